@@ -1,0 +1,172 @@
+"""What every command is built on: its common options and the one way in which it ends."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from flowtools import __version__
+from flowtools.errors import FlowError, ReaderGone, Status, UsageError
+
+if TYPE_CHECKING:
+    from flowtools.source import Source
+
+T = TypeVar("T")
+
+
+class Command(click.Command):
+    """A click command that ends the way a Unix filter should.
+
+    It adds --version, -v, -q and --log-format, and turns every way of ending into the
+    exit status that errors.py gives it: an error into one line on stderr, a closed
+    stdout into the end that SIGPIPE brings, a drain asked for by a signal into an end by
+    that signal. A command's function may return a Status.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        super().__init__(*args, **kwargs)
+        for add in _COMMON_OPTIONS:
+            add(self)
+        click.version_option(__version__, "-V", "--version", prog_name=self.name)(self)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command and exit with its status."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        try:
+            status = super().main(args, self.name, complete_var, False, **extra)
+        except click.ClickException as error:
+            _say(f"{self.name}: {_usage_text(error)}; try '{self.name} --help'")
+            status = Status.USAGE
+        sys.exit(int(status or Status.DONE))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command's function; every error ends here.
+
+        The order matters: click would take any EPIPE for a closed stdout, and exit 1.
+        """
+        from flowtools import console  # logging is not needed for --help
+        from flowtools.stop import Signalled, end_by
+
+        verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
+        console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"])
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except ReaderGone:
+            _discard_stdout()
+            end_by(signal.SIGPIPE)
+        except Signalled as ended:
+            end_by(ended.signum)
+        except KeyboardInterrupt:
+            end_by(signal.SIGINT)
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from None
+        except Exception as error:  # noqa: BLE001  the one place where errors end
+            return _report(error)
+
+    def fail(self, message: str) -> NoReturn:
+        """End with a usage error."""
+        raise click.UsageError(message)
+
+
+def run_source(source: "Source") -> None:
+    """Let `source` write its events to stdout until it ends or a signal asks it to."""
+    from flowtools.lines import LineWriter
+    from flowtools.stop import stopped_by_signals
+
+    with stopped_by_signals() as stop:
+        source.run(LineWriter(sys.stdout.fileno()), stop)
+
+
+def parsed(parse: Callable[[str], T]) -> Callable[..., T | None]:
+    """Return an option callback that makes `parse`'s ValueError or UsageError a usage error."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else parse(value)
+        except (ValueError, UsageError) as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    return callback
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    ctx.meta[f"flowtools.{param.name}"] = value
+
+
+_COMMON_OPTIONS = (
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        callback=_keep,
+        help="Form of the messages on stderr.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Say nothing but errors.",
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=_keep,
+        help="Say what happens; twice: with details. Shows the traceback of an error.",
+    ),
+)
+
+
+def _usage_text(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    return message[:1].lower() + message[1:].removesuffix(".")
+
+
+def _report(error: Exception) -> int:
+    import logging
+
+    log = logging.getLogger("flowtools")
+    if isinstance(error, FlowError):
+        log.error("%s", error, exc_info=error)
+        return error.status
+    if isinstance(error, ConnectionError):
+        log.error("lost a connection: %s", error.strerror or error, exc_info=error)
+        return Status.UNREACHABLE
+    log.error(
+        "internal error: %s: %s; --verbose shows where",
+        type(error).__name__,
+        error,
+        exc_info=error,
+    )
+    return Status.INTERNAL
+
+
+def _discard_stdout() -> None:
+    # Whatever Python still buffers must not go to the closed pipe at exit: that would
+    # print "Exception ignored" and exit with 120.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(text: str) -> None:
+    from flowtools.console import one_line
+
+    click.echo(one_line(text), err=True)

@@ -1,0 +1,300 @@
+"""The event line: a CloudEvents 1.0 event in JSON format, one to a line.
+
+Attribute names and their rules are those of the CloudEvents 1.0 specification
+(sections 3.1, "Context attributes", and JSON event format 3.1, "Handling of data").
+"""
+
+import re
+import time as clock
+import uuid
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import blake2b
+from math import isfinite
+from typing import Any
+
+import orjson
+
+MAX_DEPTH = 1024
+"""Levels of nesting that a line may have (the limit of orjson's decoder is 1024)."""
+
+_REQUIRED = ("id", "source", "type")
+_EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
+_NINETEEN_DIGITS = b"0" * 19
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+])-?[0-9]{19,}(?![0-9.eE])")
+
+
+class EventError(ValueError):
+    """A line is not an event, or an event cannot be a line; the text says why."""
+
+
+class Event:
+    """One event: its CloudEvents attributes by name, and its data.
+
+    `event.subject`, `event.type` and any extension attribute read as attributes;
+    an optional one that is absent is None (an absent extension raises AttributeError).
+    `event["key"]` reads a key of `data`. Times are RFC 3339 text.
+
+    Attributes:
+        attributes: The JSON object of the line, as decoded.
+        deadline: When this attempt's time is up, in seconds of `time.monotonic()`;
+            None without a time-out. Set by the pool.
+        line: The line it was decoded from, without its end; None for a new event.
+    """
+
+    __slots__ = ("_cancelled", "attributes", "deadline", "line")
+
+    attributes: dict[str, Any]
+    deadline: float | None
+    line: bytes | None
+
+    def __init__(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        source: str,
+        id: str | None = None,
+        subject: str | None = None,
+        time: str | None = None,
+        **extensions: Any,
+    ) -> None:
+        """Make a new event; `id` defaults to a random UUID, `time` to now.
+
+        `data` of type bytes is carried as `data_base64`; any other value must be JSON.
+
+        Raises:
+            EventError: An extension's name is not lower-case letters and digits.
+        """
+        attributes: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": id or str(uuid.uuid4()),
+            "source": source,
+            "type": type,
+        }
+        if subject is not None:
+            attributes["subject"] = subject
+        attributes["time"] = time or now()
+        for name, value in extensions.items():
+            if not _EXTENSION_NAME.fullmatch(name):
+                raise EventError(f"'{name}' is not a CloudEvents attribute name (a-z, 0-9)")
+            if value is not None:
+                attributes[name] = value
+        if isinstance(data, bytes):
+            attributes["datacontenttype"] = "application/octet-stream"
+            attributes["data_base64"] = b64encode(data).decode()
+        elif data is not None:
+            attributes["datacontenttype"] = "application/json"
+            attributes["data"] = data
+        self._adopt(attributes, None)
+
+    def _adopt(self, attributes: dict[str, Any], line: bytes | None) -> None:
+        self.attributes = attributes
+        self.line = line
+        self.deadline = None
+        self._cancelled = False
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached for the event's own attributes, and for a slot that copy or pickle
+        # look at before it is filled.
+        if name in Event.__slots__:
+            raise AttributeError(name)
+        try:
+            return self.attributes[name]
+        except KeyError:
+            if name in ("subject", "time", "datacontenttype", "dataschema"):
+                return None
+            raise AttributeError(f"the event has no attribute '{name}'") from None
+
+    def __getstate__(self) -> tuple[dict[str, Any], bytes | None, float | None]:
+        return self.attributes, self.line, self.deadline
+
+    def __setstate__(self, state: tuple[dict[str, Any], bytes | None, float | None]) -> None:
+        self._adopt(state[0], state[1])
+        self.deadline = state[2]
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.data[key]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Event) and self.attributes == other.attributes
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        known = {name: self.attributes.get(name) for name in ("type", "subject", "id")}
+        return f"<Event {' '.join(f'{k}={v!r}' for k, v in known.items() if v is not None)}>"
+
+    @property
+    def data(self) -> Any:
+        """The payload: a JSON value, bytes where the line has `data_base64`, else None."""
+        data = self.attributes.get("data")
+        if data is None and "data_base64" in self.attributes:
+            return b64decode(self.attributes["data_base64"])
+        return data
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return `data[key]`, or `default` where data is no object or lacks the key."""
+        data = self.attributes.get("data")
+        return data.get(key, default) if isinstance(data, dict) else default
+
+    def cancelled(self) -> bool:
+        """Return True once the result is no longer wanted: time is up, or the pool stops."""
+        deadline = self.deadline
+        return self._cancelled or (deadline is not None and clock.monotonic() >= deadline)
+
+    def cancel(self) -> None:
+        """Make `cancelled()` true; called by the pool, from any thread."""
+        self._cancelled = True
+
+    def encode(self) -> bytes:
+        """Return the event as one line, with its newline.
+
+        Raises:
+            EventError: It holds something that JSON has not: NaN, an integer of more
+                than 64 bits, text that is not Unicode, nesting beyond MAX_DEPTH.
+        """
+        return encode_value(self.attributes)
+
+
+def now() -> str:
+    """Return the present as RFC 3339 text, UTC, in milliseconds."""
+    return rfc3339(clock.time())
+
+
+def rfc3339(timestamp: float) -> str:
+    """Return `timestamp` (seconds since the epoch) as RFC 3339 text, UTC, in milliseconds."""
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def digest(*parts: bytes | str) -> str:
+    """Return 32 hexadecimal digits that are the same whenever `parts` are (BLAKE2b, RFC 7693)."""
+    state = blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        # The length keeps ("ab", "c") and ("a", "bc") apart.
+        state.update(b"%d:" % len(raw))
+        state.update(raw)
+    return state.hexdigest()
+
+
+def encode_value(value: Any) -> bytes:
+    """Return any JSON value as one line, with its newline.
+
+    Raises:
+        EventError: As `Event.encode`.
+    """
+    try:
+        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    except (TypeError, RecursionError) as error:
+        raise EventError(f"cannot be written as JSON: {_lower(str(error))}") from None
+    # orjson writes NaN and the infinities as null without a word.
+    if b"null" in line and any(not isfinite(number) for number in _floats(value)):
+        raise EventError("cannot be written as JSON: NaN and infinity are no JSON numbers")
+    return line
+
+
+def decode(line: bytes, number: int = 0, *, digits_checked: bool = False) -> Event:
+    """Read one line: an event, or any other JSON value, which becomes an event's data.
+
+    Args:
+        line: The line, with or without its end.
+        number: Its place in the input; goes into the id of an event made from another
+            value, so that the same input gives the same ids and equal lines differ.
+        digits_checked: True when the caller knows that `long_digits` is false for it.
+
+    Raises:
+        EventError: The line is no JSON, or says it is an event and is none.
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
+    if not digits_checked and long_digits(line):
+        _refuse_huge_integers(line)
+    event = Event.__new__(Event)
+    if type(value) is not dict or "specversion" not in value:
+        event._adopt(_wrapped(value, line, number), line)
+        return event
+    try:
+        wrong = (
+            value["specversion"] != "1.0"
+            or type(value["id"]) is not str
+            or type(value["source"]) is not str
+            or type(value["type"]) is not str
+            or not (value["id"] and value["source"] and value["type"])
+        )
+    except KeyError:
+        wrong = True
+    if wrong:
+        raise EventError(f"not a CloudEvents 1.0 event: {_complaint(value)}")
+    if "data_base64" in value:
+        _check_base64(value)
+    event.attributes = value
+    event.line = line
+    event.deadline = None
+    event._cancelled = False
+    return event
+
+
+def long_digits(text: bytes) -> bool:
+    """Return whether `text` may hold an integer beyond 64 bits (cheap, for a whole block)."""
+    return _NINETEEN_DIGITS in text.translate(_DIGITS)
+
+
+def _refuse_huge_integers(line: bytes) -> None:
+    # orjson reads them as floating point: a wrong number, and no complaint.
+    for found in _LONG_INTEGER.findall(_STRING.sub(b'""', line)):
+        if len(found) > 20 or not -(2**63) <= int(found) < 2**64:
+            raise EventError(f"not JSON: integer {found[:24].decode()} exceeds 64 bits")
+
+
+def _wrapped(value: Any, line: bytes, number: int) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"{digest(line.strip())}-{number}",
+        "source": "flow-stdin",
+        "type": "flow.stdin.line",
+        "time": now(),
+        "datacontenttype": "application/json",
+        "data": value,
+    }
+
+
+def _complaint(value: dict[str, Any]) -> str:
+    if value["specversion"] != "1.0":
+        return "its specversion is not '1.0'"
+    for name in _REQUIRED:
+        if name not in value:
+            return f"it has no '{name}'"
+        if not isinstance(value[name], str) or not value[name]:
+            return f"its '{name}' is not a non-empty string"
+    raise AssertionError("unreachable: decode found nothing wrong")
+
+
+def _check_base64(value: dict[str, Any]) -> None:
+    if "data" in value:
+        raise EventError("not a CloudEvents 1.0 event: it has both data and data_base64")
+    try:
+        b64decode(value["data_base64"], validate=True)
+    except (TypeError, ValueError):
+        raise EventError("not a CloudEvents 1.0 event: its data_base64 is not Base64") from None
+
+
+def _floats(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _floats(item)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,185 @@
+"""Lines in from a file descriptor, lines out to one: blocks, bounds and whole writes."""
+
+import errno
+import fcntl
+import os
+import select
+import struct
+import termios
+from threading import Lock
+
+from flowtools.errors import FlowError, ReaderGone
+from flowtools.event import Event
+from flowtools.stop import Stop
+
+BLOCK = 65536
+"""Bytes read at a time; also what a Linux pipe holds."""
+
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes that a line may have by default."""
+
+PIPE_BUF = 4096
+"""Bytes that one write to a pipe puts there whole, next to other writers (POSIX, Linux)."""
+
+
+class TooLong(bytes):
+    """The first bytes of a line that is longer than the limit; the rest was dropped."""
+
+
+class LineReader:
+    """Blocks of lines from a file descriptor, as they come.
+
+    Holds at most one block and one unfinished line. Not thread-safe: one thread at a
+    time may read.
+    """
+
+    def __init__(
+        self, fd: int, stop: Stop, *, max_line: int = MAX_LINE, separator: bytes = b"\n"
+    ) -> None:
+        self._fd = fd
+        self._stop = stop
+        self._max_line = max_line
+        self._separator = separator
+        self._partial: list[bytes] = []
+        self._partial_size = 0
+        self._ended = False
+        self._poller = select.poll()
+        self._poller.register(fd, select.POLLIN)
+        self._poller.register(stop.fileno(), select.POLLIN)
+
+    def read(self) -> list[bytes] | None:
+        """Wait for input; return its lines without their ends, or None at the end.
+
+        A last line without an end counts as a line. The list is empty only where
+        everything read so far belongs to a line not yet complete. After a stop, what was
+        read of an incomplete line is dropped: it was never delivered.
+
+        Raises:
+            FlowError: The input cannot be read.
+        """
+        if self._ended:
+            return None
+        self._poller.poll()
+        if self._stop.is_set():
+            self._ended = True
+            return None
+        try:
+            block = os.read(self._fd, BLOCK)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise FlowError(f"cannot read standard input: {error.strerror}") from None
+        if not block:
+            self._ended = True
+            return [self._take_partial()] if self._partial else None
+        return self._split(block)
+
+    def _split(self, block: bytes) -> list[bytes]:
+        lines = block.split(self._separator)
+        rest = lines.pop()
+        if lines and self._partial:
+            self._keep(lines[0])
+            lines[0] = self._take_partial()
+        if rest:
+            self._keep(rest)
+        return lines
+
+    def _keep(self, piece: bytes) -> None:
+        # Only as much as shows that the limit is passed, whatever the line holds.
+        room = self._max_line + 1 - self._partial_size
+        if room > 0:
+            self._partial.append(piece[:room])
+        self._partial_size += len(piece)
+
+    def _take_partial(self) -> bytes:
+        line = b"".join(self._partial)
+        if self._partial_size > self._max_line:
+            line = TooLong(line[:200])
+        self._partial.clear()
+        self._partial_size = 0
+        return line
+
+
+class LineWriter:
+    """Whole lines to a file descriptor, from any thread.
+
+    `emit` gathers lines and writes them together, at most PIPE_BUF bytes at a time
+    unless one line is longer, so that commands sharing a pipe do not tear each other's
+    lines; whoever emits calls `flush` before it waits for input. `write` sends one line
+    at once.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = Lock()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+
+    def fileno(self) -> int:
+        """Return the file descriptor; poll it for POLLERR to learn that the reader has gone."""
+        return self._fd
+
+    def emit(self, event: Event) -> None:
+        """Put `event` into the buffer as one line.
+
+        Raises:
+            EventError: The event has no JSON form.
+            ReaderGone: The pipe has been closed by its reader.
+        """
+        self.emit_line(event.encode())
+
+    def emit_line(self, line: bytes) -> None:
+        """Put `line`, which ends with a newline, into the buffer."""
+        with self._lock:
+            if self._pending_size + len(line) > PIPE_BUF:
+                self._write_pending()
+            self._pending.append(line)
+            self._pending_size += len(line)
+
+    def flush(self) -> None:
+        """Write what is in the buffer; return when the system has taken it."""
+        with self._lock:
+            self._write_pending()
+
+    def write(self, line: bytes) -> None:
+        """Write `line` at once, after what is in the buffer, in one write of its own."""
+        with self._lock:
+            self._write_pending()
+            self._write_all(line)
+
+    def unread(self) -> int:
+        """Return how many bytes the reader of a pipe has not taken yet (0: not a pipe)."""
+        try:
+            answer = fcntl.ioctl(self._fd, termios.FIONREAD, struct.pack("i", 0))
+        except OSError:
+            return 0
+        return int(struct.unpack("i", answer)[0])
+
+    def reader_is_gone(self) -> bool:
+        """Return whether the other end of the pipe has been closed."""
+        poller = select.poll()
+        poller.register(self._fd, 0)
+        return any(happened & select.POLLERR for _, happened in poller.poll(0))
+
+    def _write_pending(self) -> None:
+        if self._pending:
+            block = b"".join(self._pending)
+            self._pending.clear()
+            self._pending_size = 0
+            self._write_all(block)
+
+    def _write_all(self, block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:
+                # Someone who shares this descriptor has made it non-blocking.
+                select.select([], [self._fd], [])
+            except BrokenPipeError:
+                # Here and nowhere wider: a broken socket is another matter.
+                raise ReaderGone from None
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    raise ReaderGone from None  # The terminal has gone.
+                raise FlowError(f"cannot write standard output: {error.strerror}") from None

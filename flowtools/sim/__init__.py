@@ -1,0 +1,1 @@
+"""A stand-in Viz One for development and tests."""

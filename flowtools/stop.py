@@ -1,0 +1,93 @@
+"""How a command learns that it is to end: SIGTERM or SIGINT, through a self-pipe."""
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop:
+    """A request to end that any number of threads can wait for.
+
+    Its file descriptor becomes readable when the request comes, and stays so.
+    """
+
+    def __init__(self) -> None:
+        # A pipe and not threading.Event: set() is called in a signal handler, and an
+        # Event's lock may be held by the very code that the signal interrupted.
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.signum: int | None = None
+
+    def fileno(self) -> int:
+        """Return a file descriptor to poll for reading; never read from it."""
+        return self._reader
+
+    def set(self, signum: int | None = None) -> None:
+        """Ask to end; safe in a signal handler and from any thread."""
+        if self.signum is None:
+            self.signum = signum
+        try:
+            os.write(self._writer, b"\0")
+        except BlockingIOError:
+            return  # The pipe is full: it has been readable for long.
+
+    def is_set(self) -> bool:
+        """Return whether the request has come."""
+        return self.wait(0)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait up to `seconds` (None: for ever); return at once with True when it comes."""
+        poller = select.poll()
+        poller.register(self._reader, select.POLLIN)
+        milliseconds = None if seconds is None else max(0.0, seconds) * 1000
+        return bool(poller.poll(milliseconds))
+
+    def close(self) -> None:
+        """Release the pipe."""
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+class Signalled(Exception):
+    """The command has drained; the process is to end by the signal that asked for it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Stop]:
+    """Yield a Stop that the first SIGTERM or SIGINT sets; a second one kills at once.
+
+    Raises:
+        Signalled: The block has ended and a signal had asked for it.
+    """
+    stop = Stop()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        stop.set(signum)
+
+    previous = {each: signal.signal(each, handle) for each in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+        signum = stop.signum
+        stop.close()
+    if signum is not None:
+        raise Signalled(signum)
+
+
+def end_by(signum: int) -> None:
+    """End this process by `signum`, so that its parent sees the signal and not a status."""
+    signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
+    os.kill(os.getpid(), signum)

@@ -1,0 +1,1 @@
+"""Viz One over HTTP."""

@@ -1,0 +1,86 @@
+"""Fixtures that every test file may use."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = ROOT / "bin"
+
+
+def environment(**extra):
+    """The environment of a command: bin/ and this Python first on PATH, buffered output."""
+    path = os.pathsep.join([str(BIN), str(Path(sys.executable).parent), os.environ["PATH"]])
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VIZONE_", "FLOW_"))}
+    # PYTHONUNBUFFERED hides broken-pipe bugs, and many containers set it.
+    return kept | {"PATH": path, "PYTHONUNBUFFERED": "", "LC_ALL": "C.UTF-8", **extra}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a command as a process; it is killed when the test ends.
+
+    `start("flow-interval", "1", stdin=PIPE)` gives the Popen object: binary pipes for
+    stdout and stderr, the working directory a temporary one, every keyword as Popen's.
+    """
+    running = []
+
+    def run(name, *args, env=None, **options):
+        options = {"stdout": PIPE, "stderr": PIPE, "cwd": tmp_path} | options
+        command = [BIN / name, *map(str, args)]
+        process = subprocess.Popen(command, env=environment(**(env or {})), **options)
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+@pytest.fixture
+def run(start):
+    """Run a command to its end: `run("flow-stdin", input=b"a\\n")` gives (status, out, err)."""
+
+    def run_to_end(name, *args, input=b"", timeout=60, **options):
+        process = start(name, *args, stdin=PIPE, **options)
+        out, err = process.communicate(input, timeout=timeout)
+        return process.returncode, out, err.decode()
+
+    return run_to_end
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Run a line in a real shell with bash's pipefail: gives (status, out, err).
+
+    Whatever it leaves running is killed.
+    """
+    import signal
+    from contextlib import suppress
+
+    def run_line(line, *, timeout=60, cwd=None, **extra):
+        with subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=cwd or tmp_path,
+            env=environment(**extra),
+            stdin=subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode, out, err.decode()
+
+    return run_line
