@@ -1,7 +1,6 @@
 """What became of one attempt at one event: what the job log, the metrics and people are told."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from flowtools.event import Event
 
@@ -11,8 +10,7 @@ up. rejected: it raised Reject. invalid: the line is no event. skipped: --resume
 done. cancelled: the pool ended before the event could be tried (again)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt, told to every recorder after its results have been written.
 
     Attributes:

@@ -34,8 +34,18 @@ class LineReader:
     """
 
     def __init__(
-        self, fd: int, stop: Stop, *, max_line: int = MAX_LINE, separator: bytes = b"\n"
+        self,
+        fd: int,
+        stop: Stop,
+        *,
+        wake: int | None = None,
+        max_line: int = MAX_LINE,
+        separator: bytes = b"\n",
     ) -> None:
+        """Read lines of at most `max_line` bytes from `fd` until its end or `stop`.
+
+        `wake` is a file descriptor that ends a wait when it becomes readable.
+        """
         self._fd = fd
         self._stop = stop
         self._max_line = max_line
@@ -46,23 +56,28 @@ class LineReader:
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
         self._poller.register(stop.fileno(), select.POLLIN)
+        if wake is not None:
+            self._poller.register(wake, select.POLLIN)
 
-    def read(self) -> list[bytes] | None:
+    def read(self, seconds: float | None = None) -> list[bytes] | None:
         """Wait for input; return its lines without their ends, or None at the end.
 
-        A last line without an end counts as a line. The list is empty only where
-        everything read so far belongs to a line not yet complete. After a stop, what was
-        read of an incomplete line is dropped: it was never delivered.
+        A last line without an end counts as a line. The list is empty where everything
+        read so far belongs to a line not yet complete, or where `seconds` have passed or
+        `wake` has ended the wait. After a stop, what was read of an incomplete line is
+        dropped: it was never delivered.
 
         Raises:
             FlowError: The input cannot be read.
         """
         if self._ended:
             return None
-        self._poller.poll()
-        if self._stop.is_set():
+        ready = dict(self._poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
+        if self._stop.fileno() in ready:
             self._ended = True
             return None
+        if self._fd not in ready:
+            return []
         try:
             block = os.read(self._fd, BLOCK)
         except BlockingIOError:
