@@ -1,0 +1,62 @@
+"""A key taken from an event: what events are grouped, ordered or locked by."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from flowtools.errors import UsageError
+from flowtools.event import Event
+
+_ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
+_BAD_ESCAPE = re.compile(r"~(?![01])")
+_INDEX = re.compile(r"0|[1-9][0-9]*")
+
+
+@dataclass(frozen=True)
+class Key:
+    """An expression that picks one value of an event.
+
+    Either the name of an attribute (`subject`), or a JSON Pointer (RFC 6901) into the
+    event as it stands on its line (`/data/headers/identity`).
+    """
+
+    text: str
+    steps: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Key":
+        """Read an expression.
+
+        Raises:
+            UsageError: It is neither an attribute's name nor a JSON Pointer.
+        """
+        if _ATTRIBUTE.fullmatch(text):
+            return cls(text, (text,))
+        if not text.startswith("/") or _BAD_ESCAPE.search(text):
+            raise UsageError(
+                f"'{text}' is no key: write an attribute's name, such as subject, "
+                "or a JSON Pointer, such as /data/x"
+            )
+        steps = text[1:].split("/")
+        return cls(text, tuple(step.replace("~1", "/").replace("~0", "~") for step in steps))
+
+    def of(self, event: Event) -> str | None:
+        """Return the key of `event`: text as it is, any other value as JSON.
+
+        None where the event has no such value, or it is null or an empty text.
+        """
+        value: Any = event.attributes
+        for step in self.steps:
+            if isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                return None
+        if value is None or value == "":
+            return None
+        if isinstance(value, str):
+            return value
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,51 @@
+"""Keys: what events are grouped by."""
+
+import pytest
+
+from flowtools.errors import UsageError
+from flowtools.event import Event
+from flowtools.key import Key
+
+EVENT = Event(
+    "t",
+    {
+        "x": "a",
+        "n": 7,
+        "list": ["p", "q"],
+        "a/b": {"~c": "deep"},
+        "none": None,
+        "o": {"b": 1, "a": 2},
+    },
+    source="s",
+    id="i1",
+    subject="asset",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("subject", "asset"),
+        ("id", "i1"),
+        ("absent", None),
+        ("/subject", "asset"),
+        ("/data/x", "a"),
+        ("/data/n", "7"),
+        ("/data/list/1", "q"),
+        ("/data/list/2", None),
+        ("/data/list/01", None),
+        ("/data/list/x", None),
+        ("/data/a~1b/~0c", "deep"),
+        ("/data/none", None),
+        ("/data/o", '{"a":2,"b":1}'),
+        ("/data/x/y", None),
+    ],
+)
+def test_a_key_is_the_value_that_its_expression_points_to(text, value):
+    assert Key.parse(text).of(EVENT) == value
+
+
+@pytest.mark.parametrize("text", ["", "Subject", "data.x", "/a~2", "/a~", ".data"])
+def test_what_is_neither_a_name_nor_a_pointer_is_refused(text):
+    with pytest.raises(UsageError, match="is no key"):
+        Key.parse(text)
