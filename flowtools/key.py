@@ -19,11 +19,17 @@ class Key:
     """An expression that picks one value of an event.
 
     Either the name of an attribute (`subject`), or a JSON Pointer (RFC 6901) into the
-    event as it stands on its line (`/data/headers/identity`).
+    event's data (`/headers/identity`).
+
+    Attributes:
+        text: The expression.
+        attribute: The attribute it names; None for a pointer.
+        steps: The reference tokens of the pointer.
     """
 
     text: str
-    steps: tuple[str, ...]
+    attribute: str | None
+    steps: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "Key":
@@ -33,21 +39,22 @@ class Key:
             UsageError: It is neither an attribute's name nor a JSON Pointer.
         """
         if _ATTRIBUTE.fullmatch(text):
-            return cls(text, (text,))
+            return cls(text, text)
         if not text.startswith("/") or _BAD_ESCAPE.search(text):
             raise UsageError(
                 f"'{text}' is no key: write an attribute's name, such as subject, "
-                "or a JSON Pointer, such as /data/x"
+                "or a JSON Pointer into its data, such as /x"
             )
         steps = text[1:].split("/")
-        return cls(text, tuple(step.replace("~1", "/").replace("~0", "~") for step in steps))
+        return cls(text, None, tuple(step.replace("~1", "/").replace("~0", "~") for step in steps))
 
     def of(self, event: Event) -> str | None:
         """Return the key of `event`: text as it is, any other value as JSON.
 
         None where the event has no such value, or it is null or an empty text.
         """
-        value: Any = event.attributes
+        name = self.attribute
+        value: Any = event.attributes.get("data" if name is None else name)
         for step in self.steps:
             if isinstance(value, dict):
                 value = value.get(step)
