@@ -1,0 +1,40 @@
+"""Certificates for the brokers of the tests: an authority, a broker's and a client's."""
+
+import subprocess
+
+STORE_PASSWORD = "tests-only"
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")
+_SERVER_NAMES = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+
+
+def make(folder):
+    """Make ca.pem; server.pem, .key and .p12 for localhost; client.pem and .key, all PEM."""
+    if (folder / "server.p12").exists():
+        return
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    new = ("req", *_KEY, "-batch", "-days", "30", "-x509")
+    openssl(*new, "-subj", "/CN=Tests CA", "-keyout", "ca.key", "-out", "ca.pem")
+    leaf = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE")
+    for who, extra in (("server", _SERVER_NAMES), ("client", ())):
+        subject = ("-subj", "/CN=localhost" if who == "server" else "/CN=guest")
+        files = ("-keyout", f"{who}.key", "-out", f"{who}.pem")
+        openssl(*new, *leaf, *subject, *extra, *files)
+    pair = ("-in", "server.pem", "-inkey", "server.key", "-certfile", "ca.pem")
+    openssl("pkcs12", "-export", *pair, "-passout", f"pass:{STORE_PASSWORD}", "-out", "server.p12")
+
+
+def trust_store(folder):
+    """Make trust.p12, by which Java trusts the authority."""
+    if (folder / "trust.p12").exists():
+        return
+    words = ("-importcert", "-noprompt", "-alias", "ca", "-file", "ca.pem", "-storetype", "PKCS12")
+    subprocess.run(
+        ["keytool", *words, "-keystore", "trust.p12", "-storepass", STORE_PASSWORD],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )

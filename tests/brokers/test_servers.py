@@ -1,0 +1,133 @@
+"""The brokers and the proxy that the other tests rely on do what they say."""
+
+import ssl
+
+import pytest
+
+from tests.brokers.proxy import Proxy
+from tests.brokers.wire import Wire, WireError
+
+
+def received(wire, number):
+    return [wire.expect("MESSAGE")[1] for _ in range(number)]
+
+
+def bodies(number):
+    return [b"message %d" % index for index in range(number)]
+
+
+def test_what_was_sent_is_received(broker, queue):
+    with broker.connect() as wire:
+        assert wire.publish(queue, bodies(450), window=200) == 450
+        wire.subscribe(queue)
+        assert received(wire, 450) == bodies(450)
+
+
+def test_persistent_messages_outlive_a_killed_broker(broker, queue):
+    with broker.connect() as wire:
+        wire.publish(queue, bodies(300))
+    ports = broker.port, broker.tls_port
+    broker.kill()
+    with pytest.raises(OSError):
+        broker.connect(timeout=1)
+    broker.start()
+    assert (broker.port, broker.tls_port) == ports
+    assert broker.depth(queue) == 300
+    with broker.connect() as wire:
+        wire.subscribe(queue)
+        assert received(wire, 300) == bodies(300)
+
+
+def test_messages_outlive_a_broker_that_stopped_in_good_order(broker, queue):
+    with broker.connect() as wire:
+        wire.publish(queue, bodies(3))
+    broker.stop()
+    assert not broker.running
+    broker.start()
+    assert broker.depth(queue) == 3
+
+
+def test_a_frozen_broker_does_not_answer_until_it_thaws(broker):
+    broker.freeze()
+    with pytest.raises(TimeoutError):
+        broker.connect(timeout=1)
+    broker.thaw()
+    broker.connect().close()
+
+
+def test_an_unknown_queue_holds_nothing(broker, queue):
+    assert broker.depth(queue) == 0
+
+
+def test_the_certificate_is_that_of_the_authority(broker):
+    broker.connect(tls=True).close()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Wire(broker.tls_port, context=ssl.create_default_context())
+
+
+def test_the_client_certificate_is_taken(activemq):
+    context = ssl.create_default_context(cafile=str(activemq.ca_file))
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        Wire(activemq.mutual_tls_port, context=context)
+    context.load_cert_chain(activemq.client_cert, activemq.client_key)
+    Wire(activemq.mutual_tls_port, context=context).close()
+
+
+def test_a_wrong_password_is_refused_and_none_is_taken(broker):
+    with pytest.raises((WireError, ConnectionError)):
+        Wire(broker.port, login=broker.user, passcode="wrong", vhost=broker.vhost)
+    Wire(broker.port, vhost=broker.vhost).close()
+
+
+def test_the_url_names_destination_and_virtual_host(rabbitmq, activemq):
+    assert rabbitmq.url("/queue/a") == (
+        f"stomp://127.0.0.1:{rabbitmq.port}/?destination=/queue/a&vhost=/"
+    )
+    assert activemq.url("/queue/a b", tls=True, prefetch_count=3) == (
+        f"stomp+ssl://127.0.0.1:{activemq.tls_port}/?destination=/queue/a%20b&prefetch-count=3"
+    )
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_cut_connection_ends_and_the_broker_stays(broker, queue, reset):
+    with Proxy(broker.port) as proxy, Wire(proxy.port, vhost=broker.vhost) as wire:
+        wire.publish(queue, bodies(2))
+        assert proxy.cut(reset=reset) == 1
+        with pytest.raises(ConnectionResetError):
+            wire.read()
+        with Wire(proxy.port, vhost=broker.vhost) as again:
+            again.subscribe(queue)
+            assert received(again, 2) == bodies(2)
+        assert proxy.accepted == 2
+
+
+def test_a_stalled_proxy_passes_nothing_until_it_resumes(broker, queue):
+    with Proxy(broker.port) as proxy, Wire(proxy.port, vhost=broker.vhost, timeout=1) as wire:
+        wire.publish(queue, bodies(1))
+        proxy.stall()
+        wire.write("SUBSCRIBE", {"id": "0", "destination": queue})
+        with pytest.raises(TimeoutError):
+            wire.read()
+        proxy.resume()
+        assert received(wire, 1) == bodies(1)
+        assert proxy.open == 1
+
+
+def test_a_reader_that_stalls_does_not_stall_what_it_sends(broker, queue):
+    with broker.connect() as wire:
+        wire.publish(queue, [b"x" * 10_000] * 2000)
+    with Proxy(broker.port) as proxy, Wire(proxy.port, vhost=broker.vhost) as reader:
+        reader.subscribe(queue)
+        reader.write("SEND", {"destination": f"{queue}-other"}, b"still here")
+        with broker.connect() as wire:
+            wire.subscribe(f"{queue}-other")
+            assert received(wire, 1) == [b"still here"]
+
+
+def test_a_proxy_that_refuses_cuts_who_connects(broker):
+    with Proxy(broker.port) as proxy:
+        proxy.refuse()
+        with pytest.raises(ConnectionError):
+            Wire(proxy.port, vhost=broker.vhost)
+        proxy.accept()
+        Wire(proxy.port, vhost=broker.vhost).close()
