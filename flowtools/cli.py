@@ -26,6 +26,8 @@ class Command(click.Command):
     that signal. A command's function may return a Status.
     """
 
+    _leaves_threads = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
@@ -49,6 +51,10 @@ class Command(click.Command):
         except click.ClickException as error:
             _say(f"{self.name}: {_usage_text(error)}; try '{self.name} --help'")
             status = Status.USAGE
+        if self._leaves_threads:
+            # One of them may be stuck where the interpreter would wait for it.
+            sys.stderr.flush()
+            os._exit(int(status or Status.DONE))
         sys.exit(int(status or Status.DONE))
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -69,6 +75,8 @@ class Command(click.Command):
             _discard_stdout()
             end_by(signal.SIGPIPE)
         except Signalled as ended:
+            if isinstance(ended.__cause__, FlowError):
+                _report(ended.__cause__)
             end_by(ended.signum)
         except KeyboardInterrupt:
             end_by(signal.SIGINT)
@@ -76,6 +84,10 @@ class Command(click.Command):
             raise click.UsageError(str(error), ctx) from None
         except Exception as error:  # noqa: BLE001  the one place where errors end
             return _report(error)
+
+    def leave_threads(self) -> None:
+        """End without waiting for any thread, once the command has ended: one is stuck."""
+        self._leaves_threads = True
 
     def fail(self, message: str) -> NoReturn:
         """End with a usage error."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from flowtools.errors import FlowError
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -65,9 +67,11 @@ def stopped_by_signals() -> Iterator[Stop]:
     """Yield a Stop that the first SIGTERM or SIGINT sets; a second one kills at once.
 
     Raises:
-        Signalled: The block has ended and a signal had asked for it.
+        Signalled: The block has ended and a signal had asked for it; a FlowError that the
+            block raised is its cause.
     """
     stop = Stop()
+    failure: FlowError | None = None
 
     def handle(signum: int, frame: FrameType | None) -> None:
         for each in _SIGNALS:
@@ -77,13 +81,17 @@ def stopped_by_signals() -> Iterator[Stop]:
     previous = {each: signal.signal(each, handle) for each in _SIGNALS}
     try:
         yield stop
+    except FlowError as error:
+        if stop.signum is None:
+            raise
+        failure = error
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
         signum = stop.signum
         stop.close()
     if signum is not None:
-        raise Signalled(signum)
+        raise Signalled(signum) from failure
 
 
 def end_by(signum: int) -> None:

@@ -1,0 +1,390 @@
+"""The pool: threads that take lines themselves and run a Worker on each, within time-outs.
+
+Leader and followers: whichever thread finds the buffer of lines empty reads the next
+block of input; the others wait behind it. An event so costs no hand-over between threads.
+
+Threads and their owners: `Pool.run` starts the worker threads and stays in its own
+thread as their watchdog (watchdog.py) until the last has ended. A worker thread that is
+stuck beyond its time-out and grace is abandoned and replaced; nobody joins it.
+
+Who decides what became of an attempt is settled without a lock: each attempt has a
+one-element list, its token, and whoever pops it decides. The thread pops it when `start`
+has returned, the watchdog when the time is up.
+"""
+
+import os
+import select
+import threading
+from collections import deque
+from contextlib import suppress
+from itertools import count, repeat
+from math import inf
+from time import monotonic, sleep
+from typing import cast
+
+from flowtools.attempt import Outcome
+from flowtools.backlog import Backlog, Job
+from flowtools.errors import ReaderGone
+from flowtools.event import Event, EventError, decode_all, long_digits
+from flowtools.lines import LineReader, TooLong
+from flowtools.results import OrderedResults, Results
+from flowtools.runner import Runner
+from flowtools.settings import Pace, Settings
+from flowtools.settlement import Settlement
+from flowtools.stop import Stop
+from flowtools.worker import TimeLimit
+
+Taken = tuple[Event, bytes, int, float]
+"""An event just read, with what a Job is made of: its line, its number, and since when."""
+
+
+class Claim:
+    """The watchdog's decision on an attempt whose token it has popped."""
+
+    __slots__ = ("at", "interrupted", "settler", "verdict")
+
+    def __init__(self, verdict: Outcome, at: float) -> None:
+        self.verdict = verdict
+        self.at = at
+        self.interrupted = False
+        self.settler = [None]  # Popped by who settles: the thread, or its replacement.
+
+
+class Slot:
+    """One place of the pool's width: its thread, and what that runs."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.thread: threading.Thread | None = None
+        self.running: Taken | Job | None = None
+        self.token: list[float] = []
+        self.claim: Claim | None = None
+        self.started = 0.0
+        self.done = 0
+        self.ended = False
+
+    @property
+    def job(self) -> Job | None:
+        """What runs. A Job is made only for who asks: most events need none."""
+        running = self.running
+        return Job(*running) if isinstance(running, tuple) else running
+
+
+class Pool:
+    """Runs a Worker over the lines of a reader.
+
+    Args:
+        reader: Where the lines come from; only the leading thread touches it.
+        results: Where returned lines go; tells when too many wait for an earlier one.
+        backlog: Where events wait inside the pool.
+        settlement: Settles what became of each event.
+        settings: See Settings.
+        wake: A non-blocking eventfd that the reader also waits for.
+
+    Attributes:
+        slots: One for each thread of the pool's width.
+        error: What ended the pool early.
+        stopping: No further event is taken.
+        ending: The same, to wait for.
+        cancels: Running events are to be cancelled, too.
+        watch: An eventfd that the watchdog waits for.
+    """
+
+    def __init__(
+        self,
+        reader: LineReader,
+        results: Results,
+        backlog: Backlog,
+        settlement: Settlement,
+        settings: Settings,
+        *,
+        wake: int,
+    ) -> None:
+        self.settings = settings
+        self.settlement = settlement
+        self.backlog = backlog
+        self.slots: list[Slot] = []
+        self.error: Exception | None = None
+        self.stopping = False
+        self.ending = Stop()
+        self.cancels = False
+        self.watch = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        settlement.end, settlement.fail = self.end, self.fail
+        self._reader = reader
+        self._results = results
+        self._wake = wake
+        self._events: deque[Taken] = deque()
+        self._number = 0
+        self._input_ended = False
+        self._refused = False
+        self._leader = threading.Lock()
+        self._leader_sleeps = False
+        self._is_ordered = isinstance(results, OrderedResults)
+        # Whether an event that returned nothing needs no more than to be counted.
+        self._is_plain = settlement.is_plain and not self._is_ordered
+        self._chooses = bool(settings.key or settings.done or settings.pace or self._is_ordered)
+
+    # What follows runs in the worker threads.
+
+    def work(self, slot: Slot, inherited: Claim | None = None) -> None:
+        """Serve events until there are no more: the body of a worker thread.
+
+        `inherited` is the verdict on the attempt that an abandoned thread left unsettled.
+        """
+        try:
+            if inherited is not None:
+                self._settle_claim(slot, inherited)
+            while self._serve_until_claimed(slot):
+                claim = slot.claim
+                if claim is None:
+                    continue
+                try:
+                    claim.settler.pop()
+                except IndexError:
+                    return  # Abandoned: another thread has this place now.
+                slot.claim = None
+                self._settle_claim(slot, claim)
+        except Exception as error:  # noqa: BLE001  the top of a thread
+            self.fail(error)
+        finally:
+            slot.ended = True
+            self.wake()
+            os.eventfd_write(self.watch, 1)
+
+    def _serve_until_claimed(self, slot: Slot) -> bool:
+        """Serve; return False at the end, True when the watchdog has claimed an attempt.
+
+        The watchdog's TimeLimit may come between any two bytecodes; until it has come,
+        everything stays inside the outer try.
+        """
+        try:
+            try:
+                if not self._serve(slot):
+                    return False
+            except TimeLimit as limit:
+                if slot.token:  # Not the watchdog's: the Worker raised it itself.
+                    slot.token.pop()
+                    self._settle(slot, [], limit)
+                    return True
+            while slot.claim is None or not slot.claim.interrupted:
+                sleep(0.0005)
+            for _ in range(1000):  # A pending exception comes at a backward jump.
+                pass
+        except TimeLimit:
+            return True
+        return True
+
+    def _serve(self, slot: Slot) -> bool:
+        """Take events and run them. False: no more; True: the token was gone after `start`."""
+        backlog = self.backlog
+        popleft = self._events.popleft
+        runner = slot.runner
+        start = runner.start
+        timeout = self.settings.timeout or inf
+        plain = self._is_plain
+        while not self.stopping:
+            taken: Taken | Job
+            try:
+                taken = self._choose() if self._chooses or backlog.held else popleft()
+            except IndexError:
+                if self._wait_for_work():
+                    continue
+                return False
+            slot.running = taken
+            event = taken[0]
+            slot.started = now = monotonic()
+            event.deadline = deadline = now + timeout
+            slot.token = token = [deadline]
+            failure = lines = None
+            try:
+                returned = start(event)
+                if returned is not None:
+                    lines = runner.lines(event, returned)
+            except TimeLimit:
+                raise
+            except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
+                failure = error
+            try:
+                token.pop()
+            except IndexError:
+                return True
+            if failure is None and lines is None and plain and "ackto" not in event.attributes:
+                slot.done += 1
+                slot.running = None
+            else:
+                self._settle(slot, lines or [], failure)
+        return False
+
+    def _choose(self) -> Job:
+        """Return the next event that may run, from the backlog or the input.
+
+        Raises:
+            IndexError: There is none now.
+        """
+        job = self.backlog.take()
+        if self._leader_sleeps:
+            self.wake()  # It may be time to read on.
+        while job is None:
+            if self._is_gated():
+                raise IndexError
+            job = Job(*self._events.popleft())
+            if not self._admit(job):
+                job = None
+        if self.settings.pace is not None and not self._wait_for_pace(self.settings.pace, job):
+            raise IndexError
+        return job
+
+    def _admit(self, job: Job) -> bool:
+        """Return whether `job` may start now: it is not done yet, and it is its key's turn."""
+        settings = self.settings
+        if settings.done and job.event.id in settings.done:
+            self.settlement.skipped(job)
+            return False
+        if settings.key is not None:
+            key = settings.key(job.event)
+            if key is not None:
+                job.key = key
+                return self.backlog.enter(job, key)
+        return True
+
+    def _wait_for_pace(self, pace: Pace, job: Job) -> bool:
+        seconds = pace.wait_time(monotonic())
+        if seconds > 0 and self.ending.wait(seconds):
+            self.backlog.delay(job, 0.0)  # Not started; whoever drains finds it there.
+            return False
+        return True
+
+    def _settle(self, slot: Slot, lines: list[bytes], failure: BaseException | None) -> None:
+        job = slot.job
+        assert job is not None
+        waits = False
+        if failure is None:
+            self.settlement.done(job, slot.started, lines)
+        else:
+            waits = self.settlement.failed(job, slot.started, failure)
+        self._vacate(slot, waits)
+
+    def _settle_claim(self, slot: Slot, claim: Claim) -> None:
+        job = slot.job
+        assert job is not None
+        waits = False
+        if claim.verdict == "cancelled":
+            self.settlement.cancelled(job)
+        else:
+            waits = self.settlement.timed_out(job, slot.started)
+        self._vacate(slot, waits)
+
+    def _vacate(self, slot: Slot, waits: bool) -> None:
+        slot.running = None
+        if waits or self._leader_sleeps:
+            self.wake()  # The leader must learn when the next attempt is due.
+
+    def _is_gated(self) -> bool:
+        return self.backlog.is_full or self._results.is_full
+
+    def _wait_for_work(self) -> bool:
+        """Wait until there may be something to take; False: nothing will come any more."""
+        if not self._leader.acquire(blocking=False):
+            if self._leader_sleeps:
+                self.wake()  # The leader may be waiting for what this thread has just ended.
+            self._leader.acquire()
+        try:
+            return not self.stopping and self._lead()
+        finally:
+            self._leader.release()
+
+    def _lead(self) -> bool:
+        gated = self._is_gated()
+        if self._events and not gated:
+            return True
+        due = self.backlog.next_due()
+        seconds = None if due is None else due - monotonic()
+        if seconds is not None and seconds <= 0:
+            return True
+        if not (self._input_ended or gated):
+            self._read(seconds)
+            return True
+        # From here on another thread must wake this one; so first say that it sleeps,
+        # then look whether there is anything to sleep for.
+        self._leader_sleeps = True
+        try:
+            if not (self.backlog.held or self._events or self._is_busy()):
+                return False
+            if gated and not self._is_gated():
+                return True
+            _wait_readable(self._wake, seconds)
+        finally:
+            self._leader_sleeps = False
+        _drain_eventfd(self._wake)
+        return True
+
+    def _is_busy(self) -> bool:
+        return any(slot.running is not None for slot in self.slots)
+
+    def _read(self, seconds: float | None) -> None:
+        block = self._reader.read(seconds)
+        if block is None:
+            self._input_ended = True
+            return
+        if not block:
+            _drain_eventfd(self._wake)
+            return
+        first = self._number + 1
+        self._number += len(block)
+        if type(block[0]) is TooLong:
+            error = EventError("longer than --max-line allows")
+            self.settlement.invalid(first, block[0], error)
+            block = block[1:]
+            first += 1
+        # One look at the whole block is far cheaper than one at each line.
+        whole = b"\n".join(block)
+        events = decode_all(block, first, self._refuse, not long_digits(whole))
+        taken = list(zip(events, block, count(first), repeat(monotonic())))
+        if self._refused:
+            self._refused = False
+            taken = [each for each in taken if each[0] is not None]
+        self._events.extend(cast(list[Taken], taken))
+
+    def _refuse(self, number: int, line: bytes, error: EventError) -> None:
+        self._refused = True
+        if line.strip():
+            self.settlement.invalid(number, line, error)
+        else:
+            self.settlement.empty(number)
+
+    # Called from any thread.
+
+    def wake(self) -> None:
+        """End the leader's wait."""
+        os.eventfd_write(self._wake, 1)
+
+    def end(self, *, cancel: bool = False) -> None:
+        """Take no further event; `cancel` the running ones, too."""
+        self.cancels = self.cancels or cancel
+        self.stopping = True
+        self.ending.set()
+        self.wake()
+        os.eventfd_write(self.watch, 1)
+
+    def left_over(self) -> list[Job]:
+        """Return what was read and not done, in input order; called once the threads ended."""
+        left = [*self.backlog.drain(), *(Job(*taken) for taken in self._events)]
+        self._events.clear()
+        return sorted(left, key=lambda job: job.number)
+
+    def fail(self, error: Exception) -> None:
+        """Take no further event, and end with `error` (the first one counts)."""
+        if self.error is None:
+            self.error = error
+        self.end(cancel=isinstance(error, ReaderGone))
+
+
+def _wait_readable(fd: int, seconds: float | None) -> None:
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    poller.poll(None if seconds is None else seconds * 1000)
+
+
+def _drain_eventfd(fd: int) -> None:
+    with suppress(BlockingIOError):
+        os.eventfd_read(fd)

@@ -1,0 +1,145 @@
+"""What a Worker returns, as lines on stdout: whole, in order where asked, and nothing else.
+
+`guarded_stdout` keeps the descriptor that the pipe is on for the results alone: whatever
+else writes to stdout (print in a Worker, a child process) lands on stderr.
+"""
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import GeneratorType
+from typing import Any
+
+from flowtools.event import Event
+from flowtools.lines import LineWriter
+
+RESULT = "flow.work.result"
+MAX_SPAN = 10_000
+"""Lines that may wait for an earlier one with --keep-order before no more are taken."""
+
+
+def lines_of(event: Event, returned: Any) -> list[bytes]:
+    """Return what `start` returned for `event` as lines.
+
+    An Event is a line as it is; any other JSON value becomes the data of a
+    `flow.work.result` event that has the subject of `event` and an id made from its id,
+    so that doing the same event again gives the same ids. None gives nothing. The
+    acknowledgement address never travels on: acknowledging is the pool's own duty.
+
+    Raises:
+        EventError: A value has no JSON form.
+    """
+    if returned is None:
+        return []
+    if isinstance(returned, GeneratorType):
+        return [line for index, item in enumerate(returned) for line in _line(event, item, index)]
+    return list(_line(event, returned, 0))
+
+
+def _line(event: Event, value: Any, index: int) -> Iterator[bytes]:
+    if value is None:
+        return
+    if not isinstance(value, Event):
+        identity = f"{event.id}/{index}"
+        value = Event(RESULT, value, source="flow-work", id=identity, subject=event.subject)
+    elif "ackto" in value.attributes:
+        value = _without_ackto(value)
+    yield value.encode()
+
+
+def _without_ackto(event: Event) -> Event:
+    copy: Event = Event.__new__(Event)
+    kept = {name: value for name, value in event.attributes.items() if name != "ackto"}
+    copy.__setstate__((kept, None))
+    return copy
+
+
+Written = Callable[[], None]
+
+
+class Results:
+    """Writes the lines of settled events as they come."""
+
+    is_full = False
+
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
+
+    def put(self, number: int, lines: list[bytes], written: Written) -> None:
+        """Write the lines of input line `number`, each in one write; then call `written`.
+
+        Raises:
+            ReaderGone: Nobody reads stdout any more.
+        """
+        for line in lines:
+            self._writer.write(line)
+        written()
+
+
+class OrderedResults(Results):
+    """Writes the lines in the order of the input; every number must be put once."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__(writer)
+        self._lock = threading.Lock()
+        self._next = 1
+        self._waiting: dict[int, tuple[list[bytes], Written]] = {}
+
+    @property
+    def is_full(self) -> bool:  # type: ignore[override]
+        """Whether so many wait for an earlier one that no further line must be taken."""
+        return len(self._waiting) >= MAX_SPAN
+
+    def put(self, number: int, lines: list[bytes], written: Written) -> None:
+        """Write, or keep until all earlier numbers have been put."""
+        with self._lock:
+            self._waiting[number] = (lines, written)
+            while self._next in self._waiting:
+                due, tell = self._waiting.pop(self._next)
+                self._next += 1
+                super().put(number, due, tell)
+
+
+class LabelledStderr(io.TextIOBase):
+    """sys.stdout while Workers run: each line goes to stderr with the event it belongs to."""
+
+    def __init__(self, label: Callable[[], str]) -> None:
+        self._label = label
+        self._local = threading.local()
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor of stdout, which leads to stderr meanwhile."""
+        return 1
+
+    def write(self, text: str) -> int:
+        """Write the whole lines of `text`; keep an unfinished one for this thread's next call."""
+        *whole, rest = (getattr(self._local, "rest", "") + text).split("\n")
+        for line in whole:
+            sys.stderr.write(f"flow-work: {self._label()}: {line}\n")
+        self._local.rest = rest
+        return len(text)
+
+
+@contextmanager
+def guarded_stdout(label: Callable[[], str]) -> Iterator[LineWriter]:
+    """Yield a writer for the real stdout; everything else written there goes to stderr.
+
+    `label` says, in any thread, which event is running there.
+    """
+    own = os.dup(1)
+    os.set_inheritable(own, False)
+    os.dup2(2, 1)
+    printed, sys.stdout = sys.stdout, LabelledStderr(label)
+    try:
+        yield LineWriter(own)
+    finally:
+        sys.stdout = printed
+        os.dup2(own, 1)
+        os.close(own)

@@ -1,0 +1,42 @@
+"""When a failed event is tried again."""
+
+import random
+from dataclasses import dataclass
+
+from flowtools.worker import Reject, Retry
+
+ASKED_RETRIES = 10
+"""Further attempts that a Worker's own Retry gets where --retries says nothing."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Exponential back-off with jitter.
+
+    Attributes:
+        retries: Further attempts after a failure.
+        backoff: Seconds before the first of them; doubled for each one after.
+        max_backoff: Seconds that no wait exceeds.
+    """
+
+    retries: int = 0
+    backoff: float = 1.0
+    max_backoff: float = 300.0
+
+    def delay(self, attempt: int, error: BaseException | None) -> float | None:
+        """Return the seconds to wait after `attempt` failed with `error`; None: it was the last.
+
+        The wait is drawn from the upper half of its range, so that events which failed
+        together do not come back together. A Retry with `after` waits at least that long.
+        """
+        if isinstance(error, Reject):
+            return None
+        asked = isinstance(error, Retry)
+        if attempt > (self.retries or (ASKED_RETRIES if asked else 0)):
+            return None
+        # The exponent is bounded: 2.0 ** 1024 overflows.
+        ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
+        jittered = ceiling * random.uniform(0.5, 1.0)  # noqa: S311  no secret
+        if isinstance(error, Retry) and error.after > 0:
+            return max(error.after, 0.0)
+        return jittered

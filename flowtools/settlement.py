@@ -1,0 +1,205 @@
+"""What becomes of an event: results out, records, the failed file, the acknowledgement.
+
+The order keeps the promise that no event is lost: first the lines are written, then the
+recorders are told, then the source; so whatever dies in between, the event comes again.
+Called by the thread that ran the event, or by the one that replaced it.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from time import monotonic, time
+
+from flowtools.attempt import Attempt, Outcome
+from flowtools.backlog import Backlog, Job
+from flowtools.errors import FlowError
+from flowtools.event import EventError
+from flowtools.results import Results
+from flowtools.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.worker import Reject, Retry, describe, place
+
+log = logging.getLogger("flowtools.pool")
+
+
+class Settlement:
+    """Settles every event of one pool; safe from any thread.
+
+    Attributes:
+        counts: Final outcomes so far.
+        end: Set by the pool: called with `cancel=` when --halt says so.
+        fail: Set by the pool: called with the error that the pool is to end with.
+    """
+
+    end: Callable[..., None]
+    fail: Callable[[Exception], None]
+
+    def __init__(
+        self,
+        results: Results,
+        backlog: Backlog,
+        settings: Settings,
+        *,
+        recorders: Sequence[Recorder] = (),
+        failures: Failures | None = None,
+        acks: Acknowledger | None = None,
+    ) -> None:
+        """Settle with these parts.
+
+        Args:
+            results: Where returned lines go.
+            backlog: Where an event waits for its next attempt.
+            settings: Of the pool.
+            recorders: Are told of each attempt.
+            failures: Keeps the lines of events that failed for good; None: they are refused.
+            acks: Tells the source what became of each event.
+        """
+        self.counts: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._results = results
+        self._backlog = backlog
+        self._settings = settings
+        self._recorders = tuple(recorders)
+        self._failures = failures
+        self._acks = acks
+        self.is_plain = not (recorders or settings.pass_on or settings.key)
+
+    def done(self, job: Job, started: float, lines: list[bytes]) -> None:
+        """`start` has returned; `lines` are its results."""
+        if self._settings.pass_on:
+            lines.append(job.line + b"\n")
+        self._finish(_attempt(job, "done", None, started=started), lines)
+        self._leave(job)
+
+    def skipped(self, job: Job) -> None:
+        """The job log of an earlier run has the event as done."""
+        self._finish(_attempt(job, "skipped", None, started=monotonic()), [])
+
+    def failed(self, job: Job, started: float, error: BaseException) -> bool:
+        """`start` has raised `error`; return whether the event waits for another attempt."""
+        outcome: Outcome = "rejected" if isinstance(error, Reject) else "failed"
+        where = "" if isinstance(error, Retry | Reject) else place(error)
+        text = describe(error) + (f" ({where})" if where else "")
+        return self._fail_or_retry(job, started, outcome, text, error)
+
+    def timed_out(self, job: Job, started: float) -> bool:
+        """The attempt took longer than it may; return as `failed` does."""
+        text = f"not done within {self._settings.timeout:g} s"
+        return self._fail_or_retry(job, started, "timeout", text, None)
+
+    def cancelled(self, job: Job) -> None:
+        """The attempt was cut short because the pool ends: the event counts as not tried."""
+        self._backlog.delay(job, 0.0)
+
+    def invalid(self, number: int, line: bytes, error: EventError) -> None:
+        """Input line `number` is no event."""
+        text = str(error)
+        log.warning("line %d is not an event: %s", number, text)
+        attempt = Attempt(None, line, number, "invalid", 1, True, 0.0, 0.0, time(), text)
+        self._give_up(attempt, None)
+
+    def empty(self, number: int) -> None:
+        """Input line `number` holds nothing."""
+        self._results.put(number, [], lambda: None)
+
+    def left_over(self, job: Job) -> bool:
+        """The pool ends before `job` was done; return whether it is safe all the same.
+
+        It is where its source will deliver it again, or the failed file takes it.
+        """
+        if "ackto" in job.event.attributes:
+            return True
+        if self._failures is None:
+            return False
+        attempt = _attempt(job, "cancelled", "not tried: the pool ended", started=monotonic())
+        self._failures.write(attempt)
+        return True
+
+    def _fail_or_retry(
+        self, job: Job, started: float, outcome: Outcome, text: str, error: BaseException | None
+    ) -> bool:
+        delay = self._settings.retry.delay(job.attempt, error)
+        attempt = _attempt(job, outcome, text, started=started, final=delay is None)
+        log.log(
+            logging.INFO if delay is not None else logging.WARNING,
+            "event '%s' (line %d, attempt %d): %s: %s",
+            job.label,
+            job.number,
+            job.attempt,
+            outcome,
+            text,
+            exc_info=error,
+        )
+        if delay is None:
+            self._give_up(attempt, job)
+            return False
+        self._record(attempt)
+        job.attempt += 1
+        self._backlog.delay(job, delay)
+        return True
+
+    def _give_up(self, attempt: Attempt, job: Job | None) -> None:
+        """The event has failed for good: keep its line or refuse it, and count it."""
+        if self._failures is not None:
+            try:
+                self._failures.write(attempt)
+            except FlowError as error:
+                # Neither kept nor refused: left unacknowledged, so that it comes again.
+                self._count(attempt)
+                self.fail(error)
+                return
+        self._finish(attempt, [])
+        verdict = self._settings.halt(attempt) if self._settings.halt else None
+        if verdict is not None:
+            self.end(cancel=verdict == "now")
+        if job is not None:
+            self._leave(job)
+
+    def _finish(self, attempt: Attempt, lines: list[bytes]) -> None:
+        def written() -> None:
+            self._record(attempt)
+            self._acknowledge(attempt)
+
+        self._count(attempt)
+        self._results.put(attempt.number, lines, written)
+
+    def _acknowledge(self, attempt: Attempt) -> None:
+        ackto = attempt.event.attributes.get("ackto") if attempt.event is not None else None
+        if ackto is None or self._acks is None:
+            return
+        done = attempt.outcome in ("done", "skipped")
+        if done and self._settings.pass_on:
+            return  # The duty went on with the line.
+        if done or self._failures is not None:
+            self._acks.ack(ackto)
+        else:
+            self._acks.nack(ackto)
+
+    def _record(self, attempt: Attempt) -> None:
+        for recorder in self._recorders:
+            recorder.record(attempt)
+
+    def _count(self, attempt: Attempt) -> None:
+        with self._counting:
+            self.counts[attempt.outcome] += 1
+
+    def _leave(self, job: Job) -> None:
+        if job.key is not None:
+            self._backlog.leave(job.key)
+
+
+def _attempt(
+    job: Job, outcome: Outcome, error: str | None, *, started: float, final: bool = True
+) -> Attempt:
+    return Attempt(
+        job.event,
+        job.line,
+        job.number,
+        outcome,
+        job.attempt,
+        final,
+        max(0.0, started - job.since),
+        monotonic() - started,
+        time(),
+        error,
+    )

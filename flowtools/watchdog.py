@@ -1,0 +1,230 @@
+"""The watchdog of a pool: every deadline, every signal, every stuck thread.
+
+It runs in the thread that called `run`, which is the one that starts the pool's worker
+threads, and returns when they have ended. It never joins an abandoned thread.
+"""
+
+import logging
+import os
+import select
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from time import monotonic
+from typing import Protocol
+
+from flowtools.attempt import Outcome
+from flowtools.errors import InternalError
+from flowtools.pool import Claim, Pool, Slot
+from flowtools.runner import Runner
+from flowtools.stop import Stop
+
+log = logging.getLogger("flowtools.pool")
+
+
+class Notifier(Protocol):
+    """The service manager that wants to hear from us regularly."""
+
+    watchdog_interval: float | None
+    """Seconds after which it takes silence for a hang; None: it does not watch."""
+
+    def ping(self) -> None:
+        """Say that all is well."""
+
+
+class Watchdog:
+    """Starts the threads of `pool`, holds their deadlines, and replaces the stuck ones.
+
+    Args:
+        pool: The pool.
+        runners: Makes a runner for each thread.
+        stop: Asks the pool to drain.
+        dump: A file descriptor that becomes readable when `report` is wanted.
+        notifier: Is pinged while no attempt is overdue.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        runners: Callable[[], Runner],
+        stop: Stop,
+        *,
+        dump: int | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self.abandoned: list[Slot] = []
+        self._pool = pool
+        self._runners = runners
+        self._stop = stop
+        self._dump = dump
+        self._notifier = notifier
+        self._drain_until = inf
+        self._has_drained = False
+        self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
+        self._poller = select.poll()
+        for fd in (stop.fileno(), pool.watch, dump):
+            if fd is not None:
+                self._poller.register(fd, select.POLLIN)
+
+    def run(self) -> None:
+        """Run the pool to its end.
+
+        Raises:
+            InternalError: The system gives no further thread.
+        """
+        slots = self._pool.slots
+        slots += (Slot(self._runners()) for _ in range(self._pool.settings.threads))
+        for slot in slots:
+            self._start(slot)
+        while not all(slot.ended for slot in slots):
+            self._wait()
+            self._look_for_an_end()
+            self._expire()
+            self._ping()
+        for slot in slots:
+            slot.runner.close()
+
+    def _start(self, slot: Slot, inherited: Claim | None = None) -> None:
+        # Daemons: a stuck one must not keep the process from ending.
+        slot.thread = threading.Thread(
+            target=self._pool.work, args=(slot, inherited), name="flow-work", daemon=True
+        )
+        try:
+            slot.thread.start()
+        except RuntimeError as error:
+            slot.ended = True
+            self._pool.fail(InternalError(f"cannot start a thread: {error}"))
+
+    def _wait(self) -> None:
+        seconds = self._next_event() - monotonic()
+        ready = dict(self._poller.poll(None if seconds == inf else max(0.0, seconds * 1000 + 1)))
+        if self._pool.watch in ready:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._pool.watch)
+        if self._dump is not None and self._dump in ready:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._dump)
+            self.report()
+        if self._stop.fileno() in ready:
+            self._poller.unregister(self._stop.fileno())
+            self._drain_until = monotonic() + self._pool.settings.drain
+            self._pool.end()
+
+    def _next_event(self) -> float:
+        """Return the earliest time at which there is something to do.
+
+        An attempt that starts after this look has its deadline no earlier than one
+        time-out from now, so nobody needs to tell the watchdog of a start.
+        """
+        settings = self._pool.settings
+        earliest = min(monotonic() + (settings.timeout or inf), self._drain_until, self._next_ping)
+        for slot in self._pool.slots:
+            claim, token = slot.claim, slot.token
+            if claim is not None:
+                earliest = min(earliest, claim.at + settings.grace)
+            elif token:
+                with suppress(IndexError):
+                    earliest = min(earliest, token[0])
+        return earliest
+
+    def _look_for_an_end(self) -> None:
+        pool = self._pool
+        if pool.error is not None and self._drain_until == inf and not self._has_drained:
+            self._drain_until = monotonic() + pool.settings.drain
+        if monotonic() >= self._drain_until:
+            self._drain_until = inf
+            self._has_drained = True
+            pool.end(cancel=True)
+
+    def _expire(self) -> None:
+        now = monotonic()
+        for index, slot in enumerate(self._pool.slots):
+            claim, token = slot.claim, slot.token
+            if claim is not None:
+                if now - claim.at >= self._pool.settings.grace:
+                    self._abandon(index, slot, claim)
+                continue
+            with suppress(IndexError):  # The thread was quicker: the attempt has ended.
+                if token and token[0] <= now:
+                    token.pop()
+                    self._claim(slot, "timeout", now)
+                elif token and self._pool.cancels:
+                    token.pop()
+                    self._claim(slot, "cancelled", now)
+
+    def _claim(self, slot: Slot, verdict: Outcome, now: float) -> None:
+        claim = slot.claim = Claim(verdict, now)
+        job = slot.job
+        assert job is not None
+        assert slot.thread is not None
+        job.event.cancel()
+        slot.runner.interrupt(slot.thread.ident or 0)
+        claim.interrupted = True
+
+    def _abandon(self, index: int, slot: Slot, claim: Claim) -> None:
+        try:
+            claim.settler.pop()
+        except IndexError:
+            return  # It has ended after all.
+        job = slot.job
+        assert job is not None
+        log.warning(
+            "a thread is stuck in event '%s' and has been replaced",
+            job.event.subject or job.event.id,
+        )
+        self.abandoned = [each for each in self.abandoned if not each.ended] + [slot]
+        replacement = Slot(self._runners())
+        replacement.running, replacement.started = job, slot.started
+        replacement.done, slot.done = slot.done, 0
+        self._pool.slots[index] = replacement
+        self._start(replacement, claim)
+        limit = self._pool.settings.max_abandoned
+        if len(self.abandoned) >= limit and self._pool.error is None:
+            self._pool.fail(
+                InternalError(
+                    f"{len(self.abandoned)} threads are stuck in the Worker (--max-abandoned"
+                    f" {limit}); ending, so that a fresh process can go on"
+                )
+            )
+
+    def _ping(self) -> None:
+        notifier, now = self._notifier, monotonic()
+        if notifier is None or now < self._next_ping:
+            return
+        assert notifier.watchdog_interval is not None
+        self._next_ping = now + notifier.watchdog_interval / 2
+        if not self._is_wedged(now):
+            notifier.ping()
+
+    def _is_wedged(self, now: float) -> bool:
+        # This loop replaces stuck threads, so only settling can hang: stdout, a full disk.
+        limit = self._pool.settings.grace + 1
+        return all(
+            slot.running is not None and not slot.token and now - slot.started > limit
+            for slot in self._pool.slots
+        )
+
+    def report(self) -> None:
+        """Print the pool's state and every thread's stack to stderr."""
+        frames = sys._current_frames()
+        now = monotonic()
+        lines = [
+            f"{sum(slot.done for slot in self._pool.slots)} done; outcomes"
+            f" {dict(self._pool.settlement.counts)}; {self._pool.backlog.held} waiting inside;"
+            f" {len(self.abandoned)} threads abandoned"
+        ]
+        for slot in [*self._pool.slots, *self.abandoned]:
+            job, thread = slot.job, slot.thread
+            what = (
+                "idle"
+                if job is None
+                else (f"'{job.event.subject or job.event.id}' for {now - slot.started:.1f} s")
+            )
+            lines.append(f"thread {thread.ident if thread else '?'}: {what}")
+            frame = frames.get(thread.ident or 0) if thread else None
+            lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
+        sys.stderr.write("".join(f"flow-work: {line}\n" for line in "\n".join(lines).split("\n")))
+        sys.stderr.flush()

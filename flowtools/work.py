@@ -1,0 +1,195 @@
+"""A pool from its parts to its end: the one order in which they start and stop.
+
+The Worker is configured before the first line is read. After the last event: what was
+read and not done goes where nothing loses it, the last acknowledgements are sent, and
+the Worker cleans up.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Protocol
+
+from flowtools.backlog import Backlog
+from flowtools.errors import EventsFailed, FlowError
+from flowtools.lines import MAX_LINE, LineReader, LineWriter
+from flowtools.pool import Pool, Slot
+from flowtools.results import OrderedResults, Results
+from flowtools.runner import Runner
+from flowtools.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.settlement import Settlement
+from flowtools.stop import Stop
+from flowtools.watchdog import Notifier, Watchdog
+from flowtools.worker import describe, place
+
+log = logging.getLogger("flowtools.pool")
+
+FAILURES = ("failed", "timeout", "rejected", "invalid")
+
+
+class Sender(Acknowledger, Protocol):
+    """Sends acknowledgements, and at the end the last of them."""
+
+    def close(self, seconds: float) -> None:
+        """Send what is left, for up to `seconds`."""
+
+
+@dataclass
+class Parts:
+    """What plugs into a pool; each may be left out.
+
+    Attributes:
+        recorders: Are told of each attempt.
+        failures: Keeps the lines of events that failed for good.
+        acks: Acknowledges events to their source.
+        notifier: The service manager that watches this process.
+        keep_order: Write results in the order of the input.
+        max_line: Bytes that an input line may have.
+    """
+
+    recorders: Sequence[Recorder] = ()
+    failures: Failures | None = None
+    acks: Sender | None = None
+    notifier: Notifier | None = None
+    keep_order: bool = False
+    max_line: int = MAX_LINE
+
+
+@dataclass
+class Work:
+    """A pool that reads lines from a file descriptor.
+
+    Attributes:
+        runners: Makes the runner of each thread.
+        settings: How the pool behaves.
+        parts: What plugs into it.
+        pool: The pool, once it runs; for those who display its state.
+        watchdog: Its watchdog, once it runs.
+    """
+
+    runners: Callable[[], Runner]
+    settings: Settings
+    parts: Parts = field(default_factory=Parts)
+    pool: Pool | None = None
+    watchdog: Watchdog | None = None
+
+    def run(self, fd: int, writer: LineWriter, stop: Stop) -> Counter[str]:
+        """Run until the input ends, `stop` is set, or the pool ends itself.
+
+        Returns how many events had which final outcome; "left" counts the lines that were
+        read, not done, and are nowhere else.
+
+        Raises:
+            FlowError: What ended the pool early.
+            ReaderGone: Nobody reads the results any more.
+        """
+        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        reader = LineReader(fd, stop, wake=wake, max_line=self.parts.max_line)
+        results = OrderedResults(writer) if self.parts.keep_order else Results(writer)
+        backlog = Backlog()
+        settlement = Settlement(
+            results,
+            backlog,
+            self.settings,
+            recorders=self.parts.recorders,
+            failures=self.parts.failures,
+            acks=self.parts.acks,
+        )
+        self.pool = Pool(reader, results, backlog, settlement, self.settings, wake=wake)
+        with _dump_on_sigusr1() as dump:
+            self.watchdog = Watchdog(
+                self.pool, self.runners, stop, dump=dump, notifier=self.parts.notifier
+            )
+            self.watchdog.run()
+        totals = Counter(settlement.counts)
+        totals["done"] += sum(slot.done for slot in self.pool.slots)
+        totals["left"] = _keep_what_is_left(self.pool, settlement)
+        if self.parts.acks is not None:
+            self.parts.acks.close(5.0)
+        if self.pool.error is not None:
+            raise self.pool.error
+        return totals
+
+
+def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
+    """Bring what was read and not done into safety; return how many lines are nowhere."""
+    lost = sum(not settlement.left_over(job) for job in pool.left_over())
+    if lost:
+        log.warning(
+            "%d lines had been read and are not done; --failed FILE would have kept them", lost
+        )
+    return lost
+
+
+def check(totals: Counter[str]) -> None:
+    """End well only if every event did.
+
+    Raises:
+        EventsFailed: Some did not.
+    """
+    failed = sum(totals[outcome] for outcome in FAILURES)
+    if failed:
+        total = sum(totals.values()) - totals["left"]
+        kinds = ", ".join(f"{totals[kind]} {kind}" for kind in FAILURES if totals[kind])
+        raise EventsFailed(f"{failed} of {total} events failed ({kinds})")
+
+
+def clean_up(worker: Any) -> None:
+    """Let the Worker clean up, if it wants to.
+
+    Raises:
+        FlowError: It raised.
+    """
+    method = getattr(worker, "clean_up", None)
+    if method is None:
+        return
+    try:
+        method()
+    except (Exception, SystemExit) as error:
+        where = place(error)
+        text = describe(error) + (f" ({where})" if where else "")
+        raise FlowError(f"cannot clean up after the Worker: {text}") from error
+
+
+def running_label(work: Work) -> str:
+    """Return what to call the event that the calling thread runs, for what it prints."""
+    me = threading.get_ident()
+    slots: list[Slot] = []
+    if work.pool is not None and work.watchdog is not None:
+        slots = [*work.pool.slots, *work.watchdog.abandoned]
+    for slot in slots:
+        job = slot.job
+        if job is not None and slot.thread is not None and slot.thread.ident == me:
+            return job.label
+    return "worker"
+
+
+@contextmanager
+def _dump_on_sigusr1() -> Iterator[int]:
+    dump = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        os.eventfd_write(dump, 1)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield dump  # A library user's thread: signals are not ours there.
+        os.close(dump)
+        return
+    previous = signal.signal(signal.SIGUSR1, handle)
+    try:
+        yield dump
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+        os.close(dump)
+
+
+def stdin() -> int:
+    """Return the file descriptor that the lines come from."""
+    return sys.stdin.fileno()
