@@ -1,5 +1,9 @@
 """Options that several commands share, each defined once."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 count = click.option(
@@ -8,3 +12,130 @@ count = click.option(
     metavar="N",
     help="End after N events. Default: go on until stopped.",
 )
+
+user = click.option("--user", metavar="NAME", help="Login name.")
+
+password_file = click.option(
+    "--password-file",
+    metavar="FILE",
+    help="File whose first line is the password.",
+)
+
+ca_file = click.option(
+    "--ca-file",
+    metavar="FILE",
+    help="Authorities that may have signed the server's certificate (PEM). Default: the system's.",
+)
+
+insecure = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Do not check the server's certificate: whoever is on the way can read and "
+    "change everything, the password included.",
+)
+
+client_certificate = click.option(
+    "--client-certificate",
+    metavar="FILE",
+    help="Our own certificate, and its key unless --client-key names it (PEM).",
+)
+
+client_key = click.option(
+    "--client-key",
+    metavar="FILE",
+    help="The key of --client-certificate (PEM, without a passphrase).",
+)
+
+heart_beat = click.option(
+    "--heart-beat",
+    default="5,10",
+    show_default=True,
+    metavar="OUT,IN",
+    help="Seconds after which we send a heart-beat, and expect one; 0: none.",
+)
+
+connect_timeout = click.option(
+    "--connect-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time to connect, and again to log in, before the next host is tried.",
+)
+
+retry_for = click.option(
+    "--retry-for",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Give up a broker that has been away for so long. Default: never.",
+)
+
+header = click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One more header for the broker; may be repeated.",
+)
+
+ack = click.option(
+    "--ack",
+    type=click.Choice(["pipe", "worker"]),
+    default="pipe",
+    show_default=True,
+    help="When a message is acknowledged to the broker: once its line is in the pipe, or "
+    "once a worker has done its events.",
+)
+
+prefetch = click.option(
+    "--prefetch",
+    type=click.IntRange(min=1, max=65535),
+    default=256,
+    show_default=True,
+    metavar="N",
+    help="Messages that may be unacknowledged: the bound of what is held in memory, and "
+    "of what comes twice after a fault.",
+)
+
+dead_letter = click.option(
+    "--dead-letter",
+    metavar="NAME",
+    help="Destination of refused messages. Default: the destination's name and '.failed'.",
+)
+
+drain = click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for the acknowledgements still missing after SIGTERM.",
+)
+
+
+def broker_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a connection to a broker; they come as one `settings`."""
+
+    @functools.wraps(function)
+    def with_settings(**options: Any) -> Any:
+        from flowtools.connection import settings_from
+
+        given = {name: options.pop(name) for name in names}
+        return function(settings=settings_from(**given), **options)
+
+    added = (
+        user,
+        password_file,
+        ca_file,
+        client_certificate,
+        client_key,
+        insecure,
+        heart_beat,
+        connect_timeout,
+        retry_for,
+    )
+    before = len(getattr(with_settings, "__click_params__", ()))
+    for add in reversed(added):
+        add(with_settings)
+    names = [param.name for param in with_settings.__click_params__[before:]]  # type: ignore[attr-defined]
+    return with_settings

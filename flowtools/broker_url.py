@@ -1,0 +1,127 @@
+"""The URL of a broker and of a destination there: `stomp://host:61613/?destination=/queue/test`."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from flowtools.errors import UsageError
+
+DEFAULT_PORTS = {"stomp": 61613, "stomp+ssl": 61614}
+"""Port of each scheme where the URL names none."""
+
+_SECRETS = {"password", "passcode"}
+_RESERVED = {"id", "ack", "receipt", "transaction", "login", "content-length"}
+
+
+@dataclass(frozen=True)
+class BrokerURL:
+    """A broker, or several that stand in for each other, and a destination.
+
+    Attributes:
+        hosts: Host and port of each, in the order in which they are tried.
+        tls: Whether the connection is encrypted.
+        destination: Where messages come from or go to; None where the URL names none.
+        vhost: The virtual host; None where the URL names none.
+        user: The login name, which is the only secret-free half of a login.
+        parameters: All other query parameters: headers of the SUBSCRIBE frame.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    tls: bool = False
+    destination: str | None = None
+    vhost: str | None = None
+    user: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def public(self) -> str:
+        """The URL without the login name, as it stands in events and messages."""
+        scheme = "stomp+ssl" if self.tls else "stomp"
+        hosts = ",".join(host_and_port(*each) for each in self.hosts)
+        named = (("destination", self.destination), ("vhost", self.vhost), *self.parameters)
+        query = "&".join(
+            f"{quote(key, safe='.-')}={quote(value, safe='/.-:*')}"
+            for key, value in named
+            if value is not None
+        )
+        return f"{scheme}://{hosts}/?{query}" if query else f"{scheme}://{hosts}/"
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Return `host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_url(text: str) -> BrokerURL:
+    """Read the URL of a broker.
+
+    Several hosts stand separated by commas; the slash before the query may be missing;
+    everything in the query is percent-decoded, and a plus sign is a plus sign.
+
+    Raises:
+        UsageError: It is no such URL, or it holds a password.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.lower() not in DEFAULT_PORTS:
+        raise UsageError(
+            "the URL of a broker is stomp://HOST:PORT/?destination=NAME "
+            f"(or stomp+ssl://...), not '{text.partition('?')[0] if '@' not in text else '...'}'"
+        )
+    scheme = scheme.lower()
+    place, _, query = rest.partition("?")
+    authority, _, path = place.partition("/")
+    userinfo, _, addresses = authority.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    if colon:
+        raise UsageError(
+            f"the URL of the broker at '{addresses}' holds a password, which everybody on this "
+            "machine can read on the command line; put it in a file and give --password-file"
+        )
+    if path:
+        raise UsageError(
+            f"the URL of the broker at '{addresses}' has the path '/{path}'; "
+            f"a destination goes into the query: ?destination=/{path}"
+        )
+    port = DEFAULT_PORTS[scheme]
+    found = _parse_query(query, addresses)
+    return BrokerURL(
+        hosts=tuple(_parse_host(each, port, text=addresses) for each in addresses.split(",")),
+        tls=scheme == "stomp+ssl",
+        destination=found.pop("destination", None),
+        vhost=found.pop("vhost", None),
+        user=unquote(user) or None,
+        parameters=tuple(found.items()),
+    )
+
+
+def _parse_host(address: str, port: int, *, text: str) -> tuple[str, int]:
+    if address.startswith("["):
+        host, bracket, tail = address[1:].partition("]")
+        good = bool(bracket) and (not tail or tail.startswith(":"))
+        digits = tail[1:]
+    else:
+        host, _, digits = address.partition(":")
+        good = True
+    if digits:
+        good = good and digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536
+    if not host or not good or any(c.isspace() for c in host):
+        raise UsageError(f"'{address}' in the broker URL's '{text}' is not HOST or HOST:PORT")
+    return host, int(digits) if digits else port
+
+
+def _parse_query(query: str, addresses: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in filter(None, query.split("&")):
+        key, equals, value = (unquote(part) for part in item.partition("="))
+        if key in _SECRETS:
+            raise UsageError(
+                f"the URL of the broker at '{addresses}' holds a password; "
+                "put it in a file and give --password-file"
+            )
+        if key in _RESERVED:
+            raise UsageError(f"the broker URL's parameter '{key}' is flowtools' own to set")
+        if not equals or not key or (key in ("destination", "vhost") and not value):
+            raise UsageError(f"the broker URL's parameter '{item}' has no value")
+        if key in found:
+            raise UsageError(f"the broker URL names '{key}' twice")
+        found[key] = value
+    return found

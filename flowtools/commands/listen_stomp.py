@@ -1,0 +1,77 @@
+"""flow-listen-stomp: write the messages of a STOMP destination as event lines."""
+
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from flowtools import options
+from flowtools.cli import Command, run_source
+
+if TYPE_CHECKING:
+    from flowtools.broker import Settings
+
+
+@click.command("flow-listen-stomp", cls=Command)
+@click.argument("url")
+@options.ack
+@options.prefetch
+@click.option(
+    "--durable",
+    metavar="NAME",
+    help="Subscribe to a topic under NAME, so that what comes while nobody listens is kept.",
+)
+@click.option(
+    "--selector",
+    metavar="CONDITION",
+    help="Take only messages whose headers meet this SQL-like condition "
+    "(ActiveMQ, Artemis; RabbitMQ ignores it).",
+)
+@options.header
+@options.count
+@options.dead_letter
+@options.drain
+@options.broker_settings
+def main(
+    url: str,
+    ack: Literal["pipe", "worker"],
+    prefetch: int,
+    durable: str | None,
+    selector: str | None,
+    headers: tuple[str, ...],
+    count: int | None,
+    dead_letter: str | None,
+    drain: float,
+    settings: "Settings",
+) -> None:
+    """Write the messages of the STOMP destination in URL, one event line each.
+
+    URL is stomp://HOST:PORT/?destination=NAME, or stomp+ssl:// for TLS. Several hosts
+    stand separated by commas. The query may name a vhost; every other parameter becomes
+    a header of the subscription.
+
+    \b
+    Examples:
+      flow-listen-stomp 'stomp://mq/?destination=/queue/jobs' | jq .data.body
+      flow-listen-stomp --ack worker "$URL" | flow-work mymod:Job -j 16
+    """
+    from flowtools.broker_url import parse_url
+    from flowtools.connection import parse_headers
+    from flowtools.source.stomp import GenericStompListener
+
+    source = GenericStompListener(
+        parse_url(url),
+        settings,
+        ack=ack,
+        prefetch=prefetch,
+        durable=durable,
+        selector=selector,
+        headers=parse_headers(headers),
+        count=count,
+        dead_letter=dead_letter,
+        drain=drain,
+    )
+    run_source(source)
+
+
+if __name__ == "__main__":
+    main()

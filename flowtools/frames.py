@@ -1,0 +1,162 @@
+"""STOMP frames: bytes to frames and back, for versions 1.0, 1.1 and 1.2 of the protocol.
+
+stomp.py 9.0.0 splits its input in a way that drops a frame which comes right after two
+heart-beats (the empty line between them is taken for the end of the frame's headers), and
+it undoes the escapes of 1.1 in a 1.0 session too; so the splitting is done here.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from flowtools.errors import ProtocolError
+
+MAX_HEAD = 1024 * 1024
+"""Bytes that the command and headers of a frame may have."""
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_LINE_ENDS = re.compile(rb"[\r\n]*")
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})[ \t\r]*(?:\n|$)")
+_COMMAND_SO_FAR = re.compile(rb"[A-Z]{1,20}\r?(?:\n|$)")
+_ESCAPE = re.compile(r"[\\\n\r:]")
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", ":": "\\c"}
+_UNESCAPE = re.compile(r"\\([\\nrc])")
+_UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r", "c": ":"}
+
+
+class Frame(NamedTuple):
+    """One frame; a MESSAGE unless `command` says otherwise."""
+
+    headers: dict[str, str]
+    body: bytes
+    command: str = "MESSAGE"
+
+
+def escape(text: str, version: str) -> str:
+    """Return `text` as it stands in a header of that version of the protocol.
+
+    Version 1.0 has no escapes, so that a line end becomes a space there.
+    """
+    if not _ESCAPE.search(text):
+        return text
+    if version == "1.0":
+        return text.replace("\r", " ").replace("\n", " ")
+    if version == "1.1":
+        text = text.replace("\r", " ")
+    return _ESCAPE.sub(lambda found: _ESCAPES[found.group()], text)
+
+
+def encode_frame(
+    command: str, headers: Mapping[str, str], body: bytes = b"", *, version: str = "1.2"
+) -> bytes:
+    """Return a frame as bytes, its NUL included; the body's length is the caller's header."""
+    if command == "CONNECT":
+        version = "1.0"  # Its headers are never escaped: the version is not known yet.
+    head = "".join(
+        [f"{escape(key, version)}:{escape(value, version)}\n" for key, value in headers.items()]
+    )
+    return b"%b\n%b\n%b\0" % (command.encode(), head.encode(), body)
+
+
+class FrameParser:
+    """Splits the bytes of a connection into frames, as they come.
+
+    Attributes:
+        version: The protocol version of the session: in 1.0 nothing is unescaped.
+    """
+
+    def __init__(self) -> None:
+        self.version = "1.0"
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._needed = 0
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """Take the next bytes; return the frames that they complete.
+
+        Raises:
+            ProtocolError: This is no STOMP.
+        """
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        # A long body is joined once, when all of it is here.
+        if self._size < self._needed or (self._needed < 0 and b"\0" not in chunk):
+            return []
+        data = chunk if len(self._chunks) == 1 else b"".join(self._chunks)
+        frames: list[Frame] = []
+        position = self._take(data, frames)
+        rest = data[position:]
+        self._chunks = [rest] if rest else []
+        self._size = len(rest)
+        return frames
+
+    def _take(self, data: bytes, frames: list[Frame]) -> int:
+        """Add the whole frames of `data`; return where the first unfinished one begins."""
+        self._needed = 0
+        position = 0
+        while True:
+            # Line ends between frames are heart-beats, or belong to the frame before.
+            position = _LINE_ENDS.match(data, position).end()  # type: ignore[union-attr]
+            if position == len(data):
+                return position
+            head_end = _HEAD_END.search(data, position)
+            if head_end is None:
+                _check_head(data[position : position + MAX_HEAD + 1])
+                return position
+            head = data[position : head_end.start()]
+            start = head_end.end()
+            end = self._body_end(data, head, start)
+            if end is None:
+                self._needed = self._needed and self._needed - position
+                return position
+            frames.append(self._frame(head, data[start:end]))
+            position = end + 1
+
+    def _body_end(self, data: bytes, head: bytes, start: int) -> int | None:
+        length = _LENGTH.search(head)
+        if length is None:
+            end = data.find(b"\0", start)
+            if end < 0:
+                self._needed = -(2**62)
+                return None
+            return end
+        end = start + int(length[1])
+        if end >= len(data):
+            self._needed = end + 1
+            return None
+        if data[end]:
+            raise ProtocolError("not STOMP: a frame is longer than its content-length says")
+        return end
+
+    def _frame(self, head: bytes, body: bytes) -> Frame:
+        lines = head.decode("utf-8", "replace").split("\n")
+        if b"\r" in head:
+            lines = [line.removesuffix("\r") for line in lines]
+        command = lines[0]
+        if not _COMMAND_SO_FAR.fullmatch(command.encode()):
+            raise ProtocolError(f"not STOMP: a frame begins with '{command[:40]}'")
+        escaped = self.version != "1.0" and b"\\" in head and command != "CONNECTED"
+        headers: dict[str, str] = {}
+        for line in lines[1:]:
+            key, _, value = line.partition(":")
+            if escaped:
+                key, value = _unescaped(key), _unescaped(value)
+            # Of a header that is there twice, the first one counts.
+            if key not in headers:
+                headers[key] = value
+        return Frame(headers, body, command)
+
+
+def _unescaped(text: str) -> str:
+    # An escape that is not defined stays as it is.
+    return _UNESCAPE.sub(lambda found: _UNESCAPES[found[1]], text) if "\\" in text else text
+
+
+def _check_head(head: bytes) -> None:
+    line = head.partition(b"\n")[0]
+    if b"\n" in head or len(line) > 20:
+        line += b"\n"
+    if not _COMMAND_SO_FAR.fullmatch(line):
+        raise ProtocolError(f"not STOMP: it begins with '{line[:40].decode('latin-1').strip()}'")
+    if len(head) > MAX_HEAD:
+        raise ProtocolError("not STOMP: the headers of a frame do not end")

@@ -1,0 +1,172 @@
+"""GenericStompListener: events from any STOMP destination, at least once each."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from flowtools.acksocket import Ack, AckSocket
+from flowtools.broker import Broker, BrokerURL, Message, Settings
+from flowtools.dialect import Dialect, dead_letter_destination
+from flowtools.errors import ReaderGone, RefusedError, UsageError
+from flowtools.event import Event
+from flowtools.message import events_of
+from flowtools.session import Session
+from flowtools.source import Outlet
+from flowtools.stop import Stop
+from flowtools.subscription import Order, Subscription
+from flowtools.transport import ConnectionLost
+
+PREFETCH = 256
+"""Messages that may be unacknowledged by default."""
+
+DRAIN = 30.0
+"""Seconds that outstanding acknowledgements have after a stop, by default."""
+
+_log = logging.getLogger("flowtools.source.stomp")
+
+
+class GenericStompListener:
+    """A source of the messages of one STOMP destination.
+
+    With `ack="pipe"` a message is acknowledged once its line is written; with "worker"
+    once its events are done, which whoever does them tells through each event's `ackto`.
+    Messages are written in the order of their delivery.
+    """
+
+    def __init__(
+        self,
+        url: BrokerURL,
+        settings: Settings,
+        *,
+        ack: Literal["pipe", "worker"] = "pipe",
+        prefetch: int = PREFETCH,
+        durable: str | None = None,
+        selector: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        count: int | None = None,
+        dead_letter: str | None = None,
+        drain: float = DRAIN,
+        to_events: Callable[[Message], Sequence[Event]] | None = None,
+    ) -> None:
+        """Prepare to listen at `url`.
+
+        Args:
+            url: The broker and the destination.
+            settings: How to connect.
+            ack: See the class.
+            prefetch: How many messages may be unacknowledged: a bound for the memory held
+                here and for what is delivered twice after a fault.
+            durable: Name of a durable subscription to a topic.
+            selector: Condition that a message has to meet, for brokers that have such.
+            headers: More headers of SUBSCRIBE, besides the URL's own.
+            count: End after the message that brings the number of events to this.
+            dead_letter: Where refused messages go; by default see dialect.py.
+            drain: Seconds that outstanding acknowledgements have after a stop.
+            to_events: Makes the events of a message, none or more, that can be encoded;
+                if it raises, the message is refused. By default each message is one event.
+
+        Raises:
+            UsageError: The URL names no destination.
+        """
+        if url.destination is None:
+            raise UsageError(f"the broker URL '{url.public}' names no ?destination=")
+        more = {"selector": selector} if selector is not None else {}
+        self._order = Order(
+            destination=url.destination,
+            source=url.public,
+            prefetch=prefetch,
+            dead_letter=dead_letter or dead_letter_destination(url.destination),
+            drain=drain,
+            durable=durable,
+            headers={**dict(url.parameters), **more, **(headers or {})},
+        )
+        self._url = url
+        self._settings = settings
+        self._worker = ack == "worker"
+        self._count = count
+        self._custom = to_events
+        self._current: Subscription | None = None
+        self._stale = 0
+
+    def run(self, outlet: Outlet, stop: Stop) -> None:
+        """Write events to `outlet` until `stop` is set or `count` is reached.
+
+        Raises:
+            RefusedError: The broker refuses login, subscription or TLS.
+            ProtocolError: The other side does not speak STOMP.
+            UnreachableError: The broker stays away for longer than the settings allow.
+            ReaderGone: Nobody reads any more.
+        """
+        broker = Broker(
+            self._url,
+            self._settings,
+            client_id=self._order.durable,
+            bound=4 * self._order.prefetch + 1000,
+        )
+        acks = AckSocket() if self._worker else None
+        try:
+            if acks is not None:
+                acks.start(self._settle)
+            self._serve(broker, acks, outlet, stop)
+        finally:
+            if acks is not None:
+                acks.close()
+            self._report_stale()
+
+    def _serve(self, broker: Broker, acks: AckSocket | None, outlet: Outlet, stop: Stop) -> None:
+        count = self._count
+        accepted = False
+        while (session := broker.connect(stop)) is not None:
+            subscription = Subscription(
+                session,
+                self._order,
+                outlet,
+                stop,
+                to_events=self._to_events,
+                count=count,
+                acks=acks,
+            )
+            self._current = subscription
+            try:
+                subscription.run()
+            except (ConnectionLost, RefusedError) as error:
+                accepted = accepted or subscription.confirmed
+                if isinstance(error, RefusedError) and not accepted:
+                    raise
+                broker.note_lost(session, error)
+            except ReaderGone:
+                self._leave(session, acks)
+                raise
+            else:
+                return
+            finally:
+                session.abort()
+                self._stale += subscription.worker.stale if subscription.worker else 0
+                self._current = None
+            count = None if count is None else count - subscription.taken
+            outlet.flush()
+            if count is not None and count <= 0:
+                return
+
+    def _leave(self, session: Session, acks: AckSocket | None) -> None:
+        """Tell the broker what was done before the reader went; the rest it gives to others."""
+        if acks is None:
+            return
+        acks.close()
+        session.close(2.0)
+
+    def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
+        if self._custom is not None:
+            return self._custom(message)
+        return events_of(message, dialect, self._order.source)
+
+    def _settle(self, acks: list[Ack]) -> None:
+        current = self._current
+        if current is not None and current.worker is not None:
+            current.worker.settle(acks)
+        else:
+            self._stale += len(acks)
+
+    def _report_stale(self) -> None:
+        if self._stale:
+            _log.info("%d acknowledgements came for events not waiting any more", self._stale)

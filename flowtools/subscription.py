@@ -1,0 +1,268 @@
+"""One subscription in one session: messages in, event lines out, acknowledgements back.
+
+The thread that calls `run` does all of it but the receiving of acknowledgements in worker
+mode, so that these flow on while a full pipe holds up the lines.
+"""
+
+import logging
+import select
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from flowtools.acksocket import AckSocket, new_epoch
+from flowtools.dialect import Dialect
+from flowtools.errors import ProtocolError, ReaderGone, RefusedError
+from flowtools.event import Event, EventError
+from flowtools.frames import Frame
+from flowtools.lines import LineWriter
+from flowtools.session import Session, error_text
+from flowtools.source import Outlet
+from flowtools.stop import Stop
+from flowtools.transport import ConnectionLost
+from flowtools.window import Refusals, WorkerWindow, WrittenWindow
+
+ToEvents = Callable[[Frame], Sequence[Event]]
+
+GOODBYE = 5.0
+"""Seconds that the broker has for the receipt of DISCONNECT."""
+
+_log = logging.getLogger("flowtools.source.stomp")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be subscribed to, and how its messages are to be treated.
+
+    Attributes:
+        destination: Where messages come from.
+        source: The broker's URL for people and events.
+        headers: More headers for SUBSCRIBE; they win over those made here.
+        prefetch: Messages that may be unacknowledged.
+        durable: Name of the durable subscription, if it is one.
+        dead_letter: Where refused messages go.
+        drain: Seconds that outstanding acknowledgements have after a stop.
+    """
+
+    destination: str
+    source: str
+    prefetch: int
+    dead_letter: str
+    drain: float
+    durable: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Subscription:
+    """Serves one session until it ends.
+
+    Attributes:
+        taken: How many events have been written.
+        confirmed: Whether the broker has accepted the subscription.
+        outstanding: How many events are not acknowledged (worker mode).
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        order: Order,
+        outlet: Outlet,
+        stop: Stop,
+        *,
+        to_events: Callable[[Frame, Dialect], Sequence[Event]],
+        count: int | None,
+        acks: AckSocket | None,
+    ) -> None:
+        """Prepare to serve `session`; `acks` makes it worker mode."""
+        self.taken = 0
+        self.confirmed = False
+        self._session = session
+        self._order = order
+        self._outlet = outlet
+        self._stop = stop
+        self._to_events = to_events
+        self._count = count
+        self._refusals = Refusals(session, order.dead_letter)
+        self._written = WrittenWindow(session, self._refusals)
+        self.worker: WorkerWindow | None = None
+        if acks is not None:
+            epoch = new_epoch()
+            self.worker = WorkerWindow(session, self._refusals, epoch)
+            self._ackto = acks.ackto(epoch)
+        # A full pipe is waited for here, where a stop can be heard. What another outlet
+        # (flow-run's) does when it is full is its own business.
+        self._room = select.poll()
+        self._room.register(stop.fileno(), select.POLLIN)
+        self._room.register(outlet.fileno(), select.POLLOUT)
+        self._watch_room = isinstance(outlet, LineWriter)
+        self._events = select.poll()
+        self._events.register(stop.fileno(), select.POLLIN)
+        self._events.register(session.fileno(), select.POLLIN)
+        self._events.register(outlet.fileno(), 0)
+
+    @property
+    def outstanding(self) -> int:
+        """How many events wait for an acknowledgement from outside."""
+        return self.worker.outstanding if self.worker else 0
+
+    def run(self) -> None:
+        """Write events until `count` of them are written or a stop is asked for.
+
+        Raises:
+            ConnectionLost: The connection has ended; there may be another.
+            ProtocolError: The other side does not speak STOMP.
+            RefusedError: The broker refuses the subscription.
+            ReaderGone: Nobody reads any more.
+        """
+        self._subscribe()
+        while not self._is_over():
+            frames = self._session.take()
+            if not frames:
+                self._wait(None)
+                continue
+            for frame in frames:
+                self._handle(frame)
+                if self._is_full():
+                    break
+            self._write()
+        self._finish()
+
+    def _is_full(self) -> bool:
+        return self._count is not None and self.taken >= self._count
+
+    def _is_over(self) -> bool:
+        return self._is_full() or self._stop.is_set()
+
+    def _subscribe(self) -> None:
+        order, dialect = self._order, self._session.dialect
+        prefetch = order.prefetch
+        if self._count is not None:
+            prefetch = min(prefetch, self._count)
+        headers = {
+            "destination": order.destination,
+            "id": order.durable or "flow",
+            "ack": dialect.ack_mode(individual=self.worker is not None),
+            "receipt": "subscribe",
+        }
+        headers |= dialect.prefetch_headers(prefetch)
+        if order.durable is not None:
+            headers |= dialect.durable_headers(order.durable)
+        self._session.send_frame("SUBSCRIBE", headers | order.headers)
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait for frames, a stop, or the reader's end.
+
+        Raises:
+            ReaderGone: The reader has gone.
+        """
+        ready = dict(self._events.poll(None if seconds is None else max(0.0, seconds) * 1000))
+        if ready.get(self._outlet.fileno(), 0) & select.POLLERR:
+            raise ReaderGone
+
+    def _handle(self, frame: Frame) -> None:
+        if frame.command == "MESSAGE":
+            self.confirmed = True
+            if self._session.lost is None and self._has_room():
+                self._take(frame)
+        elif frame.command == "RECEIPT":
+            receipt = frame.headers.get("receipt-id", "")
+            self.confirmed = self.confirmed or receipt == "subscribe"
+            self._refusals.note_receipt(receipt)
+        elif frame.command == "ERROR":
+            self._fail(error_text(frame))
+        else:
+            raise ProtocolError(f"'{self._session.name}' sends a {frame.command} frame")
+
+    def _fail(self, said: str) -> None:
+        if not self.confirmed:
+            raise RefusedError(
+                f"'{self._session.name}' refuses the subscription to "
+                f"'{self._order.destination}': {said}"
+            )
+        raise ConnectionLost(f"the broker says: {said}")
+
+    def _has_room(self) -> bool:
+        """Wait until a line can be written (True) or a stop is asked for."""
+        if not self._watch_room:
+            return not self._stop.is_set()
+        ready = dict(self._room.poll())
+        if ready.get(self._outlet.fileno(), 0) & select.POLLERR:
+            raise ReaderGone
+        return self._stop.fileno() not in ready
+
+    def _take(self, message: Frame) -> None:
+        try:
+            events = self._to_events(message, self._session.dialect)
+            if message.headers.get("redelivered") == "true":
+                for event in events:
+                    event.attributes["redelivered"] = True
+        except Exception:  # noqa: BLE001  one bad message must not end the listener
+            _log.exception(
+                "cannot make an event of message '%s' from '%s'; it goes to '%s'",
+                message.headers.get("message-id"),
+                message.headers.get("destination"),
+                self._order.dead_letter,
+            )
+            self._refuse(message)
+            return
+        if self.worker is None:
+            for event in events:
+                self._emit(event)
+            self._written.add(message)
+        elif events:
+            for event, number in zip(events, self.worker.add(message, len(events)), strict=True):
+                event.attributes["ackto"] = f"{self._ackto}{number}"
+                self._emit(event)
+        else:
+            self.worker.finish(message, refused=False)
+        self.taken += len(events)
+
+    def _emit(self, event: Event) -> None:
+        try:
+            self._outlet.emit(event)
+        except EventError as error:
+            # to_events is to give events that can be written: a fault of the program.
+            raise AssertionError(f"event '{event.id}' {error}") from error
+
+    def _refuse(self, message: Frame) -> None:
+        if self.worker is not None:
+            self.worker.finish(message, refused=True)
+        else:
+            self._write()
+            self._written.refuse(message)
+
+    def _write(self) -> None:
+        """Let the lines out, then acknowledge those that count as done by that."""
+        if self._watch_room:
+            self._has_room()
+        self._outlet.flush()
+        self._written.acknowledge()
+
+    def _finish(self) -> None:
+        deadline = None
+        try:
+            while self.outstanding:
+                if self._stop.is_set():
+                    deadline = deadline or monotonic() + self._order.drain
+                    if monotonic() >= deadline:
+                        break
+                for frame in self._session.take():
+                    if frame.command != "MESSAGE":
+                        self._handle(frame)
+                self._wait_for_acks()
+        except ConnectionLost as error:
+            _log.warning("lost the connection to '%s' at the end: %s", self._session.name, error)
+        if self.outstanding:
+            _log.warning(
+                "ends without the acknowledgement of %d events; they will be delivered again",
+                self.outstanding,
+            )
+        self._session.close(GOODBYE)
+
+    def _wait_for_acks(self) -> None:
+        # Not through _wait: the stop's descriptor stays readable for ever.
+        poller = select.poll()
+        poller.register(self._session.fileno(), select.POLLIN)
+        poller.register(self._outlet.fileno(), 0)
+        if dict(poller.poll(50)).get(self._outlet.fileno(), 0) & select.POLLERR:
+            raise ReaderGone

@@ -1,0 +1,87 @@
+"""TLS to a broker: what is checked, and why a handshake failed, in words."""
+
+import logging
+import ssl
+from pathlib import Path
+
+from flowtools.errors import ConfigurationError
+
+_log = logging.getLogger("flowtools.tls")
+
+# OpenSSL's X509_V_ERR codes (verify(1), "DIAGNOSTICS").
+_VERDICTS = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    18: "its certificate is self-signed; --ca-file can name it as trusted",
+    19: "its certificate is signed by an unknown authority (self-signed); give --ca-file",
+    20: "its certificate is signed by an unknown authority; give --ca-file",
+    21: "its certificate is signed by an unknown authority; give --ca-file",
+    62: "its certificate is for another host",
+    64: "its certificate is for another address",
+}
+
+_ALERTS = {
+    "CERTIFICATE_REQUIRED": "it wants a client certificate; give --client-certificate",
+    "HANDSHAKE_FAILURE": "it refuses the handshake; it may want a --client-certificate",
+    "BAD_CERTIFICATE": "it refuses the client certificate",
+    "UNKNOWN_CA": "it does not know the authority of the client certificate",
+    "CERTIFICATE_EXPIRED": "the client certificate has expired",
+    "CERTIFICATE_UNKNOWN": "it refuses the client certificate",
+    "CERTIFICATE_REVOKED": "the client certificate has been revoked",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
+    "UNSUPPORTED_PROTOCOL": "its version of TLS is too old",
+    "PROTOCOL_VERSION": "there is no version of TLS that both sides speak",
+}
+
+
+def client_context(
+    ca_file: Path | None, certificate: Path | None, key: Path | None, *, insecure: bool
+) -> ssl.SSLContext:
+    """Return how to speak TLS: the system's authorities, or those of `ca_file` alone.
+
+    Certificate and host name are checked unless `insecure`, which is warned of.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or is not what it should be.
+    """
+    context = ssl.create_default_context()
+    try:
+        if ca_file is not None:
+            context = ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(_cannot_use("CA file", ca_file, error)) from None
+    try:
+        if certificate is not None:
+            context.load_cert_chain(str(certificate), str(key) if key else None)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(_cannot_use("client certificate", certificate, error)) from None
+    if insecure:
+        _log.warning(
+            "--insecure: the broker's certificate is NOT checked; whoever is on the way "
+            "can read and change everything, the password included"
+        )
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def refusal(error: ssl.SSLError) -> str | None:
+    """Return why the two sides will never agree; None where trying again may help."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = str(error.verify_message).rstrip(".")
+        verdict = _VERDICTS.get(error.verify_code)
+        if verdict is None:
+            return f"its certificate is not trusted: {said}"
+        return f"{verdict}: {said}" if error.verify_code in (62, 64) else verdict
+    reason = error.reason or ""
+    for alert, words in _ALERTS.items():
+        if alert in reason:
+            return words
+    return None
+
+
+def _cannot_use(what: str, path: Path | None, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, ssl.SSLError):
+        reason = "it holds no certificate (and key) in PEM form"
+    return f"cannot use the {what} '{path}': {reason}"

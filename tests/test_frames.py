@@ -1,0 +1,98 @@
+"""STOMP frames: splitting, escaping, and what is no STOMP."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowtools.errors import ProtocolError
+from flowtools.frames import MAX_HEAD, Frame, FrameParser, encode_frame
+
+
+def parser(version="1.2"):
+    made = FrameParser()
+    made.version = version
+    return made
+
+
+def test_a_frame_comes_out_as_it_went_in():
+    headers = {"destination": "/queue/a", "a:b\\c": "x\ny\rz:", "content-length": "3"}
+    data = encode_frame("MESSAGE", headers, b"a\0b")
+    assert parser().feed(data) == [Frame(headers, b"a\0b")]
+
+
+@given(
+    st.lists(st.tuples(st.dictionaries(st.text(min_size=1), st.text()), st.binary()), max_size=5),
+    st.integers(1, 40),
+)
+def test_frames_survive_being_cut_anywhere(messages, step):
+    frames = [
+        Frame(
+            {k: v for k, v in headers.items() if k != "content-length"}
+            | {"content-length": str(len(body))},
+            body,
+        )
+        for headers, body in messages
+    ]
+    data = b"".join(b"\n\r\n" + encode_frame("MESSAGE", f.headers, f.body) for f in frames)
+    reader = parser()
+    found = []
+    for start in range(0, len(data), step):
+        found += reader.feed(data[start : start + step])
+    assert found == frames
+
+
+def test_a_frame_after_two_heart_beats_is_not_lost():
+    assert parser().feed(b"\n\nMESSAGE\na:1\n\nx\0\n\n\nRECEIPT\nreceipt-id:1\n\n\0\n") == [
+        Frame({"a": "1"}, b"x"),
+        Frame({"receipt-id": "1"}, b"", "RECEIPT"),
+    ]
+
+
+def test_lines_may_end_with_carriage_return_and_line_feed():
+    data = b"MESSAGE\r\na:1\r\ncontent-length:4\r\n\r\n\n\n\0\n\0"
+    assert parser().feed(data) == [Frame({"a": "1", "content-length": "4"}, b"\n\n\0\n")]
+
+
+def test_a_long_body_without_a_length_ends_at_its_nul():
+    reader = parser()
+    chunks = [b"MESSAGE\n\n", *[b"x" * 1000] * 50, b"y\0MESSAGE\n\nz\0"]
+    found = [frame for chunk in chunks for frame in reader.feed(chunk)]
+    assert [frame.body for frame in found] == [b"x" * 50000 + b"y", b"z"]
+
+
+def test_version_1_0_knows_no_escapes():
+    assert parser("1.0").feed(b"MESSAGE\npath:C\\new\n\n\0")[0].headers == {"path": "C\\new"}
+    assert encode_frame("SEND", {"a": "b:c\\d\ne"}, version="1.0") == b"SEND\na:b:c\\d e\n\n\0"
+
+
+def test_an_escape_that_is_not_defined_stays_as_it_is():
+    assert parser().feed(b"MESSAGE\na:x\\ty\\c\n\n\0")[0].headers == {"a": "x\\ty:"}
+
+
+def test_of_a_repeated_header_the_first_counts():
+    assert parser().feed(b"MESSAGE\na:1\na:2\n\n\0")[0].headers == {"a": "1"}
+
+
+def test_the_headers_of_connect_are_not_escaped():
+    assert encode_frame("CONNECT", {"passcode": "a:b\\"}) == b"CONNECT\npasscode:a:b\\\n\n\0"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b"HTTP/1.1 400 Bad Request\r\nA: b\r\n\r\n<html>\0",
+        b"\x16\x03\x01\x02\x00 garbage that is long enough",
+        b"message\n\n\0",
+        b"MESSAGE\ncontent-length:2\n\nabcd\0",
+        b"MESSAGE\n" + b"a:b\n" * (MAX_HEAD // 4),
+    ],
+)
+def test_what_is_no_stomp_is_a_protocol_error(garbage):
+    with pytest.raises(ProtocolError, match="not STOMP"):
+        parser().feed(garbage)
+
+
+def test_a_protocol_error_is_found_as_soon_as_it_can_be():
+    with pytest.raises(ProtocolError, match=r"SSH-2\.0-OpenSSH"):
+        parser().feed(b"SSH-2.0-OpenSSH\r\n")
