@@ -1,0 +1,85 @@
+"""A file that whole lines are appended to, by any number of threads and processes.
+
+Each line is one write to a descriptor opened with O_APPEND: Linux puts it at the end of
+a regular file in one piece, next to the lines of other writers, and what has been
+written is the system's, so that it outlives this process however it ends (not the loss of
+power: nothing is synced).
+"""
+
+import os
+import stat
+from pathlib import Path
+from threading import Lock
+
+
+class AppendFile:
+    """Appends lines to `path`, which is created if it is not there; safe from any thread.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock()
+        self._fd = _open(path)
+
+    def append(self, line: bytes) -> None:
+        """Write `line`, which ends with a newline, in one write.
+
+        Raises:
+            OSError: It could not be written; the file holds no part of it.
+        """
+        # The lock is for the short write alone: what to cut off depends on the position.
+        with self._lock:
+            written = os.write(self._fd, line)
+            if written != len(line):
+                self._complete(line, written)
+
+    def reopen(self) -> None:
+        """Go on in a new file at the same path, after a log rotation has renamed this one.
+
+        Raises:
+            OSError: It cannot be opened; lines still go to the old file.
+        """
+        with self._lock:
+            old, self._fd = self._fd, _open(self.path)
+            os.close(old)
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+    def _complete(self, line: bytes, written: int) -> None:
+        """Write the rest of a line of which the disk had room for a part, or remove the part."""
+        try:
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+        except OSError:
+            if stat.S_ISREG(os.fstat(self._fd).st_mode):
+                end = os.lseek(self._fd, 0, os.SEEK_CUR)
+                # Unless another process has found room behind it.
+                if end == os.fstat(self._fd).st_size:
+                    os.ftruncate(self._fd, end - written)
+            raise
+
+
+def _open(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        status = os.fstat(fd)
+        torn = (
+            stat.S_ISREG(status.st_mode)
+            and status.st_size > 0
+            and os.pread(fd, 1, status.st_size - 1) != b"\n"
+        )
+        if torn:
+            # Left by a machine that lost power; the next line must not run into it.
+            os.write(fd, b"\n")
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

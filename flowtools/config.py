@@ -1,0 +1,114 @@
+"""A Worker's settings: an INI file (--config) and single settings over it (--set).
+
+`$NAME` and `${NAME}` in a value stand for that environment variable, so that a secret
+need not be in the file; `$$` is a dollar sign. A variable that is not set is an error: an
+empty or literal `$PASSWORD` would only fail later, and elsewhere. Any other `$` stays.
+`%` has no meaning. Keys are compared without case, section names with it.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from configparser import (
+    ConfigParser,
+    DuplicateOptionError,
+    DuplicateSectionError,
+    Error,
+    MissingSectionHeaderError,
+    ParsingError,
+)
+from pathlib import Path
+
+from flowtools.errors import ConfigurationError, UsageError
+
+_VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
+
+
+def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
+    """Return the settings of the INI file `path`, overridden by `settings`.
+
+    Args:
+        path: The file; None: there is none.
+        settings: Each `section.key=value`; the key is what follows the last dot before
+            the equals sign. The section DEFAULT is the one that all others inherit from.
+
+    Raises:
+        ConfigurationError: The file cannot be read or understood, or a variable is not
+            set; the text says where.
+        UsageError: A setting has not that form.
+    """
+    raw = _parser()
+    if path is not None:
+        _read(raw, path)
+    config = _parser()
+    for section in (raw.default_section, *raw.sections()):
+        if section != raw.default_section:
+            config.add_section(section)
+        for key, value in raw.items(section):
+            if section == raw.default_section or value != raw.defaults().get(key):
+                config[section][key] = _expanded(value, f"'{path}', [{section}] {key}")
+    for setting in settings:
+        _set(config, setting)
+    return config
+
+
+def _parser() -> ConfigParser:
+    return ConfigParser(interpolation=None)
+
+
+def _read(raw: ConfigParser, path: Path) -> None:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            raw.read_file(lines, str(path))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read configuration '{path}': {os.strerror(error.errno or 0)}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"cannot read configuration '{path}': it is not UTF-8 ({error.reason})"
+        ) from None
+    except Error as error:
+        raise ConfigurationError(_complaint(path, error)) from None
+
+
+def _complaint(path: Path, error: Error) -> str:
+    # Never with the line's text: it may be a password.
+    if isinstance(error, MissingSectionHeaderError):
+        return f"'{path}', line {error.lineno}: expected a [section] before the first key"
+    if isinstance(error, ParsingError):
+        return f"'{path}', line {error.errors[0][0]}: expected 'key = value'"
+    if isinstance(error, DuplicateOptionError):
+        return (
+            f"'{path}', line {error.lineno}: key '{error.option}' is in section"
+            f" [{error.section}] already"
+        )
+    if isinstance(error, DuplicateSectionError):
+        return f"'{path}', line {error.lineno}: there is a section [{error.section}] already"
+    return f"'{path}': {' '.join(str(error).split())}"
+
+
+def _set(config: ConfigParser, setting: str) -> None:
+    name, equals, value = setting.partition("=")
+    section, dot, key = name.strip().rpartition(".")
+    section, key = section.strip(), key.strip()
+    if not (equals and dot and section and key):
+        raise UsageError(f"'{name}' is no setting: write section.key=value")
+    if section != config.default_section and not config.has_section(section):
+        config.add_section(section)
+    config[section][key] = _expanded(value.strip(), f"--set {name.strip()}")
+
+
+def _expanded(value: str, where: str) -> str:
+    def replace(found: re.Match[str]) -> str:
+        if found[1]:
+            return "$"
+        name = found[2] or found[3]
+        try:
+            return os.environ[name]
+        except (KeyError, ValueError):
+            raise ConfigurationError(
+                f"{where}: environment variable '{name}' is not set; a dollar sign is $$"
+            ) from None
+
+    return _VARIABLE.sub(replace, value)

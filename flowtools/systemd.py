@@ -1,0 +1,75 @@
+"""What a service says to systemd: that it is ready, that it is alive, that it stops.
+
+The protocol is sd_notify(3): datagrams of NAME=value lines to the Unix socket that the
+environment names. Not run by systemd, nothing is sent.
+"""
+
+import logging
+import os
+import socket
+from contextlib import suppress
+
+log = logging.getLogger("flowtools.systemd")
+
+SEND_SECONDS = 1.0
+"""Time that one message may take when the service manager does not read."""
+
+
+class Notifier:
+    """Talks to the service manager that started this process, if one did.
+
+    Takes its variables out of the environment, so that a Worker's own child processes do
+    not speak for this one.
+
+    Attributes:
+        watchdog_interval: Seconds without a `ping` after which the service counts as hung;
+            None where nobody watches.
+    """
+
+    watchdog_interval: float | None
+
+    def __init__(self) -> None:
+        path = os.environ.pop("NOTIFY_SOCKET", "")
+        interval = os.environ.pop("WATCHDOG_USEC", "")
+        watched = os.environ.pop("WATCHDOG_PID", "")
+        # A leading @ stands for the NUL byte of an abstract socket, unix(7).
+        self._address = "\0" + path[1:] if path.startswith("@") else path
+        self._socket: socket.socket | None = None
+        self.watchdog_interval = None
+        if not self._address:
+            return
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.settimeout(SEND_SECONDS)
+        if watched in ("", str(os.getpid())):
+            with suppress(ValueError):
+                self.watchdog_interval = int(interval) / 1e6 or None
+
+    def ready(self) -> None:
+        """Say that start-up is complete."""
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """Say that the service has begun to end."""
+        self._send("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """Set the one line that `systemctl status` shows."""
+        self._send("STATUS=" + " ".join(text.split()))
+
+    def ping(self) -> None:
+        """Say that the service is alive; due at least every `watchdog_interval` seconds."""
+        self._send("WATCHDOG=1")
+
+    def close(self) -> None:
+        """Release the socket; nothing is sent any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, message: str) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendto(message.encode("utf-8", "replace"), self._address)
+        except OSError as error:
+            log.warning("cannot tell the service manager '%s': %s", message, error)

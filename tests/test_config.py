@@ -1,0 +1,115 @@
+"""A Worker's settings: the INI file, --set, and the environment."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flowtools.config import load
+from flowtools.errors import ConfigurationError, UsageError
+
+
+@pytest.fixture
+def ini(tmp_path):
+    def write(text):
+        path = tmp_path / "worker.ini"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def test_sections_are_the_workers_own(ini):
+    config = load(ini("[a]\nx = 1\n[b.c]\ny: two\n"), ())
+    assert {name: dict(config[name]) for name in config.sections()} == {
+        "a": {"x": "1"},
+        "b.c": {"y": "two"},
+    }
+
+
+def test_without_a_file_there_are_the_settings_alone():
+    config = load(None, ["a.x=1", "a.y = two = 2 ", "b.c.z="])
+    assert dict(config["a"]) == {"x": "1", "y": "two = 2"}
+    assert dict(config["b.c"]) == {"z": ""}
+
+
+def test_a_setting_wins_over_the_file_and_the_last_over_the_first(ini):
+    config = load(ini("[a]\nx = 1\ny = 1\n"), ["a.x=2", "a.x=3"])
+    assert dict(config["a"]) == {"x": "3", "y": "1"}
+
+
+def test_default_is_inherited_and_can_be_set(ini):
+    config = load(ini("[DEFAULT]\nx = $$1\n[a]\ny = 2\n[b]\nx = own\n"), ["DEFAULT.z=3"])
+    assert dict(config["a"]) == {"x": "$1", "y": "2", "z": "3"}
+    assert dict(config["b"]) == {"x": "own", "z": "3"}
+    assert config.sections() == ["a", "b"]
+
+
+def test_environment_variables_expand_in_the_file_and_in_settings(ini, monkeypatch):
+    monkeypatch.setenv("HOST", "h%1")
+    monkeypatch.setenv("EMPTY", "")
+    config = load(ini("[a]\nx = $HOST:${HOST}s\ny = <$EMPTY>\n"), ["a.z=/$HOST"])
+    assert dict(config["a"]) == {"x": "h%1:h%1s", "y": "<>", "z": "/h%1"}
+
+
+def test_what_a_variable_holds_is_not_expanded_again(ini, monkeypatch):
+    monkeypatch.setenv("SECRET", "a$b$$c")
+    assert load(ini("[a]\nx = $SECRET\n"), ())["a"]["x"] == "a$b$$c"
+
+
+def test_two_dollar_signs_are_one_and_a_lone_one_stays(ini):
+    config = load(ini("[a]\nx = $$HOME\ny = ^a$ $5 $\n"), ())
+    assert dict(config["a"]) == {"x": "$HOME", "y": "^a$ $5 $"}
+
+
+def test_a_percent_sign_has_no_meaning(ini):
+    assert load(ini("[a]\nx = %(y)s 10%\n"), ())["a"]["x"] == "%(y)s 10%"
+
+
+@pytest.mark.parametrize("form", ["$NO_SUCH", "${NO_SUCH}"])
+def test_a_variable_that_is_not_set_is_named(ini, monkeypatch, form):
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    path = ini(f"[a]\nx = {form}\n")
+    text = f"'{path}', [a] x: environment variable 'NO_SUCH' is not set; a dollar sign is $$"
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
+        load(path, ())
+    with pytest.raises(ConfigurationError, match=r"--set a\.x: environment variable 'NO_SUCH'"):
+        load(None, [f"a.x={form}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("x = 1\n", "line 1: expected a [section] before the first key"),
+        ("[a]\nx = 1\nsecret\n", "line 3: expected 'key = value'"),
+        ("[a]\nx = 1\nx = 2\n", "line 3: key 'x' is in section [a] already"),
+        ("[a]\n[b]\n[a]\n", "line 3: there is a section [a] already"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told_with_its_line_and_without_its_text(ini, text, complaint):
+    path = ini(text)
+    with pytest.raises(ConfigurationError) as told:
+        load(path, ())
+    assert str(told.value) == f"'{path}', {complaint}"
+
+
+def test_a_file_that_is_not_there_is_named():
+    text = "cannot read configuration '/no/such.ini': No such file or directory"
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
+        load(Path("/no/such.ini"), ())
+
+
+def test_a_file_that_is_no_text_is_refused(ini):
+    with pytest.raises(ConfigurationError, match="it is not UTF-8"):
+        load(ini(b"[a]\nx = \xff\n"), ())
+
+
+def test_a_byte_order_mark_is_passed_over(ini):
+    assert load(ini(b"\xef\xbb\xbf[a]\nx = \xc3\xa9\n"), ())["a"]["x"] == "é"
+
+
+@pytest.mark.parametrize("setting", ["", "a", "a.x", "x=1", ".x=1", "a.=1", "=1"])
+def test_what_is_no_setting_is_refused_without_its_value(setting):
+    with pytest.raises(UsageError, match=r"is no setting: write section\.key=value") as told:
+        load(None, [setting])
+    assert "1" not in str(told.value)

@@ -1,0 +1,113 @@
+"""Messages to the service manager, received on a real socket."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from flowtools.systemd import Notifier
+from tests.conftest import environment
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    """A service manager's socket; its path is in the environment."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        yield listening
+
+
+@pytest.fixture
+def notifier(manager):
+    notifier = Notifier()
+    yield notifier
+    notifier.close()
+
+
+def test_each_message_is_a_datagram(manager, notifier):
+    notifier.ready()
+    notifier.status("7 done\n2 failed")
+    notifier.ping()
+    notifier.stopping()
+    assert [manager.recv(100) for _ in range(4)] == [
+        b"READY=1",
+        b"STATUS=7 done 2 failed",
+        b"WATCHDOG=1",
+        b"STOPPING=1",
+    ]
+
+
+def test_an_abstract_socket_is_reached(monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind("")
+        listening.settimeout(10)
+        name = listening.getsockname()
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:].decode())
+        notifier = Notifier()
+        notifier.ready()
+        notifier.close()
+        assert listening.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "3000000"}, 3.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": str(os.getpid())}, 0.5),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+    ],
+)
+def test_it_knows_whether_somebody_watches(manager, monkeypatch, variables, seconds):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    notifier = Notifier()
+    notifier.close()
+    assert notifier.watchdog_interval == seconds
+
+
+def test_child_processes_do_not_speak_for_this_one(manager, monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "1")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    Notifier().close()
+    script = "import os; print([n for n in os.environ if n.startswith(('NOTIFY_', 'WATCHDOG_'))])"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
+    assert out == b"[]\n"
+
+
+def test_without_a_service_manager_nothing_happens(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    monkeypatch.setenv("WATCHDOG_USEC", "1000")
+    notifier = Notifier()
+    notifier.ready()
+    notifier.ping()
+    notifier.stopping()
+    assert notifier.watchdog_interval is None
+
+
+def test_a_service_manager_that_went_away_is_a_warning(notifier, manager, tmp_path, caplog):
+    (tmp_path / "notify").unlink()
+    notifier.ping()
+    assert "cannot tell the service manager 'WATCHDOG=1': " in caplog.text
+
+
+def test_a_service_manager_that_does_not_read_holds_nobody_for_ever(notifier, monkeypatch, caplog):
+    notifier._socket.settimeout(0.01)
+    while not caplog.records:
+        notifier.ping()
+    assert "timed out" in caplog.text or "temporarily" in caplog.text
+
+
+def test_the_command_line_environment_is_untouched_by_import():
+    code = "import os, flowtools.systemd; print(os.environ['NOTIFY_SOCKET'])"
+    command = [sys.executable, "-c", code]
+    env = environment(NOTIFY_SOCKET="/x")
+    assert subprocess.run(command, env=env, capture_output=True, check=True).stdout == b"/x\n"
