@@ -1,11 +1,18 @@
 """Acknowledgement through a pipe: the sending side, the receiving side, flow-ack."""
 
+import json
+import queue
+import signal
 import socket
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from flowtools.ack import MAX_DATAGRAM, AckError, AckSender
+from flowtools.acksocket import Ack, AckSocket
+from flowtools.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -116,3 +123,121 @@ def test_a_source_that_ends_while_it_is_frozen_is_given_up(receiver, caplog):
 def test_a_malformed_ackto_is_an_error_of_that_event(sender, wrong):
     with pytest.raises(AckError, match=r"unix:PATH#EPOCH\.N"):
         sender.ack(wrong)
+
+
+def event_line(**attributes):
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"} | attributes
+    return json.dumps(event).encode() + b"\n"
+
+
+@pytest.mark.parametrize(("option", "verdict"), [((), "ack"), (("--nack",), "nack")])
+def test_flow_ack_tells_each_source_of_its_events(run, receiver, option, verdict):
+    lines = b"".join(event_line(ackto=ackto(receiver, f"e.{n}")) for n in range(3))
+    assert run("flow-ack", *option, input=lines) == (0, b"", "")
+    assert take_lines(receiver, 3) == [f"e.{n} {verdict}" for n in range(3)]
+
+
+def test_flow_ack_names_the_lines_it_cannot_acknowledge_and_goes_on(run, receiver):
+    good = event_line(ackto=ackto(receiver, "e.1"))
+    lines = event_line() + b"no json\n" + event_line(ackto="x") + good
+    status, out, err = run("flow-ack", input=lines)
+    assert (status, out) == (1, b"")
+    assert [line.split(": ")[1:3] for line in err.splitlines()] == [
+        ["line 1", "it has no ackto; does its source run with --ack worker?"],
+        ["line 2", "not JSON"],
+        ["line 3", "cannot acknowledge 'x'"],
+        ["3 of 4 events were not acknowledged"],
+    ]
+    assert take_lines(receiver, 1) == ["e.1 ack"]
+
+
+def test_flow_ack_fails_where_the_source_is_gone(run, tmp_path):
+    status, _, err = run("flow-ack", input=event_line(ackto=f"unix:{tmp_path}/gone#e.1"))
+    assert status == 1
+    assert "the broker will deliver those events again" in err
+
+
+def test_flow_ack_acknowledges_before_the_end_of_its_input(start, receiver):
+    process = start("flow-ack", stdin=subprocess.PIPE)
+    process.stdin.write(event_line(ackto=ackto(receiver, "e.1")))
+    process.stdin.flush()
+    assert take_lines(receiver, 1) == ["e.1 ack"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == -signal.SIGTERM
+
+
+@pytest.fixture
+def acks():
+    """An AckSocket that puts the batches it receives on a queue."""
+    opened = []
+
+    def open_socket():
+        received = queue.Queue()
+        made = AckSocket()
+        opened.append(made)
+        made.start(received.put)
+        return made, received
+
+    yield open_socket
+    for each in opened:
+        each.close()
+
+
+def send(path, *datagrams):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+        for datagram in datagrams:
+            outlet.sendto(datagram, path)
+
+
+def test_what_is_no_acknowledgement_is_counted_and_harms_nothing(acks):
+    inlet, received = acks()
+    send(
+        inlet.path,
+        b"",
+        b"\xff\xfe\n\n",
+        b"e.1\n",
+        b"e.1 done\n",
+        b"e.-1 ack\n",
+        b"e.99999999999999999999 ack\n",
+        "e.\u00b2 ack\n".encode(),
+        b"x" * 60000,
+        b"e.1 ack\nrubbish\ne.2 nack\n",
+    )
+    found = []
+    while len(found) < 2:
+        found += received.get(timeout=30)
+    assert found == [Ack("e", 1, True), Ack("e", 2, False)]
+    assert inlet.malformed == 8
+
+
+def test_the_socket_is_for_this_user_alone_and_goes_away(acks, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    inlet, _ = acks()
+    folder = Path(inlet.path).parent
+    assert folder.parent == tmp_path
+    assert (folder.stat().st_mode & 0o777, Path(inlet.path).stat().st_mode & 0o777) == (
+        0o700,
+        0o600,
+    )
+    inlet.close()
+    assert not folder.exists()
+
+
+def test_close_still_hands_on_what_has_come(acks):
+    inlet, received = acks()
+    sender = AckSender()
+    for number in range(2000):
+        sender.ack(inlet.ackto("e") + str(number))
+    sender.close(30)
+    inlet.close()
+    found = [ack.number for batch in list(received.queue) for ack in batch]
+    assert found == list(range(2000))
+
+
+def test_a_path_too_long_for_a_socket_is_said_so(tmp_path, monkeypatch):
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    with pytest.raises(ConfigurationError, match="at most 107 bytes; set XDG_RUNTIME_DIR"):
+        AckSocket()
+    assert list(deep.iterdir()) == []

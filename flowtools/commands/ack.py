@@ -1,0 +1,38 @@
+"""flow-ack: acknowledge the events that are read."""
+
+import click
+
+from flowtools.cli import Command
+
+
+@click.command("flow-ack", cls=Command)
+@click.option(
+    "--nack",
+    is_flag=True,
+    help="Refuse the events: their messages go to the dead-letter destination.",
+)
+def main(nack: bool) -> None:
+    """Tell the sources of the event lines on standard input that the events are done.
+
+    It ends a pipeline of other programs behind a source with --ack worker. Lines of
+    different sources may be mixed.
+
+    \b
+    Examples:
+      flow-listen-stomp --ack worker "$URL" | while read -r line; do
+        process "$line" && printf '%s\\n' "$line" | flow-ack
+      done
+      flow-listen-stomp --ack worker "$URL" | tee -a log | flow-ack
+    """
+    import sys
+
+    from flowtools.acknowledge import acknowledge
+    from flowtools.lines import LineReader
+    from flowtools.stop import stopped_by_signals
+
+    with stopped_by_signals() as stop:
+        acknowledge(LineReader(sys.stdin.fileno(), stop), refuse=nack)
+
+
+if __name__ == "__main__":
+    main()
