@@ -1,0 +1,122 @@
+"""STOMP frames off and onto the wire, for the stand-in's broker.
+
+CoilMQ's own buffer keeps every byte it has read and cannot read a header value with a
+colon; this one forgets, has limits, and knows the escapes of STOMP 1.1 and 1.2.
+"""
+
+import re
+from collections.abc import Iterator
+
+from coilmq.exception import ProtocolError
+from coilmq.util.frames import Frame
+
+MAX_HEADERS = 64 * 1024
+"""Bytes that command and headers of a frame may have."""
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes that the body of a frame may have."""
+
+_HEADERS_END = re.compile(rb"\r?\n\r?\n")
+_ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
+_UNESCAPE = {"n": "\n", "r": "\r", "c": ":", "\\": "\\"}
+_ESCAPE = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", ":": "\\c"})
+_NEVER_ESCAPED = {"CONNECT", "CONNECTED"}
+
+
+class FrameReader:
+    """Frames from bytes as they come; the interface is that of CoilMQ's FrameBuffer.
+
+    Attributes:
+        escapes: Whether header values have escapes: from STOMP 1.1 on.
+    """
+
+    def __init__(self) -> None:
+        self.escapes = False
+        self._buffer = bytearray()
+
+    def append(self, data: bytes) -> None:
+        """Take `data`."""
+        self._buffer += data
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames that are complete.
+
+        Raises:
+            ProtocolError: The bytes are no frame, or one beyond the limits.
+        """
+        while (frame := self._take()) is not None:
+            yield frame
+
+    def _take(self) -> Frame | None:
+        buffer = self._buffer
+        # End-of-line bytes between frames are heart-beats.
+        skipped = len(buffer) - len(buffer.lstrip(b"\r\n"))
+        if skipped:
+            del buffer[:skipped]
+        end = _HEADERS_END.search(buffer, 0, MAX_HEADERS)
+        if end is None:
+            if len(buffer) >= MAX_HEADERS:
+                raise ProtocolError("the headers of a frame are too long")
+            return None
+        command, headers = self._parse_head(bytes(buffer[: end.start()]))
+        body_end = self._find_body_end(end.end(), headers.get("content-length"))
+        if body_end is None:
+            return None
+        body = bytes(buffer[end.end() : body_end])
+        del buffer[: body_end + 1]
+        return Frame(command, headers, body)
+
+    def _parse_head(self, head: bytes) -> tuple[str, dict[str, str]]:
+        try:
+            command, *lines = head.decode().split("\n")
+        except UnicodeDecodeError:
+            raise ProtocolError("the headers of a frame are not UTF-8") from None
+        command = command.rstrip("\r")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, colon, value = line.rstrip("\r").partition(":")
+            if not colon:
+                raise ProtocolError(f"a header has no colon: {line[:80]!r}")
+            if self.escapes and command not in _NEVER_ESCAPED:
+                name, value = _unescape(name), _unescape(value)
+            # The first of several counts (STOMP 1.2, "Repeated Header Entries").
+            headers.setdefault(name, value)
+        return command, headers
+
+    def _find_body_end(self, start: int, length: str | None) -> int | None:
+        buffer = self._buffer
+        if length is None:
+            end = buffer.find(b"\0", start)
+            if end < 0 and len(buffer) - start > MAX_BODY:
+                raise ProtocolError("the body of a frame is too long")
+            return end if end >= 0 else None
+        if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY:
+            raise ProtocolError("the content-length of a frame is no number, or too large")
+        end = start + int(length)
+        if len(buffer) <= end:
+            return None
+        if buffer[end] != 0:
+            raise ProtocolError("the body of a frame does not end where its content-length says")
+        return end
+
+
+def pack(frame: Frame, *, escapes: bool) -> bytes:
+    """Return the bytes of `frame`; its content-length is set to what its body has."""
+    body = frame.body if isinstance(frame.body, bytes) else frame.body.encode()
+    headers = dict(frame.headers) | {"content-length": str(len(body))}
+    lines = [frame.cmd]
+    for name, value in headers.items():
+        if escapes and frame.cmd not in _NEVER_ESCAPED:
+            lines.append(f"{name.translate(_ESCAPE)}:{str(value).translate(_ESCAPE)}")
+        else:
+            lines.append(f"{name}:{value}".replace("\n", " "))
+    return "\n".join(lines).encode() + b"\n\n" + body + b"\0"
+
+
+def _unescape(text: str) -> str:
+    def replace(found: re.Match[str]) -> str:
+        if found[1] not in _UNESCAPE:
+            raise ProtocolError(f"a header has an unknown escape: {found[0]!r}")
+        return _UNESCAPE[found[1]]
+
+    return _ESCAPED.sub(replace, text) if "\\" in text else text

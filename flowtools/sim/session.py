@@ -1,0 +1,319 @@
+"""One client's connection to the stand-in's broker: its protocol, and its two threads.
+
+CoilMQ's server starts a thread for each connection, which reads (`handle`). That thread
+starts another, which writes what is queued and the heart-beats, and joins it at the end;
+so a client that does not read holds up nobody but itself.
+"""
+
+import logging
+import re
+import select
+import socket
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from threading import Condition, Thread
+
+from coilmq.engine import StompEngine
+from coilmq.exception import AuthError, ProtocolError
+from coilmq.protocol import STOMP, STOMP11, STOMP12, protocol_class_from_first_frame
+from coilmq.server.socket_server import StompRequestHandler
+from coilmq.util.frames import Frame
+
+from flowtools import __version__
+from flowtools.sim.delivery import Ack, Message, Subscription, Verdict, message_of
+from flowtools.sim.frames import FrameReader, pack
+
+MAX_UNSENT = 32 * 1024 * 1024
+"""Bytes that may wait for a client that does not read, before it is cut off."""
+
+BEAT = 1000
+"""Milliseconds between heart-beats, at best, in both directions."""
+
+PREFETCH = 100
+"""Messages in flight on a subscription that does not say."""
+
+_PREFETCH_HEADERS = ("prefetch-count", "activemq.prefetchSize", "prefetch")
+_VERSIONS = {STOMP11: "1.1", STOMP12: "1.2"}
+_IN_TRANSACTIONS = {"SEND", "ACK", "NACK"}
+_COMMANDS = {"CONNECT", "STOMP", "SEND", "SUBSCRIBE", "UNSUBSCRIBE", "ACK", "NACK"} | {
+    "BEGIN",
+    "COMMIT",
+    "ABORT",
+    "DISCONNECT",
+}
+
+_log = logging.getLogger("flowtools.sim")
+
+
+class Session(STOMP):  # type: ignore[misc]
+    """The protocol from CONNECT to DISCONNECT; takes the place of CoilMQ's STOMP10 to 12."""
+
+    def __init__(self, engine: StompEngine, version: str) -> None:
+        super().__init__(engine)
+        self.version = version
+        self.closing = False
+
+    def process_frame(self, frame: Frame) -> None:
+        """Do what `frame` asks.
+
+        Raises:
+            ProtocolError: It cannot be done; the connection has to end.
+            AuthError: The login is wrong.
+        """
+        connecting = frame.cmd in ("CONNECT", "STOMP")
+        if connecting == self.engine.connected:
+            raise ProtocolError("connected already" if connecting else "not connected")
+        if frame.cmd not in _COMMANDS:
+            raise ProtocolError(f"unknown command '{frame.cmd[:20]}'")
+        if "transaction" in frame.headers and frame.cmd in _IN_TRANSACTIONS:
+            self._transaction(frame).append(frame)
+        else:
+            getattr(self, frame.cmd.lower())(frame)
+        if "receipt" in frame.headers and not connecting:
+            self._answer("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+
+    def connect(self, frame: Frame, response: Frame | None = None) -> None:
+        """Check the login and say CONNECTED; every virtual host is taken."""
+        login, passcode = frame.headers.get("login"), frame.headers.get("passcode")
+        if not self.engine.authenticator.authenticate(login, passcode):
+            raise AuthError(f"access refused for user '{login or ''}'")
+        self.engine.connected = True
+        headers = {"session": str(uuid.uuid4()), "server": f"flow-sim/{__version__}"}
+        if self.version != "1.0":
+            headers["version"] = self.version
+            headers["heart-beat"] = self._agree_on_beats(frame.headers.get("heart-beat", "0,0"))
+            self.engine.connection.buffer.escapes = True
+        self._answer("CONNECTED", headers)
+
+    def send(self, frame: Frame) -> None:
+        """Pass a message on."""
+        self.engine.queue_manager.send(message_of(frame))
+
+    def subscribe(self, frame: Frame) -> None:
+        """Add a subscription."""
+        headers = frame.headers
+        ack: Ack = headers.get("ack", "auto")
+        if ack not in ("auto", "client", "client-individual"):
+            raise ProtocolError(f"unknown ack mode '{ack}'")
+        if "selector" in headers:
+            raise ProtocolError("selectors are not supported by this stand-in")
+        if not headers.get("destination"):
+            raise ProtocolError("SUBSCRIBE has no destination")
+        if self.version != "1.0" and "id" not in headers:
+            raise ProtocolError("SUBSCRIBE has no id")
+        name = headers.get("id", headers["destination"])
+        self.engine.queue_manager.subscribe(
+            Subscription(
+                self.engine.connection, name, headers["destination"], ack, _prefetch(headers)
+            )
+        )
+
+    def unsubscribe(self, frame: Frame) -> None:
+        """End a subscription."""
+        self.engine.queue_manager.unsubscribe(
+            self.engine.connection, frame.headers.get("id"), frame.headers.get("destination")
+        )
+
+    def ack(self, frame: Frame) -> None:
+        """Accept a message (with ack "client": and all before it)."""
+        self.engine.queue_manager.commit(self.engine.connection, [], [self._verdict(frame)])
+
+    def nack(self, frame: Frame) -> None:
+        """Refuse a message."""
+        if self.version == "1.0":
+            raise ProtocolError("STOMP 1.0 has no NACK")
+        self.ack(frame)
+
+    def begin(self, frame: Frame) -> None:
+        """Start a transaction."""
+        name = frame.headers.get("transaction")
+        if not name or name in self.engine.transactions:
+            raise ProtocolError("BEGIN needs a transaction that is not there yet")
+        self.engine.transactions[name] = []
+
+    def commit(self, frame: Frame) -> None:
+        """Do all that the transaction holds, at once."""
+        held = self._transaction(frame)
+        del self.engine.transactions[frame.headers["transaction"]]
+        messages: list[Message] = [message_of(each) for each in held if each.cmd == "SEND"]
+        verdicts = [self._verdict(each) for each in held if each.cmd != "SEND"]
+        self.engine.queue_manager.commit(self.engine.connection, messages, verdicts)
+
+    def abort(self, frame: Frame) -> None:
+        """Forget what the transaction holds."""
+        self._transaction(frame)
+        del self.engine.transactions[frame.headers["transaction"]]
+
+    def disconnect(self, frame: Frame) -> None:
+        """End, once what is queued is sent."""
+        self.closing = True
+
+    def disable_heartbeat(self) -> None:
+        """Do nothing: the writing thread beats, and ends with the connection."""
+
+    def _transaction(self, frame: Frame) -> list[Frame]:
+        name = frame.headers.get("transaction", "")
+        if name not in self.engine.transactions:
+            raise ProtocolError(f"there is no transaction '{name}'")
+        found: list[Frame] = self.engine.transactions[name]
+        return found
+
+    def _verdict(self, frame: Frame) -> Verdict:
+        headers = frame.headers
+        needed = {"1.2": "id"}.get(self.version, "message-id")
+        if needed not in headers:
+            raise ProtocolError(f"{frame.cmd} has no {needed}")
+        if self.version == "1.2":
+            return Verdict(frame.cmd == "ACK", token=headers["id"])
+        return Verdict(
+            frame.cmd == "ACK",
+            message_id=headers["message-id"],
+            subscription=headers.get("subscription"),
+        )
+
+    def _agree_on_beats(self, offered: str) -> str:
+        if not re.fullmatch(r"[0-9]{1,9},[0-9]{1,9}", offered):
+            raise ProtocolError("malformed heart-beat")
+        theirs, wanted = (int(part) for part in offered.split(","))
+        connection = self.engine.connection
+        connection.beat = max(wanted, BEAT) / 1000 if wanted else None
+        connection.patience = max(theirs, BEAT) / 1000 * 2.5 if theirs else None
+        return f"{BEAT},{BEAT}"
+
+    def _answer(self, command: str, headers: dict[str, str]) -> None:
+        self.engine.connection.send_frame(Frame(command, headers))
+
+
+class Handler(StompRequestHandler):  # type: ignore[misc]
+    """A connection: reads in the thread that CoilMQ's server gave it.
+
+    Attributes:
+        beat: Seconds between heart-beats to the client; None for none.
+        patience: Seconds of silence after which the client counts as gone; None for ever.
+    """
+
+    def setup(self) -> None:
+        """Prepare, before anything is read."""
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = FrameReader()
+        self.beat: float | None = None
+        self.patience: float | None = None
+        self._unsent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._ended = False
+        self._changed = Condition()
+        self._writer = Thread(target=self._write, name="sim-stomp-writer", daemon=True)
+
+    def handle(self) -> None:
+        """Serve the client until it, or the server, ends the connection."""
+        self._writer.start()
+        engine = None
+        try:
+            incoming = self.iter_frames()
+            first = next(incoming, None)
+            if first is None:
+                return
+            version = _VERSIONS.get(protocol_class_from_first_frame(first), "1.0")
+            delivery = self.server.queue_manager
+            engine = StompEngine(
+                self,
+                self.server.authenticator,
+                delivery,
+                delivery,
+                partial(Session, version=version),
+            )
+            for frame in chain([first], incoming):
+                engine.process_frame(frame)
+                if engine.protocol.closing:
+                    return
+        except (ProtocolError, AuthError) as error:
+            self._refuse(str(error))
+        except OSError as error:
+            _log.debug("a STOMP client has gone: %s", error)
+        finally:
+            if engine is not None:
+                engine.unbind()
+            self._end()
+
+    def iter_frames(self) -> Iterator[Frame]:
+        """Yield what the client sends, until it is gone or the server ends."""
+        poller = select.poll()
+        poller.register(self.request, select.POLLIN)
+        heard = time.monotonic()
+        while not self.server.shutdown_requested.is_set():
+            if not poller.poll(200):
+                if self.patience is not None and time.monotonic() - heard > self.patience:
+                    raise ProtocolError("no heart-beat from you")
+                continue
+            data = self.request.recv(65536)
+            if not data:
+                return
+            heard = time.monotonic()
+            self.buffer.append(data)
+            yield from self.buffer
+
+    def send_frame(self, frame: Frame) -> None:
+        """Queue `frame` to be sent; a client with too much unsent is cut off."""
+        packed = pack(frame, escapes=self.buffer.escapes)
+        with self._changed:
+            self._unsent.append(packed)
+            self._unsent_bytes += len(packed)
+            too_much = self._unsent_bytes > MAX_UNSENT
+            self._changed.notify()
+        if too_much:
+            _log.warning("a STOMP client does not read: it is cut off")
+            self.drop()
+
+    def drop(self) -> None:
+        """Close the connection at once; its threads notice and end."""
+        with self._changed:
+            self._ended = True
+            self._unsent.clear()
+            self._changed.notify()
+        try:
+            self.request.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # It is closed already.
+
+    def _refuse(self, reason: str) -> None:
+        self.send_frame(Frame("ERROR", {"message": reason, "content-type": "text/plain"}, reason))
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._writer.join(timeout=5)
+        # Unread input would make the close a reset, and the client lose our last words.
+        self.drop()
+
+    def _write(self) -> None:
+        try:
+            while (packed := self._next()) is not None:
+                self.request.sendall(packed)
+        except OSError as error:
+            _log.debug("a STOMP client has gone: %s", error)
+
+    def _next(self) -> bytes | None:
+        """Return what to send next, a heart-beat if there is nothing; None at the end."""
+        with self._changed:
+            while not self._unsent and not self._ended:
+                if not self._changed.wait(self.beat):
+                    return b"\n"
+            if not self._unsent:
+                return None
+            packed = b"".join(self._unsent)
+            self._unsent.clear()
+            self._unsent_bytes = 0
+            return packed
+
+
+def _prefetch(headers: dict[str, str]) -> int:
+    for name in _PREFETCH_HEADERS:
+        said = headers.get(name, "")
+        if said.isascii() and said.isdigit() and int(said[:9]) > 0:
+            return int(said[:9])
+    return PREFETCH

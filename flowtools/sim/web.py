@@ -1,0 +1,149 @@
+"""The stand-in's HTTP server: logins, bodies and statuses; what is answered is resources.py.
+
+`WebServer.start` starts the thread that accepts connections, `close` ends and joins it;
+each connection has a thread of its own, which ends with it or with the process.
+"""
+
+import base64
+import binascii
+import logging
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from flowtools import __version__
+from flowtools.errors import ProtocolError
+from flowtools.sim.catalogue import GoneError, StaleError
+from flowtools.sim.people import People
+from flowtools.sim.resources import Refusal, Reply, Request, Resources
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes that a request may bring."""
+
+_log = logging.getLogger("flowtools.sim")
+
+
+class WebServer(ThreadingHTTPServer):
+    """An HTTP/1.1 server on a port of its own.
+
+    Attributes:
+        people: Who may log in.
+        resources: What is served; set before `start`.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, host: str, port: int, people: People) -> None:
+        """Listen on `host` and `port` (0: a free one).
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        super().__init__((host, port), _Handler)
+        self.people = people
+        self.resources: Resources | None = None
+        self._thread = Thread(target=self.serve_forever, args=(0.1,), name="sim-http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self.server_address[1])
+
+    def start(self) -> None:
+        """Accept connections."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop accepting connections."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say that a connection has broken: clients come and go."""
+        _log.debug("an HTTP connection has broken", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: WebServer
+    protocol_version = "HTTP/1.1"
+    server_version = f"flow-sim/{__version__}"
+    # Head and body in one packet: two would wait for each other's acknowledgement.
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    timeout = 300
+
+    def _serve(self) -> None:
+        try:
+            body = self._read_body()
+            user = self._user()
+            if user is None:
+                login = {"WWW-Authenticate": 'Basic realm="Viz One", charset="UTF-8"'}
+                self._send(Reply(b"log in, please\n", status=401, headers=login))
+                return
+            self._send(self._answer(user, body))
+        except Refusal as refusal:
+            # What the body was is not known any more.
+            self.close_connection = True
+            self._send(Reply(f"{refusal}\n".encode(), status=refusal.status))
+
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  http.server's names
+
+    def _answer(self, user: str, body: bytes) -> Reply:
+        assert self.server.resources is not None
+        parts = urlsplit(self.path)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        etag = self.headers.get("If-Match")
+        request = Request(user, self.command, parts.path, query, etag, body)
+        try:
+            return self.server.resources.answer(request)
+        except Refusal as refusal:
+            return Reply(f"{refusal}\n".encode(), status=refusal.status)
+        except GoneError as error:
+            return Reply(f"{error}\n".encode(), status=404)
+        except StaleError as error:
+            return Reply(f"{error}\n".encode(), status=412)
+        except ProtocolError as error:
+            return Reply(f"{error}\n".encode(), status=400)
+
+    def _read_body(self) -> bytes:
+        if "Transfer-Encoding" in self.headers:
+            raise Refusal(411, "the length of the body is needed")
+        said = self.headers.get("Content-Length", "0")
+        if not (said.isascii() and said.isdigit()):
+            raise Refusal(400, "the Content-Length is no number")
+        if len(said) > 12 or int(said) > MAX_BODY:
+            raise Refusal(413, f"the body is larger than {MAX_BODY} bytes")
+        return self.rfile.read(int(said))
+
+    def _user(self) -> str | None:
+        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        try:
+            login, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return login if self.server.people.authenticate(login, password) else None
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        if reply.body:
+            self.send_header("Content-Type", reply.type)
+        if reply.status != 204:
+            self.send_header("Content-Length", str(len(reply.body)))
+        if reply.status < 400 and "Cookie" not in self.headers:
+            self.send_header("Set-Cookie", f"session={uuid.uuid4().hex}; Path=/; HttpOnly")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say what was asked, to those who want details."""
+        _log.debug(format, *args)

@@ -1,0 +1,100 @@
+"""Where a Viz One is and as whom to log in; HTTP and STOMP share it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from flowtools.connection import read_password
+from flowtools.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Account:
+    """A Viz One and a login there.
+
+    Attributes:
+        url: Its address, without a user: http(s)://host[:port].
+        user: The name to log in with.
+        password: Its password; not part of the repr.
+        ca_file: PEM file of the authorities to trust instead of the system's.
+        insecure: Take any certificate.
+    """
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    ca_file: str | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", _checked(self.url))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Account":
+        """Read VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD.
+
+        Raises:
+            ConfigurationError: One is missing or makes no sense.
+        """
+        return cls.from_settings(environment=environment)
+
+    @classmethod
+    def from_settings(
+        cls,
+        url: str | None = None,
+        user: str | None = None,
+        password_file: str | None = None,
+        *,
+        ca_file: str | None = None,
+        insecure: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> "Account":
+        """Take what is given, and from the environment what is not.
+
+        Raises:
+            ConfigurationError: Something is missing, makes no sense or cannot be read.
+        """
+        environment = os.environ if environment is None else environment
+        given = {
+            "VIZONE_URL": url or environment.get("VIZONE_URL"),
+            "VIZONE_USER": user or environment.get("VIZONE_USER"),
+            "VIZONE_PASSWORD": (
+                read_password(password_file)
+                if password_file
+                else environment.get("VIZONE_PASSWORD")
+            ),
+        }
+        missing = [name for name, value in given.items() if not value]
+        if missing:
+            raise ConfigurationError(
+                f"cannot log in to Viz One: {' and '.join(missing)} not set; set"
+                f" {'it' if len(missing) == 1 else 'them'} in the environment,"
+                " or give --url, --user and --password-file"
+            )
+        return cls(
+            str(given["VIZONE_URL"]),
+            str(given["VIZONE_USER"]),
+            str(given["VIZONE_PASSWORD"]),
+            ca_file,
+            insecure,
+        )
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable or any(mark.isspace() for mark in url):
+        # The text is not repeated: it may hold a password.
+        raise ConfigurationError(
+            "cannot use VIZONE_URL: expected http://HOST[:PORT] or https://HOST[:PORT]"
+        )
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            "cannot use VIZONE_URL: it holds a user; set VIZONE_USER and VIZONE_PASSWORD instead"
+        )
+    return url.rstrip("/")

@@ -1,0 +1,303 @@
+"""HTTP as Viz One wants it: who gets the credentials, what is tried again, what an error is.
+
+One pool of connections serves all threads. Basic authentication goes with every request,
+unasked, and cookies are kept; neither ever goes to another host than the configured one.
+No proxy is used.
+"""
+
+import random
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NoReturn
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+
+import httpx
+
+from flowtools import __version__
+from flowtools.errors import (
+    ConfigurationError,
+    FlowError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+)
+from flowtools.vizone.account import Account
+from flowtools.vizone.document import MAX_DOCUMENT
+from flowtools.vizone.errors import ConflictError, NotFoundError
+
+SECONDS = 60.0
+"""Seconds that an answer may take."""
+
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds, give or take a quarter, before each further try."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds that a server may ask to wait for."""
+
+MAX_REDIRECTS = 5
+
+_IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
+_PASSING = {429, 500, 502, 503, 504}
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer with a status below 400, whole."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+    @property
+    def etag(self) -> str | None:
+        """Its etag, verbatim."""
+        etag: str | None = self.headers.get("ETag")
+        return etag
+
+
+def without_user(url: str) -> str:
+    """Return `url` without a user and password in it, to show or to request."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+class Transport:
+    """Sends requests to one Viz One, and to wherever its links lead; any thread may."""
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        seconds: float = SECONDS,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> None:
+        """Make a pool of connections; none is opened yet.
+
+        Args:
+            account: Where to log in, and as whom.
+            seconds: How long an answer may take, as a whole.
+            pauses: Seconds before each further try of a request that may be repeated.
+
+        Raises:
+            ConfigurationError: The account's CA file cannot be used.
+        """
+        self.account = account
+        self._home = urlsplit(account.url)
+        self._seconds = seconds
+        self._pauses = pauses
+        options = {
+            "verify": _tls(account),
+            "timeout": httpx.Timeout(seconds),
+            "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            "headers": {
+                "User-Agent": f"flowtools/{__version__}",
+                "Accept-Encoding": "identity",
+            },
+            "trust_env": False,
+            "follow_redirects": False,
+        }
+        self._ours = httpx.Client(
+            auth=httpx.BasicAuth(account.user, account.password),
+            **options,  # type: ignore[arg-type]
+        )
+        # Of its own, so that no cookie of ours is in its jar.
+        self._theirs = httpx.Client(**options)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._ours.close()
+        self._theirs.close()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request and return its answer; redirects of a GET are followed.
+
+        A request that may be repeated is, up to three times, where the connection fails or
+        the server says that it cannot answer now.
+
+        Raises:
+            UnreachableError: No connection, no answer in time, or a 5xx to the end.
+            RefusedError: 401, 403, or a certificate that is not trusted.
+            NotFoundError: 404 or 410.
+            ConflictError: 409, 412 or 428.
+            ProtocolError: Anything else of 400 and more, or no HTTP at all.
+        """
+        url = self._addressed(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._send_patiently(method, url, body, dict(headers or {}))
+            if method != "GET" or answer.status not in (301, 302, 303, 307, 308):
+                return answer
+            url = self._addressed(urljoin(url, answer.headers.get("Location", url)))
+        raise ProtocolError(f"cannot GET '{url}': more than {MAX_REDIRECTS} redirects")
+
+    def _addressed(self, url: str) -> str:
+        """Return the URL to request for a link: servers behind TLS may give http links."""
+        try:
+            parts = urlsplit(without_user(url))
+            ours = parts.hostname == self._home.hostname and _port(parts) == 80
+        except ValueError:
+            raise ProtocolError("cannot follow a link: its address is malformed") from None
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ProtocolError(f"cannot follow '{urlunsplit(parts)}': not an http(s) address")
+        if ours and parts.scheme == "http" and self._home.scheme == "https":
+            parts = parts._replace(scheme="https", netloc=self._home.netloc)
+        return urlunsplit(parts._replace(fragment=""))
+
+    def _is_ours(self, url: str) -> bool:
+        parts = urlsplit(url)
+        if parts.hostname != self._home.hostname:
+            return False
+        same = (parts.scheme, _port(parts)) == (self._home.scheme, _port(self._home))
+        # The same host, but safer: http was configured, and the links are https.
+        return same or (parts.scheme == "https" and _port(parts) == 443)
+
+    def _send_patiently(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str]
+    ) -> Answer:
+        for pause in (*self._pauses, None):
+            try:
+                return self._send_once(method, url, body, headers)
+            except _Passing as passing:
+                repeatable = method in _IDEMPOTENT or not passing.was_sent
+                if pause is None or not repeatable:
+                    raise passing.error from None
+                time.sleep(_spread(pause, passing.asked))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _send_once(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str]
+    ) -> Answer:
+        client = self._ours if self._is_ours(url) else self._theirs
+        what = f"cannot {method} '{url}'"
+        try:
+            with client.stream(method, url, content=body, headers=headers) as response:
+                if response.status_code >= 400:
+                    self._complain(what, response)
+                content = self._read(what, response)
+                return Answer(url, response.status_code, response.headers, content)
+        except httpx.ConnectError as error:
+            certificate = _certificate_problem(error)
+            if certificate is not None:
+                raise RefusedError(
+                    f"{what}: its certificate is not trusted ({certificate});"
+                    " name its authority with --ca-file"
+                ) from None
+            raise _Passing(UnreachableError(f"{what}: {_reason(error)}"), was_sent=False) from None
+        except httpx.ConnectTimeout:
+            reason = f"{what}: no connection within {self._seconds:g} s"
+            raise _Passing(UnreachableError(reason), was_sent=False) from None
+        except httpx.TimeoutException:
+            raise UnreachableError(f"{what}: no answer within {self._seconds:g} s") from None
+        except httpx.NetworkError as error:
+            raise _Passing(UnreachableError(f"{what}: {_reason(error)}")) from None
+        except httpx.RemoteProtocolError as error:
+            if "disconnected" in str(error) or "incomplete" in str(error):
+                raise _Passing(UnreachableError(f"{what}: it closed the connection")) from None
+            raise ProtocolError(f"{what}: it does not speak HTTP: {_reason(error)}") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ProtocolError(f"{what}: {_reason(error)}") from None
+
+    def _read(self, what: str, response: httpx.Response) -> bytes:
+        ends_at = time.monotonic() + self._seconds
+        content = bytearray()
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > MAX_DOCUMENT:
+                raise ProtocolError(f"{what}: the answer is larger than {MAX_DOCUMENT} bytes")
+            if time.monotonic() > ends_at:
+                raise UnreachableError(f"{what}: no whole answer within {self._seconds:g} s")
+        return bytes(content)
+
+    def _complain(self, what: str, response: httpx.Response) -> NoReturn:
+        status = response.status_code
+        said = f"{what}: {status} {_phrase(status)}"
+        if status in (401, 403):
+            if self._is_ours(str(response.url)):
+                raise RefusedError(f"{said}; check the user, the password and their permissions")
+            raise RefusedError(
+                f"{said}; no login was sent, as it is another host than"
+                f" '{self._home.scheme}://{self._home.netloc}'"
+            )
+        if status in _PASSING:
+            raise _Passing(UnreachableError(said), asked=_retry_after(response))
+        kinds: dict[int, type[FlowError]] = {
+            404: NotFoundError,
+            410: NotFoundError,
+            409: ConflictError,
+            412: ConflictError,
+            428: ConflictError,
+        }
+        raise kinds.get(status, UnreachableError if status >= 500 else ProtocolError)(said)
+
+
+class _Passing(Exception):
+    """A failure that may pass; `error` is what to raise if it does not."""
+
+    def __init__(
+        self, error: FlowError, *, was_sent: bool = True, asked: float | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.was_sent = was_sent
+        self.asked = asked
+
+
+def _tls(account: Account) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=account.ca_file)
+    except OSError as error:
+        reason = error.strerror or "no certificate in it"
+        raise ConfigurationError(f"cannot read CA file '{account.ca_file}': {reason}") from None
+    if account.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _certificate_problem(error: BaseException) -> str | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _port(parts: SplitResult) -> int | None:
+    return parts.port or _PORTS.get(parts.scheme)
+
+
+def _spread(pause: float, asked: float | None) -> float:
+    """Return the seconds to wait: many threads that failed together come back apart."""
+    if asked is not None:
+        return min(asked, LONGEST_PAUSE)
+    return pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    said = response.headers.get("Retry-After", "")
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "(unknown status)"
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    # "[Errno 111] Connection refused": the number tells a reader nothing.
+    return text.partition("] ")[2] if text.startswith("[Errno") else text
