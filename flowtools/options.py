@@ -139,3 +139,91 @@ def broker_settings(function: Callable[..., Any]) -> Callable[..., Any]:
         add(with_settings)
     names = [param.name for param in with_settings.__click_params__[before:]]  # type: ignore[attr-defined]
     return with_settings
+
+url = click.option(
+    "--url",
+    envvar="VIZONE_URL",
+    metavar="URL",
+    help="Address of Viz One. Default: VIZONE_URL.",
+)
+
+include = click.option(
+    "--include",
+    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    multiple=True,
+    help="Only changes of this kind; may be repeated. Default: all.",
+)
+
+exclude = click.option(
+    "--exclude",
+    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    multiple=True,
+    help="No changes of this kind; may be repeated.",
+)
+
+broker = click.option(
+    "--broker",
+    metavar="HOST:PORT",
+    help="The broker, where the monitor link is wrong or leads to another host than --url.",
+)
+
+
+def vizone_account(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a login to Viz One; they come as one `account`."""
+
+    @functools.wraps(function)
+    def with_account(**options: Any) -> Any:
+        from flowtools.vizone.account import Account
+
+        given = {name: options.pop(name) for name in _ACCOUNT}
+        return function(account=Account.from_settings(**given), **options)
+
+    for add in (insecure, ca_file, password_file, user, url):
+        add(with_account)
+    return with_account
+
+
+_ACCOUNT = ("url", "user", "password_file", "ca_file", "insecure")
+
+
+def vizone_listening(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of listening to Viz One; they come as one `listening`."""
+
+    @functools.wraps(function)
+    def with_listening(**options: Any) -> Any:
+        from flowtools.source.monitor import listening_from
+
+        given = {name: options.pop(name) for name in _LISTENING}
+        return function(listening=listening_from(**given), **options)
+
+    added = (
+        include,
+        exclude,
+        ack,
+        prefetch,
+        count,
+        dead_letter,
+        drain,
+        broker,
+        heart_beat,
+        connect_timeout,
+        retry_for,
+    )
+    for add in reversed(added):
+        add(with_listening)
+    return with_listening
+
+
+_LISTENING = (
+    "include",
+    "exclude",
+    "ack",
+    "prefetch",
+    "count",
+    "dead_letter",
+    "drain",
+    "broker",
+    "heart_beat",
+    "connect_timeout",
+    "retry_for",
+)

@@ -1,0 +1,38 @@
+"""flow-listen-files: write the changes of files in an import storage as event lines."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from flowtools import options
+from flowtools.cli import Command, run_source
+
+if TYPE_CHECKING:
+    from flowtools.source.monitor import Listening
+    from flowtools.vizone.account import Account
+
+
+@click.command("flow-listen-files", cls=Command)
+@click.argument("location")
+@click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
+@options.vizone_account
+@options.vizone_listening
+def main(location: str, skip_empty: bool, account: "Account", listening: "Listening") -> None:
+    """Write an event line for each unmanaged file that changes in LOCATION.
+
+    LOCATION is the handle of an import storage of Viz One. A file that is being written
+    comes several times, first with size 0.
+
+    \b
+    Examples:
+      flow-listen-files xmlimport --skip-empty | flow-work mymod:Import
+      flow-listen-files xmlimport | jq -r '.data | [.name, .size] | @tsv'
+    """
+    from flowtools.source.location import UnmanagedFilesListener
+
+    source = UnmanagedFilesListener(account, location, listening, skip_empty=skip_empty)
+    run_source(source)
+
+
+if __name__ == "__main__":
+    main()
