@@ -42,6 +42,7 @@ class Server:
         user, password: A login that is taken. None at all is taken too, a wrong one is not.
         vhost: The virtual host to name, or None.
         prefetch_header: The SUBSCRIBE header that bounds what is delivered unacknowledged.
+        forgets: How many acknowledgements it had taken may be lost when it is killed.
         ca_file: The certificate authority (PEM) that signed the broker's certificate.
         client_cert, client_key: A client's certificate (PEM), signed by the same.
         pid: The broker's process while it runs.
@@ -50,6 +51,7 @@ class Server:
     name = ""
     vhost = None
     prefetch_header = ""
+    forgets = 0
     host = "127.0.0.1"
     user = USER
     password = PASSWORD
@@ -154,6 +156,9 @@ class Server:
         port = port or (self.tls_port if tls else self.port)
         return f"{scheme}://{self.host}:{port}/?{urlencode(parts, quote_via=quote, safe='/')}"
 
+    def settle(self):
+        """Return once every queue there is will outlive `kill`."""
+
     def depth(self, destination):
         """Return how many messages the queue holds, delivered or not.
 
@@ -184,7 +189,7 @@ class Server:
             )
 
     def _signal(self, number):
-        for pid in _session(self._process.pid) if self._process else ():
+        for pid in session_of(self._process.pid) if self._process else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -221,8 +226,8 @@ def until_open(port, seconds=30):
             return
 
 
-def _session(leader):
-    """Return the processes of the session that `leader` leads: all that a broker started."""
+def session_of(leader):
+    """Return the ids of the processes in the session that `leader` leads."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():

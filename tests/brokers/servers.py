@@ -24,8 +24,14 @@ class RabbitMQ(Server):
     vhost = "/"
     prefetch_header = "prefetch-count"
 
-    def __init__(self, folder):
+    def __init__(self, folder, journal=64):
         """Prepare; see Server.
+
+        Args:
+            folder: Of this broker alone.
+            journal: Entries of a queue's journal (queue_index_max_journal_entries) that
+                RabbitMQ keeps in memory, and forgets when it is killed; None: its own
+                32,768, by which it delivers as many acknowledged messages again.
 
         Raises:
             BrokerMissing: RabbitMQ is not installed.
@@ -37,6 +43,10 @@ class RabbitMQ(Server):
         super().__init__(folder)
         self._amqp, self._dist, self._epmd_port = free_ports(3)
         self._epmd = None
+        # What is on its way inside the broker comes on top of the journal.
+        self.forgets = 2 * (journal or 32_768)
+        journal_setting = f"{{queue_index_max_journal_entries,{journal}}}" if journal else ""
+        (self.folder / "advanced.config").write_text(f"[{{rabbit,[{journal_setting}]}}].\n")
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
             cookie.write_text("".join(random.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=20)))
@@ -61,6 +71,7 @@ class RabbitMQ(Server):
             "PATH": f"{self._sbin}:{os.environ['PATH']}",
             "RABBITMQ_NODENAME": f"tests{self.port}@localhost",
             "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/advanced.config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
             "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
             "RABBITMQ_LOG_BASE": f"{folder}/log",
@@ -92,20 +103,25 @@ class RabbitMQ(Server):
             self._epmd.wait()
             self._epmd = None
 
+    def settle(self):
+        """Return once every queue is on disk: Mnesia's log lags behind by a second or so."""
+        self._ctl("eval", "mnesia:sync_log().")
+
     def depth(self, destination):
         """Return how many messages the queue holds; see Server."""
-        node = f"tests{self.port}@localhost"
-        words = ("-q", "-n", node, "list_queues", "name", "messages", "--no-table-headers")
-        out = subprocess.run(
-            [self._sbin / "rabbitmqctl", *words],
+        out = self._ctl("list_queues", "name", "messages", "--no-table-headers")
+        depths = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
+        return int(depths.get(destination.rsplit("/", 1)[1], 0))
+
+    def _ctl(self, *words):
+        return subprocess.run(
+            [self._sbin / "rabbitmqctl", "-q", "-n", f"tests{self.port}@localhost", *words],
             env=self._environment(),
             capture_output=True,
             text=True,
             check=True,
             timeout=60,
         ).stdout
-        depths = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
-        return int(depths.get(destination.rsplit("/", 1)[1], 0))
 
 
 class ActiveMQ(Server):

@@ -26,6 +26,7 @@ def test_what_was_sent_is_received(broker, queue):
 def test_persistent_messages_outlive_a_killed_broker(broker, queue):
     with broker.connect() as wire:
         wire.publish(queue, bodies(300))
+    broker.settle()
     ports = broker.port, broker.tls_port
     broker.kill()
     with pytest.raises(OSError):
@@ -36,6 +37,22 @@ def test_persistent_messages_outlive_a_killed_broker(broker, queue):
     with broker.connect() as wire:
         wire.subscribe(queue)
         assert received(wire, 300) == bodies(300)
+
+
+def test_a_killed_broker_delivers_again_what_was_not_acknowledged(broker, queue):
+    with broker.connect() as wire:
+        wire.publish(queue, bodies(1000))
+    broker.settle()
+    with broker.connect() as wire:
+        wire.subscribe(queue, ack="client-individual", **{broker.prefetch_header: "100"})
+        for _ in range(700):
+            wire.write("ACK", {"id": wire.expect("MESSAGE")[0]["ack"]})
+        wire.write("UNSUBSCRIBE", {"id": "0", "receipt": "enough"})
+        while wire.read()[0] != "RECEIPT":
+            pass
+    broker.kill()
+    broker.start()
+    assert 300 <= broker.depth(queue) <= 300 + broker.forgets
 
 
 def test_messages_outlive_a_broker_that_stopped_in_good_order(broker, queue):

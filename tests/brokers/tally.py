@@ -1,0 +1,87 @@
+"""What was done: a Worker that notes each event's number, and the count of its notes."""
+
+import time
+from collections import Counter
+
+WORKER = '''\
+"""A Worker that appends the number of each event to a file, with one write."""
+
+import os
+import time
+
+
+class Note:
+    def __init__(self):
+        self._file = os.open("done", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._pause = float(os.environ.get("PAUSE", "0"))
+
+    def start(self, event):
+        if self._pause:
+            time.sleep(self._pause)
+        number = event["body"]["n"]
+        # The epoch in ackto names the connection by which the event came.
+        session = event.attributes.get("ackto", "#-.").partition("#")[2].partition(".")[0]
+        os.write(self._file, f"{number} {session} {time.monotonic():.4f}\\n".encode())
+'''
+
+
+class Tally:
+    """The numbers in the file that the Worker writes.
+
+    Attributes:
+        times: How often each number was done.
+        sessions: When the first event of each connection was done (`time.monotonic`).
+        lines: How many lines there are.
+    """
+
+    def __init__(self, folder):
+        """Write the Worker (`note:Note`) into `folder`, where it will write its notes."""
+        (folder / "note.py").write_text(WORKER)
+        (folder / "done").touch()
+        self._file = (folder / "done").open("rb")
+        self._rest = b""
+        self.times = Counter()
+        self.sessions = {}
+        self.lines = 0
+
+    def close(self):
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def done(self):
+        """How many different numbers were done."""
+        return len(self.times)
+
+    @property
+    def duplicates(self):
+        """How often a number was done that had been done before."""
+        return self.lines - len(self.times)
+
+    def update(self):
+        """Read what has been added."""
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        for line in lines:
+            number, session, moment = line.split()
+            self.times[int(number)] += 1
+            self.sessions.setdefault(session, float(moment))
+        self.lines += len(lines)
+
+    def missing(self, total):
+        """Return the numbers below `total` that were not done."""
+        return [number for number in range(total) if number not in self.times]
+
+
+def wait_for(condition, seconds, *, tend, what, every=0.02):
+    """Wait until `condition` is true, calling `tend` meanwhile; return the seconds it took.
+
+    Raises:
+        TimeoutError: It is not after `seconds`; the text says `what` was waited for.
+    """
+    since = time.monotonic()
+    while not condition():
+        if time.monotonic() - since > seconds:
+            raise TimeoutError(f"not within {seconds} s: {what}")
+        tend()
+        time.sleep(every)
+    return time.monotonic() - since
