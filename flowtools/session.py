@@ -92,13 +92,15 @@ class Session:
         ready = dict(poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
         return self._wake in ready
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, stop: Stop | None = None) -> None:
         """Send whole frames; any thread may.
+
+        A `stop` ends the wait for a broker that takes no more, and the connection.
 
         Raises:
             ConnectionLost: The connection has ended.
         """
-        self._transport.send(data)
+        self._transport.send(data, stop)
 
     def send_frame(self, command: str, headers: dict[str, str], body: bytes = b"") -> None:
         """Send one frame; see `send`."""
@@ -142,7 +144,8 @@ class Session:
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
         try:
-            self.send_frame("DISCONNECT", {"receipt": "disconnect"})
+            goodbye = encode_frame("DISCONNECT", {"receipt": "disconnect"}, version=self.version)
+            self._transport.send(goodbye, seconds=seconds)
             while (left := deadline - time.monotonic()) > 0:
                 poller.poll(left * 1000)
                 if any(frame.headers.get("receipt-id") == "disconnect" for frame in self.take()):

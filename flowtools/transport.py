@@ -10,18 +10,22 @@ spins; on a heart-beat time-out over TLS it waits for the dead broker's goodbye;
 heart-beat thread can hang behind a send that hangs; it tries to reconnect by itself.
 """
 
+import errno
 import logging
 import os
+import select
 import selectors
 import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 
 from flowtools.errors import ProtocolError
 from flowtools.frames import Frame, FrameParser
+from flowtools.stop import Stop
 from flowtools.tls import refusal
 
 # Without this, importing stomp.py asks the name service for this machine's own names.
@@ -144,11 +148,14 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         # stomp.py takes this for "nothing yet" over TLS, and looks at `running` then.
         return b""
 
-    def send(self, encoded_frame: bytes) -> None:
+    def send(
+        self, encoded_frame: bytes, stop: Stop | None = None, seconds: float | None = None
+    ) -> None:
         """Send bytes, whole frames; return when the system has taken them.
 
         Any thread may call it. While the broker takes nothing it waits, as long as the
-        broker's heart-beats come.
+        broker's heart-beats come; a `stop`, or that `seconds` have passed, ends the wait
+        and the connection.
 
         Raises:
             ConnectionLost: The connection is gone.
@@ -156,7 +163,7 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         try:
             if self.blocking:
                 with self._sending:
-                    self.socket.sendall(encoded_frame)
+                    self._send_all(encoded_frame, stop, seconds)
             else:
                 self.send_queue.put(encoded_frame)
         except (OSError, AttributeError, ValueError) as error:
@@ -166,6 +173,25 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         self._sent_at = time.monotonic()
         if self.lost is not None:
             raise self.lost
+
+    def _send_all(self, data: bytes, stop: Stop | None, seconds: float | None) -> None:
+        try:
+            sent = self.socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(data):
+            return
+        poller = select.poll()
+        poller.register(self.socket, select.POLLOUT)
+        if stop is not None:
+            poller.register(stop.fileno(), select.POLLIN)
+        rest = memoryview(data)[sent:]
+        while rest:
+            ready = dict(poller.poll(None if seconds is None else seconds * 1000))
+            if not ready or (stop is not None and stop.fileno() in ready):
+                raise TimeoutError(errno.ETIMEDOUT, "it takes no more")
+            with suppress(BlockingIOError):
+                rest = rest[self.socket.send(rest, socket.MSG_DONTWAIT) :]
 
     def abandon(self, reason: str) -> None:
         """End the connection at once; any thread may call it, and it never waits."""

@@ -1,0 +1,82 @@
+"""flow-send: publish lines to a STOMP destination."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from flowtools import options
+from flowtools.cli import Command
+
+if TYPE_CHECKING:
+    from flowtools.broker import Settings
+
+
+@click.command("flow-send", cls=Command)
+@click.argument("url")
+@click.option("--destination", metavar="NAME", help="Where messages go. Default: the URL's.")
+@click.option(
+    "--window",
+    type=click.IntRange(min=1, max=1000000),
+    default=500,
+    show_default=True,
+    metavar="N",
+    help="Messages that may be on their way without the broker's receipt.",
+)
+@click.option(
+    "--group-key",
+    metavar="EXPR",
+    help="Message group: an attribute's name, or a JSON Pointer into the data (/x). A group's "
+    "messages go to one consumer, in order (ActiveMQ, Artemis).",
+)
+@click.option(
+    "--persistent/--no-persistent",
+    default=True,
+    help="Whether messages are to survive a restart of the broker. Default: they are.",
+)
+@click.option("--raw", is_flag=True, help="Send a line's data or text, not the whole event.")
+@options.header
+@options.broker_settings
+def main(
+    url: str,
+    destination: str | None,
+    window: int,
+    group_key: str | None,
+    persistent: bool,
+    raw: bool,
+    headers: tuple[str, ...],
+    settings: "Settings",
+) -> None:
+    """Send a message for each line of standard input, and wait for the broker's receipt.
+
+    An event goes as it is, so that flow-listen-stomp gives that very event again on the
+    other side. Its source is told that it is done once the broker has the message.
+
+    \b
+    Examples:
+      flow-listen-assets --ack worker | flow-send 'stomp://mq/?destination=/queue/assets'
+      flow-interval 60 | flow-send --raw --destination /topic/ticks stomp://mq
+    """
+    import sys
+
+    from flowtools.broker_url import parse_url
+    from flowtools.connection import parse_headers
+    from flowtools.key import Key
+    from flowtools.send import Publisher
+    from flowtools.stop import stopped_by_signals
+
+    publisher = Publisher(
+        parse_url(url),
+        settings,
+        destination=destination,
+        headers=parse_headers(headers),
+        window=window,
+        group_key=Key.parse(group_key) if group_key is not None else None,
+        persistent=persistent,
+        raw=raw,
+    )
+    with stopped_by_signals() as stop:
+        publisher.run(sys.stdin.fileno(), stop)
+
+
+if __name__ == "__main__":
+    main()
