@@ -1,0 +1,80 @@
+# `make` lists the targets. Everything happens in .venv, which is made when it is needed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+TESTS ?= tests
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/bin:$(PATH)
+
+# The stamp is newer than pyproject.toml while .venv holds what that asks for.
+VENV := .venv/up-to-date
+
+.PHONY: help
+help: ## List the targets.
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+
+.PHONY: demo
+demo: $(VENV) ## Tag assets of a stand-in Viz One, and show what changed. Within a minute.
+	@sh examples/demo.sh
+
+.PHONY: test
+test: $(VENV) ## Run the tests that need nothing but this machine.
+	@python -m pytest -q -n 2 -m 'not brokers' $(TESTS)
+
+.PHONY: test-brokers
+test-brokers: $(VENV) ## Run the tests against real RabbitMQ and ActiveMQ, installing those as root.
+	@sh contrib/install-brokers.sh
+	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers tests/brokers
+
+.PHONY: check
+check: $(VENV) check-man ## Look for what is wrong without running it: style, types, man pages.
+	@ruff check --quiet .
+	@ruff format --quiet --check . || { echo "check: run 'ruff format' on the above" >&2; exit 1; }
+	@mypy --no-error-summary
+	@echo "check: all well"
+
+# mandoc is stricter; man is on every Debian.
+.PHONY: check-man
+check-man:
+	@shopt -s nullglob; \
+	for page in man/*.[1-8]; do \
+		if command -v mandoc >/dev/null; then \
+			mandoc -T lint -W warning "$$page"; \
+		else \
+			said=$$(man --warnings -E UTF-8 -l "$$page" 2>&1 >/dev/null); \
+			[ -z "$$said" ] || { printf '%s: %s\n' "$$page" "$$said"; exit 1; }; \
+		fi; \
+	done
+
+.PHONY: bench
+bench: $(VENV) ## Measure: events a second, latency, memory.
+	@benchmarks/run
+
+.PHONY: soak
+soak: $(VENV) ## Run pipelines for long, killing parts of them.
+	@benchmarks/soak
+
+.PHONY: build
+build: $(VENV) ## Make the wheel and the sdist in dist/.
+	@python -m build --no-isolation --outdir dist . >/dev/null
+	@ls dist
+
+.PHONY: clean
+clean: ## Remove what was made, except .venv.
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(VENV): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: Python 3.11 or newer is needed, and $(PYTHON) is not; try make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "make: $(PYTHON) cannot make a virtual environment; try apt install python3-venv" >&2; \
+		exit 1; }
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "make: installing what flowtools needs into .venv" >&2
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[sim,dev]'
+	@touch $@
