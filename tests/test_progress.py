@@ -1,0 +1,292 @@
+"""--progress: the live display on a real (pseudo) terminal, and the summary elsewhere."""
+
+import fcntl
+import io
+import logging
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from flowtools import console, progress
+from flowtools.attempt import Attempt
+from flowtools.progress import Progress, Tally, duration
+from flowtools.snapshot import Snapshot
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def attempt(outcome="done", ran=0.01, final=True):
+    return Attempt(None, b"", 1, outcome, 1, final, 0.0, ran, 0.0, None)
+
+
+def idle():
+    return Snapshot([], 0, 4, 0)
+
+
+class Terminal:
+    """A pseudo terminal: `stream` is what a program writes to, `seen` what came out."""
+
+    def __init__(self, columns, rows):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.stream = os.fdopen(slave, "w")
+        self.seen = ""
+
+    def wait_for(self, pattern):
+        deadline = time.monotonic() + 20
+        while not re.search(pattern, self.text):
+            assert time.monotonic() < deadline, self.seen
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.seen += os.read(self.master, 65536).decode()
+
+    @property
+    def text(self):
+        """What was seen without the escape sequences of colour and movement."""
+        return ESCAPE.sub("", self.seen)
+
+    def hang_up(self):
+        os.close(self.master)
+        self.master = -1
+
+    def close(self):
+        if self.master >= 0:
+            self.hang_up()
+        with suppress(OSError):  # Hung up with something still to write.
+            self.stream.close()
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    opened = []
+
+    def open_terminal(columns=80, rows=24):
+        opened.append(Terminal(columns, rows))
+        return opened[-1]
+
+    yield open_terminal
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def shown():
+    """Start a Progress that is stopped when the test ends."""
+    running = []
+
+    def show(snapshot, stream):
+        shown = Progress(snapshot, stream)
+        running.append(shown)
+        shown.start()
+        return shown
+
+    yield show
+    for each in running:
+        each.stop()
+
+
+def test_without_a_terminal_there_is_one_line_at_the_end():
+    stream = io.StringIO()
+    shown = Progress(idle, stream)
+    shown.start()
+    for each in (attempt(), attempt(), attempt("timeout", 2.0), attempt("invalid", 0.0)):
+        shown.record(each)
+    shown.record(attempt("failed", final=False))
+    shown.record(attempt("skipped"))
+    assert stream.getvalue() == ""
+    shown.stop()
+    found = re.fullmatch(
+        r"flow-work: 2 done, 2 failed \(1 timeout, 1 invalid\), 1 skipped, 1 retried in \S+ \S+"
+        r" \([0-9.]+/s\); half of the attempts took up to 10 ms, 95 % up to 2\.0 s\n",
+        stream.getvalue(),
+    )
+    assert found, stream.getvalue()
+
+
+def test_the_summary_of_nothing_has_no_durations():
+    stream = io.StringIO()
+    Progress(idle, stream, "flow-run").stop()
+    assert stream.getvalue().startswith("flow-run: 0 done, 0 failed in ")
+    assert "took" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["dumb", ""])
+def test_a_terminal_that_cannot_move_its_cursor_gets_the_summary_only(
+    terminal, shown, monkeypatch, kind
+):
+    monkeypatch.setenv("TERM", kind)
+    screen = terminal()
+    shown(idle, screen.stream).stop()
+    screen.wait_for("flow-work: 0 done.*\n")
+    assert screen.seen == screen.text
+    assert screen.text.count("done") == 1
+
+
+def test_a_terminal_shows_all_figures(terminal, shown):
+    screen = terminal()
+    snapshot = Snapshot([("quick", 0.5), ("slow", 75.0)], 1234, 16, 3)
+    display = shown(lambda: snapshot, screen.stream)
+    for _ in range(20):
+        display.record(attempt())
+    display.record(attempt("failed", 0.02))
+    display.record(attempt("failed", final=False))
+    screen.wait_for(r"done 20   failed 1   retried 1   running 2/16   queued 1,234   stuck 3")
+    screen.wait_for(r"rate [0-9.]+/s   p50 10 ms   p95 (10|20) ms")
+    screen.wait_for(r"1:15 min  slow\s+500 ms  quick")
+    display.stop()
+    screen.wait_for("flow-work: 20 done, 1 failed .*\n")
+
+
+def test_the_five_that_run_longest_are_shown(terminal, shown):
+    screen = terminal()
+    shown(lambda: Snapshot([(f"event{n}", float(n)) for n in range(9)], 0, 9, 0), screen.stream)
+    screen.wait_for("event8")
+    screen.wait_for("event4")
+    assert re.findall(r"event(\d)", screen.text)[:5] == ["8", "7", "6", "5", "4"]
+    assert "event3" not in screen.text
+
+
+def test_control_characters_and_markup_of_a_subject_do_not_reach_the_terminal(terminal, shown):
+    screen = terminal()
+    shown(lambda: Snapshot([("a\x1b[2J\x07\nb\u2028[bold]c", 1.0)], 0, 1, 0), screen.stream)
+    screen.wait_for(re.escape(r"a\x1b[2J\x07\nb\u2028[bold]c"))
+    assert "\x1b[2J" not in screen.seen.replace(r"\x1b[2J", "")
+    assert "\x07" not in screen.seen
+
+
+def test_no_row_is_wider_than_a_narrow_terminal_and_no_pair_is_torn(terminal, shown):
+    screen = terminal(columns=30, rows=12)
+    shown(lambda: Snapshot([("subject-" * 9, 1.0), ("日本語" * 20, 2.0)], 5, 4, 0), screen.stream)
+    screen.wait_for("subject-")
+    from rich.cells import cell_len
+
+    rows = re.split(r"[\r\n]+", screen.text)
+    assert max(cell_len(row) for row in rows) <= 29
+    assert any(row.startswith("done 0   failed 0") for row in rows)
+    assert any(re.search(r"queued 5$", row) for row in rows)
+
+
+def test_a_low_terminal_keeps_the_figures_and_shows_fewer_events(terminal, shown):
+    screen = terminal(rows=4)
+    shown(lambda: Snapshot([(f"event{n}", float(n)) for n in range(9)], 0, 9, 0), screen.stream)
+    screen.wait_for("event8")
+    assert "done 0" in screen.text
+    assert "event6" not in screen.text
+
+
+def test_messages_appear_whole_above_the_display(terminal, shown, monkeypatch):
+    screen = terminal()
+    monkeypatch.setattr(sys, "stderr", screen.stream)
+    logger = logging.getLogger("flowtools")
+    kept = logger.handlers, logger.level, logger.propagate
+    try:
+        console.configure("flow-work", 0, "text")
+        display = shown(idle, screen.stream)
+        screen.wait_for("running 0/4")
+        logger.warning("the disk is nearly full")
+        sys.stderr.write("printed by a Worker\n")
+        screen.wait_for("flow-work: warning: the disk is nearly full *\r?\n")
+        screen.wait_for("printed by a Worker *\r?\n")
+        display.stop()
+        assert logger.handlers[0].stream is screen.stream
+        assert sys.stderr is screen.stream
+    finally:
+        logger.handlers, logger.level, logger.propagate = kept
+
+
+def test_the_cursor_stays_visible_whatever_ends_the_process(terminal, shown):
+    screen = terminal()
+    shown(idle, screen.stream)
+    screen.wait_for("running 0/4")
+    assert screen.seen.rindex("\x1b[?25h") > screen.seen.rindex("\x1b[?25l")
+
+
+def test_a_terminal_that_goes_away_does_no_harm(terminal, shown):
+    screen = terminal()
+    display = shown(idle, screen.stream)
+    screen.wait_for("running 0/4")
+    screen.hang_up()
+    display._thread.join(10)
+    assert not display._thread.is_alive()
+    display.stop()
+
+
+def test_rich_is_not_imported_before_there_is_a_display():
+    code = (
+        "import io, sys; from flowtools.progress import Progress;"
+        "p = Progress(None, io.StringIO()); p.start(); p.stop();"
+        "print([m for m in sys.modules if m.startswith('rich')])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert out == b"[]\n"
+
+
+def test_the_sample_is_bounded_and_stands_for_all():
+    tally = Tally()
+    for number in range(20 * progress.SAMPLE):
+        tally.record(attempt(ran=number / 1000))
+    assert len(tally._sample) == progress.SAMPLE
+    figures = tally.figures()
+    assert figures.median == pytest.approx(10, abs=2)
+    assert figures.high == pytest.approx(19, abs=1)
+
+
+def test_what_did_not_run_is_not_in_the_sample():
+    tally = Tally()
+    for outcome in ("invalid", "skipped", "cancelled"):
+        tally.record(attempt(outcome))
+    assert tally.figures().median is None
+
+
+def test_the_rate_is_of_the_last_seconds(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    tally = Tally()
+    for second in range(60):
+        for _ in range(10 if second < 50 else 2):
+            tally.record(attempt())
+        now[0] += 1
+        figures = tally.figures()
+    assert figures.rate == pytest.approx(2.0)
+    assert figures.seconds == 60
+    assert len(tally._marks) < 10
+
+
+def test_no_attempt_is_lost_between_threads():
+    tally = Tally()
+    threads = [
+        threading.Thread(target=lambda: [tally.record(attempt()) for _ in range(1000)])
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tally.figures().done == 8000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 µs"),
+        (0.0000851, "85 µs"),
+        (0.0123, "12.3 ms"),
+        (3.21, "3.2 s"),
+        (245.7, "4:05 min"),
+        (3845, "1:04:05 h"),
+    ],
+)
+def test_a_duration_is_for_people(seconds, text):
+    assert duration(seconds) == text
