@@ -23,7 +23,12 @@ PIPE_BUF = 4096
 
 
 class TooLong(bytes):
-    """The first bytes of a line that is longer than the limit; the rest was dropped."""
+    """The first bytes of a line beyond the limit, and "...": never JSON, whatever it was."""
+
+    @classmethod
+    def of(cls, line: bytes) -> "TooLong":
+        """Return what is kept of `line`."""
+        return cls(line[:200] + b"...")
 
 
 class LineReader:
@@ -97,6 +102,8 @@ class LineReader:
             lines[0] = self._take_partial()
         if rest:
             self._keep(rest)
+        if self._max_line < BLOCK:  # Otherwise only a line of several blocks can be longer.
+            lines = [x if len(x) <= self._max_line else _cut(x) for x in lines]
         return lines
 
     def _keep(self, piece: bytes) -> None:
@@ -109,10 +116,14 @@ class LineReader:
     def _take_partial(self) -> bytes:
         line = b"".join(self._partial)
         if self._partial_size > self._max_line:
-            line = TooLong(line[:200])
+            line = TooLong.of(line)
         self._partial.clear()
         self._partial_size = 0
         return line
+
+
+def _cut(line: bytes) -> TooLong:
+    return line if isinstance(line, TooLong) else TooLong.of(line)
 
 
 class LineWriter:

@@ -331,11 +331,6 @@ class Pool:
             return
         first = self._number + 1
         self._number += len(block)
-        if type(block[0]) is TooLong:
-            error = EventError("longer than --max-line allows")
-            self.settlement.invalid(first, block[0], error)
-            block = block[1:]
-            first += 1
         # One look at the whole block is far cheaper than one at each line.
         whole = b"\n".join(block)
         events = decode_all(block, first, self._refuse, not long_digits(whole))
@@ -347,6 +342,8 @@ class Pool:
 
     def _refuse(self, number: int, line: bytes, error: EventError) -> None:
         self._refused = True
+        if isinstance(line, TooLong):
+            error = EventError("longer than --max-line allows")
         if line.strip():
             self.settlement.invalid(number, line, error)
         else:
@@ -365,6 +362,10 @@ class Pool:
         self.ending.set()
         self.wake()
         os.eventfd_write(self.watch, 1)
+
+    def queued(self) -> int:
+        """Return how many events have been read and wait."""
+        return len(self._events) + self.backlog.held
 
     def left_over(self) -> list[Job]:
         """Return what was read and not done, in input order; called once the threads ended."""

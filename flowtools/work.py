@@ -8,12 +8,12 @@ the Worker cleans up.
 import logging
 import os
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from flowtools.results import OrderedResults, Results
 from flowtools.runner import Runner
 from flowtools.settings import Acknowledger, Failures, Recorder, Settings
 from flowtools.settlement import Settlement
+from flowtools.snapshot import Snapshot
 from flowtools.stop import Stop
 from flowtools.watchdog import Notifier, Watchdog
 from flowtools.worker import describe, place
@@ -117,6 +118,17 @@ class Work:
             raise self.pool.error
         return totals
 
+    def snapshot(self) -> Snapshot:
+        """Return what the pool is busy with; safe from any thread."""
+        pool, watchdog = self.pool, self.watchdog
+        if pool is None or watchdog is None:
+            return Snapshot([], 0, self.settings.threads, 0)
+        now = monotonic()
+        busy = [(slot.job, now - slot.started) for slot in pool.slots]
+        running = [(job.label, seconds) for job, seconds in busy if job is not None]
+        abandoned = sum(not slot.ended for slot in watchdog.abandoned)
+        return Snapshot(running, pool.queued(), self.settings.threads, abandoned)
+
 
 def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
     """Bring what was read and not done into safety; return how many lines are nowhere."""
@@ -188,8 +200,3 @@ def _dump_on_sigusr1() -> Iterator[int]:
     finally:
         signal.signal(signal.SIGUSR1, previous)
         os.close(dump)
-
-
-def stdin() -> int:
-    """Return the file descriptor that the lines come from."""
-    return sys.stdin.fileno()

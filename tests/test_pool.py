@@ -1,0 +1,735 @@
+"""The pool: every line exactly once, time-outs that hold, retries, keys, order."""
+
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import orjson
+import pytest
+
+from flowtools.backlog import Backlog, Job
+from flowtools.errors import FlowError, InternalError, ReaderGone
+from flowtools.event import Event
+from flowtools.lines import LineWriter
+from flowtools.retry import RetryPolicy
+from flowtools.runner import ThreadRunner
+from flowtools.settings import Settings
+from flowtools.stop import Stop
+from flowtools.work import Parts, Work
+from flowtools.worker import Reject, Retry, TimeLimit
+
+PATIENCE = 30
+
+
+def wait_for(condition, what="the condition"):
+    """Wait until `condition()` is true."""
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
+        time.sleep(0.002)
+
+
+class Log:
+    """A recorder that keeps every attempt."""
+
+    def __init__(self):
+        self.attempts = []
+
+    def record(self, attempt):
+        self.attempts.append(attempt)
+
+    def outcomes(self):
+        return sorted((a.number, a.attempt, a.outcome, a.final) for a in self.attempts)
+
+
+class Call:
+    """A Worker made of a function."""
+
+    def __init__(self, function):
+        self.start = function
+
+
+class Running:
+    """A pool in a thread of its own, fed through a real pipe."""
+
+    reads = True
+
+    def __init__(self, function, parts=None, **settings):
+        self.log = Log()
+        self.stop = Stop()
+        self.work = Work(
+            lambda: ThreadRunner(Call(function)),
+            Settings(**settings),
+            parts or Parts(recorders=[self.log]),
+        )
+        reader, self.writer = os.pipe()
+        self.out, out = os.pipe()
+        self.result = self.error = None
+        self.taken = []
+
+        def run():
+            try:
+                self.result = self.work.run(reader, LineWriter(out), self.stop)
+            except (FlowError, ReaderGone) as error:
+                self.error = error
+            finally:
+                os.close(reader)
+                os.close(out)
+
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+        self.reader = threading.Thread(target=self.take_results, daemon=True)
+
+    def take_results(self):
+        with open(self.out, "rb", closefd=False) as file:
+            self.taken += file
+
+    def feed(self, *values):
+        os.write(self.writer, b"".join(orjson.dumps(value) + b"\n" for value in values))
+
+    def close(self):
+        if self.writer is not None:
+            os.close(self.writer)
+            self.writer = None
+
+    def end(self):
+        """Close the input, wait for the end, and return the totals."""
+        if self.reads and not self.reader.ident:
+            self.reader.start()
+        self.close()
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive(), "the pool did not end"
+        return None if self.result is None else {k: v for k, v in self.result.items() if v}
+
+    def printed(self):
+        self.reader.join(PATIENCE)
+        return [orjson.loads(line) for line in self.taken]
+
+
+@pytest.fixture
+def pool():
+    started = []
+
+    def start(function, parts=None, **settings):
+        started.append(Running(function, parts, **settings))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop.set()
+        running.end()
+        os.close(running.out)
+
+
+def do_nothing(event):
+    return None
+
+
+# Every line, once
+
+
+@pytest.mark.parametrize("threads", [1, 4, 16])
+def test_every_line_is_run_exactly_once(pool, threads):
+    seen = []
+    running = pool(lambda event: seen.append(event.data), threads=threads)
+    for start in range(0, 5000, 500):
+        running.feed(*range(start, start + 500))
+    assert running.end() == {"done": 5000}
+    assert sorted(seen) == list(range(5000))
+
+
+def test_a_last_line_without_its_end_is_run(pool):
+    seen = []
+    running = pool(lambda event: seen.append(event.data))
+    os.write(running.writer, b"1\n2")
+    assert running.end() == {"done": 2}
+    assert seen == [1, 2]
+
+
+def test_empty_lines_are_passed_over_and_others_keep_their_numbers(pool):
+    running = pool(do_nothing)
+    os.write(running.writer, b"\n1\n \r\n2\n")
+    running.end()
+    assert [attempt.number for attempt in running.log.attempts] == [2, 4]
+
+
+def test_a_line_that_is_no_event_fails_alone(pool):
+    running = pool(do_nothing, threads=2)
+    os.write(running.writer, b'1\n{"a":\n{"specversion":"1.0"}\n2\n')
+    assert running.end() == {"done": 2, "invalid": 2}
+    errors = [attempt.error for attempt in running.log.attempts if attempt.outcome == "invalid"]
+    assert errors == [
+        "not JSON: unexpected end of data (column 6)",
+        "not a CloudEvents 1.0 event: it has no 'id'",
+    ]
+
+
+def test_a_line_beyond_the_limit_fails_alone(pool):
+    log = Log()
+    running = pool(do_nothing, Parts(recorders=[log], max_line=100))
+    os.write(running.writer, b'"' + b"x" * 5000 + b'"\n"y"\n')
+    assert running.end() == {"done": 1, "invalid": 1}
+    assert log.attempts[0].error == "longer than --max-line allows"
+
+
+def test_a_line_is_dispatched_at_once_while_others_run_and_the_input_is_idle(pool):
+    began, release = [], threading.Event()
+
+    def start(event):
+        began.append(event.data)
+        release.wait(PATIENCE)
+
+    running = pool(start, threads=3)
+    for number in range(3):
+        running.feed(number)
+        wait_for(lambda n=number: n in began, f"event {number}")
+    release.set()
+    assert running.end() == {"done": 3}
+
+
+def test_the_pool_reads_no_more_than_a_block_ahead_of_its_threads(pool):
+    release = threading.Event()
+    running = pool(lambda event: release.wait(PATIENCE))
+    os.set_blocking(running.writer, False)
+    line, written = b'"' + b"x" * 1021 + b'"\n', 0
+    limit = time.monotonic() + 2
+    while time.monotonic() < limit and written < 1000:
+        try:
+            os.write(running.writer, line)
+            written += 1
+        except BlockingIOError:
+            time.sleep(0.01)
+    assert written <= 64 + 64 + 16  # A full pipe, one block, and the event that runs.
+    release.set()
+    os.set_blocking(running.writer, True)
+    assert running.end() == {"done": written}
+
+
+# Time-outs
+
+
+def test_an_event_beyond_its_time_is_a_timeout_and_the_others_are_done(pool):
+    def start(event):
+        while event.data == "spin":
+            pass
+
+    running = pool(start, threads=2, timeout=0.2, grace=20)
+    running.feed("spin", 1, "spin", 2)
+    assert running.end() == {"done": 2, "timeout": 2}
+    assert running.work.watchdog.abandoned == []
+
+
+@pytest.mark.parametrize("kind", ["sleep", "socket"])
+def test_all_threads_stuck_at_once_are_replaced_and_hold_nothing(pool, kind):
+    ends = []
+    done = []
+
+    def start(event):
+        if event.data != "stuck":
+            done.append(event.data)
+        elif kind == "sleep":
+            near, far = socket.socketpair()
+            ends.append((near, far))
+            near.settimeout(PATIENCE)
+            near.recv(1)  # A C call, as time.sleep is; and the test can end it.
+        else:
+            near, far = socket.socketpair()
+            ends.append((near, far))
+            near.recv(1)
+
+    running = pool(start, threads=4, timeout=0.1, grace=0.1)
+    running.feed(*["stuck"] * 4, *range(100))
+    assert running.end() == {"done": 100, "timeout": 4}
+    assert sorted(done) == list(range(100))
+    assert len(running.work.pool.slots) == 4
+    assert len(running.work.watchdog.abandoned) == 4
+    for near, far in ends:
+        far.close()
+    wait_for(lambda: all(slot.ended for slot in running.work.watchdog.abandoned))
+    for near, _ in ends:
+        near.close()
+    assert [a.outcome for a in running.log.attempts].count("timeout") == 4
+
+
+def test_a_worker_that_swallows_its_time_limit_is_still_a_timeout(pool):
+    caught = []
+
+    def start(event):
+        if event.data == "stubborn":
+            try:
+                while True:
+                    time.sleep(0.001)
+            except BaseException as error:
+                caught.append(type(error))
+                return "as if all were well"
+        return None
+
+    running = pool(start, timeout=0.1, grace=20)
+    running.feed("stubborn", "next")
+    assert running.end() == {"done": 1, "timeout": 1}
+    assert caught == [TimeLimit]
+    assert running.printed() == []
+
+
+def test_except_exception_does_not_swallow_a_time_limit(pool):
+    def start(event):
+        while True:
+            try:
+                time.sleep(0.001)
+            except Exception:
+                return "swallowed"
+
+    running = pool(start, timeout=0.1, grace=20)
+    running.feed(1)
+    assert running.end() == {"timeout": 1}
+    assert running.printed() == []
+
+
+def test_an_event_tells_a_worker_that_its_time_is_up(pool):
+    left = []
+
+    def start(event):
+        left.append(event.deadline - time.monotonic())
+        while not event.cancelled():
+            time.sleep(0.001)
+
+    running = pool(start, timeout=0.2, grace=20)
+    running.feed(1)
+    running.end()
+    assert 0 < left[0] <= 0.2
+
+
+def test_without_a_time_out_nothing_is_cancelled(pool):
+    seen = []
+    running = pool(lambda event: seen.append((event.deadline, event.cancelled())), timeout=0)
+    running.feed(1)
+    assert running.end() == {"done": 1}
+    assert seen == [(float("inf"), False)]
+
+
+def test_time_limits_that_race_with_the_end_of_start_lose_and_tear_nothing(pool):
+    """The watchdog and the thread decide about the same moment, thousands of times."""
+
+    def start(event):
+        time.sleep(0.001)
+        return event.data
+
+    running = pool(start, threads=8, timeout=0.00105, grace=20)
+    for number in range(0, 2000, 100):
+        running.feed(*range(number, number + 100))
+    totals = running.end()
+    assert sum(totals.values()) == 2000
+    assert set(totals) <= {"done", "timeout"}
+    finals = [attempt.number for attempt in running.log.attempts]
+    assert sorted(finals) == list(range(1, 2001))
+
+
+def test_too_many_stuck_threads_end_the_pool_with_a_message(pool):
+    ends = []
+
+    def start(event):
+        pair = socket.socketpair()
+        ends.append(pair)
+        pair[0].recv(1)
+
+    running = pool(start, threads=2, timeout=0.05, grace=0.05, max_abandoned=3, drain=0.2)
+    running.feed(*range(10))
+    running.thread.join(PATIENCE)
+    assert isinstance(running.error, InternalError)
+    assert "3 threads are stuck in the Worker (--max-abandoned 3)" in str(running.error)
+    for near, far in ends:
+        far.close()
+    wait_for(lambda: all(slot.ended for slot in running.work.watchdog.abandoned))
+    for near, _ in ends:
+        near.close()
+
+
+# Failures and retries
+
+
+def test_an_exception_fails_its_event_alone_and_says_where(pool):
+    def start(event):
+        if event.data == "bad":
+            raise ValueError("no\nsuch thing")
+
+    running = pool(start)
+    running.feed("bad", "good")
+    assert running.end() == {"done": 1, "failed": 1}
+    assert running.log.attempts[0].error.startswith("ValueError: no such thing (")
+    assert "test_pool.py, line" in running.log.attempts[0].error
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), TimeLimit()])
+def test_whatever_a_worker_raises_fails_its_event_alone(pool, error):
+    def start(event):
+        if event.data == "bad":
+            raise error
+
+    running = pool(start)
+    running.feed("bad", "good")
+    assert running.end() == {"done": 1, "failed": 1}
+
+
+def test_a_failed_event_is_tried_again_as_often_as_asked(pool):
+    def start(event):
+        raise OSError("not yet")
+
+    running = pool(start, retry=RetryPolicy(2, backoff=0.001))
+    running.feed(1)
+    assert running.end() == {"failed": 1}
+    assert running.log.outcomes() == [
+        (1, 1, "failed", False),
+        (1, 2, "failed", False),
+        (1, 3, "failed", True),
+    ]
+
+
+def test_a_time_out_is_for_each_attempt(pool):
+    tries = []
+
+    def start(event):
+        tries.append(1)
+        while len(tries) < 3:
+            pass
+
+    running = pool(start, timeout=0.1, grace=20, retry=RetryPolicy(2, backoff=0.001))
+    running.feed(1)
+    assert running.end() == {"done": 1}
+    assert [outcome for _, _, outcome, _ in running.log.outcomes()] == ["timeout", "timeout", "done"]
+
+
+def test_a_rejected_event_is_not_tried_again(pool):
+    def start(event):
+        raise Reject("bad")
+
+    running = pool(start, retry=RetryPolicy(5))
+    running.feed(1)
+    assert running.end() == {"rejected": 1}
+    assert len(running.log.attempts) == 1
+
+
+def test_a_wait_for_a_retry_occupies_no_thread(pool):
+    done = threading.Event()
+
+    def start(event):
+        if event.data == "later" and not done.is_set():
+            raise Retry("later", after=0.2)
+        if event.data == "last":
+            done.set()
+
+    running = pool(start, threads=1)
+    running.feed("later", *range(50), "last")
+    wait_for(done.is_set, "the events behind the one that waits")
+    assert running.end() == {"done": 52}
+
+
+def test_a_retry_is_started_while_the_input_is_idle(pool):
+    tries = []
+
+    def start(event):
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            raise Retry("again", after=0.05)
+
+    running = pool(start, threads=2)
+    running.feed(1)
+    wait_for(lambda: len(tries) == 2, "the second attempt")
+    assert tries[1] - tries[0] >= 0.05
+
+
+@pytest.mark.parametrize(
+    ("policy", "attempt", "error", "low", "high"),
+    [
+        (RetryPolicy(3, backoff=1), 1, ValueError(), 0.5, 1),
+        (RetryPolicy(3, backoff=1), 3, ValueError(), 2, 4),
+        (RetryPolicy(3, backoff=1), 4, ValueError(), None, None),
+        (RetryPolicy(99, backoff=1, max_backoff=10), 50, None, 5, 10),
+        (RetryPolicy(9999, backoff=1), 5000, None, 150, 300),
+        (RetryPolicy(0), 1, ValueError(), None, None),
+        (RetryPolicy(0, backoff=1), 1, Retry(), 0.5, 1),
+        (RetryPolicy(0), 1, Retry(after=7), 7, 7),
+        (RetryPolicy(0), 11, Retry(), None, None),
+        (RetryPolicy(2), 3, Retry(), None, None),
+        (RetryPolicy(9), 1, Reject(), None, None),
+    ],
+)
+def test_the_wait_before_a_retry_grows_and_is_capped(policy, attempt, error, low, high):
+    waits = [policy.delay(attempt, error) for _ in range(50)]
+    if low is None:
+        assert set(waits) == {None}
+    else:
+        assert all(low <= wait <= high for wait in waits)
+
+
+# Keys and order
+
+
+def test_events_of_one_key_run_one_at_a_time_and_in_order(pool):
+    active, overlaps, seen = set(), [], {}
+
+    def start(event):
+        key, number = event["key"], event["n"]
+        if key in active:
+            overlaps.append(key)
+        active.add(key)
+        time.sleep(0.0005)
+        seen.setdefault(key, []).append(number)
+        active.discard(key)
+
+    running = pool(start, threads=8, key=lambda event: event["key"])
+    running.feed(*({"key": f"k{n % 7}", "n": n} for n in range(700)))
+    assert running.end() == {"done": 700}
+    assert overlaps == []
+    assert all(numbers == sorted(numbers) for numbers in seen.values())
+    assert sum(map(len, seen.values())) == 700
+
+
+def test_a_retry_keeps_its_keys_place_and_other_keys_go_on(pool):
+    seen, failed = [], []
+
+    def start(event):
+        if event["key"] == "a" and event["n"] == 1 and len(failed) < 2:
+            failed.append(1)
+            raise Retry("again", after=0.05)
+        seen.append((event["key"], event["n"]))
+
+    running = pool(start, threads=4, key=lambda event: event["key"])
+    running.feed(*({"key": key, "n": n} for n in (1, 2, 3) for key in "ab"))
+    assert running.end() == {"done": 6}
+    assert [n for key, n in seen if key == "a"] == [1, 2, 3]
+    assert [n for key, n in seen if key == "b"] == [1, 2, 3]
+    assert seen.index(("b", 3)) < seen.index(("a", 1))
+
+
+def test_an_event_without_the_key_runs_freely(pool):
+    running = pool(do_nothing, threads=2, key=lambda event: None)
+    running.feed(1, 2, 3)
+    assert running.end() == {"done": 3}
+
+
+def test_a_key_goes_on_after_a_stuck_event(pool):
+    ends, seen = [], []
+
+    def start(event):
+        if event.data == 1:
+            ends.append(socket.socketpair())
+            ends[0][0].recv(1)
+        seen.append(event.data)
+
+    running = pool(start, threads=2, timeout=0.05, grace=0.05, key=lambda event: "k")
+    running.feed(1, 2, 3)
+    assert running.end() == {"done": 2, "timeout": 1}
+    assert seen == [2, 3]
+    ends[0][1].close()
+    wait_for(lambda: all(slot.ended for slot in running.work.watchdog.abandoned))
+    ends[0][0].close()
+
+
+def test_keep_order_writes_results_in_the_order_of_the_input(pool):
+    def start(event):
+        time.sleep(0.01 if event.data % 5 == 0 else 0)
+        return event.data
+
+    log = Log()
+    running = pool(start, Parts(recorders=[log], keep_order=True), threads=8)
+    running.feed(*range(200))
+    assert running.end() == {"done": 200}
+    assert [event["data"] for event in running.printed()] == list(range(200))
+
+
+def test_keep_order_waits_for_retries_and_passes_over_lines_without_results(pool):
+    tries = []
+
+    def start(event):
+        if event.data == 1 and len(tries) < 2:
+            tries.append(1)
+            raise Retry("again", after=0.02)
+        if event.data == 3:
+            raise ValueError("no")
+        return event.data
+
+    running = pool(start, Parts(keep_order=True), threads=4)
+    os.write(running.writer, b"1\n\n{bad\n2\n3\n4\n")
+    assert running.end() == {"done": 3, "failed": 1, "invalid": 1}
+    assert [event["data"] for event in running.printed()] == [1, 2, 4]
+
+
+def test_a_full_backlog_stops_the_reading_and_loses_nothing():
+    backlog = Backlog(max_events=2)
+    event = Event("t", source="s")
+    assert backlog.enter(Job(event, b"1", 1, 0.0, key="k"), "k")
+    assert not backlog.enter(Job(event, b"2", 2, 0.0, key="k"), "k")
+    assert not backlog.is_full
+    assert not backlog.enter(Job(event, b"3", 3, 0.0, key="k"), "k")
+    assert backlog.is_full
+    assert backlog.take() is None
+    backlog.leave("k")
+    assert backlog.take().number == 2
+    assert not backlog.is_full
+    assert [job.number for job in backlog.drain()] == [3]
+
+
+def test_a_backlog_is_bounded_in_bytes_too():
+    backlog = Backlog(max_bytes=10)
+    backlog.delay(Job(Event("t", source="s"), b"x" * 10, 1, 0.0), 60)
+    assert backlog.is_full
+    assert backlog.take() is None
+
+
+# The end
+
+
+def test_a_stop_finishes_what_runs_and_leaves_the_rest(pool):
+    began, release = threading.Event(), threading.Event()
+
+    def start(event):
+        began.set()
+        release.wait(PATIENCE)
+
+    running = pool(start)
+    running.feed(*range(10))
+    assert began.wait(PATIENCE)
+    running.stop.set()
+    wait_for(lambda: running.work.pool.stopping)
+    release.set()
+    assert running.end() == {"done": 1, "left": 9}
+
+
+def test_what_does_not_end_within_the_drain_is_cancelled_and_left(pool):
+    began = threading.Event()
+
+    def start(event):
+        began.set()
+        while True:
+            time.sleep(0.001)
+
+    running = pool(start, drain=0.05, grace=20)
+    running.feed(1, 2)
+    assert began.wait(PATIENCE)
+    running.stop.set()
+    assert running.end() == {"left": 2}
+
+
+def test_a_reader_that_goes_ends_the_pool(pool):
+    running = pool(lambda event: event.data, threads=4)
+    os.close(running.out)
+    running.out = os.open(os.devnull, os.O_RDONLY)
+    running.reads = False
+    running.feed(*range(100))
+    running.end()
+    assert isinstance(running.error, ReaderGone)
+
+
+# Acknowledgement
+
+
+@contextmanager
+def receiver(tmp_path):
+    """A socket as a source has it, and an AckSender."""
+    from flowtools.ack import AckSender
+
+    path = tmp_path / "ack"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(path))
+        server.settimeout(PATIENCE)
+        yield server, AckSender(), f"unix:{path}#e"
+
+
+def received(server, count):
+    """The first `count` acknowledgements that arrive."""
+    lines = []
+    while len(lines) < count:
+        lines += server.recv(65536).decode().splitlines()
+    return sorted(lines)
+
+
+def line_with(ackto, number, data):
+    event = Event("t", data, source="s", id=str(number), ackto=f"{ackto}.{number}")
+    return orjson.loads(event.encode())
+
+
+def test_done_events_are_acknowledged_and_failed_ones_refused(pool, tmp_path):
+    def start(event):
+        if event.data == "bad":
+            raise ValueError("no")
+
+    with receiver(tmp_path) as (server, acks, ackto):
+        running = pool(start, Parts(acks=acks), threads=2)
+        running.feed(line_with(ackto, 1, "good"), line_with(ackto, 2, "bad"))
+        assert running.end() == {"done": 1, "failed": 1}
+        assert received(server, 2) == ["e.1 ack", "e.2 nack"]
+
+
+def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
+    kept = []
+
+    class Kept:
+        def write(self, attempt):
+            kept.append(attempt.line)
+
+    def start(event):
+        raise ValueError("no")
+
+    with receiver(tmp_path) as (server, acks, ackto):
+        running = pool(start, Parts(acks=acks, failures=Kept()))
+        running.feed(line_with(ackto, 1, "bad"))
+        assert running.end() == {"failed": 1}
+        assert received(server, 1) == ["e.1 ack"]
+    assert len(kept) == 1
+
+
+def test_an_event_that_can_neither_be_done_nor_kept_is_left_unacknowledged(pool, tmp_path):
+    class Full:
+        def write(self, attempt):
+            raise FlowError("cannot write 'failed': No space left on device")
+
+    def start(event):
+        if event.data == "bad":
+            raise ValueError("no")
+
+    with receiver(tmp_path) as (server, acks, ackto):
+        running = pool(start, Parts(acks=acks, failures=Full()))
+        running.feed(line_with(ackto, 1, "good"), line_with(ackto, 2, "bad"))
+        running.end()
+        assert "No space left" in str(running.error)
+        assert received(server, 1) == ["e.1 ack"]
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.recv(100)
+
+
+def test_what_a_stop_leaves_is_neither_acknowledged_nor_refused(pool, tmp_path):
+    began, release = threading.Event(), threading.Event()
+
+    def start(event):
+        began.set()
+        release.wait(PATIENCE)
+
+    with receiver(tmp_path) as (server, acks, ackto):
+        running = pool(start, Parts(acks=acks))
+        running.feed(line_with(ackto, 1, "runs"), line_with(ackto, 2, "waits"))
+        assert began.wait(PATIENCE)
+        running.stop.set()
+        wait_for(lambda: running.work.pool.stopping)
+        release.set()
+        assert running.end() == {"done": 1}
+        assert received(server, 1) == ["e.1 ack"]
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.recv(100)
+
+
+def test_pass_hands_the_line_and_the_duty_to_acknowledge_on(pool, tmp_path):
+    def start(event):
+        if event.data == "bad":
+            raise ValueError("no")
+
+    with receiver(tmp_path) as (server, acks, ackto):
+        running = pool(start, Parts(acks=acks), pass_on=True)
+        good = line_with(ackto, 1, "good")
+        running.feed(good, line_with(ackto, 2, "bad"))
+        assert running.end() == {"done": 1, "failed": 1}
+        assert running.printed() == [good]
+        assert received(server, 1) == ["e.2 nack"]
