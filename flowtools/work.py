@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from flowtools.backlog import Backlog
-from flowtools.errors import EventsFailed, FlowError
+from flowtools.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.lines import MAX_LINE, LineReader, LineWriter
 from flowtools.pool import Pool, Slot
 from flowtools.results import OrderedResults, Results
@@ -133,7 +133,7 @@ class Work:
 def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
     """Bring what was read and not done into safety; return how many lines are nowhere."""
     lost = sum(not settlement.left_over(job) for job in pool.left_over())
-    if lost:
+    if lost and not isinstance(pool.error, ReaderGone):
         log.warning(
             "%d lines had been read and are not done; --failed FILE would have kept them", lost
         )

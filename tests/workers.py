@@ -148,6 +148,9 @@ class BadConfigure:
     def configure(self, config):
         raise KeyError("host")
 
+    def start(self, event):
+        pass
+
 
 class BadCleanUp:
     def start(self, event):

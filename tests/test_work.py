@@ -1,0 +1,508 @@
+"""flow-work as a process: what it prints, how it ends, and what it never loses."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from subprocess import PIPE
+
+import orjson
+import pytest
+
+from tests.conftest import ROOT
+
+PATIENCE = 60
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """The lines that the Workers of tests/workers.py have noted so far."""
+    path = tmp_path / "notes"
+
+    def read():
+        return path.read_text().splitlines() if path.exists() else []
+
+    read.path = path
+    return read
+
+
+@pytest.fixture
+def work(start, notes):
+    """Start flow-work on a class of tests/workers.py."""
+
+    def run(name, *args, **options):
+        env = {"PYTHONPATH": str(ROOT), "NOTES": str(notes.path)} | options.pop("env", {})
+        options = {"stdin": PIPE} | options
+        return start("flow-work", f"tests.workers:{name}", *args, env=env, **options)
+
+    return run
+
+
+def lines(*values):
+    return b"".join(orjson.dumps(value) + b"\n" for value in values)
+
+
+def finish(process, text=b""):
+    """Give `text`, close the input: (status, what was printed, what was said)."""
+    out, err = process.communicate(text, timeout=PATIENCE)
+    return process.returncode, [orjson.loads(line) for line in out.splitlines()], err.decode()
+
+
+def wait_for(condition, what):
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
+        time.sleep(0.01)
+
+
+# The Worker's life
+
+
+def test_a_worker_is_configured_once_started_for_each_event_and_cleaned_up(work, notes, tmp_path):
+    (tmp_path / "c.ini").write_text("[note]\nword = from file\n")
+    process = work("Note", "--config", "c.ini")
+    assert finish(process, lines("a", "b")) == (0, [], "")
+    assert notes() == ["configure from file", "a", "b", "clean_up"]
+
+
+def test_a_setting_on_the_command_line_is_over_the_file(work, notes, tmp_path):
+    (tmp_path / "c.ini").write_text("[note]\nword = from file\n")
+    finish(work("Note", "--config", "c.ini", "--set", "note.word=$WORD", env={"WORD": "mine"}))
+    assert notes()[0] == "configure mine"
+
+
+def test_a_module_in_the_current_directory_is_found(start, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class Mine:\n    def start(self, event): return event.data\n"
+    )
+    status, out, _ = finish(start("flow-work", "mine:Mine", stdin=PIPE), lines("x"))
+    assert (status, [event["data"] for event in out]) == (0, ["x"])
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "message"),
+    [
+        ("", "nothere:X", "cannot load Worker 'nothere:X': there is no module 'nothere' in "),
+        ("", "mine:X", "cannot load Worker 'mine:X': there is no class 'X' in "),
+        ("", "mine", "cannot load Worker 'mine': expected MODULE:CLASS"),
+        ("X = 1", "mine:X", "cannot load Worker 'mine:X': it is no class with a 'start'"),
+        ("import nowhere", "mine:X", "No module named 'nowhere' ({dir}/mine.py, line 1)"),
+        (
+            "def (",
+            "mine:X",
+            "SyntaxError: invalid syntax (mine.py, line 1) ({dir}/mine.py, line 1)",
+        ),
+        ("\n1/0", "mine:X", "ZeroDivisionError: division by zero ({dir}/mine.py, line 2)"),
+    ],
+)
+def test_a_worker_that_cannot_be_loaded_is_named_with_file_and_line(
+    start, tmp_path, source, name, message
+):
+    (tmp_path / "mine.py").write_text(source)
+    status, out, err = finish(start("flow-work", name, stdin=PIPE), lines("x"))
+    assert (status, out) == (78, [])
+    assert message.format(dir=tmp_path) in err
+    assert err.count("\n") == 1
+
+
+def test_a_worker_that_cannot_be_configured_ends_the_command(work):
+    status, _, err = finish(work("BadConfigure"), lines("x"))
+    assert status == 78
+    assert "cannot configure Worker 'tests.workers:BadConfigure': KeyError: 'host'" in err
+
+
+def test_a_worker_that_cannot_clean_up_fails_the_command(work):
+    status, _, err = finish(work("BadCleanUp"), lines("x"))
+    assert status == 1
+    assert "cannot clean up after the Worker: OSError: cannot close" in err
+
+
+# Results
+
+
+def test_what_start_returns_goes_out_as_lines(work):
+    status, out, _ = finish(work("Upper"), lines("a", 3, None))
+    assert status == 0
+    assert [event["data"] for event in out] == ["A", 0, 1, 2]
+    assert {event["type"] for event in out} == {"flow.work.result"}
+    assert len({event["id"] for event in out}) == 4
+
+
+def test_an_event_that_start_returns_goes_out_as_it_is(work):
+    _, out, _ = finish(work("Whatever"), lines("event"))
+    assert [(e["type"], e["id"], e["subject"], e["data"]) for e in out] == [
+        ("mine", "new", "s", {"x": 1})
+    ]
+
+
+def test_results_have_the_same_ids_when_an_event_is_done_again(work):
+    first, second = (finish(work("Upper"), lines("a", 2))[1] for _ in range(2))
+    assert [event["id"] for event in first] == [event["id"] for event in second]
+
+
+def test_each_result_is_one_write_whatever_the_number_of_threads(work):
+    """A packet pipe keeps each write apart; the lines are longer than a pipe takes whole."""
+    reader, writer = os.pipe2(os.O_DIRECT)
+    process = work("Echo", "-j", "8", stdout=writer)
+    os.close(writer)
+    process.stdin.write(lines(*(f"{n}" for n in range(500))))
+    process.stdin.close()
+    packets = []
+    while packet := os.read(reader, 4096):
+        packets.append(packet)
+    os.close(reader)
+    assert sorted(orjson.loads(packet)["data"] for packet in packets) == sorted(
+        map(str, range(500))
+    )
+
+
+def test_long_lines_of_many_threads_are_never_mixed(work):
+    status, out, _ = finish(work("Big", "-j", "16"), lines(*(f"{n:04}" * 10 for n in range(60))))
+    assert status == 0
+    assert sorted(event["data"][0] for event in out) == [f"{n:04}" * 10 for n in range(60)]
+    assert all(event["data"] == [event["data"][0]] * 3000 for event in out)
+
+
+def test_a_result_that_is_no_json_fails_its_event(work):
+    status, out, err = finish(work("Whatever"), lines("nan"))
+    assert (status, out) == (1, [])
+    assert "NaN and infinity are no JSON numbers" in err
+
+
+def test_whatever_else_is_written_to_stdout_goes_to_stderr(work):
+    status, out, err = finish(work("Whatever"), lines(["print", "hello"]))
+    assert (status, out) == (0, [])
+    assert ": hello\n" in err
+    assert "from a child\n" in err
+    assert "straight to descriptor 1\n" in err
+
+
+def test_what_a_worker_prints_bears_its_events_name(work):
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "clip 7"}
+    _, _, err = finish(work("Whatever"), lines(event | {"data": ["print", "hello"]}))
+    assert "flow-work: clip 7: hello\n" in err
+
+
+# How it ends
+
+
+def test_failed_events_make_the_status_1_and_a_line_with_their_number(work):
+    status, _, err = finish(work("Whatever"), lines("ok", "fail") + b"{bad\n")
+    assert status == 1
+    assert err.splitlines()[-1] == "flow-work: 2 of 3 events failed (1 failed, 1 invalid)"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_then_ends_the_process_by_that_signal(work, notes, signum):
+    process = work("Whatever")
+    process.stdin.write(lines(["sleep", 0.5], ["ok", "never"]))
+    process.stdin.flush()
+    wait_for(lambda: notes() == ["sleep"], "the event to run")
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signum
+    assert notes() == ["sleep"]
+    assert "1 lines had been read and are not done" in err.decode()
+
+
+def test_a_signal_lets_the_worker_clean_up(work, notes):
+    process = work("Note")
+    process.stdin.write(lines("a"))
+    process.stdin.flush()
+    wait_for(lambda: "a" in notes(), "the event")
+    process.terminate()
+    assert process.wait(PATIENCE) == -signal.SIGTERM
+    assert notes() == ["configure -", "a", "clean_up"]
+
+
+def test_a_second_signal_ends_at_once(work, notes):
+    process = work("Whatever", "--drain", "1000")
+    process.stdin.write(lines("sleep"))
+    process.stdin.flush()
+    wait_for(notes, "the event to run")
+    process.terminate()
+
+    def has_ended():
+        process.terminate()
+        return process.poll() is not None
+
+    wait_for(has_ended, "the end")
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_what_does_not_end_within_the_drain_is_cut_short(work, notes):
+    process = work("Whatever", "--drain", "0.1", "--grace", "0.1")
+    process.stdin.write(lines("sleep"))
+    process.stdin.flush()
+    wait_for(notes, "the event to run")
+    process.terminate()
+    assert process.wait(PATIENCE) == -signal.SIGTERM
+
+
+def test_a_reader_that_goes_ends_it_quietly_as_sigpipe(shell):
+    line = (
+        'seq 100000 | flow-work tests.workers:Echo | head -n 1 >/dev/null; echo "${PIPESTATUS[*]}"'
+    )
+    status, out, err = shell(line, PYTHONPATH=str(ROOT))
+    assert (status, err) == (0, "")
+    assert out.split()[1:] == [b"141", b"0"]
+
+
+def test_stuck_threads_do_not_keep_the_process_from_ending(work, notes):
+    process = work("Whatever", "-j", "3", "--timeout", "0.2", "--grace", "0.1")
+    status, _, err = finish(process, lines(*["sleep"] * 3, *[["ok", n] for n in range(50)]))
+    assert status == 1
+    assert sorted(notes()) == sorted(["sleep"] * 3 + [f"ok {n}" for n in range(50)])
+    assert "a thread is stuck in event" in err
+    assert "3 of 53 events failed (3 timeout)" in err
+
+
+def test_too_many_stuck_threads_end_it_with_status_70(work, notes):
+    options = ("-j", "2", "--timeout", "0.1", "--grace", "0.1", "--max-abandoned", "2")
+    status, _, err = finish(work("Whatever", *options), lines(*["sleep"] * 10))
+    assert status == 70
+    assert "2 threads are stuck in the Worker (--max-abandoned 2); ending" in err
+
+
+def test_sigusr1_prints_the_state_and_every_threads_stack(work, notes):
+    process = work("Whatever", "-j", "2")
+    process.stdin.write(lines(["sleep", 1000]))
+    process.stdin.flush()
+    wait_for(notes, "the event to run")
+    process.send_signal(signal.SIGUSR1)
+    text = ""
+    while "time.sleep(seconds)" not in text or "idle" not in text:
+        line = process.stderr.readline().decode()
+        assert line.startswith("flow-work: ")
+        text += line
+    process.kill()
+
+
+# Files
+
+
+def test_the_joblog_has_a_line_for_each_attempt(work, tmp_path):
+    process = work("FailsTwice", "--retries", "3", "--backoff", "0.001", "--joblog", "jobs")
+    assert finish(process, lines("a"))[0] == 0
+    log = [orjson.loads(line) for line in (tmp_path / "jobs").read_bytes().splitlines()]
+    assert [(row["outcome"], row["attempt"], row["final"]) for row in log] == [
+        ("failed", 1, False),
+        ("failed", 2, False),
+        ("done", 3, True),
+    ]
+
+
+def test_resume_skips_what_the_joblog_has_as_done(work, notes):
+    text = lines(["ok", 1], "fail", ["ok", 2])
+    assert finish(work("Whatever", "--joblog", "jobs"), text)[0] == 1
+    status, _, err = finish(work("Whatever", "--joblog", "jobs", "--resume"), text)
+    assert status == 1
+    assert notes() == ["ok 1", "ok 2"]
+    assert "1 of 3 events failed" in err
+
+
+def test_resume_without_a_joblog_is_a_usage_error(work):
+    status, _, err = finish(work("Nop", "--resume"))
+    assert (status, err) == (2, "flow-work: --resume needs --joblog FILE; try 'flow-work --help'\n")
+
+
+def test_failed_lines_are_kept_and_can_be_replayed(work, notes, tmp_path):
+    assert finish(work("Whatever", "--failed", "failed"), lines(["ok", 1], ["fail", "x"]))[0] == 1
+    kept = (tmp_path / "failed").read_bytes()
+    assert kept.count(b"\n") == 1
+    assert b"ValueError: x" in kept
+    status, out, _ = finish(work("Echo"), kept)
+    assert (status, [event["data"] for event in out]) == (0, [["fail", "x"]])
+
+
+def test_what_a_stop_leaves_is_kept(work, notes, tmp_path):
+    process = work("Whatever", "--failed", "failed")
+    process.stdin.write(lines(["sleep", 0.5], ["ok", "a"], ["ok", "b"]))
+    process.stdin.flush()
+    wait_for(notes, "the event to run")
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    kept = [orjson.loads(line) for line in (tmp_path / "failed").read_bytes().splitlines()]
+    assert [event["data"] for event in kept] == [["ok", "a"], ["ok", "b"]]
+
+
+def test_a_full_disk_under_the_failed_file_ends_it_with_a_message(work):
+    status, _, err = finish(work("Whatever", "--failed", "/dev/full"), lines("fail", ["ok", 1]))
+    assert status == 1
+    assert "'/dev/full'" in err
+    assert "No space left on device" in err
+
+
+def test_every_event_done_before_a_sigkill_is_in_the_joblog(work, notes, tmp_path):
+    process = work("Whatever", "--joblog", "jobs", "-j", "4")
+    process.stdin.write(lines(*(["ok", n] for n in range(500))))
+    process.stdin.flush()
+    wait_for(lambda: len(notes()) > 100, "some events")
+    process.kill()
+    process.wait()
+    logged = (tmp_path / "jobs").read_bytes()
+    assert logged.endswith(b"\n")
+    # What a thread had done and not yet said when it was killed: at most one each.
+    assert len(notes()) - len(logged.splitlines()) <= 4
+
+
+# Limits
+
+
+def test_halt_ends_it_early(work, notes):
+    text = lines(["ok", 1], "fail", *[["ok", 2]] * 2000)
+    status, _, err = finish(work("Whatever", "--halt", "soon,fail=1"), text)
+    assert status == 1
+    assert len(notes()) < 100
+
+
+def test_halt_now_cancels_what_runs(work, notes):
+    options = ("-j", "2", "--halt", "now,fail=1", "--timeout", "0", "--grace", "20")
+    process = work("Whatever", *options)
+    process.stdin.write(lines("spin"))
+    process.stdin.flush()
+    wait_for(notes, "the event to run")
+    status, _, _ = finish(process, lines("fail"))
+    assert status == 1
+
+
+def test_rate_spaces_the_starts(work, notes):
+    began = time.monotonic()
+    status, _, _ = finish(work("Note", "--rate", "20/s", "-j", "4"), lines(*range(30)))
+    assert status == 0
+    assert len(notes()) == 32
+    assert time.monotonic() - began >= 0.4
+
+
+def test_a_line_beyond_max_line_fails_alone(work, notes):
+    status, _, err = finish(work("Note", "--max-line", "50"), lines("a", "b" * 100, "c"))
+    assert status == 1
+    assert notes()[1:-1] == ["a", "c"]
+    assert "line 2 is not an event: longer than --max-line allows" in err
+
+
+def test_dry_run_checks_everything_and_runs_nothing(work, notes):
+    process = work("Note", "--dry-run", "-v", "--key", "subject")
+    status, out, err = finish(process, lines("a") + b"{bad\n")
+    assert (status, out, notes()) == (1, [], ["configure -"])
+    assert "would run 1 events on tests.workers:Note with 1 threads" in err
+    assert "line 2 is not an event" in err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("-j", "0"),
+        ("--halt", "later"),
+        ("--rate", "fast"),
+        ("--key", "no such"),
+        ("--retries", "-1"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_a_usage_error_in_one_line(work, args):
+    status, out, err = finish(work("Nop", *args))
+    assert (status, out) == (2, [])
+    assert args[0] in err
+    assert err.count("\n") == 1
+
+
+# Processes
+
+
+@pytest.mark.parametrize(
+    ("verb", "message"),
+    [
+        ("segfault", "its process was killed by SIGSEGV"),
+        ("vanish", "its process ended with status 3"),
+        ("exit", "its process ended with status 1"),
+        ("fail", "ValueError: no ("),
+    ],
+)
+def test_a_crash_fails_its_event_alone(work, notes, verb, message):
+    process = work("Whatever", "--isolation", "process", "-j", "2")
+    status, _, err = finish(process, lines(["ok", 1], verb, ["ok", 2], ["ok", 3]))
+    assert status == 1
+    assert sorted(notes()) == ["ok 1", "ok 2", "ok 3"]
+    assert message in err
+
+
+def test_a_time_out_kills_the_process_and_the_width_stays(work, notes):
+    process = work("Whatever", "--isolation", "process", "-j", "2", "--timeout", "1")
+    text = lines("sleep", "spin", *[["ok", n] for n in range(20)])
+    status, _, err = finish(process, text)
+    assert status == 1
+    assert sorted(notes()) == sorted(["sleep", "spin"] + [f"ok {n}" for n in range(20)])
+    assert "2 of 22 events failed (2 timeout)" in err
+    assert "stuck" not in err
+
+
+def test_each_thread_has_a_process_and_each_process_its_worker(work, notes):
+    process = work("Note", "--isolation", "process", "-j", "3", "--set", "note.word=x")
+    assert finish(process, lines(*range(30)))[0] == 0
+    assert notes().count("configure x") == 3
+    assert notes().count("clean_up") == 3
+
+
+def test_retry_and_reject_and_results_come_back_from_a_process(work, notes):
+    options = ("--isolation", "process", "--retries", "1", "--backoff", "0.001")
+    status, out, err = finish(work("Whatever", *options), lines("retry", "reject", "event"))
+    assert status == 1
+    assert notes() == ["retry", "retry"]
+    assert [event["type"] for event in out] == ["mine"]
+    assert "(1 failed, 1 rejected)" in err
+
+
+def test_a_worker_that_cannot_be_configured_in_its_process_ends_the_command(work):
+    status, _, err = finish(work("BadConfigure", "--isolation", "process"), lines("x"))
+    assert status == 78
+    assert "cannot configure Worker 'tests.workers:BadConfigure': KeyError: 'host'" in err
+
+
+def test_no_process_is_left_behind_by_a_sigkill(work, notes):
+    process = work("Whatever", "--isolation", "process")
+    process.stdin.write(lines("pid", ["sleep", 0.3]))
+    process.stdin.flush()
+    wait_for(lambda: len(notes()) == 2, "the events")
+    child = int(notes()[0].split()[1])
+    process.kill()
+    process.wait()
+
+    def is_gone():
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return True
+        return (
+            subprocess.run(["ps", "-o", "stat=", "-p", str(child)], capture_output=True).stdout[:1]
+            == b"Z"
+        )
+
+    wait_for(is_gone, "the child to end")
+
+
+# systemd
+
+
+def test_systemd_hears_ready_and_stopping(work, tmp_path):
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+        process = work("Nop", env=env)
+        heard = [manager.recv(100)]
+        while heard.count(b"WATCHDOG=1") < 3:
+            heard.append(manager.recv(100))
+        finish(process)
+        while b"STOPPING=1" not in heard:
+            heard.append(manager.recv(100))
+    assert heard[0].startswith(b"READY=1")
+
+
+def test_json_messages_are_one_object_a_line(work):
+    _, _, err = finish(work("Whatever", "--log-format", "json"), lines("fail"))
+    said = [json.loads(line) for line in err.splitlines()]
+    assert [each["level"] for each in said] == ["warning", "error"]
+    assert {each["command"] for each in said} == {"flow-work"}
