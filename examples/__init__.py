@@ -1,0 +1,1 @@
+"""Workers and scripts to read, run and copy."""

@@ -1,0 +1,410 @@
+"""The client: errors and their statuses, who gets the login, what is tried again."""
+
+import base64
+import gzip
+import socket
+import ssl
+import threading
+
+import pytest
+
+from flowtools.errors import (
+    ConfigurationError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+)
+from flowtools.vizone import Account, Client, ConflictError, NotFoundError, retry_on_conflict
+from flowtools.vizone.transport import without_user
+from tests.vizone_servers import Scripted, account_of, client_at, client_of, reply, stand_in
+
+FEED = b'<feed xmlns="http://www.w3.org/2005/Atom"/>'
+BASIC = "Authorization: Basic " + base64.b64encode(b"anna:s3cret").decode()
+
+
+def has(request, line):
+    return line.lower() in request.lower().splitlines()
+
+
+@pytest.fixture
+def server():
+    with stand_in() as server:
+        yield server
+
+
+def test_the_service_document_names_the_collections_by_keyword(server):
+    with client_of(server) as client:
+        assert client.collection("asset") == f"{server.url}/thirdparty/asset/item"
+        with pytest.raises(ProtocolError, match="has no 'playlist' collection"):
+            client.collection("playlist")
+
+
+def test_an_asset_is_made_found_changed_and_deleted(server):
+    with client_of(server) as client:
+        made = client.assets.create("Förhör", "SITE-1")
+        assert (made.title, made.identifier, made.media) == ("Förhör", "SITE-1", "placeholder")
+        made.element.find("{http://www.w3.org/2005/Atom}title").text = "Changed"
+        client.assets.update(made)
+        assert [asset.title for asset in client.assets.find()] == ["Changed"]
+        client.assets.delete(made)
+        client.assets.delete(made)  # gone already: fine
+        assert list(client.assets.find()) == []
+        with pytest.raises(NotFoundError, match="404"):
+            client.assets.get(made.self_link)
+
+
+def test_an_entry_that_somebody_else_has_changed_is_not_overwritten(server):
+    with client_of(server) as client:
+        made = client.assets.create("first")
+        client.assets.update(made)
+        with pytest.raises(ConflictError, match="412"):
+            client.assets.update(made)
+
+
+@pytest.mark.parametrize("per_page", [1, 7, 10, 100])
+def test_every_page_of_a_feed_is_read_once(server, per_page):
+    with client_of(server) as client:
+        titles = [client.assets.create(f"asset {number}").title for number in range(20)]
+        assert [asset.title for asset in client.assets.find(per_page=per_page)] == titles
+
+
+def page(ids, total, per_page, link=""):
+    entries = "".join(f"<entry><id>{each}</id></entry>" for each in ids)
+    return (
+        '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:o="http://a9.com/-/spec/opensearch/1.1/">'
+        f"<o:totalResults>{total}</o:totalResults><o:itemsPerPage>{per_page}</o:itemsPerPage>"
+        f"{link}{entries}</feed>"
+    ).encode()
+
+
+def ids_of(client, url):
+    return [entry.id for feed in client.pages(url) for entry in feed.entries]
+
+
+def test_a_feed_without_next_links_is_paged_by_its_numbers():
+    pages = [page("ab", 5, 2), page("cd", 5, 2), page("e", 5, 2)]
+    with Scripted(*map(reply, pages)) as server, client_at(server.url) as client:
+        assert ids_of(client, f"{server.url}/feed?start=1&num=2") == list("abcde")
+    assert [head.split()[1] for head in server.requests] == [
+        "/feed?start=1&num=2",
+        "/feed?start=3&num=2",
+        "/feed?start=5&num=2",
+    ]
+
+
+def test_a_server_that_gives_the_same_page_for_ever_does_not_keep_the_client():
+    pages = [reply(page("ab", 100, 2)) for _ in range(5)]
+    with Scripted(*pages) as server, client_at(server.url) as client:
+        assert ids_of(client, f"{server.url}/feed") == ["a", "b"]
+    assert len(server.requests) == 2
+
+
+def test_a_next_link_to_where_we_were_ends_the_paging():
+    with Scripted() as server, client_at(server.url) as client:
+        link = f'<link rel="next" href="{server.url}/feed"/>'
+        server.replies = [reply(page("ab", 9, 2, link))]
+        assert ids_of(client, f"{server.url}/feed") == ["a", "b"]
+
+
+def test_the_login_goes_with_the_first_request_and_cookies_come_back():
+    answers = [reply(FEED, Set_Cookie="session=abc; Path=/"), reply(FEED)]
+    with Scripted(*answers) as server, client_at(server.url) as client:
+        client.feed(f"{server.url}/1")
+        client.feed(f"{server.url}/2")
+    assert all(has(head, BASIC) for head in server.requests)
+    assert has(server.requests[1], "Cookie: session=abc")
+    assert not any("expect:" in head.lower() for head in server.requests)
+
+
+def test_neither_login_nor_cookie_goes_to_another_host():
+    with Scripted(reply(FEED, Set_Cookie="session=abc; Path=/")) as home:
+        with Scripted(reply(FEED)) as other, client_at(home.url) as client:
+            client.feed(f"{home.url}/feed")
+            client.feed(f"{other.url}/feed")
+    assert "authorization" not in other.requests[0].lower()
+    assert "cookie" not in other.requests[0].lower()
+
+
+def test_a_redirect_to_another_host_does_not_take_the_login_along():
+    with Scripted(reply(FEED)) as other:
+        away = reply(status="302 Found", Location=f"{other.url}/feed")
+        with Scripted(away) as home, client_at(home.url) as client:
+            client.feed(f"{home.url}/feed")
+    assert has(home.requests[0], BASIC)
+    assert "authorization" not in other.requests[0].lower()
+
+
+def test_a_link_with_a_user_in_it_is_followed_without_that_user():
+    with Scripted(reply(FEED)) as server, client_at(server.url) as client:
+        client.feed(server.url.replace("//", "//bob:hunter2@") + "/feed")
+    assert has(server.requests[0], BASIC)
+
+
+def test_redirects_that_never_end_are_given_up():
+    with Scripted() as server, client_at(server.url) as client:
+        server.replies = [reply(status="302 Found", Location="/again") for _ in range(20)]
+        with pytest.raises(ProtocolError, match="more than 5 redirects"):
+            client.feed(f"{server.url}/feed")
+
+
+def test_a_refusal_by_another_host_says_that_no_login_was_sent():
+    with Scripted(reply(status="401 Unauthorized")) as other:
+        with Scripted() as home, client_at(home.url) as client:
+            with pytest.raises(RefusedError, match="no login was sent, as it is another host"):
+                client.feed(f"{other.url}/feed")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("400 Bad Request", ProtocolError),
+        ("401 Unauthorized", RefusedError),
+        ("403 Forbidden", RefusedError),
+        ("404 Not Found", NotFoundError),
+        ("409 Conflict", ConflictError),
+        ("410 Gone", NotFoundError),
+        ("412 Precondition Failed", ConflictError),
+        ("428 Precondition Required", ConflictError),
+        ("501 Not Implemented", UnreachableError),
+    ],
+)
+def test_each_status_is_an_error_of_its_own_kind_at_once(status, error):
+    with Scripted(reply(b"no", status)) as server, client_at(server.url) as client:
+        with pytest.raises(error, match=status) as raised:
+            client.feed(f"{server.url}/feed")
+    assert type(raised.value) is error
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", ["500 Oops", "502 Bad Gateway", "503 Busy", "429 Slow Down"])
+def test_a_failure_that_may_pass_is_tried_again(status):
+    with Scripted(reply(status=status), reply(FEED)) as server, client_at(server.url) as client:
+        client.feed(f"{server.url}/feed")
+    assert len(server.requests) == 2
+
+
+def test_a_failure_that_does_not_pass_is_an_error_after_four_tries():
+    replies = [reply(status="503 Busy") for _ in range(9)]
+    with Scripted(*replies) as server, client_at(server.url) as client:
+        with pytest.raises(UnreachableError, match="503 Service Unavailable"):
+            client.feed(f"{server.url}/feed")
+    assert len(server.requests) == 4
+
+
+def test_a_request_whose_answer_is_lost_is_sent_again():
+    with Scripted(b"", reply(FEED)) as server, client_at(server.url) as client:
+        client.feed(f"{server.url}/feed")
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("answer", [b"", reply(status="503 Busy")])
+def test_a_post_is_never_repeated(answer):
+    with Scripted(answer, reply(FEED)) as server, client_at(server.url) as client:
+        with pytest.raises(UnreachableError):
+            client.request("POST", f"{server.url}/make", body=b"x")
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_is_not_there_is_unreachable():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with client_at(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(UnreachableError, match=f"'http://127.0.0.1:{port}/x': Connection"):
+            client.feed(f"http://127.0.0.1:{port}/x")
+
+
+def test_a_server_that_does_not_answer_is_unreachable_after_the_time_out():
+    with Scripted(None) as server, client_at(server.url, seconds=0.2) as client:
+        with pytest.raises(UnreachableError, match=r"no answer within 0\.2 s"):
+            client.feed(f"{server.url}/feed")
+
+
+def test_an_answer_that_trickles_has_one_time_out_as_a_whole():
+    server = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def trickle():
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            try:
+                while not ended.wait(0.05):
+                    connection.sendall(b"x")
+            except OSError:
+                return
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with client_at(url, seconds=0.5) as client:
+            with pytest.raises(UnreachableError, match=r"no whole answer within 0\.5 s"):
+                client.feed(f"{url}/feed")
+    finally:
+        ended.set()
+        thread.join()
+        server.close()
+
+
+def test_what_is_no_http_is_a_protocol_error():
+    with Scripted(b"220 ftp ready\r\n\r\n") as server, client_at(server.url) as client:
+        with pytest.raises(ProtocolError, match="does not speak HTTP"):
+            client.feed(f"{server.url}/feed")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(packed, monkeypatch):
+    monkeypatch.setattr("flowtools.vizone.transport.MAX_DOCUMENT", 100_000)
+    body = bytes(1_000_000)
+    answer = reply(gzip.compress(body), Content_Encoding="gzip") if packed else reply(body)
+    with Scripted(answer) as server, client_at(server.url) as client:
+        with pytest.raises(ProtocolError, match="larger than 100000 bytes"):
+            client.feed(f"{server.url}/feed")
+
+
+@pytest.mark.parametrize("url", ["ftp://h/x", "file:///etc/passwd", "http://[::1/x", "mailto:a@b"])
+def test_a_link_that_is_no_web_address_is_not_followed(url):
+    with client_at("http://127.0.0.1:1") as client, pytest.raises(ProtocolError, match="follow"):
+        client.feed(url)
+
+
+def test_an_http_link_of_a_host_configured_with_https_is_followed_over_https(tmp_path):
+    with client_at("https://one.example:8443") as client:
+        asked = client._transport._addressed("http://one.example/api/asset/item/1")
+        assert asked == "https://one.example:8443/api/asset/item/1"
+        assert client._transport._is_ours(asked)
+        assert not client._transport._is_ours("http://one.example:8443/x")
+        assert not client._transport._is_ours("https://one.example.evil/x")
+
+
+def test_the_user_of_a_url_is_never_shown():
+    assert without_user("ftp://u:p@h:21/x?y=1") == "ftp://h:21/x?y=1"
+    assert "s3cret" not in repr(Account("http://h", "anna", "s3cret"))
+
+
+def test_a_certificate_that_is_not_trusted_is_a_refusal_unless_all_are_taken(tmp_path):
+    pem = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with stand_in() as server:
+        server._web.socket = context.wrap_socket(server._web.socket, server_side=True)
+        url = server.url.replace("http:", "https:")
+        with Client(Account(url, "admin", server.password)) as client:
+            with pytest.raises(RefusedError, match=r"not trusted .*--ca-file"):
+                client.collections()
+        for more in ({"ca_file": str(pem)}, {"insecure": True}):
+            with Client(Account(url, "admin", server.password, **more)) as client:
+                assert len(client.collections()) == 2
+
+
+def make_certificate(folder):
+    import subprocess
+
+    pem = folder / "server.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            pem,
+            "-out",
+            folder / "cert.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    pem.write_bytes(pem.read_bytes() + (folder / "cert.pem").read_bytes())
+    return pem
+
+
+def test_a_ca_file_that_is_none_is_a_configuration_error(tmp_path):
+    missing = Account("https://h", "u", "p", ca_file=str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match=r"cannot read CA file .*No such file"):
+        Client(missing)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "one.example", "ftp://h", "http://", "http://h:x", "http://u:p@h", "http://a b"]
+)
+def test_an_address_that_makes_no_sense_is_a_configuration_error(url):
+    with pytest.raises(ConfigurationError) as raised:
+        Account.from_environment(
+            {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "s3cret"}
+        )
+    assert "p@h" not in str(raised.value)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ConfigurationError, match="VIZONE_USER and VIZONE_PASSWORD not set"):
+        Account.from_environment({"VIZONE_URL": "http://h"})
+
+
+def test_a_function_that_collides_is_called_three_times():
+    calls = []
+
+    @retry_on_conflict
+    def change(succeeds_at):
+        calls.append(succeeds_at)
+        if len(calls) < succeeds_at:
+            raise ConflictError("somebody was faster")
+        return "done"
+
+    assert (change(3), len(calls)) == ("done", 3)
+    calls.clear()
+    with pytest.raises(ConflictError):
+        change(4)
+    assert len(calls) == 3
+
+
+def test_many_threads_share_a_client_and_lose_no_change(server):
+    with client_of(server) as client:
+        asset = client.assets.create("shared")
+        url = asset.follow("describedby")
+        failures = []
+
+        def add(word):
+            # More contenders than three tries are good for: each goes on until it is in.
+            while True:
+                metadata = client.metadata(url)
+                metadata["asset.keywords"] = f"{metadata['asset.keywords'] or ''} {word}".strip()
+                try:
+                    client.put_metadata(metadata)
+                except ConflictError:
+                    continue
+                except Exception as error:
+                    failures.append(error)
+                return
+
+        threads = [threading.Thread(target=add, args=(f"w{n}",)) for n in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+        words = client.metadata(url)["asset.keywords"].split()
+        assert sorted(words) == sorted(f"w{n}" for n in range(16))
+
+
+def test_a_user_with_a_wrong_password_is_refused(server):
+    with Client(Account(server.url, "admin", "wrong")) as client:
+        with pytest.raises(RefusedError, match=r"401 .*check the user"):
+            client.collections()
+
+
+def test_only_the_admin_is_shown_the_monitor_link(server):
+    for user, shown in (("admin", True), ("guest", False)):
+        with Client(account_of(server, user)) as client:
+            assert (client.assets.feed().link("monitor") is not None) == shown

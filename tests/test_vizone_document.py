@@ -1,0 +1,106 @@
+"""XML from strangers: what is refused, and that refusing it costs nothing."""
+
+import resource
+import time
+
+import pytest
+
+from flowtools.errors import ProtocolError
+from flowtools.vizone.document import MAX_DOCUMENT, child, integer, parse, text
+from tests.vizone_servers import Scripted, client_at, reply
+
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x0 "ha">'
+    + b"".join(
+        b'<!ENTITY x%d "%s">' % (level, b"&x%d;" % (level - 1) * 10) for level in range(1, 12)
+    )
+    + b"]><a>&x11;</a>"
+)
+
+
+def test_an_entity_bomb_is_refused_before_it_goes_off():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ProtocolError, match="cannot read 'it'"):
+        parse(BOMB, name="it")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+def test_an_entity_bomb_in_an_attribute_is_refused():
+    with pytest.raises(ProtocolError, match="cannot read 'it'"):
+        parse(BOMB.replace(b"<a>&x11;</a>", b'<a b="&x11;"/>'), name="it")
+
+
+def test_an_external_entity_is_neither_read_nor_fetched(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    document = f'<!DOCTYPE a [<!ENTITY x SYSTEM "{secret.as_uri()}">]><a>&x;</a>'.encode()
+    with pytest.raises(ProtocolError, match="document type") as raised:
+        parse(document, name="it")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_an_external_document_type_is_not_fetched():
+    with Scripted(reply(b"<!ELEMENT a ANY>")) as server:
+        document = f'<!DOCTYPE a SYSTEM "{server.url}/a.dtd"><a/>'.encode()
+        with pytest.raises(ProtocolError, match="document type"):
+            parse(document, name="it")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("depth", [5_000, 1_000_000])
+def test_a_document_of_huge_depth_is_refused(depth):
+    with pytest.raises(ProtocolError, match="not XML"):
+        parse(b"<a>" * depth + b"</a>" * depth, name="it")
+
+
+def test_a_document_of_huge_size_is_refused_at_once():
+    started = time.process_time()
+    with pytest.raises(ProtocolError, match="larger than"):
+        parse(b"<a>" + b"x" * MAX_DOCUMENT + b"</a>", name="it")
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("document", [b"", b"   ", b"no", b"<a>", b"\xff\xfe<", b"<a/>junk", b"\0"])
+def test_what_is_no_xml_is_an_error_of_one_line(document):
+    with pytest.raises(ProtocolError, match="cannot read 'it': not XML") as raised:
+        parse(document, name="it")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_hostile_answer_is_an_error_of_the_client():
+    with Scripted(reply(BOMB)) as server, client_at(server.url) as client:
+        with pytest.raises(ProtocolError, match="cannot read"):
+            client.collections()
+
+
+def test_xinclude_is_left_alone(tmp_path):
+    (tmp_path / "secret").write_text("hunter2")
+    root = parse(
+        b'<a xmlns:x="http://www.w3.org/2001/XInclude"><x:include href="%s" parse="text"/></a>'
+        % (tmp_path / "secret").as_uri().encode(),
+        name="it",
+    )
+    assert text(root) is None
+
+
+def test_a_child_is_found_by_its_namespace_first_and_by_its_local_name_else():
+    root = parse(
+        b'<a xmlns:p="p" xmlns:q="q"><q:n>1</q:n><p:n>2</p:n><b><n>3</n></b></a>', name="it"
+    )
+    assert text(child(root, "n", "p")) == "2"
+    assert text(child(root, "n", "other")) == "1"
+    assert child(root, "m", "p") is None
+
+
+def test_text_leaves_out_comments_and_surrounding_space():
+    assert text(parse(b"<a> x<!-- no -->y </a>", name="it")) == "xy"
+    assert text(parse(b"<a>  </a>", name="it")) is None
+
+
+@pytest.mark.parametrize("said", [None, "", "-1", "1.5", "x", "1" * 19, "\u0663"])
+def test_what_is_no_whole_number_is_none(said):
+    assert integer(said) is None
+
+
+def test_a_whole_number_is_read():
+    assert integer("123456789012345678") == 123456789012345678
