@@ -107,6 +107,7 @@ class FrameParser:
             start = head_end.end()
             end = self._body_end(data, head, start)
             if end is None:
+                _check_head(head + b"\n")
                 self._needed = self._needed and self._needed - position
                 return position
             frames.append(self._frame(head, data[start:end]))

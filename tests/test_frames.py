@@ -83,6 +83,7 @@ def test_the_headers_of_connect_are_not_escaped():
         b"HTTP/1.1 400 Bad Request\r\n",
         b"HTTP/1.1 400 Bad Request\r\nA: b\r\n\r\n<html>\0",
         b"\x16\x03\x01\x02\x00 garbage that is long enough",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"message\n\n\0",
         b"MESSAGE\ncontent-length:2\n\nabcd\0",
         b"MESSAGE\n" + b"a:b\n" * (MAX_HEAD // 4),

@@ -1,0 +1,440 @@
+"""flow-listen-stomp: messages in, lines out, and what is acknowledged when."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from coilmq.util.frames import Frame
+
+from flowtools.ack import AckSender
+from flowtools.lines import LineWriter
+from tests.stomp_servers import SECONDS, Lines
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+
+def put(coil, *bodies, destination="/queue/a", **headers):
+    given = {name.replace("_", "-"): text for name, text in headers.items()}
+    for body in bodies:
+        frame = Frame("SEND", {"destination": destination} | given, body)
+        coil.server.queue_manager.send(frame)
+
+
+def events(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def bodies(out):
+    return [event["data"]["body"] for event in events(out)]
+
+
+def until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come about"
+        time.sleep(0.01)
+
+
+def listen(start, server, *options, **popen):
+    return start("flow-listen-stomp", *options, server.url(), **popen)
+
+
+# With CoilMQ, a whole broker.
+
+
+def test_messages_come_out_in_order_and_are_acknowledged(coil, run):
+    put(coil, *[b"%d" % n for n in range(20)])
+    status, out, err = run("flow-listen-stomp", "--count", 20, coil.url())
+    assert (status, err) == (0, "")
+    assert bodies(out) == [str(n) for n in range(20)]
+    assert coil.store.size("/queue/a") == 0
+
+
+def test_what_is_beyond_the_count_stays_with_the_broker(coil, run):
+    put(coil, b"1", b"2", b"3")
+    assert bodies(run("flow-listen-stomp", "--count", 2, coil.url())[1]) == ["1", "2"]
+    until(lambda: coil.store.size("/queue/a") == 1)
+
+
+def test_a_message_is_an_event_with_its_headers(coil, run):
+    put(coil, b"<x/>", kind="a", content_type="application/xml")
+    _, out, _ = run("flow-listen-stomp", "--count", 1, coil.url())
+    (event,) = events(out)
+    assert event["type"] == "flow.stomp.message"
+    assert event["source"] == coil.url()
+    assert event["subject"] == "/queue/a"
+    assert event["data"]["body"] == "<x/>"
+    assert event["data"]["headers"]["kind"] == "a"
+
+
+def test_a_topic_is_listened_to(coil, start):
+    process = start("flow-listen-stomp", "--count", 1, coil.url("/topic/t"))
+    lines = Lines(process.stdout)
+    until(lambda: coil.server.topic_manager._subscriptions.subscriber_count("/topic/t"))
+    coil.server.topic_manager.send(Frame("SEND", {"destination": "/topic/t"}, b"now"))
+    assert json.loads(lines.next())["data"]["body"] == "now"
+    assert process.wait(SECONDS) == 0
+
+
+def test_ack_worker_takes_the_next_message_once_the_event_is_done(coil, start):
+    put(coil, b"1", b"2")
+    process = listen(start, coil, "--ack", "worker", "--count", 2)
+    lines = Lines(process.stdout)
+    sender = AckSender()
+    first = json.loads(lines.next())
+    assert coil.store.size("/queue/a") == 1  # CoilMQ keeps one in flight
+    sender.ack(first["ackto"])
+    second = json.loads(lines.next())
+    sender.ack(second["ackto"])
+    sender.close(SECONDS)
+    assert process.wait(SECONDS) == 0
+    assert [first["data"]["body"], second["data"]["body"]] == ["1", "2"]
+    assert coil.store.size("/queue/a") == 0
+
+
+def test_a_refused_message_goes_to_the_dead_letter_destination(coil, start, run):
+    put(coil, b"bad", b"good", kind="k")
+    process = listen(start, coil, "--ack", "worker", "--count", 2)
+    lines = Lines(process.stdout)
+    sender = AckSender()
+    sender.nack(json.loads(lines.next())["ackto"])
+    sender.ack(json.loads(lines.next())["ackto"])
+    sender.close(SECONDS)
+    assert process.wait(SECONDS) == 0
+    _, out, _ = run("flow-listen-stomp", "--count", 1, coil.url("/queue/a.failed"))
+    (event,) = events(out)
+    assert event["data"]["body"] == "bad"
+    assert event["data"]["headers"]["kind"] == "k"
+    assert event["data"]["headers"]["flow-refused-from"] == "/queue/a"
+    assert coil.store.size("/queue/a") == 0
+
+
+def test_the_shell_loop_of_the_manual_works(coil, shell):
+    put(coil, b"1", b"2", b"3")
+    status, out, err = shell(
+        f"flow-listen-stomp --ack worker --count 3 '{coil.url()}' | while read -r line; do "
+        "printf '%s\\n' \"$line\" | jq -r .data.body && printf '%s\\n' \"$line\" | flow-ack; done"
+    )
+    assert (status, out, err) == (0, b"1\n2\n3\n", "")
+    assert coil.store.size("/queue/a") == 0
+
+
+def test_a_whole_event_comes_out_as_it_was(coil, run):
+    line = (
+        b'{"specversion":"1.0","id":"7","source":"elsewhere","type":"mine","subject":"s",'
+        b'"data":{"a":[1,2.5,null,"\xc3\xa9"]}}\n'
+    )
+    assert run("flow-send", coil.url(), input=line) == (0, b"", "")
+    assert run("flow-listen-stomp", "--count", 1, coil.url()) == (0, line, "")
+
+
+# With a script, for what CoilMQ does not do.
+
+
+def test_one_acknowledgement_covers_a_written_batch(script, start):
+    process = listen(start, script, "--count", 3)
+    peer = script.accept()
+    assert peer.subscribed().headers == {
+        "destination": "/queue/a",
+        "id": "flow",
+        "ack": "client",
+        "receipt": "subscribe",
+        "prefetch-count": "3",
+    }
+    peer.socket.sendall(
+        b"".join(
+            b"MESSAGE\nmessage-id:%d\nack:a%d\nsubscription:flow\n\n%d\0" % (n, n, n)
+            for n in range(3)
+        )
+    )
+    acked = [frame.headers["id"] for frame in peer.goodbye() if frame.command == "ACK"]
+    assert acked[-1] == "a2"
+    assert bodies(process.communicate(timeout=SECONDS)[0]) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("version", "server", "expected"),
+    [
+        ("1.2", "ActiveMQ/5.17.2", [{"id": "a1"}]),
+        ("1.1", "ActiveMQ/5.17.2", [{"message-id": "m1", "subscription": "flow"}]),
+        ("1.0", "", [{"message-id": "m1"}]),
+        (None, "", [{"message-id": "m1"}]),
+    ],
+)
+def test_the_version_decides_the_form_of_an_acknowledgement(
+    script, start, version, server, expected
+):
+    listen(start, script, "--count", 1)
+    peer = script.accept()
+    peer.subscribed(version=version, server=server)
+    peer.message(1, b"x")
+    assert [frame.headers for frame in peer.goodbye() if frame.command == "ACK"] == expected
+
+
+@pytest.mark.parametrize(
+    ("server", "headers"),
+    [
+        ("RabbitMQ/3.10.8", {"prefetch-count": "7", "durable": "true", "auto-delete": "false"}),
+        ("ActiveMQ/5.17.2", {"activemq.prefetchSize": "7", "activemq.subscriptionName": "me"}),
+        (
+            "ActiveMQ-Artemis/2.31.2 ActiveMQ Artemis Messaging Engine",
+            {"consumer-window-size": "7168", "durable-subscription-name": "me"},
+        ),
+        (
+            "Other/1",
+            {
+                "prefetch-count": "7",
+                "durable": "true",
+                "auto-delete": "false",
+                "activemq.prefetchSize": "7",
+                "activemq.subscriptionName": "me",
+                "consumer-window-size": "7168",
+                "durable-subscription-name": "me",
+            },
+        ),
+    ],
+)
+def test_each_broker_gets_its_own_headers(script, start, server, headers):
+    url = script.url("/topic/t") + "&lastKnownId=-1"
+    options = ["--prefetch", 7, "--durable", "me", "--selector", "a = 'b'", "--header", "x=y=z"]
+    start("flow-listen-stomp", *options, url)
+    peer = script.accept()
+    connect = peer.login(server=server)
+    assert connect.headers["client-id"] == "me"
+    fixed = {"destination": "/topic/t", "id": "me", "ack": "client", "receipt": "subscribe"}
+    more = {"lastKnownId": "-1", "selector": "a = 'b'", "x": "y=z"}
+    assert peer.read("SUBSCRIBE").headers == fixed | headers | more
+
+
+def worker(start, script, *options):
+    process = listen(start, script, "--ack", "worker", *options)
+    peer = script.accept()
+    assert peer.subscribed().headers["ack"] == "client-individual"
+    return process, Lines(process.stdout), peer
+
+
+def test_acknowledgements_reach_the_broker_in_the_order_in_which_events_are_done(script, start):
+    _, lines, peer = worker(start, script)
+    for number in range(3):
+        peer.message(number)
+    tokens = [json.loads(lines.next())["ackto"] for _ in range(3)]
+    sender = AckSender()
+    for number in (2, 0):
+        sender.ack(tokens[number])
+        assert peer.read("ACK").headers == {"id": f"a{number}"}
+    sender.close()
+
+
+def test_repeated_stale_and_foreign_acknowledgements_are_dropped(script, start):
+    process, lines, peer = worker(start, script, "--count", 2, "-v")
+    said = Lines(process.stderr)
+    peer.message(1)
+    peer.message(2)
+    first, second = (json.loads(lines.next())["ackto"] for _ in range(2))
+    sender = AckSender()
+    path, _, token = first.partition("#")
+    for ackto in (first, first, f"{path}#other.1", f"{path}#{token.split('.')[0]}.99", second):
+        sender.ack(ackto)
+    sender.close(SECONDS)
+    frames = peer.goodbye()
+    assert [(frame.command, frame.headers["id"]) for frame in frames] == [
+        ("ACK", "a1"),
+        ("ACK", "a2"),
+    ]
+    assert b"3 acknowledgements came for events" in said.until(b"acknowledgements")
+    assert process.wait(SECONDS) == 0
+
+
+def test_an_acknowledgement_of_a_connection_that_is_gone_is_dropped(script, start):
+    process, lines, peer = worker(start, script, "--count", 1)
+    peer.message(1)
+    old = json.loads(lines.next())["ackto"]
+    peer.close()
+    process_is_over = process.wait(SECONDS)
+    assert process_is_over == 0  # the count is reached; the broker has the message again
+    sender = AckSender()
+    sender.ack(old)
+    sender.close(SECONDS)
+    assert sender.lost == 1
+
+
+def test_the_epoch_changes_with_every_connection(script, start):
+    process, lines, peer = worker(start, script)
+    peer.message(1)
+    first = json.loads(lines.next())
+    peer.close()
+    again = script.accept()
+    again.subscribed()
+    again.message(1, redelivered="true")
+    second = json.loads(lines.next())
+    assert first["ackto"].split("#")[0] == second["ackto"].split("#")[0]
+    assert first["ackto"].split("#")[1] != second["ackto"].split("#")[1]
+    assert second["redelivered"] is True
+    assert second["id"] == first["id"]
+    sender = AckSender()
+    sender.ack(first["ackto"])
+    sender.ack(second["ackto"])
+    sender.close(SECONDS)
+    process.send_signal(signal.SIGTERM)
+    assert [frame.headers for frame in again.goodbye()] == [{"id": "a1"}]
+
+
+def test_the_reader_that_leaves_ends_it_without_acknowledging_what_it_did_not_read(script, start):
+    process = listen(start, script, "--ack", "worker")
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(1)
+    sender = AckSender()
+    sender.ack(json.loads(process.stdout.readline())["ackto"])
+    assert peer.read("ACK").headers == {"id": "a1"}
+    peer.message(2)
+    process.stdout.readline()
+    process.stdout.close()
+    assert peer.goodbye() == []
+    assert process.wait(SECONDS) == -signal.SIGPIPE
+    sender.close()
+
+
+def test_sigterm_waits_for_the_acknowledgements_still_missing(script, start):
+    process, lines, peer = worker(start, script)
+    peer.message(1)
+    ackto = json.loads(lines.next())["ackto"]
+    process.send_signal(signal.SIGTERM)
+    peer.message(2)  # comes too late, and is not taken
+    sender = AckSender()
+    sender.ack(ackto)
+    sender.close(SECONDS)
+    assert [frame.headers for frame in peer.goodbye()] == [{"id": "a1"}]
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert lines.next() is None
+    assert not Path(ackto.partition(":")[2].partition("#")[0]).parent.exists()
+
+
+def test_sigterm_does_not_wait_for_ever(script, start):
+    process, lines, peer = worker(start, script, "--drain", "0.1")
+    peer.message(1)
+    lines.next()
+    process.send_signal(signal.SIGTERM)
+    assert peer.goodbye() == []
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert b"without the acknowledgement of 1 events" in process.stderr.read()
+
+
+def test_acknowledgements_flow_while_the_reader_of_the_lines_is_stalled(script, start):
+    process = listen(start, script, "--ack", "worker", "--heart-beat", "0.2,10")
+    peer = script.accept()
+    peer.subscribed(heart_beat="10000,200")
+    body = b"x" * 1000
+    peer.message(1, body)
+    ackto = json.loads(process.stdout.readline())["ackto"]
+    for number in range(2, 200):  # far more than the pipe takes
+        peer.message(number, body)
+    sender = AckSender()
+    sender.ack(ackto)
+    assert peer.read("ACK").headers == {"id": "a1"}
+    peer.frames.clear()
+    for _ in range(3):  # and heart-beats go out all the while
+        assert peer.socket.recv(100).strip(b"\n") == b""
+    sender.close()
+
+
+def test_sigterm_ends_a_listener_whose_reader_is_stalled(script, start):
+    process = listen(start, script)
+    peer = script.accept()
+    peer.subscribed()
+    for number in range(200):
+        peer.message(number, b"x" * 1000)
+    until(lambda: unread(process) > 30000)
+    process.send_signal(signal.SIGTERM)
+    assert peer.goodbye()[-1].command == "ACK"
+    assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+def unread(process):
+    return LineWriter(process.stdout.fileno()).unread()
+
+
+def test_an_error_frame_is_shown_and_the_connection_renewed(script, start):
+    process = listen(start, script, "--count", 1)
+    said = Lines(process.stderr)
+    peer = script.accept()
+    peer.subscribed()
+    peer.write("ERROR", {"message": "no more memory"}, b"details\n")
+    peer.close()
+    assert b"the broker says: no more memory: details" in said.next()
+    again = script.accept()
+    again.subscribed()
+    assert b"connected to" in said.next()
+    again.message(1)
+    again.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_refused_subscription_ends_it(script, start):
+    process = listen(start, script)
+    peer = script.accept()
+    peer.login()
+    peer.read("SUBSCRIBE")
+    peer.write("ERROR", {"message": "access denied"})
+    assert process.wait(SECONDS) == 77
+    assert b"refuses the subscription to '/queue/a': access denied" in process.stderr.read()
+
+
+def test_garbage_is_a_protocol_error(script, start):
+    process = listen(start, script)
+    peer = script.accept()
+    peer.socket.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert process.wait(SECONDS) == 76
+    assert b"is not STOMP: it begins with 'HTTP/1.1 400 Bad Request'" in process.stderr.read()
+
+
+def test_a_url_without_a_destination_is_a_usage_error(run):
+    status, _, err = run("flow-listen-stomp", "stomp://localhost")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "names no ?destination=" in err
+
+
+def test_the_password_is_never_shown(script, start, tmp_path):
+    (tmp_path / "pw").write_text("s3cret\n")
+    process = listen(start, script, "-vv", "--user", "me", "--password-file", "pw", "--count", 1)
+    peer = script.accept()
+    connect = peer.read("CONNECT")
+    assert (connect.headers["login"], connect.headers["passcode"]) == ("me", "s3cret")
+    peer.write("ERROR", {"message": "no"})
+    out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 77
+    assert b"s3cret" not in out + err
+
+
+def test_a_listener_that_was_frozen_loses_nothing_of_what_came_meanwhile(script, start):
+    process = listen(start, script, "--count", 2)
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(1, b"1")
+    lines = Lines(process.stdout)
+    lines.next()
+    process.send_signal(signal.SIGSTOP)
+    peer.socket.sendall(b"\n\n")  # two heart-beats, and then a message
+    peer.message(2, b"2")
+    process.send_signal(signal.SIGCONT)
+    assert json.loads(lines.next())["data"]["body"] == "2"
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_broker_that_knows_no_prefetch_cannot_fill_the_memory(script, start):
+    process = listen(start, script, "--prefetch", 10, "--ack", "worker")
+    peer = script.accept()
+    peer.subscribed(server="Other/1")
+    peer.socket.settimeout(1)
+    body = b"x" * 10000
+    sent = 0
+    with pytest.raises(TimeoutError):  # it stops reading; the listener lives
+        for sent in range(20000):
+            peer.message(sent, body)
+    assert sent * len(body) < 100_000_000
+    assert process.poll() is None
+    rss = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+    assert int(rss) * 4096 < 200_000_000
