@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import select
+import stat
 import struct
 import termios
 from threading import Lock
@@ -175,6 +176,9 @@ class LineWriter:
 
     def unread(self) -> int:
         """Return how many bytes the reader of a pipe has not taken yet (0: not a pipe)."""
+        # Of a terminal or a file the same call tells something else.
+        if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+            return 0
         try:
             answer = fcntl.ioctl(self._fd, termios.FIONREAD, struct.pack("i", 0))
         except OSError:
