@@ -13,6 +13,15 @@ count = click.option(
     help="End after N events. Default: go on until stopped.",
 )
 
+max_line = click.option(
+    "--max-line",
+    type=click.IntRange(min=1),
+    default=16 * 1024 * 1024,
+    show_default=True,
+    metavar="BYTES",
+    help="Length of an input line above which it is refused.",
+)
+
 user = click.option("--user", metavar="NAME", help="Login name.")
 
 password_file = click.option(
@@ -139,6 +148,7 @@ def broker_settings(function: Callable[..., Any]) -> Callable[..., Any]:
         add(with_settings)
     names = [param.name for param in with_settings.__click_params__[before:]]  # type: ignore[attr-defined]
     return with_settings
+
 
 url = click.option(
     "--url",

@@ -1,0 +1,73 @@
+"""flow-interval: write a tick every so many seconds, or on a cron expression."""
+
+from typing import Any
+
+import click
+
+from flowtools import options
+from flowtools.cli import Command, parsed, run_source
+
+
+def _window(text: str) -> Any:
+    from flowtools.daytime import Window
+
+    return Window.parse(text)
+
+
+def _zone(text: str) -> Any:
+    from flowtools.daytime import zone
+
+    return zone(text)
+
+
+@click.command("flow-interval", cls=Command)
+@click.argument("seconds", type=float, required=False)
+@click.option(
+    "--cron",
+    metavar="EXPRESSION",
+    help="Tick at the times of a cron expression, instead of every SECONDS.",
+)
+@click.option(
+    "--window",
+    callback=parsed(_window),
+    metavar="HH:MM-HH:MM",
+    help="Tick only between these times of the day; one of them may be left out.",
+)
+@click.option(
+    "--tz",
+    callback=parsed(_zone),
+    metavar="ZONE",
+    help="Time zone of --cron and --window, such as Europe/Oslo. Default: the machine's.",
+)
+@options.count
+@click.option(
+    "--name",
+    metavar="TEXT",
+    help="Subject of the events. Default: the interval or the cron expression.",
+)
+def main(
+    seconds: float | None,
+    cron: str | None,
+    window: Any,
+    tz: Any,
+    count: int | None,
+    name: str | None,
+) -> None:
+    """Write a tick at once and every SECONDS after, or on a cron expression.
+
+    A tick that comes while the last one is still unread is skipped, and counted in the
+    data of the next. With --window the first tick comes when the window opens, each day.
+
+    \b
+    Examples:
+      flow-interval 60 | flow-work mymod:Poll
+      flow-interval 900 --window 22:00-04:00 --tz Europe/Oslo | flow-work mymod:Sweep
+      flow-interval --cron '30 6 * * MON-FRI' --name morning | flow-work mymod:Report
+    """
+    from flowtools.source.interval import Interval
+
+    run_source(Interval(seconds, cron=cron, window=window, tz=tz, count=count, name=name))
+
+
+if __name__ == "__main__":
+    main()

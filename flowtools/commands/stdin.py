@@ -1,0 +1,49 @@
+"""flow-stdin: write an event for each line of standard input, or one for all of it."""
+
+import click
+
+from flowtools import options
+from flowtools.cli import Command, run_source
+
+
+@click.command("flow-stdin", cls=Command)
+@click.option("--null", is_flag=True, help="Lines end with a NUL byte, as of find -print0.")
+@click.option("--json", is_flag=True, help="Each line is a JSON value, and becomes the data.")
+@click.option("--document", is_flag=True, help="All of the input becomes one event.")
+@options.max_line
+@click.option(
+    "--max-size",
+    type=click.IntRange(min=1),
+    default=64 * 1024 * 1024,
+    show_default=True,
+    metavar="BYTES",
+    help="Size of a document above which it is refused.",
+)
+def main(null: bool, json: bool, document: bool, max_line: int, max_size: int) -> None:
+    """Write an event line for each line of standard input.
+
+    The text of the line, without its end, is the event's data. What is not UTF-8 is
+    carried as data_base64. The same input gives the same ids.
+
+    \b
+    Examples:
+      flow-stdin < list.txt | flow-work mymod:Check -j 8
+      find /media -name '*.mxf' -print0 | flow-stdin --null | flow-work mymod:Check
+      flow-stdin --document < job.xml | flow-work mymod:Job
+    """
+    from flowtools.source.local import STDIN, Form
+
+    chosen: list[Form] = []
+    if null:
+        chosen.append("null")
+    if json:
+        chosen.append("json")
+    if document:
+        chosen.append("document")
+    if len(chosen) > 1:
+        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+    run_source(STDIN(*chosen, max_line=max_line, max_size=max_size))
+
+
+if __name__ == "__main__":
+    main()

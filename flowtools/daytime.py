@@ -1,0 +1,89 @@
+"""The hours of a day in which something may happen, and the zone that they are told in."""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime, time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from flowtools.errors import ConfigurationError, UsageError
+
+_FORM = re.compile(r"(?:([01]\d|2[0-3]):([0-5]\d))?-(?:([01]\d|2[0-3]):([0-5]\d)|(24:00))?")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of each day from `start` up to, and not including, `end`.
+
+    It asks what a clock on the wall shows. So in the night in which clocks go forward, a
+    window that starts inside the missing hour is open right after it; in the night in
+    which they go back, one inside the repeated hour is open twice.
+    """
+
+    start: time
+    end: time
+
+    @classmethod
+    def parse(cls, text: str) -> "Window":
+        """Read `22:00-04:00` (across midnight), `22:00-` (till midnight), `-06:00` (from it).
+
+        Raises:
+            UsageError: The text has another form, or the window is empty.
+        """
+        found = _FORM.fullmatch(text)
+        if not found or text == "-":
+            raise UsageError(f"'{text}' is no window: write 22:00-04:00, 22:00- or -06:00")
+        hour, minute, end_hour, end_minute, _ = found.groups()
+        start = time(int(hour or 0), int(minute or 0))
+        end = time(int(end_hour or 0), int(end_minute or 0))
+        if start == end:
+            raise UsageError(f"the window '{text}' ends when it starts; leave it out for all day")
+        return cls(start, end)
+
+    def __contains__(self, moment: datetime) -> bool:
+        shown = moment.time()
+        if self.start < self.end:
+            return self.start <= shown < self.end
+        return shown >= self.start or shown < self.end
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the time zone that is called `name` in the IANA data base: Europe/Oslo.
+
+    Raises:
+        UsageError: There is none of that name on this machine.
+    """
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        raise UsageError(
+            f"there is no time zone '{name}'; write Europe/Oslo or UTC, or install tzdata"
+        ) from None
+
+
+def local_zone() -> ZoneInfo:
+    """Return the time zone that TZ names, else the machine's own, with its summer time.
+
+    Raises:
+        ConfigurationError: TZ has a form that only the C library reads.
+    """
+    name = os.environ.get("TZ", "/etc/localtime").removeprefix(":")
+    path = Path(name)
+    if not path.is_absolute():
+        # An empty TZ is UTC to the C library, too.
+        try:
+            return zone(name or "UTC")
+        except UsageError:
+            raise ConfigurationError(
+                f"cannot tell the time zone from TZ '{name}'; name one with --tz"
+            ) from None
+    try:
+        with path.open("rb") as file:
+            return ZoneInfo.from_file(file, key=str(path))
+    except FileNotFoundError:
+        return zone("UTC")  # As the C library does.
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot read the time zone from '{path}': {error}; name one with --tz"
+        ) from None

@@ -1,0 +1,102 @@
+"""A tick every so many seconds, or on a cron expression: Interval."""
+
+from datetime import tzinfo
+
+from flowtools.clock import Clock
+from flowtools.daytime import Window, local_zone
+from flowtools.errors import UsageError
+from flowtools.event import Event, digest, rfc3339
+from flowtools.schedule import Cron, Due, Every, Schedule
+from flowtools.source import Outlet
+from flowtools.stop import Stop
+
+
+class Interval:
+    """Ticks, each an event of type flow.interval.tick.
+
+    A tick that comes while the last one is still unread in the pipe is skipped, and
+    counted in the data of the next: `{"number": 7, "skipped": 2}`.
+    """
+
+    def __init__(
+        self,
+        seconds: float | None = None,
+        *,
+        cron: str | None = None,
+        window: Window | None = None,
+        tz: tzinfo | None = None,
+        count: int | None = None,
+        name: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Tick every `seconds`, or on the expression `cron`.
+
+        Args:
+            seconds: From one tick to the next; the first comes at once.
+            cron: Five fields, or six with the seconds in front.
+            window: Hours of the day outside which there are no ticks.
+            tz: Zone of `cron` and `window`; default: the machine's.
+            count: End after so many events.
+            name: Subject of the events; default: the interval or the expression.
+            clock: What tells the time.
+
+        Raises:
+            UsageError: Not just one of `seconds` and `cron` is given, or it cannot be meant.
+            ConfigurationError: The machine's time zone is needed and cannot be told.
+        """
+        clock = clock or Clock()
+        if (cron or window) and tz is None:
+            tz = local_zone()
+        self._schedule = _schedule(seconds, cron, clock, window, tz)
+        self._name = name or cron or f"{seconds:g}s"
+        self._count = count
+        self._clock = clock
+
+    def run(self, outlet: Outlet, stop: Stop) -> None:
+        """Write ticks to `outlet` until `count` have been written or `stop` is set.
+
+        Raises:
+            ReaderGone: Nobody reads any more; found out while waiting, too.
+        """
+        number = skipped = 0
+        while not stop.is_set():
+            due = self._schedule.due()
+            if due:
+                skipped += due.missed
+                if number and outlet.unread():
+                    skipped += 1
+                else:
+                    number += 1
+                    outlet.emit(self._event(due, number, skipped))
+                    outlet.flush()
+                    skipped = 0
+                    if number == self._count:
+                        return
+            self._clock.wait(self._schedule.wait(), stop, outlet)
+
+    def _event(self, due: Due, number: int, skipped: int) -> Event:
+        return Event(
+            "flow.interval.tick",
+            {"number": number, "skipped": skipped},
+            source="flow-interval",
+            id=digest(self._name, due.key),
+            subject=self._name,
+            time=rfc3339(due.instant),
+        )
+
+
+def _schedule(
+    seconds: float | None,
+    cron: str | None,
+    clock: Clock,
+    window: Window | None,
+    tz: tzinfo | None,
+) -> Schedule:
+    if (seconds is None) == (cron is None):
+        raise UsageError("give either SECONDS or a cron expression")
+    if seconds is None:
+        assert cron is not None and tz is not None
+        return Cron(cron, clock, tz, window)
+    if not 0.001 <= seconds < float("inf"):
+        raise UsageError(f"an interval of {seconds:g} seconds cannot be meant; from 0.001 up")
+    return Every(seconds, clock, window, tz)

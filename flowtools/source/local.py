@@ -1,0 +1,161 @@
+"""Standard input as events: STDIN."""
+
+import logging
+import os
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from flowtools.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.event import Event, EventError, decode, digest
+from flowtools.lines import BLOCK, MAX_LINE, LineReader, TooLong
+from flowtools.source import Outlet
+from flowtools.stop import Stop
+
+Form = Literal["lines", "null", "json", "document"]
+
+MAX_DOCUMENT = 64 * 1024 * 1024
+"""Bytes that a document may have by default."""
+
+_log = logging.getLogger("flowtools.source.local")
+
+
+class STDIN:
+    """What comes on standard input: its lines, or all of it.
+
+    Holds one block and one unfinished line, or the whole document. The same input gives
+    the same ids.
+    """
+
+    def __init__(
+        self,
+        form: Form = "lines",
+        *,
+        max_line: int = MAX_LINE,
+        max_size: int = MAX_DOCUMENT,
+        fd: int = 0,
+    ) -> None:
+        """Read `fd` in one of four forms.
+
+        Args:
+            form: "lines": text without its newline and one carriage return before that;
+                "null": pieces that end with a NUL byte; "json": a JSON value a line;
+                "document": everything.
+            max_line: Bytes of a line or piece above which it is refused.
+            max_size: Bytes of a document above which it is refused.
+            fd: The file descriptor.
+        """
+        self._form = form
+        self._max_line = max_line
+        self._max_size = max_size
+        self._fd = fd
+
+    def run(self, outlet: Outlet, stop: Stop) -> None:
+        """Write an event for each line, or one for the document, until the input ends.
+
+        Raises:
+            EventsFailed: Lines were refused; each has been reported with its number.
+            FlowError: The input cannot be read, or the document is too large.
+            ReaderGone: Nobody reads any more; found out while waiting, too.
+        """
+        if self._form == "document":
+            self._document(outlet, stop)
+        else:
+            self._lines(outlet, stop)
+
+    def _lines(self, outlet: Outlet, stop: Stop) -> None:
+        separator = b"\0" if self._form == "null" else b"\n"
+        number = refused = 0
+        with _goodbye(outlet) as gone:
+            reader = LineReader(
+                self._fd, stop, wake=gone, max_line=self._max_line, separator=separator
+            )
+            while (block := reader.read()) is not None:
+                if not block and gone is not None and select.select([gone], [], [], 0)[0]:
+                    raise ReaderGone
+                for line in block:
+                    number += 1
+                    try:
+                        self._emit(outlet, line, number)
+                    except EventError as error:
+                        refused += 1
+                        _log.error("line %d: %s", number, error)
+                # The input may pause here: what has been read is not to wait with it.
+                outlet.flush()
+        if refused:
+            raise EventsFailed(f"{refused} of {number} lines were skipped")
+
+    def _emit(self, outlet: Outlet, line: bytes, number: int) -> None:
+        if isinstance(line, TooLong):
+            raise EventError(f"longer than {self._max_line} bytes; --max-line allows more")
+        if self._form == "json":
+            if line.strip():
+                outlet.emit(decode(line, number))
+            return
+        if self._form == "lines":
+            line = line.removesuffix(b"\r")
+        outlet.emit(_event("flow.stdin.line", line, number))
+
+    def _document(self, outlet: Outlet, stop: Stop) -> None:
+        blocks = []
+        size = 0
+        for block in _blocks(self._fd, outlet, stop):
+            blocks.append(block)
+            size += len(block)
+            if size > self._max_size:
+                raise FlowError(
+                    f"cannot take the document: longer than {self._max_size} bytes; "
+                    "--max-size allows more"
+                )
+        if not stop.is_set():  # Else it is not whole.
+            outlet.emit(_event("flow.stdin.document", b"".join(blocks), 1))
+            outlet.flush()
+
+
+def _event(kind: str, raw: bytes, number: int) -> Event:
+    data: str | bytes
+    try:
+        data = raw.decode()
+    except UnicodeDecodeError:
+        data = raw
+    return Event(kind, data, source="flow-stdin", id=f"{digest(raw)}-{number}")
+
+
+def _blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:
+    """Yield what comes on `fd` until its end or `stop`."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    poller.register(stop.fileno(), select.POLLIN)
+    poller.register(outlet.fileno(), 0)  # POLLERR comes unasked.
+    while True:
+        ready = dict(poller.poll())
+        if ready.get(outlet.fileno(), 0) & select.POLLERR:
+            raise ReaderGone
+        if stop.fileno() in ready:
+            return
+        try:
+            block = os.read(fd, BLOCK)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise FlowError(f"cannot read standard input: {error.strerror}") from None
+        if not block:
+            return
+        yield block
+
+
+@contextmanager
+def _goodbye(outlet: Outlet) -> Iterator[int | None]:
+    """Yield a file descriptor that becomes readable once the reader of `outlet` has gone.
+
+    None where that cannot be seen: a regular file has no reader. An epoll, because the
+    descriptor itself would also be readable where input waits on it, as on a terminal.
+    """
+    with select.epoll() as watch:
+        try:
+            watch.register(outlet.fileno(), select.EPOLLERR)
+        except PermissionError:
+            yield None
+        else:
+            yield watch.fileno()
