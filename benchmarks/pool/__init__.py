@@ -1,0 +1,1 @@
+"""Benchmarks of flow-work against its users' alternatives; `benchmarks/run` runs them."""

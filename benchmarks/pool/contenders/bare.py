@@ -1,0 +1,11 @@
+"""The least that can be done: decode each line."""
+
+import sys
+from time import perf_counter
+
+import orjson
+
+began = perf_counter()
+for line in sys.stdin.buffer:
+    orjson.loads(line)
+sys.stderr.write(f"inside {perf_counter() - began:.6f}\n")

@@ -1,0 +1,54 @@
+"""The Workers that flow-work runs in the benchmarks."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+
+class Noop:
+    """Does nothing; says how long all events together took."""
+
+    def configure(self, config):
+        self.began = time.perf_counter()
+
+    def start(self, event):
+        pass
+
+    def clean_up(self):
+        sys.stderr.write(f"inside {time.perf_counter() - self.began:.6f}\n")
+
+
+class Sleep(Noop):
+    """Waits 50 ms an event, as for a server."""
+
+    def start(self, event):
+        time.sleep(0.05)
+
+
+class Latency(Noop):
+    """Says how long each event took from being written to `start`, in microseconds."""
+
+    def configure(self, config):
+        self.seen = []
+
+    def start(self, event):
+        self.seen.append(time.monotonic_ns() - event["sent"])
+
+    def clean_up(self):
+        sys.stderr.write(" ".join(str(each // 1000) for each in self.seen) + "\n")
+
+
+class Peak(Noop):
+    """Says the peak of this process's resident memory, in KiB."""
+
+    def clean_up(self):
+        peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+        sys.stderr.write(f"peak {peak}\n")
+
+
+class Pid(Noop):
+    """Says its process's id at the first event."""
+
+    def start(self, event):
+        return os.getpid()
