@@ -82,6 +82,7 @@ class Subscription:
         self._stop = stop
         self._to_events = to_events
         self._count = count
+        self._deadline: float | None = None
         self._refusals = Refusals(session, order.dead_letter)
         self._written = WrittenWindow(session, self._refusals)
         self.worker: WorkerWindow | None = None
@@ -233,19 +234,33 @@ class Subscription:
 
     def _write(self) -> None:
         """Let the lines out, then acknowledge those that count as done by that."""
-        if self._watch_room:
-            self._has_room()
+        if self.flush():
+            self._written.acknowledge()
+
+    def flush(self) -> bool:
+        """Let the lines out that are in the outlet's buffer; return whether they are.
+
+        They are not where a stop was asked for and the reader takes nothing.
+        """
+        if self._watch_room and not self._has_room():
+            poller = select.poll()
+            poller.register(self._outlet.fileno(), select.POLLOUT)
+            if not poller.poll(max(0.0, self._drain_until() - monotonic()) * 1000):
+                _log.warning("ends without a reader for its last lines")
+                return False
         self._outlet.flush()
-        self._written.acknowledge()
+        return True
+
+    def _drain_until(self) -> float:
+        if self._deadline is None:
+            self._deadline = monotonic() + self._order.drain
+        return self._deadline
 
     def _finish(self) -> None:
-        deadline = None
         try:
             while self.outstanding:
-                if self._stop.is_set():
-                    deadline = deadline or monotonic() + self._order.drain
-                    if monotonic() >= deadline:
-                        break
+                if self._stop.is_set() and monotonic() >= self._drain_until():
+                    break
                 for frame in self._session.take():
                     if frame.command != "MESSAGE":
                         self._handle(frame)

@@ -341,7 +341,7 @@ def test_acknowledgements_flow_while_the_reader_of_the_lines_is_stalled(script, 
 
 
 def test_sigterm_ends_a_listener_whose_reader_is_stalled(script, start):
-    process = listen(start, script)
+    process = listen(start, script, "--drain", "0.1")
     peer = script.accept()
     peer.subscribed()
     for number in range(200):

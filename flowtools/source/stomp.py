@@ -144,7 +144,7 @@ class GenericStompListener:
                 self._stale += subscription.worker.stale if subscription.worker else 0
                 self._current = None
             count = None if count is None else count - subscription.taken
-            outlet.flush()
+            subscription.flush()
             if count is not None and count <= 0:
                 return
 

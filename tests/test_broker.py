@@ -1,0 +1,542 @@
+"""The connection to a broker: URLs, logins, TLS, heart-beats, and how it comes back."""
+
+import logging
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flowtools.broker import Broker, BrokerURL, ConnectionLost, Settings, parse_url
+from flowtools.dialect import Dialect, dead_letter_destination
+from flowtools.errors import ProtocolError, RefusedError, UnreachableError, UsageError
+from flowtools.frames import Frame
+from flowtools.message import event_of
+from flowtools.stop import Stop
+from flowtools.transport import Transport
+from tests.stomp_servers import SECONDS, Script
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+
+@pytest.fixture
+def stop():
+    made = Stop()
+    yield made
+    made.close()
+
+
+@contextmanager
+def serving(function, *arguments):
+    """Run the server's part of a test beside it; what it raises fails the test."""
+    failures = []
+
+    def run():
+        try:
+            function(*arguments)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    thread.join(SECONDS)
+    assert not thread.is_alive(), "the server's part has not ended"
+    if failures:
+        raise failures[0]
+
+
+def connect(url, stop, **settings):
+    return Broker(parse_url(url), Settings(**settings)).connect(stop)
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stomp://h", BrokerURL((("h", 61613),))),
+        ("stomp+ssl://h", BrokerURL((("h", 61614),), tls=True)),
+        ("STOMP://h:1/", BrokerURL((("h", 1),))),
+        (
+            "stomp://h:61613/?destination=/queue/test",
+            BrokerURL((("h", 61613),), destination="/queue/test"),
+        ),
+        (
+            "stomp://h:61613?destination=/queue/test",
+            BrokerURL((("h", 61613),), destination="/queue/test"),
+        ),
+        (
+            "stomp://me@a:1,b,[::1]:2/?destination=%2Ftopic%2Fx+y.%23&vhost=v&lastKnownId=-1",
+            BrokerURL(
+                (("a", 1), ("b", 61613), ("::1", 2)),
+                destination="/topic/x+y.#",
+                vhost="v",
+                user="me",
+                parameters=(("lastKnownId", "-1"),),
+            ),
+        ),
+    ],
+)
+def test_a_url_is_read(text, expected):
+    assert parse_url(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "h:61613",
+        "http://h/",
+        "stomp://",
+        "stomp:///?destination=x",
+        "stomp://h:0/",
+        "stomp://h:65536/",
+        "stomp://h:x/",
+        "stomp://h:1,/",
+        "stomp://[::1/",
+        "stomp://h/queue/test",
+        "stomp://h/?destination",
+        "stomp://h/?destination=",
+        "stomp://h/?destination=a&destination=b",
+        "stomp://h/?ack=auto",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_a_usage_error(text):
+    with pytest.raises(UsageError):
+        parse_url(text)
+
+
+@pytest.mark.parametrize("text", ["stomp://me:s3cret@h/", "stomp://h/?passcode=s3cret"])
+def test_a_password_in_a_url_is_refused_and_not_repeated(text):
+    with pytest.raises(UsageError, match="--password-file") as caught:
+        parse_url(text)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_public_url_is_a_uri_without_the_user():
+    url = parse_url("stomp://me@a:1,[::1]:2?destination=/topic/a.#&x=a b")
+    assert url.public == "stomp://a:1,[::1]:2/?destination=/topic/a.%23&x=a%20b"
+    assert parse_url(url.public).destination == "/topic/a.#"
+
+
+# Login
+
+
+def test_login_names_user_host_versions_and_heart_beats(script, stop):
+    def server():
+        assert script.accept().login().headers == {
+            "accept-version": "1.0,1.1,1.2",
+            "host": "/",
+            "heart-beat": "5000,10000",
+            "login": "me",
+            "passcode": "p:w",
+        }
+
+    with serving(server):
+        session = connect(script.url(), stop, user="me", password="p:w")
+    session.abort()
+
+
+def test_the_vhost_of_the_url_is_the_host_header(script, stop):
+    def server():
+        assert script.accept().login().headers["host"] == "v"
+
+    with serving(server):
+        connect(script.url() + "&vhost=v", stop).abort()
+
+
+def test_a_broker_that_wants_its_own_name_as_host_gets_it(coil, stop):
+    session = connect(coil.url(), stop)  # CoilMQ knows only its own host name
+    assert (session.dialect.broker, session.version) == ("coilmq", "1.2")
+    session.close(SECONDS)
+
+
+def test_a_refused_login_ends_at_once_with_what_the_broker_says(script, stop):
+    def server():
+        peer = script.accept()
+        peer.read("CONNECT")
+        peer.write("ERROR", {"message": "Bad CONNECT"}, b"Access refused for user 'me'\n")
+
+    with (
+        serving(server),
+        pytest.raises(RefusedError, match="Bad CONNECT: Access refused for user 'me'"),
+    ):
+        connect(script.url(), stop)
+
+
+def test_a_broker_without_version_header_is_taken_for_1_0(script, stop):
+    with serving(lambda: script.accept().login(version=None)):
+        session = connect(script.url(), stop)
+    assert (session.version, session.dialect.broker) == ("1.0", "unknown")
+    session.abort()
+
+
+@pytest.mark.parametrize("answer", ["MESSAGE", "CONNECTED"])
+def test_an_answer_that_stomp_does_not_allow_is_a_protocol_error(script, stop, answer):
+    def server():
+        peer = script.accept()
+        peer.read("CONNECT")
+        peer.write(answer, {"version": "3"})
+
+    with serving(server), pytest.raises(ProtocolError):
+        connect(script.url(), stop)
+
+
+def test_a_broker_that_is_silent_is_given_up_after_the_time_out(script, stop):
+    with pytest.raises(UnreachableError, match="does not answer the login"):
+        connect(script.url(), stop, connect_timeout=0.1, retry_for=0)
+
+
+def test_a_broker_that_is_not_there_is_given_up_after_retry_for(stop, caplog):
+    with pytest.raises(UnreachableError, match=r"'127.0.0.1:1': connection refused; tried for"):
+        connect("stomp://127.0.0.1:1", stop, retry_for=0.5)
+    assert caplog.text.count("trying again") == 1
+
+
+def test_a_name_that_does_not_exist_is_said_so(stop):
+    with pytest.raises(UnreachableError, match=r"'no\.such\.host\.invalid:61613': "):
+        connect("stomp://no.such.host.invalid", stop, retry_for=0)
+
+
+def test_a_stop_ends_the_attempts(stop):
+    timer = threading.Timer(0.2, stop.set)
+    timer.start()
+    assert connect("stomp://127.0.0.1:1", stop) is None
+    timer.join()
+
+
+# Coming back
+
+
+def test_the_next_host_is_tried_when_one_does_not_answer(script, stop):
+    url = f"stomp://127.0.0.1:1,127.0.0.1:{script.port}"
+    with serving(lambda: script.accept().login()):
+        session = connect(url, stop)
+    assert session.name == f"127.0.0.1:{script.port}"
+    session.abort()
+
+
+def test_after_a_loss_the_other_host_comes_first(script, stop):
+    other = Script()
+    broker = Broker(
+        parse_url(f"stomp://127.0.0.1:{script.port},127.0.0.1:{other.port}"), Settings()
+    )
+    names = []
+    for server in (script, other, script):
+        with serving(lambda server=server: server.accept().login()):
+            session = broker.connect(stop)
+        names.append(session.name)
+        server.peers[-1].close()
+        assert session.wait(stop, SECONDS)
+        with pytest.raises(ConnectionLost, match="the broker has closed it"):
+            session.take()
+        broker.note_lost(session, "closed")
+        session.abort()
+    other.close()
+    ports = (script.port, other.port, script.port)
+    assert names == [f"127.0.0.1:{port}" for port in ports]
+
+
+def test_a_loss_and_the_return_are_each_told_once(script, stop, caplog):
+    broker = Broker(parse_url(script.url()), Settings())
+    with serving(lambda: script.accept().login()):
+        session = broker.connect(stop)
+    assert caplog.text == ""
+    broker.note_lost(session, "the broker has closed it")
+    session.abort()
+    with serving(lambda: script.accept().login()):
+        broker.connect(stop).abort()
+    said = [record.getMessage() for record in caplog.records]
+    name = f"'127.0.0.1:{script.port}'"
+    assert said[0] == (f"lost the connection to {name}: the broker has closed it; connecting again")
+    assert said[1].startswith(f"connected to {name} after ")
+    assert len(said) == 2
+
+
+def test_a_refusal_after_a_success_is_tried_again(script, stop):
+    broker = Broker(parse_url(script.url()), Settings())
+    with serving(lambda: script.accept().login()):
+        session = broker.connect(stop)
+    broker.note_lost(session, "gone")
+    session.abort()
+
+    def server():
+        peer = script.accept()
+        peer.read("CONNECT")
+        peer.write("ERROR", {"message": "client me already connected"})
+        script.accept().login()
+
+    with serving(server):
+        broker.connect(stop).abort()
+
+
+# Heart-beats
+
+
+def test_heart_beats_go_out_as_often_as_was_agreed(script, stop):
+    with serving(lambda: script.accept().login(heart_beat="0,300")):
+        session = connect(script.url(), stop, heart_beat=(0.1, 10))
+    for _ in range(3):
+        assert script.peers[0].socket.recv(10) == b"\n"
+    session.abort()
+
+
+def test_a_broker_that_falls_silent_is_given_up(script, stop):
+    with serving(lambda: script.accept().login(heart_beat="100,0")):
+        session = connect(script.url(), stop, heart_beat=(0, 0.1))
+    assert session.wait(stop, SECONDS)
+    with pytest.raises(ConnectionLost, match="no heart-beat from the broker"):
+        session.take()
+    session.abort()
+
+
+def test_a_broker_that_takes_nothing_is_given_up_too(script, stop):
+    with serving(lambda: script.accept().login(heart_beat="100,100")):
+        session = connect(script.url(), stop, heart_beat=(0.1, 0.1))
+    with pytest.raises(ConnectionLost, match="no heart-beat from the broker"):
+        while True:
+            session.send(b"\n" * 1000000)
+    session.abort()
+
+
+@pytest.mark.parametrize("granted", [{}, {"heart_beat": "0,0"}, {"heart_beat": "nonsense"}])
+def test_a_broker_that_grants_no_heart_beats_is_used_without(script, stop, granted):
+    with serving(lambda: script.accept().login(**granted)):
+        session = connect(script.url(), stop, heart_beat=(0.05, 0.05))
+    assert not session.wait(stop, 0.5)
+    assert session.lost is None
+    session.abort()
+
+
+# TLS
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """Certificates made with openssl, in a folder: for 127.0.0.1, another host, expired."""
+    assert shutil.which("openssl")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    for name in ("ca", "self"):
+        to = ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}"]
+        extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
+        openssl("req", "-x509", *key, *to, "-days", "2", *extension)
+    signed_by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext"]
+    for name, alternative, days in [
+        ("good", "IP:127.0.0.1", "2"),
+        ("other", "DNS:elsewhere", "2"),
+        ("expired", "IP:127.0.0.1", "-1"),
+        ("client", "DNS:client", "2"),
+    ]:
+        (folder / "ext").write_text(f"subjectAltName={alternative}\n")
+        request = f"{name}.csr"
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", request, "-subj", f"/CN={name}")
+        to = ["-in", request, "-out", f"{name}.pem", "-days", days]
+        openssl("x509", "-req", *to, *signed_by)
+    return folder
+
+
+@pytest.fixture
+def secured(authority):
+    """Start a scripted server with the certificate of that name."""
+    servers = []
+
+    def start(name, *, client_ca=False):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority / f"{name}.pem", authority / f"{name}.key")
+        if client_ca:
+            context.load_verify_locations(authority / "ca.pem")
+            context.verify_mode = ssl.CERT_REQUIRED
+        servers.append(Script(context))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_messages_come_through_tls(secured, authority, stop):
+    server = secured("good")
+    big = b"x" * 300000
+
+    def serve():
+        peer = server.accept()
+        peer.login()
+        for number in range(10):
+            peer.message(number, big)
+        assert peer.read("ACK").headers == {"id": "1"}
+        peer.goodbye()
+
+    with serving(serve):
+        session = connect(server.url(), stop, ca_file=authority / "ca.pem")
+        frames = []
+        while len(frames) < 10:
+            assert session.wait(stop, SECONDS)
+            frames += session.take()
+        assert [frame.body for frame in frames] == [big] * 10
+        session.send_frame("ACK", {"id": "1"})
+        session.close(SECONDS)
+
+
+def test_the_end_of_a_tls_connection_is_noticed(secured, authority, stop):
+    server = secured("good")
+    with serving(lambda: server.accept().login()):
+        session = connect(server.url(), stop, ca_file=authority / "ca.pem")
+    server.peers[0].close()
+    assert session.wait(stop, SECONDS)
+    with pytest.raises(ConnectionLost, match="the broker has closed it"):
+        session.take()
+    session.abort()
+
+
+def test_a_silent_broker_is_given_up_over_tls_too(secured, authority, stop):
+    server = secured("good")
+    with serving(lambda: server.accept().login(heart_beat="100,100")):
+        session = connect(server.url(), stop, ca_file=authority / "ca.pem", heart_beat=(0.1, 0.1))
+    assert session.wait(stop, SECONDS)
+    with pytest.raises(ConnectionLost, match="no heart-beat from the broker"):
+        session.take()
+    session.abort()
+
+
+@pytest.mark.parametrize(
+    ("certificate", "ca", "reason"),
+    [
+        ("good", None, "signed by an unknown authority"),
+        ("self", None, "is self-signed"),
+        ("expired", "ca.pem", "has expired"),
+        ("other", "ca.pem", "is for another address: .*127.0.0.1"),
+    ],
+)
+def test_a_certificate_that_is_not_to_be_trusted_ends_it_with_the_reason(
+    secured, authority, stop, certificate, ca, reason
+):
+    server = secured(certificate)
+
+    def serve():
+        with pytest.raises(ssl.SSLError):
+            server.accept()
+
+    with serving(serve), pytest.raises(RefusedError, match=reason):
+        connect(server.url(), stop, ca_file=ca and authority / ca)
+
+
+def test_insecure_takes_any_certificate_and_says_so_loudly(secured, stop, caplog):
+    server = secured("expired")
+    with serving(lambda: server.accept().login()):
+        connect(server.url(), stop, insecure=True).abort()
+    assert "certificate is NOT checked" in caplog.text
+
+
+def test_a_client_certificate_is_shown(secured, authority, stop):
+    server = secured("good", client_ca=True)
+    with serving(lambda: server.accept().login()):
+        connect(
+            server.url(),
+            stop,
+            ca_file=authority / "ca.pem",
+            client_certificate=authority / "client.pem",
+            client_key=authority / "client.key",
+        ).abort()
+
+
+def test_a_client_certificate_that_is_missing_is_said_so(secured, authority, stop):
+    server = secured("good", client_ca=True)
+
+    def serve():
+        with pytest.raises(ssl.SSLError):
+            server.accept()
+
+    with serving(serve), pytest.raises(RefusedError, match="give --client-certificate"):
+        connect(server.url(), stop, ca_file=authority / "ca.pem")
+
+
+def test_tls_to_a_port_without_it_is_said_so(script, stop):
+    def serve():
+        peer = script.accept()
+        peer.socket.recv(1000)
+        peer.socket.sendall(b"ERROR\nmessage:what?\n\n\0")
+
+    url = f"stomp+ssl://127.0.0.1:{script.port}"
+    with serving(serve), pytest.raises(RefusedError, match="does not speak TLS"):
+        connect(url, stop)
+
+
+# Dialects and events
+
+
+def test_an_id_is_the_same_on_redelivery_whatever_the_session():
+    first = {"destination": "/queue/a", "message-id": "T_1@@s1@@1", "ack": "x", "kind": "k"}
+    again = first | {"message-id": "T_1@@s2@@9", "ack": "y", "redelivered": "true"}
+    rabbit = Dialect("RabbitMQ/3.10.8", "1.2")
+    known = rabbit.event_id(Frame(first, b"body"))
+    assert rabbit.event_id(Frame(again, b"body")) == known
+    assert rabbit.event_id(Frame(again, b"other")) != known
+    assert rabbit.event_id(Frame(again | {"kind": "j"}, b"body")) != known
+    assert Dialect("ActiveMQ/5.17.2", "1.2").event_id(Frame(again, b"")) == "T_1@@s2@@9"
+
+
+@pytest.mark.parametrize(
+    ("destination", "dead_letter"),
+    [
+        ("/queue/a", "/queue/a.failed"),
+        ("a", "a.failed"),
+        ("/topic/a.#", "/queue/a._.failed"),
+        ("/exchange/e/k.*", "/queue/e.k._.failed"),
+        ("/amq/queue/a", "/queue/a.failed"),
+    ],
+)
+def test_refused_messages_go_to_a_queue_named_after_the_destination(destination, dead_letter):
+    assert dead_letter_destination(destination) == dead_letter
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "data"),
+    [
+        ("", b"text \xc3\xa9", {"body": "text é"}),
+        ("text/plain; charset=latin-1", b"\xe9", {"body": "é"}),
+        ("text/plain; charset=nonsense", b"x", {"body_base64": "eA=="}),
+        ("application/octet-stream", b"\xff\0", {"body_base64": "/wA="}),
+        ("application/json", b'{"a": [1, null]}', {"body": {"a": [1, None]}}),
+        ("application/vnd.x+json;charset=utf-8", b"null", {"body": None}),
+        ("application/json", b"{not", {"body": "{not"}),
+        ("application/json", b"[123456789012345678901]", {"body": "[123456789012345678901]"}),
+        ("application/json", b"[" * 900 + b"]" * 900, {"body": "[" * 900 + "]" * 900}),
+        ("application/xml", b"<a>\n</a>", {"body": "<a>\n</a>"}),
+        ("application/cloudevents+json", b'{"a":1}', {"body": {"a": 1}}),
+        ("text/plain; charset=utf-7", b"+2AA-", {"body_base64": "KzJBQS0="}),
+        ("", b"", {"body": ""}),
+    ],
+)
+def test_a_body_is_json_text_or_bytes_and_always_one_line(content_type, body, data):
+    message = Frame({"destination": "/queue/a", "content-type": content_type}, body)
+    event = event_of(message, Dialect("", "1.2"), "stomp://h/")
+    assert {k: v for k, v in event.data.items() if k != "headers"} == data
+    assert event.encode().count(b"\n") == 1
+
+
+def test_an_error_in_the_reading_thread_ends_the_session_and_is_logged(script, stop, caplog):
+    connected = socket.create_connection(("127.0.0.1", script.port))
+    ended = threading.Event()
+
+    def deliver(frames):
+        raise RuntimeError("a fault")
+
+    transport = Transport(connected, deliver, ended.set)
+    transport.start()
+    script.accept().write("RECEIPT", {})
+    with caplog.at_level(logging.ERROR):
+        assert ended.wait(SECONDS)
+    assert str(transport.lost) == "internal error: a fault"
+    transport.close()
+    assert Path(__file__).name not in str(transport.lost)
