@@ -6,8 +6,11 @@ environment names. Not run by systemd, nothing is sent.
 
 import logging
 import os
-import socket
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 log = logging.getLogger("flowtools.systemd")
 
@@ -34,10 +37,12 @@ class Notifier:
         watched = os.environ.pop("WATCHDOG_PID", "")
         # A leading @ stands for the NUL byte of an abstract socket, unix(7).
         self._address = "\0" + path[1:] if path.startswith("@") else path
-        self._socket: socket.socket | None = None
+        self._socket: "socket.socket | None" = None
         self.watchdog_interval = None
         if not self._address:
             return
+        import socket  # Few processes are services, and all start quicker without it.
+
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.settimeout(SEND_SECONDS)
         if watched in ("", str(os.getpid())):
