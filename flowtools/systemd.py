@@ -37,7 +37,7 @@ class Notifier:
         watched = os.environ.pop("WATCHDOG_PID", "")
         # A leading @ stands for the NUL byte of an abstract socket, unix(7).
         self._address = "\0" + path[1:] if path.startswith("@") else path
-        self._socket: "socket.socket | None" = None
+        self._socket: socket.socket | None = None
         self.watchdog_interval = None
         if not self._address:
             return
