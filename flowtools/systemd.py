@@ -41,10 +41,7 @@ class Notifier:
         self.watchdog_interval = None
         if not self._address:
             return
-        import socket  # Few processes are services, and all start quicker without it.
-
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(SEND_SECONDS)
+        self._socket = _datagram_socket()
         if watched in ("", str(os.getpid())):
             with suppress(ValueError):
                 self.watchdog_interval = int(interval) / 1e6 or None
@@ -78,3 +75,11 @@ class Notifier:
             self._socket.sendto(message.encode("utf-8", "replace"), self._address)
         except OSError as error:
             log.warning("cannot tell the service manager '%s': %s", message, error)
+
+
+def _datagram_socket() -> "socket.socket":
+    import socket  # Few processes are services, and all start quicker without it.
+
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    made.settimeout(SEND_SECONDS)
+    return made
