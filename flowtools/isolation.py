@@ -23,6 +23,7 @@ from flowtools.console import configure
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.results import LabelledStderr, lines_of
+from flowtools.runner import RunnerBroken
 from flowtools.worker import Reject, Retry, describe, make, place
 
 CLOSE_SECONDS = 5.0
@@ -62,7 +63,7 @@ class ProcessRunner:
             Remote: The Worker raised.
             Retry, Reject: As the Worker raised them.
             Crashed: The child has died.
-            ConfigurationError: A new child could not make its Worker.
+            RunnerBroken: The child could not make its Worker.
         """
         if self._process.poll() is not None:
             self._connection.close()
@@ -114,7 +115,7 @@ class ProcessRunner:
     def _expect_ready(self) -> None:
         kind, content = self._connection.recv()
         if kind != "ready":
-            raise ConfigurationError(content)
+            raise RunnerBroken(ConfigurationError(content))
         self._is_ready = True
 
 

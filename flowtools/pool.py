@@ -28,7 +28,7 @@ from flowtools.errors import ReaderGone
 from flowtools.event import Event, EventError, decode_all, long_digits
 from flowtools.lines import LineReader, TooLong
 from flowtools.results import OrderedResults, Results
-from flowtools.runner import Runner
+from flowtools.runner import Runner, RunnerBroken
 from flowtools.settings import Pace, Settings
 from flowtools.settlement import Settlement
 from flowtools.stop import Stop
@@ -87,6 +87,7 @@ class Pool:
         stopping: No further event is taken.
         ending: The same, to wait for.
         cancels: Running events are to be cancelled, too.
+        dozing: The watchdog wants a word through `watch` when events come again.
         watch: An eventfd that the watchdog waits for.
     """
 
@@ -108,6 +109,7 @@ class Pool:
         self.stopping = False
         self.ending = Stop()
         self.cancels = False
+        self.dozing = False
         self.watch = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         settlement.end, settlement.fail = self.end, self.fail
         self._reader = reader
@@ -116,6 +118,7 @@ class Pool:
         self._events: deque[Taken] = deque()
         self._number = 0
         self._input_ended = False
+        self._is_reading = False
         self._refused = False
         self._leader = threading.Lock()
         self._leader_sleeps = False
@@ -260,6 +263,9 @@ class Pool:
         waits = False
         if failure is None:
             self.settlement.done(job, slot.started, lines)
+        elif isinstance(failure, RunnerBroken):
+            self.settlement.cancelled(job)
+            self.fail(failure.error)
         else:
             waits = self.settlement.failed(job, slot.started, failure)
         self._vacate(slot, waits)
@@ -289,9 +295,14 @@ class Pool:
                 self.wake()  # The leader may be waiting for what this thread has just ended.
             self._leader.acquire()
         try:
-            return not self.stopping and self._lead()
+            if self.stopping or not self._lead():
+                return False
         finally:
             self._leader.release()
+        if self.dozing:
+            self.dozing = False
+            os.eventfd_write(self.watch, 1)
+        return True
 
     def _lead(self) -> bool:
         gated = self._is_gated()
@@ -322,7 +333,9 @@ class Pool:
         return any(slot.running is not None for slot in self.slots)
 
     def _read(self, seconds: float | None) -> None:
+        self._is_reading = True
         block = self._reader.read(seconds)
+        self._is_reading = False
         if block is None:
             self._input_ended = True
             return
@@ -362,6 +375,10 @@ class Pool:
         self.ending.set()
         self.wake()
         os.eventfd_write(self.watch, 1)
+
+    def is_idle(self) -> bool:
+        """Return whether no event runs and the leader waits for input."""
+        return self._is_reading and not self._events and not self._is_busy()
 
     def queued(self) -> int:
         """Return how many events have been read and wait."""

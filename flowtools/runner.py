@@ -4,9 +4,18 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from flowtools.errors import FlowError
 from flowtools.event import Event
 from flowtools.results import lines_of
 from flowtools.worker import TimeLimit, Worker
+
+
+class RunnerBroken(Exception):
+    """There is no Worker to run anything with: the pool is to end with `error`."""
+
+    def __init__(self, error: FlowError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Runner(Protocol):

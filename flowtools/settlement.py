@@ -62,7 +62,7 @@ class Settlement:
         self._recorders = tuple(recorders)
         self._failures = failures
         self._acks = acks
-        self.is_plain = not (recorders or settings.pass_on or settings.key)
+        self.is_plain = not (recorders or settings.pass_on or settings.key or settings.halt)
 
     def done(self, job: Job, started: float, lines: list[bytes]) -> None:
         """`start` has returned; `lines` are its results."""
@@ -149,9 +149,6 @@ class Settlement:
                 self.fail(error)
                 return
         self._finish(attempt, [])
-        verdict = self._settings.halt(attempt) if self._settings.halt else None
-        if verdict is not None:
-            self.end(cancel=verdict == "now")
         if job is not None:
             self._leave(job)
 
@@ -162,6 +159,9 @@ class Settlement:
 
         self._count(attempt)
         self._results.put(attempt.number, lines, written)
+        verdict = self._settings.halt(attempt) if self._settings.halt else None
+        if verdict is not None:
+            self.end(cancel=verdict == "now")
 
     def _acknowledge(self, attempt: Attempt) -> None:
         ackto = attempt.event.attributes.get("ackto") if attempt.event is not None else None

@@ -117,10 +117,15 @@ class Watchdog:
         """Return the earliest time at which there is something to do.
 
         An attempt that starts after this look has its deadline no earlier than one
-        time-out from now, so nobody needs to tell the watchdog of a start.
+        time-out from now, so nobody needs to tell the watchdog of a start. Only where it
+        has found the pool idle twice, a time-out apart and without a word between, it
+        sleeps for good, and is told.
         """
-        settings = self._pool.settings
-        earliest = min(monotonic() + (settings.timeout or inf), self._drain_until, self._next_ping)
+        settings, pool = self._pool.settings, self._pool
+        idle = pool.is_idle()
+        next_start = inf if idle and pool.dozing else monotonic() + (settings.timeout or inf)
+        pool.dozing = idle
+        earliest = min(next_start, self._drain_until, self._next_ping)
         for slot in self._pool.slots:
             claim, token = slot.claim, slot.token
             if claim is not None:

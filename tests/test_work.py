@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from subprocess import PIPE
 
 import orjson
@@ -279,6 +280,32 @@ def test_sigusr1_prints_the_state_and_every_threads_stack(work, notes):
     process.kill()
 
 
+def test_an_idle_input_costs_no_cpu_and_the_next_line_is_still_timed(work, notes):
+    process = work("Whatever", "--timeout", "0.05", "--grace", "0.05", "-j", "2")
+    process.stdin.write(lines(["ok", 1]))
+    process.stdin.flush()
+    wait_for(notes, "the first event")
+    threads = [each / "status" for each in Path(f"/proc/{process.pid}/task").iterdir()]
+
+    def is_still():
+        def switches():
+            return [
+                line
+                for path in threads
+                for line in path.read_text().splitlines()
+                if "ctxt_switches" in line
+            ]
+
+        before = switches()
+        time.sleep(0.5)  # Ten time-outs.
+        return switches() == before
+
+    wait_for(is_still, "half a second in which no thread wakes")
+    status, _, err = finish(process, lines("sleep"))
+    assert status == 1
+    assert "1 of 2 events failed (1 timeout)" in err
+
+
 # Files
 
 
@@ -352,9 +379,15 @@ def test_every_event_done_before_a_sigkill_is_in_the_joblog(work, notes, tmp_pat
 
 def test_halt_ends_it_early(work, notes):
     text = lines(["ok", 1], "fail", *[["ok", 2]] * 2000)
-    status, _, err = finish(work("Whatever", "--halt", "soon,fail=1"), text)
+    status, _, _ = finish(work("Whatever", "--halt", "soon,fail=1"), text)
     assert status == 1
     assert len(notes()) < 100
+
+
+def test_halt_counts_successes_too(work, notes):
+    status, _, _ = finish(work("Whatever", "--halt", "soon,success=3"), lines(*[["ok", 1]] * 2000))
+    assert status == 0
+    assert len(notes()) == 3
 
 
 def test_halt_now_cancels_what_runs(work, notes):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from flowtools.event import Event
 from flowtools.worker import Reject, Retry
@@ -13,7 +14,7 @@ from flowtools.worker import Reject, Retry
 
 def note(text):
     """Append a line to the file that NOTES names, in one write."""
-    with open(os.environ["NOTES"], "ab", buffering=0) as file:
+    with Path(os.environ["NOTES"]).open("ab", buffering=0) as file:
         file.write(f"{text}\n".encode())
 
 
