@@ -117,10 +117,13 @@ def test_the_login_goes_with_the_first_request_and_cookies_come_back():
 
 
 def test_neither_login_nor_cookie_goes_to_another_host():
-    with Scripted(reply(FEED, Set_Cookie="session=abc; Path=/")) as home:
-        with Scripted(reply(FEED)) as other, client_at(home.url) as client:
-            client.feed(f"{home.url}/feed")
-            client.feed(f"{other.url}/feed")
+    with (
+        Scripted(reply(FEED, Set_Cookie="session=abc; Path=/")) as home,
+        Scripted(reply(FEED)) as other,
+        client_at(home.url) as client,
+    ):
+        client.feed(f"{home.url}/feed")
+        client.feed(f"{other.url}/feed")
     assert "authorization" not in other.requests[0].lower()
     assert "cookie" not in other.requests[0].lower()
 
@@ -148,10 +151,13 @@ def test_redirects_that_never_end_are_given_up():
 
 
 def test_a_refusal_by_another_host_says_that_no_login_was_sent():
-    with Scripted(reply(status="401 Unauthorized")) as other:
-        with Scripted() as home, client_at(home.url) as client:
-            with pytest.raises(RefusedError, match="no login was sent, as it is another host"):
-                client.feed(f"{other.url}/feed")
+    with (
+        Scripted(reply(status="401 Unauthorized")) as other,
+        Scripted() as home,
+        client_at(home.url) as client,
+        pytest.raises(RefusedError, match="no login was sent, as it is another host"),
+    ):
+        client.feed(f"{other.url}/feed")
 
 
 @pytest.mark.parametrize(
@@ -169,9 +175,12 @@ def test_a_refusal_by_another_host_says_that_no_login_was_sent():
     ],
 )
 def test_each_status_is_an_error_of_its_own_kind_at_once(status, error):
-    with Scripted(reply(b"no", status)) as server, client_at(server.url) as client:
-        with pytest.raises(error, match=status) as raised:
-            client.feed(f"{server.url}/feed")
+    with (
+        Scripted(reply(b"no", status)) as server,
+        client_at(server.url) as client,
+        pytest.raises(error, match=status) as raised,
+    ):
+        client.feed(f"{server.url}/feed")
     assert type(raised.value) is error
     assert "s3cret" not in str(raised.value)
 
@@ -185,9 +194,12 @@ def test_a_failure_that_may_pass_is_tried_again(status):
 
 def test_a_failure_that_does_not_pass_is_an_error_after_four_tries():
     replies = [reply(status="503 Busy") for _ in range(9)]
-    with Scripted(*replies) as server, client_at(server.url) as client:
-        with pytest.raises(UnreachableError, match="503 Service Unavailable"):
-            client.feed(f"{server.url}/feed")
+    with (
+        Scripted(*replies) as server,
+        client_at(server.url) as client,
+        pytest.raises(UnreachableError, match="503 Service Unavailable"),
+    ):
+        client.feed(f"{server.url}/feed")
     assert len(server.requests) == 4
 
 
@@ -199,24 +211,32 @@ def test_a_request_whose_answer_is_lost_is_sent_again():
 
 @pytest.mark.parametrize("answer", [b"", reply(status="503 Busy")])
 def test_a_post_is_never_repeated(answer):
-    with Scripted(answer, reply(FEED)) as server, client_at(server.url) as client:
-        with pytest.raises(UnreachableError):
-            client.request("POST", f"{server.url}/make", body=b"x")
+    with (
+        Scripted(answer, reply(FEED)) as server,
+        client_at(server.url) as client,
+        pytest.raises(UnreachableError),
+    ):
+        client.request("POST", f"{server.url}/make", body=b"x")
     assert len(server.requests) == 1
 
 
 def test_a_server_that_is_not_there_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    with client_at(f"http://127.0.0.1:{port}") as client:
-        with pytest.raises(UnreachableError, match=f"'http://127.0.0.1:{port}/x': Connection"):
-            client.feed(f"http://127.0.0.1:{port}/x")
+    with (
+        client_at(f"http://127.0.0.1:{port}") as client,
+        pytest.raises(UnreachableError, match=f"'http://127.0.0.1:{port}/x': Connection"),
+    ):
+        client.feed(f"http://127.0.0.1:{port}/x")
 
 
 def test_a_server_that_does_not_answer_is_unreachable_after_the_time_out():
-    with Scripted(None) as server, client_at(server.url, seconds=0.2) as client:
-        with pytest.raises(UnreachableError, match=r"no answer within 0\.2 s"):
-            client.feed(f"{server.url}/feed")
+    with (
+        Scripted(None) as server,
+        client_at(server.url, seconds=0.2) as client,
+        pytest.raises(UnreachableError, match=r"no answer within 0\.2 s"),
+    ):
+        client.feed(f"{server.url}/feed")
 
 
 def test_an_answer_that_trickles_has_one_time_out_as_a_whole():
@@ -238,9 +258,11 @@ def test_an_answer_that_trickles_has_one_time_out_as_a_whole():
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with client_at(url, seconds=0.5) as client:
-            with pytest.raises(UnreachableError, match=r"no whole answer within 0\.5 s"):
-                client.feed(f"{url}/feed")
+        with (
+            client_at(url, seconds=0.5) as client,
+            pytest.raises(UnreachableError, match=r"no whole answer within 0\.5 s"),
+        ):
+            client.feed(f"{url}/feed")
     finally:
         ended.set()
         thread.join()
@@ -248,9 +270,12 @@ def test_an_answer_that_trickles_has_one_time_out_as_a_whole():
 
 
 def test_what_is_no_http_is_a_protocol_error():
-    with Scripted(b"220 ftp ready\r\n\r\n") as server, client_at(server.url) as client:
-        with pytest.raises(ProtocolError, match="does not speak HTTP"):
-            client.feed(f"{server.url}/feed")
+    with (
+        Scripted(b"220 ftp ready\r\n\r\n") as server,
+        client_at(server.url) as client,
+        pytest.raises(ProtocolError, match="does not speak HTTP"),
+    ):
+        client.feed(f"{server.url}/feed")
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -258,9 +283,12 @@ def test_an_answer_that_is_too_large_is_not_read_to_its_end(packed, monkeypatch)
     monkeypatch.setattr("flowtools.vizone.transport.MAX_DOCUMENT", 100_000)
     body = bytes(1_000_000)
     answer = reply(gzip.compress(body), Content_Encoding="gzip") if packed else reply(body)
-    with Scripted(answer) as server, client_at(server.url) as client:
-        with pytest.raises(ProtocolError, match="larger than 100000 bytes"):
-            client.feed(f"{server.url}/feed")
+    with (
+        Scripted(answer) as server,
+        client_at(server.url) as client,
+        pytest.raises(ProtocolError, match="larger than 100000 bytes"),
+    ):
+        client.feed(f"{server.url}/feed")
 
 
 @pytest.mark.parametrize("url", ["ftp://h/x", "file:///etc/passwd", "http://[::1/x", "mailto:a@b"])
@@ -290,9 +318,11 @@ def test_a_certificate_that_is_not_trusted_is_a_refusal_unless_all_are_taken(tmp
     with stand_in() as server:
         server._web.socket = context.wrap_socket(server._web.socket, server_side=True)
         url = server.url.replace("http:", "https:")
-        with Client(Account(url, "admin", server.password)) as client:
-            with pytest.raises(RefusedError, match=r"not trusted .*--ca-file"):
-                client.collections()
+        with (
+            Client(Account(url, "admin", server.password)) as client,
+            pytest.raises(RefusedError, match=r"not trusted .*--ca-file"),
+        ):
+            client.collections()
         for more in ({"ca_file": str(pem)}, {"insecure": True}):
             with Client(Account(url, "admin", server.password, **more)) as client:
                 assert len(client.collections()) == 2
@@ -399,9 +429,11 @@ def test_many_threads_share_a_client_and_lose_no_change(server):
 
 
 def test_a_user_with_a_wrong_password_is_refused(server):
-    with Client(Account(server.url, "admin", "wrong")) as client:
-        with pytest.raises(RefusedError, match=r"401 .*check the user"):
-            client.collections()
+    with (
+        Client(Account(server.url, "admin", "wrong")) as client,
+        pytest.raises(RefusedError, match=r"401 .*check the user"),
+    ):
+        client.collections()
 
 
 def test_only_the_admin_is_shown_the_monitor_link(server):

@@ -68,9 +68,12 @@ def test_what_is_no_xml_is_an_error_of_one_line(document):
 
 
 def test_a_hostile_answer_is_an_error_of_the_client():
-    with Scripted(reply(BOMB)) as server, client_at(server.url) as client:
-        with pytest.raises(ProtocolError, match="cannot read"):
-            client.collections()
+    with (
+        Scripted(reply(BOMB)) as server,
+        client_at(server.url) as client,
+        pytest.raises(ProtocolError, match="cannot read"),
+    ):
+        client.collections()
 
 
 def test_xinclude_is_left_alone(tmp_path):

@@ -11,7 +11,8 @@ DOCUMENT = b"""<payload xmlns="http://www.vizrt.com/types" xmlns:x="urn:x" model
   <!-- kept -->
   <field name="asset.title"><value>Evening bulletin</value></field>
   <field name="asset.category" x:hint="1"><value>news</value>
-    <origin href="https://one/dictionary/~category/news" id="urn:vme:default:dictionary:category:news"/></field>
+    <origin href="https://one/dictionary/~category/news"
+      id="urn:vme:default:dictionary:category:news"/></field>
   <field name="asset.synopsis"/>
   <x:unknown>stays</x:unknown>
   <field name="rows.new"><list>

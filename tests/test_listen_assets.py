@@ -1,0 +1,307 @@
+"""flow-listen-assets, against the stand-in: over real HTTP and STOMP, in real processes."""
+
+import json
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from flowtools.broker import Message
+from flowtools.commands.listen_assets import main
+from flowtools.errors import ProtocolError, RefusedError
+from flowtools.event import decode
+from flowtools.source.asset import AssetEntryListener
+from flowtools.source.monitor import Listening
+from flowtools.vizone import Account
+from tests.vizone_servers import Scripted, account_of, reply, stand_in
+
+ROOT = Path(__file__).parents[1]
+
+
+def lines(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def server():
+    with stand_in() as server:
+        yield server
+
+
+def listen(start, server, *args, user="admin"):
+    """Start the command, and return once it listens."""
+    env = server.environment() | {"VIZONE_USER": user}
+    process = start("flow-listen-assets", *args, env=env)
+    assert server._broker.has_subscriber("/topic/vizone.assets", 30)
+    return process
+
+
+def test_each_change_is_one_line_and_the_command_ends_at_its_count(shell):
+    status, out, err = shell(
+        "flow-sim --assets 40 --rate 400 --seed 1 -- flow-listen-assets --count 40"
+    )
+    assert (status, err) == (0, "")
+    events = lines(out)
+    assert len(events) == 40
+    assert len({event["id"] for event in events}) == 40
+    assert {event["type"] for event in events} == {
+        "flow.asset.created",
+        "flow.asset.updated",
+        "flow.asset.deleted",
+    }
+    assert all(decode(line).subject for line in out.splitlines())
+
+
+def test_an_event_says_what_the_entry_says(server, start):
+    process = listen(start, server, "--count", "1")
+    asset = server.catalogue.create("Förhör", "SITE-1", (("urn:s", "news"),))
+    out, err = process.communicate(timeout=30)
+    (event,) = lines(out)
+    data = event["data"]
+    headers = data.pop("headers")
+    links = data.pop("links")
+    assert (process.returncode, err) == (0, b"")
+    assert (event["type"], event["subject"], event["source"]) == (
+        "flow.asset.created",
+        asset.urn,
+        server.url,
+    )
+    assert event["time"] == asset.updated[:23] + "Z"
+    assert data == {
+        "id": asset.urn,
+        "title": "Förhör",
+        "identifiers": {"id": asset.number, "identifier": "SITE-1"},
+        "status": "empty",
+        "media": "placeholder",
+        "updated": asset.updated,
+        "keywords": [{"scheme": "urn:s", "term": "news"}],
+    }
+    assert links["describedby"] == f"{server.url}/api/asset/item/{asset.number}/metadata"
+    assert (headers["identity"], headers["action"]) == (asset.urn, "create")
+
+
+def test_a_message_that_does_not_say_what_happened_is_a_change(shell):
+    status, out, _ = shell(
+        "flow-sim --no-action --assets 30 --rate 400 -- flow-listen-assets --count 30"
+    )
+    kinds = {event["type"] for event in lines(out)}
+    assert (status, kinds) == (0, {"flow.asset.changed", "flow.asset.deleted"})
+
+
+def test_only_the_kinds_that_are_wanted_are_written(shell):
+    status, out, _ = shell(
+        "flow-sim --assets 30 --rate 400 -- flow-listen-assets --exclude updated --count 9"
+    )
+    kinds = [event["type"] for event in lines(out)]
+    assert (status, len(kinds)) == (0, 9)
+    assert "flow.asset.updated" not in kinds
+    status, out, _ = shell(
+        "flow-sim --assets 30 --rate 400 -- flow-listen-assets --include updated --count 9"
+    )
+    assert {event["type"] for event in lines(out)} == {"flow.asset.updated"}
+
+
+def test_a_pipeline_acknowledges_what_its_worker_has_done(shell, server):
+    status, _out, err = shell(
+        "flow-sim --assets 30 --rate 400 -- bash -o pipefail -c"
+        " 'flow-listen-assets --ack worker --count 30 | flow-work examples.tag:Tag -j 4'",
+        cwd=ROOT,
+    )
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("body", [b"", b"no xml", b"<a>" * 100_000, b'<!DOCTYPE a ""><a/>'])
+def test_a_bad_message_does_not_end_the_listener(server, start, body):
+    process = listen(start, server, "--count", "2")
+    server._broker.publish("/topic/vizone.assets", {"identity": "urn:1"}, body)
+    server.catalogue.create("good")
+    out, _err = process.communicate(timeout=30)
+    found = [(event["type"], event["subject"][:5]) for event in lines(out)]
+    assert (process.returncode, found) == (
+        0,
+        [("flow.asset.changed", "urn:1"), ("flow.asset.created", "urn:v")],
+    )
+
+
+def test_a_user_without_the_permission_is_told_so(server, run):
+    status, out, err = run(
+        "flow-listen-assets", env=server.environment() | {"VIZONE_USER": "guest"}
+    )
+    assert (status, out) == (77, b"")
+    assert re.fullmatch(
+        r"flow-listen-assets: cannot listen to the assets of '\S+': its asset feed shows no"
+        r" monitor link to user 'guest'; that takes the permission Asset/Admin\n",
+        err,
+    )
+
+
+def test_a_wrong_password_is_refused_and_not_shown(server, run, tmp_path):
+    (tmp_path / "password").write_text("hunter2\n")
+    status, out, err = run(
+        "flow-listen-assets",
+        *("-v", "--url", server.url, "--user", "admin", "--password-file", "password"),
+    )
+    assert (status, out) == (77, b"")
+    assert "401 Unauthorized" in err
+    assert "hunter2" not in err
+
+
+def test_a_password_in_a_file_is_taken(server, start, tmp_path):
+    (tmp_path / "password").write_text(server.password + "\n")
+    process = start(
+        "flow-listen-assets",
+        *("--url", server.url, "--user", "admin", "--password-file", "password", "--count", "1"),
+    )
+    assert server._broker.has_subscriber("/topic/vizone.assets", 30)
+    server.catalogue.create("one")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, len(lines(out)), err) == (0, 1, b"")
+
+
+def test_a_viz_one_that_is_not_there_is_unreachable(run):
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    env = {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
+    status, out, err = run("flow-listen-assets", env=env)
+    assert (status, out) == (69, b"")
+    assert err == f"flow-listen-assets: cannot GET '{url}/thirdparty': Connection refused\n"
+
+
+def test_something_else_than_viz_one_is_a_protocol_error(run):
+    with Scripted(reply(b"<html><body>Welcome</body></html>")) as other:
+        env = {"VIZONE_URL": other.url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
+        status, out, err = run("flow-listen-assets", env=env)
+    assert (status, out) == (76, b"")
+    assert "it is no service document" in err
+
+
+def test_settings_that_are_missing_are_named(run):
+    status, out, err = run("flow-listen-assets")
+    assert (status, out) == (78, b"")
+    assert "VIZONE_URL and VIZONE_USER and VIZONE_PASSWORD not set" in err
+
+
+def test_excluding_everything_is_a_usage_error(run, server):
+    status, _, err = run(
+        "flow-listen-assets",
+        *("--include", "created", "--exclude", "created"),
+        env=server.environment(),
+    )
+    assert status == 2
+    assert "leave nothing" in err
+
+
+def test_a_signal_ends_the_command_while_it_listens(server, start):
+    process = listen(start, server)
+    process.send_signal(signal.SIGTERM)
+    assert (process.wait(30), process.stderr.read()) == (-signal.SIGTERM, b"")
+
+
+def test_a_signal_ends_the_command_while_a_server_does_not_answer(start):
+    with Scripted(None) as silent:
+        env = {"VIZONE_URL": silent.url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
+        process = start("flow-listen-assets", env=env)
+        deadline = time.monotonic() + 30
+        while not silent.requests and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+
+
+def test_a_reader_that_leaves_ends_the_command(server, start):
+    process = listen(start, server)
+    process.stdout.close()
+    assert process.wait(30) == -signal.SIGPIPE
+
+
+def feed_with_monitor(url):
+    return (
+        f'<feed xmlns="http://www.w3.org/2005/Atom"><link rel="monitor" href="{url}"/></feed>'
+    ).encode()
+
+
+def service(url):
+    return (
+        '<service xmlns="http://www.w3.org/2007/app" xmlns:a="http://www.w3.org/2005/Atom">'
+        f'<workspace><collection href="{url}/items"><categories>'
+        '<a:category scheme="http://www.vizrt.com/types" term="asset"/>'
+        "</categories></collection></workspace></service>"
+    ).encode()
+
+
+def listen_to_link(monitor, **listening):
+    """Run the source against a Viz One whose monitor link is `monitor`."""
+    from flowtools.stop import Stop
+
+    with Scripted() as server:
+        server.replies = [reply(service(server.url)), reply(feed_with_monitor(monitor))]
+        account = Account(server.url, "anna", "s3cret")
+        AssetEntryListener(account, Listening(**listening)).run(None, Stop())
+
+
+def test_the_login_is_not_sent_to_a_broker_on_another_host():
+    with pytest.raises(RefusedError, match=r"'evil\.example:61613'.*--broker evil\.example:61613"):
+        listen_to_link("stomp://evil.example?destination=/topic/x")
+
+
+@pytest.mark.parametrize("link", ["http://127.0.0.1/", "stomp://u:p@127.0.0.1/?destination=/q"])
+def test_a_monitor_link_that_cannot_be_used_is_a_protocol_error(link):
+    with pytest.raises(ProtocolError, match="cannot use the monitor link") as raised:
+        listen_to_link(link)
+    assert "u:p" not in str(raised.value)
+
+
+def test_the_broker_may_be_named_instead(server, start):
+    port = server._broker.port
+    process = listen(start, server, "--broker", f"localhost:{port}", "--count", "1")
+    server.catalogue.create("one")
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, len(lines(out))) == (0, 1)
+
+
+def message(body=b"", **headers):
+    return Message(headers, body)
+
+
+def test_the_id_is_the_same_for_a_redelivery_and_another_for_another_message(server):
+    listener = AssetEntryListener(account_of(server))
+
+    def id_of(body, **headers):
+        (event,) = listener.to_events(message(body, identity="urn:1", **headers))
+        return event.id
+
+    first = id_of(b"<a/>", **{"message-id": "1"})
+    assert first == id_of(b"<a/>", **{"message-id": "2", "redelivered": "true"})
+    others = [
+        id_of(b"<b/>"),
+        id_of(b"<a/>", etag='"2"'),
+        id_of(b"<a/>", action="delete"),
+        id_of(b"", **{"message-id": "1"}),
+        id_of(b"", **{"message-id": "2"}),
+    ]
+    assert len({first, *others}) == 6
+
+
+def test_a_time_that_makes_no_sense_is_when_it_was_received(server):
+    listener = AssetEntryListener(account_of(server))
+    body = b'<entry xmlns="http://www.w3.org/2005/Atom"><updated>%s</updated></entry>'
+    times = [
+        listener.to_events(message(body % when))[0].time
+        for when in (
+            b"2017-01-01T13:00:00+01:00",
+            b"2017-01-01T12:00:00",
+            b"0001-01-01T00:00:00+09:00",
+        )
+    ]
+    assert times[:2] == ["2017-01-01T12:00:00.000Z"] * 2
+    listener.to_events(message(body % b"yesterday"))[0].encode()
+
+
+def test_help_is_quick_and_has_examples():
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    assert "flow-listen-assets | flow-work mymod:Tag -j 16" in result.output

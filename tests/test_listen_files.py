@@ -1,0 +1,119 @@
+"""flow-listen-files, against the stand-in: over real HTTP and STOMP, in real processes."""
+
+import json
+
+import pytest
+
+from flowtools.broker import Message
+from flowtools.source.location import UnmanagedFilesListener
+from tests.vizone_servers import account_of, stand_in
+
+
+def lines(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def server():
+    with stand_in() as server:
+        yield server
+
+
+def listen(start, server, *args, location="xmlimport"):
+    """Start the command, and return once it listens."""
+    process = start("flow-listen-files", location, *args, env=server.environment())
+    assert server._broker.has_subscriber(f"/topic/vizone.unmanaged.{location}", 30)
+    return process
+
+
+def test_a_file_shows_empty_and_then_whole(server, start):
+    process = listen(start, server, "--count", "3")
+    server.catalogue.put_file("xmlimport", "a b.xml", b"12345")
+    server.catalogue.delete_file("xmlimport", "a b.xml")
+    out, err = process.communicate(timeout=30)
+    events = lines(out)
+    assert (process.returncode, err) == (0, b"")
+    found = [(event["type"], event["data"]["name"], event["data"]["size"]) for event in events]
+    assert found == [
+        ("flow.file.created", "a b.xml", 0),
+        ("flow.file.updated", "a b.xml", 5),
+        ("flow.file.deleted", None, None),
+    ]
+    urn = "urn:vme:default:unmanaged:xmlimport:a%20b.xml"
+    assert [event["subject"] for event in events] == ["a b.xml", "a b.xml", urn]
+    assert {event["data"]["id"] for event in events} == {urn}
+    assert {event["data"]["location"] for event in events} == {"xmlimport"}
+    self_link = f"{server.url}/api/media/unmanaged/xmlimport/a%20b.xml"
+    assert events[1]["data"]["url"] == f"{server.url}/files/xmlimport/a%20b.xml"
+    assert events[1]["data"]["links"]["self"] == self_link
+
+
+def test_empty_files_are_passed_over_if_so_asked(shell):
+    status, out, err = shell(
+        "flow-sim --files 5 --rate 100 -- flow-listen-files xmlimport --skip-empty --count 5"
+    )
+    assert (status, err) == (0, "")
+    assert all(event["data"]["size"] > 0 for event in lines(out))
+
+
+def test_the_files_of_another_location_are_not_told_of(server, start):
+    process = listen(start, server, "--count", "1", location="ftpimport")
+    server.catalogue.put_file("xmlimport", "no", b"")
+    server.catalogue.put_file("ftpimport", "yes", b"")
+    out, _ = process.communicate(timeout=30)
+    assert [event["subject"] for event in lines(out)] == ["yes"]
+
+
+def test_a_location_that_is_not_there_is_a_configuration_error(server, run):
+    status, out, err = run("flow-listen-files", "nope", env=server.environment())
+    assert (status, out, err) == (
+        78,
+        b"",
+        "flow-listen-files: cannot find location 'nope': there are 'xmlimport', 'ftpimport'\n",
+    )
+
+
+def test_a_location_has_to_be_named(run):
+    status, _, err = run("flow-listen-files")
+    assert status == 2
+    assert "missing argument 'LOCATION'" in err
+
+
+FILE = "<entry><id>{0}</id><title>{0}</title>{1}</entry>"
+CONTENT = '<content xmlns="http://search.yahoo.com/mrss/" url="http://u:p@h/x" fileSize="{}"/>'
+FEED = '<feed xmlns="http://www.w3.org/2005/Atom">{}</feed>'
+
+
+def events_of(server, body, **options):
+    listener = UnmanagedFilesListener(account_of(server), "xmlimport", **options)
+    return listener.to_events(Message({"identity": "urn:feed"}, body.encode()))
+
+
+@pytest.mark.parametrize("names", ["", "a", "abc"])
+def test_a_message_may_be_about_no_file_one_or_several(server, names):
+    body = FEED.format("".join(FILE.format(name, "") for name in names))
+    events = events_of(server, body)
+    assert [(event.type, event.subject) for event in events] == [
+        ("flow.file.changed", name) for name in names
+    ]
+    assert len({event.id for event in events}) == len(names)
+
+
+def test_a_file_that_does_not_say_its_size_is_not_taken_for_empty(server):
+    body = FEED.format(
+        FILE.format("empty", CONTENT.format(0))
+        + FILE.format("unknown", "")
+        + FILE.format("full", CONTENT.format(7))
+    )
+    events = events_of(server, body, skip_empty=True)
+    assert [(event.subject, event["size"]) for event in events] == [("unknown", None), ("full", 7)]
+
+
+def test_a_login_in_a_link_does_not_get_into_the_event(server):
+    (event,) = events_of(server, FEED.format(FILE.format("a", CONTENT.format(7))))
+    assert event["url"] == "http://h/x"
+
+
+def test_what_is_no_feed_is_an_event_of_what_the_headers_name(server):
+    (event,) = events_of(server, "no xml")
+    assert (event.type, event.subject, event["name"]) == ("flow.file.changed", "urn:feed", None)
