@@ -100,7 +100,13 @@ class Session:
         Raises:
             ConnectionLost: The connection has ended.
         """
-        self._transport.send(data, stop)
+        try:
+            self._transport.send(data, stop)
+        except ConnectionLost:
+            for frame in tuple(self._inbox):
+                if frame.command == "ERROR":
+                    raise ConnectionLost(f"the broker says: {error_text(frame)}") from None
+            raise
 
     def send_frame(self, command: str, headers: dict[str, str], body: bytes = b"") -> None:
         """Send one frame; see `send`."""

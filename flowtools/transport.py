@@ -40,6 +40,9 @@ CHUNK = 65536
 GRACE = 1.5
 """How many times its promised interval a broker may be silent."""
 
+LAST_WORDS = 0.5
+"""Seconds that the I/O thread has to read what the broker sent before it hung up."""
+
 Deliver = Callable[[list[Frame]], None]
 
 _log = logging.getLogger("flowtools.transport")
@@ -167,12 +170,13 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
             else:
                 self.send_queue.put(encoded_frame)
         except (OSError, AttributeError, ValueError) as error:
-            # The socket is None once the I/O thread has closed it.
+            # The broker's last words may still be on their way to the I/O thread, which
+            # finds the end of the connection by itself. (The socket is None after that.)
+            if not isinstance(error, TimeoutError):
+                self._over.wait(LAST_WORDS)
             self._lose(_lost(error))
             raise self.lost or _lost(error) from None
         self._sent_at = time.monotonic()
-        if self.lost is not None:
-            raise self.lost
 
     def _send_all(self, data: bytes, stop: Stop | None, seconds: float | None) -> None:
         try:
