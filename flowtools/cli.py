@@ -44,6 +44,7 @@ class Command(click.Command):
         **extra: Any,
     ) -> Any:
         """Run the command and exit with its status."""
+        _hold_closed()
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
         try:
@@ -51,11 +52,25 @@ class Command(click.Command):
         except click.ClickException as error:
             _say(f"{self.name}: {_usage_text(error)}; try '{self.name} --help'")
             status = Status.USAGE
+        except click.Abort:
+            _end_by_signal(signal.SIGINT)
         if self._leaves_threads:
             # One of them may be stuck where the interpreter would wait for it.
             sys.stderr.flush()
             os._exit(int(status or Status.DONE))
         sys.exit(int(status or Status.DONE))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; --help and --version write to stdout here."""
+        try:
+            return super().parse_args(ctx, args)
+        except BrokenPipeError:
+            _discard_stdout()
+            _end_by_signal(signal.SIGPIPE)
+        except OSError as error:
+            _discard_stdout()
+            _say(f"{self.name}: cannot write standard output: {error.strerror}")
+            raise click.exceptions.Exit(Status.FAILED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command's function; every error ends here.
@@ -170,6 +185,28 @@ def _report(error: Exception) -> int:
         exc_info=error,
     )
     return Status.INTERNAL
+
+
+def _end_by_signal(signum: int) -> NoReturn:
+    from flowtools.stop import end_by
+
+    end_by(signum)
+    raise AssertionError("a signal that kills has not")
+
+
+def _hold_closed() -> None:
+    """Occupy the standard descriptors that the caller has closed.
+
+    Else a pipe of ours would get their number, and be read or written as if it were they.
+    Opened the wrong way round, so that using them still fails.
+    """
+    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, mode)
+    if sys.stdout is None:  # Python's way to say so.
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
 
 def _discard_stdout() -> None:
