@@ -61,6 +61,7 @@ class Backlog:
 
     Attributes:
         held: How many wait.
+        is_full: Whether the pool must not read further input.
     """
 
     def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
@@ -69,16 +70,12 @@ class Backlog:
         self._max_bytes = max_bytes
         self._bytes = 0
         self.held = 0
+        self.is_full = False
         self._order = count()
         self._delayed: list[tuple[float, int, Job]] = []
         self._ready: deque[Job] = deque()
         # A key is here while one of its events runs or waits for a retry.
         self._keys: dict[str, deque[Job]] = {}
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the pool must not read further input."""
-        return self.held >= self._max_events or self._bytes >= self._max_bytes
 
     def next_due(self) -> float | None:
         """Return when the next job can start (monotonic seconds); None: no job will by itself."""
@@ -135,13 +132,19 @@ class Backlog:
             self._ready.clear()
             self._keys.clear()
             self.held = self._bytes = 0
+            self._measure()
         return sorted(jobs, key=lambda job: job.number)
 
     def _hold(self, job: Job) -> None:
         self.held += 1
         self._bytes += len(job.line)
+        self._measure()
 
     def _release(self, job: Job) -> Job:
         self.held -= 1
         self._bytes -= len(job.line)
+        self._measure()
         return job
+
+    def _measure(self) -> None:
+        self.is_full = self.held >= self._max_events or self._bytes >= self._max_bytes

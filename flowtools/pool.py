@@ -123,8 +123,6 @@ class Pool:
         self._leader = threading.Lock()
         self._leader_sleeps = False
         self._is_ordered = isinstance(results, OrderedResults)
-        # Whether an event that returned nothing needs no more than to be counted.
-        self._is_plain = settlement.is_plain and not self._is_ordered
         self._chooses = bool(settings.key or settings.done or settings.pace or self._is_ordered)
 
     # What follows runs in the worker threads.
@@ -184,7 +182,8 @@ class Pool:
         runner = slot.runner
         start = runner.start
         timeout = self.settings.timeout or inf
-        plain = self._is_plain
+        plain = self.settlement.is_plain
+        keyed = self.settings.key is not None
         while not self.stopping:
             taken: Taken | Job
             try:
@@ -214,6 +213,8 @@ class Pool:
             if failure is None and lines is None and plain and "ackto" not in event.attributes:
                 slot.done += 1
                 slot.running = None
+                if keyed:
+                    self._leave(taken)
             else:
                 self._settle(slot, lines or [], failure)
         return False
@@ -236,6 +237,10 @@ class Pool:
         if self.settings.pace is not None and not self._wait_for_pace(self.settings.pace, job):
             raise IndexError
         return job
+
+    def _leave(self, taken: Taken | Job) -> None:
+        if isinstance(taken, Job) and taken.key is not None:
+            self.backlog.leave(taken.key)
 
     def _admit(self, job: Job) -> bool:
         """Return whether `job` may start now: it is not done yet, and it is its key's turn."""

@@ -9,13 +9,14 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, time
 
 from flowtools.attempt import Attempt, Outcome
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import FlowError
 from flowtools.event import EventError
-from flowtools.results import Results
+from flowtools.results import OrderedResults, Results
 from flowtools.settings import Acknowledger, Failures, Recorder, Settings
 from flowtools.worker import Reject, Retry, describe, place
 
@@ -59,10 +60,12 @@ class Settlement:
         self._results = results
         self._backlog = backlog
         self._settings = settings
+        self._is_ordered = isinstance(results, OrderedResults)
         self._recorders = tuple(recorders)
         self._failures = failures
         self._acks = acks
-        self.is_plain = not (recorders or settings.pass_on or settings.key or settings.halt)
+        # Whether an event that returned nothing needs no more than to be counted.
+        self.is_plain = not (recorders or settings.pass_on or settings.halt or self._is_ordered)
 
     def done(self, job: Job, started: float, lines: list[bytes]) -> None:
         """`start` has returned; `lines` are its results."""
@@ -100,7 +103,7 @@ class Settlement:
 
     def empty(self, number: int) -> None:
         """Input line `number` holds nothing."""
-        self._results.put(number, [], lambda: None)
+        self._results.put(number, [], _tell_nobody)
 
     def left_over(self, job: Job) -> bool:
         """The pool ends before `job` was done; return whether it is safe all the same.
@@ -133,7 +136,8 @@ class Settlement:
         if delay is None:
             self._give_up(attempt, job)
             return False
-        self._record(attempt)
+        for recorder in self._recorders:
+            recorder.record(attempt)
         job.attempt += 1
         self._backlog.delay(job, delay)
         return True
@@ -145,7 +149,8 @@ class Settlement:
                 self._failures.write(attempt)
             except FlowError as error:
                 # Neither kept nor refused: left unacknowledged, so that it comes again.
-                self._count(attempt)
+                with self._counting:
+                    self.counts[attempt.outcome] += 1
                 self.fail(error)
                 return
         self._finish(attempt, [])
@@ -153,44 +158,49 @@ class Settlement:
             self._leave(job)
 
     def _finish(self, attempt: Attempt, lines: list[bytes]) -> None:
-        def written() -> None:
-            self._record(attempt)
+        if self._is_ordered:
+            self._results.put(attempt.number, lines, partial(self._written, attempt))
+        else:
+            if lines:
+                self._results.put(attempt.number, lines, _tell_nobody)
+            self._written(attempt)
+        with self._counting:
+            self.counts[attempt.outcome] += 1
+        if self._settings.halt is not None:
+            verdict = self._settings.halt(attempt)
+            if verdict is not None:
+                self.end(cancel=verdict == "now")
+
+    def _written(self, attempt: Attempt) -> None:
+        for recorder in self._recorders:
+            recorder.record(attempt)
+        if attempt.event is not None and "ackto" in attempt.event.attributes:
             self._acknowledge(attempt)
 
-        self._count(attempt)
-        self._results.put(attempt.number, lines, written)
-        verdict = self._settings.halt(attempt) if self._settings.halt else None
-        if verdict is not None:
-            self.end(cancel=verdict == "now")
-
     def _acknowledge(self, attempt: Attempt) -> None:
-        ackto = attempt.event.attributes.get("ackto") if attempt.event is not None else None
-        if ackto is None or self._acks is None:
-            return
+        assert attempt.event is not None
+        ackto = attempt.event.attributes["ackto"]
         done = attempt.outcome in ("done", "skipped")
-        if done and self._settings.pass_on:
+        if self._acks is None or (done and self._settings.pass_on):
             return  # The duty went on with the line.
         if done or self._failures is not None:
             self._acks.ack(ackto)
         else:
             self._acks.nack(ackto)
 
-    def _record(self, attempt: Attempt) -> None:
-        for recorder in self._recorders:
-            recorder.record(attempt)
-
-    def _count(self, attempt: Attempt) -> None:
-        with self._counting:
-            self.counts[attempt.outcome] += 1
-
     def _leave(self, job: Job) -> None:
         if job.key is not None:
             self._backlog.leave(job.key)
 
 
+def _tell_nobody() -> None:
+    """Do nothing about lines that have been written."""
+
+
 def _attempt(
     job: Job, outcome: Outcome, error: str | None, *, started: float, final: bool = True
 ) -> Attempt:
+    queued = started - job.since
     return Attempt(
         job.event,
         job.line,
@@ -198,7 +208,7 @@ def _attempt(
         outcome,
         job.attempt,
         final,
-        max(0.0, started - job.since),
+        queued if queued > 0.0 else 0.0,
         monotonic() - started,
         time(),
         error,
