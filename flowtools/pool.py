@@ -83,6 +83,7 @@ class Pool:
 
     Attributes:
         slots: One for each thread of the pool's width.
+        serving: Threads that have not ended; a stuck one counts once, with who replaced it.
         error: What ended the pool early.
         stopping: No further event is taken.
         ending: The same, to wait for.
@@ -118,10 +119,13 @@ class Pool:
         self._events: deque[Taken] = deque()
         self._number = 0
         self._input_ended = False
+        self._is_over = False
         self._is_reading = False
         self._refused = False
         self._leader = threading.Lock()
         self._leader_sleeps = False
+        self._counting = threading.Lock()
+        self.serving = settings.threads
         self._is_ordered = isinstance(results, OrderedResults)
         self._chooses = bool(settings.key or settings.done or settings.pace or self._is_ordered)
 
@@ -142,15 +146,14 @@ class Pool:
                 try:
                     claim.settler.pop()
                 except IndexError:
+                    slot.ended = True
                     return  # Abandoned: another thread has this place now.
                 slot.claim = None
                 self._settle_claim(slot, claim)
         except Exception as error:  # noqa: BLE001  the top of a thread
             self.fail(error)
-        finally:
-            slot.ended = True
-            self.wake()
-            os.eventfd_write(self.watch, 1)
+        slot.ended = True
+        self.note_end()
 
     def _serve_until_claimed(self, slot: Slot) -> bool:
         """Serve; return False at the end, True when the watchdog has claimed an attempt.
@@ -296,11 +299,11 @@ class Pool:
     def _wait_for_work(self) -> bool:
         """Wait until there may be something to take; False: nothing will come any more."""
         if not self._leader.acquire(blocking=False):
-            if self._leader_sleeps:
-                self.wake()  # The leader may be waiting for what this thread has just ended.
+            if self._leader_sleeps and self._has_news():
+                self.wake()
             self._leader.acquire()
         try:
-            if self.stopping or not self._lead():
+            if self._is_over or self.stopping or not self._lead():
                 return False
         finally:
             self._leader.release()
@@ -325,6 +328,7 @@ class Pool:
         self._leader_sleeps = True
         try:
             if not (self.backlog.held or self._events or self._is_busy()):
+                self._is_over = True
                 return False
             if gated and not self._is_gated():
                 return True
@@ -334,8 +338,15 @@ class Pool:
         _drain_eventfd(self._wake)
         return True
 
+    def _has_news(self) -> bool:
+        """Return whether a sleeping leader has something to do, as far as this thread can tell."""
+        if self.backlog.held or self._events or not self._is_busy():
+            return True
+        return not (self._input_ended or self._is_gated())
+
     def _is_busy(self) -> bool:
-        return any(slot.running is not None for slot in self.slots)
+        # The last to start are the last to end: from there a busy one is found soonest.
+        return any(slot.running is not None for slot in reversed(self.slots))
 
     def _read(self, seconds: float | None) -> None:
         self._is_reading = True
@@ -368,6 +379,15 @@ class Pool:
             self.settlement.empty(number)
 
     # Called from any thread.
+
+    def note_end(self) -> None:
+        """Count one thread less; the last one ends the watchdog's wait."""
+        with self._counting:
+            self.serving -= 1
+            is_last = not self.serving
+        self.wake()
+        if is_last:
+            os.eventfd_write(self.watch, 1)
 
     def wake(self) -> None:
         """End the leader's wait."""

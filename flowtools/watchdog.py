@@ -79,7 +79,7 @@ class Watchdog:
         slots += (Slot(self._runners()) for _ in range(self._pool.settings.threads))
         for slot in slots:
             self._start(slot)
-        while not all(slot.ended for slot in slots):
+        while self._pool.serving:
             self._wait()
             self._look_for_an_end()
             self._expire()
@@ -97,6 +97,7 @@ class Watchdog:
         except RuntimeError as error:
             slot.ended = True
             self._pool.fail(InternalError(f"cannot start a thread: {error}"))
+            self._pool.note_end()
 
     def _wait(self) -> None:
         seconds = self._next_event() - monotonic()
