@@ -26,6 +26,9 @@ from flowtools.results import LabelledStderr, lines_of
 from flowtools.runner import RunnerBroken
 from flowtools.worker import Reject, Retry, describe, make, place
 
+READY_SECONDS = 120.0
+"""How long a child may take to load and configure its Worker."""
+
 CLOSE_SECONDS = 5.0
 """How long a child may take to clean up once its socket is closed."""
 
@@ -50,11 +53,23 @@ class ProcessRunner:
     def __init__(self, name: str, config: ConfigParser) -> None:
         """Start a child that loads the Worker `name` and configures it with `config`.
 
-        It is ready, or has failed, only at the first `start`: so children start together.
+        `prepare` waits until it is ready: so the children of a pool start together.
         """
         self._name = name
         self._config = config
         self._spawn()
+
+    def prepare(self) -> None:
+        """See that there is a child with a Worker; making one is in no event's time.
+
+        Raises:
+            RunnerBroken: The child could not make its Worker.
+        """
+        while not (self._is_ready and self._process.poll() is None):
+            if self._process.poll() is not None and self._is_ready:
+                self._connection.close()
+                self._spawn()
+            self._expect_ready()
 
     def start(self, event: Event) -> list[bytes] | None:
         """Run the Worker; see flowtools.runner.Runner.
@@ -63,14 +78,8 @@ class ProcessRunner:
             Remote: The Worker raised.
             Retry, Reject: As the Worker raised them.
             Crashed: The child has died.
-            RunnerBroken: The child could not make its Worker.
         """
-        if self._process.poll() is not None:
-            self._connection.close()
-            self._spawn()
         try:
-            if not self._is_ready:
-                self._expect_ready()
             self._connection.send(event)
             kind, content = self._connection.recv()
         except (EOFError, OSError):
@@ -113,7 +122,15 @@ class ProcessRunner:
         self._connection.send((self._name, self._config))
 
     def _expect_ready(self) -> None:
-        kind, content = self._connection.recv()
+        try:
+            if not self._connection.poll(READY_SECONDS):
+                text = f"cannot configure the Worker: not done within {READY_SECONDS:g} s"
+                raise RunnerBroken(ConfigurationError(text))
+            kind, content = self._connection.recv()
+        except (EOFError, OSError):
+            how = _how_it_ended(self._process.wait())
+            text = f"cannot configure the Worker: {how} meanwhile"
+            raise RunnerBroken(ConfigurationError(text)) from None
         if kind != "ready":
             raise RunnerBroken(ConfigurationError(content))
         self._is_ready = True

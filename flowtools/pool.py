@@ -150,6 +150,8 @@ class Pool:
                     return  # Abandoned: another thread has this place now.
                 slot.claim = None
                 self._settle_claim(slot, claim)
+        except RunnerBroken as broken:
+            self.fail(broken.error)
         except Exception as error:  # noqa: BLE001  the top of a thread
             self.fail(error)
         slot.ended = True
@@ -178,17 +180,19 @@ class Pool:
             return True
         return True
 
-    def _serve(self, slot: Slot) -> bool:
+    def _serve(self, slot: Slot) -> bool:  # noqa: C901  the inner loop: a call costs every event
         """Take events and run them. False: no more; True: the token was gone after `start`."""
         backlog = self.backlog
         popleft = self._events.popleft
         runner = slot.runner
-        start = runner.start
+        start, prepare = runner.start, runner.prepare
         timeout = self.settings.timeout or inf
         plain = self.settlement.is_plain
         keyed = self.settings.key is not None
         while not self.stopping:
             taken: Taken | Job
+            if prepare is not None:
+                prepare()
             try:
                 taken = self._choose() if self._chooses or backlog.held else popleft()
             except IndexError:
@@ -271,9 +275,6 @@ class Pool:
         waits = False
         if failure is None:
             self.settlement.done(job, slot.started, lines)
-        elif isinstance(failure, RunnerBroken):
-            self.settlement.cancelled(job)
-            self.fail(failure.error)
         else:
             waits = self.settlement.failed(job, slot.started, failure)
         self._vacate(slot, waits)

@@ -25,6 +25,13 @@ class Runner(Protocol):
     def start(self) -> Callable[[Event], Any]:
         """Runs the Worker's `start` to its end, returns what it returned, raises what it raised."""
 
+    @property
+    def prepare(self) -> Callable[[], None] | None:
+        """Makes ready for the next `start`, outside its time-out; None: nothing to do.
+
+        Raises RunnerBroken where that is impossible.
+        """
+
     def lines(self, event: Event, returned: Any) -> list[bytes]:
         """Return what `start` returned for `event` as lines; may run the Worker's code, too."""
 
@@ -37,6 +44,8 @@ class Runner(Protocol):
 
 class ThreadRunner:
     """Runs the Worker in the calling thread."""
+
+    prepare = None
 
     def __init__(self, worker: Worker) -> None:
         self.start = worker.start

@@ -470,6 +470,13 @@ def test_a_time_out_kills_the_process_and_the_width_stays(work, notes):
     assert "stuck" not in err
 
 
+def test_the_making_of_a_process_is_in_no_events_time(work, notes):
+    process = work("Whatever", "--isolation", "process", "--timeout", "0.05", "-j", "2")
+    status, _, _ = finish(process, lines("vanish", *[["ok", n] for n in range(5)]))
+    assert sorted(notes()) == [f"ok {n}" for n in range(5)]
+    assert status == 1
+
+
 def test_each_thread_has_a_process_and_each_process_its_worker(work, notes):
     process = work("Note", "--isolation", "process", "-j", "3", "--set", "note.word=x")
     assert finish(process, lines(*range(30)))[0] == 0
