@@ -30,6 +30,9 @@ from flowtools.systemd import Notifier
 from flowtools.work import Parts, Work, check, clean_up, running_label
 from flowtools.worker import Worker, load, make
 
+STDIN = 0
+"""The descriptor; Python's sys.stdin is None where the caller has closed it."""
+
 log = logging.getLogger("flowtools.work")
 
 
@@ -86,7 +89,7 @@ def run(choice: Choice, on_stuck: Callable[[], None]) -> None:
         work.parts = _parts(choice, work, stack)
         _spare_the_collector()
         try:
-            totals = work.run(sys.stdin.fileno(), writer, stop)
+            totals = work.run(STDIN, writer, stop)
         finally:
             if work.watchdog is not None and not all(s.ended for s in work.watchdog.abandoned):
                 on_stuck()
@@ -164,7 +167,7 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
     """Read all lines and say what would be done with each; run nothing."""
     done = done_ids(choice.joblog) if choice.resume and choice.joblog else frozenset()
     totals: Counter[str] = Counter()
-    reader = LineReader(sys.stdin.fileno(), stop, max_line=choice.max_line)
+    reader = LineReader(STDIN, stop, max_line=choice.max_line)
     number = 0
     while (block := reader.read()) is not None:
         for line in block:

@@ -20,54 +20,19 @@ from contextlib import suppress
 from itertools import count, repeat
 from math import inf
 from time import monotonic, sleep
-from typing import cast
+from typing import Any, cast
 
-from flowtools.attempt import Outcome
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import ReaderGone
-from flowtools.event import Event, EventError, decode_all, long_digits
+from flowtools.event import EventError, decode_all, long_digits
 from flowtools.lines import LineReader, TooLong
 from flowtools.results import OrderedResults, Results
-from flowtools.runner import Runner, RunnerBroken
+from flowtools.runner import RunnerBroken
 from flowtools.settings import Pace, Settings
 from flowtools.settlement import Settlement
+from flowtools.slot import Claim, Slot, Taken
 from flowtools.stop import Stop
 from flowtools.worker import TimeLimit
-
-Taken = tuple[Event, bytes, int, float]
-"""An event just read, with what a Job is made of: its line, its number, and since when."""
-
-
-class Claim:
-    """The watchdog's decision on an attempt whose token it has popped."""
-
-    __slots__ = ("at", "interrupted", "settler", "verdict")
-
-    def __init__(self, verdict: Outcome, at: float) -> None:
-        self.verdict = verdict
-        self.at = at
-        self.interrupted = False
-        self.settler = [None]  # Popped by who settles: the thread, or its replacement.
-
-
-class Slot:
-    """One place of the pool's width: its thread, and what that runs."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self.thread: threading.Thread | None = None
-        self.running: Taken | Job | None = None
-        self.token: list[float] = []
-        self.claim: Claim | None = None
-        self.started = 0.0
-        self.done = 0
-        self.ended = False
-
-    @property
-    def job(self) -> Job | None:
-        """What runs. A Job is made only for who asks: most events need none."""
-        running = self.running
-        return Job(*running) if isinstance(running, tuple) else running
 
 
 class Pool:
@@ -143,9 +108,7 @@ class Pool:
                 claim = slot.claim
                 if claim is None:
                     continue
-                try:
-                    claim.settler.pop()
-                except IndexError:
+                if not _pop(claim.settler):
                     slot.ended = True
                     return  # Abandoned: another thread has this place now.
                 slot.claim = None
@@ -154,6 +117,9 @@ class Pool:
             self.fail(broken.error)
         except Exception as error:  # noqa: BLE001  the top of a thread
             self.fail(error)
+            if (job := slot.job) is not None:
+                # Half settled: it is kept with what was not tried, or comes again.
+                self.backlog.delay(job, 0.0)
         slot.ended = True
         self.note_end()
 
@@ -168,8 +134,7 @@ class Pool:
                 if not self._serve(slot):
                     return False
             except TimeLimit as limit:
-                if slot.token:  # Not the watchdog's: the Worker raised it itself.
-                    slot.token.pop()
+                if _pop(slot.token):  # Not the watchdog's: the Worker raised it itself.
                     self._settle(slot, [], limit)
                     return True
             while slot.claim is None or not slot.claim.interrupted:
@@ -421,6 +386,15 @@ class Pool:
         if self.error is None:
             self.error = error
         self.end(cancel=isinstance(error, ReaderGone))
+
+
+def _pop(token: list[Any]) -> bool:
+    """Return whether this thread is the one that pops the only element of `token`."""
+    try:
+        token.pop()
+    except IndexError:
+        return False
+    return True
 
 
 def _wait_readable(fd: int, seconds: float | None) -> None:

@@ -18,8 +18,9 @@ from typing import Protocol
 
 from flowtools.attempt import Outcome
 from flowtools.errors import InternalError
-from flowtools.pool import Claim, Pool, Slot
+from flowtools.pool import Pool
 from flowtools.runner import Runner
+from flowtools.slot import Claim, Slot
 from flowtools.stop import Stop
 
 log = logging.getLogger("flowtools.pool")

@@ -20,11 +20,12 @@ from typing import Any, Protocol
 from flowtools.backlog import Backlog
 from flowtools.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.lines import MAX_LINE, LineReader, LineWriter
-from flowtools.pool import Pool, Slot
+from flowtools.pool import Pool
 from flowtools.results import OrderedResults, Results
 from flowtools.runner import Runner
 from flowtools.settings import Acknowledger, Failures, Recorder, Settings
 from flowtools.settlement import Settlement
+from flowtools.slot import Slot
 from flowtools.snapshot import Snapshot
 from flowtools.stop import Stop
 from flowtools.watchdog import Notifier, Watchdog

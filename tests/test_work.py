@@ -250,6 +250,29 @@ def test_a_reader_that_goes_ends_it_quietly_as_sigpipe(shell):
     assert out.split()[1:] == [b"141", b"0"]
 
 
+@pytest.mark.parametrize(
+    ("redirection", "said"),
+    [
+        ("<&-", "flow-work: cannot read standard input: Bad file descriptor\n"),
+        (">&-", "flow-work: cannot write standard output: Bad file descriptor\n"),
+        (">/dev/full", "flow-work: cannot write standard output: No space left on device\n"),
+    ],
+)
+def test_a_closed_or_full_descriptor_is_named(shell, redirection, said):
+    line = f"echo 1 | flow-work tests.workers:Echo {redirection}"
+    status, out, err = shell(line, PYTHONPATH=str(ROOT))
+    assert (status, out) == (1, b"")
+    assert err.endswith(said)
+
+
+def test_a_disk_full_under_the_job_log_loses_no_event(work, tmp_path):
+    options = ("--joblog", "/dev/full", "--failed", "failed")
+    status, _, err = finish(work("Whatever", *options), lines(["ok", 1], "fail", ["ok", 2]))
+    assert status == 1
+    assert "cannot write job log '/dev/full': No space left on device" in err
+    assert len((tmp_path / "failed").read_bytes().splitlines()) == 3
+
+
 def test_stuck_threads_do_not_keep_the_process_from_ending(work, notes):
     process = work("Whatever", "-j", "3", "--timeout", "0.2", "--grace", "0.1")
     status, _, err = finish(process, lines(*["sleep"] * 3, *[["ok", n] for n in range(50)]))
