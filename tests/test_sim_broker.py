@@ -1,0 +1,372 @@
+"""The stand-in's broker, over real sockets, a byte at a time where that matters."""
+
+import socket
+import time
+
+import pytest
+
+from flowtools.sim import delivery, session
+from flowtools.sim.broker import Broker
+from flowtools.sim.frames import FrameReader, pack
+from flowtools.sim.people import People
+
+VERSIONS = ["1.0", "1.1", "1.2"]
+
+
+class Client:
+    """As little of a STOMP client as will do."""
+
+    def __init__(self, broker, version="1.2", *, passcode="pw", connect=True, **headers):
+        self.version = version
+        self.socket = socket.create_connection(("127.0.0.1", broker.port), timeout=20)
+        self.reader = FrameReader()
+        self.frames = []
+        if connect:
+            offer = {} if version == "1.0" else {"accept-version": version, "host": "any.vhost"}
+            self.send("CONNECT", **offer, login="admin", passcode=passcode, **headers)
+            self.connected = self.read()
+            self.reader.escapes = version != "1.0"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.socket.close()
+
+    def send(self, command, body=b"", **headers):
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        frame = session.Frame(command, headers, body)
+        self.socket.sendall(pack(frame, escapes=self.reader.escapes))
+
+    def read(self):
+        """The next frame; None at the end."""
+        while not self.frames:
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            self.reader.append(data)
+            self.frames.extend(self.reader)
+        return self.frames.pop(0)
+
+    def bodies(self, count):
+        return [self.read().body for _ in range(count)]
+
+    def sync(self):
+        """Return the frames that came before the broker had done all we sent."""
+        self.send("SEND", destination="/topic/none", receipt="sync")
+        seen = []
+        while (frame := self.read()) is not None and frame.cmd != "RECEIPT":
+            seen.append(frame)
+        return seen
+
+    def subscribe(self, destination, ack="client-individual", id="1", **headers):
+        self.send("SUBSCRIBE", destination=destination, id=id, ack=ack, **headers)
+
+    def ack(self, message, command="ACK", **headers):
+        if self.version == "1.2":
+            self.send(command, id=message.headers["ack"], **headers)
+        else:
+            wanted = {"message-id": message.headers["message-id"]}
+            if self.version == "1.1":
+                wanted["subscription"] = message.headers["subscription"]
+            self.send(command, **wanted, **headers)
+
+
+@pytest.fixture
+def broker():
+    broker = Broker("127.0.0.1", 0, People("pw"))
+    broker.start()
+    yield broker
+    broker.close()
+
+
+def fill(broker, *bodies, destination="/queue/q"):
+    for body in bodies:
+        broker.publish(destination, {}, body)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_login_is_taken_whatever_the_virtual_host(broker, version):
+    with Client(broker, version) as client:
+        assert client.connected.cmd == "CONNECTED"
+        assert client.connected.headers.get("version", "1.0") == version
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_wrong_password_is_refused_with_an_error_that_arrives(broker, version):
+    with Client(broker, version, passcode="no") as client:
+        assert client.connected.cmd == "ERROR"
+        assert client.connected.headers["message"] == "access refused for user 'admin'"
+        assert client.read() is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_messages_are_acknowledged_in_any_order_and_the_rest_comes_again(broker, version):
+    fill(broker, b"a", b"b", b"c", b"d")
+    with Client(broker, version) as client:
+        client.subscribe("/queue/q")
+        first = [client.read() for _ in range(4)]
+        client.ack(first[2])
+        client.ack(first[0])
+        client.sync()
+    with Client(broker, version) as client:
+        client.subscribe("/queue/q")
+        again = [client.read(), client.read()]
+        assert client.sync() == []
+    assert [frame.body for frame in again] == [b"b", b"d"]
+    assert [frame.headers["redelivered"] for frame in again] == ["true", "true"]
+    assert [frame.headers["message-id"] for frame in again] == [
+        first[1].headers["message-id"],
+        first[3].headers["message-id"],
+    ]
+
+
+def test_as_many_messages_are_in_flight_as_the_client_asked_for(broker):
+    fill(broker, *(b"%d" % number for number in range(10)))
+    with Client(broker) as client:
+        client.subscribe("/queue/q", prefetch_count="3")
+        frames = client.sync()
+        assert [frame.body for frame in frames] == [b"0", b"1", b"2"]
+        client.ack(frames[1])
+        assert client.read().body == b"3"
+        assert client.sync() == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_acknowledgement_covers_all_before_it_with_ack_client(broker, version):
+    fill(broker, b"a", b"b", b"c")
+    with Client(broker, version) as client:
+        client.subscribe("/queue/q", ack="client")
+        frames = [client.read() for _ in range(3)]
+        client.ack(frames[1])
+        client.sync()
+    with Client(broker) as client:
+        client.subscribe("/queue/q")
+        assert client.bodies(1) == [b"c"]
+        assert client.sync() == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_transaction_is_done_whole_or_not_at_all(broker, version):
+    fill(broker, b"job")
+    with Client(broker, version) as client:
+        client.subscribe("/queue/q")
+        job = client.read()
+        for end in ("ABORT", "COMMIT"):
+            client.send("BEGIN", transaction="t")
+            client.send("SEND", b"result", destination="/queue/results", transaction="t")
+            client.ack(job, transaction="t")
+            client.send(end, transaction="t")
+        client.sync()
+    with Client(broker, version) as client:
+        client.subscribe("/queue/q", id="1")
+        client.subscribe("/queue/results", id="2")
+        assert client.bodies(1) == [b"result"]
+        assert client.sync() == []
+
+
+def test_a_commit_that_cannot_be_done_does_nothing(broker):
+    fill(broker, b"job")
+    with Client(broker) as client:
+        client.subscribe("/queue/q")
+        client.read()
+        client.send("BEGIN", transaction="t")
+        client.send("SEND", b"result", destination="/queue/results", transaction="t")
+        client.send("ACK", id="1/unknown", transaction="t")
+        client.send("COMMIT", transaction="t")
+        assert client.read().cmd == "ERROR"
+    with Client(broker) as client:
+        client.subscribe("/queue/results", id="2")
+        client.subscribe("/queue/q", id="1")
+        assert client.bodies(1) == [b"job"]
+
+
+def test_what_a_client_leaves_in_a_transaction_is_forgotten(broker):
+    with Client(broker) as client:
+        client.send("BEGIN", transaction="t")
+        client.send("SEND", b"x", destination="/queue/q", transaction="t")
+        client.sync()
+    with Client(broker) as client:
+        client.subscribe("/queue/q")
+        assert client.sync() == []
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_a_refused_message_goes_to_the_dead_letters(broker, version):
+    fill(broker, b"bad")
+    with Client(broker, version) as client:
+        client.subscribe("/queue/q")
+        client.ack(client.read(), "NACK")
+        assert client.sync() == []
+        client.subscribe(delivery.DEAD_LETTERS, id="2")
+        dead = client.read()
+    assert (dead.body, dead.headers["original-destination"]) == (b"bad", "/queue/q")
+
+
+def test_a_queue_shares_and_a_topic_copies(broker):
+    with Client(broker) as one, Client(broker) as two:
+        for client in (one, two):
+            client.subscribe("/queue/q", ack="auto", id="1")
+            client.subscribe("/topic/t", ack="auto", id="2")
+            client.sync()
+        fill(broker, b"a", b"b", destination="/topic/t")
+        assert one.bodies(2) == two.bodies(2) == [b"a", b"b"]
+        fill(broker, b"a", b"b", b"c", b"d")
+        assert sorted(one.bodies(2) + two.bodies(2)) == [b"a", b"b", b"c", b"d"]
+
+
+def test_a_topic_keeps_nothing_for_those_who_come_later(broker):
+    fill(broker, b"early", destination="/topic/t")
+    with Client(broker) as client:
+        client.subscribe("/topic/t", ack="auto")
+        client.sync()
+        fill(broker, b"late", destination="/topic/t")
+        assert client.bodies(1) == [b"late"]
+
+
+def test_a_topic_waits_for_the_acknowledgements_of_each_subscriber(broker):
+    with Client(broker) as client:
+        client.subscribe("/topic/t", prefetch_count="1")
+        client.sync()
+        fill(broker, b"a", b"b", destination="/topic/t")
+        frame = client.read()
+        assert client.sync() == []
+        client.ack(frame)
+        assert client.read().body == b"b"
+
+
+def test_after_unsubscribing_nothing_comes_and_the_queue_has_it_again(broker):
+    fill(broker, b"a")
+    with Client(broker) as client:
+        client.subscribe("/queue/q")
+        client.read()
+        client.send("UNSUBSCRIBE", id="1")
+        assert client.sync() == []
+        client.subscribe("/queue/q", id="2")
+        assert client.read().headers["redelivered"] == "true"
+
+
+def test_a_client_that_does_not_read_holds_up_nobody_and_is_cut_off(broker, monkeypatch):
+    monkeypatch.setattr(session, "MAX_UNSENT", 1_000_000)
+    with Client(broker) as stalled, Client(broker) as reader:
+        for client in (stalled, reader):
+            client.subscribe("/topic/t", ack="auto")
+            client.sync()
+        body = bytes(100_000)
+        for _ in range(200):
+            broker.publish("/topic/t", {}, body)
+            assert reader.read().body == body
+        received = 0
+        while (frame := read_or_reset(stalled)) is not None:
+            received += frame.body == body
+        assert received < 200
+
+
+def read_or_reset(client):
+    try:
+        return client.read()
+    except ConnectionResetError:
+        return None
+
+
+def test_header_values_keep_colons_line_ends_and_backslashes(broker):
+    value = "a:b\\c\nd\re: f"
+    with Client(broker, "1.2") as client:
+        client.subscribe("/queue/q", ack="auto")
+        client.send("SEND", b"\0binary\0", destination="/queue/q", key=value)
+        frame = client.read()
+    assert (frame.headers["key"], frame.body) == (value, b"\0binary\0")
+
+
+def test_a_body_without_a_length_ends_at_its_nul(broker):
+    with Client(broker) as client:
+        client.subscribe("/queue/q", ack="auto")
+        client.socket.sendall(b"\n\r\nSEND\r\ndestination:/queue/q\r\n\r\nhello\0\n\n")
+        assert client.read().body == b"hello"
+
+
+def test_frames_may_come_a_byte_at_a_time():
+    reader = FrameReader()
+    frames = []
+    for byte in b"\nSEND\na:b\ncontent-length:3\n\nx\0y\0\nDISCONNECT\n\n\0":
+        reader.append(bytes([byte]))
+        frames.extend(reader)
+    found = [(frame.cmd, frame.headers, frame.body) for frame in frames]
+    assert found == [
+        ("SEND", {"a": "b", "content-length": "3"}, b"x\0y"),
+        ("DISCONNECT", {}, ""),
+    ]
+    assert len(reader._buffer) == 0  # It forgets what it has read.
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (b"NONSENSE\n\n\0", "unknown command 'NONSENSE'"),
+        (b"SEND\nno colon\n\n\0", "a header has no colon: 'no colon'"),
+        (b"SEND\n\n\0", "SEND has no destination"),
+        (b"SUBSCRIBE\nid:1\n\n\0", "SUBSCRIBE has no destination"),
+        (b"SUBSCRIBE\ndestination:/queue/q\n\n\0", "SUBSCRIBE has no id"),
+        (b"SUBSCRIBE\nid:1\ndestination:/q\nack:x\n\n\0", "unknown ack mode 'x'"),
+        (b"SUBSCRIBE\nid:1\ndestination:/q\nselector:x\n\n\0", "selectors are not supported"),
+        (b"ACK\nid:1\n\n\0", "there is no message '1' to acknowledge"),
+        (b"ACK\n\n\0", "ACK has no id"),
+        (b"COMMIT\ntransaction:t\n\n\0", "there is no transaction 't'"),
+        (b"BEGIN\n\n\0", "BEGIN needs a transaction"),
+        (b"CONNECT\n\n\0", "connected already"),
+        (b"SEND\ncontent-length:x\n\n\0", "the content-length of a frame is no number"),
+        (b"SEND\ncontent-length:99999999999\n\n\0", "the content-length of a frame is no number"),
+        (b"SEND\ncontent-length:1\n\nxy\0", "the body of a frame does not end where"),
+        (b"SEND\na:\\q\n\n\0", "a header has an unknown escape"),
+        (b"SEND\na:\xff\n\n\0", "the headers of a frame are not UTF-8"),
+        (b"x" * 100_000, "the headers of a frame are too long"),
+    ],
+)
+def test_what_makes_no_sense_is_an_error_and_ends_that_connection_only(broker, sent, message):
+    with Client(broker) as client, Client(broker) as other:
+        client.socket.sendall(sent)
+        frame = client.read()
+        assert (frame.cmd, frame.headers["message"][: len(message)]) == ("ERROR", message)
+        assert client.read() is None
+        assert other.sync() == []
+
+
+def test_whoever_does_not_log_in_first_is_refused(broker):
+    with Client(broker, connect=False) as client:
+        client.send("SEND", destination="/queue/q")
+        assert client.read().cmd == "ERROR"
+
+
+def test_disconnecting_is_confirmed_before_the_end(broker):
+    with Client(broker) as client:
+        client.send("DISCONNECT", receipt="bye")
+        assert client.read().headers["receipt-id"] == "bye"
+        assert client.read() is None
+
+
+def test_heart_beats_come_if_they_are_asked_for(broker):
+    with Client(broker, heart_beat="0,100") as client:
+        assert client.connected.headers["heart-beat"] == "1000,1000"
+        assert client.socket.recv(10) == b"\n"
+
+
+def test_a_client_whose_heart_has_stopped_is_cut_off(broker):
+    with Client(broker, heart_beat="100,0") as client:
+        assert client.read().headers["message"] == "no heart-beat from you"
+
+
+def test_closing_ends_every_connection():
+    broker = Broker("127.0.0.1", 0, People("pw"))
+    broker.start()
+    with Client(broker) as client:
+        broker.close()
+        assert client.read() is None
+
+
+def test_a_subscriber_is_noticed(broker):
+    started = time.monotonic()
+    assert not broker.has_subscriber("/topic/t", 0.05)
+    with Client(broker) as client:
+        client.subscribe("/topic/t")
+        assert broker.has_subscriber("/topic/t", 20)
+    assert time.monotonic() - started < 20
