@@ -1,0 +1,243 @@
+"""flow-send: lines in, messages out, each confirmed."""
+
+import json
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from flowtools.errors import UsageError
+from flowtools.event import EventError
+from flowtools.key import Key
+from flowtools.outgoing import Outgoing, outgoing
+from tests.stomp_servers import SECONDS, Lines
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+EVENT = {"specversion": "1.0", "id": "7", "source": "s", "type": "t"}
+
+
+def line(**attributes):
+    return json.dumps(EVENT | attributes).encode() + b"\n"
+
+
+def confirm(peer, frame):
+    peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+
+
+def sending(start, script, *options):
+    process = start("flow-send", *options, script.url(), stdin=subprocess.PIPE)
+    peer = script.accept()
+    peer.login()
+    return process, peer
+
+
+def feed(process, *lines):
+    process.stdin.write(b"".join(lines))
+    process.stdin.flush()
+
+
+def test_each_line_becomes_a_message_in_order(coil, run):
+    assert run("flow-send", coil.url(), input=b'1\n2\n"three"\n') == (0, b"", "")
+    _, out, _ = run("flow-listen-stomp", "--count", 3, coil.url())
+    assert [json.loads(each)["data"] for each in out.splitlines()] == [1, 2, "three"]
+
+
+def test_a_message_is_the_whole_event_persistent_and_with_a_receipt(start, script):
+    process, peer = sending(start, script, "--header", "x=y")
+    feed(process, line(subject="é"))
+    frame = peer.read("SEND")
+    assert frame.body == line(subject="é").strip()
+    assert frame.headers == {
+        "destination": "/queue/a",
+        "persistent": "true",
+        "x": "y",
+        "content-type": "application/cloudevents+json",
+        "receipt": "1",
+        "content-length": str(len(frame.body)),
+    }
+    confirm(peer, frame)
+    process.stdin.close()
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_activemq_gets_text_that_jms_programs_take_for_text(start, script):
+    process = start("flow-send", "--no-persistent", script.url(), stdin=subprocess.PIPE)
+    peer = script.accept()
+    peer.login(server="ActiveMQ/5.17.2")
+    feed(process, line())
+    headers = peer.read("SEND").headers
+    assert "content-length" not in headers
+    assert headers["persistent"] == "false"
+
+
+def test_what_upstream_added_stays_behind_and_is_told_after_the_receipt(start, script, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as upstream:
+        upstream.bind(str(tmp_path / "ack"))
+        process, peer = sending(start, script)
+        feed(process, line(ackto=f"unix:{tmp_path}/ack#e.1", redelivered=True))
+        frame = peer.read("SEND")
+        assert json.loads(frame.body) == EVENT
+        upstream.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            upstream.recv(100)
+        confirm(peer, frame)
+        upstream.settimeout(SECONDS)
+        assert upstream.recv(100) == b"e.1 ack\n"
+
+
+def test_no_more_than_the_window_is_unconfirmed(start, script):
+    process, peer = sending(start, script, "--window", 2)
+    feed(process, *[b"%d\n" % n for n in range(5)])
+    process.stdin.close()
+    sent = [peer.read("SEND"), peer.read("SEND")]
+    peer.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        peer.read("SEND")
+    peer.socket.settimeout(SECONDS)
+    for frame in sent:
+        confirm(peer, frame)
+    for _ in range(3):
+        confirm(peer, peer.read("SEND"))
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_what_was_not_confirmed_is_sent_again_in_order(start, script):
+    process, peer = sending(start, script)
+    feed(process, b"1\n", b"2\n", b"3\n")
+    process.stdin.close()
+    frames = [peer.read("SEND") for _ in range(3)]
+    confirm(peer, frames[1])
+    said = Lines(process.stderr)
+    peer.close()
+    assert b"lost the connection" in said.next()
+    again = script.accept()
+    again.login()
+    repeated = [again.read("SEND"), again.read("SEND")]
+    assert [frame.body for frame in repeated] == [frames[0].body, frames[2].body]
+    for frame in repeated:
+        confirm(again, frame)
+    again.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_connection_lost_while_the_input_is_quiet_comes_back(start, script):
+    process, peer = sending(start, script)
+    peer.close()
+    again = script.accept()
+    again.login()
+    feed(process, b"1\n")
+    assert json.loads(again.read("SEND").body)["data"] == 1
+
+
+def test_sigterm_waits_for_the_receipts_and_reads_no_more(start, script):
+    process, peer = sending(start, script)
+    feed(process, b"1\n")
+    frame = peer.read("SEND")
+    process.send_signal(signal.SIGTERM)
+    confirm(peer, frame)
+    assert peer.goodbye() == []
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert process.stderr.read() == b""
+
+
+def test_sigterm_ends_it_although_the_broker_takes_nothing(start, script):
+    process, peer = sending(start, script, "--heart-beat", "0,0", "--window", "1000000")
+    feed(process, b'"' + b"x" * 10_000_000 + b'"\n')
+    assert peer.socket.recv(1000)  # it is at it
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert b"has not confirmed 1 messages" in process.stderr.read()
+
+
+def test_a_line_that_is_not_json_fails_and_the_others_are_sent(coil, run):
+    status, _, err = run("flow-send", coil.url(), input=b"1\nno json\n2\n")
+    assert status == 1
+    assert "line 2: not JSON" in err
+    assert err.splitlines()[-1] == "flow-send: 1 of 3 lines were not sent"
+    assert coil.store.size("/queue/a") == 2
+
+
+def test_a_malformed_ackto_fails_its_line_alone(coil, run):
+    status, _, err = run("flow-send", coil.url(), input=line(ackto="nonsense") + line())
+    assert status == 1
+    assert "line 1: cannot acknowledge 'nonsense'" in err
+    assert coil.store.size("/queue/a") == 1
+
+
+def test_messages_that_the_broker_will_not_have_end_it(start, script):
+    process, peer = sending(start, script)
+    feed(process, b"1\n")
+    peer.read("SEND")
+    peer.write("ERROR", {"message": "access denied"})
+    assert process.wait(SECONDS) == 77
+    assert b"refuses messages to '/queue/a': access denied" in process.stderr.read()
+
+
+def test_one_message_that_the_broker_will_not_have_is_refused_upstream(start, script, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as upstream:
+        upstream.bind(str(tmp_path / "ack"))
+        upstream.settimeout(SECONDS)
+        process, peer = sending(start, script)
+        feed(process, *[line(ackto=f"unix:{tmp_path}/ack#e.{n}") for n in (1, 2, 3)])
+        process.stdin.close()
+        frames = [peer.read("SEND") for _ in range(3)]
+        confirm(peer, frames[0])
+        peer.write("ERROR", {"message": "too large", "receipt-id": "2"})
+        again = script.accept()
+        again.login()
+        frame = again.read("SEND")
+        assert frame.headers["receipt"] == "3"
+        confirm(again, frame)
+        again.goodbye()
+        assert process.wait(SECONDS) == 1
+        told = b""
+        while told.count(b"\n") < 3:
+            told += upstream.recv(1000)
+    assert sorted(told.splitlines()) == [b"e.1 ack", b"e.2 nack", b"e.3 ack"]
+    assert b"line 2: the broker refuses it: too large" in process.stderr.read()
+
+
+def test_a_url_without_a_destination_is_a_usage_error(run):
+    status, _, err = run("flow-send", "stomp://localhost")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--destination" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "content_type"),
+    [
+        (b"plain text", b"plain text", "text/plain"),
+        (b'{"a": 1.50}', b'{"a": 1.50}', "application/json"),
+        (line(data={"a": 1}), b'{"a":1}', "application/json"),
+        (line(data="text"), b"text", "text/plain"),
+        (line(data_base64="/wA="), b"\xff\0", "application/octet-stream"),
+        (line(data_base64="/w==", datacontenttype="image/png"), b"\xff", "image/png"),
+        (line(type="flow.stdin.line", source="flow-stdin", data=5), b"5", "application/json"),
+    ],
+)
+def test_raw_sends_the_data_or_the_line_itself(text, body, content_type):
+    sent = outgoing(text, 1, raw=True, group_key=None)
+    assert sent == Outgoing(1, body, content_type, None, None)
+
+
+def test_raw_has_nothing_to_send_for_an_event_without_data():
+    with pytest.raises(EventError, match="has no data"):
+        outgoing(line(), 1, raw=True, group_key=None)
+
+
+def test_the_group_is_what_the_key_says(start, script):
+    process, peer = sending(start, script, "--group-key", "/k")
+    feed(process, line(data={"k": "a:b"}), line(data={}))
+    assert peer.read("SEND").headers["JMSXGroupID"] == "a:b"
+    assert "JMSXGroupID" not in peer.read("SEND").headers
+    assert outgoing(line(subject="x"), 1, raw=False, group_key=Key.parse("subject")).group == "x"
+
+
+def test_a_group_key_that_is_none_is_a_usage_error(run):
+    assert run("flow-send", "--group-key", "A b", "stomp://h/?destination=x")[0] == 2
+    with pytest.raises(UsageError):
+        Key.parse("A b")
