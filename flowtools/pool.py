@@ -12,11 +12,8 @@ one-element list, its token, and whoever pops it decides. The thread pops it whe
 has returned, the watchdog when the time is up.
 """
 
-import os
-import select
 import threading
 from collections import deque
-from contextlib import suppress
 from itertools import count, repeat
 from math import inf
 from time import monotonic, sleep
@@ -32,6 +29,7 @@ from flowtools.settings import Pace, Settings
 from flowtools.settlement import Settlement
 from flowtools.slot import Claim, Slot, Taken
 from flowtools.stop import Stop
+from flowtools.wake import Wake
 from flowtools.worker import TimeLimit
 
 
@@ -44,7 +42,7 @@ class Pool:
         backlog: Where events wait inside the pool.
         settlement: Settles what became of each event.
         settings: See Settings.
-        wake: A non-blocking eventfd that the reader also waits for.
+        wake: Ends the reader's wait, too.
 
     Attributes:
         slots: One for each thread of the pool's width.
@@ -54,7 +52,7 @@ class Pool:
         ending: The same, to wait for.
         cancels: Running events are to be cancelled, too.
         dozing: The watchdog wants a word through `watch` when events come again.
-        watch: An eventfd that the watchdog waits for.
+        watch: Ends the watchdog's wait.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class Pool:
         settlement: Settlement,
         settings: Settings,
         *,
-        wake: int,
+        wake: Wake,
     ) -> None:
         self.settings = settings
         self.settlement = settlement
@@ -76,7 +74,7 @@ class Pool:
         self.ending = Stop()
         self.cancels = False
         self.dozing = False
-        self.watch = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch = Wake()
         settlement.end, settlement.fail = self.end, self.fail
         self._reader = reader
         self._results = results
@@ -275,7 +273,7 @@ class Pool:
             self._leader.release()
         if self.dozing:
             self.dozing = False
-            os.eventfd_write(self.watch, 1)
+            self.watch.ring()
         return True
 
     def _lead(self) -> bool:
@@ -298,10 +296,10 @@ class Pool:
                 return False
             if gated and not self._is_gated():
                 return True
-            _wait_readable(self._wake, seconds)
+            self._wake.wait(seconds)
         finally:
             self._leader_sleeps = False
-        _drain_eventfd(self._wake)
+        self._wake.clear()
         return True
 
     def _has_news(self) -> bool:
@@ -322,7 +320,7 @@ class Pool:
             self._input_ended = True
             return
         if not block:
-            _drain_eventfd(self._wake)
+            self._wake.clear()
             return
         first = self._number + 1
         self._number += len(block)
@@ -353,11 +351,11 @@ class Pool:
             is_last = not self.serving
         self.wake()
         if is_last:
-            os.eventfd_write(self.watch, 1)
+            self.watch.ring()
 
     def wake(self) -> None:
         """End the leader's wait."""
-        os.eventfd_write(self._wake, 1)
+        self._wake.ring()
 
     def end(self, *, cancel: bool = False) -> None:
         """Take no further event; `cancel` the running ones, too."""
@@ -365,7 +363,7 @@ class Pool:
         self.stopping = True
         self.ending.set()
         self.wake()
-        os.eventfd_write(self.watch, 1)
+        self.watch.ring()
 
     def is_idle(self) -> bool:
         """Return whether no event runs and the leader waits for input."""
@@ -395,14 +393,3 @@ def _pop(token: list[Any]) -> bool:
     except IndexError:
         return False
     return True
-
-
-def _wait_readable(fd: int, seconds: float | None) -> None:
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    poller.poll(None if seconds is None else seconds * 1000)
-
-
-def _drain_eventfd(fd: int) -> None:
-    with suppress(BlockingIOError):
-        os.eventfd_read(fd)

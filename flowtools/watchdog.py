@@ -5,7 +5,6 @@ threads, and returns when they have ended. It never joins an abandoned thread.
 """
 
 import logging
-import os
 import select
 import sys
 import threading
@@ -22,6 +21,7 @@ from flowtools.pool import Pool
 from flowtools.runner import Runner
 from flowtools.slot import Claim, Slot
 from flowtools.stop import Stop
+from flowtools.wake import Wake
 
 log = logging.getLogger("flowtools.pool")
 
@@ -43,7 +43,7 @@ class Watchdog:
         pool: The pool.
         runners: Makes a runner for each thread.
         stop: Asks the pool to drain.
-        dump: A file descriptor that becomes readable when `report` is wanted.
+        dump: Rung when `report` is wanted.
         notifier: Is pinged while no attempt is overdue.
     """
 
@@ -53,7 +53,7 @@ class Watchdog:
         runners: Callable[[], Runner],
         stop: Stop,
         *,
-        dump: int | None = None,
+        dump: Wake | None = None,
         notifier: Notifier | None = None,
     ) -> None:
         self.abandoned: list[Slot] = []
@@ -66,9 +66,9 @@ class Watchdog:
         self._has_drained = False
         self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
         self._poller = select.poll()
-        for fd in (stop.fileno(), pool.watch, dump):
-            if fd is not None:
-                self._poller.register(fd, select.POLLIN)
+        for each in (stop, pool.watch, dump):
+            if each is not None:
+                self._poller.register(each.fileno(), select.POLLIN)
 
     def run(self) -> None:
         """Run the pool to its end.
@@ -103,12 +103,9 @@ class Watchdog:
     def _wait(self) -> None:
         seconds = self._next_event() - monotonic()
         ready = dict(self._poller.poll(None if seconds == inf else max(0.0, seconds * 1000 + 1)))
-        if self._pool.watch in ready:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._pool.watch)
-        if self._dump is not None and self._dump in ready:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._dump)
+        self._pool.watch.clear()
+        if self._dump is not None and self._dump.fileno() in ready:
+            self._dump.clear()
             self.report()
         if self._stop.fileno() in ready:
             self._poller.unregister(self._stop.fileno())

@@ -6,7 +6,6 @@ the Worker cleans up.
 """
 
 import logging
-import os
 import signal
 import threading
 from collections import Counter
@@ -28,6 +27,7 @@ from flowtools.settlement import Settlement
 from flowtools.slot import Slot
 from flowtools.snapshot import Snapshot
 from flowtools.stop import Stop
+from flowtools.wake import Wake
 from flowtools.watchdog import Notifier, Watchdog
 from flowtools.worker import describe, place
 
@@ -92,8 +92,8 @@ class Work:
             FlowError: What ended the pool early.
             ReaderGone: Nobody reads the results any more.
         """
-        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        reader = LineReader(fd, stop, wake=wake, max_line=self.parts.max_line)
+        wake = Wake()
+        reader = LineReader(fd, stop, wake=wake.fileno(), max_line=self.parts.max_line)
         results = OrderedResults(writer) if self.parts.keep_order else Results(writer)
         backlog = Backlog()
         settlement = Settlement(
@@ -185,19 +185,19 @@ def running_label(work: Work) -> str:
 
 
 @contextmanager
-def _dump_on_sigusr1() -> Iterator[int]:
-    dump = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+def _dump_on_sigusr1() -> Iterator[Wake]:
+    dump = Wake()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        os.eventfd_write(dump, 1)
+        dump.ring()
 
     if threading.current_thread() is not threading.main_thread():
         yield dump  # A library user's thread: signals are not ours there.
-        os.close(dump)
+        dump.close()
         return
     previous = signal.signal(signal.SIGUSR1, handle)
     try:
         yield dump
     finally:
         signal.signal(signal.SIGUSR1, previous)
-        os.close(dump)
+        dump.close()
