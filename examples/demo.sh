@@ -1,7 +1,7 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # A stand-in Viz One, its changes as events, a Worker that tags each asset, and a look at
 # the result. Needs the commands on PATH; takes some seconds; ends with 1 if a tag is missing.
-set -euo pipefail
+set -eu
 cd "$(dirname "$0")/.."
 
 changes=40
