@@ -68,7 +68,6 @@ class Ordeal:
 
     def __enter__(self):
         self._proxy.__enter__()
-        self.pipeline.__enter__()
         return self
 
     def __exit__(self, *error):
@@ -81,6 +80,11 @@ class Ordeal:
         bodies = (orjson.dumps({"n": number, "pad": "x" * 100}) for number in numbers)
         with self.broker.connect() as wire:
             wire.publish(self.queue, bodies, **{"content-type": "application/json"})
+
+    def start(self):
+        """Start the pipeline; every queue there is outlives a broker from here on."""
+        self.broker.settle()
+        self.pipeline.start()
 
     def tend(self):
         """See what was done, and start what has ended."""

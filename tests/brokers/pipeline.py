@@ -97,6 +97,8 @@ class Pipeline:
 
     def kill_all(self):
         """End everything with SIGKILL; what happens when a machine dies."""
+        if self._process is None:
+            return
         for pid in session_of(self._process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

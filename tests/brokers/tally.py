@@ -1,10 +1,13 @@
-"""What was done: a Worker that notes each event's number, and the count of its notes."""
+"""What was done: a Worker that notes which event it has done, and the count of its notes.
+
+Events are known by the number `n` in the body of a message, others by their id.
+"""
 
 import time
 from collections import Counter
 
 WORKER = '''\
-"""A Worker that appends the number of each event to a file, with one write."""
+"""A Worker that appends a line for each event to a file, with one write."""
 
 import os
 import time
@@ -18,20 +21,22 @@ class Note:
     def start(self, event):
         if self._pause:
             time.sleep(self._pause)
-        number = event["body"]["n"]
+        name = event["body"]["n"] if event.type == "flow.stomp.message" else event.id
         # The epoch in ackto names the connection by which the event came.
         session = event.attributes.get("ackto", "#-.").partition("#")[2].partition(".")[0]
-        os.write(self._file, f"{number} {session} {time.monotonic():.4f}\\n".encode())
+        note = f"{name} {session} {time.monotonic():.4f} {len(event.encode())}\\n"
+        os.write(self._file, note.encode())
 '''
 
 
 class Tally:
-    """The numbers in the file that the Worker writes.
+    """The lines in the file that the Worker writes.
 
     Attributes:
-        times: How often each number was done.
+        times: How often each event was done, by its number (as text) or id.
         sessions: When the first event of each connection was done (`time.monotonic`).
         lines: How many lines there are.
+        shortest: The length (bytes) of the shortest event line.
     """
 
     def __init__(self, folder):
@@ -43,6 +48,7 @@ class Tally:
         self.times = Counter()
         self.sessions = {}
         self.lines = 0
+        self.shortest = 1 << 30
 
     def close(self):
         """Close the file."""
@@ -50,26 +56,27 @@ class Tally:
 
     @property
     def done(self):
-        """How many different numbers were done."""
+        """How many different events were done."""
         return len(self.times)
 
     @property
     def duplicates(self):
-        """How often a number was done that had been done before."""
+        """How often an event was done that had been done before."""
         return self.lines - len(self.times)
 
     def update(self):
         """Read what has been added."""
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in lines:
-            number, session, moment = line.split()
-            self.times[int(number)] += 1
+            name, session, moment, length = line.decode().split()
+            self.times[name] += 1
             self.sessions.setdefault(session, float(moment))
+            self.shortest = min(self.shortest, int(length))
         self.lines += len(lines)
 
     def missing(self, total):
         """Return the numbers below `total` that were not done."""
-        return [number for number in range(total) if number not in self.times]
+        return [number for number in range(total) if str(number) not in self.times]
 
 
 def wait_for(condition, seconds, *, tend, what, every=0.02):
