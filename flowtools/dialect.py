@@ -106,9 +106,10 @@ class Dialect:
         headers = message.headers
         if self.broker == "activemq" and "message-id" in headers:
             return headers["message-id"]
-        own = sorted(senders_headers(headers).items())
-        parts = [part for pair in own for part in pair]
-        return digest(headers.get("destination", ""), message.body, *parts)
+        own = [f"{key}\0{value}" for key, value in senders_headers(headers).items()]
+        own.sort()
+        # No header can hold a NUL.
+        return digest("\0".join([headers.get("destination", ""), *own]), message.body)
 
     def _pick(self, **of_brokers: dict[str, str]) -> dict[str, str]:
         if self.broker != "unknown":

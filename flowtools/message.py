@@ -13,6 +13,7 @@ very event again.
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -44,7 +45,8 @@ def event_of(message: Frame, dialect: Dialect, source: str) -> Event:
             return _event(message, dialect, source, {"body": value})
     try:
         text = body.decode(charset)
-        text.encode()  # Some charsets can give what is no Unicode.
+        if charset != "utf-8":
+            text.encode()  # Some charsets can give what is no Unicode.
     except (LookupError, ValueError):
         return _event(message, dialect, source, {"body_base64": b64encode(body).decode()})
     return _event(message, dialect, source, {"body": text})
@@ -69,6 +71,7 @@ def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) 
     )
 
 
+@lru_cache(maxsize=64)
 def _content_type(text: str) -> tuple[str, str]:
     """Return the media type, and the charset (UTF-8 where none is named)."""
     media_type, *parameters = text.split(";")

@@ -15,7 +15,7 @@ from flowtools.dialect import Dialect
 from flowtools.errors import ProtocolError, ReaderGone, RefusedError
 from flowtools.event import Event, EventError
 from flowtools.frames import Frame
-from flowtools.lines import LineWriter
+from flowtools.lines import PIPE_BUF, LineWriter
 from flowtools.session import Session, error_text
 from flowtools.source import Outlet
 from flowtools.stop import Stop
@@ -26,6 +26,9 @@ ToEvents = Callable[[Frame], Sequence[Event]]
 
 GOODBYE = 5.0
 """Seconds that the broker has for the receipt of DISCONNECT."""
+
+_HEAD = 800
+"""Bytes that a line has beside the body, more or less."""
 
 _log = logging.getLogger("flowtools.source.stomp")
 
@@ -83,6 +86,8 @@ class Subscription:
         self._to_events = to_events
         self._count = count
         self._deadline: float | None = None
+        # Often enough that the broker never waits for us with its window full.
+        self._ack_every = max(1, order.prefetch // 8)
         self._refusals = Refusals(session, order.dead_letter)
         self._written = WrittenWindow(session, self._refusals)
         self.worker: WorkerWindow | None = None
@@ -95,6 +100,7 @@ class Subscription:
         self._room = select.poll()
         self._room.register(stop.fileno(), select.POLLIN)
         self._room.register(outlet.fileno(), select.POLLOUT)
+        self._unwatched = PIPE_BUF
         self._watch_room = isinstance(outlet, LineWriter)
         self._events = select.poll()
         self._events.register(stop.fileno(), select.POLLIN)
@@ -125,6 +131,8 @@ class Subscription:
                 self._handle(frame)
                 if self._is_full():
                     break
+                if self._written.size >= self._ack_every:
+                    self._write()
             self._write()
         self._finish()
 
@@ -163,7 +171,11 @@ class Subscription:
     def _handle(self, frame: Frame) -> None:
         if frame.command == "MESSAGE":
             self.confirmed = True
-            if self._session.lost is None and self._has_room():
+            # One look serves what fits into the outlet's buffer.
+            size = len(frame.body) + _HEAD
+            has_room = self._unwatched + size < PIPE_BUF or self._has_room()
+            if has_room and self._session.lost is None:
+                self._unwatched += size
                 self._take(frame)
         elif frame.command == "RECEIPT":
             receipt = frame.headers.get("receipt-id", "")
@@ -189,7 +201,10 @@ class Subscription:
         ready = dict(self._room.poll())
         if ready.get(self._outlet.fileno(), 0) & select.POLLERR:
             raise ReaderGone
-        return self._stop.fileno() not in ready
+        if self._stop.fileno() in ready:
+            return False
+        self._unwatched = 0
+        return True
 
     def _take(self, message: Frame) -> None:
         try:

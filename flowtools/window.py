@@ -77,6 +77,11 @@ class WrittenWindow:
         self._refusals = refusals
         self._written: list[Frame] = []
 
+    @property
+    def size(self) -> int:
+        """How many messages were added since the last `acknowledge`."""
+        return len(self._written)
+
     def add(self, message: Frame) -> None:
         """Note that the lines of `message` are in the outlet's buffer."""
         self._written.append(message)
