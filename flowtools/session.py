@@ -70,11 +70,11 @@ class Session:
             ConnectionLost: The connection has ended and all frames have been taken.
             ProtocolError: It has ended because the other side does not speak STOMP.
         """
-        if self._woken:
-            self._woken = False
-            # It blocks where the I/O thread has set the flag and is about to write.
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._wake)
+        # In this order: a frame that comes after the flag is cleared wakes us again, one
+        # that comes before it is among those taken below.
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        self._woken = False
         lost = self._transport.lost
         frames = [self._inbox.popleft() for _ in range(len(self._inbox))]
         if self._pausing:
