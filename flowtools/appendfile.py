@@ -1,9 +1,11 @@
 """A file that whole lines are appended to, by any number of threads and processes.
 
 Each line is one write to a descriptor opened with O_APPEND: Linux puts it at the end of
-a regular file in one piece, next to the lines of other writers, and what has been
-written is the system's, so that it outlives this process however it ends (not the loss of
-power: nothing is synced).
+a regular file, next to the lines of other writers, and what has been written is the
+system's, so that it outlives this process however it ends (not the loss of power: nothing
+is synced). SIGKILL in the middle of a write can tear that one line where it crosses a
+page, seen on Linux; who opens the file next ends it, but another process that has it
+open appends right behind the piece.
 """
 
 import os
@@ -77,7 +79,7 @@ def _open(path: Path) -> int:
             and os.pread(fd, 1, status.st_size - 1) != b"\n"
         )
         if torn:
-            # Left by a machine that lost power; the next line must not run into it.
+            # Left by a process killed while it wrote; the next line must not run into it.
             os.write(fd, b"\n")
     except OSError:
         os.close(fd)

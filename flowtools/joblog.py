@@ -1,6 +1,6 @@
 """The job log: one JSON line for each attempt, and what --resume learns from it.
 
-A line is written in one piece when its attempt has ended and its results are out, so a
+A line is written, in one write, when its attempt has ended and its results are out, so a
 job log knows every completed attempt, however the process ended. Several processes may
 share one.
 """
@@ -17,6 +17,7 @@ from flowtools.attempt import Attempt
 from flowtools.errors import FlowError
 from flowtools.event import rfc3339
 
+_START = b'{"id":'
 _IS_DONE = (b'"outcome":"done"', b'"outcome":"skipped"')
 
 
@@ -133,8 +134,9 @@ def done_ids(path: Path) -> set[str]:
 
 
 def _add_if_done(line: bytes, ids: set[str]) -> None:
+    # In text the quotes would be escaped, so this is where a record begins.
     try:
-        fields = orjson.loads(line)
+        fields = orjson.loads(line[max(0, line.rfind(_START)) :])
     except orjson.JSONDecodeError:
         return
     if isinstance(fields, dict) and fields.get("outcome") in ("done", "skipped"):
