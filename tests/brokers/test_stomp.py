@@ -1,0 +1,136 @@
+"""What only a real broker shows: ids, redelivery, durable topics, TLS, refusals, transactions."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from flowtools.ack import AckSender
+from tests.stomp_servers import SECONDS, Lines
+
+
+@pytest.fixture
+def login(broker):
+    return {"FLOW_USER": broker.user, "FLOW_PASSWORD": broker.password}
+
+
+@pytest.fixture
+def publish(broker):
+    def send(destination, *bodies, **headers):
+        with broker.connect() as wire:
+            wire.publish(destination, bodies, **headers)
+
+    return send
+
+
+def until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come about"
+        time.sleep(0.05)
+
+
+def events(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_an_id_is_the_same_when_the_message_is_delivered_again(
+    broker, queue, login, start, run, publish
+):
+    publish(queue, b"one", kind="a:b\\c")
+    url = broker.url(queue)
+    process = start("flow-listen-stomp", "--ack", "worker", url, env=login)
+    first = json.loads(Lines(process.stdout).next())
+    process.kill()
+    process.wait()
+    _, out, _ = run("flow-listen-stomp", "--count", 1, url, env=login)
+    (again,) = events(out)
+    assert again["id"] == first["id"]
+    assert again["data"]["headers"]["kind"] == "a:b\\c"
+    assert again["data"]["body"] == "one"
+    assert "redelivered" not in first
+
+
+def test_a_refused_message_is_moved_and_an_acknowledged_one_is_gone(
+    broker, queue, login, start, run, publish
+):
+    publish(queue, b"good", b"bad\0", b"good")
+    url = broker.url(queue)
+    process = start("flow-listen-stomp", "--ack", "worker", "--count", 3, url, env=login)
+    lines = Lines(process.stdout)
+    sender = AckSender()
+    for _ in range(3):
+        event = json.loads(lines.next())
+        (sender.ack if event["data"]["body"] == "good" else sender.nack)(event["ackto"])
+    sender.close(SECONDS)
+    assert process.wait(SECONDS) == 0
+    _, out, _ = run("flow-listen-stomp", "--count", 1, broker.url(f"{queue}.failed"), env=login)
+    (moved,) = events(out)
+    assert moved["data"]["body"] == "bad\0"
+    assert moved["data"]["headers"]["flow-refused-from"] == queue
+    assert broker.depth(queue) == 0
+
+
+def test_a_durable_subscription_keeps_what_comes_while_nobody_listens(
+    broker, topic, name, login, start, run, publish
+):
+    arguments = ["--durable", name, broker.url(topic)]
+    process = start("flow-listen-stomp", *arguments, env=login)
+    lines = Lines(process.stdout)
+    attempts = iter(range(10000))
+
+    def heard():
+        publish(topic, b"are you there? %d" % next(attempts))
+        return not lines._lines.empty()
+
+    until(heard)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    publish(topic, b"kept")
+    again = Lines(start("flow-listen-stomp", *arguments, env=login).stdout)
+    assert b'"kept"' in again.until(b"kept")
+
+
+def test_events_go_through_tls_and_the_broker_unchanged(broker, queue, login, run):
+    line = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"a":"\xc3\xa9:\\n"}}\n'
+    url = broker.url(queue, tls=True)
+    ca = ["--ca-file", broker.ca_file]
+    assert run("flow-send", *ca, url, input=line * 50, env=login) == (0, b"", "")
+    assert run("flow-listen-stomp", *ca, "--count", 50, url, env=login) == (0, line * 50, "")
+    status, _, err = run("flow-listen-stomp", url, env=login)
+    assert status == 77
+    assert "signed by an unknown authority" in err
+
+
+def test_a_wrong_password_is_refused_at_once(broker, queue, run):
+    login = {"FLOW_USER": "guest", "FLOW_PASSWORD": "wrong"}
+    status, _, err = run("flow-listen-stomp", broker.url(queue), env=login)
+    assert (status, err.count("\n")) == (77, 1)
+    assert "refuses the login" in err
+
+
+def test_a_killed_broker_is_found_again_by_both_sides(broker, queue, login, start):
+    url = broker.url(queue)
+    listener = start("flow-listen-stomp", url, env=login)
+    sender = start("flow-send", url, env=login, stdin=subprocess.PIPE)
+    lines = Lines(listener.stdout)
+    sender.stdin.write(b"1\n")
+    sender.stdin.flush()
+    assert json.loads(lines.next())["data"] == 1
+    broker.kill()
+    sender.stdin.write(b"2\n")
+    sender.stdin.flush()
+    broker.start()
+    assert b'"data":2' in lines.until(b'"data":2')
+
+
+def test_a_frozen_broker_is_given_up_after_its_heart_beats(broker, queue, login, start):
+    url = broker.url(queue)
+    listener = start("flow-listen-stomp", "--heart-beat", "1,1", url, env=login)
+    with broker.connect() as wire:
+        wire.publish(queue, [b"1"])
+    Lines(listener.stdout).next()
+    broker.freeze()
+    assert b"no heart-beat from the broker" in Lines(listener.stderr).next()
