@@ -120,7 +120,10 @@ class AckSocket:
         while not ending:
             ending = self._ending in dict(poller.poll())
             while acks := self._receive():
-                receive(acks)
+                try:
+                    receive(acks)
+                except Exception:  # noqa: BLE001  the top of a thread
+                    _log.exception("internal error while acknowledging")
 
     def _receive(self) -> list[Ack]:
         """Return what is in the socket now, up to some datagrams."""
