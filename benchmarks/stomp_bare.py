@@ -1,0 +1,124 @@
+"""The competitor: consumers and a producer as one writes them with stomp.py, or a socket.
+
+    stomp_bare.py consume PORT VHOST DESTINATION NUMBER auto|individual [HEADER=VALUE ...]
+    stomp_bare.py socket  PORT VHOST DESTINATION NUMBER auto|individual [HEADER=VALUE ...]
+    stomp_bare.py produce PORT VHOST DESTINATION NUMBER WINDOW
+
+Each prints the seconds from its first message to its last; with `individual`, and for the
+producer, until the broker has confirmed the last.
+"""
+
+import sys
+from threading import Event
+from time import perf_counter
+
+import stomp
+
+BODY = "x" * 1024
+
+
+class Consumer(stomp.ConnectionListener):
+    """Takes messages, and acknowledges each if told so."""
+
+    def __init__(self, connection, number, individual):
+        self.connection = connection
+        self.left = number
+        self.individual = individual
+        self.first = 0.0
+        self.last = 0.0
+        self.done = Event()
+        self.confirmed = Event()
+
+    def on_message(self, frame):
+        if not self.first:
+            self.first = perf_counter()
+        if self.individual:
+            self.connection.ack(frame.headers["ack"])
+        self.left -= 1
+        if not self.left:
+            self.last = perf_counter()
+            self.done.set()
+
+    def on_receipt(self, frame):
+        self.last = perf_counter()
+        self.confirmed.set()
+
+
+class Confirmed(stomp.ConnectionListener):
+    """Counts the receipts of windows."""
+
+    def __init__(self):
+        self.waiting = {}
+
+    def on_receipt(self, frame):
+        self.waiting[frame.headers["receipt-id"]].set()
+
+
+def connected(port, vhost):
+    return stomp.Connection12([("127.0.0.1", port)], vhost=vhost, heartbeats=(0, 0))
+
+
+def consume(port, vhost, destination, number, mode, *headers):
+    connection = connected(port, vhost)
+    individual = mode == "individual"
+    listener = Consumer(connection, number, individual)
+    connection.set_listener("", listener)
+    connection.connect("guest", "guest", wait=True)
+    ack = "client-individual" if individual else "auto"
+    connection.subscribe(destination, id="0", ack=ack, headers=dict(h.split("=") for h in headers))
+    listener.done.wait()
+    if individual:
+        # The broker handles frames in order: with this receipt it has every ACK.
+        connection.unsubscribe(id="0", headers={"receipt": "all"})
+        listener.confirmed.wait()
+    print(listener.last - listener.first)
+    connection.disconnect()
+
+
+def produce(port, vhost, destination, number, window):
+    connection = connected(port, vhost)
+    listener = Confirmed()
+    connection.set_listener("", listener)
+    connection.connect("guest", "guest", wait=True)
+    # Two halves of the window are on their way; the last message of each has a receipt.
+    half = int(window) // 2
+    underway = []
+    first = perf_counter()
+    for index in range(1, number + 1):
+        headers = {"persistent": "true"}
+        if index % half == 0 or index == number:
+            headers["receipt"] = str(index)
+            underway.append(listener.waiting.setdefault(str(index), Event()))
+        connection.send(destination, BODY, content_type="text/plain", headers=headers)
+        if len(underway) > 1 or (underway and index == number):
+            underway.pop(0).wait()
+    for event in underway:
+        event.wait()
+    print(perf_counter() - first)
+    connection.disconnect()
+
+
+def socket(port, vhost, destination, number, mode, *headers):
+    from tests.brokers.wire import Wire
+
+    with Wire(port, login="guest", passcode="guest", vhost=vhost) as wire:
+        ack = "client-individual" if mode == "individual" else "auto"
+        wire.subscribe(destination, ack=ack, **dict(h.split("=") for h in headers))
+        first = 0.0
+        for _ in range(number):
+            message, _body = wire.expect("MESSAGE")
+            first = first or perf_counter()
+            if mode == "individual":
+                wire.write("ACK", {"id": message["ack"]})
+        if mode == "individual":
+            wire.write("UNSUBSCRIBE", {"id": "0", "receipt": "all"})
+            while wire.read()[0] != "RECEIPT":
+                pass
+        print(perf_counter() - first)
+
+
+if __name__ == "__main__":
+    what, port, vhost, destination, number, *rest = sys.argv[1:]
+    {"consume": consume, "produce": produce, "socket": socket}[what](
+        int(port), vhost or None, destination, int(number), *rest
+    )
