@@ -85,7 +85,7 @@ class Session:
         return frames
 
     def wait(self, stop: Stop, seconds: float | None) -> bool:
-        """Wait until there is something to take (True), `stop` is set, or time is up."""
+        """Wait until there may be something to take (True), `stop` is set, or time is up."""
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
         poller.register(stop.fileno(), select.POLLIN)
@@ -174,7 +174,9 @@ class Session:
             if not self.wait(stop, deadline - time.monotonic()):
                 reason = "stopped" if stop.is_set() else "it does not answer the login"
                 raise ConnectionLost(reason)
-        # Nothing can follow before we have subscribed, but for an ERROR's end.
+        if len(frames) > 1:
+            self._inbox.extendleft(reversed(frames[1:]))
+            os.eventfd_write(self._wake, 1)
         return frames[0]
 
     def _deliver(self, frames: list[Frame]) -> None:

@@ -54,6 +54,16 @@ def connect(url, stop, **settings):
     return Broker(parse_url(url), Settings(**settings)).connect(stop)
 
 
+def lost(session, stop):
+    """Wait for the end of the session; return why it ended."""
+    while session.wait(stop, SECONDS):
+        try:
+            session.take()
+        except ConnectionLost as error:
+            return str(error)
+    raise AssertionError("the session goes on")
+
+
 # URLs
 
 
@@ -233,9 +243,7 @@ def test_after_a_loss_the_other_host_comes_first(script, stop):
             session = broker.connect(stop)
         names.append(session.name)
         server.peers[-1].close()
-        assert session.wait(stop, SECONDS)
-        with pytest.raises(ConnectionLost, match="the broker has closed it"):
-            session.take()
+        assert lost(session, stop) == "the broker has closed it"
         broker.note_lost(session, "closed")
         session.abort()
     other.close()
@@ -290,9 +298,7 @@ def test_heart_beats_go_out_as_often_as_was_agreed(script, stop):
 def test_a_broker_that_falls_silent_is_given_up(script, stop):
     with serving(lambda: script.accept().login(heart_beat="100,0")):
         session = connect(script.url(), stop, heart_beat=(0, 0.1))
-    assert session.wait(stop, SECONDS)
-    with pytest.raises(ConnectionLost, match="no heart-beat from the broker"):
-        session.take()
+    assert lost(session, stop).startswith("no heart-beat from the broker")
     session.abort()
 
 
@@ -309,6 +315,8 @@ def test_a_broker_that_takes_nothing_is_given_up_too(script, stop):
 def test_a_broker_that_grants_no_heart_beats_is_used_without(script, stop, granted):
     with serving(lambda: script.accept().login(**granted)):
         session = connect(script.url(), stop, heart_beat=(0.05, 0.05))
+    session.wait(stop, 0.5)
+    assert session.take() == []
     assert not session.wait(stop, 0.5)
     assert session.lost is None
     session.abort()
@@ -393,9 +401,7 @@ def test_the_end_of_a_tls_connection_is_noticed(secured, authority, stop):
     with serving(lambda: server.accept().login()):
         session = connect(server.url(), stop, ca_file=authority / "ca.pem")
     server.peers[0].close()
-    assert session.wait(stop, SECONDS)
-    with pytest.raises(ConnectionLost, match="the broker has closed it"):
-        session.take()
+    assert lost(session, stop) == "the broker has closed it"
     session.abort()
 
 
@@ -403,9 +409,7 @@ def test_a_silent_broker_is_given_up_over_tls_too(secured, authority, stop):
     server = secured("good")
     with serving(lambda: server.accept().login(heart_beat="100,100")):
         session = connect(server.url(), stop, ca_file=authority / "ca.pem", heart_beat=(0.1, 0.1))
-    assert session.wait(stop, SECONDS)
-    with pytest.raises(ConnectionLost, match="no heart-beat from the broker"):
-        session.take()
+    assert lost(session, stop).startswith("no heart-beat from the broker")
     session.abort()
 
 
