@@ -16,7 +16,6 @@ from flowtools.config import load as load_config
 from flowtools.event import EventError, decode
 from flowtools.failed import FailedFile
 from flowtools.halt import Halt
-from flowtools.isolation import ProcessRunner
 from flowtools.joblog import JobLog, done_ids
 from flowtools.key import Key
 from flowtools.lines import LineReader
@@ -110,6 +109,8 @@ def _spare_the_collector() -> None:
 
 def _runners(choice: Choice, settings: ConfigParser) -> tuple[Callable[[], Runner], Worker | None]:
     if choice.isolation == "process":
+        from flowtools.isolation import ProcessRunner  # It brings multiprocessing along.
+
         load(choice.worker)  # Here, so that a mistake is told once and at the start.
         return lambda: ProcessRunner(choice.worker, settings), None
     worker = make(choice.worker, settings)

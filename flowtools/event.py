@@ -203,32 +203,32 @@ def decode(line: bytes, number: int = 0, *, digits_checked: bool = False) -> Eve
     """
     refused: list[EventError] = []
     checked = digits_checked or not long_digits(line)
-    (event,) = decode_all((line,), number, lambda *found: refused.append(found[2]), checked)
-    if event is None:
+    taken = decode_all((line,), number, 0.0, lambda *found: refused.append(found[2]), checked)
+    if not taken:
         raise refused[0]
-    return event
+    return taken[0][0]
 
 
 def decode_all(
     lines: Iterable[bytes],
     first: int,
-    refuse: Callable[[int, bytes, EventError], None],
+    since: float,
+    refuse: Callable[[bytes, int, EventError], None],
     digits_checked: bool = False,
-) -> Iterator[Event | None]:
+) -> list[tuple[Event, bytes, int, float]]:
     """Read many lines as `decode` does, numbered from `first`.
 
-    A line that is no event yields None after `refuse` was called with its number, itself
-    and why. This is the pool's inner loop: the way of nearly every line is as short as it
-    can be, without a call of Python for each.
+    Returns each event with its line, its number, and `since`. For a line that is no event
+    `refuse` is called with it, its number and why. This is the pool's inner loop: the way
+    of nearly every line is as short as it can be, without a call of Python for each.
     """
-    loads, new = orjson.loads, Event.__new__
-    number = first - 1
-    for line in lines:
-        number += 1
+    taken: list[tuple[Event, bytes, int, float]] = []
+    loads, new, add = orjson.loads, Event.__new__, taken.append
+    for number, line in enumerate(lines, first):
         try:
             value = loads(line)
             identity, source, kind = value["id"], value["source"], value["type"]
-            if not (
+            usual = (
                 digits_checked
                 and value["specversion"] == "1.0"
                 and type(identity) is type(source) is type(kind) is str
@@ -236,32 +236,32 @@ def decode_all(
                 and source
                 and kind
                 and "data_base64" not in value
-            ):
-                value = _examined(value, line, number, digits_checked)
-        except orjson.JSONDecodeError as error:
-            text = f"not JSON: {_lower(error.msg)} (column {error.colno})"
-            refuse(number, line, EventError(text))
-            yield None
-            continue
-        except EventError as error:
-            refuse(number, line, error)
-            yield None
-            continue
-        except (KeyError, TypeError, IndexError):
+            )
+        except (ValueError, KeyError, TypeError, IndexError):
+            usual = False
+        if not usual:
             try:
-                value = _examined(value, line, number, digits_checked)
+                value = _examined(line, number, digits_checked)
             except EventError as error:
-                refuse(number, line, error)
-                yield None
+                refuse(line, number, error)
                 continue
         event: Event = new(Event)
         event.attributes = value
         event.deadline = None
-        yield event
+        add((event, line, number, since))
+    return taken
 
 
-def _examined(value: Any, line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
-    """Return the attributes of an event that is unusual, or made from another JSON value."""
+def _examined(line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
+    """Return the attributes of an event that is unusual, or made from another JSON value.
+
+    Raises:
+        EventError: As `decode`.
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
     if not digits_checked:
         _refuse_huge_integers(line)
     if type(value) is not dict or "specversion" not in value:

@@ -14,10 +14,9 @@ has returned, the watchdog when the time is up.
 
 import threading
 from collections import deque
-from itertools import count, repeat
 from math import inf
 from time import monotonic, sleep
-from typing import Any, cast
+from typing import Any
 
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import ReaderGone
@@ -84,7 +83,6 @@ class Pool:
         self._input_ended = False
         self._is_over = False
         self._is_reading = False
-        self._refused = False
         self._leader = threading.Lock()
         self._leader_sleeps = False
         self._counting = threading.Lock()
@@ -326,15 +324,10 @@ class Pool:
         self._number += len(block)
         # One look at the whole block is far cheaper than one at each line.
         whole = b"\n".join(block)
-        events = decode_all(block, first, self._refuse, not long_digits(whole))
-        taken = list(zip(events, block, count(first), repeat(monotonic())))
-        if self._refused:
-            self._refused = False
-            taken = [each for each in taken if each[0] is not None]
-        self._events.extend(cast(list[Taken], taken))
+        checked = not long_digits(whole)
+        self._events.extend(decode_all(block, first, monotonic(), self._refuse, checked))
 
-    def _refuse(self, number: int, line: bytes, error: EventError) -> None:
-        self._refused = True
+    def _refuse(self, line: bytes, number: int, error: EventError) -> None:
         if isinstance(line, TooLong):
             error = EventError("longer than --max-line allows")
         if line.strip():

@@ -15,10 +15,16 @@ VARIANTS: dict[str, tuple[object, ...]] = {
 }
 
 
+def width(options: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the options that tell the Worker how many threads there are."""
+    threads = options[options.index("-j") + 1] if "-j" in options else 1
+    return "--set", f"pool.threads={threads}"
+
+
 def peak(count: int, *options: object) -> float:
     """Return the peak resident memory of flow-work over `count` lines, in MiB."""
     process = subprocess.Popen(
-        flow_work("Peak", *options), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        flow_work("Peak", *options, *width(options)), stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stderr is not None

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -40,7 +41,21 @@ class Latency(Noop):
 
 
 class Peak(Noop):
-    """Says the peak of this process's resident memory, in KiB."""
+    """Says the peak of this process's resident memory, in KiB.
+
+    Its first events wait for each other, so that every thread has had one and its stack
+    is in the figure however few the lines are.
+    """
+
+    def configure(self, config):
+        width = config.getint("pool", "threads", fallback=1)
+        self.barrier = threading.Barrier(width)
+        self.local = threading.local()
+
+    def start(self, event):
+        if not hasattr(self.local, "met"):
+            self.local.met = True
+            self.barrier.wait(30)
 
     def clean_up(self):
         peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
