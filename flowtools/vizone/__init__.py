@@ -11,17 +11,25 @@ local name, links are followed and never built, ids and etags are opaque text.
 """
 
 from flowtools.vizone.account import Account
-from flowtools.vizone.assets import Asset
-from flowtools.vizone.client import Client, retry_on_conflict
+from flowtools.vizone.asset import Asset, AtomCategory
+from flowtools.vizone.client import Client
+from flowtools.vizone.conflict import retry_on_conflict
 from flowtools.vizone.errors import ConflictError, NotFoundError
+from flowtools.vizone.locked import Locked
 from flowtools.vizone.metadata import Payload
+from flowtools.vizone.store import Store
+from flowtools.vizone.transfer import TransferFailed
 
 __all__ = [
     "Account",
     "Asset",
+    "AtomCategory",
     "Client",
     "ConflictError",
+    "Locked",
     "NotFoundError",
     "Payload",
+    "Store",
+    "TransferFailed",
     "retry_on_conflict",
 ]

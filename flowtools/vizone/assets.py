@@ -1,65 +1,25 @@
 """Assets: the entries of the asset collection, and their metadata."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from lxml import etree
 
-from flowtools.vizone.atom import (
-    ATOM,
-    CORE,
-    DCTERMS,
-    MAM,
-    MEDIA_TYPE,
-    Entry,
-    Feed,
-    Resource,
-)
-from flowtools.vizone.document import child, text
+from flowtools.vizone.acl import set_group_permissions
+from flowtools.vizone.asset import Asset, AtomCategory, as_asset
+from flowtools.vizone.atom import ATOM, DCTERMS, Entry, Feed, Resource
+from flowtools.vizone.conflict import retry_on_conflict
+from flowtools.vizone.document import child
+from flowtools.vizone.errors import ConflictError, NotFoundError
 from flowtools.vizone.metadata import Payload
+from flowtools.vizone.paging import with_query
+from flowtools.vizone.upload import BYTES, Content, Way, upload
 
 if TYPE_CHECKING:
     from flowtools.vizone.client import Client
 
 
-class Asset(Entry):
-    """An asset entry."""
-
-    @property
-    def status(self) -> str | None:
-        """The state of its media: online, offline, importing, failed, new, empty, deleted."""
-        return text(child(self.element, "mediastatus", MAM))
-
-    @property
-    def media(self) -> str | None:
-        """The kind of its media (video, image ...); `placeholder` where there is none yet."""
-        return text(child(self.element, "media", MEDIA_TYPE))
-
-    @property
-    def identifiers(self) -> dict[str, str]:
-        """Its identities by name: Ardome's own, and `identifier` for the site's."""
-        found = {
-            each.get("name", "id"): text(each) or ""
-            for each in self.element.iterchildren(f"{{{CORE}}}ardomeIdentity")
-        }
-        if self.identifier:
-            found["identifier"] = self.identifier
-        return found
-
-    @property
-    def keywords(self) -> list[tuple[str | None, str]]:
-        """Its categories, each a scheme (or None) and a term."""
-        return [
-            (each.get("scheme"), each.get("term", ""))
-            for each in self.element.iterchildren(f"{{{ATOM}}}category")
-            if each.get("term")
-        ]
-
-
-def as_asset(entry: Entry) -> Asset:
-    """Return `entry` seen as an asset."""
-    return Asset(entry.element, entry.etag)
+__all__ = ["Asset", "Assets", "AtomCategory", "as_asset"]
 
 
 class Assets:
@@ -72,27 +32,91 @@ class Assets:
         """Return the asset feed: a page with as few entries as the server allows."""
         return self._client.feed(self._asking({"start": "1", "num": "1"}))
 
-    def find(self, query: str | None = None, *, per_page: int = 100) -> Iterator[Asset]:
-        """Yield the assets that `query` (a word, or field:value) finds, or all of them."""
-        asked = {"start": "1", "num": str(per_page)} | ({"q": query} if query else {})
-        for page in self._client.pages(self._asking(asked)):
+    def find(
+        self,
+        query: str | None = None,
+        *,
+        per_page: int = 100,
+        sort: str | None = None,
+        media: str | None = None,
+    ) -> Iterator[Asset]:
+        """Yield the assets that a search finds, or all of them.
+
+        Args:
+            query: A word, or field:value.
+            per_page: How many to read at a time.
+            sort: The order, such as "-search.modificationDate": the last changed first.
+            media: Only those with this kind of media.
+        """
+        for page in self._client.pages(self._search(query, per_page, sort, media)):
             yield from map(as_asset, page.entries)
 
-    def get(self, url: str) -> Asset:
+    def find_one(self, id: str) -> Asset | None:
+        """Return the asset whose site identity, atom:id or number is `id`, if there is one."""
+        found = next((each for each in self.find(id) if each.is_called(id)), None)
+        if found is None or found.self_link is None:
+            return found
+        try:
+            # A feed may be a little old, and gives no etag.
+            return self.get(found.self_link)
+        except NotFoundError:
+            return None
+
+    def get(self, url: str, *, inline: bool = False) -> Asset:
         """Return the asset at `url`, a `self` link.
+
+        With `inline` its metadata comes along, as `payload`: to read; what is to be written
+        needs the etag that only `metadata` gives.
 
         Raises:
             NotFoundError: There is none, or no longer.
         """
-        return as_asset(self._client.entry(url))
+        return as_asset(self._client.entry(url, ("describedby",) if inline else ()))
 
-    def create(self, title: str, identifier: str | None = None) -> Asset:
-        """Make a placeholder: an asset without media."""
+    def create(
+        self,
+        title: str,
+        identifier: str | None = None,
+        keywords: Collection[tuple[str | None, str]] = (),
+    ) -> Asset:
+        """Make a placeholder: an asset without media.
+
+        The request is not repeated where its answer is lost: see create_or_update_asset.
+        """
         element = etree.Element(f"{{{ATOM}}}entry", nsmap={"atom": ATOM, "dcterms": DCTERMS})
         etree.SubElement(element, f"{{{ATOM}}}title").text = title
         if identifier is not None:
             etree.SubElement(element, f"{{{DCTERMS}}}identifier").text = identifier
-        return as_asset(self._client.create(self._collection(), Entry(element)))
+        asset = as_asset(Entry(element))
+        asset.keywords = keywords
+        return as_asset(self._client.create(self._collection(), asset))
+
+    @retry_on_conflict
+    def create_or_update_asset(
+        self,
+        identifier: str,
+        title: str | None = None,
+        *,
+        metadata: Mapping[str, str | None] | None = None,
+        keywords: Collection[tuple[str | None, str]] | None = None,
+    ) -> Asset:
+        """Return the asset with this site identity, made if need be, with what is given set.
+
+        It may be called again after any failure: it finds what it made. What is None stays
+        as it is; without a title a new asset is called by its identifier.
+
+        Raises:
+            ConflictError: Somebody else keeps changing it.
+        """
+        wanted = None if keywords is None else [AtomCategory(*each) for each in keywords]
+        asset = self.find_one(identifier)
+        if asset is None:
+            asset = self.create(title or identifier, identifier, wanted or ())
+        elif _amend(asset, title, wanted):
+            asset = self.update(asset)
+        if metadata:
+            self.set_metadata(asset, metadata)
+        return asset
 
     def update(self, asset: Asset) -> Asset:
         """Put the changed entry back, if nobody else has changed it; return what is stored.
@@ -102,9 +126,61 @@ class Assets:
         """
         return as_asset(self._client.update(asset))
 
-    def delete(self, asset: Asset) -> None:
-        """Delete the asset; it is no error if it is gone already."""
-        self._client.delete(asset)
+    def delete(self, asset: Asset, *, missing_ok: bool = True) -> None:
+        """Delete the asset.
+
+        Raises:
+            NotFoundError: It is gone already, and `missing_ok` is false.
+        """
+        self._client.delete(asset, missing_ok=missing_ok)
+
+    def upload(
+        self, asset: Asset, content: Content, way: Way | None = None, type: str = BYTES
+    ) -> None:
+        """Send the media of the placeholder `asset`; see flowtools.vizone.upload."""
+        upload(self._client, asset, content, way, type)
+
+    def set_group_permissions(
+        self,
+        asset: Asset,
+        group: str,
+        asset_rights: Collection[str] | None,
+        media_rights: Collection[str] | None,
+    ) -> Asset:
+        """Set what `group` may do with the asset and its media; return what is stored.
+
+        Rights are words: read, write, admin. None leaves them, an empty collection takes
+        the group out of the list. A conflict reads the asset again and repeats the change.
+
+        Raises:
+            ConflictError: Somebody else keeps changing it.
+        """
+        latest = [asset]
+
+        @retry_on_conflict
+        def change() -> Asset:
+            current = latest[0]
+            if not set_group_permissions(current.element, group, asset_rights, media_rights):
+                return current
+            try:
+                return self.update(current)
+            except ConflictError:
+                latest[0] = self.get(current.follow("self", "edit"))
+                raise
+
+        return change()
+
+    @retry_on_conflict
+    def set_metadata(self, asset: Resource, values: Mapping[str, str | None]) -> Payload:
+        """Set fields of the asset's metadata and leave the rest; return what is stored.
+
+        Raises:
+            NotFoundError: It has no metadata.
+            ConflictError: Somebody else keeps changing it.
+        """
+        payload = self.metadata(asset)
+        changed = [payload.set(name, value) for name, value in values.items()]
+        return self._client.put_metadata(payload) if any(changed) else payload
 
     def metadata(self, asset: Resource) -> Payload:
         """Return the asset's metadata.
@@ -118,6 +194,26 @@ class Assets:
         return self._client.collection("asset")
 
     def _asking(self, query: dict[str, str]) -> str:
-        parts = urlsplit(self._collection())
-        given = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return urlunsplit(parts._replace(query=urlencode(given | query)))
+        return with_query(self._collection(), query)
+
+    def _search(self, query: str | None, per_page: int, sort: str | None, media: str | None) -> str:
+        named = {"searchTerms": query, "count": str(per_page)}
+        named |= {"vizsort:sort": sort, "vizmedia:media": media}
+        given = {name: value for name, value in named.items() if value is not None}
+        template = self._client.search_template("asset")
+        if template is not None and all(map(template.has, given)):
+            return template.fill(given)
+        # No description, or it has no such parameter: these are public.
+        plain = {"start": "1", "num": str(per_page), "q": query, "sort": sort, "media": media}
+        return self._asking({name: value for name, value in plain.items() if value is not None})
+
+
+def _amend(asset: Asset, title: str | None, keywords: list[AtomCategory] | None) -> bool:
+    """Set what is given in the entry; return whether that has changed it."""
+    before = (asset.title, asset.keywords)
+    element = child(asset.element, "title", ATOM)
+    if title is not None and element is not None:
+        element.text = title
+    if keywords is not None:
+        asset.keywords = keywords
+    return (asset.title, asset.keywords) != before

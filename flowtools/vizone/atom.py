@@ -10,17 +10,45 @@ from urllib.parse import urljoin
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.document import Element, child, number, text
+from flowtools.vizone.namespaces import (
+    APP,
+    ATOM,
+    CORE,
+    DCTERMS,
+    MAM,
+    MEDIA,
+    MEDIA_TYPE,
+    OPENSEARCH,
+    TOMBSTONE,
+    VDF,
+)
 
-ATOM = "http://www.w3.org/2005/Atom"
-APP = "http://www.w3.org/2007/app"
-TOMBSTONE = "http://purl.org/atompub/tombstones/1.0"
-OPENSEARCH = "http://a9.com/-/spec/opensearch/1.1/"
-DCTERMS = "http://purl.org/dc/terms/"
-VDF = "http://www.vizrt.com/types"
-CORE = "http://ns.vizrt.com/ardome/core"
-MAM = "http://www.vizrt.com/2010/mam"
-MEDIA = "http://search.yahoo.com/mrss/"
-MEDIA_TYPE = "http://www.vizrt.com/opensearch/mediatype"
+__all__ = [
+    "APP",
+    "ATOM",
+    "CORE",
+    "DCTERMS",
+    "ENTRY_TYPE",
+    "FEED_TYPE",
+    "MAM",
+    "MEDIA",
+    "MEDIA_TYPE",
+    "OPENSEARCH",
+    "REL_ALIASES",
+    "TOMBSTONE",
+    "VDF",
+    "Entry",
+    "Feed",
+    "Link",
+    "Resource",
+    "Tombstone",
+    "as_entry",
+    "as_feed",
+    "as_tombstone",
+    "links_of",
+    "normalise_rel",
+    "same_type",
+]
 
 FEED_TYPE = "application/atom+xml;type=feed"
 ENTRY_TYPE = "application/atom+xml;type=entry"
@@ -30,6 +58,7 @@ REL_ALIASES: dict[str, str] = {
     "uploadtask": "upload-task",
     "editmedia": "edit-media",
     "addlast": "add-last",
+    "overlaytimeline": "overlay-timeline",
 }
 """What a server calls a relation (normalised), and what it is called here. The spelling
 of most is not public: add what yours says."""
@@ -49,6 +78,30 @@ def normalise_rel(rel: str) -> str:
     bare = rel.strip().rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]
     bare = bare.lower().replace("_", "-")
     return REL_ALIASES.get(bare, bare)
+
+
+def links_of(element: Element) -> list[Link]:
+    """Return the links that are children of `element`; those without an address are left out."""
+    return [
+        Link(
+            normalise_rel(each.get("rel", "alternate")),
+            urljoin(each.base or "", each.get("href", "").strip()),
+            each.get("type"),
+        )
+        for each in element.iterchildren(f"{{{ATOM}}}link")
+        if each.get("href", "").strip()
+    ]
+
+
+def same_type(one: str | None, other: str | None) -> bool:
+    """Return whether two media types are the same but for parameters other than `type`."""
+    return _essence(one) == _essence(other)
+
+
+def _essence(media_type: str | None) -> tuple[str, str]:
+    bare, *parameters = (part.strip().lower() for part in (media_type or "").split(";"))
+    given = dict(each.partition("=")[::2] for each in parameters)
+    return bare, given.get("type", "").strip('"')
 
 
 class Resource:
@@ -75,15 +128,7 @@ class Resource:
     @property
     def links(self) -> list[Link]:
         """Its links, in their order; those without an address are left out."""
-        return [
-            Link(
-                normalise_rel(each.get("rel", "alternate")),
-                urljoin(each.base or "", each.get("href", "").strip()),
-                each.get("type"),
-            )
-            for each in self.element.iterchildren(f"{{{ATOM}}}link")
-            if each.get("href", "").strip()
-        ]
+        return links_of(self.element)
 
     def link(self, *rels: str) -> str | None:
         """Return the address of the first of `rels` that there is a link for."""
@@ -92,6 +137,17 @@ class Resource:
             for each in links:
                 if each.rel == rel:
                     return each.href
+        return None
+
+    def inlined(self, rel: str) -> Element | None:
+        """Return the document that the server has put into the link `rel`, if it has.
+
+        Such a link may have no address.
+        """
+        for each in self.element.iterchildren(f"{{{ATOM}}}link"):
+            inline = child(each, "inline", ATOM)
+            if inline is not None and normalise_rel(each.get("rel", "")) == rel:
+                return next(inline.iterchildren("{*}*"), None)
         return None
 
     def follow(self, *rels: str) -> str:

@@ -1,48 +1,31 @@
 """The client: one Viz One, its service document, and whatever its links lead to."""
 
-import functools
-import random
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection as Some
+from collections.abc import Iterator
 from functools import cached_property
 from threading import Lock
-from typing import ParamSpec, Self, TypeVar
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from typing import Self
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.account import Account
 from flowtools.vizone.assets import Assets
-from flowtools.vizone.atom import (
-    APP,
-    ATOM,
-    ENTRY_TYPE,
-    FEED_TYPE,
-    VDF,
-    Entry,
-    Feed,
-    as_entry,
-    as_feed,
-)
+from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, Entry, Feed, as_entry, as_feed
+from flowtools.vizone.conflict import TRIES, retry_on_conflict
+from flowtools.vizone.dictionary import Dictionaries
 from flowtools.vizone.document import Element, parse, serialise
-from flowtools.vizone.errors import ConflictError, NotFoundError
+from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.files import Files
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
-from flowtools.vizone.transport import PAUSES, SECONDS, Answer, Transport
+from flowtools.vizone.model import Models
+from flowtools.vizone.paging import next_page
+from flowtools.vizone.search import DESCRIPTION_TYPE, read_description
+from flowtools.vizone.service import Collection, read_service
+from flowtools.vizone.store import Store
+from flowtools.vizone.template import Template
+from flowtools.vizone.transfer import Transfers
+from flowtools.vizone.transport import PAUSES, SECONDS, Answer, Body, Transport
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-TRIES = 3
-"""How often a change is applied before a conflict is an error."""
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A collection of the service document: its address, and its keywords in lower case."""
-
-    href: str
-    keywords: frozenset[str]
+__all__ = ["TRIES", "Client", "Collection", "retry_on_conflict"]
 
 
 class Client:
@@ -72,6 +55,7 @@ class Client:
         self.account = account
         self._transport = Transport(account, seconds=seconds, pauses=pauses)
         self._collections: list[Collection] | None = None
+        self._descriptions: dict[str, Template] = {}
         self._asking = Lock()
 
     @classmethod
@@ -103,13 +87,32 @@ class Client:
         """The unmanaged files of the import storages."""
         return Files(self)
 
+    @cached_property
+    def transfers(self) -> Transfers:
+        """What follows an upload or an import."""
+        return Transfers(self)
+
+    @cached_property
+    def dictionaries(self) -> Dictionaries:
+        """The dictionaries of metadata, remembered for a while."""
+        return Dictionaries(self)
+
+    @cached_property
+    def models(self) -> Models:
+        """The forms of metadata."""
+        return Models(self)
+
+    def store(self, application: str) -> Store:
+        """Return what the server keeps for `application` and this user."""
+        return Store(self, application)
+
     def collections(self) -> list[Collection]:
         """Return the collections of the service document, which is read once."""
         with self._asking:
             if self._collections is None:
                 base = self.account.url.removesuffix("/thirdparty")
                 root = self.get(f"{base}/thirdparty", accept="*/*")
-                self._collections = list(_collections(root))
+                self._collections = read_service(root)
             return self._collections
 
     def collection(self, *keywords: str) -> str:
@@ -127,21 +130,54 @@ class Client:
             f"cannot use '{self.account.url}': it has no '{keywords[0]}' collection"
         )
 
+    def template(self, keyword: str, id: str) -> Template:
+        """Return the resolve template `id` of the collection with `keyword`.
+
+        Raises:
+            ProtocolError: There is none.
+        """
+        for each in self.collections():
+            if keyword in each.keywords and id in each.templates:
+                return each.templates[id]
+        raise ProtocolError(
+            f"cannot use '{self.account.url}': its '{keyword}' collection has no template '{id}'"
+        )
+
+    def search_template(self, keyword: str) -> Template | None:
+        """Return the template for searching the collection with `keyword`, read once.
+
+        None where the collection has no search link.
+        """
+        for each in self.collections():
+            if keyword in each.keywords and each.search is not None:
+                if each.search not in self._descriptions:
+                    root = self.get(each.search, accept=DESCRIPTION_TYPE)
+                    self._descriptions[each.search] = read_description(root)
+                return self._descriptions[each.search]
+        return None
+
     def request(
         self,
         method: str,
         url: str,
         *,
-        body: bytes | None = None,
+        body: Body = None,
         content_type: str | None = None,
         accept: str | None = None,
         etag: str | None = None,
+        inline: Some[str] = (),
     ) -> Answer:
         """Send any request; for the errors, see Transport.send.
 
-        With an `etag` it is conditional: the resource must be the one that has it.
+        With an `etag` it is conditional: the resource must be the one that has it. The
+        server may put the documents of the links `inline` into its answer.
         """
-        given = {"Content-Type": content_type, "Accept": accept, "If-Match": etag}
+        given = {
+            "Content-Type": content_type,
+            "Accept": accept,
+            "If-Match": etag,
+            "X-Inline": ", ".join(inline) or None,
+        }
         headers = {name: value for name, value in given.items() if value is not None}
         return self._transport.send(method, url, body=body, headers=headers)
 
@@ -170,11 +206,11 @@ class Client:
             if not entries:
                 return
             first_ids.add(entries[0].id)
-            here = _next_page(page, here, len(entries))
+            here = next_page(page, here, len(entries))
 
-    def entry(self, url: str) -> Entry:
-        """Return the entry at `url`, with its etag."""
-        answer = self.request("GET", url, accept=ENTRY_TYPE)
+    def entry(self, url: str, inline: Some[str] = ()) -> Entry:
+        """Return the entry at `url`, with its etag, and what the links `inline` lead to."""
+        answer = self.request("GET", url, accept=ENTRY_TYPE, inline=inline)
         return self._entry(answer)
 
     def create(self, url: str, entry: Entry) -> Entry:
@@ -193,12 +229,18 @@ class Client:
         answer = self.request("PUT", url, body=body, content_type=ENTRY_TYPE, etag=entry.etag)
         return self._entry(answer) if answer.content.strip() else self.entry(url)
 
-    def delete(self, entry: Entry) -> None:
-        """Delete what `entry` stands for; it is no error if it is gone already."""
+    def delete(self, entry: Entry, *, missing_ok: bool = True) -> None:
+        """Delete what `entry` stands for.
+
+        Raises:
+            NotFoundError: It is gone already, and `missing_ok` is false.
+        """
         try:
             self.request("DELETE", entry.follow("delete", "edit", "self"))
         except NotFoundError:
-            return  # What was wanted; a repeated request finds it so, too.
+            # What was wanted; and a request that is repeated finds its own work done.
+            if not missing_ok:
+                raise
 
     def metadata(self, url: str) -> Payload:
         """Return the metadata at `url`, the `describedby` link of an entry.
@@ -235,51 +277,3 @@ class Client:
     def _payload(self, answer: Answer, url: str) -> Payload:
         root = parse(answer.content, name=answer.url)
         return Payload(root, url, answer.etag)
-
-
-def retry_on_conflict(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that reads, changes and writes: a conflict calls it again.
-
-    It is called up to TRIES times, so it has to read afresh each time.
-    """
-
-    @functools.wraps(function)
-    def patient(*args: P.args, **kwargs: P.kwargs) -> T:
-        for attempt in range(1, TRIES):
-            try:
-                return function(*args, **kwargs)
-            except ConflictError:
-                # Those who collided come back apart.
-                time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311  no secret
-        return function(*args, **kwargs)
-
-    return patient
-
-
-def _collections(service: Element) -> Iterator[Collection]:
-    if service.tag != f"{{{APP}}}service":
-        raise ProtocolError(f"cannot read '{service.base}': it is no service document")
-    for each in service.iter(f"{{{APP}}}collection"):
-        terms = {
-            category.get("term", "").lower()
-            for category in each.iter(f"{{{ATOM}}}category")
-            if category.get("scheme") == VDF
-        }
-        href = each.get("href", "").strip()
-        if href:
-            yield Collection(urljoin(each.base or "", href), frozenset(terms))
-
-
-def _next_page(page: Feed, here: str, entries: int) -> str | None:
-    following = page.link("next")
-    if following is not None:
-        return following
-    total, per_page = page.total, page.per_page
-    parts = urlsplit(here)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    start = page.start or (int(query["start"]) if query.get("start", "").isdecimal() else 1)
-    after = start + (per_page or entries)
-    if total is None or after > total:
-        return None
-    query["start"] = str(after)
-    return urlunsplit(parts._replace(query=urlencode(query)))

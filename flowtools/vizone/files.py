@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flowtools.errors import ConfigurationError
-from flowtools.vizone.atom import MEDIA, Entry, Feed
-from flowtools.vizone.document import Element, child, integer
+from flowtools.errors import ConfigurationError, ProtocolError
+from flowtools.vizone.atom import ENTRY_TYPE, MEDIA, Entry, Feed, Resource, as_entry
+from flowtools.vizone.document import Element, child, integer, parse
+from flowtools.vizone.transfer import Incoming, as_incoming
 
 if TYPE_CHECKING:
     from flowtools.vizone.client import Client
+
+URI_LIST = "text/uri-list"
 
 KEYWORDS = ("unmanaged-file", "unmanaged-files", "unmanagedfile", "unmanaged")
 """What the collection of locations may be called; the real term is not public."""
@@ -36,7 +39,13 @@ class UnmanagedFile(Entry):
     def size(self) -> int | None:
         """Its size in bytes, where it says."""
         content = self._content()
-        return None if content is None else integer(content.get("fileSize"))
+        # fileSize is what captured entries say; the spelling for files is not public.
+        said = (
+            {}
+            if content is None
+            else {str(name).lower(): str(each) for name, each in content.items()}
+        )
+        return integer(said.get("filesize"))
 
     @property
     def url(self) -> str | None:
@@ -96,3 +105,34 @@ class Files:
     def delete(self, file: UnmanagedFile) -> None:
         """Delete the file; it is no error if it is gone already."""
         self._client.delete(file)
+
+    def read(self, file: UnmanagedFile) -> bytes:
+        """Return the bytes of the file: a small one, such as a sidecar.
+
+        Raises:
+            ProtocolError: It has no address, or is too large to hold.
+        """
+        if file.url is None:
+            raise ProtocolError(f"cannot read file '{file.name}': its entry has no address")
+        return self._client.request("GET", file.url, accept="*/*").content
+
+    def import_into(self, asset: Resource, file: UnmanagedFile | str) -> Incoming:
+        """Let the server take `file`, or an ftp URL, as the media of the placeholder `asset`.
+
+        The request is not repeated where its answer is lost: read the asset to see.
+
+        Returns:
+            What follows; see Transfers.
+
+        Raises:
+            ConflictError: The asset has media, or gets some, already.
+        """
+        source = file if isinstance(file, str) else file.follow("self", "edit")
+        answer = self._client.request(
+            "POST",
+            asset.follow("import-unmanaged"),
+            body=f"{source}\n".encode(),
+            content_type=URI_LIST,
+            accept=ENTRY_TYPE,
+        )
+        return as_incoming(as_entry(parse(answer.content, name=answer.url), answer.url))

@@ -6,25 +6,24 @@ No proxy is used.
 """
 
 import random
-import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx
 
 from flowtools import __version__
 from flowtools.errors import (
-    ConfigurationError,
     FlowError,
     ProtocolError,
     RefusedError,
     UnreachableError,
 )
 from flowtools.vizone.account import Account
+from flowtools.vizone.certificates import certificate_problem, context_for
 from flowtools.vizone.document import MAX_DOCUMENT
 from flowtools.vizone.errors import ConflictError, NotFoundError
 
@@ -45,6 +44,22 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A body that is too large to hold: read anew for each try.
+
+    Attributes:
+        length: Its bytes.
+        chunks: Gives them from the beginning, each time it is called.
+    """
+
+    length: int
+    chunks: Callable[[], Iterator[bytes]]
+
+
+Body = bytes | Stream | None
+
+
+@dataclass(frozen=True)
 class Answer:
     """An answer with a status below 400, whole."""
 
@@ -58,6 +73,10 @@ class Answer:
         """Its etag, verbatim."""
         etag: str | None = self.headers.get("ETag")
         return etag
+
+    def resolve(self, address: str) -> str:
+        """Return `address`, which may be relative to where this answer came from."""
+        return urljoin(self.url, address)
 
 
 def without_user(url: str) -> str:
@@ -91,7 +110,7 @@ class Transport:
         self._seconds = seconds
         self._pauses = pauses
         options = {
-            "verify": _tls(account),
+            "verify": context_for(account),
             "timeout": httpx.Timeout(seconds),
             "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64),
             "headers": {
@@ -118,7 +137,7 @@ class Transport:
         method: str,
         url: str,
         *,
-        body: bytes | None = None,
+        body: Body = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a request and return its answer; redirects of a GET are followed.
@@ -162,9 +181,7 @@ class Transport:
         # The same host, but safer: http was configured, and the links are https.
         return same or (parts.scheme == "https" and _port(parts) == 443)
 
-    def _send_patiently(
-        self, method: str, url: str, body: bytes | None, headers: dict[str, str]
-    ) -> Answer:
+    def _send_patiently(self, method: str, url: str, body: Body, headers: dict[str, str]) -> Answer:
         for pause in (*self._pauses, None):
             try:
                 return self._send_once(method, url, body, headers)
@@ -175,19 +192,17 @@ class Transport:
                 time.sleep(_spread(pause, passing.asked))
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _send_once(
-        self, method: str, url: str, body: bytes | None, headers: dict[str, str]
-    ) -> Answer:
+    def _send_once(self, method: str, url: str, body: Body, headers: dict[str, str]) -> Answer:
         client = self._ours if self._is_ours(url) else self._theirs
         what = f"cannot {method} '{url}'"
         try:
-            with client.stream(method, url, content=body, headers=headers) as response:
+            with client.stream(method, url, **_sent(body, headers)) as response:
                 if response.status_code >= 400:
                     self._complain(what, response)
-                content = self._read(what, response)
-                return Answer(url, response.status_code, response.headers, content)
+                said = self._read(what, response)
+                return Answer(url, response.status_code, response.headers, said)
         except httpx.ConnectError as error:
-            certificate = _certificate_problem(error)
+            certificate = certificate_problem(error)
             if certificate is not None:
                 raise RefusedError(
                     f"{what}: its certificate is not trusted ({certificate});"
@@ -253,25 +268,11 @@ class _Passing(Exception):
         self.asked = asked
 
 
-def _tls(account: Account) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=account.ca_file)
-    except OSError as error:
-        reason = error.strerror or "no certificate in it"
-        raise ConfigurationError(f"cannot read CA file '{account.ca_file}': {reason}") from None
-    if account.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _certificate_problem(error: BaseException) -> str | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-        cause = cause.__cause__ or cause.__context__
-    return None
+def _sent(body: Body, headers: dict[str, str]) -> dict[str, Any]:
+    if isinstance(body, Stream):
+        length = {"Content-Length": str(body.length)}
+        return {"content": body.chunks(), "headers": headers | length}
+    return {"content": body, "headers": headers}
 
 
 def _port(parts: SplitResult) -> int | None:

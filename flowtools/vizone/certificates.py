@@ -1,0 +1,33 @@
+"""TLS: whom to trust, and what is wrong with a certificate that is not."""
+
+import ssl
+
+from flowtools.errors import ConfigurationError
+from flowtools.vizone.account import Account
+
+
+def context_for(account: Account) -> ssl.SSLContext:
+    """Return how to check the server's certificate.
+
+    Raises:
+        ConfigurationError: The account's CA file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=account.ca_file)
+    except OSError as error:
+        reason = error.strerror or "no certificate in it"
+        raise ConfigurationError(f"cannot read CA file '{account.ca_file}': {reason}") from None
+    if account.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def certificate_problem(error: BaseException) -> str | None:
+    """Return what is wrong with a certificate, if that is what `error` comes from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -1,0 +1,106 @@
+"""Models: the forms that metadata can have, and the fields of a form."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flowtools.errors import ProtocolError
+from flowtools.vizone.atom import Entry, Resource
+from flowtools.vizone.document import Element, child, text
+
+if TYPE_CHECKING:
+    from flowtools.vizone.client import Client
+
+MODEL_TYPE = "application/vnd.vizrt.model+xml"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a form.
+
+    Attributes:
+        name: Its name, as in a payload.
+        label: What people read.
+        type: The type of its value (of XML Schema), or None.
+        choices: The values it may have; empty: any.
+        rows: The fields of its rows, where it is a table.
+    """
+
+    name: str
+    label: str | None
+    type: str | None
+    choices: tuple[str, ...] = ()
+    rows: tuple["Field", ...] = ()
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form that metadata can have.
+
+    Attributes:
+        name: What it is called.
+        href: The address of its model.
+    """
+
+    name: str
+    href: str
+
+
+class Models:
+    """The forms; `client.models`."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def forms(self, asset: Resource) -> list[Form]:
+        """Return the forms that the metadata of `asset` can have."""
+        pages = self._client.pages(asset.follow("models"))
+        return [
+            Form(_name(entry), entry.follow("self", "describedby", "edit"))
+            for page in pages
+            for entry in page.entries
+        ]
+
+    def fields(self, url: str) -> list[Field]:
+        """Return the fields of the form whose model is at `url`: Form.href, Payload.model."""
+        return read_model(self._client.get(url, accept=MODEL_TYPE))
+
+
+def read_model(model: Element) -> list[Field]:
+    """Return the fields of a model document.
+
+    Raises:
+        ProtocolError: It is none.
+    """
+    schema = child(model, "schema")
+    if schema is None:
+        raise ProtocolError(f"cannot read '{model.base}': it is no model")
+    return list(_fields(schema))
+
+
+def _fields(schema: Element) -> Iterator[Field]:
+    for each in schema.iterchildren("{*}fielddef"):
+        table = child(each, "listdef")
+        rows = None if table is None else child(table, "schema")
+        yield Field(
+            each.get("name", ""),
+            each.get("label"),
+            each.get("xsdtype"),
+            tuple(_choices(each)),
+            () if rows is None else tuple(_fields(rows)),
+        )
+
+
+def _choices(definition: Element) -> Iterator[str]:
+    for choice in definition.iterchildren("{*}choice"):
+        # A choice holds its values, or is one.
+        for value in list(choice.iterchildren("{*}value")) or [choice]:
+            said = text(value)
+            if said is not None:
+                yield said
+
+
+def _name(entry: Entry) -> str:
+    # Which element holds it is not public.
+    said = text(child(entry.element, "name"))
+    return said or entry.identifier or entry.title or ""
