@@ -5,10 +5,7 @@ import time
 
 from flowtools.errors import ReaderGone
 from flowtools.source import Outlet
-from flowtools.stop import Stop
-
-LONGEST_WAIT = 3600.0
-"""Seconds that one wait may take; poll(2) itself knows no more than 24 days."""
+from flowtools.stop import Stop, poll_time
 
 
 class Clock:
@@ -23,7 +20,7 @@ class Clock:
         return time.monotonic()
 
     def wait(self, seconds: float, stop: Stop, outlet: Outlet) -> bool:
-        """Wait up to `seconds`, at most LONGEST_WAIT; return True once `stop` is set.
+        """Wait up to `seconds`, at most 24 days; return True once `stop` is set.
 
         Raises:
             ReaderGone: The reader of `outlet` has gone.
@@ -31,7 +28,7 @@ class Clock:
         poller = select.poll()
         poller.register(stop.fileno(), select.POLLIN)
         poller.register(outlet.fileno(), 0)  # POLLERR comes unasked.
-        ready = dict(poller.poll(min(max(0.0, seconds), LONGEST_WAIT) * 1000))
+        ready = dict(poller.poll(poll_time(seconds)))
         if ready.get(outlet.fileno(), 0) & select.POLLERR:
             raise ReaderGone
         return stop.fileno() in ready

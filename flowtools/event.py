@@ -9,6 +9,7 @@ import time as clock
 import uuid
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from math import inf, isfinite
@@ -16,15 +17,18 @@ from typing import Any
 
 import orjson
 
-MAX_DEPTH = 1024
-"""Levels of nesting that a line may have (the limit of orjson's decoder is 1024)."""
+MAX_DEPTH = 254
+"""Levels of nesting that an event may have to be written, its own object counted.
+
+orjson's limit; a line that is read may have 1024.
+"""
 
 _REQUIRED = ("id", "source", "type")
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
 _NINETEEN_DIGITS = b"0" * 19
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+])-?[0-9]{19,}(?![0-9.eE])")
+_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
 
 
 class EventError(ValueError):
@@ -181,8 +185,11 @@ def encode_value(value: Any) -> bytes:
     """
     try:
         line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    except (TypeError, RecursionError) as error:
-        raise EventError(f"cannot be written as JSON: {_lower(str(error))}") from None
+    except TypeError as error:
+        text = _lower(str(error))
+        if text == "recursion limit reached":
+            text = f"it is nested deeper than {MAX_DEPTH} levels"
+        raise EventError(f"cannot be written as JSON: {text}") from None
     # orjson writes NaN and the infinities as null without a word.
     if b"null" in line and any(not isfinite(number) for number in _floats(value)):
         raise EventError("cannot be written as JSON: NaN and infinity are no JSON numbers")
@@ -319,6 +326,8 @@ def _floats(value: Any) -> Iterator[float]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _floats(item)
+    elif is_dataclass(value):  # orjson writes one as an object.
+        yield from _floats([getattr(value, field.name) for field in fields(value)])
 
 
 def _lower(text: str) -> str:

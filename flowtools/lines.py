@@ -11,7 +11,7 @@ from threading import Lock
 
 from flowtools.errors import FlowError, ReaderGone
 from flowtools.event import Event
-from flowtools.stop import Stop
+from flowtools.stop import Stop, poll_time
 
 BLOCK = 65536
 """Bytes read at a time; also what a Linux pipe holds."""
@@ -78,7 +78,7 @@ class LineReader:
         """
         if self._ended:
             return None
-        ready = dict(self._poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
+        ready = dict(self._poller.poll(poll_time(seconds)))
         if self._stop.fileno() in ready:
             self._ended = True
             return None

@@ -9,6 +9,9 @@ from types import FrameType
 
 from flowtools.errors import FlowError
 
+LONGEST_WAIT = 24 * 86400.0
+"""Seconds that poll(2) can wait: it counts milliseconds in 31 bits."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -42,16 +45,23 @@ class Stop:
         return self.wait(0)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait up to `seconds` (None: for ever); return at once with True when it comes."""
+        """Wait up to `seconds` (None: for ever); return at once with True when it comes.
+
+        No longer than LONGEST_WAIT.
+        """
         poller = select.poll()
         poller.register(self._reader, select.POLLIN)
-        milliseconds = None if seconds is None else max(0.0, seconds) * 1000
-        return bool(poller.poll(milliseconds))
+        return bool(poller.poll(poll_time(seconds)))
 
     def close(self) -> None:
         """Release the pipe."""
         os.close(self._reader)
         os.close(self._writer)
+
+
+def poll_time(seconds: float | None) -> float | None:
+    """Return `seconds` (None: for ever) as poll(2) takes them: in milliseconds, bounded."""
+    return None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT) * 1000
 
 
 class Signalled(Exception):

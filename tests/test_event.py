@@ -1,0 +1,315 @@
+"""The event line: what it holds, what is refused, and what another implementation says."""
+
+import copy
+import json
+import math
+import pickle
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowtools.event import (
+    MAX_DEPTH,
+    Event,
+    EventError,
+    decode,
+    decode_all,
+    digest,
+    encode_value,
+    long_digits,
+    now,
+    rfc3339,
+)
+
+INTEGERS = st.integers(-(2**63), 2**64 - 1)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | INTEGERS
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # JSON's text is any Unicode but surrogates alone.
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
+)
+NAMES = st.text(min_size=1)
+OPTIONAL = st.none() | st.text()
+
+
+def nested(levels):
+    value = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def line_of(**attributes):
+    usual = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
+    given = {k: v for k, v in (usual | attributes).items() if v is not None}
+    return json.dumps(given).encode()
+
+
+@given(NAMES, JSON | st.binary(), NAMES, NAMES, OPTIONAL, OPTIONAL)
+def test_what_is_encoded_is_decoded_again_and_is_one_line(kind, data, source, id, subject, ackto):
+    event = Event(kind, data, source=source, id=id, subject=subject, ackto=ackto)
+    line = event.encode()
+    again = decode(line)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert again == event
+    assert again.data == data
+    assert (again.type, again.source, again.id, again.subject) == (kind, source, id, subject)
+
+
+@given(JSON)
+def test_any_other_json_value_becomes_the_data_of_an_event(value):
+    line = json.dumps(value).encode()
+    event = decode(line, 7)
+    assert event.data == value
+    assert event.attributes == {
+        "specversion": "1.0",
+        "id": f"{digest(line)}-7",
+        "source": "flow-stdin",
+        "type": "flow.stdin.line",
+        "time": event.time,
+        "datacontenttype": "application/json",
+        "data": value,
+    }
+
+
+@given(NAMES, JSON, NAMES, NAMES)
+def test_another_implementation_reads_our_lines(kind, data, source, id):
+    event = Event(kind, data, source=source, id=id, subject="x", ackto="unix:/x#1.2")
+    theirs = JSONFormat().read(None, event.encode())
+    assert theirs.get_data() == data
+    assert theirs.get_attributes() == {
+        "specversion": "1.0",
+        "id": id,
+        "source": source,
+        "type": kind,
+        "subject": "x",
+        "time": datetime.fromisoformat(event.time),
+        "ackto": "unix:/x#1.2",
+    } | ({} if data is None else {"datacontenttype": "application/json"})
+
+
+@given(NAMES, st.dictionaries(NAMES, JSON), NAMES, NAMES)
+def test_we_read_the_lines_of_another_implementation(kind, data, source, id):
+    theirs = CloudEvent(
+        {
+            "type": kind,
+            "source": source,
+            "id": id,
+            "specversion": "1.0",
+            "time": datetime(2026, 1, 2, tzinfo=UTC),
+            "datacontenttype": "application/json",
+            "ours": "7",
+        },
+        data,
+    )
+    event = decode(JSONFormat().write(theirs))
+    assert (event.type, event.source, event.id, event.ours) == (kind, source, id, "7")
+    assert (event.data, event.time) == (data, "2026-01-02T00:00:00Z")
+
+
+def test_bytes_go_both_ways_between_the_implementations():
+    event = Event("t", b"\x00\xff", source="s", id="1")
+    theirs = JSONFormat().read(None, event.encode())
+    assert theirs.get_data() == b"\x00\xff"
+    assert decode(JSONFormat().write(theirs)).data == b"\x00\xff"
+
+
+def test_an_event_has_an_id_and_a_time_of_its_own():
+    one, other = Event("t", source="s"), Event("t", source="s")
+    assert one.id != other.id
+    assert one.time.endswith("Z")
+    assert datetime.fromisoformat(one.time).tzinfo == UTC
+
+
+def test_attributes_read_by_name_and_data_by_key():
+    event = Event("t", {"a": [1], "n": None}, source="s", redelivered=True)
+    assert (event["a"], event.get("a"), event.get("n", 5), event.get("b", 5)) == ([1], [1], None, 5)
+    assert (event.redelivered, event.subject, event.dataschema) == (True, None, None)
+    with pytest.raises(AttributeError, match="the event has no attribute 'ackto'"):
+        _ = event.ackto
+
+
+@pytest.mark.parametrize("data", [None, "text", [1], b"raw"])
+def test_get_gives_the_default_where_data_is_no_object(data):
+    assert Event("t", data, source="s").get("key", "default") == "default"
+
+
+def test_an_extension_without_a_value_is_left_out():
+    assert "ackto" not in Event("t", source="s", ackto=None).attributes
+
+
+@pytest.mark.parametrize("name", ["Upper", "under_score", "a" * 65, "\u00e6"])
+def test_a_name_that_cloudevents_does_not_allow_is_refused(name):
+    with pytest.raises(EventError, match="is not a CloudEvents attribute name"):
+        Event("t", source="s", **{name: 1})
+
+
+def test_an_event_survives_pickle_and_copy():
+    event = Event("t", {"a": 1}, source="s")
+    event.deadline = 5.0
+    for again in (pickle.loads(pickle.dumps(event)), copy.deepcopy(event)):
+        assert again == event
+        assert again.deadline == 5.0
+
+
+def test_an_event_is_cancelled_once_its_deadline_has_passed_or_it_was_told():
+    event = Event("t", source="s")
+    assert not event.cancelled()
+    event.deadline = math.inf
+    assert not event.cancelled()
+    event.deadline = time.monotonic()
+    assert event.cancelled()
+    event.deadline = math.inf
+    event.cancel()
+    assert event.cancelled()
+
+
+def test_its_repr_names_it_and_shows_no_data():
+    event = Event("t", {"password": "secret"}, source="s", id="1", subject="x")
+    assert repr(event) == "<Event type='t' subject='x' id='1'>"
+
+
+@dataclass
+class Measured:
+    seconds: float
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (math.nan, "NaN and infinity are no JSON numbers"),
+        ({"a": [1, math.inf]}, "NaN and infinity are no JSON numbers"),
+        ((-math.inf,), "NaN and infinity are no JSON numbers"),
+        (Measured(math.nan), "NaN and infinity are no JSON numbers"),
+        (2**64, "integer exceeds 64-bit range"),
+        (-(2**63) - 1, "integer exceeds 64-bit range"),
+        ("\ud800", "str is not valid UTF-8: surrogates not allowed"),
+        ({1: 2}, "dict key must be str"),
+        ({"\udfff": 2}, "str is not valid UTF-8: surrogates not allowed"),
+        ({1, 2}, "type is not JSON serializable: set"),
+        ({"a": b"raw"}, "type is not JSON serializable: bytes"),
+        (nested(MAX_DEPTH), f"it is nested deeper than {MAX_DEPTH} levels"),
+    ],
+)
+def test_what_json_has_not_is_refused_and_not_written_otherwise(data, why):
+    with pytest.raises(EventError) as refusal:
+        Event("t", data, source="s").encode()
+    assert str(refusal.value) == f"cannot be written as JSON: {why}"
+
+
+def test_a_list_that_holds_itself_is_refused():
+    data = []
+    data.append(data)
+    with pytest.raises(EventError, match="nested deeper"):
+        encode_value(data)
+
+
+@pytest.mark.parametrize("value", [None, {"a": None}, "null", [1.5, None], 2**64 - 1, -(2**63)])
+def test_what_only_looks_like_a_refusal_is_written(value):
+    assert json.loads(encode_value(value)) == value
+
+
+def test_the_deepest_event_is_written_and_read():
+    event = Event("t", nested(MAX_DEPTH - 1), source="s")
+    assert decode(event.encode()) == event
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"", "not JSON: "),
+        (b"{", "not JSON: "),
+        (b"NaN", "not JSON: "),
+        (b'{"a":Infinity}', "not JSON: "),
+        (b"{'a': 1}", "not JSON: "),
+        (b"1 2", "not JSON: "),
+        (b'"\xff"', "not JSON: "),
+        (b'"\xed\xa0\x80"', "not JSON: "),
+        (b'"\\ud800"', "not JSON: "),
+        (b"\xef\xbb\xbf{}", "not JSON: "),
+        (b'"a\nb"', "not JSON: "),
+        (b"[" * 1025 + b"]" * 1025, "not JSON: "),
+        (b"18446744073709551616", "not JSON: integer 18446744073709551616 exceeds 64 bits"),
+        (b"[-9223372036854775809]", "not JSON: integer -9223372036854775809 exceeds 64 bits"),
+        (b"9" * 300, f"not JSON: integer {'9' * 24} exceeds 64 bits"),
+        (line_of(specversion="0.3"), "not a CloudEvents 1.0 event: its specversion is not '1.0'"),
+        (line_of(id=None), "not a CloudEvents 1.0 event: it has no 'id'"),
+        (line_of(source=None), "not a CloudEvents 1.0 event: it has no 'source'"),
+        (line_of(type=None), "not a CloudEvents 1.0 event: it has no 'type'"),
+        (line_of(id=5), "not a CloudEvents 1.0 event: its 'id' is not a non-empty string"),
+        (line_of(type=""), "not a CloudEvents 1.0 event: its 'type' is not a non-empty string"),
+        (
+            line_of(data=1, data_base64="AA=="),
+            "not a CloudEvents 1.0 event: it has both data and data_base64",
+        ),
+        (line_of(data_base64="?"), "not a CloudEvents 1.0 event: its data_base64 is not Base64"),
+        (line_of(data_base64=5), "not a CloudEvents 1.0 event: its data_base64 is not Base64"),
+    ],
+)
+def test_a_line_that_is_no_event_is_refused_with_a_reason(line, why):
+    with pytest.raises(EventError) as refusal:
+        decode(line)
+    assert str(refusal.value).startswith(why)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        (b"18446744073709551615", 2**64 - 1),
+        (b"[-9223372036854775808]", [-(2**63)]),
+        (b'"99999999999999999999999"', "9" * 23),
+        (b'{"\\"99999999999999999999999": 1}', {'"' + "9" * 23: 1}),
+        (b"1.99999999999999999999999", 2.0),
+        (b"99999999999999999999999.5", 1e23),
+        (b"99999999999999999999999e0", 1e23),
+        (b"1e-99999999999999999999999", 0.0),
+        (b"[" * 1024 + b"]" * 1024, None),
+        (b" 1 \r\n", 1),
+    ],
+)
+def test_what_only_looks_like_a_huge_integer_is_read(line, value):
+    data = decode(line).data
+    assert value is None or data == value
+
+
+def test_many_lines_are_read_at_once_and_the_bad_ones_told_by_number():
+    told = []
+    good, bad = line_of(), b"{"
+    taken = decode_all([good, bad, b"5"], 10, 1.5, lambda *found: told.append(found))
+    assert [(event.data, line, number, since) for event, line, number, since in taken] == [
+        (None, good, 10, 1.5),
+        (5, b"5", 12, 1.5),
+    ]
+    assert [(line, number) for line, number, _ in told] == [(bad, 11)]
+
+
+@given(st.integers())
+def test_no_integer_beyond_64_bits_is_overlooked_in_a_block(number):
+    line = b"[%d]" % number
+    if not -(2**63) <= number < 2**64:
+        assert long_digits(line)
+
+
+@given(st.lists(st.text() | st.binary()), st.lists(st.text() | st.binary()))
+def test_a_digest_differs_where_its_parts_differ(one, other):
+    def raw(parts):
+        return [p.encode() if isinstance(p, str) else p for p in parts]
+
+    assert (digest(*one) == digest(*other)) == (raw(one) == raw(other))
+
+
+def test_times_are_utc_in_milliseconds():
+    assert rfc3339(0.0625) == "1970-01-01T00:00:00.062Z"
+    assert abs(datetime.fromisoformat(now()).timestamp() - time.time()) < 60

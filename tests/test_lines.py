@@ -1,0 +1,268 @@
+"""Lines in and out: blocks, bounds, whole writes, and a reader that leaves."""
+
+import fcntl
+import json
+import os
+import threading
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowtools.errors import FlowError, ReaderGone
+from flowtools.event import Event, EventError
+from flowtools.lines import BLOCK, PIPE_BUF, LineReader, LineWriter, TooLong
+from flowtools.stop import Stop
+
+
+@contextmanager
+def pipe(*, size=None):
+    """A pipe as [reader, writer]; set to None whichever end is closed in between."""
+    ends = list(os.pipe())
+    if size:
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, size)
+    try:
+        yield ends
+    finally:
+        for fd in ends:
+            if fd is not None:
+                os.close(fd)
+
+
+@pytest.fixture
+def stop():
+    stop = Stop()
+    yield stop
+    stop.close()
+
+
+def close(ends, which):
+    os.close(ends[which])
+    ends[which] = None
+
+
+def lines_of(blocks, **options):
+    """What a LineReader makes of blocks that come one by one, its end included."""
+    stop = Stop()
+    got = []
+    try:
+        with pipe() as ends:
+            reader = LineReader(ends[0], stop, **options)
+            for block in blocks:
+                os.write(ends[1], block)
+                got += reader.read()
+            close(ends, 1)
+            while (block := reader.read()) is not None:
+                got += block
+            assert reader.read() is None
+    finally:
+        stop.close()
+    return got
+
+
+@given(st.lists(st.binary(min_size=1, max_size=30).map(lambda b: b.replace(b"x", b"\n"))))
+def test_lines_are_the_same_however_the_input_comes_in_pieces(pieces):
+    whole = b"".join(pieces)
+    expected = whole.split(b"\n")
+    if expected[-1] == b"":
+        expected.pop()
+    assert lines_of(pieces) == expected
+
+
+@given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 25))
+def test_only_lines_beyond_the_limit_are_cut_whatever_the_pieces(sizes, piece):
+    whole = b"".join(b"y" * size + b"\n" for size in sizes)
+    pieces = [whole[at : at + piece] for at in range(0, len(whole), piece)]
+    got = lines_of(pieces, max_line=20)
+    assert [isinstance(line, TooLong) for line in got] == [size > 20 for size in sizes]
+    assert [line for line in got if not isinstance(line, TooLong)] == [
+        b"y" * size for size in sizes if size <= 20
+    ]
+
+
+def test_a_line_of_many_blocks_is_whole():
+    line = os.urandom(5 * BLOCK).replace(b"\n", b"")
+    pieces = [line[at : at + BLOCK] for at in range(0, len(line), BLOCK)]
+    assert lines_of([*pieces, b"\nnext"]) == [line, b"next"]
+
+
+def test_of_a_line_beyond_the_limit_only_a_little_is_kept():
+    (line, following) = lines_of([b"z" * BLOCK] * 5 + [b"\nok\n"], max_line=2 * BLOCK)
+    assert isinstance(line, TooLong)
+    assert line == b"z" * 200 + b"..."
+    assert following == b"ok"
+
+
+def test_lines_may_end_with_another_byte():
+    assert lines_of([b"a\nb\0c"], separator=b"\0") == [b"a\nb", b"c"]
+
+
+def test_a_stop_ends_the_input_and_drops_the_unfinished_line(stop):
+    with pipe() as ends:
+        reader = LineReader(ends[0], stop)
+        os.write(ends[1], b"whole\nunfin")
+        assert reader.read() == [b"whole"]
+        stop.set()
+        os.write(ends[1], b"ished\n")
+        assert reader.read() is None
+        assert reader.read() is None
+
+
+def test_a_wait_has_an_end(stop):
+    with pipe() as ends:
+        assert LineReader(ends[0], stop).read(0.001) == []
+
+
+def test_a_wait_may_be_longer_than_poll_can(stop):
+    with pipe() as ends:
+        os.write(ends[1], b"a\n")
+        assert LineReader(ends[0], stop).read(1e9) == [b"a"]
+
+
+def test_a_wait_is_ended_by_whoever_wakes_it(stop):
+    with pipe() as ends, pipe() as bell:
+        reader = LineReader(ends[0], stop, wake=bell[0])
+        os.write(bell[1], b"!")
+        assert reader.read() == []
+
+
+def test_a_descriptor_made_non_blocking_by_others_is_no_end(stop):
+    with pipe() as ends:
+        os.set_blocking(ends[0], False)
+        reader = LineReader(ends[0], stop)
+        os.write(ends[1], b"a\n")
+        assert reader.read() == [b"a"]
+        assert reader.read(0.001) == []
+
+
+def test_an_input_that_cannot_be_read_is_an_error(stop, tmp_path):
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(FlowError, match="cannot read standard input: Is a directory"):
+            LineReader(fd, stop).read()
+    finally:
+        os.close(fd)
+
+
+def event_of(size):
+    """An event whose line has `size` bytes."""
+    event = Event("t", "", source="s", id="1", time="x")
+    event.attributes["data"] = "d" * (size - len(event.encode()))
+    assert len(event.encode()) == size
+    return event
+
+
+def test_what_is_emitted_waits_for_the_flush_and_goes_out_in_order():
+    with pipe() as ends:
+        writer = LineWriter(ends[1])
+        events = [Event("t", number, source="s") for number in range(3)]
+        for event in events:
+            writer.emit(event)
+        assert writer.unread() == 0
+        writer.flush()
+        assert os.read(ends[0], BLOCK) == b"".join(event.encode() for event in events)
+
+
+@pytest.mark.parametrize("sizes", [[1000] * 9, [3000, 3000], [200, 9000, 200], [4096, 4096]])
+def test_no_write_is_longer_than_a_pipe_takes_whole_unless_its_line_is(monkeypatch, sizes):
+    written = []
+    monkeypatch.setattr(os, "write", lambda fd, block: written.append(bytes(block)) or len(block))
+    writer = LineWriter(1)
+    events = [event_of(size) for size in sizes]
+    for event in events:
+        writer.emit(event)
+    writer.flush()
+    monkeypatch.undo()
+    assert b"".join(written) == b"".join(event.encode() for event in events)
+    for block in written:
+        assert block.endswith(b"\n")
+        assert len(block) <= PIPE_BUF or block.count(b"\n") == 1
+
+
+def test_a_line_of_its_own_goes_out_at_once_behind_what_waited():
+    with pipe() as ends:
+        writer = LineWriter(ends[1])
+        writer.emit_line(b"first\n")
+        writer.write(b"second\n")
+        assert os.read(ends[0], BLOCK) == b"first\nsecond\n"
+
+
+def test_an_event_without_a_json_form_leaves_the_others_unharmed():
+    with pipe() as ends:
+        writer = LineWriter(ends[1])
+        writer.emit_line(b"a\n")
+        with pytest.raises(EventError):
+            writer.emit(Event("t", {1, 2}, source="s"))
+        writer.emit_line(b"b\n")
+        writer.flush()
+        assert os.read(ends[0], BLOCK) == b"a\nb\n"
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_lines_of_many_threads_stay_whole_though_the_reader_is_slow(blocking):
+    lines = [bytes([97 + n]) * (500 + 911 * n) + b"\n" for n in range(8)]
+    with pipe(size=4096) as ends:
+        os.set_blocking(ends[1], blocking)
+        writer = LineWriter(ends[1])
+
+        def work(line):
+            for _ in range(20):
+                writer.write(line)
+
+        threads = [threading.Thread(target=work, args=(line,)) for line in lines]
+        for thread in threads:
+            thread.start()
+        got = b""
+        while got.count(b"\n") < 160:
+            got += os.read(ends[0], 1000)
+        for thread in threads:
+            thread.join(60)
+    assert sorted(got.splitlines(keepends=True)) == sorted(lines * 20)
+
+
+def test_a_reader_that_has_gone_is_noticed_before_and_by_a_write():
+    with pipe() as ends:
+        writer = LineWriter(ends[1])
+        assert not writer.reader_is_gone()
+        close(ends, 0)
+        assert writer.reader_is_gone()
+        writer.emit_line(b"a\n")
+        with pytest.raises(ReaderGone):
+            writer.flush()
+
+
+def test_a_full_disk_is_an_error_and_not_a_reader_that_left():
+    fd = os.open("/dev/full", os.O_WRONLY)
+    try:
+        with pytest.raises(FlowError, match="cannot write standard output: No space left"):
+            LineWriter(fd).write(b"a\n")
+    finally:
+        os.close(fd)
+
+
+def test_unread_is_what_is_in_the_pipe():
+    with pipe() as ends:
+        writer = LineWriter(ends[1])
+        writer.write(b"12345\n")
+        assert writer.unread() == 6
+        os.read(ends[0], 4)
+        assert writer.unread() == 2
+
+
+def test_a_file_that_others_append_to_has_nothing_unread(tmp_path):
+    path = tmp_path / "log"
+    with path.open("ab", buffering=0) as ours, path.open("ab", buffering=0) as theirs:
+        writer = LineWriter(ours.fileno())
+        writer.write(b"a\n")
+        theirs.write(b"b\n")
+        assert writer.unread() == 0
+
+
+def test_two_commands_that_share_a_pipe_do_not_tear_each_others_lines(shell):
+    status, out, err = shell(
+        "seq 20000 > in; (flow-stdin < in & flow-stdin < in; wait) | cat", timeout=100
+    )
+    assert (status, err) == (0, "")
+    values = [json.loads(line)["data"] for line in out.splitlines()]
+    assert sorted(values) == sorted([str(n) for n in range(1, 20001)] * 2)

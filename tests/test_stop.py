@@ -1,0 +1,150 @@
+"""Stop: a request to end, from a signal or a thread, that any thread can wait for."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from flowtools.errors import FlowError, UnreachableError
+from flowtools.stop import Signalled, Stop, stopped_by_signals
+
+
+@pytest.fixture
+def stop():
+    stop = Stop()
+    yield stop
+    stop.close()
+
+
+def test_a_stop_that_is_not_set_lets_a_wait_run_out(stop):
+    assert not stop.is_set()
+    assert not stop.wait(0.001)
+    assert not stop.wait(-1)
+
+
+def test_a_stop_once_set_stays_set_and_keeps_its_first_signal(stop):
+    stop.set(signal.SIGTERM)
+    stop.set(signal.SIGINT)
+    assert stop.is_set()
+    assert stop.wait()
+    assert stop.signum == signal.SIGTERM
+
+
+def test_a_stop_may_be_set_any_number_of_times(stop):
+    for _ in range(100_000):  # More than its pipe holds.
+        stop.set()
+    assert stop.is_set()
+
+
+def test_a_stop_wakes_every_thread_that_waits(stop):
+    woken = []
+    threads = [threading.Thread(target=lambda: woken.append(stop.wait(60))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    assert woken == [True] * 5
+
+
+def test_a_stop_can_be_polled_beside_other_descriptors(stop):
+    assert select.select([stop], [], [], 0) == ([], [], [])
+    stop.set()
+    assert select.select([stop], [], [], 60) == ([stop], [], [])
+
+
+def test_a_stop_is_not_inherited_by_children(stop):
+    assert not os.get_inheritable(stop.fileno())
+
+
+@pytest.mark.parametrize("seconds", [30 * 86400, 1e12])
+def test_a_wait_may_be_longer_than_poll_can(stop, seconds):
+    stop.set()
+    assert stop.wait(seconds)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sets_it_and_the_block_is_told_at_its_end(signum):
+    before = signal.getsignal(signum)
+    reached = False
+    with pytest.raises(Signalled) as ended, stopped_by_signals() as stop:
+        os.kill(os.getpid(), signum)
+        assert stop.wait(60)
+        reached = True
+    assert reached
+    assert ended.value.signum == signum
+    assert str(ended.value) == signum.name
+    assert signal.getsignal(signum) == before
+
+
+def test_without_a_signal_the_block_ends_as_it_would():
+    before = signal.getsignal(signal.SIGTERM)
+    with stopped_by_signals() as stop:
+        stop.set()
+    with pytest.raises(FlowError, match="as it was"), stopped_by_signals():
+        raise FlowError("as it was")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_error_on_the_way_to_the_end_is_kept_as_its_cause():
+    error = UnreachableError("the broker has gone, too")
+    with pytest.raises(Signalled) as ended, stopped_by_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise error
+    assert ended.value.__cause__ is error
+
+
+TWICE = """
+import os, signal, sys
+from flowtools.stop import stopped_by_signals
+with stopped_by_signals() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.wait(60)
+    print("draining", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("still here", flush=True)
+"""
+
+
+def test_a_second_signal_kills_at_once():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (-signal.SIGINT, b"draining\n")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGPIPE])
+@pytest.mark.parametrize("how", ["SIG_IGN", "SIG_DFL"])
+def test_a_process_can_end_by_a_signal_though_it_was_ignored_or_blocked(signum, how):
+    code = (
+        "import signal; from flowtools.stop import end_by; "
+        f"signal.signal({signum:d}, signal.{how}); "
+        f"signal.pthread_sigmask(signal.SIG_BLOCK, [{signum:d}]); end_by({signum:d})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signum, b"")
+
+
+def test_setting_it_in_a_handler_never_hangs_though_the_main_thread_waits():
+    # threading.Event hangs here sooner or later: its lock may be held by what is interrupted.
+    with pytest.raises(Signalled), stopped_by_signals() as stop:
+        handler = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *args: stop.set(signal.SIGTERM))
+        done = threading.Event()
+
+        def bombard():
+            for _ in range(2000):
+                os.kill(os.getpid(), signal.SIGTERM)
+            done.set()
+
+        thread = threading.Thread(target=bombard)
+        thread.start()
+        deadline = time.monotonic() + 60
+        while not done.is_set():
+            assert time.monotonic() < deadline
+            stop.wait(0.0001)
+        thread.join()
+        signal.signal(signal.SIGTERM, handler)
