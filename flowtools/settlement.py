@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic, time
 
+from flowtools.ack import AckError
 from flowtools.attempt import Attempt, Outcome
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import FlowError
@@ -183,10 +184,13 @@ class Settlement:
         done = attempt.outcome in ("done", "skipped")
         if self._acks is None or (done and self._settings.pass_on):
             return  # The duty went on with the line.
-        if done or self._failures is not None:
-            self._acks.ack(ackto)
-        else:
-            self._acks.nack(ackto)
+        try:
+            if done or self._failures is not None:
+                self._acks.ack(ackto)
+            else:
+                self._acks.nack(ackto)
+        except AckError as error:
+            log.warning("%s; the event will be delivered again", error)
 
     def _leave(self, job: Job) -> None:
         if job.key is not None:

@@ -733,3 +733,13 @@ def test_pass_hands_the_line_and_the_duty_to_acknowledge_on(pool, tmp_path):
         assert running.end() == {"done": 1, "failed": 1}
         assert running.printed() == [good]
         assert received(server, 1) == ["e.2 nack"]
+
+
+def test_a_malformed_ackto_is_a_warning_and_stops_nothing(pool, tmp_path, caplog):
+    with receiver(tmp_path) as (server, acks, ackto):
+        running = pool(do_nothing, Parts(acks=acks))
+        event = Event("t", 1, source="s", id="x", ackto="nonsense")
+        running.feed(orjson.loads(event.encode()), line_with(ackto, 2, "good"))
+        assert running.end() == {"done": 2}
+        assert received(server, 1) == ["e.2 ack"]
+    assert "cannot acknowledge 'nonsense'" in caplog.text
