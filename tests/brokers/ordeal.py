@@ -47,7 +47,11 @@ class Fault:
 
 
 class Ordeal:
-    """Runs `flow-listen-stomp | flow-work` against `broker` and makes its life hard."""
+    """Runs `flow-listen-stomp | flow-work` against `broker` and makes its life hard.
+
+    Attributes:
+        calm: Whether the broker can be talked to: no fault is being made.
+    """
 
     def __init__(self, broker, queue, folder, *, ack, seed, pause=0.004):
         """Prepare; `ack` is that of flow-listen-stomp, `pause` the seconds of an event's work."""
@@ -56,6 +60,7 @@ class Ordeal:
         self.faults = []
         self.random = random.Random(seed)
         self.ack = ack
+        self.calm = True
         self._proxy = Proxy(broker.port)
         self.tally = Tally(folder)
         options = f"--ack {ack} --prefetch {PREFETCH} --heart-beat {HEART_BEAT}"
@@ -103,7 +108,9 @@ class Ordeal:
         self.tend()
         at, sessions, accepted = self.tally.done, set(self.tally.sessions), self._proxy.accepted
         since = time.monotonic()
+        self.calm = False
         getattr(self, "_" + kind.replace(" ", "_"))()
+        self.calm = True
         if self.ack == "worker":
             what = f"an event of a new connection (fault: {kind})"
             self.until(lambda: self.tally.sessions.keys() - sessions, RECOVERY_SECONDS, what)

@@ -22,60 +22,53 @@ FAULT_EVERY = 15.0
 """Seconds between the end of a fault and the next, on average."""
 
 LINE_EVERY = 60.0
+QUEUE = "/queue/soak"
 
 
-class Soak:
-    """An ordeal with a steady producer, which sends between faults what is due."""
+class Soak(Ordeal):
+    """An ordeal with a steady producer, which sends whenever the broker can be talked to."""
 
-    def __init__(self, ordeal, seconds):
-        self._ordeal = ordeal
+    def soak(self, seconds):
+        """Send and make faults for so long; return whether all went well."""
         self._began = time.monotonic()
-        self._ends = self._began + seconds
         self._next_line = self._began + min(LINE_EVERY, seconds / 2)
         self.sent = 0
-
-    def run(self):
-        """Send and make faults until the time is over; return whether all went well."""
-        ordeal = self._ordeal
-        self._send()
-        ordeal.start()
-        next_fault = time.monotonic() + 5
-        while time.monotonic() < self._ends:
-            self._send()
+        self.producing = True
+        self.start()
+        next_fault = self._began + 5
+        while time.monotonic() < self._began + seconds:
             if time.monotonic() >= next_fault:
-                # Enough to do, so that the recovery shows whenever it comes.
-                self._send(ahead=1000)
-                ordeal.inflict(ordeal.random.choice(KINDS))
-                next_fault = time.monotonic() + ordeal.random.uniform(0.2, 1.8) * FAULT_EVERY
-            ordeal.tend()
-            self._say()
-            time.sleep(0.05)
-        ordeal.until(lambda: ordeal.tally.done == self.sent, 300, "every event is done")
-        empty = lambda: ordeal.broker.depth(ordeal.queue) == 0  # noqa: E731
-        ordeal.until(empty, 60, "every message is acknowledged")
-        lost = len(ordeal.tally.missing(self.sent))
-        print(ordeal.report(lost))
-        return not lost and ordeal.tally.duplicates <= ordeal.most_duplicates
+                self.inflict(self.random.choice(KINDS))
+                next_fault = time.monotonic() + self.random.uniform(0.2, 1.8) * FAULT_EVERY
+            self.tend()
+            time.sleep(0.02)
+        self.producing = False
+        self.until(lambda: self.tally.done == self.sent, 300, "every event is done")
+        self.until(lambda: self.broker.depth(self.queue) == 0, 60, "every message is acknowledged")
+        lost = len(self.tally.missing(self.sent))
+        print(self.report(lost))
+        return not lost and self.tally.duplicates <= self.most_duplicates
 
-    def _send(self, ahead=0):
-        due = int((time.monotonic() - self._began) * RATE) + ahead
-        if due > self.sent:
-            self._ordeal.publish(range(self.sent, due))
-            self.sent = due
+    def tend(self):
+        """Send what is due, besides."""
+        super().tend()
+        if self.producing and self.calm:
+            due = int((time.monotonic() - self._began) * RATE)
+            if due > self.sent:
+                self.publish(range(self.sent, due))
+                self.sent = due
+        self._say()
 
     def _say(self):
         now = time.monotonic()
         if now < self._next_line:
             return
         self._next_line += LINE_EVERY
-        tally, faults = self._ordeal.tally, self._ordeal.faults
-        used = "; ".join(
-            f"{name} {_usage(pid)}"
-            for name, pid in sorted(self._ordeal.pipeline.processes().items())
-        )
+        commands = sorted(self.pipeline.processes().items())
+        used = "; ".join(f"{name} {_usage(pid)}" for name, pid in commands)
         print(
-            f"{now - self._began:6.0f} s: {self.sent} sent, {tally.done} done, "
-            f"{tally.duplicates} duplicates, {len(faults)} faults; {used}",
+            f"{now - self._began:6.0f} s: {self.sent} sent, {self.tally.done} done, "
+            f"{self.tally.duplicates} duplicates, {len(self.faults)} faults; {used}",
             flush=True,
         )
 
@@ -103,8 +96,11 @@ def main():
         broker = kind(folder / "broker")
         try:
             broker.start()
-            with Ordeal(broker, "/queue/soak", folder, ack="worker", seed=seed) as ordeal:
-                return 0 if Soak(ordeal, seconds).run() else 1
+            # The queue is there before the first fault, so that it outlives a killed broker.
+            with broker.connect() as wire:
+                wire.subscribe(QUEUE)
+            with Soak(broker, QUEUE, folder, ack="worker", seed=seed) as soak:
+                return 0 if soak.soak(seconds) else 1
         finally:
             broker.close()
 

@@ -1,10 +1,16 @@
 """The brokers and the proxy that the other tests rely on do what they say."""
 
+import os
+import signal
 import ssl
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.brokers.proxy import Proxy
+from tests.brokers.tally import wait_for
 from tests.brokers.wire import Wire, WireError
 
 
@@ -148,3 +154,24 @@ def test_a_proxy_that_refuses_cuts_who_connects(broker):
             Wire(proxy.port, vhost=broker.vhost)
         proxy.accept()
         Wire(proxy.port, vhost=broker.vhost).close()
+
+
+@pytest.mark.parametrize("kind", ["RabbitMQ", "ActiveMQ"])
+def test_brokers_die_with_the_tests_that_started_them(kind, tmp_path):
+    code = f"""
+import signal
+from tests.brokers.servers import {kind}
+server = {kind}({str(tmp_path)!r}).start()
+print(server.pid, server._epmd.pid if server.name == "rabbitmq" else server.pid, flush=True)
+signal.pause()
+"""
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE) as tests:
+        pids = [int(word) for word in tests.stdout.readline().split()]
+        os.kill(tests.pid, signal.SIGKILL)
+    assert len(pids) == 2
+
+    def gone():
+        return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+    wait_for(gone, 30, tend=lambda: None, what="the brokers end")
