@@ -32,6 +32,12 @@ _NOT_THE_SENDERS = frozenset(
         "transaction",
         "timestamp",
         "expires",
+        # RabbitMQ counts deliveries (quorum queues) and tells of earlier dead-lettering.
+        "x-delivery-count",
+        "x-death",
+        "x-first-death-exchange",
+        "x-first-death-queue",
+        "x-first-death-reason",
     }
 )
 

@@ -485,6 +485,7 @@ def test_an_id_is_the_same_on_redelivery_whatever_the_session():
     rabbit = Dialect("RabbitMQ/3.10.8", "1.2")
     known = rabbit.event_id(Frame(first, b"body"))
     assert rabbit.event_id(Frame(again, b"body")) == known
+    assert rabbit.event_id(Frame(again | {"x-delivery-count": "2"}, b"body")) == known
     assert rabbit.event_id(Frame(again, b"other")) != known
     assert rabbit.event_id(Frame(again | {"kind": "j"}, b"body")) != known
     assert Dialect("ActiveMQ/5.17.2", "1.2").event_id(Frame(again, b"")) == "T_1@@s2@@9"
