@@ -1,0 +1,328 @@
+"""How any command ends: its status, its one line, and nothing that a terminal would obey."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+from flowtools.console import one_line
+from flowtools.errors import FlowError, Status
+from tests.conftest import environment
+
+HEAD = """
+import os, signal, socket, sys
+import click
+from flowtools import errors
+from flowtools.cli import Command, parsed, run_source
+from flowtools.event import Event
+
+@click.command("flow-x", cls=Command)
+@click.option("--number", callback=parsed(int), help="A number.")
+def main(number):
+    "Do nothing of use."
+"""
+
+
+@pytest.fixture
+def end(tmp_path):
+    """Run a command whose body is given: (status, stdout, stderr); negative by a signal."""
+    processes = []
+
+    def run(body, *args, **options):
+        script = tmp_path / "flow-x"
+        script.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    ") + "\nmain()\n")
+        options = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, "text": True} | options
+        process = subprocess.Popen([sys.executable, script, *args], env=environment(), **options)
+        processes.append(process)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    yield run
+    for process in processes:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("FlowError", 1),
+        ("EventsFailed", 1),
+        ("UnreachableError", 69),
+        ("InternalError", 70),
+        ("ProtocolError", 76),
+        ("RefusedError", 77),
+        ("ConfigurationError", 78),
+    ],
+)
+def test_each_error_has_its_status_and_one_line(end, name, status):
+    body = f"raise errors.{name}(\"cannot do 'x': it is so\")"
+    assert end(body) == (status, "", "flow-x: cannot do 'x': it is so\n")
+
+
+def test_every_class_of_error_is_in_the_table_above():
+    tried = {"FlowError", "EventsFailed", "UnreachableError", "InternalError", "ProtocolError"}
+    tried |= {"RefusedError", "ConfigurationError", "UsageError"}
+    assert {FlowError.__name__} | {each.__name__ for each in FlowError.__subclasses__()} == tried
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("pass", 0), ("return 3", 3), ("return errors.Status.REFUSED", 77), ("sys.exit(5)", 5)],
+)
+def test_without_an_error_the_status_is_what_the_command_returns(end, body, status):
+    assert end(body) == (status, "", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "args", "line"),
+    [
+        ("pass", ["--colour"], "no such option '--colour'"),
+        ("pass", ["more"], "got unexpected extra argument 'more'"),
+        (
+            "pass",
+            ["--number", "a\nb"],
+            "invalid value for '--number': invalid literal for int() with base 10: 'a\\nb'",
+        ),
+        ("raise errors.UsageError('so it cannot be meant')", [], "so it cannot be meant"),
+        ("raise click.UsageError('No, not so.')", [], "no, not so"),
+    ],
+)
+def test_a_usage_error_is_status_2_and_one_line_that_says_where_help_is(end, body, args, line):
+    status, out, err = end(body, *args)
+    assert (status, out) == (2, "")
+    # Where click words it, its versions differ in quotes and brackets.
+    assert plain(err) == plain(f"flow-x: {line}; try 'flow-x --help'\n")
+
+
+def plain(text):
+    return "".join(c for c in text.lower() if c not in "'\"()[]:")
+
+
+BUG = "raise ZeroDivisionError('by nothing')"
+
+
+def test_a_bug_is_status_70_and_one_line(end):
+    line = "flow-x: internal error: ZeroDivisionError: by nothing; --verbose shows where\n"
+    assert end(BUG) == (70, "", line)
+
+
+@pytest.mark.parametrize("body", [BUG, "raise errors.RefusedError('no')"])
+def test_only_verbose_shows_a_traceback(end, body):
+    assert "Traceback" not in end(body)[2]
+    assert "Traceback" not in end(body, "-q")[2]
+    first, second, *rest = end(body, "-v")[2].splitlines()
+    assert first.startswith("flow-x: ")
+    assert second == "Traceback (most recent call last):"
+    assert rest
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a, b = socket.socketpair(); b.close(); a.sendall(b'x')",
+        "raise ConnectionResetError(104, 'Connection reset by peer')",
+    ],
+)
+def test_a_lost_connection_is_unreachable_and_no_reader_that_left(end, body):
+    status, out, err = end(body)
+    assert (status, out) == (69, "")
+    assert err.startswith("flow-x: lost a connection: ")
+    assert err.count("\n") == 1
+
+
+SOURCE = """
+class Ticks:
+    def run(self, outlet, stop):
+        while not stop.wait(0):
+            outlet.emit(Event("t", source="s"))
+            outlet.flush()
+run_source(Ticks())
+"""
+
+
+def test_a_reader_that_leaves_is_the_end_by_sigpipe_and_quiet(end, tmp_path):
+    with (tmp_path / "none").open("wb"):
+        head = subprocess.Popen(["head", "-n", "1"], stdin=PIPE, stdout=subprocess.DEVNULL)
+    status, _, err = end(SOURCE, stdout=head.stdin)
+    head.stdin.close()
+    assert head.wait(60) == 0
+    assert (status, err) == (-signal.SIGPIPE, "")
+
+
+def test_what_was_printed_into_a_closed_pipe_does_not_complain_at_exit(end):
+    head = subprocess.Popen(["true"], stdin=PIPE)
+    head.wait(60)
+    body = "sys.stdout.write('buffered'); raise errors.ReaderGone"
+    assert end(body, stdout=head.stdin)[::2] == (-signal.SIGPIPE, "")
+    head.stdin.close()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_then_ends_the_process(end, signum):
+    body = f"""
+    class Draining:
+        def run(self, outlet, stop):
+            os.kill(os.getpid(), {signum:d})
+            stop.wait(60)
+            outlet.emit(Event("t", "drained", source="s"))
+            outlet.flush()
+    run_source(Draining())
+    """
+    status, out, err = end(body)
+    assert (status, json.loads(out)["data"], err) == (-signum, "drained", "")
+
+
+def test_an_error_while_draining_is_said_before_the_signal_ends_it(end):
+    body = """
+    class Failing:
+        def run(self, outlet, stop):
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise errors.UnreachableError("cannot reach 'mq'")
+    run_source(Failing())
+    """
+    assert end(body) == (-signal.SIGTERM, "", "flow-x: cannot reach 'mq'\n")
+
+
+def test_ctrl_c_outside_a_source_ends_by_sigint_without_a_word(end):
+    assert end("raise KeyboardInterrupt") == (-signal.SIGINT, "", "")
+
+
+def test_a_command_that_leaves_threads_does_not_wait_for_them(end):
+    body = """
+    import threading, time
+    threading.Thread(target=time.sleep, args=(300,)).start()
+    click.get_current_context().command.leave_threads()
+    return 1
+    """
+    assert end(body) == (1, "", "")
+
+
+LOG = """
+import logging
+log = logging.getLogger("flowtools.x")
+log.debug("detail"); log.info("happens"); log.warning("odd"); log.error("bad")
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "lines"),
+    [
+        (["-q"], ["bad"]),
+        ([], ["warning: odd", "bad"]),
+        (["-v"], ["happens", "warning: odd", "bad"]),
+        (["-vv"], ["debug: detail", "happens", "warning: odd", "bad"]),
+        (["--quiet", "--verbose"], ["bad"]),
+    ],
+)
+def test_quiet_and_verbose_choose_what_is_said(end, args, lines):
+    assert end(LOG, *args) == (0, "", "".join(f"flow-x: {line}\n" for line in lines))
+
+
+def test_messages_can_be_json(end):
+    _, _, err = end(LOG, "--log-format", "json")
+    said = [json.loads(line) for line in err.splitlines()]
+    assert [set(each) for each in said] == [{"time", "level", "command", "message"}] * 2
+    assert [(e["level"], e["command"], e["message"]) for e in said] == [
+        ("warning", "flow-x", "odd"),
+        ("error", "flow-x", "bad"),
+    ]
+
+
+def test_an_error_in_json_has_its_traceback_only_when_verbose(end):
+    (plain_line,) = end(BUG, "--log-format", "json")[2].splitlines()
+    (verbose_line,) = end(BUG, "--log-format", "json", "-v")[2].splitlines()
+    assert "traceback" not in json.loads(plain_line)
+    assert "ZeroDivisionError" in json.loads(verbose_line)["traceback"]
+
+
+EVIL = "\x1b]0;title\x07\x9b31m\r\nroot: \u2028\x7f\x00"
+
+
+@pytest.mark.parametrize("args", [[], ["--log-format", "json"]])
+def test_control_characters_of_a_message_never_reach_the_terminal(end, args):
+    _, _, err = end(f"raise errors.RefusedError({EVIL!r})", *args)
+    assert err.count("\n") == 1
+    assert not set(EVIL) - set("]0;title31mroot: ") & set(err.removesuffix("\n"))
+
+
+def test_control_characters_of_an_argument_never_reach_the_terminal(end):
+    _, _, err = end("pass", "--\x1b[31m\x9b")
+    assert "\x1b" not in err
+    assert "\x9b" not in err
+
+
+def test_one_line_shows_what_it_hides():
+    assert one_line("a\x1b[0m\nb\u2028\u00e6") == "a\\x1b[0m\\nb\\u2028\u00e6"
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], ["--version"], ["-V"]])
+def test_help_and_version_go_to_stdout_and_end_well(end, args):
+    status, out, err = end(BUG, *args)
+    assert (status, err) == (0, "")
+    assert "flow-x" in out
+
+
+def test_help_into_a_pipe_that_is_closed_ends_by_sigpipe(end):
+    head = subprocess.Popen(["true"], stdin=PIPE)
+    head.wait(60)
+    assert end("pass", "--help", stdout=head.stdin)[::2] == (-signal.SIGPIPE, "")
+    head.stdin.close()
+
+
+def test_help_onto_a_full_disk_is_one_line(end):
+    with Path("/dev/full").open("w") as full:
+        status, _, err = end("pass", "--help", stdout=full)
+    message = "flow-x: cannot write standard output: No space left on device\n"
+    assert (status, err) == (1, message)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("flow-interval 1 >&-", 1, "flow-interval: cannot write standard output: Bad file desc"),
+        ("flow-stdin <&-", 1, "flow-stdin: cannot read standard input: Bad file descriptor\n"),
+        ("flow-interval 0 2>&-", 2, ""),
+        ("flow-interval --help >&-", 1, "flow-interval: cannot write standard output: Bad file"),
+    ],
+)
+def test_a_closed_descriptor_is_an_error_and_its_number_not_taken(shell, line, status, said):
+    got, out, err = shell(line)
+    assert (got, out) == (status, b"")
+    assert err.startswith(said)
+    assert err.count("\n") == bool(said)
+
+
+def test_the_statuses_are_those_of_the_manual():
+    assert {status.name: int(status) for status in Status} == {
+        "DONE": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "UNREACHABLE": 69,
+        "INTERNAL": 70,
+        "PROTOCOL": 76,
+        "REFUSED": 77,
+        "CONFIGURATION": 78,
+        "READER_GONE": 141,
+    }
+
+
+def test_an_unknown_command_of_the_package_is_refused_with_a_list():
+    command = [sys.executable, "-m", "flowtools"]
+    for args, said in (([], "usage: "), (["no-such"], "flowtools: there is no command 'no-such'")):
+        done = subprocess.run(
+            [*command, *args], capture_output=True, text=True, timeout=60, env=environment()
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(said)
+
+
+def test_the_package_runs_a_command_by_its_short_name():
+    command = [sys.executable, "-m", "flowtools", "interval", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment())
+    assert done.returncode == 0
+    assert done.stdout.startswith("flow-interval, version ")

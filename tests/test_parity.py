@@ -1,0 +1,132 @@
+"""One name everywhere: the commands, their pages, tests and rows in the README agree."""
+
+import os
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SCRIPTS = PROJECT["project"]["scripts"]
+SECTIONS = [
+    "NAME",
+    "SYNOPSIS",
+    "DESCRIPTION",
+    "OPTIONS",
+    "ENVIRONMENT",
+    "FILES",
+    "EXIT STATUS",
+    "EXAMPLES",
+    "SEE ALSO",
+]
+NEEDED = {"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES"}
+
+
+def command(name):
+    return getattr(import_module(f"flowtools.commands.{module_of(name)}"), "main")  # noqa: B009
+
+
+def context_of(name):
+    found = command(name)
+    return click.Context(found, info_name=name, terminal_width=80, **found.context_settings)
+
+
+def module_of(name):
+    return name.removeprefix("flow-").replace("-", "_")
+
+
+def page_of(name):
+    return (ROOT / "man" / f"{name}.1").read_text()
+
+
+def options_of(name):
+    return {
+        option
+        for param in command(name).get_params(context_of(name))
+        if param.param_type_name == "option"
+        for option in (*param.opts, *param.secondary_opts)
+    }
+
+
+def test_every_command_has_an_entry_point_a_link_a_page_a_test_and_a_row():
+    modules = {f"flow-{p.stem.replace('_', '-')}" for p in ROOT.glob("flowtools/commands/[!_]*.py")}
+    rows = re.findall(r"^\| `(flow-[a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(SCRIPTS) == sorted(modules)
+    assert sorted(modules) == sorted(path.name for path in (ROOT / "bin").iterdir())
+    assert sorted(modules) == sorted(path.stem for path in (ROOT / "man").glob("*.1"))
+    assert sorted(modules) == sorted(rows)
+    tests = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    assert {f"test_{module_of(name)}.py" for name in modules} <= tests
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_entry_point_and_link_start_the_command_of_their_name(name):
+    assert SCRIPTS[name] == f"flowtools.commands.{module_of(name)}:main"
+    assert command(name).name == name
+    link = ROOT / "bin" / name
+    assert link.is_symlink()
+    assert str(link.readlink()) == "../flowtools/__main__.py"
+    assert os.access(link, os.X_OK)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_names_every_option_and_no_other(name):
+    section = page_of(name).split("\n.Sh OPTIONS\n")[1].split("\n.Sh ")[0]
+    items = re.findall(r"^\.It (.*)$", section, re.MULTILINE)
+    # `.Fl v , -verbose` puts a dash in front of each.
+    found = {
+        f"-{option}"
+        for item in items
+        for option in re.findall(r"(?:\bFl |, (?=-))(-?[A-Za-z][a-z-]*)", item)
+    }
+    assert found == options_of(name)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_speaks_of_no_option_that_no_command_has(name):
+    mentioned = {f"-{o}" for o in re.findall(r"\bFl (-?[A-Za-z][a-z-]*)", page_of(name))}
+    assert mentioned <= set().union(*map(options_of, SCRIPTS))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_sections_of_the_page_stand_in_order(name):
+    page = page_of(name)
+    sections = re.findall(r"^\.Sh (.+)$", page, re.MULTILINE)
+    assert sections == [section for section in SECTIONS if section in sections]
+    assert set(sections) >= NEEDED
+    assert f"\n.Dt {name.upper()} 1\n" in page
+    assert f"\n.Nm {name}\n" in page
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_names_only_pages_that_are_there(name):
+    ours = {f"{path.stem} {path.suffix[1:]}" for path in (ROOT / "man").iterdir()}
+    named = re.findall(r"^\.Xr (flow[a-z-]* \d)", page_of(name), re.MULTILINE)
+    assert set(named) <= ours
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_option_has_help_and_the_help_an_example(name):
+    context = context_of(name)
+    params = command(name).get_params(context)
+    assert [p.name for p in params if p.param_type_name == "option" and not p.help] == []
+    text = command(name).get_help(context)
+    assert "\n  Examples:\n" in text
+    assert re.search(rf"^    .*\b{name}\b", text, re.MULTILINE)
+    assert [line for line in text.splitlines() if len(line) > 90] == []
+
+
+def test_the_overview_names_every_command():
+    overview = (ROOT / "man" / "flowtools.7").read_text()
+    for name in SCRIPTS:
+        assert f".Xr {name} 1" in overview
+
+
+def test_the_wheel_installs_every_page_where_man_looks_for_it():
+    shared = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    pages = sorted(path.name for path in (ROOT / "man").iterdir())
+    assert shared == {f"man/{page}": f"share/man/man{page[-1]}/{page}" for page in pages}
