@@ -51,6 +51,9 @@ class Dialect:
         individual: Whether messages can be acknowledged in any order. If not, each is
             acknowledged after those before it, which means the same to every broker.
         cumulative: Whether, in ack mode client, one acknowledgement covers all before it.
+        commits: Whether the receipt of a COMMIT says that all of its transaction is safe.
+            RabbitMQ's does not; ActiveMQ's does, and it then writes to disk once and not
+            for each message.
     """
 
     def __init__(self, server: str, version: str) -> None:
@@ -58,6 +61,7 @@ class Dialect:
         self.version = version
         # CoilMQ knows ack modes auto and client only, and has one message in flight.
         self.individual = self.broker != "coilmq" and (version != "1.0" or self.broker != "unknown")
+        self.commits = self.broker == "activemq"
         self.cumulative = version != "1.0" or self.broker != "unknown"
 
     def ack_mode(self, *, individual: bool) -> str:

@@ -1,8 +1,9 @@
 """What flow-send does: lines in, messages out, each confirmed by the broker's receipt.
 
 STOMP says of a receipt that earlier frames have been received, not that they have been
-processed (1.2, "RECEIPT"); so every message asks for a receipt of its own. One thread does
-everything here; the acknowledgements to upstream go through AckSender's.
+processed (1.2, "RECEIPT"); so every message asks for a receipt of its own, or goes in a
+transaction whose COMMIT asks for one where the broker keeps all of it then (dialect.py).
+One thread does everything here; the acknowledgements to upstream go through AckSender's.
 """
 
 import logging
@@ -15,7 +16,7 @@ from flowtools.ack import AckError, AckSender, parse_ackto
 from flowtools.broker import Broker, BrokerURL, Settings
 from flowtools.errors import EventsFailed, RefusedError, UsageError
 from flowtools.event import EventError
-from flowtools.frames import Frame, escape
+from flowtools.frames import Frame, encode_frame, escape
 from flowtools.key import Key
 from flowtools.lines import LineReader
 from flowtools.outgoing import GROUP_HEADER, Outgoing, outgoing
@@ -85,6 +86,7 @@ class Publisher:
         self._acks = AckSender()
         self._lines: deque[tuple[int, bytes]] = deque()
         self._unconfirmed: dict[str, Outgoing] = {}
+        self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
         self._at_end = False
         self._barren = 0
@@ -125,6 +127,7 @@ class Publisher:
             f"{escape(key, session.version)}:{escape(value, session.version)}\n".encode()
             for key, value in self._headers.items()
         )
+        self._batches.clear()
         self._send(session, list(self._unconfirmed.values()), stop)
         deadline = None
         while True:
@@ -182,13 +185,31 @@ class Publisher:
         return messages
 
     def _send(self, session: Session, messages: list[Outgoing], stop: Stop) -> None:
-        if messages:
+        if len(messages) > 1 and session.dialect.commits and not self._barren:
+            session.send(self._transaction(session, messages), stop)
+        elif messages:
             session.send(b"".join([self._frame(session, each) for each in messages]), stop)
 
-    def _frame(self, session: Session, message: Outgoing) -> bytes:
+    def _transaction(self, session: Session, messages: list[Outgoing]) -> bytes:
+        """Return the frames of one transaction that sends `messages`."""
+        name = f"to-{messages[-1].number}"
+        self._batches[name] = messages
+        version = session.version
+        return b"".join(
+            [
+                encode_frame("BEGIN", {"transaction": name}, version=version),
+                *(self._frame(session, each, name) for each in messages),
+                encode_frame("COMMIT", {"transaction": name, "receipt": name}, version=version),
+            ]
+        )
+
+    def _frame(self, session: Session, message: Outgoing, transaction: str | None = None) -> bytes:
         body = message.body
         lines = f"content-type:{escape(message.content_type, session.version)}\n"
-        lines += f"receipt:{message.number}\n"
+        if transaction is None:
+            lines += f"receipt:{message.number}\n"
+        else:
+            lines += f"transaction:{transaction}\n"
         if message.group is not None:
             lines += f"{GROUP_HEADER}:{escape(message.group, session.version)}\n"
         for key, value in session.dialect.body_headers(body).items():
@@ -197,19 +218,27 @@ class Publisher:
 
     def _handle(self, session: Session, frame: Frame) -> None:
         if frame.command == "RECEIPT":
-            message = self._unconfirmed.pop(frame.headers.get("receipt-id", ""), None)
-            if message is not None:
-                self._confirmed += 1
-                self._barren = 0
-                if message.ackto is not None:
-                    self._acks.ack(message.ackto)
+            receipt = frame.headers.get("receipt-id", "")
+            batch = self._batches.pop(receipt, None)
+            for number in [receipt] if batch is None else [str(each.number) for each in batch]:
+                self._confirm(number)
         elif frame.command == "ERROR":
             self._fail(session, frame)
+
+    def _confirm(self, number: str) -> None:
+        message = self._unconfirmed.pop(number, None)
+        if message is not None:
+            self._confirmed += 1
+            self._barren = 0
+            if message.ackto is not None:
+                self._acks.ack(message.ackto)
 
     def _fail(self, session: Session, frame: Frame) -> None:
         said = error_text(frame)
         self._barren += 1
-        if not self._confirmed or self._barren >= _REFUSED_TIMES:
+        # A transaction does not tell which of its messages it is about: then one by one.
+        blamed = not self._batches
+        if (blamed and not self._confirmed) or self._barren >= _REFUSED_TIMES:
             raise RefusedError(
                 f"'{session.name}' refuses messages to '{self._headers['destination']}': {said}"
             )

@@ -201,6 +201,52 @@ def test_one_message_that_the_broker_will_not_have_is_refused_upstream(start, sc
     assert b"line 2: the broker refuses it: too large" in process.stderr.read()
 
 
+def test_activemq_gets_what_comes_together_in_one_transaction(start, script, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as upstream:
+        upstream.bind(str(tmp_path / "ack"))
+        upstream.settimeout(SECONDS)
+        process = start("flow-send", script.url(), stdin=subprocess.PIPE)
+        feed(process, *[line(ackto=f"unix:{tmp_path}/ack#e.{n}") for n in (1, 2, 3)])
+        process.stdin.close()
+        peer = script.accept()
+        peer.login(server="ActiveMQ/5.17.2")
+        begin, *sends, commit = [peer.read() for _ in range(5)]
+        name = begin.headers["transaction"]
+        assert [frame.command for frame in sends] == ["SEND"] * 3
+        assert {frame.headers["transaction"] for frame in [*sends, commit]} == {name}
+        assert [frame for frame in sends if "receipt" in frame.headers] == []
+        confirm(peer, commit)
+        peer.goodbye()
+        assert process.wait(SECONDS) == 0
+        told = b""
+        while told.count(b"\n") < 3:
+            told += upstream.recv(1000)
+    assert sorted(told.splitlines()) == [b"e.1 ack", b"e.2 ack", b"e.3 ack"]
+
+
+def test_a_transaction_that_fails_is_sent_again_message_by_message(start, script):
+    process = start("flow-send", script.url(), stdin=subprocess.PIPE)
+    feed(process, line(), line(), line())
+    process.stdin.close()
+    peer = script.accept()
+    peer.login(server="ActiveMQ/5.17.2")
+    peer.read("COMMIT")
+    peer.write("ERROR", {"message": "too large"})
+    again = script.accept()
+    again.login(server="ActiveMQ/5.17.2")
+    frames = [again.read("SEND") for _ in range(3)]
+    assert [frame.headers["receipt"] for frame in frames] == ["1", "2", "3"]
+    confirm(again, frames[0])
+    again.write("ERROR", {"message": "too large", "receipt-id": "2"})
+    last = script.accept()
+    last.login(server="ActiveMQ/5.17.2")
+    frame = last.read("SEND")
+    assert frame.headers["receipt"] == "3"
+    confirm(last, frame)
+    last.goodbye()
+    assert process.wait(SECONDS) == 1
+
+
 def test_a_url_without_a_destination_is_a_usage_error(run):
     status, _, err = run("flow-send", "stomp://localhost")
     assert (status, err.count("\n")) == (2, 1)
