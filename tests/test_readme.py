@@ -30,3 +30,9 @@ def test_the_worker_shown_is_one(shell, tmp_path):
     status, out, err = shell(line)
     assert (status, err) == (0, "")
     assert out == b'{"title":"News","tag":"seen"}\n'
+
+
+def test_every_file_that_it_links_to_is_there():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

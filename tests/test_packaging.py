@@ -1,0 +1,127 @@
+"""The wheel and the sdist: they build, hold what they should, and install commands that run."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("packaging")]
+
+
+def call(*command, **options):
+    """Run a command; return what it prints, or fail with what it says."""
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=300, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """The folder with the sdist, and the wheel that was built from that."""
+    folder = tmp_path_factory.mktemp("dist")
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist):
+    (path,) = dist.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory, wheel):
+    """The bin/ of a fresh virtual environment with the wheel in it."""
+    venv = tmp_path_factory.mktemp("venv")
+    call(sys.executable, "-m", "venv", "--without-pip", venv)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--python", venv / "bin" / "python"]
+    call(*pip, "install", "--no-deps", "--no-index", "--disable-pip-version-check", wheel)
+    # The dependencies are those of the tests; only flowtools itself is fresh.
+    (packages,) = venv.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return venv / "bin"
+
+
+def installed_environment(installed):
+    env = environment()
+    env.pop("PYTHONPATH", None)
+    return env | {"PATH": os.pathsep.join([str(installed), os.defpath])}
+
+
+def test_the_wheel_holds_the_package_and_the_manual_and_no_tests(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "flowtools").rglob("*.py")}
+    info = f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info"
+    data = info.removesuffix(".dist-info") + ".data"
+    pages = {
+        f"{data}/data/share/man/man{path.suffix[1:]}/{path.name}"
+        for path in (ROOT / "man").iterdir()
+    }
+    meta = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
+    assert names == ours | {"flowtools/py.typed"} | pages | meta | {f"{info}/licenses/LICENSE"}
+
+
+def test_the_sdist_holds_what_a_checkout_does(dist):
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        members = {m.name.partition("/")[2]: m for m in archive.getmembers()}
+    files = ["Makefile", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"]
+    files += ["examples/demo.sh", "tests/test_packaging.py", "contrib/install-brokers.sh"]
+    files += [f"man/{page.name}" for page in (ROOT / "man").iterdir()]
+    assert [name for name in files if name not in members] == []
+    for name in SCRIPTS:
+        assert members[f"bin/{name}"].linkname == "../flowtools/__main__.py"
+    assert members["flowtools/__main__.py"].mode & 0o111
+
+
+def test_what_is_installed_is_the_fresh_package(installed):
+    code = "import flowtools; print(flowtools.__file__)"
+    where = call(installed / "python", "-c", code, env=installed_environment(installed), cwd="/")
+    assert Path(where.strip()).is_relative_to(installed.parent)
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_installed_commands_and_those_of_a_checkout_are_the_same(installed, name, option):
+    ours = call(installed / name, option, env=installed_environment(installed), cwd="/")
+    assert ours == call(ROOT / "bin" / name, option, env=environment(), cwd="/")
+
+
+@pytest.mark.parametrize("where", ["installed", "checkout"])
+def test_a_pipeline_runs_with_a_worker_in_the_current_directory(installed, tmp_path, where):
+    (tmp_path / "mymod.py").write_text(
+        "class Shout:\n    def start(self, event):\n        return event.data.upper()\n"
+    )
+    env = installed_environment(installed) if where == "installed" else environment()
+    line = "printf 'a\\nb\\n' | flow-stdin | flow-work mymod:Shout"
+    out = call("bash", "-o", "pipefail", "-c", line, env=env, cwd=tmp_path)
+    assert [json.loads(line)["data"] for line in out.splitlines()] == ["A", "B"]
+
+
+def test_the_metadata_names_every_library_that_is_imported(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+        text = archive.read(name).decode()
+    assert "\nRequires-Python: >=3.11\n" in text
+    assert "\nLicense-Expression: Apache-2.0\n" in text
+    needed = {
+        line.split(": ")[1].split(";")[0].rstrip("<>=0123456789,. ")
+        for line in text.splitlines()
+        if line.startswith("Requires-Dist: ") and "extra ==" not in line
+    }
+    imported = {"click", "cronsim", "httpx", "lxml", "orjson", "pebble", "prometheus-client"}
+    assert needed == imported | {"rich", "stomp-py"} or needed == imported | {"rich", "stomp.py"}
