@@ -325,7 +325,7 @@ def test_a_certificate_that_is_not_trusted_is_a_refusal_unless_all_are_taken(tmp
             client.collections()
         for more in ({"ca_file": str(pem)}, {"insecure": True}):
             with Client(Account(url, "admin", server.password, **more)) as client:
-                assert len(client.collections()) == 2
+                assert client.collection("asset")
 
 
 def make_certificate(folder):

@@ -1,8 +1,14 @@
 """flow-sim: a stand-in Viz One for development: HTTP and STOMP, in memory."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from flowtools.cli import Command, parsed
+
+if TYPE_CHECKING:
+    from flowtools.sim.faults import Rates
+    from flowtools.sim.moment import Deletions
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -11,6 +17,13 @@ def _address(text: str) -> tuple[str, int]:
     if not colon or not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError(f"expected HOST:PORT such as 127.0.0.1:8080, not '{text}'")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _rates(text: str) -> "Rates":
+    """Read KIND=RATE,..."""
+    from flowtools.sim.faults import Rates
+
+    return Rates.parse(text)
 
 
 @click.command(
@@ -55,6 +68,27 @@ def _address(text: str) -> tuple[str, int]:
     "--no-action", is_flag=True, help="Leave out the header that says what a message is about."
 )
 @click.option(
+    "--deletions",
+    type=click.Choice(["tombstone", "header", "status", "empty", "gone"]),
+    default="tombstone",
+    show_default=True,
+    help="How a message marks a deletion.",
+)
+@click.option(
+    "--faults",
+    callback=parsed(_rates),
+    metavar="KIND=RATE,...",
+    help="Let requests and connections fail: 5xx, slow, drop, conflict; rates from 0 to 1.",
+)
+@click.option(
+    "--import-time",
+    type=click.FloatRange(min=0),
+    default=0.4,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an import or upload takes.",
+)
+@click.option(
     "--http",
     callback=parsed(_address),
     default="127.0.0.1:0",
@@ -81,6 +115,9 @@ def main(
     seed: int,
     echo: bool,
     no_action: bool,
+    deletions: "Deletions",
+    faults: "Rates | None",
+    import_time: float,
     http: tuple[str, int],
     stomp: tuple[str, int],
     password_file: str | None,
@@ -95,13 +132,25 @@ def main(
     \b
     Examples:
       flow-sim --assets 40 -- sh -c 'flow-listen-assets --count 40 | flow-work tag:Tag'
+      flow-sim --assets 500 --faults 5xx=0.05,drop=0.01 -- ./pipeline.sh
       flow-sim --http 127.0.0.1:8080 --stomp 127.0.0.1:61613
     """
     from flowtools.connection import read_password
+    from flowtools.sim.faults import Rates
     from flowtools.sim.serve import serve
     from flowtools.sim.standin import Plan, StandIn
 
-    plan = Plan(assets, files, rate, seed, echo, not no_action)
+    plan = Plan(
+        assets,
+        files,
+        rate,
+        seed,
+        echo,
+        tells_action=not no_action,
+        deletions=deletions,
+        faults=faults or Rates(),
+        import_seconds=import_time,
+    )
     password = read_password(password_file) if password_file else None
     return serve(StandIn(plan, http=http, stomp=stomp, password=password), command)
 

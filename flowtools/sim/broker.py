@@ -10,6 +10,7 @@ from coilmq.server.socket_server import ThreadedStompServer
 from coilmq.util.frames import Frame
 
 from flowtools.sim.delivery import Delivery, message_of
+from flowtools.sim.faults import Faults
 from flowtools.sim.people import People
 from flowtools.sim.session import Handler
 
@@ -22,13 +23,14 @@ class _Server(ThreadedStompServer):  # type: ignore[misc]
 class Broker:
     """A STOMP broker in this process: versions 1.0 to 1.2, queues and topics, in memory."""
 
-    def __init__(self, host: str, port: int, people: People) -> None:
-        """Listen on `host` and `port` (0: a free one).
+    def __init__(self, host: str, port: int, people: People, faults: Faults | None = None) -> None:
+        """Listen on `host` and `port` (0: a free one); `faults` may cut connections.
 
         Raises:
             OSError: The address cannot be had.
         """
         self._delivery = Delivery()
+        self._faults = faults
         self._server = _Server(
             (host, port),
             Handler,
@@ -55,6 +57,8 @@ class Broker:
         """Send a message to whoever listens; never waits for any of them."""
         frame = Frame("SEND", {"destination": destination, **headers}, body)
         self._delivery.send(message_of(frame))
+        if self._faults is not None and self._faults.drops():
+            self._delivery.cut(destination)
 
     def has_subscriber(self, destination: str, seconds: float) -> bool:
         """Wait up to `seconds` until someone listens to `destination`; return whether."""

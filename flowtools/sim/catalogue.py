@@ -1,27 +1,29 @@
 """What the stand-in knows: its assets with their metadata, its import storages with files.
 
-One lock guards it; whoever wants to know of changes is told within it, in their order.
-Nothing is kept on disk.
+One lock guards the assets; whoever wants to know of changes is told within it, in their
+order. Nothing is kept on disk.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from threading import RLock
-from typing import Literal
 
-Kind = Literal["create", "update", "delete"]
+from flowtools.sim.moment import Deletions, GoneError, Kind, StaleError, TakenError, now
+from flowtools.sim.searching import found_by, in_order
+from flowtools.sim.storages import File, Storages
+
+__all__ = ["Asset", "Catalogue", "File", "GoneError", "Kind", "StaleError", "Watchers", "now"]
 
 FIRST_NUMBER = 210161124000000021
 """The number of the first asset; ids are long, and text."""
 
 
-class GoneError(Exception):
-    """There is no such asset or file, or no longer."""
+MOST_TOMBSTONES = 1000
+"""Deletions that are remembered, the last ones."""
 
-
-class StaleError(Exception):
-    """The etag given is not the present one."""
+Permission = tuple[str, str, tuple[str, ...]]
+"""A line of an access control list: "asset" or "media", the group, its rights."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Asset:
     revision: int = 1
     payload: bytes = b""
     payload_revision: int = 0
+    permissions: tuple[Permission, ...] = ()
+    upload_task: str | None = None
+    content: bytes | None = None
 
     @property
     def urn(self) -> str:
@@ -56,27 +61,12 @@ class Asset:
         return f'"{self.number}-m{self.payload_revision}"'
 
 
-@dataclass(frozen=True)
-class File:
-    """A file in an import storage."""
-
-    location: str
-    name: str
-    updated: str
-    content: bytes = b""
-
-
 @dataclass
 class Watchers:
     """Who is told of changes."""
 
     assets: Callable[[Kind, Asset], None] = lambda kind, asset: None
     files: Callable[[Kind, File], None] = lambda kind, file: None
-
-
-def now() -> str:
-    """Return the present as Viz One writes it, to the microsecond."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass
@@ -87,24 +77,31 @@ class Catalogue:
         make_payload: Gives the metadata that a new asset has.
         echo: Tell of metadata that is written, too.
         locations: The handles of the import storages.
+        deletions: How a deletion shows: with "status" the asset stays, marked; with
+            "gone" it answers 410 for ever.
     """
 
     make_payload: Callable[[Asset], bytes]
     echo: bool = False
     locations: tuple[str, ...] = ("xmlimport", "ftpimport")
+    deletions: Deletions = "tombstone"
     watchers: Watchers = field(default_factory=Watchers)
 
     def __post_init__(self) -> None:
         self._lock = RLock()
         self._assets: dict[str, Asset] = {}
-        self._files: dict[tuple[str, str], File] = {}
+        self._numbers: dict[str, str] = {}
         self._made = 0
+        self.tombstones: deque[Asset] = deque(maxlen=MOST_TOMBSTONES)
+        # Whoever watches may change while we run.
+        self.storages = Storages(self.locations, lambda kind, file: self.watchers.files(kind, file))
 
-    def assets(self, query: str = "") -> list[Asset]:
-        """Return the assets whose title has `query` in it, the oldest first."""
+    def assets(self, query: str = "", *, sort: str = "", media: str = "") -> list[Asset]:
+        """Return the assets that `query` finds, the oldest first or as `sort` says."""
         with self._lock:
-            wanted = query.casefold()
-            return [each for each in self._assets.values() if wanted in each.title.casefold()]
+            every = list(self._assets.values())
+        found = [each for each in every if not media or each.media == media]
+        return in_order(found_by(query, found), sort)
 
     def asset(self, number: str) -> Asset:
         """Return an asset.
@@ -113,9 +110,11 @@ class Catalogue:
             GoneError: There is none.
         """
         with self._lock:
-            if number not in self._assets:
-                raise GoneError(f"there is no asset {number}")
-            return self._assets[number]
+            if number in self._assets:
+                return self._assets[number]
+            was = any(each.number == number for each in self.tombstones)
+            status = 410 if was and self.deletions == "gone" else 404
+            raise GoneError(f"there is no asset {number}", status)
 
     def create(
         self,
@@ -125,15 +124,25 @@ class Catalogue:
         *,
         status: str = "empty",
         media: str = "placeholder",
+        permissions: tuple[Permission, ...] = (),
     ) -> Asset:
-        """Make an asset; by default a placeholder, as a user does."""
+        """Make an asset; by default a placeholder, as a user does.
+
+        Raises:
+            TakenError: Another asset has that identifier.
+        """
         with self._lock:
+            if identifier is not None and identifier in self._numbers:
+                raise TakenError(f"there is an asset '{identifier}' already")
             number = str(FIRST_NUMBER + 100 * self._made)
             self._made += 1
             moment = now()
             asset = Asset(number, title, moment, moment, identifier, status, media, keywords)
+            asset = replace(asset, permissions=permissions)
             asset = replace(asset, payload=self.make_payload(asset), payload_revision=1)
             self._assets[number] = asset
+            if identifier is not None:
+                self._numbers[identifier] = number
             self.watchers.assets("create", asset)
             return asset
 
@@ -147,10 +156,20 @@ class Catalogue:
         with self._lock:
             asset = self.asset(number)
             _check(etag, asset.etag)
+            self._rename(asset, changes.get("identifier", asset.identifier))
             asset = replace(asset, **changes, updated=now(), revision=asset.revision + 1)  # type: ignore[arg-type]
             self._assets[number] = asset
             self.watchers.assets("update", asset)
             return asset
+
+    def _rename(self, asset: Asset, identifier: object) -> None:
+        if identifier == asset.identifier:
+            return
+        if identifier in self._numbers:
+            raise TakenError(f"there is an asset '{identifier}' already")
+        self._numbers.pop(asset.identifier or "", None)
+        if identifier is not None:
+            self._numbers[str(identifier)] = asset.number
 
     def retitle(self, number: str, title: str, change: Callable[[bytes], bytes]) -> Asset:
         """Change an asset's title, and with `change` its metadata; one message tells of both.
@@ -188,29 +207,23 @@ class Catalogue:
         with self._lock:
             asset = self.asset(number)
             _check(etag, asset.etag)
-            del self._assets[number]
-            self.watchers.assets("delete", replace(asset, status="deleted", updated=now()))
+            asset = replace(asset, status="deleted", updated=now(), revision=asset.revision + 1)
+            self.tombstones.append(asset)
+            if self.deletions == "status":
+                self._assets[number] = asset
+            else:
+                del self._assets[number]
+            self._numbers.pop(asset.identifier or "", None)
+            self.watchers.assets("delete", asset)
 
-    def files(self, location: str) -> list[File]:
-        """Return the files in an import storage, by name.
-
-        Raises:
-            GoneError: There is no such import storage.
-        """
-        with self._lock:
-            self._check_location(location)
-            return [self._files[key] for key in sorted(self._files) if key[0] == location]
-
-    def file(self, location: str, name: str) -> File:
-        """Return a file.
+    def change(self, number: str, step: Callable[[Asset], dict[str, object]]) -> Asset:
+        """Change what an entry shows by what `step` makes of it, within the lock.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such asset.
         """
         with self._lock:
-            if (location, name) not in self._files:
-                raise GoneError(f"there is no file {name} in {location}")
-            return self._files[location, name]
+            return self.update(number, None, **step(self.asset(number)))
 
     def put_file(self, location: str, name: str, content: bytes) -> File:
         """Let a file arrive: it shows empty first, and then whole.
@@ -218,14 +231,8 @@ class Catalogue:
         Raises:
             GoneError: There is no such import storage.
         """
-        with self._lock:
-            self._check_location(location)
-            known = (location, name) in self._files
-            self._keep_file("update" if known else "create", File(location, name, now()))
-            file = File(location, name, now(), content)
-            if content:
-                self._keep_file("update", file)
-            return file
+        file = self.storages.write(location, name, b"")
+        return self.storages.write(location, name, content) if content else file
 
     def delete_file(self, location: str, name: str) -> None:
         """Delete a file.
@@ -233,18 +240,7 @@ class Catalogue:
         Raises:
             GoneError: There is none.
         """
-        with self._lock:
-            file = self.file(location, name)
-            del self._files[location, name]
-            self.watchers.files("delete", replace(file, updated=now()))
-
-    def _keep_file(self, kind: Kind, file: File) -> None:
-        self._files[file.location, file.name] = file
-        self.watchers.files(kind, file)
-
-    def _check_location(self, location: str) -> None:
-        if location not in self.locations:
-            raise GoneError(f"there is no import storage {location}")
+        self.storages.delete(location, name)
 
 
 def _check(given: str | None, present: str) -> None:

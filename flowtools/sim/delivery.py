@@ -129,6 +129,12 @@ class Delivery:
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._to(destination)), seconds)
 
+    def cut(self, destination: str) -> None:
+        """Cut the connections of all who listen to `destination`."""
+        with self._changed:
+            for each in self._to(destination):
+                each.connection.drop()
+
     def send(self, message: Message) -> None:
         """Give `message` to a subscriber of its queue, or to all of its topic."""
         self.commit(None, [message], [])

@@ -1,18 +1,21 @@
-"""The stand-in's XML: service document, feeds, entries, tombstones, metadata."""
+"""The stand-in's XML of assets: service document, search description, feeds, entries."""
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
-from lxml import etree
-
-from flowtools.sim.catalogue import Asset, File
-from flowtools.vizone.atom import (
+from flowtools.sim.catalogue import Asset
+from flowtools.sim.xml import add, link, root, serialise
+from flowtools.vizone.acl import RIGHTS
+from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
+from flowtools.vizone.document import Element, parse
+from flowtools.vizone.document import serialise as plain
+from flowtools.vizone.metadata import PAYLOAD_TYPE
+from flowtools.vizone.namespaces import (
+    ACL,
     APP,
     ATOM,
+    ATOM_EXT,
     CORE,
     DCTERMS,
-    ENTRY_TYPE,
-    FEED_TYPE,
     MAM,
     MEDIA,
     MEDIA_TYPE,
@@ -20,191 +23,147 @@ from flowtools.vizone.atom import (
     TOMBSTONE,
     VDF,
 )
-from flowtools.vizone.document import Element, serialise
-from flowtools.vizone.metadata import PAYLOAD_TYPE
+from flowtools.vizone.search import DESCRIPTION_TYPE
 
 SERVICE_TYPE = "application/atomsvc+xml"
 LOCATIONS_PATH = "/thirdparty/unmanaged"
 ASSETS_PATH = "/thirdparty/asset/item"
+STORE_PATH = "/api/client-config"
+DICTIONARIES_PATH = "/api/metadata/dictionary"
+INCOMING_PATH = "/thirdparty/incoming"
+EPOCH = "1970-01-01T00:00:00Z"
 
-_NAMESPACES = {
-    "atom": ATOM,
-    "app": APP,
-    "vdf": VDF,
-    "core": CORE,
-    "mam": MAM,
-    "media": MEDIA,
-    "vizmedia": MEDIA_TYPE,
-    "dcterms": DCTERMS,
-    "opensearch": OPENSEARCH,
-    "at": TOMBSTONE,
+_COLLECTIONS = (
+    ("Items", ASSETS_PATH, ("asset", "search")),
+    ("Unmanaged files", LOCATIONS_PATH, ("unmanaged-file",)),
+    ("Incoming", INCOMING_PATH, ("incoming",)),
+    ("Client configuration", STORE_PATH, ("client-config",)),
+    ("Dictionaries", DICTIONARIES_PATH, ("dictionary",)),
+)
+
+_TEMPLATES = {
+    "client-config": {
+        "client-config": "/{vizid:application}/{config}",
+        "client-asset-config": "/{vizid:application}/{config}?asset={vizid:atom-id}",
+    },
+    "dictionary": {"dictionary": "/~{name}"},
 }
-
-
-def _root(namespace: str, name: str, /, **attributes: str) -> Element:
-    # As on the real one, the whole table of prefixes, used or not.
-    return etree.Element(f"{{{namespace}}}{name}", attributes, nsmap=_NAMESPACES)
-
-
-def _add(
-    parent: Element, namespace: str, name: str, said: str | None = None, /, **attributes: str
-) -> Element:
-    made = etree.SubElement(parent, f"{{{namespace}}}{name}", attributes)
-    made.text = said
-    return made
-
-
-def _link(parent: Element, rel: str, href: str, type: str | None = None) -> None:
-    _add(parent, ATOM, "link", None, rel=rel, href=href, **({"type": type} if type else {}))
 
 
 def service(base: str) -> bytes:
     """Return the service document: the collections, found by their keywords."""
-    root = _root(APP, "service")
-    workspace = _add(root, APP, "workspace")
-    _add(workspace, ATOM, "title", "Stand-in")
-    for title, path, keyword in (
-        ("Items", ASSETS_PATH, "asset"),
-        ("Unmanaged files", LOCATIONS_PATH, "unmanaged-file"),
-    ):
-        collection = _add(workspace, APP, "collection", href=base + path)
-        _add(collection, ATOM, "title", title)
-        categories = _add(collection, APP, "categories", fixed="yes")
-        _add(categories, ATOM, "category", scheme=VDF, term=keyword)
-    return serialise(root)
+    document = root(APP, "service")
+    workspace = add(document, APP, "workspace")
+    add(workspace, ATOM, "title", "Stand-in")
+    for title, path, keywords in _COLLECTIONS:
+        collection = add(workspace, APP, "collection", href=base + path)
+        add(collection, ATOM, "title", title)
+        categories = add(collection, APP, "categories", fixed="yes")
+        for keyword in keywords:
+            add(categories, ATOM, "category", scheme=VDF, term=keyword)
+        if "search" in keywords:
+            link(collection, "search", f"{base}{path}?format=opensearch", DESCRIPTION_TYPE)
+        for id, rest in _TEMPLATES.get(keywords[0], {}).items():
+            # How the real one writes these is not public.
+            add(collection, ATOM_EXT, "resolve", None, id=id, template=base + path + rest)
+    # A template names its parameters with prefixes: these have to be the usual ones.
+    return plain(document)
 
 
-def asset_entry(asset: Asset, base: str) -> Element:
-    """Return the entry of an asset."""
+def description(base: str) -> bytes:
+    """Return how the assets are searched."""
+    document = root(OPENSEARCH, "OpenSearchDescription")
+    add(document, OPENSEARCH, "ShortName", "Items")
+    template = (
+        f"{base}{ASSETS_PATH}?q={{searchTerms?}}&start={{startIndex?}}&num={{count?}}"
+        "&sort={vizsort:sort?}&media={vizmedia:media?}"
+    )
+    add(document, OPENSEARCH, "Url", None, type=FEED_TYPE, template=template)
+    return plain(document)
+
+
+def asset_entry(asset: Asset, base: str, *, inline: bool = False) -> Element:
+    """Return the entry of an asset; with `inline` its metadata stands in it."""
     path = f"/asset/item/{asset.number}"
-    root = _root(ATOM, "entry")
-    _add(root, ATOM, "id", asset.urn)
-    _add(root, ATOM, "title", asset.title)
-    _add(root, ATOM, "published", asset.published)
-    _add(root, ATOM, "updated", asset.updated)
+    entry = root(ATOM, "entry")
+    add(entry, ATOM, "id", asset.urn)
+    add(entry, ATOM, "title", asset.title)
+    add(entry, ATOM, "published", asset.published)
+    add(entry, ATOM, "updated", asset.updated)
     if asset.identifier:
-        _add(root, DCTERMS, "identifier", asset.identifier)
-    _add(root, CORE, "ardomeIdentity", asset.number, name="id")
-    _add(root, MAM, "mediastatus", asset.status)
-    _add(root, MEDIA_TYPE, "media", asset.media)
+        add(entry, DCTERMS, "identifier", asset.identifier)
+    add(entry, CORE, "ardomeIdentity", asset.number, name="id")
+    add(entry, MAM, "mediastatus", asset.status)
+    add(entry, MEDIA_TYPE, "media", asset.media)
     for scheme, term in asset.keywords:
-        _add(root, ATOM, "category", scheme=scheme, term=term)
-    _link(root, "self", f"{base}/thirdparty{path}", ENTRY_TYPE)
-    _link(root, "edit", f"{base}/api{path}", ENTRY_TYPE)
-    _link(root, "describedby", f"{base}/api{path}/metadata", PAYLOAD_TYPE)
-    return root
+        add(entry, ATOM, "category", scheme=scheme, term=term)
+    _add_links(entry, asset, base, path, inline)
+    if asset.content is not None:
+        _add_content(entry, asset, f"{base}/api{path}/media")
+    for kind in ("asset", "media"):
+        _add_permissions(entry, kind, asset)
+    return entry
+
+
+def _add_links(entry: Element, asset: Asset, base: str, path: str, inline: bool) -> None:
+    api = f"{base}/api{path}"
+    link(entry, "self", f"{base}/thirdparty{path}", ENTRY_TYPE)
+    link(entry, "edit", api, ENTRY_TYPE)
+    describedby = link(entry, "describedby", f"{api}/metadata", PAYLOAD_TYPE)
+    if inline:
+        holder = add(describedby, ATOM, "inline")
+        holder.append(parse(asset.payload, name="the metadata"))
+    forms = f"{base}/api/metadata/form?qType=ASSET.Item&qId={asset.number}"
+    link(entry, "models", forms, FEED_TYPE)
+    link(entry, "edit-media", f"{api}/media")
+    link(entry, "import-unmanaged", f"{api}/import")
+    if asset.upload_task is not None:
+        link(entry, "upload-task", f"{base}{INCOMING_PATH}/{asset.upload_task}", ENTRY_TYPE)
+
+
+def _add_content(entry: Element, asset: Asset, url: str) -> None:
+    type_ = "application/octet-stream"
+    add(entry, ATOM, "content", None, src=url, type=type_)
+    group = add(entry, MEDIA, "group")
+    size = str(len(asset.content or b""))
+    add(group, MEDIA, "content", None, type=type_, url=url, fileSize=size, isDefault="1")
+
+
+def _add_permissions(entry: Element, kind: str, asset: Asset) -> None:
+    lines = [each for each in asset.permissions if each[0] == kind]
+    parent = add(entry, ACL, kind) if lines else None
+    for _, group, rights in lines:
+        assert parent is not None
+        said = {right: "1" if right in rights else "0" for right in RIGHTS}
+        add(parent, ACL, "group", None, name=group, **said)
 
 
 def asset_feed(
-    page: Sequence[Asset], base: str, *, start: int, num: int, total: int, links: dict[str, str]
+    page: Sequence[Asset],
+    base: str,
+    *,
+    start: int,
+    num: int,
+    total: int,
+    links: dict[str, str],
+    tombstones: Sequence[Asset] = (),
 ) -> bytes:
     """Return one page of the asset feed; `start` counts from 1."""
-    root = _root(ATOM, "feed")
-    _add(root, ATOM, "id", "urn:vme:default:search:asset")
-    _add(root, ATOM, "title", "Items")
-    _add(root, ATOM, "updated", max((each.updated for each in page), default=EPOCH))
-    _add(root, OPENSEARCH, "totalResults", str(total))
-    _add(root, OPENSEARCH, "startIndex", str(start))
-    _add(root, OPENSEARCH, "itemsPerPage", str(num))
+    document = root(ATOM, "feed")
+    add(document, ATOM, "id", "urn:vme:default:search:asset")
+    add(document, ATOM, "title", "Items")
+    add(document, ATOM, "updated", max((each.updated for each in page), default=EPOCH))
+    add(document, OPENSEARCH, "totalResults", str(total))
+    add(document, OPENSEARCH, "startIndex", str(start))
+    add(document, OPENSEARCH, "itemsPerPage", str(num))
     for rel, href in links.items():
-        _link(root, rel, href)
-    root.extend(asset_entry(each, base) for each in page)
-    return serialise(root)
+        link(document, rel, href)
+    for each in tombstones:
+        add(document, TOMBSTONE, "deleted-entry", None, ref=each.urn, when=each.updated)
+    document.extend(asset_entry(each, base) for each in page)
+    return serialise(document)
 
 
 def tombstone(urn: str, when: str) -> bytes:
     """Return what is left of a deleted entry."""
-    return serialise(_root(TOMBSTONE, "deleted-entry", ref=urn, when=when))
-
-
-EPOCH = "1970-01-01T00:00:00Z"
-
-
-def locations(handles: Sequence[str], base: str) -> bytes:
-    """Return the feed of the import storages."""
-    root = _root(ATOM, "feed")
-    _add(root, ATOM, "id", "urn:vme:default:unmanaged")
-    _add(root, ATOM, "title", "Unmanaged files")
-    _add(root, ATOM, "updated", EPOCH)
-    for handle in handles:
-        entry = _add(root, ATOM, "entry")
-        _add(entry, ATOM, "id", f"urn:vme:default:storage:{handle}")
-        _add(entry, ATOM, "title", f"Import storage {handle}")
-        _add(entry, ATOM, "updated", EPOCH)
-        _add(entry, DCTERMS, "identifier", handle)
-        _link(entry, "down", f"{base}{location_path(handle)}", FEED_TYPE)
-    return serialise(root)
-
-
-def location_path(handle: str) -> str:
-    """Return the path of an import storage's feed."""
-    return f"/api/media/unmanaged/{quote(handle, safe='')}"
-
-
-def file_urn(file: File) -> str:
-    """Return the atom:id of a file."""
-    return f"urn:vme:default:unmanaged:{file.location}:{quote(file.name, safe='')}"
-
-
-def file_path(file: File) -> str:
-    """Return the path of a file's entry."""
-    return f"{location_path(file.location)}/{quote(file.name, safe='')}"
-
-
-def file_entry(file: File, base: str) -> Element:
-    """Return the entry of an unmanaged file."""
-    href = f"{base}{file_path(file)}"
-    content = f"{base}/files/{quote(file.location, safe='')}/{quote(file.name, safe='')}"
-    root = _root(ATOM, "entry")
-    _add(root, ATOM, "id", file_urn(file))
-    _add(root, ATOM, "title", file.name)
-    _add(root, ATOM, "updated", file.updated)
-    _link(root, "self", href, ENTRY_TYPE)
-    _link(root, "delete", href)
-    _add(
-        root,
-        MEDIA,
-        "content",
-        url=content,
-        fileSize=str(len(file.content)),
-        type="application/octet-stream",
-    )
-    return root
-
-
-def file_feed(
-    files: Sequence[File], location: str, base: str, monitor: str, deleted: Sequence[File] = ()
-) -> bytes:
-    """Return the feed of an import storage, or of the files that a message is about."""
-    root = _root(ATOM, "feed")
-    _add(root, ATOM, "id", f"urn:vme:default:unmanaged:{location}")
-    _add(root, ATOM, "title", location)
-    _add(root, ATOM, "updated", max((each.updated for each in files), default=EPOCH))
-    _link(root, "self", f"{base}{location_path(location)}", FEED_TYPE)
-    _link(root, "monitor", monitor)
-    for each in deleted:
-        _add(root, TOMBSTONE, "deleted-entry", ref=file_urn(each), when=each.updated)
-    root.extend(file_entry(each, base) for each in files)
-    return serialise(root)
-
-
-def new_payload(asset: Asset, base: str) -> bytes:
-    """Return the metadata of a new asset, in the stand-in's one form."""
-    model = f"{base}/api/metadata/form/sim-item/r1"
-    root = etree.Element(f"{{{VDF}}}payload", {"model": model}, nsmap={None: VDF})  # type: ignore[dict-item]
-    _add(_add(root, VDF, "field", name="asset.title"), VDF, "value", asset.title)
-    category = _add(root, VDF, "field", name="asset.category")
-    _add(category, VDF, "value", "news")
-    _add(
-        category,
-        VDF,
-        "origin",
-        href=f"{base}/api/metadata/dictionary/~category/news",
-        id="urn:vme:default:dictionary:category:news",
-    )
-    for name in ("asset.synopsis", "asset.keywords"):
-        _add(root, VDF, "field", name=name)
-    rows = _add(_add(root, VDF, "field", name="asset.broadcasts"), VDF, "list")
-    row = _add(_add(rows, VDF, "payload"), VDF, "field", name="broadcast.date")
-    _add(row, VDF, "value", asset.published[:10])
-    return serialise(root)
+    return serialise(root(TOMBSTONE, "deleted-entry", ref=urn, when=when))

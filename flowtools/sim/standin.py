@@ -1,21 +1,29 @@
 """The stand-in as a whole: the HTTP side, the broker, the messages between them, the stream.
 
-`StandIn.start` starts everything, `close` ends it, in the order: stream, HTTP, broker.
+`StandIn.start` starts everything, `close` ends it, in the order: stream, what was
+to come later, HTTP, broker.
 """
 
 import secrets
-from dataclasses import dataclass
-from urllib.parse import quote
+from dataclasses import dataclass, field
 
 from flowtools.errors import ConfigurationError, UnreachableError
-from flowtools.sim import documents
-from flowtools.sim.catalogue import Asset, Catalogue, File, Kind, Watchers
+from flowtools.sim import form_documents
+from flowtools.sim.asking import Routes
+from flowtools.sim.asset_resources import AssetResources
+from flowtools.sim.catalogue import Catalogue, Watchers
+from flowtools.sim.faults import Faults, Rates
+from flowtools.sim.file_resources import FileResources
+from flowtools.sim.imports import Imports
+from flowtools.sim.later import Later
+from flowtools.sim.media_resources import MediaResources
+from flowtools.sim.messages import ASSETS, FILES, TRANSFERS, Messages
+from flowtools.sim.moment import Deletions
+from flowtools.sim.other_resources import OtherResources
 from flowtools.sim.people import ADMIN, People
 from flowtools.sim.resources import Resources
 from flowtools.sim.stream import Stream, asset_steps, file_steps
 from flowtools.sim.web import WebServer
-from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
-from flowtools.vizone.document import serialise
 
 try:
     from flowtools.sim.broker import Broker
@@ -25,12 +33,6 @@ except ModuleNotFoundError as missing:
     raise ConfigurationError(
         "cannot start the stand-in: there is no module 'coilmq'; pip install 'flowtools[sim]'"
     ) from None
-
-ASSETS = "/topic/vizone.assets"
-"""Where changes of assets are told."""
-
-FILES = "/topic/vizone.unmanaged"
-"""Where changes of files are told; the storage's handle follows after a dot."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Plan:
         seed: What the stream starts from: the same seed, the same sequence.
         echo: Whether metadata written over HTTP is told, too.
         tells_action: Whether a message's `action` header says what happened.
+        deletions: How a deletion is marked.
+        faults: How likely which fault is.
+        import_seconds: How long an import or upload takes.
     """
 
     assets: int = 0
@@ -52,6 +57,9 @@ class Plan:
     seed: int = 1
     echo: bool = False
     tells_action: bool = True
+    deletions: Deletions = "tombstone"
+    faults: Rates = field(default_factory=Rates)
+    import_seconds: float = 0.4
 
 
 class StandIn:
@@ -78,31 +86,38 @@ class StandIn:
         """
         self.user = ADMIN
         self.password = password or secrets.token_urlsafe(12)
-        self._tells_action = plan.tells_action
+        faults = Faults(plan.faults, plan.seed)
         people = People(self.password)
         try:
             at = http
-            self._web = WebServer(*http, people)
+            self._web = WebServer(*http, people, faults)
             at = stomp
-            self._broker = Broker(*stomp, people)
+            self._broker = Broker(*stomp, people, faults)
         except OSError as error:
             raise UnreachableError(
                 f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"
             ) from None
         self.url = f"http://{_shown(http[0])}:{self._web.port}"
         self._stomp_url = f"stomp://{_shown(stomp[0])}:{self._broker.port}/"
+        messages = Messages(
+            self.url,
+            self._stomp_url,
+            self._broker.publish,
+            deletions=plan.deletions,
+            tells_action=plan.tells_action,
+        )
         self.catalogue = Catalogue(
-            lambda asset: documents.new_payload(asset, self.url),
+            lambda asset: form_documents.new_payload(asset, self.url),
             echo=plan.echo,
-            watchers=Watchers(self._tell_of_asset, self._tell_of_file),
+            deletions=plan.deletions,
+            watchers=Watchers(messages.of_asset, messages.of_file),
         )
         handles = self.catalogue.locations
-        self._web.resources = Resources(
-            self.catalogue,
-            self.url,
-            self._monitor(ASSETS),
-            {handle: self._monitor(f"{FILES}.{handle}") for handle in handles},
+        self._later = Later()
+        self.imports = Imports(
+            self.catalogue, self._later, plan.import_seconds, messages.of_transfer
         )
+        self._web.resources = Resources(*self._routes(messages))
         steps = asset_steps(self.catalogue, plan.assets, plan.seed)
         arrivals = file_steps(self.catalogue, handles[0], plan.files, plan.seed)
         self._streams = [
@@ -120,6 +135,7 @@ class StandIn:
         """Serve; the stream starts once somebody listens, for a topic keeps nothing."""
         self._broker.start()
         self._web.start()
+        self._later.start()
         for each in self._streams:
             each.start()
 
@@ -127,6 +143,7 @@ class StandIn:
         """End everything."""
         for each in self._streams:
             each.close()
+        self._later.close()
         self._web.close()
         self._broker.close()
 
@@ -138,34 +155,15 @@ class StandIn:
             "VIZONE_PASSWORD": self.password,
         }
 
-    def _monitor(self, destination: str) -> str:
-        return f"{self._stomp_url}?destination={quote(destination, safe='/')}"
-
-    def _tell_of_asset(self, kind: Kind, asset: Asset) -> None:
-        location = f"{self.url}{documents.ASSETS_PATH}/{asset.number}"
-        if kind == "delete":
-            body, type_ = documents.tombstone(asset.urn, asset.updated), "application/xml"
-        else:
-            body, type_ = serialise(documents.asset_entry(asset, self.url)), ENTRY_TYPE
-        self._broker.publish(ASSETS, self._headers(kind, asset.urn, location, type_), body)
-
-    def _tell_of_file(self, kind: Kind, file: File) -> None:
-        destination = f"{FILES}.{file.location}"
-        deleted = kind == "delete"
-        body = documents.file_feed(
-            [] if deleted else [file],
-            file.location,
-            self.url,
-            self._monitor(destination),
-            deleted=[file] if deleted else [],
-        )
-        location = f"{self.url}{documents.file_path(file)}"
-        urn = documents.file_urn(file)
-        self._broker.publish(destination, self._headers(kind, urn, location, FEED_TYPE), body)
-
-    def _headers(self, kind: Kind, identity: str, location: str, type_: str) -> dict[str, str]:
-        headers = {"identity": identity, "location": location, "content-type": type_}
-        return headers | ({"action": kind} if self._tells_action else {})
+    def _routes(self, messages: Messages) -> list[Routes]:
+        files = {each: messages.monitor(f"{FILES}.{each}") for each in self.catalogue.locations}
+        transfers = messages.monitor(TRANSFERS)
+        return [
+            AssetResources(self.catalogue, self.url, messages.monitor(ASSETS)).routes(),
+            FileResources(self.catalogue, self.url, files).routes(),
+            MediaResources(self.catalogue, self.imports, self.url, transfers).routes(),
+            OtherResources(self.url).routes(),
+        ]
 
 
 def _shown(host: str) -> str:

@@ -12,7 +12,8 @@ from functools import partial
 from threading import Event as Flag
 from threading import Thread
 
-from flowtools.sim.catalogue import Catalogue, GoneError, Kind
+from flowtools.sim.catalogue import Catalogue
+from flowtools.sim.moment import GoneError, Kind
 from flowtools.vizone.document import parse, serialise
 from flowtools.vizone.metadata import Payload
 
@@ -115,19 +116,25 @@ def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[]
 def file_steps(
     catalogue: Catalogue, location: str, count: int, seed: int
 ) -> list[Callable[[], None]]:
-    """Return `count` steps that let files arrive in an import storage."""
+    """Return steps that let `count` files arrive in an import storage.
+
+    At each step a file appears, empty; the one before it has grown, and the one before
+    that is complete.
+    """
     dice = random.Random(seed)  # noqa: S311  repeatable, and no secret
     names = [f"{dice.choice(_SUBJECTS).lower()}-{index:04}.mxf" for index in range(count)]
-    sizes = [dice.randrange(1, 4096) for _ in names]
+    sizes = [dice.randrange(2, 4096) for _ in names]
 
-    return [
-        partial(_arrive, catalogue, location, name, size)
-        for name, size in zip(names, sizes, strict=True)
-    ]
+    def write(index: int, part: float) -> None:
+        if 0 <= index < count:
+            catalogue.storages.write(location, names[index], bytes(int(sizes[index] * part)))
 
+    def step(index: int) -> None:
+        write(index - 2, 1)
+        write(index - 1, 0.5)
+        write(index, 0)
 
-def _arrive(catalogue: Catalogue, location: str, name: str, size: int) -> None:
-    catalogue.put_file(location, name, bytes(size))
+    return [partial(step, index) for index in range(count + 2)] if count else []
 
 
 def _retitle(catalogue: Catalogue, number: str, title: str) -> None:

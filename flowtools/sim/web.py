@@ -7,6 +7,8 @@ each connection has a thread of its own, which ends with it or with the process.
 import base64
 import binascii
 import logging
+import socket
+import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -15,7 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from flowtools import __version__
 from flowtools.errors import ProtocolError
-from flowtools.sim.catalogue import GoneError, StaleError
+from flowtools.sim.faults import Faults, Rates
+from flowtools.sim.moment import GoneError, StaleError, TakenError
 from flowtools.sim.people import People
 from flowtools.sim.resources import Refusal, Reply, Request, Resources
 
@@ -30,20 +33,22 @@ class WebServer(ThreadingHTTPServer):
 
     Attributes:
         people: Who may log in.
+        faults: What goes wrong.
         resources: What is served; set before `start`.
     """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, people: People) -> None:
-        """Listen on `host` and `port` (0: a free one).
+    def __init__(self, host: str, port: int, people: People, faults: Faults | None = None) -> None:
+        """Listen on `host` and `port` (0: a free one), with faults if there are to be any.
 
         Raises:
             OSError: The address cannot be had.
         """
         super().__init__((host, port), _Handler)
         self.people = people
+        self.faults = faults or Faults(Rates(), 0)
         self.resources: Resources | None = None
         self._thread = Thread(target=self.serve_forever, args=(0.1,), name="sim-http", daemon=True)
 
@@ -84,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
                 login = {"WWW-Authenticate": 'Basic realm="Viz One", charset="UTF-8"'}
                 self._send(Reply(b"log in, please\n", status=401, headers=login))
                 return
-            self._send(self._answer(user, body))
+            self._answer_with_faults(user, body)
         except Refusal as refusal:
             # What the body was is not known any more.
             self.close_connection = True
@@ -92,18 +97,44 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  http.server's names
 
+    def _answer_with_faults(self, user: str, body: bytes) -> None:
+        faults = self.server.faults
+        time.sleep(faults.pause())
+        if faults.drops():
+            self._cut()
+            return
+        conditional = self.command == "PUT" and "If-Match" in self.headers
+        status = faults.status(conditional=conditional)
+        if status is not None:
+            self._send(Reply(b"a fault, as was asked for\n", status=status))
+            return
+        reply = self._answer(user, body)
+        if faults.drops():
+            self._cut()  # It is done, and the client does not learn of it.
+            return
+        self._send(reply)
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
     def _answer(self, user: str, body: bytes) -> Reply:
         assert self.server.resources is not None
         parts = urlsplit(self.path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         etag = self.headers.get("If-Match")
-        request = Request(user, self.command, parts.path, query, etag, body)
+        inline = frozenset(
+            each.strip().lower() for each in self.headers.get("X-Inline", "").split(",")
+        )
+        request = Request(user, self.command, parts.path, query, etag, body, inline)
         try:
             return self.server.resources.answer(request)
         except Refusal as refusal:
             return Reply(f"{refusal}\n".encode(), status=refusal.status)
         except GoneError as error:
-            return Reply(f"{error}\n".encode(), status=404)
+            return Reply(f"{error}\n".encode(), status=error.status)
+        except TakenError as error:
+            return Reply(f"{error}\n".encode(), status=409)
         except StaleError as error:
             return Reply(f"{error}\n".encode(), status=412)
         except ProtocolError as error:

@@ -10,6 +10,7 @@ from flowtools.errors import ProtocolError
 from flowtools.vizone.account import Account
 from flowtools.vizone.assets import Assets
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, Entry, Feed, as_entry, as_feed
+from flowtools.vizone.body import Body
 from flowtools.vizone.conflict import TRIES, retry_on_conflict
 from flowtools.vizone.dictionary import Dictionaries
 from flowtools.vizone.document import Element, parse, serialise
@@ -23,7 +24,7 @@ from flowtools.vizone.service import Collection, read_service
 from flowtools.vizone.store import Store
 from flowtools.vizone.template import Template
 from flowtools.vizone.transfer import Transfers
-from flowtools.vizone.transport import PAUSES, SECONDS, Answer, Body, Transport
+from flowtools.vizone.transport import PAUSES, SECONDS, Answer, Transport
 
 __all__ = ["TRIES", "Client", "Collection", "retry_on_conflict"]
 

@@ -7,10 +7,10 @@ No proxy is used.
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx
@@ -23,6 +23,7 @@ from flowtools.errors import (
     UnreachableError,
 )
 from flowtools.vizone.account import Account
+from flowtools.vizone.body import Body, sent
 from flowtools.vizone.certificates import certificate_problem, context_for
 from flowtools.vizone.document import MAX_DOCUMENT
 from flowtools.vizone.errors import ConflictError, NotFoundError
@@ -41,22 +42,6 @@ MAX_REDIRECTS = 5
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
 _PASSING = {429, 500, 502, 503, 504}
 _PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A body that is too large to hold: read anew for each try.
-
-    Attributes:
-        length: Its bytes.
-        chunks: Gives them from the beginning, each time it is called.
-    """
-
-    length: int
-    chunks: Callable[[], Iterator[bytes]]
-
-
-Body = bytes | Stream | None
 
 
 @dataclass(frozen=True)
@@ -196,7 +181,7 @@ class Transport:
         client = self._ours if self._is_ours(url) else self._theirs
         what = f"cannot {method} '{url}'"
         try:
-            with client.stream(method, url, **_sent(body, headers)) as response:
+            with client.stream(method, url, **sent(body, headers)) as response:
                 if response.status_code >= 400:
                     self._complain(what, response)
                 said = self._read(what, response)
@@ -266,13 +251,6 @@ class _Passing(Exception):
         self.error = error
         self.was_sent = was_sent
         self.asked = asked
-
-
-def _sent(body: Body, headers: dict[str, str]) -> dict[str, Any]:
-    if isinstance(body, Stream):
-        length = {"Content-Length": str(body.length)}
-        return {"content": body.chunks(), "headers": headers | length}
-    return {"content": body, "headers": headers}
 
 
 def _port(parts: SplitResult) -> int | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.atom import Entry
-from flowtools.vizone.transport import Body, Stream
+from flowtools.vizone.body import Body, Stream
 
 if TYPE_CHECKING:
     from flowtools.vizone.client import Client

@@ -1,0 +1,67 @@
+"""What the stand-in does after a while: one thread for all of it.
+
+`Later.start` starts the thread, `close` ends and joins it; what was still to come is not done.
+"""
+
+import heapq
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from threading import Condition, Thread
+
+MOST = 100_000
+"""Actions that may be waiting."""
+
+_log = logging.getLogger("flowtools.sim")
+
+
+class Later:
+    """Does each action when its time has come, in that order; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._waiting: list[tuple[float, int, Callable[[], None]]] = []
+        self._counter = itertools.count()
+        self._ended = False
+        self._thread = Thread(target=self._run, name="sim-later", daemon=True)
+
+    def start(self) -> None:
+        """Start."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do `action` after `seconds`.
+
+        Raises:
+            OverflowError: Too much is waiting.
+        """
+        with self._changed:
+            if len(self._waiting) >= MOST:
+                raise OverflowError(f"more than {MOST} actions are waiting")
+            due = time.monotonic() + seconds
+            heapq.heappush(self._waiting, (due, next(self._counter), action))
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (action := self._next()) is not None:
+            try:
+                action()
+            except Exception:  # noqa: BLE001  the thread serves everybody: it goes on
+                _log.exception("what was to be done later has failed")
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._changed:
+            while not self._ended:
+                pause = self._waiting[0][0] - time.monotonic() if self._waiting else None
+                if pause is not None and pause <= 0:
+                    return heapq.heappop(self._waiting)[2]
+                self._changed.wait(pause)
+            return None

@@ -1,0 +1,82 @@
+"""The stand-in's dictionaries, forms and store over HTTP."""
+
+from threading import Lock
+
+from flowtools.sim import documents, form_documents
+from flowtools.sim.asking import NAME, Refusal, Reply, Request, Routes
+from flowtools.sim.form_documents import DICTIONARIES, FORM
+from flowtools.sim.moment import GoneError
+from flowtools.sim.xml import serialise
+from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
+from flowtools.vizone.model import MODEL_TYPE
+from flowtools.vizone.store import VALUE_TYPE
+
+MOST_VALUES = 100_000
+"""Values that the store keeps."""
+
+Key = tuple[str, str, str, str | None]
+"""A value's user, application, key, and asset if it is of one."""
+
+
+class OtherResources:
+    """All that is neither asset nor file; any thread may call."""
+
+    def __init__(self, base: str) -> None:
+        """Serve; links start with `base`."""
+        self._base = base
+        self._lock = Lock()
+        self._values: dict[Key, bytes] = {}
+
+    def routes(self) -> Routes:
+        """Return who answers what."""
+        dictionary = f"{documents.DICTIONARIES_PATH}/~{NAME}"
+        value = {"GET": self._value, "PUT": self._put_value, "DELETE": self._delete_value}
+        return [
+            (dictionary, {"GET": self._dictionary}),
+            (f"{dictionary}/{NAME}", {"GET": self._term}),
+            ("/api/metadata/form", {"GET": self._forms}),
+            (f"/api/metadata/form/{FORM}/r1", {"GET": self._model}),
+            (f"{documents.STORE_PATH}/{NAME}/{NAME}", value),
+        ]
+
+    def _dictionary(self, request: Request, name: str) -> Reply:
+        if name not in DICTIONARIES:
+            raise GoneError(f"there is no dictionary {name}")
+        return Reply(form_documents.dictionary(name, self._base), FEED_TYPE)
+
+    def _term(self, request: Request, name: str, key: str) -> Reply:
+        if key not in DICTIONARIES.get(name, {}):
+            raise GoneError(f"there is no term {key}")
+        return Reply(serialise(form_documents.term(name, key, self._base)), ENTRY_TYPE)
+
+    def _forms(self, request: Request) -> Reply:
+        if request.query.get("qType") != "ASSET.Item":
+            raise Refusal(400, "expected qType=ASSET.Item")
+        return Reply(form_documents.forms(self._base), FEED_TYPE)
+
+    def _model(self, request: Request) -> Reply:
+        return Reply(form_documents.model(), MODEL_TYPE)
+
+    def _value(self, request: Request, application: str, key: str) -> Reply:
+        with self._lock:
+            found = self._values.get(_key(request, application, key))
+        if found is None:
+            raise GoneError("there is no such value")
+        return Reply(found, VALUE_TYPE)
+
+    def _put_value(self, request: Request, application: str, key: str) -> Reply:
+        with self._lock:
+            if len(self._values) >= MOST_VALUES:
+                raise Refusal(507, "the store is full")
+            self._values[_key(request, application, key)] = request.body
+        return Reply(status=204)
+
+    def _delete_value(self, request: Request, application: str, key: str) -> Reply:
+        with self._lock:
+            if self._values.pop(_key(request, application, key), None) is None:
+                raise GoneError("there is no such value")
+        return Reply(status=204)
+
+
+def _key(request: Request, application: str, key: str) -> Key:
+    return request.user, application, key, request.query.get("asset")

@@ -1,0 +1,50 @@
+"""How the stand-in finds and sorts assets."""
+
+from typing import TYPE_CHECKING
+
+from flowtools.errors import ProtocolError
+from flowtools.vizone.document import parse
+from flowtools.vizone.metadata import Payload
+
+if TYPE_CHECKING:
+    from flowtools.sim.catalogue import Asset
+
+
+def found_by(query: str, assets: "list[Asset]") -> "list[Asset]":
+    """Return those of `assets` that `query` finds.
+
+    A word is looked for in title, identities and keywords; `field:value` in that field of
+    the metadata, as a whole.
+    """
+    if not query:
+        return assets
+    name, colon, value = query.partition(":")
+    if colon and "." in name:
+        return [each for each in assets if (_field(each, name) or "") == value]
+    wanted = query.casefold()
+    return [each for each in assets if wanted in _words(each)]
+
+
+def in_order(assets: "list[Asset]", sort: str) -> "list[Asset]":
+    """Return `assets` sorted by search.modificationDate or search.creationDate.
+
+    A leading "-" puts the last first; with any other `sort` they stay as they are.
+    """
+    keys = {"search.modificationDate": "updated", "search.creationDate": "published"}
+    key = keys.get(sort.removeprefix("-"))
+    if key is None:
+        return assets
+    ordered = sorted(assets, key=lambda each: (getattr(each, key), each.number))
+    return ordered[::-1] if sort.startswith("-") else ordered
+
+
+def _words(asset: "Asset") -> str:
+    terms = [term for _, term in asset.keywords]
+    return "\n".join([asset.title, asset.urn, asset.identifier or "", *terms]).casefold()
+
+
+def _field(asset: "Asset", name: str) -> str | None:
+    try:
+        return Payload(parse(asset.payload, name="the metadata"))[name]
+    except ProtocolError:
+        return None
