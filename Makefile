@@ -59,7 +59,7 @@ soak: $(VENV) ## Run pipelines for long, killing parts of them.
 
 .PHONY: build
 build: $(VENV) ## Make the wheel and the sdist in dist/.
-	@python -m build --no-isolation --outdir dist . >/dev/null
+	@python -m build --quiet --no-isolation --outdir dist .
 	@ls dist
 
 .PHONY: clean
