@@ -59,8 +59,8 @@ soak: $(VENV) ## Run pipelines for long, killing parts of them.
 
 .PHONY: build
 build: $(VENV) ## Make the wheel and the sdist in dist/.
-	@python -m build --quiet --no-isolation --outdir dist .
-	@ls dist
+	@said=$$(python -m build --no-isolation --outdir dist . 2>&1) || { echo "$$said" >&2; exit 1; }
+	@ls dist/*
 
 .PHONY: clean
 clean: ## Remove what was made, except .venv.
