@@ -1,6 +1,6 @@
 """Import every file that arrives: a placeholder for each, and its media from the file.
 
-flow-listen-files xmlimport --skip-empty --exclude deleted | flow-work examples.import_files:ImportFiles -j 4
+flow-listen-files xmlimport --settle 2 | flow-work examples.import_files:ImportFiles -j 4
 """
 
 from flowtools.source.location import UnmanagedFilesListener

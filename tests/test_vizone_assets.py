@@ -1,0 +1,227 @@
+"""Assets through the client against the stand-in, over real HTTP."""
+
+import io
+import threading
+
+import pytest
+
+from flowtools.vizone import AtomCategory, ConflictError, NotFoundError
+from flowtools.vizone.acl import set_group_permissions
+from flowtools.vizone.asset import as_asset
+from flowtools.vizone.atom import as_entry, same_type
+from flowtools.vizone.document import parse
+from tests.vizone_servers import Scripted, client_at, client_of, reply, stand_in
+
+
+@pytest.fixture
+def server():
+    with stand_in(import_seconds=0.05) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with client_of(server) as client:
+        yield client
+
+
+def test_an_asset_is_made_once_and_then_updated(client):
+    made = client.assets.create_or_update_asset(
+        "SITE-1", "Storm", metadata={"asset.synopsis": "wind"}, keywords=[("urn:s", "weather")]
+    )
+    again = client.assets.create_or_update_asset("SITE-1", "Calm", keywords=[(None, "sea")])
+    assert (made.id, again.title) == (again.id, "Calm")
+    assert [term for _, term in again.keywords] == ["sea"]
+    assert client.assets.metadata(again)["asset.synopsis"] == "wind"
+    assert len(list(client.assets.find())) == 1
+
+
+def test_what_is_not_given_stays_and_nothing_is_sent_for_it(server, client):
+    client.assets.create_or_update_asset("SITE-1", "Storm", keywords=[("urn:s", "weather")])
+    before = server.catalogue.assets()[0].revision
+    asset = client.assets.create_or_update_asset("SITE-1")
+    assert (asset.title, asset.keywords) == ("Storm", [("urn:s", "weather")])
+    assert server.catalogue.assets()[0].revision == before
+
+
+def test_many_who_make_the_same_asset_make_one(server, client):
+    def make():
+        client.assets.create_or_update_asset("SITE-1", "Storm")
+
+    threads = [threading.Thread(target=make) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [asset.identifier for asset in server.catalogue.assets()] == ["SITE-1"]
+
+
+def test_a_search_that_finds_more_than_the_one_asked_for_is_not_taken_at_its_word(client):
+    client.assets.create("about SITE-1 and more", "SITE-12")
+    assert client.assets.find_one("SITE-1") is None
+    found = client.assets.find_one("SITE-12")
+    assert client.assets.find_one(found.id).identifier == "SITE-12"
+
+
+def test_rights_of_a_group_are_set_and_taken_away(client):
+    asset = client.assets.create("one")
+    asset = client.assets.set_group_permissions(asset, "Editors", ["read", "write"], ["read"])
+    asset = client.assets.set_group_permissions(asset, "Guests", ["read"], None)
+    assert client.assets.get(asset.self_link).permissions() == {
+        "Editors": {"read", "write"},
+        "Guests": {"read"},
+    }
+    assert asset.permissions("media") == {"Editors": {"read"}}
+    asset = client.assets.set_group_permissions(asset, "Editors", [], [])
+    assert (asset.permissions(), asset.permissions("media")) == ({"Guests": {"read"}}, {})
+
+
+def test_rights_are_set_although_the_asset_has_changed_meanwhile(client):
+    asset = client.assets.create("one")
+    client.assets.set_group_permissions(asset, "Others", ["read"], None)
+    stored = client.assets.set_group_permissions(asset, "Editors", ["read"], None)
+    assert set(stored.permissions()) == {"Others", "Editors"}
+
+
+def test_a_right_of_another_name_is_refused(client):
+    asset = client.assets.create("one")
+    with pytest.raises(ValueError, match="no right is called 'own'"):
+        client.assets.set_group_permissions(asset, "Editors", ["own"], None)
+
+
+ACL = b"""<e:entry xmlns:e="http://www.w3.org/2005/Atom" xmlns:a="http://www.vizrt.com/2012/acl">
+<a:asset><a:user name="ann" read="1"/><a:group name="G" read="1" write="0" admin="0" x="kept"/>
+</a:asset></e:entry>"""
+
+
+def test_what_else_an_access_control_list_holds_stays():
+    asset = as_asset(as_entry(parse(ACL, name="it"), "it"))
+    assert set_group_permissions(asset.element, "G", ["write"], None)
+    (group,) = asset.element.iter("{*}group")
+    assert dict(group.attrib) == {
+        "name": "G", "read": "0", "write": "1", "admin": "0", "x": "kept"
+    }  # fmt: skip
+    assert [each.get("name") for each in asset.element.iter("{*}user")] == ["ann"]
+    assert not set_group_permissions(asset.element, "G", ["write"], None)
+
+
+def test_keywords_are_set_in_place(client):
+    asset = client.assets.create("one", keywords=[("urn:s", "a"), (None, "b")])
+    asset.keywords = [*asset.keywords[:1], AtomCategory("urn:s", "c"), ("urn:s", "c")]
+    stored = client.assets.update(asset)
+    assert stored.keywords == [("urn:s", "a"), ("urn:s", "c")]
+
+
+def test_metadata_comes_along_where_it_is_asked_for(client):
+    asset = client.assets.create("Storm")
+    assert client.assets.get(asset.self_link).payload is None
+    inlined = client.assets.get(asset.self_link, inline=True).payload
+    assert (inlined["asset.title"], inlined.etag) == ("Storm", None)
+    assert inlined.url == asset.link("describedby")
+
+
+def test_an_inlined_link_needs_no_address():
+    document = b"""<entry xmlns="http://www.w3.org/2005/Atom"><link rel="describedby"><inline>
+      <payload xmlns="http://www.vizrt.com/types"><field name="a"><value>b</value></field>
+      </payload></inline></link></entry>"""
+    asset = as_asset(as_entry(parse(document, name="it"), "it"))
+    assert (asset.payload["a"], asset.payload.url) == ("b", None)
+
+
+def test_fields_are_set_although_somebody_else_sets_others(server, client):
+    asset = client.assets.create("one")
+    put = client.put_metadata
+
+    def put_late(payload):
+        client.put_metadata = put
+        stored = client.metadata(payload.url)
+        stored["asset.keywords"] = "theirs"
+        put(stored)
+        return put(payload)
+
+    client.put_metadata = put_late
+    client.assets.set_metadata(asset, {"asset.synopsis": "ours"})
+    metadata = client.assets.metadata(asset)
+    assert (metadata["asset.synopsis"], metadata["asset.keywords"]) == ("ours", "theirs")
+
+
+def test_a_second_deletion_is_an_error_if_so_asked(client):
+    asset = client.assets.create("one")
+    client.assets.delete(asset)
+    client.assets.delete(asset)
+    with pytest.raises(NotFoundError):
+        client.assets.delete(asset, missing_ok=False)
+
+
+def wait_for_media(client, asset):
+    incoming = client.transfers.incoming(client.assets.get(asset.self_link))
+    client.transfers.wait(incoming, 30, pause=0.02)
+    return client.assets.get(asset.self_link)
+
+
+@pytest.mark.parametrize("way", [None, "edit-media", "upload"])
+def test_media_is_uploaded_by_either_way(client, tmp_path, way):
+    path = tmp_path / "clip.mxf"
+    path.write_bytes(bytes(range(256)) * 10_000)
+    asset = client.assets.create("one")
+    client.assets.upload(asset, path, way)
+    asset = wait_for_media(client, asset)
+    assert (asset.status, asset.media) == ("online", "video")
+    answer = client.request("GET", asset.content)
+    assert answer.content == path.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"bytes", io.BytesIO(b"bytes")])
+def test_bytes_and_open_files_are_uploaded_too(client, content):
+    asset = client.assets.create("one")
+    client.assets.upload(asset, content)
+    asset = wait_for_media(client, asset)
+    assert client.request("GET", asset.content).content == b"bytes"
+
+
+def test_an_upload_that_is_tried_again_begins_anew():
+    entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="edit-media" href="/m"/></entry>'
+    with Scripted(reply(status="503 Busy"), reply()) as server, client_at(server.url) as client:
+        asset = as_asset(as_entry(parse(entry, name="it", base=f"{server.url}/e"), "it"))
+        client.assets.upload(asset, io.BytesIO(b"all of it"))
+    assert server.bodies == [b"all of it", b"all of it"]
+    assert all("content-length: 9" in head.lower() for head in server.requests)
+    assert not any("transfer-encoding" in head.lower() for head in server.requests)
+    assert not any("expect" in head.lower() for head in server.requests)
+
+
+def test_where_no_link_says_it_the_address_for_an_upload_is_asked_for():
+    entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="edit" href="/item/1"/></entry>'
+    ask = reply(status="302 Found", Location="/there")
+    with Scripted(ask, reply()) as server, client_at(server.url) as client:
+        asset = as_asset(as_entry(parse(entry, name="it", base=f"{server.url}/e"), "it"))
+        client.assets.upload(asset, b"bytes")
+    assert [head.split()[:2] for head in server.requests] == [
+        ["PUT", "/item/1/upload"],
+        ["PUT", "/there"],
+    ]
+    assert server.bodies == [b"", b"bytes"]
+
+
+def test_an_asset_with_media_takes_no_other(client):
+    asset = client.assets.create("one")
+    client.assets.upload(asset, b"first")
+    with pytest.raises(ConflictError):
+        client.assets.upload(asset, b"second")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("application/atom+xml;type=entry", "Application/Atom+XML; type=entry;charset=utf-8", True),
+        (
+            "application/atom+xml;type=entry;apitype=METADATA.X",
+            "application/atom+xml;type=entry",
+            True,
+        ),
+        ("application/atom+xml;type=entry", "application/atom+xml;type=feed", False),
+        ("application/xml", "application/atom+xml", False),
+    ],
+)
+def test_media_types_are_compared_by_what_counts(one, other, same):
+    assert same_type(one, other) == same

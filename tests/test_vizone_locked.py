@@ -1,0 +1,86 @@
+"""Locked: one at a time for a key, whatever happens to the thread."""
+
+import ctypes
+import threading
+
+import pytest
+
+from flowtools.vizone import Locked, locked
+
+
+class Interrupted(BaseException):
+    """As the pool's TimeLimit, which it raises in a thread."""
+
+
+def start(function):
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_one_thread_at_a_time_has_a_key():
+    inside, most, done = [], [], []
+
+    def work():
+        for _ in range(200):
+            with Locked("a" + "b"):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+        done.append(1)
+
+    threads = [start(work) for _ in range(8)]
+    for thread in threads:
+        thread.join(60)
+    assert (len(done), max(most)) == (8, 1)
+
+
+def test_keys_do_not_wait_for_one_another_and_a_thread_may_lock_again():
+    with Locked("a"), Locked("b"), Locked("a"):
+        assert set(locked._locks) == {"a", "b"}
+    assert locked._locks == {}
+
+
+def test_memory_does_not_grow_with_keys():
+    for number in range(1000):
+        with Locked(number):
+            assert len(locked._locks) == 1
+    assert locked._locks == {}
+
+
+def test_an_error_inside_frees_the_key():
+    with pytest.raises(KeyError), Locked("a"):
+        raise KeyError
+    assert locked._locks == {}
+
+
+def test_a_thread_that_waits_can_be_interrupted_and_the_key_stays_usable():
+    seen, waiting = [], threading.Event()
+
+    def wait():
+        waiting.set()
+        try:
+            with Locked("a"):
+                seen.append("got it")
+        except Interrupted:
+            seen.append("interrupted")
+
+    with Locked("a"):
+        thread = start(wait)
+        assert waiting.wait(30)
+        ident = ctypes.c_ulong(thread.ident)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupted))
+        thread.join(30)
+        assert seen == ["interrupted"]
+    other = start(wait)
+    other.join(30)
+    assert seen == ["interrupted", "got it"]
+    assert locked._locks == {}
+
+
+def test_a_locked_is_used_once_at_a_time():
+    lock = Locked("a")
+    with lock, pytest.raises(RuntimeError, match="in use"), lock:
+        pass
+    with lock:
+        assert "a" in locked._locks
