@@ -121,10 +121,13 @@ class Broker:
             self._failures += 1
         return None
 
-    def note_lost(self, session: Session, reason: Exception | str) -> None:
-        """Tell that `session` has ended, for the log and for the pace of reconnection."""
+    def note_lost(self, session: Session, reason: Exception | str, *, worked: bool = False) -> None:
+        """Tell that `session` has ended, for the log and for the pace of reconnection.
+
+        One that `worked`, and did not only log in, is no reason to wait for long.
+        """
         now = time.monotonic()
-        if self._up_since is not None and now - self._up_since >= STABLE:
+        if worked or (self._up_since is not None and now - self._up_since >= STABLE):
             self._failures = 0
         else:
             self._failures += 1

@@ -76,7 +76,8 @@ class Publisher:
         self._settings = settings
         self._headers = {
             "destination": destination,
-            "persistent": "true" if persistent else "false",
+            # RabbitMQ drops a message that says persistent:false and finds no queue yet.
+            **({"persistent": "true"} if persistent else {}),
             **dict(url.parameters),
             **(headers or {}),
         }
@@ -107,10 +108,11 @@ class Publisher:
             try:
                 while (session := broker.connect(stop)) is not None:
                     wake.register(session.fileno(), select.EPOLLIN)
+                    confirmed = self._confirmed
                     try:
                         self._serve(session, reader, stop)
                     except ConnectionLost as error:
-                        broker.note_lost(session, error)
+                        broker.note_lost(session, error, worked=self._confirmed > confirmed)
                     else:
                         break
                     finally:
