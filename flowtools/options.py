@@ -178,6 +178,21 @@ broker = click.option(
 )
 
 
+state = click.option(
+    "--state",
+    metavar="FILE",
+    help="Keep here how far it has come; at the start, and when the broker was away, ask Viz "
+    "One for what has changed since. The first time it starts from now.",
+)
+
+since = click.option(
+    "--since",
+    metavar="TIME",
+    help="Ask first for what has changed since TIME (2026-01-31T12:00:00Z), or for so long "
+    "(90s, 30m, 2h, 7d). With a state file: only if it is not there yet.",
+)
+
+
 def vizone_account(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a login to Viz One; they come as one `account`."""
 
@@ -204,9 +219,12 @@ def vizone_listening(function: Callable[..., Any]) -> Callable[..., Any]:
         from flowtools.source.monitor import listening_from
 
         given = {name: options.pop(name) for name in _LISTENING}
+        given["everything"] = options.pop("everything", False)
         return function(listening=listening_from(**given), **options)
 
     added = (
+        state,
+        since,
         include,
         exclude,
         ack,
@@ -225,6 +243,8 @@ def vizone_listening(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _LISTENING = (
+    "state",
+    "since",
     "include",
     "exclude",
     "ack",

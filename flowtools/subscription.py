@@ -9,6 +9,7 @@ import select
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Protocol
 
 from flowtools.acksocket import AckSocket, new_epoch
 from flowtools.dialect import Dialect
@@ -27,8 +28,13 @@ ToEvents = Callable[[Frame], Sequence[Event]]
 GOODBYE = 5.0
 """Seconds that the broker has for the receipt of DISCONNECT."""
 
+EXTRA = 64
+"""Events that come from beside the broker before its own have their turn."""
+
 _HEAD = 800
 """Bytes that a line has beside the body, more or less."""
+
+_EXTRA_HEADERS = {"content-type": "application/cloudevents+json"}
 
 _log = logging.getLogger("flowtools.source.stomp")
 
@@ -56,6 +62,25 @@ class Order:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class Beside(Protocol):
+    """What has events beside the broker's, and keeps count of what becomes of all."""
+
+    def fileno(self) -> int:
+        """Return what becomes readable when there may be something to take."""
+
+    def start(self) -> None:
+        """Begin: the broker has accepted the subscription."""
+
+    def take(self, most: int) -> Sequence[tuple[Event, int]]:
+        """Return up to `most` events to be written now, each with its token."""
+
+    def begin(self, event: Event) -> int:
+        """Note that an event of the broker's is going to be written; return its token."""
+
+    def done(self, tokens: Sequence[int]) -> None:
+        """Note that the events with these tokens are done; any thread may call."""
+
+
 class Subscription:
     """Serves one session until it ends.
 
@@ -75,6 +100,7 @@ class Subscription:
         to_events: Callable[[Frame, Dialect], Sequence[Event]],
         count: int | None,
         acks: AckSocket | None,
+        beside: Beside | None = None,
     ) -> None:
         """Prepare to serve `session`; `acks` makes it worker mode."""
         self.taken = 0
@@ -88,12 +114,14 @@ class Subscription:
         self._deadline: float | None = None
         # Often enough that the broker never waits for us with its window full.
         self._ack_every = max(1, order.prefetch // 8)
-        self._refusals = Refusals(session, order.dead_letter)
+        self._beside = beside
+        self._in_buffer: list[int] = []
+        self._refusals = Refusals(session, order.dead_letter, self._settle)
         self._written = WrittenWindow(session, self._refusals)
         self.worker: WorkerWindow | None = None
         if acks is not None:
             epoch = new_epoch()
-            self.worker = WorkerWindow(session, self._refusals, epoch)
+            self.worker = WorkerWindow(session, self._refusals, epoch, self._settle)
             self._ackto = acks.ackto(epoch)
         # A full pipe is waited for here, where a stop can be heard. What another outlet
         # (flow-run's) does when it is full is its own business.
@@ -106,6 +134,8 @@ class Subscription:
         self._events.register(stop.fileno(), select.POLLIN)
         self._events.register(session.fileno(), select.POLLIN)
         self._events.register(outlet.fileno(), 0)
+        if beside is not None:
+            self._events.register(beside.fileno(), select.POLLIN)
 
     @property
     def outstanding(self) -> int:
@@ -124,7 +154,8 @@ class Subscription:
         self._subscribe()
         while not self._is_over():
             frames = self._session.take()
-            if not frames:
+            extra = self._take_extra()
+            if not frames and not extra:
                 self._wait(None)
                 continue
             for frame in frames:
@@ -168,9 +199,43 @@ class Subscription:
         if ready.get(self._outlet.fileno(), 0) & select.POLLERR:
             raise ReaderGone
 
+    def _confirm(self) -> None:
+        if not self.confirmed:
+            self.confirmed = True
+            if self._beside is not None:
+                self._beside.start()
+
+    def _settle(self, tokens: Sequence[int]) -> None:
+        if self._beside is not None and tokens:
+            self._beside.done(tokens)
+
+    def _take_extra(self) -> int:
+        """Write what comes from beside the broker; return how many events."""
+        if self._beside is None or self._is_full() or not self.confirmed:
+            return 0
+        if not select.select([self._beside], [], [], 0)[0] or not self._has_room():
+            return 0
+        room = EXTRA
+        if self.worker is not None:
+            room = min(room, self._order.prefetch - self.worker.extra)
+        if self._count is not None:
+            room = min(room, self._count - self.taken)
+        taken = self._beside.take(room)
+        for event, token in taken:
+            if self.worker is None:
+                self._emit(event)
+                self._in_buffer.append(token)
+            else:
+                message = Frame(dict(_EXTRA_HEADERS), event.encode())
+                (number,) = self.worker.add(message, 1, (token,), delivered=False)
+                event.attributes["ackto"] = f"{self._ackto}{number}"
+                self._emit(event)
+        self.taken += len(taken)
+        return len(taken)
+
     def _handle(self, frame: Frame) -> None:
         if frame.command == "MESSAGE":
-            self.confirmed = True
+            self._confirm()
             # One look serves what fits into the outlet's buffer.
             size = len(frame.body) + _HEAD
             has_room = self._unwatched + size < PIPE_BUF or self._has_room()
@@ -179,7 +244,8 @@ class Subscription:
                 self._take(frame)
         elif frame.command == "RECEIPT":
             receipt = frame.headers.get("receipt-id", "")
-            self.confirmed = self.confirmed or receipt == "subscribe"
+            if receipt == "subscribe":
+                self._confirm()
             self._refusals.note_receipt(receipt)
         elif frame.command == "ERROR":
             self._fail(error_text(frame))
@@ -221,12 +287,15 @@ class Subscription:
             )
             self._refuse(message)
             return
+        tokens = [self._beside.begin(event) for event in events] if self._beside else []
         if self.worker is None:
             for event in events:
                 self._emit(event)
+            self._in_buffer += tokens
             self._written.add(message)
         elif events:
-            for event, number in zip(events, self.worker.add(message, len(events)), strict=True):
+            numbers = self.worker.add(message, len(events), tokens)
+            for event, number in zip(events, numbers, strict=True):
                 event.attributes["ackto"] = f"{self._ackto}{number}"
                 self._emit(event)
         else:
@@ -264,6 +333,8 @@ class Subscription:
                 _log.warning("ends without a reader for its last lines")
                 return False
         self._outlet.flush()
+        self._settle(self._in_buffer)
+        self._in_buffer = []
         return True
 
     def _drain_until(self) -> float:

@@ -8,6 +8,7 @@ so that it is in exactly one of the two places whatever happens.
 
 import logging
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from threading import Lock
@@ -26,14 +27,26 @@ _log = logging.getLogger("flowtools.ack")
 class Refusals:
     """Moves messages to the dead-letter destination, over one session."""
 
-    def __init__(self, session: Session, dead_letter: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        dead_letter: str,
+        settled: Callable[[Sequence[int]], None] = lambda tokens: None,
+    ) -> None:
+        """Move to `dead_letter`; `settled` is told the tokens of what has arrived there."""
         self._dialect = session.dialect
+        self._settled = settled
         self._dead_letter = dead_letter
         self._numbers = count(1)
-        self._underway: set[str] = set()
+        self._underway: dict[str, Sequence[int]] = {}
 
-    def frames(self, message: Frame) -> bytes:
-        """Return the transaction that moves `message`."""
+    def frames(
+        self, message: Frame, tokens: Sequence[int] = (), *, delivered: bool = True
+    ) -> bytes:
+        """Return the transaction that moves `message`.
+
+        One that the broker has not `delivered`, because it was made here, is only sent.
+        """
         name = f"refused-{next(self._numbers)}"
         version = self._dialect.version
         headers = senders_headers(message.headers) | {
@@ -45,13 +58,13 @@ class Refusals:
         }
         if "content-length" in message.headers or b"\0" in message.body:
             headers["content-length"] = str(len(message.body))
-        self._underway.add(name)
+        self._underway[name] = tokens
         ack = f"ACK\ntransaction:{name}\n{self._dialect.ack_headers(message)}\n\0"
         return b"".join(
             [
                 encode_frame("BEGIN", {"transaction": name}, version=version),
                 encode_frame("SEND", headers, message.body, version=version),
-                ack.encode(),
+                ack.encode() if delivered else b"",
                 encode_frame("COMMIT", {"transaction": name, "receipt": name}, version=version),
             ]
         )
@@ -59,7 +72,7 @@ class Refusals:
     def note_receipt(self, name: str) -> None:
         """Take the broker's receipt for a transaction."""
         if name in self._underway:
-            self._underway.discard(name)
+            self._settled(self._underway.pop(name))
             _log.info("a refused message has been moved to '%s'", self._dead_letter)
 
     @property
@@ -112,6 +125,8 @@ class _Entry:
     message: Frame
     left: int
     refused: bool = False
+    tokens: Sequence[int] = ()
+    delivered: bool = True
 
 
 class WorkerWindow:
@@ -124,8 +139,16 @@ class WorkerWindow:
         stale: How many acknowledgements were for events not waiting (any more).
     """
 
-    def __init__(self, session: Session, refusals: Refusals, epoch: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        refusals: Refusals,
+        epoch: str,
+        settled: Callable[[Sequence[int]], None] = lambda tokens: None,
+    ) -> None:
+        """Serve one session; `settled` is told the tokens of events that are done."""
         self.stale = 0
+        self._settled = settled
         self._session = session
         self._refusals = refusals
         self._epoch = epoch
@@ -141,14 +164,26 @@ class WorkerWindow:
         """How many events wait for their acknowledgement."""
         return len(self._waiting)
 
-    def add(self, message: Frame, events: int) -> list[int]:
-        """Take `message` into the window; return the numbers of its `events`."""
-        entry = _Entry(message, events)
+    @property
+    def extra(self) -> int:
+        """How many events wait that the broker has not delivered."""
+        with self._state:
+            return sum(1 for each in self._waiting.values() if not each.delivered)
+
+    def add(
+        self, message: Frame, events: int, tokens: Sequence[int] = (), *, delivered: bool = True
+    ) -> list[int]:
+        """Take `message` into the window; return the numbers of its `events`.
+
+        `tokens` are theirs for whoever keeps count; one that was not `delivered` by the
+        broker was made here, to hold what is to be moved if it is refused.
+        """
+        entry = _Entry(message, events, False, tokens, delivered)
         with self._state:
             numbers = [next(self._numbers) for _ in range(events)]
             for number in numbers:
                 self._waiting[number] = entry
-            if self._in_order:
+            if self._in_order and delivered:
                 self._order.append(entry)
         return numbers
 
@@ -172,6 +207,7 @@ class WorkerWindow:
             with self._state:
                 done = self._releasable(self._completed(acks))
             try:
+                self._settle_done(done)
                 self._send(done)
             except (ConnectionLost, ProtocolError) as error:
                 _log.debug("an acknowledgement came too late: %s", error)
@@ -189,10 +225,15 @@ class WorkerWindow:
                 completed.append(entry)
         return completed
 
+    def _settle_done(self, entries: list[_Entry]) -> None:
+        tokens = [token for each in entries if not each.refused for token in each.tokens]
+        if tokens:
+            self._settled(tokens)
+
     def _releasable(self, completed: list[_Entry]) -> list[_Entry]:
         if not self._in_order:
             return completed
-        released = []
+        released = [each for each in completed if not each.delivered]
         while self._order and not self._order[0].left:
             released.append(self._order.popleft())
         return released
@@ -205,11 +246,15 @@ class WorkerWindow:
         done: list[Frame] = []
         for entry in entries:
             if entry.refused:
-                parts += [_acks(session, done), self._refusals.frames(entry.message)]
+                moved = self._refusals.frames(
+                    entry.message, entry.tokens, delivered=entry.delivered
+                )
+                parts += [_acks(session, done), moved]
                 done = []
-            else:
+            elif entry.delivered:
                 done.append(entry.message)
-        session.send(b"".join([*parts, _acks(session, done)]))
+        if parts or done:
+            session.send(b"".join([*parts, _acks(session, done)]))
 
 
 def _acks(session: Session, messages: list[Frame]) -> bytes:

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 
 @click.command("flow-listen-assets", cls=Command)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Ask first for all assets, the one changed longest ago first. With a state file: "
+    "only if it is not there yet.",
+)
 @options.vizone_account
 @options.vizone_listening
 def main(account: "Account", listening: "Listening") -> None:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 @click.command("flow-listen-files", cls=Command)
 @click.argument("location")
 @click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
+@click.option(
+    "--existing",
+    "everything",
+    is_flag=True,
+    help="Ask first for the files that are there already. With a state file: only if it is "
+    "not there yet.",
+)
 @options.vizone_account
 @options.vizone_listening
 def main(location: str, skip_empty: bool, account: "Account", listening: "Listening") -> None:

@@ -8,6 +8,7 @@ from flowtools.event import Event
 from flowtools.source import Outlet
 from flowtools.source.monitor import (
     Listening,
+    Shown,
     event_id,
     event_time,
     links_of,
@@ -49,6 +50,7 @@ class AssetEntryListener:
             self._listening,
             self._find_monitor,
             self.to_events,
+            Shown("assets", lambda client: client.assets.newest(), self._shown),
             outlet=outlet,
             stop=stop,
         )
@@ -61,6 +63,10 @@ class AssetEntryListener:
             for change in changes
             if change.kind in self._listening.kinds
         ]
+
+    def _shown(self, change: Change, message: Message) -> Event | None:
+        wanted = self._listening.wants_replayed(change.kind)
+        return self._event(change, message) if wanted else None
 
     def _find_monitor(self, client: Client) -> str:
         monitor = client.assets.feed().link("monitor")

@@ -1,11 +1,14 @@
 """UnmanagedFilesListener: an event for each change of a file in an import storage."""
 
+from collections.abc import Iterator
+
 from flowtools.broker import Message
 from flowtools.errors import RefusedError
 from flowtools.event import Event
 from flowtools.source import Outlet
 from flowtools.source.monitor import (
     Listening,
+    Shown,
     event_id,
     event_time,
     links_of,
@@ -14,6 +17,7 @@ from flowtools.source.monitor import (
 )
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
+from flowtools.vizone.atom import Feed
 from flowtools.vizone.changes import Change, read_changes
 from flowtools.vizone.client import Client
 from flowtools.vizone.files import as_file
@@ -61,6 +65,7 @@ class UnmanagedFilesListener:
             self._listening,
             self._find_monitor,
             self.to_events,
+            Shown(f"the files of '{self._location}'", self._pages, self._shown, ordered=False),
             outlet=outlet,
             stop=stop,
         )
@@ -73,6 +78,15 @@ class UnmanagedFilesListener:
             for change in changes
             if change.kind in self._listening.kinds and not (self._skip_empty and _is_empty(change))
         ]
+
+    def _pages(self, client: Client) -> Iterator[Feed]:
+        return client.files.pages(client.files.location(self._location))
+
+    def _shown(self, change: Change, message: Message) -> Event | None:
+        wanted = self._listening.wants_replayed(change.kind)
+        if not wanted or (self._skip_empty and _is_empty(change)):
+            return None
+        return self._event(change, message)
 
     def _find_monitor(self, client: Client) -> str:
         location = client.files.location(self._location)

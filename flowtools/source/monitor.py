@@ -5,13 +5,15 @@ a server does not answer; that thread is left behind then, and ends with the pro
 """
 
 import os
+import re
 import select
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from flowtools.broker import BrokerURL, Message, Settings, parse_url
@@ -19,11 +21,15 @@ from flowtools.connection import parse_heart_beat
 from flowtools.errors import ProtocolError, RefusedError, UsageError
 from flowtools.event import Event, digest, rfc3339
 from flowtools.source import Outlet
+from flowtools.source.replay import Replay, key_of
+from flowtools.source.state import MARGIN, Progress, StateFile
 from flowtools.source.stomp import DRAIN, PREFETCH, GenericStompListener
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
-from flowtools.vizone.changes import KINDS, Change
+from flowtools.vizone.atom import Feed
+from flowtools.vizone.changes import KINDS, Change, changes_in
 from flowtools.vizone.client import Client
+from flowtools.vizone.document import serialise
 from flowtools.vizone.transport import without_user
 
 T = TypeVar("T")
@@ -37,6 +43,8 @@ class Listening:
         kinds: Which kinds of change become events; messages of others are acknowledged.
         broker: Host and port of the broker, instead of what the monitor link says.
         settings: How to connect to the broker; the login is Viz One's own.
+        state: The file that keeps how far the listener has come.
+        since: Ask first for what has changed since (seconds since the epoch; 0: all).
     """
 
     kinds: frozenset[str] = frozenset(KINDS)
@@ -47,6 +55,41 @@ class Listening:
     drain: float = DRAIN
     broker: tuple[str, int] | None = None
     settings: Settings = field(default_factory=Settings)
+    state: str | None = None
+    since: float | None = None
+
+    def wants_replayed(self, kind: str) -> bool:
+        """Return whether a change that a feed shows is wanted: it does not tell all kinds."""
+        return kind in self.kinds or (
+            kind == "changed" and not self.kinds.isdisjoint(("created", "updated"))
+        )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the feed shows of the resources that are listened to.
+
+    Attributes:
+        of: What to call them in the state file.
+        pages: Reads the feed.
+        to_event: Makes the event of a change that it shows; None: not wanted.
+        ordered: Whether the last change comes first.
+    """
+
+    of: str
+    pages: Callable[[Client], Iterable[Feed]]
+    to_event: Callable[[Change, Message], Event | None]
+    ordered: bool = True
+
+    def dated(self, feed: Feed) -> list[tuple[Event, float | None]]:
+        """Return the events of one page, and when each resource was modified."""
+        found = []
+        for change in changes_in(feed):
+            body = serialise(change.entry.element) if change.entry and not change.when else b""
+            event = self.to_event(change, Message({}, body))
+            if event is not None:
+                found.append((event, modified(event)))
+        return found
 
 
 def listening_from(
@@ -62,6 +105,9 @@ def listening_from(
     heart_beat: str,
     connect_timeout: float,
     retry_for: float | None,
+    state: str | None = None,
+    since: str | None = None,
+    everything: bool = False,
 ) -> Listening:
     """Return how to listen for the values of the options.
 
@@ -71,6 +117,8 @@ def listening_from(
     kinds = frozenset(include or KINDS) - frozenset(exclude)
     if not kinds:
         raise UsageError("--include and --exclude leave nothing")
+    if since is not None and everything:
+        raise UsageError("--since and the option for all that is there exclude each other")
     settings = Settings(
         heart_beat=parse_heart_beat(heart_beat),
         connect_timeout=connect_timeout,
@@ -85,7 +133,27 @@ def listening_from(
         drain=drain,
         broker=parse_url(f"stomp://{broker}").hosts[0] if broker else None,
         settings=settings,
+        state=state,
+        since=0.0 if everything else parse_since(since) if since is not None else None,
     )
+
+
+def parse_since(text: str) -> float:
+    """Return the moment (seconds since the epoch) of an RFC 3339 time, or of so long ago.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    ago = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(s|m|h|d)", text.strip())
+    if ago:
+        return time.time() - float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+    moment = _instant(text)
+    if moment is None:
+        raise UsageError(
+            f"cannot start from '{text}': expected a time such as"
+            " 2026-01-31T12:00:00Z, or so long ago such as 90s, 30m, 2h, 7d"
+        )
+    return moment
 
 
 def listen(
@@ -93,6 +161,7 @@ def listen(
     listening: Listening,
     find: Callable[[Client], str],
     to_events: Callable[[Message], Sequence[Event]],
+    shown: Shown,
     *,
     outlet: Outlet,
     stop: Stop,
@@ -103,14 +172,76 @@ def listen(
         FlowError: As Client, BrokerURL and GenericStompListener.run.
         ReaderGone: Nobody reads any more.
     """
+    file = StateFile(listening.state, shown.of, account.url) if listening.state else None
+    kept = file.load() if file is not None else None
+    if kept is None and listening.since is not None:
+        # What is older than the mark by the margin is what is not asked for.
+        kept = (listening.since + MARGIN, {})
 
-    def look_up() -> str:
+    def look_up() -> tuple[str, tuple[float, dict[str, float]]]:
         with Client(account) as client:
-            return find(client)
+            monitor = find(client)
+            if kept is not None or file is None:
+                return monitor, kept or (0.0, {})
+            return monitor, _present(shown, client)
 
-    monitor = _in_thread(look_up, stop)
-    if monitor is None:
+    found = _in_thread(look_up, stop)
+    if found is None:
         return
+    monitor, begun = found
+    if file is None and kept is None:
+        _listen(account, listening, monitor, to_events, None, outlet=outlet, stop=stop)
+        return
+    progress = Progress(*begun, file)
+    replay = Replay(
+        progress,
+        lambda: _pages(account, shown),
+        shown.dated,
+        modified,
+        ordered=shown.ordered,
+    )
+    progress.open()
+    try:
+        _listen(account, listening, monitor, to_events, replay, outlet=outlet, stop=stop)
+    finally:
+        progress.close()
+        replay.close()
+
+
+def _pages(account: Account, shown: Shown) -> Iterable[Feed]:
+    with Client(account) as client:
+        yield from shown.pages(client)
+
+
+def _present(shown: Shown, client: Client) -> tuple[float, dict[str, float]]:
+    """Return where a first run starts: at the last change there is now."""
+    seen: dict[str, float] = {}
+    newest = 0.0
+    for page in shown.pages(client):
+        dated = [(key_of(event), when) for event, when in shown.dated(page) if when is not None]
+        newest = max([newest, *(when for _, when in dated)])
+        seen |= dated
+        if shown.ordered and any(when < newest - MARGIN for _, when in dated):
+            break
+    return newest, {key: when for key, when in seen.items() if when >= newest - MARGIN}
+
+
+def _listen(
+    account: Account,
+    listening: Listening,
+    monitor: str,
+    to_events: Callable[[Message], Sequence[Event]],
+    replay: Replay | None,
+    *,
+    outlet: Outlet,
+    stop: Stop,
+) -> None:
+    def fresh(message: Message) -> Sequence[Event]:
+        events = to_events(message)
+        if replay is None:
+            return events
+        return [each for each in events if not replay.is_repeated(each)]
+
     ours = listening.settings
     source = GenericStompListener(
         _broker_url(monitor, account, listening.broker),
@@ -126,28 +257,46 @@ def listen(
         count=listening.count,
         dead_letter=listening.dead_letter,
         drain=listening.drain,
-        to_events=to_events,
+        to_events=fresh,
+        keeper=replay,
     )
     source.run(outlet, stop)
 
 
 def event_id(change: Change, message: Message) -> str:
-    """Return an id that a redelivery of the message has, too, and nothing else."""
-    version = message.headers.get("etag") or change.when or ""
+    """Return an id that a redelivery of the message has, too, and a feed's entry of it.
+
+    That takes a version that both carry: the time of the change. Where there is none, the
+    message itself counts.
+    """
+    name = change.identity or change.location or "unknown"
+    if change.when:
+        return f"{name}#{digest('deleted' if change.kind == 'deleted' else '', change.when)}"
+    version = message.headers.get("etag") or ""
     if not version and not message.body:
         # Only the broker can tell two such messages apart.
         version = message.headers.get("message-id", "")
-    happening = digest(change.kind, version, message.body)
-    return f"{change.identity or change.location or 'unknown'}#{happening}"
+    return f"{name}#{digest(change.kind, version, message.body)}"
 
 
 def event_time(change: Change) -> str | None:
     """Return when the change happened, as RFC 3339 in UTC; None where it does not say."""
+    moment = _instant(change.when)
+    return None if moment is None else rfc3339(moment)
+
+
+def modified(event: Event) -> float | None:
+    """Return when the resource of `event` was modified, as its entry says."""
+    updated: Any = event.get("updated")
+    return _instant(updated)
+
+
+def _instant(text: str | None) -> float | None:
     try:
-        moment = datetime.fromisoformat(change.when or "")
+        moment = datetime.fromisoformat((text or "").strip())
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return rfc3339(moment.timestamp())
+        return moment.astimezone(UTC).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from flowtools.acksocket import Ack, AckSocket
 from flowtools.broker import Broker, BrokerURL, Message, Settings
@@ -13,7 +13,7 @@ from flowtools.message import events_of
 from flowtools.session import Session
 from flowtools.source import Outlet
 from flowtools.stop import Stop
-from flowtools.subscription import Order, Subscription
+from flowtools.subscription import Beside, Order, Subscription
 from flowtools.transport import ConnectionLost
 
 PREFETCH = 256
@@ -23,6 +23,13 @@ DRAIN = 30.0
 """Seconds that outstanding acknowledgements have after a stop, by default."""
 
 _log = logging.getLogger("flowtools.source.stomp")
+
+
+class Keeper(Beside, Protocol):
+    """What keeps count over all subscriptions."""
+
+    def end(self) -> None:
+        """Note that a subscription has ended: what is outstanding will be asked for again."""
 
 
 class GenericStompListener:
@@ -47,6 +54,7 @@ class GenericStompListener:
         dead_letter: str | None = None,
         drain: float = DRAIN,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Prepare to listen at `url`.
 
@@ -64,6 +72,7 @@ class GenericStompListener:
             drain: Seconds that outstanding acknowledgements have after a stop.
             to_events: Makes the events of a message, none or more, that can be encoded;
                 if it raises, the message is refused. By default each message is one event.
+            keeper: Has events beside the broker's, and keeps count of all.
 
         Raises:
             UsageError: The URL names no destination.
@@ -85,6 +94,7 @@ class GenericStompListener:
         self._worker = ack == "worker"
         self._count = count
         self._custom = to_events
+        self._keeper = keeper
         self._current: Subscription | None = None
         self._stale = 0
 
@@ -125,6 +135,7 @@ class GenericStompListener:
                 to_events=self._to_events,
                 count=count,
                 acks=acks,
+                beside=self._keeper,
             )
             self._current = subscription
             try:
@@ -145,6 +156,8 @@ class GenericStompListener:
                 self._current = None
             count = None if count is None else count - subscription.taken
             subscription.flush()
+            if self._keeper is not None:
+                self._keeper.end()
             if count is not None and count <= 0:
                 return
 

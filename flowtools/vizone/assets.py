@@ -51,6 +51,10 @@ class Assets:
         for page in self._client.pages(self._search(query, per_page, sort, media)):
             yield from map(as_asset, page.entries)
 
+    def newest(self, *, per_page: int = 100) -> Iterator[Feed]:
+        """Yield the pages of the asset feed, the asset that was changed last first."""
+        return self._client.pages(self._search(None, per_page, "-search.modificationDate", None))
+
     def find_one(self, id: str) -> Asset | None:
         """Return the asset whose site identity, atom:id or number is `id`, if there is one."""
         found = next((each for each in self.find(id) if each.is_called(id)), None)

@@ -78,6 +78,11 @@ def read_changes(headers: Mapping[str, str], body: bytes, base: str) -> list[Cha
     return [_of_entry(entry, headers)]
 
 
+def changes_in(feed: Feed) -> list[Change]:
+    """Return what a page of a feed shows: each entry as it is now, each tombstone."""
+    return list(_feed_changes(feed, {}))
+
+
 def _feed_changes(feed: Feed, headers: Mapping[str, str]) -> Iterator[Change]:
     # The headers are about the resource only where there is just one, and even then may
     # be about the feed.

@@ -102,6 +102,10 @@ class Files:
         for page in self._client.pages(location.follow("down")):
             yield from map(as_file, page.entries)
 
+    def pages(self, location: Location) -> Iterator[Feed]:
+        """Yield the pages of the feed of the files in `location`."""
+        return self._client.pages(location.follow("down"))
+
     def delete(self, file: UnmanagedFile) -> None:
         """Delete the file; it is no error if it is gone already."""
         self._client.delete(file)

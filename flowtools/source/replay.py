@@ -1,0 +1,259 @@
+"""What changed while nobody listened: read from a feed, oldest first.
+
+A feed gives the last change first, and the mark of state.py can only move the other way.
+So the feed is read into a file without a name, and that is read from its end: memory does
+not grow with the absence. One thread reads the feed; `Replay.start` starts it, `end` lets
+it go (it ends after the request that is under way) and `close` ends all.
+"""
+
+import logging
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from threading import Event as Flag
+from threading import Lock, Thread
+from time import monotonic
+from typing import BinaryIO
+
+from flowtools.errors import FlowError, UnreachableError
+from flowtools.event import Event, decode, digest, encode_value
+from flowtools.source.state import MARGIN, Progress
+from flowtools.vizone.atom import Feed
+
+LONGEST_PAUSE = 30.0
+"""Seconds before a feed that could not be read is tried again, at most."""
+
+_RECENT = 5000
+_TAIL = struct.Struct("<Id")
+
+Dated = tuple[Event, float | None]
+"""An event, and when its resource was modified (seconds since the epoch)."""
+
+_log = logging.getLogger("flowtools.source.replay")
+
+
+class Spool:
+    """Events on disk: the last that was put in is the first that comes out."""
+
+    def __init__(self) -> None:
+        self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
+        self._size = 0
+        self._oldest = float("inf")
+
+    def put(self, event: Event, when: float) -> None:
+        """Add an event."""
+        line = event.encode()
+        # With each, the oldest of those that are left once it is taken.
+        self._file.write(line + _TAIL.pack(len(line), self._oldest))
+        self._size += len(line) + _TAIL.size
+        self._oldest = min(self._oldest, when)
+
+    def take(self) -> tuple[Event, float] | None:
+        """Return the last event, and the time of the oldest that is left; None: no more."""
+        if not self._size:
+            return None
+        self._file.seek(self._size - _TAIL.size)
+        length, oldest = _TAIL.unpack(self._file.read(_TAIL.size))
+        self._size -= length + _TAIL.size
+        self._file.seek(self._size)
+        return decode(self._file.read(length)), oldest
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+
+def key_of(event: Event) -> str:
+    """Return what tells one change from another: its id, and what the entry shows."""
+    data = {k: v for k, v in event.data.items() if k not in ("headers", "links", "xml", "metadata")}
+    return f"{digest(event.id, encode_value(data))}"
+
+
+class Replay:
+    """Asks for what has changed each time that there is a subscription anew.
+
+    Its file descriptor becomes readable when there may be something to `take`.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        pages: Callable[[], Iterable[Feed]],
+        to_events: Callable[[Feed], Sequence[Dated]],
+        when: Callable[[Event], float | None],
+        *,
+        ordered: bool = True,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            progress: What is done.
+            pages: Reads the feed, last change first.
+            to_events: Makes the events of a page's entries, and says when each changed.
+            when: Tells when the resource of a live event was modified.
+            ordered: Whether the feed gives the last change first; else all of it is read.
+        """
+        self._progress = progress
+        self._pages = pages
+        self._to_events = to_events
+        self._when = when
+        self._ordered = ordered
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = Lock()
+        self._spool: Spool | None = None
+        self._error: FlowError | None = None
+        self._ending = Flag()
+        self._taken = 0
+
+    def fileno(self) -> int:
+        """Return the file descriptor to poll for reading."""
+        return self._wake
+
+    def start(self) -> None:
+        """Ask for what has changed since the mark: there is a subscription."""
+        since = self._progress.expect()
+        self._ending = Flag()
+        args = (since - MARGIN, self._ending)
+        Thread(target=self._read, args=args, name="replay", daemon=True).start()
+
+    def end(self) -> None:
+        """Stop asking: the subscription has ended, what is outstanding is asked for later."""
+        self._ending.set()
+        with self._lock:
+            if self._spool is not None:
+                self._spool.close()
+                self._spool = None
+        self._progress.expect()
+
+    def close(self) -> None:
+        """End; nothing may be called any more."""
+        self._ending.set()
+        with self._lock:
+            if self._spool is not None:
+                self._spool.close()
+                self._spool = None
+            os.close(self._wake)
+            self._wake = -1
+
+    def take(self, most: int) -> list[tuple[Event, int]]:
+        """Return up to `most` events that are to be written now.
+
+        Raises:
+            FlowError: The feed cannot be read.
+        """
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        if self._error is not None:
+            raise self._error
+        events: list[tuple[Event, int]] = []
+        if self._spool is None or most <= 0:
+            return events
+        while len(events) < most:
+            taken = self._spool.take()
+            if taken is None:
+                self._finish()
+                break
+            event, oldest = taken
+            if not self._progress.is_known(key_of(event)):
+                event.attributes["replayed"] = True
+                events.append((event, self.begin(event)))
+            # Only now: the mark may move past what has not begun.
+            self._progress.reach(oldest)
+        else:
+            self._rouse()
+        self._taken += len(events)
+        return events
+
+    def begin(self, event: Event) -> int:
+        """Note that `event` is to be done; return its token for `done`."""
+        replayed = event.attributes.get("replayed") is True
+        return self._progress.begin(key_of(event), self._when(event), replayed=replayed)
+
+    def is_repeated(self, event: Event) -> bool:
+        """Return whether a live event has come as a replayed one already."""
+        return self._progress.is_known(key_of(event), replayed=True)
+
+    def done(self, tokens: Sequence[int]) -> None:
+        """Note that the events with these tokens are done; any thread may call."""
+        self._progress.done(tokens)
+        self._rouse()
+
+    def _finish(self) -> None:
+        with self._lock:
+            if self._spool is not None:
+                self._spool.close()
+                self._spool = None
+        self._progress.fulfil()
+        _log.info("%d events were asked for and have been written", self._taken)
+        self._taken = 0
+
+    def _rouse(self) -> None:
+        with self._lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+
+    def _read(self, since: float, ending: Flag) -> None:
+        pause = 0.5
+        while not ending.is_set():
+            spool = Spool()
+            try:
+                self._fill(spool, since, ending)
+            except UnreachableError as error:
+                spool.close()
+                _log.warning("cannot ask for what has changed: %s; trying again", error)
+                ending.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            except FlowError as error:
+                spool.close()
+                self._error = error
+            except Exception as error:  # noqa: BLE001  it is raised in the other thread
+                spool.close()
+                self._error = FlowError(f"cannot ask for what has changed: {error}")
+                _log.exception("an internal error in the reading of a feed")
+            else:
+                self._offer(spool, ending)
+            self._rouse()
+            return
+
+    def _offer(self, spool: Spool, ending: Flag) -> None:
+        with self._lock:
+            if ending.is_set():
+                spool.close()
+            else:
+                self._spool = spool
+
+    def _fill(self, spool: Spool, since: float, ending: Flag) -> None:
+        recent: dict[str, None] = {}
+        started = monotonic()
+        count = 0
+        for events in self._since(since):
+            if ending.is_set():
+                return
+            for event, when in events:
+                key = key_of(event)
+                if key in recent or self._progress.is_known(key):
+                    continue
+                recent[key] = None
+                if len(recent) > _RECENT:
+                    del recent[next(iter(recent))]
+                spool.put(event, since if when is None else when)
+                count += 1
+        _log.info("%d changes found in %.1f s", count, monotonic() - started)
+
+    def _since(self, since: float) -> Iterator[list[Dated]]:
+        """Yield what is not older than `since`; all, where the feed is in no order."""
+        ordered = self._ordered
+        last = float("inf")
+        for page in self._pages():
+            dated = list(self._to_events(page))
+            times = [when for _, when in dated if when is not None]
+            if ordered and any(b > a + MARGIN for a, b in zip([last, *times], times, strict=False)):
+                _log.warning("the feed is not in the order of modification: all of it is read")
+                ordered = False
+            last = times[-1] if times else last
+            yield [each for each in dated if each[1] is None or each[1] >= since]
+            if ordered and times and max(times) < since:
+                return

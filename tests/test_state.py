@@ -1,0 +1,273 @@
+"""What --state promises: nothing is lost over an absence, and the file never runs ahead."""
+
+import json
+import os
+import random
+import signal
+import stat
+import time
+from datetime import datetime
+from subprocess import DEVNULL
+
+import pytest
+
+from flowtools.errors import ConfigurationError
+from flowtools.source.state import Progress, StateFile
+from tests.vizone_servers import stand_in
+
+TOPIC = "/topic/vizone.assets"
+
+
+@pytest.fixture
+def server():
+    with stand_in() as server:
+        yield server
+
+
+def until(condition, seconds=60):
+    """Wait until `condition()` gives something true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def listen(start, server, *args, **options):
+    before = len(subscriptions(server))
+    process = start("flow-listen-assets", *args, env=server.environment(), **options)
+    until(lambda: process.poll() is not None or len(subscriptions(server)) > before)
+    return process
+
+
+def subscriptions(server):
+    return [each for each in server._broker._delivery._subscriptions if each.destination == TOPIC]
+
+
+def end(server, process):
+    """Kill the listener, and wait until the broker knows."""
+    process.kill()
+    process.wait()
+    until(lambda: not subscriptions(server))
+    return [json.loads(line) for line in process.stdout.read().splitlines()]
+
+
+def kept(tmp_path):
+    return json.loads((tmp_path / "s").read_bytes())
+
+
+def next_event(process):
+    return json.loads(process.stdout.readline())
+
+
+def test_what_changes_while_nobody_listens_comes_later_oldest_first(server, start, tmp_path):
+    server.catalogue.create("before the first run")
+    process = listen(start, server, "--state", "s")
+    live = server.catalogue.create("live")
+    assert next_event(process)["subject"] == live.urn
+    end(server, process)
+    missed = [server.catalogue.create(f"missed {number}") for number in range(250)]
+    updated = server.catalogue.update(live.number, title="anew")
+    process = listen(start, server, "--state", "s", "--count", "251")
+    out, err = process.communicate(timeout=60)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert (process.returncode, err) == (0, b"")
+    wanted = [each.urn for each in [*missed, updated]]
+    # What was live may come again where the file had not been written yet.
+    assert [event["subject"] for event in events][-len(wanted) :] == wanted
+    assert all(event["replayed"] is True for event in events)
+    assert {event["type"] for event in events} == {"flow.asset.changed"}
+
+
+def test_a_replayed_change_has_the_id_of_the_live_one(server, start):
+    process = listen(start, server, "--state", "s")
+    server.catalogue.create("one")
+    live = next_event(process)
+    end(server, process)
+    again = listen(start, server, "--since", "1h", "--count", "1")
+    out, _ = again.communicate(timeout=60)
+    replayed = json.loads(out)
+    assert "replayed" not in live
+    assert (replayed["replayed"], replayed["id"]) == (True, live["id"])
+
+
+def test_what_is_done_does_not_come_again(server, start, tmp_path):
+    process = listen(start, server, "--state", "s")
+    for number in range(5):
+        server.catalogue.create(str(number))
+        next_event(process)
+    until(lambda: len(kept(tmp_path)["seen"]) == 5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == -signal.SIGTERM
+    until(lambda: not subscriptions(server))
+    process = listen(start, server, "--state", "s")
+    server.catalogue.create("last")
+    assert next_event(process)["data"]["title"] == "last"
+
+
+def test_a_first_run_starts_from_now(server, start, tmp_path):
+    server.catalogue.create("old")
+    process = listen(start, server, "--state", "s")
+    new = server.catalogue.create("new")
+    assert next_event(process)["subject"] == new.urn
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
+
+
+def test_what_changes_while_the_broker_is_away_comes_when_it_is_back(server, start):
+    process = listen(start, server, "--state", "s")
+    (lost,) = subscriptions(server)
+    lost.connection.drop()
+    until(lambda: lost not in subscriptions(server))
+    missed = [server.catalogue.create(f"missed {number}").urn for number in range(20)]
+    assert {next_event(process)["subject"] for _ in missed} == set(missed)
+    live = server.catalogue.create("live again")
+    assert next_event(process)["subject"] == live.urn
+
+
+def test_all_writes_every_asset_and_then_listens(server, start):
+    there = [server.catalogue.create(str(number)).urn for number in range(230)]
+    process = listen(start, server, "--all")
+    assert [next_event(process)["subject"] for _ in there] == there
+    live = server.catalogue.create("live")
+    event = next_event(process)
+    assert (event["subject"], event["type"]) == (live.urn, "flow.asset.created")
+
+
+def test_since_and_all_exclude_each_other_and_a_time_has_a_form(server, run):
+    env = server.environment()
+    status, _, err = run("flow-listen-assets", "--since", "2h", "--all", env=env)
+    assert (status, "exclude each other" in err) == (2, True)
+    status, _, err = run("flow-listen-assets", "--since", "noon", env=env)
+    assert (status, "cannot start from 'noon'" in err) == (2, True)
+
+
+def test_a_killed_worker_loses_nothing(server, start, tmp_path):
+    """With --ack worker, what was only read by a worker that died is asked for again."""
+    args = ("--state", "s", "--ack", "worker")
+    process = listen(start, server, *args)
+    urns = [server.catalogue.create(str(number)).urn for number in range(30)]
+    first = [next_event(process)["subject"] for _ in urns]
+    assert first == urns
+    # Nothing has been acknowledged; the reader leaves.
+    process.stdout.close()
+    process.wait(30)
+    until(lambda: not subscriptions(server))
+    again = listen(start, server, *args)
+    assert [next_event(again)["subject"] for _ in urns] == urns
+
+
+def test_the_mark_stays_before_what_is_not_done():
+    progress = Progress(1000.0, {})
+    first, second = progress.begin("a", 1010.0), progress.begin("b", 1020.0)
+    progress.done([second])
+    assert progress.mark == 1010.0
+    progress.done([first])
+    assert progress.mark == 1020.0
+    unknown = progress.begin("c", None)
+    later = progress.begin("d", 1030.0)
+    progress.done([later])
+    assert progress.mark == 1020.0
+    progress.done([unknown])
+    assert progress.mark == 1030.0
+
+
+def test_the_mark_stays_while_something_is_asked_for():
+    progress = Progress(1000.0, {})
+    outstanding = progress.begin("a", 1010.0)
+    progress.begin("b", 1015.0)
+    assert progress.expect() == 1010.0
+    progress.done([outstanding, progress.begin("c", 1050.0)])
+    assert (progress.mark, progress.is_known("a"), progress.is_known("c")) == (1010.0, False, True)
+    progress.reach(1040.0)
+    assert progress.mark == 1040.0
+    progress.fulfil()
+    assert progress.mark == 1050.0
+
+
+def test_a_clock_that_is_ahead_does_not_take_the_mark_beyond_the_present():
+    progress = Progress(1000.0, {})
+    progress.done([progress.begin("a", time.time() + 1e6)])
+    assert progress.mark <= time.time()
+    assert progress.is_known("a")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"flow-state":1}', b'{"flow-state":2,"changed":"2020-01-01","seen":{}}'],
+)
+def test_a_damaged_file_is_said_and_kept(server, run, tmp_path, content):
+    (tmp_path / "s").write_bytes(content)
+    status, out, err = run("flow-listen-assets", "--state", "s", env=server.environment())
+    assert (status, out) == (78, b"")
+    assert "cannot use state file 's': it is damaged" in err
+    assert (tmp_path / "s").read_bytes() == content
+
+
+def test_a_second_listener_on_the_same_file_is_refused(server, start, run):
+    listen(start, server, "--state", "s")
+    status, out, err = run("flow-listen-assets", "--state", "s", env=server.environment())
+    assert (status, out) == (78, b"")
+    assert "another listener has it" in err
+
+
+def test_a_file_about_something_else_is_refused(tmp_path):
+    file = StateFile(tmp_path / "s", "assets", "http://one")
+    file.save(5.0, {"k": 5.0})
+    assert file.load() == (5.0, {"k": 5.0})
+    file.close()
+    other = StateFile(tmp_path / "s", "the files of 'x'", "http://one")
+    with pytest.raises(ConfigurationError, match="it is about assets, not the files of 'x'"):
+        other.load()
+    other.close()
+
+
+def test_whoever_is_killed_at_any_moment_nothing_is_lost(server, start, tmp_path):
+    """The whole pipeline is killed again and again while assets change."""
+    dice = random.Random(7)
+    done = tmp_path / "done"
+    done.touch()
+    pipe = (
+        "flow-listen-assets --state s --ack worker --prefetch 8 2>>err"
+        " | while IFS= read -r line; do"
+        "   printf '%s\\n' \"$line\" >>done; printf '%s\\n' \"$line\" | flow-ack 2>>err; done"
+    )
+    made = []
+    for _ in range(5):
+        process = _shell(start, pipe, server)
+        until(lambda: subscriptions(server))
+        for _ in range(12):
+            made.append(server.catalogue.create(str(len(made))).urn)
+            time.sleep(dice.random() / 50)
+        until(lambda: done.read_bytes().count(b"\n") > dice.randrange(len(made)))
+        _kill_group(process)
+        until(lambda: not subscriptions(server))
+        made.append(server.catalogue.create("in between").urn)
+        acknowledged_before_mark(tmp_path, made, server)
+    process = _shell(start, pipe, server)
+
+    def seen():
+        lines = done.read_bytes().splitlines()
+        return {json.loads(line)["subject"] for line in lines if line.endswith(b"}")}
+
+    until(lambda: set(made) <= seen(), 120)
+    _kill_group(process)
+
+
+def acknowledged_before_mark(tmp_path, made, server):
+    """The file does not claim what has not even been written for a worker."""
+    mark = datetime.fromisoformat(kept(tmp_path)["changed"]).timestamp()
+    written = (tmp_path / "done").read_text()
+    for urn in made:
+        asset = server.catalogue.asset(urn.rpartition(":")[2])
+        if datetime.fromisoformat(asset.updated).timestamp() < mark - 0.001:
+            assert urn in written
+
+
+def _shell(start, script, server):
+    env = server.environment()
+    return start("/bin/bash", "-c", script, env=env, start_new_session=True, stdout=DEVNULL)
+
+
+def _kill_group(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
