@@ -54,7 +54,7 @@ bench: $(VENV) ## Measure: events a second, latency, memory.
 	@benchmarks/run
 
 .PHONY: soak
-soak: $(VENV) ## Run pipelines for long, killing parts of them.
+soak: .venv/with-soak ## Run pipelines under faults for an hour; draw what they held.
 	@benchmarks/soak
 
 .PHONY: build
@@ -66,6 +66,11 @@ build: $(VENV) ## Make the wheel and the sdist in dist/.
 clean: ## Remove what was made, except .venv.
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# What only one target needs: the extra of that name.
+.venv/with-%: $(VENV)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@
 
 $(VENV): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
