@@ -68,6 +68,27 @@ def test_every_page_of_a_feed_is_read_once(server, per_page):
         assert [asset.title for asset in client.assets.find(per_page=per_page)] == titles
 
 
+def test_no_asset_slides_past_when_others_are_deleted_meanwhile(server):
+    with client_of(server) as client:
+        made = [client.assets.create(f"asset {number}") for number in range(30)]
+        seen = []
+        for asset in client.assets.find(per_page=10):
+            seen.append(asset.title)
+            client.assets.delete(asset)
+        assert seen == [asset.title for asset in made]
+
+
+def test_a_feed_to_whose_front_much_is_added_is_read_to_its_end(server):
+    with client_of(server) as client:
+        titles = [client.assets.create(f"asset {number}").title for number in range(20)]
+        pages = client.assets.newest(per_page=5)
+        seen = [entry.title for entry in next(pages).entries]
+        for number in range(5):
+            client.assets.create(f"new {number}")
+        seen += [entry.title for feed in pages for entry in feed.entries]
+        assert set(titles) <= set(seen)
+
+
 def page(ids, total, per_page, link=""):
     entries = "".join(f"<entry><id>{each}</id></entry>" for each in ids)
     return (

@@ -131,6 +131,11 @@ class StandIn:
         """The address of its broker."""
         return self._stomp_url
 
+    @property
+    def steps_done(self) -> int:
+        """How many steps of its streams are done."""
+        return sum(each.done for each in self._streams)
+
     def start(self) -> None:
         """Serve; the stream starts once somebody listens, for a topic keeps nothing."""
         self._broker.start()

@@ -52,7 +52,11 @@ def changes(count: int, seed: int) -> Iterator[Change]:
 
 
 class Stream:
-    """Makes changes at a steady rate, once there is someone to hear of them."""
+    """Makes changes at a steady rate, once there is someone to hear of them.
+
+    Attributes:
+        done: How many are made.
+    """
 
     def __init__(
         self, steps: list[Callable[[], None]], rate: float, has_listener: Callable[[float], bool]
@@ -67,6 +71,7 @@ class Stream:
         self._steps = steps
         self._pause = 1 / rate
         self._has_listener = has_listener
+        self.done = 0
         self._ending = Flag()
         self._thread = Thread(target=self._run, name="sim-stream", daemon=True)
 
@@ -88,6 +93,7 @@ class Stream:
             if self._ending.wait(max(0.0, due - time.monotonic())):
                 return
             step()
+            self.done += 1
             due += self._pause
         _log.info("the stream of %d changes is over", len(self._steps))
 

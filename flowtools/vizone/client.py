@@ -18,7 +18,7 @@ from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.files import Files
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.model import Models
-from flowtools.vizone.paging import next_page
+from flowtools.vizone.paging import is_same, next_page, slid
 from flowtools.vizone.search import DESCRIPTION_TYPE, read_description
 from flowtools.vizone.service import Collection, read_service
 from flowtools.vizone.store import Store
@@ -192,21 +192,30 @@ class Client:
         return as_feed(self.get(url, accept=FEED_TYPE), url)
 
     def pages(self, url: str) -> Iterator[Feed]:
-        """Yield the pages of the feed at `url`, each read when it is asked for."""
+        """Yield the pages of the feed at `url`, each read when it is asked for.
+
+        What is there all the time is shown, however the feed changes meanwhile; some of it
+        may be shown twice.
+        """
         seen: set[str] = set()
-        first_ids: set[str | None] = set()
+        before: Feed | None = None
         here: str | None = url
         while here is not None and here not in seen:
-            seen.add(here)
             page = self.feed(here)
-            entries = page.entries
-            # A server that ignores `start` gives its first page for ever.
-            if entries and entries[0].id is not None and entries[0].id in first_ids:
-                return
+            if before is not None:
+                back = slid(page, before, here)
+                if back is not None:
+                    here, before = back, None
+                    seen.discard(here)
+                    continue
+                if is_same(page, before):
+                    return
+            seen.add(here)
             yield page
+            entries = page.entries
             if not entries:
                 return
-            first_ids.add(entries[0].id)
+            before = page
             here = next_page(page, here, len(entries))
 
     def entry(self, url: str, inline: Some[str] = ()) -> Entry:
