@@ -22,9 +22,10 @@ from typing import Any
 from flowtools.console import configure
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
+from flowtools.loading import describe, place
 from flowtools.results import LabelledStderr, lines_of
 from flowtools.runner import RunnerBroken
-from flowtools.worker import Reject, Retry, describe, make, place
+from flowtools.worker import Reject, Retry, make
 
 READY_SECONDS = 120.0
 """How long a child may take to load and configure its Worker."""

@@ -17,9 +17,10 @@ from flowtools.attempt import Attempt, Outcome
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import FlowError
 from flowtools.event import EventError
+from flowtools.loading import describe, place
 from flowtools.results import OrderedResults, Results
 from flowtools.settings import Acknowledger, Failures, Recorder, Settings
-from flowtools.worker import Reject, Retry, describe, place
+from flowtools.worker import Reject, Retry
 
 log = logging.getLogger("flowtools.pool")
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from flowtools.backlog import Backlog
 from flowtools.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.lines import MAX_LINE, LineReader, LineWriter
+from flowtools.loading import describe, place
 from flowtools.pool import Pool
 from flowtools.results import OrderedResults, Results
 from flowtools.runner import Runner
@@ -29,7 +30,6 @@ from flowtools.snapshot import Snapshot
 from flowtools.stop import Stop
 from flowtools.wake import Wake
 from flowtools.watchdog import Notifier, Watchdog
-from flowtools.worker import describe, place
 
 log = logging.getLogger("flowtools.pool")
 

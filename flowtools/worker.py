@@ -5,15 +5,12 @@ all threads. Optional: `configure(config)`, once, before the first event, and `c
 once, after the last.
 """
 
-import importlib
-import os
-import sys
-import traceback
 from configparser import ConfigParser
 from typing import Any, Protocol
 
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
+from flowtools.loading import failure, load_class
 
 
 class Worker(Protocol):
@@ -53,39 +50,11 @@ class TimeLimit(BaseException):
 def load(name: str) -> type:
     """Return the class that `name` ("package.module:Class") stands for.
 
-    The current directory is searched first, as by `python -m`.
-
     Raises:
-        ConfigurationError: There is no such module or class, its module fails, or the
-            class has no `start`; with the file and line where there is one.
+        ConfigurationError: As `load_class`, or the class has no `start`.
     """
-    module_name, colon, class_name = name.partition(":")
-    if not (module_name and colon and class_name):
-        raise ConfigurationError(f"cannot load Worker '{name}': expected MODULE:CLASS")
-    here = os.getcwd()  # noqa: PTH109  text is what sys.path holds
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in class_name.split("."):
-            found = getattr(found, part)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name + ".").startswith(error.name + "."):
-            raise ConfigurationError(
-                f"cannot load Worker '{name}': there is no module '{error.name}'"
-                f" in {here} or on PYTHONPATH"
-            ) from None
-        raise _failed(name, error) from error
-    except AttributeError as error:
-        if error.name == class_name.split(".")[-1] and error.obj is not None:
-            where = getattr(sys.modules.get(module_name), "__file__", module_name)
-            raise ConfigurationError(
-                f"cannot load Worker '{name}': there is no class '{class_name}' in {where}"
-            ) from None
-        raise _failed(name, error) from error
-    except (Exception, SystemExit) as error:
-        raise _failed(name, error) from error
-    if not isinstance(found, type) or not callable(getattr(found, "start", None)):
+    found = load_class(name, "Worker")
+    if not callable(getattr(found, "start", None)):
         raise ConfigurationError(f"cannot load Worker '{name}': it is no class with a 'start'")
     return found
 
@@ -105,33 +74,5 @@ def make(name: str, config: ConfigParser) -> Worker:
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:
-        raise _failed(name, error, "configure") from error
+        raise failure("configure", "Worker", name, error) from error
     return worker
-
-
-def _failed(name: str, error: BaseException, verb: str = "load") -> ConfigurationError:
-    where = place(error)
-    return ConfigurationError(
-        f"cannot {verb} Worker '{name}': {describe(error)}{f' ({where})' if where else ''}"
-    )
-
-
-def describe(error: BaseException) -> str:
-    """Return the exception as one line: its class and what it says.
-
-    An exception that was described where it was raised, in another process, says so itself.
-    """
-    if hasattr(error, "described"):
-        return str(error.described)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def place(error: BaseException) -> str:
-    """Return "file, line N" for where `error` comes from in the user's code, or ""."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))  # noqa: PTH120
-    theirs = [f for f in frames if not f.filename.startswith((*own, "<frozen"))]
-    return f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""

@@ -1,0 +1,85 @@
+"""Loading a user's class by its name, and saying in one line what is wrong with it."""
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+from flowtools.errors import ConfigurationError
+
+
+def load_class(name: str, what: str) -> type:
+    """Return the class that `name` ("package.module:Class") stands for.
+
+    The current directory is searched first, as by `python -m`. `what` is what an error
+    calls it: Worker, Source.
+
+    Raises:
+        ConfigurationError: There is no such module or class, or its module fails; with the
+            file and line where there is one.
+    """
+    module_name, colon, class_name = name.partition(":")
+    if not (module_name and colon and class_name):
+        raise ConfigurationError(f"cannot load {what} '{name}': expected MODULE:CLASS")
+    here = os.getcwd()  # noqa: PTH109  text is what sys.path holds
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in class_name.split("."):
+            found = getattr(found, part)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name + ".").startswith(error.name + "."):
+            raise ConfigurationError(
+                f"cannot load {what} '{name}': there is no module '{error.name}'"
+                f" in {here} or on PYTHONPATH"
+            ) from None
+        raise failure("load", what, name, error) from error
+    except AttributeError as error:
+        if error.name == class_name.split(".")[-1] and error.obj is not None:
+            where = getattr(sys.modules.get(module_name), "__file__", module_name)
+            raise ConfigurationError(
+                f"cannot load {what} '{name}': there is no class '{class_name}' in {where}"
+            ) from None
+        raise failure("load", what, name, error) from error
+    except (Exception, SystemExit) as error:
+        raise failure("load", what, name, error) from error
+    if not isinstance(found, type):
+        raise ConfigurationError(f"cannot load {what} '{name}': it is no class{_METHOD[what]}")
+    return found
+
+
+_METHOD = {"Worker": " with a 'start'", "Source": ""}
+
+
+def failure(verb: str, what: str, name: str, error: BaseException) -> ConfigurationError:
+    """Return "cannot VERB WHAT 'NAME': " and what `error` says, with its place."""
+    return ConfigurationError(f"cannot {verb} {what} '{name}': {described(error)}")
+
+
+def described(error: BaseException) -> str:
+    """Return what `error` says, as one line, with its place in the user's code."""
+    where = place(error)
+    return describe(error) + (f" ({where})" if where else "")
+
+
+def describe(error: BaseException) -> str:
+    """Return the exception as one line: its class and what it says.
+
+    An exception that was described where it was raised, in another process, says so itself.
+    """
+    if hasattr(error, "described"):
+        return str(error.described)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def place(error: BaseException) -> str:
+    """Return "file, line N" for where `error` comes from in the user's code, or ""."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))  # noqa: PTH120
+    theirs = [f for f in frames if not f.filename.startswith((*own, "<frozen"))]
+    return f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
