@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from flowtools.errors import ConfigurationError
 
@@ -37,6 +37,19 @@ class Ack(NamedTuple):
 def new_epoch() -> str:
     """Return a token that nobody can guess, for the acknowledgements of one connection."""
     return secrets.token_urlsafe(9)
+
+
+class AckInlet(Protocol):
+    """Receives acknowledgements for a source."""
+
+    def ackto(self, epoch: str) -> str:
+        """Return what `ackto` begins with; the event's number completes it."""
+
+    def start(self, receive: Callable[[list[Ack]], None]) -> None:
+        """Hand each batch of acknowledgements to `receive`, in another thread."""
+
+    def close(self) -> None:
+        """Hand on what has come so far, and end; a second time does nothing."""
 
 
 class AckSocket:

@@ -106,8 +106,9 @@ class OrderedResults(Results):
 class LabelledStderr(io.TextIOBase):
     """sys.stdout while Workers run: each line goes to stderr with the event it belongs to."""
 
-    def __init__(self, label: Callable[[], str]) -> None:
+    def __init__(self, label: Callable[[], str], command: str = "flow-work") -> None:
         self._label = label
+        self._command = command
         self._local = threading.local()
 
     def writable(self) -> bool:
@@ -122,21 +123,21 @@ class LabelledStderr(io.TextIOBase):
         """Write the whole lines of `text`; keep an unfinished one for this thread's next call."""
         *whole, rest = (getattr(self._local, "rest", "") + text).split("\n")
         for line in whole:
-            sys.stderr.write(f"flow-work: {self._label()}: {line}\n")
+            sys.stderr.write(f"{self._command}: {self._label()}: {line}\n")
         self._local.rest = rest
         return len(text)
 
 
 @contextmanager
-def guarded_stdout(label: Callable[[], str]) -> Iterator[LineWriter]:
+def guarded_stdout(label: Callable[[], str], command: str = "flow-work") -> Iterator[LineWriter]:
     """Yield a writer for the real stdout; everything else written there goes to stderr.
 
-    `label` says, in any thread, which event is running there.
+    `label` says, in any thread, which event is running there; `command` stands before it.
     """
     own = os.dup(1)
     os.set_inheritable(own, False)
     os.dup2(2, 1)
-    printed, sys.stdout = sys.stdout, LabelledStderr(label)
+    printed, sys.stdout = sys.stdout, LabelledStderr(label, command)
     try:
         yield LineWriter(own)
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
-from flowtools.acksocket import AckSocket, new_epoch
+from flowtools.acksocket import AckInlet, new_epoch
 from flowtools.dialect import Dialect
 from flowtools.errors import ProtocolError, ReaderGone, RefusedError
 from flowtools.event import Event, EventError
@@ -99,7 +99,7 @@ class Subscription:
         *,
         to_events: Callable[[Frame, Dialect], Sequence[Event]],
         count: int | None,
-        acks: AckSocket | None,
+        acks: AckInlet | None,
         beside: Beside | None = None,
     ) -> None:
         """Prepare to serve `session`; `acks` makes it worker mode."""

@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from flowtools.acksocket import AckInlet, AckSocket
 from flowtools.broker import BrokerURL, Message, Settings, parse_url
 from flowtools.connection import parse_heart_beat
 from flowtools.errors import ProtocolError, RefusedError, UsageError
@@ -45,6 +46,7 @@ class Listening:
         settings: How to connect to the broker; the login is Viz One's own.
         state: The file that keeps how far the listener has come.
         since: Ask first for what has changed since (seconds since the epoch; 0: all).
+        inlet: Makes what receives acknowledgements.
     """
 
     kinds: frozenset[str] = frozenset(KINDS)
@@ -57,6 +59,7 @@ class Listening:
     settings: Settings = field(default_factory=Settings)
     state: str | None = None
     since: float | None = None
+    inlet: Callable[[], AckInlet] = AckSocket
 
     def wants_replayed(self, kind: str) -> bool:
         """Return whether a change that a feed shows is wanted: it does not tell all kinds."""
@@ -259,6 +262,7 @@ def _listen(
         drain=listening.drain,
         to_events=fresh,
         keeper=replay,
+        inlet=listening.inlet,
     )
     source.run(outlet, stop)
 

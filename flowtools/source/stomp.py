@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from flowtools.acksocket import Ack, AckSocket
+from flowtools.acksocket import Ack, AckInlet, AckSocket
 from flowtools.broker import Broker, BrokerURL, Message, Settings
 from flowtools.dialect import Dialect, dead_letter_destination
 from flowtools.errors import ReaderGone, RefusedError, UsageError
@@ -55,6 +55,7 @@ class GenericStompListener:
         drain: float = DRAIN,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
         keeper: Keeper | None = None,
+        inlet: Callable[[], AckInlet] = AckSocket,
     ) -> None:
         """Prepare to listen at `url`.
 
@@ -73,6 +74,7 @@ class GenericStompListener:
             to_events: Makes the events of a message, none or more, that can be encoded;
                 if it raises, the message is refused. By default each message is one event.
             keeper: Has events beside the broker's, and keeps count of all.
+            inlet: Makes what receives the acknowledgements of `ack="worker"`.
 
         Raises:
             UsageError: The URL names no destination.
@@ -95,6 +97,7 @@ class GenericStompListener:
         self._count = count
         self._custom = to_events
         self._keeper = keeper
+        self._inlet = inlet
         self._current: Subscription | None = None
         self._stale = 0
 
@@ -113,7 +116,7 @@ class GenericStompListener:
             client_id=self._order.durable,
             bound=4 * self._order.prefetch + 1000,
         )
-        acks = AckSocket() if self._worker else None
+        acks = self._inlet() if self._worker else None
         try:
             if acks is not None:
                 acks.start(self._settle)
@@ -123,7 +126,7 @@ class GenericStompListener:
                 acks.close()
             self._report_stale()
 
-    def _serve(self, broker: Broker, acks: AckSocket | None, outlet: Outlet, stop: Stop) -> None:
+    def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count = self._count
         accepted = False
         while (session := broker.connect(stop)) is not None:
@@ -161,7 +164,7 @@ class GenericStompListener:
             if count is not None and count <= 0:
                 return
 
-    def _leave(self, session: Session, acks: AckSocket | None) -> None:
+    def _leave(self, session: Session, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
         if acks is None:
             return

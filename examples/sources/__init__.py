@@ -1,0 +1,1 @@
+"""Sources to read, run and copy: a page, a file, a web server."""

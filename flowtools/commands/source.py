@@ -1,0 +1,64 @@
+"""flow-source: write what a user's own Source class gives as event lines."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from flowtools import options, pool_options
+from flowtools.cli import Command
+
+
+@click.command("flow-source", cls=Command)
+@click.argument("source", metavar="MODULE:CLASS")
+@options.count
+@options.ack
+@options.prefetch
+@options.drain
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that the Source has to end, once it is asked to; then it is left behind.",
+)
+@pool_options.config
+@pool_options.setting
+@click.pass_context
+def main(
+    ctx: click.Context,
+    /,
+    source: str,
+    count: int | None,
+    ack: Literal["pipe", "worker"],
+    prefetch: int,
+    drain: float,
+    grace: float,
+    config: Path | None,
+    settings: tuple[str, ...],
+) -> None:
+    """Write an event line for each value that the Source MODULE:CLASS gives.
+
+    A Source is any class that can be iterated over, or that has `run(emit)` and calls
+    `emit(value)`. MODULE is looked for in the current directory, too.
+
+    \b
+    Examples:
+      flow-source mymod:Shares | flow-work mymod:Store -j 4
+      flow-source examples.sources.tail_file:TailFile --set tail.file=app.log | jq .data
+    """
+    from flowtools.config import load
+    from flowtools.source.custom import CustomSource, load_source, make_source, run_on_stdout
+
+    made = make_source(load_source(source), source, load(config, settings))
+    custom = CustomSource(
+        made, source, ack=ack, prefetch=prefetch, count=count, grace=grace, drain=drain
+    )
+    command = ctx.command
+    assert isinstance(command, Command)
+    run_on_stdout(custom, command.leave_threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,393 @@
+"""A user's own Source: any class that can be iterated over, or that has `run(emit)`.
+
+    class Shares:                      # values, as they come
+        def __iter__(self):
+            yield {"name": "a"}
+
+    class Server:                      # or calls, from any of its threads
+        def run(self, emit):
+            emit({"name": "a"})
+
+A value is an Event, or whatever JSON can say, which becomes the data of a
+`flow.source.value` event; None is nothing. Optional methods:
+
+- `configure(config)`, once, before anything else: an INI file's sections.
+- `stop()`: the command is to end; called once, from another thread. What was given before
+  the Source ends still counts. Without it, an iterator is ended between two values, and
+  anything that does not end within the grace is left behind.
+- `done(event, ok)`: the event is written (--ack pipe), or its Worker is done with it
+  (--ack worker; `ok` is false where it failed for good). Not called for an event of which
+  nothing is known when the command ends.
+- `clean_up()`, once, after the Source has ended.
+
+The user's code runs in a thread of its own, which `run` starts, and joins unless it is
+stuck, so that a signal ends the command whatever that code does.
+"""
+
+import logging
+import select
+from collections.abc import Callable, Iterable, Mapping
+from configparser import ConfigParser
+from itertools import count as numbers_from
+from threading import Condition, Thread
+from time import monotonic
+from typing import Any, Literal
+
+from flowtools.acksocket import Ack, AckInlet, AckSocket, new_epoch
+from flowtools.errors import ConfigurationError, EventsFailed, FlowError, ReaderGone, UsageError
+from flowtools.event import Event, EventError
+from flowtools.loading import described, failure, load_class
+from flowtools.results import guarded_stdout
+from flowtools.source import Outlet
+from flowtools.stop import Stop, stopped_by_signals
+from flowtools.wake import Wake
+
+GRACE = 5.0
+"""Seconds that a Source has to end, by default."""
+
+_log = logging.getLogger("flowtools.source")
+
+
+class Ended(Exception):
+    """Raised by `emit`: the command has ended, and takes nothing any more."""
+
+
+def load_source(name: str) -> type:
+    """Return the Source class that `name` ("package.module:Class") stands for.
+
+    Raises:
+        ConfigurationError: As `load_class`, or it is no Source.
+    """
+    found = load_class(name, "Source")
+    if not is_source(found):
+        raise ConfigurationError(
+            f"cannot load Source '{name}': it can neither be iterated over nor has it a 'run'"
+        )
+    return found
+
+
+def is_source(kind: type) -> bool:
+    """Return whether `kind` is a Source as users write them."""
+    return callable(getattr(kind, "__iter__", None)) or callable(getattr(kind, "run", None))
+
+
+def make_source(
+    kind: type, name: str, config: ConfigParser, options: Mapping[str, str] | None = None
+) -> Any:
+    """Make a Source, with `options` for its constructor, and `configure` it.
+
+    Raises:
+        ConfigurationError: Its own code failed, or it takes no such options.
+    """
+    try:
+        made = kind(**(options or {}))
+        configure = getattr(made, "configure", None)
+        if configure is not None:
+            configure(config)
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failure("configure", "Source", name, error) from error
+    return made
+
+
+class CustomSource:
+    """Writes what a user's Source gives.
+
+    Attributes:
+        is_stuck: Its thread was left behind and may never end.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        name: str,
+        *,
+        ack: Literal["pipe", "worker"] = "pipe",
+        prefetch: int = 256,
+        count: int | None = None,
+        grace: float = GRACE,
+        drain: float = 30.0,
+        inlet: Callable[[], AckInlet] = AckSocket,
+    ) -> None:
+        """Prepare to run `source`.
+
+        Args:
+            source: The object.
+            name: What to call it.
+            ack: When `done` is called; see the module.
+            prefetch: How many events may be neither done nor refused (ack="worker").
+            count: End after so many events.
+            grace: Seconds to end in, once asked to.
+            drain: Seconds that outstanding acknowledgements have after a stop.
+            inlet: Makes what receives acknowledgements.
+
+        Raises:
+            UsageError: It has no `done`, and `ack` is "worker".
+        """
+        self.is_stuck = False
+        self._source = source
+        self._name = name
+        self._done: Callable[[Event, bool], Any] | None = getattr(source, "done", None)
+        if ack == "worker" and self._done is None:
+            raise UsageError(
+                f"--ack worker is of no use: the Source '{name}' has no 'done' to be told by"
+            )
+        self._worker = ack == "worker"
+        self._prefetch = prefetch
+        self._count = count
+        self._grace = grace
+        self._drain = drain
+        self._inlet = inlet
+
+    def run(self, outlet: Outlet, stop: Stop) -> None:
+        """Write events to `outlet` until the Source ends, `count` is reached or `stop` is set.
+
+        Raises:
+            FlowError: The Source raised; if that was a FlowError, it.
+            EventsFailed: It gave values that are no events.
+            ReaderGone: Nobody reads any more.
+        """
+        inlet = self._inlet() if self._worker else None
+        gate = _Gate(outlet, self._prefetch, self._count, self._tell, inlet)
+        ended = Wake()
+        try:
+            if inlet is not None:
+                inlet.start(gate.settle)
+            thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)
+            thread.start()
+            self._mind(gate, ended, outlet, stop)
+            if self.is_stuck:
+                _log.warning("the Source '%s' has not ended and is left behind", self._name)
+            else:
+                thread.join()
+            gate.wait_until_settled(outlet, stop, self._drain)
+        finally:
+            if inlet is not None:
+                inlet.close()
+        if not self.is_stuck:
+            ended.close()
+            self._clean_up()
+        gate.raise_failure(self._name)
+
+    def _mind(self, gate: "_Gate", ended: Wake, outlet: Outlet, stop: Stop) -> None:
+        """Wait until the Source has ended; make it end once it should."""
+        poller = select.poll()
+        poller.register(ended.fileno(), select.POLLIN)
+        poller.register(stop.fileno(), select.POLLIN)
+        poller.register(gate.full.fileno(), select.POLLIN)
+        poller.register(outlet.fileno(), 0)
+        ready = dict(poller.poll())
+        if ended.fileno() in ready:
+            return
+        if ready.get(outlet.fileno(), 0) & select.POLLERR:
+            gate.failure = ReaderGone()
+        gate.shut()
+        Thread(target=self._ask_to_stop, name="source-stop", daemon=True).start()
+        ended.wait(self._grace)
+        self.is_stuck = not _is_rung(ended)
+        gate.close()
+
+    def _give(self, gate: "_Gate", ended: Wake) -> None:
+        """Run the user's code to its end: the body of the Source's thread."""
+        try:
+            run = getattr(self._source, "run", None)
+            if callable(run):
+                run(gate.emit)
+            else:
+                gate.exhaust(self._source)
+        except Ended:
+            pass
+        except BaseException as error:  # noqa: BLE001  it is raised in the thread of `run`
+            gate.failure = gate.failure or error
+        ended.ring()
+
+    def _ask_to_stop(self) -> None:
+        stop = getattr(self._source, "stop", None)
+        if stop is None:
+            return
+        try:
+            stop()
+        except Exception as error:  # noqa: BLE001  the end goes on
+            _log.warning("the 'stop' of Source '%s' failed: %s", self._name, described(error))
+
+    def _clean_up(self) -> None:
+        clean_up = getattr(self._source, "clean_up", None)
+        if clean_up is None:
+            return
+        try:
+            clean_up()
+        except (Exception, SystemExit) as error:
+            raise FlowError(f"cannot clean up after the Source: {described(error)}") from error
+
+    def _tell(self, event: Event, ok: bool) -> None:
+        if self._done is None:
+            return
+        try:
+            self._done(event, ok)
+        except Exception as error:  # noqa: BLE001  it must not end the acknowledgements
+            _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
+
+
+def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
+    """Let `source` write to stdout; what its code prints goes to stderr.
+
+    `on_stuck` is called if a thread is left behind that may never end.
+
+    Raises:
+        FlowError, ReaderGone: As CustomSource.run.
+        Signalled: A signal asked for the end.
+    """
+    with stopped_by_signals() as stop, guarded_stdout(lambda: "source", "flow-source") as writer:
+        try:
+            source.run(writer, stop)
+        finally:
+            if source.is_stuck:
+                on_stuck()
+
+
+class _Gate:
+    """Between the user's threads and the outlet: makes events, counts, and holds back.
+
+    Attributes:
+        failure: What ended the Source.
+        full: Rung when `count` is reached.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        prefetch: int,
+        count: int | None,
+        tell: Callable[[Event, bool], None],
+        inlet: AckInlet | None,
+    ) -> None:
+        self.failure: BaseException | None = None
+        self.full = Wake()
+        self._outlet = outlet
+        self._prefetch = prefetch
+        self._count = count
+        self._tell = tell
+        self._epoch = new_epoch()
+        self._ackto = inlet.ackto(self._epoch) if inlet is not None else None
+        self._taken = self._refused = 0
+        self._numbers = numbers_from(1)
+        self._waiting: dict[int, Event] = {}
+        self._change = Condition()
+        self._is_shut = self._is_closed = False
+
+    def exhaust(self, values: Iterable[Any]) -> None:
+        """Take all that can be iterated over; one that is no event is refused and told of."""
+        iterator = iter(values)
+        try:
+            for number, value in enumerate(iterator, 1):
+                try:
+                    self.emit(value)
+                except EventError as error:
+                    self._refused += 1
+                    _log.error("value %d of the Source is no event: %s", number, error)
+                if self._is_shut:
+                    return
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    def emit(self, value: Any) -> None:
+        """Write `value` as an event; waits while too many are unacknowledged, or the pipe is full.
+
+        Raises:
+            EventError: It has no JSON form; nothing is written.
+            Ended: The command has ended.
+        """
+        if value is None:
+            return
+        event = _event(value)
+        event.encode()  # Before it is counted.
+        with self._change:
+            while len(self._waiting) >= self._prefetch and not self._is_closed:
+                self._change.wait()
+            if self._is_closed or (self._count is not None and self._taken >= self._count):
+                raise Ended
+            self._taken += 1
+            if self._ackto is not None:
+                number = next(self._numbers)
+                self._waiting[number] = event
+                event.attributes["ackto"] = f"{self._ackto}{number}"
+        try:
+            # A line at once: nobody can tell when the next one comes.
+            self._outlet.emit(event)
+            self._outlet.flush()
+        except (ReaderGone, FlowError) as error:
+            self.failure = self.failure or error
+            self._is_closed = True
+            raise Ended from None
+        if self._ackto is None:
+            self._tell(event, True)
+        if self._taken == self._count:
+            self._is_shut = True
+            self.full.ring()
+
+    def settle(self, acks: list[Ack]) -> None:
+        """Take acknowledgements: the inlet's thread."""
+        settled: list[tuple[Event, bool]] = []
+        with self._change:
+            for epoch, number, ok in acks:
+                event = self._waiting.pop(number, None) if epoch == self._epoch else None
+                if event is not None:
+                    settled.append((event, ok))
+            self._change.notify_all()
+        for event, ok in settled:
+            self._tell(event, ok)
+
+    def shut(self) -> None:
+        """Ask for no further value; what is given all the same still counts."""
+        self._is_shut = True
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        with self._change:
+            self._is_closed = True
+            self._change.notify_all()
+
+    def wait_until_settled(self, outlet: Outlet, stop: Stop, seconds: float) -> None:
+        """Wait for the acknowledgements that are missing, up to `seconds` after a stop."""
+        poller = select.poll()
+        poller.register(outlet.fileno(), 0)
+        deadline: float | None = None
+        while self._waiting and not isinstance(self.failure, ReaderGone):
+            if stop.is_set():
+                deadline = deadline or monotonic() + seconds
+                if monotonic() >= deadline:
+                    _log.warning("ends with %d events unacknowledged", len(self._waiting))
+                    return
+            if dict(poller.poll(50)).get(outlet.fileno(), 0) & select.POLLERR:
+                self.failure = self.failure or ReaderGone()
+                return
+
+    def raise_failure(self, name: str) -> None:
+        """Raise what ended the Source, if it has not just come to its end."""
+        failure = self.failure
+        if isinstance(failure, EventError):
+            raise FlowError(
+                f"the Source '{name}' gave a value that is no event: {described(failure)}"
+            ) from failure
+        if isinstance(failure, FlowError | ReaderGone):
+            raise failure
+        if failure is not None:
+            raise FlowError(f"the Source '{name}' failed: {described(failure)}") from failure
+        if self._refused:
+            total = self._taken + self._refused
+            raise EventsFailed(f"{self._refused} of {total} values were no events")
+
+
+def _event(value: Any) -> Event:
+    if not isinstance(value, Event):
+        return Event("flow.source.value", value, source="flow-source")
+    copy: Event = Event.__new__(Event)
+    copy.__setstate__((dict(value.attributes), None))
+    return copy
+
+
+def _is_rung(wake: Wake) -> bool:
+    return bool(select.select([wake], [], [], 0)[0])
