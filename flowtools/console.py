@@ -13,7 +13,8 @@ from typing import Literal
 
 LogFormat = Literal["text", "json"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# The last two ranges turn the direction of writing, so that a line reads as another.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def configure(command: str, verbosity: int, log_format: LogFormat) -> None:

@@ -7,6 +7,7 @@ import select
 import stat
 import struct
 import termios
+from collections.abc import Callable
 from threading import Lock
 
 from flowtools.errors import FlowError, ReaderGone
@@ -47,15 +48,18 @@ class LineReader:
         wake: int | None = None,
         max_line: int = MAX_LINE,
         separator: bytes = b"\n",
+        tee: Callable[[bytes], None] | None = None,
     ) -> None:
         """Read lines of at most `max_line` bytes from `fd` until its end or `stop`.
 
-        `wake` is a file descriptor that ends a wait when it becomes readable.
+        `wake` is a file descriptor that ends a wait when it becomes readable. `tee` is
+        called with each block as it was read, before it is taken apart.
         """
         self._fd = fd
         self._stop = stop
         self._max_line = max_line
         self._separator = separator
+        self._tee = tee
         self._partial: list[bytes] = []
         self._partial_size = 0
         self._ended = False
@@ -93,6 +97,8 @@ class LineReader:
         if not block:
             self._ended = True
             return [self._take_partial()] if self._partial else None
+        if self._tee is not None:
+            self._tee(block)
         return self._split(block)
 
     def _split(self, block: bytes) -> list[bytes]:

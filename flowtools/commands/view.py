@@ -1,0 +1,76 @@
+"""flow-view: show the events that pass to people."""
+
+from typing import Any, Literal
+
+import click
+
+from flowtools import options
+from flowtools.cli import Command, parsed
+
+
+def _fields(text: str) -> Any:
+    from flowtools.view.columns import Columns
+
+    return Columns.parse(text)
+
+
+@click.command("flow-view", cls=Command)
+@click.option(
+    "--fields",
+    callback=parsed(_fields),
+    default="time,type,subject,title",
+    show_default=True,
+    metavar="NAME,...",
+    help="What to show of each event: title, age, an attribute such as id, or a JSON "
+    "Pointer into the data such as /size.",
+)
+@click.option(
+    "--search",
+    default="",
+    metavar="TEXT",
+    help="Show only events with TEXT, in whatever case. In the table the key / changes it.",
+)
+@click.option(
+    "--follow", is_flag=True, help="Print a line an event instead of the table on a terminal."
+)
+@click.option(
+    "--tee",
+    is_flag=True,
+    help="Pass every line on to standard output, unchanged, and show events on standard error.",
+)
+@click.option("--hold", is_flag=True, help="Keep the table after the end of the input, until q.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether to use colours; auto: on a terminal, unless NO_COLOR is set.",
+)
+@options.max_line
+def main(
+    fields: Any,
+    search: str,
+    follow: bool,
+    tee: bool,
+    hold: bool,
+    color: Literal["auto", "always", "never"],
+    max_line: int,
+) -> None:
+    """Show the event lines on standard input: as a live table on a terminal, else as text.
+
+    The table has the last events, how many of each type come, and how fast. Control
+    characters in the data never reach the terminal.
+
+    \b
+    Examples:
+      flow-listen-assets | flow-view
+      flow-listen-assets | flow-view --tee | flow-work mymod:Tag
+      flow-view --fields age,subject,/size --follow < events.jsonl
+    """
+    from flowtools.view.assembly import Choice, run
+
+    run(Choice(fields, follow, tee, hold, search, color, max_line))
+
+
+if __name__ == "__main__":
+    main()

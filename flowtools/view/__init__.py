@@ -1,0 +1,6 @@
+"""Events for people: what flow-view shows, and how.
+
+One thread does all: `viewer` waits for input, keys and the clock, hands each line to
+`columns` to be made a Row, and each Row to a Display: `printer` (a line an event) or
+`screen` (a live table on a terminal, drawn from `history` and `rates`).
+"""

@@ -1,0 +1,229 @@
+"""The live table on a terminal: when it is drawn, what the keys do, how it comes and goes.
+
+It belongs to the viewer's thread. Whatever ends it, the terminal is left as it was, and a
+last picture stays on it.
+"""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from time import monotonic, time
+from types import FrameType, TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console, ConsoleDimensions
+from rich.segment import Segment
+
+from flowtools.view.columns import Columns, Row
+from flowtools.view.history import History
+from flowtools.view.keys import Keys
+from flowtools.view.rates import Rates
+from flowtools.view.screen import Screen, State
+from flowtools.wake import Wake
+
+SOON = 0.25
+"""Seconds between two drawings while there is something new."""
+
+LATER = 1.0
+"""Seconds between two drawings while only the ages grow."""
+
+
+class Live:
+    """Shows rows in a table that is drawn over and over.
+
+    Attributes:
+        stream: Where it is drawn.
+        keys: Where keys come from; None without a keyboard of our own.
+        suspended: Is rung when the terminal asks to stop (Control-Z); see `suspend`.
+        quits: Whether someone has asked to end.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        columns: Columns,
+        *,
+        colour: bool,
+        search: str = "",
+        keys: Keys | None = None,
+    ) -> None:
+        """Draw on `stream`, a terminal."""
+        self.keys = keys
+        self.suspended = Wake()
+        self.quits = False
+        self.stream = stream
+        self._console = Console(
+            file=stream, force_terminal=True, highlight=False, no_color=not colour
+        )
+        self._state = State(columns.names, History(search), Rates(monotonic()), 0.0)
+        self._state.has_keys = keys is not None
+        self._drawn = 0.0
+        self._is_new = True
+        self._has_continued = False
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        for signum in (signal.SIGTSTP, signal.SIGCONT):
+            self._stack.callback(signal.signal, signum, signal.signal(signum, self._on_job_control))
+        if self.keys is not None:
+            self._stack.enter_context(self.keys)
+        self._console.set_alt_screen(True)
+        self._console.show_cursor(False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._stack, suppress(OSError):  # The terminal may have gone.
+            self._leave_screen()
+            self._draw_last()
+        self.suspended.close()
+
+    def note(self, text: str) -> None:
+        """Say `text` at the foot of the table."""
+        self._state.note = text
+        self._is_new = True
+
+    def ended(self) -> None:
+        """Say that the input has ended."""
+        self._state.ended = self._is_new = True
+
+    def show(self, rows: Iterable[Row], now: float) -> None:
+        """Take `rows`, which have just come; they are drawn soon. `now` is the wall clock."""
+        state = self._state
+        kinds: Counter[str] = Counter()
+        before = len(state.history)
+        for row in rows:
+            kinds[row.type] += 1
+            state.history.add(row)
+        state.rates.count(kinds, monotonic())
+        if state.paused is not None:
+            state.paused += kinds.total()
+            # What is looked at stays where it is.
+            state.back += len(state.history) - before
+        self._is_new = True
+
+    def wait(self) -> float:
+        """Return the seconds until it is to be drawn again."""
+        due = self._drawn + (SOON if self._is_new else LATER)
+        return max(0.0, due - monotonic())
+
+    def draw(self, now: float) -> None:
+        """Draw what there is, if it is time; `now` is the wall clock."""
+        if self.wait() > 0:
+            return
+        self._update(now)
+        width, height = self._console.size = _size(self.stream)
+        lines = self._console.render_lines(Screen(self._state), pad=True)
+        # A wide character at the edge, a terminal of two lines: never more than there is room.
+        shaped = Segment.set_shape(lines, width, height)
+        self._console.update_screen_lines(shaped)
+        self._drawn = monotonic()
+        self._is_new = False
+
+    def press(self) -> None:
+        """Do what the keys say that have been pressed."""
+        assert self.keys is not None
+        for key in self.keys.read():
+            if self._state.typing is not None:
+                self._type(key)
+            else:
+                self._command(key)
+        self._is_new = True
+        self._drawn = 0.0  # Whoever presses a key wants to see what it does.
+
+    def suspend(self) -> None:
+        """Give the terminal back and stop, as Control-Z asks; go on when continued."""
+        self.suspended.clear()
+        self._leave_screen()
+        if self.keys is not None:
+            self.keys.give_back()
+        # Where the shell was quicker, to touch the terminal has stopped this process already.
+        if not self._has_continued:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)
+            signal.signal(signal.SIGTSTP, self._on_job_control)
+        if self.keys is not None:
+            self.keys.take()
+        self._console.set_alt_screen(True)
+        self._console.show_cursor(False)
+        self._is_new = True
+
+    def _on_job_control(self, signum: int, frame: FrameType | None) -> None:
+        self._has_continued = signum == signal.SIGCONT
+        if signum == signal.SIGTSTP:
+            self.suspended.ring()
+
+    def _type(self, key: str) -> None:
+        state = self._state
+        text = state.typing or ""
+        if key == "enter":
+            state.typing = None
+            return
+        if key == "escape":
+            state.typing = None
+            text = ""
+        elif key == "backspace":
+            text = state.typing = text[:-1]
+        elif key == "erase":
+            text = state.typing = ""
+        elif len(key) == 1:
+            text = state.typing = text + key
+        state.history.look_for(text)
+        state.back = 0
+
+    def _command(self, key: str) -> None:
+        state = self._state
+        if key == "q":
+            self.quits = True
+        elif key == "/":
+            state.typing = state.history.search
+        elif key == "escape":
+            state.history.look_for("")
+        elif key == "c":
+            state.history.clear()
+            state.back = 0
+        elif key == " ":
+            state.paused = 0 if state.paused is None else None
+            state.back = 0
+        else:
+            self._move(key)
+
+    def _move(self, key: str) -> None:
+        state = self._state
+        page = max(self._console.size.height - 10, 1)
+        steps = {"up": 1, "k": 1, "down": -1, "j": -1, "page-up": page, "page-down": -page}
+        steps |= {"home": len(state.history), "end": -len(state.history)}
+        if key not in steps:
+            return
+        if state.paused is None:
+            state.paused = 0  # To look back is to want it to hold still.
+        state.back = min(max(state.back + steps[key], 0), max(len(state.history) - 1, 0))
+
+    def _leave_screen(self) -> None:
+        self._console.show_cursor(True)
+        self._console.set_alt_screen(False)
+
+    def _draw_last(self) -> None:
+        state = self._state
+        state.paused, state.back, state.ended = None, 0, False
+        self._update(time())
+        _, height = self._console.size = _size(self.stream)
+        self._console.print(Screen(state, final=True), height=max(height - 1, 3))
+
+    def _update(self, now: float) -> None:
+        state = self._state
+        state.now = now
+        state.rates.advance(monotonic())
+        state.elapsed = state.rates.elapsed(monotonic())
+
+
+def _size(stream: TextIO) -> ConsoleDimensions:
+    # rich would ask whichever of the standard streams is a terminal, if any.
+    width, height = os.get_terminal_size(stream.fileno())
+    return ConsoleDimensions(width or 80, height or 24)

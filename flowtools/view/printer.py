@@ -1,0 +1,123 @@
+"""A line of aligned text for each event, coloured where people look at it."""
+
+import os
+from collections.abc import Iterable
+from typing import Protocol, TextIO
+
+from rich.cells import cell_len, set_cell_size
+
+from flowtools.errors import FlowError, ReaderGone
+from flowtools.view.columns import NO_EVENT, Columns, Row, age, clock_text
+
+WIDTHS = {"time": 24, "type": 20, "subject": 41, "age": 5, "id": 36, "source": 28}
+"""Cells that a column takes at least, so that the next one stands below itself."""
+
+OTHER_WIDTH = 16
+
+TIME_ON_TERMINAL = 8
+"""Cells of a local time of day."""
+
+GAP = "  "
+
+_RESET = "\x1b[0m"
+_STYLES = {"created": "\x1b[32m", "updated": "\x1b[33m", "modified": "\x1b[33m"}
+_STYLES |= {"deleted": "\x1b[31m", NO_EVENT: "\x1b[1;31m"}
+_OTHER_STYLE = "\x1b[36m"
+_DIM = "\x1b[2m"
+
+
+class Display(Protocol):
+    """Shows rows."""
+
+    def show(self, rows: Iterable[Row], now: float) -> None:
+        """Show `rows`, which have just come; `now` is the wall clock."""
+
+
+class Printer:
+    """Writes a line for each row to `stream`.
+
+    On a terminal times are local and short, and a line is cut at its edge; elsewhere
+    nothing is cut, and the time is that of the event as it stands.
+
+    Attributes:
+        stream: Where it writes.
+    """
+
+    def __init__(self, stream: TextIO, columns: Columns, *, colour: bool, search: str = "") -> None:
+        """Write to `stream`; only rows that hold `search`, if that is not empty."""
+        self.stream = stream
+        self._names = columns.names
+        self._colour = colour
+        self._search = search.lower()
+        self._is_terminal = stream.isatty()
+        self._widths = [WIDTHS.get(name, OTHER_WIDTH) for name in self._names]
+        if self._is_terminal:
+            self._widths = [
+                TIME_ON_TERMINAL if name == "time" else width
+                for name, width in zip(self._names, self._widths, strict=True)
+            ]
+
+    def show(self, rows: Iterable[Row], now: float) -> None:
+        """Write the rows, and flush.
+
+        Raises:
+            ReaderGone: The pipe has been closed by its reader, or the terminal has gone.
+            FlowError: It cannot be written.
+        """
+        wanted = (row for row in rows if not self._search or row.holds(self._search))
+        width = self._terminal_width()
+        text = "".join(f"{self._line(row, now, width)}\n" for row in wanted)
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except OSError as error:
+            raise FlowError(f"cannot write the text: {error.strerror}") from None
+
+    def _line(self, row: Row, now: float, room: int | None) -> str:
+        pieces = []
+        last = len(self._names) - 1
+        share = (room or 0) // 3  # Of a narrow terminal no column takes more, if it can help it.
+        for place, (name, cell) in enumerate(zip(self._names, row.cells, strict=True)):
+            text = self._text(name, cell, row, now)
+            width = cell_len(text)
+            if room is not None and place != last and width > share:
+                text, width = "…" + text[-(share - 1) :], share
+            if room is not None and width > room:
+                text, width = set_cell_size(text, max(room - 1, 0)) + "…", room
+            least = self._widths[place] if room is None else min(self._widths[place], share)
+            padding = "" if place == last else " " * max(least - width, 0) + GAP
+            pieces.append(self._styled(name, text, row) + padding)
+            if room is not None:
+                room -= width + len(padding)
+                if room <= 0:
+                    break
+        return "".join(pieces).rstrip()
+
+    def _text(self, name: str, cell: str, row: Row, now: float) -> str:
+        if name == "age" and row.instant is not None:
+            return age(now - row.instant)
+        if name == "time" and row.instant is not None and self._is_terminal:
+            return clock_text(row.instant, now)
+        return cell
+
+    def _styled(self, name: str, text: str, row: Row) -> str:
+        if not self._colour or not text:
+            return text
+        if name == "type":
+            return f"{style_of(row.type)}{text}{_RESET}"
+        return f"{_DIM}{text}{_RESET}" if name in ("time", "age") else text
+
+    def _terminal_width(self) -> int | None:
+        if not self._is_terminal:
+            return None
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or 80
+        except OSError:
+            raise ReaderGone from None  # The terminal has gone.
+
+
+def style_of(kind: str) -> str:
+    """Return the escape sequence of the colour for the type `kind`."""
+    return _STYLES.get(kind.rpartition(".")[2], _OTHER_STYLE)

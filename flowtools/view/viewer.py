@@ -1,0 +1,197 @@
+"""The viewer's one loop: lines in, rows to a display, and with --tee the bytes on.
+
+With --tee a block is read only once the one before has been passed on whole, and it is
+passed on as the pipe takes it, so that a slow reader behind never freezes the display,
+and what has been read is passed on whatever becomes of the display.
+"""
+
+import errno
+import logging
+import os
+import select
+import time
+from contextlib import ExitStack
+from typing import TextIO
+
+from flowtools.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.lines import PIPE_BUF, LineReader
+from flowtools.stop import Stop, poll_time
+from flowtools.view.columns import NO_EVENT, Columns
+from flowtools.view.live import Live
+from flowtools.view.printer import Printer
+
+log = logging.getLogger("flowtools.view")
+
+UNACKNOWLEDGED = (
+    "the source waits for acknowledgements, which flow-view does not send;"
+    " write flow-view --tee | flow-ack, or leave out --ack worker"
+)
+
+
+class Viewer:
+    """Shows the lines of a file descriptor until its end.
+
+    Args:
+        columns: What is shown of each.
+        display: Where it is shown.
+        passes_to: A file descriptor that all that is read is written to, unchanged.
+        holds: Go on showing what there is after the input has ended, until a key ends it.
+        max_line: Bytes of a line above which only its beginning is looked at.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        display: Live | Printer,
+        *,
+        passes_to: int | None = None,
+        holds: bool = False,
+        max_line: int,
+    ) -> None:
+        self._columns = columns
+        self._display: Live | Printer | None = display
+        self._shown = ExitStack()
+        self._out = passes_to
+        self._holds = holds
+        self._max_line = max_line
+        self._pending = memoryview(b"")
+        self._lines = self._wrong = 0
+        self._has_warned = False
+
+    def run(self, fd: int, stop: Stop) -> None:
+        """Read `fd` until its end, `stop`, or until someone quits.
+
+        Raises:
+            EventsFailed: Some lines were no events.
+            ReaderGone: Nobody reads what is passed on, or looks at what is shown.
+            FlowError: Input or output fails.
+        """
+        reader = LineReader(fd, stop, max_line=self._max_line, tee=self._keep)
+        if isinstance(self._display, Live):
+            self._shown.enter_context(self._display)
+        try:
+            reading = True
+            while not stop.is_set() and (reading or self._is_held()):
+                ready = self._poll(fd if reading else None, stop)
+                self._serve_display(ready)
+                if self._out in ready:
+                    self._pass_on(ready[self._out])
+                if fd in ready and reading:
+                    reading = self._take(reader)
+                if isinstance(self._display, Live) and self._display.quits:
+                    if self._out is None:
+                        break
+                    self._drop_display()
+        finally:
+            self._drop_display()
+            self._pass_all_on()
+        if self._wrong:
+            raise EventsFailed(f"{self._wrong} of {self._lines} lines were no events")
+
+    def _keep(self, block: bytes) -> None:
+        if self._out is not None:
+            self._pending = memoryview(block)
+
+    def _is_held(self) -> bool:
+        return self._holds and isinstance(self._display, Live) and self._display.keys is not None
+
+    def _poll(self, fd: int | None, stop: Stop) -> dict[int, int]:
+        poller = select.poll()
+        poller.register(stop.fileno(), select.POLLIN)
+        if fd is not None and not self._pending:
+            poller.register(fd, select.POLLIN)
+        if self._out is not None:
+            # POLLERR comes unasked: the reader has gone.
+            poller.register(self._out, select.POLLOUT if self._pending else 0)
+        seconds = None
+        if isinstance(self._display, Live):
+            seconds = self._display.wait()
+            poller.register(self._display.suspended.fileno(), select.POLLIN)
+            if self._display.keys is not None:
+                poller.register(self._display.keys.fileno(), select.POLLIN)
+        return dict(poller.poll(poll_time(seconds)))
+
+    def _serve_display(self, ready: dict[int, int]) -> None:
+        display = self._display
+        if not isinstance(display, Live):
+            return
+        try:
+            if display.suspended.fileno() in ready:
+                display.suspend()
+            if display.keys is not None and display.keys.fileno() in ready:
+                display.press()
+            display.draw(time.time())
+        except OSError as error:
+            self._lose_display(error)
+
+    def _take(self, reader: LineReader) -> bool:
+        """Read a block and show its lines; return whether there may be more."""
+        block = reader.read(0)
+        if block is None:
+            if isinstance(self._display, Live):
+                self._display.ended()
+            return False
+        rows = [self._columns.row(line) for line in block if line.strip()]
+        self._lines += len(rows)
+        self._wrong += sum(row.type == NO_EVENT for row in rows)
+        if self._out is None and not self._has_warned and any(b'"ackto"' in x for x in block):
+            self._warn(UNACKNOWLEDGED)
+        if self._display is not None:
+            try:
+                self._display.show(rows, time.time())
+            except (OSError, FlowError, ReaderGone) as error:
+                self._lose_display(error)
+        return True
+
+    def _warn(self, text: str) -> None:
+        self._has_warned = True
+        if isinstance(self._display, Live):
+            self._display.note(text)
+        else:
+            log.warning("%s", text)
+
+    def _lose_display(self, error: Exception) -> None:
+        """Go on without a display where lines are to be passed on; else there is no more to do."""
+        if self._display is not None:
+            _discard(self._display.stream)
+        self._drop_display()
+        if self._out is None:
+            if isinstance(error, OSError):
+                raise ReaderGone from None
+            raise error
+
+    def _drop_display(self) -> None:
+        self._display = None
+        self._shown.close()
+
+    def _pass_on(self, happened: int) -> None:
+        """Write as much as the pipe takes at once."""
+        if not happened & select.POLLOUT:
+            raise ReaderGone
+        self._write(self._pending[:PIPE_BUF])
+
+    def _pass_all_on(self) -> None:
+        """Write what has been read; wait for the reader as long as it takes."""
+        while self._pending:
+            self._write(self._pending)
+
+    def _write(self, piece: memoryview) -> None:
+        assert self._out is not None
+        try:
+            self._pending = self._pending[os.write(self._out, piece) :]
+        except BlockingIOError:
+            # Someone who shares the descriptor has made it non-blocking.
+            select.select([], [self._out], [])
+        except BrokenPipeError:
+            self._pending = memoryview(b"")
+            raise ReaderGone from None
+        except OSError as error:
+            self._pending = memoryview(b"")
+            if error.errno == errno.EIO:
+                raise ReaderGone from None
+            raise FlowError(f"cannot write standard output: {error.strerror}") from None
+
+
+def _discard(stream: TextIO) -> None:
+    # What Python still buffers for it would fail again when the process ends, with 120.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

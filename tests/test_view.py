@@ -1,0 +1,436 @@
+"""flow-view: aligned text, coloured lines, the live table on a real terminal, and --tee."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from subprocess import PIPE
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowtools.errors import UsageError
+from flowtools.view.columns import NO_EVENT, Columns, age
+from flowtools.view.history import History
+from flowtools.view.keys import Keys
+from flowtools.view.rates import MAX_TYPES, OTHERS, SPAN, Rates, sparkline
+from tests.terminals import Terminal
+
+HOSTILE = "a\x1b[2J\x07\x9b1m\r\n\u202e\u2066\u2028z"
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+SHOWN = r"a\x1b[2J\x07\x9b1m\r\n\u202e\u2066\u2028z"
+
+
+def event(number=1, kind="flow.asset.updated", **more):
+    given = {
+        "specversion": "1.0",
+        "id": f"id-{number}",
+        "source": "https://one.example",
+        "type": kind,
+        "subject": f"asset:{number}",
+        "time": "2026-11-24T04:58:24.300Z",
+        "data": {"title": f"Title {number}", "size": number},
+    }
+    return json.dumps(given | more).encode() + b"\n"
+
+
+def row(line, fields="time,type,subject,title"):
+    return Columns.parse(fields).row(line.rstrip(b"\n"))
+
+
+@pytest.fixture
+def terminal():
+    opened = []
+
+    def open_terminal(command, **options):
+        opened.append(Terminal(command, **options))
+        return opened[-1]
+
+    yield open_terminal
+    for each in opened:
+        each.close()
+
+
+# Rows
+
+
+def test_the_cells_are_those_of_the_fields():
+    fields = "id,/size,title,age,/none,flowerror"
+    assert row(event(7), fields).cells == ("id-7", "7", "Title 7", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [
+        ({"title": "t", "name": "n"}, "t"),
+        ({"title": None, "name": "n"}, "n"),
+        ({"title": None, "x": 1}, ""),
+        ({"body": "<xml/>"}, "<xml/>"),
+        ({"x": [1, 2]}, '{"x":[1,2]}'),
+        ("text", "text"),
+        (3, "3"),
+        (None, ""),
+    ],
+)
+def test_the_title_is_what_the_data_is_about(data, title):
+    assert row(event(data=data), "title").cells == (title,)
+
+
+@pytest.mark.parametrize("line", [b"nonsense", b'{"specversion":"1.0"}', b"\xff\xfe", b"[" * 2000])
+def test_a_line_that_is_no_event_is_a_row_that_says_so(line):
+    found = row(line)
+    assert found.type == NO_EVENT
+    assert found.cells[1] == NO_EVENT
+    assert found.cells[2]
+
+
+def test_a_line_that_is_no_event_says_so_whatever_the_fields_are():
+    assert row(b"nonsense", "/x").cells[0].startswith("not an event: not JSON")
+
+
+def test_any_other_json_value_is_an_event():
+    assert row(b"[1]").cells[1:] == ("flow.stdin.line", "", "[1]")
+
+
+@given(st.binary(max_size=300))
+def test_whatever_comes_is_one_safe_row(raw):
+    cells = row(raw.replace(b"\n", b"")).cells
+    assert not UNSAFE.search("".join(cells))
+
+
+JSON = st.recursive(
+    st.none() | st.text() | st.integers(-99, 99),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=9,
+)
+
+
+@given(st.text(max_size=300), JSON)
+def test_whatever_an_event_holds_is_one_safe_row(text, data):
+    kept = text.encode("utf-8", "replace").decode() or "x"
+    line = event(id=kept, type=kept, subject=kept, time=kept, data=data)
+    cells = row(line, "time,type,subject,title,id,/a,data").cells
+    assert not UNSAFE.search("".join(cells))
+
+
+@pytest.mark.parametrize("text", ["", "Type", "a b", "/~2", "time,,type"])
+def test_a_field_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match="is no field"):
+        Columns.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "now"), (-0.4, "now"), (12.9, "12s"), (300, "5m"), (-5, "-5s"), (7300, "2h"),
+     (8 * 86400, "8d")],
+)  # fmt: skip
+def test_an_age_has_one_unit(seconds, text):
+    assert age(seconds) == text
+
+
+# Rates and history
+
+
+def test_rates_are_of_the_last_five_whole_seconds():
+    rates = Rates(100.0)
+    rates.count(Counter({"a": 1000}), 100.5)
+    for second in range(1, 11):
+        rates.count(Counter({"a": 10, "b": 1}), 100.0 + second)
+    ((kind, track), _) = rates.most(2)
+    assert (kind, track.total, track.rate(10.0)) == ("a", 1100, 10.0)
+    rates.advance(100.0 + 10 * SPAN)
+    assert sum(track.seconds) == 0
+    assert track.rate(1200.0) == 0
+
+
+def test_types_beyond_a_bound_are_counted_together():
+    rates = Rates(0.0)
+    for number in range(MAX_TYPES + 7):
+        rates.count(Counter({f"t{number:03d}": 1}), 0.0)
+    assert rates.most(1) == [(OTHERS, rates.most(1)[0][1])]
+    assert (rates.most(1)[0][1].total, rates.all.total) == (7, MAX_TYPES + 7)
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "bars"),
+    [
+        ([0, 1, 4, 8], 4, " ▁▄█"),
+        ([0, 0], 2, "  "),
+        ([1, 1, 1, 3], 2, "▄█"),
+        ([8, 1, 1], 2, "█▂"),
+        ([1], 0, ""),
+        ([], 5, ""),
+        ([1000, 1], 9, "█▁"),
+    ],
+)
+def test_a_sparkline_has_a_bar_for_each_value_or_group(values, width, bars):
+    assert sparkline(values, width) == bars
+
+
+def test_a_search_keeps_what_it_finds_when_much_else_comes():
+    history = History("needle", kept=10)
+    history.add(row(event(1, subject="a Needle")))
+    for number in range(50):
+        history.add(row(event(number)))
+    assert [each.cells[2] for each in history.last(5)] == ["a Needle"]
+    history.look_for("needle x")
+    assert history.last(5) == []
+    history.look_for("")
+    assert [each.cells[2] for each in history.last(2, skip=1)] == ["asset:47", "asset:48"]
+
+
+# Text
+
+
+def test_without_a_terminal_it_is_aligned_plain_text(run):
+    lines = event(1) + event(22, "flow.x", subject="b") + b"{"
+    status, out, err = run("flow-view", input=lines)
+    assert out.decode().splitlines()[:2] == [
+        "2026-11-24T04:58:24.300Z  flow.asset.updated    asset:1" + " " * 36 + "Title 1",
+        "2026-11-24T04:58:24.300Z  flow.x                b" + " " * 42 + "Title 22",
+    ]
+    assert out.decode().splitlines()[2].split(None, 3)[:3] == ["not", "an", "event"]
+    assert (status, err) == (1, "flow-view: 1 of 3 lines were no events\n")
+
+
+def test_a_line_is_shown_before_the_next_one_is_waited_for(start):
+    process = start("flow-view", "--fields", "subject", stdin=PIPE)
+    for number in range(3):
+        process.stdin.write(event(number))
+        process.stdin.flush()
+        assert process.stdout.readline() == f"asset:{number}\n".encode()
+
+
+def test_search_shows_only_what_holds_the_text(run):
+    lines = b"".join(event(number) for number in range(30))
+    _, out, _ = run("flow-view", "--search", "TITLE 2", "--fields", "/size,title", input=lines)
+    assert [line.split()[0] for line in out.decode().splitlines()] == [
+        "2",
+        *map(str, range(20, 30)),
+    ]
+
+
+def test_colours_are_for_terminals_or_for_who_asks(run):
+    _, out, _ = run("flow-view", "--fields", "type", input=event())
+    assert out == b"flow.asset.updated\n"
+    _, out, _ = run("flow-view", "--fields", "type", "--color", "always", input=event())
+    assert out == b"\x1b[33mflow.asset.updated\x1b[0m\n"
+
+
+def test_control_characters_do_not_pass_as_text(run):
+    hostile = {"subject": HOSTILE, "type": HOSTILE, "id": HOSTILE, "data": {"title": HOSTILE}}
+    _, out, err = run("flow-view", "--fields", "id,type,subject,title", input=event(**hostile))
+    assert out.decode().split() == [SHOWN] * 4
+    assert err == ""
+
+
+def test_a_reader_that_leaves_ends_it_quietly(shell):
+    line = "yes '[1]' | flow-view | head -n 1; echo ${PIPESTATUS[1]}"
+    status, out, err = shell(line)
+    assert (status, out.splitlines()[1:], err) == (0, [b"141"], "")
+
+
+def test_events_that_wait_for_an_acknowledgement_are_warned_about_once(run):
+    status, _, err = run("flow-view", input=event(ackto="unix:/x#1.1") * 3)
+    assert status == 0
+    assert err.count("the source waits for acknowledgements") == 1
+    assert "flow-view --tee | flow-ack" in err
+
+
+def test_a_field_that_cannot_be_meant_is_a_usage_error(run):
+    status, out, err = run("flow-view", "--fields", "time,Size")
+    assert (status, out) == (2, b"")
+    assert "'Size' is no field" in err
+
+
+# --tee
+
+
+def test_tee_passes_every_byte_and_shows_on_stderr(run):
+    lines = event(1) + b"{nonsense\r\n\n\xff" + event(2) + b"x" * 100000 + b"\nno end"
+    status, out, err = run("flow-view", "--tee", "--fields", "type,subject", input=lines)
+    assert out == lines
+    assert status == 1
+    assert "flow.asset.updated    asset:1\n" in err
+
+
+def test_tee_loses_nothing_when_it_is_stopped(start):
+    process = start("flow-view", "--tee", stdin=PIPE, stderr=subprocess.DEVNULL)
+    sent = b"".join(event(number) for number in range(2000))
+    process.stdin.write(sent[:40000])
+    process.stdin.flush()
+    first = process.stdout.read(10)
+    process.send_signal(signal.SIGTERM)
+    rest = process.stdout.read()
+    assert process.wait(timeout=30) == -signal.SIGTERM
+    assert sent.startswith(first + rest)
+    # Whole blocks: what is not here is still in the pipe, unread.
+    assert len(first + rest) == 40000
+
+
+def test_tee_whose_reader_leaves_ends_by_sigpipe_even_while_it_waits(start):
+    process = start("flow-view", "--tee", stdin=PIPE, stderr=subprocess.DEVNULL)
+    process.stdin.write(event())
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=30) == -signal.SIGPIPE
+
+
+def test_tee_passes_the_duty_to_acknowledge_on(run):
+    _, out, err = run(
+        "flow-view", "--tee", "-q", "--search", "zzz", input=event(ackto="unix:/x#1.1")
+    )
+    assert (json.loads(out)["ackto"], err) == ("unix:/x#1.1", "")
+
+
+# The table
+
+
+def test_a_terminal_shows_a_live_table_with_rates(terminal, tmp_path):
+    (tmp_path / "events").write_bytes(b"".join(event(n) for n in range(40)) + event(99, "flow.x"))
+    screen = terminal("{ cat events; sleep 100; } | flow-view", cwd=tmp_path)
+    screen.wait_for("Title 99")
+    screen.wait_for(lambda: screen.lines[0].startswith("41 events "))
+    assert re.fullmatch(r"  flow.asset.updated +40 +[0-9.]+/s +[▁-█ ]* 2 min", screen.lines[1])
+    assert screen.lines[2].startswith("  flow.x ")
+    assert screen.lines[3].split() == ["TIME", "TYPE", "SUBJECT", "TITLE"]
+    assert screen.lines[-1].startswith("/ search")
+    assert screen.lines[-2].split()[-4:] == ["flow.x", "asset:99", "Title", "99"]
+
+
+def test_keys_search_pause_and_quit(terminal, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    screen = terminal("flow-view < fifo", cwd=tmp_path)
+    with fifo.open("wb", buffering=0) as pipe:
+        pipe.write(b"".join(event(n) for n in range(10)))
+        screen.wait_for("Title 9")
+        screen.press("/title 7")
+        screen.wait_for("only with 'title 7'")
+        screen.wait_for(lambda: "Title 8" not in screen.text)
+        assert "Title 7" in screen.text
+        screen.press("\x1b")
+        screen.wait_for("Title 8")
+        screen.press(" ")
+        screen.wait_for("paused, 0 more")
+        pipe.write(event(55))
+        screen.wait_for("paused, 1 more")
+        assert "Title 55" not in screen.text
+        screen.press(" ")
+        screen.wait_for("Title 55")
+        screen.press("c")
+        screen.wait_for(lambda: "Title" not in screen.text)
+        assert "11 events" in screen.text
+        screen.press("q")
+        assert screen.end() == 0
+
+
+def test_the_terminal_is_left_as_it_was_with_a_last_picture(terminal, tmp_path):
+    screen = terminal("stty -g > before; flow-interval 9 | flow-view; stty -g > after; echo ok $?",
+                      cwd=tmp_path)  # fmt: skip
+    screen.wait_for("flow.interval.tick")
+    assert b"\x1b[?1049h" in screen.seen
+    screen.press("q")
+    screen.wait_for("ok")
+    assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text()
+    assert "1 events" in screen.text
+    assert screen.seen.count(b"\x1b[?1049l") == 1
+    assert screen.seen.endswith(b"ok 0\r\n")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(100, 24), (40, 10), (20, 4), (7, 2)])
+def test_whatever_the_size_and_the_data_the_screen_holds_no_more_than_fits(
+    terminal, tmp_path, columns, rows
+):
+    names = {"subject": HOSTILE * 9, "data": {"title": "日本語 [bold]" * 40}}
+    (tmp_path / "events").write_bytes(event(**names) * 50 + b"\x1b[2Jnot json\n")
+    screen = terminal("flow-view --hold < events", cwd=tmp_path, columns=columns, rows=rows)
+    screen.wait_for(lambda: screen.lines[0].startswith("51 even"[: columns - 1]))
+    assert b"\x1b[2J" not in screen.seen.replace(b"\x1b[2J\x1b[H", b"")
+    screen.resize(30, 8)
+    screen.wait_for(lambda: screen.lines[0].startswith("51 events"))
+    screen.press("q")
+    assert screen.end() == 1
+
+
+def test_with_tee_the_table_is_on_stderr_and_quitting_it_lets_lines_pass(terminal, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    screen = terminal("flow-view --tee < fifo > passed; echo status $?", cwd=tmp_path)
+    with fifo.open("wb", buffering=0) as pipe:
+        pipe.write(event(1))
+        screen.wait_for("Title 1")
+        screen.press("q")
+        screen.wait_for(lambda: b"\x1b[?1049l" in screen.seen)
+        pipe.write(event(2) + b"x")
+    screen.wait_for("status 1")
+    assert (tmp_path / "passed").read_bytes() == event(1) + event(2) + b"x"
+
+
+def test_a_terminal_that_goes_away_does_not_stop_what_passes(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    screen = Terminal("trap '' HUP; exec flow-view --tee < fifo > passed", cwd=tmp_path)
+    with fifo.open("wb", buffering=0) as pipe:
+        pipe.write(event(1))
+        screen.wait_for("Title 1")
+        os.close(screen.master)
+        for number in range(2, 50):
+            pipe.write(event(number))
+    assert screen.process.wait(timeout=30) == 0
+    assert (tmp_path / "passed").read_bytes() == b"".join(event(n) for n in range(1, 50))
+
+
+@pytest.mark.parametrize("kind", ["dumb", ""])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(terminal, tmp_path, kind):
+    screen = terminal("printf '[1]\\n' | flow-view --fields type,title", cwd=tmp_path, TERM=kind)
+    assert screen.end() == 0
+    assert b"\x1b" not in screen.seen.replace(b"\x1b[36m", b"").replace(b"\x1b[0m", b"")
+    assert b"flow.stdin.line" in screen.seen
+
+
+def test_follow_colours_lines_and_cuts_them_at_the_edge(terminal, tmp_path):
+    (tmp_path / "events").write_bytes(event(data={"title": "x" * 300}))
+    screen = terminal("flow-view --follow < events", cwd=tmp_path, columns=70)
+    assert screen.end() == 0
+    assert b"\x1b[33mflow.asset.updated\x1b[0m" in screen.seen
+    assert len(screen.lines[0]) == 70
+    assert screen.lines[0].endswith("…")
+    assert screen.lines[1] == ""
+
+
+def test_no_color_is_respected(terminal, tmp_path):
+    (tmp_path / "events").write_bytes(event())
+    screen = terminal("flow-view --follow < events; flow-view < events", cwd=tmp_path, NO_COLOR="1")
+    assert screen.end() == 0
+    assert not re.search(rb"\x1b\[[0-9;]*3[0-9]m", screen.seen)
+
+
+def test_keys_are_not_taken_by_a_process_in_the_background():
+    code = "from flowtools.view.keys import Keys; Keys()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          start_new_session=True)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("OSError")
+
+
+def test_keys_are_read_whole_though_they_come_in_pieces(tmp_path):
+    reader, writer = os.pipe()
+    keys = Keys.__new__(Keys)  # A pipe is no terminal, and enough to read from.
+    keys._fd, keys._half = reader, b""
+    pressed = "æ\x1b[A\x1b[5~q\r\x1b".encode()
+    try:
+        os.write(writer, pressed[:1])
+        assert list(keys.read()) == []
+        os.write(writer, pressed[1:])
+        assert list(keys.read()) == ["æ", "up", "page-up", "q", "enter", "escape"]
+    finally:
+        os.close(writer)
+    with pytest.raises(OSError, match="has gone"):
+        list(keys.read())
+    os.close(reader)
