@@ -29,6 +29,17 @@ test-brokers: $(VENV) ## Run the tests against real RabbitMQ and ActiveMQ, insta
 	@sh contrib/install-brokers.sh
 	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers tests/brokers
 
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: .venv/with-fuzz ## Let a fuzzer look at every parser, each for FUZZ_SECONDS (60).
+	@for target in tests/fuzz/corpus/*; do \
+		echo "fuzz: $${target##*/}"; \
+		said=$$(python -m tests.fuzz.run "$${target##*/}" -max_total_time=$(FUZZ_SECONDS) \
+			-timeout=10 -max_len=4096 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }; \
+		printf '%s\n' "$$said" | tail -n 1; \
+	done
+
 .PHONY: check
 check: $(VENV) check-man ## Look for what is wrong without running it: style, types, man pages.
 	@ruff check --quiet .
@@ -64,7 +75,8 @@ build: $(VENV) ## Make the wheel and the sdist in dist/.
 
 .PHONY: clean
 clean: ## Remove what was made, except .venv.
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		tests/fuzz/found tests/fuzz/grown
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # What only one target needs: the extra of that name.

@@ -146,19 +146,26 @@ class AckSocket:
                 datagram = self._inlet.recv(_DATAGRAM)
             except BlockingIOError:
                 break
-            self._parse(datagram, acks)
+            found, malformed = read_acks(datagram)
+            acks += found
+            self.malformed += malformed
         return acks
 
-    def _parse(self, datagram: bytes, acks: list[Ack]) -> None:
-        for line in datagram.decode("latin-1").split("\n"):
-            token, _, verdict = line.partition(" ")
-            epoch, _, digits = token.rpartition(".")
-            if (
-                verdict in ("ack", "nack")
-                and digits.isascii()
-                and digits.isdigit()
-                and len(digits) < 20
-            ):
-                acks.append(Ack(epoch, int(digits), verdict == "ack"))
-            elif line:
-                self.malformed += 1
+
+def read_acks(datagram: bytes) -> tuple[list[Ack], int]:
+    """Return the acknowledgements of a datagram, and how many of its lines are none."""
+    acks: list[Ack] = []
+    malformed = 0
+    for line in datagram.decode("latin-1").split("\n"):
+        token, _, verdict = line.partition(" ")
+        epoch, _, digits = token.rpartition(".")
+        if (
+            verdict in ("ack", "nack")
+            and digits.isascii()
+            and digits.isdigit()
+            and len(digits) < 20
+        ):
+            acks.append(Ack(epoch, int(digits), verdict == "ack"))
+        elif line:
+            malformed += 1
+    return acks, malformed

@@ -51,6 +51,15 @@ def host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether `text` can be sent: an argument may hold bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def parse_url(text: str) -> BrokerURL:
     """Read the URL of a broker.
 
@@ -60,6 +69,8 @@ def parse_url(text: str) -> BrokerURL:
     Raises:
         UsageError: It is no such URL, or it holds a password.
     """
+    if not is_unicode(text):
+        raise UsageError("the URL of a broker is not UTF-8; write such bytes as %XX")
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in DEFAULT_PORTS:
         raise UsageError(

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from flowtools.broker import Settings
+from flowtools.broker_url import is_unicode
 from flowtools.errors import ConfigurationError, UsageError
 
 
@@ -69,8 +70,8 @@ def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"'{text}' is no header: write KEY=VALUE")
+        if not equals or not key or not is_unicode(text):
+            raise UsageError(f"'{text}' is no header: write KEY=VALUE, in UTF-8")
         if key in ("id", "ack", "receipt", "transaction", "destination", "content-length"):
             raise UsageError(f"the header '{key}' is flowtools' own to set")
         headers[key] = value

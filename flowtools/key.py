@@ -51,7 +51,8 @@ class Key:
     def of(self, event: Event) -> str | None:
         """Return the key of `event`: text as it is, any other value as JSON.
 
-        None where the event has no such value, or it is null or an empty text.
+        None where the event has no such value, or it is null, an empty text, or nested
+        deeper than a line that is written may be.
         """
         name = self.attribute
         value: Any = event.attributes.get("data" if name is None else name)
@@ -66,4 +67,7 @@ class Key:
             return None
         if isinstance(value, str):
             return value
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        try:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        except TypeError:
+            return None

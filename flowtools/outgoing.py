@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from flowtools.event import Event, EventError, decode
+from flowtools.ack import AckError, parse_ackto
+from flowtools.event import Event, EventError, decode, encode_value
 from flowtools.key import Key
 from flowtools.lines import TooLong
 from flowtools.message import EVENT_TYPE
@@ -62,11 +63,21 @@ def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> O
     return Outgoing(number, body, content_type, group, ackto)
 
 
+def ackto_of(line: bytes) -> str | None:
+    """Return whom to tell that `line` cannot be sent; None: nobody who can be told."""
+    try:
+        ackto = decode(line).attributes.get("ackto")
+        parse_ackto(ackto)
+    except (EventError, AckError):
+        return None
+    return str(ackto)
+
+
 def _whole(event: Event, line: bytes | None) -> bytes:
     attributes = event.attributes
     if line is not None and not any(name in attributes for name in _UPSTREAM):
         return line.strip()
-    return orjson.dumps({k: v for k, v in attributes.items() if k not in _UPSTREAM})
+    return encode_value({k: v for k, v in attributes.items() if k not in _UPSTREAM})[:-1]
 
 
 def _says_event(line: bytes) -> bool:
@@ -82,4 +93,4 @@ def _data(event: Event) -> tuple[bytes, str]:
         return data.encode(), "text/plain"
     if data is None:
         raise EventError("the event has no data to send")
-    return orjson.dumps(data), event.datacontenttype or "application/json"
+    return encode_value(data)[:-1], event.datacontenttype or "application/json"

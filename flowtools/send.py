@@ -19,7 +19,7 @@ from flowtools.event import EventError
 from flowtools.frames import Frame, encode_frame, escape
 from flowtools.key import Key
 from flowtools.lines import LineReader
-from flowtools.outgoing import GROUP_HEADER, Outgoing, outgoing
+from flowtools.outgoing import GROUP_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.session import Session, error_text
 from flowtools.stop import Stop
 from flowtools.transport import ConnectionLost
@@ -181,6 +181,8 @@ class Publisher:
             except (EventError, AckError) as error:
                 self._failed += 1
                 _log.error("line %d: %s", number, error)
+                if (ackto := ackto_of(line)) is not None:
+                    self._acks.nack(ackto)
             else:
                 self._unconfirmed[str(number)] = message
                 messages.append(message)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowtools.broker import Broker, BrokerURL, ConnectionLost, Settings, parse_url
+from flowtools.connection import parse_headers
 from flowtools.dialect import Dialect, dead_letter_destination
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError, UsageError
 from flowtools.frames import Frame
@@ -127,6 +128,13 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(text):
     with pytest.raises(UsageError, match="--password-file") as caught:
         parse_url(text)
     assert "s3cret" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_refused_in_a_url_and_in_a_header():
+    with pytest.raises(UsageError, match="not UTF-8"):
+        parse_url("stomp://h/?destination=\udc80")
+    with pytest.raises(UsageError, match="in UTF-8"):
+        parse_headers(("a=\udc80",))
 
 
 def test_the_public_url_is_a_uri_without_the_user():

@@ -49,3 +49,10 @@ def test_a_key_is_the_value_that_its_expression_points_to(text, value):
 def test_what_is_neither_a_name_nor_a_pointer_is_refused(text):
     with pytest.raises(UsageError, match="is no key"):
         Key.parse(text)
+
+
+def test_a_value_too_deep_to_be_written_is_no_key():
+    deep = []
+    for _ in range(300):
+        deep = [deep]
+    assert Key.parse("/x").of(Event("t", {"x": deep}, source="s")) is None

@@ -161,6 +161,27 @@ def test_a_line_that_is_not_json_fails_and_the_others_are_sent(coil, run):
     assert coil.store.size("/queue/a") == 2
 
 
+@pytest.mark.parametrize("options", [(), ("--raw",)])
+def test_an_event_nested_too_deep_to_be_written_fails_alone(coil, run, options):
+    deep = b'{"specversion":"1.0","id":"i","source":"s","type":"t","ackto":"unix:/x#e.1","data":'
+    lines = deep + b"[" * 300 + b"]" * 300 + b"}\n1\n"
+    status, _, err = run("flow-send", *options, coil.url(), input=lines)
+    assert status == 1
+    assert "line 1: cannot be written as JSON: it is nested deeper than 254 levels" in err
+    assert "1 of 2 lines were not sent" in err
+
+
+def test_an_event_that_cannot_be_sent_is_refused_upstream(coil, run, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inlet:
+        inlet.bind(str(tmp_path / "s"))
+        inlet.settimeout(SECONDS)
+        event = {"specversion": "1.0", "id": "i", "source": "s", "type": "t"}
+        line = json.dumps(event | {"ackto": f"unix:{tmp_path}/s#e.1"}).encode() + b"\n"
+        status, _, err = run("flow-send", "--raw", coil.url(), input=line)
+        assert (status, "the event has no data to send" in err) == (1, True)
+        assert inlet.recv(100) == b"e.1 nack\n"
+
+
 def test_a_malformed_ackto_fails_its_line_alone(coil, run):
     status, _, err = run("flow-send", coil.url(), input=line(ackto="nonsense") + line())
     assert status == 1
