@@ -80,8 +80,10 @@ class Session:
         if self._pausing:
             with self._room:
                 self._room.notify()
-        if lost is not None and not frames:
-            raise lost
+        if lost is not None:
+            if not frames:
+                raise lost
+            self._rouse()  # The end itself is still to be taken: nothing else will ring.
         return frames
 
     def wait(self, stop: Stop, seconds: float | None) -> bool:

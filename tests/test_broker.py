@@ -303,6 +303,20 @@ def test_heart_beats_go_out_as_often_as_was_agreed(script, stop):
     session.abort()
 
 
+def test_an_end_that_comes_with_the_last_frame_is_noticed_by_whoever_waits(script, stop):
+    with serving(lambda: script.accept().login()):
+        session = connect(script.url(), stop)
+    script.peers[0].write("RECEIPT", {"receipt-id": "1"})
+    script.peers[0].close()
+    while session.lost is None or not session.wait(stop, SECONDS):
+        pass
+    assert [frame.command for frame in session.take()] == ["RECEIPT"]
+    assert session.wait(stop, SECONDS)
+    with pytest.raises(ConnectionLost):
+        session.take()
+    session.abort()
+
+
 def test_a_broker_that_falls_silent_is_given_up(script, stop):
     with serving(lambda: script.accept().login(heart_beat="100,0")):
         session = connect(script.url(), stop, heart_beat=(0, 0.1))
