@@ -48,7 +48,9 @@ def acknowledge(lines: Lines, *, refuse: bool) -> None:
 
 def _ackto(line: bytes) -> str:
     if isinstance(line, TooLong):
-        raise EventError("it is longer than a line may be")
+        if line.ackto is None:
+            raise EventError("it is longer than a line may be")
+        return line.ackto
     ackto = decode(line).attributes.get("ackto")
     if ackto is None:
         raise AckError("it has no ackto; does its source run with --ack worker?")

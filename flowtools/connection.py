@@ -11,6 +11,9 @@ from flowtools.broker import Settings
 from flowtools.broker_url import is_unicode
 from flowtools.errors import ConfigurationError, UsageError
 
+MAX_PASSWORD = 4096
+"""Characters that a password may have: a file given by mistake is not read whole."""
+
 
 def settings_from(
     *,
@@ -82,15 +85,19 @@ def read_password(path: str) -> str:
     """Return the first line of the file at `path`.
 
     Raises:
-        ConfigurationError: It cannot be read, or the line is empty.
+        ConfigurationError: It cannot be read, or the line is empty or endless.
     """
     try:
         with Path(path).open(encoding="utf-8") as file:
-            password = file.readline().rstrip("\r\n")
+            password = file.readline(MAX_PASSWORD + 1).rstrip("\r\n")
     except OSError as error:
         raise ConfigurationError(f"cannot read password file '{path}': {error.strerror}") from None
     except UnicodeError:
         raise ConfigurationError(f"cannot read password file '{path}': not UTF-8") from None
+    if len(password) > MAX_PASSWORD:
+        raise ConfigurationError(
+            f"cannot read password file '{path}': its first line is longer than {MAX_PASSWORD}"
+        )
     if not password:
         raise ConfigurationError(f"cannot read password file '{path}': its first line is empty")
     return password

@@ -27,6 +27,7 @@ _REQUIRED = ("id", "source", "type")
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
 _NINETEEN_DIGITS = b"0" * 19
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
 
@@ -266,7 +267,7 @@ def _examined(line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
         EventError: As `decode`.
     """
     try:
-        value = orjson.loads(line)
+        value = orjson.loads(bare(line))
     except orjson.JSONDecodeError as error:
         raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
     if not digits_checked:
@@ -285,6 +286,15 @@ def _examined(line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
     if complaint:
         raise EventError(f"not a CloudEvents 1.0 event: {complaint}")
     return value
+
+
+def bare(line: bytes) -> bytes:
+    """Return `line` without the space around it, and the byte order mark before it.
+
+    Some editors begin a file with one, and files may have been put together (RFC 8259,
+    section 8.1: a parser may pass over it).
+    """
+    return line.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
 
 
 def long_digits(text: bytes) -> bool:

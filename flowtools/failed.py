@@ -32,6 +32,7 @@ import orjson
 from flowtools.appendfile import AppendFile
 from flowtools.attempt import Attempt
 from flowtools.errors import FlowError
+from flowtools.event import bare
 
 ERROR = "flowerror"
 ATTEMPTS = "flowattempts"
@@ -100,7 +101,7 @@ class FailedFile:
 
 def replayable(attempt: Attempt) -> bytes:
     """Return the line, with its newline, that repeats the event of `attempt`."""
-    line = attempt.line.strip()
+    line = bare(attempt.line)
     error = (attempt.error or attempt.outcome).encode("utf-8", "replace").decode()
     try:
         value = orjson.loads(line)

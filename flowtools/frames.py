@@ -14,6 +14,9 @@ from flowtools.errors import ProtocolError
 MAX_HEAD = 1024 * 1024
 """Bytes that the command and headers of a frame may have."""
 
+MAX_FRAME = 64 * 1024 * 1024
+"""Bytes that a frame may have as a whole; more is not held, whatever a broker sends."""
+
 _HEAD_END = re.compile(rb"\n\r?\n")
 _LINE_ENDS = re.compile(rb"[\r\n]*")
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})[ \t\r]*(?:\n|$)")
@@ -70,17 +73,22 @@ class FrameParser:
         self._chunks: list[bytes] = []
         self._size = 0
         self._needed = 0
+        self._refused = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """Take the next bytes; return the frames that they complete.
 
         Raises:
-            ProtocolError: This is no STOMP.
+            ProtocolError: This is no STOMP, or a frame beyond the limits.
         """
+        if self._refused:
+            raise _too_large()
         self._chunks.append(chunk)
         self._size += len(chunk)
         # A long body is joined once, when all of it is here.
         if self._size < self._needed or (self._needed < 0 and b"\0" not in chunk):
+            if self._size > MAX_FRAME:
+                raise _too_large()
             return []
         data = chunk if len(self._chunks) == 1 else b"".join(self._chunks)
         frames: list[Frame] = []
@@ -88,6 +96,11 @@ class FrameParser:
         rest = data[position:]
         self._chunks = [rest] if rest else []
         self._size = len(rest)
+        if self._needed > MAX_FRAME:
+            # What came before it is to be had first: its own bytes are still to come.
+            self._refused = True
+            if not frames:
+                raise _too_large()
         return frames
 
     def _take(self, data: bytes, frames: list[Frame]) -> int:
@@ -146,6 +159,13 @@ class FrameParser:
             if key not in headers:
                 headers[key] = value
         return Frame(headers, body, command)
+
+
+def _too_large() -> ProtocolError:
+    return ProtocolError(
+        f"cannot take a message: its frame is longer than {MAX_FRAME} bytes; it stays with the"
+        " broker, and has to be taken out of the way there"
+    )
 
 
 def _unescaped(text: str) -> str:

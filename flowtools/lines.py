@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import select
 import stat
 import struct
@@ -24,13 +25,29 @@ PIPE_BUF = 4096
 """Bytes that one write to a pipe puts there whole, next to other writers (POSIX, Linux)."""
 
 
+_TAIL = 400
+_ACKTO_AT_END = re.compile(rb',"ackto":"(unix:[^"\\]+)"\}\s*$')
+
+
 class TooLong(bytes):
-    """The first bytes of a line beyond the limit, and "...": never JSON, whatever it was."""
+    """The first bytes of a line beyond the limit, and "...": never JSON, whatever it was.
+
+    Attributes:
+        ackto: Where to say what became of the event, if the line ended with that.
+    """
+
+    ackto: str | None = None
 
     @classmethod
-    def of(cls, line: bytes) -> "TooLong":
-        """Return what is kept of `line`."""
-        return cls(line[:200] + b"...")
+    def of(cls, line: bytes, end: bytes) -> "TooLong":
+        """Return what is kept of a `line` that ends with `end`."""
+        kept = cls(line[:200] + b"...")
+        # A source adds it as the last member. A string cannot hold this: in one the quotes
+        # would be escaped; nor can an inner object: it would not be the end.
+        found = _ACKTO_AT_END.search(end)
+        if found is not None:
+            kept.ackto = found[1].decode("utf-8", "replace")
+        return kept
 
 
 class LineReader:
@@ -62,6 +79,7 @@ class LineReader:
         self._tee = tee
         self._partial: list[bytes] = []
         self._partial_size = 0
+        self._tail = b""
         self._ended = False
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
@@ -119,18 +137,21 @@ class LineReader:
         if room > 0:
             self._partial.append(piece[:room])
         self._partial_size += len(piece)
+        if self._partial_size > self._max_line:
+            self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
 
     def _take_partial(self) -> bytes:
         line = b"".join(self._partial)
         if self._partial_size > self._max_line:
-            line = TooLong.of(line)
+            line = TooLong.of(line, self._tail)
+            self._tail = b""
         self._partial.clear()
         self._partial_size = 0
         return line
 
 
 def _cut(line: bytes) -> TooLong:
-    return line if isinstance(line, TooLong) else TooLong.of(line)
+    return line if isinstance(line, TooLong) else TooLong.of(line, line[-_TAIL:])
 
 
 class LineWriter:

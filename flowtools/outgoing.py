@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import orjson
 
 from flowtools.ack import AckError, parse_ackto
-from flowtools.event import Event, EventError, decode, encode_value
+from flowtools.event import Event, EventError, bare, decode, encode_value
 from flowtools.key import Key
 from flowtools.lines import TooLong
 from flowtools.message import EVENT_TYPE
@@ -58,7 +58,7 @@ def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> O
     if not raw:
         return Outgoing(number, _whole(event, line if is_event else None), EVENT_TYPE, group, ackto)
     if not is_event and event.source == "flow-stdin" and not _says_event(line):
-        return Outgoing(number, line, "application/json", group, None)
+        return Outgoing(number, bare(line), "application/json", group, None)
     body, content_type = _data(event)
     return Outgoing(number, body, content_type, group, ackto)
 
@@ -66,7 +66,7 @@ def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> O
 def ackto_of(line: bytes) -> str | None:
     """Return whom to tell that `line` cannot be sent; None: nobody who can be told."""
     try:
-        ackto = decode(line).attributes.get("ackto")
+        ackto = line.ackto if isinstance(line, TooLong) else decode(line).attributes.get("ackto")
         parse_ackto(ackto)
     except (EventError, AckError):
         return None
@@ -76,12 +76,12 @@ def ackto_of(line: bytes) -> str | None:
 def _whole(event: Event, line: bytes | None) -> bytes:
     attributes = event.attributes
     if line is not None and not any(name in attributes for name in _UPSTREAM):
-        return line.strip()
+        return bare(line)
     return encode_value({k: v for k, v in attributes.items() if k not in _UPSTREAM})[:-1]
 
 
 def _says_event(line: bytes) -> bool:
-    value = orjson.loads(line)
+    value = orjson.loads(bare(line))
     return isinstance(value, dict) and "specversion" in value
 
 

@@ -17,6 +17,7 @@ from flowtools.attempt import Attempt, Outcome
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import FlowError
 from flowtools.event import EventError
+from flowtools.lines import TooLong
 from flowtools.loading import describe, place
 from flowtools.results import OrderedResults, Results
 from flowtools.settings import Acknowledger, Failures, Recorder, Settings
@@ -102,6 +103,9 @@ class Settlement:
         log.warning("line %d is not an event: %s", number, text)
         attempt = Attempt(None, line, number, "invalid", 1, True, 0.0, 0.0, time(), text)
         self._give_up(attempt, None)
+        if isinstance(line, TooLong) and line.ackto is not None and self._acks is not None:
+            # Only its source has the whole of it: it goes to the dead letters.
+            self._tell(line.ackto, done=False)
 
     def empty(self, number: int) -> None:
         """Input line `number` holds nothing."""
@@ -185,8 +189,12 @@ class Settlement:
         done = attempt.outcome in ("done", "skipped")
         if self._acks is None or (done and self._settings.pass_on):
             return  # The duty went on with the line.
+        self._tell(ackto, done=done or self._failures is not None)
+
+    def _tell(self, ackto: str, *, done: bool) -> None:
+        assert self._acks is not None
         try:
-            if done or self._failures is not None:
+            if done:
                 self._acks.ack(ackto)
             else:
                 self._acks.nack(ackto)

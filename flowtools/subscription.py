@@ -16,7 +16,7 @@ from flowtools.dialect import Dialect
 from flowtools.errors import ProtocolError, ReaderGone, RefusedError
 from flowtools.event import Event, EventError
 from flowtools.frames import Frame
-from flowtools.lines import PIPE_BUF, LineWriter
+from flowtools.lines import MAX_LINE, PIPE_BUF, LineWriter
 from flowtools.session import Session, error_text
 from flowtools.source import Outlet
 from flowtools.stop import Stop
@@ -33,6 +33,9 @@ EXTRA = 64
 
 _HEAD = 800
 """Bytes that a line has beside the body, more or less."""
+
+_LARGE = MAX_LINE // 16
+"""Bytes of a body below which its line cannot be too long: JSON takes at most six for one."""
 
 _EXTRA_HEADERS = {"content-type": "application/cloudevents+json"}
 
@@ -275,9 +278,21 @@ class Subscription:
     def _take(self, message: Frame) -> None:
         try:
             events = self._to_events(message, self._session.dialect)
+            if len(message.body) > _LARGE and any(len(e.encode()) > MAX_LINE for e in events):
+                raise EventError(f"its line would be longer than {MAX_LINE} bytes")
             if message.headers.get("redelivered") == "true":
                 for event in events:
                     event.attributes["redelivered"] = True
+        except EventError as error:
+            _log.error(
+                "cannot take message '%s' from '%s': %s; it goes to '%s'",
+                message.headers.get("message-id"),
+                message.headers.get("destination"),
+                error,
+                self._order.dead_letter,
+            )
+            self._refuse(message)
+            return
         except Exception:  # noqa: BLE001  one bad message must not end the listener
             _log.exception(
                 "cannot make an event of message '%s' from '%s'; it goes to '%s'",

@@ -237,7 +237,6 @@ def test_the_deepest_event_is_written_and_read():
         (b'"\xff"', "not JSON: "),
         (b'"\xed\xa0\x80"', "not JSON: "),
         (b'"\\ud800"', "not JSON: "),
-        (b"\xef\xbb\xbf{}", "not JSON: "),
         (b'"a\nb"', "not JSON: "),
         (b"[" * 1025 + b"]" * 1025, "not JSON: "),
         (b"18446744073709551616", "not JSON: integer 18446744073709551616 exceeds 64 bits"),

@@ -7,6 +7,9 @@ from flowtools.errors import ProtocolError
 MAX_DOCUMENT = 16 * 1024 * 1024
 """Bytes that a document may have."""
 
+MAX_TAGS = 1_000_000
+"""Tags, comments and the like that a document may have: each takes memory of its own."""
+
 Element = etree._Element
 
 
@@ -19,11 +22,13 @@ def parse(content: bytes, *, name: str, base: str = "") -> Element:
         base: The URL that its relative links start from; default: the name.
 
     Raises:
-        ProtocolError: It is no XML, has a document type, or is beyond MAX_DOCUMENT or
-            libxml2's limits of depth and size.
+        ProtocolError: It is no XML, has a document type, or is beyond MAX_DOCUMENT,
+            MAX_TAGS or libxml2's limits of depth (256) and size.
     """
     if len(content) > MAX_DOCUMENT:
         raise ProtocolError(f"cannot read '{name}': larger than {MAX_DOCUMENT} bytes")
+    if content.count(b"<") > MAX_TAGS:
+        raise ProtocolError(f"cannot read '{name}': it has more than {MAX_TAGS} tags")
     # A parser each time: one that is shared makes threads wait for one another.
     parser = etree.XMLParser(
         resolve_entities=False,

@@ -1,0 +1,246 @@
+"""What is too large or oddly formed: each has its documented answer (flowtools(7), Input)."""
+
+import json
+import resource
+import socket
+import subprocess
+
+import pytest
+
+from flowtools.connection import MAX_PASSWORD, read_password
+from flowtools.errors import ConfigurationError, ProtocolError
+from flowtools.event import Event, EventError, decode
+from flowtools.frames import MAX_FRAME, FrameParser, encode_frame
+from flowtools.lines import MAX_LINE, TooLong
+from flowtools.vizone.document import MAX_TAGS, parse
+from tests.stomp_servers import SECONDS
+from tests.vizone_servers import Scripted, client_at
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+BOM = b"\xef\xbb\xbf"
+EVENT = b'{"specversion":"1.0","id":"i1","source":"s","type":"t","data":{"n":1}}'
+
+
+@pytest.fixture
+def inlet(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inlet:
+        inlet.bind(str(tmp_path / "s"))
+        inlet.settimeout(SECONDS)
+        yield inlet
+
+
+@pytest.fixture(autouse=True)
+def workers(tmp_path):
+    """The Workers that the tests name: in the directory where commands run."""
+    (tmp_path / "mine.py").write_text(WORKERS)
+
+
+WORKERS = """
+class Echo:
+    def start(self, event):
+        return event
+
+class Fail:
+    def start(self, event):
+        raise ValueError("no")
+
+class Nothing:
+    def start(self, event):
+        pass
+"""
+
+
+def data_of(out):
+    return [json.loads(line)["data"] for line in out.splitlines()]
+
+
+# Line ends, marks, and bytes that are no text
+
+AS_JSON = [
+    (b'{"n":1}\r\n{"n":2}\r\n', [{"n": 1}, {"n": 2}], 0),
+    (b"1\n2", [1, 2], 0),
+    (b"\n \n\r\n1\n\t\n", [1], 0),
+    (BOM + b"1\n" + BOM + EVENT + b"\n", [1, {"n": 1}], 0),
+    (b'{"a":1,"a":2}\n', [{"a": 2}], 0),
+    (b'"a\\u0000b"\n', ["a\0b"], 0),
+    (b'"a\0b"\n1\n', [1], 1),
+    (b'"\xff"\n1\n', [1], 1),
+    (b'"\\ud800"\n1\n', [1], 1),
+]
+
+
+@pytest.mark.parametrize(("given", "data", "status"), AS_JSON)
+def test_flow_work_and_flow_stdin_read_json_lines_alike(run, given, data, status):
+    code, out, err = run("flow-stdin", "--json", input=given)
+    assert (code, data_of(out)) == (status, data), err
+    code, out, err = run("flow-work", "mine:Echo", input=given)
+    assert (code, data_of(out)) == (status, data), err
+
+
+@pytest.mark.parametrize(
+    ("given", "data"),
+    [
+        (b"a\r\nb\n", ["a", "b"]),
+        (b"a\nb", ["a", "b"]),
+        (b"\n\na\n", ["", "", "a"]),
+        (b"a\0b\n", ["a\0b"]),
+        (BOM + b"a\n", ["\ufeffa"]),
+    ],
+)
+def test_flow_stdin_takes_lines_of_text_as_they_are(run, given, data):
+    status, out, err = run("flow-stdin", input=given)
+    assert (status, data_of(out), err) == (0, data, "")
+
+
+def test_flow_stdin_takes_bytes_that_are_no_text_as_bytes(run):
+    _, out, _ = run("flow-stdin", input=b"\xff\n")
+    assert decode(out.rstrip(b"\n")).data == b"\xff"
+
+
+@pytest.mark.parametrize("line", [BOM + EVENT, BOM + b'{"n":1}', b" " + BOM + b" 1 "])
+def test_an_event_behind_a_byte_order_mark_is_kept_without_it(run, line, tmp_path):
+    run("flow-work", "--failed", "f", "mine:Fail", input=line + b"\n")
+    kept = (tmp_path / "f").read_bytes()
+    assert BOM not in kept
+    assert decode(kept).data == decode(line).data
+
+
+# Size
+
+
+def long_line(ackto=None, *, size):
+    event = Event("t", "x" * size, source="s", id="long")
+    if ackto is not None:
+        event.attributes["ackto"] = ackto
+    return event.encode()
+
+
+def test_a_line_that_is_too_long_takes_no_memory_and_the_next_is_done(start):
+    line = b'"' + b"x" * 1000 + b'"\n'
+    process = start(
+        "flow-work",
+        "mine:Nothing",
+        stdin=subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28)),
+    )
+    process.stdin.write(b'"')
+    for _ in range(200):
+        process.stdin.write(b"x" * 2**20)
+    out, err = process.communicate(b'"\n' + line, SECONDS * 2)
+    assert (process.returncode, out) == (1, b""), err
+    assert b"line 1 is not an event: longer than --max-line allows" in err
+    assert b"1 of 2 events failed (1 invalid)" in err
+
+
+@pytest.mark.parametrize("kept", [(), ("--failed", "failed")])
+def test_an_event_that_is_too_long_goes_to_the_dead_letters(run, inlet, tmp_path, kept):
+    line = long_line(f"unix:{tmp_path}/s#e.1", size=500)
+    status, _, err = run("flow-work", "--max-line", 300, *kept, "mine:Echo", input=line * 2)
+    assert (status, "longer than --max-line allows" in err) == (1, True)
+    assert inlet.recv(1000).splitlines()[0] == b"e.1 nack"
+
+
+@pytest.mark.parametrize(
+    ("end", "ackto"),
+    [
+        (b',"ackto":"unix:/s#e.1"}', "unix:/s#e.1"),
+        (b',"ackto":"unix:/s#e.1"}\r', "unix:/s#e.1"),
+        (b'{"data":{"a":1,"ackto":"unix:/s#e.1"}}', None),
+        (b'{"data":",\\"ackto\\":\\"unix:/s#e.1\\"}', None),
+        (b',"ackto":"http:x"}', None),
+        (b"", None),
+    ],
+)
+def test_only_the_last_member_of_a_long_line_says_where_it_came_from(end, ackto):
+    assert TooLong.of(b"x", end).ackto == ackto
+
+
+def test_flow_ack_acknowledges_even_what_is_too_long(run, inlet, tmp_path):
+    line = long_line(f"unix:{tmp_path}/s#e.1", size=MAX_LINE)
+    assert run("flow-ack", input=line)[0] == 0
+    assert inlet.recv(100) == b"e.1 ack\n"
+
+
+def test_flow_send_refuses_what_is_too_long(run, coil, inlet, tmp_path):
+    line = long_line(f"unix:{tmp_path}/s#e.1", size=MAX_LINE)
+    status, _, err = run("flow-send", coil.url(), input=line)
+    assert (status, "longer than a line may be" in err) == (1, True)
+    assert inlet.recv(100) == b"e.1 nack\n"
+
+
+def test_a_message_whose_line_would_be_too_long_goes_to_the_dead_letters(script, start):
+    process = start("flow-listen-stomp", "--ack", "worker", script.url())
+    peer = script.accept()
+    peer.subscribed()
+    body = b"\x01" * (MAX_LINE // 6)
+    peer.message(1, body, content_type="text/plain")
+    peer.message(2, b"short")
+    assert json.loads(process.stdout.readline())["data"]["body"] == "short"
+    moved = peer.read("SEND")
+    assert (moved.headers["destination"], moved.body) == ("/queue/a.failed", body)
+    peer.read("COMMIT")
+    process.kill()
+    assert b"its line would be longer than 16777216 bytes" in process.stderr.read()
+
+
+def feed(*chunks):
+    parser = FrameParser()
+    return [frame for chunk in chunks for frame in parser.feed(chunk)]
+
+
+def test_a_frame_beyond_the_limit_is_refused_before_it_is_here():
+    with pytest.raises(ProtocolError, match="longer than 67108864 bytes; it stays with the broker"):
+        feed(b"MESSAGE\ncontent-length:%d\n\nx" % MAX_FRAME)
+    with pytest.raises(ProtocolError, match="longer than 67108864 bytes"):
+        feed(b"MESSAGE\n\n", *[b"x" * 2**20] * 65)
+
+
+def test_what_comes_before_a_frame_beyond_the_limit_is_taken():
+    parser = FrameParser()
+    first = encode_frame("MESSAGE", {"a": "1"}, b"x")
+    frames = parser.feed(first + b"MESSAGE\ncontent-length:%d\n\nx" % MAX_FRAME)
+    assert [frame.body for frame in frames] == [b"x"]
+    with pytest.raises(ProtocolError, match="longer than"):
+        parser.feed(b"x")
+
+
+def test_a_listener_that_meets_such_a_message_says_so_and_leaves_it(script, start):
+    process = start("flow-listen-stomp", "--ack", "worker", script.url())
+    peer = script.accept()
+    peer.subscribed()
+    peer.socket.sendall(b"MESSAGE\nmessage-id:1\ncontent-length:99999999\n\nx")
+    assert peer.ended() == []
+    assert process.wait(SECONDS) == 76
+    assert b"it stays with the broker" in process.stderr.read()
+
+
+def test_as_many_headers_as_fit_are_read(script, start):
+    headers = {f"h{number}": "x" for number in range(50_000)}
+    process = start("flow-listen-stomp", "--count", "1", script.url())
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(1, b"", **headers)
+    assert len(json.loads(process.stdout.readline())["data"]["headers"]) > 50_000
+
+
+def test_xml_of_too_many_tags_is_refused_before_it_takes_memory():
+    with pytest.raises(ProtocolError, match="it has more than 1000000 tags"):
+        parse(b"<a>" + b"<b/>" * MAX_TAGS + b"</a>", name="it")
+
+
+def test_an_answer_with_endless_headers_is_refused():
+    endless = b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 100_000
+    with Scripted(endless) as server, client_at(server.url) as client, pytest.raises(ProtocolError):
+        client.request("GET", server.url)
+
+
+def test_a_password_file_given_by_mistake_is_not_read_whole():
+    with pytest.raises(ConfigurationError, match=f"its first line is longer than {MAX_PASSWORD}"):
+        read_password("/dev/zero")
+
+
+def test_an_event_too_deep_to_be_written_is_an_error_of_that_event():
+    deep = decode(EVENT.replace(b'{"n":1}', b"[" * 300 + b"]" * 300))
+    with pytest.raises(EventError, match="nested deeper than 254 levels"):
+        deep.encode()
