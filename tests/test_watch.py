@@ -1,0 +1,451 @@
+"""flow-watch: real files in real folders, arriving, changing, moving and going away."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from flowtools.errors import UsageError
+from flowtools.source.folder import Folder, Wanted
+from flowtools.source.watch import HotFolder
+from tests.conftest import BIN, environment
+
+SETTLE = ("--settle", "0.3")
+
+
+PROBE = "probe"
+
+
+def told_by(events):
+    return [(each["type"].removeprefix("flow.path."), each["subject"]) for each in events]
+
+
+class Watching:
+    """A flow-watch on a folder, and the events that it has written."""
+
+    def __init__(self, process):
+        self.process = process
+        self.all = []
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.all.append(json.loads(line))
+
+    @property
+    def events(self):
+        return [each for each in self.all if each["subject"] != PROBE]
+
+    @property
+    def told(self):
+        return told_by(self.events)
+
+    def wait_until_it_watches(self, folder):
+        # Whatever is there when it begins is old; so the file changes until it is told.
+        deadline = time.monotonic() + 30
+        while not self.all:
+            assert time.monotonic() < deadline
+            (folder / PROBE).write_text(str(time.monotonic()))
+            again = time.monotonic() + 2
+            while not self.all and time.monotonic() < again:
+                time.sleep(0.02)
+        (folder / PROBE).unlink()
+        while self.all[-1]["type"] != "flow.path.deleted":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def wait_for(self, *told, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not set(told) <= set(self.told):
+            assert time.monotonic() < deadline, f"{told} not in {self.told}"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "in"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def watch(start, folder):
+    """Start flow-watch on the folder; it watches when this returns."""
+
+    def begin(*args, **options):
+        watching = Watching(start("flow-watch", folder, *SETTLE, *args, **options))
+        if not {"--include", "--match"} & set(args):
+            watching.wait_until_it_watches(folder)
+        return watching
+
+    return begin
+
+
+def test_a_file_that_arrives_is_an_event(watch, folder):
+    watching = watch()
+    (folder / "a b.mxf").write_bytes(b"12345")
+    watching.wait_for(("created", "a b.mxf"))
+    (event,) = watching.events
+    assert event["type"] == "flow.path.created"
+    assert event["source"] == f"file://{folder}"
+    assert event["data"] == {
+        "path": f"{folder}/a b.mxf",
+        "name": "a b.mxf",
+        "size": 5,
+        "updated": event["data"]["updated"],
+        "url": f"file://{folder}/a%20b.mxf",
+        "moved_from": None,
+    }
+    assert event["data"]["updated"] <= event["time"]
+
+
+def test_a_file_that_grows_is_told_once_and_whole(watch, folder):
+    watching = watch("--settle", "1")
+    with (folder / "big").open("wb", buffering=0) as file:
+        for _ in range(15):
+            file.write(b"x" * 1000)
+            time.sleep(0.1)
+        assert watching.told == []
+    watching.wait_for(("created", "big"))
+    assert [e["data"]["size"] for e in watching.events] == [15000]
+
+
+def test_a_change_and_a_deletion_are_told(watch, folder):
+    watching = watch()
+    (folder / "a").write_text("1")
+    watching.wait_for(("created", "a"))
+    (folder / "a").write_text("22")
+    watching.wait_for(("modified", "a"))
+    (folder / "a").unlink()
+    watching.wait_for(("deleted", "a"))
+    assert [e["data"]["size"] for e in watching.events] == [1, 2, 2]
+    assert len({e["id"] for e in watching.events}) == 3
+
+
+def test_a_file_that_is_replaced_is_modified_and_never_deleted(watch, folder, tmp_path):
+    watching = watch()
+    (folder / "a").write_text("1")
+    watching.wait_for(("created", "a"))
+    (tmp_path / "other").write_text("2")
+    (folder / "a").unlink()
+    (tmp_path / "other").rename(folder / "a")
+    watching.wait_for(("modified", "a"))
+    assert watching.told == [("created", "a"), ("modified", "a")]
+
+
+def test_a_file_that_is_renamed_says_what_it_was(watch, folder):
+    watching = watch()
+    (folder / "a").write_text("1")
+    watching.wait_for(("created", "a"))
+    (folder / "a").rename(folder / "b")
+    watching.wait_for(("created", "b"), ("deleted", "a"))
+    (moved,) = [e for e in watching.events if e["subject"] == "b"]
+    assert moved["data"]["moved_from"] == "a"
+
+
+def test_a_file_that_goes_before_it_is_whole_is_never_told(watch, folder):
+    watching = watch("--settle", "1")
+    (folder / "short").write_text("x")
+    time.sleep(0.1)
+    (folder / "short").unlink()
+    (folder / "long").write_text("x")
+    watching.wait_for(("created", "long"))
+    assert watching.told == [("created", "long")]
+
+
+def test_files_that_are_there_are_told_only_when_asked_for(watch, folder):
+    (folder / "old").write_text("x")
+    assert watch().told == []
+    watching = watch("--existing")
+    watching.wait_for(("created", "old"))
+
+
+def test_an_existing_file_has_the_same_id_at_each_start(run, folder):
+    (folder / "a").write_text("x")
+    ids = set()
+    for _ in range(2):
+        status, out, _ = run("flow-watch", folder, "--existing", "--count", "1", *SETTLE)
+        assert status == 0
+        ids.add(json.loads(out)["id"])
+    assert len(ids) == 1
+
+
+def test_sub_folders_count_only_when_asked_for(watch, folder, tmp_path):
+    flat, deep = watch(), watch("-r")
+    (folder / "sub" / "deep").mkdir(parents=True)
+    (folder / "sub" / "deep" / "x").write_text("x")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    (whole / "y").write_text("y")
+    whole.rename(folder / "moved")
+    (folder / "z").write_text("z")
+    deep.wait_for(("created", "sub/deep/x"), ("created", "moved/y"), ("created", "z"))
+    flat.wait_for(("created", "z"))
+    shutil.rmtree(folder / "moved")
+    deep.wait_for(("deleted", "moved/y"))
+    assert flat.told == [("created", "z")]
+
+
+@pytest.mark.parametrize(
+    ("name", "match", "ignore", "wanted"),
+    [
+        ("a.mxf", (), (), True),
+        (".a.mxf.Xy12", (), (), False),
+        (".a.mxf", ("*.mxf",), (), False),
+        (".a.mxf", (".*",), (), True),
+        ("a.mxf", ("*.mxf", "*.mov"), (), True),
+        ("a.MXF", ("*.mxf",), (), False),
+        ("a.mxf.part", (), ("*.part", "*.tmp"), False),
+        ("sub/a.mxf", ("*.mxf",), (), True),
+        ("sub/a.mxf", ("other/*",), (), False),
+        ("sub/a.mxf", ("s*/*.mxf",), (), True),
+        ("sub/a.mxf", (), ("sub/*",), False),
+    ],
+)
+def test_patterns_are_those_of_a_shell(name, match, ignore, wanted):
+    assert (name in Wanted(match, ignore)) is wanted
+
+
+def test_patterns_are_obeyed(watch, folder):
+    watching = watch("--match", "*.mxf", "--match", "done", "--ignore", "x*", "--existing")
+    for name in ("a.mxf", "x.mxf", "b.mov", ".c.mxf", "done"):
+        (folder / name).write_text("x")
+    watching.wait_for(("created", "a.mxf"), ("created", "done"))
+    assert len(watching.told) == 2
+
+
+def test_kinds_can_be_chosen(watch, folder):
+    watching = watch("--include", "deleted", "--include", "created", "--exclude", "created")
+    time.sleep(0.5)
+    (folder / "a").write_text("x")
+    (folder / "b").write_text("x")
+    time.sleep(1.0)
+    (folder / "a").unlink()
+    watching.wait_for(("deleted", "a"))
+    assert watching.told == [("deleted", "a")]
+    with pytest.raises(UsageError, match="leave nothing"):
+        HotFolder("/", include=["created"], exclude=["created"])
+
+
+def test_an_empty_file_is_told_unless_it_is_to_be_skipped(watch, folder):
+    plain, skipping = watch(), watch("--skip-empty")
+    (folder / "empty").touch()
+    plain.wait_for(("created", "empty"))
+    (folder / "empty").write_text("x")
+    skipping.wait_for(("created", "empty"))
+    assert [e["data"]["size"] for e in skipping.events] == [1]
+
+
+def test_the_folder_may_go_and_come_back(watch, folder, tmp_path):
+    watching = watch()
+    for name in ("stays", "changes", "goes"):
+        (folder / name).write_text("x")
+    watching.wait_for(*(("created", name) for name in ("stays", "changes", "goes")))
+    watching.all.clear()
+    folder.rename(tmp_path / "away")
+    assert b"has gone; waiting" in watching.process.stderr.readline()
+    (tmp_path / "away" / "goes").unlink()
+    (tmp_path / "away" / "changes").write_text("more")
+    (tmp_path / "away" / "new").write_text("x")
+    assert watching.told == []
+    (tmp_path / "away").rename(folder)
+    watching.wait_for(("modified", "changes"), ("created", "new"), ("deleted", "goes"))
+    (folder / "later").write_text("x")
+    watching.wait_for(("created", "later"))
+    assert len(watching.told) == 4
+
+
+def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(watch, folder):
+    watching = watch()
+    shutil.rmtree(folder)
+    assert b"has gone; waiting" in watching.process.stderr.readline()
+    folder.mkdir()
+    assert b"is back" in watching.process.stderr.readline()
+    (folder / "a").write_text("x")
+    watching.wait_for(("created", "a"))
+
+
+UNMOUNTS = """
+mount -t tmpfs none "$1" || exit 99
+echo x > "$1/a"
+flow-watch "$1" --settle 0.2 --existing > "$2/events" 2> "$2/said" &
+until grep -q created "$2/events"; do sleep 0.1; done
+umount -l "$1"
+until grep -q gone "$2/said"; do sleep 0.1; done
+sleep 1
+mount -t tmpfs none "$1"
+echo y > "$1/b"
+until grep -q '"b"' "$2/events"; do sleep 0.1; done
+kill %1
+"""
+
+
+def test_an_unmounted_share_is_away_and_not_emptied(folder, tmp_path):
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "bash",
+        "-c",
+        UNMOUNTS,
+        "sh",
+        folder,
+        tmp_path,
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment(), check=False
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no namespaces for mounts here: {done.stderr}")
+    lines = (tmp_path / "events").read_text().splitlines()
+    told = told_by(map(json.loads, lines))
+    assert told[0] == ("created", "a")
+    assert ("created", "b") in told
+    assert "is back" in (tmp_path / "said").read_text()
+
+
+def test_polling_needs_no_notices(watch, folder):
+    watching = watch("--poll", "0.2")
+    (folder / "a").write_text("x")
+    watching.wait_for(("created", "a"))
+    (folder / "a").unlink()
+    watching.wait_for(("deleted", "a"))
+
+
+def test_a_name_that_is_not_unicode_is_shown_and_its_url_is_exact(watch, folder):
+    watching = watch()
+    name = b"\xe6\xff.mxf"
+    with open(os.path.join(os.fsencode(folder), name), "wb") as file:  # noqa: PTH118, PTH123
+        file.write(b"x")
+    watching.wait_for(("created", r"\xe6\xff.mxf"))
+    url = watching.events[0]["data"]["url"]
+    assert unquote_to_bytes(url.removeprefix("file://")).endswith(b"/" + name)
+
+
+def test_many_files_at_once_are_all_told(watch, folder):
+    watching = watch()
+    for number in range(3000):
+        (folder / f"f{number}").write_text("x")
+    watching.wait_for(*(("created", f"f{number}") for number in range(3000)), seconds=60)
+    assert len(watching.told) == 3000
+
+
+def test_what_is_no_file_is_no_event(watch, folder):
+    watching = watch("-r")
+    os.mkfifo(folder / "fifo")
+    (folder / "sub").mkdir()
+    (folder / "nowhere").symlink_to("nothing")
+    (folder / "loop").symlink_to(folder)
+    (folder / "real").write_text("x")
+    watching.wait_for(("created", "real"))
+    assert watching.told == [("created", "real")]
+
+
+@pytest.mark.parametrize("what", ["missing", "file"])
+def test_a_folder_that_is_not_there_is_a_clear_error(run, tmp_path, what):
+    (tmp_path / "file").touch()
+    status, out, err = run("flow-watch", tmp_path / what)
+    reason = "no such file or directory" if what == "missing" else "not a directory"
+    assert (status, out) == (78, b"")
+    assert err == f"flow-watch: cannot watch '{tmp_path / what}': {reason}\n"
+
+
+def test_count_ends_it(run, folder):
+    for number in range(5):
+        (folder / str(number)).write_text("x")
+    status, out, err = run("flow-watch", folder, "--existing", "--count", "3", *SETTLE)
+    assert (status, len(out.splitlines()), err) == (0, 3, "")
+
+
+def test_a_reader_that_leaves_ends_it_while_it_waits(start, folder):
+    process = start("flow-watch", folder)
+    time.sleep(0.2)
+    process.stdout.close()
+    assert process.wait(timeout=30) == -signal.SIGPIPE
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_at_once(watch, signum):
+    watching = watch()
+    watching.process.send_signal(signum)
+    assert watching.process.wait(timeout=30) == -signum
+
+
+def test_nothing_is_lost_when_the_worker_moves_files_away_and_dies(folder, tmp_path):
+    """The recipe of the manual: whatever dies, every file is done."""
+    (tmp_path / "done").mkdir()
+    (tmp_path / "mymod.py").write_text(
+        "import os, random\n"
+        "class Move:\n"
+        "    def start(self, event):\n"
+        "        if random.random() < 0.2:\n"
+        "            os._exit(9)\n"
+        "        try:\n"
+        "            os.rename(event['path'], 'done/' + event['name'])\n"
+        "        except FileNotFoundError:\n"
+        "            pass\n"
+    )
+    names = {f"f{number}" for number in range(30)}
+    for name in names:
+        (folder / name).write_text("x")
+    line = f"{BIN}/flow-watch in --existing --settle 0 | {BIN}/flow-work mymod:Move"
+    deadline = time.monotonic() + 100
+    while {path.name for path in (tmp_path / "done").iterdir()} != names:
+        assert time.monotonic() < deadline
+        with (
+            subprocess.Popen(
+                ["bash", "-c", line],
+                cwd=tmp_path,
+                env=environment(),
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            ) as pipeline,
+            suppress(ProcessLookupError),
+        ):
+            ends = time.monotonic() + 20
+            while pipeline.poll() is None and any(folder.iterdir()) and time.monotonic() < ends:
+                time.sleep(0.05)
+            os.killpg(pipeline.pid, signal.SIGKILL)
+    assert list(folder.iterdir()) == []
+
+
+class FakeTime:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(folder):
+    clock = FakeTime()
+    contents = Folder(str(folder), Wanted(), 2.0, clock)
+    (folder / "a").write_text("x")
+    contents.scan()
+    assert (contents.due(), list(contents.findings())) == (2.0, [])
+    clock.now += 2.0
+    assert [(f.kind, f.name) for f in contents.findings()] == [("created", "a")]
+    assert contents.due() is None
+    (folder / "a").unlink()
+    contents.scan()
+    clock.now += 2.0
+    assert [(f.kind, f.name) for f in contents.findings()] == [("deleted", "a")]
+
+
+def test_a_file_that_changes_at_the_last_moment_waits_on(folder):
+    clock = FakeTime()
+    contents = Folder(str(folder), Wanted(), 2.0, clock)
+    (folder / "a").write_text("x")
+    contents.scan()
+    clock.now += 2.0
+    (folder / "a").write_text("xyz")
+    assert list(contents.findings()) == []
+    clock.now += 2.0
+    assert [f.mark.size for f in contents.findings()] == [3]
