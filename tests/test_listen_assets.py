@@ -15,7 +15,7 @@ from flowtools.commands.listen_assets import main
 from flowtools.errors import ProtocolError, RefusedError
 from flowtools.event import decode
 from flowtools.source.asset import AssetEntryListener
-from flowtools.source.monitor import Listening
+from flowtools.source.listening import Listening
 from flowtools.vizone import Account
 from tests.vizone_servers import Scripted, account_of, reply, stand_in
 

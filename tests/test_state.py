@@ -12,7 +12,8 @@ from subprocess import DEVNULL
 import pytest
 
 from flowtools.errors import ConfigurationError
-from flowtools.source.state import Progress, StateFile
+from flowtools.source.progress import Progress
+from flowtools.source.state import StateFile
 from tests.vizone_servers import stand_in
 
 TOPIC = "/topic/vizone.assets"

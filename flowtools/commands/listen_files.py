@@ -8,7 +8,7 @@ from flowtools import options
 from flowtools.cli import Command, run_source
 
 if TYPE_CHECKING:
-    from flowtools.source.monitor import Listening
+    from flowtools.source.listening import Listening
     from flowtools.vizone.account import Account
 
 

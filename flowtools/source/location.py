@@ -6,15 +6,9 @@ from flowtools.broker import Message
 from flowtools.errors import RefusedError
 from flowtools.event import Event
 from flowtools.source import Outlet
-from flowtools.source.monitor import (
-    Listening,
-    Shown,
-    event_id,
-    event_time,
-    links_of,
-    listen,
-    public_headers,
-)
+from flowtools.source.entries import event_id, event_time, links_of, public_headers
+from flowtools.source.listening import Listening
+from flowtools.source.monitor import Shown, listen
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Feed

@@ -5,67 +5,32 @@ a server does not answer; that thread is left behind then, and ends with the pro
 """
 
 import os
-import re
 import select
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from flowtools.acksocket import AckInlet, AckSocket
-from flowtools.broker import BrokerURL, Message, Settings, parse_url
-from flowtools.connection import parse_heart_beat
+from flowtools.broker import BrokerURL, Message, parse_url
 from flowtools.errors import ProtocolError, RefusedError, UsageError
-from flowtools.event import Event, digest, rfc3339
+from flowtools.event import Event
 from flowtools.source import Outlet
+from flowtools.source.entries import modified
+from flowtools.source.listening import Listening
+from flowtools.source.progress import MARGIN, Progress
 from flowtools.source.replay import Replay, key_of
-from flowtools.source.state import MARGIN, Progress, StateFile
-from flowtools.source.stomp import DRAIN, PREFETCH, GenericStompListener
+from flowtools.source.state import StateFile
+from flowtools.source.stomp import GenericStompListener
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Feed
-from flowtools.vizone.changes import KINDS, Change, changes_in
+from flowtools.vizone.changes import Change, changes_in
 from flowtools.vizone.client import Client
 from flowtools.vizone.document import serialise
-from flowtools.vizone.transport import without_user
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Listening:
-    """How a source listens; see GenericStompListener for what is not said here.
-
-    Attributes:
-        kinds: Which kinds of change become events; messages of others are acknowledged.
-        broker: Host and port of the broker, instead of what the monitor link says.
-        settings: How to connect to the broker; the login is Viz One's own.
-        state: The file that keeps how far the listener has come.
-        since: Ask first for what has changed since (seconds since the epoch; 0: all).
-        inlet: Makes what receives acknowledgements.
-    """
-
-    kinds: frozenset[str] = frozenset(KINDS)
-    ack: Literal["pipe", "worker"] = "pipe"
-    prefetch: int = PREFETCH
-    count: int | None = None
-    dead_letter: str | None = None
-    drain: float = DRAIN
-    broker: tuple[str, int] | None = None
-    settings: Settings = field(default_factory=Settings)
-    state: str | None = None
-    since: float | None = None
-    inlet: Callable[[], AckInlet] = AckSocket
-
-    def wants_replayed(self, kind: str) -> bool:
-        """Return whether a change that a feed shows is wanted: it does not tell all kinds."""
-        return kind in self.kinds or (
-            kind == "changed" and not self.kinds.isdisjoint(("created", "updated"))
-        )
 
 
 @dataclass(frozen=True)
@@ -93,70 +58,6 @@ class Shown:
             if event is not None:
                 found.append((event, modified(event)))
         return found
-
-
-def listening_from(
-    *,
-    include: Sequence[str],
-    exclude: Sequence[str],
-    ack: Literal["pipe", "worker"],
-    prefetch: int,
-    count: int | None,
-    dead_letter: str | None,
-    drain: float,
-    broker: str | None,
-    heart_beat: str,
-    connect_timeout: float,
-    retry_for: float | None,
-    state: str | None = None,
-    since: str | None = None,
-    everything: bool = False,
-) -> Listening:
-    """Return how to listen for the values of the options.
-
-    Raises:
-        UsageError: No kind of change is left, or an option has another form.
-    """
-    kinds = frozenset(include or KINDS) - frozenset(exclude)
-    if not kinds:
-        raise UsageError("--include and --exclude leave nothing")
-    if since is not None and everything:
-        raise UsageError("--since and the option for all that is there exclude each other")
-    settings = Settings(
-        heart_beat=parse_heart_beat(heart_beat),
-        connect_timeout=connect_timeout,
-        retry_for=retry_for,
-    )
-    return Listening(
-        kinds=kinds,
-        ack=ack,
-        prefetch=prefetch,
-        count=count,
-        dead_letter=dead_letter,
-        drain=drain,
-        broker=parse_url(f"stomp://{broker}").hosts[0] if broker else None,
-        settings=settings,
-        state=state,
-        since=0.0 if everything else parse_since(since) if since is not None else None,
-    )
-
-
-def parse_since(text: str) -> float:
-    """Return the moment (seconds since the epoch) of an RFC 3339 time, or of so long ago.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    ago = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(s|m|h|d)", text.strip())
-    if ago:
-        return time.time() - float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
-    moment = _instant(text)
-    if moment is None:
-        raise UsageError(
-            f"cannot start from '{text}': expected a time such as"
-            " 2026-01-31T12:00:00Z, or so long ago such as 90s, 30m, 2h, 7d"
-        )
-    return moment
 
 
 def listen(
@@ -265,60 +166,6 @@ def _listen(
         inlet=listening.inlet,
     )
     source.run(outlet, stop)
-
-
-def event_id(change: Change, message: Message) -> str:
-    """Return an id that a redelivery of the message has, too, and a feed's entry of it.
-
-    That takes a version that both carry: the time of the change. Where there is none, the
-    message itself counts.
-    """
-    name = change.identity or change.location or "unknown"
-    if change.when:
-        return f"{name}#{digest('deleted' if change.kind == 'deleted' else '', change.when)}"
-    version = message.headers.get("etag") or ""
-    if not version and not message.body:
-        # Only the broker can tell two such messages apart.
-        version = message.headers.get("message-id", "")
-    return f"{name}#{digest(change.kind, version, message.body)}"
-
-
-def event_time(change: Change) -> str | None:
-    """Return when the change happened, as RFC 3339 in UTC; None where it does not say."""
-    moment = _instant(change.when)
-    return None if moment is None else rfc3339(moment)
-
-
-def modified(event: Event) -> float | None:
-    """Return when the resource of `event` was modified, as its entry says."""
-    updated: Any = event.get("updated")
-    return _instant(updated)
-
-
-def _instant(text: str | None) -> float | None:
-    try:
-        moment = datetime.fromisoformat((text or "").strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def links_of(change: Change) -> dict[str, str]:
-    """Return the addresses of the entry's links by relation; the first of each counts."""
-    found: dict[str, str] = {}
-    for link in change.entry.links if change.entry else ():
-        found.setdefault(link.rel, without_user(link.href))
-    if change.location:
-        found.setdefault("self", without_user(change.location))
-    return found
-
-
-def public_headers(message: Message) -> Mapping[str, str]:
-    """Return the headers of the message but for those that only serve its delivery."""
-    delivery = {"ack", "subscription", "content-length", "receipt"}
-    return {name: value for name, value in message.headers.items() if name not in delivery}
 
 
 def _broker_url(monitor: str, account: Account, override: tuple[str, int] | None) -> BrokerURL:

@@ -8,61 +8,27 @@ it go (it ends after the request that is under way) and `close` ends all.
 
 import logging
 import os
-import struct
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
-from typing import BinaryIO
 
 from flowtools.errors import FlowError, UnreachableError
-from flowtools.event import Event, decode, digest, encode_value
-from flowtools.source.state import MARGIN, Progress
+from flowtools.event import Event, digest, encode_value
+from flowtools.source.progress import MARGIN, Progress
+from flowtools.source.spool import Spool
 from flowtools.vizone.atom import Feed
 
 LONGEST_PAUSE = 30.0
 """Seconds before a feed that could not be read is tried again, at most."""
 
 _RECENT = 5000
-_TAIL = struct.Struct("<Id")
 
 Dated = tuple[Event, float | None]
 """An event, and when its resource was modified (seconds since the epoch)."""
 
 _log = logging.getLogger("flowtools.source.replay")
-
-
-class Spool:
-    """Events on disk: the last that was put in is the first that comes out."""
-
-    def __init__(self) -> None:
-        self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
-        self._size = 0
-        self._oldest = float("inf")
-
-    def put(self, event: Event, when: float) -> None:
-        """Add an event."""
-        line = event.encode()
-        # With each, the oldest of those that are left once it is taken.
-        self._file.write(line + _TAIL.pack(len(line), self._oldest))
-        self._size += len(line) + _TAIL.size
-        self._oldest = min(self._oldest, when)
-
-    def take(self) -> tuple[Event, float] | None:
-        """Return the last event, and the time of the oldest that is left; None: no more."""
-        if not self._size:
-            return None
-        self._file.seek(self._size - _TAIL.size)
-        length, oldest = _TAIL.unpack(self._file.read(_TAIL.size))
-        self._size -= length + _TAIL.size
-        self._file.seek(self._size)
-        return decode(self._file.read(length)), oldest
-
-    def close(self) -> None:
-        """Let the file go."""
-        self._file.close()
 
 
 def key_of(event: Event) -> str:

@@ -1,0 +1,65 @@
+"""What the events of the two Viz One sources say, whichever of them it is."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flowtools.broker import Message
+from flowtools.event import Event, digest, rfc3339
+from flowtools.vizone.changes import Change
+from flowtools.vizone.transport import without_user
+
+
+def event_id(change: Change, message: Message) -> str:
+    """Return an id that a redelivery of the message has, too, and a feed's entry of it.
+
+    That takes a version that both carry: the time of the change. Where there is none, the
+    message itself counts.
+    """
+    name = change.identity or change.location or "unknown"
+    if change.when:
+        return f"{name}#{digest('deleted' if change.kind == 'deleted' else '', change.when)}"
+    version = message.headers.get("etag") or ""
+    if not version and not message.body:
+        # Only the broker can tell two such messages apart.
+        version = message.headers.get("message-id", "")
+    return f"{name}#{digest(change.kind, version, message.body)}"
+
+
+def event_time(change: Change) -> str | None:
+    """Return when the change happened, as RFC 3339 in UTC; None where it does not say."""
+    moment = instant(change.when)
+    return None if moment is None else rfc3339(moment)
+
+
+def modified(event: Event) -> float | None:
+    """Return when the resource of `event` was modified, as its entry says."""
+    updated: Any = event.get("updated")
+    return instant(updated)
+
+
+def instant(text: str | None) -> float | None:
+    """Return the moment (seconds since the epoch) that an RFC 3339 text says, if it says one."""
+    try:
+        moment = datetime.fromisoformat((text or "").strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def links_of(change: Change) -> dict[str, str]:
+    """Return the addresses of the entry's links by relation; the first of each counts."""
+    found: dict[str, str] = {}
+    for link in change.entry.links if change.entry else ():
+        found.setdefault(link.rel, without_user(link.href))
+    if change.location:
+        found.setdefault("self", without_user(change.location))
+    return found
+
+
+def public_headers(message: Message) -> Mapping[str, str]:
+    """Return the headers of the message but for those that only serve its delivery."""
+    delivery = {"ack", "subscription", "content-length", "receipt"}
+    return {name: value for name, value in message.headers.items() if name not in delivery}

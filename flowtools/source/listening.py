@@ -1,0 +1,111 @@
+"""How the two Viz One sources listen: what their options say."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flowtools.acksocket import AckInlet, AckSocket
+from flowtools.broker import Settings, parse_url
+from flowtools.connection import parse_heart_beat
+from flowtools.errors import UsageError
+from flowtools.source.entries import instant
+from flowtools.source.stomp import DRAIN, PREFETCH
+from flowtools.vizone.changes import KINDS
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How a source listens; see GenericStompListener for what is not said here.
+
+    Attributes:
+        kinds: Which kinds of change become events; messages of others are acknowledged.
+        broker: Host and port of the broker, instead of what the monitor link says.
+        settings: How to connect to the broker; the login is Viz One's own.
+        state: The file that keeps how far the listener has come.
+        since: Ask first for what has changed since (seconds since the epoch; 0: all).
+        inlet: Makes what receives acknowledgements.
+    """
+
+    kinds: frozenset[str] = frozenset(KINDS)
+    ack: Literal["pipe", "worker"] = "pipe"
+    prefetch: int = PREFETCH
+    count: int | None = None
+    dead_letter: str | None = None
+    drain: float = DRAIN
+    broker: tuple[str, int] | None = None
+    settings: Settings = field(default_factory=Settings)
+    state: str | None = None
+    since: float | None = None
+    inlet: Callable[[], AckInlet] = AckSocket
+
+    def wants_replayed(self, kind: str) -> bool:
+        """Return whether a change that a feed shows is wanted: it does not tell all kinds."""
+        return kind in self.kinds or (
+            kind == "changed" and not self.kinds.isdisjoint(("created", "updated"))
+        )
+
+
+def listening_from(
+    *,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    ack: Literal["pipe", "worker"],
+    prefetch: int,
+    count: int | None,
+    dead_letter: str | None,
+    drain: float,
+    broker: str | None,
+    heart_beat: str,
+    connect_timeout: float,
+    retry_for: float | None,
+    state: str | None = None,
+    since: str | None = None,
+    everything: bool = False,
+) -> Listening:
+    """Return how to listen for the values of the options.
+
+    Raises:
+        UsageError: No kind of change is left, or an option has another form.
+    """
+    kinds = frozenset(include or KINDS) - frozenset(exclude)
+    if not kinds:
+        raise UsageError("--include and --exclude leave nothing")
+    if since is not None and everything:
+        raise UsageError("--since and the option for all that is there exclude each other")
+    settings = Settings(
+        heart_beat=parse_heart_beat(heart_beat),
+        connect_timeout=connect_timeout,
+        retry_for=retry_for,
+    )
+    return Listening(
+        kinds=kinds,
+        ack=ack,
+        prefetch=prefetch,
+        count=count,
+        dead_letter=dead_letter,
+        drain=drain,
+        broker=parse_url(f"stomp://{broker}").hosts[0] if broker else None,
+        settings=settings,
+        state=state,
+        since=0.0 if everything else parse_since(since) if since is not None else None,
+    )
+
+
+def parse_since(text: str) -> float:
+    """Return the moment (seconds since the epoch) of an RFC 3339 time, or of so long ago.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    ago = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(s|m|h|d)", text.strip())
+    if ago:
+        return time.time() - float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+    moment = instant(text)
+    if moment is None:
+        raise UsageError(
+            f"cannot start from '{text}': expected a time such as"
+            " 2026-01-31T12:00:00Z, or so long ago such as 90s, 30m, 2h, 7d"
+        )
+    return moment

@@ -1,0 +1,175 @@
+"""How far a source has come: what has been begun, and what is done.
+
+Its mark is the modification time below which nothing is left to do. `open` starts the
+thread that keeps the state file up to date, `close` ends and joins it; any thread may call
+the rest.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from threading import Condition, Thread
+
+from flowtools.errors import ConfigurationError
+from flowtools.source.state import StateFile
+
+MARGIN = 60.0
+"""Seconds before the mark from which on the server is asked again: clocks and indexes lag."""
+
+WRITE_EVERY = 1.0
+"""Seconds between two writings of the file."""
+
+MOST_SEEN = 20_000
+"""Changes that are remembered as done; what is forgotten comes twice."""
+
+_log = logging.getLogger("flowtools.source.state")
+
+
+class Progress:
+    """What has been begun and what is done, by modification time."""
+
+    def __init__(self, mark: float, seen: dict[str, float], file: StateFile | None = None) -> None:
+        """Start at `mark`, with everything before it and what is `seen` done."""
+        self._changed = Condition()
+        self._file = file
+        self._highest = mark
+        self._pending: float | None = None
+        self._tokens = 0
+        self._outstanding: dict[int, tuple[float, str]] = {}
+        self._known: dict[str, int] = {}
+        self._replayed: dict[str, float] = {}
+        self._seen = dict(seen)
+        self._dirty = file is not None
+        self._closing = False
+        self._thread: Thread | None = None
+
+    @property
+    def mark(self) -> float:
+        """The time before which nothing is left to do."""
+        with self._changed:
+            return self._low()
+
+    def open(self) -> None:
+        """Start to keep the file up to date; it is written at once.
+
+        Raises:
+            ConfigurationError: It cannot be written.
+        """
+        if self._file is None:
+            return
+        try:
+            self._save()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write state file '{self._file.path}': {error.strerror}"
+            ) from None
+        self._thread = Thread(target=self._keep, name="state", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write the file a last time."""
+        if self._thread is not None:
+            with self._changed:
+                self._closing = True
+                self._changed.notify()
+            self._thread.join()
+        if self._file is not None:
+            self._file.close()
+
+    def expect(self) -> float:
+        """Forget what is outstanding: it is going to be asked for; return from when on.
+
+        Until `fulfil`, the mark stays.
+        """
+        with self._changed:
+            self._highest = self._pending = self._low()
+            self._outstanding.clear()
+            self._known.clear()
+            return self._highest
+
+    def reach(self, when: float) -> None:
+        """Note that what is still to be asked for is not older than `when`."""
+        with self._changed:
+            self._pending = when
+
+    def fulfil(self) -> None:
+        """Note that everything expected has been begun."""
+        with self._changed:
+            self._pending = None
+            self._touch()
+
+    def is_known(self, key: str, *, replayed: bool = False) -> bool:
+        """Return whether a change has been begun or done (only as a replay, if so asked)."""
+        with self._changed:
+            if replayed:
+                return key in self._replayed
+            return key in self._known or key in self._seen
+
+    def begin(self, key: str, when: float | None, *, replayed: bool = False) -> int:
+        """Note that a change is to be done; return the token that says which to `done`."""
+        with self._changed:
+            low = self._highest if when is None else when
+            # A clock that is ahead must not take the mark beyond what can have happened.
+            self._highest = max(self._highest, min(low, time.time()))
+            self._tokens += 1
+            self._outstanding[self._tokens] = low, key
+            self._known[key] = self._known.get(key, 0) + 1
+            if replayed and len(self._replayed) < MOST_SEEN:
+                self._replayed[key] = low
+            return self._tokens
+
+    def done(self, tokens: Iterable[int]) -> None:
+        """Note that changes are done; of those forgotten meanwhile nothing is noted."""
+        with self._changed:
+            for token in tokens:
+                when, key = self._outstanding.pop(token, (0.0, ""))
+                if not key:
+                    continue
+                left = self._known.pop(key) - 1
+                if left:
+                    self._known[key] = left
+                elif len(self._seen) < MOST_SEEN or key in self._seen:
+                    self._seen[key] = when
+            self._touch()
+
+    def _low(self) -> float:
+        times = [when for when, _ in self._outstanding.values()]
+        if self._pending is not None:
+            times.append(self._pending)
+        return min([self._highest, *times])
+
+    def _touch(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._changed.notify()
+        if self._file is None and len(self._seen) >= MOST_SEEN:
+            self._forget(self._low() - MARGIN)
+
+    def _forget(self, before: float) -> None:
+        self._seen = {key: when for key, when in self._seen.items() if when >= before}
+        self._replayed = {key: when for key, when in self._replayed.items() if when >= before}
+
+    def _keep(self) -> None:
+        closing = False
+        while not closing:
+            with self._changed:
+                self._changed.wait_for(lambda: self._dirty or self._closing)
+                if not self._closing:
+                    self._changed.wait_for(lambda: self._closing, WRITE_EVERY)
+                closing = self._closing
+            try:
+                self._save()
+            except OSError as error:
+                assert self._file is not None
+                _log.error("cannot write state file '%s': %s", self._file.path, error.strerror)
+                with self._changed:
+                    self._dirty = True
+
+    def _save(self) -> None:
+        assert self._file is not None
+        with self._changed:
+            self._dirty = False
+            mark = self._low()
+            self._forget(mark - MARGIN)
+            seen = dict(self._seen)
+        self._file.save(mark, seen)

@@ -1,0 +1,40 @@
+"""Events in a file without a name: memory does not grow with how many there are."""
+
+import struct
+import tempfile
+from typing import BinaryIO
+
+from flowtools.event import Event, decode
+
+_TAIL = struct.Struct("<Id")
+
+
+class Spool:
+    """Events on disk: the last that was put in is the first that comes out."""
+
+    def __init__(self) -> None:
+        self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
+        self._size = 0
+        self._oldest = float("inf")
+
+    def put(self, event: Event, when: float) -> None:
+        """Add an event."""
+        line = event.encode()
+        # With each, the oldest of those that are left once it is taken.
+        self._file.write(line + _TAIL.pack(len(line), self._oldest))
+        self._size += len(line) + _TAIL.size
+        self._oldest = min(self._oldest, when)
+
+    def take(self) -> tuple[Event, float] | None:
+        """Return the last event, and the time of the oldest that is left; None: no more."""
+        if not self._size:
+            return None
+        self._file.seek(self._size - _TAIL.size)
+        length, oldest = _TAIL.unpack(self._file.read(_TAIL.size))
+        self._size -= length + _TAIL.size
+        self._file.seek(self._size)
+        return decode(self._file.read(length)), oldest
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
