@@ -7,9 +7,7 @@ mode, so that these flow on while a full pipe holds up the lines.
 import logging
 import select
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import Protocol
 
 from flowtools.acksocket import AckInlet, new_epoch
 from flowtools.dialect import Dialect
@@ -17,6 +15,8 @@ from flowtools.errors import ProtocolError, ReaderGone, RefusedError
 from flowtools.event import Event, EventError
 from flowtools.frames import Frame
 from flowtools.lines import MAX_LINE, PIPE_BUF, LineWriter
+from flowtools.order import Order
+from flowtools.passage import Beside, Passage, Stage, add_extra
 from flowtools.session import Session, error_text
 from flowtools.source import Outlet
 from flowtools.stop import Stop
@@ -37,51 +37,7 @@ _HEAD = 800
 _LARGE = MAX_LINE // 16
 """Bytes of a body below which its line cannot be too long: JSON takes at most six for one."""
 
-_EXTRA_HEADERS = {"content-type": "application/cloudevents+json"}
-
 _log = logging.getLogger("flowtools.source.stomp")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be subscribed to, and how its messages are to be treated.
-
-    Attributes:
-        destination: Where messages come from.
-        source: The broker's URL for people and events.
-        headers: More headers for SUBSCRIBE; they win over those made here.
-        prefetch: Messages that may be unacknowledged.
-        durable: Name of the durable subscription, if it is one.
-        dead_letter: Where refused messages go.
-        drain: Seconds that outstanding acknowledgements have after a stop.
-    """
-
-    destination: str
-    source: str
-    prefetch: int
-    dead_letter: str
-    drain: float
-    durable: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class Beside(Protocol):
-    """What has events beside the broker's, and keeps count of what becomes of all."""
-
-    def fileno(self) -> int:
-        """Return what becomes readable when there may be something to take."""
-
-    def start(self) -> None:
-        """Begin: the broker has accepted the subscription."""
-
-    def take(self, most: int) -> Sequence[tuple[Event, int]]:
-        """Return up to `most` events to be written now, each with its token."""
-
-    def begin(self, event: Event) -> int:
-        """Note that an event of the broker's is going to be written; return its token."""
-
-    def done(self, tokens: Sequence[int]) -> None:
-        """Note that the events with these tokens are done; any thread may call."""
 
 
 class Subscription:
@@ -104,6 +60,7 @@ class Subscription:
         count: int | None,
         acks: AckInlet | None,
         beside: Beside | None = None,
+        stage: Stage | None = None,
     ) -> None:
         """Prepare to serve `session`; `acks` makes it worker mode."""
         self.taken = 0
@@ -122,10 +79,11 @@ class Subscription:
         self._refusals = Refusals(session, order.dead_letter, self._settle)
         self._written = WrittenWindow(session, self._refusals)
         self.worker: WorkerWindow | None = None
+        epoch = new_epoch()
         if acks is not None:
-            epoch = new_epoch()
             self.worker = WorkerWindow(session, self._refusals, epoch, self._settle)
             self._ackto = acks.ackto(epoch)
+        self._passage = Passage(stage, self._written, self.worker, epoch) if stage else None
         # A full pipe is waited for here, where a stop can be heard. What another outlet
         # (flow-run's) does when it is full is its own business.
         self._room = select.poll()
@@ -137,13 +95,15 @@ class Subscription:
         self._events.register(stop.fileno(), select.POLLIN)
         self._events.register(session.fileno(), select.POLLIN)
         self._events.register(outlet.fileno(), 0)
-        if beside is not None:
-            self._events.register(beside.fileno(), select.POLLIN)
+        for each in (beside, stage):
+            if each is not None:
+                self._events.register(each.fileno(), select.POLLIN)
 
     @property
     def outstanding(self) -> int:
         """How many events wait for an acknowledgement from outside."""
-        return self.worker.outstanding if self.worker else 0
+        inside = self._passage.inside if self._passage else 0
+        return self.worker.outstanding - inside if self.worker else 0
 
     def run(self) -> None:
         """Write events until `count` of them are written or a stop is asked for.
@@ -157,7 +117,7 @@ class Subscription:
         self._subscribe()
         while not self._is_over():
             frames = self._session.take()
-            extra = self._take_extra()
+            extra = self._take_staged() + self._take_extra()
             if not frames and not extra:
                 self._wait(None)
                 continue
@@ -177,20 +137,9 @@ class Subscription:
         return self._is_full() or self._stop.is_set()
 
     def _subscribe(self) -> None:
-        order, dialect = self._order, self._session.dialect
-        prefetch = order.prefetch
-        if self._count is not None:
-            prefetch = min(prefetch, self._count)
-        headers = {
-            "destination": order.destination,
-            "id": order.durable or "flow",
-            "ack": dialect.ack_mode(individual=self.worker is not None),
-            "receipt": "subscribe",
-        }
-        headers |= dialect.prefetch_headers(prefetch)
-        if order.durable is not None:
-            headers |= dialect.durable_headers(order.durable)
-        self._session.send_frame("SUBSCRIBE", headers | order.headers)
+        dialect = self._session.dialect
+        ack = dialect.ack_mode(individual=self.worker is not None)
+        self._session.send_frame("SUBSCRIBE", self._order.headers_for(dialect, ack, self._count))
 
     def _wait(self, seconds: float | None) -> None:
         """Wait for frames, a stop, or the reader's end.
@@ -223,25 +172,38 @@ class Subscription:
             room = min(room, self._order.prefetch - self.worker.extra)
         if self._count is not None:
             room = min(room, self._count - self.taken)
+        if self._passage is not None:
+            room = min(room, self._passage.stage.room)
         taken = self._beside.take(room)
         for event, token in taken:
-            if self.worker is None:
-                self._emit(event)
+            if self._passage is not None:
+                self._passage.put([event], None, [token])
+            elif self.worker is None:
+                self._write_event(event)
                 self._in_buffer.append(token)
             else:
-                message = Frame(dict(_EXTRA_HEADERS), event.encode())
-                (number,) = self.worker.add(message, 1, (token,), delivered=False)
-                event.attributes["ackto"] = f"{self._ackto}{number}"
-                self._emit(event)
-        self.taken += len(taken)
+                self._write_event(event, add_extra(self.worker, event, token))
         return len(taken)
+
+    def _take_staged(self) -> int:
+        """Write what has passed the stage; return how many events that was."""
+        passage = self._passage
+        if passage is None or self._is_full() or not select.select([passage.stage], [], [], 0)[0]:
+            return 0
+        if not self._has_pipe_room():
+            return 0
+        room = EXTRA if self._count is None else min(EXTRA, self._count - self.taken)
+        passed = passage.take(room, self._write_event)
+        self._in_buffer += [token for token in passed if token is not None]
+        return len(passed)
 
     def _handle(self, frame: Frame) -> None:
         if frame.command == "MESSAGE":
             self._confirm()
             # One look serves what fits into the outlet's buffer.
             size = len(frame.body) + _HEAD
-            has_room = self._unwatched + size < PIPE_BUF or self._has_room()
+            fits = self._passage is None and self._unwatched + size < PIPE_BUF
+            has_room = fits or self._has_room()
             if has_room and self._session.lost is None:
                 self._unwatched += size
                 self._take(frame)
@@ -264,6 +226,22 @@ class Subscription:
         raise ConnectionLost(f"the broker says: {said}")
 
     def _has_room(self) -> bool:
+        """Wait until an event can be taken in hand (True) or a stop is asked for."""
+        if self._passage is None:
+            return self._has_pipe_room()
+        stage = self._passage.stage
+        waiting = select.poll()
+        waiting.register(stage.fileno(), select.POLLIN)
+        waiting.register(self._stop.fileno(), select.POLLIN)
+        waiting.register(self._outlet.fileno(), 0)
+        while stage.room <= 0 and not self._is_over():
+            if dict(waiting.poll()).get(self._outlet.fileno(), 0) & select.POLLERR:
+                raise ReaderGone
+            self._take_staged()
+            self._write()
+        return not self._is_over()
+
+    def _has_pipe_room(self) -> bool:
         """Wait until a line can be written (True) or a stop is asked for."""
         if not self._watch_room:
             return not self._stop.is_set()
@@ -276,6 +254,26 @@ class Subscription:
         return True
 
     def _take(self, message: Frame) -> None:
+        events = self._events_of(message)
+        if events is None:
+            return
+        tokens = [self._beside.begin(event) for event in events] if self._beside else []
+        if not events and self.worker is not None:
+            self.worker.finish(message, refused=False)
+        elif self._passage is not None:
+            self._passage.put(events, message, tokens)
+        elif self.worker is None:
+            for event in events:
+                self._write_event(event)
+            self._in_buffer += tokens
+            self._written.add(message)
+        else:
+            numbers = self.worker.add(message, len(events), tokens)
+            for event, number in zip(events, numbers, strict=True):
+                self._write_event(event, number)
+
+    def _events_of(self, message: Frame) -> Sequence[Event] | None:
+        """Return the events of a message; None where it has been refused."""
         try:
             events = self._to_events(message, self._session.dialect)
             if len(message.body) > _LARGE and any(len(e.encode()) > MAX_LINE for e in events):
@@ -292,7 +290,7 @@ class Subscription:
                 self._order.dead_letter,
             )
             self._refuse(message)
-            return
+            return None
         except Exception:  # noqa: BLE001  one bad message must not end the listener
             _log.exception(
                 "cannot make an event of message '%s' from '%s'; it goes to '%s'",
@@ -301,23 +299,13 @@ class Subscription:
                 self._order.dead_letter,
             )
             self._refuse(message)
-            return
-        tokens = [self._beside.begin(event) for event in events] if self._beside else []
-        if self.worker is None:
-            for event in events:
-                self._emit(event)
-            self._in_buffer += tokens
-            self._written.add(message)
-        elif events:
-            numbers = self.worker.add(message, len(events), tokens)
-            for event, number in zip(events, numbers, strict=True):
-                event.attributes["ackto"] = f"{self._ackto}{number}"
-                self._emit(event)
-        else:
-            self.worker.finish(message, refused=False)
-        self.taken += len(events)
+            return None
+        return events
 
-    def _emit(self, event: Event) -> None:
+    def _write_event(self, event: Event, number: int | None = None) -> None:
+        if number is not None:
+            event.attributes["ackto"] = f"{self._ackto}{number}"
+        self.taken += 1
         try:
             self._outlet.emit(event)
         except EventError as error:

@@ -14,6 +14,7 @@ from flowtools.broker import Message
 from flowtools.commands.listen_assets import main
 from flowtools.errors import ProtocolError, RefusedError
 from flowtools.event import decode
+from flowtools.sim.faults import Rates
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.listening import Listening
 from flowtools.vizone import Account
@@ -305,3 +306,101 @@ def test_help_is_quick_and_has_examples():
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
     assert "flow-listen-assets | flow-work mymod:Tag -j 16" in result.output
+
+
+def publish(server, **headers):
+    """Send a message without a body, as a broker may; it tells nothing but its headers."""
+    server._broker.publish("/topic/vizone.assets", headers, b"")
+
+
+def test_only_media_and_states_that_are_wanted_are_written(server, start):
+    process = listen(start, server, "--media", "image", "--status", "online", "--count", "2")
+    server.catalogue.create("a placeholder")
+    server.catalogue.create("a film", status="online", media="video")
+    server.catalogue.create("being imported", status="importing", media="image")
+    wanted = server.catalogue.create("a picture", status="online", media="image")
+    server.catalogue.delete(wanted.number)
+    out, err = process.communicate(timeout=30)
+    # What a deletion does not say does not count against it.
+    found = [(event["type"], event["subject"]) for event in lines(out)]
+    assert (process.returncode, err) == (0, b"")
+    assert found == [("flow.asset.created", wanted.urn), ("flow.asset.deleted", wanted.urn)]
+
+
+@pytest.mark.parametrize("deletions", ["tombstone", "header", "status", "empty", "gone"])
+def test_asking_the_server_tells_every_deletion_from_a_change(start, deletions):
+    with stand_in(tells_action=False, deletions=deletions) as server:
+        process = listen(start, server, "--resolve", "--count", "3")
+        stays, goes = server.catalogue.create("stays"), server.catalogue.create("goes")
+        events = [json.loads(process.stdout.readline()) for _ in range(2)]
+        server.catalogue.delete(goes.number)
+        out, err = process.communicate(timeout=30)
+    found = [(event["type"], event["subject"]) for event in [*events, *lines(out)]]
+    assert (process.returncode, err) == (0, b"")
+    assert found == [
+        ("flow.asset.changed", stays.urn),
+        ("flow.asset.changed", goes.urn),
+        ("flow.asset.deleted", goes.urn),
+    ]
+
+
+def test_asking_the_server_fills_in_what_a_message_does_not_say(server, start):
+    process = listen(start, server, "--resolve", "--metadata", "--xml", "--count", "1")
+    asset = server.catalogue.create("one", "SITE-1")
+    json.loads(process.stdout.readline())
+    process.wait(30)
+    process = listen(start, server, "--resolve", "--metadata", "--xml", "--count", "1")
+    href = f"{server.url}/api/asset/item/{asset.number}"
+    publish(server, identity=asset.urn, location=href)
+    out, err = process.communicate(timeout=30)
+    (event,) = lines(out)
+    data = event["data"]
+    assert (process.returncode, err, event["type"]) == (0, b"", "flow.asset.changed")
+    assert (data["title"], data["identifiers"]["identifier"]) == ("one", "SITE-1")
+    assert data["metadata"]["asset.title"] == "one"
+    assert data["links"]["describedby"] == f"{href}/metadata"
+    assert asset.urn in data["xml"]
+
+
+def test_what_is_excluded_is_passed_over_once_the_server_has_said_so(start):
+    with stand_in(tells_action=False, deletions="gone") as server:
+        process = listen(start, server, "--resolve", "--include", "deleted", "--count", "1")
+        server.catalogue.create("stays")
+        gone = server.catalogue.create("goes")
+        server.catalogue.delete(gone.number)
+        out, _ = process.communicate(timeout=30)
+    # Both messages about it may find it gone.
+    assert [(each["type"], each["subject"]) for each in lines(out)] == [
+        ("flow.asset.deleted", gone.urn)
+    ]
+
+
+def test_metadata_comes_with_its_tables_and_the_order_of_events_stays(server, start):
+    row = (
+        '<payload xmlns="http://www.vizrt.com/types"><field name="asset.title"><value>{0}</value>'
+        '</field><field name="empty"/><field name="t"><list><payload><field name="t.x">'
+        "<value>{0}</value></field></payload></list></field></payload>"
+    )
+    server.catalogue.make_payload = lambda asset: row.format(asset.title).encode()
+    process = listen(start, server, "--metadata", "--count", "40")
+    for number in range(40):
+        server.catalogue.create(str(number))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert [event["data"]["metadata"] for event in lines(out)] == [
+        {"asset.title": str(number), "empty": None, "t": [{"t.x": str(number)}]}
+        for number in range(40)
+    ]
+
+
+@pytest.mark.parametrize("mode", ["pipe", "worker"])
+def test_nothing_is_lost_on_its_way_through_a_server_that_fails(start, mode):
+    """Faults of HTTP and of the broker while every event is looked up."""
+    faults = Rates.parse("5xx=0.2,slow=0.05,drop=0.05")
+    with stand_in(faults=faults) as server:
+        process = listen(start, server, "--state", "s", "--metadata", "--ack", mode)
+        missing = {server.catalogue.create(str(number)).urn for number in range(60)}
+        while missing:
+            event = json.loads(process.stdout.readline())
+            missing.discard(event["subject"])
+            assert event["data"]["metadata"]["asset.title"] == event["data"]["title"]

@@ -1,6 +1,8 @@
 """flow-listen-files, against the stand-in: over real HTTP and STOMP, in real processes."""
 
 import json
+import signal
+import time
 
 import pytest
 
@@ -117,3 +119,82 @@ def test_a_login_in_a_link_does_not_get_into_the_event(server):
 def test_what_is_no_feed_is_an_event_of_what_the_headers_name(server):
     (event,) = events_of(server, "no xml")
     assert (event.type, event.subject, event["name"]) == ("flow.file.changed", "urn:feed", None)
+
+
+def test_a_file_that_grows_is_told_of_once_when_it_is_still(server, start):
+    process = listen(start, server, "--settle", "0.6", "--count", "2")
+    for size in (0, 1, 2, 3):
+        server.catalogue.storages.write("xmlimport", "grows", b"x" * size)
+        time.sleep(0.1)
+    server.catalogue.put_file("xmlimport", "other", b"12345")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, b"")
+    assert [(each["subject"], each["data"]["size"]) for each in lines(out)] == [
+        ("grows", 3),
+        ("other", 5),
+    ]
+
+
+def test_the_server_is_asked_whether_a_file_is_still(server, start):
+    """A message may be lost: the file grows, and nobody hears of it."""
+    process = listen(start, server, "--settle", "0.5", "--count", "1")
+    server.catalogue.storages.write("xmlimport", "grows", b"x")
+    told, server.catalogue.watchers.files = server.catalogue.watchers.files, lambda *told: None
+    server.catalogue.storages.write("xmlimport", "grows", b"xxxx")
+    server.catalogue.watchers.files = told
+    out, _ = process.communicate(timeout=30)
+    assert [(each["subject"], each["data"]["size"]) for each in lines(out)] == [("grows", 4)]
+
+
+def test_a_file_that_goes_before_it_is_still_is_told_of_as_deleted(server, start):
+    process = listen(start, server, "--settle", "0.5", "--count", "1")
+    server.catalogue.storages.write("xmlimport", "goes", b"x")
+    server.catalogue.watchers.files = lambda *told: None
+    server.catalogue.delete_file("xmlimport", "goes")
+    out, _ = process.communicate(timeout=30)
+    assert [(each["type"], each["subject"]) for each in lines(out)] == [
+        ("flow.file.deleted", "goes")
+    ]
+
+
+def test_a_message_that_says_nothing_new_is_passed_over(server, start):
+    process = listen(start, server, "--count", "2")
+    file = server.catalogue.storages.write("xmlimport", "a", b"1")
+    server.catalogue.watchers.files("update", file)
+    server.catalogue.storages.write("xmlimport", "b", b"1")
+    out, _ = process.communicate(timeout=30)
+    assert [each["subject"] for each in lines(out)] == ["a", "b"]
+
+
+def test_files_that_are_there_already_come_first_if_so_asked(server, start):
+    for name in ("one", "two"):
+        server.catalogue.put_file("xmlimport", name, b"1")
+    process = listen(start, server, "--existing", "--settle", "0.1", "--count", "3")
+    there = [json.loads(process.stdout.readline()) for _ in range(2)]
+    server.catalogue.put_file("xmlimport", "three", b"1")
+    out, _ = process.communicate(timeout=30)
+    assert {each["subject"] for each in there} == {"one", "two"}
+    assert all(each["replayed"] for each in there)
+    assert [each["subject"] for each in lines(out)] == ["three"]
+
+
+def test_a_file_that_was_waited_for_comes_after_a_restart(server, start, tmp_path):
+    process = listen(start, server, "--settle", "60", "--state", "s")
+    server.catalogue.put_file("xmlimport", "late", b"1")
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    process = start(
+        *("flow-listen-files", "xmlimport", "--settle", "0.1", "--state", "s", "--count", "1"),
+        env=server.environment(),
+    )
+    out, _ = process.communicate(timeout=30)
+    assert [each["subject"] for each in lines(out)] == ["late"]
+
+
+@pytest.mark.parametrize("mode", ["pipe", "worker"])
+def test_a_signal_ends_the_command_while_a_file_is_waited_for(server, start, mode):
+    process = listen(start, server, "--settle", "60", "--ack", mode)
+    server.catalogue.put_file("xmlimport", "late", b"1")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGTERM

@@ -20,9 +20,37 @@ if TYPE_CHECKING:
     help="Ask first for all assets, the one changed longest ago first. With a state file: "
     "only if it is not there yet.",
 )
+@click.option(
+    "--media",
+    multiple=True,
+    metavar="KIND",
+    help="Only assets with this kind of media, such as video; may be repeated.",
+)
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    metavar="STATE",
+    help="Only assets whose media is in this state, such as online; may be repeated.",
+)
+@click.option(
+    "--resolve",
+    is_flag=True,
+    help="Ask Viz One about each change whose message does not say what happened.",
+)
+@click.option("--metadata", is_flag=True, help="Read the metadata of each asset, too.")
+@click.option("--xml", is_flag=True, help="Let each event have the entry's XML.")
 @options.vizone_account
 @options.vizone_listening
-def main(account: "Account", listening: "Listening") -> None:
+def main(
+    media: tuple[str, ...],
+    statuses: tuple[str, ...],
+    resolve: bool,
+    metadata: bool,
+    xml: bool,
+    account: "Account",
+    listening: "Listening",
+) -> None:
     """Write an event line for each asset that is created, updated or deleted in Viz One.
 
     Viz One is found over HTTP; it tells where it publishes changes over STOMP. The user
@@ -31,12 +59,14 @@ def main(account: "Account", listening: "Listening") -> None:
     \b
     Examples:
       flow-listen-assets | flow-work mymod:Tag -j 16
-      flow-listen-assets --exclude deleted --ack worker | flow-work mymod:Index
+      flow-listen-assets --state state --ack worker | flow-work mymod:Index
+      flow-listen-assets --media video --status online --metadata | flow-work mymod:Push
       flow-listen-assets | jq -r '[.type, .data.title] | @tsv'
     """
-    from flowtools.source.asset import AssetEntryListener
+    from flowtools.source.asset import AssetEntryListener, Details
 
-    run_source(AssetEntryListener(account, listening))
+    details = Details(frozenset(media), frozenset(statuses), resolve, metadata, xml)
+    run_source(AssetEntryListener(account, listening, details))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 @click.argument("location")
 @click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
 @click.option(
+    "--settle",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Tell of a file once its size has been still for so long. Default: at once.",
+)
+@click.option(
     "--existing",
     "everything",
     is_flag=True,
@@ -24,20 +31,24 @@ if TYPE_CHECKING:
 )
 @options.vizone_account
 @options.vizone_listening
-def main(location: str, skip_empty: bool, account: "Account", listening: "Listening") -> None:
+def main(
+    location: str, skip_empty: bool, settle: float, account: "Account", listening: "Listening"
+) -> None:
     """Write an event line for each unmanaged file that changes in LOCATION.
 
     LOCATION is the handle of an import storage of Viz One. A file that is being written
-    comes several times, first with size 0.
+    comes several times, first with size 0, unless --settle waits for its end.
 
     \b
     Examples:
-      flow-listen-files xmlimport --skip-empty | flow-work mymod:Import
+      flow-listen-files xmlimport --settle 2 | flow-work examples.import_files:ImportFiles
       flow-listen-files xmlimport | jq -r '.data | [.name, .size] | @tsv'
     """
     from flowtools.source.location import UnmanagedFilesListener
 
-    source = UnmanagedFilesListener(account, location, listening, skip_empty=skip_empty)
+    source = UnmanagedFilesListener(
+        account, location, listening, skip_empty=skip_empty, settle=settle
+    )
     run_source(source)
 
 

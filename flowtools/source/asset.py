@@ -1,19 +1,61 @@
 """AssetEntryListener: an event for each change of an asset in Viz One."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from flowtools.broker import Message
 from flowtools.errors import RefusedError
 from flowtools.event import Event
 from flowtools.source import Outlet
-from flowtools.source.entries import event_id, event_time, links_of, public_headers
+from flowtools.source.entries import (
+    addresses_in,
+    amended,
+    event_id,
+    event_time,
+    links_of,
+    public_headers,
+)
 from flowtools.source.listening import Listening
-from flowtools.source.monitor import Shown, listen
+from flowtools.source.lookup import Lookup
+from flowtools.source.monitor import listen
+from flowtools.source.shown import Shown
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.assets import Asset, as_asset
 from flowtools.vizone.changes import Change, read_changes
 from flowtools.vizone.client import Client
+from flowtools.vizone.document import as_text
+from flowtools.vizone.errors import NotFoundError
+
+DELETED, CHANGED = "flow.asset.deleted", "flow.asset.changed"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Which assets, and what of them.
+
+    Attributes:
+        media: Only assets with one of these kinds of media; empty: all.
+        statuses: Only assets whose media has one of these states; empty: all.
+        resolve: Ask the server about what a message does not say.
+        metadata: Read the metadata, too.
+        xml: Let the event have the entry as it came.
+    """
+
+    media: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+    resolve: bool = False
+    metadata: bool = False
+    xml: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether the server is to be asked about events."""
+        return self.resolve or self.metadata
+
+    def want(self, data: dict[str, Any]) -> bool:
+        """Return whether an event with this data is wanted; what it does not say may be."""
+        return _is_one_of(data["media"], self.media) and _is_one_of(data["status"], self.statuses)
 
 
 class AssetEntryListener:
@@ -22,13 +64,20 @@ class AssetEntryListener:
     Its types are flow.asset.created, updated, deleted, and changed where the message does
     not tell which. `data` is an object of id, title, identifiers, status, media, updated,
     links (by relation), keywords, and the headers of the message; what a message does not
-    say is null or empty.
+    say is null or empty. Where the details say so it has xml (the entry, as text) and
+    metadata (the fields by name: text, null, or a list of objects for a table).
     """
 
-    def __init__(self, account: Account, listening: Listening | None = None) -> None:
+    def __init__(
+        self,
+        account: Account,
+        listening: Listening | None = None,
+        details: Details | None = None,
+    ) -> None:
         """Prepare to listen to the assets of `account`'s Viz One."""
         self._account = account
         self._listening = listening or Listening()
+        self._details = details or Details()
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write events to `outlet` until `stop` is set or their count is reached.
@@ -45,22 +94,68 @@ class AssetEntryListener:
             self._find_monitor,
             self.to_events,
             Shown("assets", lambda client: client.assets.newest(), self._shown),
+            Lookup(self._account, self.look_up) if self._details.asks else None,
             outlet=outlet,
             stop=stop,
         )
 
     def to_events(self, message: Message) -> list[Event]:
-        """Return the events of a message: one for each change of the wanted kinds."""
+        """Return the events of a message: one for each change that is, or may be, wanted."""
         changes = read_changes(message.headers, message.body, self._account.url)
-        return [
-            self._event(change, message)
-            for change in changes
-            if change.kind in self._listening.kinds
-        ]
+        events = [self._event(change, message) for change in changes if self._may_want(change.kind)]
+        return events if self._details.resolve else list(filter(self._wants, events))
+
+    def look_up(self, client: Client, event: Event) -> Event | None:
+        """Return `event` with what the server says; None if it is not wanted then.
+
+        Raises:
+            FlowError: As Client.
+        """
+        details = self._details
+        # Without the time of its change there was no entry in the message.
+        says_little = event.type == CHANGED or event["updated"] is None
+        if details.resolve and says_little and event.type != DELETED:
+            event = self._resolved(client, event)
+        if details.metadata and event.type != DELETED and event["metadata"] is None:
+            event = amended(event, {"metadata": _metadata_of(client, event["links"])})
+        return event if self._wants(event) else None
+
+    def _resolved(self, client: Client, event: Event) -> Event:
+        address = event["links"].get("self")
+        if not address:
+            return event
+        try:
+            asset = client.assets.get(address, inline=self._details.metadata)
+        except NotFoundError:
+            return amended(event, {}, DELETED)
+        data = _said(asset) | {"links": event["links"] | addresses_in(asset)}
+        self._add_details(data, asset)
+        return amended(event, data, DELETED if asset.status == "deleted" else None)
+
+    def _add_details(self, data: dict[str, Any], asset: Asset | None) -> None:
+        if self._details.xml:
+            data["xml"] = as_text(asset.element) if asset else None
+        if self._details.metadata:
+            payload = asset.payload if asset else None
+            data["metadata"] = payload.as_dict() if payload else None
+
+    def _may_want(self, kind: str) -> bool:
+        kinds = self._listening.kinds
+        # Who asks the server may learn that what has changed is deleted.
+        return kind in kinds or (self._details.resolve and kind == "changed" and "deleted" in kinds)
+
+    def _wants(self, event: Event) -> bool:
+        kind = event.type.rpartition(".")[2]
+        replayed = "replayed" in event.attributes
+        kinds = self._listening
+        is_kind = kinds.wants_replayed(kind) if replayed else kind in kinds.kinds
+        return is_kind and self._details.want(event.data)
 
     def _shown(self, change: Change, message: Message) -> Event | None:
-        wanted = self._listening.wants_replayed(change.kind)
-        return self._event(change, message) if wanted else None
+        if not self._listening.wants_replayed(change.kind) and not self._may_want(change.kind):
+            return None
+        event = self._event(change, message)
+        return event if self._details.resolve or self._details.want(event.data) else None
 
     def _find_monitor(self, client: Client) -> str:
         monitor = client.assets.feed().link("monitor")
@@ -79,6 +174,7 @@ class AssetEntryListener:
             "links": links_of(change),
             "headers": public_headers(message),
         }
+        self._add_details(data, asset)
         return Event(
             f"flow.asset.{change.kind}",
             data,
@@ -89,9 +185,22 @@ class AssetEntryListener:
         )
 
 
+def _is_one_of(said: str | None, wanted: frozenset[str]) -> bool:
+    return not wanted or said is None or said in wanted
+
+
+def _metadata_of(client: Client, links: dict[str, str]) -> dict[str, Any] | None:
+    if "describedby" not in links:
+        return None
+    try:
+        return client.metadata(links["describedby"]).as_dict()
+    except NotFoundError:
+        return None  # It has none, or is gone.
+
+
 def _said(asset: Asset | None) -> dict[str, Any]:
     return {
-        "id": None,
+        "id": asset.id if asset else None,
         "title": asset.title if asset else None,
         "identifiers": asset.identifiers if asset else {},
         "status": asset.status if asset else None,

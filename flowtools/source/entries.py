@@ -1,11 +1,13 @@
 """What the events of the two Viz One sources say, whichever of them it is."""
 
 from collections.abc import Mapping
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
 from flowtools.broker import Message
 from flowtools.event import Event, digest, rfc3339
+from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
 from flowtools.vizone.transport import without_user
 
@@ -49,14 +51,30 @@ def instant(text: str | None) -> float | None:
         return None
 
 
-def links_of(change: Change) -> dict[str, str]:
-    """Return the addresses of the entry's links by relation; the first of each counts."""
+def addresses_in(entry: Entry) -> dict[str, str]:
+    """Return the addresses of the links of `entry` by relation; the first of each counts."""
     found: dict[str, str] = {}
-    for link in change.entry.links if change.entry else ():
+    for link in entry.links:
         found.setdefault(link.rel, without_user(link.href))
+    return found
+
+
+def links_of(change: Change) -> dict[str, str]:
+    """Return the addresses of the entry's links by relation, and where the resource is."""
+    found = addresses_in(change.entry) if change.entry else {}
     if change.location:
         found.setdefault("self", without_user(change.location))
     return found
+
+
+def amended(event: Event, data: Mapping[str, Any], type: str | None = None) -> Event:
+    """Return an event like `event`, with `data` instead of what it says of the same."""
+    new = copy(event)
+    new.attributes = event.attributes | {
+        "type": type or event.type,
+        "data": event.data | dict(data),
+    }
+    return new
 
 
 def public_headers(message: Message) -> Mapping[str, str]:

@@ -1,19 +1,23 @@
 """UnmanagedFilesListener: an event for each change of a file in an import storage."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from flowtools.broker import Message
 from flowtools.errors import RefusedError
 from flowtools.event import Event
 from flowtools.source import Outlet
-from flowtools.source.entries import event_id, event_time, links_of, public_headers
+from flowtools.source.entries import amended, event_id, event_time, links_of, public_headers
 from flowtools.source.listening import Listening
-from flowtools.source.monitor import Shown, listen
+from flowtools.source.monitor import listen
+from flowtools.source.settling import Settling
+from flowtools.source.shown import Shown
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
-from flowtools.vizone.atom import Feed
+from flowtools.vizone.atom import Entry, Feed
 from flowtools.vizone.changes import Change, read_changes
 from flowtools.vizone.client import Client
+from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.files import as_file
 from flowtools.vizone.transport import without_user
 
@@ -34,15 +38,18 @@ class UnmanagedFilesListener:
         listening: Listening | None = None,
         *,
         skip_empty: bool = False,
+        settle: float = 0.0,
     ) -> None:
         """Prepare to listen to the import storage with the handle `location`.
 
-        With `skip_empty` nothing is said of a file while its size is 0.
+        With `skip_empty` nothing is said of a file while its size is 0; with `settle` it is
+        told of once its size has not changed for so many seconds.
         """
         self._account = account
         self._location = location
         self._listening = listening or Listening()
         self._skip_empty = skip_empty
+        self._settle = settle
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write events to `outlet` until `stop` is set or their count is reached.
@@ -60,6 +67,7 @@ class UnmanagedFilesListener:
             self._find_monitor,
             self.to_events,
             Shown(f"the files of '{self._location}'", self._pages, self._shown, ordered=False),
+            Settling(self._account, self._settle, self.look_up),
             outlet=outlet,
             stop=stop,
         )
@@ -70,17 +78,36 @@ class UnmanagedFilesListener:
         return [
             self._event(change, message)
             for change in changes
-            if change.kind in self._listening.kinds and not (self._skip_empty and _is_empty(change))
+            if change.kind in self._listening.kinds and not self._passes_over(change.entry)
         ]
+
+    def look_up(self, client: Client, event: Event) -> Event | None:
+        """Return the event of a file as the server shows it now; None if it is not wanted.
+
+        Raises:
+            FlowError: As Client.
+        """
+        address = event["links"].get("self")
+        if not address:
+            return event
+        try:
+            entry = client.entry(address)
+        except NotFoundError:
+            gone = amended(event, {}, "flow.file.deleted")
+            return gone if "deleted" in self._listening.kinds else None
+        return None if self._passes_over(entry) else amended(event, self._said(entry))
+
+    def _passes_over(self, entry: Entry | None) -> bool:
+        return self._skip_empty and entry is not None and as_file(entry).size == 0
 
     def _pages(self, client: Client) -> Iterator[Feed]:
         return client.files.pages(client.files.location(self._location))
 
     def _shown(self, change: Change, message: Message) -> Event | None:
         wanted = self._listening.wants_replayed(change.kind)
-        if not wanted or (self._skip_empty and _is_empty(change)):
-            return None
-        return self._event(change, message)
+        return (
+            self._event(change, message) if wanted and not self._passes_over(change.entry) else None
+        )
 
     def _find_monitor(self, client: Client) -> str:
         location = client.files.location(self._location)
@@ -93,15 +120,9 @@ class UnmanagedFilesListener:
         return monitor
 
     def _event(self, change: Change, message: Message) -> Event:
-        file = as_file(change.entry) if change.entry else None
-        url = file.url if file else None
-        data = {
-            "location": self._location,
-            "name": file.name if file else None,
-            "size": file.size if file else None,
-            "url": without_user(url) if url else None,
+        said = self._said(change.entry)
+        data = said | {
             "id": change.identity,
-            "updated": file.updated if file else None,
             "links": links_of(change),
             "headers": public_headers(message),
         }
@@ -110,10 +131,17 @@ class UnmanagedFilesListener:
             data,
             source=self._account.url,
             id=event_id(change, message),
-            subject=(file.name if file else None) or change.identity or change.location,
+            subject=said["name"] or change.identity or change.location,
             time=event_time(change),
         )
 
-
-def _is_empty(change: Change) -> bool:
-    return change.entry is not None and as_file(change.entry).size == 0
+    def _said(self, entry: Entry | None) -> dict[str, Any]:
+        file = as_file(entry) if entry else None
+        url = file.url if file else None
+        return {
+            "location": self._location,
+            "name": file.name if file else None,
+            "size": file.size if file else None,
+            "url": without_user(url) if url else None,
+            "updated": file.updated if file else None,
+        }

@@ -6,58 +6,41 @@ a server does not answer; that thread is left behind then, and ends with the pro
 
 import os
 import select
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from flowtools.broker import BrokerURL, Message, parse_url
 from flowtools.errors import ProtocolError, RefusedError, UsageError
 from flowtools.event import Event
+from flowtools.passage import Stage
 from flowtools.source import Outlet
 from flowtools.source.entries import modified
 from flowtools.source.listening import Listening
 from flowtools.source.progress import MARGIN, Progress
-from flowtools.source.replay import Replay, key_of
+from flowtools.source.replay import Replay
+from flowtools.source.shown import Shown
 from flowtools.source.state import StateFile
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
-from flowtools.vizone.atom import Feed
-from flowtools.vizone.changes import Change, changes_in
 from flowtools.vizone.client import Client
-from flowtools.vizone.document import serialise
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the feed shows of the resources that are listened to.
+class RunningStage(Stage, Protocol):
+    """A stage that has threads."""
 
-    Attributes:
-        of: What to call them in the state file.
-        pages: Reads the feed.
-        to_event: Makes the event of a change that it shows; None: not wanted.
-        ordered: Whether the last change comes first.
-    """
+    def start(self) -> None:
+        """Start them."""
 
-    of: str
-    pages: Callable[[Client], Iterable[Feed]]
-    to_event: Callable[[Change, Message], Event | None]
-    ordered: bool = True
-
-    def dated(self, feed: Feed) -> list[tuple[Event, float | None]]:
-        """Return the events of one page, and when each resource was modified."""
-        found = []
-        for change in changes_in(feed):
-            body = serialise(change.entry.element) if change.entry and not change.when else b""
-            event = self.to_event(change, Message({}, body))
-            if event is not None:
-                found.append((event, modified(event)))
-        return found
+    def close(self) -> None:
+        """Let them go."""
 
 
 def listen(
@@ -66,80 +49,70 @@ def listen(
     find: Callable[[Client], str],
     to_events: Callable[[Message], Sequence[Event]],
     shown: Shown,
+    stage: RunningStage | None = None,
     *,
     outlet: Outlet,
     stop: Stop,
 ) -> None:
     """Find the monitor link with `find`, and write the events of its messages to `outlet`.
 
+    They pass `stage` before, if there is one.
+
     Raises:
         FlowError: As Client, BrokerURL and GenericStompListener.run.
         ReaderGone: Nobody reads any more.
     """
-    file = StateFile(listening.state, shown.of, account.url) if listening.state else None
-    kept = file.load() if file is not None else None
-    if kept is None and listening.since is not None:
-        # What is older than the mark by the margin is what is not asked for.
-        kept = (listening.since + MARGIN, {})
-
-    def look_up() -> tuple[str, tuple[float, dict[str, float]]]:
-        with Client(account) as client:
-            monitor = find(client)
-            if kept is not None or file is None:
-                return monitor, kept or (0.0, {})
-            return monitor, _present(shown, client)
-
-    found = _in_thread(look_up, stop)
+    found = _in_thread(lambda: _look_up(account, listening, find, shown), stop)
     if found is None:
         return
-    monitor, begun = found
-    if file is None and kept is None:
-        _listen(account, listening, monitor, to_events, None, outlet=outlet, stop=stop)
-        return
-    progress = Progress(*begun, file)
-    replay = Replay(
-        progress,
-        lambda: _pages(account, shown),
-        shown.dated,
-        modified,
-        ordered=shown.ordered,
-    )
-    progress.open()
-    try:
-        _listen(account, listening, monitor, to_events, replay, outlet=outlet, stop=stop)
-    finally:
-        progress.close()
-        replay.close()
+    monitor, file, begun = found
+    with ExitStack() as ending:
+        replay = None
+        if begun is not None:
+            progress = Progress(*begun, file)
+            replay = Replay(
+                progress,
+                lambda: shown.read(account),
+                shown.look,
+                modified,
+                ordered=shown.ordered,
+            )
+            ending.callback(replay.close)
+            progress.open()
+            ending.callback(progress.close)
+        if stage is not None:
+            stage.start()
+            ending.callback(stage.close)
+        _source(account, listening, monitor, to_events, replay, stage).run(outlet, stop)
 
 
-def _pages(account: Account, shown: Shown) -> Iterable[Feed]:
+Begun = tuple[float, dict[str, float]]
+
+
+def _look_up(
+    account: Account, listening: Listening, find: Callable[[Client], str], shown: Shown
+) -> tuple[str, StateFile | None, Begun | None]:
+    """Return the monitor link, the state file if there is to be one, and where to start."""
+    file = StateFile(listening.state, shown.of, account.url) if listening.state else None
+    begun = file.load() if file is not None else None
+    if begun is None and listening.since is not None:
+        # What is older than the mark by the margin is what is not asked for.
+        begun = (listening.since + MARGIN, {})
     with Client(account) as client:
-        yield from shown.pages(client)
+        monitor = find(client)
+        if begun is None and file is not None:
+            begun = shown.present(client)
+    return monitor, file, begun
 
 
-def _present(shown: Shown, client: Client) -> tuple[float, dict[str, float]]:
-    """Return where a first run starts: at the last change there is now."""
-    seen: dict[str, float] = {}
-    newest = 0.0
-    for page in shown.pages(client):
-        dated = [(key_of(event), when) for event, when in shown.dated(page) if when is not None]
-        newest = max([newest, *(when for _, when in dated)])
-        seen |= dated
-        if shown.ordered and any(when < newest - MARGIN for _, when in dated):
-            break
-    return newest, {key: when for key, when in seen.items() if when >= newest - MARGIN}
-
-
-def _listen(
+def _source(
     account: Account,
     listening: Listening,
     monitor: str,
     to_events: Callable[[Message], Sequence[Event]],
     replay: Replay | None,
-    *,
-    outlet: Outlet,
-    stop: Stop,
-) -> None:
+    stage: Stage | None,
+) -> GenericStompListener:
     def fresh(message: Message) -> Sequence[Event]:
         events = to_events(message)
         if replay is None:
@@ -147,7 +120,7 @@ def _listen(
         return [each for each in events if not replay.is_repeated(each)]
 
     ours = listening.settings
-    source = GenericStompListener(
+    return GenericStompListener(
         _broker_url(monitor, account, listening.broker),
         replace(
             ours,
@@ -164,8 +137,8 @@ def _listen(
         to_events=fresh,
         keeper=replay,
         inlet=listening.inlet,
+        stage=stage,
     )
-    source.run(outlet, stop)
 
 
 def _broker_url(monitor: str, account: Account, override: tuple[str, int] | None) -> BrokerURL:

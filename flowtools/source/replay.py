@@ -13,6 +13,7 @@ from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
+from typing import NamedTuple
 
 from flowtools.errors import FlowError, UnreachableError
 from flowtools.event import Event, digest, encode_value
@@ -25,8 +26,20 @@ LONGEST_PAUSE = 30.0
 
 _RECENT = 5000
 
-Dated = tuple[Event, float | None]
-"""An event, and when its resource was modified (seconds since the epoch)."""
+
+class Sight(NamedTuple):
+    """What a feed shows of a resource.
+
+    Attributes:
+        event: Its event, if that is wanted.
+        when: When it was modified (seconds since the epoch), if that is known.
+        in_order: Whether that has to do with its place: that of a tombstone has not.
+    """
+
+    event: Event | None
+    when: float | None
+    in_order: bool = True
+
 
 _log = logging.getLogger("flowtools.source.replay")
 
@@ -47,7 +60,7 @@ class Replay:
         self,
         progress: Progress,
         pages: Callable[[], Iterable[Feed]],
-        to_events: Callable[[Feed], Sequence[Dated]],
+        look: Callable[[Feed], Sequence[Sight]],
         when: Callable[[Event], float | None],
         *,
         ordered: bool = True,
@@ -57,13 +70,13 @@ class Replay:
         Args:
             progress: What is done.
             pages: Reads the feed, last change first.
-            to_events: Makes the events of a page's entries, and says when each changed.
+            look: Says what a page shows.
             when: Tells when the resource of a live event was modified.
             ordered: Whether the feed gives the last change first; else all of it is read.
         """
         self._progress = progress
         self._pages = pages
-        self._to_events = to_events
+        self._look = look
         self._when = when
         self._ordered = ordered
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -195,10 +208,12 @@ class Replay:
         recent: dict[str, None] = {}
         started = monotonic()
         count = 0
-        for events in self._since(since):
+        for sights in self._since(since):
             if ending.is_set():
                 return
-            for event, when in events:
+            for event, when, _ in sights:
+                if event is None:
+                    continue
                 key = key_of(event)
                 if key in recent or self._progress.is_known(key):
                     continue
@@ -209,17 +224,17 @@ class Replay:
                 count += 1
         _log.info("%d changes found in %.1f s", count, monotonic() - started)
 
-    def _since(self, since: float) -> Iterator[list[Dated]]:
+    def _since(self, since: float) -> Iterator[list[Sight]]:
         """Yield what is not older than `since`; all, where the feed is in no order."""
         ordered = self._ordered
         last = float("inf")
         for page in self._pages():
-            dated = list(self._to_events(page))
-            times = [when for _, when in dated if when is not None]
+            sights = self._look(page)
+            times = [each.when for each in sights if each.in_order and each.when is not None]
             if ordered and any(b > a + MARGIN for a, b in zip([last, *times], times, strict=False)):
                 _log.warning("the feed is not in the order of modification: all of it is read")
                 ordered = False
             last = times[-1] if times else last
-            yield [each for each in dated if each[1] is None or each[1] >= since]
+            yield [each for each in sights if each.when is None or each.when >= since]
             if ordered and times and max(times) < since:
                 return

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import orjson
 
 from flowtools.errors import ConfigurationError
+
+PATIENCE = 5.0
+"""Seconds that a new listener waits for the one before it to let the file go."""
 
 _log = logging.getLogger("flowtools.source.state")
 
@@ -21,6 +25,8 @@ class StateFile:
     def __init__(self, path: str | Path, of: str, source: str) -> None:
         """Take the file for oneself; `of` and `source` say what it is about.
 
+        One whose process is about to end is waited for, up to PATIENCE.
+
         Raises:
             ConfigurationError: Another process has it, or its directory cannot be used.
         """
@@ -28,19 +34,20 @@ class StateFile:
         self._of = of
         self._source = source
         lock = self.path.with_name(self.path.name + ".lock")
+        ends_at = time.monotonic() + PATIENCE
         try:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            while not (ours := _lock(self._lock)) and time.monotonic() < ends_at:
+                time.sleep(0.05)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot use state file '{path}': '{lock}': {error.strerror}"
             ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not ours:
             os.close(self._lock)
             raise ConfigurationError(
                 f"cannot use state file '{path}': another listener has it; give each its own"
-            ) from None
+            )
 
     def load(self) -> tuple[float, dict[str, float]] | None:
         """Return the mark and what is done after it; None where there is no file yet.
@@ -110,3 +117,16 @@ class StateFile:
     def close(self) -> None:
         """Let others have the file."""
         os.close(self._lock)
+
+
+def _lock(fd: int) -> bool:
+    """Lock the file, if nobody else has; return whether it is ours now.
+
+    Raises:
+        OSError: There are no locks where it lies.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -10,10 +10,12 @@ from flowtools.dialect import Dialect, dead_letter_destination
 from flowtools.errors import ReaderGone, RefusedError, UsageError
 from flowtools.event import Event
 from flowtools.message import events_of
+from flowtools.order import Order
+from flowtools.passage import Beside, Stage
 from flowtools.session import Session
 from flowtools.source import Outlet
 from flowtools.stop import Stop
-from flowtools.subscription import Beside, Order, Subscription
+from flowtools.subscription import Subscription
 from flowtools.transport import ConnectionLost
 
 PREFETCH = 256
@@ -56,6 +58,7 @@ class GenericStompListener:
         to_events: Callable[[Message], Sequence[Event]] | None = None,
         keeper: Keeper | None = None,
         inlet: Callable[[], AckInlet] = AckSocket,
+        stage: Stage | None = None,
     ) -> None:
         """Prepare to listen at `url`.
 
@@ -75,6 +78,7 @@ class GenericStompListener:
                 if it raises, the message is refused. By default each message is one event.
             keeper: Has events beside the broker's, and keeps count of all.
             inlet: Makes what receives the acknowledgements of `ack="worker"`.
+            stage: What events pass before they are written.
 
         Raises:
             UsageError: The URL names no destination.
@@ -98,6 +102,7 @@ class GenericStompListener:
         self._custom = to_events
         self._keeper = keeper
         self._inlet = inlet
+        self._stage = stage
         self._current: Subscription | None = None
         self._stale = 0
 
@@ -139,6 +144,7 @@ class GenericStompListener:
                 count=count,
                 acks=acks,
                 beside=self._keeper,
+                stage=self._stage,
             )
             self._current = subscription
             try:
@@ -161,6 +167,8 @@ class GenericStompListener:
             subscription.flush()
             if self._keeper is not None:
                 self._keeper.end()
+            if self._stage is not None:
+                self._stage.renew(forget=self._keeper is not None)
             if count is not None and count <= 0:
                 return
 

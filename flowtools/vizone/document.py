@@ -54,6 +54,11 @@ def serialise(element: Element) -> bytes:
     return etree.tostring(element, encoding="utf-8", xml_declaration=True, with_tail=False)
 
 
+def as_text(element: Element) -> str:
+    """Return `element` as text of its own, without a declaration."""
+    return etree.tostring(element, encoding="unicode", with_tail=False)
+
+
 def child(parent: Element, local: str, *namespaces: str) -> Element | None:
     """Return the first direct child called `local`: of the namespaces in order, else of any.
 

@@ -5,6 +5,7 @@ server sent them.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from lxml import etree
 
@@ -97,6 +98,10 @@ class Payload:
         """Return the rows of the table `name`, each a payload to read and set."""
         field = self._field(name)
         return [] if field is None else [Payload(each, self.url) for each in _rows(field)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name: text, None if unset, a list of such objects for a table."""
+        return {name: [row.as_dict() for row in self.rows(name)] or self[name] for name in self}
 
     def _field(self, name: str) -> Element | None:
         return next(

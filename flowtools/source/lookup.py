@@ -1,0 +1,127 @@
+"""A stage that asks Viz One about each event before it is written.
+
+Several threads ask at the same time, and the events keep their order. `start` starts the
+threads; `close` lets them go: each ends after the request that is under way.
+"""
+
+import logging
+import os
+import queue
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Event as Flag
+from threading import Thread
+
+from flowtools.errors import FlowError, UnreachableError
+from flowtools.event import Event
+from flowtools.passage import Ticket
+from flowtools.vizone.account import Account
+from flowtools.vizone.client import Client
+
+THREADS = 8
+"""Requests that are under way at a time."""
+
+MOST = 64
+"""Events that may be inside."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds before a server that is away is asked again, at most."""
+
+Ask = Callable[[Client, Event], Event | None]
+"""Asks about an event; returns it as it is to be written, or None where it is not wanted."""
+
+_log = logging.getLogger("flowtools.source.lookup")
+
+
+class _Item:
+    def __init__(self, event: Event, ticket: Ticket) -> None:
+        self.event: Event | None = event
+        self.ticket = ticket
+        self.done = False
+
+
+class Lookup:
+    """Asks about each event; a server that is away is asked until it is back."""
+
+    def __init__(self, account: Account, ask: Ask) -> None:
+        """Prepare to ask `account`'s Viz One with `ask`."""
+        self._client = Client(account)
+        self._ask = ask
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._inside: deque[_Item] = deque()
+        self._to_do: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._ending = Flag()
+
+    def start(self) -> None:
+        """Start the threads."""
+        for _ in range(THREADS):
+            Thread(target=self._run, name="lookup", daemon=True).start()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._ending.set()
+        for _ in range(THREADS):
+            self._to_do.put(None)
+
+    def fileno(self) -> int:
+        """Return what becomes readable when there may be something to take."""
+        return self._wake
+
+    @property
+    def room(self) -> int:
+        """How many events it can take now."""
+        return MOST - len(self._inside)
+
+    def put(self, event: Event, ticket: Ticket) -> None:
+        """Take an event."""
+        item = _Item(event, ticket)
+        self._inside.append(item)
+        self._to_do.put(item)
+
+    def take(self, most: int) -> Sequence[tuple[Event | None, Ticket]]:
+        """Return up to `most` events whose turn it is."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        taken: list[tuple[Event | None, Ticket]] = []
+        while self._inside and self._inside[0].done:
+            if len(taken) == most:
+                os.eventfd_write(self._wake, 1)
+                break
+            item = self._inside.popleft()
+            taken.append((item.event, item.ticket))
+        return taken
+
+    def renew(self, *, forget: bool) -> None:
+        """Note that a subscription begins; with `forget`, what is inside comes again."""
+        if forget:
+            self._inside.clear()
+
+    def _run(self) -> None:
+        while (item := self._to_do.get()) is not None and not self._ending.is_set():
+            assert item.event is not None
+            try:
+                item.event = patiently(self._ask, self._client, item.event, self._ending)
+            except Exception:  # noqa: BLE001  the thread serves all: it goes on
+                _log.exception("an internal error in asking about an event")
+            item.done = True
+            os.eventfd_write(self._wake, 1)
+
+
+def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | None:
+    """Return what `ask` returns, asking until the server is there or `ending` is set.
+
+    An answer that is an error leaves the event as it came, with a warning.
+    """
+    pause = 0.5
+    while True:
+        try:
+            return ask(client, event)
+        except UnreachableError as error:
+            _log.warning("cannot ask about '%s': %s; trying again", event.subject, error)
+        except FlowError as error:
+            _log.warning("cannot ask about '%s': %s", event.subject, error)
+            return event
+        if ending.wait(pause):
+            return event
+        pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,185 @@
+"""A stage that keeps a file's event until its size has been still for a while.
+
+A file that is being written comes several times: the last event counts. When it has been
+still for long enough, the server is asked whether it still is: a message may be lost, or
+wait behind others. `start` starts the threads that do so, `close` lets them go: each ends
+after the request that is under way.
+"""
+
+import heapq
+import logging
+import os
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from threading import Condition, Thread
+from threading import Event as Flag
+from time import monotonic
+
+from flowtools.event import Event
+from flowtools.passage import Ticket
+from flowtools.source.lookup import Ask, patiently
+from flowtools.vizone.account import Account
+from flowtools.vizone.client import Client
+
+THREADS = 4
+"""Requests that are under way at a time."""
+
+MOST = 10_000
+"""Files that may be kept at a time, and those written last that are remembered."""
+
+Shape = tuple[object, object]
+"""A file's size and when it was updated."""
+
+_log = logging.getLogger("flowtools.source.settling")
+
+
+class _Kept:
+    def __init__(self, event: Event, ticket: Ticket, due: float) -> None:
+        self.event = event
+        self.ticket = ticket
+        self.due = due
+
+
+class Settling:
+    """Keeps the events of files that may grow, and drops what comes twice."""
+
+    def __init__(self, account: Account, seconds: float, ask: Ask) -> None:
+        """Prepare; `ask` returns a file's event as it is now, None where it is not wanted.
+
+        With 0 `seconds` nothing is kept and nothing asked.
+        """
+        self._client = Client(account)
+        self._seconds = seconds
+        self._ask = ask
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._changed = Condition()
+        self._kept: dict[str, _Kept] = {}
+        self._due: list[tuple[float, int, str, _Kept]] = []
+        self._numbers = count()
+        self._ready: deque[tuple[Event | None, Ticket]] = deque()
+        self._written: OrderedDict[str, Shape] = OrderedDict()
+        self._ending = Flag()
+
+    def start(self) -> None:
+        """Start the threads."""
+        for _ in range(THREADS if self._seconds else 0):
+            Thread(target=self._run, name="settling", daemon=True).start()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._ending.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def fileno(self) -> int:
+        """Return what becomes readable when there may be something to take."""
+        return self._wake
+
+    @property
+    def room(self) -> int:
+        """How many events it can take now."""
+        return MOST - len(self._kept) - len(self._ready)
+
+    def put(self, event: Event, ticket: Ticket) -> None:
+        """Take an event; it takes the place of the one that is kept of the same file."""
+        name = _name(event)
+        with self._changed:
+            before = self._kept.pop(name, None)
+            if before is not None:
+                self._let_go(None, before.ticket)
+            if event.type == "flow.file.deleted":
+                self._written.pop(name, None)
+                self._let_go(event, ticket)
+            elif _shape(event)[1] is not None and self._written.get(name) == _shape(event):
+                self._let_go(None, ticket)
+            elif not self._seconds:
+                self._write(name, event, ticket)
+            else:
+                is_still = before is not None and before.event.get("size") == event.get("size")
+                due = before.due if before is not None and is_still else self._later()
+                self._keep(name, _Kept(event, ticket, due))
+
+    def take(self, most: int) -> Sequence[tuple[Event | None, Ticket]]:
+        """Return up to `most` events whose time has come."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        with self._changed:
+            taken = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+            if self._ready:
+                os.eventfd_write(self._wake, 1)
+        return taken
+
+    def renew(self, *, forget: bool) -> None:
+        """Note that a subscription begins; with `forget`, what is inside comes again."""
+        with self._changed:
+            # What was written may not have been done, and then comes again.
+            self._written.clear()
+            if forget:
+                self._kept.clear()
+                self._due.clear()
+                self._ready.clear()
+
+    def _later(self) -> float:
+        return monotonic() + self._seconds
+
+    def _keep(self, name: str, kept: _Kept) -> None:
+        self._kept[name] = kept
+        heapq.heappush(self._due, (kept.due, next(self._numbers), name, kept))
+        self._changed.notify()
+
+    def _write(self, name: str, event: Event, ticket: Ticket) -> None:
+        self._written[name] = _shape(event)
+        self._written.move_to_end(name)
+        if len(self._written) > MOST:
+            self._written.popitem(last=False)
+        self._let_go(event, ticket)
+
+    def _let_go(self, event: Event | None, ticket: Ticket) -> None:
+        self._ready.append((event, ticket))
+        os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        while (found := self._next()) is not None:
+            name, kept = found
+            try:
+                now = patiently(self._ask, self._client, kept.event, self._ending)
+            except Exception:  # noqa: BLE001  the thread serves all: it goes on
+                _log.exception("an internal error in asking about a file")
+                now = kept.event
+            self._judge(name, kept, now)
+
+    def _next(self) -> tuple[str, _Kept] | None:
+        """Wait for the next file that has been still for long enough; None: the end."""
+        with self._changed:
+            while not self._ending.is_set():
+                pause = self._due[0][0] - monotonic() if self._due else None
+                if pause is not None and pause <= 0:
+                    _, _, name, kept = heapq.heappop(self._due)
+                    if self._kept.get(name) is kept:
+                        return name, kept
+                else:
+                    self._changed.wait(pause)
+            return None
+
+    def _judge(self, name: str, kept: _Kept, now: Event | None) -> None:
+        with self._changed:
+            if self._ending.is_set() or self._kept.get(name) is not kept:
+                return  # Another message came meanwhile; its own time will come.
+            if now is None or now.type == "flow.file.deleted":
+                del self._kept[name]
+                self._let_go(now, kept.ticket)
+            elif now.get("size") == kept.event.get("size"):
+                del self._kept[name]
+                self._write(name, now, kept.ticket)
+            else:
+                self._keep(name, _Kept(now, kept.ticket, self._later()))
+
+
+def _name(event: Event) -> str:
+    return str(event.get("id") or event.subject)
+
+
+def _shape(event: Event) -> Shape:
+    return event.get("size"), event.get("updated")

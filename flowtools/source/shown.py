@@ -1,0 +1,62 @@
+"""What a feed of Viz One shows of the resources that a source listens to."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from flowtools.broker import Message
+from flowtools.event import Event
+from flowtools.source.entries import instant
+from flowtools.source.progress import MARGIN
+from flowtools.source.replay import Sight, key_of
+from flowtools.vizone.account import Account
+from flowtools.vizone.atom import Feed
+from flowtools.vizone.changes import Change, changes_in
+from flowtools.vizone.client import Client
+from flowtools.vizone.document import serialise
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the feed shows of the resources that are listened to.
+
+    Attributes:
+        of: What to call them in the state file.
+        pages: Reads the feed.
+        to_event: Makes the event of a change that it shows; None: not wanted.
+        ordered: Whether the last change comes first.
+    """
+
+    of: str
+    pages: Callable[[Client], Iterable[Feed]]
+    to_event: Callable[[Change, Message], Event | None]
+    ordered: bool = True
+
+    def look(self, feed: Feed) -> list[Sight]:
+        """Return what one page shows."""
+        sights = []
+        for change in changes_in(feed):
+            body = serialise(change.entry.element) if change.entry and not change.when else b""
+            event = self.to_event(change, Message({}, body))
+            sights.append(Sight(event, instant(change.when), change.entry is not None))
+        return sights
+
+    def read(self, account: Account) -> Iterable[Feed]:
+        """Read the feed of `account`'s Viz One, with a client of its own."""
+        with Client(account) as client:
+            yield from self.pages(client)
+
+    def present(self, client: Client) -> tuple[float, dict[str, float]]:
+        """Return where a first run starts: the last change there is now, and those by it."""
+        seen: dict[str, float] = {}
+        newest = 0.0
+        for page in self.pages(client):
+            sights = [each for each in self.look(page) if each.when is not None]
+            newest = max([newest, *(each.when or 0.0 for each in sights)])
+            seen |= {key_of(each.event): each.when or 0.0 for each in sights if each.event}
+            oldest = min((each.when or 0.0 for each in sights if each.in_order), default=newest)
+            if self.ordered and oldest < newest - MARGIN:
+                break
+        # A clock that is ahead must not make us deaf until its time has come.
+        newest = min(newest, time.time())
+        return newest, {key: when for key, when in seen.items() if when >= newest - MARGIN}
