@@ -12,11 +12,14 @@ starts the thread at the first acknowledgement; `close` ends and joins it.
 import errno
 import logging
 import re
-import socket
 import time
 from collections import deque
 from threading import Event as Flag
 from threading import Lock, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 MAX_DATAGRAM = 8000
 """Bytes of a datagram; those that a Unix socket takes are limited by its send buffer."""
@@ -112,6 +115,8 @@ class AckSender:
                 self._thread.start()
 
     def _run(self) -> None:
+        import socket  # Whoever acknowledges nothing starts quicker without it.
+
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as outlet:
             while True:
                 several = self._collect()
@@ -145,7 +150,7 @@ class AckSender:
             self._pending.setdefault(path, deque()).append(line.encode())
         return several
 
-    def _send_pending(self, outlet: socket.socket) -> bool:
+    def _send_pending(self, outlet: "socket.socket") -> bool:
         """Send to every source; return whether one could not take all of it now."""
         full = False
         for path, lines in list(self._pending.items()):
@@ -155,7 +160,7 @@ class AckSender:
                 full = True
         return full
 
-    def _send_to(self, outlet: socket.socket, path: str, lines: deque[bytes]) -> bool:
+    def _send_to(self, outlet: "socket.socket", path: str, lines: deque[bytes]) -> bool:
         while lines:
             datagram = _take_datagram(lines)
             try:

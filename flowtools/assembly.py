@@ -9,17 +9,12 @@ from configparser import ConfigParser
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from flowtools.ack import AckSender
 from flowtools.config import load as load_config
 from flowtools.event import EventError, decode
-from flowtools.failed import FailedFile
-from flowtools.halt import Halt
-from flowtools.joblog import JobLog, done_ids
-from flowtools.key import Key
 from flowtools.lines import LineReader
-from flowtools.rate import Rate
 from flowtools.results import guarded_stdout
 from flowtools.retry import RetryPolicy
 from flowtools.runner import Runner, ThreadRunner
@@ -28,6 +23,12 @@ from flowtools.stop import Stop, stopped_by_signals
 from flowtools.systemd import Notifier
 from flowtools.work import Parts, Work, check, clean_up, running_label
 from flowtools.worker import Worker, load, make
+
+if TYPE_CHECKING:
+    from flowtools.failed import FailedFile
+    from flowtools.halt import Halt
+    from flowtools.key import Key
+    from flowtools.rate import Rate
 
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
@@ -49,10 +50,10 @@ class Choice:
     retries: int
     backoff: float
     max_backoff: float
-    key: Key | None
+    key: "Key | None"
     keep_order: bool
-    rate: Rate | None
-    halt: Halt | None
+    rate: "Rate | None"
+    halt: "Halt | None"
     pass_on: bool
     joblog: Path | None
     resume: bool
@@ -128,7 +129,7 @@ def _settings(choice: Choice) -> Settings:
         key=choice.key.of if choice.key else None,
         pace=choice.rate,
         halt=choice.halt.record if choice.halt else None,
-        done=done_ids(choice.joblog) if choice.resume and choice.joblog else frozenset(),
+        done=_done(choice),
         pass_on=choice.pass_on,
     )
 
@@ -136,6 +137,8 @@ def _settings(choice: Choice) -> Settings:
 def _parts(choice: Choice, work: Work, stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     if choice.joblog is not None:
+        from flowtools.joblog import JobLog
+
         recorders.append(stack.enter_context(JobLog(choice.joblog)))
     if choice.metrics is not None:
         from flowtools.metrics import Metrics
@@ -156,7 +159,7 @@ def _parts(choice: Choice, work: Work, stack: ExitStack) -> Parts:
     stack.callback(notifier.stopping)
     return Parts(
         recorders=recorders,
-        failures=stack.enter_context(FailedFile(choice.failed)) if choice.failed else None,
+        failures=stack.enter_context(_failed_file(choice.failed)) if choice.failed else None,
         acks=AckSender(),
         notifier=notifier,
         keep_order=choice.keep_order,
@@ -164,9 +167,24 @@ def _parts(choice: Choice, work: Work, stack: ExitStack) -> Parts:
     )
 
 
+def _failed_file(path: Path) -> "FailedFile":
+    from flowtools.failed import FailedFile
+
+    return FailedFile(path)
+
+
+def _done(choice: Choice) -> set[str] | frozenset[str]:
+    """Return the ids that are done already and not to be run again."""
+    if choice.joblog is None or not choice.resume:
+        return frozenset()
+    from flowtools.joblog import done_ids
+
+    return done_ids(choice.joblog)
+
+
 def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
     """Read all lines and say what would be done with each; run nothing."""
-    done = done_ids(choice.joblog) if choice.resume and choice.joblog else frozenset()
+    done = _done(choice)
     totals: Counter[str] = Counter()
     reader = LineReader(STDIN, stop, max_line=choice.max_line)
     number = 0
@@ -183,7 +201,7 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
     return totals
 
 
-def _would(choice: Choice, line: bytes, number: int, done: Any) -> str:
+def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> str:
     try:
         event = decode(line, number)
     except EventError as error:

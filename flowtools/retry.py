@@ -1,6 +1,5 @@
 """When a failed event is tried again."""
 
-import random
 from dataclasses import dataclass
 
 from flowtools.worker import Reject, Retry
@@ -34,6 +33,8 @@ class RetryPolicy:
         asked = isinstance(error, Retry)
         if attempt > (self.retries or (ASKED_RETRIES if asked else 0)):
             return None
+        import random  # Not at the top: most runs retry nothing, and all start quicker.
+
         # The exponent is bounded: 2.0 ** 1024 overflows.
         ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
         jittered = ceiling * random.uniform(0.5, 1.0)  # noqa: S311  no secret
