@@ -17,6 +17,10 @@ from flowtools.attempt import Attempt
 from flowtools.errors import FlowError
 from flowtools.event import rfc3339
 
+_NOTHING: dict[str, Any] = {}
+_NEWLINE = orjson.OPT_APPEND_NEWLINE
+_dumps = orjson.dumps
+
 _START = b'{"id":'
 _IS_DONE = (b'"outcome":"done"', b'"outcome":"skipped"')
 
@@ -44,7 +48,8 @@ class JobLog:
         except OSError as error:
             raise _failed("open", path, error) from None
         self._append = self._file.append
-        self._clock = (0, "")
+        # The text of the time in use, and from when until when it is that.
+        self._clock = (0.0, 0.0, "")
 
     def __enter__(self) -> Self:
         return self
@@ -66,25 +71,26 @@ class JobLog:
         # Called for every event, so each step is the quickest of those that were timed:
         # to divide rounds faster than round(), and a time's text serves a millisecond.
         event, _, _, outcome, number, final, queued, ran, finished, error = attempt
-        milliseconds = int(finished * 1000)
-        clock = self._clock
-        if clock[0] != milliseconds:
-            clock = self._clock = (milliseconds, rfc3339(milliseconds / 1000))
-        attributes: dict[str, Any] = event.attributes if event is not None else {}
+        begin, end, clock = self._clock
+        if not begin <= finished < end:
+            milliseconds = int(finished * 1000)
+            clock = rfc3339(milliseconds / 1000)
+            self._clock = (milliseconds / 1000, (milliseconds + 1) / 1000, clock)
+        get = event.attributes.get if event is not None else _NOTHING.get
         fields = {
-            "id": attributes.get("id"),
-            "subject": attributes.get("subject"),
-            "type": attributes.get("type"),
+            "id": get("id"),
+            "subject": get("subject"),
+            "type": get("type"),
             "outcome": outcome,
             "attempt": number,
             "final": final,
             "queued": int(queued * 1e6) / 1e6,
             "ran": int(ran * 1e6) / 1e6,
-            "finished": clock[1],
+            "finished": clock,
             "error": error,
         }
         try:
-            line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+            line = _dumps(fields, None, _NEWLINE)
         except TypeError:
             line = _forced(fields)
         try:

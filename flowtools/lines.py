@@ -55,6 +55,10 @@ class LineReader:
 
     Holds at most one block and one unfinished line. Not thread-safe: one thread at a
     time may read.
+
+    Attributes:
+        block: What was read last, as it was: all of the last lines but what the first has
+            of earlier blocks.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class LineReader:
         self._partial_size = 0
         self._tail = b""
         self._ended = False
+        self.block = b""
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
         self._poller.register(stop.fileno(), select.POLLIN)
@@ -107,7 +112,7 @@ class LineReader:
         if self._fd not in ready:
             return []
         try:
-            block = os.read(self._fd, BLOCK)
+            block = self.block = os.read(self._fd, BLOCK)
         except BlockingIOError:
             return []
         except OSError as error:

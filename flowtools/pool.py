@@ -7,26 +7,24 @@ Threads and their owners: `Pool.run` starts the worker threads and stays in its 
 thread as their watchdog (watchdog.py) until the last has ended. A worker thread that is
 stuck beyond its time-out and grace is abandoned and replaced; nobody joins it.
 
-Who decides what became of an attempt is settled without a lock: each attempt has a
-one-element list, its token, and whoever pops it decides. The thread pops it when `start`
-has returned, the watchdog when the time is up.
+slot.py says who decides what became of an attempt.
 """
 
 import threading
-from collections import deque
 from math import inf
 from time import monotonic, sleep
 from typing import Any
 
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import ReaderGone
-from flowtools.event import EventError, decode_all, long_digits
-from flowtools.lines import LineReader, TooLong
+from flowtools.event import ReadEvent, usual
+from flowtools.intake import Intake
+from flowtools.lines import LineReader
 from flowtools.results import OrderedResults, Results
 from flowtools.runner import RunnerBroken
 from flowtools.settings import Pace, Settings
 from flowtools.settlement import Settlement
-from flowtools.slot import Claim, Slot, Taken
+from flowtools.slot import Claim, Line, Slot
 from flowtools.stop import Stop
 from flowtools.wake import Wake
 from flowtools.worker import TimeLimit
@@ -75,20 +73,19 @@ class Pool:
         self.dozing = False
         self.watch = Wake()
         settlement.end, settlement.fail = self.end, self.fail
-        self._reader = reader
         self._results = results
         self._wake = wake
-        self._events: deque[Taken] = deque()
-        self._number = 0
-        self._input_ended = False
+        self._intake = Intake(reader, settlement)
         self._is_over = False
-        self._is_reading = False
         self._leader = threading.Lock()
         self._leader_sleeps = False
         self._counting = threading.Lock()
         self.serving = settings.threads
-        self._is_ordered = isinstance(results, OrderedResults)
-        self._chooses = bool(settings.key or settings.done or settings.pace or self._is_ordered)
+        self._taking = threading.Lock()
+        # A single thread keeps every order by itself, but for what waits for a retry.
+        keyed = settings.key is not None and settings.threads > 1
+        ordered = isinstance(results, OrderedResults)
+        self._chooses = bool(keyed or settings.done or settings.pace or ordered)
 
     # What follows runs in the worker threads.
 
@@ -100,12 +97,13 @@ class Pool:
         try:
             if inherited is not None:
                 self._settle_claim(slot, inherited)
+            slot.is_busy = True
             while self._serve_until_claimed(slot):
                 claim = slot.claim
                 if claim is None:
                     continue
-                if not _pop(claim.settler):
-                    slot.ended = True
+                if not claim.is_mine():
+                    slot.is_busy, slot.ended = False, True
                     return  # Abandoned: another thread has this place now.
                 slot.claim = None
                 self._settle_claim(slot, claim)
@@ -116,7 +114,7 @@ class Pool:
             if (job := slot.job) is not None:
                 # Half settled: it is kept with what was not tried, or comes again.
                 self.backlog.delay(job, 0.0)
-        slot.ended = True
+        slot.is_busy, slot.ended = False, True
         self.note_end()
 
     def _serve_until_claimed(self, slot: Slot) -> bool:
@@ -130,7 +128,8 @@ class Pool:
                 if not self._serve(slot):
                     return False
             except TimeLimit as limit:
-                if _pop(slot.token):  # Not the watchdog's: the Worker raised it itself.
+                slot.token = None
+                if not slot.is_claimed():  # Not the watchdog's: the Worker raised it itself.
                     self._settle(slot, [], limit)
                     return True
             while slot.claim is None or not slot.claim.interrupted:
@@ -142,29 +141,36 @@ class Pool:
         return True
 
     def _serve(self, slot: Slot) -> bool:  # noqa: C901  the inner loop: a call costs every event
-        """Take events and run them. False: no more; True: the token was gone after `start`."""
-        backlog = self.backlog
-        popleft = self._events.popleft
-        runner = slot.runner
+        """Take events and run them. False: no more; True: the attempt was claimed."""
+        backlog, intake = self.backlog, self._intake
+        chooses, popleft = self._chooses, intake.lines.popleft
+        runner, timeout = slot.runner, self.settings.timeout or inf
         start, prepare = runner.start, runner.prepare
-        timeout = self.settings.timeout or inf
-        plain = self.settlement.is_plain
-        keyed = self.settings.key is not None
+        is_plain, note = self.settlement.is_plain, self.settlement.note
+        taken: Line | Job
+        attributes: dict[str, Any] | None
         while not self.stopping:
-            taken: Taken | Job
             if prepare is not None:
                 prepare()
             try:
-                taken = self._choose() if self._chooses or backlog.held else popleft()
+                taken = self._choose() if chooses or backlog.held else popleft()
             except IndexError:
-                if self._wait_for_work():
+                slot.is_busy = False
+                if self._wait_for_work(slot):
                     continue
                 return False
+            if isinstance(taken, Job):
+                event, attributes = taken.event, taken.event.attributes
+            else:
+                attributes = usual(taken[1]) or intake.examined(taken)
+                if attributes is None:
+                    continue
+                event = ReadEvent()
+                event.attributes = attributes
+            slot.event = event
             slot.running = taken
-            event = taken[0]
             slot.started = now = monotonic()
-            event.deadline = deadline = now + timeout
-            slot.token = token = [deadline]
+            event.deadline = slot.token = now + timeout
             failure = lines = None
             try:
                 returned = start(event)
@@ -174,14 +180,15 @@ class Pool:
                 raise
             except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
                 failure = error
-            try:
-                token.pop()
-            except IndexError:
+            slot.token = None
+            if slot.claim is not None and slot.is_claimed():
                 return True
-            if failure is None and lines is None and plain and "ackto" not in event.attributes:
+            if is_plain and failure is None and lines is None and "ackto" not in attributes:
+                if note is not None:
+                    note(event, taken, now)
                 slot.done += 1
                 slot.running = None
-                if keyed:
+                if isinstance(taken, Job):
                     self._leave(taken)
             else:
                 self._settle(slot, lines or [], failure)
@@ -193,35 +200,42 @@ class Pool:
         Raises:
             IndexError: There is none now.
         """
-        job = self.backlog.take()
-        if self._leader_sleeps:
-            self.wake()  # It may be time to read on.
+        job = None
         while job is None:
-            if self._is_gated():
-                raise IndexError
-            job = Job(*self._events.popleft())
-            if not self._admit(job):
-                job = None
+            job = self._take()
+            if self._leader_sleeps:
+                self.wake()  # It may be time to read on.
         if self.settings.pace is not None and not self._wait_for_pace(self.settings.pace, job):
             raise IndexError
         return job
 
-    def _leave(self, taken: Taken | Job) -> None:
-        if isinstance(taken, Job) and taken.key is not None:
-            self.backlog.leave(taken.key)
+    def _take(self) -> Job | None:
+        """Return an event that may run, or None where a line was none, or was not to run.
 
-    def _admit(self, job: Job) -> bool:
-        """Return whether `job` may start now: it is not done yet, and it is its key's turn."""
+        Raises:
+            IndexError: There is none now.
+        """
         settings = self.settings
-        if settings.done and job.event.id in settings.done:
+        with self._taking:  # Between a line and its key's turn no other line may come.
+            job = self.backlog.take()
+            if job is not None:
+                return job
+            if self._is_gated():
+                raise IndexError
+            job = self._intake.job(self._intake.lines.popleft())
+            is_done = job is not None and job.event.id in settings.done
+            if job is not None and not is_done and settings.key is not None:
+                job.key = settings.key(job.event)
+                if job.key is not None and not self.backlog.enter(job, job.key):
+                    return None
+        if job is not None and is_done:
             self.settlement.skipped(job)
-            return False
-        if settings.key is not None:
-            key = settings.key(job.event)
-            if key is not None:
-                job.key = key
-                return self.backlog.enter(job, key)
-        return True
+            return None
+        return job
+
+    def _leave(self, job: Job) -> None:
+        if job.key is not None:
+            self.backlog.leave(job.key)
 
     def _wait_for_pace(self, pace: Pace, job: Job) -> bool:
         seconds = pace.wait_time(monotonic())
@@ -258,7 +272,7 @@ class Pool:
     def _is_gated(self) -> bool:
         return self.backlog.is_full or self._results.is_full
 
-    def _wait_for_work(self) -> bool:
+    def _wait_for_work(self, slot: Slot) -> bool:
         """Wait until there may be something to take; False: nothing will come any more."""
         if not self._leader.acquire(blocking=False):
             if self._leader_sleeps and self._has_news():
@@ -267,6 +281,7 @@ class Pool:
         try:
             if self._is_over or self.stopping or not self._lead():
                 return False
+            slot.is_busy = True  # Said before another leads, and might find nobody busy.
         finally:
             self._leader.release()
         if self.dozing:
@@ -276,20 +291,21 @@ class Pool:
 
     def _lead(self) -> bool:
         gated = self._is_gated()
-        if self._events and not gated:
+        if self._intake.lines and not gated:
             return True
         due = self.backlog.next_due()
         seconds = None if due is None else due - monotonic()
         if seconds is not None and seconds <= 0:
             return True
-        if not (self._input_ended or gated):
-            self._read(seconds)
+        if not (self._intake.has_ended or gated):
+            if not self._intake.read(seconds):
+                self._wake.clear()
             return True
         # From here on another thread must wake this one; so first say that it sleeps,
         # then look whether there is anything to sleep for.
         self._leader_sleeps = True
         try:
-            if not (self.backlog.held or self._events or self._is_busy()):
+            if not (self.backlog.held or self._intake.lines or self._is_busy()):
                 self._is_over = True
                 return False
             if gated and not self._is_gated():
@@ -302,38 +318,13 @@ class Pool:
 
     def _has_news(self) -> bool:
         """Return whether a sleeping leader has something to do, as far as this thread can tell."""
-        if self.backlog.held or self._events or not self._is_busy():
+        if self.backlog.held or self._intake.lines or not self._is_busy():
             return True
-        return not (self._input_ended or self._is_gated())
+        return not (self._intake.has_ended or self._is_gated())
 
     def _is_busy(self) -> bool:
         # The last to start are the last to end: from there a busy one is found soonest.
-        return any(slot.running is not None for slot in reversed(self.slots))
-
-    def _read(self, seconds: float | None) -> None:
-        self._is_reading = True
-        block = self._reader.read(seconds)
-        self._is_reading = False
-        if block is None:
-            self._input_ended = True
-            return
-        if not block:
-            self._wake.clear()
-            return
-        first = self._number + 1
-        self._number += len(block)
-        # One look at the whole block is far cheaper than one at each line.
-        whole = b"\n".join(block)
-        checked = not long_digits(whole)
-        self._events.extend(decode_all(block, first, monotonic(), self._refuse, checked))
-
-    def _refuse(self, line: bytes, number: int, error: EventError) -> None:
-        if isinstance(line, TooLong):
-            error = EventError("longer than --max-line allows")
-        if line.strip():
-            self.settlement.invalid(number, line, error)
-        else:
-            self.settlement.empty(number)
+        return any(slot.is_busy for slot in reversed(self.slots))
 
     # Called from any thread.
 
@@ -360,16 +351,15 @@ class Pool:
 
     def is_idle(self) -> bool:
         """Return whether no event runs and the leader waits for input."""
-        return self._is_reading and not self._events and not self._is_busy()
+        return self._intake.is_reading and not self._intake.lines and not self._is_busy()
 
     def queued(self) -> int:
         """Return how many events have been read and wait."""
-        return len(self._events) + self.backlog.held
+        return len(self._intake.lines) + self.backlog.held
 
     def left_over(self) -> list[Job]:
         """Return what was read and not done, in input order; called once the threads ended."""
-        left = [*self.backlog.drain(), *(Job(*taken) for taken in self._events)]
-        self._events.clear()
+        left = [*self.backlog.drain(), *self._intake.drain()]
         return sorted(left, key=lambda job: job.number)
 
     def fail(self, error: Exception) -> None:
@@ -377,12 +367,3 @@ class Pool:
         if self.error is None:
             self.error = error
         self.end(cancel=isinstance(error, ReaderGone))
-
-
-def _pop(token: list[Any]) -> bool:
-    """Return whether this thread is the one that pops the only element of `token`."""
-    try:
-        token.pop()
-    except IndexError:
-        return False
-    return True

@@ -16,11 +16,12 @@ from flowtools.ack import AckError
 from flowtools.attempt import Attempt, Outcome
 from flowtools.backlog import Backlog, Job
 from flowtools.errors import FlowError
-from flowtools.event import EventError
+from flowtools.event import Event, EventError
 from flowtools.lines import TooLong
 from flowtools.loading import describe, place
 from flowtools.results import OrderedResults, Results
 from flowtools.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.slot import Line
 from flowtools.worker import Reject, Retry
 
 log = logging.getLogger("flowtools.pool")
@@ -31,10 +32,15 @@ class Settlement:
 
     Attributes:
         counts: Final outcomes so far.
+        is_plain: A done event that returned nothing and has no `ackto` needs no more than
+            `note`, and to be counted in its slot.
+        note: Tells the recorders of it, given what it was made from and when it started;
+            None: there is no recorder.
         end: Set by the pool: called with `cancel=` when --halt says so.
         fail: Set by the pool: called with the error that the pool is to end with.
     """
 
+    note: Callable[[Event, Line | Job, float], None] | None
     end: Callable[..., None]
     fail: Callable[[Exception], None]
 
@@ -67,8 +73,23 @@ class Settlement:
         self._recorders = tuple(recorders)
         self._failures = failures
         self._acks = acks
-        # Whether an event that returned nothing needs no more than to be counted.
-        self.is_plain = not (recorders or settings.pass_on or settings.halt or self._is_ordered)
+        self.is_plain = not (settings.pass_on or settings.halt or self._is_ordered)
+        self.note = self._note if recorders else None
+
+    def _note(self, event: Event, taken: Line | Job, started: float) -> None:
+        """Tell the recorders of a plain event that is done; the caller counts it."""
+        ended = monotonic()
+        if isinstance(taken, Job):
+            number, line, since, attempt = taken.number, taken.line, taken.since, taken.attempt
+        else:
+            number, line, since = taken
+            attempt = 1
+        queued = started - since if started > since else 0.0
+        ran = ended - started
+        fields = (event, line, number, "done", attempt, True, queued, ran, time(), None)
+        made = tuple.__new__(Attempt, fields)  # As _make does, in half its time.
+        for recorder in self._recorders:
+            recorder.record(made)
 
     def done(self, job: Job, started: float, lines: list[bytes]) -> None:
         """`start` has returned; `lines` are its results."""
@@ -145,8 +166,17 @@ class Settlement:
         for recorder in self._recorders:
             recorder.record(attempt)
         job.attempt += 1
+        self._keep_place(job)
         self._backlog.delay(job, delay)
         return True
+
+    def _keep_place(self, job: Job) -> None:
+        """See that no other event of the job's key comes before its next attempt."""
+        if job.key is None and self._settings.key is not None:
+            # It ran in a pool of one thread, where no key has been entered.
+            job.key = self._settings.key(job.event)
+            if job.key is not None:
+                self._backlog.enter(job, job.key)
 
     def _give_up(self, attempt: Attempt, job: Job | None) -> None:
         """The event has failed for good: keep its line or refuse it, and count it."""

@@ -10,12 +10,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import Protocol
 
-from flowtools.attempt import Outcome
 from flowtools.errors import InternalError
 from flowtools.pool import Pool
 from flowtools.runner import Runner
@@ -129,9 +127,8 @@ class Watchdog:
             claim, token = slot.claim, slot.token
             if claim is not None:
                 earliest = min(earliest, claim.at + settings.grace)
-            elif token:
-                with suppress(IndexError):
-                    earliest = min(earliest, token[0])
+            elif token is not None:
+                earliest = min(earliest, token)
         return earliest
 
     def _look_for_an_end(self) -> None:
@@ -151,27 +148,21 @@ class Watchdog:
                 if now - claim.at >= self._pool.settings.grace:
                     self._abandon(index, slot, claim)
                 continue
-            with suppress(IndexError):  # The thread was quicker: the attempt has ended.
-                if token and token[0] <= now:
-                    token.pop()
-                    self._claim(slot, "timeout", now)
-                elif token and self._pool.cancels:
-                    token.pop()
-                    self._claim(slot, "cancelled", now)
+            if token is not None and (token <= now or self._pool.cancels):
+                self._claim(slot, token, now)
 
-    def _claim(self, slot: Slot, verdict: Outcome, now: float) -> None:
-        claim = slot.claim = Claim(verdict, now)
-        job = slot.job
-        assert job is not None
+    def _claim(self, slot: Slot, token: float, now: float) -> None:
+        claim = Claim("timeout" if token <= now else "cancelled", now)
+        if not slot.put(claim, token):
+            return  # The thread was quicker: the attempt has ended.
+        assert slot.event is not None
         assert slot.thread is not None
-        job.event.cancel()
+        slot.event.cancel()
         slot.runner.interrupt(slot.thread.ident or 0)
         claim.interrupted = True
 
     def _abandon(self, index: int, slot: Slot, claim: Claim) -> None:
-        try:
-            claim.settler.pop()
-        except IndexError:
+        if not claim.is_mine():
             return  # It has ended after all.
         job = slot.job
         assert job is not None
@@ -181,7 +172,8 @@ class Watchdog:
         )
         self.abandoned = [each for each in self.abandoned if not each.ended] + [slot]
         replacement = Slot(self._runners())
-        replacement.running, replacement.started = job, slot.started
+        replacement.running, replacement.event = slot.running, slot.event
+        replacement.is_busy, replacement.started = True, slot.started
         replacement.done, slot.done = slot.done, 0
         self._pool.slots[index] = replacement
         self._start(replacement, claim)
@@ -207,7 +199,7 @@ class Watchdog:
         # This loop replaces stuck threads, so only settling can hang: stdout, a full disk.
         limit = self._pool.settings.grace + 1
         return all(
-            slot.running is not None and not slot.token and now - slot.started > limit
+            slot.running is not None and slot.token is None and now - slot.started > limit
             for slot in self._pool.slots
         )
 

@@ -110,9 +110,10 @@ class Work:
                 self.pool, self.runners, stop, dump=dump, notifier=self.parts.notifier
             )
             self.watchdog.run()
+        left = _keep_what_is_left(self.pool, settlement)
         totals = Counter(settlement.counts)
         totals["done"] += sum(slot.done for slot in self.pool.slots)
-        totals["left"] = _keep_what_is_left(self.pool, settlement)
+        totals["left"] = left
         if self.parts.acks is not None:
             self.parts.acks.close(5.0)
         if self.pool.error is not None:
@@ -133,7 +134,11 @@ class Work:
 
 def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
     """Bring what was read and not done into safety; return how many lines are nowhere."""
-    lost = sum(not settlement.left_over(job) for job in pool.left_over())
+    lost = 0
+    try:
+        lost = sum(not settlement.left_over(job) for job in pool.left_over())
+    except (FlowError, ReaderGone) as error:
+        pool.fail(error)
     if lost and not isinstance(pool.error, ReaderGone):
         log.warning(
             "%d lines had been read and are not done; --failed FILE would have kept them", lost

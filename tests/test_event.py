@@ -19,12 +19,13 @@ from flowtools.event import (
     Event,
     EventError,
     decode,
-    decode_all,
     digest,
     encode_value,
     long_digits,
+    may_exceed,
     now,
     rfc3339,
+    usual,
 )
 
 INTEGERS = st.integers(-(2**63), 2**64 - 1)
@@ -283,15 +284,23 @@ def test_what_only_looks_like_a_huge_integer_is_read(line, value):
     assert value is None or data == value
 
 
-def test_many_lines_are_read_at_once_and_the_bad_ones_told_by_number():
-    told = []
-    good, bad = line_of(), b"{"
-    taken = decode_all([good, bad, b"5"], 10, 1.5, lambda *found: told.append(found))
-    assert [(event.data, line, number, since) for event, line, number, since in taken] == [
-        (None, good, 10, 1.5),
-        (5, b"5", 12, 1.5),
-    ]
-    assert [(line, number) for line, number, _ in told] == [(bad, 11)]
+@given(JSON | st.binary())
+def test_what_is_usual_is_decoded_alike(value):
+    usually = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
+    for line in (
+        value if isinstance(value, bytes) else json.dumps(value).encode(),
+        line_of(data=None if isinstance(value, bytes) else value),
+        *(json.dumps(usually | {name: 5}).encode() for name in usually),
+    ):
+        attributes = usual(line)
+        assert attributes is None or attributes == decode(line, digits_checked=True).attributes
+
+
+@pytest.mark.parametrize(
+    "line", [line_of(), line_of(subject="x", ackto="unix:/a#1.2"), line_of(data=[])]
+)
+def test_nearly_every_event_is_usual(line):
+    assert usual(line) == json.loads(line)
 
 
 @given(st.integers())
@@ -299,6 +308,24 @@ def test_no_integer_beyond_64_bits_is_overlooked_in_a_block(number):
     line = b"[%d]" % number
     if not -(2**63) <= number < 2**64:
         assert long_digits(line)
+        assert may_exceed(line)
+
+
+@given(
+    st.integers(10**18, 10**21),
+    st.sampled_from([b"%d", b"[%d]", b'{"a":%d}', b"[1,-%d]", b"[ %d ]", b"\xef\xbb\xbf%d"]),
+)
+def test_no_integer_that_is_too_long_is_overlooked_whatever_is_around_it(number, form):
+    for before in range(8):
+        assert may_exceed(b"x" * before + b"\n" + form % number + b"\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'"9999999999999999999999"', b'{"id":"x9999999999999999999999"}', b"1.99999999999999999999"],
+)
+def test_digits_that_are_no_integer_cost_no_closer_look(line):
+    assert not may_exceed(line)
 
 
 @given(st.lists(st.text() | st.binary()), st.lists(st.text() | st.binary()))

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from flowtools.lines import LineWriter
 from flowtools.retry import RetryPolicy
 from flowtools.runner import ThreadRunner
 from flowtools.settings import Settings
+from flowtools.slot import Claim, Slot
 from flowtools.stop import Stop
 from flowtools.work import Parts, Work
 from flowtools.worker import Reject, Retry, TimeLimit
@@ -128,6 +130,15 @@ def do_nothing(event):
     return None
 
 
+@pytest.fixture
+def hasty():
+    """Threads take turns as often as they can, so that what can come between does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
 # Every line, once
 
 
@@ -165,6 +176,34 @@ def test_a_line_that_is_no_event_fails_alone(pool):
         "not JSON: unexpected end of data (column 6)",
         "not a CloudEvents 1.0 event: it has no 'id'",
     ]
+
+
+def test_what_a_stop_leaves_is_looked_at_so_that_no_bad_line_counts_as_an_event(pool):
+    began, release = threading.Event(), threading.Event()
+
+    def start(event):
+        began.set()
+        release.wait(PATIENCE)
+
+    running = pool(start)
+    os.write(running.writer, b'1\n{"a":\n\n2\n')
+    assert began.wait(PATIENCE)
+    running.stop.set()
+    wait_for(lambda: running.work.pool.stopping)
+    release.set()
+    assert running.end() == {"done": 1, "invalid": 1, "left": 1}
+
+
+def test_a_huge_integer_fails_its_line_alone_wherever_a_block_ends(pool):
+    running = pool(do_nothing, threads=2)
+    for part in (b'1\n{"n": 1234567890', b"1234567890123}\n2\n", b"99999999999999999999\n", b"3\n"):
+        os.write(running.writer, part)
+        wait_for(lambda: running.work.pool and running.work.pool.is_idle())
+    assert running.end() == {"done": 3, "invalid": 2}
+    assert {a.error for a in running.log.attempts if a.error} == {
+        "not JSON: integer 12345678901234567890123 exceeds 64 bits",
+        "not JSON: integer 99999999999999999999 exceeds 64 bits",
+    }
 
 
 def test_a_line_beyond_the_limit_fails_alone(pool):
@@ -320,6 +359,24 @@ def test_time_limits_that_race_with_the_end_of_start_lose_and_tear_nothing(pool)
     assert sorted(finals) == list(range(1, 2001))
 
 
+def test_a_claim_stands_only_for_the_attempt_that_it_found():
+    slot = Slot(ThreadRunner(Call(do_nothing)))
+    slot.token = token = time.monotonic()
+    assert not slot.is_claimed()
+    early = Claim("timeout", token)
+    assert slot.put(early, token)
+    slot.token = None
+    assert slot.is_claimed()
+    slot.claim = None
+    slot.token = token + 0.0  # The next attempt, with a deadline that is as large.
+    assert slot.token == token
+    late = Claim("timeout", token)
+    assert not slot.put(late, token)
+    assert late.withdrawn
+    assert not slot.is_claimed()
+    assert [early.is_mine(), early.is_mine()] == [True, False]
+
+
 def test_too_many_stuck_threads_end_the_pool_with_a_message(pool):
     ends = []
 
@@ -380,6 +437,20 @@ def test_a_failed_event_is_tried_again_as_often_as_asked(pool):
         (1, 2, "failed", False),
         (1, 3, "failed", True),
     ]
+
+
+def test_the_retry_of_a_last_line_is_not_forgotten_by_threads_that_end(pool, hasty):
+    for _ in range(100):
+        tries = []
+
+        def start(event, tries=tries):
+            tries.append(1)
+            if len(tries) == 1:
+                raise Retry("again", after=0.001)
+
+        running = pool(start, threads=8)
+        running.feed(1)
+        assert running.end() == {"done": 1}
 
 
 def test_a_time_out_is_for_each_attempt(pool):
@@ -484,6 +555,30 @@ def test_events_of_one_key_run_one_at_a_time_and_in_order(pool):
     assert overlaps == []
     assert all(numbers == sorted(numbers) for numbers in seen.values())
     assert sum(map(len, seen.values())) == 700
+
+
+def test_events_of_one_key_start_in_order_though_the_threads_that_take_them_race(pool, hasty):
+    seen = []
+    running = pool(lambda event: seen.append(event.data), threads=8, key=lambda event: "k")
+    for number in range(0, 5000, 500):
+        running.feed(*range(number, number + 500))
+    assert running.end() == {"done": 5000}
+    assert seen == list(range(5000))
+
+
+def test_one_thread_alone_keeps_a_retrys_place_for_its_key_and_lets_others_pass(pool):
+    seen = []
+
+    def start(event):
+        seen.append((event["key"], event["n"]))
+        if seen.count(("a", 1)) < 3 and event["key"] == "a" and event["n"] == 1:
+            raise Retry("again", after=0.05)
+
+    running = pool(start, threads=1, key=lambda event: event["key"])
+    running.feed(*({"key": key, "n": n} for n in (1, 2, 3) for key in "ab"))
+    assert running.end() == {"done": 6}
+    assert [n for key, n in seen if key == "a"] == [1, 1, 1, 2, 3]
+    assert seen.index(("b", 3)) < seen.index(("a", 2))
 
 
 def test_a_retry_keeps_its_keys_place_and_other_keys_go_on(pool):
