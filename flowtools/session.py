@@ -163,6 +163,10 @@ class Session:
         finally:
             self.abort()
 
+    def abandon(self, reason: str) -> None:
+        """End the connection; any thread may, and never waits. `take` raises it."""
+        self._transport.abandon(reason)
+
     def abort(self) -> None:
         """End the connection at once."""
         self._transport.close()

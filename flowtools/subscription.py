@@ -105,6 +105,10 @@ class Subscription:
         inside = self._passage.inside if self._passage else 0
         return self.worker.outstanding - inside if self.worker else 0
 
+    def abandon(self, reason: str) -> None:
+        """End the session, so that the broker delivers again what is outstanding."""
+        self._session.abandon(reason)
+
     def run(self) -> None:
         """Write events until `count` of them are written or a stop is asked for.
 

@@ -186,7 +186,9 @@ class GenericStompListener:
 
     def _settle(self, acks: list[Ack]) -> None:
         current = self._current
-        if current is not None and current.worker is not None:
+        if not acks and current is not None:
+            current.abandon("acknowledgements may have been lost with their socket")
+        elif current is not None and current.worker is not None:
             current.worker.settle(acks)
         else:
             self._stale += len(acks)

@@ -1,0 +1,216 @@
+"""The acknowledgement socket among other users, forgers, and those who clean up."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowtools import acksocket
+from flowtools.ack import AckSender
+from flowtools.acksocket import AckSocket
+from flowtools.broker import Settings, parse_url
+from flowtools.errors import ConfigurationError
+from flowtools.lines import LineWriter
+from flowtools.source.stomp import GenericStompListener
+from flowtools.stop import Stop
+from tests.stomp_servers import SECONDS, Lines
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+SEND = """
+import socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+    try:
+        outlet.sendto(b"e.1 ack\\n", sys.argv[1])
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    """A directory as /tmp is, and where the socket is to go."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    for each in folder.parents:
+        if each.is_relative_to("/tmp/pytest-of-root"):
+            each.chmod(0o755)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(acksocket.tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def inlet(shared):
+    made = AckSocket()
+    yield made
+    made.close()
+
+
+def as_nobody(*command):
+    return subprocess.run(
+        ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *command],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd="/",
+    )
+
+
+@needs_root
+def test_another_user_can_neither_reach_nor_remove_the_socket(inlet, shared):
+    python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+    assert as_nobody(python, "-c", SEND, inlet.path).stdout == "PermissionError\n"
+    assert as_nobody("rm", "-r", inlet.path).returncode != 0
+    assert as_nobody("mv", str(Path(inlet.path).parent), str(shared / "moved")).returncode != 0
+    assert Path(inlet.path).is_socket()
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_what_another_user_has_put_in_its_place_is_not_taken(inlet, shared, caplog, kind):
+    folder = Path(inlet.path).parent
+    shutil.rmtree(folder)
+    if kind == "directory":
+        folder.mkdir(mode=0o777)
+    else:
+        (shared / "trap").mkdir(mode=0o777)
+        os.chown(shared / "trap", NOBODY, NOBODY)
+        folder.symlink_to(shared / "trap")
+    os.chown(folder, NOBODY, NOBODY, follow_symlinks=False)
+    acksocket_looks(inlet, lambda: "belongs to somebody else now" in caplog.text)
+    assert [*folder.iterdir()] == []
+
+
+def acksocket_looks(inlet, condition):
+    """Let the socket look for itself often, until `condition`."""
+    looked = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acksocket, "LOOK_EVERY", 0.02)
+        batches = []
+        inlet.start(lambda acks: (batches.append(acks), looked.set()))
+        for _ in range(SECONDS * 50):
+            if condition() or looked.wait(0.02):
+                break
+        inlet.close()
+    assert condition()
+    return batches
+
+
+def test_a_socket_that_was_removed_is_made_anew_at_its_place(inlet, caplog):
+    shutil.rmtree(Path(inlet.path).parent)
+    batches = acksocket_looks(inlet, lambda: "made anew" in caplog.text)
+    assert batches[0] == []
+
+
+def test_a_listener_whose_socket_was_removed_connects_again(script, shared, monkeypatch):
+    monkeypatch.setattr(acksocket, "LOOK_EVERY", 0.05)
+    reading, writing = os.pipe()
+    stop = Stop()
+    source = GenericStompListener(parse_url(script.url()), Settings(), ack="worker")
+    thread = threading.Thread(target=source.run, args=(LineWriter(writing), stop))
+    thread.start()
+    try:
+        with os.fdopen(reading, "rb") as out:
+            peer = script.accept()
+            peer.subscribed()
+            peer.message(1)
+            first = json.loads(out.readline())["ackto"]
+            shutil.rmtree(Path(first.removeprefix("unix:").partition("#")[0]).parent)
+            again = script.accept()
+            again.subscribed()
+            again.message(1, redelivered="true")
+            second = json.loads(out.readline())["ackto"]
+            assert second.partition("#")[0] == first.partition("#")[0]
+            sender = AckSender()
+            sender.ack(second)
+            assert again.read("ACK").headers == {"id": "a1"}
+            sender.close()
+            stop.set()
+            again.goodbye()
+    finally:
+        thread.join(SECONDS)
+        os.close(writing)
+        stop.close()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_runtime_directory_that_others_can_change_is_passed_over(
+    tmp_path, shared, monkeypatch, mode
+):
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(mode)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(open_to_all))
+    inlet = AckSocket()
+    place = open_to_all if mode & 0o1000 else shared
+    assert Path(inlet.path).is_relative_to(place)
+    inlet.close()
+
+
+def test_without_a_safe_place_there_is_no_socket(shared):
+    shared.chmod(0o777)
+    with pytest.raises(ConfigurationError, match="other users can rename and remove"):
+        AckSocket()
+    assert [*shared.iterdir()] == []
+
+
+@needs_root
+def test_a_directory_of_another_user_is_no_safe_place(shared):
+    os.chown(shared, NOBODY, NOBODY)
+    with pytest.raises(ConfigurationError, match="other users can rename and remove"):
+        AckSocket()
+
+
+# Forgers that are let in: another program of the same user
+
+
+@pytest.fixture
+def listening(script, start):
+    process = start("flow-listen-stomp", "--ack", "worker", "--prefetch", "50", script.url())
+    peer = script.accept()
+    peer.subscribed()
+    return peer, Lines(process.stdout)
+
+
+def test_no_forged_datagram_acknowledges_what_was_not_delivered(listening):
+    peer, lines = listening
+    peer.message(1)
+    ackto = json.loads(lines.next())["ackto"]
+    path, _, token = ackto.removeprefix("unix:").partition("#")
+    epoch = token.partition(".")[0]
+    number = st.integers(-3, 40).map(str) | st.text("0123456789 .-", max_size=6)
+    verdict = st.sampled_from(["ack", "nack", "ACK", "", "ack ack"])
+    line = st.builds("{}.{} {}\n".format, st.sampled_from([epoch, "", "x"]), number, verdict)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+
+        @settings(deadline=None, max_examples=50)
+        @given(st.lists(line, max_size=20).map("".join) | st.binary(max_size=60))
+        def forge(datagram):
+            data = datagram if isinstance(datagram, bytes) else datagram.encode()
+            outlet.sendto(data.replace(f"{token} ".encode(), b"y "), path)
+
+        forge()
+    # Had one of them counted, then in place of a message that comes only now.
+    for n in range(2, 42):
+        peer.message(n)
+    tokens = [json.loads(lines.next())["ackto"] for _ in range(2, 42)]
+    sender = AckSender()
+    sender.ack(tokens[-1])
+    assert peer.read().headers == {"id": "a41"}
+    sender.ack(ackto)
+    assert peer.read().headers == {"id": "a1"}
+    sender.close()
