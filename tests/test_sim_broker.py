@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from flowtools.sim import delivery, session
+from flowtools.sim import connection, delivery, session
 from flowtools.sim.broker import Broker
 from flowtools.sim.frames import FrameReader, pack
 from flowtools.sim.people import People
@@ -247,7 +247,7 @@ def test_after_unsubscribing_nothing_comes_and_the_queue_has_it_again(broker):
 
 
 def test_a_client_that_does_not_read_holds_up_nobody_and_is_cut_off(broker, monkeypatch):
-    monkeypatch.setattr(session, "MAX_UNSENT", 1_000_000)
+    monkeypatch.setattr(connection, "MAX_UNSENT", 1_000_000)
     with Client(broker) as stalled, Client(broker) as reader:
         for client in (stalled, reader):
             client.subscribe("/topic/t", ack="auto")

@@ -124,3 +124,14 @@ def test_what_is_no_feed_and_no_entry_is_said_to_be_so():
         as_feed(root, "it")
     with pytest.raises(ProtocolError, match="'it': expected an Atom entry, found 'html'"):
         as_entry(root, "it")
+
+
+def test_of_several_links_the_one_with_the_right_type_counts():
+    links = """<entry xmlns="http://www.w3.org/2005/Atom">
+    <link rel="describedby" type="text/html" href="http://h/page"/>
+    <link rel="describedby" type="application/vnd.vizrt.payload+xml; charset=utf-8" href="http://h/m"/>
+    </entry>"""
+    asset = as_asset(as_entry(parse(links.encode(), name="it"), "it"))
+    assert asset.metadata_link == "http://h/m"
+    assert asset.link("describedby") == "http://h/page"
+    assert asset.link("describedby", type="image/png") == "http://h/page"

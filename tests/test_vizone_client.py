@@ -182,6 +182,29 @@ def test_a_refusal_by_another_host_says_that_no_login_was_sent():
 
 
 @pytest.mark.parametrize(
+    ("body", "type", "said"),
+    [
+        (
+            b"<e:error xmlns:e='urn:e'>\n <e:text>no such\x1b[1m form</e:text></e:error>",
+            "text/xml",
+            ": no such [1m form",
+        ),
+        (b"x" * 5000, "text/plain", ": " + "x" * 200),
+        (b"<html>Sorry</html>", "text/html", ""),
+        (b"", "text/plain", ""),
+    ],
+)
+def test_what_the_server_says_about_an_error_is_passed_on_in_one_line(body, type, said):
+    with (
+        Scripted(reply(body, "400 Bad Request", Content_Type=type)) as server,
+        client_at(server.url) as client,
+        pytest.raises(ProtocolError) as raised,
+    ):
+        client.feed(f"{server.url}/feed")
+    assert str(raised.value) == f"cannot GET '{server.url}/feed': 400 Bad Request{said}"
+
+
+@pytest.mark.parametrize(
     ("status", "error"),
     [
         ("400 Bad Request", ProtocolError),

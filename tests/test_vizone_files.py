@@ -53,6 +53,7 @@ def test_a_file_becomes_the_media_of_a_placeholder(client, ftp):
     asset = client.assets.get(asset.self_link)
     assert (done.state, asset.status, asset.media) == ("finished", "online", "video")
     assert client.transfers.incoming(asset).id == incoming.id
+    assert [each.id for each in client.transfers.incomings()] == [incoming.id]
     request = client.transfers.request(done)
     assert (request.state, request.progress) == ("finished", (100, 100))
     assert request.link("monitor").startswith("stomp://")

@@ -23,6 +23,7 @@ SORT = ("s", "http://www.vizrt.com/opensearch/sortorder")
         ("http://h/?o={vizsort:sort}", {"vizsort:sort": "a"}, "http://h/?o=a"),
         ("http://h/{x?}/y?q={searchTerms}", {"searchTerms": "Ö"}, "http://h//y?q=%C3%96"),
         ("http://h/?a={x}-{y}", {"x": "1"}, "http://h/"),
+        ("http://h/?q={opensearch:searchTerms}", {"searchTerms": "x"}, "http://h/?q=x"),
     ],
 )
 def test_a_template_is_filled_and_what_is_not_given_is_dropped(text, values, url):
@@ -72,7 +73,7 @@ def test_a_resolve_template_is_found_however_it_is_written(resolve):
 def test_a_description_for_atom_is_preferred():
     document = b"""<o:OpenSearchDescription xmlns:o="http://a9.com/-/spec/opensearch/1.1">
       <o:Url type="text/html" template="http://h/page?q={searchTerms}"/>
-      <o:Url type="application/atom+xml;type=feed" template="/f?q={searchTerms}&amp;s={z:sort?}"
+      <o:Url type="application/atom+xml;type=feed" template="/f?q={o:searchTerms}&amp;s={z:sort?}"
         xmlns:z="http://www.vizrt.com/opensearch/sortorder"/>
     </o:OpenSearchDescription>"""
     template = read_description(parse(document, name="it", base="http://h/d"))

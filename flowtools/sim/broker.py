@@ -9,10 +9,10 @@ from threading import Thread
 from coilmq.server.socket_server import ThreadedStompServer
 from coilmq.util.frames import Frame
 
+from flowtools.sim.connection import Handler
 from flowtools.sim.delivery import Delivery, message_of
 from flowtools.sim.faults import Faults
 from flowtools.sim.people import People
-from flowtools.sim.session import Handler
 
 
 class _Server(ThreadedStompServer):  # type: ignore[misc]

@@ -9,7 +9,10 @@ from flowtools.broker import Message
 from flowtools.event import Event, digest, rfc3339
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
+from flowtools.vizone.metadata import PAYLOAD_TYPE
 from flowtools.vizone.transport import without_user
+
+_TYPES = {"describedby": PAYLOAD_TYPE}
 
 
 def event_id(change: Change, message: Message) -> str:
@@ -52,11 +55,10 @@ def instant(text: str | None) -> float | None:
 
 
 def addresses_in(entry: Entry) -> dict[str, str]:
-    """Return the addresses of the links of `entry` by relation; the first of each counts."""
-    found: dict[str, str] = {}
-    for link in entry.links:
-        found.setdefault(link.rel, without_user(link.href))
-    return found
+    """Return the addresses of the links of `entry` by relation, one of each: see Resource.link."""
+    rels = dict.fromkeys(link.rel for link in entry.links)
+    found = {rel: entry.link(rel, type=_TYPES.get(rel)) for rel in rels}
+    return {rel: without_user(href) for rel, href in found.items() if href}
 
 
 def links_of(change: Change) -> dict[str, str]:

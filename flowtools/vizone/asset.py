@@ -8,7 +8,7 @@ from lxml import etree
 from flowtools.vizone.acl import group_permissions
 from flowtools.vizone.atom import ATOM, CORE, MAM, MEDIA, MEDIA_TYPE, Entry
 from flowtools.vizone.document import child, text
-from flowtools.vizone.metadata import Payload
+from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 
 
 class AtomCategory(NamedTuple):
@@ -80,7 +80,12 @@ class Asset(Entry):
     def payload(self) -> Payload | None:
         """The metadata that came with the entry, to read; see Assets.get and metadata."""
         found = self.inlined("describedby")
-        return None if found is None else Payload(found, self.link("describedby"))
+        return None if found is None else Payload(found, self.metadata_link)
+
+    @property
+    def metadata_link(self) -> str | None:
+        """Where its metadata is; None where it has none."""
+        return self.link("describedby", type=PAYLOAD_TYPE)
 
     def permissions(self, kind: str = "asset") -> dict[str, frozenset[str]]:
         """Return the rights of each group to the asset, or to its media (kind "media")."""

@@ -11,7 +11,7 @@ from flowtools.vizone.atom import ATOM, DCTERMS, Entry, Feed, Resource
 from flowtools.vizone.conflict import retry_on_conflict
 from flowtools.vizone.document import child
 from flowtools.vizone.errors import ConflictError, NotFoundError
-from flowtools.vizone.metadata import Payload
+from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.paging import with_query
 from flowtools.vizone.upload import BYTES, Content, Way, upload
 
@@ -192,7 +192,7 @@ class Assets:
         Raises:
             NotFoundError: It has none (yet, or any more).
         """
-        return self._client.metadata(asset.follow("describedby"))
+        return self._client.metadata(asset.follow("describedby", type=PAYLOAD_TYPE))
 
     def _collection(self) -> str:
         return self._client.collection("asset")

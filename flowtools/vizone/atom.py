@@ -130,13 +130,17 @@ class Resource:
         """Its links, in their order; those without an address are left out."""
         return links_of(self.element)
 
-    def link(self, *rels: str) -> str | None:
-        """Return the address of the first of `rels` that there is a link for."""
+    def link(self, *rels: str, type: str | None = None) -> str | None:
+        """Return the address of the first of `rels` that there is a link for.
+
+        Of several links with that relation one of the media type `type` counts, else the
+        first.
+        """
         links = self.links
         for rel in rels:
-            for each in links:
-                if each.rel == rel:
-                    return each.href
+            found = [each for each in links if each.rel == rel]
+            if found:
+                return next((each for each in found if same_type(each.type, type)), found[0]).href
         return None
 
     def inlined(self, rel: str) -> Element | None:
@@ -150,13 +154,13 @@ class Resource:
                 return next(inline.iterchildren("{*}*"), None)
         return None
 
-    def follow(self, *rels: str) -> str:
-        """Return the address of the first of `rels` that there is a link for.
+    def follow(self, *rels: str, type: str | None = None) -> str:
+        """Return the address of the first of `rels` that there is a link for; see `link`.
 
         Raises:
             ProtocolError: There is none.
         """
-        found = self.link(*rels)
+        found = self.link(*rels, type=type)
         if found is None:
             name = self.id or self.title or "a document"
             raise ProtocolError(f"cannot use '{name}': it has no '{rels[0]}' link")

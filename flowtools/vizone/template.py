@@ -94,13 +94,18 @@ class Template:
             return "", local
         known = dict(self.prefixes)
         # A prefix that the document does not declare means what it usually does.
-        return known.get(prefix) or PREFIXES.get(prefix, prefix), local
+        return _plain(known.get(prefix) or PREFIXES.get(prefix, prefix)), local
 
 
 def _usual(name: str) -> Name:
     prefix, colon, local = name.rpartition(":")
-    namespace = PREFIXES.get(prefix, prefix) if colon else ""
-    return ("" if namespace == OPENSEARCH else namespace), local
+    return _plain(PREFIXES.get(prefix, prefix) if colon else ""), local
+
+
+def _plain(namespace: str) -> str:
+    """Return what a name without a prefix has instead of OpenSearch's namespace."""
+    # Some write it without the slash at its end.
+    return "" if namespace.rstrip("/") == OPENSEARCH.rstrip("/") else namespace
 
 
 def _quoted(value: str) -> str:

@@ -1,7 +1,7 @@
 """What follows an upload or an import: an Incoming, and then a transfer request."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from lxml import etree
@@ -86,6 +86,11 @@ class Transfers:
 
     def __init__(self, client: "Client") -> None:
         self._client = client
+
+    def incomings(self) -> Iterator[Incoming]:
+        """Yield every Incoming that the user may see."""
+        for page in self._client.pages(self._client.collection("incoming")):
+            yield from map(as_incoming, page.entries)
 
     def incoming(self, of: Resource) -> Incoming:
         """Return the Incoming of an asset (its upload task), or `of` itself read afresh."""

@@ -9,15 +9,12 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import NoReturn
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx
 
 from flowtools import __version__
 from flowtools.errors import (
-    FlowError,
     ProtocolError,
     RefusedError,
     UnreachableError,
@@ -26,7 +23,7 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.body import Body, sent
 from flowtools.vizone.certificates import certificate_problem, context_for
 from flowtools.vizone.document import MAX_DOCUMENT
-from flowtools.vizone.errors import ConflictError, NotFoundError
+from flowtools.vizone.refusal import Passing, complain
 
 SECONDS = 60.0
 """Seconds that an answer may take."""
@@ -40,7 +37,6 @@ LONGEST_PAUSE = 30.0
 MAX_REDIRECTS = 5
 
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
-_PASSING = {429, 500, 502, 503, 504}
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -170,7 +166,7 @@ class Transport:
         for pause in (*self._pauses, None):
             try:
                 return self._send_once(method, url, body, headers)
-            except _Passing as passing:
+            except Passing as passing:
                 repeatable = method in _IDEMPOTENT or not passing.was_sent
                 if pause is None or not repeatable:
                     raise passing.error from None
@@ -183,7 +179,8 @@ class Transport:
         try:
             with client.stream(method, url, **sent(body, headers)) as response:
                 if response.status_code >= 400:
-                    self._complain(what, response)
+                    home = f"{self._home.scheme}://{self._home.netloc}"
+                    complain(what, response, home, is_ours=client is self._ours)
                 said = self._read(what, response)
                 return Answer(url, response.status_code, response.headers, said)
         except httpx.ConnectError as error:
@@ -193,17 +190,17 @@ class Transport:
                     f"{what}: its certificate is not trusted ({certificate});"
                     " name its authority with --ca-file"
                 ) from None
-            raise _Passing(UnreachableError(f"{what}: {_reason(error)}"), was_sent=False) from None
+            raise Passing(UnreachableError(f"{what}: {_reason(error)}"), was_sent=False) from None
         except httpx.ConnectTimeout:
             reason = f"{what}: no connection within {self._seconds:g} s"
-            raise _Passing(UnreachableError(reason), was_sent=False) from None
+            raise Passing(UnreachableError(reason), was_sent=False) from None
         except httpx.TimeoutException:
             raise UnreachableError(f"{what}: no answer within {self._seconds:g} s") from None
         except httpx.NetworkError as error:
-            raise _Passing(UnreachableError(f"{what}: {_reason(error)}")) from None
+            raise Passing(UnreachableError(f"{what}: {_reason(error)}")) from None
         except httpx.RemoteProtocolError as error:
             if "disconnected" in str(error) or "incomplete" in str(error):
-                raise _Passing(UnreachableError(f"{what}: it closed the connection")) from None
+                raise Passing(UnreachableError(f"{what}: it closed the connection")) from None
             raise ProtocolError(f"{what}: it does not speak HTTP: {_reason(error)}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ProtocolError(f"{what}: {_reason(error)}") from None
@@ -219,39 +216,6 @@ class Transport:
                 raise UnreachableError(f"{what}: no whole answer within {self._seconds:g} s")
         return bytes(content)
 
-    def _complain(self, what: str, response: httpx.Response) -> NoReturn:
-        status = response.status_code
-        said = f"{what}: {status} {_phrase(status)}"
-        if status in (401, 403):
-            if self._is_ours(str(response.url)):
-                raise RefusedError(f"{said}; check the user, the password and their permissions")
-            raise RefusedError(
-                f"{said}; no login was sent, as it is another host than"
-                f" '{self._home.scheme}://{self._home.netloc}'"
-            )
-        if status in _PASSING:
-            raise _Passing(UnreachableError(said), asked=_retry_after(response))
-        kinds: dict[int, type[FlowError]] = {
-            404: NotFoundError,
-            410: NotFoundError,
-            409: ConflictError,
-            412: ConflictError,
-            428: ConflictError,
-        }
-        raise kinds.get(status, UnreachableError if status >= 500 else ProtocolError)(said)
-
-
-class _Passing(Exception):
-    """A failure that may pass; `error` is what to raise if it does not."""
-
-    def __init__(
-        self, error: FlowError, *, was_sent: bool = True, asked: float | None = None
-    ) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.was_sent = was_sent
-        self.asked = asked
-
 
 def _port(parts: SplitResult) -> int | None:
     return parts.port or _PORTS.get(parts.scheme)
@@ -262,18 +226,6 @@ def _spread(pause: float, asked: float | None) -> float:
     if asked is not None:
         return min(asked, LONGEST_PAUSE)
     return pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    said = response.headers.get("Retry-After", "")
-    return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "(unknown status)"
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,155 @@
+"""One client's connection to the stand-in's broker, and its two threads.
+
+CoilMQ's server starts a thread for each connection, which reads (`handle`). That thread
+starts another, which writes what is queued and the heart-beats, and joins it at the end;
+so a client that does not read holds up nobody but itself.
+"""
+
+import logging
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from threading import Condition, Thread
+
+from coilmq.engine import StompEngine
+from coilmq.exception import AuthError, ProtocolError
+from coilmq.protocol import STOMP11, STOMP12, protocol_class_from_first_frame
+from coilmq.server.socket_server import StompRequestHandler
+from coilmq.util.frames import Frame
+
+from flowtools.sim.frames import FrameReader, pack
+from flowtools.sim.session import Session
+
+MAX_UNSENT = 32 * 1024 * 1024
+"""Bytes that may wait for a client that does not read, before it is cut off."""
+
+_VERSIONS = {STOMP11: "1.1", STOMP12: "1.2"}
+
+_log = logging.getLogger("flowtools.sim")
+
+
+class Handler(StompRequestHandler):  # type: ignore[misc]
+    """A connection: reads in the thread that CoilMQ's server gave it.
+
+    Attributes:
+        beat: Seconds between heart-beats to the client; None for none.
+        patience: Seconds of silence after which the client counts as gone; None for ever.
+    """
+
+    def setup(self) -> None:
+        """Prepare, before anything is read."""
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = FrameReader()
+        self.beat: float | None = None
+        self.patience: float | None = None
+        self._unsent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._ended = False
+        self._changed = Condition()
+        self._writer = Thread(target=self._write, name="sim-stomp-writer", daemon=True)
+
+    def handle(self) -> None:
+        """Serve the client until it, or the server, ends the connection."""
+        self._writer.start()
+        engine = None
+        try:
+            incoming = self.iter_frames()
+            first = next(incoming, None)
+            if first is None:
+                return
+            version = _VERSIONS.get(protocol_class_from_first_frame(first), "1.0")
+            delivery = self.server.queue_manager
+            engine = StompEngine(
+                self,
+                self.server.authenticator,
+                delivery,
+                delivery,
+                partial(Session, version=version),
+            )
+            for frame in chain([first], incoming):
+                engine.process_frame(frame)
+                if engine.protocol.closing:
+                    return
+        except (ProtocolError, AuthError) as error:
+            self._refuse(str(error))
+        except OSError as error:
+            _log.debug("a STOMP client has gone: %s", error)
+        finally:
+            if engine is not None:
+                engine.unbind()
+            self._end()
+
+    def iter_frames(self) -> Iterator[Frame]:
+        """Yield what the client sends, until it is gone or the server ends."""
+        poller = select.poll()
+        poller.register(self.request, select.POLLIN)
+        heard = time.monotonic()
+        while not self.server.shutdown_requested.is_set():
+            if not poller.poll(200):
+                if self.patience is not None and time.monotonic() - heard > self.patience:
+                    raise ProtocolError("no heart-beat from you")
+                continue
+            data = self.request.recv(65536)
+            if not data:
+                return
+            heard = time.monotonic()
+            self.buffer.append(data)
+            yield from self.buffer
+
+    def send_frame(self, frame: Frame) -> None:
+        """Queue `frame` to be sent; a client with too much unsent is cut off."""
+        packed = pack(frame, escapes=self.buffer.escapes)
+        with self._changed:
+            self._unsent.append(packed)
+            self._unsent_bytes += len(packed)
+            too_much = self._unsent_bytes > MAX_UNSENT
+            self._changed.notify()
+        if too_much:
+            _log.warning("a STOMP client does not read: it is cut off")
+            self.drop()
+
+    def drop(self) -> None:
+        """Close the connection at once; its threads notice and end."""
+        with self._changed:
+            self._ended = True
+            self._unsent.clear()
+            self._changed.notify()
+        try:
+            self.request.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # It is closed already.
+
+    def _refuse(self, reason: str) -> None:
+        self.send_frame(Frame("ERROR", {"message": reason, "content-type": "text/plain"}, reason))
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._writer.join(timeout=5)
+        # Unread input would make the close a reset, and the client lose our last words.
+        self.drop()
+
+    def _write(self) -> None:
+        try:
+            while (packed := self._next()) is not None:
+                self.request.sendall(packed)
+        except OSError as error:
+            _log.debug("a STOMP client has gone: %s", error)
+
+    def _next(self) -> bytes | None:
+        """Return what to send next, a heart-beat if there is nothing; None at the end."""
+        with self._changed:
+            while not self._unsent and not self._ended:
+                if not self._changed.wait(self.beat):
+                    return b"\n"
+            if not self._unsent:
+                return None
+            packed = b"".join(self._unsent)
+            self._unsent.clear()
+            self._unsent_bytes = 0
+            return packed
