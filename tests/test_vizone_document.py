@@ -49,7 +49,7 @@ def test_an_external_document_type_is_not_fetched():
 
 @pytest.mark.parametrize("depth", [5_000, 1_000_000])
 def test_a_document_of_huge_depth_is_refused(depth):
-    with pytest.raises(ProtocolError, match="not XML"):
+    with pytest.raises(ProtocolError, match=r"not XML|more than [0-9]+ tags"):
         parse(b"<a>" * depth + b"</a>" * depth, name="it")
 
 
