@@ -1,8 +1,9 @@
-"""TLS: whom to trust, and what is wrong with a certificate that is not."""
+"""TLS over HTTP: whom to trust, and what is wrong with a certificate that is not."""
 
 import ssl
 
 from flowtools.errors import ConfigurationError
+from flowtools.tls import refusal
 from flowtools.vizone.account import Account
 
 
@@ -24,10 +25,10 @@ def context_for(account: Account) -> ssl.SSLContext:
 
 
 def certificate_problem(error: BaseException) -> str | None:
-    """Return what is wrong with a certificate, if that is what `error` comes from."""
+    """Return why TLS cannot come about, and what to do, if that is what `error` comes from."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
+        if isinstance(cause, ssl.SSLError):
+            return refusal(cause)
         cause = cause.__cause__ or cause.__context__
     return None

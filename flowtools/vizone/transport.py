@@ -186,10 +186,7 @@ class Transport:
         except httpx.ConnectError as error:
             certificate = certificate_problem(error)
             if certificate is not None:
-                raise RefusedError(
-                    f"{what}: its certificate is not trusted ({certificate});"
-                    " name its authority with --ca-file"
-                ) from None
+                raise RefusedError(f"{what}: {certificate}") from None
             raise Passing(UnreachableError(f"{what}: {_reason(error)}"), was_sent=False) from None
         except httpx.ConnectTimeout:
             reason = f"{what}: no connection within {self._seconds:g} s"

@@ -23,6 +23,36 @@ def make(folder):
         subject = ("-subj", "/CN=localhost" if who == "server" else "/CN=guest")
         files = ("-keyout", f"{who}.key", "-out", f"{who}.pem")
         openssl(*new, *leaf, *subject, *extra, *files)
+    _bundle(openssl)
+
+
+BAD = {
+    "expired": ("IP:127.0.0.1", "-1"),
+    "wrong-host": ("DNS:elsewhere.example", "30"),
+    "self-signed": ("IP:127.0.0.1", "30"),
+}
+"""Certificates that are to be refused: whom they are for, and their days."""
+
+
+def make_bad(folder, kind):
+    """Replace the server's certificate by one that is "expired", "wrong-host", "self-signed"."""
+    names, days = BAD[kind]
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    (folder / "extensions").write_text(f"subjectAltName={names}\n")
+    openssl("req", *_KEY, "-subj", "/CN=bad", "-keyout", "server.key", "-out", "server.csr")
+    if kind == "self-signed":
+        signer = ("-signkey", "server.key")
+    else:
+        signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
+    to = ("-in", "server.csr", "-out", "server.pem", "-days", days, "-extfile", "extensions")
+    openssl("x509", "-req", *to, *signer)
+    _bundle(openssl)
+
+
+def _bundle(openssl):
     pair = ("-in", "server.pem", "-inkey", "server.key", "-certfile", "ca.pem")
     openssl("pkcs12", "-export", *pair, "-passout", f"pass:{STORE_PASSWORD}", "-out", "server.p12")
 
