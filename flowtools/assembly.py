@@ -4,9 +4,9 @@ import gc
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,13 +21,14 @@ from flowtools.runner import Runner, ThreadRunner
 from flowtools.settings import Recorder, Settings
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.systemd import Notifier
-from flowtools.work import Parts, Work, check, clean_up, running_label
+from flowtools.work import Input, Parts, Sender, Work, check, clean_up, running_label
 from flowtools.worker import Worker, load, make
 
 if TYPE_CHECKING:
     from flowtools.failed import FailedFile
     from flowtools.halt import Halt
     from flowtools.key import Key
+    from flowtools.needs import Equipment
     from flowtools.rate import Rate
 
 STDIN = 0
@@ -42,7 +43,7 @@ class Choice:
 
     worker: str
     threads: int
-    timeout: float
+    timeout: float | None
     grace: float
     drain: float
     max_abandoned: int | None
@@ -64,12 +65,33 @@ class Choice:
     progress: bool
     metrics: str | None
     dry_run: bool
+    command: str = "flow-work"
 
 
-def run(choice: Choice, on_stuck: Callable[[], None]) -> None:
-    """Run flow-work as chosen, on standard input and output.
+Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
 
-    `on_stuck` is called if a thread of the pool is left behind that may never end.
+
+@contextmanager
+def _standard_input(worker: Worker | None, stop: Stop) -> Iterator[Input]:
+    yield Input(STDIN, stop, AckSender())
+
+
+def run(
+    choice: Choice,
+    on_stuck: Callable[[], None],
+    *,
+    config: ConfigParser | None = None,
+    equipment: "Equipment | None" = None,
+    opener: Opener = _standard_input,
+) -> None:
+    """Run a pool as chosen, on standard output.
+
+    Args:
+        choice: The options.
+        on_stuck: Called if a thread of the pool is left behind that may never end.
+        config: The Worker's settings; None: as chosen.
+        equipment: What the Worker may need; None: as the environment says.
+        opener: Opens the input for as long as the pool runs: standard input.
 
     Raises:
         FlowError: As errors.py says; EventsFailed where some events failed.
@@ -78,24 +100,25 @@ def run(choice: Choice, on_stuck: Callable[[], None]) -> None:
     """
     with stopped_by_signals() as stop, ExitStack() as stack:
         label: list[Callable[[], str]] = [lambda: "worker"]
-        writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
-        settings = load_config(choice.config, choice.settings)
-        runners, worker = _runners(choice, settings)
-        if choice.dry_run:
-            check(_dry_run(choice, stop))
-            return
-        work = Work(runners, _settings(choice))
-        label[0] = lambda: running_label(work)
-        work.parts = _parts(choice, work, stack)
-        _spare_the_collector()
-        try:
-            totals = work.run(STDIN, writer, stop)
-        finally:
-            if work.watchdog is not None and not all(s.ended for s in work.watchdog.abandoned):
-                on_stuck()
-            if worker is not None:
-                clean_up(worker)
-        check(totals)
+        writer = stack.enter_context(guarded_stdout(lambda: label[0](), choice.command))
+        settings = load_config(choice.config, choice.settings) if config is None else config
+        runners, worker = _runners(choice, settings, equipment)
+        with opener(worker, stop) as given:
+            if choice.dry_run:
+                check(_dry_run(choice, stop))
+                return
+            work = Work(runners, _settings(choice))
+            label[0] = lambda: running_label(work)
+            work.parts = _parts(choice, work, given.acks, stack)
+            _spare_the_collector()
+            try:
+                totals = work.run(given.fd, writer, given.stop)
+            finally:
+                if work.watchdog is not None and not all(s.ended for s in work.watchdog.abandoned):
+                    on_stuck()
+                if worker is not None:
+                    clean_up(worker)
+            check(totals)
 
 
 def _spare_the_collector() -> None:
@@ -108,20 +131,22 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
-def _runners(choice: Choice, settings: ConfigParser) -> tuple[Callable[[], Runner], Worker | None]:
+def _runners(
+    choice: Choice, settings: ConfigParser, equipment: "Equipment | None"
+) -> tuple[Callable[[], Runner], Worker | None]:
     if choice.isolation == "process":
         from flowtools.isolation import ProcessRunner  # It brings multiprocessing along.
 
         load(choice.worker)  # Here, so that a mistake is told once and at the start.
-        return lambda: ProcessRunner(choice.worker, settings), None
-    worker = make(choice.worker, settings)
+        return lambda: ProcessRunner(choice.worker, settings, equipment), None
+    worker = make(choice.worker, settings, equipment)
     return lambda: ThreadRunner(worker), worker
 
 
 def _settings(choice: Choice) -> Settings:
     return Settings(
         threads=choice.threads,
-        timeout=choice.timeout,
+        timeout=60.0 if choice.timeout is None else choice.timeout,
         grace=choice.grace,
         drain=choice.drain,
         max_abandoned=choice.max_abandoned or max(32, 2 * choice.threads),
@@ -131,10 +156,11 @@ def _settings(choice: Choice) -> Settings:
         halt=choice.halt.record if choice.halt else None,
         done=_done(choice),
         pass_on=choice.pass_on,
+        command=choice.command,
     )
 
 
-def _parts(choice: Choice, work: Work, stack: ExitStack) -> Parts:
+def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     if choice.joblog is not None:
         from flowtools.joblog import JobLog
@@ -150,7 +176,7 @@ def _parts(choice: Choice, work: Work, stack: ExitStack) -> Parts:
     if choice.progress:
         from flowtools.progress import Progress
 
-        progress = Progress(work.snapshot, sys.stderr)
+        progress = Progress(work.snapshot, sys.stderr, choice.command)
         progress.start()
         stack.callback(progress.stop)
         recorders.append(progress)
@@ -160,7 +186,7 @@ def _parts(choice: Choice, work: Work, stack: ExitStack) -> Parts:
     return Parts(
         recorders=recorders,
         failures=stack.enter_context(_failed_file(choice.failed)) if choice.failed else None,
-        acks=AckSender(),
+        acks=acks,
         notifier=notifier,
         keep_order=choice.keep_order,
         max_line=choice.max_line,

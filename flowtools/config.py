@@ -47,9 +47,19 @@ def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
         for key, value in raw.items(section):
             if section == raw.default_section or value != raw.defaults().get(key):
                 config[section][key] = _expanded(value, f"'{path}', [{section}] {key}")
+    change(config, settings)
+    return config
+
+
+def change(config: ConfigParser, settings: Sequence[str]) -> None:
+    """Set each of `settings`, a `section.key=value`, in `config`.
+
+    Raises:
+        ConfigurationError: An environment variable is not set.
+        UsageError: A setting has not that form.
+    """
     for setting in settings:
         _set(config, setting)
-    return config
 
 
 def _parser() -> ConfigParser:
@@ -60,19 +70,23 @@ def _read(raw: ConfigParser, path: Path) -> None:
     try:
         with path.open(encoding="utf-8-sig") as lines:
             raw.read_file(lines, str(path))
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read configuration '{path}': {os.strerror(error.errno or 0)}"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            f"cannot read configuration '{path}': it is not UTF-8 ({error.reason})"
-        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable("configuration", path, error) from None
     except Error as error:
-        raise ConfigurationError(_complaint(path, error)) from None
+        raise ConfigurationError(complaint(path, error)) from None
 
 
-def _complaint(path: Path, error: Error) -> str:
+def unreadable(what: str, path: Path, error: OSError | UnicodeDecodeError) -> ConfigurationError:
+    """Return the error of a file (`what` it is called) that cannot be read."""
+    if isinstance(error, UnicodeDecodeError):
+        reason = f"it is not UTF-8 ({error.reason})"
+    else:
+        reason = os.strerror(error.errno or 0)
+    return ConfigurationError(f"cannot read {what} '{path}': {reason}")
+
+
+def complaint(path: Path, error: Error) -> str:
+    """Return what is wrong with the INI file at `path`, by line, without its text."""
     # Never with the line's text: it may be a password.
     if isinstance(error, MissingSectionHeaderError):
         return f"'{path}', line {error.lineno}: expected a [section] before the first key"

@@ -23,6 +23,7 @@ from flowtools.console import configure
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.loading import describe, place
+from flowtools.needs import Equipment
 from flowtools.results import LabelledStderr, lines_of
 from flowtools.runner import RunnerBroken
 from flowtools.worker import Reject, Retry, make
@@ -51,13 +52,14 @@ class Remote(Exception):
 class ProcessRunner:
     """Runs the Worker in a child process, made anew after each death."""
 
-    def __init__(self, name: str, config: ConfigParser) -> None:
-        """Start a child that loads the Worker `name` and configures it with `config`.
+    def __init__(self, name: str, config: ConfigParser, equipment: Equipment | None = None) -> None:
+        """Start a child that loads the Worker `name`, equips and configures it.
 
         `prepare` waits until it is ready: so the children of a pool start together.
         """
         self._name = name
         self._config = config
+        self._equipment = equipment
         self._spawn()
 
     def prepare(self) -> None:
@@ -120,7 +122,7 @@ class ProcessRunner:
             )
             self._connection = Connection(ours.detach())
         self._is_ready = False
-        self._connection.send((self._name, self._config))
+        self._connection.send((self._name, self._config, self._equipment))
 
     def _expect_ready(self) -> None:
         try:
@@ -151,11 +153,11 @@ def _how_it_ended(status: int) -> str:
 
 def serve(connection: Connection) -> None:
     """Be the child: make the Worker, run it on each event that comes, clean up at the end."""
-    name, config = connection.recv()
+    name, config, equipment = connection.recv()
     label = ["worker"]
     sys.stdout = LabelledStderr(lambda: label[0])
     try:
-        worker = make(name, config)
+        worker = make(name, config, equipment)
     except ConfigurationError as error:
         connection.send(("broken", str(error)))
         return

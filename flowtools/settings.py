@@ -64,6 +64,7 @@ class Settings:
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Ids that a job log knows as done: not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
+        command: What stands in front of a report of the pool's state.
     """
 
     threads: int = 1
@@ -77,3 +78,4 @@ class Settings:
     halt: Callable[[Attempt], str | None] | None = None
     done: frozenset[str] | set[str] = frozenset()
     pass_on: bool = False
+    command: str = "flow-work"

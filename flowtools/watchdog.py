@@ -222,5 +222,6 @@ class Watchdog:
             lines.append(f"thread {thread.ident if thread else '?'}: {what}")
             frame = frames.get(thread.ident or 0) if thread else None
             lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
-        sys.stderr.write("".join(f"flow-work: {line}\n" for line in "\n".join(lines).split("\n")))
+        said = "\n".join(lines).split("\n")
+        sys.stderr.write("".join(f"{self._pool.settings.command}: {line}\n" for line in said))
         sys.stderr.flush()

@@ -43,6 +43,21 @@ class Sender(Acknowledger, Protocol):
         """Send what is left, for up to `seconds`."""
 
 
+@dataclass(frozen=True)
+class Input:
+    """What a pool reads.
+
+    Attributes:
+        fd: Where its lines come from.
+        stop: Asks it to take no more of them.
+        acks: Acknowledges them.
+    """
+
+    fd: int
+    stop: Stop
+    acks: Sender
+
+
 @dataclass
 class Parts:
     """What plugs into a pool; each may be left out.

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.loading import failure, load_class
+from flowtools.needs import Equipment, application_of, equip
 
 
 class Worker(Protocol):
@@ -59,15 +60,20 @@ def load(name: str) -> type:
     return found
 
 
-def make(name: str, config: ConfigParser) -> Worker:
-    """Load the class `name`, make its one instance, and `configure` it.
+def make(name: str, config: ConfigParser, equipment: Equipment | None = None) -> Worker:
+    """Load the class `name`, make its one instance, give it what it NEEDS, `configure` it.
 
     Raises:
-        ConfigurationError: As `load`, or making or configuring it raised.
+        ConfigurationError: As `load` and `equip`, or making or configuring it raised.
     """
-    kind = load(name)
+    kind: Any = load(name)
+    equipment = equipment or Equipment(application_of(name))
     try:
+        if hasattr(kind, "make_old"):
+            old: Worker = kind.make_old(equipment, config)
+            return old
         worker: Worker = kind()
+        equip(worker, equipment)
         configure = getattr(worker, "configure", None)
         if configure is not None:
             configure(config)

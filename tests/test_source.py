@@ -126,7 +126,7 @@ def test_a_polite_source_ends_at_once_and_its_last_value_counts(source, notes):
     process = source("Polite", "--grace", "60")
     lines = Lines(process.stdout)
     lines.next()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)  # Perhaps before it is asked for its next value.
     assert json.loads(lines.next())["data"] == "last"
     assert process.wait(SECONDS) == -signal.SIGINT
     assert notes() == ["clean_up"]

@@ -37,6 +37,7 @@ from flowtools.acksocket import Ack, AckInlet, AckSocket, new_epoch
 from flowtools.errors import ConfigurationError, EventsFailed, FlowError, ReaderGone, UsageError
 from flowtools.event import Event, EventError
 from flowtools.loading import described, failure, load_class
+from flowtools.needs import Equipment, application_of, equip
 from flowtools.results import guarded_stdout
 from flowtools.source import Outlet
 from flowtools.stop import Stop, stopped_by_signals
@@ -72,15 +73,23 @@ def is_source(kind: type) -> bool:
 
 
 def make_source(
-    kind: type, name: str, config: ConfigParser, options: Mapping[str, str] | None = None
+    kind: Any,
+    name: str,
+    config: ConfigParser,
+    options: Mapping[str, str] | None = None,
+    equipment: Equipment | None = None,
 ) -> Any:
-    """Make a Source, with `options` for its constructor, and `configure` it.
+    """Make a Source, with `options` for its constructor, give it what it NEEDS, `configure` it.
 
     Raises:
         ConfigurationError: Its own code failed, or it takes no such options.
     """
+    equipment = equipment or Equipment(application_of(name))
     try:
+        if hasattr(kind, "make_old"):
+            return kind.make_old(equipment, config, **(options or {}))
         made = kind(**(options or {}))
+        equip(made, equipment)
         configure = getattr(made, "configure", None)
         if configure is not None:
             configure(config)
@@ -182,8 +191,11 @@ class CustomSource:
             return
         if ready.get(outlet.fileno(), 0) & select.POLLERR:
             gate.failure = ReaderGone()
-        gate.shut()
-        Thread(target=self._ask_to_stop, name="source-stop", daemon=True).start()
+        if hasattr(self._source, "stop"):
+            # It says itself when it is at its end.
+            Thread(target=self._source_stop, name="source-stop", daemon=True).start()
+        else:
+            gate.shut()
         ended.wait(self._grace)
         self.is_stuck = not _is_rung(ended)
         gate.close()
@@ -202,12 +214,9 @@ class CustomSource:
             gate.failure = gate.failure or error
         ended.ring()
 
-    def _ask_to_stop(self) -> None:
-        stop = getattr(self._source, "stop", None)
-        if stop is None:
-            return
+    def _source_stop(self) -> None:
         try:
-            stop()
+            self._source.stop()
         except Exception as error:  # noqa: BLE001  the end goes on
             _log.warning("the 'stop' of Source '%s' failed: %s", self._name, described(error))
 

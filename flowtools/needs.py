@@ -1,0 +1,102 @@
+"""What a Worker or Source asks for: a client of Viz One, a store on it.
+
+    class Tag:
+        NEEDS = ("client", "store")
+
+Each is there as an attribute of that name before `configure` is called. One client serves
+the process.
+"""
+
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from flowtools.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from flowtools.broker import Settings as BrokerSettings
+    from flowtools.vizone.account import Account
+    from flowtools.vizone.client import Client
+    from flowtools.vizone.store import Store
+
+KNOWN = ("client", "store")
+
+SECONDS = 60.0
+"""Seconds that an answer of Viz One may take, by default."""
+
+
+@dataclass
+class Equipment:
+    """What can be asked for; it can be sent to another process.
+
+    Attributes:
+        application: The name under which the store keeps values.
+        account: Where Viz One is; None: as the environment says.
+        enabled: Whether Viz One is to be used at all.
+        seconds: How long an answer of Viz One may take.
+        broker: How to connect to a broker, where a Worker or Source of the old kind asks.
+    """
+
+    application: str
+    account: "Account | None" = None
+    enabled: bool = True
+    seconds: float = SECONDS
+    broker: "BrokerSettings | None" = None
+    _client: "Client | None" = field(default=None, repr=False)
+    _making: Any = field(default_factory=Lock, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_client", "_making")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _client=None, _making=Lock())
+
+    def client(self) -> "Client":
+        """Return the client of this process.
+
+        Raises:
+            ConfigurationError: Nothing says where Viz One is, or it is not to be used.
+        """
+        from flowtools.vizone.account import Account
+        from flowtools.vizone.client import Client
+
+        if not self.enabled:
+            raise ConfigurationError("Viz One is needed, and [Viz One] enabled says no")
+        with self._making:
+            if self._client is None:
+                account = self.account or Account.from_environment()
+                self._client = Client(account, seconds=self.seconds)
+            return self._client
+
+    def store(self) -> "Store":
+        """Return the store of the application.
+
+        Raises:
+            ConfigurationError: As `client`.
+        """
+        return self.client().store(self.application)
+
+    def close(self) -> None:
+        """Close the client's connections, if there is one."""
+        if self._client is not None:
+            self._client.close()
+
+
+def application_of(class_name: str) -> str:
+    """Return the name of the application where nothing else says it: that of its class."""
+    return "flow_" + class_name.rpartition(":")[2].rpartition(".")[2].lower()
+
+
+def equip(made: Any, equipment: Equipment) -> None:
+    """Give the object what its class NEEDS.
+
+    Raises:
+        ConfigurationError: It needs something unknown, or Viz One and there is none.
+    """
+    needs = getattr(made, "NEEDS", ())
+    for need in (needs,) if isinstance(needs, str) else needs:
+        if need not in KNOWN:
+            raise ConfigurationError(
+                f"NEEDS names '{need}'; what can be asked for is {', '.join(KNOWN)}"
+            )
+        setattr(made, need, getattr(equipment, need)())

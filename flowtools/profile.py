@@ -1,0 +1,241 @@
+"""A profile: the INI file by which applications of the older Flow are run, read as it is.
+
+Its own sections are [Flow], [Source], [Viz One], [Stomp] and [Logging]; any other is the
+Worker's. It is read as Python 2's ConfigParser did: keys keep their case, a `;` after a
+space begins a comment, `%(name)s` stands for another key and any other `%` for itself, and
+what comes twice counts as it came last. `$NAME` and `${NAME}` stand for environment
+variables in its own sections; one that is not set stays as it is written.
+
+The directory that PYTHON_CONFIG_ROOT names may hold base profiles: `flow.ini` comes before
+the profile, `<app name>.ini` after it and so over it.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Mapping, MutableMapping
+from configparser import ConfigParser, Error, Interpolation
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowtools.config import complaint, unreadable
+from flowtools.errors import ConfigurationError
+
+KNOWN: dict[str, frozenset[str]] = {
+    "Flow": frozenset({"app name", "class", "workers", "worker_timeout"}),
+    "Viz One": frozenset(
+        {
+            "enabled",
+            "hostname",
+            "username",
+            "password",
+            "use https",
+            "check certificates",
+            "pem file",
+            "time out",
+        }
+    ),
+    "Stomp": frozenset({"heartbeats", "heartbeat interval", "heartbeat timeout"}),
+    "Logging": frozenset({"level", "color", "logger", "formal", "file name"}),
+}
+"""The sections of its own, with the keys that they may have; [Source] has its class's."""
+
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
+_REFERENCE = re.compile(r"%\(([^)]+)\)s")
+_DEPTH = 10
+
+_log = logging.getLogger("flowtools.run")
+
+
+class _OldInterpolation(Interpolation):
+    """`%(name)s` is the value of another key; no other `%` has a meaning."""
+
+    def before_get(
+        self,
+        parser: MutableMapping[str, Mapping[str, str]],
+        section: str,
+        option: str,
+        value: str,
+        defaults: Mapping[str, str],
+    ) -> str:
+        """Return `value` with the references in it replaced."""
+        for _ in range(_DEPTH):
+            if "%(" not in value:
+                break
+            value = _REFERENCE.sub(lambda found: defaults.get(found[1], found[0]), value)
+        return value
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a profile says; None is what it does not say.
+
+    Attributes:
+        config: All of it, for the Worker's `configure`.
+        worker: The Worker, as MODULE:CLASS.
+        application: The name of the application.
+        threads: How many Workers run at the same time.
+        timeout: Seconds for one event; 0: no limit.
+        source: The options of the Source.
+        debug: Whether details are to be told.
+        viz_one: The section [Viz One].
+        heart_beat: Seconds after which we send a heart-beat and expect one.
+        is_old: Whether it is a profile, for which the old defaults hold.
+    """
+
+    config: ConfigParser
+    worker: str | None = None
+    application: str | None = None
+    threads: int | None = None
+    timeout: float | None = None
+    source: dict[str, str] = field(default_factory=dict)
+    debug: bool = False
+    viz_one: dict[str, str] = field(default_factory=dict)
+    heart_beat: tuple[float, float] | None = None
+    is_old: bool = False
+
+
+def read(path: Path, instance_name: str | None) -> ConfigParser:
+    """Read the profile at `path`, and the base profiles around it.
+
+    Raises:
+        ConfigurationError: One of them cannot be read.
+    """
+    config = new_parser()
+    root = os.environ.get("PYTHON_CONFIG_ROOT")
+    if root:
+        _read_base(config, Path(root) / "flow.ini")
+    _read(config, path)
+    name = instance_name or config.get("Flow", "app name", fallback="default")
+    if root and name != "flow":
+        _read_base(config, Path(root) / f"{name}.ini")
+    return config
+
+
+def new_parser() -> ConfigParser:
+    """Return an empty parser that reads as Python 2's did."""
+    config = ConfigParser(
+        interpolation=_OldInterpolation(), inline_comment_prefixes=(";",), strict=False
+    )
+    config.optionxform = str  # type: ignore[assignment,method-assign]
+    return config
+
+
+def understand(config: ConfigParser, *, is_old: bool) -> Profile:
+    """Return what the sections of a profile mean; unknown keys are named in a warning.
+
+    Raises:
+        ConfigurationError: A value has another form.
+    """
+    sections = {name: _section(config, name) for name in (*KNOWN, "Source")}
+    for name, known in KNOWN.items():
+        for key in sections[name]:
+            if key not in known:
+                _log.warning("[%s] '%s' is no key of a profile and is ignored", name, key)
+    flow, stomp, told = sections["Flow"], sections["Stomp"], sections["Logging"]
+    if told.get("logger", "flow") not in ("flow", "terminal"):
+        _log.warning(
+            "[Logging] logger '%s' is not supported: messages go to standard error", told["logger"]
+        )
+    worker = flow.get("class")
+    return Profile(
+        config=config,
+        worker=_as_module_and_class(worker) if worker else None,
+        application=flow.get("app name"),
+        threads=_whole(flow, "Flow", "workers"),
+        timeout=_number(flow, "Flow", "worker_timeout"),
+        source=sections["Source"],
+        debug=told.get("level", "").lower() == "debug",
+        viz_one=sections["Viz One"],
+        heart_beat=_heart_beat(stomp),
+        is_old=is_old,
+    )
+
+
+def truth(said: str, where: str) -> bool:
+    """Return what yes, no, true, false, on, off, 1 and 0 mean.
+
+    Raises:
+        ConfigurationError: It is none of them.
+    """
+    found = ConfigParser.BOOLEAN_STATES.get(said.strip().lower())
+    if found is None:
+        raise ConfigurationError(f"{where}: '{said}' is neither yes nor no")
+    return found
+
+
+def number(said: str, where: str) -> float:
+    """Return the number that `said` is.
+
+    Raises:
+        ConfigurationError: It is none, or below 0.
+    """
+    try:
+        found = float(said)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 1e9:
+        raise ConfigurationError(f"{where}: '{said}' is no number from 0 up")
+    return found
+
+
+def _read_base(config: ConfigParser, path: Path) -> None:
+    if path.exists():
+        _read(config, path)
+
+
+def _read(config: ConfigParser, path: Path) -> None:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            config.read_file(lines, str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable("profile", path, error) from None
+    except Error as error:
+        raise ConfigurationError(complaint(path, error)) from None
+
+
+def _section(config: ConfigParser, name: str) -> dict[str, str]:
+    if not config.has_section(name):
+        return {}
+    inherited = config.defaults()
+    own = {key: said for key, said in config.items(name) if key not in inherited}
+    own |= {key: said for key, said in config.items(name) if key in KNOWN.get(name, ())}
+    # Python 2 took two quotes for an empty value.
+    return {
+        key: "" if said == '""' else _expanded(said, f"[{name}] {key}") for key, said in own.items()
+    }
+
+
+def _expanded(said: str, where: str) -> str:
+    def replace(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name in os.environ:
+            return os.environ[name]
+        # Not which one: it may be a piece of a password.
+        _log.warning("%s: an environment variable in it is not set; it stays as it is", where)
+        return found[0]
+
+    return _VARIABLE.sub(replace, said)
+
+
+def _as_module_and_class(name: str) -> str:
+    return name if ":" in name else ":".join(name.rpartition(".")[::2])
+
+
+def _whole(section: dict[str, str], title: str, key: str) -> int | None:
+    found = _number(section, title, key)
+    return None if found is None else max(1, int(found))
+
+
+def _number(section: dict[str, str], title: str, key: str) -> float | None:
+    return number(section[key], f"[{title}] {key}") if key in section else None
+
+
+def _heart_beat(stomp: dict[str, str]) -> tuple[float, float] | None:
+    if not stomp:
+        return None
+    if not truth(stomp.get("heartbeats", "yes"), "[Stomp] heartbeats"):
+        return 0.0, 0.0
+    interval = _number(stomp, "Stomp", "heartbeat interval")
+    timeout = _number(stomp, "Stomp", "heartbeat timeout")
+    return 5.0 if interval is None else interval, 10.0 if timeout is None else timeout

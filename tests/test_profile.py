@@ -1,0 +1,223 @@
+"""Profiles of the older Flow, read as they are, and what flow-run makes of them."""
+
+import signal
+
+import pytest
+
+from flowtools.errors import ConfigurationError
+from flowtools.profile import new_parser, read, understand
+from tests.stomp_servers import SECONDS
+from tests.test_run import finish, go, notes, until, variables  # noqa: F401  fixtures
+from tests.vizone_servers import stand_in
+
+WHOLE = """\
+[Flow]
+app name = sweeper
+class = old.module.Sweep
+workers = 3
+worker_timeout = 0
+[Source]
+interval = 20 ; seconds
+Window Start = 10:16
+[Viz One]
+hostname = $HOST
+username = ${WHO}
+password = pa$$word
+use https = no
+pem file =
+[Stomp]
+heartbeat interval = 2
+[Logging]
+level = debug
+[Mine]
+asset.Title = %(prefix)s and more
+prefix = So
+format = %Y/%d/%m
+price = $5 $HOST
+"""
+
+
+def parsed(text, tmp_path, name=None):
+    path = tmp_path / "p.ini"
+    path.write_text(text)
+    return understand(read(path, name), is_old=True)
+
+
+def test_a_profile_says_what_it_always_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("HOST", "one.example")
+    monkeypatch.setenv("WHO", "anna")
+    profile = parsed(WHOLE, tmp_path)
+    assert (profile.worker, profile.application) == ("old.module:Sweep", "sweeper")
+    assert (profile.threads, profile.timeout, profile.debug) == (3, 0.0, True)
+    assert profile.source == {"interval": "20", "Window Start": "10:16"}
+    assert profile.heart_beat == (2.0, 10.0)
+    said = profile.viz_one
+    assert (said["hostname"], said["username"], said["use https"]) == ("one.example", "anna", "no")
+    # `$word` is no variable that is set, and may be a piece of the password: not repeated.
+    assert said["password"] == "pa$$word"
+    assert [r.getMessage() for r in caplog.records] == [
+        "[Viz One] password: an environment variable in it is not set; it stays as it is"
+    ]
+
+
+def test_the_workers_own_sections_are_as_python_2_read_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOST", "one.example")
+    config = parsed(WHOLE, tmp_path).config
+    assert dict(config.items("Mine")) == {
+        "asset.Title": "So and more",
+        "prefix": "So",
+        "format": "%Y/%d/%m",
+        "price": "$5 $HOST",
+    }
+
+
+def test_what_comes_twice_counts_as_it_came_last_and_two_quotes_are_nothing(tmp_path):
+    profile = parsed('[Flow]\nworkers=1\nworkers=2\n[Viz One]\npassword = ""\n[Flow]\n', tmp_path)
+    assert (profile.threads, profile.viz_one) == (2, {"password": ""})
+
+
+def test_unknown_keys_are_named(tmp_path, caplog):
+    parsed("[Flow]\nworker = 2\n[Viz One]\nhost = x\n[Logging]\nlogger = html\n", tmp_path)
+    assert [record.getMessage() for record in caplog.records] == [
+        "[Flow] 'worker' is no key of a profile and is ignored",
+        "[Viz One] 'host' is no key of a profile and is ignored",
+        "[Logging] logger 'html' is not supported: messages go to standard error",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[Flow]\nworkers = many\n", "[Flow] workers: 'many' is no number from 0 up"),
+        ("[Stomp]\nheartbeats = maybe\n", "[Stomp] heartbeats: 'maybe' is neither yes nor no"),
+        ("workers = 2\n", "p.ini', line 1: expected a [section] before the first key"),
+        ("[Flow]\nsecret\n", "p.ini', line 2: expected 'key = value'"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, text, message):
+    with pytest.raises(ConfigurationError) as caught:
+        parsed(text, tmp_path)
+    assert message in str(caught.value)
+
+
+def test_base_profiles_stand_before_and_after(tmp_path, monkeypatch):
+    base = tmp_path / "base"
+    base.mkdir()
+    monkeypatch.setenv("PYTHON_CONFIG_ROOT", str(base))
+    (base / "flow.ini").write_text("[Flow]\nworkers = 2\n[Viz One]\nhostname = base\n")
+    (base / "mine.ini").write_text("[Flow]\nworkers = 4\n")
+    (base / "other.ini").write_text("[Flow]\nworkers = 5\n")
+    text = "[Flow]\napp name = mine\nworkers = 3\n"
+    assert parsed(text, tmp_path).threads == 4
+    assert parsed(text, tmp_path).viz_one == {"hostname": "base"}
+    assert parsed(text, tmp_path, "other").threads == 5
+    assert parsed(text, tmp_path, "third").threads == 3
+
+
+def test_a_parser_can_be_sent_to_another_process():
+    import pickle
+
+    config = new_parser()
+    config.read_string("[A]\nKey = %(b)s\nb = 1\n")
+    assert pickle.loads(pickle.dumps(config)).get("A", "Key") == "1"
+
+
+# With flow-run
+
+
+@pytest.fixture
+def profile(tmp_path):
+    """Write a profile into a directory of its own."""
+
+    def write(text):
+        folder = tmp_path / "app"
+        folder.mkdir(exist_ok=True)
+        (folder / "app.ini").write_text(text)
+        return "app/app.ini"
+
+    return write
+
+
+def test_the_worker_gets_its_sections_and_runs_beside_its_profile(go, notes, profile):  # noqa: F811
+    path = profile("[Flow]\nclass = tests.runners.Settings\n[Mine]\nCamel Case = %d\n")
+    assert finish(go(path, "--set", "Mine.More=1"))[0] == 0
+    assert notes()[1:] == ["Mine.Camel Case=%d", "Mine.More=1", "in app"]
+
+
+def test_a_module_beside_the_profile_is_found(go, profile, tmp_path):  # noqa: F811
+    path = profile("[Flow]\nclass = mine.Mine\n")
+    (tmp_path / "app" / "mine.py").write_text(
+        "from tests.runners import Interval\nclass Mine:\n    'Does much.'\n"
+        "    SOURCE = Interval(0.01, count=1)\n    def start(self, event): return 'ran'\n"
+    )
+    status, events, _ = finish(go(path, "--failed", "failed"))
+    assert (status, [event["data"] for event in events]) == (0, ["ran"])
+    # A path on the command line is where the command was started.
+    assert (tmp_path / "failed").exists()
+    process = go(path, "--man")
+    out, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    assert b"class Mine" in out
+    assert b"Does much." in out
+
+
+def test_debug_workers_and_the_profiles_numbers(go, notes, profile):  # noqa: F811
+    path = profile("[Flow]\nclass = tests.runners.Hangs\nworkers = 3\nworker_timeout = 1\n")
+    process = go(path, "--grace", "0.1")
+    until(lambda: len(notes()) >= 6)
+    process.send_signal(signal.SIGTERM)
+    assert "not done within 1 s" in finish(process)[2]
+    plain = profile("[Flow]\nclass = tests.runners.ThreeTicks\nworkers = 3\n")
+    assert finish(go(plain, "-w", "2", "--dry-run"))[2].endswith("with 2 threads\n")
+    assert finish(go(plain, "--dry-run"))[2].endswith("with 3 threads\n")
+
+
+def test_viz_one_is_where_the_profile_says(go, notes, profile):  # noqa: F811
+    with stand_in(assets=2, rate=200) as server:
+        text = (
+            "[Flow]\napp name = tags\nclass = tests.runners.Asset\n"
+            f"[Viz One]\nhostname = {server.url.removeprefix('http://')}\nuse https = no\n"
+            "username = admin\npassword = $SECRET\n"
+        )
+        env = {"SECRET": server.password, "VIZONE_URL": "http://127.0.0.1:1"}
+        args = [profile(text), "--count", 1, "--isolation", "process"]
+        assert finish(go(*args, env=env))[0] == 0
+        assert notes()[0].startswith("admin flow_tags ")
+        assert finish(go(*args, "--user", "nobody", env=env))[0] == 77
+
+    with stand_in(assets=2, rate=200) as server:
+        bare = profile("[Flow]\nclass = tests.runners.Asset\n[Viz One]\nuse https = no\n")
+        assert finish(go(bare, "--count", 1, env=server.environment()))[0] == 0
+
+
+def test_a_profile_without_an_address_means_this_machine(go, profile):  # noqa: F811
+    path = profile("[Flow]\nclass = tests.runners.Asset\n[Viz One]\nuse https = no\ntime out = 5\n")
+    status, _, err = finish(go(path))
+    assert status == 69
+    assert "'http://localhost/thirdparty'" in err
+    off = profile("[Flow]\nclass = tests.runners.Asset\n[Viz One]\nenabled = no\n")
+    status, _, err = finish(go(off))
+    assert (status, "[Viz One] enabled says no" in err) == (78, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "message"),
+    [
+        ("[Flow]\n", 78, "[Flow] 'class' is missing: it names the Worker"),
+        ("[Flow]\nclass = nowhere.X\n", 78, "there is no module 'nowhere'"),
+        ("[Flow]\nclass = X\n", 78, "cannot load Worker ':X': expected MODULE:CLASS"),
+    ],
+)
+def test_a_profile_that_is_no_good(go, profile, text, status, message):  # noqa: F811
+    ended, _, err = finish(go(profile(text)))
+    assert (ended, err.count("\n")) == (status, 1)
+    assert message in err
+
+
+def test_flow_work_gives_a_worker_what_it_needs(start, variables, notes):  # noqa: F811
+    with stand_in() as server:
+        env = variables | server.environment()
+        process = start("flow-work", "tests.runners:Asset", env=env, stdin=-1)
+        status, _, err = finish(process, b'{"title":"News"}\n')
+    assert (status, err) == (0, "")
+    assert notes() == ["admin flow_asset News"]

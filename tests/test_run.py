@@ -1,0 +1,321 @@
+"""flow-run: a Worker's own SOURCE and the pool in one process, as a real one."""
+
+import json
+import signal
+import time
+from subprocess import PIPE
+
+import pytest
+from coilmq.util.frames import Frame
+
+from tests.conftest import ROOT
+from tests.stomp_servers import SECONDS, Lines
+from tests.vizone_servers import stand_in
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+
+@pytest.fixture
+def notes(tmp_path):
+    class Notes:
+        path = tmp_path / "notes"
+
+        def __call__(self):
+            return self.path.read_text().splitlines() if self.path.exists() else []
+
+    return Notes()
+
+
+@pytest.fixture
+def variables(notes, tmp_path):
+    return {"PYTHONPATH": str(ROOT), "NOTES": str(notes.path), "XDG_RUNTIME_DIR": str(tmp_path)}
+
+
+@pytest.fixture
+def go(start, variables):
+    """Start flow-run on a class of tests/runners.py, or on what has another name."""
+
+    def run(name, *args, **options):
+        target = name if set(name) & set(":.") else f"tests.runners:{name}"
+        env = variables | options.pop("env", {})
+        return start("flow-run", target, *args, env=env, **options)
+
+    return run
+
+
+def on(server, destination="/queue/a"):
+    return ["--set", f"Source.stomp url={server.url(destination)}"]
+
+
+def put(coil, *bodies):
+    for body in bodies:
+        frame = Frame("SEND", {"destination": "/queue/a"}, body.encode())
+        coil.server.queue_manager.send(frame)
+
+
+def finish(process, text=b""):
+    out, err = process.communicate(text or None, timeout=SECONDS)
+    return process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
+
+
+def until(condition):
+    limit = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < limit, "it does not come about"
+        time.sleep(0.01)
+
+
+NOWHERE = ["--set", "Source.url=stomp://127.0.0.1:1/?destination=a"]
+
+
+# From the broker to the Worker and back
+
+
+def test_what_is_done_is_acknowledged_and_what_failed_is_moved(coil, go, notes, tmp_path):
+    put(coil, *"abc", "bad", *"de", "ackto")
+    status, events, err = finish(go("Job", "--count", 7, *on(coil)))
+    assert status == 1
+    assert [event["data"] for event in events] == ["a", "b", "c", "d", "e", "ackto"]
+    assert "1 of 7 events failed (1 failed)" in err
+    assert coil.store.size("/queue/a") == 0
+    assert coil.store.size("/queue/a.failed") == 1
+    assert notes()[-2].startswith("self:#")
+    assert notes()[-1] == "clean_up"
+    # No socket was made: nothing lies where it would.
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+def test_with_a_failed_file_it_is_kept_there_and_acknowledged(coil, go, tmp_path):
+    put(coil, "bad")
+    status, _, _ = finish(go("Job", "--count", 1, "--failed", "failed", *on(coil)))
+    assert (status, coil.store.size("/queue/a.failed")) == (1, 0)
+    assert json.loads((tmp_path / "failed").read_text())["data"]["body"] == "bad"
+
+
+def test_what_a_killed_process_had_is_delivered_again(coil, go, notes, tmp_path):
+    put(coil, "a", "wait", "b")
+    process = go("Job", *on(coil))
+    until(lambda: "wait" in notes())
+    process.kill()
+    process.wait()
+    until(lambda: coil.store.size("/queue/a") == 2)
+    (tmp_path / "go").touch()
+    assert finish(go("Job", "--count", 2, *on(coil)))[0] == 0
+    assert notes()[:2] == ["a", "wait"]
+    assert sorted(notes()[2:]) == ["b", "clean_up", "wait", "wait over"]
+
+
+def test_a_signal_lets_the_running_event_end_and_leaves_the_rest_to_the_broker(
+    coil, go, notes, tmp_path
+):
+    put(coil, "wait 1", "b", "c")
+    process = go("Job", *on(coil))
+    until(lambda: notes() == ["wait 1"])
+    process.send_signal(signal.SIGTERM)
+    (tmp_path / "go").touch()
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert notes() == ["wait 1", "wait 1 over", "clean_up"]
+    until(lambda: coil.store.size("/queue/a") == 2)
+
+
+def test_what_takes_longer_than_the_drain_is_told_to_end_and_comes_again(coil, go, notes):
+    put(coil, "wait 1")
+    process = go("Job", "--drain", "0.1", *on(coil))
+    until(lambda: notes() == ["wait 1"])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    until(lambda: coil.store.size("/queue/a") == 1)
+    assert coil.store.size("/queue/a.failed") == 0
+
+
+def test_with_pass_the_next_command_acknowledges(coil, shell, variables):
+    put(coil, "a", "b")
+    url = coil.url()
+    line = f"flow-run --pass --count 2 tests.runners:Quiet --set 'Source.url={url}' | flow-ack"
+    status, out, err = shell(line, **variables)
+    assert (status, out, err) == (0, b"", "")
+    assert coil.store.size("/queue/a") == 0
+
+
+def test_a_broker_that_comes_back_is_found_again(script, go, notes):
+    process = go("Job", "--count", 2, *on(script))
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(1, b"a")
+    until(lambda: notes() == ["a"])
+    assert peer.read("ACK").headers["id"] == "a1"
+    peer.close()
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(2, b"b")
+    assert peer.read("ACK").headers["id"] == "a2"
+    peer.goodbye()
+    assert finish(process)[0] == 0
+
+
+def test_a_result_that_nobody_reads_ends_it(coil, go):
+    put(coil, "a")
+    process = go("Job", *on(coil))
+    process.stdout.close()
+    assert process.wait(SECONDS) == -signal.SIGPIPE
+    until(lambda: coil.store.size("/queue/a") == 1)
+
+
+# The other sources
+
+
+def test_ticks_and_lines(go, notes):
+    assert finish(go("Tick", "--count", 2, "--set", "Source.interval=0.01"))[0] == 0
+    assert finish(go("ThreeTicks"))[0] == 0
+    assert notes() == ["1", "2", "1", "2", "3"]
+    status, events, _ = finish(go("Line", stdin=PIPE), b"a\nb\n")
+    assert (status, [event["data"] for event in events]) == (0, ["a", "b"])
+    status, events, _ = finish(go("Line", "--set", "Source.form=document", stdin=PIPE), b"a\nb\n")
+    assert (status, [event["data"] for event in events]) == (0, ["a\nb\n"])
+
+
+def test_events_of_another_pipe_are_acknowledged_there(coil, shell, variables):
+    put(coil, "a", "b")
+    line = (
+        f"flow-listen-stomp --ack worker --count 2 '{coil.url()}' |"
+        " flow-run tests.runners:Line --set Source.form=json > /dev/null"
+    )
+    assert shell(line, **variables)[0] == 0
+    assert coil.store.size("/queue/a") == 0
+
+
+def test_assets_and_files_of_a_viz_one(go, notes):
+    with stand_in(assets=3, files=1, rate=200) as server:
+        env = server.environment()
+        assert finish(go("Asset", "--count", 1, "-n", "mine", env=env))[0] == 0
+        assert notes()[0].startswith("admin flow_mine ")
+        location = ["--set", "Source.location=xmlimport", "--set", "Source.skip empty files=yes"]
+        assert finish(go("File", "--count", 1, *location, env=env))[0] == 0
+        assert notes()[1].endswith(".mxf") or "." in notes()[1]
+
+
+def test_a_source_takes_the_options_of_its_section(go, notes):
+    settings = ["--set", "Source.first=x", "--set", "Source.second one=y"]
+    assert finish(go("WithOptions", *settings))[0] == 0
+    assert notes() == ["x", "y"]
+    status, _, err = finish(go("WithOptions", *settings, "--set", "Source.third=z"))
+    assert status == 78
+    assert "cannot configure Source 'SOURCE': TypeError" in err
+
+
+def test_what_has_come_of_a_source_without_a_broker_is_done_before_the_end(go, notes):
+    process = go("Slow", "--grace", "0.1")
+    until(lambda: "given" in notes())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert [n for n in notes() if n != "given"] == [f"done {n}" for n in range(20)]
+
+
+def test_but_not_for_longer_than_the_drain(go, notes):
+    process = go("Hangs", "--grace", "0.1", "--drain", "0.3", "--timeout", "0")
+    until(lambda: "hangs 0" in notes())
+    process.send_signal(signal.SIGTERM)
+    status, _, err = finish(process)
+    assert status == -signal.SIGTERM
+    assert "lines had been read and are not done" in err
+
+
+# A Source that behaves badly
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("OnRaises", ["1"], "the Source 'Raises' failed: ValueError: broken ("),
+        ("OnGarbage", ["1", "2"], "3 of 5 values were no events"),
+    ],
+)
+def test_what_a_source_gave_before_it_failed_is_done(go, notes, name, values, message):
+    status, _, err = finish(go(name))
+    assert (status, notes()) == (1, values)
+    assert message in err
+
+
+def test_a_flood_is_held_back_and_ends_with_a_signal(go, notes):
+    process = go("OnFlood", "-j", 2)
+    until(lambda: notes() and int(notes()[-1]) > 500)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+def test_a_source_with_done_is_told_what_became_of_each(go, notes):
+    status, _, _ = finish(go("OnMany", "-j", 4, "-q"))
+    assert status == 1
+    found = [each.split() for each in notes()]
+    assert len(found) == 1000
+    assert all((ok == "True") == (int(n.split(".")[1]) % 2 == 0) for n, ok in found)
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "status", "message"),
+    [
+        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': it names no SOURCE"),
+        ("Needy", [], 78, "NEEDS names 'stor'; what can be asked for is client, store"),
+        ("Job", [], 78, "[Source] 'stomp url' is missing: GenericStompListener needs it"),
+        ("Job", ["--set", "Source.url=http://x"], 78, "[Source]: "),
+        ("Tick", ["--set", "Source.interval=soon"], 78, "[Source] interval: 'soon' is no number"),
+        ("Tick", ["--set", "Source.window start=25"], 78, "[Source]: '25:00-' is no window"),
+        ("Asset", [], 78, "VIZONE_URL and VIZONE_USER and VIZONE_PASSWORD not set"),
+        ("File", ["--set", "Source.skip empty files=perhaps"], 78, "is neither yes nor no"),
+        ("Nowhere", [], 78, "cannot load Worker 'tests.runners:Nowhere': there is no class"),
+        ("nowhere.ini", [], 78, "cannot read profile 'nowhere.ini': No such file or directory"),
+        ("Job", ["--resume"], 2, "--resume needs --joblog FILE"),
+        ("Job", ["--heart-beat", "x", *NOWHERE], 78, "'x' is no heart-beat"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line_with_its_status(go, name, args, status, message):
+    ended, events, err = finish(go(name, *args))
+    assert (ended, events) == (status, [])
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_broker_that_cannot_be_reached_is_69_and_one_that_refuses_77(go, script):
+    assert finish(go("Job", *NOWHERE, "--retry-for", "0.1"))[0] == 69
+    process = go("Job", *on(script))
+    peer = script.accept()
+    peer.read("CONNECT")
+    peer.write("ERROR", {"message": "Bad CONNECT"}, b"Access refused for user")
+    peer.close()
+    status, _, err = finish(process)
+    assert status in (69, 77), err
+
+
+def test_a_user_who_is_shown_no_monitor_link_is_77(go):
+    with stand_in() as server:
+        env = server.environment() | {"VIZONE_USER": "guest"}
+        status, _, err = finish(go("Asset", env=env))
+    assert (status, err.count("\n")) == (77, 1)
+    assert "Asset/Admin" in err
+
+
+def test_a_dry_run_takes_nothing(coil, go, notes):
+    put(coil, "a")
+    status, _, err = finish(go("Job", "--dry-run", "-j", 3, *on(coil)))
+    assert status == 0
+    assert "would run tests.runners:Job on the events of GenericStompListener with 3 thr" in err
+    assert (notes(), coil.store.size("/queue/a")) == ([], 1)
+
+
+def test_workers_run_in_processes_too(coil, go, notes):
+    put(coil, *"abcd")
+    args = ["--isolation", "process", "-j", 2, "--count", 4, *on(coil)]
+    assert finish(go("Job", *args))[0] == 0
+    assert sorted(notes()) == ["a", "b", "c", "clean_up", "clean_up", "d"]
+    assert coil.store.size("/queue/a") == 0
+
+
+def test_the_state_of_the_threads_is_told_in_its_name(coil, go, notes):
+    put(coil, "wait")
+    process = go("Job", *on(coil))
+    until(lambda: notes() == ["wait"])
+    process.send_signal(signal.SIGUSR1)
+    assert Lines(process.stderr).until(b"flow-run: thread")
