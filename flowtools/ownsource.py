@@ -26,7 +26,7 @@ class Wishes:
     """How the source is to be, beside the options of its section.
 
     Attributes:
-        listening: Makes flowtools.source.monitor.Listening, for the sources of Viz One.
+        listening: Makes flowtools.source.listening.Listening, for the sources of Viz One.
         broker: Makes flowtools.broker.Settings, for GenericStompListener.
         count: End after so many events.
         prefetch: Messages that may be unacknowledged.
@@ -120,13 +120,14 @@ def _make(
         "AssetEntryListener": _assets,
         "UnmanagedFilesListener": _files,
         "GenericStompListener": _stomp,
+        "HotFolder": _folder,
         "Interval": _interval,
         "STDIN": _stdin,
     }
     # By name and module, so that none is loaded which is not used.
     built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
     if built_in is not None and found is not kind:
-        return Own(found, built_in.__name__ in ("AssetEntryListener", "GenericStompListener"))
+        return Own(found, built_in.__name__.endswith("Listener"))
     if built_in is not None:
         return makers[built_in.__name__](found, given, wishes, equipment)
     return _custom(found, given, wishes, equipment, config)
@@ -191,6 +192,24 @@ def _window(start: str | None, end: str | None) -> Window | None:
         for each in (start or "", end or "")
     )
     return Window.parse(f"{first}-{last}")
+
+
+def _folder(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    poll = given.take("poll")
+    flags = {
+        key.replace(" ", "_"): truth(given.take(key, "no") or "no", f"[Source] {key}")
+        for key in ("recursive", "existing", "skip empty")
+    }
+    source = kind(
+        given.need("directory"),
+        match=(given.take("match") or "").split(),
+        ignore=(given.take("ignore") or "").split(),
+        settle=number(given.take("settle", "2") or "2", "[Source] settle"),
+        poll=number(poll, "[Source] poll") if poll else None,
+        count=wishes.count,
+        **flags,
+    )
+    return Own(source, False)
 
 
 def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:

@@ -9,6 +9,7 @@ from flowtools.source.interval import Interval
 from flowtools.source.local import STDIN
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.stomp import GenericStompListener
+from flowtools.source.watch import HotFolder
 from tests import sources
 from tests.sources import note
 
@@ -49,6 +50,13 @@ class Tick:
 
 class ThreeTicks(Tick):
     SOURCE = Interval(0.01, count=3)
+
+
+class Folder:
+    SOURCE = HotFolder
+
+    def start(self, event):
+        note(event["name"])
 
 
 class Line:

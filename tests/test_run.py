@@ -174,6 +174,16 @@ def test_ticks_and_lines(go, notes):
     assert (status, [event["data"] for event in events]) == (0, ["a\nb\n"])
 
 
+def test_the_files_of_a_folder(go, notes, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mxf", "b.txt"):
+        (tmp_path / "in" / name).write_text("x")
+    options = ("directory=in", "existing=yes", "match=*.mxf *.mov", "settle=0")
+    settings = [part for each in options for part in ("--set", f"Source.{each}")]
+    assert finish(go("Folder", "--count", 1, *settings))[0] == 0
+    assert notes() == ["a.mxf"]
+
+
 def test_events_of_another_pipe_are_acknowledged_there(coil, shell, variables):
     put(coil, "a", "b")
     line = (

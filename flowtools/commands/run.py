@@ -98,7 +98,7 @@ def main(
     from flowtools import run
     from flowtools.assembly import Choice
     from flowtools.console import configure
-    from flowtools.source.monitor import listening_from
+    from flowtools.source.listening import listening_from
 
     pool_options.check(chosen)
     _make_absolute(chosen)
