@@ -30,6 +30,9 @@ PAUSE = 0.002
 RETRY = 0.02
 """Seconds until a receiver whose queue is full is tried again."""
 
+OPEN_AGAIN = 0.2
+"""Seconds until the socket to send from is tried again, where there was no descriptor."""
+
 _ACKTO = re.compile(r"unix:(/[^\0\ud800-\udfff]*)#([A-Za-z0-9_-]{1,64}\.[0-9]{1,20})")
 _FULL = {errno.EAGAIN, errno.ENOBUFS}
 
@@ -99,6 +102,8 @@ class AckSender:
         self._wake.set()
         if thread is not None:
             thread.join(seconds + 1)
+        elif self._given:
+            self._run()  # The thread could not be started.
 
     def _give(self, ackto: str, verdict: str) -> None:
         path, token = parse_ackto(ackto)
@@ -115,22 +120,43 @@ class AckSender:
                 self._thread.start()
 
     def _run(self) -> None:
-        import socket  # Whoever acknowledges nothing starts quicker without it.
-
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as outlet:
-            while True:
-                several = self._collect()
-                if self._pending:
-                    full = self._send_pending(outlet)
-                    if self._time_is_up():
-                        break
-                    if several or full:
-                        time.sleep(RETRY if full else PAUSE)
-                elif self._closes_at is not None:
-                    break
-                else:
-                    self._sleep()
+        outlet = self._open_outlet()
+        if outlet is not None:
+            with outlet:
+                self._serve(outlet)
+        self._collect()
         self._report()
+
+    def _serve(self, outlet: "socket.socket") -> None:
+        while True:
+            several = self._collect()
+            if self._pending:
+                full = self._send_pending(outlet)
+                if self._time_is_up():
+                    break
+                if several or full:
+                    time.sleep(RETRY if full else PAUSE)
+            elif self._closes_at is not None:
+                break
+            else:
+                self._sleep()
+
+    def _open_outlet(self) -> "socket.socket | None":
+        """Return a socket to send from; None where there is none until the time is up."""
+        warned = False
+        while True:
+            try:
+                import socket  # Whoever acknowledges nothing starts quicker without it.
+
+                return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            except OSError as error:
+                # Out of descriptors: a Worker may be about to give some back.
+                if not warned:
+                    _log.warning("cannot acknowledge: %s; trying again", error.strerror)
+                warned = True
+                if self._time_is_up():
+                    return None
+                time.sleep(OPEN_AGAIN)
 
     def _sleep(self) -> None:
         self._wake.clear()

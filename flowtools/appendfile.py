@@ -2,8 +2,8 @@
 
 Each line is one write to a descriptor opened with O_APPEND: Linux puts it at the end of
 a regular file, next to the lines of other writers, and what has been written is the
-system's, so that it outlives this process however it ends (not the loss of power: nothing
-is synced). SIGKILL in the middle of a write can tear that one line where it crosses a
+system's, so that it outlives this process however it ends, and the loss of power where
+that was asked for. SIGKILL in the middle of a write can tear that one line where it crosses a
 page, seen on Linux; who opens the file next ends it, but another process that has it
 open appends right behind the piece.
 """
@@ -26,17 +26,22 @@ class AppendFile:
         self._lock = Lock()
         self._fd = _open(path)
 
-    def append(self, line: bytes) -> None:
-        """Write `line`, which ends with a newline, in one write.
+    def append(self, line: bytes, *, sync: bool = False) -> None:
+        """Write `line`, which ends with a newline, in one write; with `sync` to the disk.
 
         Raises:
             OSError: It could not be written; the file holds no part of it.
         """
-        # The lock is for the short write alone: what to cut off depends on the position.
+        # The lock is for the write alone: what to cut off depends on the position.
         with self._lock:
             written = os.write(self._fd, line)
             if written != len(line):
                 self._complete(line, written)
+            if sync and self._is_regular():
+                os.fdatasync(self._fd)
+
+    def _is_regular(self) -> bool:
+        return stat.S_ISREG(os.fstat(self._fd).st_mode)
 
     def reopen(self) -> None:
         """Go on in a new file at the same path, after a log rotation has renamed this one.
@@ -61,7 +66,7 @@ class AppendFile:
             while written < len(line):
                 written += os.write(self._fd, line[written:])
         except OSError:
-            if stat.S_ISREG(os.fstat(self._fd).st_mode):
+            if self._is_regular():
                 end = os.lseek(self._fd, 0, os.SEEK_CUR)
                 # Unless another process has found room behind it.
                 if end == os.fstat(self._fd).st_size:

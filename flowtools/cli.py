@@ -1,5 +1,6 @@
 """What every command is built on: its common options and the one way in which it ends."""
 
+import errno
 import os
 import signal
 import sys
@@ -178,6 +179,13 @@ def _report(error: Exception) -> int:
     if isinstance(error, ConnectionError):
         log.error("lost a connection: %s", error.strerror or error, exc_info=error)
         return Status.UNREACHABLE
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        log.error(
+            "out of file descriptors: %s; allow more with ulimit -n, or LimitNOFILE= of systemd",
+            error.strerror,
+            exc_info=error,
+        )
+        return Status.INTERNAL
     log.error(
         "internal error: %s: %s; --verbose shows where",
         type(error).__name__,

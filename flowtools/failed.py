@@ -16,7 +16,8 @@ replay: the Worker gets the same event as the first time, its id and data includ
   again and keeps the first error. To repair such lines and run them:
   `jq -r '.flowline // empty' FILE | sed ... | flow-work ...`
 
-A line is in the file before the event is acknowledged, in one write (see appendfile.py).
+A line is in the file, and on the disk, before the event is acknowledged: nobody else has it
+then. It is one write (see appendfile.py).
 """
 
 import os
@@ -79,7 +80,7 @@ class FailedFile:
             FailedFileError: It could not be written; the file holds no part of it.
         """
         try:
-            self._file.append(replayable(attempt))
+            self._file.append(replayable(attempt), sync=True)
         except OSError as error:
             raise _failed("write", self._path, error) from None
 

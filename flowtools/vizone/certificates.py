@@ -1,14 +1,19 @@
 """TLS over HTTP: whom to trust, and what is wrong with a certificate that is not."""
 
 import ssl
+from functools import lru_cache
 
 from flowtools.errors import ConfigurationError
 from flowtools.tls import refusal
 from flowtools.vizone.account import Account
 
 
+@lru_cache(maxsize=8)
 def context_for(account: Account) -> ssl.SSLContext:
-    """Return how to check the server's certificate.
+    """Return how to check the server's certificate; one and the same for equal accounts.
+
+    To make one takes some megabytes for a moment, and a listener with a state file makes a
+    client each time that the broker was away.
 
     Raises:
         ConfigurationError: The account's CA file cannot be used.
