@@ -149,10 +149,10 @@ class AckSender:
                 import socket  # Whoever acknowledges nothing starts quicker without it.
 
                 return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            except OSError as error:
+            except (OSError, ImportError) as error:
                 # Out of descriptors: a Worker may be about to give some back.
                 if not warned:
-                    _log.warning("cannot acknowledge: %s; trying again", error.strerror)
+                    _log.warning("cannot acknowledge: %s; trying again", error)
                 warned = True
                 if self._time_is_up():
                     return None
