@@ -43,6 +43,7 @@ KNOWN: dict[str, frozenset[str]] = {
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
 _REFERENCE = re.compile(r"%\(([^)]+)\)s")
 _DEPTH = 10
+_LONGEST = 1 << 16
 
 _log = logging.getLogger("flowtools.run")
 
@@ -63,6 +64,8 @@ class _OldInterpolation(Interpolation):
             if "%(" not in value:
                 break
             value = _REFERENCE.sub(lambda found: defaults.get(found[1], found[0]), value)
+            if len(value) > _LONGEST:
+                raise ConfigurationError(f"[{section}] {option}: its %(name)s go round in circles")
         return value
 
 

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from flowtools import profile
 from flowtools.ack import AckError, parse_ackto
 from flowtools.acksocket import read_acks
 from flowtools.attempt import Attempt
@@ -40,8 +41,9 @@ from flowtools.rate import Rate
 from flowtools.results import lines_of
 from flowtools.schedule import Cron
 from flowtools.source.asset import AssetEntryListener
+from flowtools.source.entries import modified
+from flowtools.source.listening import parse_since
 from flowtools.source.location import UnmanagedFilesListener
-from flowtools.source.monitor import modified, parse_since
 from flowtools.source.state import StateFile
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
@@ -301,6 +303,22 @@ def settings(data):
         load_config(None, (os.fsdecode(data),))
 
 
+def profiles(data):
+    """A profile of the older Flow."""
+    path = SCRATCH / "profile.ini"
+    path.write_bytes(data)
+    try:
+        config = profile.read(path, None)
+        known = profile.understand(config, is_old=True)
+        for section in config.sections():
+            config.items(section)
+    except ConfigurationError as error:
+        assert "\n" not in str(error)
+        return
+    assert known.threads is None or known.threads >= 1
+    assert known.timeout is None or known.timeout >= 0
+
+
 def files(data):
     """A state file and a job log that something has happened to."""
     path = SCRATCH / "file"
@@ -324,5 +342,6 @@ def files(data):
 
 
 TARGETS = {
-    each.__name__: each for each in (lines, frames, xml, urls, expressions, acks, settings, files)
+    each.__name__: each
+    for each in (lines, frames, xml, urls, expressions, acks, settings, profiles, files)
 }
