@@ -23,9 +23,13 @@ class Tag:
         if event.type == "flow.asset.deleted":
             return
         try:
-            self.tag(event["links"]["describedby"])
+            self.tag(event["links"].get("describedby") or self.look_up(event["links"]["self"]))
         except NotFoundError:
             return  # It has been deleted since: there is nothing left to tag.
+
+    def look_up(self, url):
+        # A message may have no more than the asset's address.
+        return self.client.assets.get(url).follow("describedby")
 
     @retry_on_conflict
     def tag(self, url):

@@ -1,13 +1,18 @@
 """flow-listen-files, against the stand-in: over real HTTP and STOMP, in real processes."""
 
 import json
+import select
 import signal
 import time
 
 import pytest
 
 from flowtools.broker import Message
+from flowtools.event import Event
+from flowtools.passage import Ticket
 from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.settling import Settling
+from flowtools.vizone import Account
 from tests.vizone_servers import account_of, stand_in
 
 
@@ -144,6 +149,35 @@ def test_the_server_is_asked_whether_a_file_is_still(server, start):
     server.catalogue.watchers.files = told
     out, _ = process.communicate(timeout=30)
     assert [(each["subject"], each["data"]["size"]) for each in lines(out)] == [("grows", 4)]
+
+
+def file_event(size):
+    return Event(
+        "flow.file.changed",
+        {"id": "urn:f", "size": size, "updated": f"2026-01-01T00:00:0{size}Z"},
+        source="http://one",
+        id=f"urn:f#{size}",
+    )
+
+
+def test_only_what_counts_as_the_same_change_is_dropped_as_done():
+    """What the server said of a file was written under another change's ticket."""
+    tickets = [Ticket(None, token) for token in range(3)]
+    now = file_event(4)
+    stage = Settling(Account("http://127.0.0.1:1", "u", "p"), 0.05, lambda client, event: now)
+    stage.start()
+
+    def taken():
+        assert select.select([stage], [], [], 30)[0]
+        return stage.take(10)
+
+    stage.put(file_event(1), tickets[0])
+    assert taken() == [(now, tickets[0])]
+    stage.put(file_event(4), tickets[1])  # Not done yet by anyone's account.
+    assert taken() == [(now, tickets[1])]
+    stage.put(file_event(4), tickets[2])
+    assert taken() == [(None, tickets[2])]
+    stage.close()
 
 
 def test_a_file_that_goes_before_it_is_still_is_told_of_as_deleted(server, start):

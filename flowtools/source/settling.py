@@ -12,6 +12,7 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import count
 from threading import Condition, Thread
 from threading import Event as Flag
@@ -20,6 +21,7 @@ from time import monotonic
 from flowtools.event import Event
 from flowtools.passage import Ticket
 from flowtools.source.lookup import Ask, patiently
+from flowtools.source.replay import key_of
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 
@@ -29,17 +31,17 @@ THREADS = 4
 MOST = 10_000
 """Files that may be kept at a time, and those written last that are remembered."""
 
-Shape = tuple[object, object]
-"""A file's size and when it was updated."""
-
 _log = logging.getLogger("flowtools.source.settling")
 
 
+@dataclass
 class _Kept:
-    def __init__(self, event: Event, ticket: Ticket, due: float) -> None:
-        self.event = event
-        self.ticket = ticket
-        self.due = due
+    """An event that is kept: as it is to be written, and what it was when it came."""
+
+    event: Event
+    key: str
+    ticket: Ticket
+    due: float
 
 
 class Settling:
@@ -59,7 +61,7 @@ class Settling:
         self._due: list[tuple[float, int, str, _Kept]] = []
         self._numbers = count()
         self._ready: deque[tuple[Event | None, Ticket]] = deque()
-        self._written: OrderedDict[str, Shape] = OrderedDict()
+        self._written: OrderedDict[str, str] = OrderedDict()
         self._ending = Flag()
 
     def start(self) -> None:
@@ -84,7 +86,7 @@ class Settling:
 
     def put(self, event: Event, ticket: Ticket) -> None:
         """Take an event; it takes the place of the one that is kept of the same file."""
-        name = _name(event)
+        name, key = _name(event), key_of(event)
         with self._changed:
             before = self._kept.pop(name, None)
             if before is not None:
@@ -92,14 +94,14 @@ class Settling:
             if event.type == "flow.file.deleted":
                 self._written.pop(name, None)
                 self._let_go(event, ticket)
-            elif _shape(event)[1] is not None and self._written.get(name) == _shape(event):
+            elif event.get("updated") is not None and self._written.get(name) == key:
                 self._let_go(None, ticket)
             elif not self._seconds:
-                self._write(name, event, ticket)
+                self._write(name, _Kept(event, key, ticket, 0.0))
             else:
                 is_still = before is not None and before.event.get("size") == event.get("size")
                 due = before.due if before is not None and is_still else self._later()
-                self._keep(name, _Kept(event, ticket, due))
+                self._keep(name, _Kept(event, key, ticket, due))
 
     def take(self, most: int) -> Sequence[tuple[Event | None, Ticket]]:
         """Return up to `most` events whose time has come."""
@@ -129,12 +131,14 @@ class Settling:
         heapq.heappush(self._due, (kept.due, next(self._numbers), name, kept))
         self._changed.notify()
 
-    def _write(self, name: str, event: Event, ticket: Ticket) -> None:
-        self._written[name] = _shape(event)
+    def _write(self, name: str, kept: _Kept) -> None:
+        # What it was when it came, not what the server has said since: only what counts
+        # as the same change may be dropped, for what is dropped counts as done.
+        self._written[name] = kept.key
         self._written.move_to_end(name)
         if len(self._written) > MOST:
             self._written.popitem(last=False)
-        self._let_go(event, ticket)
+        self._let_go(kept.event, kept.ticket)
 
     def _let_go(self, event: Event | None, ticket: Ticket) -> None:
         self._ready.append((event, ticket))
@@ -172,14 +176,10 @@ class Settling:
                 self._let_go(now, kept.ticket)
             elif now.get("size") == kept.event.get("size"):
                 del self._kept[name]
-                self._write(name, now, kept.ticket)
+                self._write(name, replace(kept, event=now))
             else:
-                self._keep(name, _Kept(now, kept.ticket, self._later()))
+                self._keep(name, replace(kept, event=now, due=self._later()))
 
 
 def _name(event: Event) -> str:
     return str(event.get("id") or event.subject)
-
-
-def _shape(event: Event) -> Shape:
-    return event.get("size"), event.get("updated")
