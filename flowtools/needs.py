@@ -93,6 +93,9 @@ def equip(made: Any, equipment: Equipment) -> None:
     Raises:
         ConfigurationError: It needs something unknown, or Viz One and there is none.
     """
+    take = getattr(made, "take_equipment", None)
+    if take is not None:
+        take(equipment)  # It makes its own client, as a TransferPlugin does.
     needs = getattr(made, "NEEDS", ())
     for need in (needs,) if isinstance(needs, str) else needs:
         if need not in KNOWN:

@@ -6,9 +6,11 @@ import pytest
 
 from flowtools.errors import ConfigurationError
 from flowtools.profile import new_parser, read, understand
+from tests.running import finish, until
 from tests.stomp_servers import SECONDS
-from tests.test_run import finish, go, notes, until, variables  # noqa: F401  fixtures
 from tests.vizone_servers import stand_in
+
+pytest_plugins = ["tests.run_fixtures"]
 
 WHOLE = """\
 [Flow]
@@ -138,13 +140,13 @@ def profile(tmp_path):
     return write
 
 
-def test_the_worker_gets_its_sections_and_runs_beside_its_profile(go, notes, profile):  # noqa: F811
+def test_the_worker_gets_its_sections_and_runs_beside_its_profile(go, notes, profile):
     path = profile("[Flow]\nclass = tests.runners.Settings\n[Mine]\nCamel Case = %d\n")
     assert finish(go(path, "--set", "Mine.More=1"))[0] == 0
     assert notes()[1:] == ["Mine.Camel Case=%d", "Mine.More=1", "in app"]
 
 
-def test_a_module_beside_the_profile_is_found(go, profile, tmp_path):  # noqa: F811
+def test_a_module_beside_the_profile_is_found(go, profile, tmp_path):
     path = profile("[Flow]\nclass = mine.Mine\n")
     (tmp_path / "app" / "mine.py").write_text(
         "from tests.runners import Interval\nclass Mine:\n    'Does much.'\n"
@@ -161,7 +163,7 @@ def test_a_module_beside_the_profile_is_found(go, profile, tmp_path):  # noqa: F
     assert b"Does much." in out
 
 
-def test_debug_workers_and_the_profiles_numbers(go, notes, profile):  # noqa: F811
+def test_debug_workers_and_the_profiles_numbers(go, notes, profile):
     path = profile("[Flow]\nclass = tests.runners.Hangs\nworkers = 3\nworker_timeout = 1\n")
     process = go(path, "--grace", "0.1")
     until(lambda: len(notes()) >= 6)
@@ -172,7 +174,7 @@ def test_debug_workers_and_the_profiles_numbers(go, notes, profile):  # noqa: F8
     assert finish(go(plain, "--dry-run"))[2].endswith("with 3 threads\n")
 
 
-def test_viz_one_is_where_the_profile_says(go, notes, profile):  # noqa: F811
+def test_viz_one_is_where_the_profile_says(go, notes, profile):
     with stand_in(assets=2, rate=200) as server:
         text = (
             "[Flow]\napp name = tags\nclass = tests.runners.Asset\n"
@@ -190,7 +192,7 @@ def test_viz_one_is_where_the_profile_says(go, notes, profile):  # noqa: F811
         assert finish(go(bare, "--count", 1, env=server.environment()))[0] == 0
 
 
-def test_a_profile_without_an_address_means_this_machine(go, profile):  # noqa: F811
+def test_a_profile_without_an_address_means_this_machine(go, profile):
     path = profile("[Flow]\nclass = tests.runners.Asset\n[Viz One]\nuse https = no\ntime out = 5\n")
     status, _, err = finish(go(path))
     assert status == 69
@@ -208,13 +210,13 @@ def test_a_profile_without_an_address_means_this_machine(go, profile):  # noqa: 
         ("[Flow]\nclass = X\n", 78, "cannot load Worker ':X': expected MODULE:CLASS"),
     ],
 )
-def test_a_profile_that_is_no_good(go, profile, text, status, message):  # noqa: F811
+def test_a_profile_that_is_no_good(go, profile, text, status, message):
     ended, _, err = finish(go(profile(text)))
     assert (ended, err.count("\n")) == (status, 1)
     assert message in err
 
 
-def test_flow_work_gives_a_worker_what_it_needs(start, variables, notes):  # noqa: F811
+def test_flow_work_gives_a_worker_what_it_needs(start, variables, notes):
     with stand_in() as server:
         env = variables | server.environment()
         process = start("flow-work", "tests.runners:Asset", env=env, stdin=-1)

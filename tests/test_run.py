@@ -2,45 +2,16 @@
 
 import json
 import signal
-import time
 from subprocess import PIPE
 
 import pytest
 from coilmq.util.frames import Frame
 
-from tests.conftest import ROOT
+from tests.running import finish, until
 from tests.stomp_servers import SECONDS, Lines
 from tests.vizone_servers import stand_in
 
-pytest_plugins = ["tests.stomp_fixtures"]
-
-
-@pytest.fixture
-def notes(tmp_path):
-    class Notes:
-        path = tmp_path / "notes"
-
-        def __call__(self):
-            return self.path.read_text().splitlines() if self.path.exists() else []
-
-    return Notes()
-
-
-@pytest.fixture
-def variables(notes, tmp_path):
-    return {"PYTHONPATH": str(ROOT), "NOTES": str(notes.path), "XDG_RUNTIME_DIR": str(tmp_path)}
-
-
-@pytest.fixture
-def go(start, variables):
-    """Start flow-run on a class of tests/runners.py, or on what has another name."""
-
-    def run(name, *args, **options):
-        target = name if set(name) & set(":.") else f"tests.runners:{name}"
-        env = variables | options.pop("env", {})
-        return start("flow-run", target, *args, env=env, **options)
-
-    return run
+pytest_plugins = ["tests.stomp_fixtures", "tests.run_fixtures"]
 
 
 def on(server, destination="/queue/a"):
@@ -51,18 +22,6 @@ def put(coil, *bodies):
     for body in bodies:
         frame = Frame("SEND", {"destination": "/queue/a"}, body.encode())
         coil.server.queue_manager.send(frame)
-
-
-def finish(process, text=b""):
-    out, err = process.communicate(text or None, timeout=SECONDS)
-    return process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
-
-
-def until(condition):
-    limit = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < limit, "it does not come about"
-        time.sleep(0.01)
 
 
 NOWHERE = ["--set", "Source.url=stomp://127.0.0.1:1/?destination=a"]

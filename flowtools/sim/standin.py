@@ -22,6 +22,7 @@ from flowtools.sim.moment import Deletions
 from flowtools.sim.other_resources import OtherResources
 from flowtools.sim.people import ADMIN, People
 from flowtools.sim.resources import Resources
+from flowtools.sim.step_resources import StepResources
 from flowtools.sim.stream import Stream, asset_steps, file_steps
 from flowtools.sim.web import WebServer
 
@@ -69,6 +70,7 @@ class StandIn:
         url: Its address.
         user: Who may do everything there.
         password: That user's, and the other user's, password.
+        steps: What transfer plugins have reported.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class StandIn:
             UnreachableError: A port cannot be had.
         """
         self.user = ADMIN
+        self.steps = StepResources()
         self.password = password or secrets.token_urlsafe(12)
         faults = Faults(plan.faults, plan.seed)
         people = People(self.password)
@@ -168,6 +171,7 @@ class StandIn:
             FileResources(self.catalogue, self.url, files).routes(),
             MediaResources(self.catalogue, self.imports, self.url, transfers).routes(),
             OtherResources(self.url).routes(),
+            self.steps.routes(),
         ]
 
 

@@ -1,0 +1,97 @@
+"""The names of the older Flow, so that a class of its users runs after a change of its imports.
+
+    from flow import Flow                        from flowtools.compat import Flow
+    from flow.needs import NeedsClient           from flowtools.compat import NeedsClient
+    from flow.source import AssetEntryListener   from flowtools.compat import AssetEntryListener
+    from vizone import logging                   from flowtools.compat import logging
+
+A class that inherits Flow is run by flow-run and flow-work as any Worker; its `start` gets
+the object that it used to get, made from the event. What of Viz One's own library
+(python-one) public applications of Flow used is here by the same names; the rest is not.
+New code has no use for any of this: see docs/porting.md.
+"""
+
+from flowtools.compat import logging
+from flowtools.compat.base import (
+    EventBased,
+    Flow,
+    Iterable,
+    NeedsCleanUp,
+    NeedsClient,
+    NeedsConfig,
+    NeedsStomp,
+    NeedsStore,
+    Once,
+)
+from flowtools.compat.client import Client, HTTPClientError, HTTPServerError, Response
+from flowtools.compat.objects import (
+    Item,
+    Link,
+    Message,
+    Payload,
+    UnmanagedFile,
+    UnmanagedFileCollection,
+    UriList,
+)
+from flowtools.compat.operation import (
+    Retry,
+    create_or_update_asset,
+    delete_unmanaged_file,
+    import_unmanaged_file,
+    retry_on_conflict,
+    set_group_permissions,
+)
+from flowtools.compat.store import Store
+from flowtools.compat.transfer import PluginData, TransferPlugin
+from flowtools.multiparser import MultiParser
+from flowtools.source.asset import AssetEntryListener
+from flowtools.source.interval import Interval
+from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.stomp import GenericStompListener
+from flowtools.transferplugin import Document
+from flowtools.vizone.asset import AtomCategory
+from flowtools.vizone.locked import Locked
+
+STDIN = Document
+"""Standard input, whole: what the older Flow called so."""
+
+__all__ = [
+    "STDIN",
+    "AssetEntryListener",
+    "AtomCategory",
+    "Client",
+    "EventBased",
+    "Flow",
+    "GenericStompListener",
+    "HTTPClientError",
+    "HTTPServerError",
+    "Interval",
+    "Item",
+    "Iterable",
+    "Link",
+    "Locked",
+    "Message",
+    "MultiParser",
+    "NeedsCleanUp",
+    "NeedsClient",
+    "NeedsConfig",
+    "NeedsStomp",
+    "NeedsStore",
+    "Once",
+    "Payload",
+    "PluginData",
+    "Response",
+    "Retry",
+    "Store",
+    "TransferPlugin",
+    "UnmanagedFile",
+    "UnmanagedFileCollection",
+    "UnmanagedFilesListener",
+    "UriList",
+    "create_or_update_asset",
+    "delete_unmanaged_file",
+    "import_unmanaged_file",
+    "logging",
+    "retry_on_conflict",
+    "set_group_permissions",
+]

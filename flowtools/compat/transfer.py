@@ -1,0 +1,64 @@
+"""TransferPlugin and PluginData by their old names."""
+
+from configparser import ConfigParser
+from typing import Any
+
+from flowtools.compat.base import Flow, NeedsClient, OldWorker, give
+from flowtools.compat.client import Client
+from flowtools.compat.objects import Item, Payload
+from flowtools.event import Event
+from flowtools.needs import Equipment
+from flowtools.transferplugin import TransferPlugin as Plugin
+from flowtools.vizone.document import serialise
+from flowtools.vizone.plugindata import PluginData as Parts
+
+
+class PluginData:
+    """The document, with its parts by their old names."""
+
+    def __init__(self, document: Any) -> None:
+        self.parts = Parts.read(document)
+        parts = self.parts
+        self.transferstep = parts.step
+        self.transferrequest = parts.request
+        self.pluginmetadata = _form(parts)
+        self.sourceurl = parts.source
+        self.destinationurl = parts.destination
+        self.asset = None if parts.asset is None else Item(serialise(parts.asset.element))
+
+
+def _form(parts: Parts) -> Payload | None:
+    return None if parts.settings is None else Payload(serialise(parts.settings.element))
+
+
+class TransferPlugin(Flow, Plugin):
+    """A plugin of the old kind: `start(self, plugin_data)`."""
+
+    @classmethod
+    def make_old(cls, equipment: Equipment, config: ConfigParser) -> "_OldPlugin":
+        """Return a Worker that runs a plugin of this class."""
+        made = cls(instance_name=equipment.application.removeprefix("flow_"))
+        made.take_equipment(equipment)
+        # Its client is the one that `use` makes.
+        wants = [base for base in cls.__mro__ if base is NeedsClient]
+        if not wants:
+            give(made, equipment, config)
+        return _OldPlugin(made)
+
+    def use(self, data: Any, *args: Any, **options: Any) -> None:
+        """Take the parts of the document; see flowtools.transferplugin."""
+        parts = data.parts if isinstance(data, PluginData) else data
+        super().use(parts, *args, **options)
+        self.client: Any = Client(self.client)
+        self.settings: Any = (
+            None if self.settings is None else Payload(serialise(self.settings.element))
+        )
+        self.asset: Any = None if self.asset is None else Item(serialise(self.asset.element))
+
+
+class _OldPlugin(OldWorker):
+    """Runs a plugin on the document."""
+
+    def start(self, event: Event) -> None:
+        """Run `start` on the PluginData."""
+        self._flow.start(PluginData(event.data))
