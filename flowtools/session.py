@@ -30,7 +30,10 @@ class Session:
     Attributes:
         name: The broker's host and port.
         dialect: What this broker does its own way.
+        heart_beat: Seconds after which we send a heart-beat, and expect one; 0: none.
     """
+
+    heart_beat: tuple[float, float] = (0.0, 0.0)
 
     def __init__(self, connected: socket.socket, name: str, bound: int) -> None:
         """Start a session on a `connected` socket; `login` comes next.
@@ -58,6 +61,11 @@ class Session:
     def lost(self) -> ConnectionLost | ProtocolError | None:
         """Why the connection has ended; None while it is up."""
         return self._transport.lost
+
+    @property
+    def heard_at(self) -> float:
+        """When the broker has last sent anything, a heart-beat too (monotonic clock)."""
+        return self._transport.heard_at
 
     def fileno(self) -> int:
         """Return the file descriptor to poll for reading; never read from it."""
@@ -135,7 +143,8 @@ class Session:
         self.dialect = Dialect(answer.headers.get("server", ""), version)
         if version != "1.0":
             ours = headers.get("heart-beat", "0,0")
-            self._transport.pulse(*_heart_beats(ours, answer.headers.get("heart-beat", "0,0")))
+            self.heart_beat = _heart_beats(ours, answer.headers.get("heart-beat", "0,0"))
+            self._transport.pulse(*self.heart_beat)
         _log.info(
             "connected to '%s' (%s, STOMP %s)",
             self.name,

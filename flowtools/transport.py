@@ -110,6 +110,11 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
             self.blocking = False
         self.socket.setblocking(self.blocking)
 
+    @property
+    def heard_at(self) -> float:
+        """When something has come in last, in seconds of the monotonic clock."""
+        return self._heard_at
+
     def heard(self) -> None:
         """Count this moment as a sign of life: reading pauses, so none could be seen."""
         self._heard_at = time.monotonic()

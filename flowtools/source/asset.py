@@ -91,7 +91,7 @@ class AssetEntryListener:
         listen(
             self._account,
             self._listening,
-            self._find_monitor,
+            self.find_monitor,
             self.to_events,
             Shown("assets", lambda client: client.assets.newest(), self._shown),
             Lookup(self._account, self.look_up) if self._details.asks else None,
@@ -157,7 +157,12 @@ class AssetEntryListener:
         event = self._event(change, message)
         return event if self._details.resolve or self._details.want(event.data) else None
 
-    def _find_monitor(self, client: Client) -> str:
+    def find_monitor(self, client: Client) -> str:
+        """Return the address at which Viz One publishes what this listens to.
+
+        Raises:
+            RefusedError: It shows none to this user.
+        """
         monitor = client.assets.feed().link("monitor")
         if monitor is None:
             raise RefusedError(

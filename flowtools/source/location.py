@@ -64,7 +64,7 @@ class UnmanagedFilesListener:
         listen(
             self._account,
             self._listening,
-            self._find_monitor,
+            self.find_monitor,
             self.to_events,
             Shown(f"the files of '{self._location}'", self._pages, self._shown, ordered=False),
             Settling(self._account, self._settle, self.look_up),
@@ -109,7 +109,12 @@ class UnmanagedFilesListener:
             self._event(change, message) if wanted and not self._passes_over(change.entry) else None
         )
 
-    def _find_monitor(self, client: Client) -> str:
+    def find_monitor(self, client: Client) -> str:
+        """Return the address at which Viz One publishes what this listens to.
+
+        Raises:
+            RefusedError: It shows none to this user.
+        """
         location = client.files.location(self._location)
         monitor = client.files.feed(location).link("monitor")
         if monitor is None:

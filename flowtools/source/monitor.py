@@ -121,7 +121,7 @@ def _source(
 
     ours = listening.settings
     return GenericStompListener(
-        _broker_url(monitor, account, listening.broker),
+        broker_url(monitor, account, listening.broker),
         replace(
             ours,
             user=account.user,
@@ -141,7 +141,13 @@ def _source(
     )
 
 
-def _broker_url(monitor: str, account: Account, override: tuple[str, int] | None) -> BrokerURL:
+def broker_url(monitor: str, account: Account, override: tuple[str, int] | None) -> BrokerURL:
+    """Return where to listen for what is published at the link `monitor`.
+
+    Raises:
+        ProtocolError: The link is no address of a broker.
+        RefusedError: It leads to another host than Viz One's, and `override` does not allow that.
+    """
     try:
         url = replace(parse_url(monitor), user=None)
     except UsageError as error:

@@ -1,0 +1,79 @@
+"""flow-doctor: try all that a source needs, and say what to fix."""
+
+import click
+
+from flowtools import options
+from flowtools.cli import Command
+
+
+@click.command("flow-doctor", cls=Command)
+@click.argument("stomp_url", metavar="[STOMP-URL]", required=False)
+@options.url
+@options.user
+@options.password_file
+@options.ca_file
+@options.insecure
+@options.client_certificate
+@options.client_key
+@options.broker
+@click.option(
+    "--location",
+    "locations",
+    multiple=True,
+    metavar="HANDLE",
+    help="Check this import storage of Viz One, too; may be repeated.",
+)
+@click.option(
+    "--heart-beat",
+    default="1,1",
+    show_default=True,
+    metavar="OUT,IN",
+    help="Seconds after which we send a heart-beat, and expect one; 0: none.",
+)
+@options.connect_timeout
+def main(
+    stomp_url: str | None,
+    url: str | None,
+    user: str | None,
+    password_file: str | None,
+    ca_file: str | None,
+    insecure: bool,
+    client_certificate: str | None,
+    client_key: str | None,
+    broker: str | None,
+    locations: tuple[str, ...],
+    heart_beat: str,
+    connect_timeout: float,
+) -> int:
+    """Check a Viz One, or the broker at STOMP-URL, and this machine, step by step.
+
+    One line for each check, and below one that failed what to do about it. Nothing is
+    changed anywhere, and no message is taken.
+
+    \b
+    Examples:
+      flow-doctor
+      flow-doctor --location xmlimport --password-file ~/.vizone-password
+      flow-doctor 'stomp+ssl://mq:61614/?destination=/topic/news'
+    """
+    from flowtools.connection import settings_from
+    from flowtools.doctor.visit import visit
+    from flowtools.doctor.vizone import Patient
+
+    settings = settings_from(
+        user=user,
+        password_file=password_file if stomp_url else None,
+        ca_file=ca_file,
+        client_certificate=client_certificate,
+        client_key=client_key,
+        insecure=insecure,
+        heart_beat=heart_beat,
+        connect_timeout=connect_timeout,
+        retry_for=0.0,
+    )
+    patient = Patient(url, user, password_file, ca_file, insecure, locations, broker, settings)
+    return visit(patient, stomp_url)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""flow-doctor: tries, one step after another, all that a source needs, and says what to fix."""

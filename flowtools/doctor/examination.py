@@ -1,0 +1,95 @@
+"""One examination: checks in an order, each with its finding, and what they amount to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from flowtools.errors import FlowError, Status
+
+T = TypeVar("T")
+
+Verdict = Literal["ok", "warning", "failed", "skipped"]
+
+
+class Doubt(Exception):
+    """A check finds something that works and should not stay so.
+
+    Attributes:
+        fix: What to do.
+    """
+
+    def __init__(self, text: str, fix: str) -> None:
+        super().__init__(text)
+        self.fix = fix
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found.
+
+    Attributes:
+        check: Its name.
+        verdict: "ok", "warning" (works, and should not stay so), "failed" or "skipped".
+        text: What was found, in one line.
+        fix: What to do about it; empty where there is nothing to do.
+    """
+
+    check: str
+    verdict: Verdict
+    text: str
+    fix: str = ""
+
+
+class Examination:
+    """Makes checks and tells each finding at once.
+
+    Attributes:
+        findings: All so far.
+        status: The exit status of the first check that failed; DONE if none has.
+    """
+
+    def __init__(self, tell: Callable[[Finding], None]) -> None:
+        self.findings: list[Finding] = []
+        self.status = Status.DONE
+        self._tell = tell
+
+    def check(self, name: str, look: Callable[[], tuple[str, T]], fix: str) -> T | None:
+        """Make the check `name`; return what it found out, or None where it failed.
+
+        Args:
+            name: What is checked.
+            look: Returns what to say, and a value; raises a FlowError that says what is
+                wrong, or a Doubt.
+            fix: What to do where it fails.
+        """
+        try:
+            text, value = look()
+        except Doubt as doubt:
+            self.add(Finding(name, "warning", str(doubt), doubt.fix))
+            return None
+        except FlowError as error:
+            if self.status == Status.DONE:
+                self.status = error.status
+            self.add(Finding(name, "failed", str(error), fix))
+            return None
+        self.add(Finding(name, "ok", text))
+        return value
+
+    def skip(self, names: tuple[str, ...], reason: str) -> None:
+        """Say that these checks cannot be made."""
+        for name in names:
+            self.add(Finding(name, "skipped", reason))
+
+    def add(self, finding: Finding) -> None:
+        """Take a finding."""
+        self.findings.append(finding)
+        self._tell(finding)
+
+    def summary(self) -> str:
+        """Return what it amounts to, in one line."""
+        counts = {
+            verdict: sum(each.verdict == verdict for each in self.findings)
+            for verdict in ("failed", "warning", "skipped", "ok")
+        }
+        said = [f"{number} {verdict}" for verdict, number in counts.items() if number]
+        return ", ".join(said)

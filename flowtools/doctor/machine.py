@@ -1,0 +1,52 @@
+"""Checks of this machine: what runs here, and the place for acknowledgement sockets."""
+
+import os
+import platform
+import resource
+from importlib.metadata import version
+
+from flowtools import __version__
+from flowtools.acksocket import AckSocket
+from flowtools.doctor.examination import Doubt, Examination
+
+FEW_FILES = 1024
+"""File descriptors that a process should be allowed: connections, pipes, job logs."""
+
+
+def examine_machine(examination: Examination) -> None:
+    """Check what every pipeline needs of this machine."""
+    examination.check("software", _software, "")
+    examination.check(
+        "ack socket",
+        _ack_socket,
+        "let XDG_RUNTIME_DIR name a folder of this user's own (systemd: RuntimeDirectory=),"
+        " or make the temporary folder writable; needed for --ack worker",
+    )
+    examination.check("limits", _limits, "")
+
+
+def _software() -> tuple[str, None]:
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("click", "stomp.py", "httpx"))
+    system = f"{platform.system()} {platform.release()}"
+    return (
+        f"flowtools {__version__}, Python {platform.python_version()}, {libraries}, {system}",
+        None,
+    )
+
+
+def _ack_socket() -> tuple[str, None]:
+    inlet = AckSocket()
+    try:
+        return f"can be made below '{os.path.dirname(os.path.dirname(inlet.path))}'", None  # noqa: PTH120
+    finally:
+        inlet.close()
+
+
+def _limits() -> tuple[str, None]:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
+        raise Doubt(
+            f"a process may have only {soft} open files",
+            f"ulimit -n {FEW_FILES}, or LimitNOFILE={FEW_FILES} in the unit",
+        )
+    return f"{'any number of' if soft == resource.RLIM_INFINITY else soft} open files", None

@@ -1,0 +1,97 @@
+"""Checks of the way to a server: its name, its port, its certificate."""
+
+import socket
+import ssl
+import time
+from contextlib import closing
+
+from flowtools.broker_url import host_and_port
+from flowtools.connecting import open_socket
+from flowtools.doctor.examination import Doubt, Examination
+from flowtools.errors import RefusedError, UnreachableError
+from flowtools.stop import Stop
+from flowtools.transport import ConnectionLost
+
+SOON = 14
+"""Days before its end at which a certificate is worth a warning."""
+
+
+class Way:
+    """The way to one server."""
+
+    def __init__(self, examination: Examination, prefix: str, stop: Stop, seconds: float) -> None:
+        """Check with a time-out of `seconds`; `prefix` stands before the names of the checks."""
+        self._examination = examination
+        self._prefix = prefix
+        self._stop = stop
+        self._seconds = seconds
+
+    def examine(self, host: str, port: int, context: ssl.SSLContext | None) -> bool:
+        """Check name, port and, where there is a `context`, TLS; return whether all is well."""
+        examine = self._examination.check
+        before = len(self._examination.findings)
+        names = [f"{self._prefix} {what}" for what in ("name", "port", "TLS")]
+        if examine(names[0], lambda: self._resolve(host), _NAME_FIX) is None:
+            self._examination.skip(tuple(names[1 : 3 if context else 2]), "the name has no address")
+            return False
+        fix = (
+            "check that it runs and that no firewall is in between, as with"
+            f" 'nc -vz {host} {port}'; check the port"
+        )
+        if examine(names[1], lambda: self._connect(host, port), fix) is None:
+            if context:
+                self._examination.skip((names[2],), "there is no connection")
+            return False
+        if context is not None:
+            examine(
+                names[2],
+                lambda: self._encrypt(host, port, context),
+                "name the authority that signed its certificate with --ca-file, and call it by"
+                " the name that the certificate has",
+            )
+        new = self._examination.findings[before:]
+        return all(each.verdict != "failed" for each in new)
+
+    def _resolve(self, host: str) -> tuple[str, bool]:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UnreachableError(f"cannot resolve '{host}': {reason.lower()}") from None
+        addresses = dict.fromkeys(str(address[0]) for *_, address in found)
+        return f"'{host}' is {', '.join(addresses)}", True
+
+    def _connect(self, host: str, port: int) -> tuple[str, bool]:
+        began = time.monotonic()
+        with closing(self._open(host, port, None)):
+            took = (time.monotonic() - began) * 1000
+        return f"'{host_and_port(host, port)}' answers after {took:.0f} ms", True
+
+    def _encrypt(self, host: str, port: int, context: ssl.SSLContext) -> tuple[str, bool]:
+        with closing(self._open(host, port, context)) as connected:
+            assert isinstance(connected, ssl.SSLSocket)
+            version, certificate = connected.version(), connected.getpeercert()
+        if context.verify_mode == ssl.CERT_NONE:
+            raise Doubt(
+                f"{version}, and the certificate is not checked (--insecure)",
+                "leave out --insecure, and name the authority with --ca-file",
+            )
+        assert certificate is not None
+        ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+        days = int((ends - time.time()) // 86400)
+        if days < SOON:
+            raise Doubt(
+                f"{version}, and the certificate ends in {days} days",
+                "have the server's certificate renewed",
+            )
+        return f"{version}, certificate good for {days} days", True
+
+    def _open(self, host: str, port: int, context: ssl.SSLContext | None) -> socket.socket:
+        try:
+            return open_socket(host, port, context, self._stop, self._seconds)
+        except ConnectionLost as error:
+            kind = RefusedError if error.refused else UnreachableError
+            raise kind(f"cannot connect to '{host_and_port(host, port)}': {error}") from None
+
+
+_NAME_FIX = "check the spelling, /etc/hosts and the name service ('getent hosts NAME')"

@@ -1,0 +1,110 @@
+"""Checks of a STOMP broker: the way there, the login, heart-beats, the subscription."""
+
+import time
+from dataclasses import replace
+
+from flowtools.broker import Broker, BrokerURL, Settings
+from flowtools.doctor.examination import Doubt, Examination
+from flowtools.doctor.network import Way
+from flowtools.errors import ProtocolError, RefusedError, UnreachableError
+from flowtools.session import Session, error_text
+from flowtools.stop import Stop
+from flowtools.tls import client_context
+from flowtools.transport import GRACE, ConnectionLost
+
+CHECKS = ("broker login", "broker heart-beat", "subscription")
+
+_LOGIN_FIX = "check user, password and virtual host; the broker's log tells more than it tells us"
+
+
+def examine_broker(
+    examination: Examination, url: BrokerURL, settings: Settings, stop: Stop
+) -> None:
+    """Check the broker at `url`, one after another where there are several hosts."""
+    for host, port in url.hosts:
+        one = replace(url, hosts=((host, port),))
+        context = None
+        if url.tls:
+            context = client_context(
+                settings.ca_file,
+                settings.client_certificate,
+                settings.client_key,
+                insecure=settings.insecure,
+            )
+        way = Way(examination, "broker", stop, settings.connect_timeout)
+        if not way.examine(host, port, context):
+            examination.skip(CHECKS, "there is no connection to the broker")
+            continue
+        _examine_session(examination, one, replace(settings, retry_for=0.0), stop)
+
+
+def _examine_session(
+    examination: Examination, url: BrokerURL, settings: Settings, stop: Stop
+) -> None:
+    def log_in() -> tuple[str, Session]:
+        session = Broker(url, settings).connect(stop)
+        if session is None:
+            raise UnreachableError("stopped")
+        broker = session.dialect.broker
+        name = "a broker that does not say its name" if broker == "unknown" else broker
+        user = url.user or settings.user
+        who = f"as '{user}'" if user else "without a name (FLOW_USER, --user)"
+        return f"{who}, STOMP {session.version}, {name}", session
+
+    session = examination.check("broker login", log_in, _LOGIN_FIX)
+    if session is None:
+        examination.skip(CHECKS[1:], "there is no login")
+        return
+    try:
+        examination.check(
+            "broker heart-beat",
+            lambda: _hear(session, settings, stop),
+            "look for a proxy or firewall in between that holds data back or drops idle"
+            " connections; --heart-beat sets the pace",
+        )
+        examination.check(
+            "subscription",
+            lambda: _subscribe(session, url.destination or "", stop, settings.connect_timeout),
+            "give the user the right to read from the destination, at the broker",
+        )
+    finally:
+        session.close(2.0)
+
+
+def _hear(session: Session, settings: Settings, stop: Stop) -> tuple[str, bool]:
+    sends, hears = session.heart_beat
+    if not hears:
+        if not settings.heart_beat[1]:
+            raise Doubt("--heart-beat asks for none", "leave out --heart-beat OUT,0")
+        raise Doubt(
+            "the broker sends none: a connection that dies silently is found only by TCP",
+            "turn heart-beats on in the broker's STOMP connector",
+        )
+    began = time.monotonic()
+    while session.heard_at < began:
+        if time.monotonic() - began > hears * GRACE + 1 or session.lost or stop.wait(0.05):
+            raise UnreachableError(f"no heart-beat within {hears * GRACE:.1f} s")
+    return f"one every {hears:g} s, and ours every {sends:g} s", True
+
+
+def _subscribe(session: Session, destination: str, stop: Stop, seconds: float) -> tuple[str, bool]:
+    if "topic" not in destination.split("/")[1:2]:
+        raise Doubt(
+            f"not tried on '{destination}': it would take messages from others",
+            "try it with flow-listen-stomp when nothing depends on it",
+        )
+    deadline = time.monotonic() + seconds
+    try:
+        session.send_frame(
+            "SUBSCRIBE",
+            {"id": "doctor", "destination": destination, "ack": "auto", "receipt": "doctor"},
+        )
+        while session.wait(stop, deadline - time.monotonic()):
+            for frame in session.take():
+                if frame.command == "ERROR":
+                    raise RefusedError(f"cannot subscribe to '{destination}': {error_text(frame)}")
+                if frame.headers.get("receipt-id") == "doctor":
+                    return f"to '{destination}'", True
+    except (ConnectionLost, ProtocolError) as error:
+        raise UnreachableError(f"cannot subscribe to '{destination}': {error}") from None
+    raise UnreachableError(f"cannot subscribe to '{destination}': no receipt in {seconds:g} s")

@@ -1,0 +1,58 @@
+"""A visit to the doctor: which checks, and how their findings are told."""
+
+import logging
+import os
+import sys
+
+from flowtools.broker import parse_url
+from flowtools.console import one_line
+from flowtools.doctor.examination import Examination, Finding
+from flowtools.doctor.machine import examine_machine
+from flowtools.doctor.stomp import examine_broker
+from flowtools.doctor.vizone import Patient, examine_vizone
+from flowtools.errors import ReaderGone, Status
+from flowtools.stop import stopped_by_signals
+
+_STYLES = {"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[1;31m", "skipped": "\x1b[2m"}
+_INDENT = 35
+
+
+def visit(patient: Patient, stomp_url: str | None) -> Status:
+    """Examine the broker at `stomp_url`, or Viz One; write the findings to standard output.
+
+    Returns the exit status of the first check that failed.
+
+    Raises:
+        UsageError: The URL has another form.
+        ReaderGone: Nobody reads the findings.
+        Signalled: A signal asked for the end.
+    """
+    url = parse_url(stomp_url) if stomp_url else None
+    # What the connection itself has to say is said by the findings.
+    logging.getLogger("flowtools.broker").setLevel(logging.ERROR)
+    with stopped_by_signals() as stop:
+        examination = Examination(_tell)
+        examine_machine(examination)
+        if url is not None:
+            examine_broker(examination, url, patient.settings, stop)
+        else:
+            examine_vizone(examination, patient, stop)
+        _write(f"\n{examination.summary()}\n")
+        return examination.status
+
+
+def _tell(finding: Finding) -> None:
+    verdict = f"{finding.verdict:<9}"
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        verdict = f"{_STYLES[finding.verdict]}{verdict}\x1b[0m"
+    _write(f"{verdict} {finding.check:<24} {one_line(finding.text)}\n")
+    if finding.fix:
+        _write(f"{'':{_INDENT}}-> {one_line(finding.fix)}\n")
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None

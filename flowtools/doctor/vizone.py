@@ -1,0 +1,190 @@
+"""Checks of a Viz One: settings, the way there, the login, clocks, monitor links, the broker."""
+
+import os
+import stat
+import time
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flowtools.broker import BrokerURL, Settings, parse_url
+from flowtools.broker_url import host_and_port
+from flowtools.doctor.examination import Doubt, Examination
+from flowtools.doctor.network import Way
+from flowtools.doctor.stomp import CHECKS, examine_broker
+from flowtools.source.asset import AssetEntryListener
+from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.monitor import broker_url
+from flowtools.stop import Stop
+from flowtools.vizone.account import Account
+from flowtools.vizone.certificates import context_for
+from flowtools.vizone.client import Client
+from flowtools.vizone.transport import without_user
+
+CLOCK = 5.0
+"""Seconds that two clocks may differ: times are compared with a margin of 60."""
+
+_PORTS = {"http": 80, "https": 443}
+_BEHIND_LOGIN = ("clock", "monitor link", "broker name", "broker port", *CHECKS)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is to be examined.
+
+    Attributes:
+        url: Address of Viz One; with `user` and `password_file` as the options give them.
+        locations: Handles of import storages to be listened to.
+        broker: Host and port of the broker, as --broker gives them.
+        settings: How to connect to the broker.
+    """
+
+    url: str | None
+    user: str | None
+    password_file: str | None
+    ca_file: str | None
+    insecure: bool
+    locations: tuple[str, ...]
+    broker: str | None
+    settings: Settings
+
+
+def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> None:
+    """Make every check that can be made."""
+    account = examination.check(
+        "settings",
+        lambda: _settings(patient),
+        "export VIZONE_URL=https://HOST VIZONE_USER=NAME, and VIZONE_PASSWORD or --password-file",
+    )
+    if account is None:
+        examination.skip(("name", "port", "login", *_BEHIND_LOGIN), "the settings do not suffice")
+        return
+    examination.check("password", lambda: _password(patient, account), "")
+    parts = urlsplit(account.url)
+    assert parts.hostname is not None
+    context = context_for(account) if parts.scheme == "https" else None
+    way = Way(examination, "Viz One", stop, patient.settings.connect_timeout)
+    if not way.examine(parts.hostname, parts.port or _PORTS[parts.scheme], context):
+        examination.skip(("login", *_BEHIND_LOGIN), "there is no connection to Viz One")
+        return
+    with Client(account, seconds=patient.settings.connect_timeout, pauses=()) as client:
+        monitors = _examine_client(examination, client, patient)
+    if not monitors:
+        examination.skip(("broker name", "broker port", *CHECKS), "there is no monitor link")
+    override = parse_url(f"stomp://{patient.broker}").hosts[0] if patient.broker else None
+    settings = replace(
+        patient.settings,
+        user=account.user,
+        password=account.password,
+        ca_file=Path(account.ca_file) if account.ca_file else None,
+        insecure=account.insecure,
+    )
+    for monitor in monitors:
+        url = examination.check(
+            "broker address",
+            partial(_address, monitor, account, override),
+            "give --broker HOST:PORT if that broker is yours, here and to the listener",
+        )
+        if url is not None:
+            examine_broker(examination, url, settings, stop)
+
+
+def _examine_client(examination: Examination, client: Client, patient: Patient) -> list[str]:
+    """Check what takes a login; return the monitor links."""
+    logged_in = examination.check(
+        "login",
+        lambda: (
+            f"as '{client.account.user}'; {len(client.collections())} collections",
+            True,
+        ),
+        "check VIZONE_USER and the password in a browser at the same address, and that the"
+        " address is Viz One's own, without a path",
+    )
+    if logged_in is None:
+        examination.skip(("clock", "monitor link"), "there is no login")
+        return []
+    examination.check("clock", lambda: _clock(client), "")
+    assets = AssetEntryListener(client.account)
+    found = [
+        examination.check(
+            "monitor link",
+            lambda: _shown(assets.find_monitor(client)),
+            "give the user the permission Asset/Admin",
+        )
+    ]
+    for handle in patient.locations:
+        files = UnmanagedFilesListener(client.account, handle)
+        found.append(
+            examination.check(
+                f"location {handle}",
+                partial(_link_of, files, client),
+                "check the handle, and the user's permissions on the storage",
+            )
+        )
+    return [monitor for monitor in found if monitor is not None]
+
+
+def _link_of(files: UnmanagedFilesListener, client: Client) -> tuple[str, str]:
+    return _shown(files.find_monitor(client))
+
+
+def _shown(monitor: str) -> tuple[str, str]:
+    return f"'{without_user(monitor)}'", monitor
+
+
+def _address(
+    monitor: str, account: Account, override: tuple[str, int] | None
+) -> tuple[str, BrokerURL]:
+    url = broker_url(monitor, account, override)
+    hosts = ", ".join(host_and_port(*each) for each in url.hosts)
+    return f"'{hosts}', '{url.destination}'", url
+
+
+def _settings(patient: Patient) -> tuple[str, Account]:
+    account = Account.from_settings(
+        patient.url,
+        patient.user,
+        patient.password_file,
+        ca_file=patient.ca_file,
+        insecure=patient.insecure,
+    )
+    context_for(account)  # A CA file that cannot be read is a matter of settings.
+    return f"'{account.url}' as '{account.user}'", account
+
+
+def _password(patient: Patient, account: Account) -> tuple[str, bool]:
+    parts = urlsplit(account.url)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise Doubt(
+            "it goes over the network unencrypted: the address is http",
+            "use https, if Viz One is set up for it",
+        )
+    if patient.password_file is None:
+        return "from the environment", True
+    mode = stat.S_IMODE(os.stat(patient.password_file).st_mode)  # noqa: PTH116
+    if mode & 0o077:
+        raise Doubt(
+            f"others may read '{patient.password_file}' (mode {mode:o})",
+            f"chmod 600 '{patient.password_file}'",
+        )
+    return f"from '{patient.password_file}', which nobody else may read", True
+
+
+def _clock(client: Client) -> tuple[str, bool]:
+    before = time.time()
+    url = client.account.url.removesuffix("/thirdparty")
+    answer = client.request("GET", f"{url}/thirdparty", accept="*/*")
+    after = time.time()
+    try:
+        theirs = parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5
+    except (KeyError, ValueError, TypeError):
+        return "the server does not say its time", True
+    off = theirs - (before + after) / 2
+    if abs(off) > CLOCK:
+        raise Doubt(
+            f"Viz One's is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ours",
+            "set both by NTP ('timedatectl set-ntp true'): --state and --since compare times",
+        )
+    return "the same as Viz One's, to the second", True

@@ -1,0 +1,344 @@
+"""flow-doctor: a sound stand-in, and set-ups that are broken in each way that it knows."""
+
+import re
+import socket
+import ssl
+import threading
+from contextlib import suppress
+
+import pytest
+
+from flowtools.doctor.examination import Doubt, Examination
+from flowtools.errors import ConfigurationError, RefusedError, Status, UnreachableError
+from tests.stomp_servers import Script
+from tests.test_vizone_client import make_certificate
+from tests.vizone_servers import Scripted, reply, stand_in
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+
+def findings(out):
+    """What was found by check: verdict, text, and what to do."""
+    found, last = {}, None
+    for line in out.decode().splitlines():
+        if line.strip().startswith("-> "):
+            found[last][2] = line.strip()[3:]
+        elif line and not re.match(r"\d+ (failed|warning|skipped|ok)", line):
+            verdict, check, text = line[:9].strip(), line[10:34].strip(), line[35:]
+            found.setdefault(check, [verdict, text, ""])
+            last = check
+    return found
+
+
+def verdicts(out):
+    return {check: verdict for check, (verdict, _, _) in findings(out).items()}
+
+
+@pytest.fixture
+def server():
+    with stand_in() as server:
+        yield server
+
+
+@pytest.fixture
+def doctor(run):
+    """Run flow-doctor in the environment of a server, if any."""
+
+    def visit(*args, server=None, **env):
+        given = server.environment() if server else {}
+        return run("flow-doctor", "--connect-timeout", "5", *args, env=given | env)
+
+    return visit
+
+
+def test_all_is_well_with_a_sound_viz_one(doctor, server):
+    status, out, err = doctor("--location", "xmlimport", server=server)
+    assert (status, err) == (0, "")
+    assert set(verdicts(out).values()) == {"ok"}
+    assert list(verdicts(out)) == [
+        "software",
+        "ack socket",
+        "limits",
+        "settings",
+        "password",
+        "Viz One name",
+        "Viz One port",
+        "login",
+        "clock",
+        "monitor link",
+        "location xmlimport",
+        "broker address",
+        "broker name",
+        "broker port",
+        "broker login",
+        "broker heart-beat",
+        "subscription",
+    ]
+    assert server.password not in out.decode()
+    assert re.fullmatch(r"\d+ ok", out.decode().splitlines()[-1])
+
+
+def test_without_settings_it_says_which_and_what_to_do(doctor):
+    status, out, _ = doctor(VIZONE_URL="http://127.0.0.1")
+    verdict, text, fix = findings(out)["settings"]
+    assert (status, verdict) == (78, "failed")
+    assert "VIZONE_USER and VIZONE_PASSWORD not set" in text
+    assert fix.startswith("export VIZONE_URL=")
+    assert verdicts(out)["login"] == "skipped"
+
+
+def test_a_name_without_an_address_is_found(doctor, server):
+    status, out, _ = doctor(server=server, VIZONE_URL="http://nowhere.invalid")
+    verdict, text, fix = findings(out)["Viz One name"]
+    assert (status, verdict) == (69, "failed")
+    assert "cannot resolve 'nowhere.invalid'" in text
+    assert "getent hosts" in fix
+    assert verdicts(out)["Viz One port"] == verdicts(out)["subscription"] == "skipped"
+
+
+def test_a_port_that_nobody_listens_to_is_found(doctor, server):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    status, out, _ = doctor(server=server, VIZONE_URL=f"http://127.0.0.1:{port}")
+    verdict, text, fix = findings(out)["Viz One port"]
+    assert (status, verdict) == (69, "failed")
+    assert "connection refused" in text
+    assert f"nc -vz 127.0.0.1 {port}" in fix
+
+
+def test_a_wrong_password_is_found(doctor, server):
+    status, out, _ = doctor(server=server, VIZONE_PASSWORD="s3cret-and-wrong")
+    verdict, text, fix = findings(out)["login"]
+    assert (status, verdict) == (77, "failed")
+    assert "401" in text
+    assert "VIZONE_USER" in fix
+    assert "s3cret" not in out.decode()
+
+
+def test_a_user_without_the_permission_is_found(doctor, server):
+    status, out, _ = doctor("--user", "guest", server=server)
+    verdict, text, fix = findings(out)["monitor link"]
+    assert (status, verdict) == (77, "failed")
+    assert "no monitor link" in text
+    assert "Asset/Admin" in fix
+
+
+def test_a_location_that_is_not_there_is_found_and_the_rest_goes_on(doctor, server):
+    status, out, _ = doctor("--location", "zzz", server=server)
+    assert (status, findings(out)["location zzz"][0]) == (78, "failed")
+    assert verdicts(out)["subscription"] == "ok"
+
+
+def test_a_server_that_is_no_viz_one_is_found(doctor):
+    with Scripted(*[reply(b"<html>hello</html>", Content_Type="text/html")] * 5) as server:
+        status, out, _ = doctor(VIZONE_URL=server.url, VIZONE_USER="u", VIZONE_PASSWORD="p")
+    assert (status, findings(out)["login"][0]) == (76, "failed")
+
+
+def test_a_certificate_that_is_not_trusted_is_found(doctor, server, tmp_path):
+    pem = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server._web.socket = context.wrap_socket(server._web.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    status, out, _ = doctor(server=server, VIZONE_URL=url)
+    verdict, text, fix = findings(out)["Viz One TLS"]
+    assert (status, verdict) == (77, "failed")
+    assert "self-signed" in text
+    assert "--ca-file" in fix
+    _, out, _ = doctor("--ca-file", str(pem), server=server, VIZONE_URL=url)
+    verdict, text, fix = findings(out)["Viz One TLS"]
+    assert (verdict, fix) == ("warning", "have the server's certificate renewed")
+    assert "ends in 1 days" in text
+    assert verdicts(out)["login"] == "ok"
+    _, out, _ = doctor("--insecure", server=server, VIZONE_URL=url)
+    assert "not checked" in findings(out)["Viz One TLS"][1]
+
+
+def test_a_ca_file_that_cannot_be_read_is_a_finding(doctor, server):
+    status, out, _ = doctor("--ca-file", "/nowhere", server=server)
+    assert (status, findings(out)["settings"][0]) == (78, "failed")
+    assert "/nowhere" in findings(out)["settings"][1]
+
+
+@pytest.mark.parametrize(("mode", "verdict"), [(0o600, "ok"), (0o644, "warning")])
+def test_a_password_file_that_others_may_read_is_a_warning(doctor, server, tmp_path, mode, verdict):
+    path = tmp_path / "password"
+    path.write_text(server.password + "\n")
+    path.chmod(mode)
+    status, out, _ = doctor("--password-file", str(path), server=server)
+    assert (status, findings(out)["password"][0]) == (0, verdict)
+    assert ("chmod 600" in findings(out)["password"][2]) == (verdict == "warning")
+
+
+def test_a_clock_that_differs_is_a_warning(doctor, server, monkeypatch):
+    handler = server._web.RequestHandlerClass
+    monkeypatch.setattr(
+        handler, "date_time_string", lambda self, timestamp=None: "Tue, 24 Nov 2020 00:00:00 GMT"
+    )
+    status, out, _ = doctor(server=server)
+    if findings(out)["clock"][0] == "ok":
+        pytest.fail(out.decode())
+    verdict, text, fix = findings(out)["clock"]
+    assert (status, verdict) == (0, "warning")
+    assert "behind ours" in text
+    assert "NTP" in fix
+
+
+def test_a_broker_that_is_away_is_found(doctor, server):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    status, out, _ = doctor("--broker", f"127.0.0.1:{port}", server=server)
+    assert (status, findings(out)["broker port"][0]) == (69, "failed")
+    assert findings(out)["broker login"][:2] == ["skipped", "there is no connection to the broker"]
+
+
+# A broker by itself
+
+
+class Serving:
+    """Serves connections of a Script by a function, in a thread."""
+
+    def __init__(self, script, serve):
+        self.script, self.serve = script, serve
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self.script
+
+    def __exit__(self, *error):
+        self.script.close()
+        self.thread.join(30)
+
+    def _run(self):
+        self.script.listener.settimeout(0.2)
+        while self.script.listener.fileno() >= 0:
+            # A time-out, the end, or the look at the port, which says nothing.
+            with suppress(OSError, AssertionError):
+                self.serve(self.script.accept())
+
+
+def test_a_sound_broker_is_well_and_its_queue_is_left_alone(doctor, coil):
+    status, out, err = doctor(coil.url())
+    assert (status, err) == (0, "")
+    assert verdicts(out)["broker login"] == "ok"
+    assert findings(out)["subscription"][0] == "warning"
+    assert "would take messages from others" in findings(out)["subscription"][1]
+
+
+def test_a_broker_that_refuses_the_login_is_found(doctor):
+    def serve(peer):
+        peer.read("CONNECT")
+        peer.write("ERROR", {"message": "Access refused for user 'x'"})
+
+    with Serving(Script(), serve) as script:
+        status, out, _ = doctor(script.url(), FLOW_USER="x", FLOW_PASSWORD="hidden-word")
+    verdict, text, fix = findings(out)["broker login"]
+    assert (status, verdict) == (77, "failed")
+    assert "Access refused" in text
+    assert "virtual host" in fix
+    assert b"hidden-word" not in out
+
+
+def test_a_server_that_speaks_no_stomp_is_found(doctor):
+    with Serving(Script(), lambda peer: peer.socket.sendall(b"HTTP/1.1 400 Bad\r\n\r\n")) as script:
+        status, out, _ = doctor(script.url())
+    assert (status, findings(out)["broker login"][0]) == (76, "failed")
+
+
+def test_a_broker_whose_heart_beats_do_not_come_is_found(doctor):
+    def serve(peer):
+        peer.login(heart_beat="1000,1000")
+        peer.ended()
+
+    with Serving(Script(), serve) as script:
+        status, out, _ = doctor(script.url("/topic/a"))
+    verdict, _, fix = findings(out)["broker heart-beat"]
+    assert (status, verdict) == (69, "failed")
+    assert "proxy or firewall" in fix
+
+
+def test_a_broker_that_has_no_heart_beats_is_a_warning(doctor):
+    def serve(peer):
+        peer.login(heart_beat="0,0")
+        peer.goodbye()
+
+    with Serving(Script(), serve) as script:
+        status, out, _ = doctor(script.url())
+    assert (status, findings(out)["broker heart-beat"][0]) == (0, "warning")
+
+
+def test_a_topic_that_may_not_be_read_is_found(doctor):
+    def serve(peer):
+        peer.login(heart_beat="0,0")
+        peer.read("SUBSCRIBE")
+        peer.write("ERROR", {"message": "not authorised to read"})
+
+    with Serving(Script(), serve) as script:
+        status, out, _ = doctor(script.url("/topic/a"))
+    verdict, text, fix = findings(out)["subscription"]
+    assert (status, verdict) == (77, "failed")
+    assert "not authorised to read" in text
+    assert "right to read" in fix
+
+
+def test_each_host_of_a_broker_is_examined(doctor, coil):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    url = f"stomp://127.0.0.1:{port},127.0.0.1:{coil.port}/?destination=/queue/a"
+    status, out, _ = doctor(url)
+    assert status == 69
+    assert out.decode().count("broker port") == 2
+    assert re.search(r"^ok +broker login", out.decode(), re.MULTILINE)
+
+
+# This machine
+
+
+def test_a_runtime_folder_whose_path_is_too_long_for_a_socket_is_found(doctor, coil, tmp_path):
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    status, out, _ = doctor(coil.url(), XDG_RUNTIME_DIR=str(deep))
+    assert (status, findings(out)["ack socket"][0]) == (78, "failed")
+    assert "RuntimeDirectory=" in findings(out)["ack socket"][2]
+
+
+def test_a_low_limit_of_files_is_a_warning(shell, coil):
+    status, out, _ = shell(f"ulimit -n 200; flow-doctor '{coil.url()}'")
+    assert status == 0
+    assert findings(out)["limits"][0] == "warning"
+    assert "LimitNOFILE=" in findings(out)["limits"][2]
+
+
+@pytest.mark.parametrize("url", ["http://x", "stomp://h:port/?destination=/queue/a"])
+def test_an_address_that_is_none_is_a_usage_error(doctor, url):
+    status, out, err = doctor(url)
+    assert (status, out) == (2, b"")
+    assert err.startswith("flow-doctor: ")
+
+
+def test_the_status_is_that_of_the_first_failure():
+    told = []
+    examination = Examination(told.append)
+
+    def fail(error):
+        def look():
+            raise error
+
+        return look
+
+    assert examination.check("a", lambda: ("fine", 7), "") == 7
+    assert examination.check("b", fail(Doubt("hm", "do")), "") is None
+    assert examination.status == Status.DONE
+    for error in (RefusedError("no"), UnreachableError("away"), ConfigurationError("x")):
+        assert examination.check("c", fail(error), "fix it") is None
+    assert examination.status == Status.REFUSED
+    assert [each.verdict for each in told] == ["ok", "warning", "failed", "failed", "failed"]
+    assert examination.summary() == "3 failed, 1 warning, 1 ok"
+
+
+def test_a_reader_that_leaves_ends_it_quietly(shell, coil):
+    status, out, err = shell(f"flow-doctor '{coil.url()}' | head -n 1; echo ${{PIPESTATUS[0]}}")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[1:] == [b"141"]
