@@ -137,6 +137,17 @@ def test_the_login_goes_with_the_first_request_and_cookies_come_back():
     assert not any("expect:" in head.lower() for head in server.requests)
 
 
+def test_no_request_expects_a_continue_and_etags_go_back_as_they_came():
+    """Weak or strong, quoted or not: an etag is the server's business."""
+    entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="edit" href="/e"/></entry>'
+    for etag in ('W/"a,b"', '"1"', "bare"):
+        answers = [reply(entry, ETag=etag), reply(entry)]
+        with Scripted(*answers) as server, client_at(server.url) as client:
+            client.update(client.entry(f"{server.url}/e"))
+        assert has(server.requests[1], f"If-Match: {etag}")
+        assert "expect:" not in "\n".join(server.requests).lower()
+
+
 def test_neither_login_nor_cookie_goes_to_another_host():
     with (
         Scripted(reply(FEED, Set_Cookie="session=abc; Path=/")) as home,
