@@ -68,6 +68,19 @@ bench: $(VENV) ## Measure: events a second, latency, memory.
 soak: .venv/with-soak ## Run pipelines under faults for an hour; draw what they held.
 	@benchmarks/soak
 
+.PHONY: lock
+lock: .venv/with-lock ## Pin what development needs by version and hash.
+	@pip-compile --quiet --generate-hashes --no-header --no-annotate --no-emit-options \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
+		--allow-unsafe --extra sim --extra dev -o requirements-dev.lock pyproject.toml
+
+.PHONY: lock-check
+lock-check: $(VENV) ## Install what is pinned, with hashes required, and see that it fits.
+	@rm -rf build/lock && python -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-deps -r requirements-dev.lock
+	@build/lock/bin/python -m pip check
+
 .PHONY: build
 build: $(VENV) ## Make the wheel and the sdist in dist/.
 	@said=$$(python -m build --no-isolation --outdir dist . 2>&1) || { echo "$$said" >&2; exit 1; }

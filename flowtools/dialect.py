@@ -114,7 +114,7 @@ class Dialect:
     def event_id(self, message: Frame) -> str:
         """Return an id that `message` keeps whenever it is delivered again."""
         headers = message.headers
-        if self.broker == "activemq" and "message-id" in headers:
+        if self.broker == "activemq" and headers.get("message-id"):
             return headers["message-id"]
         own = [f"{key}\0{value}" for key, value in senders_headers(headers).items()]
         own.sort()

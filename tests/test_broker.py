@@ -513,6 +513,12 @@ def test_an_id_is_the_same_on_redelivery_whatever_the_session():
     assert Dialect("ActiveMQ/5.17.2", "1.2").event_id(Frame(again, b"")) == "T_1@@s2@@9"
 
 
+def test_a_message_with_an_empty_id_has_one_made_of_what_it_holds():
+    ids = {Dialect("ActiveMQ/5", "1.2").event_id(Frame({"message-id": ""}, b"x")) for _ in "ab"}
+    assert len(ids) == 1
+    assert "" not in ids
+
+
 @pytest.mark.parametrize(
     ("destination", "dead_letter"),
     [

@@ -1,0 +1,29 @@
+"""requirements-dev.lock pins what pyproject.toml asks for, by hash, and names no index."""
+
+import re
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.conftest import ROOT
+
+LOCK = (ROOT / "requirements-dev.lock").read_text()
+PINNED = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", LOCK, re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+@pytest.mark.parametrize("wanted", [*PROJECT["dependencies"], *EXTRAS["sim"], *EXTRAS["dev"]])
+def test_what_is_asked_for_is_pinned_to_a_version_that_fits(wanted):
+    requirement = Requirement(wanted)
+    version = PINNED[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(version, prereleases=True)
+
+
+def test_every_package_has_a_hash_and_no_index_is_named():
+    for block in re.split(r"\n(?=\S)", LOCK.strip()):
+        assert re.match(r"[a-z0-9._-]+==\S+ \\\n +--hash=sha256:[0-9a-f]{64}", block), block
+    assert "--index-url" not in LOCK
+    assert "://" not in LOCK
