@@ -106,6 +106,9 @@ SCENARIOS = {
         echo 1 | flow-send -vv "stomp://admin:$FLOW_PASSWORD@h/?destination=a"
         flow-listen-stomp -vv "stomp://h/?destination=a&passcode=$FLOW_PASSWORD"
         flow-listen-assets -vv --url "http://admin:$FLOW_PASSWORD@h/" """,
+    "a check of everything": f"""{SIM} -- sh -c "
+        flow-doctor -vv --location xmlimport; flow-doctor -vv --password-file pw {QUEUE}"
+        flow-doctor -vv; flow-doctor -vv --connect-timeout 1 {QUEUE}""",
     "sources of one's own": f"""flow-source -vv {INI} mine:Source
         mkdir in; echo > in/a; flow-watch -vv --existing --settle 0 --count 1 in
         flow-interval -vv 0.01 --count 2; echo 1 | flow-stdin -vv; echo '{{}}' | flow-ack -vv""",

@@ -7,6 +7,7 @@ from flowtools.vizone.assets import as_asset
 from flowtools.vizone.atom import as_entry, as_feed, normalise_rel
 from flowtools.vizone.document import parse
 from flowtools.vizone.files import Location, as_file
+from flowtools.vizone.transport import without_user
 
 ENTRY = b"""<atom:entry xmlns:atom="http://www.w3.org/2005/Atom" xmlns:core="http://ns.vizrt.com/ardome/core"
     xmlns:mam="http://www.vizrt.com/2010/mam" xmlns:vm="http://www.vizrt.com/opensearch/mediatype"
@@ -53,6 +54,19 @@ def test_links_are_absolute_and_those_without_an_address_do_not_count():
         ("upload-task", "https://one.example/api/x/upload"),
         ("alternate", "https://one.example/api/x/page.html"),
     ]
+
+
+def test_a_link_whose_address_is_malformed_does_not_count_either():
+    entry = as_entry(
+        parse(
+            b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="self" href="http://[x"/>'
+            b'<link rel="edit" href="a"/></entry>',
+            name="http://one.example/",
+        ),
+        "it",
+    )
+    assert [link.rel for link in entry.links] == ["edit"]
+    assert without_user("ftp://u:p@[x") == "ftp://[x"
 
 
 def test_an_entry_without_an_edit_link_is_edited_where_it_is_read():

@@ -175,6 +175,16 @@ def test_a_link_with_a_user_in_it_is_followed_without_that_user():
     assert has(server.requests[0], BASIC)
 
 
+def test_a_redirect_to_a_malformed_address_is_a_protocol_error():
+    away = reply(status="302 Found", Location="http://[x")
+    with (
+        Scripted(away) as server,
+        client_at(server.url) as client,
+        pytest.raises(ProtocolError, match="its address is malformed"),
+    ):
+        client.feed(f"{server.url}/feed")
+
+
 def test_redirects_that_never_end_are_given_up():
     with Scripted() as server, client_at(server.url) as client:
         server.replies = [reply(status="302 Found", Location="/again") for _ in range(20)]

@@ -6,10 +6,9 @@ with whatever else was in it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 from flowtools.errors import ProtocolError
-from flowtools.vizone.document import Element, child, number, text
+from flowtools.vizone.document import Element, address, child, number, text
 from flowtools.vizone.namespaces import (
     APP,
     ATOM,
@@ -83,13 +82,9 @@ def normalise_rel(rel: str) -> str:
 def links_of(element: Element) -> list[Link]:
     """Return the links that are children of `element`; those without an address are left out."""
     return [
-        Link(
-            normalise_rel(each.get("rel", "alternate")),
-            urljoin(each.base or "", each.get("href", "").strip()),
-            each.get("type"),
-        )
+        Link(normalise_rel(each.get("rel", "alternate")), href, each.get("type"))
         for each in element.iterchildren(f"{{{ATOM}}}link")
-        if each.get("href", "").strip()
+        if (href := address(each, each.get("href"))) is not None
     ]
 
 

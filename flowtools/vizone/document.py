@@ -1,5 +1,7 @@
 """XML from strangers: parsed without entities, networks, document types or surprises."""
 
+from urllib.parse import urljoin, urlsplit
+
 from lxml import etree
 
 from flowtools.errors import ProtocolError
@@ -76,6 +78,19 @@ def text(element: Element | None) -> str | None:
     if element is None:
         return None
     return str(element.xpath("string()")).strip() or None
+
+
+def address(element: Element, said: str | None) -> str | None:
+    """Return `said` in `element` as an absolute address; None where it is empty or malformed."""
+    said = (said or "").strip()
+    if not said:
+        return None
+    try:
+        url = urljoin(element.base or "", said)
+        urlsplit(url)
+    except ValueError:
+        return None
+    return url
 
 
 def number(element: Element | None) -> int | None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urljoin
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.atom import Link, links_of
-from flowtools.vizone.document import Element, text
+from flowtools.vizone.document import Element, address, text
 from flowtools.vizone.namespaces import APP, ATOM, VDF
 from flowtools.vizone.template import Template, is_template
 
@@ -43,13 +42,13 @@ def read_service(service: Element) -> list[Collection]:
         raise ProtocolError(f"cannot read '{service.base}': it is no service document")
     return [
         Collection(
-            urljoin(each.base or "", each.get("href", "").strip()),
+            href,
             frozenset(_keywords(each)),
             tuple(links_of(each)),
             dict(_templates(each)),
         )
         for each in service.iter(f"{{{APP}}}collection")
-        if each.get("href", "").strip()
+        if (href := address(each, each.get("href"))) is not None
     ]
 
 
@@ -75,4 +74,4 @@ def template_of(element: Element, said: str) -> Template:
     prefixes = tuple((name, uri) for name, uri in element.nsmap.items() if name)
     # Only what stands before the first parameter is certain to be a URL.
     head, brace, tail = said.partition("{")
-    return Template(urljoin(element.base or "", head) + brace + tail, prefixes)
+    return Template((address(element, head) or element.base or "") + brace + tail, prefixes)

@@ -115,8 +115,8 @@ def _quoted(value: str) -> str:
 
 def is_template(text: str) -> bool:
     """Return whether `text` is a template with a place to fill, leading to the web or relative."""
-    return bool(_PARAMETER.search(text)) and urlsplit(text.partition("{")[0]).scheme in (
-        "",
-        "http",
-        "https",
-    )
+    try:
+        scheme = urlsplit(text.partition("{")[0]).scheme
+    except ValueError:
+        return False
+    return bool(_PARAMETER.search(text)) and scheme in ("", "http", "https")

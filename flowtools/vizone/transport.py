@@ -56,13 +56,24 @@ class Answer:
         return etag
 
     def resolve(self, address: str) -> str:
-        """Return `address`, which may be relative to where this answer came from."""
-        return urljoin(self.url, address)
+        """Return `address`, which may be relative to where this answer came from.
+
+        Raises:
+            ProtocolError: It is malformed.
+        """
+        try:
+            return urljoin(self.url, address)
+        except ValueError:
+            raise ProtocolError("cannot follow a link: its address is malformed") from None
 
 
 def without_user(url: str) -> str:
     """Return `url` without a user and password in it, to show or to request."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        scheme, separator, rest = url.partition("://")
+        return scheme + separator + rest.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
@@ -138,7 +149,7 @@ class Transport:
             answer = self._send_patiently(method, url, body, dict(headers or {}))
             if method != "GET" or answer.status not in (301, 302, 303, 307, 308):
                 return answer
-            url = self._addressed(urljoin(url, answer.headers.get("Location", url)))
+            url = self._addressed(answer.resolve(answer.headers.get("Location", url)))
         raise ProtocolError(f"cannot GET '{url}': more than {MAX_REDIRECTS} redirects")
 
     def _addressed(self, url: str) -> str:

@@ -55,7 +55,9 @@ from flowtools.vizone.document import parse, serialise
 from flowtools.vizone.files import as_file
 from flowtools.vizone.metadata import Payload
 from flowtools.vizone.model import read_model
+from flowtools.vizone.plugindata import PluginData
 from flowtools.vizone.service import read_service
+from flowtools.vizone.transport import without_user
 
 ACCOUNT = Account("http://one.example", "anna", "s3cret")
 DIALECTS = [
@@ -216,6 +218,7 @@ def xml(data):
                 with suppress(ProtocolError):
                     template.fill({"count": "1"}, main="a/b")
     as_tombstone(root)
+    _plugin(root)
     parse(serialise(root), name="again")
 
 
@@ -232,6 +235,24 @@ def _resource(resource):
     _ = asset.identifiers, asset.status, asset.media, asset.keywords, resource.self_link
     _ = file.name, file.size, file.url
     group_permissions(resource.element, "asset")
+    without_user(file.url or "")
+
+
+def _plugin(root):
+    data = PluginData(root)
+    for step in (data.step, data.request):
+        if step is not None:
+            _ = step.state, step.is_done, step.error, step.self_link
+    if data.request is not None:
+        _ = data.request.progress, data.request.priority
+    if data.settings is not None:
+        _ = data.settings["plugin.user"]
+    if data.step is not None:
+        data.step.set_state("active")
+        data.step.set_done(50)
+        data.step.set_error("no\0 \ud800 good")
+        assert data.step.done == 50
+        assert b"good" in serialise(data.element)
 
 
 def _payload(payload):
