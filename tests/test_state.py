@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import resource
 import signal
 import stat
 import time
@@ -194,7 +196,15 @@ def test_a_clock_that_is_ahead_does_not_take_the_mark_beyond_the_present():
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"flow-state":1}', b'{"flow-state":2,"changed":"2020-01-01","seen":{}}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\0" * 4096,
+        b'{"flow-state":1}',
+        b'{"flow-state":2,"changed":"2020-01-01","seen":{}}',
+        b'{"flow-state":1,"of":"assets","source":"x","changed":"2020-01-01","seen":{"a":1e999}}',
+    ],
 )
 def test_a_damaged_file_is_said_and_kept(server, run, tmp_path, content):
     (tmp_path / "s").write_bytes(content)
@@ -202,6 +212,85 @@ def test_a_damaged_file_is_said_and_kept(server, run, tmp_path, content):
     assert (status, out) == (78, b"")
     assert "cannot use state file 's': it is damaged" in err
     assert (tmp_path / "s").read_bytes() == content
+
+
+def test_a_file_from_the_future_is_said_and_kept(server, run, tmp_path):
+    content = (
+        b'{"flow-state":1,"of":"assets","source":"","changed":"2999-01-01T00:00:00Z","seen":{}}'
+    )
+    (tmp_path / "s").write_bytes(content)
+    status, out, err = run("flow-listen-assets", "--state", "s", env=server.environment())
+    assert (status, out) == (78, b"")
+    assert "it says that all is done up to 2999-01-01T00:00:00Z, which is to come" in err
+    assert (tmp_path / "s").read_bytes() == content
+
+
+def test_a_clock_that_was_ahead_hides_nothing(tmp_path):
+    file = StateFile(tmp_path / "s", "assets", "http://one")
+    file.save(time.time() + 600, {})
+    assert file.load()[0] <= time.time()
+    file.close()
+
+
+@pytest.mark.parametrize("path", ["missing/s", "/proc/s", "."])
+def test_a_place_where_no_file_can_be_is_a_configuration_error(server, run, path):
+    status, out, err = run("flow-listen-assets", "--state", path, env=server.environment())
+    assert (status, out) == (78, b"")
+    assert f"state file '{path}'" in err
+    assert len(err.splitlines()) == 1
+
+
+def fill_the_disk(process, bytes):
+    """Let no file of the process grow beyond `bytes`; -1: let them grow again."""
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bytes, hard))
+
+
+def test_a_full_disk_is_said_once_and_the_listener_goes_on(server, start, tmp_path):
+    process = listen(start, server, "--state", "s")
+    server.catalogue.create("before")
+    next_event(process)
+    until(lambda: len(kept(tmp_path)["seen"]) == 1)
+    before = (tmp_path / "s").read_bytes()
+    fill_the_disk(process, 0)
+    for number in range(3):
+        server.catalogue.create(str(number))
+        next_event(process)
+        time.sleep(1.1)  # It tries every second.
+    assert (tmp_path / "s").read_bytes() == before
+    fill_the_disk(process, -1)
+    until(lambda: len(kept(tmp_path)["seen"]) == 4)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == -signal.SIGTERM
+    said = process.stderr.read().decode().splitlines()
+    assert said == [
+        "flow-listen-assets: cannot write state file 's': File too large; going on, and what is"
+        " done since may come again",
+        "flow-listen-assets: warning: state file 's' is written again",
+    ]
+
+
+def test_what_does_not_fit_on_the_disk_is_an_error_of_one_line(server, start):
+    for number in range(20):
+        server.catalogue.create(str(number))
+    process = start(
+        "/bin/bash",
+        *("-c", "ulimit -f 0; exec flow-listen-assets --all"),
+        env=server.environment(),
+    )
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (70, b"")
+    assert re.fullmatch(
+        r"flow-listen-assets: cannot keep what has changed in a temporary file: .+;"
+        r" TMPDIR says where that is\n",
+        err.decode(),
+    )
+
+
+def test_a_very_long_time_ago_is_the_beginning(server, start, tmp_path):
+    there = server.catalogue.create("old")
+    process = listen(start, server, "--state", "s", "--since", "999999999d")
+    assert next_event(process)["subject"] == there.urn
 
 
 def test_a_second_listener_on_the_same_file_is_refused(server, start, run):

@@ -101,7 +101,8 @@ def parse_since(text: str) -> float:
     """
     ago = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(s|m|h|d)", text.strip())
     if ago:
-        return time.time() - float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+        seconds = float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+        return max(0.0, time.time() - seconds)
     moment = instant(text)
     if moment is None:
         raise UsageError(

@@ -151,19 +151,33 @@ class Progress:
 
     def _keep(self) -> None:
         closing = False
+        problem = None
         while not closing:
             with self._changed:
                 self._changed.wait_for(lambda: self._dirty or self._closing)
                 if not self._closing:
                     self._changed.wait_for(lambda: self._closing, WRITE_EVERY)
                 closing = self._closing
-            try:
-                self._save()
-            except OSError as error:
-                assert self._file is not None
-                _log.error("cannot write state file '%s': %s", self._file.path, error.strerror)
-                with self._changed:
-                    self._dirty = True
+            problem = self._try_to_save(problem)
+
+    def _try_to_save(self, before: str | None) -> str | None:
+        """Write the file; return what is wrong, which is said if it was not so `before`."""
+        assert self._file is not None
+        try:
+            self._save()
+        except OSError as error:
+            with self._changed:
+                self._dirty = True
+            if error.strerror != before:
+                _log.error(
+                    "cannot write state file '%s': %s; going on, and what is done since may"
+                    " come again",
+                    *(self._file.path, error.strerror),
+                )
+            return error.strerror
+        if before is not None:
+            _log.warning("state file '%s' is written again", self._file.path)
+        return None
 
     def _save(self) -> None:
         assert self._file is not None

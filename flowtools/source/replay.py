@@ -15,7 +15,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import NamedTuple
 
-from flowtools.errors import FlowError, UnreachableError
+from flowtools.errors import FlowError, InternalError, UnreachableError
 from flowtools.event import Event, digest, encode_value
 from flowtools.source.progress import MARGIN, Progress
 from flowtools.source.spool import Spool
@@ -176,26 +176,34 @@ class Replay:
     def _read(self, since: float, ending: Flag) -> None:
         pause = 0.5
         while not ending.is_set():
-            spool = Spool()
             try:
-                self._fill(spool, since, ending)
+                self._offer(self._spooled(since, ending), ending)
             except UnreachableError as error:
-                spool.close()
                 _log.warning("cannot ask for what has changed: %s; trying again", error)
                 ending.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             except FlowError as error:
-                spool.close()
                 self._error = error
+            except OSError as error:
+                self._error = InternalError(
+                    f"cannot keep what has changed in a temporary file: {error.strerror};"
+                    " TMPDIR says where that is"
+                )
             except Exception as error:  # noqa: BLE001  it is raised in the other thread
-                spool.close()
-                self._error = FlowError(f"cannot ask for what has changed: {error}")
+                self._error = InternalError(f"cannot ask for what has changed: {error}")
                 _log.exception("an internal error in the reading of a feed")
-            else:
-                self._offer(spool, ending)
             self._rouse()
             return
+
+    def _spooled(self, since: float, ending: Flag) -> Spool:
+        spool = Spool()
+        try:
+            self._fill(spool, since, ending)
+        except BaseException:
+            spool.close()
+            raise
+        return spool
 
     def _offer(self, spool: Spool, ending: Flag) -> None:
         with self._lock:
@@ -222,6 +230,7 @@ class Replay:
                     del recent[next(iter(recent))]
                 spool.put(event, since if when is None else when)
                 count += 1
+        spool.finish()
         _log.info("%d changes found in %.1f s", count, monotonic() - started)
 
     def _since(self, since: float) -> Iterator[list[Sight]]:

@@ -2,6 +2,7 @@
 
 import struct
 import tempfile
+from contextlib import suppress
 from typing import BinaryIO
 
 from flowtools.event import Event, decode
@@ -18,12 +19,24 @@ class Spool:
         self._oldest = float("inf")
 
     def put(self, event: Event, when: float) -> None:
-        """Add an event."""
+        """Add an event.
+
+        Raises:
+            OSError: The disk is full.
+        """
         line = event.encode()
         # With each, the oldest of those that are left once it is taken.
         self._file.write(line + _TAIL.pack(len(line), self._oldest))
         self._size += len(line) + _TAIL.size
         self._oldest = min(self._oldest, when)
+
+    def finish(self) -> None:
+        """Note that all is put in.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        self._file.flush()
 
     def take(self) -> tuple[Event, float] | None:
         """Return the last event, and the time of the oldest that is left; None: no more."""
@@ -37,4 +50,5 @@ class Spool:
 
     def close(self) -> None:
         """Let the file go."""
-        self._file.close()
+        with suppress(OSError):  # It may still hold what did not fit on the disk.
+            self._file.close()

@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from flowtools.errors import ConfigurationError
 
 PATIENCE = 5.0
 """Seconds that a new listener waits for the one before it to let the file go."""
+
+_TOMORROW = 86400.0
 
 _log = logging.getLogger("flowtools.source.state")
 
@@ -33,6 +36,8 @@ class StateFile:
         self.path = Path(path)
         self._of = of
         self._source = source
+        if self.path.is_dir():
+            raise ConfigurationError(f"cannot use state file '{path}': it is a directory")
         lock = self.path.with_name(self.path.name + ".lock")
         ends_at = time.monotonic() + PATIENCE
         try:
@@ -65,10 +70,10 @@ class StateFile:
             ) from None
         try:
             kept = orjson.loads(content)
-            known = kept["flow-state"] == 1
             mark = datetime.fromisoformat(kept["changed"]).timestamp()
             seen = {str(key): float(when) for key, when in kept["seen"].items()}
             of, source = kept["of"], kept["source"]
+            known = kept["flow-state"] == 1 and all(map(isfinite, seen.values()))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             known = False
         if not known:
@@ -80,11 +85,18 @@ class StateFile:
             raise ConfigurationError(
                 f"cannot use state file '{self.path}': it is about {of}, not {self._of}"
             )
+        if mark > time.time() + _TOMORROW:
+            raise ConfigurationError(
+                f"cannot use state file '{self.path}': it says that all is done up to"
+                f" {kept['changed']}, which is to come; set the clock right, or remove the file"
+                " and say with --since where to start"
+            )
         if source != self._source:
             _log.warning(
                 "state file '%s' was written for '%s', not '%s'", self.path, source, self._source
             )
-        return mark, seen
+        # A clock that was ahead a little must not hide what happens until then.
+        return min(mark, time.time()), seen
 
     def save(self, mark: float, seen: dict[str, float]) -> None:
         """Replace the file; a reader finds the old or the new one, whatever happens.
