@@ -31,6 +31,9 @@ class Beside(Protocol):
     def done(self, tokens: Sequence[int]) -> None:
         """Note that the events with these tokens are done; any thread may call."""
 
+    def forget(self, token: int) -> None:
+        """Note that the event with this token is neither done nor going to be: not wanted."""
+
 
 @dataclass(slots=True)
 class Passing:
@@ -45,7 +48,7 @@ class Ticket(NamedTuple):
 
     Attributes:
         owner: Whose it is.
-        token: What the keeper of the count calls the event (pipe mode).
+        token: What the keeper of the count calls the event.
         number: What the window calls it (worker mode).
         passing: The message that it came in (pipe mode), if in one.
     """
@@ -94,6 +97,7 @@ class Passage:
         written: WrittenWindow,
         worker: WorkerWindow | None,
         epoch: str,
+        beside: Beside | None = None,
     ) -> None:
         """Prepare; `worker` makes it worker mode, whose connection is called `epoch`."""
         self.inside = 0
@@ -101,6 +105,7 @@ class Passage:
         self._written = written
         self._worker = worker
         self._epoch = epoch
+        self._beside = beside
         self._passing: deque[Passing] = deque()
 
     def put(
@@ -108,15 +113,16 @@ class Passage:
     ) -> None:
         """Send the events of a message on their way, or such without a message."""
         self.inside += len(events)
+        known: Sequence[int | None] = tokens or [None] * len(events)
         if self._worker is not None:
             numbers = self._numbers(self._worker, events, message, tokens)
-            tickets = [Ticket(self, number=each) for each in numbers]
+            pairs = zip(known, numbers, strict=True)
+            tickets = [Ticket(self, token, number) for token, number in pairs]
         else:
             passing = None if message is None else Passing(message, len(events))
             if passing is not None:
                 self._passing.append(passing)
-            known: Sequence[int | None] = tokens or [None] * len(events)
-            tickets = [Ticket(self, each, passing=passing) for each in known]
+            tickets = [Ticket(self, token, passing=passing) for token in known]
         for event, ticket in zip(events, tickets, strict=True):
             self.stage.put(event, ticket)
         self._release()
@@ -129,21 +135,28 @@ class Passage:
         """
         tokens: list[int | None] = []
         for event, ticket in self.stage.take(most):
-            number = ticket.number
-            if ticket.owner is self:
-                self.inside -= 1
-            else:
+            if ticket.owner is not self:
                 # Of an earlier subscription, whose acknowledgements mean nothing any more.
-                number = self._adopt(event)
+                ticket = Ticket(self, number=self._adopt(event))
+            else:
+                self.inside -= 1
             if event is not None:
-                write(event, number)
-            elif number is not None and self._worker is not None:
-                self._worker.settle([Ack(self._epoch, number, True)])
-            tokens.append(ticket.token if ticket.owner is self else None)
+                write(event, ticket.number)
+            else:
+                self._drop(ticket)
+            in_pipe_mode = self._worker is None and event is not None
+            tokens.append(ticket.token if in_pipe_mode else None)
             if ticket.passing is not None:
                 ticket.passing.left -= 1
         self._release()
         return tokens
+
+    def _drop(self, ticket: Ticket) -> None:
+        """Settle what nobody wants: for the broker it is done, for the count it never was."""
+        if ticket.token is not None and self._beside is not None:
+            self._beside.forget(ticket.token)
+        if ticket.number is not None and self._worker is not None:
+            self._worker.settle([Ack(self._epoch, ticket.number, True)])
 
     def _adopt(self, event: Event | None) -> int | None:
         if self._worker is None or event is None:

@@ -83,7 +83,7 @@ class Subscription:
         if acks is not None:
             self.worker = WorkerWindow(session, self._refusals, epoch, self._settle)
             self._ackto = acks.ackto(epoch)
-        self._passage = Passage(stage, self._written, self.worker, epoch) if stage else None
+        self._passage = Passage(stage, self._written, self.worker, epoch, beside) if stage else None
         # A full pipe is waited for here, where a stop can be heard. What another outlet
         # (flow-run's) does when it is full is its own business.
         self._room = select.poll()

@@ -11,6 +11,7 @@ from flowtools.broker import Message
 from flowtools.event import Event
 from flowtools.passage import Ticket
 from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.progress import Progress
 from flowtools.source.settling import Settling
 from flowtools.vizone import Account
 from tests.vizone_servers import account_of, stand_in
@@ -160,24 +161,56 @@ def file_event(size):
     )
 
 
-def test_only_what_counts_as_the_same_change_is_dropped_as_done():
-    """What the server said of a file was written under another change's ticket."""
-    tickets = [Ticket(None, token) for token in range(3)]
-    now = file_event(4)
-    stage = Settling(Account("http://127.0.0.1:1", "u", "p"), 0.05, lambda client, event: now)
+@pytest.fixture
+def stage():
+    """A stage for which the server says what the list `now` ends with."""
+    now = []
+    account = Account("http://127.0.0.1:1", "u", "p")
+    stage = Settling(account, 0.05, lambda client, event: now[-1])
+    stage.now = now
     stage.start()
-
-    def taken():
-        assert select.select([stage], [], [], 30)[0]
-        return stage.take(10)
-
-    stage.put(file_event(1), tickets[0])
-    assert taken() == [(now, tickets[0])]
-    stage.put(file_event(4), tickets[1])  # Not done yet by anyone's account.
-    assert taken() == [(now, tickets[1])]
-    stage.put(file_event(4), tickets[2])
-    assert taken() == [(None, tickets[2])]
+    yield stage
     stage.close()
+
+
+def taken(stage):
+    assert select.select([stage], [], [], 30)[0]
+    return stage.take(10)
+
+
+TICKETS = [Ticket(None, token) for token in range(3)]
+
+
+def test_only_the_same_change_is_dropped_as_a_duplicate(stage):
+    """What the server said of a file was written under another change's ticket."""
+    stage.now.append(file_event(4))
+    stage.put(file_event(1), TICKETS[0])
+    assert taken(stage) == [(stage.now[-1], TICKETS[0])]
+    stage.put(file_event(4), TICKETS[1])
+    assert taken(stage) == [(stage.now[-1], TICKETS[1])]
+    stage.put(file_event(4), TICKETS[2])
+    assert taken(stage) == [(None, TICKETS[2])]
+
+
+def test_a_message_that_comes_late_does_not_take_the_place_of_a_newer_one(stage):
+    stage.now.append(file_event(4))
+    stage.put(file_event(4), TICKETS[0])
+    stage.put(file_event(1), TICKETS[1])
+    assert taken(stage) == [(None, TICKETS[1])]
+    assert taken(stage) == [(stage.now[-1], TICKETS[0])]
+
+
+def test_what_is_dropped_is_not_known_as_done():
+    """What stands for it may be lost in a kill; then the feed has to show it."""
+    progress = Progress(1000.0, {})
+    kept, dropped = progress.begin("new", 1010.0), progress.begin("old", 1005.0)
+    progress.forget(dropped)
+    assert (progress.is_known("old"), progress.mark) == (False, 1010.0)
+    again = progress.begin("new", 1010.0)
+    progress.forget(again)
+    assert (progress.is_known("new"), progress.mark) == (True, 1010.0)
+    progress.done([kept, again, dropped])
+    assert (progress.is_known("new"), progress.is_known("old")) == (True, False)
 
 
 def test_a_file_that_goes_before_it_is_still_is_told_of_as_deleted(server, start):

@@ -132,6 +132,23 @@ class Progress:
                     self._seen[key] = when
             self._touch()
 
+    def forget(self, token: int) -> None:
+        """Note that a change is not going to be done: it counts as never begun.
+
+        Another of the same resource stands for it, or it is not wanted. It is not known as
+        done then: if what stands for it is lost, the feed may show this one.
+        """
+        with self._changed:
+            _, key = self._outstanding.pop(token, (0.0, ""))
+            if not key:
+                return
+            left = self._known.pop(key) - 1
+            if left:
+                self._known[key] = left
+            else:
+                self._replayed.pop(key, None)
+            self._touch()
+
     def _low(self) -> float:
         times = [when for when, _ in self._outstanding.values()]
         if self._pending is not None:

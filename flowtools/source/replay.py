@@ -159,6 +159,10 @@ class Replay:
         self._progress.done(tokens)
         self._rouse()
 
+    def forget(self, token: int) -> None:
+        """Note that the event with this token is not going to be done: nobody wants it."""
+        self._progress.forget(token)
+
     def _finish(self) -> None:
         with self._lock:
             if self._spool is not None:

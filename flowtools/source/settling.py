@@ -20,6 +20,7 @@ from time import monotonic
 
 from flowtools.event import Event
 from flowtools.passage import Ticket
+from flowtools.source.entries import modified
 from flowtools.source.lookup import Ask, patiently
 from flowtools.source.replay import key_of
 from flowtools.vizone.account import Account
@@ -88,14 +89,17 @@ class Settling:
         """Take an event; it takes the place of the one that is kept of the same file."""
         name, key = _name(event), key_of(event)
         with self._changed:
-            before = self._kept.pop(name, None)
+            before = self._kept.get(name)
+            is_late = before is not None and _is_older(event, before.event)
+            is_known = event.get("updated") is not None and self._written.get(name) == key
+            if is_late or is_known:
+                self._let_go(None, ticket)
+                return
             if before is not None:
-                self._let_go(None, before.ticket)
+                self._let_go(None, self._kept.pop(name).ticket)
             if event.type == "flow.file.deleted":
                 self._written.pop(name, None)
                 self._let_go(event, ticket)
-            elif event.get("updated") is not None and self._written.get(name) == key:
-                self._let_go(None, ticket)
             elif not self._seconds:
                 self._write(name, _Kept(event, key, ticket, 0.0))
             else:
@@ -132,8 +136,8 @@ class Settling:
         self._changed.notify()
 
     def _write(self, name: str, kept: _Kept) -> None:
-        # What it was when it came, not what the server has said since: only what counts
-        # as the same change may be dropped, for what is dropped counts as done.
+        # What it was when it came, not what the server has said since: only the same
+        # change is a duplicate.
         self._written[name] = kept.key
         self._written.move_to_end(name)
         if len(self._written) > MOST:
@@ -183,3 +187,9 @@ class Settling:
 
 def _name(event: Event) -> str:
     return str(event.get("id") or event.subject)
+
+
+def _is_older(one: Event, other: Event) -> bool:
+    """Return whether both say when their file was updated, and `one` an earlier time."""
+    ours, theirs = modified(one), modified(other)
+    return ours is not None and theirs is not None and ours < theirs
