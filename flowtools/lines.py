@@ -15,8 +15,9 @@ from flowtools.errors import FlowError, ReaderGone
 from flowtools.event import Event
 from flowtools.stop import Stop, poll_time
 
-BLOCK = 65536
-"""Bytes read at a time; also what a Linux pipe holds."""
+BLOCK = 32768
+"""Bytes read at a time. With twice as many, what a Linux pipe holds, each thread that has
+read has half a megabyte more of the C library's memory for good (measured)."""
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes that a line may have by default."""

@@ -19,6 +19,8 @@ from flowtools.lines import LineWriter
 RESULT = "flow.work.result"
 MAX_SPAN = 10_000
 """Lines that may wait for an earlier one with --keep-order before no more are taken."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of results that may."""
 
 
 def lines_of(event: Event, returned: Any) -> list[bytes]:
@@ -86,21 +88,31 @@ class OrderedResults(Results):
         super().__init__(writer)
         self._lock = threading.Lock()
         self._next = 1
-        self._waiting: dict[int, tuple[list[bytes], Written]] = {}
+        self._bytes = 0
+        # What waits for an earlier number; None: nothing but its turn.
+        self._waiting: dict[int, tuple[list[bytes], Written] | None] = {}
 
     @property
     def is_full(self) -> bool:  # type: ignore[override]
-        """Whether so many wait for an earlier one that no further line must be taken."""
-        return len(self._waiting) >= MAX_SPAN
+        """Whether so much waits for an earlier line that no further one must be taken."""
+        return len(self._waiting) >= MAX_SPAN or self._bytes >= MAX_BYTES
 
     def put(self, number: int, lines: list[bytes], written: Written) -> None:
-        """Write, or keep until all earlier numbers have been put."""
+        """Write, or keep until all earlier numbers have been put.
+
+        Where there is nothing to write, nothing waits: `written` is called at once.
+        """
+        if not lines:
+            written()
         with self._lock:
-            self._waiting[number] = (lines, written)
+            self._waiting[number] = (lines, written) if lines else None
+            self._bytes += sum(map(len, lines))
             while self._next in self._waiting:
-                due, tell = self._waiting.pop(self._next)
+                due = self._waiting.pop(self._next)
                 self._next += 1
-                super().put(number, due, tell)
+                if due is not None:
+                    self._bytes -= sum(map(len, due[0]))
+                    super().put(self._next - 1, *due)
 
 
 class LabelledStderr(io.TextIOBase):

@@ -14,6 +14,7 @@ from flowtools.backlog import Backlog, Job
 from flowtools.errors import FlowError, InternalError, ReaderGone
 from flowtools.event import Event
 from flowtools.lines import LineWriter
+from flowtools.results import MAX_BYTES, MAX_SPAN, OrderedResults
 from flowtools.retry import RetryPolicy
 from flowtools.runner import ThreadRunner
 from flowtools.settings import Settings
@@ -31,6 +32,12 @@ def wait_for(condition, what="the condition"):
     while not condition():
         assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
         time.sleep(0.002)
+
+
+def take(fd, count):
+    """Read `count` bytes and forget them."""
+    while count:
+        count -= len(os.read(fd, min(count, 1 << 20)))
 
 
 class Log:
@@ -649,6 +656,25 @@ def test_keep_order_waits_for_retries_and_passes_over_lines_without_results(pool
     os.write(running.writer, b"1\n\n{bad\n2\n3\n4\n")
     assert running.end() == {"done": 3, "failed": 1, "invalid": 1}
     assert [event["data"] for event in running.printed()] == [1, 2, 4]
+
+
+def test_results_that_wait_for_an_earlier_one_are_bounded_in_number_and_in_bytes():
+    reader, writer = os.pipe()
+    told = []
+    results = OrderedResults(LineWriter(writer))
+    results.put(2, [b"x" * MAX_BYTES], lambda: told.append(2))
+    assert results.is_full
+    for number in range(3, 2 + MAX_SPAN):
+        results.put(number, [], lambda number=number: told.append(number))
+    assert told == list(range(3, 2 + MAX_SPAN))  # They have nothing to wait for.
+    taker = threading.Thread(target=lambda: take(reader, MAX_BYTES + 2))
+    taker.start()
+    results.put(1, [b"1\n"], lambda: told.append(1))
+    taker.join(PATIENCE)
+    assert told[-2:] == [1, 2]
+    assert not results.is_full
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_full_backlog_stops_the_reading_and_loses_nothing():
