@@ -145,7 +145,9 @@ def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
     skip = truth(given.take("skip empty files", "no") or "no", "[Source] skip empty files")
     location = given.need("location")
     account = equipment.client().account
-    return Own(kind(account, location, wishes.listening(), skip_empty=skip), True)
+    settle = number(given.take("settle", "0") or "0", "[Source] settle")
+    source = kind(account, location, wishes.listening(), skip_empty=skip, settle=settle)
+    return Own(source, True)
 
 
 def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:

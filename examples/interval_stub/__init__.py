@@ -1,0 +1,1 @@
+"""IntervalStub: the least that does something every so often."""

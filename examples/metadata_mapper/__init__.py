@@ -1,0 +1,1 @@
+"""MetadataMapper: fields of metadata, kept in step with one another by expressions."""

@@ -1,0 +1,1 @@
+"""StompStub: the least that listens to a STOMP destination."""

@@ -1,0 +1,1 @@
+"""XmlExport: a transfer plugin that exports media and metadata by FTP."""

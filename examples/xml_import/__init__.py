@@ -1,0 +1,1 @@
+"""XmlImport: XML and media that arrive in an import storage, in either order."""

@@ -1,0 +1,51 @@
+"""An FTP server inside the test process: pyftpdlib."""
+
+import threading
+import warnings
+
+with warnings.catch_warnings():
+    # It stands on asyncore, of which Python 3.11 says that 3.12 will not have it.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.handlers import DTPHandler, FTPHandler, ThrottledDTPHandler
+    from pyftpdlib.ioloop import IOLoop
+    from pyftpdlib.servers import ThreadedFTPServer
+
+
+class FtpServer:
+    """Serves a folder.
+
+    Attributes:
+        folder: The folder (a Path).
+        user, password: The only login; both need to be quoted in a URL.
+        port: Its port.
+    """
+
+    user = "ftp user"
+    password = "p@ss/word"
+
+    def __init__(self, folder, bytes_a_second=None):
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        logins = DummyAuthorizer()
+        logins.add_user(self.user, self.password, str(folder), perm="elradfmwMT")
+        if bytes_a_second:
+            limits = {"read_limit": bytes_a_second, "write_limit": bytes_a_second}
+            dtp = type("Slow", (ThrottledDTPHandler,), limits)
+        else:
+            dtp = DTPHandler
+        given = {"authorizer": logins, "dtp_handler": dtp, "banner": "ready"}
+        handler = type("Handler", (FTPHandler,), given)
+        self._server = ThreadedFTPServer(("127.0.0.1", 0), handler, ioloop=IOLoop())
+        self.port = self._server.address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"timeout": 0.1, "handle_exit": False}
+        )
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._server.close_all()
+        self._thread.join(30)
