@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 TESTS ?= tests
+PREFIX ?= /usr/local
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/bin:$(PATH)
 
 # The stamp is newer than pyproject.toml while .venv holds what that asks for.
@@ -85,6 +86,19 @@ lock-check: $(VENV) ## Install what is pinned, with hashes required, and see tha
 build: $(VENV) ## Make the wheel and the sdist in dist/.
 	@said=$$(python -m build --no-isolation --outdir dist . 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*
+
+.PHONY: install
+install: $(VENV) ## Put commands, pages and completion below PREFIX (/usr/local).
+	@sh contrib/install.sh $(PYTHON) $(PREFIX) "$(DESTDIR)"
+	@echo "installed in $(DESTDIR)$(PREFIX); make uninstall takes it away"
+
+.PHONY: uninstall
+uninstall: ## Take away what make install has put there.
+	@sh contrib/uninstall.sh $(PREFIX) "$(DESTDIR)"
+
+.PHONY: deb
+deb: $(VENV) ## Build a Debian package in dist/, for this machine's python3.
+	@sh contrib/make-deb.sh /usr/bin/python3 dist
 
 .PHONY: clean
 clean: ## Remove what was made, except .venv.

@@ -46,6 +46,10 @@ class Command(click.Command):
     ) -> Any:
         """Run the command and exit with its status."""
         _hold_closed()
+        if f"_{self.name}_COMPLETE".replace("-", "_").upper() in os.environ:
+            from flowtools import completion  # Only while a shell completes a line.
+
+            completion.register()
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
         try:

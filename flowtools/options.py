@@ -6,6 +6,28 @@ from typing import Any
 
 import click
 
+
+def workers(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
+    """Complete the name of a Worker."""
+    from flowtools.completion import workers
+
+    return workers(ctx, param, typed)
+
+
+def classes(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
+    """Complete the name of any class."""
+    from flowtools.completion import classes
+
+    return classes(ctx, param, typed)
+
+
+def targets(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
+    """Complete the name of any class, or of a file."""
+    from flowtools.completion import targets
+
+    return targets(ctx, param, typed)
+
+
 count = click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -26,12 +48,14 @@ user = click.option("--user", metavar="NAME", help="Login name.")
 
 password_file = click.option(
     "--password-file",
+    type=click.Path(),
     metavar="FILE",
     help="File whose first line is the password.",
 )
 
 ca_file = click.option(
     "--ca-file",
+    type=click.Path(),
     metavar="FILE",
     help="Authorities that may have signed the server's certificate (PEM). Default: the system's.",
 )
@@ -45,12 +69,14 @@ insecure = click.option(
 
 client_certificate = click.option(
     "--client-certificate",
+    type=click.Path(),
     metavar="FILE",
     help="Our own certificate, and its key unless --client-key names it (PEM).",
 )
 
 client_key = click.option(
     "--client-key",
+    type=click.Path(),
     metavar="FILE",
     help="The key of --client-certificate (PEM, without a passphrase).",
 )
@@ -180,6 +206,7 @@ broker = click.option(
 
 state = click.option(
     "--state",
+    type=click.Path(),
     metavar="FILE",
     help="Keep here how far it has come; at the start, and when the broker was away, ask Viz "
     "One for what has changed since. The first time it starts from now.",

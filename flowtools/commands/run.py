@@ -40,7 +40,7 @@ _FILES = (
 
 
 @click.command("flow-run", cls=Command)
-@click.argument("target", metavar="MODULE:CLASS|PROFILE")
+@click.argument("target", metavar="MODULE:CLASS|PROFILE", shell_complete=options.targets)
 @click.option(
     "-n",
     "--instance-name",

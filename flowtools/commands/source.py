@@ -10,7 +10,7 @@ from flowtools.cli import Command
 
 
 @click.command("flow-source", cls=Command)
-@click.argument("source", metavar="MODULE:CLASS")
+@click.argument("source", metavar="MODULE:CLASS", shell_complete=options.classes)
 @options.count
 @options.ack
 @options.prefetch

@@ -9,7 +9,7 @@ KIND = click.Choice(["created", "modified", "deleted"])
 
 
 @click.command("flow-watch", cls=Command)
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", type=click.Path())
 @click.option(
     "--match",
     multiple=True,

@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from flowtools import pool_options
+from flowtools import options, pool_options
 from flowtools.cli import Command
 
 
 @click.command("flow-work", cls=Command)
-@click.argument("worker", metavar="MODULE:CLASS")
+@click.argument("worker", metavar="MODULE:CLASS", shell_complete=options.workers)
 @pool_options.pool
 @click.pass_context
 def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:

@@ -1,0 +1,66 @@
+#!/bin/sh
+# Builds a Debian package: contrib/make-deb.sh PYTHON FOLDER
+#
+# PYTHON is the distribution's: the package holds its dependencies, as built for that
+# version, and runs with no other.
+set -eu
+umask 022
+cd "$(dirname "$0")/.."
+
+python=$1
+folder=$2
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' flowtools/__init__.py)
+minor=$("$python" -c 'import sys; print("%d.%d %d.%d" % (*sys.version_info[:2], sys.version_info[0], sys.version_info[1] + 1))')
+architecture=$(dpkg --print-architecture)
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
+export SOURCE_DATE_EPOCH
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+sh contrib/install.sh "$python" /usr "$root"
+# A package manager knows by itself what it has installed.
+rm -f "$root/usr/lib/flowtools/installed"
+mkdir -p "$root/usr/lib/systemd/system"
+for unit in contrib/systemd/*.service contrib/systemd/*.socket contrib/systemd/*.timer; do
+    [ -f "$unit" ] && install -m 644 "$unit" "$root/usr/lib/systemd/system/"
+done
+find "$root/usr/share/man" -name '*.[1-8]' -exec gzip -9n {} +
+# Compiled files name the time of their sources: made anew when it is installed.
+find "$root" -name __pycache__ -prune -exec rm -rf {} +
+
+mkdir "$root/DEBIAN"
+size=$(du -sk --exclude=DEBIAN "$root" | cut -f1)
+cat >"$root/DEBIAN/control" <<END
+Package: flowtools
+Version: $version
+Architecture: $architecture
+Maintainer: The flowtools authors <flowtools@localhost>
+Installed-Size: $size
+Depends: python3 (>= ${minor% *}), python3 (<< ${minor#* }~)
+Suggests: bash-completion, jq, rabbitmq-server
+Section: video
+Priority: optional
+Description: commands that wire Viz One, and any STOMP broker, to your own code
+ A source prints one line of JSON for each thing that happens; flow-work runs a
+ Python class on each line, in a pool of threads with time-outs; pipes do the
+ rest. An event that was not done is delivered again.
+END
+cat >"$root/DEBIAN/postinst" <<'END'
+#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+    python3 -m compileall -q /usr/lib/flowtools || :
+fi
+END
+cat >"$root/DEBIAN/prerm" <<'END'
+#!/bin/sh
+set -e
+find /usr/lib/flowtools -name __pycache__ -prune -exec rm -rf {} +
+END
+chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
+(cd "$root" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+chmod -R u+rwX,go+rX,go-w "$root"
+mkdir -p "$folder"
+dpkg-deb --root-owner-group --build "$root" "$folder/flowtools_${version}_$architecture.deb" >/dev/null
+echo "$folder/flowtools_${version}_$architecture.deb"
