@@ -264,6 +264,7 @@ WALL = {
     "source/progress.py": "no mark beyond the present",
     "source/shown.py": "no mark beyond the present",
     "source/listening.py": "--since 2h",
+    "source/state.py": "a state file from the future is refused",
     "doctor/network.py": "the days that a certificate has left",
     "doctor/vizone.py": "the difference from the server's clock",
     "view/live.py": "the age of an event, for people",
