@@ -42,10 +42,11 @@ fuzz: .venv/with-fuzz ## Let a fuzzer look at every parser, each for FUZZ_SECOND
 	done
 
 .PHONY: check
-check: $(VENV) check-man ## Look for what is wrong without running it: style, types, man pages.
+check: $(VENV) check-man ## Look for what is wrong without running it: style, types, imports, man pages.
 	@ruff check --quiet .
 	@ruff format --quiet --check . || { echo "check: run 'ruff format' on the above" >&2; exit 1; }
 	@mypy --no-error-summary
+	@said=$$(lint-imports --no-cache 2>&1) || { echo "$$said" >&2; exit 1; }
 	@echo "check: all well"
 
 # mandoc is stricter; man is on every Debian.

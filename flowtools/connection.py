@@ -9,10 +9,8 @@ from pathlib import Path
 
 from flowtools.broker import Settings
 from flowtools.broker_url import is_unicode
-from flowtools.errors import ConfigurationError, UsageError
-
-MAX_PASSWORD = 4096
-"""Characters that a password may have: a file given by mistake is not read whole."""
+from flowtools.errors import UsageError
+from flowtools.password import read_password
 
 
 def settings_from(
@@ -79,28 +77,6 @@ def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"the header '{key}' is flowtools' own to set")
         headers[key] = value
     return headers
-
-
-def read_password(path: str) -> str:
-    """Return the first line of the file at `path`.
-
-    Raises:
-        ConfigurationError: It cannot be read, or the line is empty or endless.
-    """
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            password = file.readline(MAX_PASSWORD + 1).rstrip("\r\n")
-    except OSError as error:
-        raise ConfigurationError(f"cannot read password file '{path}': {error.strerror}") from None
-    except UnicodeError:
-        raise ConfigurationError(f"cannot read password file '{path}': not UTF-8") from None
-    if len(password) > MAX_PASSWORD:
-        raise ConfigurationError(
-            f"cannot read password file '{path}': its first line is longer than {MAX_PASSWORD}"
-        )
-    if not password:
-        raise ConfigurationError(f"cannot read password file '{path}': its first line is empty")
-    return password
 
 
 def _path(text: str | None) -> Path | None:

@@ -1,0 +1,30 @@
+"""Passwords come from a file, or from the environment: never from a command line."""
+
+from pathlib import Path
+
+from flowtools.errors import ConfigurationError
+
+MAX_PASSWORD = 4096
+"""Characters that a password may have: a file given by mistake is not read whole."""
+
+
+def read_password(path: str) -> str:
+    """Return the first line of the file at `path`.
+
+    Raises:
+        ConfigurationError: It cannot be read, or the line is empty or endless.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            password = file.readline(MAX_PASSWORD + 1).rstrip("\r\n")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read password file '{path}': {error.strerror}") from None
+    except UnicodeError:
+        raise ConfigurationError(f"cannot read password file '{path}': not UTF-8") from None
+    if len(password) > MAX_PASSWORD:
+        raise ConfigurationError(
+            f"cannot read password file '{path}': its first line is longer than {MAX_PASSWORD}"
+        )
+    if not password:
+        raise ConfigurationError(f"cannot read password file '{path}': its first line is empty")
+    return password

@@ -1,0 +1,80 @@
+"""The house rules that a machine can hold; `make check` holds the direction of imports."""
+
+import ast
+
+import pytest
+
+from tests.conftest import ROOT
+
+MODULES = sorted((ROOT / "flowtools").rglob("*.py"))
+NAMES = [str(path.relative_to(ROOT / "flowtools")) for path in MODULES]
+
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 60
+LONGER = {
+    "run.py: run": "options of a command and of a profile, one argument each",
+    "source/stomp.py: __init__": "one argument for each option of flow-listen-stomp",
+}
+"""Functions over the limit, each with its reason."""
+
+BEHIND = {
+    "stomp": {"transport.py"},
+    "coilmq": {"sim/"},
+    "rich": {"view/", "progress_display.py"},
+    "httpx": {"vizone/"},
+    "lxml": {"vizone/", "sim/", "compat/"},
+    "pebble": {"isolation.py"},
+    "prometheus_client": {"metrics.py"},
+    "cronsim": {"schedule.py"},
+    "watchfiles": {"source/notices.py"},
+    "click": {"cli.py", "options.py", "pool_options.py", "completion.py", "commands/"},
+}
+"""Each library, and what of ours it stands behind: a change of it is a change there."""
+
+
+@pytest.mark.parametrize(("name", "path"), [*zip(NAMES, MODULES, strict=True)], ids=NAMES)
+def test_a_module_holds_one_idea_and_a_function_fits_a_screen(name, path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= LONGEST_MODULE
+    long = [
+        f"{name}: {node.name}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
+    ]
+    assert [each for each in long if each not in LONGER] == []
+
+
+def imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_each_library_stands_behind_few_modules_of_ours():
+    found = {}
+    for name, path in zip(NAMES, MODULES, strict=True):
+        for library in BEHIND.keys() & set(imported(ast.parse(path.read_text()))):
+            found.setdefault(library, set()).add(name)
+    assert set(found) <= set(BEHIND)
+    strangers = {
+        f"{name} imports {library}"
+        for library, names in found.items()
+        for name in names
+        if not name.startswith(tuple(BEHIND[library]))
+    }
+    assert strangers == set()
+
+
+def test_every_module_says_what_it_is():
+    assert [
+        n
+        for n, p in zip(NAMES, MODULES, strict=True)
+        if not ast.get_docstring(ast.parse(p.read_text()))
+    ] == []
+
+
+def test_nothing_of_the_library_is_called_utils_or_helpers():
+    assert [n for n in NAMES if n.rpartition("/")[2] in ("utils.py", "helpers.py", "misc.py")] == []
