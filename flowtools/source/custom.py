@@ -26,20 +26,19 @@ stuck, so that a signal ends the command whatever that code does.
 
 import logging
 import select
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from configparser import ConfigParser
-from itertools import count as numbers_from
-from threading import Condition, Thread
-from time import monotonic
+from threading import Thread
 from typing import Any, Literal
 
-from flowtools.acksocket import Ack, AckInlet, AckSocket, new_epoch
-from flowtools.errors import ConfigurationError, EventsFailed, FlowError, ReaderGone, UsageError
-from flowtools.event import Event, EventError
+from flowtools.acksocket import AckInlet, AckSocket
+from flowtools.errors import ConfigurationError, FlowError, ReaderGone, UsageError
+from flowtools.event import Event
 from flowtools.loading import described, failure, load_class
 from flowtools.needs import Equipment, application_of, equip
 from flowtools.results import guarded_stdout
 from flowtools.source import Outlet
+from flowtools.source.gate import Ended, Gate
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.wake import Wake
 
@@ -47,10 +46,6 @@ GRACE = 5.0
 """Seconds that a Source has to end, by default."""
 
 _log = logging.getLogger("flowtools.source")
-
-
-class Ended(Exception):
-    """Raised by `emit`: the command has ended, and takes nothing any more."""
 
 
 def load_source(name: str) -> type:
@@ -158,7 +153,7 @@ class CustomSource:
             ReaderGone: Nobody reads any more.
         """
         inlet = self._inlet() if self._worker else None
-        gate = _Gate(outlet, self._prefetch, self._count, self._tell, inlet)
+        gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
         ended = Wake()
         try:
             if inlet is not None:
@@ -179,7 +174,7 @@ class CustomSource:
             self._clean_up()
         gate.raise_failure(self._name)
 
-    def _mind(self, gate: "_Gate", ended: Wake, outlet: Outlet, stop: Stop) -> None:
+    def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; make it end once it should."""
         poller = select.poll()
         poller.register(ended.fileno(), select.POLLIN)
@@ -200,7 +195,7 @@ class CustomSource:
         self.is_stuck = not _is_rung(ended)
         gate.close()
 
-    def _give(self, gate: "_Gate", ended: Wake) -> None:
+    def _give(self, gate: Gate, ended: Wake) -> None:
         """Run the user's code to its end: the body of the Source's thread."""
         try:
             run = getattr(self._source, "run", None)
@@ -253,149 +248,6 @@ def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
         finally:
             if source.is_stuck:
                 on_stuck()
-
-
-class _Gate:
-    """Between the user's threads and the outlet: makes events, counts, and holds back.
-
-    Attributes:
-        failure: What ended the Source.
-        full: Rung when `count` is reached.
-    """
-
-    def __init__(
-        self,
-        outlet: Outlet,
-        prefetch: int,
-        count: int | None,
-        tell: Callable[[Event, bool], None],
-        inlet: AckInlet | None,
-    ) -> None:
-        self.failure: BaseException | None = None
-        self.full = Wake()
-        self._outlet = outlet
-        self._prefetch = prefetch
-        self._count = count
-        self._tell = tell
-        self._epoch = new_epoch()
-        self._ackto = inlet.ackto(self._epoch) if inlet is not None else None
-        self._taken = self._refused = 0
-        self._numbers = numbers_from(1)
-        self._waiting: dict[int, Event] = {}
-        self._change = Condition()
-        self._is_shut = self._is_closed = False
-
-    def exhaust(self, values: Iterable[Any]) -> None:
-        """Take all that can be iterated over; one that is no event is refused and told of."""
-        iterator = iter(values)
-        try:
-            for number, value in enumerate(iterator, 1):
-                try:
-                    self.emit(value)
-                except EventError as error:
-                    self._refused += 1
-                    _log.error("value %d of the Source is no event: %s", number, error)
-                if self._is_shut:
-                    return
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
-
-    def emit(self, value: Any) -> None:
-        """Write `value` as an event; waits while too many are unacknowledged, or the pipe is full.
-
-        Raises:
-            EventError: It has no JSON form; nothing is written.
-            Ended: The command has ended.
-        """
-        if value is None:
-            return
-        event = _event(value)
-        event.encode()  # Before it is counted.
-        with self._change:
-            while len(self._waiting) >= self._prefetch and not self._is_closed:
-                self._change.wait()
-            if self._is_closed or (self._count is not None and self._taken >= self._count):
-                raise Ended
-            self._taken += 1
-            if self._ackto is not None:
-                number = next(self._numbers)
-                self._waiting[number] = event
-                event.attributes["ackto"] = f"{self._ackto}{number}"
-        try:
-            # A line at once: nobody can tell when the next one comes.
-            self._outlet.emit(event)
-            self._outlet.flush()
-        except (ReaderGone, FlowError) as error:
-            self.failure = self.failure or error
-            self._is_closed = True
-            raise Ended from None
-        if self._ackto is None:
-            self._tell(event, True)
-        if self._taken == self._count:
-            self._is_shut = True
-            self.full.ring()
-
-    def settle(self, acks: list[Ack]) -> None:
-        """Take acknowledgements: the inlet's thread."""
-        settled: list[tuple[Event, bool]] = []
-        with self._change:
-            for epoch, number, ok in acks:
-                event = self._waiting.pop(number, None) if epoch == self._epoch else None
-                if event is not None:
-                    settled.append((event, ok))
-            self._change.notify_all()
-        for event, ok in settled:
-            self._tell(event, ok)
-
-    def shut(self) -> None:
-        """Ask for no further value; what is given all the same still counts."""
-        self._is_shut = True
-
-    def close(self) -> None:
-        """Take nothing any more."""
-        with self._change:
-            self._is_closed = True
-            self._change.notify_all()
-
-    def wait_until_settled(self, outlet: Outlet, stop: Stop, seconds: float) -> None:
-        """Wait for the acknowledgements that are missing, up to `seconds` after a stop."""
-        poller = select.poll()
-        poller.register(outlet.fileno(), 0)
-        deadline: float | None = None
-        while self._waiting and not isinstance(self.failure, ReaderGone):
-            if stop.is_set():
-                deadline = deadline or monotonic() + seconds
-                if monotonic() >= deadline:
-                    _log.warning("ends with %d events unacknowledged", len(self._waiting))
-                    return
-            if dict(poller.poll(50)).get(outlet.fileno(), 0) & select.POLLERR:
-                self.failure = self.failure or ReaderGone()
-                return
-
-    def raise_failure(self, name: str) -> None:
-        """Raise what ended the Source, if it has not just come to its end."""
-        failure = self.failure
-        if isinstance(failure, EventError):
-            raise FlowError(
-                f"the Source '{name}' gave a value that is no event: {described(failure)}"
-            ) from failure
-        if isinstance(failure, FlowError | ReaderGone):
-            raise failure
-        if failure is not None:
-            raise FlowError(f"the Source '{name}' failed: {described(failure)}") from failure
-        if self._refused:
-            total = self._taken + self._refused
-            raise EventsFailed(f"{self._refused} of {total} values were no events")
-
-
-def _event(value: Any) -> Event:
-    if not isinstance(value, Event):
-        return Event("flow.source.value", value, source="flow-source")
-    copy: Event = Event.__new__(Event)
-    copy.__setstate__((dict(value.attributes), None))
-    return copy
 
 
 def _is_rung(wake: Wake) -> bool:

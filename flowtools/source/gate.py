@@ -1,0 +1,166 @@
+"""The gate between a user's Source and the outlet: makes events of values, and holds back."""
+
+import logging
+import select
+from collections.abc import Callable, Iterable
+from itertools import count as numbers_from
+from threading import Condition
+from time import monotonic
+from typing import Any
+
+from flowtools.acksocket import Ack, AckInlet, new_epoch
+from flowtools.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.event import Event, EventError
+from flowtools.loading import described
+from flowtools.source import Outlet
+from flowtools.stop import Stop
+from flowtools.wake import Wake
+
+_log = logging.getLogger("flowtools.source")
+
+
+class Ended(Exception):
+    """Raised by `emit`: the command has ended, and takes nothing any more."""
+
+
+class Gate:
+    """Between the user's threads and the outlet: makes events, counts, and holds back.
+
+    Attributes:
+        failure: What ended the Source.
+        full: Rung when `count` is reached.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        prefetch: int,
+        count: int | None,
+        tell: Callable[[Event, bool], None],
+        inlet: AckInlet | None,
+    ) -> None:
+        self.failure: BaseException | None = None
+        self.full = Wake()
+        self._outlet = outlet
+        self._prefetch = prefetch
+        self._count = count
+        self._tell = tell
+        self._epoch = new_epoch()
+        self._ackto = inlet.ackto(self._epoch) if inlet is not None else None
+        self._taken = self._refused = 0
+        self._numbers = numbers_from(1)
+        self._waiting: dict[int, Event] = {}
+        self._change = Condition()
+        self._is_shut = self._is_closed = False
+
+    def exhaust(self, values: Iterable[Any]) -> None:
+        """Take all that can be iterated over; one that is no event is refused and told of."""
+        iterator = iter(values)
+        try:
+            for number, value in enumerate(iterator, 1):
+                try:
+                    self.emit(value)
+                except EventError as error:
+                    self._refused += 1
+                    _log.error("value %d of the Source is no event: %s", number, error)
+                if self._is_shut:
+                    return
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    def emit(self, value: Any) -> None:
+        """Write `value` as an event; waits while too many are unacknowledged, or the pipe is full.
+
+        Raises:
+            EventError: It has no JSON form; nothing is written.
+            Ended: The command has ended.
+        """
+        if value is None:
+            return
+        event = _event(value)
+        event.encode()  # Before it is counted.
+        with self._change:
+            while len(self._waiting) >= self._prefetch and not self._is_closed:
+                self._change.wait()
+            if self._is_closed or (self._count is not None and self._taken >= self._count):
+                raise Ended
+            self._taken += 1
+            if self._ackto is not None:
+                number = next(self._numbers)
+                self._waiting[number] = event
+                event.attributes["ackto"] = f"{self._ackto}{number}"
+        try:
+            # A line at once: nobody can tell when the next one comes.
+            self._outlet.emit(event)
+            self._outlet.flush()
+        except (ReaderGone, FlowError) as error:
+            self.failure = self.failure or error
+            self._is_closed = True
+            raise Ended from None
+        if self._ackto is None:
+            self._tell(event, True)
+        if self._taken == self._count:
+            self._is_shut = True
+            self.full.ring()
+
+    def settle(self, acks: list[Ack]) -> None:
+        """Take acknowledgements: the inlet's thread."""
+        settled: list[tuple[Event, bool]] = []
+        with self._change:
+            for epoch, number, ok in acks:
+                event = self._waiting.pop(number, None) if epoch == self._epoch else None
+                if event is not None:
+                    settled.append((event, ok))
+            self._change.notify_all()
+        for event, ok in settled:
+            self._tell(event, ok)
+
+    def shut(self) -> None:
+        """Ask for no further value; what is given all the same still counts."""
+        self._is_shut = True
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        with self._change:
+            self._is_closed = True
+            self._change.notify_all()
+
+    def wait_until_settled(self, outlet: Outlet, stop: Stop, seconds: float) -> None:
+        """Wait for the acknowledgements that are missing, up to `seconds` after a stop."""
+        poller = select.poll()
+        poller.register(outlet.fileno(), 0)
+        deadline: float | None = None
+        while self._waiting and not isinstance(self.failure, ReaderGone):
+            if stop.is_set():
+                deadline = deadline or monotonic() + seconds
+                if monotonic() >= deadline:
+                    _log.warning("ends with %d events unacknowledged", len(self._waiting))
+                    return
+            if dict(poller.poll(50)).get(outlet.fileno(), 0) & select.POLLERR:
+                self.failure = self.failure or ReaderGone()
+                return
+
+    def raise_failure(self, name: str) -> None:
+        """Raise what ended the Source, if it has not just come to its end."""
+        failure = self.failure
+        if isinstance(failure, EventError):
+            raise FlowError(
+                f"the Source '{name}' gave a value that is no event: {described(failure)}"
+            ) from failure
+        if isinstance(failure, FlowError | ReaderGone):
+            raise failure
+        if failure is not None:
+            raise FlowError(f"the Source '{name}' failed: {described(failure)}") from failure
+        if self._refused:
+            total = self._taken + self._refused
+            raise EventsFailed(f"{self._refused} of {total} values were no events")
+
+
+def _event(value: Any) -> Event:
+    if not isinstance(value, Event):
+        return Event("flow.source.value", value, source="flow-source")
+    copy: Event = Event.__new__(Event)
+    copy.__setstate__((dict(value.attributes), None))
+    return copy
