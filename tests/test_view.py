@@ -298,9 +298,17 @@ def test_a_terminal_shows_a_live_table_with_rates(terminal, tmp_path):
     screen.wait_for(lambda: screen.lines[0].startswith("41 events "))
     assert re.fullmatch(r"  flow.asset.updated +40 +[0-9.]+/s +[▁-█ ]* 2 min", screen.lines[1])
     assert screen.lines[2].startswith("  flow.x ")
-    assert screen.lines[3].split() == ["TIME", "TYPE", "SUBJECT", "TITLE"]
+    assert screen.lines[3].split() == ["TIME", "TYPE", "SUBJECT", "TITLE", "AGE"]
     assert screen.lines[-1].startswith("/ search")
-    assert screen.lines[-2].split()[-4:] == ["flow.x", "asset:99", "Title", "99"]
+    assert re.search(r" flow\.x +asset:99 +Title 99 +[0-9]+[smhd]$", screen.lines[-2].rstrip())
+    screen.resize(79, 24)
+    screen.wait_for(lambda: screen.lines[3].split() == ["TIME", "TYPE", "SUBJECT", "TITLE"])
+
+
+def test_a_narrow_table_keeps_the_age_that_was_asked_for(terminal, tmp_path):
+    (tmp_path / "events").write_bytes(event())
+    screen = terminal("flow-view --hold --fields age,title < events", cwd=tmp_path, columns=40)
+    screen.wait_for(lambda: any(line.split() == ["AGE", "TITLE"] for line in screen.lines))
 
 
 def test_keys_search_pause_and_quit(terminal, tmp_path):

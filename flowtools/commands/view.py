@@ -18,8 +18,7 @@ def _fields(text: str) -> Any:
 @click.option(
     "--fields",
     callback=parsed(_fields),
-    default="time,type,subject,title",
-    show_default=True,
+    show_default="time,type,subject,title, and age in the table",
     metavar="NAME,...",
     help="What to show of each event: title, age, an attribute such as id, or a JSON "
     "Pointer into the data such as /size.",

@@ -7,7 +7,7 @@ from typing import Literal, TextIO
 
 from flowtools.lines import MAX_LINE
 from flowtools.stop import stopped_by_signals
-from flowtools.view.columns import Columns
+from flowtools.view.columns import DEFAULT, TABLE_DEFAULT, Columns
 from flowtools.view.keys import Keys
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer
@@ -22,7 +22,7 @@ When = Literal["auto", "always", "never"]
 class Choice:
     """What was chosen on the command line of flow-view; its manual page explains each."""
 
-    fields: Columns
+    fields: Columns | None = None
     follow: bool = False
     tee: bool = False
     hold: bool = False
@@ -40,10 +40,13 @@ def run(choice: Choice) -> None:
         Signalled: A signal asked for the end.
     """
     stream = sys.stderr if choice.tee else sys.stdout
+    able = stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
+    is_table = able and not choice.follow
+    columns = choice.fields or Columns.parse(TABLE_DEFAULT if is_table else DEFAULT)
     with stopped_by_signals() as stop:
         viewer = Viewer(
-            choice.fields,
-            _display(choice, stream),
+            columns,
+            _table(choice, stream, columns) if is_table else _lines(choice, stream, columns),
             passes_to=STDOUT if choice.tee else None,
             holds=choice.hold,
             max_line=choice.max_line,
@@ -51,16 +54,19 @@ def run(choice: Choice) -> None:
         viewer.run(STDIN, stop)
 
 
-def _display(choice: Choice, stream: TextIO) -> Live | Printer:
+def _table(choice: Choice, stream: TextIO, columns: Columns) -> Live:
+    try:
+        keys = Keys()
+    except OSError:
+        keys = None  # No keyboard is no reason not to show anything.
     colour = _has_colour(choice.color, stream)
-    able = stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
-    if able and not choice.follow:
-        try:
-            keys = Keys()
-        except OSError:
-            keys = None  # No keyboard is no reason not to show anything.
-        return Live(stream, choice.fields, colour=colour, search=choice.search, keys=keys)
-    return Printer(stream, choice.fields, colour=colour, search=choice.search)
+    spare = "" if choice.fields else "age"
+    return Live(stream, columns, colour=colour, search=choice.search, keys=keys, spare=spare)
+
+
+def _lines(choice: Choice, stream: TextIO, columns: Columns) -> Printer:
+    colour = _has_colour(choice.color, stream)
+    return Printer(stream, columns, colour=colour, search=choice.search)
 
 
 def _has_colour(when: When, stream: TextIO) -> bool:

@@ -15,6 +15,9 @@ from flowtools.lines import TooLong
 
 DEFAULT = "time,type,subject,title"
 
+TABLE_DEFAULT = f"{DEFAULT},age"
+"""Of the table, which is drawn again as ages grow."""
+
 MAX_CELL = 300
 """Characters that are kept of a value; a terminal's line has not so many."""
 

@@ -48,8 +48,9 @@ class Live:
         colour: bool,
         search: str = "",
         keys: Keys | None = None,
+        spare: str = "",
     ) -> None:
-        """Draw on `stream`, a terminal."""
+        """Draw on `stream`, a terminal; a narrow one without the column `spare`."""
         self.keys = keys
         self.suspended = Wake()
         self.quits = False
@@ -59,6 +60,7 @@ class Live:
         )
         self._state = State(columns.names, History(search), Rates(monotonic()), 0.0)
         self._state.has_keys = keys is not None
+        self._state.spare = spare
         self._drawn = 0.0
         self._is_new = True
         self._has_continued = False

@@ -17,6 +17,9 @@ MAX_BARS = 60
 
 TYPES_SHOWN = 6
 
+NARROW = 80
+"""Cells below which the table leaves out a column that nobody asked for."""
+
 GAP = 2
 """Cells between two columns."""
 
@@ -33,6 +36,7 @@ class State:
 
     Attributes:
         names: Of the columns.
+        spare: The column that a narrow terminal does without; empty: none.
         history: The rows.
         rates: The counts.
         now: The wall clock, in seconds.
@@ -56,6 +60,7 @@ class State:
     ended: bool = False
     note: str = ""
     has_keys: bool = True
+    spare: str = ""
 
 
 class Screen:
@@ -117,12 +122,19 @@ class Screen:
         return line
 
     def _table(self, rows: list[Row], width: int) -> Table:
-        names = self._state.names
+        spare = self._state.spare if width < NARROW else ""
+        names = [name for name in self._state.names if name != spare]
         texts = [
-            [self._cell(*each, row) for each in zip(names, row.cells, strict=True)] for row in rows
+            [
+                self._cell(name, cell, row)
+                for name, cell in zip(self._state.names, row.cells, strict=True)
+                if name != spare
+            ]
+            for row in rows
         ]
         heads = [Text(name.upper(), "bold underline") for name in names]
-        widths = _shared([heads, *texts], width)
+        rest = names.index("title") if "title" in names else len(names) - 1
+        widths = _shared([heads, *texts], width, rest)
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
         for head, room in zip(heads, widths, strict=True):
             table.add_column(head, no_wrap=True, overflow="ellipsis", width=room)
@@ -163,18 +175,19 @@ class Screen:
         return Text(HELP if state.paused is None else HELP_PAUSED, "dim")
 
 
-def _shared(rows: list[list[Text]], width: int) -> list[int]:
-    """Share `width` cells among columns: what each needs, and the last one the rest.
+def _shared(rows: list[list[Text]], width: int, rest: int) -> list[int]:
+    """Share `width` cells among columns: what each needs, and the one at `rest` the rest.
 
-    Where that leaves the last one less than a quarter, the widest of the others give.
+    Where that leaves it less than a quarter, the widest of the others give.
     """
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    gaps = GAP * (len(widths) - 1)
-    last = len(widths) - 1
-    while last and sum(widths[:last]) > max(width - gaps - max(width // 4, 8), last):
-        widest = max(range(last), key=lambda place: widths[place])
-        widths[widest] -= 1
-    widths[last] = max(width - gaps - sum(widths[:last]), 1)
+    room = width - GAP * (len(widths) - 1)
+    others = [place for place in range(len(widths)) if place != rest]
+    while others and sum(widths[each] for each in others) > max(
+        room - max(width // 4, 8), len(others)
+    ):
+        widths[max(others, key=lambda place: widths[place])] -= 1
+    widths[rest] = max(room - sum(widths[each] for each in others), 1)
     return widths
 
 
