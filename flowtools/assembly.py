@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from flowtools.ack import AckSender
 from flowtools.config import load as load_config
+from flowtools.console import say
 from flowtools.event import EventError, decode
 from flowtools.lines import LineReader
 from flowtools.results import guarded_stdout
@@ -100,7 +101,7 @@ def run(
     """
     with stopped_by_signals() as stop, ExitStack() as stack:
         label: list[Callable[[], str]] = [lambda: "worker"]
-        writer = stack.enter_context(guarded_stdout(lambda: label[0](), choice.command))
+        writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
         settings = load_config(choice.config, choice.settings) if config is None else config
         _spare_the_collector()
         runners, worker = _runners(choice, settings, equipment)
@@ -175,7 +176,7 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     if choice.progress:
         from flowtools.progress import Progress
 
-        progress = Progress(work.snapshot, sys.stderr, choice.command)
+        progress = Progress(work.snapshot, sys.stderr, say)
         progress.start()
         stack.callback(progress.stop)
         recorders.append(progress)
@@ -218,10 +219,10 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
             number += 1
             if line.strip():
                 totals[_would(choice, line, number, done)] += 1
-    sys.stderr.write(
-        f"flow-work: would run {totals['done']} events on {choice.worker} with"
+    say(
+        f"would run {totals['done']} events on {choice.worker} with"
         f" {choice.threads} threads; {totals['skipped']} are done already,"
-        f" {totals['invalid']} lines are no events\n"
+        f" {totals['invalid']} lines are no events"
     )
     return totals
 

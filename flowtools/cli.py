@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -55,7 +56,7 @@ class Command(click.Command):
         try:
             status = super().main(args, self.name, complete_var, False, **extra)
         except click.ClickException as error:
-            _say(f"{self.name}: {_usage_text(error)}; try '{self.name} --help'")
+            self._complain(args, f"{_usage_text(error)}; try '{self.name} --help'")
             status = Status.USAGE
         except click.Abort:
             _end_by_signal(signal.SIGINT)
@@ -74,7 +75,7 @@ class Command(click.Command):
             _end_by_signal(signal.SIGPIPE)
         except OSError as error:
             _discard_stdout()
-            _say(f"{self.name}: cannot write standard output: {error.strerror}")
+            self._complain(args, f"cannot write standard output: {error.strerror}")
             raise click.exceptions.Exit(Status.FAILED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -104,6 +105,17 @@ class Command(click.Command):
             raise click.UsageError(str(error), ctx) from None
         except Exception as error:  # noqa: BLE001  the one place where errors end
             return _report(error)
+
+    def _complain(self, args: Sequence[str] | None, text: str) -> None:
+        """Say what is wrong before the options are known: --log-format is looked for by hand."""
+        import logging
+
+        from flowtools import console
+
+        given = list(sys.argv[1:] if args is None else args)
+        is_json = "--log-format=json" in given or ("--log-format", "json") in pairwise(given)
+        console.configure(str(self.name), -1, "json" if is_json else "text")
+        logging.getLogger("flowtools").error("%s", text)
 
     def leave_threads(self) -> None:
         """End without waiting for any thread, once the command has ended: one is stuck."""
@@ -225,9 +237,3 @@ def _discard_stdout() -> None:
     # Whatever Python still buffers must not go to the closed pipe at exit: that would
     # print "Exception ignored" and exit with 120.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(text: str) -> None:
-    from flowtools.console import one_line
-
-    click.echo(one_line(text), err=True)

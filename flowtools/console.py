@@ -6,15 +6,35 @@ command calls `configure`. Nothing here writes to stdout.
 
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 LogFormat = Literal["text", "json"]
 
 # The last two ranges turn the direction of writing, so that a line reads as another.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+# sd-daemon(3): the severities of syslog(3).
+_PRIORITIES = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+
+class Form(NamedTuple):
+    """How messages are given; the arguments of `configure`."""
+
+    command: str
+    verbosity: int
+    log_format: LogFormat
+
+
+_form = Form("flowtools", 0, "text")
+
+
+def form() -> Form:
+    """Return what `configure` was called with, for a process of our own to do the same."""
+    return _form
 
 
 def configure(command: str, verbosity: int, log_format: LogFormat) -> None:
@@ -25,16 +45,39 @@ def configure(command: str, verbosity: int, log_format: LogFormat) -> None:
         verbosity: -1 errors; 0 warnings too; 1 what happens; 2 details for debugging.
         log_format: "text" for people, "json" for one object a line.
     """
+    global _form
+    _form = Form(command, verbosity, log_format)
     logger = logging.getLogger("flowtools")
     levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
     logger.setLevel(levels.get(verbosity, logging.DEBUG))
     handler = logging.StreamHandler(sys.stderr)
     make = JsonFormatter if log_format == "json" else TextFormatter
-    handler.setFormatter(make(command, tracebacks=verbosity > 0))
+    formatter = make(command, tracebacks=verbosity > 0)
+    handler.setFormatter(JournalFormatter(formatter) if _is_journal(2) else formatter)
     logger.handlers = [handler]
     logger.propagate = False
     # stomp.py reports each failure to the console besides raising it; it is ours to say.
     logging.getLogger("stomp.py").setLevel(logging.CRITICAL)
+
+
+def say(text: str, *, printed: bool = False) -> None:
+    """Write a line that was asked for, in the form of a message, whatever -q says.
+
+    `printed`: a Worker has printed it, and its control characters are the Worker's own.
+    """
+    record = logging.makeLogRecord({"msg": text, "levelno": logging.INFO, "levelname": "INFO"})
+    record.printed = printed
+    for handler in logging.getLogger("flowtools").handlers:
+        handler.handle(record)
+
+
+def _is_journal(fd: int) -> bool:
+    """Return whether the file descriptor leads to the journal: systemd.exec(5), JOURNAL_STREAM."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def one_line(text: str) -> str:
@@ -53,7 +96,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the traceback below it where one is wanted."""
         label = {logging.WARNING: "warning: ", logging.DEBUG: "debug: "}.get(record.levelno, "")
-        line = f"{self._command}: {label}{one_line(record.getMessage())}"
+        text = record.getMessage()
+        text = text if getattr(record, "printed", False) else one_line(text)
+        line = f"{self._command}: {label}{text}"
         if record.exc_info and self._tracebacks:
             line += "\n" + self.formatException(record.exc_info)
         return line
@@ -79,3 +124,16 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and self._tracebacks:
             said["traceback"] = self.formatException(record.exc_info)
         return json.dumps(said)
+
+
+class JournalFormatter(logging.Formatter):
+    """What another formatter says, each line with the priority that the journal reads."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines, each with its <N> in front (sd-daemon(3))."""
+        mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(mark + line for line in self._inner.format(record).split("\n"))

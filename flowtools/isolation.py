@@ -19,7 +19,7 @@ from configparser import ConfigParser
 from multiprocessing.connection import Connection
 from typing import Any
 
-from flowtools.console import configure
+from flowtools.console import configure, form
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.loading import describe, place
@@ -122,7 +122,7 @@ class ProcessRunner:
             )
             self._connection = Connection(ours.detach())
         self._is_ready = False
-        self._connection.send((self._name, self._config, self._equipment))
+        self._connection.send((form(), self._name, self._config, self._equipment))
 
     def _expect_ready(self) -> None:
         try:
@@ -153,7 +153,8 @@ def _how_it_ended(status: int) -> str:
 
 def serve(connection: Connection) -> None:
     """Be the child: make the Worker, run it on each event that comes, clean up at the end."""
-    name, config, equipment = connection.recv()
+    said, name, config, equipment = connection.recv()
+    configure(*said)
     label = ["worker"]
     sys.stdout = LabelledStderr(lambda: label[0])
     try:
@@ -190,7 +191,6 @@ def main() -> None:
     """Serve on the socket whose descriptor is the first argument."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
-    configure("flow-work", 0, "text")
     with Connection(int(sys.argv[1])) as connection:
         serve(connection)
 

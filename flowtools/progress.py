@@ -113,16 +113,16 @@ class Progress:
     Args:
         snapshot: Says what the pool is busy with; called from the display's thread.
         stream: Where to; a terminal gets the live display.
-        name: Stands in front of the summary.
+        say: Writes the summary, when the display has gone.
     """
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], stream: TextIO, name: str = "flow-work"
+        self, snapshot: Callable[[], Snapshot], stream: TextIO, say: Callable[[str], None]
     ) -> None:
         self._tally = Tally()
         self._snapshot = snapshot
         self._stream = stream
-        self._name = name
+        self._say = say
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -143,8 +143,7 @@ class Progress:
             # Not for ever: somebody may have stopped the terminal with Control-S.
             self._thread.join(2.0)
         with suppress(OSError):  # The terminal has gone.
-            self._stream.write(f"{self._name}: {summary(self._tally.figures())}\n")
-            self._stream.flush()
+            self._say(summary(self._tally.figures()))
 
     def _draw(self) -> None:
         from flowtools.progress_display import Display

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import GeneratorType
 from typing import Any
 
+from flowtools.console import one_line, say
 from flowtools.event import Event
 from flowtools.lines import LineWriter
 
@@ -118,9 +119,8 @@ class OrderedResults(Results):
 class LabelledStderr(io.TextIOBase):
     """sys.stdout while Workers run: each line goes to stderr with the event it belongs to."""
 
-    def __init__(self, label: Callable[[], str], command: str = "flow-work") -> None:
+    def __init__(self, label: Callable[[], str]) -> None:
         self._label = label
-        self._command = command
         self._local = threading.local()
 
     def writable(self) -> bool:
@@ -135,21 +135,21 @@ class LabelledStderr(io.TextIOBase):
         """Write the whole lines of `text`; keep an unfinished one for this thread's next call."""
         *whole, rest = (getattr(self._local, "rest", "") + text).split("\n")
         for line in whole:
-            sys.stderr.write(f"{self._command}: {self._label()}: {line}\n")
+            say(f"{one_line(self._label())}: {line}", printed=True)
         self._local.rest = rest
         return len(text)
 
 
 @contextmanager
-def guarded_stdout(label: Callable[[], str], command: str = "flow-work") -> Iterator[LineWriter]:
+def guarded_stdout(label: Callable[[], str]) -> Iterator[LineWriter]:
     """Yield a writer for the real stdout; everything else written there goes to stderr.
 
-    `label` says, in any thread, which event is running there; `command` stands before it.
+    `label` says, in any thread, which event is running there.
     """
     own = os.dup(1)
     os.set_inheritable(own, False)
     os.dup2(2, 1)
-    printed, sys.stdout = sys.stdout, LabelledStderr(label, command)
+    printed, sys.stdout = sys.stdout, LabelledStderr(label)
     try:
         yield LineWriter(own)
     finally:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +14,7 @@ from flowtools.assembly import Choice
 from flowtools.config import change
 from flowtools.config import load as load_config
 from flowtools.connection import parse_headers, settings_from
+from flowtools.console import say
 from flowtools.errors import ConfigurationError
 from flowtools.inprocess import acks_between, beside
 from flowtools.needs import SECONDS, Equipment, application_of
@@ -169,9 +169,9 @@ def _say_what_would_run(
     own: Own, choice: Choice, equipment: Equipment, config: ConfigParser
 ) -> None:
     make(choice.worker, config, equipment)
-    sys.stderr.write(
-        f"flow-run: would run {choice.worker} on the events of {type(own.source).__name__}"
-        f" with {choice.threads} threads\n"
+    say(
+        f"would run {choice.worker} on the events of {type(own.source).__name__}"
+        f" with {choice.threads} threads"
     )
 
 

@@ -14,6 +14,7 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
+from flowtools.console import say
 from flowtools.errors import InternalError
 from flowtools.pool import Pool
 from flowtools.runner import Runner
@@ -222,6 +223,5 @@ class Watchdog:
             lines.append(f"thread {thread.ident if thread else '?'}: {what}")
             frame = frames.get(thread.ident or 0) if thread else None
             lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
-        said = "\n".join(lines).split("\n")
-        sys.stderr.write("".join(f"{self._pool.settings.command}: {line}\n" for line in said))
-        sys.stderr.flush()
+        for line in "\n".join(lines).split("\n"):
+            say(line)

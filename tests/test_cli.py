@@ -1,6 +1,7 @@
 """How any command ends: its status, its one line, and nothing that a terminal would obey."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -38,7 +39,8 @@ def end(tmp_path):
         script = tmp_path / "flow-x"
         script.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    ") + "\nmain()\n")
         options = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, "text": True} | options
-        process = subprocess.Popen([sys.executable, script, *args], env=environment(), **options)
+        options = {"env": environment()} | options
+        process = subprocess.Popen([sys.executable, script, *args], **options)
         processes.append(process)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
@@ -241,6 +243,42 @@ def test_an_error_in_json_has_its_traceback_only_when_verbose(end):
     (verbose_line,) = end(BUG, "--log-format", "json", "-v")[2].splitlines()
     assert "traceback" not in json.loads(plain_line)
     assert "ZeroDivisionError" in json.loads(verbose_line)["traceback"]
+
+
+@pytest.mark.parametrize("args", [["--log-format", "json"], ["--log-format=json"]])
+def test_a_usage_error_can_be_json(end, args):
+    status, out, err = end("pass", "--number", "x", *args)
+    assert (status, out) == (2, "")
+    assert json.loads(err)["message"].startswith("invalid value for '--number': ")
+
+
+def to_a_file(end, tmp_path, body, *args, matches=True):
+    """Return what the command says to a file of which JOURNAL_STREAM speaks, or does not."""
+    with (tmp_path / "said").open("w+b") as file:
+        found = os.fstat(file.fileno())
+        stream = f"{found.st_dev}:{found.st_ino + (not matches)}"
+        end(body, *args, stderr=file, env=environment(JOURNAL_STREAM=stream))
+    return (tmp_path / "said").read_text().splitlines()
+
+
+def test_the_journal_is_told_how_grave_each_message_is(end, tmp_path):
+    assert to_a_file(end, tmp_path, LOG, "-vv") == [
+        "<7>flow-x: debug: detail",
+        "<6>flow-x: happens",
+        "<4>flow-x: warning: odd",
+        "<3>flow-x: bad",
+    ]
+    trace = to_a_file(end, tmp_path, BUG, "-v")
+    assert len(trace) > 3
+    assert {line[:3] for line in trace} == {"<3>"}
+    assert to_a_file(end, tmp_path, "pass", "--nope")[0].startswith("<3>flow-x: no such option")
+    (said,) = to_a_file(end, tmp_path, BUG, "--log-format", "json")
+    assert json.loads(said.removeprefix("<3>"))["level"] == "error"
+
+
+def test_what_is_not_the_journal_gets_no_priorities(end, tmp_path):
+    said = to_a_file(end, tmp_path, LOG, matches=False)
+    assert said == ["flow-x: warning: odd", "flow-x: bad"]
 
 
 EVIL = "\x1b]0;title\x07\x9b31m\r\nroot: \u2028\x7f\x00"

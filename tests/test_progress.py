@@ -81,13 +81,17 @@ def terminal(monkeypatch):
         each.close()
 
 
+def teller(stream):
+    return lambda text: print(f"flow-work: {text}", file=stream, flush=True)
+
+
 @pytest.fixture
 def shown():
     """Start a Progress that is stopped when the test ends."""
     running = []
 
     def show(snapshot, stream):
-        shown = Progress(snapshot, stream)
+        shown = Progress(snapshot, stream, teller(stream))
         running.append(shown)
         shown.start()
         return shown
@@ -99,7 +103,7 @@ def shown():
 
 def test_without_a_terminal_there_is_one_line_at_the_end():
     stream = io.StringIO()
-    shown = Progress(idle, stream)
+    shown = Progress(idle, stream, teller(stream))
     shown.start()
     for each in (attempt(), attempt(), attempt("timeout", 2.0), attempt("invalid", 0.0)):
         shown.record(each)
@@ -117,8 +121,8 @@ def test_without_a_terminal_there_is_one_line_at_the_end():
 
 def test_the_summary_of_nothing_has_no_durations():
     stream = io.StringIO()
-    Progress(idle, stream, "flow-run").stop()
-    assert stream.getvalue().startswith("flow-run: 0 done, 0 failed in ")
+    Progress(idle, stream, teller(stream)).stop()
+    assert stream.getvalue().startswith("flow-work: 0 done, 0 failed in ")
     assert "took" not in stream.getvalue()
 
 
@@ -226,7 +230,7 @@ def test_a_terminal_that_goes_away_does_no_harm(terminal, shown):
 def test_rich_is_not_imported_before_there_is_a_display():
     code = (
         "import io, sys; from flowtools.progress import Progress;"
-        "p = Progress(None, io.StringIO()); p.start(); p.stop();"
+        "p = Progress(None, io.StringIO(), str); p.start(); p.stop();"
         "print([m for m in sys.modules if m.startswith('rich')])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout

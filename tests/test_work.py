@@ -35,7 +35,8 @@ def work(start, notes):
     def run(name, *args, **options):
         env = {"PYTHONPATH": str(ROOT), "NOTES": str(notes.path)} | options.pop("env", {})
         options = {"stdin": PIPE} | options
-        return start("flow-work", f"tests.workers:{name}", *args, env=env, **options)
+        target = options.pop("target", f"tests.workers:{name}")
+        return start("flow-work", target, *args, env=env, **options)
 
     return run
 
@@ -55,6 +56,36 @@ def wait_for(condition, what):
     while not condition():
         assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
         time.sleep(0.01)
+
+
+# What it says
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_with_log_format_json_every_line_on_stderr_is_json(work, tmp_path, isolation):
+    (tmp_path / "talks.py").write_text(
+        "class Talks:\n"
+        "    def start(self, event):\n"
+        "        print('a word\\tor two')\n"
+        "        raise ValueError('no')\n"
+    )
+    process = work("Talks", "--log-format", "json", "-v", "--progress", "--isolation", isolation,
+                   env={"PYTHONPATH": f"{tmp_path}:{ROOT}"}, target="talks:Talks")  # fmt: skip
+    process.stdin.write(lines({"n": 1}))
+    process.stdin.flush()
+    said = [json.loads(process.stderr.readline())]
+    while "a word\tor two" not in said[-1]["message"]:
+        said.append(json.loads(process.stderr.readline()))
+    process.send_signal(signal.SIGUSR1)
+    while "threads abandoned" not in said[-1]["message"]:
+        said.append(json.loads(process.stderr.readline()))
+    process.stdin.write(b"no json\n")
+    process.stdin.close()
+    said += [json.loads(line) for line in process.stderr]
+    assert process.wait(PATIENCE) == 1
+    assert {each["command"] for each in said} == {"flow-work"}
+    assert {"info", "error"} <= {each["level"] for each in said}
+    assert any(each["message"].startswith("0 done, 2 failed") for each in said)
 
 
 # The Worker's life

@@ -242,7 +242,7 @@ def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
         FlowError, ReaderGone: As CustomSource.run.
         Signalled: A signal asked for the end.
     """
-    with stopped_by_signals() as stop, guarded_stdout(lambda: "source", "flow-source") as writer:
+    with stopped_by_signals() as stop, guarded_stdout(lambda: "source") as writer:
         try:
             source.run(writer, stop)
         finally:
