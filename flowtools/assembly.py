@@ -22,6 +22,7 @@ from flowtools.runner import Runner, ThreadRunner
 from flowtools.settings import Recorder, Settings
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.systemd import Notifier
+from flowtools.watchdog import Reopened
 from flowtools.work import Input, Parts, Sender, Work, check, clean_up, running_label
 from flowtools.worker import Worker, load, make
 
@@ -162,10 +163,16 @@ def _settings(choice: Choice) -> Settings:
 
 def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
+    files: list[Reopened] = []
     if choice.joblog is not None:
         from flowtools.joblog import JobLog
 
-        recorders.append(stack.enter_context(JobLog(choice.joblog)))
+        joblog = stack.enter_context(JobLog(choice.joblog))
+        recorders.append(joblog)
+        files.append(joblog)
+    failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None
+    if failures is not None:
+        files.append(failures)
     if choice.metrics is not None:
         from flowtools.metrics import Metrics
 
@@ -185,11 +192,12 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     stack.callback(notifier.stopping)
     return Parts(
         recorders=recorders,
-        failures=stack.enter_context(_failed_file(choice.failed)) if choice.failed else None,
+        failures=failures,
         acks=acks,
         notifier=notifier,
         keep_order=choice.keep_order,
         max_line=choice.max_line,
+        files=files,
     )
 
 

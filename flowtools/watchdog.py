@@ -9,13 +9,13 @@ import select
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Protocol
 
 from flowtools.console import say
-from flowtools.errors import InternalError
+from flowtools.errors import FlowError, InternalError
 from flowtools.pool import Pool
 from flowtools.runner import Runner
 from flowtools.slot import Claim, Slot
@@ -35,6 +35,17 @@ class Notifier(Protocol):
         """Say that all is well."""
 
 
+class Reopened(Protocol):
+    """A file that others may rename while it is written."""
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name.
+
+        Raises:
+            FlowError: It cannot be opened; what is written still goes to the old one.
+        """
+
+
 class Watchdog:
     """Starts the threads of `pool`, holds their deadlines, and replaces the stuck ones.
 
@@ -43,6 +54,7 @@ class Watchdog:
         runners: Makes a runner for each thread.
         stop: Asks the pool to drain.
         dump: Rung when `report` is wanted.
+        rotated: Rung when the `files` are to be reopened.
         notifier: Is pinged while no attempt is overdue.
     """
 
@@ -53,6 +65,8 @@ class Watchdog:
         stop: Stop,
         *,
         dump: Wake | None = None,
+        rotated: Wake | None = None,
+        files: Sequence[Reopened] = (),
         notifier: Notifier | None = None,
     ) -> None:
         self.abandoned: list[Slot] = []
@@ -60,12 +74,14 @@ class Watchdog:
         self._runners = runners
         self._stop = stop
         self._dump = dump
+        self._rotated = rotated
+        self._files = files
         self._notifier = notifier
         self._drain_until = inf
         self._has_drained = False
         self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
         self._poller = select.poll()
-        for each in (stop, pool.watch, dump):
+        for each in (stop, pool.watch, dump, rotated):
             if each is not None:
                 self._poller.register(each.fileno(), select.POLLIN)
 
@@ -106,6 +122,9 @@ class Watchdog:
         if self._dump is not None and self._dump.fileno() in ready:
             self._dump.clear()
             self.report()
+        if self._rotated is not None and self._rotated.fileno() in ready:
+            self._rotated.clear()
+            self._reopen()
         if self._stop.fileno() in ready:
             self._poller.unregister(self._stop.fileno())
             self._drain_until = monotonic() + self._pool.settings.drain
@@ -203,6 +222,13 @@ class Watchdog:
             slot.running is not None and slot.token is None and now - slot.started > limit
             for slot in self._pool.slots
         )
+
+    def _reopen(self) -> None:
+        for file in self._files:
+            try:
+                file.reopen()
+            except FlowError as error:
+                log.error("%s; what comes still goes to the old file", error)
 
     def report(self) -> None:
         """Print the pool's state and every thread's stack to stderr."""

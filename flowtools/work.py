@@ -10,7 +10,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
@@ -29,7 +29,7 @@ from flowtools.slot import Slot
 from flowtools.snapshot import Snapshot
 from flowtools.stop import Stop
 from flowtools.wake import Wake
-from flowtools.watchdog import Notifier, Watchdog
+from flowtools.watchdog import Notifier, Reopened, Watchdog
 
 log = logging.getLogger("flowtools.pool")
 
@@ -69,6 +69,7 @@ class Parts:
         notifier: The service manager that watches this process.
         keep_order: Write results in the order of the input.
         max_line: Bytes that an input line may have.
+        files: Go on in new files when SIGHUP asks for it, after a log rotation.
     """
 
     recorders: Sequence[Recorder] = ()
@@ -77,6 +78,7 @@ class Parts:
     notifier: Notifier | None = None
     keep_order: bool = False
     max_line: int = MAX_LINE
+    files: Sequence[Reopened] = ()
 
 
 @dataclass
@@ -120,9 +122,19 @@ class Work:
             acks=self.parts.acks,
         )
         self.pool = Pool(reader, results, backlog, settlement, self.settings, wake=wake)
-        with _dump_on_sigusr1() as dump:
+        with ExitStack() as stack:
+            dump = stack.enter_context(_rung_by(signal.SIGUSR1))
+            # Where there is nothing to reopen, SIGHUP means what it means to everybody.
+            files = self.parts.files
+            rotated = stack.enter_context(_rung_by(signal.SIGHUP)) if files else None
             self.watchdog = Watchdog(
-                self.pool, self.runners, stop, dump=dump, notifier=self.parts.notifier
+                self.pool,
+                self.runners,
+                stop,
+                dump=dump,
+                rotated=rotated,
+                files=files,
+                notifier=self.parts.notifier,
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
@@ -205,19 +217,19 @@ def running_label(work: Work) -> str:
 
 
 @contextmanager
-def _dump_on_sigusr1() -> Iterator[Wake]:
-    dump = Wake()
+def _rung_by(signum: int) -> Iterator[Wake]:
+    wake = Wake()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        dump.ring()
+        wake.ring()
 
     if threading.current_thread() is not threading.main_thread():
-        yield dump  # A library user's thread: signals are not ours there.
-        dump.close()
+        yield wake  # A library user's thread: signals are not ours there.
+        wake.close()
         return
-    previous = signal.signal(signal.SIGUSR1, handle)
+    previous = signal.signal(signum, handle)
     try:
-        yield dump
+        yield wake
     finally:
-        signal.signal(signal.SIGUSR1, previous)
-        dump.close()
+        signal.signal(signum, previous)
+        wake.close()

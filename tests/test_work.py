@@ -58,6 +58,55 @@ def wait_for(condition, what):
         time.sleep(0.01)
 
 
+# Log rotation
+
+
+def test_sighup_goes_on_in_new_files_and_loses_no_line(work, tmp_path, notes):
+    process = work("Whatever", "--joblog", "log", "--failed", "failed")
+    lines_of = {
+        name: lambda name=name: (
+            (tmp_path / name).read_bytes().splitlines() if (tmp_path / name).exists() else []
+        )
+        for name in ("log", "log.1", "failed", "failed.1")
+    }
+    process.stdin.write(lines(["ok", 1], "fail"))
+    process.stdin.flush()
+    wait_for(lambda: len(lines_of["log"]()) == 2, "the job log")
+    wait_for(lambda: len(lines_of["failed"]()) == 1, "the failed file")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    (tmp_path / "failed").rename(tmp_path / "failed.1")
+    process.send_signal(signal.SIGHUP)
+    wait_for((tmp_path / "failed").exists, "a new file")
+    status, _, _ = finish(process, lines(["ok", 2], "fail"))
+    assert status == 1
+    assert [len(of()) for of in lines_of.values()] == [2, 2, 1, 1]
+
+
+def test_files_that_cannot_be_reopened_go_on_as_they_are(work, tmp_path):
+    (tmp_path / "logs").mkdir()
+    process = work("Whatever", "--joblog", "logs/log")
+    wait_for((tmp_path / "logs/log").exists, "the job log")
+    kept = (tmp_path / "logs/log").open("rb")
+    process.stdin.write(lines(["ok", 1]))
+    process.stdin.flush()
+    wait_for(lambda: kept.read(), "a line")
+    (tmp_path / "logs/log").unlink()
+    (tmp_path / "logs").rmdir()
+    process.send_signal(signal.SIGHUP)
+    said = process.stderr.readline().decode()
+    assert said.startswith("flow-work: cannot open job log 'logs/log': No such file or directory;")
+    assert finish(process, lines(["ok", 2]))[0] == 0
+    assert kept.read().count(b"\n") == 1
+    kept.close()
+
+
+def test_without_files_sighup_means_what_it_always_does(work, notes):
+    process = work("Note")
+    wait_for(lambda: notes() == ["configure -"], "the Worker")
+    process.send_signal(signal.SIGHUP)
+    assert finish(process)[0] == -signal.SIGHUP
+
+
 # What it says
 
 
