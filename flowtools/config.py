@@ -21,6 +21,9 @@ from pathlib import Path
 
 from flowtools.errors import ConfigurationError, UsageError
 
+LARGEST = 1 << 20
+"""Characters that a file of settings may have: what is larger is none."""
+
 _VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
 
 
@@ -39,7 +42,7 @@ def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
     """
     raw = _parser()
     if path is not None:
-        _read(raw, path)
+        read_into(raw, path, "configuration")
     config = _parser()
     for section in (raw.default_section, *raw.sections()):
         if section != raw.default_section:
@@ -66,26 +69,31 @@ def _parser() -> ConfigParser:
     return ConfigParser(interpolation=None)
 
 
-def _read(raw: ConfigParser, path: Path) -> None:
+def read_into(parser: ConfigParser, path: Path, what: str) -> None:
+    """Let `parser` read the INI file at `path`; `what` is what an error calls it.
+
+    Raises:
+        ConfigurationError: It cannot be read or understood, or is larger than LARGEST.
+    """
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            raw.read_file(lines, str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable("configuration", path, error) from None
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise _unreadable(what, path, f"it is larger than {LARGEST} characters")
+        parser.read_string(text, str(path))
+    except UnicodeDecodeError as error:
+        raise _unreadable(what, path, f"it is not UTF-8 ({error.reason})") from None
+    except OSError as error:
+        raise _unreadable(what, path, os.strerror(error.errno or 0)) from None
     except Error as error:
-        raise ConfigurationError(complaint(path, error)) from None
+        raise ConfigurationError(_complaint(path, error)) from None
 
 
-def unreadable(what: str, path: Path, error: OSError | UnicodeDecodeError) -> ConfigurationError:
-    """Return the error of a file (`what` it is called) that cannot be read."""
-    if isinstance(error, UnicodeDecodeError):
-        reason = f"it is not UTF-8 ({error.reason})"
-    else:
-        reason = os.strerror(error.errno or 0)
+def _unreadable(what: str, path: Path, reason: str) -> ConfigurationError:
     return ConfigurationError(f"cannot read {what} '{path}': {reason}")
 
 
-def complaint(path: Path, error: Error) -> str:
+def _complaint(path: Path, error: Error) -> str:
     """Return what is wrong with the INI file at `path`, by line, without its text."""
     # Never with the line's text: it may be a password.
     if isinstance(error, MissingSectionHeaderError):

@@ -20,7 +20,9 @@ def load_class(name: str, what: str) -> type:
             file and line where there is one.
     """
     module_name, colon, class_name = name.partition(":")
-    if not (module_name and colon and class_name):
+    if not colon or not all(
+        part.isidentifier() for part in f"{module_name}.{class_name}".split(".")
+    ):
         raise ConfigurationError(f"cannot load {what} '{name}': expected MODULE:CLASS")
     here = os.getcwd()  # noqa: PTH109  text is what sys.path holds
     if here not in sys.path:

@@ -14,11 +14,11 @@ import logging
 import os
 import re
 from collections.abc import Mapping, MutableMapping
-from configparser import ConfigParser, Error, Interpolation
+from configparser import ConfigParser, Interpolation
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flowtools.config import complaint, unreadable
+from flowtools.config import read_into
 from flowtools.errors import ConfigurationError
 
 KNOWN: dict[str, frozenset[str]] = {
@@ -107,8 +107,12 @@ def read(path: Path, instance_name: str | None) -> ConfigParser:
     config = new_parser()
     root = os.environ.get("PYTHON_CONFIG_ROOT")
     if root:
+        if not Path(root).is_dir():
+            _log.warning(
+                "PYTHON_CONFIG_ROOT: '%s' is no directory; there are no base profiles", root
+            )
         _read_base(config, Path(root) / "flow.ini")
-    _read(config, path)
+    read_into(config, path, "profile")
     name = instance_name or config.get("Flow", "app name", fallback="default")
     if root and name != "flow":
         _read_base(config, Path(root) / f"{name}.ini")
@@ -184,17 +188,7 @@ def number(said: str, where: str) -> float:
 
 def _read_base(config: ConfigParser, path: Path) -> None:
     if path.exists():
-        _read(config, path)
-
-
-def _read(config: ConfigParser, path: Path) -> None:
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            config.read_file(lines, str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable("profile", path, error) from None
-    except Error as error:
-        raise ConfigurationError(complaint(path, error)) from None
+        read_into(config, path, "profile")
 
 
 def _section(config: ConfigParser, name: str) -> dict[str, str]:

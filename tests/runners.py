@@ -174,3 +174,24 @@ class Environment:
 
     def start(self, event):
         note(os.environ.get("WORD", "-"))
+
+
+class Stuck:
+    """Never ends an event, whatever it is told."""
+
+    SOURCE = sources.Flood
+
+    def start(self, event):
+        note("stuck")
+        while True:
+            try:
+                time.sleep(1000)
+            except BaseException:  # As bad as can be.
+                continue
+
+
+class OnSilent:
+    SOURCE = sources.Silent
+
+    def start(self, event):
+        note(event.data)

@@ -151,3 +151,16 @@ class BadConfigure:
 
 class NoSource:
     pass
+
+
+class Silent:
+    """Gives one value, notes it, and is silent and deaf from then on."""
+
+    def run(self, emit):
+        emit(1)
+        note("silent")
+        while True:
+            try:
+                time.sleep(1000)
+            except BaseException:  # As bad as can be.
+                continue

@@ -1,6 +1,7 @@
 """Profiles of the older Flow, read as they are, and what flow-run makes of them."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,26 @@ def test_base_profiles_stand_before_and_after(tmp_path, monkeypatch):
     assert parsed(text, tmp_path, "third").threads == 3
 
 
+def test_a_directory_of_base_profiles_that_is_not_there_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("PYTHON_CONFIG_ROOT", "/no/such")
+    assert parsed("[Flow]\nworkers = 3\n", tmp_path).threads == 3
+    said = "PYTHON_CONFIG_ROOT: '/no/such' is no directory; there are no base profiles"
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/dev/./zero", "it is larger than 1048576 characters"),
+        ("/.", "Is a directory"),
+        ("/no/such.ini", "No such file or directory"),
+    ],
+)
+def test_what_is_no_file_of_settings_is_named_and_not_read_for_ever(go, path, reason):
+    status, _, err = finish(go(path))
+    assert (status, err) == (78, f"flow-run: cannot read profile '{Path(path)}': {reason}\n")
+
+
 def test_a_parser_can_be_sent_to_another_process():
     import pickle
 
@@ -207,6 +228,9 @@ def test_a_profile_without_an_address_means_this_machine(go, profile):
     [
         ("[Flow]\n", 78, "[Flow] 'class' is missing: it names the Worker"),
         ("[Flow]\nclass = nowhere.X\n", 78, "there is no module 'nowhere'"),
+        ("[Flow]\nclass = ../up.X\n", 78, "cannot load Worker '../up:X': expected MODULE:CLASS"),
+        ("[Flow]\nworkers = -1\n", 78, "[Flow] workers: '-1' is no number from 0 up"),
+        ("[Flow]\nworker_timeout = nan\n", 78, "worker_timeout: 'nan' is no number from 0 up"),
         ("[Flow]\nclass = X\n", 78, "cannot load Worker ':X': expected MODULE:CLASS"),
     ],
 )

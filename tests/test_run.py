@@ -2,6 +2,8 @@
 
 import json
 import signal
+import time
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
@@ -210,6 +212,51 @@ def test_a_flood_is_held_back_and_ends_with_a_signal(go, notes):
     until(lambda: notes() and int(notes()[-1]) > 500)
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+def test_a_flood_before_a_worker_that_is_stuck_takes_no_memory(go, notes):
+    process = go("Stuck", "-j", 2, "--timeout", 0)
+    until(lambda: notes().count("stuck") == 2)
+    # The pipe between them is full, and the source waits, once it uses no time any more.
+    before = None
+    while before != (before := cpu_ticks(process.pid)):
+        time.sleep(0.5)
+    resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * 4096
+    assert resident < 100_000_000
+    assert max((int(n) for n in notes() if n != "stuck"), default=0) < 500
+
+
+def cpu_ticks(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+
+
+def test_too_many_stuck_workers_end_it_and_the_source(go, notes):
+    process = go("Stuck", "-j", 2, "--timeout", 0.05, "--grace", 0.05, "--max-abandoned", 3)
+    status, _, err = finish(process)
+    assert status == 70
+    assert "3 threads are stuck in the Worker (--max-abandoned 3); ending" in err
+
+
+def test_a_second_signal_ends_it_at_once(go, notes):
+    process = go("Stuck", "--timeout", 0, "--drain", 1000)
+    until(lambda: "stuck" in notes())
+    process.terminate()
+
+    def has_ended():
+        process.terminate()
+        return process.poll() is not None
+
+    until(has_ended)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_a_source_that_hears_nothing_does_not_outlive_a_signal(go, notes):
+    process = go("OnSilent", "--grace", "0.2")
+    until(lambda: set(notes()) == {"silent", "1"})
+    process.terminate()
+    status, _, err = finish(process)
+    assert status == -signal.SIGTERM
+    assert "the Source 'Silent' has not ended and is left behind" in err
 
 
 def test_a_source_with_done_is_told_what_became_of_each(go, notes):
