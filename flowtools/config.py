@@ -129,8 +129,10 @@ def _expanded(value: str, where: str) -> str:
         try:
             return os.environ[name]
         except (KeyError, ValueError):
+            # A value may go over several lines, and so may what is between the braces.
             raise ConfigurationError(
-                f"{where}: environment variable '{name}' is not set; a dollar sign is $$"
+                f"{where}: environment variable '{' '.join(name.split())}' is not set;"
+                " a dollar sign is $$"
             ) from None
 
     return _VARIABLE.sub(replace, value)
