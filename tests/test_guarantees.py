@@ -21,6 +21,14 @@ def test_every_test_that_is_named_exists(file):
     assert [test for other, test in PROOFS if other == file and test not in there] == []
 
 
+def test_every_command_is_there_and_has_a_section_besides_that_of_all():
+    sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
+    everyone = next(text for text in sections if text.startswith("Every command\n"))
+    assert set(re.findall(r"flow-[a-z-]+", head_of(everyone))) == set(SCRIPTS)
+    of_some = " ".join(head_of(text) for text in sections if text is not everyone)
+    assert set(re.findall(r"flow-[a-z-]+", of_some)) == set(SCRIPTS)
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_option_is_in_a_section_of_its_command(name):
     sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
