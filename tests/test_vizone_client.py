@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import re
 import socket
 import ssl
 import threading
@@ -103,21 +104,62 @@ def ids_of(client, url):
 
 
 def test_a_feed_without_next_links_is_paged_by_its_numbers():
-    pages = [page("ab", 5, 2), page("cd", 5, 2), page("e", 5, 2)]
+    """Each page begins with the last entry of the page before, so that nothing slides past."""
+    pages = [page("abc", 6, 3), page("cde", 6, 3), page("ef", 6, 3)]
     with Scripted(*map(reply, pages)) as server, client_at(server.url) as client:
-        assert ids_of(client, f"{server.url}/feed?start=1&num=2") == list("abcde")
-    assert [head.split()[1] for head in server.requests] == [
-        "/feed?start=1&num=2",
-        "/feed?start=3&num=2",
-        "/feed?start=5&num=2",
-    ]
+        assert ids_of(client, f"{server.url}/feed?start=1&num=3") == list("abcdef")
+    assert starts_of(server) == [1, 3, 5]
+
+
+def starts_of(server):
+    addresses = [head.split()[1] for head in server.requests]
+    return [int(re.search(r"start=(\d+)", each)[1]) if "start" in each else 1 for each in addresses]
+
+
+def test_a_feed_of_whole_pages_only_is_read_to_its_end():
+    whole = [page("abc", 5, 3), page("abc", 5, 3), page("de", 5, 3)]
+    with Scripted(*map(reply, whole)) as server, client_at(server.url) as client:
+        assert ids_of(client, f"{server.url}/feed?start=1&num=3") == list("abcde")
+    assert starts_of(server) == [1, 3, 4]
+    refusing = [reply(whole[0]), reply(status="400 Bad Request"), reply(whole[2])]
+    with Scripted(*refusing) as server, client_at(server.url) as client:
+        assert ids_of(client, f"{server.url}/feed?start=1&num=3") == list("abcde")
+    assert starts_of(server) == [1, 3, 4]
+
+
+def test_no_file_slides_past_in_a_feed_without_a_total(server):
+    """Files go at the front and come at the end, so that there are as many as before."""
+    names = [f"{number:03}" for number in range(250)]
+    for name in names:
+        server.catalogue.put_file("xmlimport", name, b"1")
+    with client_of(server) as client:
+        seen = []
+        for file in client.files.find(client.files.location("xmlimport")):
+            seen.append(file.name)
+            if len(seen) in (100, 180):
+                for name in sorted(server_names(server))[:5]:
+                    server.catalogue.delete_file("xmlimport", name)
+                    server.catalogue.put_file("xmlimport", f"x{name}", b"1")
+    assert [name for name in seen if name in names] == names
+
+
+def server_names(server):
+    return {file.name for file in server.catalogue.storages.files("xmlimport")}
+
+
+def test_a_page_of_tombstones_alone_does_not_end_the_paging():
+    gone = '<d:deleted-entry xmlns:d="http://purl.org/atompub/tombstones/1.0" ref="x" when="y"/>'
+    with Scripted() as server, client_at(server.url) as client:
+        link = f'<link rel="next" href="{server.url}/more"/>'
+        server.replies = [reply(page("", 2, 2, link + gone)), reply(page("ab", 2, 2))]
+        assert ids_of(client, f"{server.url}/feed") == ["a", "b"]
 
 
 def test_a_server_that_gives_the_same_page_for_ever_does_not_keep_the_client():
     pages = [reply(page("ab", 100, 2)) for _ in range(5)]
     with Scripted(*pages) as server, client_at(server.url) as client:
         assert ids_of(client, f"{server.url}/feed") == ["a", "b"]
-    assert len(server.requests) == 2
+    assert len(server.requests) == 3
 
 
 def test_a_next_link_to_where_we_were_ends_the_paging():

@@ -18,7 +18,7 @@ from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.files import Files
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.model import Models
-from flowtools.vizone.paging import is_same, next_page, slid
+from flowtools.vizone.paging import walk
 from flowtools.vizone.search import DESCRIPTION_TYPE, read_description
 from flowtools.vizone.service import Collection, read_service
 from flowtools.vizone.store import Store
@@ -197,26 +197,7 @@ class Client:
         What is there all the time is shown, however the feed changes meanwhile; some of it
         may be shown twice.
         """
-        seen: set[str] = set()
-        before: Feed | None = None
-        here: str | None = url
-        while here is not None and here not in seen:
-            page = self.feed(here)
-            if before is not None:
-                back = slid(page, before, here)
-                if back is not None:
-                    here, before = back, None
-                    seen.discard(here)
-                    continue
-                if is_same(page, before):
-                    return
-            seen.add(here)
-            yield page
-            entries = page.entries
-            if not entries:
-                return
-            before = page
-            here = next_page(page, here, len(entries))
+        return walk(self.feed, url)
 
     def entry(self, url: str, inline: Some[str] = ()) -> Entry:
         """Return the entry at `url`, with its etag, and what the links `inline` lead to."""
