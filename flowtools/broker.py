@@ -8,6 +8,7 @@ import random
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,9 @@ class Broker:
     """Where sessions come from: connects, and connects again.
 
     The hosts of the URL are tried in turn, beginning after the one that was lost.
+
+    Attributes:
+        url: Where it is.
     """
 
     def __init__(
@@ -78,24 +82,22 @@ class Broker:
         *,
         client_id: str | None = None,
         bound: int = 10000,
+        relocate: Callable[[Stop], BrokerURL | None] | None = None,
     ) -> None:
         """Prepare for `url`; `bound` as in Session.
+
+        `relocate` says where the broker is by now, before each attempt to find it again;
+        None where it does not know.
 
         Raises:
             ConfigurationError: A certificate file cannot be used.
         """
-        self._url = url
+        self.url = url
         self._settings = settings
         self._client_id = client_id
         self._bound = bound
-        self._context: ssl.SSLContext | None = None
-        if url.tls:
-            self._context = client_context(
-                settings.ca_file,
-                settings.client_certificate,
-                settings.client_key,
-                insecure=settings.insecure,
-            )
+        self._relocate = relocate
+        self._context = self._context_for(url)
         self._next_host = 0
         self._failures = 0
         self._down_since: float | None = time.monotonic()
@@ -115,6 +117,7 @@ class Broker:
                 longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self._failures - 1, 20))
                 if stop.wait(longest * random.uniform(0.5, 1.0)):  # noqa: S311
                     break
+            self._look_where(stop)
             session = self._try_hosts(stop)
             if session is not None:
                 return session
@@ -134,11 +137,28 @@ class Broker:
         self._down_since = now
         _log.warning("lost the connection to '%s': %s; connecting again", session.name, reason)
 
+    def _look_where(self, stop: Stop) -> None:
+        is_first = self._up_since is None and not self._failures
+        url = None if is_first or self._relocate is None else self._relocate(stop)
+        if url is not None and url != self.url:
+            _log.warning("the broker is now at '%s', not '%s'", url.public, self.url.public)
+            self._context = self._context_for(url)
+            self.url = url
+            self._next_host = 0
+
+    def _context_for(self, url: BrokerURL) -> ssl.SSLContext | None:
+        if not url.tls:
+            return None
+        ours = self._settings
+        return client_context(
+            ours.ca_file, ours.client_certificate, ours.client_key, insecure=ours.insecure
+        )
+
     def _try_hosts(self, stop: Stop) -> Session | None:
         failures: list[Exception] = []
-        for _ in self._url.hosts:
-            host, port = self._url.hosts[self._next_host]
-            self._next_host = (self._next_host + 1) % len(self._url.hosts)
+        for _ in self.url.hosts:
+            host, port = self.url.hosts[self._next_host]
+            self._next_host = (self._next_host + 1) % len(self.url.hosts)
             try:
                 session = self._try_host(host, port, stop)
             except (ConnectionLost, FlowError) as error:
@@ -155,7 +175,7 @@ class Broker:
 
     def _try_host(self, host: str, port: int, stop: Stop) -> Session:
         seconds = self._settings.connect_timeout
-        for vhost in [self._url.vhost] if self._url.vhost else ["/", None]:
+        for vhost in [self.url.vhost] if self.url.vhost else ["/", None]:
             connected = open_socket(host, port, self._context, stop, seconds)
             session = Session(connected, host_and_port(host, port), self._bound)
             try:
@@ -177,7 +197,7 @@ class Broker:
             "host": vhost,
             "heart-beat": f"{round(out * 1000)},{round(heard * 1000)}",
         }
-        user = self._url.user or self._settings.user
+        user = self.url.user or self._settings.user
         if user is not None:
             headers["login"] = user
             headers["passcode"] = self._settings.password or ""

@@ -8,12 +8,15 @@ import resource
 import signal
 import stat
 import time
+from dataclasses import replace
 from datetime import datetime
 from subprocess import DEVNULL
 
 import pytest
 
 from flowtools.errors import ConfigurationError
+from flowtools.sim.broker import Broker
+from flowtools.sim.people import People
 from flowtools.source.progress import Progress
 from flowtools.source.state import StateFile
 from tests.vizone_servers import stand_in
@@ -125,6 +128,65 @@ def test_what_changes_while_the_broker_is_away_comes_when_it_is_back(server, sta
     assert {next_event(process)["subject"] for _ in missed} == set(missed)
     live = server.catalogue.create("live again")
     assert next_event(process)["subject"] == live.urn
+
+
+def show(server, old, new):
+    """Let what the server answers say `new` instead of `old`."""
+    answer = server._web.resources.answer
+
+    def other(request):
+        reply = answer(request)
+        return replace(reply, body=reply.body.replace(old.encode(), new.encode()))
+
+    server._web.resources.answer = other
+
+
+def test_a_broker_that_has_moved_is_found_by_the_link(server, start):
+    """The host that stood by has taken over: the old one is gone for good."""
+    process = listen(start, server, "--state", "s")
+    old = server._broker
+    other = Broker("127.0.0.1", 0, People(server.password))
+    other.start()
+    show(server, f":{old.port}/", f":{other.port}/")
+    (lost,) = subscriptions(server)
+    old._server.server_close()
+    lost.connection.drop()
+    missed = server.catalogue.create("missed").urn
+    assert next_event(process)["subject"] == missed
+    server._broker = other
+    until(lambda: subscriptions(server))
+    other.publish(TOPIC, {"identity": "urn:live"}, b"")
+    assert next_event(process)["subject"] == "urn:live"
+    process.kill()
+    _, err = process.communicate()
+    assert f"the broker is now at 'stomp://127.0.0.1:{other.port}/?dest" in err.decode()
+    other.close()
+    server._broker = old
+
+
+def test_a_destination_that_has_changed_is_listened_to(server, start):
+    process = listen(start, server, "--state", "s")
+    show(server, TOPIC, "/topic/elsewhere")
+    (lost,) = subscriptions(server)
+    lost.connection.drop()
+    assert server._broker.has_subscriber("/topic/elsewhere", 30)
+    server._broker.publish("/topic/elsewhere", {"identity": "urn:live"}, b"")
+    assert next_event(process)["subject"] == "urn:live"
+
+
+def test_a_link_that_leads_elsewhere_meanwhile_does_not_get_the_login(server, start):
+    process = listen(start, server, "--state", "s")
+    show(server, "stomp://127.0.0.1:", "stomp://evil.example:")
+    (lost,) = subscriptions(server)
+    lost.connection.drop()
+    until(lambda: lost not in subscriptions(server))
+    until(lambda: subscriptions(server))
+    server.catalogue.create("live")
+    next_event(process)
+    process.kill()
+    _, err = process.communicate()
+    said = "cannot ask where to listen: cannot send the login to the broker at 'evil.example:"
+    assert err.decode().count(said) == 1
 
 
 def test_all_writes_every_asset_and_then_listens(server, start):

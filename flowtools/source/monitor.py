@@ -4,6 +4,7 @@ The link is looked up in a thread of its own, so that a signal ends the command 
 a server does not answer; that thread is left behind then, and ends with the process.
 """
 
+import logging
 import os
 import select
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from flowtools.broker import BrokerURL, Message, parse_url
-from flowtools.errors import ProtocolError, RefusedError, UsageError
+from flowtools.errors import FlowError, ProtocolError, RefusedError, UsageError
 from flowtools.event import Event
 from flowtools.passage import Stage
 from flowtools.source import Outlet
@@ -31,6 +32,11 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 
 T = TypeVar("T")
+
+ASKING = 10.0
+"""Seconds for each request that asks where to listen, before a lost broker is looked for."""
+
+_log = logging.getLogger("flowtools.source.stomp")
 
 
 class RunningStage(Stage, Protocol):
@@ -83,7 +89,8 @@ def listen(
         if stage is not None:
             stage.start()
             ending.callback(stage.close)
-        _source(account, listening, monitor, to_events, replay, stage).run(outlet, stop)
+        monitors = _Monitors(account, listening, find)
+        _source(account, listening, monitor, to_events, replay, stage, monitors).run(outlet, stop)
 
 
 Begun = tuple[float, dict[str, float]]
@@ -112,6 +119,7 @@ def _source(
     to_events: Callable[[Message], Sequence[Event]],
     replay: Replay | None,
     stage: Stage | None,
+    monitors: "_Monitors",
 ) -> GenericStompListener:
     def fresh(message: Message) -> Sequence[Event]:
         events = to_events(message)
@@ -138,7 +146,37 @@ def _source(
         keeper=replay,
         inlet=listening.inlet,
         stage=stage,
+        relocate=monitors.now,
     )
+
+
+class _Monitors:
+    """Asks where to listen by now: a server may have moved its broker, or its destination."""
+
+    def __init__(
+        self, account: Account, listening: Listening, find: Callable[[Client], str]
+    ) -> None:
+        self._account = account
+        self._broker = listening.broker
+        self._find = find
+        self._said = ""
+
+    def now(self, stop: Stop) -> BrokerURL | None:
+        """Return where to listen; None where that cannot be found out, which is said once."""
+        try:
+            url = _in_thread(self._ask, stop)
+        except FlowError as error:
+            if str(error) != self._said:
+                self._said = str(error)
+                _log.warning("cannot ask where to listen: %s; going on as before", error)
+            return None
+        self._said = ""
+        return url
+
+    def _ask(self) -> BrokerURL:
+        # One try, and not for long: where nothing has changed, the broker may be back already.
+        with Client(self._account, seconds=ASKING, pauses=()) as client:
+            return broker_url(self._find(client), self._account, self._broker)
 
 
 def broker_url(monitor: str, account: Account, override: tuple[str, int] | None) -> BrokerURL:

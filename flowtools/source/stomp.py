@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol
 
 from flowtools.acksocket import Ack, AckInlet, AckSocket
@@ -59,6 +60,7 @@ class GenericStompListener:
         keeper: Keeper | None = None,
         inlet: Callable[[], AckInlet] = AckSocket,
         stage: Stage | None = None,
+        relocate: Callable[[Stop], BrokerURL | None] | None = None,
     ) -> None:
         """Prepare to listen at `url`.
 
@@ -79,6 +81,7 @@ class GenericStompListener:
             keeper: Has events beside the broker's, and keeps count of all.
             inlet: Makes what receives the acknowledgements of `ack="worker"`.
             stage: What events pass before they are written.
+            relocate: Says where to listen by now, before a lost broker is looked for.
 
         Raises:
             UsageError: The URL names no destination.
@@ -86,6 +89,8 @@ class GenericStompListener:
         if url.destination is None:
             raise UsageError(f"the broker URL '{url.public}' names no ?destination=")
         more = {"selector": selector} if selector is not None else {}
+        self._headers = {**more, **(headers or {})}
+        self._dead_letter = dead_letter
         self._order = Order(
             destination=url.destination,
             source=url.public,
@@ -93,7 +98,7 @@ class GenericStompListener:
             dead_letter=dead_letter or dead_letter_destination(url.destination),
             drain=drain,
             durable=durable,
-            headers={**dict(url.parameters), **more, **(headers or {})},
+            headers=dict(url.parameters) | self._headers,
         )
         self._url = url
         self._settings = settings
@@ -103,6 +108,7 @@ class GenericStompListener:
         self._keeper = keeper
         self._inlet = inlet
         self._stage = stage
+        self._relocate = relocate
         self._current: Subscription | None = None
         self._stale = 0
 
@@ -120,6 +126,7 @@ class GenericStompListener:
             self._settings,
             client_id=self._order.durable,
             bound=4 * self._order.prefetch + 1000,
+            relocate=self._relocate,
         )
         acks = self._inlet() if self._worker else None
         try:
@@ -135,6 +142,7 @@ class GenericStompListener:
         count = self._count
         accepted = False
         while (session := broker.connect(stop)) is not None:
+            self._move_to(broker.url)
             subscription = Subscription(
                 session,
                 self._order,
@@ -171,6 +179,18 @@ class GenericStompListener:
                 self._stage.renew(forget=self._keeper is not None)
             if count is not None and count <= 0:
                 return
+
+    def _move_to(self, url: BrokerURL) -> None:
+        if url.destination is None or url == self._url:
+            return
+        self._url = url
+        self._order = replace(
+            self._order,
+            destination=url.destination,
+            source=url.public,
+            dead_letter=self._dead_letter or dead_letter_destination(url.destination),
+            headers=dict(url.parameters) | self._headers,
+        )
 
     def _leave(self, session: Session, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
