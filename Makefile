@@ -62,6 +62,10 @@ check-man:
 		fi; \
 	done
 
+.PHONY: pictures
+pictures: $(VENV) ## Draw the pictures of the README anew.
+	@python docs/tools/pipeline_picture.py >docs/pictures/pipeline.svg
+
 .PHONY: bench
 bench: $(VENV) ## Measure: events a second, latency, memory.
 	@benchmarks/run

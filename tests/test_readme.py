@@ -1,38 +1,155 @@
-"""The README's shell blocks do what it says."""
+"""What the README shows, run as it stands there."""
 
+import json
+import os
 import re
+import shutil
+import signal
+import subprocess
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
+from tests.documents import examples, on_the_stand_in, unfenced
+from tests.kafka import kafka
+from tests.test_machine import FAKETIME
 
-BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README = ROOT / "README.md"
+BLOCKS = examples(README)
+ENDLESS = {
+    "With jq: flow-listen-assets | jq": 5,
+    "With jq: flow-listen-assets --exclude": 2,
+    "With kcat: kcat": 3,
+    "Delivery: flow-listen-assets --state": 5,
+}
+"""What goes on until it is stopped, and the lines after which Control-C is pressed."""
+WITHOUT_OUTPUT = {"With GNU parallel's habits"}
+NEEDS = {"With GNU parallel's habits: mkdir": "parallel", "With kcat": "kcat"}
+
+
+def block(beginning):
+    (found,) = [each for each in BLOCKS if str(each).startswith(beginning)]
+    return found
+
+
+def of(table, example):
+    return next((v for name, v in table.items() if str(example).startswith(name)), None)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A directory with the README's Worker in it."""
+    (worker,) = examples(README, "python")
+    (tmp_path / "mymod.py").write_text(worker.text)
+    return tmp_path
 
 
 def test_the_first_block_names_the_two_commands_of_a_new_machine():
-    assert re.findall(r"^make \w+", BLOCKS[0], re.MULTILINE) == ["make demo", "make test"]
+    assert re.findall(r"^make \w+", BLOCKS[0].text, re.MULTILINE) == ["make demo", "make test"]
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}:" in makefile for target in ("demo", "test", "test-brokers"))
 
 
-@pytest.mark.parametrize("block", BLOCKS[1:])
-def test_a_block_runs_as_it_stands(shell, block):
-    # PATH is what make gives, and this Python's folder stands for .venv/bin.
-    status, out, err = shell(block, cwd=ROOT)
+def test_the_second_block_shows_five_events(shell):
+    # In the folder of the checkout; this Python's folder stands for .venv/bin.
+    status, out, err = shell(BLOCKS[1].text, cwd=ROOT)
     assert (status, err) == (0, "")
-    assert len(out.splitlines()) == 2
+    assert re.findall(r" (flow\.asset\.\w+) ", out.decode())[4:] != []
+    assert len(out.splitlines()) == 5
 
 
-def test_the_worker_shown_is_one(shell, tmp_path):
-    (tmp_path / "mine.py").write_text(PYTHON[0])
-    line = """echo '{"title":"News"}' | flow-work mine:Tag --set tag.word=seen | jq -c .data"""
-    status, out, err = shell(line)
+HELD = block("With cron: flow-interval")
+"""It waits for the next quarter of an hour on a working day: see the test of its own."""
+
+
+@pytest.mark.parametrize("example", [each for each in BLOCKS[2:] if each is not HELD], ids=str)
+def test_a_block_runs_as_it_stands(example, place):
+    tool = of(NEEDS, example)
+    if tool and not shutil.which(tool):
+        pytest.skip(f"needs {tool}")
+    lines = of(ENDLESS, example)
+    if tool == "kcat":
+        with kafka("arrivals", *({"clip": n} for n in range(3))) as address:
+            status, out, err = on_the_stand_in(example.text, place, lines=lines, KAFKA=address)
+    else:
+        status, out, err = on_the_stand_in(example.text, place, lines=lines)
+    assert status == (128 + signal.SIGINT if lines else 0), err
+    assert err == ""
+    assert len(out.splitlines()) >= (lines or 1) or example.heading in WITHOUT_OUTPUT
+
+
+def test_every_block_that_is_endless_is_there():
+    assert [name for name in ENDLESS if not block(name)] == []
+
+
+def test_no_command_stands_where_no_test_runs_it():
+    # The shell in which the others run has no end of its own.
+    assert [line.split()[0] for line in unfenced(README)] == ["flow-sim"]
+
+
+def test_the_worker_is_set_by_the_command_line(place, shell):
+    status, out, err = shell(block("A Worker").text)
     assert (status, err) == (0, "")
-    assert out == b'{"title":"News","tag":"seen"}\n'
+    assert json.loads(out) == {"of": None, "data": {"title": "News"}, "tag": "seen"}
+
+
+def test_with_jq_there_are_three_columns_and_the_chosen_events(place):
+    _, out, _ = on_the_stand_in(block("With jq: flow-listen-assets | jq").text, place, lines=3)
+    assert re.match(rb"\d{4}-\S+Z\tflow\.asset\.(created|updated)\t\w", out), out
+    _, out, _ = on_the_stand_in(block("With jq: flow-listen-assets --ex").text, place, lines=3)
+    titles = [json.loads(line)["data"]["data"]["title"] for line in out.splitlines()]
+    assert [title for title in titles if "lisbon" not in title.lower()] == []
+
+
+def test_what_was_done_is_not_done_again(place, shell):
+    shell(block("With GNU parallel's habits: seq").text)
+    done = [json.loads(line) for line in (place / "done").read_bytes().splitlines()]
+    assert [each["data"]["data"] for each in done] == [str(n) for n in range(1, 121)]
+
+
+@pytest.mark.skipif(not shutil.which("parallel"), reason="needs parallel")
+def test_parallel_stands_at_the_end(place, shell):
+    status, _, err = shell(block("With GNU parallel's habits: mkdir").text)
+    assert (status, err) == (0, "")
+    names = sorted(path.name for path in (place / "arrivals").iterdir())
+    assert names == ["a.mxf", "a.mxf.gz", "b.mxf", "b.mxf.gz"]
+
+
+def test_the_crontab_runs_as_cron_would_run_it(place):
+    (table,) = examples(README, "crontab")
+    path, job = table.text.splitlines()
+    (place / "ingest").mkdir()
+    for name in ("one.xml", "it's two.xml", "three.mov"):
+        (place / "ingest" / name).touch()
+    shutil.move(place / "mymod.py", place / "ingest")
+    # cron starts a job in HOME with next to nothing; a % would end the command.
+    schedule, command = re.fullmatch(r"((?:\S+ +){4}\S+) +(.*)", job).groups()
+    assert schedule == "*/15 * * * *"
+    assert "%" not in command
+    ours = environment()["PATH"].removesuffix(os.pathsep + os.environ["PATH"])
+    env = {"PATH": path.removeprefix("PATH=").replace("/usr/local/bin", ours)}
+    env |= {"HOME": str(place), "SHELL": "/bin/sh", "LOGNAME": "me"}
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=place, env=env, capture_output=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+    done = (place / "ingest" / "done.jsonl").read_bytes().splitlines()
+    assert sorted(json.loads(line)["data"]["data"] for line in done) == [
+        "./it's two.xml",
+        "./one.xml",
+    ]
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime")
+def test_the_tick_comes_at_the_quarter_of_a_working_day(place, shell):
+    # A second before half past seven in Oslo, a Wednesday.
+    env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "@2026-11-25 06:29:59", "TZ": "UTC"}
+    status, out, err = shell(HELD.text, FAKETIME_DONT_FAKE_MONOTONIC="1", **env)
+    assert (status, err) == (0, "")
+    assert json.loads(out)["data"]["of"] == "*/15 6-22 * * MON-FRI"
 
 
 def test_every_file_that_it_links_to_is_there():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
