@@ -4,30 +4,18 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tarfile
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import environment
+from tests.conftest import ROOT, environment
+from tests.packages import SCRIPTS, call
 
-ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("packaging")]
-
-
-def call(*command, **options):
-    """Run a command; return what it prints, or fail with what it says."""
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=300, **options
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -129,69 +117,6 @@ def test_wheel_and_sdist_are_the_same_bytes_whenever_and_wherever_they_are_built
         for folder in (dist, made)
     ]
     assert digests[0] == digests[1]
-
-
-# What the scripts of contrib/ install is flowtools alone: the tests need no network, and
-# the dependencies are those of the tests.
-OFFLINE = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1", "PYTHONPATH": sysconfig.get_path("purelib")}
-
-
-def contents(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
-
-
-def test_make_install_puts_all_in_place_and_make_uninstall_takes_it_away(tmp_path):
-    prefix = tmp_path / "usr"
-    (prefix / "bin").mkdir(parents=True)
-    (prefix / "bin" / "other").write_text("not ours")
-    env = environment(**OFFLINE)
-    for _ in range(2):  # The second takes the place of the first.
-        call("sh", "contrib/install.sh", sys.executable, prefix, cwd=ROOT, env=env)
-    found = contents(prefix)
-    assert [f"bin/{name}" for name in sorted(SCRIPTS)] == found[: len(SCRIPTS)]
-    for page in (ROOT / "man").iterdir():
-        assert f"share/man/man{page.suffix[1:]}/{page.name}" in found
-    for name in SCRIPTS:
-        assert f"share/bash-completion/completions/{name}" in found
-        assert f"share/fish/vendor_completions.d/{name}.fish" in found
-    assert "share/zsh/site-functions/_flowtools" in found
-    assert any(name.startswith("share/doc/flowtools/contrib/") for name in found)
-    plain = {"PATH": os.defpath, "PYTHONPATH": OFFLINE["PYTHONPATH"]}
-    for name in SCRIPTS:
-        assert call(prefix / "bin" / name, "--version", env=plain, cwd="/").startswith(name)
-    call("sh", "contrib/uninstall.sh", prefix, cwd=ROOT, env=env)
-    assert contents(tmp_path) == ["usr/bin/other"]
-    assert sorted(p.name for p in prefix.iterdir()) == ["bin"]
-
-
-def test_make_install_leaves_a_folder_of_others_alone(tmp_path):
-    (tmp_path / "lib" / "flowtools").mkdir(parents=True)
-    (tmp_path / "lib" / "flowtools" / "mine").touch()
-    command = ["sh", "contrib/install.sh", sys.executable, tmp_path]
-    done = subprocess.run(command, cwd=ROOT, env=environment(**OFFLINE), capture_output=True)
-    assert done.returncode == 1
-    assert b"not ours" in done.stderr
-    assert contents(tmp_path) == ["lib/flowtools/mine"]
-
-
-@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")
-def test_the_debian_package_holds_what_it_should_and_is_reproducible(tmp_path):
-    made = []
-    for folder in ("one", "two"):
-        env = environment(**OFFLINE, SOURCE_DATE_EPOCH="1700000000")
-        command = ["sh", "contrib/make-deb.sh", sys.executable, tmp_path / folder]
-        made.append(Path(call(*command, cwd=ROOT, env=env).strip()))
-    listed = call("dpkg-deb", "--contents", made[0])
-    for name in SCRIPTS:
-        assert f"./usr/bin/{name}\n" in listed
-        assert f"./usr/share/man/man1/{name}.1.gz\n" in listed
-    assert all(" root/root " in line for line in listed.splitlines())
-    assert "__pycache__" not in listed
-    control = call("dpkg-deb", "--field", made[0])
-    major, minor = sys.version_info[:2]
-    depends = f"Depends: python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}~)\n"
-    assert depends in control
-    assert made[0].read_bytes() == made[1].read_bytes()
 
 
 def test_the_metadata_names_every_library_that_is_imported(wheel):
