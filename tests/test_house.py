@@ -22,6 +22,7 @@ BEHIND = {
     "coilmq": {"sim/"},
     "rich": {"view/", "progress_display.py"},
     "httpx": {"vizone/"},
+    "httpcore": {"vizone/pooling.py"},
     "lxml": {"vizone/", "sim/", "compat/"},
     "pebble": {"isolation.py"},
     "prometheus_client": {"metrics.py"},

@@ -6,6 +6,8 @@ import re
 import socket
 import ssl
 import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -346,7 +348,38 @@ def test_a_server_that_does_not_answer_is_unreachable_after_the_time_out():
         client.feed(f"{server.url}/feed")
 
 
-def test_an_answer_that_trickles_has_one_time_out_as_a_whole():
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "said"),
+    [
+        (OK + b"Content-Length: 100000\r\n\r\n", b"x", "no whole answer"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "no whole answer"),
+        (OK, b"X-More: x\r\n", "no answer"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer"),
+    ],
+)
+def test_an_answer_that_trickles_has_one_time_out_as_a_whole(first, again, said):
+    with trickling(first, again) as url, client_at(url, seconds=0.5) as client:
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match=rf"{said} within 0\.5 s"):
+            client.feed(f"{url}/feed")
+        assert time.monotonic() - began < 20
+
+
+def test_the_text_of_an_error_is_not_waited_for_without_end():
+    first = b"HTTP/1.1 404 Gone\r\nContent-Length: 100000\r\n\r\n"
+    with trickling(first, b"x") as url, client_at(url, seconds=0.5) as client:
+        began = time.monotonic()
+        with pytest.raises(NotFoundError):
+            client.feed(f"{url}/feed")
+        assert time.monotonic() - began < 20
+
+
+@contextmanager
+def trickling(first, again):
+    """A server that answers with `first`, and then with `again` twenty times a second."""
     server = socket.create_server(("127.0.0.1", 0))
     ended = threading.Event()
 
@@ -354,26 +387,45 @@ def test_an_answer_that_trickles_has_one_time_out_as_a_whole():
         connection, _ = server.accept()
         with connection:
             connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            connection.sendall(first)
             try:
-                while not ended.wait(0.05):
-                    connection.sendall(b"x")
+                # Longer than a test may take: without a time-out it is a failure.
+                for _ in range(500):
+                    if ended.wait(0.05):
+                        break
+                    connection.sendall(again)
             except OSError:
                 return
 
     thread = threading.Thread(target=trickle)
     thread.start()
     try:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with (
-            client_at(url, seconds=0.5) as client,
-            pytest.raises(UnreachableError, match=r"no whole answer within 0\.5 s"),
-        ):
-            client.feed(f"{url}/feed")
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
     finally:
         ended.set()
         thread.join()
         server.close()
+
+
+def test_a_session_that_is_over_is_not_taken_for_a_wrong_login():
+    """Whatever the request: one that was refused has done nothing."""
+    over = reply(status="401 Unauthorized", Set_Cookie="session=old; Path=/")
+    answers = [reply(FEED, Set_Cookie="session=abc; Path=/"), over, reply(b"made")]
+    with Scripted(*answers) as server, client_at(server.url) as client:
+        client.feed(f"{server.url}/1")
+        assert client.request("POST", f"{server.url}/2", body=b"x").content == b"made"
+    assert [("cookie:" in head.lower()) for head in server.requests] == [False, True, False]
+    assert all(has(head, BASIC) for head in server.requests)
+
+
+def test_a_login_that_is_wrong_by_now_is_tried_once_more_only():
+    refused = reply(status="401 Unauthorized")
+    answers = [reply(FEED, Set_Cookie="session=abc; Path=/"), refused, refused, reply(FEED)]
+    with Scripted(*answers) as server, client_at(server.url) as client:
+        client.feed(f"{server.url}/1")
+        with pytest.raises(RefusedError, match="401 Unauthorized"):
+            client.feed(f"{server.url}/2")
+    assert len(server.requests) == 3
 
 
 def test_what_is_no_http_is_a_protocol_error():

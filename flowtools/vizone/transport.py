@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx
@@ -23,6 +24,7 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.body import Body, sent
 from flowtools.vizone.certificates import certificate_problem, context_for
 from flowtools.vizone.document import MAX_DOCUMENT
+from flowtools.vizone.pooling import Pool
 from flowtools.vizone.refusal import Passing, complain
 
 SECONDS = 60.0
@@ -101,10 +103,9 @@ class Transport:
         self._home = urlsplit(account.url)
         self._seconds = seconds
         self._pauses = pauses
+        context = context_for(account)
         options = {
-            "verify": context_for(account),
             "timeout": httpx.Timeout(seconds),
-            "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64),
             "headers": {
                 "User-Agent": f"flowtools/{__version__}",
                 "Accept-Encoding": "identity",
@@ -113,11 +114,12 @@ class Transport:
             "follow_redirects": False,
         }
         self._ours = httpx.Client(
+            transport=Pool(context),
             auth=httpx.BasicAuth(account.user, account.password),
             **options,  # type: ignore[arg-type]
         )
         # Of its own, so that no cookie of ours is in its jar.
-        self._theirs = httpx.Client(**options)  # type: ignore[arg-type]
+        self._theirs = httpx.Client(transport=Pool(context), **options)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the connections."""
@@ -190,8 +192,7 @@ class Transport:
         try:
             with client.stream(method, url, **sent(body, headers)) as response:
                 if response.status_code >= 400:
-                    home = f"{self._home.scheme}://{self._home.netloc}"
-                    complain(what, response, home, is_ours=client is self._ours)
+                    self._complain(what, response, is_ours=client is self._ours)
                 said = self._read(what, response)
                 return Answer(url, response.status_code, response.headers, said)
         except httpx.ConnectError as error:
@@ -213,15 +214,26 @@ class Transport:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ProtocolError(f"{what}: {_reason(error)}") from None
 
+    def _complain(self, what: str, response: httpx.Response, *, is_ours: bool) -> NoReturn:
+        home = f"{self._home.scheme}://{self._home.netloc}"
+        try:
+            complain(what, response, home, is_ours=is_ours)
+        except RefusedError as error:
+            if is_ours and response.status_code == 401 and "Cookie" in response.request.headers:
+                # The session may be over, and not the login wrong: it is tried alone.
+                self._ours.cookies.clear()
+                raise Passing(error, was_sent=False, asked=0.0) from None
+            raise
+
     def _read(self, what: str, response: httpx.Response) -> bytes:
-        ends_at = time.monotonic() + self._seconds
         content = bytearray()
-        for chunk in response.iter_bytes():
-            content += chunk
-            if len(content) > MAX_DOCUMENT:
-                raise ProtocolError(f"{what}: the answer is larger than {MAX_DOCUMENT} bytes")
-            if time.monotonic() > ends_at:
-                raise UnreachableError(f"{what}: no whole answer within {self._seconds:g} s")
+        try:
+            for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) > MAX_DOCUMENT:
+                    raise ProtocolError(f"{what}: the answer is larger than {MAX_DOCUMENT} bytes")
+        except httpx.ReadTimeout:
+            raise UnreachableError(f"{what}: no whole answer within {self._seconds:g} s") from None
         return bytes(content)
 
 
