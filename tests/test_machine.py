@@ -262,6 +262,7 @@ WALL = {
     "event.py": "the time of an event",
     "settlement.py": "when an attempt finished, for the job log",
     "source/progress.py": "no mark beyond the present",
+    "source/replay.py": "an asset from the future hides nothing",
     "source/shown.py": "no mark beyond the present",
     "source/listening.py": "--since 2h",
     "source/state.py": "a state file from the future is refused",

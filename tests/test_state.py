@@ -5,9 +5,11 @@ import os
 import random
 import re
 import resource
+import select
 import signal
 import stat
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from subprocess import DEVNULL
@@ -15,9 +17,11 @@ from subprocess import DEVNULL
 import pytest
 
 from flowtools.errors import ConfigurationError
+from flowtools.event import Event
 from flowtools.sim.broker import Broker
 from flowtools.sim.people import People
 from flowtools.source.progress import Progress
+from flowtools.source.replay import Replay, Sight
 from flowtools.source.state import StateFile
 from tests.vizone_servers import stand_in
 
@@ -423,3 +427,77 @@ def _shell(start, script, server):
 def _kill_group(process):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def in_feed(*assets):
+    """What a feed shows of assets: name and time of each."""
+    return [
+        Sight(Event("flow.asset.changed", {"id": name}, source="urn:s", id=f"{name}#{when}"), when)
+        for name, when in assets
+    ]
+
+
+@contextmanager
+def replaying(shown, progress, **options):
+    """A replay of the feed that `shown` returns, newest first, begun."""
+    by_name = {}
+
+    def look(sights):
+        by_name.update((each.event.id, each.when) for each in sights)
+        return sights
+
+    replay = Replay(
+        progress, lambda: [shown()], look, lambda event: by_name.get(event.id), **options
+    )
+    replay.start()
+    yield replay
+    replay.close()
+
+
+def take(replay, most=10):
+    assert select.select([replay], [], [], 30)[0]
+    return [(event.data["id"], token) for event, token in replay.take(most)]
+
+
+def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again():
+    """A search index lags: what changed just before the subscription is not there yet."""
+    shown = [("b", 1002.0), ("a", 1000.0)]
+    progress = Progress(1000.0, {})
+    with replaying(lambda: in_feed(*shown), progress, lag=0.2) as replay:
+        first = take(replay)
+        assert [name for name, _ in first] == ["a", "b"]
+        shown.insert(1, ("late", 1001.0))
+        late = until(lambda: take(replay))
+        assert [name for name, _ in late] == ["late"]
+        # What was late is not done, whatever else is.
+        progress.done([token for _, token in first])
+        assert progress.mark == 1001.0
+        progress.done([token for _, token in late])
+        assert progress.mark == 1002.0
+
+
+def test_reading_again_repeats_nothing_even_while_much_is_still_to_be_taken():
+    shown = [(str(number), 2000.0 - number) for number in range(200)]
+    progress = Progress(0.0, {})
+    reads = []
+
+    def read():
+        reads.append(None)
+        return in_feed(*shown)
+
+    with replaying(read, progress, lag=0.0) as replay:
+        until(lambda: len(reads) == 2)
+        taken = []
+        while len(taken) < 200:
+            taken += take(replay, 7)
+            progress.done([token for _, token in taken])
+        assert [name for name, _ in taken] == [str(number) for number in reversed(range(200))]
+        assert until(lambda: progress.mark == 2000.0)
+
+
+def test_an_asset_from_the_future_does_not_hide_what_comes_late():
+    shown = [("future", time.time() + 1e9), ("a", 1000.0)]
+    with replaying(lambda: in_feed(*shown), Progress(1000.0, {}), lag=0.2) as replay:
+        assert [name for name, _ in take(replay)] == ["a", "future"]
+        shown.append(("late", time.time() - 1))
+        assert [name for name, _ in until(lambda: take(replay))] == ["late"]

@@ -2,27 +2,34 @@
 
 A feed gives the last change first, and the mark of state.py can only move the other way.
 So the feed is read into a file without a name, and that is read from its end: memory does
-not grow with the absence. One thread reads the feed; `Replay.start` starts it, `end` lets
-it go (it ends after the request that is under way) and `close` ends all.
+not grow with the absence. A while later it is read again: what changed just before the
+subscription may not have been in it yet.
+
+One thread reads the feed; `Replay.start` starts it, `end` lets it go (it ends after the
+request that is under way) and `close` ends all.
 """
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
-from time import monotonic
+from time import monotonic, time
 from typing import NamedTuple
 
 from flowtools.errors import FlowError, InternalError, UnreachableError
 from flowtools.event import Event, digest, encode_value
-from flowtools.source.progress import MARGIN, Progress
+from flowtools.source.progress import MARGIN, MOST_SEEN, Progress
 from flowtools.source.spool import Spool
 from flowtools.vizone.atom import Feed
 
 LONGEST_PAUSE = 30.0
 """Seconds before a feed that could not be read is tried again, at most."""
+
+LAG = 20.0
+"""Seconds after which it is read again: a search index may be so late."""
 
 _RECENT = 5000
 
@@ -64,6 +71,7 @@ class Replay:
         when: Callable[[Event], float | None],
         *,
         ordered: bool = True,
+        lag: float = LAG,
     ) -> None:
         """Prepare.
 
@@ -73,15 +81,17 @@ class Replay:
             look: Says what a page shows.
             when: Tells when the resource of a live event was modified.
             ordered: Whether the feed gives the last change first; else all of it is read.
+            lag: Seconds after which it is read again.
         """
         self._progress = progress
         self._pages = pages
         self._look = look
         self._when = when
         self._ordered = ordered
+        self._lag = lag
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = Lock()
-        self._spool: Spool | None = None
+        self._spools: deque[Spool] = deque()
         self._error: FlowError | None = None
         self._ending = Flag()
         self._taken = 0
@@ -101,18 +111,14 @@ class Replay:
         """Stop asking: the subscription has ended, what is outstanding is asked for later."""
         self._ending.set()
         with self._lock:
-            if self._spool is not None:
-                self._spool.close()
-                self._spool = None
+            self._drop_spools()
         self._progress.expect()
 
     def close(self) -> None:
         """End; nothing may be called any more."""
         self._ending.set()
         with self._lock:
-            if self._spool is not None:
-                self._spool.close()
-                self._spool = None
+            self._drop_spools()
             os.close(self._wake)
             self._wake = -1
 
@@ -127,20 +133,18 @@ class Replay:
         if self._error is not None:
             raise self._error
         events: list[tuple[Event, int]] = []
-        if self._spool is None or most <= 0:
-            return events
-        while len(events) < most:
-            taken = self._spool.take()
+        while self._spools and len(events) < most:
+            taken = self._spools[0].take()
             if taken is None:
                 self._finish()
-                break
+                continue
             event, oldest = taken
             if not self._progress.is_known(key_of(event)):
                 event.attributes["replayed"] = True
                 events.append((event, self.begin(event)))
             # Only now: the mark may move past what has not begun.
             self._progress.reach(oldest)
-        else:
+        if self._spools and most > 0:
             self._rouse()
         self._taken += len(events)
         return events
@@ -165,12 +169,17 @@ class Replay:
 
     def _finish(self) -> None:
         with self._lock:
-            if self._spool is not None:
-                self._spool.close()
-                self._spool = None
-        self._progress.fulfil()
+            self._spools.popleft().close()
+            if self._spools:
+                self._progress.reach(self._spools[0].oldest)
+            else:
+                self._progress.fulfil()
         _log.info("%d events were asked for and have been written", self._taken)
         self._taken = 0
+
+    def _drop_spools(self) -> None:
+        while self._spools:
+            self._spools.popleft().close()
 
     def _rouse(self) -> None:
         with self._lock:
@@ -178,10 +187,16 @@ class Replay:
                 os.eventfd_write(self._wake, 1)
 
     def _read(self, since: float, ending: Flag) -> None:
+        look = _Look(since)
+        if self._try_to_read(look, ending) and not ending.wait(self._lag):
+            self._try_to_read(look.again(self._progress.mark), ending)
+
+    def _try_to_read(self, look: "_Look", ending: Flag) -> bool:
+        """Offer what `look` shows; return whether that was possible before the end."""
         pause = 0.5
         while not ending.is_set():
             try:
-                self._offer(self._spooled(since, ending), ending)
+                self._offer(self._spooled(look, ending), look, ending)
             except UnreachableError as error:
                 _log.warning("cannot ask for what has changed: %s; trying again", error)
                 ending.wait(pause)
@@ -198,41 +213,44 @@ class Replay:
                 self._error = InternalError(f"cannot ask for what has changed: {error}")
                 _log.exception("an internal error in the reading of a feed")
             self._rouse()
-            return
+            return self._error is None
+        return False
 
-    def _spooled(self, since: float, ending: Flag) -> Spool:
+    def _spooled(self, look: "_Look", ending: Flag) -> Spool:
         spool = Spool()
         try:
-            self._fill(spool, since, ending)
+            self._fill(spool, look, ending)
         except BaseException:
             spool.close()
             raise
         return spool
 
-    def _offer(self, spool: Spool, ending: Flag) -> None:
+    def _offer(self, spool: Spool, look: "_Look", ending: Flag) -> None:
         with self._lock:
-            if ending.is_set():
+            if ending.is_set() or (look.is_second and spool.is_empty):
                 spool.close()
-            else:
-                self._spool = spool
+                return
+            if not self._spools:
+                self._progress.reach(spool.oldest)
+            self._spools.append(spool)
 
-    def _fill(self, spool: Spool, since: float, ending: Flag) -> None:
+    def _fill(self, spool: Spool, look: "_Look", ending: Flag) -> None:
         recent: dict[str, None] = {}
         started = monotonic()
         count = 0
-        for sights in self._since(since):
+        for sights in self._since(look.since):
             if ending.is_set():
                 return
             for event, when, _ in sights:
                 if event is None:
                     continue
                 key = key_of(event)
-                if key in recent or self._progress.is_known(key):
+                if key in recent or look.has_shown(key, when) or self._progress.is_known(key):
                     continue
                 recent[key] = None
                 if len(recent) > _RECENT:
                     del recent[next(iter(recent))]
-                spool.put(event, since if when is None else when)
+                spool.put(event, look.since if when is None else when)
                 count += 1
         spool.finish()
         _log.info("%d changes found in %.1f s", count, monotonic() - started)
@@ -251,3 +269,27 @@ class Replay:
             yield [each for each in sights if each.when is None or each.when >= since]
             if ordered and times and max(times) < since:
                 return
+
+
+class _Look:
+    """One reading of the feed: from when on, and what it shows that another need not."""
+
+    def __init__(self, since: float, before: "_Look | None" = None) -> None:
+        self.since = since
+        self.is_second = before is not None
+        self._before = before._shown if before else {}
+        self._shown: dict[str, None] = {}
+        self._newest = float("-inf")
+
+    def again(self, mark: float) -> "_Look":
+        """Return the next reading: of what is not older by MARGIN than what this has shown."""
+        return _Look(max(self.since, self._newest - MARGIN, mark - MARGIN), self)
+
+    def has_shown(self, key: str, when: float | None) -> bool:
+        """Return whether the reading before this has shown a change; note it for the next."""
+        if when is not None:
+            self._newest = max(self._newest, min(when, time()))
+        is_wanted_again = when is None or when >= self._newest - MARGIN
+        if is_wanted_again and len(self._shown) < MOST_SEEN:
+            self._shown[key] = None
+        return key in self._before

@@ -18,6 +18,16 @@ class Spool:
         self._size = 0
         self._oldest = float("inf")
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return not self._size
+
+    @property
+    def oldest(self) -> float:
+        """The time of the oldest event that is left; infinity where there is none."""
+        return self._oldest
+
     def put(self, event: Event, when: float) -> None:
         """Add an event.
 
@@ -46,6 +56,7 @@ class Spool:
         length, oldest = _TAIL.unpack(self._file.read(_TAIL.size))
         self._size -= length + _TAIL.size
         self._file.seek(self._size)
+        self._oldest = oldest
         return decode(self._file.read(length)), oldest
 
     def close(self) -> None:
