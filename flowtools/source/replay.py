@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from flowtools.errors import FlowError, InternalError, UnreachableError
 from flowtools.event import Event, digest, encode_value
-from flowtools.source.progress import MARGIN, MOST_SEEN, Progress
+from flowtools.source.progress import MARGIN, Progress
 from flowtools.source.spool import Spool
 from flowtools.vizone.atom import Feed
 
@@ -187,16 +187,23 @@ class Replay:
                 os.eventfd_write(self._wake, 1)
 
     def _read(self, since: float, ending: Flag) -> None:
-        look = _Look(since)
-        if self._try_to_read(look, ending) and not ending.wait(self._lag):
-            self._try_to_read(look.again(self._progress.mark), ending)
+        newest = self._try_to_read(since, ending)
+        if newest is not None and not ending.wait(self._lag):
+            again = max(since, newest - MARGIN, self._progress.mark - MARGIN)
+            self._try_to_read(again, ending)
 
-    def _try_to_read(self, look: "_Look", ending: Flag) -> bool:
-        """Offer what `look` shows; return whether that was possible before the end."""
+    def _try_to_read(self, since: float, ending: Flag) -> float | None:
+        """Offer what the feed shows; return the last time in it, None where that cannot be."""
         pause = 0.5
         while not ending.is_set():
             try:
-                self._offer(self._spooled(look, ending), look, ending)
+                spool = Spool()
+                try:
+                    newest = self._fill(spool, since, ending)
+                except BaseException:
+                    spool.close()
+                    raise
+                self._offer(spool, ending)
             except UnreachableError as error:
                 _log.warning("cannot ask for what has changed: %s; trying again", error)
                 ending.wait(pause)
@@ -213,47 +220,42 @@ class Replay:
                 self._error = InternalError(f"cannot ask for what has changed: {error}")
                 _log.exception("an internal error in the reading of a feed")
             self._rouse()
-            return self._error is None
-        return False
+            return None if self._error else newest
+        return None
 
-    def _spooled(self, look: "_Look", ending: Flag) -> Spool:
-        spool = Spool()
-        try:
-            self._fill(spool, look, ending)
-        except BaseException:
-            spool.close()
-            raise
-        return spool
-
-    def _offer(self, spool: Spool, look: "_Look", ending: Flag) -> None:
+    def _offer(self, spool: Spool, ending: Flag) -> None:
         with self._lock:
-            if ending.is_set() or (look.is_second and spool.is_empty):
+            if ending.is_set():
                 spool.close()
                 return
             if not self._spools:
                 self._progress.reach(spool.oldest)
             self._spools.append(spool)
 
-    def _fill(self, spool: Spool, look: "_Look", ending: Flag) -> None:
+    def _fill(self, spool: Spool, since: float, ending: Flag) -> float:
+        """Put what the feed shows into `spool`; return the last time in it."""
         recent: dict[str, None] = {}
         started = monotonic()
         count = 0
-        for sights in self._since(look.since):
+        newest = since
+        for sights in self._since(since):
             if ending.is_set():
-                return
+                break
             for event, when, _ in sights:
+                newest = max(newest, min(when or since, time()))
                 if event is None:
                     continue
                 key = key_of(event)
-                if key in recent or look.has_shown(key, when) or self._progress.is_known(key):
+                if key in recent or self._progress.is_known(key):
                     continue
                 recent[key] = None
                 if len(recent) > _RECENT:
                     del recent[next(iter(recent))]
-                spool.put(event, look.since if when is None else when)
+                spool.put(event, since if when is None else when)
                 count += 1
         spool.finish()
         _log.info("%d changes found in %.1f s", count, monotonic() - started)
+        return newest
 
     def _since(self, since: float) -> Iterator[list[Sight]]:
         """Yield what is not older than `since`; all, where the feed is in no order."""
@@ -269,27 +271,3 @@ class Replay:
             yield [each for each in sights if each.when is None or each.when >= since]
             if ordered and times and max(times) < since:
                 return
-
-
-class _Look:
-    """One reading of the feed: from when on, and what it shows that another need not."""
-
-    def __init__(self, since: float, before: "_Look | None" = None) -> None:
-        self.since = since
-        self.is_second = before is not None
-        self._before = before._shown if before else {}
-        self._shown: dict[str, None] = {}
-        self._newest = float("-inf")
-
-    def again(self, mark: float) -> "_Look":
-        """Return the next reading: of what is not older by MARGIN than what this has shown."""
-        return _Look(max(self.since, self._newest - MARGIN, mark - MARGIN), self)
-
-    def has_shown(self, key: str, when: float | None) -> bool:
-        """Return whether the reading before this has shown a change; note it for the next."""
-        if when is not None:
-            self._newest = max(self._newest, min(when, time()))
-        is_wanted_again = when is None or when >= self._newest - MARGIN
-        if is_wanted_again and len(self._shown) < MOST_SEEN:
-            self._shown[key] = None
-        return key in self._before

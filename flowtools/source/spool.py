@@ -19,11 +19,6 @@ class Spool:
         self._oldest = float("inf")
 
     @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to take."""
-        return not self._size
-
-    @property
     def oldest(self) -> float:
         """The time of the oldest event that is left; infinity where there is none."""
         return self._oldest
