@@ -4,6 +4,7 @@ import json
 import select
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -257,6 +258,55 @@ def test_a_file_that_was_waited_for_comes_after_a_restart(server, start, tmp_pat
     )
     out, _ = process.communicate(timeout=30)
     assert [each["subject"] for each in lines(out)] == ["late"]
+
+
+def put_old(server, name, when="2020-01-01T00:00:00Z"):
+    """Let a file arrive with the time that it had elsewhere; nobody is told."""
+    told, server.catalogue.watchers.files = server.catalogue.watchers.files, lambda *told: None
+    file = server.catalogue.storages.write("xmlimport", name, b"1")
+    server.catalogue.storages._files["xmlimport", name] = replace(file, updated=when)
+    server.catalogue.watchers.files = told
+
+
+def asked_for(server, start, *args):
+    """Run the listener; return the files that it asks the server for, without the last."""
+    # By its name the first in the feed, which is read from its end.
+    put_old(server, "!", f"2023-01-01T00:00:{time.monotonic() % 60:09.6f}Z")
+    process = listen(start, server, "--state", "s", *args)
+    subjects = []
+    while "!" not in subjects:
+        subjects.append(json.loads(process.stdout.readline())["subject"])
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert lines(out) == []
+    return subjects[:-1]
+
+
+def test_a_file_that_came_with_an_old_time_is_not_missed(server, start, tmp_path):
+    put_old(server, "there from the start")
+    process = listen(start, server, "--state", "s")
+    server.catalogue.storages.write("xmlimport", "live", b"1")
+    assert json.loads(process.stdout.readline())["subject"] == "live"
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+    put_old(server, "old", "2021-01-01T00:00:00Z")
+    put_old(server, "older", "2019-01-01T00:00:00Z")
+    assert set(asked_for(server, start)) == {"old", "older"}
+    assert asked_for(server, start) == []
+    server.catalogue.storages.delete("xmlimport", "old")
+    put_old(server, "older", "2018-01-01T00:00:00Z")
+    assert asked_for(server, start) == ["older"]
+    # What is no longer there is not kept.
+    kept = json.loads((tmp_path / "s").read_bytes())["seen"]
+    assert len(kept) == len(server.catalogue.storages.files("xmlimport"))
+
+
+def test_since_is_about_the_time_of_a_file(server, start):
+    put_old(server, "too old")
+    put_old(server, "new enough", "2022-01-01T00:00:00Z")
+    args = ("--since", "2021-01-01T00:00:00Z")
+    assert asked_for(server, start, *args) == ["new enough"]
+    assert asked_for(server, start, *args) == []
 
 
 @pytest.mark.parametrize("mode", ["pipe", "worker"])

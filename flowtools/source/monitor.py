@@ -75,7 +75,7 @@ def listen(
     with ExitStack() as ending:
         replay = None
         if begun is not None:
-            progress = Progress(*begun, file)
+            progress = Progress(*begun, file, by_time=shown.ordered)
             replay = Replay(
                 progress,
                 lambda: shown.read(account),
@@ -102,12 +102,12 @@ def _look_up(
     """Return the monitor link, the state file if there is to be one, and where to start."""
     file = StateFile(listening.state, shown.of, account.url) if listening.state else None
     begun = file.load() if file is not None else None
-    if begun is None and listening.since is not None:
-        # What is older than the mark by the margin is what is not asked for.
-        begun = (listening.since + MARGIN, {})
     with Client(account) as client:
         monitor = find(client)
-        if begun is None and file is not None:
+        if begun is None and listening.since is not None:
+            # What is older than the mark by the margin is what is not asked for.
+            begun = listening.since + MARGIN, shown.before(client, listening.since)
+        elif begun is None and file is not None:
             begun = shown.present(client)
     return monitor, file, begun
 

@@ -22,14 +22,30 @@ WRITE_EVERY = 1.0
 MOST_SEEN = 20_000
 """Changes that are remembered as done; what is forgotten comes twice."""
 
+MOST_THERE = 100_000
+"""The same, where all that is there is remembered."""
+
 _log = logging.getLogger("flowtools.source.state")
 
 
 class Progress:
     """What has been begun and what is done, by modification time."""
 
-    def __init__(self, mark: float, seen: dict[str, float], file: StateFile | None = None) -> None:
-        """Start at `mark`, with everything before it and what is `seen` done."""
+    def __init__(
+        self,
+        mark: float,
+        seen: dict[str, float],
+        file: StateFile | None = None,
+        *,
+        by_time: bool = True,
+    ) -> None:
+        """Start at `mark`, with everything before it and what is `seen` done.
+
+        Where times tell nothing of when a thing came (not `by_time`), only what is `seen`
+        is done, however old it is.
+        """
+        self._by_time = by_time
+        self._most = MOST_SEEN if by_time else MOST_THERE
         self._changed = Condition()
         self._file = file
         self._highest = mark
@@ -128,7 +144,7 @@ class Progress:
                 left = self._known.pop(key) - 1
                 if left:
                     self._known[key] = left
-                elif len(self._seen) < MOST_SEEN or key in self._seen:
+                elif len(self._seen) < self._most or key in self._seen:
                     self._seen[key] = when
             self._touch()
 
@@ -149,6 +165,18 @@ class Progress:
                 self._replayed.pop(key, None)
             self._touch()
 
+    def seen(self) -> set[str]:
+        """Return what is known as done."""
+        with self._changed:
+            return set(self._seen)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget that these are done: they are not there any more."""
+        with self._changed:
+            for key in keys:
+                self._seen.pop(key, None)
+            self._touch()
+
     def _low(self) -> float:
         times = [when for when, _ in self._outstanding.values()]
         if self._pending is not None:
@@ -159,10 +187,12 @@ class Progress:
         if not self._dirty:
             self._dirty = True
             self._changed.notify()
-        if self._file is None and len(self._seen) >= MOST_SEEN:
+        if self._file is None and len(self._seen) >= self._most:
             self._forget(self._low() - MARGIN)
 
     def _forget(self, before: float) -> None:
+        if not self._by_time and len(self._seen) < self._most:
+            return
         self._seen = {key: when for key, when in self._seen.items() if when >= before}
         self._replayed = {key: when for key, when in self._replayed.items() if when >= before}
 

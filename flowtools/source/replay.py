@@ -80,7 +80,8 @@ class Replay:
             pages: Reads the feed, last change first.
             look: Says what a page shows.
             when: Tells when the resource of a live event was modified.
-            ordered: Whether the feed gives the last change first; else all of it is read.
+            ordered: Whether the feed gives the last change first; else all of it is read, and
+                what is not known counts, however old it is.
             lag: Seconds after which it is read again.
         """
         self._progress = progress
@@ -238,7 +239,8 @@ class Replay:
         started = monotonic()
         count = 0
         newest = since
-        for sights in self._since(since):
+        known = self._progress.seen()
+        for sights in self._since(since if self._ordered else float("-inf")):
             if ending.is_set():
                 break
             for event, when, _ in sights:
@@ -246,6 +248,7 @@ class Replay:
                 if event is None:
                     continue
                 key = key_of(event)
+                known.discard(key)
                 if key in recent or self._progress.is_known(key):
                     continue
                 recent[key] = None
@@ -253,6 +256,9 @@ class Replay:
                     del recent[next(iter(recent))]
                 spool.put(event, since if when is None else when)
                 count += 1
+        else:
+            if not self._ordered:
+                self._progress.drop(known)
         spool.finish()
         _log.info("%d changes found in %.1f s", count, monotonic() - started)
         return newest

@@ -24,7 +24,8 @@ class Shown:
         of: What to call them in the state file.
         pages: Reads the feed.
         to_event: Makes the event of a change that it shows; None: not wanted.
-        ordered: Whether the last change comes first.
+        ordered: Whether the last change comes first. Where it does not, a time may be that
+            of a file which was moved here later: only what was seen here is done.
     """
 
     of: str
@@ -51,12 +52,22 @@ class Shown:
         seen: dict[str, float] = {}
         newest = 0.0
         for page in self.pages(client):
-            sights = [each for each in self.look(page) if each.when is not None]
-            newest = max([newest, *(each.when or 0.0 for each in sights)])
+            sights = self.look(page)
+            times = [each.when for each in sights if each.when is not None]
+            newest = max([newest, *times])
             seen |= {key_of(each.event): each.when or 0.0 for each in sights if each.event}
-            oldest = min((each.when or 0.0 for each in sights if each.in_order), default=newest)
+            oldest = min((each.when or newest for each in sights if each.in_order), default=newest)
             if self.ordered and oldest < newest - MARGIN:
                 break
         # A clock that is ahead must not make us deaf until its time has come.
         newest = min(newest, time.time())
-        return newest, {key: when for key, when in seen.items() if when >= newest - MARGIN}
+        if self.ordered:
+            seen = {key: when for key, when in seen.items() if when >= newest - MARGIN}
+        return newest, seen
+
+    def before(self, client: Client, since: float) -> dict[str, float]:
+        """Return what is done for who asks for all `since`, where that has to be told by name."""
+        if self.ordered or not since:
+            return {}
+        _, seen = self.present(client)
+        return {key: when for key, when in seen.items() if 0.0 < when < since}
