@@ -1,6 +1,5 @@
 """flow-work put together: from what was chosen to a pool that runs on standard input."""
 
-import gc
 import logging
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flowtools.ack import AckSender
+from flowtools.collector import spare_the_collector
 from flowtools.config import load as load_config
 from flowtools.console import say
 from flowtools.event import EventError, decode
@@ -104,7 +104,7 @@ def run(
         label: list[Callable[[], str]] = [lambda: "worker"]
         writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
         settings = load_config(choice.config, choice.settings) if config is None else config
-        _spare_the_collector()
+        spare_the_collector()
         runners, worker = _runners(choice, settings, equipment)
         with opener(worker, stop) as given:
             if choice.dry_run:
@@ -121,15 +121,6 @@ def run(
                 if worker is not None:
                     clean_up(worker)
             check(totals)
-
-
-def _spare_the_collector() -> None:
-    """Let Python's cycle collector look less often, and not at what is loaded by now.
-
-    Called before the Worker is loaded: what that leaves behind is collected as ever.
-    """
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
 
 
 def _runners(
