@@ -19,8 +19,8 @@ MAX_FRAME = 64 * 1024 * 1024
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _LINE_ENDS = re.compile(rb"[\r\n]*")
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})[ \t\r]*(?:\n|$)")
 _COMMAND_SO_FAR = re.compile(rb"[A-Z]{1,20}\r?(?:\n|$)")
+_COMMANDS = frozenset({"MESSAGE", "RECEIPT", "ERROR", "CONNECTED"})
 _ESCAPE = re.compile(r"[\\\n\r:]")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", ":": "\\c"}
 _UNESCAPE = re.compile(r"\\([\\nrc])")
@@ -106,59 +106,57 @@ class FrameParser:
     def _take(self, data: bytes, frames: list[Frame]) -> int:
         """Add the whole frames of `data`; return where the first unfinished one begins."""
         self._needed = 0
-        position = 0
-        while True:
+        position, size = 0, len(data)
+        while position < size:
             # Line ends between frames are heart-beats, or belong to the frame before.
-            position = _LINE_ENDS.match(data, position).end()  # type: ignore[union-attr]
-            if position == len(data):
+            if data[position] in b"\n\r":
+                position = _LINE_ENDS.match(data, position).end()  # type: ignore[union-attr]
+                continue
+            head_end = start = data.find(b"\n\n", position)
+            if head_end < 0 or data.find(b"\r", position, head_end) >= 0:
+                found = _HEAD_END.search(data, position)
+                if found is None:
+                    _check_head(data[position : position + MAX_HEAD + 1])
+                    return position
+                head_end, start = found.start(), found.end() - 2
+            command, headers = self._split(data[position:head_end])
+            end = _body_end(data, start + 2, headers.get("content-length"))
+            if not 0 <= end < size:
+                self._needed = end + 1 - position if end > 0 else -(2**62)
                 return position
-            head_end = _HEAD_END.search(data, position)
-            if head_end is None:
-                _check_head(data[position : position + MAX_HEAD + 1])
-                return position
-            head = data[position : head_end.start()]
-            start = head_end.end()
-            end = self._body_end(data, head, start)
-            if end is None:
-                _check_head(head + b"\n")
-                self._needed = self._needed and self._needed - position
-                return position
-            frames.append(self._frame(head, data[start:end]))
+            if data[end]:
+                raise ProtocolError("not STOMP: a frame is longer than its content-length says")
+            frames.append(Frame(headers, data[start + 2 : end], command))
             position = end + 1
+        return position
 
-    def _body_end(self, data: bytes, head: bytes, start: int) -> int | None:
-        length = _LENGTH.search(head)
-        if length is None:
-            end = data.find(b"\0", start)
-            if end < 0:
-                self._needed = -(2**62)
-                return None
-            return end
-        end = start + int(length[1])
-        if end >= len(data):
-            self._needed = end + 1
-            return None
-        if data[end]:
-            raise ProtocolError("not STOMP: a frame is longer than its content-length says")
-        return end
-
-    def _frame(self, head: bytes, body: bytes) -> Frame:
+    def _split(self, head: bytes) -> tuple[str, dict[str, str]]:
+        """Return the command and the headers."""
         lines = head.decode("utf-8", "replace").split("\n")
         if b"\r" in head:
             lines = [line.removesuffix("\r") for line in lines]
-        command = lines[0]
-        if not _COMMAND_SO_FAR.fullmatch(command.encode()):
-            raise ProtocolError(f"not STOMP: a frame begins with '{command[:40]}'")
-        escaped = self.version != "1.0" and b"\\" in head and command != "CONNECTED"
+        command = lines.pop(0)
+        if command not in _COMMANDS and not _COMMAND_SO_FAR.fullmatch(command.encode()):
+            raise ProtocolError(f"not STOMP: it begins with '{command[:40]}'")
+        escaped = b"\\" in head and self.version != "1.0" and command != "CONNECTED"
         headers: dict[str, str] = {}
-        for line in lines[1:]:
+        for line in lines:
             key, _, value = line.partition(":")
             if escaped:
                 key, value = _unescaped(key), _unescaped(value)
             # Of a header that is there twice, the first one counts.
             if key not in headers:
                 headers[key] = value
-        return Frame(headers, body, command)
+        return command, headers
+
+
+def _body_end(data: bytes, start: int, length: str | None) -> int:
+    """Return where the NUL of a frame is to be, maybe beyond `data`; -1: nobody knows yet."""
+    if length is not None:
+        length = length.strip(" \t")
+        if length.isdecimal() and len(length) < 19:
+            return start + int(length)
+    return data.find(b"\0", start)
 
 
 def _too_large() -> ProtocolError:

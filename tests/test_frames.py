@@ -53,6 +53,30 @@ def test_lines_may_end_with_carriage_return_and_line_feed():
     assert parser().feed(data) == [Frame({"a": "1", "content-length": "4"}, b"\n\n\0\n")]
 
 
+def test_each_frame_may_end_its_lines_in_its_own_way():
+    data = b"MESSAGE\na:1\n\nx\r\n\r\ny\0MESSAGE\r\nb:2\r\n\r\n\n\nz\0MESSAGE\nc:3\n\n\0"
+    expected = [
+        Frame({"a": "1"}, b"x\r\n\r\ny"),
+        Frame({"b": "2"}, b"\n\nz"),
+        Frame({"c": "3"}, b""),
+    ]
+    assert parser().feed(data) == expected
+    reader = parser()
+    pieces = [data[index : index + 1] for index in range(len(data))]
+    assert [frame for piece in pieces for frame in reader.feed(piece)] == expected
+
+
+@pytest.mark.parametrize("length", ["", "many", "-1", "2.0", "0x1", "9" * 19])
+def test_a_length_that_is_no_number_does_not_count(length):
+    headers = {"content-length": length}
+    assert parser().feed(encode_frame("MESSAGE", headers, b"abc")) == [Frame(headers, b"abc")]
+
+
+def test_there_may_be_space_around_a_length():
+    frame = parser().feed(b"MESSAGE\ncontent-length: 3\t\n\na\0b\0")[0]
+    assert frame.body == b"a\0b"
+
+
 def test_a_long_body_without_a_length_ends_at_its_nul():
     reader = parser()
     chunks = [b"MESSAGE\n\n", *[b"x" * 1000] * 50, b"y\0MESSAGE\n\nz\0"]
