@@ -81,10 +81,9 @@ class Broker:
         settings: Settings,
         *,
         client_id: str | None = None,
-        bound: int = 10000,
         relocate: Callable[[Stop], BrokerURL | None] | None = None,
     ) -> None:
-        """Prepare for `url`; `bound` as in Session.
+        """Prepare for `url`.
 
         `relocate` says where the broker is by now, before each attempt to find it again;
         None where it does not know.
@@ -95,7 +94,6 @@ class Broker:
         self.url = url
         self._settings = settings
         self._client_id = client_id
-        self._bound = bound
         self._relocate = relocate
         self._context = self._context_for(url)
         self._next_host = 0
@@ -177,7 +175,7 @@ class Broker:
         seconds = self._settings.connect_timeout
         for vhost in [self.url.vhost] if self.url.vhost else ["/", None]:
             connected = open_socket(host, port, self._context, stop, seconds)
-            session = Session(connected, host_and_port(host, port), self._bound)
+            session = Session(connected, host_and_port(host, port))
             try:
                 session.login(self._connect_headers(vhost or _own_name(host)), stop, seconds)
             except BaseException as error:

@@ -11,13 +11,19 @@ import socket
 import time
 from collections import deque
 from contextlib import suppress
-from threading import Condition
+from threading import Condition, Lock
 
 from flowtools.dialect import Dialect
 from flowtools.errors import ProtocolError, RefusedError
-from flowtools.frames import Frame, encode_frame
+from flowtools.frames import Frame, FrameParser, encode_frame
 from flowtools.stop import Stop
 from flowtools.transport import ConnectionLost, Transport
+
+BOUND = 32 * 1024 * 1024
+"""Bytes that may wait to be taken before reading pauses."""
+
+BREATH = 0.001
+"""Seconds for which reading pauses while more than one block waits to be taken."""
 
 _log = logging.getLogger("flowtools.broker")
 
@@ -35,16 +41,17 @@ class Session:
 
     heart_beat: tuple[float, float] = (0.0, 0.0)
 
-    def __init__(self, connected: socket.socket, name: str, bound: int) -> None:
-        """Start a session on a `connected` socket; `login` comes next.
-
-        `bound` is how many frames may wait to be taken before reading pauses. That only
-        happens where a broker has no notion of prefetch.
-        """
+    def __init__(self, connected: socket.socket, name: str) -> None:
+        """Start a session on a `connected` socket; `login` comes next."""
         self.name = name
         self.dialect = Dialect("", "1.0")
-        self._bound = bound
-        self._inbox: deque[Frame] = deque()
+        self._inbox: deque[bytes] = deque()
+        # Bytes: the I/O thread counts what has come, whoever holds `_parsing` what is gone.
+        self._come = self._gone = 0
+        self._parser = FrameParser()
+        self._parsing = Lock()
+        self._broken: ProtocolError | None = None
+        self._frames: list[Frame] = []
         self._room = Condition()
         self._pausing = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -60,7 +67,7 @@ class Session:
     @property
     def lost(self) -> ConnectionLost | ProtocolError | None:
         """Why the connection has ended; None while it is up."""
-        return self._transport.lost
+        return self._broken or self._transport.lost
 
     @property
     def heard_at(self) -> float:
@@ -78,13 +85,16 @@ class Session:
             ConnectionLost: The connection has ended and all frames have been taken.
             ProtocolError: It has ended because the other side does not speak STOMP.
         """
-        # In this order: a frame that comes after the flag is cleared wakes us again, one
-        # that comes before it is among those taken below.
+        # In this order: what comes after the flag is cleared wakes us again, what comes
+        # before it is among that taken below.
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
         self._woken = False
         lost = self._transport.lost
-        frames = [self._inbox.popleft() for _ in range(len(self._inbox))]
+        with self._parsing:
+            self._parse()
+            frames, self._frames = self._frames, []
+        lost = self._broken or lost
         if self._pausing:
             with self._room:
                 self._room.notify()
@@ -113,9 +123,11 @@ class Session:
         try:
             self._transport.send(data, stop)
         except ConnectionLost:
-            for frame in tuple(self._inbox):
-                if frame.command == "ERROR":
-                    raise ConnectionLost(f"the broker says: {error_text(frame)}") from None
+            with self._parsing:
+                self._parse()
+                errors = [frame for frame in self._frames if frame.command == "ERROR"]
+            for frame in errors:
+                raise ConnectionLost(f"the broker says: {error_text(frame)}") from None
             raise
 
     def send_frame(self, command: str, headers: dict[str, str], body: bytes = b"") -> None:
@@ -139,7 +151,7 @@ class Session:
         version = answer.headers.get("version", "1.0").strip()
         if version not in ("1.0", "1.1", "1.2"):
             raise ProtocolError(f"'{self.name}' speaks STOMP '{version}'; this needs 1.0 to 1.2")
-        self._transport.parser.version = version
+        self._parser.version = version
         self.dialect = Dialect(answer.headers.get("server", ""), version)
         if version != "1.0":
             ours = headers.get("heart-beat", "0,0")
@@ -190,20 +202,38 @@ class Session:
                 reason = "stopped" if stop.is_set() else "it does not answer the login"
                 raise ConnectionLost(reason)
         if len(frames) > 1:
-            self._inbox.extendleft(reversed(frames[1:]))
+            self._frames = frames[1:] + self._frames
             os.eventfd_write(self._wake, 1)
         return frames[0]
 
-    def _deliver(self, frames: list[Frame]) -> None:
-        self._inbox.extend(frames)
+    def _deliver(self, chunk: bytes) -> None:
+        self._inbox.append(chunk)
+        self._come += len(chunk)
         self._rouse()
-        if len(self._inbox) > self._bound:
+        if self._come - self._gone > BOUND:
             self._pause()
+        elif len(self._inbox) > 1:
+            # Whoever takes is at work: to read on at once would only make the two threads
+            # take turns at Python's lock for a few messages each.
+            time.sleep(BREATH)
+
+    def _parse(self) -> None:
+        """Split what has come so far into frames; `_parsing` is held."""
+        for _ in range(len(self._inbox)):
+            chunk = self._inbox.popleft()
+            self._gone += len(chunk)
+            if self._broken is None:
+                try:
+                    self._frames += self._parser.feed(chunk)
+                except ProtocolError as error:
+                    # Whatever ends the connection after this, this is why.
+                    self._broken = error
+                    self._transport.abandon(str(error))
 
     def _pause(self) -> None:
         with self._room:
             self._pausing = True
-            while len(self._inbox) > self._bound and self._transport.lost is None:
+            while self._come - self._gone > BOUND and self._transport.lost is None:
                 self._room.wait(0.2)
                 self._transport.heard()
             self._pausing = False

@@ -3,7 +3,7 @@
 Two threads belong to a transport; `start` starts both, and both end when the connection
 does: stomp.py's I/O thread, which reads (and over TLS writes), and the pulse, which sends
 heart-beats and watches for the broker's. `close` joins them. Neither ever waits for
-anybody who reads events: the I/O thread hands frames to `deliver`, which must not block.
+anybody who reads events: the I/O thread hands bytes to `deliver`, which must not block.
 
 What stomp.py 9.0.0 does otherwise: it takes the end of a TLS stream for "nothing yet" and
 spins; on a heart-beat time-out over TLS it waits for the dead broker's goodbye; its
@@ -24,7 +24,6 @@ from threading import Event as Flag
 from threading import Lock, Thread
 
 from flowtools.errors import ProtocolError
-from flowtools.frames import Frame, FrameParser
 from flowtools.stop import Stop
 from flowtools.tls import refusal
 
@@ -43,7 +42,7 @@ GRACE = 1.5
 LAST_WORDS = 0.5
 """Seconds that the I/O thread has to read what the broker sent before it hung up."""
 
-Deliver = Callable[[list[Frame]], None]
+Deliver = Callable[[bytes], None]
 
 _log = logging.getLogger("flowtools.transport")
 
@@ -68,7 +67,6 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
     """A connection to a broker, from a connected socket to its end.
 
     Attributes:
-        parser: Splits what comes in; its version is set once CONNECTED has told it.
         lost: Why the connection ended; None while it is up.
     """
 
@@ -79,11 +77,10 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
 
         Args:
             connected: A TCP socket, or one with TLS whose handshake is done.
-            deliver: Takes frames, in the I/O thread.
+            deliver: Takes what has come, in the I/O thread.
             ended: Called once, when the connection has ended and `lost` says why.
         """
         super().__init__(prefer_localhost=False, try_loopback_connect=False, auto_decode=False)
-        self.parser = FrameParser()
         self.lost: ConnectionLost | ProtocolError | None = None
         self.override_threading(self._start_thread)
         self._given = connected
@@ -127,7 +124,7 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
             self._start_thread(self._keep_pulse)
 
     def receive(self) -> bytes:
-        """Read, split and deliver until the connection ends; called by the I/O thread.
+        """Read and deliver until the connection ends; called by the I/O thread.
 
         Over TLS this leaves by stomp.py's own way as soon as there is nothing to read.
         """
@@ -138,9 +135,7 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
                     self.abandon("the broker has closed it")
                     break
                 self._heard_at = time.monotonic()
-                frames = self.parser.feed(chunk)
-                if frames:
-                    self._deliver(frames)
+                self._deliver(chunk)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
@@ -148,8 +143,6 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
             self._lose(ConnectionRefusedForGood(reason) if reason else _lost(error))
         except OSError as error:
             self._lose(_lost(error))
-        except ProtocolError as error:
-            self._lose(error)
         except Exception as error:  # noqa: BLE001  the top of a thread
             _log.exception("internal error while reading from the broker")
             self._lose(ConnectionLost(f"internal error: {error}"))

@@ -15,7 +15,7 @@ from flowtools.broker import Broker, BrokerURL, ConnectionLost, Settings, parse_
 from flowtools.connection import parse_headers
 from flowtools.dialect import Dialect, dead_letter_destination
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError, UsageError
-from flowtools.frames import Frame
+from flowtools.frames import Frame, encode_frame
 from flowtools.message import event_of
 from flowtools.stop import Stop
 from flowtools.transport import Transport
@@ -317,6 +317,42 @@ def test_an_end_that_comes_with_the_last_frame_is_noticed_by_whoever_waits(scrip
     session.abort()
 
 
+def test_what_came_before_garbage_is_taken_and_nothing_that_comes_after(script, stop):
+    with serving(lambda: script.accept().login()):
+        session = connect(script.url(), stop)
+    script.peers[0].write("RECEIPT", {"receipt-id": "1"})
+    taken = []
+    with pytest.raises(ProtocolError, match="it begins with 'garbage'"):
+        while session.wait(stop, SECONDS):
+            taken += session.take()
+            if len(taken) == 1 and session.lost is None:
+                script.peers[0].socket.sendall(b"garbage\n\n\0RECEIPT\nreceipt-id:2\n\n\0")
+    assert [frame.headers for frame in taken] == [{"receipt-id": "1"}]
+    with pytest.raises(ProtocolError, match="it begins with 'garbage'"):
+        session.take()
+    session.abort()
+
+
+def test_reading_pauses_while_nobody_takes_and_goes_on_afterwards(script, stop, monkeypatch):
+    monkeypatch.setattr("flowtools.session.BOUND", 1_000_000)
+    with serving(lambda: script.accept().login()):
+        session = connect(script.url(), stop)
+    peer = script.peers[0]
+    frame = encode_frame("MESSAGE", {"content-length": "100000"}, b"x" * 100_000)
+    sent = 0
+    peer.socket.settimeout(1)
+    with pytest.raises(TimeoutError):  # once the system's own buffers are full, too
+        while sent < 1000:
+            peer.socket.sendall(frame)
+            sent += 1
+    assert 10 <= sent < 500
+    taken = 0
+    while taken < sent:
+        assert session.wait(stop, SECONDS)
+        taken += len(session.take())
+    session.abort()
+
+
 def test_a_broker_that_falls_silent_is_given_up(script, stop):
     with serving(lambda: script.accept().login(heart_beat="100,0")):
         session = connect(script.url(), stop, heart_beat=(0, 0.1))
@@ -562,7 +598,7 @@ def test_an_error_in_the_reading_thread_ends_the_session_and_is_logged(script, s
     connected = socket.create_connection(("127.0.0.1", script.port))
     ended = threading.Event()
 
-    def deliver(frames):
+    def deliver(chunk):
         raise RuntimeError("a fault")
 
     transport = Transport(connected, deliver, ended.set)

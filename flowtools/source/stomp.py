@@ -125,7 +125,6 @@ class GenericStompListener:
             self._url,
             self._settings,
             client_id=self._order.durable,
-            bound=4 * self._order.prefetch + 1000,
             relocate=self._relocate,
         )
         acks = self._inlet() if self._worker else None
