@@ -166,14 +166,17 @@ class LineWriter:
     `emit` gathers lines and writes them together, at most PIPE_BUF bytes at a time
     unless one line is longer, so that commands sharing a pipe do not tear each other's
     lines; whoever emits calls `flush` before it waits for input. `write` sends one line
-    at once.
+    at once. Who must not wait for a slow reader calls `hold` and `try_flush` instead.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._lock = Lock()
         self._pending: list[bytes] = []
-        self._pending_size = 0
+        self._size = 0
+        self._rest = memoryview(b"")
+        self._room = select.poll()
+        self._room.register(fd, select.POLLOUT)
 
     def fileno(self) -> int:
         """Return the file descriptor; poll it for POLLERR to learn that the reader has gone."""
@@ -191,10 +194,37 @@ class LineWriter:
     def emit_line(self, line: bytes) -> None:
         """Put `line`, which ends with a newline, into the buffer."""
         with self._lock:
-            if self._pending_size + len(line) > PIPE_BUF:
+            if self._size + len(line) > PIPE_BUF:
                 self._write_pending()
             self._pending.append(line)
-            self._pending_size += len(line)
+            self._size += len(line)
+
+    def hold(self, line: bytes) -> int:
+        """Put `line` into the buffer, whatever that holds by now; return how many bytes it is.
+
+        Never waits: whoever calls it sees to it that this does not grow for ever.
+        """
+        with self._lock:
+            self._pending.append(line)
+            self._size += len(line)
+            return self._size
+
+    def try_flush(self) -> bool:
+        """Write what is in the buffer as far as there is room; return whether that was all.
+
+        Where it was not, poll `fileno` for POLLOUT.
+
+        Raises:
+            ReaderGone: The pipe has been closed by its reader.
+        """
+        with self._lock:
+            while self._rest or self._pending:
+                self._rest = self._rest or memoryview(self._take_block())
+                if not self._room.poll(0):
+                    return False
+                # A pipe that poll(2) calls writable has room for PIPE_BUF bytes (pipe(7)).
+                self._rest = self._rest[self._write_some(self._rest[:PIPE_BUF]) :]
+        return True
 
     def flush(self) -> None:
         """Write what is in the buffer; return when the system has taken it."""
@@ -224,25 +254,47 @@ class LineWriter:
         poller.register(self._fd, 0)
         return any(happened & select.POLLERR for _, happened in poller.poll(0))
 
-    def _write_pending(self) -> None:
-        if self._pending:
-            block = b"".join(self._pending)
-            self._pending.clear()
-            self._pending_size = 0
-            self._write_all(block)
+    def _take_block(self) -> bytes:
+        """Take out of the buffer as many lines as one write may have."""
+        number, size = 0, 0
+        for line in self._pending:
+            if number and size + len(line) > PIPE_BUF:
+                break
+            size += len(line)
+            number += 1
+        block = self._pending[0] if number == 1 else b"".join(self._pending[:number])
+        del self._pending[:number]
+        self._size -= size
+        return block
 
-    def _write_all(self, block: bytes) -> None:
+    def _write_pending(self) -> None:
+        rest, self._rest = self._rest, memoryview(b"")
+        self._write_all(rest)
+        while self._pending:
+            self._write_all(self._take_block())
+
+    def _write_all(self, block: bytes | memoryview) -> None:
         view = memoryview(block)
         while view:
-            try:
-                view = view[os.write(self._fd, view) :]
-            except BlockingIOError:
+            written = self._write_some(view)
+            if not written:
                 # Someone who shares this descriptor has made it non-blocking.
                 select.select([], [self._fd], [])
-            except BrokenPipeError:
-                # Here and nowhere wider: a broken socket is another matter.
+            view = view[written:]
+
+    def _write_some(self, view: memoryview) -> int:
+        """Write; return how many bytes the system has taken.
+
+        Raises:
+            ReaderGone: The pipe has been closed by its reader, or the terminal has gone.
+            FlowError: It cannot be written.
+        """
+        try:
+            return os.write(self._fd, view)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            # Here and nowhere wider: a broken socket is another matter.
+            if error.errno in (errno.EPIPE, errno.EIO):
                 raise ReaderGone from None
-            except OSError as error:
-                if error.errno == errno.EIO:
-                    raise ReaderGone from None  # The terminal has gone.
-                raise FlowError(f"cannot write standard output: {error.strerror}") from None
+            raise FlowError(f"cannot write standard output: {error.strerror}") from None

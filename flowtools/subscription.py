@@ -14,7 +14,7 @@ from flowtools.dialect import Dialect
 from flowtools.errors import ProtocolError, ReaderGone, RefusedError
 from flowtools.event import Event, EventError
 from flowtools.frames import Frame
-from flowtools.lines import MAX_LINE, PIPE_BUF, LineWriter
+from flowtools.lines import BLOCK, MAX_LINE, LineWriter
 from flowtools.order import Order
 from flowtools.passage import Beside, Passage, Stage, add_extra
 from flowtools.session import Session, error_text
@@ -30,9 +30,6 @@ GOODBYE = 5.0
 
 EXTRA = 64
 """Events that come from beside the broker before its own have their turn."""
-
-_HEAD = 800
-"""Bytes that a line has beside the body, more or less."""
 
 _LARGE = MAX_LINE // 16
 """Bytes of a body below which its line cannot be too long: JSON takes at most six for one."""
@@ -86,11 +83,12 @@ class Subscription:
         self._passage = Passage(stage, self._written, self.worker, epoch, beside) if stage else None
         # A full pipe is waited for here, where a stop can be heard. What another outlet
         # (flow-run's) does when it is full is its own business.
+        self._writer = outlet if isinstance(outlet, LineWriter) else None
         self._room = select.poll()
         self._room.register(stop.fileno(), select.POLLIN)
         self._room.register(outlet.fileno(), select.POLLOUT)
-        self._unwatched = PIPE_BUF
-        self._watch_room = isinstance(outlet, LineWriter)
+        self._held = 0
+        self._left = False
         self._events = select.poll()
         self._events.register(stop.fileno(), select.POLLIN)
         self._events.register(session.fileno(), select.POLLIN)
@@ -126,11 +124,14 @@ class Subscription:
                 self._wait(None)
                 continue
             for frame in frames:
-                self._handle(frame)
-                if self._is_full():
-                    break
-                if self._written.size >= self._ack_every:
-                    self._write()
+                if frame.command != "MESSAGE":
+                    self._note(frame)
+                elif not self._left and (self._passage is None or self._has_room()):
+                    self._take(frame)
+                    if self._is_full():
+                        break
+                    if self._written.size >= self._ack_every or self._held >= BLOCK:
+                        self._write()
             self._write()
         self._finish()
 
@@ -194,24 +195,15 @@ class Subscription:
         passage = self._passage
         if passage is None or self._is_full() or not select.select([passage.stage], [], [], 0)[0]:
             return 0
-        if not self._has_pipe_room():
+        if not self.flush():
             return 0
         room = EXTRA if self._count is None else min(EXTRA, self._count - self.taken)
         passed = passage.take(room, self._write_event)
         self._in_buffer += [token for token in passed if token is not None]
         return len(passed)
 
-    def _handle(self, frame: Frame) -> None:
-        if frame.command == "MESSAGE":
-            self._confirm()
-            # One look serves what fits into the outlet's buffer.
-            size = len(frame.body) + _HEAD
-            fits = self._passage is None and self._unwatched + size < PIPE_BUF
-            has_room = fits or self._has_room()
-            if has_room and self._session.lost is None:
-                self._unwatched += size
-                self._take(frame)
-        elif frame.command == "RECEIPT":
+    def _note(self, frame: Frame) -> None:
+        if frame.command == "RECEIPT":
             receipt = frame.headers.get("receipt-id", "")
             if receipt == "subscribe":
                 self._confirm()
@@ -232,7 +224,7 @@ class Subscription:
     def _has_room(self) -> bool:
         """Wait until an event can be taken in hand (True) or a stop is asked for."""
         if self._passage is None:
-            return self._has_pipe_room()
+            return self.flush()
         stage = self._passage.stage
         waiting = select.poll()
         waiting.register(stage.fileno(), select.POLLIN)
@@ -245,19 +237,9 @@ class Subscription:
             self._write()
         return not self._is_over()
 
-    def _has_pipe_room(self) -> bool:
-        """Wait until a line can be written (True) or a stop is asked for."""
-        if not self._watch_room:
-            return not self._stop.is_set()
-        ready = dict(self._room.poll())
-        if ready.get(self._outlet.fileno(), 0) & select.POLLERR:
-            raise ReaderGone
-        if self._stop.fileno() in ready:
-            return False
-        self._unwatched = 0
-        return True
-
     def _take(self, message: Frame) -> None:
+        if not self.confirmed:
+            self._confirm()
         events = self._events_of(message)
         if events is None:
             return
@@ -311,7 +293,10 @@ class Subscription:
             event.attributes["ackto"] = f"{self._ackto}{number}"
         self.taken += 1
         try:
-            self._outlet.emit(event)
+            if self._writer is None:
+                self._outlet.emit(event)
+            else:
+                self._held = self._writer.hold(event.encode())
         except EventError as error:
             # to_events is to give events that can be written: a fault of the program.
             raise AssertionError(f"event '{event.id}' {error}") from error
@@ -319,30 +304,52 @@ class Subscription:
     def _refuse(self, message: Frame) -> None:
         if self.worker is not None:
             self.worker.finish(message, refused=True)
-        else:
-            self._write()
+        elif self._write():
             self._written.refuse(message)
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
         """Let the lines out, then acknowledge those that count as done by that."""
-        if self.flush():
+        written = self.flush()
+        if written:
             self._written.acknowledge()
+        # What has come by now will be delivered again: after a stop, or where waiting for
+        # the reader has outlasted the connection.
+        self._left = self._session.lost is not None or self._stop.is_set()
+        return written
 
     def flush(self) -> bool:
-        """Let the lines out that are in the outlet's buffer; return whether they are.
+        """Let the lines out that have gathered; return whether they are.
 
         They are not where a stop was asked for and the reader takes nothing.
         """
-        if self._watch_room and not self._has_room():
-            poller = select.poll()
-            poller.register(self._outlet.fileno(), select.POLLOUT)
-            if not poller.poll(max(0.0, self._drain_until() - monotonic()) * 1000):
-                _log.warning("ends without a reader for its last lines")
-                return False
-        self._outlet.flush()
+        if self._writer is None:
+            self._outlet.flush()
+        else:
+            self._held = 0
+            while not self._writer.try_flush():
+                if not self._await_room():
+                    return False
         self._settle(self._in_buffer)
         self._in_buffer = []
         return True
+
+    def _await_room(self) -> bool:
+        """Wait until the reader has made room (True), after a stop until the drain is over.
+
+        Raises:
+            ReaderGone: The reader has gone.
+        """
+        outlet = self._outlet.fileno()
+        ready = dict(self._room.poll())
+        if outlet not in ready:
+            poller = select.poll()
+            poller.register(outlet, select.POLLOUT)
+            ready = dict(poller.poll(max(0.0, self._drain_until() - monotonic()) * 1000))
+        if ready.get(outlet, 0) & select.POLLERR:
+            raise ReaderGone
+        if outlet not in ready:
+            _log.warning("ends without a reader for its last lines")
+        return outlet in ready
 
     def _drain_until(self) -> float:
         if self._deadline is None:
@@ -356,7 +363,7 @@ class Subscription:
                     break
                 for frame in self._session.take():
                     if frame.command != "MESSAGE":
-                        self._handle(frame)
+                        self._note(frame)
                 self._wait_for_acks()
         except ConnectionLost as error:
             _log.warning("lost the connection to '%s' at the end: %s", self._session.name, error)

@@ -188,6 +188,52 @@ def test_a_line_of_its_own_goes_out_at_once_behind_what_waited():
         assert os.read(ends[0], BLOCK) == b"first\nsecond\n"
 
 
+def test_what_is_held_goes_out_as_the_reader_makes_room_and_nobody_waits_for_that():
+    lines = [bytes([97 + n]) * (500 + 1911 * n) + b"\n" for n in range(8)]
+    with pipe(size=4096) as ends:
+        writer = LineWriter(ends[1])
+        held = [writer.hold(line) for line in lines]
+        assert held == [sum(map(len, lines[: n + 1])) for n in range(8)]
+        assert not writer.try_flush()
+        assert not writer.try_flush()
+        got = os.read(ends[0], 4096)
+        while not writer.try_flush():
+            got += os.read(ends[0], 4096)
+        assert writer.hold(b"last\n") == 5
+        os.set_blocking(ends[0], False)
+        got += os.read(ends[0], 4096)
+        assert writer.try_flush()
+        got += os.read(ends[0], 4096)
+        assert got == b"".join(lines) + b"last\n"
+
+
+def test_lines_that_are_held_keep_their_place_among_the_others():
+    with pipe(size=4096) as ends:
+        writer = LineWriter(ends[1])
+        long = b"x" * 5000 + b"\n"
+        writer.hold(long)
+        assert not writer.try_flush()  # it has let go of the first part
+        writer.emit_line(b"a\n")
+        writer.hold(b"b\n")
+        got = os.read(ends[0], 4096)
+        writer.write(b"c\n")
+        assert got + os.read(ends[0], 4096) == long + b"a\nb\nc\n"
+
+
+@pytest.mark.parametrize("sizes", [[1000] * 9, [3000, 3000], [200, 4000, 200], [4096, 4096]])
+def test_no_write_of_what_is_held_tears_a_line_that_a_pipe_takes_whole(monkeypatch, sizes):
+    written = []
+    monkeypatch.setattr(os, "write", lambda fd, block: written.append(bytes(block)) or len(block))
+    with pipe() as ends:
+        writer = LineWriter(ends[1])
+        for size in sizes:
+            writer.hold(event_of(size).encode())
+        assert writer.try_flush()
+    monkeypatch.undo()
+    assert b"".join(written) == b"".join(event_of(size).encode() for size in sizes)
+    assert all(len(block) <= PIPE_BUF and block.endswith(b"\n") for block in written)
+
+
 def test_an_event_without_a_json_form_leaves_the_others_unharmed():
     with pipe() as ends:
         writer = LineWriter(ends[1])
@@ -230,6 +276,9 @@ def test_a_reader_that_has_gone_is_noticed_before_and_by_a_write():
         writer.emit_line(b"a\n")
         with pytest.raises(ReaderGone):
             writer.flush()
+        writer.hold(b"b\n")
+        with pytest.raises(ReaderGone):
+            writer.try_flush()
 
 
 def test_a_full_disk_is_an_error_and_not_a_reader_that_left():

@@ -352,6 +352,50 @@ def test_sigterm_ends_a_listener_whose_reader_is_stalled(script, start):
     assert process.wait(SECONDS) == -signal.SIGTERM
 
 
+def test_nothing_is_acknowledged_before_its_line_is_in_the_pipe(script, start):
+    process = listen(start, script, "--prefetch", 64)
+    peer = script.accept()
+    peer.subscribed()
+    body = b"x" * 1000
+    for number in range(200):  # far more than the pipe takes
+        peer.message(number, body)
+    seen = []
+    for _ in range(3):
+        number = int(peer.read("ACK").headers["id"].removeprefix("a"))
+        seen.append((number, unread(process)))
+    lines = [process.stdout.readline() for _ in range(seen[-1][0] + 1)]
+    for number, there in seen:
+        assert sum(map(len, lines[: number + 1])) <= there
+    process.stdout.close()
+
+
+def test_a_connection_lost_while_the_reader_is_stalled_tears_and_loses_no_line(script, start):
+    process = listen(start, script, "--count", 300)
+    peer = script.accept()
+    peer.subscribed()
+    body = b"x" * 5000  # a line is longer than what one write to a pipe may be
+    for number in range(100):
+        peer.message(number, body)
+    until(lambda: unread(process) > 30000)
+    peer.close()
+    lines = Lines(process.stdout)
+    again = script.accept()
+    again.subscribed()
+    for number in range(100, 400):
+        again.message(number, b"y")
+    acked = [int(frame.headers["id"][1:]) for frame in again.goodbye() if frame.command == "ACK"]
+    got = [json.loads(line)["data"] for line in iter(lines.next, None)]
+    numbers = [int(data["headers"]["message-id"][1:]) for data in got]
+    old = [number for number in numbers if number < 100]
+    assert len(numbers) == 300
+    assert old == list(range(len(old)))
+    assert len(old) > 5
+    assert numbers[len(old) :] == list(range(100, 400 - len(old)))
+    assert {data["body"] for data in got[: len(old)]} == {body.decode()}
+    # What the lost connection brought is acknowledged by nobody.
+    assert 100 <= acked[0] <= acked[-1] == numbers[-1]
+
+
 def unread(process):
     return LineWriter(process.stdout.fileno()).unread()
 
