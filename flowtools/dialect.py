@@ -116,8 +116,8 @@ class Dialect:
         headers = message.headers
         if self.broker == "activemq" and headers.get("message-id"):
             return headers["message-id"]
-        own = [f"{key}\0{value}" for key, value in senders_headers(headers).items()]
-        own.sort()
+        other = _NOT_THE_SENDERS
+        own = sorted([f"{key}\0{headers[key]}" for key in headers if key not in other])
         # No header can hold a NUL.
         return digest("\0".join([headers.get("destination", ""), *own]), message.body)
 

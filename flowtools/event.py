@@ -8,9 +8,10 @@ import re
 import time as clock
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from math import inf, isfinite
 from typing import Any
 
@@ -98,6 +99,14 @@ class Event:
         self.attributes = attributes
         self.deadline = None
 
+    @classmethod
+    def of(cls, attributes: dict[str, Any]) -> "Event":
+        """Return an event that has these attributes; whether they are right is not looked at."""
+        event: Event = cls.__new__(cls)
+        event.attributes = attributes
+        event.deadline = None
+        return event
+
     def __getattr__(self, name: str) -> Any:
         # Reached for the event's own attributes, and for a slot that copy or pickle
         # look at before it is filled.
@@ -172,9 +181,10 @@ class ReadEvent(Event):
 
 def now() -> str:
     """Return the present as RFC 3339 text, UTC, in milliseconds."""
-    return rfc3339(clock.time())
+    return rfc3339(int(clock.time() * 1000) / 1000)
 
 
+@lru_cache(maxsize=16)  # A source in a hurry asks many times in one millisecond.
 def rfc3339(timestamp: float) -> str:
     """Return `timestamp` (seconds since the epoch) as RFC 3339 text, UTC, in milliseconds."""
     moment = datetime.fromtimestamp(timestamp, UTC)
@@ -183,15 +193,20 @@ def rfc3339(timestamp: float) -> str:
 
 def digest(*parts: bytes | str) -> str:
     """Return 32 hexadecimal digits that are the same whenever `parts` are (BLAKE2b, RFC 7693)."""
-    from hashlib import blake2b  # It brings OpenSSL along, which most events do not need.
-
-    state = blake2b(digest_size=16)
+    state = _blake2b()(digest_size=16)
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         # The length keeps ("ab", "c") and ("a", "bc") apart.
         state.update(b"%d:" % len(raw))
         state.update(raw)
-    return state.hexdigest()
+    return str(state.hexdigest())
+
+
+@cache
+def _blake2b() -> Callable[..., Any]:
+    from hashlib import blake2b  # It brings OpenSSL along, which most events do not need.
+
+    return blake2b
 
 
 def encode_value(value: Any) -> bytes:

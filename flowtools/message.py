@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from flowtools.dialect import Dialect
-from flowtools.event import Event, EventError, decode, digest, long_digits, rfc3339
+from flowtools.event import Event, EventError, decode, digest, long_digits, now, rfc3339
 from flowtools.frames import Frame
 
 EVENT_TYPE = "application/cloudevents+json"
@@ -60,15 +60,20 @@ def events_of(message: Frame, dialect: Dialect, source: str) -> Sequence[Event]:
 def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) -> Event:
     headers = message.headers
     sent = headers.get("timestamp", "")
-    return Event(
-        "flow.stomp.message",
-        {"headers": headers, **body},
-        source=source,
-        id=dialect.event_id(message),
-        subject=headers.get("destination") or None,
+    attributes = {
+        "specversion": "1.0",
+        "id": dialect.event_id(message),
+        "source": source,
+        "type": "flow.stomp.message",
+        "subject": headers.get("destination"),
         # Milliseconds since the epoch, where ActiveMQ took the message.
-        time=rfc3339(int(sent) / 1000) if sent.isdigit() and len(sent) == 13 else None,
-    )
+        "time": rfc3339(int(sent) / 1000) if sent.isdecimal() and len(sent) == 13 else now(),
+        "datacontenttype": "application/json",
+        "data": {"headers": headers, **body},
+    }
+    if not attributes["subject"]:
+        del attributes["subject"]
+    return Event.of(attributes)
 
 
 @lru_cache(maxsize=64)
