@@ -66,6 +66,12 @@ check-man:
 pictures: $(VENV) ## Draw the pictures of the README anew.
 	@python docs/tools/pipeline_picture.py >docs/pictures/pipeline.svg
 
+.PHONY: docs
+docs: .venv/with-docs ## Build the documentation site in build/site.
+	@command -v mandoc >/dev/null || { echo "make: mandoc is needed; try apt install mandoc" >&2; exit 1; }
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 .PHONY: bench
 bench: $(VENV) ## Measure: events a second, latency, memory.
 	@benchmarks/run
