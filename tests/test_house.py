@@ -24,7 +24,6 @@ BEHIND = {
     "httpx": {"vizone/"},
     "httpcore": {"vizone/pooling.py"},
     "lxml": {"vizone/", "sim/", "compat/"},
-    "pebble": {"isolation.py"},
     "prometheus_client": {"metrics.py"},
     "cronsim": {"schedule.py"},
     "watchfiles": {"source/notices.py"},

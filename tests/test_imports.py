@@ -17,7 +17,6 @@ HEAVY = {
     "httpx",
     "lxml",
     "orjson",
-    "pebble",
     "prometheus_client",
     "rich",
     "stomp",
