@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from flowtools.attempt import Attempt
+from flowtools.attempt import Attempt, Outcome
 from flowtools.errors import ConfigurationError, UsageError
 from flowtools.snapshot import Snapshot
 
@@ -65,6 +65,10 @@ class Metrics:
             "flowtools_last_event_timestamp_seconds", "When the last attempt ended.",
             registry=registry,
         )  # fmt: skip
+        for outcome in get_args(Outcome):
+            # From the start, so that the first failure of all is an increase, and alarms.
+            self._events.labels(outcome)
+            self._attempts.labels(outcome)
         registry.register(_State(snapshot))
         ProcessCollector(registry=registry)
 

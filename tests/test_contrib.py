@@ -1,16 +1,22 @@
 """contrib/: units that run as systemd runs them; what an operator copies works as it stands."""
 
+import fcntl
+import gzip
 import os
+import re
 import shutil
 import signal
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from coilmq.util.frames import Frame
+from cronsim import CronSim
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 from tests.running import until
 from tests.units import FOLDER, Service, read
 
@@ -189,3 +195,102 @@ def test_both_units_are_hardened_alike_and_every_unit_is_tested():
     own |= {"SuccessExitStatus"}
     shared = [{k: v for k, v in read(name).items() if k not in own} for name in UNITS]
     assert shared[0] == shared[1]
+
+
+CRON = ROOT / "contrib" / "cron"
+
+
+@pytest.fixture
+def by_cron(tmp_path):
+    """Run the line of the crontab as cron does: (status, what would be mailed)."""
+    table = (CRON / "flow-list.cron").read_text()
+    (line,) = re.findall(r"^([*/0-9]+(?: [*/0-9,-]+){4})  (\w+)  (.+)$", table, re.MULTILINE)
+    assert next(CronSim(line[0], datetime.now(UTC)))
+    assert line[2].startswith("flow-list /srv/tag mymod:Tag -j 8 ")
+    command = line[2].replace("/srv/tag", str(tmp_path))
+    (tmp_path / "mymod.py").write_text("from tests.workers import *\n")
+    path = f"{CRON}:{environment()['PATH']}"
+    env = {"PATH": path, "HOME": str(tmp_path), "LOGNAME": line[1], "SHELL": "/bin/sh"}
+    env |= {"PYTHONPATH": str(ROOT), "NOTES": str(tmp_path / "notes")}
+
+    def run(worker="Note", more=""):
+        text = command.replace("mymod:Tag", f"mymod:{worker}") + f" {more}"
+        done = subprocess.run(
+            ["/bin/sh", "-c", text], env=env, cwd="/", capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_cron_does_each_line_once_and_mails_nothing(by_cron, tmp_path):
+    (tmp_path / "list").write_text("a\nb\n")
+    assert by_cron() == (0, "")
+    with (tmp_path / "list").open("a") as file:
+        file.write("c\n")
+    assert by_cron() == (0, "")
+    said = (tmp_path / "notes").read_text().split("\n")
+    assert sorted(line for line in said if len(line) == 1) == ["a", "b", "c"]
+
+
+def test_cron_mails_what_failed_and_the_next_run_tries_it_again(by_cron, tmp_path):
+    (tmp_path / "list").write_text("ok\nfail\n")
+    status, mail = by_cron("Whatever", "--retries 0")
+    assert status == 1
+    assert mail.splitlines()[-1] == "flow-work: 1 of 2 events failed (1 failed)"
+    for _ in range(2):
+        assert by_cron("Note") == (0, "")
+    notes = (tmp_path / "notes").read_text().splitlines()
+    assert [line for line in notes if line[:2] in ("ok", "fa")] == ["ok ", "fail"]
+
+
+def test_cron_starts_no_second_run_while_the_first_goes_on(by_cron, tmp_path):
+    (tmp_path / "list").write_text("a\n")
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert by_cron() == (0, "")
+        assert not (tmp_path / "notes").exists()
+    assert by_cron() == (0, "")
+    assert (tmp_path / "notes").exists()
+
+
+@pytest.mark.skipif(not shutil.which("logrotate"), reason="needs logrotate")
+def test_logrotate_takes_job_log_and_failed_file_and_nothing_is_lost(coil, tag, tmp_path):
+    it = tag(PIPELINE)
+    folder = it.service.folder
+    text = (ROOT / "contrib" / "logrotate" / "flowtools").read_text()
+    text = text.replace("/var/log/", f"{folder}/log/").replace("/var/lib/", f"{folder}/lib/")
+    (folder / "logrotate.conf").write_text(text)
+    (folder / "logrotate.conf").chmod(0o600)
+    # What systemctl would do: to reload the units that run.
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/called\n')
+    (tmp_path / "systemctl").chmod(0o755)
+
+    def rotate():
+        (tmp_path / "called").unlink(missing_ok=True)
+        command = ["logrotate", "--force", "--state", folder / "state", folder / "logrotate.conf"]
+        env = {"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        called = (tmp_path / "called").read_text().splitlines()
+        assert called == ["try-reload-or-restart flow@*.service flow-run@*.service"] * 2
+        it.service.reload()
+
+    it.service.start()
+    it.service.hear("READY=1")
+    log, failed = it.service.path("Logs") / "joblog", it.service.path("State") / "failed"
+    for number in range(3):
+        second = int(time.time())  # The names of old failed files have it.
+        put(coil, f"{number}", "bad")
+        until(lambda: log.exists() and log.read_text().count("\n") == 2)
+        until(lambda second=second: time.time() > second + 1)
+        rotate()
+        until(lambda: log.exists() and failed.exists())
+    assert it.service.is_clean(it.service.stop())
+    logs = [path.read_bytes() for path in log.parent.glob("joblog.[12]")]
+    logs += [gzip.decompress(path.read_bytes()) for path in log.parent.glob("*.gz")]
+    assert b"".join(logs).count(b'"done"') == 3
+    assert b"".join(logs).count(b'"failed"') == 3
+    kept = [path.read_text() for path in failed.parent.glob("failed-*")]
+    assert len(kept) == 3
+    assert "".join(kept).count("\n") == 3

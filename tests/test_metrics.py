@@ -1,12 +1,13 @@
 """--metrics: what a Prometheus server reads over real HTTP."""
 
 import socket
+from typing import get_args
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flowtools.attempt import Attempt
+from flowtools.attempt import Attempt, Outcome
 from flowtools.errors import ConfigurationError, UsageError
 from flowtools.metrics import Metrics
 from flowtools.snapshot import Snapshot
@@ -50,6 +51,15 @@ def test_events_and_attempts_are_counted_by_outcome(metrics):
     assert samples["flowtools_last_event_timestamp_seconds",] == 1760000009.0
 
 
+def test_every_outcome_is_there_from_the_start_so_that_the_first_failure_is_an_increase(metrics):
+    metrics.serve("127.0.0.1:0")
+    samples = scrape(metrics)
+    for name in ("flowtools_events_total", "flowtools_attempts_total"):
+        assert {key[1]: n for key, n in samples.items() if key[0] == name} == dict.fromkeys(
+            get_args(Outcome), 0
+        )
+
+
 def test_the_histogram_holds_what_ran(metrics):
     metrics.serve("127.0.0.1:0")
     for each in (attempt(ran=0.02), attempt("timeout", 7.0), attempt("skipped", 0.0)):
@@ -79,8 +89,8 @@ def test_two_pools_in_one_process_do_not_share_their_counts(metrics):
         for each in (metrics, other):
             each.serve("localhost:0")
         metrics.record(attempt())
-        assert ("flowtools_events_total", "done") in scrape(metrics, "localhost")
-        assert ("flowtools_events_total", "done") not in scrape(other, "localhost")
+        assert scrape(metrics, "localhost")["flowtools_events_total", "done"] == 1
+        assert scrape(other, "localhost")["flowtools_events_total", "done"] == 0
     finally:
         other.close()
 
