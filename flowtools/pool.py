@@ -153,20 +153,22 @@ class Pool:
             if prepare is not None:
                 prepare()
             try:
-                taken = self._choose() if chooses or backlog.held else popleft()
+                if chooses or backlog.held:
+                    taken = job = self._choose()
+                    event, attributes = job.event, job.event.attributes
+                else:
+                    taken = line = popleft()
+                    job = None
+                    attributes = usual(line[1]) or intake.examined(line)
+                    if attributes is None:
+                        continue
+                    event = ReadEvent()
+                    event.attributes = attributes
             except IndexError:
                 slot.is_busy = False
                 if self._wait_for_work(slot):
                     continue
                 return False
-            if isinstance(taken, Job):
-                event, attributes = taken.event, taken.event.attributes
-            else:
-                attributes = usual(taken[1]) or intake.examined(taken)
-                if attributes is None:
-                    continue
-                event = ReadEvent()
-                event.attributes = attributes
             slot.event = event
             slot.running = taken
             slot.started = now = monotonic()
@@ -188,8 +190,8 @@ class Pool:
                     note(event, taken, now)
                 slot.done += 1
                 slot.running = None
-                if isinstance(taken, Job):
-                    self._leave(taken)
+                if job is not None:
+                    self._leave(job)
             else:
                 self._settle(slot, lines or [], failure)
         return False
