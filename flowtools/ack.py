@@ -5,8 +5,10 @@ wrote it (flowtools/acksocket.py), and the token of the event there. An acknowle
 a line `EPOCH.N ack` or `EPOCH.N nack`; a datagram holds as many as there are.
 
 One thread sends, so no thread that finishes an event ever waits for a source: Linux
-queues some ten datagrams for a receiver, and a frozen one fills that at once. AckSender
-starts the thread at the first acknowledgement; `close` ends and joins it.
+queues ten datagrams for a receiver (512 under systemd), and a frozen one fills that at
+once. What is queued counts against the buffer of the socket that sent it, too: a frozen
+source gets that socket for itself, and the others a new one. AckSender starts the thread at
+the first acknowledgement; `close` ends and joins it.
 """
 
 import errno
@@ -122,16 +124,17 @@ class AckSender:
     def _run(self) -> None:
         outlet = self._open_outlet()
         if outlet is not None:
-            with outlet:
-                self._serve(outlet)
+            outlets = _Outlets(outlet)
+            self._serve(outlets)
+            outlets.close()
         self._collect()
         self._report()
 
-    def _serve(self, outlet: "socket.socket") -> None:
+    def _serve(self, outlets: "_Outlets") -> None:
         while True:
             several = self._collect()
             if self._pending:
-                full = self._send_pending(outlet)
+                full = self._send_pending(outlets)
                 if self._time_is_up():
                     break
                 if several or full:
@@ -146,9 +149,7 @@ class AckSender:
         warned = False
         while True:
             try:
-                import socket  # Whoever acknowledges nothing starts quicker without it.
-
-                return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                return _new_outlet()
             except (OSError, ImportError) as error:
                 # Out of descriptors: a Worker may be about to give some back.
                 if not warned:
@@ -176,13 +177,15 @@ class AckSender:
             self._pending.setdefault(path, deque()).append(line.encode())
         return several
 
-    def _send_pending(self, outlet: "socket.socket") -> bool:
+    def _send_pending(self, outlets: "_Outlets") -> bool:
         """Send to every source; return whether one could not take all of it now."""
         full = False
         for path, lines in list(self._pending.items()):
-            if self._send_to(outlet, path, lines):
+            if self._send_to(outlets.of(path), path, lines):
                 del self._pending[path]
+                outlets.share(path)
             else:
+                outlets.set_apart(path)
                 full = True
         return full
 
@@ -216,6 +219,43 @@ class AckSender:
             _log.warning("%d acknowledgements found no source", self._lost)
         self._lost += left
         self._pending.clear()
+
+
+class _Outlets:
+    """The sockets to send from: one for all sources but those that take nothing now."""
+
+    def __init__(self, shared: "socket.socket") -> None:
+        self._shared = shared
+        self._apart: dict[str, socket.socket] = {}
+
+    def of(self, path: str) -> "socket.socket":
+        return self._apart.get(path, self._shared)
+
+    def set_apart(self, path: str) -> None:
+        """Let `path` have the socket that it has filled; where there is no other, it stays."""
+        if path in self._apart:
+            return
+        try:
+            fresh = _new_outlet()
+        except OSError:
+            return
+        self._apart[path] = self._shared
+        self._shared = fresh
+
+    def share(self, path: str) -> None:
+        """Let `path`, which takes what is sent, be one of many again."""
+        if path in self._apart:
+            self._apart.pop(path).close()
+
+    def close(self) -> None:
+        for each in (self._shared, *self._apart.values()):
+            each.close()
+
+
+def _new_outlet() -> "socket.socket":
+    import socket  # Whoever acknowledges nothing starts quicker without it.
+
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
 def _take_datagram(lines: deque[bytes]) -> list[bytes]:
