@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from flowtools.console import one_line
-from flowtools.progress import Figures, duration
 from flowtools.snapshot import Snapshot
+from flowtools.tally import Figures, duration
 
 SLOWEST = 5
 """Running events that are shown, the one that has run longest first."""

@@ -17,10 +17,11 @@ from contextlib import suppress
 
 import pytest
 
-from flowtools import console, progress
+from flowtools import console
 from flowtools.attempt import Attempt
-from flowtools.progress import Progress, Tally, duration
+from flowtools.progress import Progress
 from flowtools.snapshot import Snapshot
+from flowtools.tally import SAMPLE, Tally, duration
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -239,9 +240,9 @@ def test_rich_is_not_imported_before_there_is_a_display():
 
 def test_the_sample_is_bounded_and_stands_for_all():
     tally = Tally()
-    for number in range(20 * progress.SAMPLE):
+    for number in range(20 * SAMPLE):
         tally.record(attempt(ran=number / 1000))
-    assert len(tally._sample) == progress.SAMPLE
+    assert len(tally._sample) == SAMPLE
     figures = tally.figures()
     assert figures.median == pytest.approx(10, abs=2)
     assert figures.high == pytest.approx(19, abs=1)
@@ -256,7 +257,7 @@ def test_what_did_not_run_is_not_in_the_sample():
 
 def test_the_rate_is_of_the_last_seconds(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    monkeypatch.setattr("flowtools.tally.monotonic", lambda: now[0])
     tally = Tally()
     for second in range(60):
         for _ in range(10 if second < 50 else 2):
