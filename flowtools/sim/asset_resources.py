@@ -4,7 +4,8 @@ from urllib.parse import urlencode
 
 from flowtools.sim import documents
 from flowtools.sim.asking import NUMBER, Refusal, Reply, Request, Routes, integer
-from flowtools.sim.catalogue import Asset, Catalogue, Permission
+from flowtools.sim.asset import Asset, Permission
+from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.people import ADMIN
 from flowtools.sim.xml import redress, serialise
 from flowtools.vizone.asset import Asset as AssetView

@@ -9,56 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
+from flowtools.sim.asset import Asset, Permission
 from flowtools.sim.moment import Deletions, GoneError, Kind, StaleError, TakenError, now
 from flowtools.sim.searching import found_by, in_order
 from flowtools.sim.storages import File, Storages
 
-__all__ = ["Asset", "Catalogue", "File", "GoneError", "Kind", "StaleError", "Watchers", "now"]
-
 FIRST_NUMBER = 210161124000000021
 """The number of the first asset; ids are long, and text."""
 
-
 MOST_TOMBSTONES = 1000
 """Deletions that are remembered, the last ones."""
-
-Permission = tuple[str, str, tuple[str, ...]]
-"""A line of an access control list: "asset" or "media", the group, its rights."""
-
-
-@dataclass(frozen=True)
-class Asset:
-    """An asset as it is at one time; a change makes another."""
-
-    number: str
-    title: str
-    published: str
-    updated: str
-    identifier: str | None = None
-    status: str = "online"
-    media: str = "video"
-    keywords: tuple[tuple[str, str], ...] = ()
-    revision: int = 1
-    payload: bytes = b""
-    payload_revision: int = 0
-    permissions: tuple[Permission, ...] = ()
-    upload_task: str | None = None
-    content: bytes | None = None
-
-    @property
-    def urn(self) -> str:
-        """Its atom:id."""
-        return f"urn:vme:default:asset:{self.number}"
-
-    @property
-    def etag(self) -> str:
-        """The etag of its entry."""
-        return f'"{self.number}-{self.revision}"'
-
-    @property
-    def payload_etag(self) -> str:
-        """The etag of its metadata."""
-        return f'"{self.number}-m{self.payload_revision}"'
 
 
 @dataclass

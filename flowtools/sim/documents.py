@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flowtools.sim.catalogue import Asset
+from flowtools.sim.asset import Asset
 from flowtools.sim.xml import add, link, root, serialise
 from flowtools.vizone.acl import RIGHTS
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from flowtools.sim.catalogue import Asset
+from flowtools.sim.asset import Asset
 from flowtools.sim.documents import EPOCH
 from flowtools.sim.xml import add, link, root, serialise
 from flowtools.vizone.atom import ENTRY_TYPE

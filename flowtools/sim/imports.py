@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import RLock
 
-from flowtools.sim.catalogue import Asset, Catalogue
+from flowtools.sim.asset import Asset
+from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.later import Later
 from flowtools.sim.moment import GoneError, TakenError, now
 

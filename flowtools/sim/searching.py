@@ -1,16 +1,12 @@
 """How the stand-in finds and sorts assets."""
 
-from typing import TYPE_CHECKING
-
 from flowtools.errors import ProtocolError
+from flowtools.sim.asset import Asset
 from flowtools.vizone.document import parse
 from flowtools.vizone.metadata import Payload
 
-if TYPE_CHECKING:
-    from flowtools.sim.catalogue import Asset
 
-
-def found_by(query: str, assets: "list[Asset]") -> "list[Asset]":
+def found_by(query: str, assets: list[Asset]) -> list[Asset]:
     """Return those of `assets` that `query` finds.
 
     A word is looked for in title, identities and keywords; `field:value` in that field of
@@ -25,7 +21,7 @@ def found_by(query: str, assets: "list[Asset]") -> "list[Asset]":
     return [each for each in assets if wanted in _words(each)]
 
 
-def in_order(assets: "list[Asset]", sort: str) -> "list[Asset]":
+def in_order(assets: list[Asset], sort: str) -> list[Asset]:
     """Return `assets` sorted by search.modificationDate or search.creationDate.
 
     A leading "-" puts the last first; with any other `sort` they stay as they are.
@@ -38,12 +34,12 @@ def in_order(assets: "list[Asset]", sort: str) -> "list[Asset]":
     return ordered[::-1] if sort.startswith("-") else ordered
 
 
-def _words(asset: "Asset") -> str:
+def _words(asset: Asset) -> str:
     terms = [term for _, term in asset.keywords]
     return "\n".join([asset.title, asset.urn, asset.identifier or "", *terms]).casefold()
 
 
-def _field(asset: "Asset", name: str) -> str | None:
+def _field(asset: Asset, name: str) -> str | None:
     try:
         return Payload(parse(asset.payload, name="the metadata"))[name]
     except ProtocolError:
