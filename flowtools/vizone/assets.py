@@ -1,13 +1,13 @@
 """Assets: the entries of the asset collection, and their metadata."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from lxml import etree
 
 from flowtools.vizone.acl import set_group_permissions
 from flowtools.vizone.asset import Asset, AtomCategory, as_asset
 from flowtools.vizone.atom import ATOM, DCTERMS, Entry, Feed, Resource
+from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.conflict import retry_on_conflict
 from flowtools.vizone.document import child
 from flowtools.vizone.errors import ConflictError, NotFoundError
@@ -15,17 +15,13 @@ from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.paging import with_query
 from flowtools.vizone.upload import BYTES, Content, Way, upload
 
-if TYPE_CHECKING:
-    from flowtools.vizone.client import Client
-
-
 __all__ = ["Asset", "Assets", "AtomCategory", "as_asset"]
 
 
 class Assets:
     """What can be done with assets; `client.assets`."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: AtomPub) -> None:
         self._client = client
 
     def feed(self) -> Feed:

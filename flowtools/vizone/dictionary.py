@@ -5,14 +5,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.atom import Entry
-
-if TYPE_CHECKING:
-    from flowtools.vizone.client import Client
+from flowtools.vizone.atompub import AtomPub
 
 SECONDS = 300.0
 """Seconds that a dictionary is remembered."""
@@ -49,7 +46,7 @@ class Term:
 class Dictionaries:
     """The dictionaries, by name; `client.dictionaries`. Any thread may ask."""
 
-    def __init__(self, client: "Client", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: AtomPub, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
         self._lock = Lock()

@@ -1,15 +1,12 @@
 """Unmanaged files: what lies in an import storage and is no asset yet."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from flowtools.errors import ConfigurationError, ProtocolError
 from flowtools.vizone.atom import ENTRY_TYPE, MEDIA, Entry, Feed, Resource, as_entry
+from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.document import Element, child, integer, parse
 from flowtools.vizone.transfer import Incoming, as_incoming
-
-if TYPE_CHECKING:
-    from flowtools.vizone.client import Client
 
 URI_LIST = "text/uri-list"
 
@@ -67,7 +64,7 @@ def as_file(entry: Entry) -> UnmanagedFile:
 class Files:
     """What can be done with unmanaged files; `client.files`."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: AtomPub) -> None:
         self._client = client
 
     def locations(self) -> list[Location]:

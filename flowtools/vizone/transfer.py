@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lxml import etree
 
 from flowtools.errors import FlowError, UnreachableError
 from flowtools.vizone.atom import Entry, Resource
+from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.document import child, integer, text
 from flowtools.vizone.namespaces import CORE, MAM, TRANSFER
-
-if TYPE_CHECKING:
-    from flowtools.vizone.client import Client
 
 Priority = Literal["low", "medium", "high"]
 
@@ -84,7 +82,7 @@ class TransferRequest(Step):
 class Transfers:
     """What can be done with them; `client.transfers`."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: AtomPub) -> None:
         self._client = client
 
     def incomings(self) -> Iterator[Incoming]:

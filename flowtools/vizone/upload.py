@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.atom import Entry
+from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.body import Body, Stream
-
-if TYPE_CHECKING:
-    from flowtools.vizone.client import Client
 
 BYTES = "application/octet-stream"
 
@@ -21,7 +19,7 @@ Content = bytes | str | Path | BinaryIO
 
 
 def upload(
-    client: "Client", asset: Entry, content: Content, way: Way | None = None, type: str = BYTES
+    client: AtomPub, asset: Entry, content: Content, way: Way | None = None, type: str = BYTES
 ) -> None:
     """Send `content` as the media of `asset`; a file of any size takes little memory.
 
@@ -45,7 +43,7 @@ def upload(
     client.request("PUT", where, body=_body(content), content_type=type)
 
 
-def _ask(client: "Client", asset: Entry) -> str:
+def _ask(client: AtomPub, asset: Entry) -> str:
     # Where no link says it, this address of an item is public.
     asking = asset.link("upload") or asset.follow("edit", "self") + "/upload"
     answer = client.request("PUT", asking, body=b"")

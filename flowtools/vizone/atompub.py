@@ -1,0 +1,222 @@
+"""The Atom Publishing Protocol (RFC 5023): a service document, and whatever its links lead to."""
+
+from collections.abc import Collection as Some
+from collections.abc import Iterator
+from threading import Lock
+from typing import Self
+
+from flowtools.errors import ProtocolError
+from flowtools.vizone.account import Account
+from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, Entry, Feed, as_entry, as_feed
+from flowtools.vizone.body import Body
+from flowtools.vizone.document import Element, parse, serialise
+from flowtools.vizone.errors import NotFoundError
+from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
+from flowtools.vizone.paging import walk
+from flowtools.vizone.search import DESCRIPTION_TYPE, read_description
+from flowtools.vizone.service import Collection, read_service
+from flowtools.vizone.template import Template
+from flowtools.vizone.transport import PAUSES, SECONDS, Answer, Transport
+
+
+class AtomPub:
+    """A server's collections, entries and metadata by their addresses; any thread may call.
+
+    Attributes:
+        account: Where it is, and the login.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        seconds: float = SECONDS,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> None:
+        """Make a client; nothing is sent yet.
+
+        Args:
+            account: Where to log in, and as whom.
+            seconds: How long an answer may take.
+            pauses: Seconds before each further try of a request that may be repeated.
+
+        Raises:
+            ConfigurationError: The account's CA file cannot be used.
+        """
+        self.account = account
+        self._transport = Transport(account, seconds=seconds, pauses=pauses)
+        self._collections: list[Collection] | None = None
+        self._descriptions: dict[str, Template] = {}
+        self._asking = Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def collections(self) -> list[Collection]:
+        """Return the collections of the service document, which is read once."""
+        with self._asking:
+            if self._collections is None:
+                base = self.account.url.removesuffix("/thirdparty")
+                root = self.get(f"{base}/thirdparty", accept="*/*")
+                self._collections = read_service(root)
+            return self._collections
+
+    def collection(self, *keywords: str) -> str:
+        """Return the address of the collection with the first of `keywords` that is known.
+
+        Raises:
+            ProtocolError: There is none.
+        """
+        found = self.collections()
+        for keyword in keywords:
+            for each in found:
+                if keyword in each.keywords:
+                    return each.href
+        raise ProtocolError(
+            f"cannot use '{self.account.url}': it has no '{keywords[0]}' collection"
+        )
+
+    def template(self, keyword: str, id: str) -> Template:
+        """Return the resolve template `id` of the collection with `keyword`.
+
+        Raises:
+            ProtocolError: There is none.
+        """
+        for each in self.collections():
+            if keyword in each.keywords and id in each.templates:
+                return each.templates[id]
+        raise ProtocolError(
+            f"cannot use '{self.account.url}': its '{keyword}' collection has no template '{id}'"
+        )
+
+    def search_template(self, keyword: str) -> Template | None:
+        """Return the template for searching the collection with `keyword`, read once.
+
+        None where the collection has no search link.
+        """
+        for each in self.collections():
+            if keyword in each.keywords and each.search is not None:
+                if each.search not in self._descriptions:
+                    root = self.get(each.search, accept=DESCRIPTION_TYPE)
+                    self._descriptions[each.search] = read_description(root)
+                return self._descriptions[each.search]
+        return None
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Body = None,
+        content_type: str | None = None,
+        accept: str | None = None,
+        etag: str | None = None,
+        inline: Some[str] = (),
+    ) -> Answer:
+        """Send any request; for the errors, see Transport.send.
+
+        With an `etag` it is conditional: the resource must be the one that has it. The
+        server may put the documents of the links `inline` into its answer.
+        """
+        given = {
+            "Content-Type": content_type,
+            "Accept": accept,
+            "If-Match": etag,
+            "X-Inline": ", ".join(inline) or None,
+        }
+        headers = {name: value for name, value in given.items() if value is not None}
+        return self._transport.send(method, url, body=body, headers=headers)
+
+    def get(self, url: str, *, accept: str) -> Element:
+        """Return the root of the XML document at `url`."""
+        answer = self.request("GET", url, accept=accept)
+        return parse(answer.content, name=answer.url)
+
+    def feed(self, url: str) -> Feed:
+        """Return the feed at `url`: one page of it."""
+        return as_feed(self.get(url, accept=FEED_TYPE), url)
+
+    def pages(self, url: str) -> Iterator[Feed]:
+        """Yield the pages of the feed at `url`, each read when it is asked for.
+
+        What is there all the time is shown, however the feed changes meanwhile; some of it
+        may be shown twice.
+        """
+        return walk(self.feed, url)
+
+    def entry(self, url: str, inline: Some[str] = ()) -> Entry:
+        """Return the entry at `url`, with its etag, and what the links `inline` lead to."""
+        answer = self.request("GET", url, accept=ENTRY_TYPE, inline=inline)
+        return self._entry(answer)
+
+    def create(self, url: str, entry: Entry) -> Entry:
+        """Post `entry` to a collection; return the entry that was made."""
+        body = serialise(entry.element)
+        return self._entry(self.request("POST", url, body=body, content_type=ENTRY_TYPE))
+
+    def update(self, entry: Entry) -> Entry:
+        """Put `entry` where it is edited, if nobody has changed it since; return what is stored.
+
+        Raises:
+            ConflictError: It has changed.
+        """
+        url = entry.follow("edit", "self")
+        body = serialise(entry.element)
+        answer = self.request("PUT", url, body=body, content_type=ENTRY_TYPE, etag=entry.etag)
+        return self._entry(answer) if answer.content.strip() else self.entry(url)
+
+    def delete(self, entry: Entry, *, missing_ok: bool = True) -> None:
+        """Delete what `entry` stands for.
+
+        Raises:
+            NotFoundError: It is gone already, and `missing_ok` is false.
+        """
+        try:
+            self.request("DELETE", entry.follow("delete", "edit", "self"))
+        except NotFoundError:
+            # What was wanted; and a request that is repeated finds its own work done.
+            if not missing_ok:
+                raise
+
+    def metadata(self, url: str) -> Payload:
+        """Return the metadata at `url`, the `describedby` link of an entry.
+
+        Raises:
+            NotFoundError: There is none (yet, or any more).
+        """
+        answer = self.request("GET", url, accept=PAYLOAD_TYPE)
+        return self._payload(answer, url)
+
+    def put_metadata(self, payload: Payload) -> Payload:
+        """Put `payload` back, if nobody has changed it since; return what is stored.
+
+        Raises:
+            ConflictError: It has changed; see retry_on_conflict.
+        """
+        if payload.url is None:
+            raise ValueError("this payload has no address")
+        answer = self.request(
+            "PUT",
+            payload.url,
+            body=serialise(payload.element),
+            content_type=PAYLOAD_TYPE,
+            etag=payload.etag,
+        )
+        if not answer.content.strip():
+            return self.metadata(payload.url)
+        return self._payload(answer, payload.url)
+
+    def _entry(self, answer: Answer) -> Entry:
+        root = parse(answer.content, name=answer.url)
+        return as_entry(root, answer.url, answer.etag)
+
+    def _payload(self, answer: Answer, url: str) -> Payload:
+        root = parse(answer.content, name=answer.url)
+        return Payload(root, url, answer.etag)
