@@ -4,7 +4,7 @@ import select
 import time
 
 from flowtools.errors import ReaderGone
-from flowtools.source import Outlet
+from flowtools.outlet import Outlet
 from flowtools.stop import Stop, poll_time
 
 

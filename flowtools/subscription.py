@@ -16,9 +16,9 @@ from flowtools.event import Event, EventError
 from flowtools.frames import Frame
 from flowtools.lines import BLOCK, MAX_LINE, LineWriter
 from flowtools.order import Order
+from flowtools.outlet import Outlet
 from flowtools.passage import Beside, Passage, Stage, add_extra
 from flowtools.session import Session, error_text
-from flowtools.source import Outlet
 from flowtools.stop import Stop
 from flowtools.transport import ConnectionLost
 from flowtools.window import Refusals, WorkerWindow, WrittenWindow

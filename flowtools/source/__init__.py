@@ -2,29 +2,8 @@
 
 from typing import Protocol
 
-from flowtools.event import Event
+from flowtools.outlet import Outlet
 from flowtools.stop import Stop
-
-
-class Outlet(Protocol):
-    """Where a source puts its events; `flowtools.lines.LineWriter` is the one for stdout."""
-
-    def emit(self, event: Event) -> None:
-        """Take `event`; it may stay in a buffer until `flush`.
-
-        Raises:
-            EventError: The event has no JSON form.
-            ReaderGone: Nobody reads any more.
-        """
-
-    def flush(self) -> None:
-        """Return when everything emitted has been handed over; call it before waiting."""
-
-    def fileno(self) -> int:
-        """Return what to poll for POLLERR: it comes when the reader has gone."""
-
-    def unread(self) -> int:
-        """Return how much (bytes) of what was handed over its reader has not yet taken."""
 
 
 class Source(Protocol):

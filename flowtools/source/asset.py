@@ -6,7 +6,7 @@ from typing import Any
 from flowtools.broker import Message
 from flowtools.errors import RefusedError
 from flowtools.event import Event
-from flowtools.source import Outlet
+from flowtools.outlet import Outlet
 from flowtools.source.entries import (
     addresses_in,
     amended,

@@ -36,8 +36,8 @@ from flowtools.errors import ConfigurationError, FlowError, ReaderGone, UsageErr
 from flowtools.event import Event
 from flowtools.loading import described, failure, load_class
 from flowtools.needs import Equipment, application_of, equip
+from flowtools.outlet import Outlet
 from flowtools.results import guarded_stdout
-from flowtools.source import Outlet
 from flowtools.source.gate import Ended, Gate
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.wake import Wake

@@ -12,7 +12,7 @@ from flowtools.acksocket import Ack, AckInlet, new_epoch
 from flowtools.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.event import Event, EventError
 from flowtools.loading import described
-from flowtools.source import Outlet
+from flowtools.outlet import Outlet
 from flowtools.stop import Stop
 from flowtools.wake import Wake
 

@@ -6,8 +6,8 @@ from flowtools.clock import Clock
 from flowtools.daytime import Window, local_zone
 from flowtools.errors import UsageError
 from flowtools.event import Event, digest, rfc3339
+from flowtools.outlet import Outlet
 from flowtools.schedule import Cron, Due, Every, Schedule
-from flowtools.source import Outlet
 from flowtools.stop import Stop
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from flowtools.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.event import Event, EventError, decode, digest
 from flowtools.lines import BLOCK, MAX_LINE, LineReader, TooLong
-from flowtools.source import Outlet
+from flowtools.outlet import Outlet
 from flowtools.stop import Stop
 
 Form = Literal["lines", "null", "json", "document"]

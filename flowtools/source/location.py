@@ -6,7 +6,7 @@ from typing import Any
 from flowtools.broker import Message
 from flowtools.errors import RefusedError
 from flowtools.event import Event
-from flowtools.source import Outlet
+from flowtools.outlet import Outlet
 from flowtools.source.entries import amended, event_id, event_time, links_of, public_headers
 from flowtools.source.listening import Listening
 from flowtools.source.monitor import listen

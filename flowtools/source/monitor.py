@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from flowtools.broker import BrokerURL, Message, parse_url
 from flowtools.errors import FlowError, ProtocolError, RefusedError, UsageError
 from flowtools.event import Event
+from flowtools.outlet import Outlet
 from flowtools.passage import Stage
-from flowtools.source import Outlet
 from flowtools.source.entries import modified
 from flowtools.source.listening import Listening
 from flowtools.source.progress import MARGIN, Progress

@@ -12,9 +12,9 @@ from flowtools.errors import ReaderGone, RefusedError, UsageError
 from flowtools.event import Event
 from flowtools.message import events_of
 from flowtools.order import Order
+from flowtools.outlet import Outlet
 from flowtools.passage import Beside, Stage
 from flowtools.session import Session
-from flowtools.source import Outlet
 from flowtools.stop import Stop
 from flowtools.subscription import Subscription
 from flowtools.transport import ConnectionLost

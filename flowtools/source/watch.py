@@ -10,7 +10,7 @@ from urllib.parse import quote
 from flowtools.clock import Clock
 from flowtools.errors import ConfigurationError, ReaderGone, UsageError
 from flowtools.event import Event, digest, rfc3339
-from flowtools.source import Outlet
+from flowtools.outlet import Outlet
 from flowtools.source.folder import Finding, Folder, Wanted
 from flowtools.source.notices import Notices
 from flowtools.stop import Stop, poll_time
