@@ -76,6 +76,9 @@ class Signalled(Exception):
 def stopped_by_signals() -> Iterator[Stop]:
     """Yield a Stop that the first SIGTERM or SIGINT sets; a second one kills at once.
 
+    One that was ignored when the command was started stays ignored: so nohup(1), and a
+    shell's `&` without job control, keep a command from the signals of others.
+
     Raises:
         Signalled: The block has ended and a signal had asked for it; a FlowError that the
             block raised is its cause.
@@ -84,11 +87,14 @@ def stopped_by_signals() -> Iterator[Stop]:
     failure: FlowError | None = None
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        for each in _SIGNALS:
+        for each in previous:
             signal.signal(each, signal.SIG_DFL)
         stop.set(signum)
 
-    previous = {each: signal.signal(each, handle) for each in _SIGNALS}
+    previous = {each: signal.getsignal(each) for each in _SIGNALS}
+    previous = {each: how for each, how in previous.items() if how is not signal.SIG_IGN}
+    for each in previous:
+        signal.signal(each, handle)
     try:
         yield stop
     except FlowError as error:

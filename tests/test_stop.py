@@ -12,6 +12,7 @@ import pytest
 
 from flowtools.errors import FlowError, UnreachableError
 from flowtools.stop import Signalled, Stop, stopped_by_signals
+from tests.conftest import environment
 
 
 @pytest.fixture
@@ -114,6 +115,21 @@ with stopped_by_signals() as stop:
 def test_a_second_signal_kills_at_once():
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (-signal.SIGINT, b"draining\n")
+
+
+@pytest.mark.parametrize(("ignored", "other"), [("INT", "TERM"), ("TERM", "INT")])
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored(ignored, other):
+    # As `flow-interval 60 &` has it of a shell without job control, and then Control-C comes.
+    line = f"trap '' {ignored}; exec flow-interval 0.05"
+    process = subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, env=environment())
+    with process:
+        assert process.stdout.readline()
+        process.send_signal(getattr(signal, f"SIG{ignored}"))
+        for _ in range(5):
+            assert process.stdout.readline()
+        process.send_signal(getattr(signal, f"SIG{other}"))
+        process.communicate(timeout=60)
+    assert process.returncode == -getattr(signal, f"SIG{other}")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGPIPE])
