@@ -59,6 +59,10 @@ def test_a_signal_reaches_every_part_of_a_pipeline(start):
     assert process.returncode == 143
 
 
+def test_the_command_gets_what_its_caller_has_opened_for_it(shell):
+    assert shell("flow-sim -- cat <(echo one) /dev/fd/7 7<<<two") == (0, b"one\ntwo\n", "")
+
+
 def test_a_command_that_cannot_be_started_is_a_configuration_error(run):
     status, out, err = run("flow-sim", "--", "./no-such-command")
     assert (status, out) == (78, b"")

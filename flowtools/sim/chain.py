@@ -27,6 +27,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], stop: Stop) -> i
         child = subprocess.Popen(  # noqa: S603  running it is what was asked for
             command,
             env={**os.environ, **environment},
+            # What its caller has opened for it, such as a shell's <(...), is its own.
+            close_fds=False,
             # A shell's pipeline is to get the signal too, not the shell alone.
             process_group=None if on_terminal else 0,
         )
