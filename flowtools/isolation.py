@@ -190,7 +190,9 @@ def _answer(worker: Any, event: Event) -> Answer:
 def main() -> None:
     """Serve on the socket whose descriptor is the first argument."""
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
+        # The pool says when to end. Not SIG_IGN: the Worker's own programs would inherit
+        # that, and nobody could terminate them.
+        signal.signal(signum, lambda signum, frame: None)
     with Connection(int(sys.argv[1])) as connection:
         serve(connection)
 

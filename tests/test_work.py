@@ -587,6 +587,13 @@ def test_each_thread_has_a_process_and_each_process_its_worker(work, notes):
     assert notes().count("clean_up") == 3
 
 
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_program_that_the_worker_starts_can_be_terminated(work, notes, isolation):
+    process = work("Whatever", "--isolation", isolation)
+    assert finish(process, lines("terminate"))[0] == 0
+    assert notes() == ["terminate", "ended by SIGTERM"]
+
+
 def test_retry_and_reject_and_results_come_back_from_a_process(work, notes):
     options = ("--isolation", "process", "--retries", "1", "--backoff", "0.001")
     status, out, err = finish(work("Whatever", *options), lines("retry", "reject", "event"))

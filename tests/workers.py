@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -124,6 +125,16 @@ class Whatever:
         print(text)
         subprocess.run(["echo", "from a child"], check=True)
         os.write(1, b"straight to descriptor 1\n")
+
+    def terminate(self, event):
+        """Start a program, and want no more of it."""
+        note("terminate")
+        with subprocess.Popen(["sleep", "1000"]) as program:
+            program.terminate()
+            try:
+                note(f"ended by {signal.Signals(-program.wait(10)).name}")
+            finally:
+                program.kill()
 
     def event(self, event):
         return Event("mine", {"x": 1}, source="test", id="new", subject="s")
