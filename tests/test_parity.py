@@ -86,6 +86,60 @@ def test_the_page_names_every_option_and_no_other(name):
     assert found == options_of(name)
 
 
+def items_of(name):
+    """What the page says of each option, by its long name.
+
+    Options that stand in front of one text share it; "As of" another page is what stands there.
+    """
+    lines = page_of(name).split("\n.Sh OPTIONS\n")[1].split("\n.Sh ")[0].splitlines()
+    found, heads, depth = {}, [], 0
+    for line in lines:
+        depth += line.startswith(".Bl ") - line.startswith(".El")
+        if depth == 1 and line.startswith(".It "):
+            if heads and found[heads[-1]]:
+                heads = []
+            heads.append(re.findall(r"-([a-z][a-z-]+)", line)[-1])
+            found[heads[-1]] = []
+        elif heads:
+            for head in heads:
+                found[head].append(line)
+    texts = {option: "\n".join(text) for option, text in found.items()}
+    for option, text in texts.items():
+        other = re.match(r"As of(?:\n\.Xr (flow-[a-z-]+) 1| either)", text)
+        if other:
+            texts[option] = items_of(other[1] or "flow-listen-stomp")[option]
+    return texts
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_says_the_default_that_the_help_shows(name):
+    items = items_of(name)
+    untold = {}
+    for param in command(name).get_params(context_of(name)):
+        if isinstance(param, click.Option) and param.show_default and not param.is_flag:
+            option = max(param.opts, key=len).removeprefix("--")
+            default = param.default
+            text = f"{default:g}" if isinstance(default, float) else re.escape(str(default))
+            if isinstance(default, (str, int, float)) and not re.search(
+                rf"(?<![\w.]){text}(?!\w|\.\d)", items[option]
+            ):
+                untold[option] = default
+    assert untold == {}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_names_every_value_that_an_option_takes(name):
+    section = page_of(name).split("\n.Sh OPTIONS\n")[1].split("\n.Sh ")[0]
+    text = section + "\n".join(items_of(name).values())
+    choices = {
+        value
+        for param in command(name).get_params(context_of(name))
+        if isinstance(param, click.Option) and isinstance(param.type, click.Choice)
+        for value in param.type.choices
+    }
+    assert sorted(value for value in choices if not re.search(rf"\b{value}\b", text)) == []
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_page_speaks_of_no_option_that_no_command_has(name):
     mentioned = {f"-{o}" for o in re.findall(r"\bFl (-?[A-Za-z][a-z-]*)", page_of(name))}
