@@ -1,0 +1,63 @@
+"""What CONTRIBUTING.md shows of the tree is what stands in the tree."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+SHOWN = [
+    (name, text)
+    for block in re.findall(r"^```diff\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for name, text in re.findall(
+        r"^\+\+\+ b/(\S+)\n(.*?)(?=^\+\+\+ b/|\Z)", block, re.MULTILINE | re.DOTALL
+    )
+]
+
+
+def pieces(text):
+    """Yield the runs of lines that stand together: between them something is left out."""
+    for piece in re.split(r"^…\n", text, flags=re.MULTILINE):
+        lines = piece.splitlines()
+        assert [line for line in lines if line[:1] not in ("+", " ")] == []
+        yield [line[1:] for line in lines]
+
+
+@pytest.mark.parametrize(("name", "text"), SHOWN, ids=[name for name, _ in SHOWN])
+def test_each_line_stands_in_its_file_and_in_that_order(name, text):
+    path = ROOT / name
+    if path.is_symlink():
+        assert text == f"new file mode 120000\n+{path.readlink()}\n"
+        return
+    lines = path.read_text().splitlines()
+    place = 0
+    for piece in filter(None, pieces(text)):
+        starts = range(place, len(lines) - len(piece) + 1)
+        found = next((n for n in starts if lines[n : n + len(piece)] == piece), None)
+        assert found is not None, "\n".join(["not in the file, or not there:", *piece])
+        place = found + len(piece)
+
+
+def test_what_is_shown_is_all_that_a_source_with_its_command_needs():
+    assert {name for name, _ in SHOWN} >= {
+        "flowtools/source/interval.py",
+        "flowtools/commands/interval.py",
+        "bin/flow-interval",
+        "pyproject.toml",
+        "man/flow-interval.1",
+        "man/flowtools.7",
+        "tests/test_interval.py",
+        "tests/test_secrets.py",
+        "README.md",
+        "docs/guarantees.md",
+        "CHANGELOG.md",
+    }
+    assert {name for name, _ in SHOWN} >= {"flowtools/dialect.py", "tests/test_listen_stomp.py"}
+
+
+def test_the_files_that_it_names_are_there():
+    named = set(re.findall(r"`((?:flowtools|tests|docs|commands)/[\w/.]+\.\w+)`", PAGE))
+    named = {each for each in named if not re.search(r"[/_]x\.", each)}  # x stands for any name.
+    assert named
+    assert [n for n in named if not any((r / n).exists() for r in (ROOT, ROOT / "flowtools"))] == []
