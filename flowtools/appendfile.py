@@ -12,33 +12,59 @@ import os
 import stat
 from pathlib import Path
 from threading import Lock
+from typing import ClassVar, Self
+
+from flowtools.errors import FlowError
 
 
 class AppendFile:
     """Appends lines to `path`, which is created if it is not there; safe from any thread.
 
+    A class of its own says what the file is, WHAT in messages, and its ERROR.
+
     Raises:
-        OSError: The file cannot be opened.
+        ERROR: The file cannot be opened.
     """
+
+    WHAT: ClassVar[str]
+    ERROR: ClassVar[type[FlowError]]
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
-        self._fd = _open(path)
+        try:
+            self._fd = _open(path)
+        except OSError as error:
+            raise self.failure("open", path, error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @classmethod
+    def failure(cls, verb: str, path: Path, error: OSError) -> FlowError:
+        """Return the ERROR that says what could not be done."""
+        reason = os.strerror(error.errno or 0)
+        return cls.ERROR(f"cannot {verb} {cls.WHAT} '{path}': {reason}")
 
     def append(self, line: bytes, *, sync: bool = False) -> None:
         """Write `line`, which ends with a newline, in one write; with `sync` to the disk.
 
         Raises:
-            OSError: It could not be written; the file holds no part of it.
+            ERROR: It could not be written; the file holds no part of it.
         """
-        # The lock is for the write alone: what to cut off depends on the position.
-        with self._lock:
-            written = os.write(self._fd, line)
-            if written != len(line):
-                self._complete(line, written)
-            if sync and self._is_regular():
-                os.fdatasync(self._fd)
+        try:
+            # The lock is for the write alone: what to cut off depends on the position.
+            with self._lock:
+                written = os.write(self._fd, line)
+                if written != len(line):
+                    self._complete(line, written)
+                if sync and self._is_regular():
+                    os.fdatasync(self._fd)
+        except OSError as error:
+            raise self.failure("write", self.path, error) from None
 
     def _is_regular(self) -> bool:
         return stat.S_ISREG(os.fstat(self._fd).st_mode)
@@ -47,10 +73,13 @@ class AppendFile:
         """Go on in a new file at the same path, after a log rotation has renamed this one.
 
         Raises:
-            OSError: It cannot be opened; lines still go to the old file.
+            ERROR: It cannot be opened; lines still go to the old file.
         """
         with self._lock:
-            old, self._fd = self._fd, _open(self.path)
+            try:
+                old, self._fd = self._fd, _open(self.path)
+            except OSError as error:
+                raise self.failure("open", self.path, error) from None
             os.close(old)
 
     def close(self) -> None:

@@ -20,13 +20,10 @@ A line is in the file, and on the disk, before the event is acknowledged: nobody
 then. It is one write (see appendfile.py).
 """
 
-import os
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
@@ -48,30 +45,15 @@ class FailedFileError(FlowError):
     """The failed file cannot be written."""
 
 
-class FailedFile:
+class FailedFile(AppendFile):
     """Appends the lines of failed events to `path`; safe from any thread.
 
     Raises:
         FailedFileError: The file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._file = AppendFile(path)
-        except OSError as error:
-            raise _failed("open", path, error) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    WHAT = "failed file"
+    ERROR = FailedFileError
 
     def write(self, attempt: Attempt) -> None:
         """Append the line of `attempt`; on return it is in the file.
@@ -79,25 +61,7 @@ class FailedFile:
         Raises:
             FailedFileError: It could not be written; the file holds no part of it.
         """
-        try:
-            self._file.append(replayable(attempt), sync=True)
-        except OSError as error:
-            raise _failed("write", self._path, error) from None
-
-    def reopen(self) -> None:
-        """Go on in a new file at the same path, after the old one has been taken away.
-
-        Raises:
-            FailedFileError: It cannot be opened.
-        """
-        try:
-            self._file.reopen()
-        except OSError as error:
-            raise _failed("open", self._path, error) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        self.append(replayable(attempt), sync=True)
 
 
 def replayable(attempt: Attempt) -> bytes:
@@ -155,7 +119,3 @@ def _refused(line: bytes, error: str) -> bytes:
         text = {LINE_BASE64: b64encode(line).decode()}
     # It says that it is an event and lacks what one must have, so that no Worker gets it.
     return orjson.dumps({"specversion": "1.0", ERROR: error} | text) + b"\n"
-
-
-def _failed(verb: str, path: Path, error: OSError) -> FailedFileError:
-    return FailedFileError(f"cannot {verb} failed file '{path}': {os.strerror(error.errno or 0)}")

@@ -5,10 +5,8 @@ job log knows every completed attempt, however the process ended. Several proces
 share one.
 """
 
-import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
@@ -29,7 +27,7 @@ class JobLogError(FlowError):
     """The job log cannot be written or read."""
 
 
-class JobLog:
+class JobLog(AppendFile):
     """Appends a line for each attempt to `path`; safe from any thread.
 
     A line is an object with id, subject and type of the event (null for a line that is no
@@ -41,26 +39,13 @@ class JobLog:
         JobLogError: The file cannot be opened.
     """
 
+    WHAT = "job log"
+    ERROR = JobLogError
+
     def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._file = AppendFile(path)
-        except OSError as error:
-            raise _failed("open", path, error) from None
-        self._append = self._file.append
+        super().__init__(path)
         # The text of the time in use, and from when until when it is that.
         self._clock = (0.0, 0.0, "")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def record(self, attempt: Attempt) -> None:
         """Append the line of `attempt`; on return it is in the file.
@@ -93,25 +78,7 @@ class JobLog:
             line = _dumps(fields, None, _NEWLINE)
         except TypeError:
             line = _forced(fields)
-        try:
-            self._append(line)
-        except OSError as failure:
-            raise _failed("write", self._path, failure) from None
-
-    def reopen(self) -> None:
-        """Go on in a new file at the same path, after a log rotation.
-
-        Raises:
-            JobLogError: It cannot be opened.
-        """
-        try:
-            self._file.reopen()
-        except OSError as error:
-            raise _failed("open", self._path, error) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        self.append(line)
 
 
 def done_ids(path: Path) -> set[str]:
@@ -135,7 +102,7 @@ def done_ids(path: Path) -> set[str]:
     except FileNotFoundError:
         return ids
     except OSError as error:
-        raise _failed("read", path, error) from None
+        raise JobLog.failure("read", path, error) from None
     return ids
 
 
@@ -160,7 +127,3 @@ def _forced(fields: dict[str, Any]) -> bytes:
         for name, value in fields.items()
     }
     return orjson.dumps(safe, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _failed(verb: str, path: Path, error: OSError) -> JobLogError:
-    return JobLogError(f"cannot {verb} job log '{path}': {os.strerror(error.errno or 0)}")

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console, ConsoleDimensions
@@ -46,12 +45,7 @@ class Display:
         _lead_log(self._stream, sys.stderr)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         _lead_log(sys.stderr, self._stream)
         self._live.stop()
 

@@ -5,7 +5,6 @@ import re
 import termios
 import tty
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 _SEQUENCES = {
@@ -52,12 +51,7 @@ class Keys:
         self.take()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.give_back()
         os.close(self._fd)
 

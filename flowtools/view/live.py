@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from time import monotonic, time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self, TextIO
 
 from rich.console import Console, ConsoleDimensions
@@ -75,12 +75,7 @@ class Live:
         self._console.show_cursor(False)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._stack, suppress(OSError):  # The terminal may have gone.
             self._leave_screen()
             self._draw_last()

@@ -2,7 +2,6 @@
 
 import threading
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 _WAIT = 0.1
@@ -64,12 +63,7 @@ class Locked:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         lock = self._lock
         assert lock is not None
         lock.depth -= 1
