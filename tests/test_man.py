@@ -1,0 +1,325 @@
+"""Every example of every manual page is run, as it stands there.
+
+A pipeline that ends must end well. One that goes on must be seen to work, by the job log or
+by what it writes, and end when it is asked to.
+"""
+
+import http.server
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from subprocess import PIPE
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.conftest import BIN, ROOT, environment
+from tests.vizone_servers import stand_in
+
+PAGES = sorted((ROOT / "man").iterdir())
+SECONDS = 90
+
+ANOTHER = {
+    "stomp+ssl://mq:61614": ("stomp://{broker}", "the stand-in has no TLS; tests/test_tls.py has"),
+    "stomp://mq": ("stomp://{broker}", "the broker has another name"),
+    "https://vizone.example VIZONE_USER=flow": ("{vizone} VIZONE_USER=admin", "another server"),
+    "https://example.com/rundown": ("{web}/mymod.py", "another server"),
+    "127.0.0.1:8080": ("127.0.0.1:{free[0]}", "the port may be in use"),
+    "127.0.0.1:61613": ("127.0.0.1:{free[1]}", "the port may be in use"),
+    "WebServer |": ("WebServer --set web.port={free[0]} |", "the port may be in use"),
+    "/media/in": ("{here}/in", "another folder"),
+    "/media": ("{here}/in", "another folder"),
+    "/mnt/share --poll 10": ("{here}/share --poll 0.1", "another folder; not to wait so long"),
+    "/var/lib/tag": ("{here}", "another folder"),
+    "/var/log/playout.log": ("{here}/playout.log", "another folder"),
+    "/opt/apps/xmlimport/xmlimport.ini": (
+        "{root}/examples/xml_import/xml_import.ini --dry-run",
+        "another folder; tests/test_applications.py lets it work",
+    ),
+    "flow-interval 60": ("flow-interval 0.1", "not to wait so long"),
+    "flow-interval 5": ("flow-interval 0.1", "not to wait so long"),
+    "flow-interval 900 --window 22:00-04:00": (
+        "flow-interval 0.1 --window 00:01-00:00",
+        "not to wait until the night",
+    ),
+    "'30 6 * * MON-FRI'": ("'* * * * * *'", "not to wait until the morning"),
+    "Interval(900)": ("Interval(0.1)", "not to wait so long"),
+    "wait(10)": ("wait(0.1)", "not to wait so long"),
+    '"dw.state:old"': ('"no such words"', "the stand-in has no such field"),
+    "systemctl ": (": systemctl ", "there may be no systemd; tests/test_contrib.py has units"),
+    "journalctl ": (": journalctl ", "there may be no systemd"),
+}
+"""What is not run as it stands: what stands there, what is run instead, and why."""
+
+SEVERAL = {"flow-source.1": r"^(?=flow-source )"}
+"""Pages whose blocks hold several commands that go on for ever, and where each begins."""
+
+MORE = {
+    "class Print": "echo '{}' | flow-work shown:Print",
+    "from flowtools.source.interval": "flow-run shown:Sweep",
+    "class Poll": "flow-source shown:Poll --count 2",
+}
+"""How a class that a page shows is run, by how its text begins."""
+
+BEFORE = {"class Poll": "import threading\n\n\ndef look():\n    yield 1\n\n\n"}
+"""What a class that is shown takes for granted."""
+
+MOD = """
+import os
+class Any:
+    def start(self, event):
+        return event.subject
+Tag = Index = Poll = Sweep = Report = Check = Store = Ingest = Job = Rundown = Transfer = Any
+"""
+
+FAILED = """\
+{"specversion":"1.0","id":"1","source":"s","type":"flow.asset.deleted","flowerror":"No: no"}
+"""
+
+WRAPPER = """#!/bin/sh
+exec {command} --joblog "$EVIDENCE" "$@"
+"""
+
+
+def blocks_of(page):
+    """The examples of a page: (the words before it, its text)."""
+    section = page.read_text().partition("\n.Sh EXAMPLES\n")[2].partition("\n.Sh ")[0]
+    assert not re.search(r"(?<!\\)\\$", section, re.MULTILINE), "a \\ at a line's end is \\e"
+    pattern = r"((?:^(?!\.Bd|\.Dl).*\n)*)(?:^\.Bd .*\n((?:.*\n)*?)\.Ed$|^\.Dl (.*)$)"
+    for words, block, line in re.findall(pattern, section + "\n", re.MULTILINE):
+        text = (block or line).replace("\\(dq", '"').replace("\\e", "\\").replace("\\&", "")
+        yield words, re.sub(r"^\$ |^  (?=done)", "", text, flags=re.MULTILINE)
+
+
+def examples_of(page):
+    for words, text in blocks_of(page):
+        split = SEVERAL.get(page.name)
+        parts = re.split(split, text, flags=re.MULTILINE) if split else [text]
+        yield from ((words, part) for part in parts if part.strip())
+
+
+class Playground:
+    """A folder with all that the examples speak of, and servers in which things happen."""
+
+    def __init__(self, folder, server):
+        self.here = folder
+        self.server = server
+        self.evidence = folder / "evidence"
+        for name in ("in", "share", "bin", "kept", "logs"):
+            (folder / name).mkdir()
+        (folder / "mymod.py").write_text(MOD)
+        (folder / "jobs.py").write_text(MOD + "Encode = Any\n")
+        (folder / "list.txt").write_text("a\nb\n")
+        (folder / "failed.jsonl").write_text(FAILED)
+        (folder / "kept" / "failed").write_text(FAILED)
+        (folder / "playout.log").touch()
+        (folder / "in" / "there.mxf").touch()
+        (folder / ".vizone-password").write_text(server.password)
+        for command in ("flow-work", "flow-run"):
+            wrapper = folder / "bin" / command
+            wrapper.write_text(WRAPPER.format(command=BIN / command))
+            wrapper.chmod(0o755)
+        web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
+        web.folder = folder
+        self.web = web
+        self.free = [free_port(), free_port()]
+        self.stop = threading.Event()
+        targets = (self.feed, web.serve_forever)
+        self.threads = [threading.Thread(target=each, daemon=True) for each in targets]
+        self.names = {
+            "here": folder,
+            "root": ROOT,
+            "broker": server._stomp_url.removeprefix("stomp://").rstrip("/"),
+            "vizone": server.url,
+            "web": f"http://127.0.0.1:{web.server_port}",
+            "free": self.free,
+        }
+        env = environment(**server.environment(), HOME=str(folder), EVIDENCE=str(self.evidence))
+        env |= {"FLOW_USER": "admin", "FLOW_PASSWORD": server.password}
+        env["URL"] = f"stomp://{self.names['broker']}/?destination=/queue/jobs"
+        env["PATH"] = f"{folder}/bin:{env['PATH']}"
+        env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(folder)])
+        env |= {"STATE_DIRECTORY": str(folder / "kept"), "LOGS_DIRECTORY": str(folder / "logs")}
+        env["BASH_FUNC_process%%"] = '() { echo "$1" >>processed; }'
+        self.env = env
+
+    def __enter__(self):
+        for each in self.threads:
+            each.start()
+        return self
+
+    def __exit__(self, *error):
+        self.stop.set()
+        self.web.shutdown()
+        self.web.server_close()
+        for each in self.threads:
+            each.join()
+
+    def send(self):
+        """Put messages into the queues."""
+        for queue in ("jobs", "new"):
+            url = f"stomp://{self.names['broker']}/?destination=/queue/{queue}"
+            self.run_to_end(f"seq 20 | flow-send --raw '{url}'")
+
+    def feed(self):
+        """Let things happen: files come and go, a log grows, a client asks."""
+        number = 0
+        while not self.stop.wait(0.05):
+            number += 1
+            for folder in (self.here / "in", self.here / "share", self.here):
+                (folder / f"{number}.mxf").write_text("x")
+                (folder / f"{number - 100}.mxf").unlink(missing_ok=True)
+            with (self.here / "playout.log").open("a") as log:
+                log.write(f"line {number}\n")
+            if number % 10 == 0:
+                request = Request(f"http://127.0.0.1:{self.free[0]}/", b"{}", method="POST")
+                with suppress(OSError):
+                    urlopen(request, timeout=1).close()
+
+    def run_to_end(self, line):
+        process = self.start(line)
+        out, err = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, (line, out, err)
+        return out, err
+
+    def start(self, line):
+        # jq and the like write lines, and not blocks.
+        return subprocess.Popen(
+            ["stdbuf", "-oL", "bash", "-o", "pipefail", "-c", line],
+            cwd=self.here,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+        )
+
+    def instead(self, text):
+        for old, (new, _) in ANOTHER.items():
+            text = text.replace(old, new.format_map(self.names))
+        return text
+
+    def try_out(self, line):
+        """Run the line until it has ended or has been seen to work, and end it."""
+        for file in (self.evidence, self.here / "processed"):
+            file.unlink(missing_ok=True)
+        if "stomp" in line or "$URL" in line:
+            self.send()
+        process = self.start(line)
+        out, err = Kept(process.stdout), Kept(process.stderr)
+        has_worked = False
+        try:
+            limit = time.monotonic() + SECONDS
+            while process.poll() is None and not has_worked:
+                assert time.monotonic() < limit, (line, out.text, err.text)
+                time.sleep(0.02)
+                has_worked = self.has_worked(line, out)
+            os.killpg(process.pid, signal.SIGTERM)
+            status = process.wait(SECONDS)
+        except ProcessLookupError:
+            status = process.wait(SECONDS)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            out.close()
+            err.close()
+        assert not re.search("internal error|Traceback|--help'", err.text), err.text
+        assert has_worked or status == 0, (line, status, out.text, err.text)
+        assert status in (0, 143, -signal.SIGTERM), (line, status, out.text, err.text)
+
+    def has_worked(self, line, out):
+        if "flow-send" in line and "|" in line and "--raw" not in line:
+            url = f"stomp://{self.names['broker']}/?destination=/queue/assets"
+            self.run_to_end(f"flow-listen-stomp --count 1 '{url}'")
+            return True
+        logs = (self.evidence, self.here / "logs" / "joblog")
+        if re.search(r"\bflow-(work|run)\b", line):
+            return any(log.exists() and '"done"' in log.read_text() for log in logs)
+        if "process " in line:
+            return (self.here / "processed").exists()
+        return bool(out.text)
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, request, client, server):
+        super().__init__(request, client, server, directory=server.folder)
+
+    def log_message(self, *args):
+        pass
+
+
+class Kept:
+    """Reads all that comes from a pipe."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.text = ""
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in self.stream:
+            self.text += line.decode("utf-8", "replace")
+
+    def close(self):
+        self.thread.join(SECONDS)
+        self.stream.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with stand_in(assets=1_000_000, files=100_000, echo=False) as server:
+        yield server
+
+
+@pytest.fixture
+def playground(server, tmp_path):
+    with Playground(tmp_path, server) as playground:
+        yield playground
+
+
+def is_python(text):
+    return re.match(r"(class|from|import) ", text) is not None
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_example_of_the_page_works(playground, page):
+    examples = list(examples_of(page))
+    assert examples
+    for words, text in examples:
+        text = playground.instead(text)
+        if not is_python(text):
+            playground.try_out(text)
+            continue
+        (name,) = re.findall(r"\.Pa (\w+)\.py", words) or ["shown"]
+        (start,) = [each for each in MORE if text.startswith(each)] or [""]
+        (playground.here / f"{name}.py").write_text(BEFORE.get(start, "") + text)
+        if start:
+            playground.try_out(MORE[start])
+        else:
+            assert name != "shown"  # A later example of the page runs it.
+
+
+def test_every_replacement_is_of_use():
+    text = "".join(text for page in PAGES for _, text in examples_of(page))
+    for old in ANOTHER:
+        assert old in text, old
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_has_the_sections_that_a_user_looks_for(page):
+    found = set(re.findall(r"^\.Sh (.+)$", page.read_text(), re.MULTILINE))
+    needed = {"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ENVIRONMENT", "EXIT STATUS"}
+    assert needed | {"EXAMPLES", "SEE ALSO"} <= found
