@@ -182,7 +182,7 @@ def _answer(worker: Any, event: Event) -> Answer:
         return "retry", (str(error), error.after)
     except Reject as error:
         return "reject", str(error)
-    except Exception as error:  # noqa: BLE001  whatever a Worker raises is a failure
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  any failure
         where = place(error)
         return "failed", describe(error) + (f" ({where})" if where else "")
 

@@ -553,6 +553,7 @@ def test_an_option_that_cannot_be_meant_is_a_usage_error_in_one_line(work, args)
         ("vanish", "its process ended with status 3"),
         ("exit", "its process ended with status 1"),
         ("fail", "ValueError: no ("),
+        ("interrupt", "failed: KeyboardInterrupt ("),
     ],
 )
 def test_a_crash_fails_its_event_alone(work, notes, verb, message):
@@ -561,6 +562,7 @@ def test_a_crash_fails_its_event_alone(work, notes, verb, message):
     assert status == 1
     assert sorted(notes()) == ["ok 1", "ok 2", "ok 3"]
     assert message in err
+    assert "Traceback" not in err
 
 
 def test_a_time_out_kills_the_process_and_the_width_stays(work, notes):

@@ -102,6 +102,9 @@ class Whatever:
     def fail(self, event, text="no"):
         raise ValueError(text)
 
+    def interrupt(self, event):
+        raise KeyboardInterrupt
+
     def reject(self, event):
         raise Reject("bad event")
 
