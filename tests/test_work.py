@@ -100,6 +100,15 @@ def test_files_that_cannot_be_reopened_go_on_as_they_are(work, tmp_path):
     kept.close()
 
 
+@pytest.fixture
+def hangup_is_heard():
+    """What starts is not told to ignore SIGHUP, also where nohup runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_is_heard")
 def test_without_files_sighup_means_what_it_always_does(work, notes):
     process = work("Note")
     wait_for(lambda: notes() == ["configure -"], "the Worker")
