@@ -17,6 +17,8 @@ class Order:
         durable: Name of the durable subscription, if it is one.
         dead_letter: Where refused messages go.
         drain: Seconds that outstanding acknowledgements have after a stop.
+        idle: Seconds without a message, and without one that is still to be acknowledged,
+            after which to end; None: never.
     """
 
     destination: str
@@ -25,6 +27,7 @@ class Order:
     dead_letter: str
     drain: float
     durable: str | None = None
+    idle: float | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
     def headers_for(self, dialect: Dialect, ack: str, most: int | None) -> dict[str, str]:

@@ -69,6 +69,7 @@ class Subscription:
         self._to_events = to_events
         self._count = count
         self._deadline: float | None = None
+        self._active = monotonic()
         # Often enough that the broker never waits for us with its window full.
         self._ack_every = max(1, order.prefetch // 8)
         self._beside = beside
@@ -108,7 +109,7 @@ class Subscription:
         self._session.abandon(reason)
 
     def run(self) -> None:
-        """Write events until `count` of them are written or a stop is asked for.
+        """Write events until `count` of them are written, a stop is asked for, or it is idle.
 
         Raises:
             ConnectionLost: The connection has ended; there may be another.
@@ -121,8 +122,12 @@ class Subscription:
             frames = self._session.take()
             extra = self._take_staged() + self._take_extra()
             if not frames and not extra:
-                self._wait(None)
+                left = self._idle_left()
+                if left == 0:
+                    break
+                self._wait(left)
                 continue
+            self._active = monotonic()
             for frame in frames:
                 if frame.command != "MESSAGE":
                     self._note(frame)
@@ -140,6 +145,16 @@ class Subscription:
 
     def _is_over(self) -> bool:
         return self._is_full() or self._stop.is_set()
+
+    def _idle_left(self) -> float | None:
+        """Return the seconds until it has been idle for long enough; None where it never is."""
+        idle = self._order.idle
+        if idle is None:
+            return None
+        if self.outstanding or not self.confirmed:
+            self._active = monotonic()
+            idle = min(idle, 1.0)  # Nobody tells when the last is acknowledged: look again.
+        return max(0.0, self._active + idle - monotonic())
 
     def _subscribe(self) -> None:
         dialect = self._session.dialect

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def test_what_is_beyond_the_count_stays_with_the_broker(coil, run):
     put(coil, b"1", b"2", b"3")
     assert bodies(run("flow-listen-stomp", "--count", 2, coil.url())[1]) == ["1", "2"]
     until(lambda: coil.store.size("/queue/a") == 1)
+
+
+def test_idle_ends_it_once_the_queue_is_empty(coil, run):
+    put(coil, b"1", b"2", b"3")
+    status, out, err = run("flow-listen-stomp", "--idle", 0.5, coil.url())
+    assert (status, bodies(out), err) == (0, ["1", "2", "3"], "")
+    assert coil.store.size("/queue/a") == 0
 
 
 def test_a_message_is_an_event_with_its_headers(coil, run):
@@ -225,6 +233,35 @@ def test_acknowledgements_reach_the_broker_in_the_order_in_which_events_are_done
         sender.ack(tokens[number])
         assert peer.read("ACK").headers == {"id": f"a{number}"}
     sender.close()
+
+
+def test_it_is_not_idle_while_an_event_is_not_acknowledged(script, start):
+    process, lines, peer = worker(start, script, "--idle", 0.2)
+    peer.message(1)
+    first = json.loads(lines.next())["ackto"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)  # Five times as long as it would have waited.
+    peer.message(2)
+    second = json.loads(lines.next())["ackto"]
+    sender = AckSender()
+    sender.ack(first)
+    sender.ack(second)
+    sender.close(SECONDS)
+    assert [f.headers["id"] for f in peer.goodbye() if f.command == "ACK"] == ["a1", "a2"]
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_broker_that_is_away_is_not_idle(script, start):
+    process = listen(start, script, "--idle", 0.3)
+    peer = script.accept()
+    peer.subscribed()
+    peer.close()
+    again = script.accept()
+    again.subscribed()
+    again.message(1, b"x")
+    again.goodbye()
+    assert process.wait(SECONDS) == 0
+    assert bodies(process.stdout.read()) == ["x"]
 
 
 def test_repeated_stale_and_foreign_acknowledgements_are_dropped(script, start):

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 )
 @options.header
 @options.count
+@click.option(
+    "--idle",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End when no message has come for so long, and none is still to be acknowledged. "
+    "Default: go on until stopped.",
+)
 @options.dead_letter
 @options.drain
 @options.broker_settings
@@ -39,6 +46,7 @@ def main(
     selector: str | None,
     headers: tuple[str, ...],
     count: int | None,
+    idle: float | None,
     dead_letter: str | None,
     drain: float,
     settings: "Settings",
@@ -53,6 +61,7 @@ def main(
     Examples:
       flow-listen-stomp 'stomp://mq/?destination=/queue/jobs' | jq .data.body
       flow-listen-stomp --ack worker "$URL" | flow-work mymod:Job -j 16
+      flow-listen-stomp --idle 5 "$URL.failed" >refused.jsonl
     """
     from flowtools.broker_url import parse_url
     from flowtools.connection import parse_headers
@@ -67,6 +76,7 @@ def main(
         selector=selector,
         headers=parse_headers(headers),
         count=count,
+        idle=idle,
         dead_letter=dead_letter,
         drain=drain,
     )

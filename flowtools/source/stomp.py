@@ -56,6 +56,7 @@ class GenericStompListener:
         count: int | None = None,
         dead_letter: str | None = None,
         drain: float = DRAIN,
+        idle: float | None = None,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
         keeper: Keeper | None = None,
         inlet: Callable[[], AckInlet] = AckSocket,
@@ -76,6 +77,8 @@ class GenericStompListener:
             count: End after the message that brings the number of events to this.
             dead_letter: Where refused messages go; by default see dialect.py.
             drain: Seconds that outstanding acknowledgements have after a stop.
+            idle: End after so many seconds in which no message came and none was still to be
+                acknowledged; a broker that is away is no idle one.
             to_events: Makes the events of a message, none or more, that can be encoded;
                 if it raises, the message is refused. By default each message is one event.
             keeper: Has events beside the broker's, and keeps count of all.
@@ -97,6 +100,7 @@ class GenericStompListener:
             prefetch=prefetch,
             dead_letter=dead_letter or dead_letter_destination(url.destination),
             drain=drain,
+            idle=idle,
             durable=durable,
             headers=dict(url.parameters) | self._headers,
         )
@@ -113,7 +117,7 @@ class GenericStompListener:
         self._stale = 0
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
-        """Write events to `outlet` until `stop` is set or `count` is reached.
+        """Write events to `outlet` until `stop` is set, `count` is reached, or it is idle.
 
         Raises:
             RefusedError: The broker refuses login, subscription or TLS.
