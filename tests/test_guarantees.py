@@ -39,6 +39,11 @@ def test_every_option_is_in_a_section_of_its_command(name):
     assert [option for option in spelt if not re.search(rf"`{option}[ `]", own)] == []
 
 
+def test_what_each_command_holds_in_memory_is_said():
+    table = TEXT.split("## What is held in memory\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(flow-[a-z-]+)` \|", table, re.MULTILINE) == sorted(SCRIPTS)
+
+
 def head_of(section):
     """The heading, and the line of names below it where there is one."""
     return section.partition("\n- ")[0]
