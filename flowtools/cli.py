@@ -183,6 +183,9 @@ _COMMON_OPTIONS = (
 
 
 def _usage_text(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):
+        near = " or ".join(repr(name) for name in error.possibilities or ())
+        return f"no such option {error.option_name!r}" + (f", perhaps {near}" if near else "")
     message = " ".join(error.format_message().split())
     return message[:1].lower() + message[1:].removesuffix(".")
 
