@@ -40,7 +40,7 @@ class Broker:
         )
         self.port: int = self._server.server_address[1]
         self._thread = Thread(
-            target=self._server.serve_forever, args=(0.1,), name="sim-stomp", daemon=True
+            target=self._server.serve_forever, args=(0.02,), name="sim-stomp", daemon=True
         )
 
     def start(self) -> None:

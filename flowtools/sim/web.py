@@ -50,7 +50,7 @@ class WebServer(ThreadingHTTPServer):
         self.people = people
         self.faults = faults or Faults(Rates(), 0)
         self.resources: Resources | None = None
-        self._thread = Thread(target=self.serve_forever, args=(0.1,), name="sim-http", daemon=True)
+        self._thread = Thread(target=self.serve_forever, args=(0.02,), name="sim-http", daemon=True)
 
     @property
     def port(self) -> int:

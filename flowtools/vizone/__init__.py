@@ -10,15 +10,19 @@ The wire format is what public traces of Viz One show. Names are matched by name
 local name, links are followed and never built, ids and etags are opaque text.
 """
 
-from flowtools.vizone.account import Account
-from flowtools.vizone.asset import Asset, AtomCategory
-from flowtools.vizone.client import Client
-from flowtools.vizone.conflict import retry_on_conflict
-from flowtools.vizone.errors import ConflictError, NotFoundError
-from flowtools.vizone.locked import Locked
-from flowtools.vizone.metadata import Payload
-from flowtools.vizone.store import Store
-from flowtools.vizone.transfer import TransferFailed
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowtools.vizone.account import Account
+    from flowtools.vizone.asset import Asset, AtomCategory
+    from flowtools.vizone.client import Client
+    from flowtools.vizone.conflict import retry_on_conflict
+    from flowtools.vizone.errors import ConflictError, NotFoundError
+    from flowtools.vizone.locked import Locked
+    from flowtools.vizone.metadata import Payload
+    from flowtools.vizone.store import Store
+    from flowtools.vizone.transfer import TransferFailed
 
 __all__ = [
     "Account",
@@ -33,3 +37,25 @@ __all__ = [
     "TransferFailed",
     "retry_on_conflict",
 ]
+
+_HOMES = {
+    "account": ("Account",),
+    "asset": ("Asset", "AtomCategory"),
+    "client": ("Client",),
+    "conflict": ("retry_on_conflict",),
+    "errors": ("ConflictError", "NotFoundError"),
+    "locked": ("Locked",),
+    "metadata": ("Payload",),
+    "store": ("Store",),
+    "transfer": ("TransferFailed",),
+}
+
+
+def __getattr__(name: str) -> object:
+    # Who reads a document (flow-sim) does without the client, and starts quicker.
+    for home, names in _HOMES.items():
+        if name in names:
+            found: object = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.atom import Entry, Resource
-from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.document import Element, child, text
+
+if TYPE_CHECKING:
+    from flowtools.vizone.atompub import AtomPub
 
 MODEL_TYPE = "application/vnd.vizrt.model+xml"
 
@@ -46,7 +49,7 @@ class Form:
 class Models:
     """The forms; `client.models`."""
 
-    def __init__(self, client: AtomPub) -> None:
+    def __init__(self, client: "AtomPub") -> None:
         self._client = client
 
     def forms(self, asset: Resource) -> list[Form]:

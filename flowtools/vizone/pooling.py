@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpcore
-import httpx
+
+from flowtools.vizone.lean import httpx
 
 KEPT = 64
 """Connections that are kept open while nobody uses them."""

@@ -4,10 +4,9 @@ import re
 from http import HTTPStatus
 from typing import NoReturn
 
-import httpx
-
 from flowtools.errors import FlowError, ProtocolError, RefusedError, UnreachableError
 from flowtools.vizone.errors import ConflictError, NotFoundError
+from flowtools.vizone.lean import httpx
 
 _EXPLANATION = 200
 """Characters of what a server says about an error."""

@@ -1,13 +1,15 @@
 """Store: small values that an application keeps on the server, for itself or for an asset."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.atom import Resource
-from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from flowtools.vizone.atompub import AtomPub
 
 GENERAL, PER_ASSET = "client-config", "client-asset-config"
 """The ids of the resolve templates; the first is the collection's keyword, too."""
@@ -22,7 +24,7 @@ class Store:
     the application named; two who write the same key overwrite each other.
     """
 
-    def __init__(self, client: AtomPub, application: str) -> None:
+    def __init__(self, client: "AtomPub", application: str) -> None:
         """Keep values for `application`, a name of your own."""
         self._client = client
         self.application = application

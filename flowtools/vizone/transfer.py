@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lxml import etree
 
 from flowtools.errors import FlowError, UnreachableError
 from flowtools.vizone.atom import Entry, Resource
-from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.document import child, integer, text
 from flowtools.vizone.namespaces import CORE, MAM, TRANSFER
+
+if TYPE_CHECKING:
+    from flowtools.vizone.atompub import AtomPub
 
 Priority = Literal["low", "medium", "high"]
 
@@ -82,7 +84,7 @@ class TransferRequest(Step):
 class Transfers:
     """What can be done with them; `client.transfers`."""
 
-    def __init__(self, client: AtomPub) -> None:
+    def __init__(self, client: "AtomPub") -> None:
         self._client = client
 
     def incomings(self) -> Iterator[Incoming]:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-import httpx
-
 from flowtools import __version__
 from flowtools.errors import (
     ProtocolError,
@@ -24,6 +22,7 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.body import Body, sent
 from flowtools.vizone.certificates import certificate_problem, context_for
 from flowtools.vizone.document import MAX_DOCUMENT
+from flowtools.vizone.lean import httpx
 from flowtools.vizone.pooling import Pool
 from flowtools.vizone.refusal import Passing, complain
 
