@@ -21,9 +21,13 @@ help: ## List the targets.
 demo: $(VENV) ## Tag assets of a stand-in Viz One, and show what changed. Within a minute.
 	@sh examples/demo.sh
 
+# Most tests wait for processes. Compiled modules are kept, whatever the environment says: each
+# process would compile its own.
+JOBS ?= $$((3 * $$(nproc)))
+
 .PHONY: test
-test: $(VENV) ## Run the tests that need nothing but this machine.
-	@python -m pytest -q -n 2 -m 'not brokers' $(TESTS)
+test: $(VENV) ## Run the tests that need nothing but this machine, JOBS at a time.
+	@PYTHONDONTWRITEBYTECODE= python -m pytest -q -n $(JOBS) --dist worksteal -m 'not brokers' $(TESTS)
 
 .PHONY: test-brokers
 test-brokers: $(VENV) ## Run the tests against real RabbitMQ and ActiveMQ, installing those as root.

@@ -1,6 +1,7 @@
 """The wheel and the sdist: they build, hold what they should, and install commands that run."""
 
 import ast
+import fcntl
 import hashlib
 import json
 import os
@@ -19,34 +20,56 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT, environment
 from tests.packages import SCRIPTS, call
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("packaging")]
+pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory):
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory, worker_id):
     """The folder with the sdist, and the wheel that was built from that."""
-    folder = tmp_path_factory.mktemp("dist")
-    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
-    return folder
+    return made_once(tmp_path_factory, worker_id, "dist", build)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(dist):
     (path,) = dist.glob("*.whl")
     return path
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory, wheel):
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory, worker_id, wheel):
     """The bin/ of a fresh virtual environment with the wheel in it."""
-    venv = tmp_path_factory.mktemp("venv")
-    call(sys.executable, "-m", "venv", "--without-pip", venv)
+    venv = made_once(tmp_path_factory, worker_id, "venv", lambda path: install(wheel, path))
+    return venv / "bin"
+
+
+def made_once(factory, worker_id, name, make):
+    """Return the folder `name` that `make` has made, in one of the processes that test."""
+    if worker_id == "master":
+        path = factory.mktemp("packaging") / name
+        make(path)
+        return path
+    path = factory.getbasetemp().parent / "packaging" / name
+    path.parent.mkdir(exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # What another has begun and not ended is not taken.
+        if not path.with_suffix(".made").exists():
+            make(path)
+            path.with_suffix(".made").touch()
+    return path
+
+
+def build(folder):
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+
+
+def install(wheel, venv):
+    call(sys.executable, "-m", "venv", "--without-pip", "--clear", venv)
     pip = [sys.executable, "-m", "pip", "--quiet", "--python", venv / "bin" / "python"]
     call(*pip, "install", "--no-deps", "--no-index", "--disable-pip-version-check", wheel)
     # The dependencies are those of the tests; only flowtools itself is fresh.
     (packages,) = venv.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return venv / "bin"
 
 
 def installed_environment(installed):
