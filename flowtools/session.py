@@ -22,8 +22,9 @@ from flowtools.transport import ConnectionLost, Transport
 BOUND = 32 * 1024 * 1024
 """Bytes that may wait to be taken before reading pauses."""
 
-BREATH = 0.001
-"""Seconds for which reading pauses while more than one block waits to be taken."""
+BREATH = 0.003
+"""Seconds for which reading pauses while more than one block waits to be taken: nothing waits
+for longer, and the 20 to 100 messages of that time cost one turn of the thread."""
 
 _log = logging.getLogger("flowtools.broker")
 

@@ -71,7 +71,7 @@ class Subscription:
         self._deadline: float | None = None
         self._active = monotonic()
         # Often enough that the broker never waits for us with its window full.
-        self._ack_every = max(1, order.prefetch // 8)
+        self._ack_every = max(1, order.prefetch // 4)
         self._beside = beside
         self._in_buffer: list[int] = []
         self._refusals = Refusals(session, order.dead_letter, self._settle)

@@ -33,8 +33,8 @@ os.environ.setdefault("STOMP_SKIP_HOSTNAME_SCAN", "1")
 import stomp.transport
 import stomp.utils
 
-CHUNK = 65536
-"""Bytes read at a time."""
+CHUNK = 262144
+"""Bytes read at a time: more than a busy broker sends in a breath (see session.py)."""
 
 GRACE = 1.5
 """How many times its promised interval a broker may be silent."""

@@ -390,7 +390,7 @@ def test_sigterm_ends_a_listener_whose_reader_is_stalled(script, start):
 
 
 def test_nothing_is_acknowledged_before_its_line_is_in_the_pipe(script, start):
-    process = listen(start, script, "--prefetch", 64)
+    process = listen(start, script, "--prefetch", 32)
     peer = script.accept()
     peer.subscribed()
     body = b"x" * 1000
