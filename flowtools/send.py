@@ -27,6 +27,9 @@ from flowtools.transport import ConnectionLost
 WINDOW = 500
 """Messages that may be unconfirmed by default."""
 
+BATCH = 1024 * 1024
+"""Bytes that one transaction may have, more or less."""
+
 DRAIN = 10.0
 """Seconds that missing receipts have after a stop."""
 
@@ -89,7 +92,7 @@ class Publisher:
         self._unconfirmed: dict[str, Outgoing] = {}
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
-        self._at_end = False
+        self._at_end = self._full = False
         self._barren = 0
         self._head = b""
 
@@ -139,12 +142,17 @@ class Publisher:
                 self._at_end = True
                 self._lines.clear()
                 deadline = deadline or monotonic() + DRAIN
-            self._send(session, self._next(), stop)
+            self._full = self._full and len(self._unconfirmed) > self._window // 2
+            if not self._full:
+                self._send(session, self._batch(session, reader), stop)
             if self._at_end and not self._lines:
                 if not self._unconfirmed or (deadline and monotonic() >= deadline):
                     break
                 self._wait(session, stop, deadline)
-            elif len(self._unconfirmed) >= self._window:
+            elif self._full or len(self._unconfirmed) >= self._window:
+                # Until half of it is confirmed: a message for each receipt would keep the
+                # broker and us waking each other.
+                self._full = True
                 session.wait(stop, None)
             elif not self._lines:
                 self._read(reader)
@@ -159,19 +167,39 @@ class Publisher:
             poller.register(session.fileno(), select.POLLIN)
             poller.poll(max(0.0, deadline - monotonic()) * 1000)
 
-    def _read(self, reader: LineReader) -> None:
-        block = reader.read()
+    def _batch(self, session: Session, reader: LineReader) -> list[Outgoing]:
+        """Return the messages that are to go now, together."""
+        if not session.dialect.commits:
+            return self._next(self._window)
+        # While the broker writes one half of the window to disk, the other is on its way.
+        half = max(1, self._window // 2)
+        self._gather(reader, half)
+        return self._next(half)
+
+    def _gather(self, reader: LineReader, most: int) -> None:
+        """Read what there is by now, and no more than makes `most` lines or BATCH bytes."""
+        size = 0
+        while len(self._lines) < most and size < BATCH:
+            read = self._read(reader, 0)
+            if not read:
+                break
+            size += read
+
+    def _read(self, reader: LineReader, seconds: float | None = None) -> int:
+        """Read lines; return how many bytes they have."""
+        block = None if self._at_end else reader.read(seconds)
         if block is None:
             self._at_end = True
-            return
+            return 0
         for line in block:
             self._number += 1
             self._lines.append((self._number, line))
+        return sum(map(len, block))
 
-    def _next(self) -> list[Outgoing]:
-        """Return the messages that the window has room for."""
+    def _next(self, most: int) -> list[Outgoing]:
+        """Return the messages that the window has room for, at most so many."""
         messages: list[Outgoing] = []
-        room = self._window - len(self._unconfirmed)
+        room = min(most, self._window - len(self._unconfirmed))
         while self._lines and len(messages) < room:
             number, line = self._lines.popleft()
             try:

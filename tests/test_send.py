@@ -105,6 +105,26 @@ def test_no_more_than_the_window_is_unconfirmed(start, script):
     assert process.wait(SECONDS) == 0
 
 
+def test_a_full_window_is_filled_again_once_half_of_it_is_confirmed(start, script):
+    process, peer = sending(start, script, "--window", 4)
+    feed(process, *[b"%d\n" % n for n in range(8)])
+    process.stdin.close()
+    sent = [peer.read("SEND") for _ in range(4)]
+    confirm(peer, sent[0])
+    peer.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        peer.read()
+    peer.socket.settimeout(SECONDS)
+    confirm(peer, sent[1])
+    sent += [peer.read("SEND") for _ in range(2)]
+    for frame in sent[2:]:
+        confirm(peer, frame)
+    for _ in range(2):
+        confirm(peer, peer.read("SEND"))
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
 def test_what_was_not_confirmed_is_sent_again_in_order(start, script):
     process, peer = sending(start, script)
     feed(process, b"1\n", b"2\n", b"3\n")
@@ -243,6 +263,49 @@ def test_activemq_gets_what_comes_together_in_one_transaction(start, script, tmp
         while told.count(b"\n") < 3:
             told += upstream.recv(1000)
     assert sorted(told.splitlines()) == [b"e.1 ack", b"e.2 ack", b"e.3 ack"]
+
+
+def test_a_transaction_is_at_most_half_the_window_and_two_are_on_their_way(start, script):
+    process = start("flow-send", "--window", 6, script.url(), stdin=subprocess.PIPE)
+    feed(process, *[line() for _ in range(10)])
+    process.stdin.close()
+    peer = script.accept()
+    peer.login(server="ActiveMQ/5.17.2")
+    first, second = transaction(peer, 3), transaction(peer, 3)
+    peer.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        peer.read()
+    peer.socket.settimeout(SECONDS)
+    confirm(peer, first)
+    third = transaction(peer, 3)
+    confirm(peer, second)
+    last = peer.read("SEND")
+    confirm(peer, third)
+    confirm(peer, last)
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_lines_that_come_together_share_a_transaction_though_they_fill_many_blocks(start, script):
+    process = start("flow-send", script.url(), stdin=subprocess.PIPE)
+    feed(process, *[line(data="x" * 1000) for _ in range(60)])  # what a pipe holds
+    peer = script.accept()
+    peer.login(server="ActiveMQ/5.17.2")
+    confirm(peer, transaction(peer, 60))
+    feed(process, line())
+    confirm(peer, peer.read("SEND"))
+    process.stdin.close()
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def transaction(peer, size):
+    """Read a transaction of so many messages; return its COMMIT."""
+    begin, *sends, commit = [peer.read() for _ in range(size + 2)]
+    assert [frame.command for frame in [begin, *sends, commit]] == (
+        ["BEGIN", *["SEND"] * size, "COMMIT"]
+    )
+    return commit
 
 
 def test_a_transaction_that_fails_is_sent_again_message_by_message(start, script):
