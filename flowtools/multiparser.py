@@ -75,7 +75,7 @@ class MultiParser:
             return self._term(raw, client)
         if self.type == "string":
             return raw
-        moment = datetime.strptime(raw.strip(), self.format)
+        moment = datetime.strptime(raw.strip(), self.format)  # noqa: DTZ007  a %z may be in it
         if self.type == "date":
             return moment.date()
         return moment.timetz() if self.type == "time" else self._in_utc(moment)

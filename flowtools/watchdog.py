@@ -235,9 +235,11 @@ class Watchdog:
         frames = sys._current_frames()
         now = monotonic()
         lines = [
-            f"{sum(slot.done for slot in self._pool.slots)} done; outcomes"
-            f" {dict(self._pool.settlement.counts)}; {self._pool.backlog.held} waiting inside;"
-            f" {len(self.abandoned)} threads abandoned"
+            (
+                f"{sum(slot.done for slot in self._pool.slots)} done; outcomes"
+                f" {dict(self._pool.settlement.counts)}; {self._pool.backlog.held} waiting inside;"
+                f" {len(self.abandoned)} threads abandoned"
+            )
         ]
         for slot in [*self._pool.slots, *self.abandoned]:
             job, thread = slot.job, slot.thread

@@ -99,7 +99,9 @@ def test_the_demo_tags_every_asset_and_says_so(shell):
     said = out.decode()
     assert (status, err) == (0, ""), said
     assert re.search(r"^ +40 events in all$", said, re.MULTILINE)
-    (tagged, alive) = re.search(r"^ +(\d+) of (\d+) assets bear the tag", said, re.M).groups()
+    (tagged, alive) = re.search(
+        r"^ +(\d+) of (\d+) assets bear the tag", said, re.MULTILINE
+    ).groups()
     assert tagged == alive
     assert int(alive) > 5
 

@@ -380,13 +380,17 @@ def test_a_zone_that_does_not_exist_is_a_usage_error(name):
         (["soon"], "invalid value for '[SECONDS]': 'soon' is not a valid float"),
         (
             ["--cron", "99 * * * *"],
-            "'99 * * * *' is no cron expression: bad minute; "
-            "write five fields such as '*/5 * * * *'",
+            (
+                "'99 * * * *' is no cron expression: bad minute; "
+                "write five fields such as '*/5 * * * *'"
+            ),
         ),
         (
             ["--cron", "0 0 29 2 MON#6"],
-            "'0 0 29 2 MON#6' is no cron expression: bad day-of-week; "
-            "write five fields such as '*/5 * * * *'",
+            (
+                "'0 0 29 2 MON#6' is no cron expression: bad day-of-week; "
+                "write five fields such as '*/5 * * * *'"
+            ),
         ),
         (
             ["1", "--window", "22"],
@@ -394,8 +398,10 @@ def test_a_zone_that_does_not_exist_is_a_usage_error(name):
         ),
         (
             ["1", "--tz", "Mars/Olympus"],
-            "invalid value for '--tz': there is no time zone 'Mars/Olympus'; "
-            "write Europe/Oslo or UTC, or install tzdata",
+            (
+                "invalid value for '--tz': there is no time zone 'Mars/Olympus'; "
+                "write Europe/Oslo or UTC, or install tzdata"
+            ),
         ),
     ],
 )

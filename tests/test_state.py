@@ -330,8 +330,10 @@ def test_a_full_disk_is_said_once_and_the_listener_goes_on(server, start, tmp_pa
     assert process.wait(30) == -signal.SIGTERM
     said = process.stderr.read().decode().splitlines()
     assert said == [
-        "flow-listen-assets: cannot write state file 's': File too large; going on, and what is"
-        " done since may come again",
+        (
+            "flow-listen-assets: cannot write state file 's': File too large; going on, and what is"
+            " done since may come again"
+        ),
         "flow-listen-assets: warning: state file 's' is written again",
     ]
 

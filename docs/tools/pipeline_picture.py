@@ -55,11 +55,15 @@ def head(name, colour):
 def picture():
     """Return the SVG."""
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-labelledby="what">',
-        '<title id="what">A source writes a line for each event of Viz One or a broker into a '
-        "pipe; flow-work runs a Worker on it in one of many threads, writes the result as a "
-        "line, and tells the source, which tells the broker.</title>",
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+            f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-labelledby="what">'
+        ),
+        (
+            '<title id="what">A source writes a line for each event of Viz One or a broker into a '
+            "pipe; flow-work runs a Worker on it in one of many threads, writes the result as a "
+            "line, and tells the source, which tells the broker.</title>"
+        ),
         f"<defs>{head('head', FAINT)}{head('head-done', DONE)}{head('head-bad', BAD)}</defs>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="12" fill="{GROUND}"/>',
         text(24, 36, COMMAND, size=15, anchor="start"),

@@ -80,7 +80,8 @@ def _fill(made: Element, source: Element) -> None:
             _fill(new, each)
             new.tail = each.tail
         else:
-            made.append(copy(each))  # A comment, or a processing instruction.
+            # A comment, or a processing instruction, which lxml-stubs do not know of.
+            made.append(copy(each))  # type: ignore[unreachable]
 
 
 def _attributes(element: Element) -> dict[str, str]:

@@ -95,7 +95,8 @@ def _schedule(
     if (seconds is None) == (cron is None):
         raise UsageError("give either SECONDS or a cron expression")
     if seconds is None:
-        assert cron is not None and tz is not None
+        assert cron is not None
+        assert tz is not None
         return Cron(cron, clock, tz, window)
     if not 0.001 <= seconds < float("inf"):
         raise UsageError(f"an interval of {seconds:g} seconds cannot be meant; from 0.001 up")

@@ -139,8 +139,8 @@ def age(seconds: float) -> str:
 
 def clock_text(instant: float, now: float) -> str:
     """Return the local time of day, and the date too unless it is today."""
-    moment = datetime.fromtimestamp(instant)
-    today = datetime.fromtimestamp(now).date()
+    moment = datetime.fromtimestamp(instant, UTC).astimezone()
+    today = datetime.fromtimestamp(now, UTC).astimezone().date()
     return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 

@@ -56,7 +56,7 @@ def set_group_permissions(
 def _set(entry: Element, kind: str, group: str, rights: Collection[str]) -> None:
     unknown = set(rights) - set(RIGHTS)
     if unknown:
-        raise ValueError(f"no right is called '{sorted(unknown)[0]}': expected {RIGHTS}")
+        raise ValueError(f"no right is called '{min(unknown)}': expected {RIGHTS}")
     present = [each for each in _groups(entry, kind) if each.get("name") == group]
     for each in present if not rights else present[1:]:
         parent = each.getparent()

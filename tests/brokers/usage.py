@@ -71,9 +71,11 @@ class Usage:
             )
             found.append(
                 (
-                    f"{name} ({pid}): {memory[0]:.1f} -> {memory[1]:.1f} MiB, "
-                    f"{threads[0]:g} -> {threads[1]:g} threads, "
-                    f"{files[0]:g} -> {files[1]:g} descriptors: {'flat' if flat else 'GROWS'}",
+                    (
+                        f"{name} ({pid}): {memory[0]:.1f} -> {memory[1]:.1f} MiB, "
+                        f"{threads[0]:g} -> {threads[1]:g} threads, "
+                        f"{files[0]:g} -> {files[1]:g} descriptors: {'flat' if flat else 'GROWS'}"
+                    ),
                     flat,
                 )
             )
