@@ -279,7 +279,7 @@ def _examined(line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
     if not digits_checked and may_exceed(line):
-        refuse_huge_integers(line)
+        _refuse_huge_integers(line)
     if type(value) is not dict or "specversion" not in value:
         return {
             "specversion": "1.0",
@@ -323,7 +323,7 @@ def may_exceed(text: bytes) -> bool:
     return _LONG_NUMBER in seen or seen.startswith(_NINETEEN_DIGITS)
 
 
-def refuse_huge_integers(line: bytes) -> None:
+def _refuse_huge_integers(line: bytes) -> None:
     """Look closely at a line that is JSON.
 
     Raises:

@@ -232,7 +232,7 @@ class Watchdog:
 
     def report(self) -> None:
         """Print the pool's state and every thread's stack to stderr."""
-        frames = sys._current_frames()
+        frames = sys._current_frames()  # noqa: SLF001  documented as for such a use
         now = monotonic()
         lines = [
             (

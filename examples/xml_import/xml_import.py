@@ -18,7 +18,7 @@ from flowtools.source.location import UnmanagedFilesListener
 from flowtools.vizone import ConflictError, Locked, NotFoundError
 from flowtools.vizone.asset import as_asset
 from flowtools.vizone.atom import as_entry
-from flowtools.vizone.document import parse
+from flowtools.vizone.document import Element, parse
 from flowtools.worker import Reject, Retry
 
 LATER = 2.0
@@ -176,4 +176,4 @@ def first(found):
     """Return the text of the first of what an XPath has found, or its one value."""
     if isinstance(found, list):
         found = found[0] if found else None
-    return found.xpath("string()") if isinstance(found, etree._Element) else found
+    return found.xpath("string()") if isinstance(found, Element) else found

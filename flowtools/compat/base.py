@@ -202,7 +202,8 @@ class Calls(_Cleaner):
         """Let it run; wait for the end if it has no loop of its own."""
         self._source.callback = lambda obj, *more: emit(obj)
         self._source.run()
-        while not (self._source._has_event_loop or self._ending):
+        # The older Flow's own name, which its users' sources set.
+        while not (self._source._has_event_loop or self._ending):  # noqa: SLF001
             time.sleep(0.05)
 
     def stop(self) -> None:

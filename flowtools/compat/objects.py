@@ -17,7 +17,7 @@ from flowtools.vizone.metadata import Payload as Form
 from flowtools.vizone.namespaces import PREFIXES, VDF
 
 
-def root_of(answer: Any, name: str) -> Element:
+def _root_of(answer: Any, name: str) -> Element:
     """Return the root of the XML in an answer, a message, bytes or text."""
     content = getattr(answer, "content", answer)
     content = content.encode() if isinstance(content, str) else content
@@ -44,7 +44,7 @@ class Payload:
 
     def __init__(self, answer: Any) -> None:
         """Read the form in an answer, bytes or text."""
-        self.form = Form(root_of(answer, "the metadata"))
+        self.form = Form(_root_of(answer, "the metadata"))
         self.response_etag: str | None = getattr(answer, "etag", None)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -144,7 +144,7 @@ class Item(_Linked):
 
     def parse(self, answer: Any) -> Self:
         """Become what an answer says."""
-        self.entry = Asset(root_of(answer, "the asset"))
+        self.entry = Asset(_root_of(answer, "the asset"))
         self.response_etag = getattr(answer, "etag", None)
         return self
 
@@ -187,7 +187,7 @@ class UnmanagedFile(_Linked):
     """A file in an import storage."""
 
     def __init__(self, answer: Any) -> None:
-        element = answer if isinstance(answer, Element) else root_of(answer, "the file")
+        element = answer if isinstance(answer, Element) else _root_of(answer, "the file")
         self.entry = Asset(element)
 
     @property
@@ -206,7 +206,7 @@ class UnmanagedFileCollection:
     """The files in an answer or a message."""
 
     def __init__(self, answer: Any) -> None:
-        self._root = root_of(answer, "the files")
+        self._root = _root_of(answer, "the files")
         self.entries = [UnmanagedFile(each) for each in self._root.iter(f"{{{ATOM}}}entry")]
 
     def __iter__(self) -> Iterator[UnmanagedFile]:

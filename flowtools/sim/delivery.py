@@ -183,7 +183,7 @@ class Delivery:
 
     def _place(self, message: Message) -> None:
         destination = message.headers["destination"]
-        if is_queue(destination):
+        if _is_queue(destination):
             self._queues.setdefault(destination, deque()).append(message)
         else:
             for each in self._to(destination):
@@ -195,7 +195,7 @@ class Delivery:
 
     def _drain(self, destination: str) -> None:
         """Hand on what waits, while there is someone to take it."""
-        if not is_queue(destination):
+        if not _is_queue(destination):
             for each in self._to(destination):
                 while each.waiting and each.has_room:
                     _deliver(each, each.waiting.popleft())
@@ -215,7 +215,7 @@ class Delivery:
         for each in subscriptions:
             self._subscriptions.remove(each)
         for each in subscriptions:
-            if is_queue(each.destination) and each.pending:
+            if _is_queue(each.destination) and each.pending:
                 queue = self._queues.setdefault(each.destination, deque())
                 again = [replace(message, redelivered=True) for message in each.pending.values()]
                 queue.extendleft(reversed(again))
@@ -228,7 +228,7 @@ class Delivery:
         return [each for each in self._subscriptions if each.destination == destination]
 
 
-def is_queue(destination: str) -> bool:
+def _is_queue(destination: str) -> bool:
     """Return whether `destination` is a queue; anything else is a topic."""
     return destination.startswith("/queue/")
 

@@ -78,7 +78,7 @@ class Columns:
         given = event.attributes
         identity = f"{given['id'][:MAX_CELL]}\n{given['source'][:MAX_CELL]}"
         cells = tuple(pick(event) for pick in self._pick)
-        return Row(safe(event.type), cells, instant_of(event), identity)
+        return Row(safe(event.type), cells, _instant_of(event), identity)
 
     def _of_no_event(self, line: bytes, error: EventError) -> Row:
         text = safe(line[:MAX_CELL].decode("utf-8", "backslashreplace"))
@@ -94,7 +94,7 @@ def safe(text: str) -> str:
     return one_line(text[:MAX_CELL])
 
 
-def instant_of(event: Event) -> float | None:
+def _instant_of(event: Event) -> float | None:
     """Return the event's time in seconds since the epoch; None where it has no usable one."""
     try:
         moment = datetime.fromisoformat(event.time)
@@ -103,7 +103,7 @@ def instant_of(event: Event) -> float | None:
         return None
 
 
-def title_of(event: Event) -> str:
+def _title_of(event: Event) -> str:
     """Return what the event is about, for people: a title, a name, else the data itself.
 
     Empty where the data has a place for a title and nothing in it, as a deletion's.
@@ -146,7 +146,7 @@ def clock_text(instant: float, now: float) -> str:
 
 def _picker(name: str) -> Callable[[Event], str]:
     if name == "title":
-        return lambda event: safe(title_of(event))
+        return lambda event: safe(_title_of(event))
     if name == "age":
         return lambda event: ""
     try:

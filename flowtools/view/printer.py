@@ -106,7 +106,7 @@ class Printer:
         if not self._colour or not text:
             return text
         if name == "type":
-            return f"{style_of(row.type)}{text}{_RESET}"
+            return f"{_style_of(row.type)}{text}{_RESET}"
         return f"{_DIM}{text}{_RESET}" if name in ("time", "age") else text
 
     def _terminal_width(self) -> int | None:
@@ -118,6 +118,6 @@ class Printer:
             raise ReaderGone from None  # The terminal has gone.
 
 
-def style_of(kind: str) -> str:
+def _style_of(kind: str) -> str:
     """Return the escape sequence of the colour for the type `kind`."""
     return _STYLES.get(kind.rpartition(".")[2], _OTHER_STYLE)

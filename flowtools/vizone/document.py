@@ -12,7 +12,7 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 MAX_TAGS = 1_000_000
 """Tags, comments and the like that a document may have: each takes memory of its own."""
 
-Element = etree._Element
+Element = etree._Element  # noqa: SLF001  its only name
 
 
 def parse(content: bytes, *, name: str, base: str = "") -> Element:
