@@ -163,6 +163,8 @@ def test_what_one_process_remembered_another_uses(importing, app):
     until(lambda: (client.store("flow_xmlimport").get("b.mxf") or {}).get("type") == "asset")
     process.kill()
     process.wait()
+    # Only then is it the second that listens.
+    until(lambda: not server._broker.has_subscriber("/topic/vizone.unmanaged.xmlimport", 0))
     args = ["--set", "Viz One.use https=no", "--set", "Source.settle=0"]
     second = app("xml_import", *args, env=server.environment())
     until(lambda: server._broker.has_subscriber("/topic/vizone.unmanaged.xmlimport", 0.1))
