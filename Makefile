@@ -98,8 +98,10 @@ lock-check: $(VENV) ## Install what is pinned, with hashes required, and see tha
 	@build/lock/bin/python -m pip check
 
 .PHONY: build
-build: $(VENV) ## Make the wheel and the sdist in dist/.
-	@said=$$(python -m build --no-isolation --outdir dist . 2>&1) || { echo "$$said" >&2; exit 1; }
+build: $(VENV) ## Make the wheel and the sdist in dist/; the same bytes from the same commit.
+	@: "$${SOURCE_DATE_EPOCH:=$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"; \
+	export SOURCE_DATE_EPOCH; \
+	said=$$(python -m build --no-isolation --outdir dist . 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*
 
 .PHONY: install

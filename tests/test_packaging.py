@@ -5,7 +5,9 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -21,6 +23,31 @@ from tests.conftest import ROOT, environment
 from tests.packages import SCRIPTS, call
 
 pytestmark = pytest.mark.timeout(400)
+
+
+TYPED = """
+from collections.abc import Iterator
+
+from flowtools.event import Event
+from flowtools.vizone import Client
+from flowtools.worker import Retry
+
+
+class Tag:
+    def start(self, event: Event) -> Iterator[Event]:
+        if event.type == "flow.asset.deleted":
+            raise Retry(after=2.5)
+        yield Event("mine", {"of": event.subject}, source="test")
+
+
+def count(client: Client) -> int:
+    return sum(1 for asset in client.assets.find() if asset.title)
+
+
+Retry(after="soon")  # wrong
+Event(1, None, source="test")  # wrong
+"""
+"""What a user writes, as mypy is to see it."""
 
 
 @pytest.fixture(scope="session")
@@ -129,21 +156,63 @@ def test_a_pipeline_runs_with_a_worker_in_the_current_directory(installed, tmp_p
     assert [json.loads(line)["data"] for line in out.splitlines()] == ["A", "B"]
 
 
-def test_wheel_and_sdist_are_the_same_bytes_whenever_and_wherever_they_are_built(dist, tmp_path):
-    tree = tmp_path / "elsewhere"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "dist", "build", "*.egg-info")
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
-    shutil.copy(ROOT / ".gitignore", tree)
-    for path in tree.rglob("*"):
-        os.utime(path, (1e9, 1e9), follow_symlinks=False)
-    made = tmp_path / "made"
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", made, tree]
-    call(*build, env=environment(TZ="Asia/Tokyo"))
-    digests = [
-        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-        for folder in (dist, made)
-    ]
-    assert digests[0] == digests[1]
+@pytest.fixture(scope="module")
+def dates(tmp_path_factory):
+    """Two trees that were made at other times, by people with other habits."""
+    made = []
+    for name, date, umask in ("one", 1e9, 0o002), ("another/two", 1.5e9, 0o077):
+        tree = tmp_path_factory.mktemp("trees") / name
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "dist", "build", "*.egg-info")
+        shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
+        shutil.copy(ROOT / ".gitignore", tree)
+        for path in tree.rglob("*"):
+            if not path.is_symlink():
+                path.chmod((0o777 if path.is_dir() or os.access(path, os.X_OK) else 0o666) & ~umask)
+            os.utime(path, (date, date), follow_symlinks=False)
+        made.append((tree, umask))
+    return made
+
+
+def make_build(tree, umask, **env):
+    """What make build makes in `tree`: digests by name."""
+    # The packages of these tests, wherever they are: nothing is installed.
+    make = ["make", "--silent", "-o", ".venv/up-to-date", "build"]
+    call(*make, cwd=tree, umask=umask, env=environment(**env))
+    made = (tree / "dist").iterdir()
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
+
+
+def test_wheel_and_sdist_are_the_same_bytes_whenever_and_wherever_they_are_built(dates):
+    day = {"SOURCE_DATE_EPOCH": "1700000000"}
+    (one, first), (two, second) = dates
+    digests = make_build(one, first, TZ="Asia/Tokyo", **day)
+    assert digests == make_build(two, second, TZ="America/Lima", **day)
+    with zipfile.ZipFile(next((one / "dist").glob("*.whl"))) as archive:
+        assert {info.date_time[:3] for info in archive.infolist()} == {(2023, 11, 14)}
+
+
+def test_without_a_date_that_of_the_last_commit_counts(dates):
+    tree, umask = dates[0]
+    git = ["git", "-c", "user.name=me", "-c", "user.email=me@localhost"]
+    if not shutil.which("git"):
+        pytest.skip("needs git")
+    call(*git, "init", "--quiet", cwd=tree)
+    day = {"GIT_COMMITTER_DATE": "2024-02-03T04:05:06Z", "GIT_AUTHOR_DATE": "2001-01-01T00:00:00Z"}
+    call(*git, "commit", "--quiet", "--allow-empty", "-m", "x", cwd=tree, env=environment(**day))
+    make_build(tree, umask)
+    with tarfile.open(next((tree / "dist").glob("*.tar.gz"))) as archive:
+        assert {member.mtime for member in archive.getmembers()} == {1706933106}
+
+
+def test_the_types_are_there_for_the_code_of_users(installed, tmp_path):
+    (tmp_path / "mine.py").write_text(TYPED)
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "mine.py"]
+    command += ["--python-executable", installed / "python"]
+    env = installed_environment(installed)
+    ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    found = re.findall(r"mine.py:(\d+): (\w+): .*", ran.stdout)
+    wrong = [n for n, line in enumerate(TYPED.splitlines(), 1) if "# wrong" in line]
+    assert [int(line) for line, kind in found if kind == "error"] == wrong, ran.stdout
 
 
 def test_the_metadata_names_every_library_that_is_imported(wheel):
