@@ -69,6 +69,7 @@ check-man:
 .PHONY: pictures
 pictures: $(VENV) ## Draw the pictures of the README anew.
 	@python docs/tools/pipeline_picture.py >docs/pictures/pipeline.svg
+	@python docs/tools/terminal_pictures.py
 
 .PHONY: docs
 docs: .venv/with-docs ## Build the documentation site in build/site.

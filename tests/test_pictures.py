@@ -21,3 +21,19 @@ def test_the_picture_of_a_pipeline_is_what_its_script_draws():
 def test_a_picture_is_whole_and_is_shown(path):
     ElementTree.parse(path)
     assert f"docs/pictures/{path.name}" in SHOWN
+
+
+@pytest.mark.parametrize("path", sorted(PICTURES.glob("*.svg")), ids=lambda path: path.name)
+def test_a_picture_fetches_nothing_from_elsewhere(path):
+    found = re.findall(r"https?://[^\"')\s<]+", path.read_text())
+    assert set(found) <= {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
+
+
+def test_a_picture_of_a_terminal_is_of_what_its_command_shows_today():
+    view, work = ((PICTURES / f"{name}.svg").read_text() for name in ("view", "work"))
+    assert shown(view) >= {"TIME", "TYPE", "SUBJECT", "TITLE", "AGE", "flow.asset.created"}
+    assert shown(work) >= {"done", "failed", "running", "queued", "rate", "p50", "p95"}
+
+
+def shown(svg):
+    return set(re.sub(r"<[^>]+>|&#160;", " ", svg).split())
