@@ -34,6 +34,23 @@ _ALERTS = {
 }
 
 
+def trusting(ca_file: str | Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities, or those of `ca_file` alone.
+
+    Python 3.13 and later refuse an authority that is not made as RFC 5280 asks, and many
+    that a house has made for itself are not. One that somebody has named is trusted as it
+    is, by every Python.
+
+    Raises:
+        OSError: The file cannot be read, or holds no certificate (ssl.SSLError).
+    """
+    if ca_file is None:
+        return ssl.create_default_context()
+    context = ssl.create_default_context(cafile=str(ca_file))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
 def client_context(
     ca_file: Path | None, certificate: Path | None, key: Path | None, *, insecure: bool
 ) -> ssl.SSLContext:
@@ -44,10 +61,8 @@ def client_context(
     Raises:
         ConfigurationError: A file cannot be read, or is not what it should be.
     """
-    context = ssl.create_default_context()
     try:
-        if ca_file is not None:
-            context = ssl.create_default_context(cafile=str(ca_file))
+        context = trusting(ca_file)
     except (OSError, ValueError) as error:
         raise ConfigurationError(_cannot_use("CA file", ca_file, error)) from None
     try:

@@ -19,6 +19,7 @@ from flowtools.frames import Frame, encode_frame
 from flowtools.message import event_of
 from flowtools.stop import Stop
 from flowtools.transport import Transport
+from tests.brokers.certificates import lasting
 from tests.stomp_servers import SECONDS, Script
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -407,7 +408,7 @@ def authority(tmp_path_factory):
         (folder / "ext").write_text(f"subjectAltName={alternative}\n")
         request = f"{name}.csr"
         openssl("req", *key, "-keyout", f"{name}.key", "-out", request, "-subj", f"/CN={name}")
-        to = ["-in", request, "-out", f"{name}.pem", "-days", days]
+        to = ["-in", request, "-out", f"{name}.pem", *lasting(days)]
         openssl("x509", "-req", *to, *signed_by)
     return folder
 

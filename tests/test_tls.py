@@ -1,11 +1,13 @@
 """Certificates of a Viz One that are not to be trusted: refused, and the message says why."""
 
 import ssl
+import sys
 import threading
 
 import pytest
 
 from flowtools.sim.standin import Plan, StandIn
+from flowtools.tls import trusting
 from tests.brokers import certificates
 from tests.stomp_servers import Script
 
@@ -77,3 +79,12 @@ def test_the_stand_in_speaks_no_tls_and_that_is_said(run):
         server.close()
     assert status == 77
     assert "it does not speak TLS on this port" in err
+
+
+def test_an_authority_that_somebody_has_named_need_not_be_made_as_later_pythons_ask(folder):
+    # The authority of these tests has no key usage: Python 3.13 would refuse it.
+    for name, flags in (("named", trusting(folder / "ca.pem")), ("system", trusting(None))):
+        is_strict = bool(flags.verify_flags & ssl.VERIFY_X509_STRICT)
+        assert is_strict is (name == "system" and sys.version_info >= (3, 13))
+        assert flags.check_hostname
+        assert flags.verify_mode == ssl.CERT_REQUIRED

@@ -4,7 +4,7 @@ import ssl
 from functools import lru_cache
 
 from flowtools.errors import ConfigurationError
-from flowtools.tls import refusal
+from flowtools.tls import refusal, trusting
 from flowtools.vizone.account import Account
 
 
@@ -19,7 +19,7 @@ def context_for(account: Account) -> ssl.SSLContext:
         ConfigurationError: The account's CA file cannot be used.
     """
     try:
-        context = ssl.create_default_context(cafile=account.ca_file)
+        context = trusting(account.ca_file)
     except OSError as error:
         reason = error.strerror or "no certificate in it"
         raise ConfigurationError(f"cannot read CA file '{account.ca_file}': {reason}") from None

@@ -26,6 +26,17 @@ def make(folder):
     _bundle(openssl)
 
 
+def lasting(days):
+    """The options of openssl x509 for a certificate of so many days; "-1": that has expired."""
+    if days != "-1":
+        return ("-days", days)
+    # OpenSSL 3.5 takes no negative number, and 3.0 knows no other way.
+    known = subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True).stderr
+    if "-not_after" not in known:
+        return ("-days", days)
+    return ("-not_before", "20200101000000Z", "-not_after", "20200102000000Z")
+
+
 BAD = {
     "expired": ("IP:127.0.0.1", "-1"),
     "wrong-host": ("DNS:elsewhere.example", "30"),
@@ -47,7 +58,7 @@ def make_bad(folder, kind):
         signer = ("-signkey", "server.key")
     else:
         signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
-    to = ("-in", "server.csr", "-out", "server.pem", "-days", days, "-extfile", "extensions")
+    to = ("-in", "server.csr", "-out", "server.pem", *lasting(days), "-extfile", "extensions")
     openssl("x509", "-req", *to, *signer)
     _bundle(openssl)
 
