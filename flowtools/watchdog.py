@@ -251,5 +251,7 @@ class Watchdog:
             lines.append(f"thread {thread.ident if thread else '?'}: {what}")
             frame = frames.get(thread.ident or 0) if thread else None
             lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
+        # Our own is among them, a circle: they would keep what each thread has in hand just now.
+        frames.clear()
         for line in "\n".join(lines).split("\n"):
             say(line)
