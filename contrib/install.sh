@@ -81,7 +81,8 @@ for name in "$work"/flow-*; do
     put 644 "$work/bash" "$prefix/share/bash-completion/completions/$name"
     put 644 "$work/fish" "$prefix/share/fish/vendor_completions.d/$name.fish"
 done
-for file in README.md CHANGELOG.md LICENSE; do
+for file in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE benchmarks/README.md \
+    docs/*.md docs/pictures/*.svg; do
     put 644 "$file" "$prefix/share/doc/flowtools/$file"
 done
 find contrib examples -type f ! -name '*.pyc' ! -name install-brokers.sh ! -name 'make-deb.sh' |

@@ -1,6 +1,7 @@
 """make install, make uninstall and make deb: what they put in place, and take away."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,11 @@ def test_make_install_puts_all_in_place_and_make_uninstall_takes_it_away(tmp_pat
         assert f"share/fish/vendor_completions.d/{name}.fish" in found
     assert "share/zsh/site-functions/_flowtools" in found
     assert any(name.startswith("share/doc/flowtools/contrib/") for name in found)
+    readme = prefix / "share/doc/flowtools/README.md"
+    links = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.read_text()))
+    # The manual pages lie where man looks for them.
+    lost = {link for link in links if not (readme.parent / link).exists()}
+    assert {link for link in lost if not link.startswith("man/")} == set()
     plain = {"PATH": os.defpath, "PYTHONPATH": OFFLINE["PYTHONPATH"]}
     for name in SCRIPTS:
         assert call(prefix / "bin" / name, "--version", env=plain, cwd="/").startswith(name)
