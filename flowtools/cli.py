@@ -182,11 +182,23 @@ _COMMON_OPTIONS = (
 )
 
 
+# Its names for types of ours: "'x' is not a valid float range".
+_TYPES = {
+    "not a valid integer range": "no whole number",
+    "not a valid integer": "no whole number",
+    "not a valid float range": "no number",
+    "not a valid float": "no number",
+}
+
+
 def _usage_text(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         near = " or ".join(repr(name) for name in error.possibilities or ())
         return f"no such option {error.option_name!r}" + (f", perhaps {near}" if near else "")
-    message = " ".join(error.format_message().split())
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    for theirs, ours in _TYPES.items():
+        if message.endswith(theirs):
+            message = message.removesuffix(theirs) + ours
     return message[:1].lower() + message[1:].removesuffix(".")
 
 
@@ -207,6 +219,15 @@ def _report(error: Exception) -> int:
             exc_info=error,
         )
         return Status.INTERNAL
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("flowtools"):
+        log.error(
+            "there is no package '%s' for %s; install flowtools together with what it needs, such"
+            " as by 'pip install .' or 'make install'",
+            error.name,
+            sys.executable,
+            exc_info=error,
+        )
+        return Status.CONFIGURATION
     log.error(
         "internal error: %s: %s; --verbose shows where",
         type(error).__name__,

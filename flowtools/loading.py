@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import sysconfig
 import traceback
 from typing import Any
 
@@ -23,7 +24,9 @@ def load_class(name: str, what: str) -> type:
     if not colon or not all(
         part.isidentifier() for part in f"{module_name}.{class_name}".split(".")
     ):
-        raise ConfigurationError(f"cannot load {what} '{name}': expected MODULE:CLASS")
+        raise ConfigurationError(
+            f"cannot load {what} '{name}': write MODULE:CLASS, such as mymod:Tag"
+        )
     here = os.getcwd()  # noqa: PTH109  text is what sys.path holds
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -36,6 +39,7 @@ def load_class(name: str, what: str) -> type:
             raise ConfigurationError(
                 f"cannot load {what} '{name}': there is no module '{error.name}'"
                 f" in {here} or on PYTHONPATH"
+                + ("; leave out the .py" if module_name.endswith(".py") else "")
             ) from None
         raise failure("load", what, name, error) from error
     except AttributeError as error:
@@ -73,7 +77,9 @@ def describe(error: BaseException) -> str:
     """
     if hasattr(error, "described"):
         return str(error.described)
-    text = " ".join(str(error).split())
+    # Where a mistake of the language is, `place` says.
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = " ".join(said.split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -84,4 +90,9 @@ def place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))  # noqa: PTH120
     theirs = [f for f in frames if not f.filename.startswith((*own, "<frozen"))]
+    # What a library makes of their mistake is further inside, and of less use.
+    theirs = [f for f in theirs if not f.filename.startswith(_LIBRARIES)] or theirs
     return f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
+
+
+_LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})

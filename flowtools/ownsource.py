@@ -76,7 +76,10 @@ def own_source(
     """
     found = getattr(worker, "SOURCE", None)
     if found is None:
-        raise ConfigurationError(f"cannot run Worker '{name}': it names no SOURCE")
+        raise ConfigurationError(
+            f"cannot run Worker '{name}': it names no SOURCE; give its class one, or pipe a source"
+            " into flow-work"
+        )
     given = _Options(options, found if isinstance(found, type) else type(found))
     try:
         own = _make(found, given, wishes, equipment, config)

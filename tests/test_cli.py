@@ -140,6 +140,15 @@ def test_a_lost_connection_is_unreachable_and_no_reader_that_left(end, body):
     assert err.count("\n") == 1
 
 
+def test_a_package_that_is_missing_is_named_with_what_to_do(end):
+    status, out, err = end("import no_such_package")
+    assert (status, out) == (78, "")
+    assert err == (
+        f"flow-x: there is no package 'no_such_package' for {sys.executable}; install flowtools"
+        " together with what it needs, such as by 'pip install .' or 'make install'\n"
+    )
+
+
 SOURCE = """
 class Ticks:
     def run(self, outlet, stop):
@@ -243,6 +252,78 @@ def test_an_error_in_json_has_its_traceback_only_when_verbose(end):
     (verbose_line,) = end(BUG, "--log-format", "json", "-v")[2].splitlines()
     assert "traceback" not in json.loads(plain_line)
     assert "ZeroDivisionError" in json.loads(verbose_line)["traceback"]
+
+
+MISTAKES = """
+flow-ack --nope
+flow-doctor http://mq/
+flow-doctor stomp://127.0.0.1:1/?destination=a
+flow-doctor --url http://127.0.0.1:1 --user a --password-file pw
+flow-interval soon
+flow-interval 0
+flow-interval --cron x
+flow-interval 5 --window 25:00-26:00
+flow-interval 5 --tz Mars
+flow-listen-assets
+flow-listen-assets --url http://127.0.0.1:1 --user a --password-file none
+flow-listen-assets --url http://127.0.0.1:1 --user a --password-file pw
+flow-listen-assets --url http://127.0.0.1:1 --user a --password-file pw --since never
+flow-listen-files
+flow-listen-files x --settle soon
+flow-listen-stomp mq
+flow-listen-stomp --retry-for 0 stomp://127.0.0.1:1/?destination=a
+flow-listen-stomp --retry-for 0 stomp://name.invalid/?destination=a
+flow-listen-stomp --ca-file none stomp+ssl://127.0.0.1/?destination=a
+flow-listen-stomp --ca-file pw stomp+ssl://127.0.0.1/?destination=a
+flow-run mymod:Any
+flow-run none.ini
+flow-run pw
+flow-send stomp://127.0.0.1:1
+flow-send --retry-for 0 stomp://127.0.0.1:1/?destination=a
+flow-sim --http x
+flow-sim --faults x=1
+flow-sim -- ./none
+flow-source none:X
+flow-source broken:X
+flow-stdin --json --document
+flow-view --fields ,
+flow-watch none
+flow-watch pw
+flow-work mymod
+flow-work mymod:None
+flow-work mymod:Unfit
+flow-work mymod:Any --config none
+flow-work mymod:Any --config pw
+flow-work mymod:Any --set x
+flow-work mymod:Any --key /a~3
+flow-work mymod:Any --rate fast
+flow-work mymod:Any --halt x
+flow-work mymod:Any --joblog none/log
+flow-work mymod:Any --failed none/log
+flow-work mymod:Any --metrics x
+flow-work mymod:Any --threads two
+"""
+
+
+@pytest.mark.parametrize("line", MISTAKES.split("\n")[1:-1])
+def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(shell, tmp_path, line):
+    (tmp_path / "pw").write_text("not so\n")
+    (tmp_path / "broken.py").write_text("def (\n")
+    (tmp_path / "mymod.py").write_text(
+        "class Any:\n    start = print\n\nclass Unfit(Any):\n    configure = dict.popitem\n"
+    )
+    name = line.split()[0]
+    status, out, err = shell(line)
+    assert status in (1, 2, 69, 78)
+    said = err if name != "flow-doctor" or status == 2 else f"{name}: {out.decode()}"
+    assert said.startswith(f"{name}: ")
+    assert "\x1b" not in said
+    assert "internal error" not in said
+    assert err.count("\n") == (name != "flow-doctor" or status == 2)
+    again, _, err = shell(line.replace(name, f"{name} --log-format json", 1))
+    assert again == status
+    for each in err.splitlines():
+        assert json.loads(each)["command"] == name
 
 
 @pytest.mark.parametrize("args", [["--log-format", "json"], ["--log-format=json"]])

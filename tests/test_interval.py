@@ -377,7 +377,7 @@ def test_a_zone_that_does_not_exist_is_a_usage_error(name):
         (["0"], "an interval of 0 seconds cannot be meant; from 0.001 up"),
         (["nan"], "an interval of nan seconds cannot be meant; from 0.001 up"),
         (["inf"], "an interval of inf seconds cannot be meant; from 0.001 up"),
-        (["soon"], "invalid value for '[SECONDS]': 'soon' is not a valid float"),
+        (["soon"], "invalid value for '[SECONDS]': 'soon' is no number"),
         (
             ["--cron", "99 * * * *"],
             (

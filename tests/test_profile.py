@@ -228,10 +228,10 @@ def test_a_profile_without_an_address_means_this_machine(go, profile):
     [
         ("[Flow]\n", 78, "[Flow] 'class' is missing: it names the Worker"),
         ("[Flow]\nclass = nowhere.X\n", 78, "there is no module 'nowhere'"),
-        ("[Flow]\nclass = ../up.X\n", 78, "cannot load Worker '../up:X': expected MODULE:CLASS"),
+        ("[Flow]\nclass = ../up.X\n", 78, "cannot load Worker '../up:X': write MODULE:CLASS"),
         ("[Flow]\nworkers = -1\n", 78, "[Flow] workers: '-1' is no number from 0 up"),
         ("[Flow]\nworker_timeout = nan\n", 78, "worker_timeout: 'nan' is no number from 0 up"),
-        ("[Flow]\nclass = X\n", 78, "cannot load Worker ':X': expected MODULE:CLASS"),
+        ("[Flow]\nclass = X\n", 78, "cannot load Worker ':X': write MODULE:CLASS"),
     ],
 )
 def test_a_profile_that_is_no_good(go, profile, text, status, message):

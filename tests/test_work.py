@@ -175,14 +175,20 @@ def test_a_module_in_the_current_directory_is_found(start, tmp_path):
     [
         ("", "nothere:X", "cannot load Worker 'nothere:X': there is no module 'nothere' in "),
         ("", "mine:X", "cannot load Worker 'mine:X': there is no class 'X' in "),
-        ("", "mine", "cannot load Worker 'mine': expected MODULE:CLASS"),
+        ("", "mine", "cannot load Worker 'mine': write MODULE:CLASS, such as mymod:Tag"),
         ("X = 1", "mine:X", "cannot load Worker 'mine:X': it is no class with a 'start'"),
         ("import nowhere", "mine:X", "No module named 'nowhere' ({dir}/mine.py, line 1)"),
         (
             "def (",
             "mine:X",
-            "SyntaxError: invalid syntax (mine.py, line 1) ({dir}/mine.py, line 1)",
+            "'mine:X': SyntaxError: invalid syntax ({dir}/mine.py, line 1)",
         ),
+        (
+            "",
+            "mine.py:X",
+            "there is no module 'mine.py' in {dir} or on PYTHONPATH; leave out the .py",
+        ),
+        ("import json\n\njson.loads('')", "mine:X", "(char 0) ({dir}/mine.py, line 3)"),
         ("\n1/0", "mine:X", "ZeroDivisionError: division by zero ({dir}/mine.py, line 2)"),
     ],
 )
