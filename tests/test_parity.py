@@ -174,6 +174,27 @@ def test_every_option_has_help_and_the_help_an_example(name):
     assert [line for line in text.splitlines() if len(line) > 90] == []
 
 
+TWO_MEANINGS = {
+    "--window": "hours of the day; in flow-send what STOMP and TCP call so",
+    "--rate": "a bound, such as 10/s; in flow-sim how many changes there are a second",
+}
+"""Options that are not the same in all commands that have them, each with its reason."""
+
+
+def test_an_option_is_the_same_in_every_command_that_has_it():
+    forms, letters = {}, {}
+    for name in SCRIPTS:
+        for param in command(name).get_params(context_of(name)):
+            if isinstance(param, click.Option):
+                *short, long = sorted(param.opts, key=len)
+                form = (param.metavar, param.is_flag, param.type.name, param.multiple)
+                forms.setdefault(long, set()).add(form)
+                for letter in short:
+                    letters.setdefault(letter, set()).add(long)
+    assert {long for long, found in forms.items() if len(found) > 1} == set(TWO_MEANINGS)
+    assert {letter: found for letter, found in letters.items() if len(found) > 1} == {}
+
+
 def test_the_overview_names_every_command():
     overview = (ROOT / "man" / "flowtools.7").read_text()
     for name in SCRIPTS:

@@ -104,6 +104,7 @@ def _rates(text: str) -> "Rates":
 )
 @click.option(
     "--password-file",
+    type=click.Path(),
     metavar="FILE",
     help="File whose first line is the password. Default: one is made up.",
 )
