@@ -193,6 +193,7 @@ def main() -> None:
         # The pool says when to end. Not SIG_IGN: the Worker's own programs would inherit
         # that, and nobody could terminate them.
         signal.signal(signum, lambda signum, frame: None)
+        signal.siginterrupt(signum, False)  # Nor is a call of the Worker's to fail by it.
     with Connection(int(sys.argv[1])) as connection:
         serve(connection)
 
