@@ -16,7 +16,8 @@ from flowtools.errors import ConfigurationError, UsageError
 from flowtools.needs import Equipment
 from flowtools.profile import number, truth
 from flowtools.source import Source
-from flowtools.source.custom import CustomSource, is_source, make_source
+from flowtools.source.custom import CustomSource
+from flowtools.source.making import is_source, make_source
 
 _log = logging.getLogger("flowtools.run")
 

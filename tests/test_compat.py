@@ -12,7 +12,7 @@ from flowtools import compat
 from flowtools.event import Event
 from flowtools.needs import Equipment
 from flowtools.profile import new_parser
-from flowtools.source.custom import make_source
+from flowtools.source.making import make_source
 from tests.plugin_documents import document
 from tests.running import finish, until
 from tests.vizone_servers import client_of, stand_in

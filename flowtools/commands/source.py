@@ -49,7 +49,8 @@ def main(
       flow-source examples.sources.tail_file:TailFile --set tail.file=app.log | jq .data
     """
     from flowtools.config import load
-    from flowtools.source.custom import CustomSource, load_source, make_source, run_on_stdout
+    from flowtools.source.custom import CustomSource, run_on_stdout
+    from flowtools.source.making import load_source, make_source
 
     made = make_source(load_source(source), source, load(config, settings))
     custom = CustomSource(

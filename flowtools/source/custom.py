@@ -26,16 +26,14 @@ stuck, so that a signal ends the command whatever that code does.
 
 import logging
 import select
-from collections.abc import Callable, Mapping
-from configparser import ConfigParser
+from collections.abc import Callable
 from threading import Thread
 from typing import Any, Literal
 
 from flowtools.acksocket import AckInlet, AckSocket
-from flowtools.errors import ConfigurationError, FlowError, ReaderGone, UsageError
+from flowtools.errors import FlowError, ReaderGone, UsageError
 from flowtools.event import Event
-from flowtools.loading import described, failure, load_class
-from flowtools.needs import Equipment, application_of, equip
+from flowtools.loading import described
 from flowtools.outlet import Outlet
 from flowtools.results import guarded_stdout
 from flowtools.source.gate import Ended, Gate
@@ -46,53 +44,6 @@ GRACE = 5.0
 """Seconds that a Source has to end, by default."""
 
 _log = logging.getLogger("flowtools.source")
-
-
-def load_source(name: str) -> type:
-    """Return the Source class that `name` ("package.module:Class") stands for.
-
-    Raises:
-        ConfigurationError: As `load_class`, or it is no Source.
-    """
-    found = load_class(name, "Source")
-    if not is_source(found):
-        raise ConfigurationError(
-            f"cannot load Source '{name}': it can neither be iterated over nor has it a 'run'"
-        )
-    return found
-
-
-def is_source(kind: type) -> bool:
-    """Return whether `kind` is a Source as users write them."""
-    return callable(getattr(kind, "__iter__", None)) or callable(getattr(kind, "run", None))
-
-
-def make_source(
-    kind: Any,
-    name: str,
-    config: ConfigParser,
-    options: Mapping[str, str] | None = None,
-    equipment: Equipment | None = None,
-) -> Any:
-    """Make a Source, with `options` for its constructor, give it what it NEEDS, `configure` it.
-
-    Raises:
-        ConfigurationError: Its own code failed, or it takes no such options.
-    """
-    equipment = equipment or Equipment(application_of(name))
-    try:
-        if hasattr(kind, "make_old"):
-            return kind.make_old(equipment, config, **(options or {}))
-        made = kind(**(options or {}))
-        equip(made, equipment)
-        configure = getattr(made, "configure", None)
-        if configure is not None:
-            configure(config)
-    except ConfigurationError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise failure("configure", "Source", name, error) from error
-    return made
 
 
 class CustomSource:
