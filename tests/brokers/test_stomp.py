@@ -73,6 +73,18 @@ def test_a_refused_message_is_moved_and_an_acknowledged_one_is_gone(
     assert broker.depth(queue) == 0
 
 
+@pytest.mark.parametrize("ack", ["pipe", "worker"])
+def test_idle_takes_all_that_the_queue_holds_and_leaves_nothing(
+    broker, queue, login, shell, publish, ack
+):
+    publish(queue, *(b"%d" % n for n in range(1000)))
+    line = f"flow-listen-stomp --ack {ack} --idle 2 '{broker.url(queue)}' | flow-ack"
+    status, out, err = shell(line if ack == "worker" else line.partition(" |")[0], **login)
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) == (1000 if ack == "pipe" else 0)
+    assert broker.depth(queue) == 0
+
+
 def test_a_durable_subscription_keeps_what_comes_while_nobody_listens(
     broker, topic, name, login, start, run, publish
 ):
