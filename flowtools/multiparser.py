@@ -7,6 +7,7 @@ Formats are those of datetime.strptime. Any thread may use a parser.
 """
 
 from datetime import UTC, date, datetime, time
+from math import isfinite
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
@@ -68,7 +69,7 @@ class MultiParser:
         if raw is None or raw == "":
             return None
         if self.type in ("integer", "float"):
-            return int(raw) if self.type == "integer" else float(raw)
+            return _number(raw, int if self.type == "integer" else float)
         if self.type == "iso":
             return self._iso(raw.strip())
         if self.type == "dictionary":
@@ -93,7 +94,10 @@ class MultiParser:
     def _in_utc(self, moment: datetime) -> datetime:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=self._zone)
-        return moment.astimezone(UTC)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError(f"{moment.isoformat()} is beyond what UTC can say") from None
 
     def _term(self, key: str, client: "Client | None") -> "Term":
         if client is None:
@@ -106,6 +110,14 @@ class MultiParser:
         if term is None:
             raise ValueError(f"the dictionary '{self.source}' has no key '{key}'")
         return term
+
+
+def _number(raw: str, kind: type[int] | type[float]) -> int | float:
+    """Return the number that `raw` says: not 1_000, which is Python's own, and not NaN."""
+    value = kind(raw)
+    if "_" in raw or (isinstance(value, float) and not isfinite(value)):
+        raise ValueError(f"'{raw}' is no number")
+    return value
 
 
 def as_text(value: object) -> str | None:

@@ -230,12 +230,13 @@ def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
 def _custom(
     found: Any, given: _Options, wishes: Wishes, equipment: Equipment, config: ConfigParser
 ) -> Own:
-    if not isinstance(found, type):
-        made, name = found, type(found).__name__
-    elif not is_source(found):
-        raise ConfigurationError(f"'{found.__name__}' is no Source: see flow-source(1)")
-    else:
-        name = found.__name__
+    kind = found if isinstance(found, type) else type(found)
+    name = kind.__name__
+    # A text can be iterated over, too, and its letters are nobody's events.
+    if not is_source(kind) or issubclass(kind, str | bytes):
+        raise ConfigurationError(f"'{name}' is no Source: see flow-source(1)")
+    made = found
+    if found is kind:
         made = make_source(found, name, config, given.take_all(), equipment)
     acked = hasattr(made, "done")
     source = CustomSource(

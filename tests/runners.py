@@ -164,6 +164,17 @@ class WithOptions:
         note(event.data)
 
 
+class Lettered:
+    SOURCE = "tests.sources:Three"
+
+    def start(self, event):
+        pass
+
+
+class Numbered(Lettered):
+    SOURCE = 42
+
+
 class NoSource:
     def start(self, event):
         pass

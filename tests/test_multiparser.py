@@ -78,6 +78,10 @@ def test_a_parser_that_cannot_be_meant(options, message):
         ({"type": "float"}, "1,5"),
         ({"type": "iso"}, "yesterday"),
         ({"type": "date", "format": "%Y"}, "26"),
+        ({"type": "integer"}, "1_000"),
+        ({"type": "float"}, "nan"),
+        ({"type": "float"}, "1e999"),
+        ({"type": "iso", "default_timezone": "Europe/Oslo"}, "0001-01-01T00:00:00"),
     ],
 )
 def test_a_text_that_does_not_say_it(options, raw):
