@@ -7,11 +7,14 @@ Each is there as an attribute of that name before `configure` is called. One cli
 the process.
 """
 
+from collections.abc import Mapping
+from configparser import ConfigParser
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from flowtools.errors import ConfigurationError
+from flowtools.loading import failure
 
 if TYPE_CHECKING:
     from flowtools.broker import Settings as BrokerSettings
@@ -103,3 +106,40 @@ def equip(made: Any, equipment: Equipment) -> None:
                 f"NEEDS names '{need}'; what can be asked for is {', '.join(KNOWN)}"
             )
         setattr(made, need, getattr(equipment, need)())
+
+
+def make(
+    what: str,
+    kind: Any,
+    name: str,
+    config: ConfigParser,
+    options: Mapping[str, str] | None = None,
+    equipment: Equipment | None = None,
+) -> Any:
+    """Make an object of a user's class, give it what it NEEDS, and `configure` it.
+
+    Args:
+        what: What the class is, for messages: "Worker" or "Source".
+        kind: The class; one of the older Flow makes itself.
+        name: What the user calls it.
+        config: What `configure` gets, where there is one.
+        options: Arguments for its constructor.
+        equipment: What it may ask for; by default what the environment says.
+
+    Raises:
+        ConfigurationError: It asks for what there is not, or its own code failed.
+    """
+    equipment = equipment or Equipment(application_of(name))
+    try:
+        if hasattr(kind, "make_old"):
+            return kind.make_old(equipment, config, **(options or {}))
+        made = kind(**(options or {}))
+        equip(made, equipment)
+        configure = getattr(made, "configure", None)
+        if configure is not None:
+            configure(config)
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failure("configure", what, name, error) from error
+    return made

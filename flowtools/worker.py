@@ -8,10 +8,11 @@ once, after the last.
 from configparser import ConfigParser
 from typing import Any, Protocol
 
+from flowtools import needs
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
-from flowtools.loading import failure, load_class
-from flowtools.needs import Equipment, application_of, equip
+from flowtools.loading import load_class
+from flowtools.needs import Equipment
 
 
 class Worker(Protocol):
@@ -66,19 +67,5 @@ def make(name: str, config: ConfigParser, equipment: Equipment | None = None) ->
     Raises:
         ConfigurationError: As `load` and `equip`, or making or configuring it raised.
     """
-    kind: Any = load(name)
-    equipment = equipment or Equipment(application_of(name))
-    try:
-        if hasattr(kind, "make_old"):
-            old: Worker = kind.make_old(equipment, config)
-            return old
-        worker: Worker = kind()
-        equip(worker, equipment)
-        configure = getattr(worker, "configure", None)
-        if configure is not None:
-            configure(config)
-    except ConfigurationError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise failure("configure", "Worker", name, error) from error
+    worker: Worker = needs.make("Worker", load(name), name, config, equipment=equipment)
     return worker

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from configparser import ConfigParser
 from typing import Any
 
+from flowtools import needs
 from flowtools.errors import ConfigurationError
-from flowtools.loading import failure, load_class
-from flowtools.needs import Equipment, application_of, equip
+from flowtools.loading import load_class
+from flowtools.needs import Equipment
 
 
 def load_source(name: str) -> type:
@@ -40,17 +41,4 @@ def make_source(
     Raises:
         ConfigurationError: Its own code failed, or it takes no such options.
     """
-    equipment = equipment or Equipment(application_of(name))
-    try:
-        if hasattr(kind, "make_old"):
-            return kind.make_old(equipment, config, **(options or {}))
-        made = kind(**(options or {}))
-        equip(made, equipment)
-        configure = getattr(made, "configure", None)
-        if configure is not None:
-            configure(config)
-    except ConfigurationError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise failure("configure", "Source", name, error) from error
-    return made
+    return needs.make("Source", kind, name, config, options, equipment)
