@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -96,7 +97,8 @@ def stopped_by_signals() -> Iterator[Stop]:
     for each in previous:
         signal.signal(each, handle)
     try:
-        yield stop
+        with _heard_by_the_main_thread():
+            yield stop
     except FlowError as error:
         if stop.signum is None:
             raise
@@ -108,6 +110,39 @@ def stopped_by_signals() -> Iterator[Stop]:
         stop.close()
     if signum is not None:
         raise Signalled(signum) from failure
+
+
+@contextmanager
+def _heard_by_the_main_thread() -> Iterator[None]:
+    """Have each signal's handler run at once, whichever thread the kernel gives it to.
+
+    Python runs handlers in the main thread, whose poll(2) goes on when another thread was
+    interrupted: as Linux has it after SIGSTOP, a signal, SIGCONT, where it takes the first
+    thread that wakes. So a thread hears of every signal by way of the wake-up descriptor
+    and interrupts the main thread by SIGURG, which nobody misses: its default is nothing.
+    """
+    main = threading.get_ident()
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(writer, False)
+
+    def pass_on() -> None:
+        while 0 not in (heard := os.read(reader, 64)):
+            if set(heard) != {signal.SIGURG}:
+                signal.pthread_kill(main, signal.SIGURG)
+
+    thread = threading.Thread(target=pass_on, name="signals", daemon=True)
+    urgent = signal.signal(signal.SIGURG, lambda signum, frame: None)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.write(writer, b"\0")  # Not its end: a child may hold the pipe, too.
+        thread.join()
+        os.close(writer)
+        os.close(reader)
+        signal.signal(signal.SIGURG, urgent)
 
 
 def end_by(signum: int) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,50 @@ with stopped_by_signals() as stop:
 def test_a_second_signal_kills_at_once():
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (-signal.SIGINT, b"draining\n")
+
+
+ELSEWHERE = """
+import os, signal, threading
+from pathlib import Path
+from flowtools.stop import Signalled, stopped_by_signals
+def send():
+    main = threading.main_thread()
+    while Path(f"/proc/self/task/{main.native_id}/syscall").read_text().split()[0] != POLL:
+        pass
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    threading.Event().wait()
+POLL = {"x86_64": "7", "aarch64": "73"}[os.uname().machine]
+try:
+    with stopped_by_signals() as stop:
+        threading.Thread(target=send, daemon=True).start()
+        print(stop.wait(60), flush=True)
+except Signalled as error:
+    print(error)
+"""
+
+
+def test_a_signal_is_heard_whichever_thread_the_system_gives_it_to():
+    # As the kernel has it of SIGSTOP, SIGTERM, SIGCONT.
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"True\nSIGTERM\n", b"")
+    assert time.monotonic() - began < 50
+
+
+def test_a_command_that_was_stopped_when_its_end_was_asked_for_ends():
+    line = ["flow-work", "tests.workers:Whatever", "-j", "4"]
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, env=environment())
+    stat = Path(f"/proc/{process.pid}/stat")
+    with process:
+        deadline = time.monotonic() + 60
+        while len([*Path(f"/proc/{process.pid}/task").iterdir()]) < 5:
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGSTOP)
+        while stat.read_text().split()[2] != "T":
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(60) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(("ignored", "other"), [("INT", "TERM"), ("TERM", "INT")])
