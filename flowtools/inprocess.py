@@ -187,6 +187,9 @@ class _SourceThread:
 
     def __init__(self, source: Source, stop: Stop) -> None:
         self.fd, self._writing = os.pipe2(os.O_CLOEXEC)
+        # Made now: at the end there may be no descriptor left to make it with.
+        unread, self._unread = os.pipe2(os.O_CLOEXEC)
+        os.close(unread)
         self.error: BaseException | None = None
         self._source = source
         self._stop = stop
@@ -215,10 +218,9 @@ class _SourceThread:
         except BaseException as error:  # noqa: BLE001  it is raised in the main thread
             self.error = error
         # A thread of the source's own may be stuck with this descriptor: its number stays
-        # taken, and the pool reads to the end of the pipe.
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(nowhere, self._writing, inheritable=False)
-        os.close(nowhere)
+        # taken, by a pipe that nobody reads, and the pool reads to the end of this one.
+        os.dup2(self._unread, self._writing, inheritable=False)
+        os.close(self._unread)
 
 
 class _Later:
