@@ -76,5 +76,12 @@ def test_every_module_says_what_it_is():
     ] == []
 
 
+def test_the_page_of_the_architecture_says_where_each_module_belongs():
+    page = (ROOT / "docs/architecture.md").read_text().partition("## Where things are")[2]
+    top = {path.name + "/" * path.is_dir() for path in (ROOT / "flowtools").iterdir()}
+    top -= {"__init__.py", "__main__.py", "__pycache__/", "py.typed"}
+    assert sorted(name for name in top if f"`{name}`" not in page) == []
+
+
 def test_nothing_of_the_library_is_called_utils_or_helpers():
     assert [n for n in NAMES if n.rpartition("/")[2] in ("utils.py", "helpers.py", "misc.py")] == []
