@@ -1,11 +1,13 @@
 """flow-work put together: from what was chosen to a pool that runs on standard input."""
 
 import logging
+import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +16,7 @@ from flowtools.ack import AckSender
 from flowtools.collector import spare_the_collector
 from flowtools.config import load as load_config
 from flowtools.console import say
+from flowtools.errors import UsageError
 from flowtools.event import EventError, decode
 from flowtools.lines import LineReader
 from flowtools.results import guarded_stdout
@@ -110,6 +113,7 @@ def run(
             if choice.dry_run:
                 check(_dry_run(choice, stop))
                 return
+            _refuse_a_circle(choice, given.fd, writer.fileno())
             work = Work(runners, _settings(choice))
             label[0] = lambda: running_label(work)
             work.parts = _parts(choice, work, given.acks, stack)
@@ -190,6 +194,26 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
         max_line=choice.max_line,
         files=files,
     )
+
+
+def _refuse_a_circle(choice: Choice, fd: int, out: int) -> None:
+    """Refuse to read a file that is written to meanwhile: it would never end.
+
+    Raises:
+        UsageError: It is the failed file, the job log, or where the results go.
+    """
+    try:
+        read = os.fstat(fd)
+    except OSError:
+        return  # Closed: that is told where it is read.
+    if not stat.S_ISREG(read.st_mode):
+        return
+    for option, path in (("--failed", choice.failed), ("--joblog", choice.joblog)):
+        if path is not None and path.exists() and os.path.samestat(path.stat(), read):
+            raise UsageError(f"'{option} {path}' is the input, too; move it away first")
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(out), read):
+            raise UsageError("standard output is the input, too; write to another file")
 
 
 def _failed_file(path: Path) -> "FailedFile":

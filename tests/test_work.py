@@ -11,7 +11,7 @@ from subprocess import PIPE
 import orjson
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 
 PATIENCE = 60
 
@@ -114,6 +114,29 @@ def test_without_files_sighup_means_what_it_always_does(work, notes):
     wait_for(lambda: notes() == ["configure -"], "the Worker")
     process.send_signal(signal.SIGHUP)
     assert finish(process)[0] == -signal.SIGHUP
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("--failed f <f", "'--failed f'"),
+        ("--joblog f <f", "'--joblog f'"),
+        ("<f >>f", "standard output"),
+        ("--failed ./g <f", "'--failed g'"),
+    ],
+)
+def test_a_file_is_not_read_while_it_is_written_to(tmp_path, line, named):
+    # Each failure would be read again, without end, until the disk is full.
+    (tmp_path / "f").write_bytes(lines("fail"))
+    (tmp_path / "g").symlink_to("f")
+    command = f"flow-work tests.workers:Whatever {line}"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=environment(PYTHONPATH=str(ROOT)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"flow-work: {named} is the input, too; ")
+    assert (tmp_path / "f").read_bytes() == lines("fail")
 
 
 # What it says
