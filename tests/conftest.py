@@ -1,6 +1,7 @@
 """Fixtures that every test file may use."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / "bin"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A script's `make test &` has it ignored, and what is started here would keep it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(**extra):
@@ -63,7 +68,6 @@ def shell(tmp_path):
 
     Whatever it leaves running is killed.
     """
-    import signal
     from contextlib import suppress
 
     def run_line(line, *, timeout=60, cwd=None, **extra):
