@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from flowtools.acksocket import AckInlet
 from flowtools.daytime import Window, zone
 from flowtools.errors import ConfigurationError, UsageError
-from flowtools.needs import Equipment
+from flowtools.needs import Equipment, make
 from flowtools.profile import number, truth
 from flowtools.source import Source
 from flowtools.source.custom import CustomSource
-from flowtools.source.making import is_source, make_source
+from flowtools.source.loading import is_source
 
 _log = logging.getLogger("flowtools.run")
 
@@ -237,7 +237,7 @@ def _custom(
         raise ConfigurationError(f"'{name}' is no Source: see flow-source(1)")
     made = found
     if found is kind:
-        made = make_source(found, name, config, given.take_all(), equipment)
+        made = make("Source", found, name, config, given.take_all(), equipment)
     acked = hasattr(made, "done")
     source = CustomSource(
         made,

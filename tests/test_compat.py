@@ -10,9 +10,8 @@ from coilmq.util.frames import Frame
 
 from flowtools import compat
 from flowtools.event import Event
-from flowtools.needs import Equipment
+from flowtools.needs import Equipment, make
 from flowtools.profile import new_parser
-from flowtools.source.making import make_source
 from tests.plugin_documents import document
 from tests.running import finish, until
 from tests.vizone_servers import client_of, stand_in
@@ -359,4 +358,4 @@ def test_a_marker_without_its_method_is_named():
         pass
 
     with pytest.raises(Exception, match="NeedsConfig has a configure"):
-        make_source(Bare, "Bare", new_parser(), {}, Equipment("x"))
+        make("Source", Bare, "Bare", new_parser(), {}, Equipment("x"))

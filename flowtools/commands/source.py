@@ -49,10 +49,11 @@ def main(
       flow-source examples.sources.tail_file:TailFile --set tail.file=app.log | jq .data
     """
     from flowtools.config import load
+    from flowtools.needs import make
     from flowtools.source.custom import CustomSource, run_on_stdout
-    from flowtools.source.making import load_source, make_source
+    from flowtools.source.loading import load_source
 
-    made = make_source(load_source(source), source, load(config, settings))
+    made = make("Source", load_source(source), source, load(config, settings))
     custom = CustomSource(
         made, source, ack=ack, prefetch=prefetch, count=count, grace=grace, drain=drain
     )
