@@ -3,8 +3,8 @@
 import importlib
 import os
 import sys
-import sysconfig
 import traceback
+from functools import cache
 from typing import Any
 
 from flowtools.errors import ConfigurationError
@@ -91,8 +91,12 @@ def place(error: BaseException) -> str:
     own = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))  # noqa: PTH120
     theirs = [f for f in frames if not f.filename.startswith((*own, "<frozen"))]
     # What a library makes of their mistake is further inside, and of less use.
-    theirs = [f for f in theirs if not f.filename.startswith(_LIBRARIES)] or theirs
+    theirs = [f for f in theirs if not f.filename.startswith(_libraries())] or theirs
     return f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
 
 
-_LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})
+@cache
+def _libraries() -> tuple[str, ...]:
+    import sysconfig  # Only a failure needs it.
+
+    return tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})
