@@ -199,7 +199,7 @@ def _usage_text(error: click.ClickException) -> str:
     for theirs, ours in _TYPES.items():
         if message.endswith(theirs):
             message = message.removesuffix(theirs) + ours
-    return message[:1].lower() + message[1:].removesuffix(".")
+    return message[:1].lower() + message[1:]
 
 
 def _report(error: Exception) -> int:

@@ -240,9 +240,7 @@ def decode(line: bytes, number: int = 0, *, digits_checked: bool = False) -> Eve
     Raises:
         EventError: The line is no JSON, or says it is an event and is none.
     """
-    event: Event = ReadEvent()
-    event.attributes = _examined(line, number, digits_checked)
-    event.deadline = None
+    event: Event = ReadEvent.of(_examined(line, number, digits_checked))
     return event
 
 

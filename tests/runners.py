@@ -194,11 +194,7 @@ class Stuck:
 
     def start(self, event):
         note("stuck")
-        while True:
-            try:
-                time.sleep(1000)
-            except BaseException:  # As bad as can be.
-                continue
+        sources.hang()
 
 
 class OnSilent:

@@ -153,14 +153,19 @@ class NoSource:
     pass
 
 
+def hang():
+    """Never return, whatever is raised here: as bad as can be."""
+    while True:
+        try:
+            time.sleep(1000)
+        except BaseException:
+            continue
+
+
 class Silent:
     """Gives one value, notes it, and is silent and deaf from then on."""
 
     def run(self, emit):
         emit(1)
         note("silent")
-        while True:
-            try:
-                time.sleep(1000)
-            except BaseException:  # As bad as can be.
-                continue
+        hang()

@@ -39,23 +39,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "account": ("Account",),
-    "asset": ("Asset", "AtomCategory"),
-    "client": ("Client",),
-    "conflict": ("retry_on_conflict",),
-    "errors": ("ConflictError", "NotFoundError"),
-    "locked": ("Locked",),
-    "metadata": ("Payload",),
-    "store": ("Store",),
-    "transfer": ("TransferFailed",),
+    "Account": "account",
+    "Asset": "asset",
+    "AtomCategory": "asset",
+    "Client": "client",
+    "ConflictError": "errors",
+    "Locked": "locked",
+    "NotFoundError": "errors",
+    "Payload": "metadata",
+    "Store": "store",
+    "TransferFailed": "transfer",
+    "retry_on_conflict": "conflict",
 }
 
 
 def __getattr__(name: str) -> object:
     # Who reads a document (flow-sim) does without the client, and starts quicker.
-    for home, names in _HOMES.items():
-        if name in names:
-            found: object = getattr(import_module(f"{__name__}.{home}"), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
