@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flowtools.ack import AckSender
-from flowtools.collector import spare_the_collector
 from flowtools.config import load as load_config
 from flowtools.console import say
 from flowtools.errors import UsageError
 from flowtools.event import EventError, decode
 from flowtools.lines import LineReader
+from flowtools.memory import spare_the_collector
 from flowtools.results import guarded_stdout
 from flowtools.retry import RetryPolicy
 from flowtools.runner import Runner, ThreadRunner

@@ -128,11 +128,12 @@ class Command(click.Command):
 
 def run_source(source: "Source") -> None:
     """Let `source` write its events to stdout until it ends or a signal asks it to."""
-    from flowtools.collector import spare_the_collector
     from flowtools.lines import LineWriter
+    from flowtools.memory import keep_one_heap, spare_the_collector
     from flowtools.stop import stopped_by_signals
 
     spare_the_collector()
+    keep_one_heap()
     with stopped_by_signals() as stop:
         source.run(LineWriter(sys.stdout.fileno()), stop)
 
