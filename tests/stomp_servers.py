@@ -10,7 +10,7 @@ from coilmq.server.socket_server import ThreadedStompServer
 from coilmq.store.memory import MemoryQueue
 from coilmq.topic import TopicManager
 
-from flowtools.frames import FrameParser, encode_frame
+from flowtools.stomp.frames import FrameParser, encode_frame
 
 SECONDS = 30
 """How long a test waits for anything."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flowtools.ack import MAX_DATAGRAM, AckError, AckSender
-from flowtools.acksocket import Ack, AckSocket
+from flowtools.ack.receiver import Ack, AckSocket
+from flowtools.ack.sender import MAX_DATAGRAM, AckError, AckSender
 from flowtools.errors import ConfigurationError
 
 

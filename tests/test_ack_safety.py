@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowtools import acksocket
-from flowtools.ack import AckSender
-from flowtools.acksocket import AckSocket
-from flowtools.broker import Settings, parse_url
+from flowtools.ack import receiver
+from flowtools.ack.receiver import AckSocket
+from flowtools.ack.sender import AckSender
 from flowtools.errors import ConfigurationError
 from flowtools.lines import LineWriter
 from flowtools.source.stomp import GenericStompListener
+from flowtools.stomp.broker import Settings, parse_url
 from flowtools.stop import Stop
 from tests.stomp_servers import SECONDS, Lines
 
@@ -48,7 +48,7 @@ def shared(tmp_path, monkeypatch):
         if each.is_relative_to("/tmp/pytest-of-root"):
             each.chmod(0o755)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(acksocket.tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(receiver.tempfile, "tempdir", str(folder))
     return folder
 
 
@@ -89,16 +89,16 @@ def test_what_another_user_has_put_in_its_place_is_not_taken(inlet, shared, capl
     if kind == "link":
         folder.symlink_to(trap)
     os.chown(folder, NOBODY, NOBODY, follow_symlinks=False)
-    acksocket_looks(inlet, lambda: "belongs to somebody else now" in caplog.text)
+    receiver_looks(inlet, lambda: "belongs to somebody else now" in caplog.text)
     # Not by the link: a kernel may forbid (fs.protected_symlinks) to follow such a one.
     assert [*trap.iterdir()] == []
 
 
-def acksocket_looks(inlet, condition):
+def receiver_looks(inlet, condition):
     """Let the socket look for itself often, until `condition`."""
     looked = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acksocket, "LOOK_EVERY", 0.02)
+        patch.setattr(receiver, "LOOK_EVERY", 0.02)
         batches = []
         inlet.start(lambda acks: (batches.append(acks), looked.set()))
         for _ in range(SECONDS * 50):
@@ -111,12 +111,12 @@ def acksocket_looks(inlet, condition):
 
 def test_a_socket_that_was_removed_is_made_anew_at_its_place(inlet, caplog):
     shutil.rmtree(Path(inlet.path).parent)
-    batches = acksocket_looks(inlet, lambda: "made anew" in caplog.text)
+    batches = receiver_looks(inlet, lambda: "made anew" in caplog.text)
     assert batches[0] == []
 
 
 def test_a_listener_whose_socket_was_removed_connects_again(script, shared, monkeypatch):
-    monkeypatch.setattr(acksocket, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(receiver, "LOOK_EVERY", 0.05)
     reading, writing = os.pipe()
     stop = Stop()
     source = GenericStompListener(parse_url(script.url()), Settings(), ack="worker")

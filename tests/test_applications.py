@@ -9,7 +9,7 @@ import pytest
 from coilmq.util.frames import Frame
 
 from flowtools.event import Event
-from flowtools.profile import new_parser
+from flowtools.run.profile import new_parser
 from flowtools.vizone.document import parse
 from flowtools.vizone.metadata import Payload
 from flowtools.worker import Reject

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from flowtools.broker import Broker, BrokerURL, ConnectionLost, Settings, parse_url
-from flowtools.connection import parse_headers
-from flowtools.dialect import Dialect, dead_letter_destination
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError, UsageError
-from flowtools.frames import Frame, encode_frame
-from flowtools.message import event_of
+from flowtools.stomp.broker import Broker, BrokerURL, ConnectionLost, Settings, parse_url
+from flowtools.stomp.dialect import Dialect, dead_letter_destination
+from flowtools.stomp.frames import Frame, encode_frame
+from flowtools.stomp.message import event_of
+from flowtools.stomp.settings import parse_headers
+from flowtools.stomp.transport import Transport
 from flowtools.stop import Stop
-from flowtools.transport import Transport
 from tests.brokers.certificates import lasting
 from tests.stomp_servers import SECONDS, Script
 
@@ -335,7 +335,7 @@ def test_what_came_before_garbage_is_taken_and_nothing_that_comes_after(script, 
 
 
 def test_reading_pauses_while_nobody_takes_and_goes_on_afterwards(script, stop, monkeypatch):
-    monkeypatch.setattr("flowtools.session.BOUND", 1_000_000)
+    monkeypatch.setattr("flowtools.stomp.session.BOUND", 1_000_000)
     with serving(lambda: script.accept().login()):
         session = connect(script.url(), stop)
     peer = script.peers[0]

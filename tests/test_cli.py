@@ -20,7 +20,7 @@ HEAD = """
 import os, signal, socket, sys
 import click
 from flowtools import errors
-from flowtools.cli import Command, parsed, run_source
+from flowtools.cli.command import Command, parsed, run_source
 from flowtools.event import Event
 
 @click.command("flow-x", cls=Command)

@@ -11,7 +11,7 @@ from coilmq.util.frames import Frame
 from flowtools import compat
 from flowtools.event import Event
 from flowtools.needs import Equipment, make
-from flowtools.profile import new_parser
+from flowtools.run.profile import new_parser
 from tests.plugin_documents import document
 from tests.running import finish, until
 from tests.vizone_servers import client_of, stand_in

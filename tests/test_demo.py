@@ -7,7 +7,7 @@ import pytest
 
 from examples.tag import Tag
 from flowtools.event import Event
-from flowtools.sim.moment import GoneError
+from flowtools.sim.vocabulary import GoneError
 from flowtools.vizone import ConflictError
 from tests.vizone_servers import client_of, stand_in
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowtools.attempt import Attempt
 from flowtools.event import Event, EventError, decode
-from flowtools.failed import FailedFile, FailedFileError, replayable
 from flowtools.lines import TooLong
+from flowtools.pool.attempt import Attempt
+from flowtools.pool.failed import FailedFile, FailedFileError, replayable
 from tests.conftest import environment
 
 EVENT = b'{ "specversion":"1.0", "id":"i1","source":"s" ,"type":"t","data":{"n": 1.50e3}}'
@@ -174,7 +174,7 @@ def test_after_the_file_was_taken_away_lines_go_to_a_new_one(tmp_path):
 WRITER = """
 import os, sys
 from pathlib import Path
-from flowtools.failed import FailedFile
+from flowtools.pool.failed import FailedFile
 from tests.test_failed import EVENT, failed
 file = FailedFile(Path(sys.argv[1]))
 for number in range(10**9):

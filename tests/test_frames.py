@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowtools.errors import ProtocolError
-from flowtools.frames import MAX_HEAD, Frame, FrameParser, encode_frame
+from flowtools.stomp.frames import MAX_HEAD, Frame, FrameParser, encode_frame
 
 
 def parser(version="1.2"):

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from flowtools.attempt import Attempt
 from flowtools.errors import UsageError
-from flowtools.halt import Halt
+from flowtools.pool.attempt import Attempt
+from flowtools.pool.halt import Halt
 
 
 def attempt(outcome, final=True):

@@ -12,22 +12,22 @@ NAMES = [str(path.relative_to(ROOT / "flowtools")) for path in MODULES]
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
 LONGER = {
-    "run.py: run": "options of a command and of a profile, one argument each",
+    "run/run.py: run": "options of a command and of a profile, one argument each",
     "source/stomp.py: __init__": "one argument for each option of flow-listen-stomp",
 }
 """Functions over the limit, each with its reason."""
 
 BEHIND = {
-    "stomp": {"transport.py"},
+    "stomp": {"stomp/transport.py"},
     "coilmq": {"sim/"},
-    "rich": {"view/", "progress_display.py"},
+    "rich": {"view/", "pool/progress_display.py"},
     "httpx": {"vizone/"},
     "httpcore": {"vizone/pooling.py"},
     "lxml": {"vizone/", "sim/", "compat/"},
-    "prometheus_client": {"metrics.py"},
-    "cronsim": {"schedule.py"},
+    "prometheus_client": {"pool/metrics.py"},
+    "cronsim": {"source/schedule.py"},
     "watchfiles": {"source/notices.py"},
-    "click": {"cli.py", "options.py", "pool_options.py", "completion.py", "commands/"},
+    "click": {"cli/", "commands/"},
 }
 """Each library, and what of ours it stands behind: a change of it is a change there."""
 

@@ -25,10 +25,11 @@ HEAVY = {
 OURS = {
     "flowtools",
     "flowtools.cli",
+    "flowtools.cli.command",
+    "flowtools.cli.options",
+    "flowtools.cli.pool_options",
     "flowtools.commands",
     "flowtools.errors",
-    "flowtools.options",
-    "flowtools.pool_options",
 }
 """What of ours any --help may load, besides the command's own file."""
 

@@ -8,9 +8,9 @@ import threading
 import orjson
 import pytest
 
-from flowtools.attempt import Attempt
 from flowtools.event import Event
-from flowtools.joblog import JobLog, JobLogError, done_ids
+from flowtools.pool.attempt import Attempt
+from flowtools.pool.joblog import JobLog, JobLogError, done_ids
 from tests.conftest import environment
 
 EVENT = Event("flow.asset.created", {"x": 1}, source="s", id="i1", subject="asset")
@@ -149,7 +149,7 @@ def test_a_line_that_the_disk_has_only_room_for_in_part_leaves_no_trace(path):
     script = """
 import sys, resource, signal
 from pathlib import Path
-from flowtools.joblog import JobLog, JobLogError
+from flowtools.pool.joblog import JobLog, JobLogError
 from tests.test_joblog import attempt
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 log = JobLog(Path(sys.argv[1]))
@@ -197,7 +197,7 @@ WRITER = """
 import os, sys
 from pathlib import Path
 from flowtools.event import Event
-from flowtools.joblog import JobLog
+from flowtools.pool.joblog import JobLog
 from tests.test_joblog import attempt
 log = JobLog(Path(sys.argv[1]))
 for number in range(10**9):

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from flowtools.broker import Message
 from flowtools.commands.listen_assets import main
 from flowtools.errors import ProtocolError, RefusedError
 from flowtools.event import decode
 from flowtools.sim.faults import Rates
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.listening import Listening
+from flowtools.stomp.broker import Message
 from flowtools.vizone import Account
 from tests.vizone_servers import Scripted, account_of, reply, stand_in
 

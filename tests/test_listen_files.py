@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from flowtools.broker import Message
 from flowtools.event import Event
-from flowtools.passage import Ticket
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.progress import Progress
 from flowtools.source.settling import Settling
+from flowtools.stomp.broker import Message
+from flowtools.stomp.passage import Ticket
 from flowtools.vizone import Account
 from tests.vizone_servers import account_of, stand_in
 

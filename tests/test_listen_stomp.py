@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from coilmq.util.frames import Frame
 
-from flowtools.ack import AckSender
+from flowtools.ack.sender import AckSender
 from flowtools.lines import LineWriter
 from tests.stomp_servers import SECONDS, Lines
 

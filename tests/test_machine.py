@@ -260,9 +260,9 @@ def test_a_child_killed_for_memory_fails_its_event_alone(run):
 # Clocks
 
 WALL = {
-    "clock.py": "what sources ask, and tests replace",
+    "source/clock.py": "what sources ask, and tests replace",
     "event.py": "the time of an event",
-    "settlement.py": "when an attempt finished, for the job log",
+    "pool/settlement.py": "when an attempt finished, for the job log",
     "source/progress.py": "no mark beyond the present",
     "source/replay.py": "an asset from the future hides nothing",
     "source/shown.py": "no mark beyond the present",

@@ -7,10 +7,10 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flowtools.attempt import Attempt, Outcome
 from flowtools.errors import ConfigurationError, UsageError
-from flowtools.metrics import Metrics
-from flowtools.snapshot import Snapshot
+from flowtools.pool.attempt import Attempt, Outcome
+from flowtools.pool.metrics import Metrics
+from flowtools.pool.snapshot import Snapshot
 
 
 def attempt(outcome="done", ran=0.02, final=True, finished=1760000000.5):

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flowtools.attempt import Outcome
+from flowtools.pool.attempt import Outcome
 from tests.conftest import ROOT
 from tests.running import until
 

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
-from flowtools.backlog import Backlog, Job
 from flowtools.errors import FlowError, InternalError, ReaderGone
 from flowtools.event import Event
 from flowtools.lines import LineWriter
-from flowtools.results import MAX_BYTES, MAX_SPAN, OrderedResults
-from flowtools.retry import RetryPolicy
-from flowtools.runner import ThreadRunner
-from flowtools.settings import Settings
-from flowtools.slot import Claim, Slot
+from flowtools.pool.backlog import Backlog, Job
+from flowtools.pool.results import MAX_BYTES, MAX_SPAN, OrderedResults
+from flowtools.pool.retry import RetryPolicy
+from flowtools.pool.runner import ThreadRunner
+from flowtools.pool.settings import Settings
+from flowtools.pool.slot import Claim, Slot
+from flowtools.pool.work import Parts, Work
 from flowtools.stop import Stop
-from flowtools.work import Parts, Work
 from flowtools.worker import Reject, Retry, TimeLimit
 
 PATIENCE = 30
@@ -751,7 +751,7 @@ def test_a_reader_that_goes_ends_the_pool(pool):
 @contextmanager
 def receiver(tmp_path):
     """A socket as a source has it, and an AckSender."""
-    from flowtools.ack import AckSender
+    from flowtools.ack.sender import AckSender
 
     path = tmp_path / "ack"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:

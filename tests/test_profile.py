@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flowtools.errors import ConfigurationError
-from flowtools.profile import new_parser, read, understand
+from flowtools.run.profile import new_parser, read, understand
 from tests.running import finish, until
 from tests.stomp_servers import SECONDS
 from tests.vizone_servers import stand_in

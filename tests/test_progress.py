@@ -18,10 +18,10 @@ from contextlib import suppress
 import pytest
 
 from flowtools import console
-from flowtools.attempt import Attempt
-from flowtools.progress import Progress
-from flowtools.snapshot import Snapshot
-from flowtools.tally import SAMPLE, Tally, duration
+from flowtools.pool.attempt import Attempt
+from flowtools.pool.progress import Progress
+from flowtools.pool.snapshot import Snapshot
+from flowtools.pool.tally import SAMPLE, Tally, duration
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -230,7 +230,7 @@ def test_a_terminal_that_goes_away_does_no_harm(terminal, shown):
 
 def test_rich_is_not_imported_before_there_is_a_display():
     code = (
-        "import io, sys; from flowtools.progress import Progress;"
+        "import io, sys; from flowtools.pool.progress import Progress;"
         "p = Progress(None, io.StringIO(), str); p.start(); p.stop();"
         "print([m for m in sys.modules if m.startswith('rich')])"
     )
@@ -257,7 +257,7 @@ def test_what_did_not_run_is_not_in_the_sample():
 
 def test_the_rate_is_of_the_last_seconds(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("flowtools.tally.monotonic", lambda: now[0])
+    monkeypatch.setattr("flowtools.pool.tally.monotonic", lambda: now[0])
     tally = Tally()
     for second in range(60):
         for _ in range(10 if second < 50 else 2):

@@ -10,7 +10,7 @@ import pytest
 from flowtools.errors import UsageError
 from flowtools.event import EventError
 from flowtools.key import Key
-from flowtools.outgoing import Outgoing, outgoing
+from flowtools.stomp.outgoing import Outgoing, outgoing
 from tests.stomp_servers import SECONDS, Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]

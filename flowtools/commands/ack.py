@@ -2,7 +2,7 @@
 
 import click
 
-from flowtools.cli import Command
+from flowtools.cli.command import Command
 
 
 @click.command("flow-ack", cls=Command)
@@ -26,7 +26,7 @@ def main(nack: bool) -> None:
     """
     import sys
 
-    from flowtools.acknowledge import acknowledge
+    from flowtools.ack.ack import acknowledge
     from flowtools.lines import LineReader
     from flowtools.stop import stopped_by_signals
 

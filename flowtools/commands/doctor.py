@@ -2,8 +2,8 @@
 
 import click
 
-from flowtools import options
-from flowtools.cli import Command
+from flowtools.cli import options
+from flowtools.cli.command import Command
 
 
 @click.command("flow-doctor", cls=Command)
@@ -56,9 +56,9 @@ def main(
       flow-doctor --location xmlimport --password-file ~/.vizone-password
       flow-doctor 'stomp+ssl://mq:61614/?destination=/topic/news'
     """
-    from flowtools.connection import settings_from
     from flowtools.doctor.visit import visit
     from flowtools.doctor.vizone import Patient
+    from flowtools.stomp.settings import settings_from
 
     settings = settings_from(
         user=user,

@@ -4,18 +4,18 @@ from typing import Any
 
 import click
 
-from flowtools import options
-from flowtools.cli import Command, parsed, run_source
+from flowtools.cli import options
+from flowtools.cli.command import Command, parsed, run_source
 
 
 def _window(text: str) -> Any:
-    from flowtools.daytime import Window
+    from flowtools.source.daytime import Window
 
     return Window.parse(text)
 
 
 def _zone(text: str) -> Any:
-    from flowtools.daytime import zone
+    from flowtools.source.daytime import zone
 
     return zone(text)
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowtools import options
-from flowtools.cli import Command, run_source
+from flowtools.cli import options
+from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
     from flowtools.source.listening import Listening

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from flowtools import options
-from flowtools.cli import Command, run_source
+from flowtools.cli import options
+from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
-    from flowtools.broker import Settings
+    from flowtools.stomp.broker import Settings
 
 
 @click.command("flow-listen-stomp", cls=Command)
@@ -63,9 +63,9 @@ def main(
       flow-listen-stomp --ack worker "$URL" | flow-work mymod:Job -j 16
       flow-listen-stomp --idle 5 "$URL.failed" >refused.jsonl
     """
-    from flowtools.broker_url import parse_url
-    from flowtools.connection import parse_headers
     from flowtools.source.stomp import GenericStompListener
+    from flowtools.stomp.settings import parse_headers
+    from flowtools.stomp.url import parse_url
 
     source = GenericStompListener(
         parse_url(url),

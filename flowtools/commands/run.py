@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flowtools import options, pool_options
-from flowtools.cli import Command
+from flowtools.cli import options, pool_options
+from flowtools.cli.command import Command
 
 if TYPE_CHECKING:
-    from flowtools.profile import Profile
+    from flowtools.run.profile import Profile
 
 _LOGIN = (
     "url",
@@ -95,9 +95,9 @@ def main(
       flow-run examples.import_files:ImportFiles --set Source.location=xmlimport
       flow-run myapp/myapp.ini -g
     """
-    from flowtools import run
-    from flowtools.assembly import Choice
     from flowtools.console import configure
+    from flowtools.pool.assembly import Choice
+    from flowtools.run import run
     from flowtools.source.listening import listening_from
 
     pool_options.check(chosen)

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowtools import options
-from flowtools.cli import Command
+from flowtools.cli import options
+from flowtools.cli.command import Command
 
 if TYPE_CHECKING:
-    from flowtools.broker import Settings
+    from flowtools.stomp.broker import Settings
 
 
 @click.command("flow-send", cls=Command)
@@ -58,10 +58,10 @@ def main(
     """
     import sys
 
-    from flowtools.broker_url import parse_url
-    from flowtools.connection import parse_headers
     from flowtools.key import Key
-    from flowtools.send import Publisher
+    from flowtools.stomp.send import Publisher
+    from flowtools.stomp.settings import parse_headers
+    from flowtools.stomp.url import parse_url
     from flowtools.stop import stopped_by_signals
 
     publisher = Publisher(

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowtools.cli import Command, parsed
+from flowtools.cli.command import Command, parsed
 
 if TYPE_CHECKING:
     from flowtools.sim.faults import Rates
-    from flowtools.sim.moment import Deletions
+    from flowtools.sim.vocabulary import Deletions
 
 
 def _address(text: str) -> tuple[str, int]:

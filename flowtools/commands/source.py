@@ -5,8 +5,8 @@ from typing import Literal
 
 import click
 
-from flowtools import options, pool_options
-from flowtools.cli import Command
+from flowtools.cli import options, pool_options
+from flowtools.cli.command import Command
 
 
 @click.command("flow-source", cls=Command)

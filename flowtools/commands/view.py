@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import click
 
-from flowtools import options
-from flowtools.cli import Command, parsed
+from flowtools.cli import options
+from flowtools.cli.command import Command, parsed
 
 
 def _fields(text: str) -> Any:

@@ -2,8 +2,8 @@
 
 import click
 
-from flowtools import options
-from flowtools.cli import Command, run_source
+from flowtools.cli import options
+from flowtools.cli.command import Command, run_source
 
 KIND = click.Choice(["created", "modified", "deleted"])
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from flowtools import options, pool_options
-from flowtools.cli import Command
+from flowtools.cli import options, pool_options
+from flowtools.cli.command import Command
 
 
 @click.command("flow-work", cls=Command)
@@ -24,7 +24,7 @@ def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:
       flow-stdin < list | flow-work mymod:Check --retries 5 --failed failed.jsonl
       flow-work mymod:Check < failed.jsonl
     """
-    from flowtools.assembly import Choice, run
+    from flowtools.pool.assembly import Choice, run
 
     pool_options.check(chosen)
     command = ctx.command

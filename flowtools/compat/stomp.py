@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flowtools.broker import BrokerURL, Settings, parse_url
-from flowtools.broker import Message as Received
 from flowtools.compat.objects import Message
 from flowtools.errors import FlowError
 from flowtools.event import Event
 from flowtools.source.stomp import GenericStompListener
+from flowtools.stomp.broker import BrokerURL, Settings, parse_url
+from flowtools.stomp.broker import Message as Received
 from flowtools.stop import Stop
 
 _log = logging.getLogger("flowtools.app")

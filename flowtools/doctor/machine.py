@@ -6,7 +6,7 @@ import resource
 from importlib.metadata import version
 
 from flowtools import __version__
-from flowtools.acksocket import AckSocket
+from flowtools.ack.receiver import AckSocket
 from flowtools.doctor.examination import Doubt, Examination
 
 FEW_FILES = 1024

@@ -5,12 +5,12 @@ import ssl
 import time
 from contextlib import closing
 
-from flowtools.broker_url import host_and_port
-from flowtools.connecting import open_socket
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.errors import RefusedError, UnreachableError
+from flowtools.stomp.tcp import open_socket
+from flowtools.stomp.transport import ConnectionLost
+from flowtools.stomp.url import host_and_port
 from flowtools.stop import Stop
-from flowtools.transport import ConnectionLost
 
 SOON = 14
 """Days before its end at which a certificate is worth a warning."""

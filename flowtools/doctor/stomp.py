@@ -3,14 +3,14 @@
 import time
 from dataclasses import replace
 
-from flowtools.broker import Broker, BrokerURL, Settings
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError
-from flowtools.session import Session, error_text
+from flowtools.stomp.broker import Broker, BrokerURL, Settings
+from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.transport import GRACE, ConnectionLost
 from flowtools.stop import Stop
 from flowtools.tls import client_context
-from flowtools.transport import GRACE, ConnectionLost
 
 CHECKS = ("broker login", "broker heart-beat", "subscription")
 

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flowtools.broker import BrokerURL, Settings, parse_url
-from flowtools.broker_url import host_and_port
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
 from flowtools.doctor.stomp import CHECKS, examine_broker
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.monitor import broker_url
+from flowtools.stomp.broker import BrokerURL, Settings, parse_url
+from flowtools.stomp.url import host_and_port
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.certificates import context_for

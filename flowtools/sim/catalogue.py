@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from threading import RLock
 
 from flowtools.sim.asset import Asset, Permission
-from flowtools.sim.moment import Deletions, GoneError, Kind, StaleError, TakenError, now
 from flowtools.sim.searching import found_by, in_order
 from flowtools.sim.storages import File, Storages
+from flowtools.sim.vocabulary import Deletions, GoneError, Kind, StaleError, TakenError, now
 
 FIRST_NUMBER = 210161124000000021
 """The number of the first asset; ids are long, and text."""

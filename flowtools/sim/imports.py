@@ -7,7 +7,7 @@ from threading import RLock
 from flowtools.sim.asset import Asset
 from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.later import Later
-from flowtools.sim.moment import GoneError, TakenError, now
+from flowtools.sim.vocabulary import GoneError, TakenError, now
 
 STEPS = 4
 """In how many steps the media comes."""

@@ -9,8 +9,8 @@ from flowtools.sim.asking import NAME, NUMBER, Refusal, Reply, Request, Routes
 from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.documents import EPOCH, INCOMING_PATH
 from flowtools.sim.imports import Import, Imports
-from flowtools.sim.moment import GoneError, StaleError
 from flowtools.sim.transfer_documents import TRANSFERS_PATH, incoming_entry, transfer_entry
+from flowtools.sim.vocabulary import GoneError, StaleError
 from flowtools.sim.xml import add, root, serialise
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, as_entry
 from flowtools.vizone.document import parse

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from flowtools.sim import documents, file_documents, transfer_documents
 from flowtools.sim.asset import Asset
 from flowtools.sim.imports import Import
-from flowtools.sim.moment import Deletions, Kind
 from flowtools.sim.storages import File
+from flowtools.sim.vocabulary import Deletions, Kind
 from flowtools.sim.xml import serialise
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
 

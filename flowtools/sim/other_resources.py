@@ -5,7 +5,7 @@ from threading import Lock
 from flowtools.sim import documents, form_documents
 from flowtools.sim.asking import NAME, Refusal, Reply, Request, Routes
 from flowtools.sim.form_documents import DICTIONARIES, FORM
-from flowtools.sim.moment import GoneError
+from flowtools.sim.vocabulary import GoneError
 from flowtools.sim.xml import serialise
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
 from flowtools.vizone.model import MODEL_TYPE

@@ -18,12 +18,12 @@ from flowtools.sim.imports import Imports
 from flowtools.sim.later import Later
 from flowtools.sim.media_resources import MediaResources
 from flowtools.sim.messages import ASSETS, FILES, TRANSFERS, Messages
-from flowtools.sim.moment import Deletions
 from flowtools.sim.other_resources import OtherResources
 from flowtools.sim.people import ADMIN, People
 from flowtools.sim.resources import Resources
 from flowtools.sim.step_resources import StepResources
 from flowtools.sim.stream import Stream, asset_steps, file_steps
+from flowtools.sim.vocabulary import Deletions
 from flowtools.sim.web import WebServer
 
 try:

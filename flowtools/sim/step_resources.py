@@ -7,7 +7,7 @@ document that the plugin is given.
 from threading import Lock
 
 from flowtools.sim.asking import NUMBER, Refusal, Reply, Request, Routes
-from flowtools.sim.moment import GoneError
+from flowtools.sim.vocabulary import GoneError
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.document import parse
 from flowtools.vizone.plugindata import TransferStep

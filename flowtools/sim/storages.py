@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import RLock
 
-from flowtools.sim.moment import GoneError, Kind, now
+from flowtools.sim.vocabulary import GoneError, Kind, now
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from threading import Event as Flag
 from threading import Thread
 
 from flowtools.sim.catalogue import Catalogue
-from flowtools.sim.moment import GoneError, Kind
+from flowtools.sim.vocabulary import GoneError, Kind
 from flowtools.vizone.document import parse, serialise
 from flowtools.vizone.metadata import Payload
 

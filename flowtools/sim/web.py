@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl, urlsplit
 from flowtools import __version__
 from flowtools.errors import ProtocolError
 from flowtools.sim.faults import Faults, Rates
-from flowtools.sim.moment import GoneError, StaleError, TakenError
 from flowtools.sim.people import People
 from flowtools.sim.resources import Refusal, Reply, Request, Resources
+from flowtools.sim.vocabulary import GoneError, StaleError, TakenError
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes that a request may bring."""

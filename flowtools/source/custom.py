@@ -30,12 +30,12 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any, Literal
 
-from flowtools.acksocket import AckInlet, AckSocket
+from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.errors import FlowError, ReaderGone, UsageError
 from flowtools.event import Event
 from flowtools.loading import described
 from flowtools.outlet import Outlet
-from flowtools.results import guarded_stdout
+from flowtools.pool.results import guarded_stdout
 from flowtools.source.gate import Ended, Gate
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.wake import Wake

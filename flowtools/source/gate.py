@@ -8,7 +8,7 @@ from threading import Condition
 from time import monotonic
 from typing import Any
 
-from flowtools.acksocket import Ack, AckInlet, new_epoch
+from flowtools.ack.receiver import Ack, AckInlet, new_epoch
 from flowtools.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.event import Event, EventError
 from flowtools.loading import described

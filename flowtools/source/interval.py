@@ -2,12 +2,12 @@
 
 from datetime import tzinfo
 
-from flowtools.clock import Clock
-from flowtools.daytime import Window, local_zone
 from flowtools.errors import UsageError
 from flowtools.event import Event, digest, rfc3339
 from flowtools.outlet import Outlet
-from flowtools.schedule import Cron, Due, Every, Schedule
+from flowtools.source.clock import Clock
+from flowtools.source.daytime import Window, local_zone
+from flowtools.source.schedule import Cron, Due, Every, Schedule
 from flowtools.stop import Stop
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from flowtools.acksocket import AckInlet, AckSocket
-from flowtools.broker import Settings, parse_url
-from flowtools.connection import parse_heart_beat
+from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.errors import UsageError
 from flowtools.source.entries import instant
 from flowtools.source.stomp import DRAIN, PREFETCH
+from flowtools.stomp.broker import Settings, parse_url
+from flowtools.stomp.settings import parse_heart_beat
 from flowtools.vizone.changes import KINDS
 
 

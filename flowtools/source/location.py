@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from flowtools.broker import Message
 from flowtools.errors import RefusedError
 from flowtools.event import Event
 from flowtools.outlet import Outlet
@@ -12,6 +11,7 @@ from flowtools.source.listening import Listening
 from flowtools.source.monitor import listen
 from flowtools.source.settling import Settling
 from flowtools.source.shown import Shown
+from flowtools.stomp.broker import Message
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Entry, Feed

@@ -15,7 +15,7 @@ from threading import Thread
 
 from flowtools.errors import FlowError, UnreachableError
 from flowtools.event import Event
-from flowtools.passage import Ticket
+from flowtools.stomp.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 

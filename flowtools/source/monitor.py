@@ -15,11 +15,9 @@ from threading import Thread
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from flowtools.broker import BrokerURL, Message, parse_url
 from flowtools.errors import FlowError, ProtocolError, RefusedError, UsageError
 from flowtools.event import Event
 from flowtools.outlet import Outlet
-from flowtools.passage import Stage
 from flowtools.source.entries import modified
 from flowtools.source.listening import Listening
 from flowtools.source.progress import MARGIN, Progress
@@ -27,6 +25,8 @@ from flowtools.source.replay import Replay
 from flowtools.source.shown import Shown
 from flowtools.source.state import StateFile
 from flowtools.source.stomp import GenericStompListener
+from flowtools.stomp.broker import BrokerURL, Message, parse_url
+from flowtools.stomp.passage import Stage
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client

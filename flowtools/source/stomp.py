@@ -5,19 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
 
-from flowtools.acksocket import Ack, AckInlet, AckSocket
-from flowtools.broker import Broker, BrokerURL, Message, Settings
-from flowtools.dialect import Dialect, dead_letter_destination
+from flowtools.ack.receiver import Ack, AckInlet, AckSocket
 from flowtools.errors import ReaderGone, RefusedError, UsageError
 from flowtools.event import Event
-from flowtools.message import events_of
-from flowtools.order import Order
 from flowtools.outlet import Outlet
-from flowtools.passage import Beside, Stage
-from flowtools.session import Session
+from flowtools.stomp.broker import Broker, BrokerURL, Message, Settings
+from flowtools.stomp.dialect import Dialect, dead_letter_destination
+from flowtools.stomp.message import events_of
+from flowtools.stomp.order import Order
+from flowtools.stomp.passage import Beside, Stage
+from flowtools.stomp.session import Session
+from flowtools.stomp.subscription import Subscription
+from flowtools.stomp.transport import ConnectionLost
 from flowtools.stop import Stop
-from flowtools.subscription import Subscription
-from flowtools.transport import ConnectionLost
 
 PREFETCH = 256
 """Messages that may be unacknowledged by default."""
@@ -75,7 +75,7 @@ class GenericStompListener:
             selector: Condition that a message has to meet, for brokers that have such.
             headers: More headers of SUBSCRIBE, besides the URL's own.
             count: End after the message that brings the number of events to this.
-            dead_letter: Where refused messages go; by default see dialect.py.
+            dead_letter: Where refused messages go; by default see stomp/dialect.py.
             drain: Seconds that outstanding acknowledgements have after a stop.
             idle: End after so many seconds in which no message came and none was still to be
                 acknowledged; a broker that is away is no idle one.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from flowtools.clock import Clock
 from flowtools.errors import ConfigurationError, ReaderGone, UsageError
 from flowtools.event import Event, digest, rfc3339
 from flowtools.outlet import Outlet
+from flowtools.source.clock import Clock
 from flowtools.source.folder import Finding, Folder, Wanted
 from flowtools.source.notices import Notices
 from flowtools.stop import Stop, poll_time

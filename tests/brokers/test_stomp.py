@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flowtools.ack import AckSender
+from flowtools.ack.sender import AckSender
 from tests.stomp_servers import SECONDS, Lines
 
 

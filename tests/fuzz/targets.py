@@ -17,34 +17,34 @@ from urllib.parse import unquote
 
 import orjson
 
-from flowtools import profile
-from flowtools.ack import AckError, parse_ackto
-from flowtools.acksocket import read_acks
-from flowtools.attempt import Attempt
-from flowtools.broker_url import parse_url
-from flowtools.clock import Clock
+from flowtools.ack.receiver import read_acks
+from flowtools.ack.sender import AckError, parse_ackto
 from flowtools.config import load as load_config
-from flowtools.connection import parse_headers, parse_heart_beat
-from flowtools.daytime import Window, zone
-from flowtools.dialect import Dialect
 from flowtools.errors import ConfigurationError, ProtocolError, UsageError
 from flowtools.event import Event, EventError, decode
-from flowtools.failed import replayable
-from flowtools.frames import Frame, FrameParser, encode_frame
-from flowtools.halt import Halt
-from flowtools.joblog import JobLog, done_ids
 from flowtools.key import Key
 from flowtools.lines import LineReader
-from flowtools.message import event_of
-from flowtools.outgoing import outgoing
-from flowtools.rate import Rate
-from flowtools.results import lines_of
-from flowtools.schedule import Cron
+from flowtools.pool.attempt import Attempt
+from flowtools.pool.failed import replayable
+from flowtools.pool.halt import Halt
+from flowtools.pool.joblog import JobLog, done_ids
+from flowtools.pool.rate import Rate
+from flowtools.pool.results import lines_of
+from flowtools.run import profile
 from flowtools.source.asset import AssetEntryListener
+from flowtools.source.clock import Clock
+from flowtools.source.daytime import Window, zone
 from flowtools.source.entries import modified
 from flowtools.source.listening import parse_since
 from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.schedule import Cron
 from flowtools.source.state import StateFile
+from flowtools.stomp.dialect import Dialect
+from flowtools.stomp.frames import Frame, FrameParser, encode_frame
+from flowtools.stomp.message import event_of
+from flowtools.stomp.outgoing import outgoing
+from flowtools.stomp.settings import parse_headers, parse_heart_beat
+from flowtools.stomp.url import parse_url
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.acl import group_permissions

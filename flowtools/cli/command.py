@@ -1,0 +1,266 @@
+"""What every command is built on: its common options and the one way in which it ends."""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from flowtools import __version__
+from flowtools.errors import FlowError, ReaderGone, Status, UsageError
+
+if TYPE_CHECKING:
+    from flowtools.source import Source
+
+T = TypeVar("T")
+
+
+class Command(click.Command):
+    """A click command that ends the way a Unix filter should.
+
+    It adds --version, -v, -q and --log-format, and turns every way of ending into the
+    exit status that errors.py gives it: an error into one line on stderr, a closed
+    stdout into the end that SIGPIPE brings, a drain asked for by a signal into an end by
+    that signal. A command's function may return a Status.
+    """
+
+    _leaves_threads = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        super().__init__(*args, **kwargs)
+        for add in _COMMON_OPTIONS:
+            add(self)
+        click.version_option(__version__, "-V", "--version", prog_name=self.name)(self)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command and exit with its status."""
+        _hold_closed()
+        if f"_{self.name}_COMPLETE".replace("-", "_").upper() in os.environ:
+            from flowtools.cli import completion  # Only while a shell completes a line.
+
+            completion.register()
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        try:
+            status = super().main(args, self.name, complete_var, False, **extra)
+        except click.ClickException as error:
+            self._complain(args, f"{_usage_text(error)}; try '{self.name} --help'")
+            status = Status.USAGE
+        except click.Abort:
+            _end_by_signal(signal.SIGINT)
+        if self._leaves_threads:
+            # One of them may be stuck where the interpreter would wait for it.
+            sys.stderr.flush()
+            os._exit(int(status or Status.DONE))
+        sys.exit(int(status or Status.DONE))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; --help and --version write to stdout here."""
+        try:
+            return super().parse_args(ctx, args)
+        except BrokenPipeError:
+            _discard_stdout()
+            _end_by_signal(signal.SIGPIPE)
+        except OSError as error:
+            _discard_stdout()
+            self._complain(args, f"cannot write standard output: {error.strerror}")
+            raise click.exceptions.Exit(Status.FAILED) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command's function; every error ends here.
+
+        The order matters: click would take any EPIPE for a closed stdout, and exit 1.
+        """
+        from flowtools import console  # logging is not needed for --help
+        from flowtools.stop import Signalled, end_by
+
+        verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
+        console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"])
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except ReaderGone:
+            _discard_stdout()
+            end_by(signal.SIGPIPE)
+        except Signalled as ended:
+            if isinstance(ended.__cause__, FlowError):
+                _report(ended.__cause__)
+            end_by(ended.signum)
+        except KeyboardInterrupt:
+            end_by(signal.SIGINT)
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from None
+        except Exception as error:  # noqa: BLE001  the one place where errors end
+            return _report(error)
+
+    def _complain(self, args: Sequence[str] | None, text: str) -> None:
+        """Say what is wrong before the options are known: --log-format is looked for by hand."""
+        import logging
+
+        from flowtools import console
+
+        given = list(sys.argv[1:] if args is None else args)
+        is_json = "--log-format=json" in given or ("--log-format", "json") in pairwise(given)
+        console.configure(str(self.name), -1, "json" if is_json else "text")
+        logging.getLogger("flowtools").error("%s", text)
+
+    def leave_threads(self) -> None:
+        """End without waiting for any thread, once the command has ended: one is stuck."""
+        self._leaves_threads = True
+
+    def fail(self, message: str) -> NoReturn:
+        """End with a usage error."""
+        raise click.UsageError(message)
+
+
+def run_source(source: "Source") -> None:
+    """Let `source` write its events to stdout until it ends or a signal asks it to."""
+    from flowtools.lines import LineWriter
+    from flowtools.memory import keep_one_heap, spare_the_collector
+    from flowtools.stop import stopped_by_signals
+
+    spare_the_collector()
+    keep_one_heap()
+    with stopped_by_signals() as stop:
+        source.run(LineWriter(sys.stdout.fileno()), stop)
+
+
+def parsed(parse: Callable[[str], T]) -> Callable[..., T | None]:
+    """Return an option callback that makes `parse`'s ValueError or UsageError a usage error."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else parse(value)
+        except (ValueError, UsageError) as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    return callback
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    ctx.meta[f"flowtools.{param.name}"] = value
+
+
+_COMMON_OPTIONS = (
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        callback=_keep,
+        help="Form of the messages on stderr.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Say nothing but errors.",
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=_keep,
+        help="Say what happens; twice: with details. Shows the traceback of an error.",
+    ),
+)
+
+
+# Its names for types of ours: "'x' is not a valid float range".
+_TYPES = {
+    "not a valid integer range": "no whole number",
+    "not a valid integer": "no whole number",
+    "not a valid float range": "no number",
+    "not a valid float": "no number",
+}
+
+
+def _usage_text(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):
+        near = " or ".join(repr(name) for name in error.possibilities or ())
+        return f"no such option {error.option_name!r}" + (f", perhaps {near}" if near else "")
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    for theirs, ours in _TYPES.items():
+        if message.endswith(theirs):
+            message = message.removesuffix(theirs) + ours
+    return message[:1].lower() + message[1:]
+
+
+def _report(error: Exception) -> int:
+    import logging
+
+    log = logging.getLogger("flowtools")
+    if isinstance(error, FlowError):
+        log.error("%s", error, exc_info=error)
+        return error.status
+    if isinstance(error, ConnectionError):
+        log.error("lost a connection: %s", error.strerror or error, exc_info=error)
+        return Status.UNREACHABLE
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        log.error(
+            "out of file descriptors: %s; allow more with ulimit -n, or LimitNOFILE= of systemd",
+            error.strerror,
+            exc_info=error,
+        )
+        return Status.INTERNAL
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("flowtools"):
+        log.error(
+            "there is no package '%s' for %s; install flowtools together with what it needs, such"
+            " as by 'pip install .' or 'make install'",
+            error.name,
+            sys.executable,
+            exc_info=error,
+        )
+        return Status.CONFIGURATION
+    log.error(
+        "internal error: %s: %s; --verbose shows where",
+        type(error).__name__,
+        error,
+        exc_info=error,
+    )
+    return Status.INTERNAL
+
+
+def _end_by_signal(signum: int) -> NoReturn:
+    from flowtools.stop import end_by
+
+    end_by(signum)
+    raise AssertionError("a signal that kills has not")
+
+
+def _hold_closed() -> None:
+    """Occupy the standard descriptors that the caller has closed.
+
+    Else a pipe of ours would get their number, and be read or written as if it were they.
+    Opened the wrong way round, so that using them still fails.
+    """
+    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, mode)
+    if sys.stdout is None:  # Python's way to say so.
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+
+
+def _discard_stdout() -> None:
+    # Whatever Python still buffers must not go to the closed pipe at exit: that would
+    # print "Exception ignored" and exit with 120.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,269 @@
+"""flow-work put together: from what was chosen to a pool that runs on standard input."""
+
+import logging
+import os
+import stat
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from configparser import ConfigParser
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from flowtools.ack.sender import AckSender
+from flowtools.config import load as load_config
+from flowtools.console import say
+from flowtools.errors import UsageError
+from flowtools.event import EventError, decode
+from flowtools.lines import LineReader
+from flowtools.memory import spare_the_collector
+from flowtools.pool.results import guarded_stdout
+from flowtools.pool.retry import RetryPolicy
+from flowtools.pool.runner import Runner, ThreadRunner
+from flowtools.pool.settings import Recorder, Settings
+from flowtools.pool.watchdog import Reopened
+from flowtools.pool.work import Input, Parts, Sender, Work, check, clean_up, running_label
+from flowtools.stop import Stop, stopped_by_signals
+from flowtools.systemd import Notifier
+from flowtools.worker import Worker, load, make
+
+if TYPE_CHECKING:
+    from flowtools.key import Key
+    from flowtools.needs import Equipment
+    from flowtools.pool.failed import FailedFile
+    from flowtools.pool.halt import Halt
+    from flowtools.pool.rate import Rate
+
+STDIN = 0
+"""The descriptor; Python's sys.stdin is None where the caller has closed it."""
+
+log = logging.getLogger("flowtools.work")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen on the command line of flow-work; its manual page explains each."""
+
+    worker: str
+    threads: int
+    timeout: float | None
+    grace: float
+    drain: float
+    max_abandoned: int | None
+    isolation: Literal["thread", "process"]
+    retries: int
+    backoff: float
+    max_backoff: float
+    key: "Key | None"
+    keep_order: bool
+    rate: "Rate | None"
+    halt: "Halt | None"
+    pass_on: bool
+    joblog: Path | None
+    resume: bool
+    failed: Path | None
+    config: Path | None
+    settings: tuple[str, ...]
+    max_line: int
+    progress: bool
+    metrics: str | None
+    dry_run: bool
+    command: str = "flow-work"
+
+
+Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
+
+
+@contextmanager
+def _standard_input(worker: Worker | None, stop: Stop) -> Iterator[Input]:
+    yield Input(STDIN, stop, AckSender())
+
+
+def run(
+    choice: Choice,
+    on_stuck: Callable[[], None],
+    *,
+    config: ConfigParser | None = None,
+    equipment: "Equipment | None" = None,
+    opener: Opener = _standard_input,
+) -> None:
+    """Run a pool as chosen, on standard output.
+
+    Args:
+        choice: The options.
+        on_stuck: Called if a thread of the pool is left behind that may never end.
+        config: The Worker's settings; None: as chosen.
+        equipment: What the Worker may need; None: as the environment says.
+        opener: Opens the input for as long as the pool runs: standard input.
+
+    Raises:
+        FlowError: As errors.py says; EventsFailed where some events failed.
+        ReaderGone: Nobody reads the results any more.
+        Signalled: A signal asked for the end, and the pool has drained.
+    """
+    with stopped_by_signals() as stop, ExitStack() as stack:
+        label: list[Callable[[], str]] = [lambda: "worker"]
+        writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
+        settings = load_config(choice.config, choice.settings) if config is None else config
+        spare_the_collector()
+        runners, worker = _runners(choice, settings, equipment)
+        with opener(worker, stop) as given:
+            if choice.dry_run:
+                check(_dry_run(choice, stop))
+                return
+            _refuse_a_circle(choice, given.fd, writer.fileno())
+            work = Work(runners, _settings(choice))
+            label[0] = lambda: running_label(work)
+            work.parts = _parts(choice, work, given.acks, stack)
+            try:
+                totals = work.run(given.fd, writer, given.stop)
+            finally:
+                if work.watchdog is not None and not all(s.ended for s in work.watchdog.abandoned):
+                    on_stuck()
+                if worker is not None:
+                    clean_up(worker)
+            check(totals)
+
+
+def _runners(
+    choice: Choice, settings: ConfigParser, equipment: "Equipment | None"
+) -> tuple[Callable[[], Runner], Worker | None]:
+    if choice.isolation == "process":
+        from flowtools.pool.isolation import ProcessRunner  # It brings multiprocessing along.
+
+        load(choice.worker)  # Here, so that a mistake is told once and at the start.
+        return lambda: ProcessRunner(choice.worker, settings, equipment), None
+    worker = make(choice.worker, settings, equipment)
+    return lambda: ThreadRunner(worker), worker
+
+
+def _settings(choice: Choice) -> Settings:
+    return Settings(
+        threads=choice.threads,
+        timeout=60.0 if choice.timeout is None else choice.timeout,
+        grace=choice.grace,
+        drain=choice.drain,
+        max_abandoned=choice.max_abandoned or max(32, 2 * choice.threads),
+        retry=RetryPolicy(choice.retries, choice.backoff, choice.max_backoff),
+        key=choice.key.of if choice.key else None,
+        pace=choice.rate,
+        halt=choice.halt.record if choice.halt else None,
+        done=_done(choice),
+        pass_on=choice.pass_on,
+        command=choice.command,
+    )
+
+
+def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
+    recorders: list[Recorder] = []
+    files: list[Reopened] = []
+    if choice.joblog is not None:
+        from flowtools.pool.joblog import JobLog
+
+        joblog = stack.enter_context(JobLog(choice.joblog))
+        recorders.append(joblog)
+        files.append(joblog)
+    failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None
+    if failures is not None:
+        files.append(failures)
+    if choice.metrics is not None:
+        from flowtools.pool.metrics import Metrics
+
+        metrics = Metrics(work.snapshot)
+        metrics.serve(choice.metrics)
+        stack.callback(metrics.close)
+        recorders.append(metrics)
+    if choice.progress:
+        from flowtools.pool.progress import Progress
+
+        progress = Progress(work.snapshot, sys.stderr, say)
+        progress.start()
+        stack.callback(progress.stop)
+        recorders.append(progress)
+    notifier = Notifier()
+    notifier.ready()
+    stack.callback(notifier.stopping)
+    return Parts(
+        recorders=recorders,
+        failures=failures,
+        acks=acks,
+        notifier=notifier,
+        keep_order=choice.keep_order,
+        max_line=choice.max_line,
+        files=files,
+    )
+
+
+def _refuse_a_circle(choice: Choice, fd: int, out: int) -> None:
+    """Refuse to read a file that is written to meanwhile: it would never end.
+
+    Raises:
+        UsageError: It is the failed file, the job log, or where the results go.
+    """
+    try:
+        read = os.fstat(fd)
+    except OSError:
+        return  # Closed: that is told where it is read.
+    if not stat.S_ISREG(read.st_mode):
+        return
+    for option, path in (("--failed", choice.failed), ("--joblog", choice.joblog)):
+        if path is not None and path.exists() and os.path.samestat(path.stat(), read):
+            raise UsageError(f"'{option} {path}' is the input, too; move it away first")
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(out), read):
+            raise UsageError("standard output is the input, too; write to another file")
+
+
+def _failed_file(path: Path) -> "FailedFile":
+    from flowtools.pool.failed import FailedFile
+
+    return FailedFile(path)
+
+
+def _done(choice: Choice) -> set[str] | frozenset[str]:
+    """Return the ids that are done already and not to be run again."""
+    if choice.joblog is None or not choice.resume:
+        return frozenset()
+    from flowtools.pool.joblog import done_ids
+
+    return done_ids(choice.joblog)
+
+
+def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
+    """Read all lines and say what would be done with each; run nothing."""
+    done = _done(choice)
+    totals: Counter[str] = Counter()
+    reader = LineReader(STDIN, stop, max_line=choice.max_line)
+    number = 0
+    while (block := reader.read()) is not None:
+        for line in block:
+            number += 1
+            if line.strip():
+                totals[_would(choice, line, number, done)] += 1
+    say(
+        f"would run {totals['done']} events on {choice.worker} with"
+        f" {choice.threads} threads; {totals['skipped']} are done already,"
+        f" {totals['invalid']} lines are no events"
+    )
+    return totals
+
+
+def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> str:
+    try:
+        event = decode(line, number)
+    except EventError as error:
+        log.error("line %d is not an event: %s", number, error)
+        return "invalid"
+    if event.id in done:
+        return "skipped"
+    key = choice.key.of(event) if choice.key else None
+    log.info(
+        "line %d: would run %s '%s'%s",
+        number,
+        event.type,
+        event.subject or event.id,
+        f" after others of key '{key}'" if key is not None else "",
+    )
+    return "done"

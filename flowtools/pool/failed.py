@@ -1,0 +1,121 @@
+"""The failed file: the lines of events that failed for good, ready to be run again.
+
+Each line that --failed appends is one JSON object, and `flow-work ... < FILE` is the
+replay: the Worker gets the same event as the first time, its id and data included.
+
+- An event is its input line, byte for byte, with two members added: `flowerror`, one line
+  of text, and `flowattempts`, how many attempts it had. When it fails again these are
+  replaced. `ackto` is taken out: the source it leads to has been told already.
+- Any other JSON value becomes the event that the Worker got for it (its id depends on
+  the line's place in the input, which a replay would not repeat), with the value's own
+  bytes as `data`.
+- A line that could not be read has no event to repeat; as text it would make this file
+  unreadable for JSON tools, and it has no place for the error. It becomes an object that
+  is no event either, with `flowerror` and the text as `flowline` (`flowline64`, in Base64,
+  where it is no UTF-8; of a line beyond --max-line, its beginning). A replay refuses it
+  again and keeps the first error. To repair such lines and run them:
+  `jq -r '.flowline // empty' FILE | sed ... | flow-work ...`
+
+A line is in the file, and on the disk, before the event is acknowledged: nobody else has it
+then. It is one write (see appendfile.py).
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from flowtools.errors import FlowError
+from flowtools.event import bare
+from flowtools.pool.appendfile import AppendFile
+from flowtools.pool.attempt import Attempt
+
+ERROR = "flowerror"
+ATTEMPTS = "flowattempts"
+LINE = "flowline"
+LINE_BASE64 = "flowline64"
+
+_OURS = frozenset({ERROR, ATTEMPTS, "ackto"})
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+
+
+class FailedFileError(FlowError):
+    """The failed file cannot be written."""
+
+
+class FailedFile(AppendFile):
+    """Appends the lines of failed events to `path`; safe from any thread.
+
+    Raises:
+        FailedFileError: The file cannot be opened.
+    """
+
+    WHAT = "failed file"
+    ERROR = FailedFileError
+
+    def write(self, attempt: Attempt) -> None:
+        """Append the line of `attempt`; on return it is in the file.
+
+        Raises:
+            FailedFileError: It could not be written; the file holds no part of it.
+        """
+        self.append(replayable(attempt), sync=True)
+
+
+def replayable(attempt: Attempt) -> bytes:
+    """Return the line, with its newline, that repeats the event of `attempt`."""
+    line = bare(attempt.line)
+    error = (attempt.error or attempt.outcome).encode("utf-8", "replace").decode()
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return _refused(attempt.line, error)
+    if isinstance(value, dict) and "specversion" in value:
+        if attempt.event is None and (LINE in value or LINE_BASE64 in value):
+            return line + b"\n"  # One of ours, replayed unrepaired.
+        return _annotated(line, value, error, attempt.attempt)
+    if attempt.event is None:
+        return _refused(attempt.line, error)
+    made = {k: v for k, v in attempt.event.attributes.items() if k not in ("data", "ackto")}
+    made |= {ERROR: error, ATTEMPTS: attempt.attempt}
+    return orjson.dumps(made)[:-1] + b',"data":' + line + b"}\n"
+
+
+def _annotated(line: bytes, value: dict[str, Any], error: str, attempts: int) -> bytes:
+    added = orjson.dumps({ERROR: error, ATTEMPTS: attempts})[1:]
+    if _OURS.isdisjoint(value):
+        return line[:-1] + b"," + added + b"\n"
+    # Cut out of the bytes, for to encode the value anew would change its numbers.
+    kept = [text for name, text in _members(line) if name not in _OURS]
+    return b"{" + b",".join([*kept, added]) + b"\n"
+
+
+def _members(line: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes (name, colon, value) of each member of a JSON object."""
+    depth = 0
+    start = 0
+    name: bytes | None = None
+    for token in _TOKEN.finditer(line):
+        text = token.group()
+        if text in (b"{", b"["):
+            depth += 1
+            if depth == 1:
+                start = token.end()
+        elif text in (b"}", b"]"):
+            depth -= 1
+        if depth == 1 and text.startswith(b'"') and name is None:
+            name = text
+        elif name is not None and (depth == 0 or (depth == 1 and text == b",")):
+            yield orjson.loads(name), line[start : token.start()]
+            start, name = token.end(), None
+
+
+def _refused(line: bytes, error: str) -> bytes:
+    try:
+        text = {LINE: line.decode()}
+    except UnicodeDecodeError:
+        text = {LINE_BASE64: b64encode(line).decode()}
+    # It says that it is an event and lacks what one must have, so that no Worker gets it.
+    return orjson.dumps({"specversion": "1.0", ERROR: error} | text) + b"\n"

@@ -1,0 +1,109 @@
+"""--halt: when a pool ends before its input does, in the words of GNU parallel."""
+
+import re
+from collections import Counter
+from threading import Lock
+from typing import Literal
+
+from flowtools.errors import UsageError
+from flowtools.pool.attempt import Attempt
+
+When = Literal["soon", "now"]
+Why = Literal["fail", "success", "done"]
+
+MIN_FOR_SHARE = 3
+"""Events that must have counted before a percentage does: one failure at once is no 100 %."""
+
+_SHORT = {
+    "0": "never",
+    "1": "soon,fail=1",
+    "2": "now,fail=1",
+    "-1": "soon,success=1",
+    "-2": "now,success=1",
+}
+_EXPRESSION = re.compile(r"(soon|now),(fail|success|done)=([0-9]{1,18})(%?)")
+_FAILURES = ("failed", "timeout", "rejected", "invalid")
+
+
+class Halt:
+    """Counts how events end, and says when that is enough. Safe from any thread.
+
+    soon: take no further event and let the running ones end; now: cancel those, too.
+    fail counts events that failed for good, success those that are done, done both. What
+    --resume skipped, or the end of the pool cut short, counts nowhere.
+
+    GNU parallel reads all of its input first, so that N% is of all jobs. An input without
+    an end has no such total: here fail=N% is N percent of the events that have ended so
+    far, once at least MIN_FOR_SHARE have failed.
+    """
+
+    def __init__(
+        self, when: When | None, why: Why = "fail", count: int = 0, percent: int = 0
+    ) -> None:
+        """Halt at `count` events that ended in the way of `why`, or at `percent` of all.
+
+        `when` is None to never halt; one of `count` and `percent` is 0.
+        """
+        self._when = when
+        self._why = why
+        self._count = count
+        self._percent = percent
+        self._ended: Counter[str] = Counter()
+        self._lock = Lock()
+
+    @classmethod
+    def parse(cls, text: str) -> "Halt":
+        """Read `never`, `soon,fail=3`, `now,fail=10%`, `soon,success=1`, `now,done=100` ...
+
+        GNU parallel's short forms 0, 1, 2, -1, -2 and N% (soon,fail=N%) are read, too.
+
+        Raises:
+            UsageError: It is none of these.
+        """
+        full = _SHORT.get(text, text)
+        if re.fullmatch(r"[0-9]+%", full):
+            full = f"soon,fail={full}"
+        if full == "never":
+            return cls(None)
+        found = _EXPRESSION.fullmatch(full)
+        if not found:
+            raise UsageError(
+                f"'{text}' does not say when to halt: write never, soon,fail=N, now,fail=N, "
+                "soon,fail=P% or now,fail=P%; also with success, and with done=N"
+            )
+        when, why, number = found[1], found[2], int(found[3])
+        if found[4]:
+            if not 1 <= number <= 100:
+                raise UsageError(f"'{text}': a percentage goes from 1 to 100")
+            if why == "done":
+                raise UsageError(
+                    f"'{text}': lines come one by one, so their total is not known: write done=N"
+                )
+            return cls(when, why, percent=number)  # type: ignore[arg-type]
+        if number < 1:
+            raise UsageError(f"'{text}': the number of events is at least 1; never is a word")
+        return cls(when, why, count=number)  # type: ignore[arg-type]
+
+    def record(self, attempt: Attempt) -> When | None:
+        """Take note of an attempt; return "soon" or "now" when the pool is to end."""
+        kind: Why
+        if self._when is None or not attempt.final:
+            return None
+        if attempt.outcome == "done":
+            kind = "success"
+        elif attempt.outcome in _FAILURES:
+            kind = "fail"
+        else:
+            return None
+        with self._lock:
+            self._ended[kind] += 1
+            self._ended["done"] += 1
+            if self._why not in (kind, "done"):
+                return None
+            return self._when if self._is_enough() else None
+
+    def _is_enough(self) -> bool:
+        counted = self._ended[self._why]
+        if self._count:
+            return counted >= self._count
+        return counted >= MIN_FOR_SHARE and counted * 100 >= self._percent * self._ended["done"]

@@ -1,0 +1,93 @@
+"""Lines on their way into the pool: read a block at a time, taken one at a time.
+
+A line waits as it is and is decoded by the thread that takes it, so that an event lives no
+longer than it runs: memory that is in the processor's cache is used again at once.
+"""
+
+from collections import deque
+from itertools import count, repeat
+from time import monotonic
+from typing import Any
+
+from flowtools.event import EventError, decode, may_exceed
+from flowtools.lines import LineReader, TooLong
+from flowtools.pool.backlog import Job
+from flowtools.pool.settlement import Settlement
+from flowtools.pool.slot import Line
+
+
+class Intake:
+    """The lines that have been read and not been taken.
+
+    Attributes:
+        lines: They; `popleft` takes one, in any thread.
+        has_ended: There will be no more.
+        is_reading: A thread waits for input.
+    """
+
+    def __init__(self, reader: LineReader, settlement: Settlement) -> None:
+        """Read from `reader`; lines that are no events go to `settlement`."""
+        self.lines: deque[Line] = deque()
+        self.has_ended = False
+        self.is_reading = False
+        self._reader = reader
+        self._settlement = settlement
+        self._number = 0
+
+    def read(self, seconds: float | None) -> bool:
+        """Read what there is, waiting for up to `seconds`; return whether there is a line.
+
+        One thread at a time may read.
+
+        Raises:
+            FlowError: The input cannot be read.
+        """
+        self.is_reading = True
+        lines = self._reader.read(seconds)
+        self.is_reading = False
+        if lines is None:
+            self.has_ended = True
+            return False
+        if not lines:
+            return False
+        first = self._number + 1
+        self._number += len(lines)
+        taken = zip(count(first), lines, repeat(monotonic()), strict=False)
+        # One look at the whole block is far cheaper than one at each line.
+        if may_exceed(self._reader.block) or may_exceed(lines[0]):
+            self.lines.extend([line for line in taken if not self._is_refused(line)])
+        else:
+            self.lines.extend(taken)
+        return True
+
+    def _is_refused(self, line: Line) -> bool:
+        return may_exceed(line[1]) and self.job(line, digits_checked=False) is None
+
+    def job(self, line: Line, *, digits_checked: bool = True) -> Job | None:
+        """Return the event of `line`, to be kept; None: it is none, which is settled here."""
+        number, text, since = line
+        try:
+            event = decode(text, number, digits_checked=digits_checked)
+        except EventError as error:
+            self._refuse(number, text, error)
+            return None
+        return Job(event, text, number, since)
+
+    def examined(self, line: Line) -> dict[str, Any] | None:
+        """Return the attributes of a line that is not `usual`; None: it is no event."""
+        job = self.job(line)
+        return job.event.attributes if job is not None else None
+
+    def drain(self) -> list[Job]:
+        """Return what nobody took; lines that are no events are settled as such."""
+        jobs = [job for line in self.lines if (job := self.job(line)) is not None]
+        self.lines.clear()
+        return jobs
+
+    def _refuse(self, number: int, line: bytes, error: EventError) -> None:
+        if isinstance(line, TooLong):
+            error = EventError("longer than --max-line allows")
+        if line.strip():
+            self._settlement.invalid(number, line, error)
+        else:
+            self._settlement.empty(number)

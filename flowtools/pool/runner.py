@@ -1,0 +1,68 @@
+"""How a thread of the pool runs its Worker: here, in the thread itself."""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from flowtools.errors import FlowError
+from flowtools.event import Event
+from flowtools.pool.results import lines_of
+from flowtools.worker import TimeLimit, Worker
+
+
+class RunnerBroken(Exception):
+    """There is no Worker to run anything with: the pool is to end with `error`."""
+
+    def __init__(self, error: FlowError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Runner(Protocol):
+    """Runs the Worker for one thread of the pool."""
+
+    @property
+    def start(self) -> Callable[[Event], Any]:
+        """Runs the Worker's `start` to its end, returns what it returned, raises what it raised."""
+
+    @property
+    def prepare(self) -> Callable[[], None] | None:
+        """Makes ready for the next `start`, outside its time-out; None: nothing to do.
+
+        Raises RunnerBroken where that is impossible.
+        """
+
+    def lines(self, event: Event, returned: Any) -> list[bytes]:
+        """Return what `start` returned for `event` as lines; may run the Worker's code, too."""
+
+    def interrupt(self, thread: int) -> None:
+        """Make a `start` that runs in `thread` end; called from the watchdog's thread."""
+
+    def close(self) -> None:
+        """Release what the runner holds; no `start` runs or follows."""
+
+
+class ThreadRunner:
+    """Runs the Worker in the calling thread."""
+
+    prepare = None
+
+    def __init__(self, worker: Worker) -> None:
+        self.start = worker.start
+
+    def lines(self, event: Event, returned: Any) -> list[bytes]:
+        """Return the lines; a generator runs here."""
+        return lines_of(event, returned)
+
+    def interrupt(self, thread: int) -> None:
+        """Raise TimeLimit in `thread` at its next bytecode.
+
+        That is what CPython's PyThreadState_SetAsyncExc does; a thread that waits in a
+        system call gets the exception when the call returns.
+        """
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread), ctypes.py_object(TimeLimit)
+        )
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,258 @@
+"""What becomes of an event: results out, records, the failed file, the acknowledgement.
+
+The order keeps the promise that no event is lost: first the lines are written, then the
+recorders are told, then the source; so whatever dies in between, the event comes again.
+Called by the thread that ran the event, or by the one that replaced it.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic, time
+
+from flowtools.ack.sender import AckError
+from flowtools.errors import FlowError
+from flowtools.event import Event, EventError
+from flowtools.lines import TooLong
+from flowtools.loading import describe, place
+from flowtools.pool.attempt import Attempt, Outcome
+from flowtools.pool.backlog import Backlog, Job
+from flowtools.pool.results import OrderedResults, Results
+from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.pool.slot import Line
+from flowtools.worker import Reject, Retry
+
+log = logging.getLogger("flowtools.pool")
+
+
+class Settlement:
+    """Settles every event of one pool; safe from any thread.
+
+    Attributes:
+        counts: Final outcomes so far.
+        is_plain: A done event that returned nothing and has no `ackto` needs no more than
+            `note`, and to be counted in its slot.
+        note: Tells the recorders of it, given what it was made from and when it started;
+            None: there is no recorder.
+        end: Set by the pool: called with `cancel=` when --halt says so.
+        fail: Set by the pool: called with the error that the pool is to end with.
+    """
+
+    note: Callable[[Event, Line | Job, float], None] | None
+    end: Callable[..., None]
+    fail: Callable[[Exception], None]
+
+    def __init__(
+        self,
+        results: Results,
+        backlog: Backlog,
+        settings: Settings,
+        *,
+        recorders: Sequence[Recorder] = (),
+        failures: Failures | None = None,
+        acks: Acknowledger | None = None,
+    ) -> None:
+        """Settle with these parts.
+
+        Args:
+            results: Where returned lines go.
+            backlog: Where an event waits for its next attempt.
+            settings: Of the pool.
+            recorders: Are told of each attempt.
+            failures: Keeps the lines of events that failed for good; None: they are refused.
+            acks: Tells the source what became of each event.
+        """
+        self.counts: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._results = results
+        self._backlog = backlog
+        self._settings = settings
+        self._is_ordered = isinstance(results, OrderedResults)
+        self._recorders = tuple(recorders)
+        self._failures = failures
+        self._acks = acks
+        self.is_plain = not (settings.pass_on or settings.halt or self._is_ordered)
+        self.note = self._note if recorders else None
+
+    def _note(self, event: Event, taken: Line | Job, started: float) -> None:
+        """Tell the recorders of a plain event that is done; the caller counts it."""
+        ended = monotonic()
+        if isinstance(taken, Job):
+            number, line, since, attempt = taken.number, taken.line, taken.since, taken.attempt
+        else:
+            number, line, since = taken
+            attempt = 1
+        queued = started - since if started > since else 0.0
+        ran = ended - started
+        fields = (event, line, number, "done", attempt, True, queued, ran, time(), None)
+        made = tuple.__new__(Attempt, fields)  # As _make does, in half its time.
+        for recorder in self._recorders:
+            recorder.record(made)
+
+    def done(self, job: Job, started: float, lines: list[bytes]) -> None:
+        """`start` has returned; `lines` are its results."""
+        if self._settings.pass_on:
+            lines.append(job.line + b"\n")
+        self._finish(_attempt(job, "done", None, started=started), lines)
+        self._leave(job)
+
+    def skipped(self, job: Job) -> None:
+        """The job log of an earlier run has the event as done."""
+        self._finish(_attempt(job, "skipped", None, started=monotonic()), [])
+
+    def failed(self, job: Job, started: float, error: BaseException) -> bool:
+        """`start` has raised `error`; return whether the event waits for another attempt."""
+        outcome: Outcome = "rejected" if isinstance(error, Reject) else "failed"
+        where = "" if isinstance(error, Retry | Reject) else place(error)
+        text = describe(error) + (f" ({where})" if where else "")
+        return self._fail_or_retry(job, started, outcome, text, error)
+
+    def timed_out(self, job: Job, started: float) -> bool:
+        """The attempt took longer than it may; return as `failed` does."""
+        text = f"not done within {self._settings.timeout:g} s"
+        return self._fail_or_retry(job, started, "timeout", text, None)
+
+    def cancelled(self, job: Job) -> None:
+        """The attempt was cut short because the pool ends: the event counts as not tried."""
+        self._backlog.delay(job, 0.0)
+
+    def invalid(self, number: int, line: bytes, error: EventError) -> None:
+        """Input line `number` is no event."""
+        text = str(error)
+        log.warning("line %d is not an event: %s", number, text)
+        attempt = Attempt(None, line, number, "invalid", 1, True, 0.0, 0.0, time(), text)
+        self._give_up(attempt, None)
+        if isinstance(line, TooLong) and line.ackto is not None and self._acks is not None:
+            # Only its source has the whole of it: it goes to the dead letters.
+            self._tell(line.ackto, done=False)
+
+    def empty(self, number: int) -> None:
+        """Input line `number` holds nothing."""
+        self._results.put(number, [], _tell_nobody)
+
+    def left_over(self, job: Job) -> bool:
+        """The pool ends before `job` was done; return whether it is safe all the same.
+
+        It is where its source will deliver it again, or the failed file takes it.
+        """
+        if "ackto" in job.event.attributes:
+            return True
+        if self._failures is None:
+            return False
+        attempt = _attempt(job, "cancelled", "not tried: the pool ended", started=monotonic())
+        self._failures.write(attempt)
+        return True
+
+    def _fail_or_retry(
+        self, job: Job, started: float, outcome: Outcome, text: str, error: BaseException | None
+    ) -> bool:
+        delay = self._settings.retry.delay(job.attempt, error)
+        attempt = _attempt(job, outcome, text, started=started, final=delay is None)
+        log.log(
+            logging.INFO if delay is not None else logging.WARNING,
+            "event '%s' (line %d, attempt %d): %s: %s",
+            job.label,
+            job.number,
+            job.attempt,
+            outcome,
+            text,
+            exc_info=error,
+        )
+        if delay is None:
+            self._give_up(attempt, job)
+            return False
+        for recorder in self._recorders:
+            recorder.record(attempt)
+        job.attempt += 1
+        self._keep_place(job)
+        self._backlog.delay(job, delay)
+        return True
+
+    def _keep_place(self, job: Job) -> None:
+        """See that no other event of the job's key comes before its next attempt."""
+        if job.key is None and self._settings.key is not None:
+            # It ran in a pool of one thread, where no key has been entered.
+            job.key = self._settings.key(job.event)
+            if job.key is not None:
+                self._backlog.enter(job, job.key)
+
+    def _give_up(self, attempt: Attempt, job: Job | None) -> None:
+        """The event has failed for good: keep its line or refuse it, and count it."""
+        if self._failures is not None:
+            try:
+                self._failures.write(attempt)
+            except FlowError as error:
+                # Neither kept nor refused: left unacknowledged, so that it comes again.
+                with self._counting:
+                    self.counts[attempt.outcome] += 1
+                self.fail(error)
+                return
+        self._finish(attempt, [])
+        if job is not None:
+            self._leave(job)
+
+    def _finish(self, attempt: Attempt, lines: list[bytes]) -> None:
+        if self._is_ordered:
+            self._results.put(attempt.number, lines, partial(self._written, attempt))
+        else:
+            if lines:
+                self._results.put(attempt.number, lines, _tell_nobody)
+            self._written(attempt)
+        with self._counting:
+            self.counts[attempt.outcome] += 1
+        if self._settings.halt is not None:
+            verdict = self._settings.halt(attempt)
+            if verdict is not None:
+                self.end(cancel=verdict == "now")
+
+    def _written(self, attempt: Attempt) -> None:
+        for recorder in self._recorders:
+            recorder.record(attempt)
+        if attempt.event is not None and "ackto" in attempt.event.attributes:
+            self._acknowledge(attempt)
+
+    def _acknowledge(self, attempt: Attempt) -> None:
+        assert attempt.event is not None
+        ackto = attempt.event.attributes["ackto"]
+        done = attempt.outcome in ("done", "skipped")
+        if self._acks is None or (done and self._settings.pass_on):
+            return  # The duty went on with the line.
+        self._tell(ackto, done=done or self._failures is not None)
+
+    def _tell(self, ackto: str, *, done: bool) -> None:
+        assert self._acks is not None
+        try:
+            if done:
+                self._acks.ack(ackto)
+            else:
+                self._acks.nack(ackto)
+        except AckError as error:
+            log.warning("%s; the event will be delivered again", error)
+
+    def _leave(self, job: Job) -> None:
+        if job.key is not None:
+            self._backlog.leave(job.key)
+
+
+def _tell_nobody() -> None:
+    """Do nothing about lines that have been written."""
+
+
+def _attempt(
+    job: Job, outcome: Outcome, error: str | None, *, started: float, final: bool = True
+) -> Attempt:
+    queued = started - job.since
+    return Attempt(
+        job.event,
+        job.line,
+        job.number,
+        outcome,
+        job.attempt,
+        final,
+        queued if queued > 0.0 else 0.0,  # noqa: FURB136  a call costs every event
+        monotonic() - started,
+        time(),
+        error,
+    )

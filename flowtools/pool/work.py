@@ -1,0 +1,235 @@
+"""A pool from its parts to its end: the one order in which they start and stop.
+
+The Worker is configured before the first line is read. After the last event: what was
+read and not done goes where nothing loses it, the last acknowledgements are sent, and
+the Worker cleans up.
+"""
+
+import logging
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from types import FrameType
+from typing import Any, Protocol
+
+from flowtools.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.lines import MAX_LINE, LineReader, LineWriter
+from flowtools.loading import describe, place
+from flowtools.pool.backlog import Backlog
+from flowtools.pool.pool import Pool
+from flowtools.pool.results import OrderedResults, Results
+from flowtools.pool.runner import Runner
+from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.pool.settlement import Settlement
+from flowtools.pool.slot import Slot
+from flowtools.pool.snapshot import Snapshot
+from flowtools.pool.watchdog import Notifier, Reopened, Watchdog
+from flowtools.stop import Stop
+from flowtools.wake import Wake
+
+log = logging.getLogger("flowtools.pool")
+
+FAILURES = ("failed", "timeout", "rejected", "invalid")
+
+
+class Sender(Acknowledger, Protocol):
+    """Sends acknowledgements, and at the end the last of them."""
+
+    def close(self, seconds: float) -> None:
+        """Send what is left, for up to `seconds`."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a pool reads.
+
+    Attributes:
+        fd: Where its lines come from.
+        stop: Asks it to take no more of them.
+        acks: Acknowledges them.
+    """
+
+    fd: int
+    stop: Stop
+    acks: Sender
+
+
+@dataclass
+class Parts:
+    """What plugs into a pool; each may be left out.
+
+    Attributes:
+        recorders: Are told of each attempt.
+        failures: Keeps the lines of events that failed for good.
+        acks: Acknowledges events to their source.
+        notifier: The service manager that watches this process.
+        keep_order: Write results in the order of the input.
+        max_line: Bytes that an input line may have.
+        files: Go on in new files when SIGHUP asks for it, after a log rotation.
+    """
+
+    recorders: Sequence[Recorder] = ()
+    failures: Failures | None = None
+    acks: Sender | None = None
+    notifier: Notifier | None = None
+    keep_order: bool = False
+    max_line: int = MAX_LINE
+    files: Sequence[Reopened] = ()
+
+
+@dataclass
+class Work:
+    """A pool that reads lines from a file descriptor.
+
+    Attributes:
+        runners: Makes the runner of each thread.
+        settings: How the pool behaves.
+        parts: What plugs into it.
+        pool: The pool, once it runs; for those who display its state.
+        watchdog: Its watchdog, once it runs.
+    """
+
+    runners: Callable[[], Runner]
+    settings: Settings
+    parts: Parts = field(default_factory=Parts)
+    pool: Pool | None = None
+    watchdog: Watchdog | None = None
+
+    def run(self, fd: int, writer: LineWriter, stop: Stop) -> Counter[str]:
+        """Run until the input ends, `stop` is set, or the pool ends itself.
+
+        Returns how many events had which final outcome; "left" counts the lines that were
+        read, not done, and are nowhere else.
+
+        Raises:
+            FlowError: What ended the pool early.
+            ReaderGone: Nobody reads the results any more.
+        """
+        wake = Wake()
+        reader = LineReader(fd, stop, wake=wake.fileno(), max_line=self.parts.max_line)
+        results = OrderedResults(writer) if self.parts.keep_order else Results(writer)
+        backlog = Backlog()
+        settlement = Settlement(
+            results,
+            backlog,
+            self.settings,
+            recorders=self.parts.recorders,
+            failures=self.parts.failures,
+            acks=self.parts.acks,
+        )
+        self.pool = Pool(reader, results, backlog, settlement, self.settings, wake=wake)
+        with ExitStack() as stack:
+            dump = stack.enter_context(_rung_by(signal.SIGUSR1))
+            # Where there is nothing to reopen, SIGHUP means what it means to everybody.
+            files = self.parts.files
+            rotated = stack.enter_context(_rung_by(signal.SIGHUP)) if files else None
+            self.watchdog = Watchdog(
+                self.pool,
+                self.runners,
+                stop,
+                dump=dump,
+                rotated=rotated,
+                files=files,
+                notifier=self.parts.notifier,
+            )
+            self.watchdog.run()
+        left = _keep_what_is_left(self.pool, settlement)
+        totals = Counter(settlement.counts)
+        totals["done"] += sum(slot.done for slot in self.pool.slots)
+        totals["left"] = left
+        if self.parts.acks is not None:
+            self.parts.acks.close(5.0)
+        if self.pool.error is not None:
+            raise self.pool.error
+        return totals
+
+    def snapshot(self) -> Snapshot:
+        """Return what the pool is busy with; safe from any thread."""
+        pool, watchdog = self.pool, self.watchdog
+        if pool is None or watchdog is None:
+            return Snapshot([], 0, self.settings.threads, 0)
+        now = monotonic()
+        busy = [(slot.job, now - slot.started) for slot in pool.slots]
+        running = [(job.label, seconds) for job, seconds in busy if job is not None]
+        abandoned = sum(not slot.ended for slot in watchdog.abandoned)
+        return Snapshot(running, pool.queued(), self.settings.threads, abandoned)
+
+
+def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
+    """Bring what was read and not done into safety; return how many lines are nowhere."""
+    lost = 0
+    try:
+        lost = sum(not settlement.left_over(job) for job in pool.left_over())
+    except (FlowError, ReaderGone) as error:
+        pool.fail(error)
+    if lost and not isinstance(pool.error, ReaderGone):
+        log.warning(
+            "%d lines had been read and are not done; --failed FILE would have kept them", lost
+        )
+    return lost
+
+
+def check(totals: Counter[str]) -> None:
+    """End well only if every event did.
+
+    Raises:
+        EventsFailed: Some did not.
+    """
+    failed = sum(totals[outcome] for outcome in FAILURES)
+    if failed:
+        total = sum(totals.values()) - totals["left"]
+        kinds = ", ".join(f"{totals[kind]} {kind}" for kind in FAILURES if totals[kind])
+        raise EventsFailed(f"{failed} of {total} events failed ({kinds})")
+
+
+def clean_up(worker: Any) -> None:
+    """Let the Worker clean up, if it wants to.
+
+    Raises:
+        FlowError: It raised.
+    """
+    method = getattr(worker, "clean_up", None)
+    if method is None:
+        return
+    try:
+        method()
+    except (Exception, SystemExit) as error:
+        where = place(error)
+        text = describe(error) + (f" ({where})" if where else "")
+        raise FlowError(f"cannot clean up after the Worker: {text}") from error
+
+
+def running_label(work: Work) -> str:
+    """Return what to call the event that the calling thread runs, for what it prints."""
+    me = threading.get_ident()
+    slots: list[Slot] = []
+    if work.pool is not None and work.watchdog is not None:
+        slots = [*work.pool.slots, *work.watchdog.abandoned]
+    for slot in slots:
+        job = slot.job
+        if job is not None and slot.thread is not None and slot.thread.ident == me:
+            return job.label
+    return "worker"
+
+
+@contextmanager
+def _rung_by(signum: int) -> Iterator[Wake]:
+    wake = Wake()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        wake.ring()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield wake  # A library user's thread: signals are not ours there.
+        wake.close()
+        return
+    previous = signal.signal(signum, handle)
+    try:
+        yield wake
+    finally:
+        signal.signal(signum, previous)
+        wake.close()

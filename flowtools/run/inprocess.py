@@ -1,0 +1,254 @@
+"""A source and a pool in one process: the pipe between them, and acknowledgement without a socket.
+
+Both are what they are in two processes; only what is between them differs. The source has
+a thread of its own, which `beside` starts, and joins once the pool has ended.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event as Flag
+from threading import Lock, Thread
+from time import monotonic
+
+from flowtools.ack.receiver import Ack, AckInlet, AckSocket
+from flowtools.ack.sender import AckSender
+from flowtools.errors import FlowError, ReaderGone
+from flowtools.lines import LineWriter
+from flowtools.pool.work import Input, Sender
+from flowtools.source import Source
+from flowtools.stop import Stop
+
+LEAVE = 10.0
+"""Seconds that a source has to end, once the pool has and nobody reads any more."""
+
+_OURS = "self:#"
+
+_log = logging.getLogger("flowtools.run")
+
+
+class DirectAcks:
+    """Hands the acknowledgements of a pool to a source in the same process.
+
+    The source's end is `ackto`, `start` and `close` (an AckInlet), the pool's `ack` and
+    `nack` (any thread; they never wait). One thread hands on, a batch at a time: `start`
+    starts it, `close` joins it. What is held is bounded by what the source lets be
+    unacknowledged.
+    """
+
+    def __init__(self) -> None:
+        self._given: deque[Ack] = deque()
+        self._wake = Flag()
+        self._handing = Lock()
+        self._receive: Callable[[list[Ack]], None] | None = None
+        self._thread: Thread | None = None
+        self._ending = False
+
+    def ackto(self, epoch: str) -> str:
+        """Return what `ackto` begins with; the event's number completes it."""
+        return f"{_OURS}{epoch}."
+
+    def start(self, receive: Callable[[list[Ack]], None]) -> None:
+        """Hand each batch of acknowledgements to `receive`, in a thread of its own."""
+        self._receive = receive
+        self._thread = Thread(target=self._run, name="acks", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hand on what has come so far, and end the thread."""
+        self._ending = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def give(self, ackto: str, done: bool) -> None:
+        """Take the acknowledgement of the event with this `ackto`."""
+        epoch, _, number = ackto.removeprefix(_OURS).rpartition(".")
+        self._given.append(Ack(epoch, int(number), done))
+        self._wake.set()
+
+    def flush(self, seconds: float) -> None:
+        """Wait up to `seconds` until what was given has been handed on."""
+        deadline = monotonic() + seconds
+        thread = self._thread
+        while (self._given or self._handing.locked()) and monotonic() < deadline:
+            if thread is None or not thread.is_alive():
+                return
+            thread.join(0.005)
+
+    def _run(self) -> None:
+        while not self._ending or self._given:
+            self._wake.wait()
+            self._wake.clear()
+            with self._handing:
+                while self._given:
+                    self._hand_on()
+
+    def _hand_on(self) -> None:
+        assert self._receive is not None
+        batch: list[Ack] = []
+        with suppress(IndexError):
+            while len(batch) < 1000:
+                batch.append(self._given.popleft())
+        try:
+            self._receive(batch)
+        except Exception:  # noqa: BLE001  the top of a thread
+            _log.exception("internal error while acknowledging")
+
+
+class DirectSender:
+    """The pool's end: an event of our own source goes to it, any other through its socket."""
+
+    def __init__(self, acks: DirectAcks) -> None:
+        self._acks = acks
+        self._others = AckSender()
+
+    def ack(self, ackto: str) -> None:
+        """Say that the event is done; never waits.
+
+        Raises:
+            AckError: `ackto` is malformed.
+        """
+        self._say(ackto, True)
+
+    def nack(self, ackto: str) -> None:
+        """Say that the event is refused for good; never waits.
+
+        Raises:
+            AckError: `ackto` is malformed.
+        """
+        self._say(ackto, False)
+
+    def close(self, seconds: float) -> None:
+        """Wait up to `seconds` until all has been handed on."""
+        self._acks.flush(seconds)
+        self._others.close(seconds)
+
+    def _say(self, ackto: str, done: bool) -> None:
+        # The string is the source's own: nobody else is given it, so it is well formed.
+        if isinstance(ackto, str) and ackto.startswith(_OURS):
+            self._acks.give(ackto, done)
+        else:
+            (self._others.ack if done else self._others.nack)(ackto)
+
+
+def acks_between(*, passed_on: bool) -> tuple[Callable[[], AckInlet], Sender]:
+    """Return what makes the source's end of the acknowledgements, and the pool's end.
+
+    What is `passed_on` in a line is acknowledged by another process: that takes the socket.
+    """
+    if passed_on:
+        return AckSocket, AckSender()
+    acks = DirectAcks()
+    return lambda: acks, DirectSender(acks)
+
+
+@contextmanager
+def beside(
+    source: Source, acks: Sender, stop: Stop, *, redelivers: bool, drain: float
+) -> Iterator[Input]:
+    """Run `source` in a thread for the time of the block; yield what a pool reads of it.
+
+    After `stop`, a source that `redelivers` what is not done leaves the pool to end as soon
+    as its running events have. What has come of any other is done first, for up to `drain`
+    seconds.
+
+    Raises:
+        FlowError: The source ended by it, and the block well. Where the block raises, the
+            source's error is told of only.
+    """
+    thread = _SourceThread(source, stop)
+    last = None if redelivers else _Later(stop, drain)
+    thread.start()
+    try:
+        yield Input(thread.fd, last.stop if last else stop, acks)
+    except BaseException:
+        thread.finish()
+        if isinstance(thread.error, FlowError):
+            _log.error("%s", thread.error)
+        raise
+    finally:
+        if last is not None:
+            last.close()
+    thread.finish()
+    if thread.error is not None:
+        raise thread.error
+
+
+class _SourceThread:
+    """A source that writes to a pipe of its own.
+
+    Attributes:
+        fd: The pipe's end for reading.
+        error: What it ended by, if not by its end or by ours.
+    """
+
+    def __init__(self, source: Source, stop: Stop) -> None:
+        self.fd, self._writing = os.pipe2(os.O_CLOEXEC)
+        # Made now: at the end there may be no descriptor left to make it with.
+        unread, self._unread = os.pipe2(os.O_CLOEXEC)
+        os.close(unread)
+        self.error: BaseException | None = None
+        self._source = source
+        self._stop = stop
+        self._finished = False
+        self._thread = Thread(target=self._run, name="source", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Let the source end, now that nobody reads any more; wait until it has."""
+        if self._finished:
+            return
+        self._finished = True
+        os.close(self.fd)
+        self._stop.set()
+        self._thread.join(LEAVE)
+        if self._thread.is_alive():
+            _log.warning("the source has not ended within %g s and is left behind", LEAVE)
+
+    def _run(self) -> None:
+        try:
+            self._source.run(LineWriter(self._writing), self._stop)
+        except ReaderGone:
+            pass  # The pool has ended, and says why.
+        except BaseException as error:  # noqa: BLE001  it is raised in the main thread
+            self.error = error
+        # A thread of the source's own may be stuck with this descriptor: its number stays
+        # taken, by a pipe that nobody reads, and the pool reads to the end of this one.
+        os.dup2(self._unread, self._writing, inheritable=False)
+        os.close(self._unread)
+
+
+class _Later:
+    """A Stop that is set some time after another; its thread ends with `close`."""
+
+    def __init__(self, first: Stop, seconds: float) -> None:
+        self.stop = Stop()
+        self._ending = Stop()
+        self._first = first
+        self._seconds = seconds
+        self._thread = Thread(target=self._run, name="drain", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ending.set()
+        self._first_or_ending()
+        self._thread.join()
+        self._ending.close()
+
+    def _first_or_ending(self) -> None:
+        import select
+
+        poller = select.poll()
+        for each in (self._first, self._ending):
+            poller.register(each.fileno(), select.POLLIN)
+        poller.poll()
+
+    def _run(self) -> None:
+        self._first_or_ending()
+        if not self._ending.wait(self._seconds if self._first.is_set() else 0):
+            self.stop.set()

@@ -1,0 +1,257 @@
+"""A Worker's own SOURCE: from the class it names, and the options for it, to a source.
+
+The options are those of the section [Source], the same as in the old framework; what a
+command has as an option of its own counts before them.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from configparser import ConfigParser
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from flowtools.ack.receiver import AckInlet
+from flowtools.errors import ConfigurationError, UsageError
+from flowtools.needs import Equipment, make
+from flowtools.run.profile import number, truth
+from flowtools.source import Source
+from flowtools.source.custom import CustomSource
+from flowtools.source.daytime import Window, zone
+from flowtools.source.loading import is_source
+
+_log = logging.getLogger("flowtools.run")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How the source is to be, beside the options of its section.
+
+    Attributes:
+        listening: Makes flowtools.source.listening.Listening, for the sources of Viz One.
+        broker: Makes flowtools.stomp.broker.Settings, for GenericStompListener.
+        count: End after so many events.
+        prefetch: Messages that may be unacknowledged.
+        dead_letter: Where refused ones go.
+        drain, grace: Seconds for the end.
+        headers: More headers of the subscription.
+        inlet: Makes what receives acknowledgements.
+    """
+
+    listening: Callable[[], Any]
+    broker: Callable[[], Any]
+    count: int | None
+    prefetch: int
+    dead_letter: str | None
+    drain: float
+    grace: float
+    headers: Mapping[str, str]
+    inlet: Callable[[], AckInlet]
+
+
+class Own(NamedTuple):
+    """A source, and what it is like.
+
+    Attributes:
+        source: It.
+        redelivers: What is not done will come again.
+        is_whole: It gives all of its input as one event, and the time for that is unlimited.
+    """
+
+    source: Source
+    redelivers: bool
+    is_whole: bool = False
+
+
+def own_source(
+    worker: type,
+    name: str,
+    options: Mapping[str, str],
+    wishes: Wishes,
+    equipment: Equipment,
+    config: ConfigParser,
+) -> Own:
+    """Return the source that the Worker `worker`, called `name`, names as its SOURCE.
+
+    Raises:
+        ConfigurationError: It names none, or an option is missing or makes no sense.
+    """
+    found = getattr(worker, "SOURCE", None)
+    if found is None:
+        raise ConfigurationError(
+            f"cannot run Worker '{name}': it names no SOURCE; give its class one, or pipe a source"
+            " into flow-work"
+        )
+    given = _Options(options, found if isinstance(found, type) else type(found))
+    try:
+        own = _make(found, given, wishes, equipment, config)
+    except UsageError as error:
+        raise ConfigurationError(f"[Source]: {error}") from None
+    given.warn_of_the_rest()
+    return own
+
+
+class _Options:
+    """The section [Source]: its keys count without case, `_` the same as a space."""
+
+    def __init__(self, options: Mapping[str, str], kind: type) -> None:
+        self._left = dict(options)
+        self._names = {key.replace("_", " ").lower(): key for key in options}
+        self._kind = kind.__name__
+
+    def take(self, key: str, default: str | None = None) -> str | None:
+        return self._left.pop(self._names.get(key, key), default)
+
+    def need(self, *keys: str) -> str:
+        for key in keys:
+            if said := self.take(key):
+                return said
+        raise ConfigurationError(f"[Source] '{keys[0]}' is missing: {self._kind} needs it")
+
+    def take_all(self) -> dict[str, str]:
+        left, self._left = self._left, {}
+        return {key.replace(" ", "_"): said for key, said in left.items()}
+
+    def warn_of_the_rest(self) -> None:
+        for key in self._left:
+            _log.warning("[Source] '%s' is no key that %s knows and is ignored", key, self._kind)
+
+
+def _make(
+    found: Any, given: _Options, wishes: Wishes, equipment: Equipment, config: ConfigParser
+) -> Own:
+    kind = found if isinstance(found, type) else type(found)
+    makers = {
+        "AssetEntryListener": _assets,
+        "UnmanagedFilesListener": _files,
+        "GenericStompListener": _stomp,
+        "HotFolder": _folder,
+        "Interval": _interval,
+        "STDIN": _stdin,
+    }
+    # By name and module, so that none is loaded which is not used.
+    built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
+    if built_in is not None and found is not kind:
+        return Own(found, built_in.__name__.endswith("Listener"))
+    if built_in is not None:
+        return makers[built_in.__name__](found, given, wishes, equipment)
+    return _custom(found, given, wishes, equipment, config)
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("flowtools.source.")
+
+
+def _assets(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    return Own(kind(equipment.client().account, wishes.listening()), True)
+
+
+def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    skip = truth(given.take("skip empty files", "no") or "no", "[Source] skip empty files")
+    location = given.need("location")
+    account = equipment.client().account
+    settle = number(given.take("settle", "0") or "0", "[Source] settle")
+    source = kind(account, location, wishes.listening(), skip_empty=skip, settle=settle)
+    return Own(source, True)
+
+
+def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    from flowtools.stomp.url import parse_url
+
+    source = kind(
+        parse_url(given.need("stomp url", "url")),
+        wishes.broker(),
+        ack="worker",
+        prefetch=wishes.prefetch,
+        durable=given.take("durable"),
+        selector=given.take("selector"),
+        headers=wishes.headers,
+        count=wishes.count,
+        dead_letter=wishes.dead_letter,
+        drain=wishes.drain,
+        inlet=wishes.inlet,
+    )
+    return Own(source, True)
+
+
+def _interval(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    cron = given.take("cron")
+    said = given.take("interval", None if cron else "60")
+    tz = given.take("time zone")
+    source = kind(
+        number(said, "[Source] interval") if said is not None else None,
+        cron=cron,
+        window=_window(given.take("window start"), given.take("window end")),
+        tz=zone(tz) if tz else None,
+        count=wishes.count,
+        name=given.take("name"),
+    )
+    return Own(source, False)
+
+
+def _window(start: str | None, end: str | None) -> Window | None:
+    """Return the window between two times of the form HH[:MM[:SS]]."""
+    if not start and not end:
+        return None
+    # Seconds have no meaning to a window; what is left out is 0.
+    first, last = (
+        ":".join(part.zfill(2) for part in [*each.split(":"), "00"][:2]) if each else ""
+        for each in (start or "", end or "")
+    )
+    return Window.parse(f"{first}-{last}")
+
+
+def _folder(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    poll = given.take("poll")
+    flags = {
+        key.replace(" ", "_"): truth(given.take(key, "no") or "no", f"[Source] {key}")
+        for key in ("recursive", "existing", "skip empty")
+    }
+    source = kind(
+        given.need("directory"),
+        match=(given.take("match") or "").split(),
+        ignore=(given.take("ignore") or "").split(),
+        settle=number(given.take("settle", "2") or "2", "[Source] settle"),
+        poll=number(poll, "[Source] poll") if poll else None,
+        count=wishes.count,
+        **flags,
+    )
+    return Own(source, False)
+
+
+def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    form = given.take("form", getattr(kind, "FORM", "lines"))
+    if given.take("payload class"):
+        form = "document"
+    if form not in ("lines", "null", "json", "document"):
+        raise UsageError(f"form '{form}' is none of lines, null, json, document")
+    return Own(kind(form), False, form == "document")
+
+
+def _custom(
+    found: Any, given: _Options, wishes: Wishes, equipment: Equipment, config: ConfigParser
+) -> Own:
+    kind = found if isinstance(found, type) else type(found)
+    name = kind.__name__
+    # A text can be iterated over, too, and its letters are nobody's events.
+    if not is_source(kind) or issubclass(kind, str | bytes):
+        raise ConfigurationError(f"'{name}' is no Source: see flow-source(1)")
+    made = found
+    if found is kind:
+        made = make("Source", found, name, config, given.take_all(), equipment)
+    acked = hasattr(made, "done")
+    source = CustomSource(
+        made,
+        name,
+        ack="worker" if acked else "pipe",
+        prefetch=wishes.prefetch,
+        count=wishes.count,
+        grace=wishes.grace,
+        drain=wishes.drain,
+        inlet=wishes.inlet,
+    )
+    return Own(source, acked, bool(getattr(made, "IS_WHOLE", False)))
+
+
+def with_inlet(listening: Any, inlet: Callable[[], AckInlet]) -> Any:
+    """Return how to listen, acknowledged by the pool in this process."""
+    return replace(listening, ack="worker", inlet=inlet)

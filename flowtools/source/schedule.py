@@ -1,0 +1,171 @@
+"""When ticks are due: every so many seconds, or on a cron expression, inside a window.
+
+A schedule never sleeps. It is asked `due()` now and then, says in `wait()` after how long
+to ask again, and does not mind being asked late: what was missed is counted, not made up.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from math import inf
+from typing import Protocol
+
+from flowtools.errors import UsageError
+from flowtools.source.clock import Clock
+from flowtools.source.daytime import Window
+
+RECHECK = 10.0
+"""Seconds after which the wall clock is looked at again: somebody may have set it."""
+
+STEP = 60.0
+"""Seconds by which the wall clock may go back without a cron tick coming a second time."""
+
+LEAP = 1000
+"""Cron ticks that are counted one by one when the wall clock leaps forward."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """A tick whose time has come.
+
+    Attributes:
+        instant: When it was to be, in seconds since the epoch.
+        key: Tells the tick from every other one of its schedule.
+        missed: Ticks before it that came to nothing since the last one.
+    """
+
+    instant: float
+    key: str
+    missed: int
+
+
+class Schedule(Protocol):
+    """Tells when a tick is due."""
+
+    def due(self) -> Due | None:
+        """Return the latest tick whose time has come, once; None if there is none."""
+
+    def wait(self) -> float:
+        """Return the seconds after which to ask again."""
+
+
+class Every:
+    """A tick at once and every `seconds` after, by the monotonic clock.
+
+    With a window, the first tick is at its opening, each time that it opens.
+    """
+
+    def __init__(
+        self, seconds: float, clock: Clock, window: Window | None = None, zone: tzinfo | None = None
+    ) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._window = window
+        self._zone = zone
+        self._opened: tuple[float, float] | None = None
+        self._next = 0
+
+    def due(self) -> Due | None:
+        """Return the latest tick whose time has come, once; None if there is none."""
+        wall, now = self._clock.time(), self._clock.monotonic()
+        if self._window and datetime.fromtimestamp(wall, self._zone) not in self._window:
+            self._opened = None
+            return None
+        if self._opened is None:
+            self._opened = now, wall
+            self._next = 0
+        start, start_wall = self._opened
+        missed = int((now - start) // self._seconds) - self._next
+        if missed < 0:
+            return None
+        number = self._next + missed
+        self._next = number + 1
+        # From the start, not from the last tick: rounding must not add up to a drift.
+        late = now - (start + number * self._seconds)
+        return Due(wall - late, f"{start_wall:.6f}+{number}", missed)
+
+    def wait(self) -> float:
+        """Return the seconds after which to ask again."""
+        left = inf
+        if self._opened is not None:
+            left = self._opened[0] + self._next * self._seconds - self._clock.monotonic()
+        if self._window is None:
+            return left
+        # Windows open and close, and zones change their offset, as a minute begins.
+        return min(left, RECHECK, 60.0 - self._clock.time() % 60.0)
+
+
+class Cron:
+    """Ticks at the times of a cron expression, by the wall clock in `zone`.
+
+    Summer time is as in Debian's cron: a job of a fixed hour that the night in spring
+    leaves out comes right after the gap, and in autumn comes once; one of every hour or
+    more often follows real time.
+    """
+
+    def __init__(
+        self, expression: str, clock: Clock, zone: tzinfo, window: Window | None = None
+    ) -> None:
+        """Read five fields, or six with the seconds in front.
+
+        Raises:
+            UsageError: It is no cron expression, or its time never comes.
+        """
+        self._expression = expression
+        self._clock = clock
+        self._zone = zone
+        self._window = window
+        self._after = clock.time()
+        self._latest = self._after
+        self._passed_by = 0
+        if self._following() == inf:
+            raise UsageError(f"the time of the cron expression '{expression}' never comes")
+
+    def due(self) -> Due | None:
+        """Return the latest tick whose time has come, once; None if there is none."""
+        now = self._clock.time()
+        if now < self._after - STEP:
+            self._after = now  # Set back; the ticks of that time come again, with their ids.
+        for instant in self._passed(now):
+            if self._is_open(instant):
+                self._latest = instant
+                self._passed_by += 1
+        if not self._passed_by or not self._is_open(now):
+            return None
+        missed, self._passed_by = self._passed_by - 1, 0
+        return Due(self._latest, f"{self._latest:.0f}", missed)
+
+    def wait(self) -> float:
+        """Return the seconds after which to ask again."""
+        return min(self._following() - self._clock.time(), RECHECK)
+
+    def _passed(self, now: float) -> Iterator[float]:
+        counted = 0
+        while (instant := self._following()) <= now:
+            self._after = instant
+            yield instant
+            counted += 1
+            if counted % LEAP == 0:
+                # The clock has leapt over years, perhaps: halve the way to the present.
+                self._after = (self._after + now) / 2
+
+    def _following(self) -> float:
+        from cronsim import CronSim, CronSimError
+
+        try:
+            for moment in CronSim(
+                self._expression, datetime.fromtimestamp(self._after, self._zone)
+            ):
+                # In the second of two equal hours it may give a time of the first.
+                if moment.timestamp() > self._after:
+                    return float(moment.timestamp())
+        except CronSimError as error:
+            text = str(error)
+            raise UsageError(
+                f"'{self._expression}' is no cron expression: {text[:1].lower()}{text[1:]}; "
+                "write five fields such as '*/5 * * * *'"
+            ) from None
+        return inf
+
+    def _is_open(self, instant: float) -> bool:
+        return self._window is None or datetime.fromtimestamp(instant, self._zone) in self._window

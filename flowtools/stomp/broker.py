@@ -1,0 +1,243 @@
+"""A connection to a STOMP broker that comes back: settings, sessions, reconnection.
+
+A `Broker` makes sessions, one after another, and owns none (see session.py).
+"""
+
+import logging
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowtools.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.stomp.frames import Frame
+from flowtools.stomp.session import Session
+from flowtools.stomp.tcp import open_socket
+from flowtools.stomp.transport import ConnectionLost
+from flowtools.stomp.url import BrokerURL, host_and_port, parse_url
+from flowtools.stop import Stop
+from flowtools.tls import client_context
+
+__all__ = ["Broker", "BrokerURL", "ConnectionLost", "Message", "Session", "Settings", "parse_url"]
+
+Message = Frame
+"""What a subscription delivers: `headers` and `body`."""
+
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 10.0
+"""Seconds between attempts to connect: from the first, doubling, to the longest."""
+
+STABLE = 5.0
+"""Seconds after which a session counts as up, so that the next delay is the first again."""
+
+REFUSED_FOR = 30.0
+"""Seconds for which a broker that had let us in may refuse us: it may be starting."""
+
+_log = logging.getLogger("flowtools.broker")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to connect; times in seconds.
+
+    Attributes:
+        user: The login; the URL's comes first.
+        password: Its password.
+        ca_file: Who may have signed the broker's certificate (PEM); None: the system's.
+        client_certificate: Our own certificate (PEM), if the broker asks for one.
+        client_key: Its key (PEM), unless it is in the same file.
+        insecure: Do not check the broker's certificate.
+        heart_beat: How often we send a heart-beat, and how often the broker is to; 0: never.
+        connect_timeout: For connecting, and again for logging in.
+        retry_for: How long an unreachable broker is tried; None: for ever.
+    """
+
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    insecure: bool = False
+    heart_beat: tuple[float, float] = (5.0, 10.0)
+    connect_timeout: float = 10.0
+    retry_for: float | None = None
+
+
+class Broker:
+    """Where sessions come from: connects, and connects again.
+
+    The hosts of the URL are tried in turn, beginning after the one that was lost.
+
+    Attributes:
+        url: Where it is.
+    """
+
+    def __init__(
+        self,
+        url: BrokerURL,
+        settings: Settings,
+        *,
+        client_id: str | None = None,
+        relocate: Callable[[Stop], BrokerURL | None] | None = None,
+    ) -> None:
+        """Prepare for `url`.
+
+        `relocate` says where the broker is by now, before each attempt to find it again;
+        None where it does not know.
+
+        Raises:
+            ConfigurationError: A certificate file cannot be used.
+        """
+        self.url = url
+        self._settings = settings
+        self._client_id = client_id
+        self._relocate = relocate
+        self._context = self._context_for(url)
+        self._next_host = 0
+        self._failures = 0
+        self._down_since: float | None = time.monotonic()
+        self._up_since: float | None = None
+        self._refused_since: float | None = None
+
+    def connect(self, stop: Stop) -> Session | None:
+        """Return a session, however long it takes; None when `stop` is set.
+
+        Raises:
+            RefusedError: The broker refuses the login, or TLS is impossible.
+            ProtocolError: It does not speak STOMP.
+            UnreachableError: The time for which it may be tried is over.
+        """
+        while not stop.is_set():
+            if self._failures:
+                longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self._failures - 1, 20))
+                if stop.wait(longest * random.uniform(0.5, 1.0)):  # noqa: S311
+                    break
+            self._look_where(stop)
+            session = self._try_hosts(stop)
+            if session is not None:
+                return session
+            self._failures += 1
+        return None
+
+    def note_lost(self, session: Session, reason: Exception | str, *, worked: bool = False) -> None:
+        """Tell that `session` has ended, for the log and for the pace of reconnection.
+
+        One that `worked`, and did not only log in, is no reason to wait for long.
+        """
+        now = time.monotonic()
+        if worked or (self._up_since is not None and now - self._up_since >= STABLE):
+            self._failures = 0
+        else:
+            self._failures += 1
+        self._down_since = now
+        _log.warning("lost the connection to '%s': %s; connecting again", session.name, reason)
+
+    def _look_where(self, stop: Stop) -> None:
+        is_first = self._up_since is None and not self._failures
+        url = None if is_first or self._relocate is None else self._relocate(stop)
+        if url is not None and url != self.url:
+            _log.warning("the broker is now at '%s', not '%s'", url.public, self.url.public)
+            self._context = self._context_for(url)
+            self.url = url
+            self._next_host = 0
+
+    def _context_for(self, url: BrokerURL) -> ssl.SSLContext | None:
+        if not url.tls:
+            return None
+        ours = self._settings
+        return client_context(
+            ours.ca_file, ours.client_certificate, ours.client_key, insecure=ours.insecure
+        )
+
+    def _try_hosts(self, stop: Stop) -> Session | None:
+        failures: list[Exception] = []
+        for _ in self.url.hosts:
+            host, port = self.url.hosts[self._next_host]
+            self._next_host = (self._next_host + 1) % len(self.url.hosts)
+            try:
+                session = self._try_host(host, port, stop)
+            except (ConnectionLost, FlowError) as error:
+                if stop.is_set():
+                    return None
+                name = host_and_port(host, port)
+                failures.append(_with_name(error, name))
+                _log.debug("cannot connect to '%s': %s", name, error)
+            else:
+                self._note_up(session)
+                return session
+        self._judge(failures)
+        return None
+
+    def _try_host(self, host: str, port: int, stop: Stop) -> Session:
+        seconds = self._settings.connect_timeout
+        for vhost in [self.url.vhost] if self.url.vhost else ["/", None]:
+            connected = open_socket(host, port, self._context, stop, seconds)
+            session = Session(connected, host_and_port(host, port))
+            try:
+                session.login(self._connect_headers(vhost or _own_name(host)), stop, seconds)
+            except BaseException as error:
+                session.abort()
+                # CoilMQ wants its own host name, RabbitMQ the name of a virtual host.
+                if not (isinstance(error, RefusedError) and vhost == "/" and "host" in str(error)):
+                    raise
+                refused = error
+            else:
+                return session
+        raise refused
+
+    def _connect_headers(self, vhost: str) -> dict[str, str]:
+        out, heard = self._settings.heart_beat
+        headers = {
+            "accept-version": "1.0,1.1,1.2",
+            "host": vhost,
+            "heart-beat": f"{round(out * 1000)},{round(heard * 1000)}",
+        }
+        user = self.url.user or self._settings.user
+        if user is not None:
+            headers["login"] = user
+            headers["passcode"] = self._settings.password or ""
+        if self._client_id is not None:
+            headers["client-id"] = self._client_id
+        return headers
+
+    def _note_up(self, session: Session) -> None:
+        now = time.monotonic()
+        if self._down_since is not None and (self._up_since is not None or self._failures):
+            _log.warning("connected to '%s' after %.1f s", session.name, now - self._down_since)
+        self._up_since = now
+        self._down_since = None
+        self._refused_since = None
+
+    def _judge(self, failures: list[Exception]) -> None:
+        """Give up, or say once that the broker is being tried again."""
+        now = time.monotonic()
+        down_since = self._down_since or now
+        refusals = [each for each in failures if isinstance(each, FlowError)]
+        if len(refusals) == len(failures):
+            self._refused_since = self._refused_since or now
+            if self._up_since is None or now - self._refused_since > REFUSED_FOR:
+                raise refusals[0]
+        retry_for = self._settings.retry_for
+        if retry_for is not None and now - down_since >= retry_for:
+            raise UnreachableError(
+                f"cannot reach the broker: {failures[0]}; tried for {now - down_since:.0f} s"
+            )
+        if self._up_since is None and not self._failures:
+            _log.warning("cannot reach the broker: %s; trying again", failures[0])
+
+
+def _own_name(host: str) -> str:
+    """Return the name by which a broker at `host` may know itself."""
+    return socket.getfqdn() if host in ("localhost", "127.0.0.1", "::1") else socket.getfqdn(host)
+
+
+def _with_name(error: Exception, name: str) -> Exception:
+    if isinstance(error, ConnectionLost):
+        text = f"'{name}': {error}"
+        return RefusedError(f"cannot connect to {text}") if error.refused else ConnectionLost(text)
+    if isinstance(error, ProtocolError) and name not in str(error):
+        return ProtocolError(f"'{name}' is {error}")
+    return error

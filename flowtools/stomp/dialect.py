@@ -1,0 +1,157 @@
+"""What brokers do differently: the headers of a subscription, acknowledgements, ids.
+
+STOMP leaves prefetch, durable subscriptions and the identity of a message to the broker.
+The `server` header of CONNECTED tells which one it is; where it does not, the headers of
+all brokers are sent, since a broker ignores those it does not know.
+
+Sources: RabbitMQ, "STOMP plugin" guide; ActiveMQ Classic, "Stomp" page (Stomp extensions
+to JMS); ActiveMQ Artemis user manual, "STOMP". Ids, CoilMQ and what a broker does with an
+acknowledgement: tried with RabbitMQ 3.10.8, ActiveMQ 5.17.2, CoilMQ 1.1.0.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from flowtools.event import digest
+from flowtools.stomp.frames import Frame, escape
+
+Broker = Literal["rabbitmq", "activemq", "artemis", "coilmq", "unknown"]
+
+_ARTEMIS_MESSAGE = 1024
+"""Bytes that Artemis's window, which is in bytes, gives each message of --prefetch."""
+
+_NOT_THE_SENDERS = frozenset(
+    {
+        "message-id",
+        "subscription",
+        "ack",
+        "redelivered",
+        "content-length",
+        "destination",
+        "receipt",
+        "transaction",
+        "timestamp",
+        "expires",
+        # RabbitMQ counts deliveries (quorum queues) and tells of earlier dead-lettering.
+        "x-delivery-count",
+        "x-death",
+        "x-first-death-exchange",
+        "x-first-death-queue",
+        "x-first-death-reason",
+    }
+)
+
+
+class Dialect:
+    """One broker in one session.
+
+    Attributes:
+        broker: Which it is.
+        version: The protocol version of the session.
+        individual: Whether messages can be acknowledged in any order. If not, each is
+            acknowledged after those before it, which means the same to every broker.
+        cumulative: Whether, in ack mode client, one acknowledgement covers all before it.
+        commits: Whether the receipt of a COMMIT says that all of its transaction is safe.
+            RabbitMQ's does not; ActiveMQ's does, and it then writes to disk once and not
+            for each message.
+    """
+
+    def __init__(self, server: str, version: str) -> None:
+        self.broker = _broker(server)
+        self.version = version
+        # CoilMQ knows ack modes auto and client only, and has one message in flight.
+        self.individual = self.broker != "coilmq" and (version != "1.0" or self.broker != "unknown")
+        self.commits = self.broker == "activemq"
+        self.cumulative = version != "1.0" or self.broker != "unknown"
+
+    def ack_mode(self, *, individual: bool) -> str:
+        """Return the `ack` header of SUBSCRIBE."""
+        return "client-individual" if individual and self.individual else "client"
+
+    def prefetch_headers(self, prefetch: int) -> dict[str, str]:
+        """Return the headers that keep at most `prefetch` messages unacknowledged here."""
+        return self._pick(
+            rabbitmq={"prefetch-count": str(prefetch)},
+            activemq={"activemq.prefetchSize": str(prefetch)},
+            artemis={"consumer-window-size": str(prefetch * _ARTEMIS_MESSAGE)},
+        )
+
+    def durable_headers(self, name: str) -> dict[str, str]:
+        """Return the headers of a subscription that outlives its connection.
+
+        On ActiveMQ and Artemis it belongs to the `client-id` of CONNECT, on RabbitMQ to
+        the `id` of SUBSCRIBE: both have to be `name`.
+        """
+        return self._pick(
+            rabbitmq={"durable": "true", "auto-delete": "false"},
+            activemq={"activemq.subscriptionName": name},
+            artemis={"durable-subscription-name": name},
+        )
+
+    def body_headers(self, body: bytes) -> dict[str, str]:
+        """Return the header that tells the length of a text that is sent.
+
+        For ActiveMQ and Artemis, text goes without: with a length it would reach JMS
+        programs as a BytesMessage.
+        """
+        if self.broker in ("activemq", "artemis") and b"\0" not in body:
+            return {}
+        return {"content-length": str(len(body))}
+
+    def ack_headers(self, message: Frame) -> str:
+        """Return the header lines that name `message` in an ACK frame, escaped."""
+        headers = message.headers
+        if self.version == "1.2" and "ack" in headers:
+            return f"id:{escape(headers['ack'], '1.2')}\n"
+        message_id = escape(headers.get("message-id", ""), self.version)
+        if self.version == "1.0":
+            return f"message-id:{message_id}\n"
+        subscription = escape(headers.get("subscription", ""), self.version)
+        lines = f"message-id:{message_id}\nsubscription:{subscription}\n"
+        # CoilMQ gives no `ack` header in 1.2, and wants the subscription as the id.
+        return f"id:{subscription}\n{lines}" if self.version == "1.2" else lines
+
+    def event_id(self, message: Frame) -> str:
+        """Return an id that `message` keeps whenever it is delivered again."""
+        headers = message.headers
+        if self.broker == "activemq" and headers.get("message-id"):
+            return headers["message-id"]
+        other = _NOT_THE_SENDERS
+        own = sorted([f"{key}\0{headers[key]}" for key in headers if key not in other])
+        # No header can hold a NUL.
+        return digest("\0".join([headers.get("destination", ""), *own]), message.body)
+
+    def _pick(self, **of_brokers: dict[str, str]) -> dict[str, str]:
+        if self.broker != "unknown":
+            return of_brokers.get(self.broker, {})
+        return {key: value for headers in of_brokers.values() for key, value in headers.items()}
+
+
+def senders_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that come from whoever sent the message."""
+    return {key: value for key, value in headers.items() if key not in _NOT_THE_SENDERS}
+
+
+def dead_letter_destination(destination: str) -> str:
+    """Return where messages of `destination` go that have been refused for good.
+
+    Always a queue: in a topic without a subscriber they would be gone.
+    """
+    for prefix in ("/topic/", "/exchange/", "/amq/queue/"):
+        if destination.startswith(prefix):
+            name = destination.removeprefix(prefix).replace("/", ".")
+            for wildcard in "*#>":
+                name = name.replace(wildcard, "_")
+            return f"/queue/{name}.failed"
+    return f"{destination}.failed"
+
+
+def _broker(server: str) -> Broker:
+    server = server.lower()
+    if server.startswith("rabbitmq"):
+        return "rabbitmq"
+    if "artemis" in server:
+        return "artemis"
+    if server.startswith(("activemq", "apache-activemq")):
+        return "activemq"
+    return "coilmq" if server.startswith("coilmq") else "unknown"

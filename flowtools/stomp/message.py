@@ -1,0 +1,125 @@
+"""A STOMP message as an event.
+
+`data` is an object of `headers` and one of
+`body` (a JSON value where the content type is JSON, else text) or
+`body_base64` (bytes that are no text in their charset).
+A CloudEvents event has data or data_base64, never both; so the bytes stand in the data,
+where the headers can stay beside them.
+
+A body of type application/cloudevents+json, which is what flow-send sends, becomes that
+very event again.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from flowtools.event import Event, EventError, decode, digest, long_digits, now, rfc3339
+from flowtools.stomp.dialect import Dialect
+from flowtools.stomp.frames import Frame
+
+EVENT_TYPE = "application/cloudevents+json"
+"""The media type of a whole event (CloudEvents JSON format 1.0, section 3)."""
+
+_LEVELS = 200
+_NO_JSON = object()
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def event_of(message: Frame, dialect: Dialect, source: str) -> Event:
+    """Return the event for `message`, which came from the URL `source`; it can be encoded."""
+    media_type, charset = _content_type(message.headers.get("content-type", ""))
+    if media_type == EVENT_TYPE:
+        event = _whole_event(message.body)
+        if event is not None:
+            return event
+    body = message.body
+    if media_type == "application/json" or media_type.endswith("+json"):
+        value = _json(body)
+        if value is not _NO_JSON:
+            return _event(message, dialect, source, {"body": value})
+    try:
+        text = body.decode(charset)
+        if charset != "utf-8":
+            text.encode()  # Some charsets can give what is no Unicode.
+    except (LookupError, ValueError):
+        return _event(message, dialect, source, {"body_base64": b64encode(body).decode()})
+    return _event(message, dialect, source, {"body": text})
+
+
+def events_of(message: Frame, dialect: Dialect, source: str) -> Sequence[Event]:
+    """Return the one event for `message`; see `event_of`."""
+    return (event_of(message, dialect, source),)
+
+
+def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) -> Event:
+    headers = message.headers
+    sent = headers.get("timestamp", "")
+    attributes = {
+        "specversion": "1.0",
+        "id": dialect.event_id(message),
+        "source": source,
+        "type": "flow.stomp.message",
+        "subject": headers.get("destination"),
+        # Milliseconds since the epoch, where ActiveMQ took the message.
+        "time": rfc3339(int(sent) / 1000) if sent.isdecimal() and len(sent) == 13 else now(),
+        "datacontenttype": "application/json",
+        "data": {"headers": headers, **body},
+    }
+    if not attributes["subject"]:
+        del attributes["subject"]
+    return Event.of(attributes)
+
+
+@lru_cache(maxsize=64)
+def _content_type(text: str) -> tuple[str, str]:
+    """Return the media type, and the charset (UTF-8 where none is named)."""
+    media_type, *parameters = text.split(";")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset" and value:
+            return media_type.strip().lower(), value.strip().strip('"')
+    return media_type.strip().lower(), "utf-8"
+
+
+def _whole_event(body: bytes) -> Event | None:
+    if _is_deep(body):
+        return None
+    try:
+        event = decode(body)
+    except EventError:
+        return None
+    if event.type == "flow.stdin.line" and event.id == f"{digest(body.strip())}-0":
+        return None  # Any JSON value can be decoded; this one said that it is an event.
+    # Whom to tell about it is ours to say; what it held was the sender's.
+    event.attributes.pop("ackto", None)
+    event.attributes.pop("redelivered", None)
+    return event
+
+
+def _json(body: bytes) -> Any:
+    """Return the value, or _NO_JSON where it cannot be written again as it was."""
+    if long_digits(body) or _is_deep(body):
+        return _NO_JSON
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _NO_JSON
+
+
+def _is_deep(body: bytes) -> bool:
+    # orjson reads 1024 levels and writes 254; few bodies have brackets enough to matter.
+    return body.count(b"[") + body.count(b"{") > _LEVELS and _depth(body) > _LEVELS
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest

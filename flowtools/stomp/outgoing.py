@@ -1,0 +1,96 @@
+"""From an input line to the message that flow-send sends for it."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from flowtools.ack.sender import AckError, parse_ackto
+from flowtools.event import Event, EventError, bare, decode, encode_value
+from flowtools.key import Key
+from flowtools.lines import TooLong
+from flowtools.stomp.message import EVENT_TYPE
+
+GROUP_HEADER = "JMSXGroupID"
+"""The header of a message's group (ActiveMQ Classic and Artemis)."""
+
+_UPSTREAM = ("ackto", "redelivered")
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One message on its way.
+
+    Attributes:
+        number: The line's place in the input, from 1.
+        body: What is sent.
+        content_type: Its media type.
+        group: Its message group, if it has one.
+        ackto: Whom to tell once the broker has it; None: nobody.
+    """
+
+    number: int
+    body: bytes
+    content_type: str
+    group: str | None
+    ackto: str | None
+
+
+def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> Outgoing:
+    """Return the message for `line`.
+
+    The event goes whole, but for what its source added for this pipeline. With `raw` its
+    data goes alone; a line that is no event goes as it is.
+
+    Raises:
+        EventError: There is nothing that could be sent for it.
+    """
+    if isinstance(line, TooLong):
+        raise EventError("it is longer than a line may be")
+    try:
+        event = decode(line, number)
+    except EventError:
+        if not raw:
+            raise
+        return Outgoing(number, line, "text/plain", None, None)
+    group = group_key.of(event) if group_key is not None else None
+    ackto = event.attributes.get("ackto")
+    is_event = b'"specversion"' in line and event.type != "flow.stdin.line"
+    if not raw:
+        return Outgoing(number, _whole(event, line if is_event else None), EVENT_TYPE, group, ackto)
+    if not is_event and event.source == "flow-stdin" and not _says_event(line):
+        return Outgoing(number, bare(line), "application/json", group, None)
+    body, content_type = _data(event)
+    return Outgoing(number, body, content_type, group, ackto)
+
+
+def ackto_of(line: bytes) -> str | None:
+    """Return whom to tell that `line` cannot be sent; None: nobody who can be told."""
+    try:
+        ackto = line.ackto if isinstance(line, TooLong) else decode(line).attributes.get("ackto")
+        parse_ackto(ackto)
+    except (EventError, AckError):
+        return None
+    return str(ackto)
+
+
+def _whole(event: Event, line: bytes | None) -> bytes:
+    attributes = event.attributes
+    if line is not None and not any(name in attributes for name in _UPSTREAM):
+        return bare(line)
+    return encode_value({k: v for k, v in attributes.items() if k not in _UPSTREAM})[:-1]
+
+
+def _says_event(line: bytes) -> bool:
+    value = orjson.loads(bare(line))
+    return isinstance(value, dict) and "specversion" in value
+
+
+def _data(event: Event) -> tuple[bytes, str]:
+    data = event.data
+    if isinstance(data, bytes):
+        return data, event.datacontenttype or "application/octet-stream"
+    if isinstance(data, str):
+        return data.encode(), "text/plain"
+    if data is None:
+        raise EventError("the event has no data to send")
+    return encode_value(data)[:-1], event.datacontenttype or "application/json"

@@ -1,0 +1,284 @@
+"""What flow-send does: lines in, messages out, each confirmed by the broker's receipt.
+
+STOMP says of a receipt that earlier frames have been received, not that they have been
+processed (1.2, "RECEIPT"); so every message asks for a receipt of its own, or goes in a
+transaction whose COMMIT asks for one where the broker keeps all of it then (dialect.py).
+One thread does everything here; the acknowledgements to upstream go through AckSender's.
+"""
+
+import logging
+import select
+from collections import deque
+from collections.abc import Mapping
+from time import monotonic
+
+from flowtools.ack.sender import AckError, AckSender, parse_ackto
+from flowtools.errors import EventsFailed, RefusedError, UsageError
+from flowtools.event import EventError
+from flowtools.key import Key
+from flowtools.lines import LineReader
+from flowtools.stomp.broker import Broker, BrokerURL, Settings
+from flowtools.stomp.frames import Frame, encode_frame, escape
+from flowtools.stomp.outgoing import GROUP_HEADER, Outgoing, ackto_of, outgoing
+from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.transport import ConnectionLost
+from flowtools.stop import Stop
+
+WINDOW = 500
+"""Messages that may be unconfirmed by default."""
+
+BATCH = 1024 * 1024
+"""Bytes that one transaction may have, more or less."""
+
+DRAIN = 10.0
+"""Seconds that missing receipts have after a stop."""
+
+GOODBYE = 5.0
+"""Seconds that the broker has for the receipt of DISCONNECT."""
+
+_REFUSED_TIMES = 3
+"""Sessions in a row that end with an ERROR and no receipt, until the broker means it."""
+
+_log = logging.getLogger("flowtools.send")
+
+
+class Publisher:
+    """Sends a message for each line, in order, and sends again what was not confirmed."""
+
+    def __init__(
+        self,
+        url: BrokerURL,
+        settings: Settings,
+        *,
+        destination: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        window: int = WINDOW,
+        group_key: Key | None = None,
+        persistent: bool = True,
+        raw: bool = False,
+    ) -> None:
+        """Prepare to send to `url`.
+
+        Args:
+            url: The broker, and the destination unless `destination` gives it.
+            settings: How to connect.
+            destination: Where messages go.
+            headers: More headers of each message.
+            window: How many messages may be unconfirmed; a bound for the memory held.
+            group_key: What a message's group is.
+            persistent: Whether messages are to survive a restart of the broker.
+            raw: Send the data of an event alone.
+
+        Raises:
+            UsageError: There is no destination.
+        """
+        destination = destination or url.destination
+        if destination is None:
+            raise UsageError("there is no destination: give --destination, or ?destination= in URL")
+        self._url = url
+        self._settings = settings
+        self._headers = {
+            "destination": destination,
+            # RabbitMQ drops a message that says persistent:false and finds no queue yet.
+            **({"persistent": "true"} if persistent else {}),
+            **dict(url.parameters),
+            **(headers or {}),
+        }
+        self._window = window
+        self._group_key = group_key
+        self._raw = raw
+        self._acks = AckSender()
+        self._lines: deque[tuple[int, bytes]] = deque()
+        self._unconfirmed: dict[str, Outgoing] = {}
+        self._batches: dict[str, list[Outgoing]] = {}
+        self._number = self._failed = self._confirmed = 0
+        self._at_end = self._full = False
+        self._barren = 0
+        self._head = b""
+
+    def run(self, fd: int, stop: Stop) -> None:
+        """Send the lines that can be read from `fd`, until its end or `stop`.
+
+        Raises:
+            EventsFailed: Lines could not be sent.
+            RefusedError: The broker refuses login, TLS or the messages.
+            UnreachableError: It stays away for longer than the settings allow.
+            ProtocolError: The other side does not speak STOMP.
+        """
+        broker = Broker(self._url, self._settings)
+        with select.epoll() as wake:
+            reader = LineReader(fd, stop, wake=wake.fileno())
+            try:
+                while (session := broker.connect(stop)) is not None:
+                    wake.register(session.fileno(), select.EPOLLIN)
+                    confirmed = self._confirmed
+                    try:
+                        self._serve(session, reader, stop)
+                    except ConnectionLost as error:
+                        broker.note_lost(session, error, worked=self._confirmed > confirmed)
+                    else:
+                        break
+                    finally:
+                        session.abort()
+            finally:
+                self._acks.close()
+        if self._unconfirmed:
+            _log.warning("the broker has not confirmed %d messages", len(self._unconfirmed))
+        if self._failed:
+            raise EventsFailed(f"{self._failed} of {self._number} lines were not sent")
+
+    def _serve(self, session: Session, reader: LineReader, stop: Stop) -> None:
+        self._head = b"".join(
+            f"{escape(key, session.version)}:{escape(value, session.version)}\n".encode()
+            for key, value in self._headers.items()
+        )
+        self._batches.clear()
+        self._send(session, list(self._unconfirmed.values()), stop)
+        deadline = None
+        while True:
+            for frame in session.take():
+                self._handle(session, frame)
+            if stop.is_set():
+                self._at_end = True
+                self._lines.clear()
+                deadline = deadline or monotonic() + DRAIN
+            self._full = self._full and len(self._unconfirmed) > self._window // 2
+            if not self._full:
+                self._send(session, self._batch(session, reader), stop)
+            if self._at_end and not self._lines:
+                if not self._unconfirmed or (deadline and monotonic() >= deadline):
+                    break
+                self._wait(session, stop, deadline)
+            elif self._full or len(self._unconfirmed) >= self._window:
+                # Until half of it is confirmed: a message for each receipt would keep the
+                # broker and us waking each other.
+                self._full = True
+                session.wait(stop, None)
+            elif not self._lines:
+                self._read(reader)
+        session.close(GOODBYE)
+
+    def _wait(self, session: Session, stop: Stop, deadline: float | None) -> None:
+        if deadline is None:
+            session.wait(stop, None)
+        else:
+            # The stop's descriptor stays readable for ever.
+            poller = select.poll()
+            poller.register(session.fileno(), select.POLLIN)
+            poller.poll(max(0.0, deadline - monotonic()) * 1000)
+
+    def _batch(self, session: Session, reader: LineReader) -> list[Outgoing]:
+        """Return the messages that are to go now, together."""
+        if not session.dialect.commits:
+            return self._next(self._window)
+        # While the broker writes one half of the window to disk, the other is on its way.
+        half = max(1, self._window // 2)
+        self._gather(reader, half)
+        return self._next(half)
+
+    def _gather(self, reader: LineReader, most: int) -> None:
+        """Read what there is by now, and no more than makes `most` lines or BATCH bytes."""
+        size = 0
+        while len(self._lines) < most and size < BATCH:
+            read = self._read(reader, 0)
+            if not read:
+                break
+            size += read
+
+    def _read(self, reader: LineReader, seconds: float | None = None) -> int:
+        """Read lines; return how many bytes they have."""
+        block = None if self._at_end else reader.read(seconds)
+        if block is None:
+            self._at_end = True
+            return 0
+        for line in block:
+            self._number += 1
+            self._lines.append((self._number, line))
+        return sum(map(len, block))
+
+    def _next(self, most: int) -> list[Outgoing]:
+        """Return the messages that the window has room for, at most so many."""
+        messages: list[Outgoing] = []
+        room = min(most, self._window - len(self._unconfirmed))
+        while self._lines and len(messages) < room:
+            number, line = self._lines.popleft()
+            try:
+                message = outgoing(line, number, raw=self._raw, group_key=self._group_key)
+                if message.ackto is not None:
+                    parse_ackto(message.ackto)
+            except (EventError, AckError) as error:
+                self._failed += 1
+                _log.error("line %d: %s", number, error)
+                if (ackto := ackto_of(line)) is not None:
+                    self._acks.nack(ackto)
+            else:
+                self._unconfirmed[str(number)] = message
+                messages.append(message)
+        return messages
+
+    def _send(self, session: Session, messages: list[Outgoing], stop: Stop) -> None:
+        if len(messages) > 1 and session.dialect.commits and not self._barren:
+            session.send(self._transaction(session, messages), stop)
+        elif messages:
+            session.send(b"".join([self._frame(session, each) for each in messages]), stop)
+
+    def _transaction(self, session: Session, messages: list[Outgoing]) -> bytes:
+        """Return the frames of one transaction that sends `messages`."""
+        name = f"to-{messages[-1].number}"
+        self._batches[name] = messages
+        version = session.version
+        return b"".join(
+            [
+                encode_frame("BEGIN", {"transaction": name}, version=version),
+                *(self._frame(session, each, name) for each in messages),
+                encode_frame("COMMIT", {"transaction": name, "receipt": name}, version=version),
+            ]
+        )
+
+    def _frame(self, session: Session, message: Outgoing, transaction: str | None = None) -> bytes:
+        body = message.body
+        lines = f"content-type:{escape(message.content_type, session.version)}\n"
+        if transaction is None:
+            lines += f"receipt:{message.number}\n"
+        else:
+            lines += f"transaction:{transaction}\n"
+        if message.group is not None:
+            lines += f"{GROUP_HEADER}:{escape(message.group, session.version)}\n"
+        for key, value in session.dialect.body_headers(body).items():
+            lines += f"{key}:{value}\n"
+        return b"SEND\n%b%b\n%b\0" % (self._head, lines.encode(), body)
+
+    def _handle(self, session: Session, frame: Frame) -> None:
+        if frame.command == "RECEIPT":
+            receipt = frame.headers.get("receipt-id", "")
+            batch = self._batches.pop(receipt, None)
+            for number in [receipt] if batch is None else [str(each.number) for each in batch]:
+                self._confirm(number)
+        elif frame.command == "ERROR":
+            self._fail(session, frame)
+
+    def _confirm(self, number: str) -> None:
+        message = self._unconfirmed.pop(number, None)
+        if message is not None:
+            self._confirmed += 1
+            self._barren = 0
+            if message.ackto is not None:
+                self._acks.ack(message.ackto)
+
+    def _fail(self, session: Session, frame: Frame) -> None:
+        said = error_text(frame)
+        self._barren += 1
+        # A transaction does not tell which of its messages it is about: then one by one.
+        blamed = not self._batches
+        if (blamed and not self._confirmed) or self._barren >= _REFUSED_TIMES:
+            raise RefusedError(
+                f"'{session.name}' refuses messages to '{self._headers['destination']}': {said}"
+            )
+        # An ERROR may name the message that it is about; that one is not tried again.
+        message = self._unconfirmed.pop(frame.headers.get("receipt-id", ""), None)
+        if message is not None:
+            self._failed += 1
+            _log.error("line %d: the broker refuses it: %s", message.number, said)
+            if message.ackto is not None:
+                self._acks.nack(message.ackto)
+        raise ConnectionLost(f"the broker says: {said}")

@@ -1,0 +1,270 @@
+"""One logged-in connection to a STOMP broker: frames out, frames in.
+
+Whoever gets a session owns it and ends it with `close` or `abort`, which join the threads
+of its transport (see transport.py).
+"""
+
+import logging
+import os
+import select
+import socket
+import time
+from collections import deque
+from contextlib import suppress
+from threading import Condition, Lock
+
+from flowtools.errors import ProtocolError, RefusedError
+from flowtools.stomp.dialect import Dialect
+from flowtools.stomp.frames import Frame, FrameParser, encode_frame
+from flowtools.stomp.transport import ConnectionLost, Transport
+from flowtools.stop import Stop
+
+BOUND = 32 * 1024 * 1024
+"""Bytes that may wait to be taken before reading pauses."""
+
+BREATH = 0.003
+"""Seconds for which reading pauses while more than one block waits to be taken: nothing waits
+for longer, and the 20 to 100 messages of that time cost one turn of the thread."""
+
+_log = logging.getLogger("flowtools.broker")
+
+
+class Session:
+    """One connection, logged in.
+
+    Its file descriptor becomes readable when there is something to `take`.
+
+    Attributes:
+        name: The broker's host and port.
+        dialect: What this broker does its own way.
+        heart_beat: Seconds after which we send a heart-beat, and expect one; 0: none.
+    """
+
+    heart_beat: tuple[float, float] = (0.0, 0.0)
+
+    def __init__(self, connected: socket.socket, name: str) -> None:
+        """Start a session on a `connected` socket; `login` comes next."""
+        self.name = name
+        self.dialect = Dialect("", "1.0")
+        self._inbox: deque[bytes] = deque()
+        # Bytes: the I/O thread counts what has come, whoever holds `_parsing` what is gone.
+        self._come = self._gone = 0
+        self._parser = FrameParser()
+        self._parsing = Lock()
+        self._broken: ProtocolError | None = None
+        self._frames: list[Frame] = []
+        self._room = Condition()
+        self._pausing = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._woken = False
+        self._transport = Transport(connected, self._deliver, self._rouse)
+        self._transport.start()
+
+    @property
+    def version(self) -> str:
+        """The protocol version that was agreed on."""
+        return self.dialect.version
+
+    @property
+    def lost(self) -> ConnectionLost | ProtocolError | None:
+        """Why the connection has ended; None while it is up."""
+        return self._broken or self._transport.lost
+
+    @property
+    def heard_at(self) -> float:
+        """When the broker has last sent anything, a heart-beat too (monotonic clock)."""
+        return self._transport.heard_at
+
+    def fileno(self) -> int:
+        """Return the file descriptor to poll for reading; never read from it."""
+        return self._wake
+
+    def take(self) -> list[Frame]:
+        """Return the frames that have come; does not wait.
+
+        Raises:
+            ConnectionLost: The connection has ended and all frames have been taken.
+            ProtocolError: It has ended because the other side does not speak STOMP.
+        """
+        # In this order: what comes after the flag is cleared wakes us again, what comes
+        # before it is among that taken below.
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        self._woken = False
+        lost = self._transport.lost
+        with self._parsing:
+            self._parse()
+            frames, self._frames = self._frames, []
+        lost = self._broken or lost
+        if self._pausing:
+            with self._room:
+                self._room.notify()
+        if lost is not None:
+            if not frames:
+                raise lost
+            self._rouse()  # The end itself is still to be taken: nothing else will ring.
+        return frames
+
+    def wait(self, stop: Stop, seconds: float | None) -> bool:
+        """Wait until there may be something to take (True), `stop` is set, or time is up."""
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        poller.register(stop.fileno(), select.POLLIN)
+        ready = dict(poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
+        return self._wake in ready
+
+    def send(self, data: bytes, stop: Stop | None = None) -> None:
+        """Send whole frames; any thread may.
+
+        A `stop` ends the wait for a broker that takes no more, and the connection.
+
+        Raises:
+            ConnectionLost: The connection has ended.
+        """
+        try:
+            self._transport.send(data, stop)
+        except ConnectionLost:
+            with self._parsing:
+                self._parse()
+                errors = [frame for frame in self._frames if frame.command == "ERROR"]
+            for frame in errors:
+                raise ConnectionLost(f"the broker says: {error_text(frame)}") from None
+            raise
+
+    def send_frame(self, command: str, headers: dict[str, str], body: bytes = b"") -> None:
+        """Send one frame; see `send`."""
+        self.send(encode_frame(command, headers, body, version=self.version))
+
+    def login(self, headers: dict[str, str], stop: Stop, seconds: float) -> None:
+        """Log in with `headers` and agree on version and heart-beats.
+
+        Raises:
+            RefusedError: The broker says no.
+            ProtocolError: It does not speak STOMP.
+            ConnectionLost: It ends the connection, or does not answer in time.
+        """
+        self.send_frame("CONNECT", headers)
+        answer = self._answer(stop, seconds)
+        if answer.command == "ERROR":
+            raise RefusedError(f"'{self.name}' refuses the login: {error_text(answer)}")
+        if answer.command != "CONNECTED":
+            raise ProtocolError(f"'{self.name}' answers a login with {answer.command}")
+        version = answer.headers.get("version", "1.0").strip()
+        if version not in ("1.0", "1.1", "1.2"):
+            raise ProtocolError(f"'{self.name}' speaks STOMP '{version}'; this needs 1.0 to 1.2")
+        self._parser.version = version
+        self.dialect = Dialect(answer.headers.get("server", ""), version)
+        if version != "1.0":
+            ours = headers.get("heart-beat", "0,0")
+            self.heart_beat = _heart_beats(ours, answer.headers.get("heart-beat", "0,0"))
+            self._transport.pulse(*self.heart_beat)
+        _log.info(
+            "connected to '%s' (%s, STOMP %s)",
+            self.name,
+            answer.headers.get("server", "a broker that does not say its name"),
+            version,
+        )
+
+    def close(self, seconds: float) -> None:
+        """Say goodbye, wait up to `seconds` for the broker's receipt, and end.
+
+        The receipt says that the broker has processed all that was sent before.
+        """
+        deadline = time.monotonic() + seconds
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        try:
+            goodbye = encode_frame("DISCONNECT", {"receipt": "disconnect"}, version=self.version)
+            self._transport.send(goodbye, seconds=seconds)
+            while (left := deadline - time.monotonic()) > 0:
+                poller.poll(left * 1000)
+                if any(frame.headers.get("receipt-id") == "disconnect" for frame in self.take()):
+                    break
+        except (ConnectionLost, ProtocolError) as error:
+            _log.debug("the connection ended before the receipt for DISCONNECT: %s", error)
+        finally:
+            self.abort()
+
+    def abandon(self, reason: str) -> None:
+        """End the connection; any thread may, and never waits. `take` raises it."""
+        self._transport.abandon(reason)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.close()
+        if self._wake >= 0:
+            os.close(self._wake)
+            self._wake = -1
+
+    def _answer(self, stop: Stop, seconds: float) -> Frame:
+        deadline = time.monotonic() + seconds
+        while not (frames := self.take()):
+            if not self.wait(stop, deadline - time.monotonic()):
+                reason = "stopped" if stop.is_set() else "it does not answer the login"
+                raise ConnectionLost(reason)
+        if len(frames) > 1:
+            self._frames = frames[1:] + self._frames
+            os.eventfd_write(self._wake, 1)
+        return frames[0]
+
+    def _deliver(self, chunk: bytes) -> None:
+        self._inbox.append(chunk)
+        self._come += len(chunk)
+        self._rouse()
+        if self._come - self._gone > BOUND:
+            self._pause()
+        elif len(self._inbox) > 1:
+            # Whoever takes is at work: to read on at once would only make the two threads
+            # take turns at Python's lock for a few messages each.
+            time.sleep(BREATH)
+
+    def _parse(self) -> None:
+        """Split what has come so far into frames; `_parsing` is held."""
+        for _ in range(len(self._inbox)):
+            chunk = self._inbox.popleft()
+            self._gone += len(chunk)
+            if self._broken is None:
+                try:
+                    self._frames += self._parser.feed(chunk)
+                except ProtocolError as error:
+                    # Whatever ends the connection after this, this is why.
+                    self._broken = error
+                    self._transport.abandon(str(error))
+
+    def _pause(self) -> None:
+        with self._room:
+            self._pausing = True
+            while self._come - self._gone > BOUND and self._transport.lost is None:
+                self._room.wait(0.2)
+                self._transport.heard()
+            self._pausing = False
+
+    def _rouse(self) -> None:
+        if not self._woken:
+            self._woken = True
+            try:
+                os.eventfd_write(self._wake, 1)
+            except OSError:
+                _log.debug("a frame came after the end")
+
+
+def error_text(frame: Frame) -> str:
+    """Return what an ERROR frame says, as one line."""
+    said = frame.headers.get("message", "").strip()
+    details = frame.body.decode("utf-8", "replace").strip().partition("\n")[0].strip()
+    if details and details != said and not details.startswith(("java.", "org.", "at ")):
+        said = f"{said}: {details}" if said else details
+    return said[:500] or "it does not say why"
+
+
+def _heart_beats(ours: str, theirs: str) -> tuple[float, float]:
+    """Return the seconds after which we send, and expect, a heart-beat."""
+    try:
+        beat, hear = (int(part) for part in ours.split(","))
+        gives, wants = (int(part) for part in theirs.split(","))
+    except ValueError:
+        return 0.0, 0.0  # Who cannot say it is treated as one who grants none.
+    return (
+        max(beat, wants) / 1000 if beat and wants else 0.0,
+        max(hear, gives) / 1000 if hear and gives else 0.0,
+    )

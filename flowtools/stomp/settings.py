@@ -1,0 +1,83 @@
+"""From what was typed, and the environment, to the settings of a broker connection.
+
+FLOW_USER and FLOW_PASSWORD are the login where no option gives one; a password is never
+on a command line.
+"""
+
+import os
+from pathlib import Path
+
+from flowtools.errors import UsageError
+from flowtools.password import read_password
+from flowtools.stomp.broker import Settings
+from flowtools.stomp.url import is_unicode
+
+
+def settings_from(
+    *,
+    user: str | None,
+    password_file: str | None,
+    ca_file: str | None,
+    client_certificate: str | None,
+    client_key: str | None,
+    insecure: bool,
+    heart_beat: str,
+    connect_timeout: float,
+    retry_for: float | None,
+) -> Settings:
+    """Return the settings for the values of the options.
+
+    Raises:
+        UsageError: --heart-beat has another form, or --client-key stands alone.
+        ConfigurationError: The password file cannot be read.
+    """
+    if client_key and not client_certificate:
+        raise UsageError("--client-key is of no use without --client-certificate")
+    password = read_password(password_file) if password_file else os.environ.get("FLOW_PASSWORD")
+    return Settings(
+        user=user or os.environ.get("FLOW_USER") or None,
+        password=password,
+        ca_file=_path(ca_file),
+        client_certificate=_path(client_certificate),
+        client_key=_path(client_key),
+        insecure=insecure,
+        heart_beat=parse_heart_beat(heart_beat),
+        connect_timeout=connect_timeout,
+        retry_for=retry_for,
+    )
+
+
+def parse_heart_beat(text: str) -> tuple[float, float]:
+    """Read `OUT,IN`, both in seconds.
+
+    Raises:
+        UsageError: It is not two numbers from 0 to 3600.
+    """
+    try:
+        out, heard = (float(part) for part in text.split(","))
+    except ValueError:
+        out = heard = -1.0
+    if not (0 <= out <= 3600 and 0 <= heard <= 3600):
+        raise UsageError(f"'{text}' is no heart-beat: write OUT,IN in seconds, such as 5,10")
+    return out, heard
+
+
+def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
+    """Read `KEY=VALUE` texts.
+
+    Raises:
+        UsageError: One has another form, or is a header that is not the caller's to set.
+    """
+    headers: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not is_unicode(text):
+            raise UsageError(f"'{text}' is no header: write KEY=VALUE, in UTF-8")
+        if key in ("id", "ack", "receipt", "transaction", "destination", "content-length"):
+            raise UsageError(f"the header '{key}' is flowtools' own to set")
+        headers[key] = value
+    return headers
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
