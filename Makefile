@@ -27,7 +27,13 @@ JOBS ?= $$((3 * $$(nproc)))
 
 .PHONY: test
 test: $(VENV) ## Run the tests that need nothing but this machine, JOBS at a time.
-	@PYTHONDONTWRITEBYTECODE= python -m pytest -q -n $(JOBS) --dist worksteal -m 'not brokers' $(TESTS)
+	@PYTHONDONTWRITEBYTECODE= python -m pytest -q -n $(JOBS) --dist worksteal \
+		-m 'not brokers and not install' $(TESTS)
+
+.PHONY: test-install
+test-install: $(VENV) ## Run the tests that build the packages, and install them.
+	@PYTHONDONTWRITEBYTECODE= python -m pytest -q -n $$(nproc) --dist worksteal -m install \
+		tests/test_install.py tests/test_packaging.py
 
 .PHONY: test-brokers
 test-brokers: $(VENV) ## Run the tests against real RabbitMQ and ActiveMQ, installing those as root.

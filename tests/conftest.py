@@ -8,9 +8,15 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / "bin"
+
+# A deadline is a measure of the machine. Every change is tried with many examples (.ci/run).
+settings.register_profile("quick", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script's `make test &` has it ignored, and what is started here would keep it so.

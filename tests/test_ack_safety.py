@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowtools.ack import receiver
@@ -197,7 +197,6 @@ def test_no_forged_datagram_acknowledges_what_was_not_delivered(listening):
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
 
-        @settings(deadline=None, max_examples=50)
         @given(st.lists(line, max_size=20).map("".join) | st.binary(max_size=60))
         def forge(datagram):
             data = datagram if isinstance(datagram, bytes) else datagram.encode()

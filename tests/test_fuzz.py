@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import TARGETS
@@ -42,7 +42,6 @@ def test_what_was_found_once_is_mended(seed):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_any_bytes_are_read_or_refused(name):
-    @settings(deadline=None)
     @given(st.binary(max_size=200))
     def holds(data):
         TARGETS[name](data)
@@ -54,7 +53,6 @@ def test_any_bytes_are_read_or_refused(name):
 def test_what_is_nearly_right_is_read_or_refused(name):
     seeds = [path.read_bytes() for path in SEEDS[name]]
 
-    @settings(deadline=None, max_examples=150)
     @given(mutants(seeds))
     def holds(data):
         TARGETS[name](data)

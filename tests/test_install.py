@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT, environment
 from tests.packages import SCRIPTS, call
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.install, pytest.mark.timeout(400)]
 
 # What the scripts of contrib/ install is flowtools alone: the tests need no network, and
 # the dependencies are those of the tests.

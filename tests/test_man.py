@@ -279,7 +279,8 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def server():
-    with stand_in(assets=1_000_000, files=100_000, echo=False) as server:
+    # At twenty a second these last longer than all the pages.
+    with stand_in(assets=40_000, files=40_000, echo=False) as server:
         yield server
 
 

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT, environment
 from tests.packages import SCRIPTS, call
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.install, pytest.mark.timeout(400)]
 
 
 TYPED = """
