@@ -19,12 +19,12 @@ from flowtools.errors import UsageError
 from flowtools.event import EventError, decode
 from flowtools.lines import LineReader
 from flowtools.memory import spare_the_collector
-from flowtools.pool.results import guarded_stdout
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Recorder, Settings
 from flowtools.pool.watchdog import Reopened
 from flowtools.pool.work import Input, Parts, Sender, Work, check, clean_up, running_label
+from flowtools.stdout import guarded_stdout
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.systemd import Notifier
 from flowtools.worker import Worker, load, make

@@ -24,8 +24,9 @@ from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.loading import describe, place
 from flowtools.needs import Equipment
-from flowtools.pool.results import LabelledStderr, lines_of
+from flowtools.pool.results import lines_of
 from flowtools.pool.runner import RunnerBroken
+from flowtools.stdout import LabelledStderr
 from flowtools.worker import Reject, Retry, make
 
 READY_SECONDS = 120.0

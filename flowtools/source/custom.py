@@ -35,8 +35,8 @@ from flowtools.errors import FlowError, ReaderGone, UsageError
 from flowtools.event import Event
 from flowtools.loading import described
 from flowtools.outlet import Outlet
-from flowtools.pool.results import guarded_stdout
 from flowtools.source.gate import Ended, Gate
+from flowtools.stdout import guarded_stdout
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.wake import Wake
 
