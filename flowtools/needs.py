@@ -17,7 +17,7 @@ from flowtools.errors import ConfigurationError
 from flowtools.loading import failure
 
 if TYPE_CHECKING:
-    from flowtools.stomp.broker import Settings as BrokerSettings
+    from flowtools.stomp.settings import Settings as BrokerSettings
     from flowtools.vizone.account import Account
     from flowtools.vizone.client import Client
     from flowtools.vizone.store import Store

@@ -19,7 +19,8 @@ from flowtools.ack.sender import AckSender
 from flowtools.errors import ConfigurationError
 from flowtools.lines import LineWriter
 from flowtools.source.stomp import GenericStompListener
-from flowtools.stomp.broker import Settings, parse_url
+from flowtools.stomp.settings import Settings
+from flowtools.stomp.url import parse_url
 from flowtools.stop import Stop
 from tests.stomp_servers import SECONDS, Lines
 

@@ -16,7 +16,7 @@ from flowtools.event import decode
 from flowtools.sim.faults import Rates
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.listening import Listening
-from flowtools.stomp.broker import Message
+from flowtools.stomp.message import Message
 from flowtools.vizone import Account
 from tests.vizone_servers import Scripted, account_of, reply, stand_in
 

@@ -12,7 +12,7 @@ from flowtools.event import Event
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.progress import Progress
 from flowtools.source.settling import Settling
-from flowtools.stomp.broker import Message
+from flowtools.stomp.message import Message
 from flowtools.stomp.passage import Ticket
 from flowtools.vizone import Account
 from tests.vizone_servers import account_of, stand_in

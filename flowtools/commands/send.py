@@ -8,7 +8,7 @@ from flowtools.cli import options
 from flowtools.cli.command import Command
 
 if TYPE_CHECKING:
-    from flowtools.stomp.broker import Settings
+    from flowtools.stomp.settings import Settings
 
 
 @click.command("flow-send", cls=Command)

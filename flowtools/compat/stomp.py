@@ -10,8 +10,9 @@ from flowtools.compat.objects import Message
 from flowtools.errors import FlowError
 from flowtools.event import Event
 from flowtools.source.stomp import GenericStompListener
-from flowtools.stomp.broker import BrokerURL, Settings, parse_url
-from flowtools.stomp.broker import Message as Received
+from flowtools.stomp.message import Message as Received
+from flowtools.stomp.settings import Settings
+from flowtools.stomp.url import BrokerURL, parse_url
 from flowtools.stop import Stop
 
 _log = logging.getLogger("flowtools.app")

@@ -6,9 +6,11 @@ from dataclasses import replace
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError
-from flowtools.stomp.broker import Broker, BrokerURL, Settings
+from flowtools.stomp.broker import Broker
 from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import GRACE, ConnectionLost
+from flowtools.stomp.url import BrokerURL
 from flowtools.stop import Stop
 from flowtools.tls import client_context
 

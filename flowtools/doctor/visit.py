@@ -10,7 +10,7 @@ from flowtools.doctor.machine import examine_machine
 from flowtools.doctor.stomp import examine_broker
 from flowtools.doctor.vizone import Patient, examine_vizone
 from flowtools.errors import ReaderGone, Status
-from flowtools.stomp.broker import parse_url
+from flowtools.stomp.url import parse_url
 from flowtools.stop import stopped_by_signals
 
 _STYLES = {"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[1;31m", "skipped": "\x1b[2m"}

@@ -15,8 +15,8 @@ from flowtools.doctor.stomp import CHECKS, examine_broker
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.monitor import broker_url
-from flowtools.stomp.broker import BrokerURL, Settings, parse_url
-from flowtools.stomp.url import host_and_port
+from flowtools.stomp.settings import Settings
+from flowtools.stomp.url import BrokerURL, host_and_port, parse_url
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.certificates import context_for

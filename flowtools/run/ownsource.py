@@ -28,7 +28,7 @@ class Wishes:
 
     Attributes:
         listening: Makes flowtools.source.listening.Listening, for the sources of Viz One.
-        broker: Makes flowtools.stomp.broker.Settings, for GenericStompListener.
+        broker: Makes flowtools.stomp.settings.Settings, for GenericStompListener.
         count: End after so many events.
         prefetch: Messages that may be unacknowledged.
         dead_letter: Where refused ones go.

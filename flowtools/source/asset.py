@@ -18,7 +18,7 @@ from flowtools.source.listening import Listening
 from flowtools.source.lookup import Lookup
 from flowtools.source.monitor import listen
 from flowtools.source.shown import Shown
-from flowtools.stomp.broker import Message
+from flowtools.stomp.message import Message
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.assets import Asset, as_asset

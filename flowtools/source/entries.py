@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowtools.event import Event, digest, rfc3339
-from flowtools.stomp.broker import Message
+from flowtools.stomp.message import Message
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
 from flowtools.vizone.metadata import PAYLOAD_TYPE

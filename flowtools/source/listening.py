@@ -10,8 +10,8 @@ from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.errors import UsageError
 from flowtools.source.entries import instant
 from flowtools.source.stomp import DRAIN, PREFETCH
-from flowtools.stomp.broker import Settings, parse_url
-from flowtools.stomp.settings import parse_heart_beat
+from flowtools.stomp.settings import Settings, parse_heart_beat
+from flowtools.stomp.url import parse_url
 from flowtools.vizone.changes import KINDS
 
 

@@ -11,7 +11,7 @@ from flowtools.source.listening import Listening
 from flowtools.source.monitor import listen
 from flowtools.source.settling import Settling
 from flowtools.source.shown import Shown
-from flowtools.stomp.broker import Message
+from flowtools.stomp.message import Message
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Entry, Feed

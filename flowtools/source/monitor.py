@@ -25,8 +25,9 @@ from flowtools.source.replay import Replay
 from flowtools.source.shown import Shown
 from flowtools.source.state import StateFile
 from flowtools.source.stomp import GenericStompListener
-from flowtools.stomp.broker import BrokerURL, Message, parse_url
+from flowtools.stomp.message import Message
 from flowtools.stomp.passage import Stage
+from flowtools.stomp.url import BrokerURL, parse_url
 from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client

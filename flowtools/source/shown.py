@@ -8,7 +8,7 @@ from flowtools.event import Event
 from flowtools.source.entries import instant
 from flowtools.source.progress import MARGIN
 from flowtools.source.replay import Sight, key_of
-from flowtools.stomp.broker import Message
+from flowtools.stomp.message import Message
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Feed
 from flowtools.vizone.changes import Change, changes_in

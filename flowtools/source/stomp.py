@@ -3,20 +3,22 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from flowtools.ack.receiver import Ack, AckInlet, AckSocket
-from flowtools.errors import ReaderGone, RefusedError, UsageError
+from flowtools.errors import ReaderGone, RefusedError
 from flowtools.event import Event
 from flowtools.outlet import Outlet
-from flowtools.stomp.broker import Broker, BrokerURL, Message, Settings
-from flowtools.stomp.dialect import Dialect, dead_letter_destination
-from flowtools.stomp.message import events_of
-from flowtools.stomp.order import Order
-from flowtools.stomp.passage import Beside, Stage
+from flowtools.stomp.broker import Broker
+from flowtools.stomp.dialect import Dialect
+from flowtools.stomp.message import Message, events_of
+from flowtools.stomp.passage import Keeper, Stage
 from flowtools.stomp.session import Session
+from flowtools.stomp.settings import Settings
 from flowtools.stomp.subscription import Subscription
+from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
+from flowtools.stomp.url import BrokerURL
 from flowtools.stop import Stop
 
 PREFETCH = 256
@@ -26,13 +28,6 @@ DRAIN = 30.0
 """Seconds that outstanding acknowledgements have after a stop, by default."""
 
 _log = logging.getLogger("flowtools.source.stomp")
-
-
-class Keeper(Beside, Protocol):
-    """What keeps count over all subscriptions."""
-
-    def end(self) -> None:
-        """Note that a subscription has ended: what is outstanding will be asked for again."""
 
 
 class GenericStompListener:
@@ -89,22 +84,16 @@ class GenericStompListener:
         Raises:
             UsageError: The URL names no destination.
         """
-        if url.destination is None:
-            raise UsageError(f"the broker URL '{url.public}' names no ?destination=")
         more = {"selector": selector} if selector is not None else {}
-        self._headers = {**more, **(headers or {})}
-        self._dead_letter = dead_letter
-        self._order = Order(
-            destination=url.destination,
-            source=url.public,
+        self._terms = Terms(
+            url=url,
             prefetch=prefetch,
-            dead_letter=dead_letter or dead_letter_destination(url.destination),
             drain=drain,
             idle=idle,
             durable=durable,
-            headers=dict(url.parameters) | self._headers,
+            refused_to=dead_letter,
+            headers={**more, **(headers or {})},
         )
-        self._url = url
         self._settings = settings
         self._worker = ack == "worker"
         self._count = count
@@ -125,12 +114,8 @@ class GenericStompListener:
             UnreachableError: The broker stays away for longer than the settings allow.
             ReaderGone: Nobody reads any more.
         """
-        broker = Broker(
-            self._url,
-            self._settings,
-            client_id=self._order.durable,
-            relocate=self._relocate,
-        )
+        terms = self._terms
+        broker = Broker(terms.url, self._settings, client_id=terms.durable, relocate=self._relocate)
         acks = self._inlet() if self._worker else None
         try:
             if acks is not None:
@@ -145,10 +130,11 @@ class GenericStompListener:
         count = self._count
         accepted = False
         while (session := broker.connect(stop)) is not None:
-            self._move_to(broker.url)
+            if broker.url.destination is not None:
+                self._terms = replace(self._terms, url=broker.url)
             subscription = Subscription(
                 session,
-                self._order,
+                self._terms,
                 outlet,
                 stop,
                 to_events=self._to_events,
@@ -183,18 +169,6 @@ class GenericStompListener:
             if count is not None and count <= 0:
                 return
 
-    def _move_to(self, url: BrokerURL) -> None:
-        if url.destination is None or url == self._url:
-            return
-        self._url = url
-        self._order = replace(
-            self._order,
-            destination=url.destination,
-            source=url.public,
-            dead_letter=self._dead_letter or dead_letter_destination(url.destination),
-            headers=dict(url.parameters) | self._headers,
-        )
-
     def _leave(self, session: Session, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
         if acks is None:
@@ -205,7 +179,7 @@ class GenericStompListener:
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
         if self._custom is not None:
             return self._custom(message)
-        return events_of(message, dialect, self._order.source)
+        return events_of(message, dialect, self._terms.source)
 
     def _settle(self, acks: list[Ack]) -> None:
         current = self._current

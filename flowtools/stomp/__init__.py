@@ -5,7 +5,7 @@ socket under stomp.py (the library, which is what `import stomp` gives here, too
 one login on it, and `broker` makes sessions, one after another, from a `url` and `settings`;
 what one broker does otherwise than the next is in `dialect`.
 
-In: a `subscription` to what an `order` says. It makes events of frames (`message`), keeps those
+In: a `subscription`, on certain `terms`. It makes events of frames (`message`), keeps those
 not yet acknowledged (`window`), and lets them pass what a source puts in their way (`passage`).
 Out: `send` is flow-send, `outgoing` the message that it makes of a line.
 """

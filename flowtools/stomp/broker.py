@@ -1,6 +1,6 @@
-"""A connection to a STOMP broker that comes back: settings, sessions, reconnection.
+"""A connection to a STOMP broker that comes back: sessions, one after another.
 
-A `Broker` makes sessions, one after another, and owns none (see session.py).
+A `Broker` makes them and owns none (see session.py).
 """
 
 import logging
@@ -9,22 +9,15 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from flowtools.errors import FlowError, ProtocolError, RefusedError, UnreachableError
-from flowtools.stomp.frames import Frame
 from flowtools.stomp.session import Session
+from flowtools.stomp.settings import Settings
 from flowtools.stomp.tcp import open_socket
 from flowtools.stomp.transport import ConnectionLost
-from flowtools.stomp.url import BrokerURL, host_and_port, parse_url
+from flowtools.stomp.url import BrokerURL, host_and_port
 from flowtools.stop import Stop
 from flowtools.tls import client_context
-
-__all__ = ["Broker", "BrokerURL", "ConnectionLost", "Message", "Session", "Settings", "parse_url"]
-
-Message = Frame
-"""What a subscription delivers: `headers` and `body`."""
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0
@@ -37,33 +30,6 @@ REFUSED_FOR = 30.0
 """Seconds for which a broker that had let us in may refuse us: it may be starting."""
 
 _log = logging.getLogger("flowtools.broker")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to connect; times in seconds.
-
-    Attributes:
-        user: The login; the URL's comes first.
-        password: Its password.
-        ca_file: Who may have signed the broker's certificate (PEM); None: the system's.
-        client_certificate: Our own certificate (PEM), if the broker asks for one.
-        client_key: Its key (PEM), unless it is in the same file.
-        insecure: Do not check the broker's certificate.
-        heart_beat: How often we send a heart-beat, and how often the broker is to; 0: never.
-        connect_timeout: For connecting, and again for logging in.
-        retry_for: How long an unreachable broker is tried; None: for ever.
-    """
-
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
-    insecure: bool = False
-    heart_beat: tuple[float, float] = (5.0, 10.0)
-    connect_timeout: float = 10.0
-    retry_for: float | None = None
 
 
 class Broker:

@@ -22,6 +22,9 @@ from flowtools.event import Event, EventError, decode, digest, long_digits, now,
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
 
+Message = Frame
+"""What a subscription delivers: `headers` and `body`."""
+
 EVENT_TYPE = "application/cloudevents+json"
 """The media type of a whole event (CloudEvents JSON format 1.0, section 3)."""
 

@@ -35,6 +35,13 @@ class Beside(Protocol):
         """Note that the event with this token is neither done nor going to be: not wanted."""
 
 
+class Keeper(Beside, Protocol):
+    """What keeps count over all subscriptions."""
+
+    def end(self) -> None:
+        """Note that a subscription has ended: what is outstanding will be asked for again."""
+
+
 @dataclass(slots=True)
 class Passing:
     """A message some of whose events are still to be written."""

@@ -17,11 +17,13 @@ from flowtools.errors import EventsFailed, RefusedError, UsageError
 from flowtools.event import EventError
 from flowtools.key import Key
 from flowtools.lines import LineReader
-from flowtools.stomp.broker import Broker, BrokerURL, Settings
+from flowtools.stomp.broker import Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import ConnectionLost
+from flowtools.stomp.url import BrokerURL
 from flowtools.stop import Stop
 
 WINDOW = 500

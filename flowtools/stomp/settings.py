@@ -1,16 +1,43 @@
-"""From what was typed, and the environment, to the settings of a broker connection.
+"""How to connect to a broker: the settings, from what was typed and from the environment.
 
 FLOW_USER and FLOW_PASSWORD are the login where no option gives one; a password is never
 on a command line.
 """
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowtools.errors import UsageError
 from flowtools.password import read_password
-from flowtools.stomp.broker import Settings
 from flowtools.stomp.url import is_unicode
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to connect; times in seconds.
+
+    Attributes:
+        user: The login; the URL's comes first.
+        password: Its password.
+        ca_file: Who may have signed the broker's certificate (PEM); None: the system's.
+        client_certificate: Our own certificate (PEM), if the broker asks for one.
+        client_key: Its key (PEM), unless it is in the same file.
+        insecure: Do not check the broker's certificate.
+        heart_beat: How often we send a heart-beat, and how often the broker is to; 0: never.
+        connect_timeout: For connecting, and again for logging in.
+        retry_for: How long an unreachable broker is tried; None: for ever.
+    """
+
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    insecure: bool = False
+    heart_beat: tuple[float, float] = (5.0, 10.0)
+    connect_timeout: float = 10.0
+    retry_for: float | None = None
 
 
 def settings_from(

@@ -16,9 +16,9 @@ from flowtools.lines import BLOCK, MAX_LINE, LineWriter
 from flowtools.outlet import Outlet
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
-from flowtools.stomp.order import Order
 from flowtools.stomp.passage import Beside, Passage, Stage, add_extra
 from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.window import Refusals, WorkerWindow, WrittenWindow
 from flowtools.stop import Stop
@@ -49,7 +49,7 @@ class Subscription:
     def __init__(
         self,
         session: Session,
-        order: Order,
+        terms: Terms,
         outlet: Outlet,
         stop: Stop,
         *,
@@ -63,7 +63,7 @@ class Subscription:
         self.taken = 0
         self.confirmed = False
         self._session = session
-        self._order = order
+        self._terms = terms
         self._outlet = outlet
         self._stop = stop
         self._to_events = to_events
@@ -71,10 +71,10 @@ class Subscription:
         self._deadline: float | None = None
         self._active = monotonic()
         # Often enough that the broker never waits for us with its window full.
-        self._ack_every = max(1, order.prefetch // 4)
+        self._ack_every = max(1, terms.prefetch // 4)
         self._beside = beside
         self._in_buffer: list[int] = []
-        self._refusals = Refusals(session, order.dead_letter, self._settle)
+        self._refusals = Refusals(session, terms.dead_letter, self._settle)
         self._written = WrittenWindow(session, self._refusals)
         self.worker: WorkerWindow | None = None
         epoch = new_epoch()
@@ -148,7 +148,7 @@ class Subscription:
 
     def _idle_left(self) -> float | None:
         """Return the seconds until it has been idle for long enough; None where it never is."""
-        idle = self._order.idle
+        idle = self._terms.idle
         if idle is None:
             return None
         if self.outstanding or not self.confirmed:
@@ -159,7 +159,7 @@ class Subscription:
     def _subscribe(self) -> None:
         dialect = self._session.dialect
         ack = dialect.ack_mode(individual=self.worker is not None)
-        self._session.send_frame("SUBSCRIBE", self._order.headers_for(dialect, ack, self._count))
+        self._session.send_frame("SUBSCRIBE", self._terms.headers_for(dialect, ack, self._count))
 
     def _wait(self, seconds: float | None) -> None:
         """Wait for frames, a stop, or the reader's end.
@@ -189,7 +189,7 @@ class Subscription:
             return 0
         room = EXTRA
         if self.worker is not None:
-            room = min(room, self._order.prefetch - self.worker.extra)
+            room = min(room, self._terms.prefetch - self.worker.extra)
         if self._count is not None:
             room = min(room, self._count - self.taken)
         if self._passage is not None:
@@ -232,7 +232,7 @@ class Subscription:
         if not self.confirmed:
             raise RefusedError(
                 f"'{self._session.name}' refuses the subscription to "
-                f"'{self._order.destination}': {said}"
+                f"'{self._terms.destination}': {said}"
             )
         raise ConnectionLost(f"the broker says: {said}")
 
@@ -288,7 +288,7 @@ class Subscription:
                 message.headers.get("message-id"),
                 message.headers.get("destination"),
                 error,
-                self._order.dead_letter,
+                self._terms.dead_letter,
             )
             self._refuse(message)
             return None
@@ -297,7 +297,7 @@ class Subscription:
                 "cannot make an event of message '%s' from '%s'; it goes to '%s'",
                 message.headers.get("message-id"),
                 message.headers.get("destination"),
-                self._order.dead_letter,
+                self._terms.dead_letter,
             )
             self._refuse(message)
             return None
@@ -368,7 +368,7 @@ class Subscription:
 
     def _drain_until(self) -> float:
         if self._deadline is None:
-            self._deadline = monotonic() + self._order.drain
+            self._deadline = monotonic() + self._terms.drain
         return self._deadline
 
     def _finish(self) -> None:
