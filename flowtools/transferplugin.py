@@ -8,18 +8,20 @@
     flow-run copy:Copy < document
 
 `start` may report how far it is and end by `fail`; whatever else it raises is reported as
-the error of the step, too. The client logs in as the settings of the plugin say, at the
-server that the step's own links lead to.
+the error of the step, too, and so is its end by a signal or a time-out. Of SIGKILL nobody
+can tell: the step stays as it was. The client logs in as the settings of the plugin say, at
+the server that the step's own links lead to.
 """
 
 import functools
 import logging
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
-from flowtools.errors import FlowError, ProtocolError
+from flowtools.errors import ConfigurationError, FlowError, ProtocolError
 from flowtools.event import Event
 from flowtools.loading import describe
 from flowtools.needs import SECONDS, Equipment
@@ -28,10 +30,12 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.asset import Asset
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.client import Client
-from flowtools.vizone.document import serialise
 from flowtools.vizone.metadata import Payload
 from flowtools.vizone.plugindata import PluginData, TransferStep
+from flowtools.vizone.stepreport import StepReport
 from flowtools.vizone.transfer import TransferRequest
+from flowtools.vizone.transport import without_user
+from flowtools.worker import TimeLimit
 
 log = logging.getLogger("flowtools.plugin")
 
@@ -54,6 +58,8 @@ class TransferPlugin:
 
     Attributes:
         PROGRESS_SECONDS: How long a report of progress waits after the one before.
+        DRAIN: Seconds that `start` has to end after SIGTERM or SIGINT, where --drain does
+            not say: none, for a transfer that is not over soon is aborted.
         client: Viz One, once `use` was called.
         step: The step of the transfer.
         request: The transfer request.
@@ -65,6 +71,7 @@ class TransferPlugin:
 
     SOURCE: ClassVar[Any] = Document
     PROGRESS_SECONDS = 1.0
+    DRAIN = 0.0
 
     client: Client
     step: TransferStep
@@ -77,18 +84,23 @@ class TransferPlugin:
     _equipment: Equipment | None = None
     _one: Any = None
     _is_running = False
-    _reported: int | None = None
-    _reported_at = 0.0
-    _waiting: int | None = None
+    _report: StepReport | None = None
+    _event: Event | None = None
+    _deadline = inf
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "start" in cls.__dict__:
-            cls.start = _reporting(cls.__dict__["start"])  # type: ignore[attr-defined]
+        for name, around in (("start", _reporting), ("clean_up", _closing)):
+            if name in cls.__dict__:
+                setattr(cls, name, around(cls.__dict__[name]))
 
     def take_equipment(self, equipment: Equipment) -> None:
         """Take note of where Viz One is, and how its certificate is checked."""
         self._equipment = equipment
+
+    def take_event(self, event: Event) -> None:
+        """Take note of the event that is run: it knows whether its time is up."""
+        self._event, self._deadline = event, event.deadline or inf
 
     def use(
         self,
@@ -102,7 +114,8 @@ class TransferPlugin:
         What is required and missing fails the step.
 
         Raises:
-            ProtocolError: It is no XML, or has no step that could be reported to.
+            ProtocolError: It is no XML of up to 16 MiB, or has no step that could be
+                reported to.
             ConfigurationError: There is no login in it, nor anywhere else.
         """
         data = data.data if isinstance(data, Event) else data
@@ -112,6 +125,13 @@ class TransferPlugin:
         self.step, self.request, self.settings = found.step, found.request, found.settings
         self.source, self.destination, self.asset = found.source, found.destination, found.asset
         self.client = self._one = self._make_client(found.step.edit_link)
+        before = self._report
+        self._report = StepReport(
+            self._one,
+            self.step,
+            self.PROGRESS_SECONDS,
+            after_error=before is not None and before.failed,
+        )
         for part, is_required in (
             ("source", require_source),
             ("destination", require_destination),
@@ -125,18 +145,21 @@ class TransferPlugin:
 
         Reports are PROGRESS_SECONDS apart, but for the first and 100; what comes between is
         reported with the next, or at the end. One that cannot be sent is a warning only.
+        What is below 0 or above 100 counts as these; an infinity and NaN, as of an unknown
+        size, are left out with a warning, the first time.
+
+        Raises:
+            RuntimeError: `use` has not been called.
         """
-        per_cent = min(100, max(0, int(float(progress))))
-        due = monotonic() - self._reported_at >= self.PROGRESS_SECONDS
-        if per_cent == self._reported:
-            self._waiting = None
-        elif due or per_cent == 100 or self._reported is None:
-            self._report_progress(per_cent)
-        else:
-            self._waiting = per_cent
+        self._known_step().progress(float(progress))
 
     def get_progress(self) -> tuple[str | None, int | None]:
-        """Return the state and the per cent done of the step, as the server has them now."""
+        """Return the state and the per cent done of the step, as the server has them now.
+
+        Raises:
+            RuntimeError: `use` has not been called.
+        """
+        self._known_step()
         url = self.step.follow("self", "edit")
         now = TransferStep(self._one.get(url, accept=ENTRY_TYPE))  # Whatever its root is.
         return now.state, now.done
@@ -145,25 +168,40 @@ class TransferPlugin:
         """Report that the step has failed, for people to see; the process ends with status 0.
 
         Raises:
-            PluginFailed: Always; nothing needs to catch it.
+            PluginFailed: Nothing needs to catch it.
             FlowError: The report could not be sent.
+            RuntimeError: `use` has not been called.
         """
         log.warning("the step has failed: %s", message)
-        self._report_error(message)
+        self._known_step().error(message)
         raise PluginFailed(message)
+
+    def clean_up(self) -> None:
+        """See that the step is told how it ends; whoever overrides this need not call it."""
+        self.close_step()
+
+    def close_step(self) -> None:
+        """Report that the step has failed, where `start` could not be brought to its end."""
+        if self._report is not None and self._report.is_open:
+            self._tell(TimeLimit())
+
+    def _known_step(self) -> StepReport:
+        if self._report is None:
+            raise RuntimeError("the step is not known: call self.use(data) before anything else")
+        return self._report
 
     def _make_client(self, link: str) -> Client:
         equipment = self._equipment
+        url = _server_of(link)
         user = self.settings["plugin.user"] if self.settings else None
         password = self.settings["plugin.password"] if self.settings else None
         if not user:
             if equipment is None:
                 return Client.from_environment()
             return equipment.client()
-        parts = urlsplit(link)
         base = equipment.account if equipment else None
         account = Account(
-            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+            url,
             user,
             password or "",
             base.ca_file if base else None,
@@ -171,40 +209,42 @@ class TransferPlugin:
         )
         return Client(account, seconds=equipment.seconds if equipment else SECONDS)
 
-    def _report_progress(self, per_cent: int) -> None:
-        self._reported, self._reported_at, self._waiting = per_cent, monotonic(), None
-        self.step.set_state("active")
-        self.step.set_done(per_cent)
-        try:
-            self._put()
-        except FlowError as error:
-            log.warning("cannot report %d %%: %s", per_cent, error)
-
-    def _report_error(self, message: str) -> None:
-        self.step.set_state("error")
-        self.step.set_error(message)
-        self._put()
-
-    def _put(self) -> None:
-        # Without an etag: nobody but the plugin has a say in what is set here.
-        self._one.request(
-            "PUT",
-            self.step.follow("edit", "self"),
-            body=serialise(self.step.element),
-            content_type=ENTRY_TYPE,
-        )
-
     def _end(self) -> None:
-        if self._waiting is not None:
-            self._report_progress(self._waiting)
-
-    def _crash(self, error: Exception) -> None:
-        if self._one is None:
+        if self._report is None:
             return
+        if self._event is not None and self._event.cancelled():
+            self._tell(TimeLimit())  # It has swallowed what it was told, and is not done.
+        else:
+            self._report.end()
+
+    def _tell(self, error: BaseException) -> None:
+        if self._report is None:
+            return
+        said = describe(error)
+        if isinstance(error, TimeLimit):
+            is_late = monotonic() >= self._deadline
+            said = "aborted: " + ("its time was up" if is_late else "its process was asked to end")
         try:
-            self._report_error(describe(error))
+            self._report.error(said)
         except FlowError as failed:
             log.warning("cannot report that the step has failed: %s", failed)
+
+
+def _server_of(link: str) -> str:
+    """Return the address of the server that the link of a step leads to.
+
+    Raises:
+        ProtocolError: It is relative, or leads to no web server.
+    """
+    parts = urlsplit(link)
+    url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    try:
+        return Account(url, "", "").url
+    except ConfigurationError:
+        raise ProtocolError(
+            f"cannot use the plugin data: the link of its step, '{without_user(link)}', is no"
+            " http(s) address"
+        ) from None
 
 
 def _reporting(start: Callable[..., Any]) -> Callable[..., Any]:
@@ -215,16 +255,30 @@ def _reporting(start: Callable[..., Any]) -> Callable[..., Any]:
         if self._is_running:  # A subclass calls the start of its parent.
             return start(self, *args, **options)
         self._is_running = True
+        for each in args:
+            if isinstance(each, Event):
+                self.take_event(each)
         try:
             result = start(self, *args, **options)
             self._end()
         except PluginFailed:
             return None
-        except Exception as error:
-            self._crash(error)
+        except BaseException as error:  # Such as sys.exit, or a time-out.
+            self._tell(error)
             raise
         finally:
             self._is_running = False
         return result
 
     return reported
+
+
+def _closing(clean_up: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `clean_up` with a word to a step that still waits for one."""
+
+    @functools.wraps(clean_up)
+    def closed(self: TransferPlugin) -> Any:
+        self.close_step()
+        return clean_up(self)
+
+    return closed

@@ -1,8 +1,10 @@
 """Transfer plugins, for tests that start flow-run."""
 
 import os
+import sys
 import time
 
+from flowtools import compat
 from flowtools.transferplugin import TransferPlugin
 from tests.sources import note
 
@@ -55,3 +57,104 @@ class Child(Fails):
     def start(self, data):
         super().start(data)
         note("never here")
+
+
+class Exits(TransferPlugin):
+    def start(self, data):
+        self.use(data)
+        self.update_progress(3)
+        sys.exit(int(os.environ["STATUS"]))
+
+
+class Goes(TransferPlugin):
+    """A transfer that never ends, in many steps."""
+
+    def start(self, data):
+        self.use(data)
+        self.update_progress(7)
+        note("going")
+        try:
+            self.go_on()
+        finally:
+            note("let go")
+
+    def go_on(self):
+        while True:
+            time.sleep(0.01)
+
+
+class Hangs(Goes):
+    """One that waits for a peer that says nothing: no exception reaches it."""
+
+    def go_on(self):
+        time.sleep(1000)
+
+
+class HangsAndCleans(Hangs):
+    def clean_up(self):
+        note("clean_up")
+
+
+class OldGoes(compat.TransferPlugin):
+    def start(self, plugin_data):
+        self.use(plugin_data)
+        self.update_progress(7)
+        note("going")
+        while True:
+            time.sleep(0.01)
+
+
+class OldHangs(compat.TransferPlugin):
+    def start(self, plugin_data):
+        self.use(plugin_data)
+        self.update_progress(7)
+        note("going")
+        time.sleep(1000)
+
+
+class Swallows(Goes):
+    """One that takes no exception for an end."""
+
+    def go_on(self):
+        try:
+            super().go_on()
+        except BaseException:
+            note("swallowed")
+
+
+class Lingers(Goes):
+    """One that needs a moment more."""
+
+    def go_on(self):
+        while not os.path.exists("enough"):  # noqa: PTH110
+            time.sleep(0.01)
+        self.update_progress(100)
+
+
+class Early(TransferPlugin):
+    def start(self, data):
+        for call in (lambda: self.update_progress(1), self.get_progress, lambda: self.fail("no")):
+            try:
+                call()
+            except RuntimeError as error:
+                note(error)
+
+
+class Odd(TransferPlugin):
+    PROGRESS_SECONDS = 0
+
+    def start(self, data):
+        self.use(data)
+        for each in (float("inf"), float("nan"), -1, -float("inf"), 101.5):
+            self.update_progress(each)
+
+
+class SecondTime(TransferPlugin):
+    tries = 0
+
+    def start(self, data):
+        self.use(data)
+        self.tries += 1
+        if self.tries == 1:
+            self.update_progress(7)
+            raise OSError("not yet")

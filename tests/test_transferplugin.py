@@ -1,5 +1,6 @@
 """TransferPlugin: one document on stdin, reports to the step, and how it ends."""
 
+import signal
 from subprocess import PIPE
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from flowtools.vizone.document import parse, serialise
 from flowtools.vizone.plugindata import PluginData
 from tests.plugin_documents import document
-from tests.running import finish
+from tests.running import finish, until
 from tests.vizone_servers import stand_in
 
 pytest_plugins = ["tests.run_fixtures"]
@@ -73,6 +74,104 @@ def test_whatever_else_it_raises_is_told_to_people_and_is_status_1(server, plugi
     assert status == 1
     assert "OSError: no such tape" in err
     assert server.steps.reports["1"] == [("error", 0, "OSError: no such tape")]
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_sys_exit_is_told_as_any_other_failure(server, plugin, code):
+    status, err = plugin("Exits", document(server), STATUS=str(code))
+    assert (status, f"failed: SystemExit: {code}" in err) == (1, True)
+    assert server.steps.reports["1"] == [("active", 3, None), ("error", 3, f"SystemExit: {code}")]
+
+
+@pytest.fixture
+def going(server, go, notes):
+    """Start a plugin and wait until it is in the middle of its transfer."""
+
+    def run(name, *args):
+        process = go(f"tests.plugins:{name}", *args, stdin=PIPE)
+        process.stdin.write(document(server))
+        process.stdin.close()
+        process.stdin = None
+        until(lambda: "going" in notes())
+        return process
+
+    return run
+
+
+ABORTED = ("error", 7, "aborted: its process was asked to end")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "name", ["Goes", "Hangs", "HangsAndCleans", "Swallows", "OldGoes", "OldHangs"]
+)
+def test_a_transfer_that_a_signal_ends_is_told_as_aborted(server, going, notes, name, signum):
+    process = going(name, "--grace", "0.2")
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, b"Traceback" in err) == (-signum, False)
+    assert server.steps.reports["1"] == [("active", 7, None), ABORTED]
+    said = {"Goes": ["let go"], "HangsAndCleans": ["clean_up"], "Swallows": ["swallowed", "let go"]}
+    assert notes()[1:] == said.get(name, [])
+
+
+def test_a_transfer_has_time_to_end_if_drain_gives_it_some(server, going, tmp_path):
+    process = going("Lingers", "--drain", "30")
+    process.send_signal(signal.SIGTERM)
+    (tmp_path / "enough").touch()
+    assert process.wait(30) == -signal.SIGTERM
+    assert server.steps.reports["1"] == [("active", 7, None), ("active", 100, None)]
+
+
+@pytest.mark.parametrize("name", ["Goes", "Hangs"])
+def test_a_transfer_whose_time_is_up_is_told_as_aborted(server, plugin, name):
+    args = ["--timeout", "0.3", "--grace", "0.2"]
+    status, err = plugin(name, document(server), *args)
+    assert (status, "not done within 0.3 s" in err) == (1, True)
+    late = ("error", 7, "aborted: its time was up")
+    assert server.steps.reports["1"] == [("active", 7, None), late]
+
+
+def test_what_failed_at_first_is_active_again_once_it_is_done(server, plugin):
+    assert plugin("SecondTime", document(server), "--retries", 1, "--backoff", "0.01")[0] == 0
+    said = [("active", 7, None), ("error", 7, "OSError: not yet"), ("active", 0, None)]
+    assert server.steps.reports["1"] == said
+
+
+def test_nothing_can_be_told_before_use(server, plugin, notes):
+    status, err = plugin("Early", document(server))
+    assert (status, err) == (0, "flow-run: warning: the step has failed: no\n")
+    said = "the step is not known: call self.use(data) before anything else"
+    assert notes() == [said] * 3
+    assert server.steps.reports == {}
+
+
+def test_progress_that_is_no_number_is_left_out_and_any_other_is_from_0_to_100(server, plugin):
+    status, err = plugin("Odd", document(server))
+    assert (status, err) == (0, "flow-run: warning: cannot report inf %: it is no finite number\n")
+    assert server.steps.reports["1"] == [("active", 0, None), ("active", 100, None)]
+
+
+@pytest.mark.parametrize("link", ["/api/transfer/step/1", "step/1", "file:///api/step/1"])
+@pytest.mark.parametrize("user", ["admin", None])
+def test_a_step_without_a_usable_link_is_named(server, plugin, link, user):
+    text = document(server, user=user).replace(f"{server.url}/api/transfer/step/1".encode(), b"@")
+    status, err = plugin("Copy", text.replace(b"@", link.encode()), **server.environment())
+    assert (status, f"the link of its step, '{link}', is no http(s) address" in err) == (1, True)
+    assert "VIZONE_URL" not in err
+
+
+def test_a_document_may_have_sixteen_mebibytes(server, plugin):
+    text = document(server)
+    # As a line of JSON it is twice as long.
+    whole = text + (b"<!--" + b'"' * 56 + b"-->\n") * (((16 << 20) - len(text)) // 64)
+    whole += b" " * ((16 << 20) - len(whole))
+    assert plugin("Copy", whole, PAUSE="1000") == (0, "")
+    status, err = plugin("Copy", whole + b"\n")
+    assert (status, "cannot read 'the plugin data': larger than 16777216 bytes" in err) == (1, True)
+    status, err = plugin("Copy", b"<x>" + b"\n" * (64 << 20))
+    said = "cannot take the document: longer than 67108864 bytes; --max-line allows more\n"
+    assert (status, said in err, err.count("\n")) == (1, True, 1)
 
 
 @pytest.mark.parametrize("missing", ["source", "destination", "title"])

@@ -123,6 +123,7 @@ def main(
         lambda: listening_from(ack="worker", **listening),
         wishes,
         instance_name=instance_name,
+        is_drain_typed=_is_typed(ctx, "drain"),
         on_stuck=command.leave_threads,
     )
 

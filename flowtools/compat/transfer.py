@@ -59,6 +59,16 @@ class TransferPlugin(Flow, Plugin):
 class _OldPlugin(OldWorker):
     """Runs a plugin on the document."""
 
+    def __init__(self, flow: TransferPlugin) -> None:
+        super().__init__(flow)
+        self._plugin = flow
+
     def start(self, event: Event) -> None:
         """Run `start` on the PluginData."""
-        self._flow.start(PluginData(event.data))
+        self._plugin.take_event(event)
+        self._plugin.start(PluginData(event.data))
+
+    def clean_up(self) -> None:
+        """See that the step is told how it ends, and let the plugin clean up."""
+        self._plugin.close_step()
+        super().clean_up()

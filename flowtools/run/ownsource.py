@@ -18,6 +18,7 @@ from flowtools.source import Source
 from flowtools.source.custom import CustomSource
 from flowtools.source.daytime import Window, zone
 from flowtools.source.loading import is_source
+from flowtools.source.local import MAX_DOCUMENT
 
 _log = logging.getLogger("flowtools.run")
 
@@ -35,6 +36,7 @@ class Wishes:
         drain, grace: Seconds for the end.
         headers: More headers of the subscription.
         inlet: Makes what receives acknowledgements.
+        max_line: Bytes that a line of standard input may have.
     """
 
     listening: Callable[[], Any]
@@ -46,6 +48,7 @@ class Wishes:
     grace: float
     headers: Mapping[str, str]
     inlet: Callable[[], AckInlet]
+    max_line: int
 
 
 class Own(NamedTuple):
@@ -131,7 +134,8 @@ def _make(
     # By name and module, so that none is loaded which is not used.
     built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
     if built_in is not None and found is not kind:
-        return Own(found, built_in.__name__.endswith("Listener"))
+        redelivers = built_in.__name__.endswith("Listener")
+        return Own(found, redelivers, getattr(found, "is_whole", False))
     if built_in is not None:
         return makers[built_in.__name__](found, given, wishes, equipment)
     return _custom(found, given, wishes, equipment, config)
@@ -224,7 +228,13 @@ def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
         form = "document"
     if form not in ("lines", "null", "json", "document"):
         raise UsageError(f"form '{form}' is none of lines, null, json, document")
-    return Own(kind(form), False, form == "document")
+    source = kind(
+        form,
+        max_line=wishes.max_line,
+        max_size=max(MAX_DOCUMENT, wishes.max_line),
+        size_option="--max-line",
+    )
+    return Own(source, False, source.is_whole)
 
 
 def _custom(

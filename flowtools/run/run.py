@@ -20,6 +20,7 @@ from flowtools.pool.work import Input
 from flowtools.run.inprocess import acks_between, beside
 from flowtools.run.ownsource import Own, Wishes, own_source, with_inlet
 from flowtools.run.profile import Profile, number, read, truth, understand
+from flowtools.source.local import MAX_DOCUMENT
 from flowtools.stomp.settings import parse_headers, settings_from
 from flowtools.stop import Stop
 from flowtools.worker import Worker, load, make
@@ -106,6 +107,7 @@ def run(
     wishes: dict[str, Any],
     *,
     instance_name: str | None,
+    is_drain_typed: bool,
     on_stuck: Callable[[], None],
 ) -> None:
     """Run the Worker on the events of its own source.
@@ -117,6 +119,7 @@ def run(
         listening: Makes how a source of Viz One listens.
         wishes: The fields of Wishes that need no thought.
         instance_name: The name of the application, before what the profile says.
+        is_drain_typed: The seconds for the end are no default: they count for every Worker.
         on_stuck: As assembly.run.
 
     Raises:
@@ -129,6 +132,7 @@ def run(
         broker=lambda: _broker(target, login, equipment),
         headers=parse_headers(login.headers),
         inlet=inlet,
+        max_line=choice.max_line,
         **wishes,
     )
     config = target.profile.config
@@ -143,11 +147,14 @@ def run(
         return
     # What it is like decides how the pool is to be, so it is made first of all.
     made = own()
-    if made.is_whole and choice.timeout is None:
-        choice = replace(choice, timeout=0.0)
-    elif choice.timeout is None:
-        choice = replace(choice, timeout=60.0)
+    if choice.timeout is None:
+        choice = replace(choice, timeout=0.0 if made.is_whole else 60.0)
+    if made.is_whole:
+        # The source has measured it. In JSON a byte may become six; the rest is short.
+        choice = replace(choice, max_line=6 * max(MAX_DOCUMENT, choice.max_line) + 4096)
     drain = choice.drain
+    if made.is_whole and not is_drain_typed:
+        drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
     if not made.redelivers:
         choice = replace(choice, drain=0.0)  # Its time is over once the pool is asked to end.
 

@@ -26,6 +26,9 @@ class STDIN:
 
     Holds one block and one unfinished line, or the whole document. The same input gives
     the same ids.
+
+    Attributes:
+        is_whole: All of it is one event.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class STDIN:
         *,
         max_line: int = MAX_LINE,
         max_size: int = MAX_DOCUMENT,
+        size_option: str = "--max-size",
         fd: int = 0,
     ) -> None:
         """Read `fd` in one of four forms.
@@ -44,11 +48,14 @@ class STDIN:
                 "document": everything.
             max_line: Bytes of a line or piece above which it is refused.
             max_size: Bytes of a document above which it is refused.
+            size_option: What the command calls that.
             fd: The file descriptor.
         """
+        self.is_whole = form == "document"
         self._form = form
         self._max_line = max_line
         self._max_size = max_size
+        self._size_option = size_option
         self._fd = fd
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -105,8 +112,8 @@ class STDIN:
             size += len(block)
             if size > self._max_size:
                 raise FlowError(
-                    f"cannot take the document: longer than {self._max_size} bytes; "
-                    "--max-size allows more"
+                    f"cannot take the document: longer than {self._max_size} bytes;"
+                    f" {self._size_option} allows more"
                 )
         if not stop.is_set():  # Else it is not whole.
             outlet.emit(_event("flow.stdin.document", b"".join(blocks), 1))
