@@ -54,15 +54,26 @@ def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
     return config
 
 
-def change(config: ConfigParser, settings: Sequence[str]) -> None:
+def change(config: ConfigParser, settings: Sequence[str]) -> set[tuple[str, str]]:
     """Set each of `settings`, a `section.key=value`, in `config`.
+
+    Returns the section and key of each: variables in their values have been replaced.
 
     Raises:
         ConfigurationError: An environment variable is not set.
         UsageError: A setting has not that form.
     """
-    for setting in settings:
-        _set(config, setting)
+    return {_set(config, setting) for setting in settings}
+
+
+def refuse_unset(host: str, what: str) -> None:
+    """Refuse a host that is still the name of a variable: it would be looked for in vain.
+
+    Raises:
+        ConfigurationError: It is; the text calls it `what`.
+    """
+    if "$" in host:
+        raise ConfigurationError(f"{what}: an environment variable in '{host}' is not set")
 
 
 def _parser() -> ConfigParser:
@@ -110,7 +121,7 @@ def _complaint(path: Path, error: Error) -> str:
     return f"'{path}': {' '.join(str(error).split())}"
 
 
-def _set(config: ConfigParser, setting: str) -> None:
+def _set(config: ConfigParser, setting: str) -> tuple[str, str]:
     name, equals, value = setting.partition("=")
     section, dot, key = name.strip().rpartition(".")
     section, key = section.strip(), key.strip()
@@ -119,6 +130,7 @@ def _set(config: ConfigParser, setting: str) -> None:
     if section != config.default_section and not config.has_section(section):
         config.add_section(section)
     config[section][key] = _expanded(value.strip(), f"--set {name.strip()}")
+    return section, config.optionxform(key)
 
 
 def _expanded(value: str, where: str) -> str:

@@ -60,6 +60,7 @@ class Equipment:
         Raises:
             ConfigurationError: Nothing says where Viz One is, or it is not to be used.
         """
+        from flowtools.config import refuse_unset
         from flowtools.vizone.account import Account
         from flowtools.vizone.client import Client
 
@@ -68,6 +69,7 @@ class Equipment:
         with self._making:
             if self._client is None:
                 account = self.account or Account.from_environment()
+                refuse_unset(account.url.partition("://")[2], "the host of Viz One")
                 self._client = Client(account, seconds=self.seconds)
             return self._client
 

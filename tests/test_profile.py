@@ -1,12 +1,14 @@
 """Profiles of the older Flow, read as they are, and what flow-run makes of them."""
 
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from flowtools.errors import ConfigurationError
 from flowtools.run.profile import new_parser, read, understand
+from flowtools.sim.standin import Plan, StandIn
 from tests.running import finish, until
 from tests.stomp_servers import SECONDS
 from tests.vizone_servers import stand_in
@@ -74,9 +76,37 @@ def test_the_workers_own_sections_are_as_python_2_read_them(tmp_path, monkeypatc
     }
 
 
-def test_what_comes_twice_counts_as_it_came_last_and_two_quotes_are_nothing(tmp_path):
-    profile = parsed('[Flow]\nworkers=1\nworkers=2\n[Viz One]\npassword = ""\n[Flow]\n', tmp_path)
-    assert (profile.threads, profile.viz_one) == (2, {"password": ""})
+def test_what_comes_twice_counts_as_it_came_last_and_two_quotes_are_nothing(tmp_path, caplog):
+    text = """[Flow]
+        workers = 1
+        ; workers = 7
+        app name = one
+        workers = 2
+[Viz One]
+password = ""
+[Mine]
+key = [Flow]
+ workers = 8
+workers = 9
+Workers = 10
+[Flow]
+app name : two
+"""
+    profile = parsed(text, tmp_path)
+    assert (profile.threads, profile.application) == (2, "two")
+    assert (profile.viz_one, caplog.record_tuples[0][0]) == ({"password": ""}, "flowtools.run")
+    path = tmp_path / "p.ini"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"'{path}', line 5: key 'workers' is in section [Flow] already; this one counts",
+        f"'{path}', line 14: key 'app name' is in section [Flow] already; this one counts",
+    ]
+
+
+def test_a_base_profile_may_say_what_the_profile_says(tmp_path, monkeypatch, caplog):
+    (tmp_path / "flow.ini").write_text("[Flow]\nworkers = 2\n")
+    monkeypatch.setenv("PYTHON_CONFIG_ROOT", str(tmp_path))
+    assert parsed("[Flow]\nworkers = 3\n", tmp_path).threads == 3
+    assert caplog.records == []
 
 
 def test_unknown_keys_are_named(tmp_path, caplog):
@@ -115,6 +145,19 @@ def test_base_profiles_stand_before_and_after(tmp_path, monkeypatch):
     assert parsed(text, tmp_path).viz_one == {"hostname": "base"}
     assert parsed(text, tmp_path, "other").threads == 5
     assert parsed(text, tmp_path, "third").threads == 3
+
+
+def test_no_base_profile_is_outside_their_directory(go, profile, tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "x.ini").write_text("[Flow]\nworkers = 5\n")
+    env = {"PYTHON_CONFIG_ROOT": str(tmp_path / "base")}
+    path = profile("[Flow]\nclass = tests.runners.ThreeTicks\n")
+    said = "is no name of an application: it would lead out of PYTHON_CONFIG_ROOT\n"
+    status, _, err = finish(go(path, "-n", "../x", "--dry-run", env=env))
+    assert (status, err) == (78, f"flow-run: --instance-name: '../x' {said}")
+    path = profile(f"[Flow]\napp name = {tmp_path}/x\nclass = tests.runners.ThreeTicks\n")
+    status, _, err = finish(go(path, "--dry-run", env=env))
+    assert (status, f"[Flow] app name: '{tmp_path}/x' {said}" in err) == (78, True)
 
 
 def test_a_directory_of_base_profiles_that_is_not_there_is_named(tmp_path, monkeypatch, caplog):
@@ -165,6 +208,49 @@ def test_the_worker_gets_its_sections_and_runs_beside_its_profile(go, notes, pro
     path = profile("[Flow]\nclass = tests.runners.Settings\n[Mine]\nCamel Case = %d\n")
     assert finish(go(path, "--set", "Mine.More=1"))[0] == 0
     assert notes()[1:] == ["Mine.Camel Case=%d", "Mine.More=1", "in app"]
+
+
+@pytest.mark.parametrize("way", ["--config", "profile", "--set"])
+def test_a_variable_is_replaced_once(go, notes, profile, tmp_path, way):
+    """A password that begins with a dollar sign, from each place where it can stand."""
+    server = StandIn(Plan(assets=2, rate=200), password="$HOME")
+    server.start()
+    with closing(server):
+        env = server.environment() | {"SECRET": "$HOME", "WHO": "admin", "VIZONE_USER": "no"}
+        env |= {"VIZONE_PASSWORD": "no"}
+        where = f"[Viz One]\nhostname = {server.url.removeprefix('http://')}\nuse https = no\n"
+        login = "username = $WHO\npassword = "
+        if way == "--config":
+            (tmp_path / "c.ini").write_text(where + login + "$$HOME\n")
+            args = ["tests.runners:Asset", "--config", "c.ini"]
+        else:
+            typed = way == "--set"
+            text = f"[Flow]\nclass = tests.runners.Asset\n{where}{login}$SECRET\n"
+            args = [profile(text), *(["--set", "Viz One.password=$$HOME"] if typed else [])]
+        status, _, err = finish(go(*args, "--count", 1, env=env))
+    assert (status, err) == (0, "")
+    assert notes()[0].startswith("admin ")
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "said"),
+    [
+        (
+            "Asset",
+            "[Viz One]\nhostname = one.$NOWHERE\n",
+            "the host of Viz One: an environment variable in 'one.$NOWHERE' is not set",
+        ),
+        (
+            "Job",
+            "[Source]\nstomp url = stomp://${NOWHERE}:61613/?destination=/queue/$A\n",
+            "[Source] stomp url: an environment variable in '${NOWHERE}' is not set",
+        ),
+    ],
+)
+def test_a_host_that_is_no_more_than_a_variable_is_refused(go, profile, name, section, said):
+    path = profile(f"[Flow]\nclass = tests.runners.{name}\n{section}")
+    status, _, err = finish(go(path))
+    assert (status, err.splitlines()[-1]) == (78, f"flow-run: {said}")
 
 
 def test_a_module_beside_the_profile_is_found(go, profile, tmp_path):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from flowtools.ack.receiver import AckInlet
+from flowtools.config import refuse_unset
 from flowtools.errors import ConfigurationError, UsageError
 from flowtools.needs import Equipment, make
 from flowtools.run.profile import number, truth
@@ -161,8 +162,11 @@ def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
 def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
     from flowtools.stomp.url import parse_url
 
+    url = parse_url(given.need("stomp url", "url"))
+    for host, _ in url.hosts:
+        refuse_unset(host, "[Source] stomp url")
     source = kind(
-        parse_url(given.need("stomp url", "url")),
+        url,
         wishes.broker(),
         ack="worker",
         prefetch=wishes.prefetch,

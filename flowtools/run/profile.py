@@ -3,8 +3,9 @@
 Its own sections are [Flow], [Source], [Viz One], [Stomp] and [Logging]; any other is the
 Worker's. It is read as Python 2's ConfigParser did: keys keep their case, a `;` after a
 space begins a comment, `%(name)s` stands for another key and any other `%` for itself, and
-what comes twice counts as it came last. `$NAME` and `${NAME}` stand for environment
-variables in its own sections; one that is not set stays as it is written.
+what comes twice counts as it came last, with a warning. `$NAME` and `${NAME}` stand for
+environment variables in its own sections; one that is not set stays as it is written, and
+is refused where it is a host, which would be looked for in vain.
 
 The directory that PYTHON_CONFIG_ROOT names may hold base profiles: `flow.ini` comes before
 the profile, `<app name>.ini` after it and so over it.
@@ -13,9 +14,10 @@ the profile, `<app name>.ini` after it and so over it.
 import logging
 import os
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from configparser import ConfigParser, Interpolation
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 from flowtools.config import read_into
@@ -46,6 +48,46 @@ _DEPTH = 10
 _LONGEST = 1 << 16
 
 _log = logging.getLogger("flowtools.run")
+
+
+class _OldParser(ConfigParser):
+    """Reads as Python 2's did; names what comes twice in a section of one file."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            interpolation=_OldInterpolation(), inline_comment_prefixes=(";",), strict=False
+        )
+        self.optionxform = str  # type: ignore[assignment,method-assign]
+
+    def read_string(self, string: str, source: str = "<string>") -> None:
+        """Read a file's text; `source` is its path."""
+        number = 0
+        section = ""
+        seen: set[tuple[str, str]] = set()
+
+        def lines() -> Iterator[str]:
+            nonlocal number, section
+            for line in StringIO(string):
+                number += 1
+                header = self.SECTCRE.match(line)
+                section = header["header"] if header else section
+                yield line
+
+        def note(key: str) -> str:
+            # The parser asks how to write each key at the line where it stands.
+            if (section, key) in seen:
+                _log.warning(
+                    "'%s', line %d: key '%s' is in section [%s] already; this one counts",
+                    *(source, number, key, section),
+                )
+            seen.add((section, key))
+            return key
+
+        self.optionxform = note  # type: ignore[assignment,method-assign]
+        try:
+            self.read_file(lines(), source)
+        finally:
+            self.optionxform = str  # type: ignore[assignment,method-assign]
 
 
 class _OldInterpolation(Interpolation):
@@ -113,28 +155,45 @@ def read(path: Path, instance_name: str | None) -> ConfigParser:
             )
         _read_base(config, Path(root) / "flow.ini")
     read_into(config, path, "profile")
-    name = instance_name or config.get("Flow", "app name", fallback="default")
+    name = instance_name or config.get("Flow", "app name", fallback=None) or "default"
     if root and name != "flow":
+        if "/" in name or "\0" in name:
+            where = "--instance-name" if instance_name else f"'{path}', [Flow] app name"
+            raise ConfigurationError(
+                f"{where}: '{name}' is no name of an application: it would lead out of"
+                " PYTHON_CONFIG_ROOT"
+            )
         _read_base(config, Path(root) / f"{name}.ini")
     return config
 
 
 def new_parser() -> ConfigParser:
     """Return an empty parser that reads as Python 2's did."""
-    config = ConfigParser(
-        interpolation=_OldInterpolation(), inline_comment_prefixes=(";",), strict=False
-    )
-    config.optionxform = str  # type: ignore[assignment,method-assign]
-    return config
+    return _OldParser()
 
 
-def understand(config: ConfigParser, *, is_old: bool) -> Profile:
+def understand(
+    config: ConfigParser, *, is_old: bool, settled: Collection[tuple[str, str]] = ()
+) -> Profile:
     """Return what the sections of a profile mean; unknown keys are named in a warning.
+
+    Args:
+        config: The sections.
+        is_old: It is a profile, and no --config, where variables have been replaced.
+        settled: Section and key of those where they have been replaced in a profile, too.
 
     Raises:
         ConfigurationError: A value has another form.
     """
-    sections = {name: _section(config, name) for name in (*KNOWN, "Source")}
+    sections = {
+        name: {
+            key: _expanded(said, f"[{name}] {key}")
+            if is_old and (name, key) not in settled
+            else said
+            for key, said in _section(config, name).items()
+        }
+        for name in (*KNOWN, "Source")
+    }
     for name, known in KNOWN.items():
         for key in sections[name]:
             if key not in known:
@@ -198,9 +257,7 @@ def _section(config: ConfigParser, name: str) -> dict[str, str]:
     own = {key: said for key, said in config.items(name) if key not in inherited}
     own |= {key: said for key, said in config.items(name) if key in KNOWN.get(name, ())}
     # Python 2 took two quotes for an empty value.
-    return {
-        key: "" if said == '""' else _expanded(said, f"[{name}] {key}") for key, said in own.items()
-    }
+    return {key: "" if said == '""' else said for key, said in own.items()}
 
 
 def _expanded(said: str, where: str) -> str:

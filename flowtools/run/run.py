@@ -84,8 +84,8 @@ def find_target(
     if config is not None:
         raise ConfigurationError(f"'{name}' is a profile: there is no --config beside it")
     read_in = read(path, instance_name)
-    change(read_in, settings)
-    profile = understand(read_in, is_old=True)
+    settled = change(read_in, settings)
+    profile = understand(read_in, is_old=True, settled=settled)
     if profile.worker is None:
         raise ConfigurationError(f"'{name}': [Flow] 'class' is missing: it names the Worker")
     os.chdir(path.absolute().parent)
