@@ -1,5 +1,7 @@
 """An FTP server inside the test process: pyftpdlib."""
 
+import contextlib
+import socket
 import threading
 import warnings
 
@@ -35,12 +37,23 @@ class FtpServer:
         else:
             dtp = DTPHandler
         given = {"authorizer": logins, "dtp_handler": dtp, "banner": "ready"}
-        handler = type("Handler", (FTPHandler,), given)
+        self._sessions = sessions = []
+        handler = type(
+            "Handler", (FTPHandler,), given | {"on_connect": lambda self: sessions.append(self)}
+        )
         self._server = ThreadedFTPServer(("127.0.0.1", 0), handler, ioloop=IOLoop())
         self.port = self._server.address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"timeout": 0.1, "handle_exit": False}
         )
+
+    def drop(self):
+        """Break off every connection, as a server that dies does."""
+        for session in self._sessions:
+            for each in (session, session.data_channel):
+                if each is not None and each.socket is not None:
+                    with contextlib.suppress(OSError):
+                        each.socket.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self):
         self._thread.start()

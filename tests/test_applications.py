@@ -213,7 +213,7 @@ def servers(tmp_path):
         yield server, source, target
 
 
-def export(app, server, source, target, **more):
+def exporting(app, server, source, target, **more):
     text = document(
         server,
         source=ftp_url(source, "clip%201.mxf"),
@@ -221,7 +221,14 @@ def export(app, server, source, target, **more):
         **more,
     )
     process = app("xml_export", stdin=subprocess.PIPE)
-    return finish(process, text)
+    process.stdin.write(text)
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def export(app, server, source, target, **more):
+    return finish(exporting(app, server, source, target, **more))
 
 
 def test_media_and_metadata_are_exported_with_progress(app, servers):
@@ -247,7 +254,8 @@ def test_media_and_metadata_are_exported_with_progress(app, servers):
 def test_an_export_that_fails_says_why_and_ends_with_status_0(app, servers, what):
     server, source, target = servers
     if what != "no file":
-        (source.folder / "clip 1.mxf").write_bytes(b"media")
+        # More than is under way when the target refuses it: the source is broken off.
+        (source.folder / "clip 1.mxf").write_bytes(bytes(4_000_000))
     if what == "login":
         target.password = "other"
     status, _, err = export(app, server, source, target, metadata=what != "no metadata")
@@ -262,6 +270,32 @@ def test_an_export_that_fails_says_why_and_ends_with_status_0(app, servers, what
     assert (state, error.startswith(said[what])) == ("error", True), error
     assert source.password not in err
     assert server.password not in err
+
+
+def test_a_server_that_goes_in_the_middle_of_an_export_is_told_of(app, servers):
+    server, source, target = servers
+    (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
+    (target.folder / "exports").mkdir()
+    process = exporting(app, server, source, target)
+    until(lambda: any(each[1] for each in server.steps.reports.get("1", ())))
+    source.drop()
+    assert process.wait(30) == 0
+    state, done, error = server.steps.reports["1"][-1]
+    assert (state, done > 0) == ("error", True)
+    assert error.startswith("cannot export: ")
+    assert error != "cannot export: "
+
+
+def test_an_export_that_is_stopped_is_told_as_aborted(app, servers):
+    server, source, target = servers
+    (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
+    (target.folder / "exports").mkdir()
+    process = exporting(app, server, source, target)
+    until(lambda: any(each[1] for each in server.steps.reports.get("1", ())))
+    end(process)
+    state, done, error = server.steps.reports["1"][-1]
+    assert (state, done > 0) == ("error", True)
+    assert error == "aborted: its process was asked to end"
 
 
 # The stubs

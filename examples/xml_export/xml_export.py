@@ -5,7 +5,7 @@ flow-run examples/xml_export/xml_export.ini < plugindata.xml
 
 import ftplib
 import io
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from urllib.parse import unquote, urlsplit
 
 from flowtools.transferplugin import TransferPlugin
@@ -31,7 +31,7 @@ class XmlExport(TransferPlugin):
                 metadata = io.BytesIO(serialise(self.asset.payload.element))
                 ftp.storbinary(f"STOR {path}.xml", metadata)
         except (ValueError, *ftplib.all_errors) as error:
-            self.fail(f"cannot export: {error}")
+            self.fail(f"cannot export: {str(error) or 'a server has gone in the middle of it'}")
         self.update_progress(100)
 
     def copy_media(self):
@@ -59,8 +59,12 @@ def connect(url):
     parts = urlsplit(url)
     if parts.scheme != "ftp" or not parts.hostname:
         raise ValueError(f"'{parts.scheme}' is no address of an FTP server")
-    with ftplib.FTP(timeout=SECONDS) as ftp:  # noqa: S321  it is what Viz One speaks
+    # Not `with ftplib.FTP()`: after an error its goodbye gets the answer to what was broken
+    # off, and raises that instead.
+    with closing(ftplib.FTP(timeout=SECONDS)) as ftp:  # noqa: S321  it is what Viz One speaks
         ftp.connect(parts.hostname, parts.port or ftplib.FTP_PORT)
         ftp.login(unquote(parts.username or ""), unquote(parts.password or ""))
         # What follows the first slash; an absolute path begins with %2F.
         yield ftp, unquote(parts.path[1:])
+        with suppress(*ftplib.all_errors):
+            ftp.quit()
