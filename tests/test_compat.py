@@ -287,6 +287,8 @@ def test_an_event_is_the_object_that_it_used_to_be():
     assert item.import_unmanaged_link.href == "http://x/1/i"
     assert (item.edit_link.href, item.monitor_link) == ("http://x/1", None)
     assert item.describedby_link.metadata is None
+    item = compat.base.old_object(Event("flow.asset.deleted", data | {"links": {}}, source="x"))
+    assert (item.mediastatus, item.title, item.describedby_link) == ("deleted", "One", None)
     data = {"name": "a.mxf", "size": 0, "url": "http://x/f", "links": {"self": "http://x/1"}}
     file = compat.base.old_object(Event("flow.file.created", data, source="x"))
     assert (file.title, file.media.url, file.media.filesize) == ("a.mxf", "http://x/f", 0)

@@ -275,6 +275,8 @@ def test_a_web_server_answers_with_what_became_of_the_work(source, start, enviro
         stdout=PIPE,
     )
     assert [post(port, b"[0, 1]"), post(port, b"[0, 2]"), post(port, b"no")] == [200, 500, 400]
+    assert [post(port, b"[0, NaN]"), post(port, b"[" * 100_000)] == [400, 400]
+    assert post(port, b"[" * 400 + b"]" * 400) == 400
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == -signal.SIGTERM
     process.stdout.close()

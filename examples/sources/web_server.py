@@ -69,9 +69,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(413 if length.isdigit() else 411)
         try:
             data = json.loads(self.rfile.read(int(length)))
-        except ValueError:
+            ok = self.server.app.work(self.path, data)
+        except (ValueError, RecursionError):  # No JSON, or what no event can hold, such as NaN.
             return self.answer(400)
-        ok = self.server.app.work(self.path, data)
         return self.answer({True: 200, False: 500, None: 202}[ok])
 
     def answer(self, status):

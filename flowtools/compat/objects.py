@@ -262,9 +262,11 @@ def _entry(event: Event) -> Element:
 
 def _asset_entry(event: Event) -> bytes:
     entry = _entry(event)
+    # However the message said so: a tombstone has no more than an atom:id.
+    is_deleted = event.type == "flow.asset.deleted"
     for namespace, name, said in (
         (ATOM, "title", event.get("title")),
-        (MAM, "mediastatus", event.get("status")),
+        (MAM, "mediastatus", "deleted" if is_deleted else event.get("status")),
         (MEDIA_TYPE, "media", event.get("media")),
     ):
         if said:
