@@ -519,3 +519,70 @@ def test_a_broker_that_knows_no_prefetch_cannot_fill_the_memory(script, start):
     assert process.poll() is None
     rss = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
     assert int(rss) * 4096 < 200_000_000
+
+
+def test_a_message_is_given_up_only_once_the_dead_letters_have_it(script, start):
+    process, lines, peer = worker(start, script, "--count", 1)
+    peer.message(1, b"x")
+    sender = AckSender()
+    sender.nack(json.loads(lines.next())["ackto"])
+    begin, send, asked, answer = (peer.read() for _ in range(4))
+    name = begin.headers["transaction"]
+    assert send.headers["transaction"] == name
+    assert send.headers["destination"] == "/queue/a.failed"
+    assert (asked.command, answer.command) == ("BEGIN", "ABORT")
+    peer.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        peer.read()
+    peer.socket.settimeout(SECONDS)
+    peer.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
+    ack, commit = peer.goodbye()
+    assert ack.headers == {"transaction": name, "id": "a1"}
+    assert (commit.command, commit.headers["transaction"]) == ("COMMIT", name)
+    sender.close(SECONDS)
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_broker_that_goes_on_after_it_has_refused_the_dead_letter_loses_nothing(script, start):
+    process, lines, peer = worker(start, script, "--dead-letter", "/nonsense")
+    said = Lines(process.stderr)
+    peer.message(1, b"x")
+    sender = AckSender()
+    sender.nack(json.loads(lines.next())["ackto"])
+    answer = peer.read("ABORT")
+    peer.write("ERROR", {"message": "unknown destination"})
+    peer.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
+    assert [frame.command for frame in peer.ended()] == []
+    text = said.until(b"connecting again")
+    assert b"unknown destination (while a refused message was moved to '/nonsense', see" in text
+    again = script.accept()
+    again.subscribed()
+    again.message(1, b"x", redelivered="true")
+    sender.ack(json.loads(lines.next())["ackto"])
+    assert again.read("ACK").headers == {"id": "a1"}
+    sender.close(SECONDS)
+    process.send_signal(signal.SIGTERM)
+    assert again.goodbye() == []
+
+
+def test_what_comes_while_a_message_is_moved_is_acknowledged_afterwards(script, start):
+    process = listen(start, script, "--count", 3)
+    peer = script.accept()
+    assert peer.subscribed().headers["ack"] == "client"
+    peer.message(1, b"one")
+    assert peer.read().headers == {"id": "a1"}
+    peer.message(2, b"\1" * (3 * 1024 * 1024), content_type="text/plain")  # 18 MiB in JSON
+    answer = peer.read("ABORT")
+    peer.message(3, b"three")
+    peer.message(4, b"four")
+    peer.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        peer.read()  # An ACK of these would be one of the second message.
+    peer.socket.settimeout(SECONDS)
+    peer.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
+    frames = peer.goodbye()
+    assert [(f.command, f.headers.get("id")) for f in frames] == [
+        *[("ACK", "a2"), ("COMMIT", None)],
+        ("ACK", "a4"),
+    ]
+    assert bodies(process.communicate(timeout=SECONDS)[0]) == ["one", "three", "four"]

@@ -12,11 +12,12 @@ from time import monotonic
 from flowtools.ack.receiver import AckInlet, new_epoch
 from flowtools.errors import ProtocolError, ReaderGone, RefusedError
 from flowtools.event import Event, EventError
-from flowtools.lines import BLOCK, MAX_LINE, LineWriter
+from flowtools.lines import MAX_LINE
 from flowtools.outlet import Outlet
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.passage import Beside, Passage, Stage, add_extra
+from flowtools.stomp.pipe import Pipe
 from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
@@ -82,13 +83,7 @@ class Subscription:
             self.worker = WorkerWindow(session, self._refusals, epoch, self._settle)
             self._ackto = acks.ackto(epoch)
         self._passage = Passage(stage, self._written, self.worker, epoch, beside) if stage else None
-        # A full pipe is waited for here, where a stop can be heard. What another outlet
-        # (flow-run's) does when it is full is its own business.
-        self._writer = outlet if isinstance(outlet, LineWriter) else None
-        self._room = select.poll()
-        self._room.register(stop.fileno(), select.POLLIN)
-        self._room.register(outlet.fileno(), select.POLLOUT)
-        self._held = 0
+        self._pipe = Pipe(outlet, stop, self._drain_until)
         self._left = False
         self._events = select.poll()
         self._events.register(stop.fileno(), select.POLLIN)
@@ -135,7 +130,7 @@ class Subscription:
                     self._take(frame)
                     if self._is_full():
                         break
-                    if self._written.size >= self._ack_every or self._held >= BLOCK:
+                    if self._written.size >= self._ack_every or self._pipe.is_block:
                         self._write()
             self._write()
         self._finish()
@@ -234,7 +229,7 @@ class Subscription:
                 f"'{self._session.name}' refuses the subscription to "
                 f"'{self._terms.destination}': {said}"
             )
-        raise ConnectionLost(f"the broker says: {said}")
+        raise ConnectionLost(f"the broker says: {said}{self._refusals.doubt}")
 
     def _has_room(self) -> bool:
         """Wait until an event can be taken in hand (True) or a stop is asked for."""
@@ -307,14 +302,7 @@ class Subscription:
         if number is not None:
             event.attributes["ackto"] = f"{self._ackto}{number}"
         self.taken += 1
-        try:
-            if self._writer is None:
-                self._outlet.emit(event)
-            else:
-                self._held = self._writer.hold(event.encode())
-        except EventError as error:
-            # to_events is to give events that can be written: a fault of the program.
-            raise AssertionError(f"event '{event.id}' {error}") from error
+        self._pipe.put(event)
 
     def _refuse(self, message: Frame) -> None:
         if self.worker is not None:
@@ -337,34 +325,11 @@ class Subscription:
 
         They are not where a stop was asked for and the reader takes nothing.
         """
-        if self._writer is None:
-            self._outlet.flush()
-        else:
-            self._held = 0
-            while not self._writer.try_flush():
-                if not self._await_room():
-                    return False
+        if not self._pipe.flush():
+            return False
         self._settle(self._in_buffer)
         self._in_buffer = []
         return True
-
-    def _await_room(self) -> bool:
-        """Wait until the reader has made room (True), after a stop until the drain is over.
-
-        Raises:
-            ReaderGone: The reader has gone.
-        """
-        outlet = self._outlet.fileno()
-        ready = dict(self._room.poll())
-        if outlet not in ready:
-            poller = select.poll()
-            poller.register(outlet, select.POLLOUT)
-            ready = dict(poller.poll(max(0.0, self._drain_until() - monotonic()) * 1000))
-        if ready.get(outlet, 0) & select.POLLERR:
-            raise ReaderGone
-        if outlet not in ready:
-            _log.warning("ends without a reader for its last lines")
-        return outlet in ready
 
     def _drain_until(self) -> float:
         if self._deadline is None:
@@ -372,14 +337,17 @@ class Subscription:
         return self._deadline
 
     def _finish(self) -> None:
+        held = self._refusals.unanswered
         try:
-            while self.outstanding:
+            while self.outstanding or self._refusals.unanswered:
                 if self._stop.is_set() and monotonic() >= self._drain_until():
                     break
                 for frame in self._session.take():
                     if frame.command != "MESSAGE":
                         self._note(frame)
                 self._wait_for_acks()
+            if held:
+                self._write()
         except ConnectionLost as error:
             _log.warning("lost the connection to '%s' at the end: %s", self._session.name, error)
         if self.outstanding:

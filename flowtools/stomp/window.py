@@ -2,8 +2,7 @@
 
 Two ways: `WrittenWindow` for --ack pipe, where writing a line is what counts, and
 `WorkerWindow` for --ack worker, where somebody else says what became of each event. Both
-move a refused message to the dead-letter destination in one transaction of SEND and ACK,
-so that it is in exactly one of the two places whatever happens.
+move a refused message to the dead-letter destination as `Refusals` does.
 """
 
 import logging
@@ -25,7 +24,14 @@ _log = logging.getLogger("flowtools.ack")
 
 
 class Refusals:
-    """Moves messages to the dead-letter destination, over one session."""
+    """Moves messages to the dead-letter destination, over one session.
+
+    SEND and ACK are one transaction, so that a message is in exactly one of the two places
+    whatever happens. Between them a broker is asked for a sign of life, and what is to come
+    after SEND waits for it: RabbitMQ answers a SEND that it does not take with an ERROR and
+    goes on (STOMP 1.2 wants the connection to end), so that ACK and COMMIT right behind it
+    would throw the message away.
+    """
 
     def __init__(
         self,
@@ -34,20 +40,21 @@ class Refusals:
         settled: Callable[[Sequence[int]], None] = lambda tokens: None,
     ) -> None:
         """Move to `dead_letter`; `settled` is told the tokens of what has arrived there."""
+        self._session = session
         self._dialect = session.dialect
         self._settled = settled
         self._dead_letter = dead_letter
         self._numbers = count(1)
+        self._ends: dict[str, bytes] = {}
         self._underway: dict[str, Sequence[int]] = {}
 
-    def frames(
-        self, message: Frame, tokens: Sequence[int] = (), *, delivered: bool = True
-    ) -> bytes:
-        """Return the transaction that moves `message`.
+    def begin(self, message: Frame, tokens: Sequence[int] = (), *, delivered: bool = True) -> bytes:
+        """Return the frames that begin to move `message`; its receipt lets the rest go.
 
         One that the broker has not `delivered`, because it was made here, is only sent.
         """
         name = f"refused-{next(self._numbers)}"
+        asked = f"{name}-sent"
         version = self._dialect.version
         headers = senders_headers(message.headers) | {
             "destination": self._dead_letter,
@@ -58,27 +65,45 @@ class Refusals:
         }
         if "content-length" in message.headers or b"\0" in message.body:
             headers["content-length"] = str(len(message.body))
-        self._underway[name] = tokens
         ack = f"ACK\ntransaction:{name}\n{self._dialect.ack_headers(message)}\n\0"
+        commit = {"transaction": name, "receipt": name}
+        self._underway[name] = tokens
+        self._ends[asked] = (ack.encode() if delivered else b"") + encode_frame(
+            "COMMIT", commit, version=version
+        )
+        # The receipts of a transaction's own frames may wait for its COMMIT: not these.
         return b"".join(
             [
                 encode_frame("BEGIN", {"transaction": name}, version=version),
                 encode_frame("SEND", headers, message.body, version=version),
-                ack.encode() if delivered else b"",
-                encode_frame("COMMIT", {"transaction": name, "receipt": name}, version=version),
+                encode_frame("BEGIN", {"transaction": asked}, version=version),
+                encode_frame("ABORT", {"transaction": asked, "receipt": asked}, version=version),
             ]
         )
 
     def note_receipt(self, name: str) -> None:
-        """Take the broker's receipt for a transaction."""
-        if name in self._underway:
+        """Take the broker's receipt: let the rest of a transaction go, or note that it is over.
+
+        Raises:
+            ConnectionLost: The connection has ended.
+        """
+        if name in self._ends:
+            self._session.send(self._ends.pop(name))
+        elif name in self._underway:
             self._settled(self._underway.pop(name))
             _log.info("a refused message has been moved to '%s'", self._dead_letter)
 
     @property
-    def underway(self) -> int:
-        """How many transactions have no receipt yet."""
-        return len(self._underway)
+    def doubt(self) -> str:
+        """What an ERROR of the broker may be about, to be added to it; or nothing."""
+        if not self._underway:
+            return ""
+        return f" (while a refused message was moved to '{self._dead_letter}', see --dead-letter)"
+
+    @property
+    def unanswered(self) -> int:
+        """How many transactions wait for the broker before they can be committed."""
+        return len(self._ends)
 
 
 class WrittenWindow:
@@ -102,22 +127,24 @@ class WrittenWindow:
     def acknowledge(self) -> None:
         """Acknowledge what was added; its lines have been written.
 
+        Not yet while a message is being moved: an acknowledgement may cover all before it.
+
         Raises:
             ConnectionLost: The connection has ended.
         """
-        if not self._written:
+        if not self._written or self._refusals.unanswered:
             return
         messages = self._written[-1:] if self._dialect.cumulative else self._written
         self._session.send(_acks(self._session, messages))
         self._written = []
 
     def refuse(self, message: Frame) -> None:
-        """Move `message`; everything added before it has been acknowledged.
+        """Move `message`; everything added before it has been acknowledged, or is held.
 
         Raises:
             ConnectionLost: The connection has ended.
         """
-        self._session.send(self._refusals.frames(message))
+        self._session.send(self._refusals.begin(message))
 
 
 @dataclass(slots=True)
@@ -156,13 +183,14 @@ class WorkerWindow:
         self._numbers = count(1)
         self._state = Lock()
         self._sending = Lock()
+        self._sends = False
         self._waiting: dict[int, _Entry] = {}
         self._order: deque[_Entry] = deque()
 
     @property
     def outstanding(self) -> int:
-        """How many events wait for their acknowledgement."""
-        return len(self._waiting)
+        """How many events wait for their acknowledgement, or one more while that is sent."""
+        return len(self._waiting) + self._sends
 
     @property
     def extra(self) -> int:
@@ -204,6 +232,7 @@ class WorkerWindow:
     def settle(self, acks: list[Ack]) -> None:
         """Take acknowledgements; send the broker those that complete a message."""
         with self._sending:
+            self._sends = True
             with self._state:
                 done = self._releasable(self._completed(acks))
             try:
@@ -211,6 +240,8 @@ class WorkerWindow:
                 self._send(done)
             except (ConnectionLost, ProtocolError) as error:
                 _log.debug("an acknowledgement came too late: %s", error)
+            finally:
+                self._sends = False
 
     def _completed(self, acks: list[Ack]) -> list[_Entry]:
         completed = []
@@ -246,10 +277,8 @@ class WorkerWindow:
         done: list[Frame] = []
         for entry in entries:
             if entry.refused:
-                moved = self._refusals.frames(
-                    entry.message, entry.tokens, delivered=entry.delivered
-                )
-                parts += [_acks(session, done), moved]
+                begun = self._refusals.begin(entry.message, entry.tokens, delivered=entry.delivered)
+                parts += [_acks(session, done), begun]
                 done = []
             elif entry.delivered:
                 done.append(entry.message)

@@ -25,6 +25,8 @@ START_SECONDS = 120
 
 USER = "guest"
 PASSWORD = "guest"
+READER = "reader"
+"""Who may read from ActiveMQ's queues and write to none; the password is the same."""
 
 
 class BrokerMissing(Exception):

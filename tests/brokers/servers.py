@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.brokers import certificates
 from tests.brokers.server import (
     PASSWORD,
+    READER,
     USER,
     BrokerMissing,
     Server,
@@ -156,6 +157,7 @@ class ActiveMQ(Server):
                 tls_port=self.tls_port,
                 mutual_tls_port=self.mutual_tls_port,
                 user=USER,
+                reader=READER,
                 password=PASSWORD,
             )
         )
@@ -208,7 +210,14 @@ _ACTIVEMQ_XML = """\
     <plugins>
       <simpleAuthenticationPlugin anonymousAccessAllowed="true"><users>
         <authenticationUser username="{user}" password="{password}" groups="users"/>
+        <authenticationUser username="{reader}" password="{password}" groups="readers"/>
       </users></simpleAuthenticationPlugin>
+      <authorizationPlugin><map><authorizationMap><authorizationEntries>
+        <authorizationEntry queue="&gt;" read="users,readers,anonymous"
+          write="users,anonymous" admin="users,readers,anonymous"/>
+        <authorizationEntry topic="&gt;" read="users,readers,anonymous"
+          write="users,readers,anonymous" admin="users,readers,anonymous"/>
+      </authorizationEntries></authorizationMap></map></authorizationPlugin>
     </plugins>
     <sslContext>
       <sslContext keyStore="file:{folder}/server.p12" keyStoreType="PKCS12"

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from flowtools.ack.sender import AckSender
+from tests.brokers.server import READER
 from tests.stomp_servers import SECONDS, Lines
 
 
@@ -71,6 +72,38 @@ def test_a_refused_message_is_moved_and_an_acknowledged_one_is_gone(
     assert moved["data"]["body"] == "bad\0"
     assert moved["data"]["headers"]["flow-refused-from"] == queue
     assert broker.depth(queue) == 0
+
+
+@pytest.fixture
+def forbidden(broker, queue):
+    """Who is refused what destination, and what the broker says of that."""
+    return {
+        "rabbitmq": (broker.user, "/nonsense", b"Unknown destination"),
+        "activemq": (READER, f"{queue}.failed", b"not authorized to write"),
+    }[broker.name]
+
+
+def test_a_dead_letter_that_the_broker_does_not_take_stays_in_its_queue(
+    broker, queue, login, start, publish, forbidden
+):
+    user, dead_letter, said = forbidden
+    publish(queue, b"bad")
+    process = start(
+        *("flow-listen-stomp", "--ack", "worker", "--user", user, "--dead-letter", dead_letter),
+        broker.url(queue),
+        env=login,
+    )
+    lines, messages = Lines(process.stdout), Lines(process.stderr)
+    sender = AckSender()
+    sender.nack(json.loads(lines.next())["ackto"])
+    text = messages.until(b"connecting again")
+    assert said in text
+    assert f"while a refused message was moved to '{dead_letter}'".encode() in text
+    sender.nack(json.loads(lines.next())["ackto"])
+    sender.close(SECONDS)
+    process.kill()
+    process.wait()
+    assert broker.depth(queue) == 1
 
 
 @pytest.mark.parametrize("ack", ["pipe", "worker"])

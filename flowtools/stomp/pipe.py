@@ -1,0 +1,83 @@
+"""Event lines into a pipe that may be full: held back, let out, waited for."""
+
+import logging
+import select
+from collections.abc import Callable
+from time import monotonic
+
+from flowtools.errors import ReaderGone
+from flowtools.event import Event, EventError
+from flowtools.lines import BLOCK, LineWriter
+from flowtools.outlet import Outlet
+from flowtools.stop import Stop
+
+_log = logging.getLogger("flowtools.source.stomp")
+
+
+class Pipe:
+    """What a subscription writes its events to; for one thread.
+
+    A full pipe is waited for here, where a stop can be heard. What another outlet
+    (flow-run's) does when it is full is its own business.
+    """
+
+    def __init__(self, outlet: Outlet, stop: Stop, drain_until: Callable[[], float]) -> None:
+        """Write to `outlet`; `drain_until` says when, after a stop, to wait no longer."""
+        self._outlet = outlet
+        self._drain_until = drain_until
+        self._writer = outlet if isinstance(outlet, LineWriter) else None
+        self._held = 0
+        self._room = select.poll()
+        self._room.register(stop.fileno(), select.POLLIN)
+        self._room.register(outlet.fileno(), select.POLLOUT)
+
+    @property
+    def is_block(self) -> bool:
+        """Whether as much is held back as is worth a write."""
+        return self._held >= BLOCK
+
+    def put(self, event: Event) -> None:
+        """Hold the line of `event` back until `flush`."""
+        try:
+            if self._writer is None:
+                self._outlet.emit(event)
+            else:
+                self._held = self._writer.hold(event.encode())
+        except EventError as error:
+            # to_events is to give events that can be written: a fault of the program.
+            raise AssertionError(f"event '{event.id}' {error}") from error
+
+    def flush(self) -> bool:
+        """Let the lines out that have gathered; return whether they are.
+
+        They are not where a stop was asked for and the reader takes nothing.
+
+        Raises:
+            ReaderGone: The reader has gone.
+        """
+        if self._writer is None:
+            self._outlet.flush()
+            return True
+        self._held = 0
+        while not self._writer.try_flush():
+            if not self._await_room():
+                return False
+        return True
+
+    def _await_room(self) -> bool:
+        """Wait until the reader has made room (True), after a stop until the drain is over.
+
+        Raises:
+            ReaderGone: The reader has gone.
+        """
+        outlet = self._outlet.fileno()
+        ready = dict(self._room.poll())
+        if outlet not in ready:
+            poller = select.poll()
+            poller.register(outlet, select.POLLOUT)
+            ready = dict(poller.poll(max(0.0, self._drain_until() - monotonic()) * 1000))
+        if ready.get(outlet, 0) & select.POLLERR:
+            raise ReaderGone
+        if outlet not in ready:
+            _log.warning("ends without a reader for its last lines")
+        return outlet in ready
