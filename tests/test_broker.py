@@ -219,6 +219,15 @@ def test_a_broker_that_is_not_there_is_given_up_after_retry_for(stop, caplog):
     assert caplog.text.count("trying again") == 1
 
 
+def test_the_last_attempt_is_made_when_the_time_is_up(stop, monkeypatch):
+    pauses = []
+    wait = stop.wait
+    monkeypatch.setattr(stop, "wait", lambda seconds: pauses.append(seconds) or wait(seconds))
+    with pytest.raises(UnreachableError):
+        connect("stomp://127.0.0.1:1", stop, retry_for=2)
+    assert sum(pauses) <= 2
+
+
 def test_a_name_that_does_not_exist_is_said_so(stop):
     with pytest.raises(UnreachableError, match=r"'no\.such\.host\.invalid:61613': "):
         connect("stomp://no.such.host.invalid", stop, retry_for=0)

@@ -77,16 +77,23 @@ class Broker:
             UnreachableError: The time for which it may be tried is over.
         """
         while not stop.is_set():
-            if self._failures:
-                longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self._failures - 1, 20))
-                if stop.wait(longest * random.uniform(0.5, 1.0)):  # noqa: S311
-                    break
+            if self._failures and stop.wait(self._pause()):
+                break
             self._look_where(stop)
             session = self._try_hosts(stop)
             if session is not None:
                 return session
             self._failures += 1
         return None
+
+    def _pause(self) -> float:
+        """Return the seconds until the next attempt, which is the last when time is up."""
+        longest: float = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self._failures - 1, 20))
+        pause = longest * random.uniform(0.5, 1.0)  # noqa: S311
+        if self._settings.retry_for is None or self._down_since is None:
+            return pause
+        left = self._down_since + self._settings.retry_for - time.monotonic()
+        return min(pause, max(0.0, left))
 
     def note_lost(self, session: Session, reason: Exception | str, *, worked: bool = False) -> None:
         """Tell that `session` has ended, for the log and for the pace of reconnection.
