@@ -68,6 +68,16 @@ def run(start):
     return run_to_end
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """Commands that cost no start of Python: see tests/forks.py."""
+    from tests.forks import Forks
+
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
 def shell(tmp_path):
     """Run a line in a real shell with bash's pipefail: gives (status, out, err).

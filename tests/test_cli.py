@@ -14,7 +14,7 @@ import pytest
 from flowtools import errors
 from flowtools.console import one_line
 from flowtools.errors import FlowError, Status
-from tests.conftest import environment
+from tests.conftest import BIN, environment
 
 HEAD = """
 import os, signal, socket, sys
@@ -31,23 +31,15 @@ def main(number):
 
 
 @pytest.fixture
-def end(tmp_path):
+def end(forks, tmp_path):
     """Run a command whose body is given: (status, stdout, stderr); negative by a signal."""
-    processes = []
 
     def run(body, *args, **options):
         script = tmp_path / "flow-x"
         script.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    ") + "\nmain()\n")
-        options = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, "text": True} | options
-        options = {"env": environment()} | options
-        process = subprocess.Popen([sys.executable, script, *args], **options)
-        processes.append(process)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out, err
+        return forks.run([script, *args], **{"env": environment()} | options)
 
-    yield run
-    for process in processes:
-        process.kill()
+    return run
 
 
 @pytest.mark.parametrize(
@@ -306,21 +298,25 @@ flow-work mymod:Any --threads two
 
 
 @pytest.mark.parametrize("line", MISTAKES.split("\n")[1:-1])
-def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(shell, tmp_path, line):
+def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(forks, tmp_path, line):
     (tmp_path / "pw").write_text("not so\n")
     (tmp_path / "broken.py").write_text("def (\n")
     (tmp_path / "mymod.py").write_text(
         "class Any:\n    start = print\n\nclass Unfit(Any):\n    configure = dict.popitem\n"
     )
-    name = line.split()[0]
-    status, out, err = shell(line)
+    name, *args = line.split()
+
+    def end(*more):
+        return forks.run([BIN / name, *more, *args], env=environment(), cwd=tmp_path)
+
+    status, out, err = end()
     assert status in (1, 2, 69, 78)
-    said = err if name != "flow-doctor" or status == 2 else f"{name}: {out.decode()}"
+    said = err if name != "flow-doctor" or status == 2 else f"{name}: {out}"
     assert said.startswith(f"{name}: ")
     assert "\x1b" not in said
     assert "internal error" not in said
     assert err.count("\n") == (name != "flow-doctor" or status == 2)
-    again, _, err = shell(line.replace(name, f"{name} --log-format json", 1))
+    again, _, err = end("--log-format", "json")
     assert again == status
     for each in err.splitlines():
         assert json.loads(each)["command"] == name
