@@ -5,6 +5,8 @@ from subprocess import PIPE
 
 import pytest
 
+from flowtools.errors import UnreachableError
+from flowtools.vizone import stepreport
 from flowtools.vizone.document import parse, serialise
 from flowtools.vizone.plugindata import PluginData
 from tests.plugin_documents import document
@@ -44,6 +46,31 @@ def test_reports_are_limited_in_rate_and_the_last_is_never_lost(server, plugin):
     assert server.steps.reports["1"] == [("active", 0, None), ("active", 100, None)]
     assert plugin("Copy", document(server, number=2), PAUSE="1000", UNTIL="42") == (0, "")
     assert server.steps.reports["2"] == [("active", 0, None), ("active", 42, None)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_server_that_is_slow_to_take_reports_does_not_hold_the_transfer_up(
+    server, monkeypatch, fails
+):
+    now = 0.0
+
+    class Slow:
+        sent = 0
+
+        def request(self, *args, **options):
+            nonlocal now
+            now += 4.0
+            self.sent += 1
+            if fails:
+                raise UnreachableError("no answer")
+
+    monkeypatch.setattr(stepreport, "monotonic", lambda: now)
+    report = stepreport.StepReport(Slow(), PluginData.read(document(server)).step, 1.0)
+    for thousandth in range(1001):
+        now += 0.1
+        report.progress(thousandth / 10)
+    # Of the hundred seconds that it takes without them; the first and the last in any case.
+    assert report._client.sent == 4
 
 
 def test_what_is_sent_is_the_step_as_it_came_but_for_what_was_set(server, plugin):

@@ -6,7 +6,7 @@ The step is edited as it came and sent whole, so that all that is unknown in it 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
+from math import inf, isfinite
 from threading import RLock
 from time import monotonic
 
@@ -19,11 +19,17 @@ from flowtools.vizone.plugindata import TransferStep
 PATIENCE = 10.0
 """Seconds that a report waits for one that another thread is sending."""
 
+SLOW = 1.0
+"""Seconds above which a report holds a transfer up: the next comes after nine times as many."""
+
 log = logging.getLogger("flowtools.plugin")
 
 
 class StepReport:
     """Reports to one step, from any thread; once it has ended, nothing is reported any more.
+
+    A report takes the time of whoever makes it, with a server that does not answer as long as
+    the client tries. Of a transfer's time no more than a tenth goes there.
 
     Attributes:
         is_open: How it ends has not been told.
@@ -47,7 +53,7 @@ class StepReport:
         self._step = step
         self._pause = pause
         self._last: int | None = None
-        self._last_at = 0.0
+        self._next_at = -inf
         self._waiting = (step.done or 0) if after_error else None
         self._has_complained = False
         # One that its own thread may take again: it may have been interrupted on the way out.
@@ -65,7 +71,7 @@ class StepReport:
             self._has_complained = True
             return
         done = min(100, max(0, int(per_cent)))
-        due = monotonic() - self._last_at >= self._pause
+        due = monotonic() >= self._next_at
         if done == self._last:
             self._waiting = None
         elif due or done == 100 or self._last is None:
@@ -99,7 +105,8 @@ class StepReport:
             self.failed, self.is_open = True, False
 
     def _report(self, done: int) -> None:
-        self._last, self._last_at, self._waiting = done, monotonic(), None
+        self._last, self._waiting = done, None
+        began = monotonic()
         try:
             with self._turn():
                 if self.is_open:
@@ -108,6 +115,8 @@ class StepReport:
                     self._put()
         except FlowError as error:
             log.warning("cannot report %d %%: %s", done, error)
+        took = monotonic() - began
+        self._next_at = began + (10 * took if took > SLOW else self._pause)
 
     def _put(self) -> None:
         # Without an etag: nobody but the plugin has a say in what is set here.
