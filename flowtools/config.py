@@ -32,8 +32,9 @@ def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
 
     Args:
         path: The file; None: there is none.
-        settings: Each `section.key=value`; the key is what follows the last dot before
-            the equals sign. The section DEFAULT is the one that all others inherit from.
+        settings: Each `section.key=value`; the key is what follows a section that the file
+            has, else what follows the last dot before the equals sign. The section DEFAULT is
+            the one that all others inherit from.
 
     Raises:
         ConfigurationError: The file cannot be read or understood, or a variable is not
@@ -63,7 +64,8 @@ def change(config: ConfigParser, settings: Sequence[str]) -> set[tuple[str, str]
         ConfigurationError: An environment variable is not set.
         UsageError: A setting has not that form.
     """
-    return {_set(config, setting) for setting in settings}
+    there = config.sections()
+    return {_set(config, there, setting) for setting in settings}
 
 
 def refuse_unset(host: str, what: str) -> None:
@@ -121,16 +123,24 @@ def _complaint(path: Path, error: Error) -> str:
     return f"'{path}': {' '.join(str(error).split())}"
 
 
-def _set(config: ConfigParser, setting: str) -> tuple[str, str]:
+def _set(config: ConfigParser, there: Sequence[str], setting: str) -> tuple[str, str]:
     name, equals, value = setting.partition("=")
-    section, dot, key = name.strip().rpartition(".")
-    section, key = section.strip(), key.strip()
+    section, dot, key = _section_and_key(there, name.strip())
     if not (equals and dot and section and key):
         raise UsageError(f"'{name}' is no setting: write section.key=value")
     if section != config.default_section and not config.has_section(section):
         config.add_section(section)
     config[section][key] = _expanded(value.strip(), f"--set {name.strip()}")
     return section, config.optionxform(key)
+
+
+def _section_and_key(there: Sequence[str], name: str) -> tuple[str, str, str]:
+    # A key may have dots, as the fields of metadata have: a section that is there wins.
+    known = max((each for each in there if name.startswith(f"{each}.")), key=len, default=None)
+    if known is not None:
+        return known, ".", name[len(known) + 1 :].strip()
+    section, dot, key = name.rpartition(".")
+    return section.strip(), dot, key.strip()
 
 
 def _expanded(value: str, where: str) -> str:

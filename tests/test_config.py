@@ -38,6 +38,15 @@ def test_a_setting_wins_over_the_file_and_the_last_over_the_first(ini):
     assert dict(config["a"]) == {"x": "3", "y": "1"}
 
 
+def test_a_key_with_dots_is_set_in_a_section_that_is_there(ini):
+    path = ini("[Mappings]\nasset.title = a\n[Mappings.more]\nb = c\n")
+    settings = ["Mappings.asset.title=x", "Mappings.more.b.c=y", "Other.b=1", "Other.b.c=z"]
+    config = load(path, settings)
+    assert dict(config["Mappings"]) == {"asset.title": "x"}
+    assert dict(config["Mappings.more"]) == {"b": "c", "b.c": "y"}
+    assert dict(config["Other.b"]) == {"c": "z"}
+
+
 def test_default_is_inherited_and_can_be_set(ini):
     config = load(ini("[DEFAULT]\nx = $$1\n[a]\ny = 2\n[b]\nx = own\n"), ["DEFAULT.z=3"])
     assert dict(config["a"]) == {"x": "$1", "y": "2", "z": "3"}

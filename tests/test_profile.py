@@ -281,6 +281,14 @@ def test_debug_workers_and_the_profiles_numbers(go, notes, profile):
     assert finish(go(plain, "--dry-run"))[2].endswith("with 3 threads\n")
 
 
+def test_the_level_of_the_profile_counts_where_none_is_typed(go, profile):
+    text = "[Flow]\nclass = tests.runners.ThreeTicks\n[Logging]\nlevel = debug\n"
+    path = profile(text + "[Source]\nbogus = 1\n")
+    for typed, is_told in (([], True), (["-q"], False), (["-v"], True), (["-q", "-g"], True)):
+        process = go(path, "--set", "Source.interval=0.01", *typed)
+        assert (b"'bogus'" in process.communicate(timeout=SECONDS)[1]) == is_told, typed
+
+
 def test_viz_one_is_where_the_profile_says(go, notes, profile):
     with stand_in(assets=2, rate=200) as server:
         text = (

@@ -106,7 +106,8 @@ def main(
     if man:
         click.echo(run.manual(found), nl=False)
         return
-    if debug or (found.profile.debug and not _is_typed(ctx, "verbose")):
+    is_said = _is_typed(ctx, "verbose") or _is_typed(ctx, "quiet")
+    if debug or (found.profile.debug and not is_said):
         configure("flow-run", 2, ctx.meta["flowtools.log_format"])
     _take_from_profile(ctx, chosen, found.profile, workers)
     listening = {name: chosen[name] for name in (*_LISTENING, *_SHARED)}
