@@ -12,6 +12,7 @@ from configparser import ConfigParser
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from flowtools.errors import ConfigurationError
 from flowtools.loading import failure
@@ -69,7 +70,7 @@ class Equipment:
         with self._making:
             if self._client is None:
                 account = self.account or Account.from_environment()
-                refuse_unset(account.url.partition("://")[2], "the host of Viz One")
+                refuse_unset(urlsplit(account.url).netloc, "the host of Viz One")
                 self._client = Client(account, seconds=self.seconds)
             return self._client
 

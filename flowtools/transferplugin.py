@@ -17,6 +17,7 @@ import functools
 import logging
 from collections.abc import Callable
 from math import inf
+from threading import get_ident
 from time import monotonic
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
@@ -83,7 +84,7 @@ class TransferPlugin:
 
     _equipment: Equipment | None = None
     _one: Any = None
-    _is_running = False
+    _thread: int | None = None
     _report: StepReport | None = None
     _event: Event | None = None
     _deadline = inf
@@ -252,9 +253,10 @@ def _reporting(start: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(start)
     def reported(self: TransferPlugin, *args: Any, **options: Any) -> Any:
-        if self._is_running:  # A subclass calls the start of its parent.
+        me = get_ident()
+        if self._thread == me:  # A subclass calls the start of its parent.
             return start(self, *args, **options)
-        self._is_running = True
+        self._thread = me
         for each in args:
             if isinstance(each, Event):
                 self.take_event(each)
@@ -267,7 +269,8 @@ def _reporting(start: Callable[..., Any]) -> Callable[..., Any]:
             self._tell(error)
             raise
         finally:
-            self._is_running = False
+            if self._thread == me:  # Else this one was left behind, and another has begun.
+                self._thread = None
         return result
 
     return reported

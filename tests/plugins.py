@@ -158,3 +158,12 @@ class SecondTime(TransferPlugin):
         if self.tries == 1:
             self.update_progress(7)
             raise OSError("not yet")
+
+
+class HangsAtFirst(SecondTime):
+    def start(self, data):
+        self.use(data)
+        self.tries += 1
+        if self.tries == 1:
+            time.sleep(1000)
+        self.fail("once more")

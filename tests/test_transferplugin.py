@@ -165,6 +165,12 @@ def test_what_failed_at_first_is_active_again_once_it_is_done(server, plugin):
     assert server.steps.reports["1"] == said
 
 
+def test_what_hung_at_first_may_fail_the_second_time(server, plugin):
+    args = ["--timeout", "6", "--grace", "0.2", "--retries", 1, "--backoff", "0.01"]
+    assert plugin("HangsAtFirst", document(server), *args)[0] == 0
+    assert server.steps.reports["1"] == [("error", 0, "once more")]
+
+
 def test_nothing_can_be_told_before_use(server, plugin, notes):
     status, err = plugin("Early", document(server))
     assert (status, err) == (0, "flow-run: warning: the step has failed: no\n")
