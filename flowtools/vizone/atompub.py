@@ -33,16 +33,7 @@ class AtomPub:
         seconds: float = SECONDS,
         pauses: tuple[float, ...] = PAUSES,
     ) -> None:
-        """Make a client; nothing is sent yet.
-
-        Args:
-            account: Where to log in, and as whom.
-            seconds: How long an answer may take.
-            pauses: Seconds before each further try of a request that may be repeated.
-
-        Raises:
-            ConfigurationError: The account's CA file cannot be used.
-        """
+        """Make a client; nothing is sent yet. What is given, and raised, is Transport's."""
         self.account = account
         self._transport = Transport(account, seconds=seconds, pauses=pauses)
         self._collections: list[Collection] | None = None
