@@ -24,11 +24,14 @@ class Wake:
         with suppress(BlockingIOError):
             os.eventfd_read(self._fd)
 
-    def wait(self, seconds: float | None) -> None:
-        """Wait until it is rung, at most `seconds` (None: for ever); does not clear it."""
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until it is rung, at most `seconds` (None: for ever); return whether it is.
+
+        It stays rung.
+        """
         poller = select.poll()
         poller.register(self._fd, select.POLLIN)
-        poller.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        return bool(poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
 
     def close(self) -> None:
         """Release the descriptor."""

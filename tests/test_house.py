@@ -83,5 +83,35 @@ def test_the_page_of_the_architecture_says_where_each_module_belongs():
     assert sorted(name for name in top if f"`{name}`" not in page) == []
 
 
+PACKAGES = sorted(path.parent for path in (ROOT / "flowtools").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=[path.name for path in PACKAGES])
+def test_the_first_lines_of_a_package_say_what_each_module_is_for(package):
+    said = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+    assert said.count("\n") < 30
+    # In commands a file has its command's name; compat names all that a user of it imports.
+    if package.name not in ("commands", "compat"):
+        modules = {path.stem for path in package.glob("[!_]*.py")}
+        assert sorted(name for name in modules if f"`{name}`" not in said) == []
+
+
+def test_a_source_fits_on_a_few_screens_and_has_the_shape_of_all():
+    shapes = {}
+    for path in (ROOT / "flowtools/source").glob("[!_]*.py"):
+        text = path.read_text()
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef):
+                methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+                public = [each for each in methods if not each.name.startswith("_")]
+                if public and ast.unparse(public[0].args) == "self, outlet: Outlet, stop: Stop":
+                    names = [each.name for each in methods]
+                    shapes[path.stem] = (len(text.splitlines()) < 200, names[:2])
+    assert shapes == {
+        name: (True, ["__init__", "run"])
+        for name in ("asset", "custom", "interval", "local", "location", "stomp", "watch")
+    }
+
+
 def test_nothing_of_the_library_is_called_utils_or_helpers():
     assert [n for n in NAMES if n.rpartition("/")[2] in ("utils.py", "helpers.py", "misc.py")] == []

@@ -63,7 +63,8 @@ def main(
       flow-listen-assets --media video --status online --metadata | flow-work mymod:Push
       flow-listen-assets | jq -r '[.type, .data.title] | @tsv'
     """
-    from flowtools.source.asset import AssetEntryListener, Details
+    from flowtools.source.asset import AssetEntryListener
+    from flowtools.source.details import Details
 
     details = Details(frozenset(media), frozenset(statuses), resolve, metadata, xml)
     run_source(AssetEntryListener(account, listening, details))

@@ -1,11 +1,11 @@
 """AssetEntryListener: an event for each change of an asset in Viz One."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from flowtools.errors import RefusedError
 from flowtools.event import Event
 from flowtools.outlet import Outlet
+from flowtools.source.details import Details
 from flowtools.source.entries import (
     addresses_in,
     amended,
@@ -24,38 +24,9 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.assets import Asset, as_asset
 from flowtools.vizone.changes import Change, read_changes
 from flowtools.vizone.client import Client
-from flowtools.vizone.document import as_text
 from flowtools.vizone.errors import NotFoundError
 
 DELETED, CHANGED = "flow.asset.deleted", "flow.asset.changed"
-
-
-@dataclass(frozen=True)
-class Details:
-    """Which assets, and what of them.
-
-    Attributes:
-        media: Only assets with one of these kinds of media; empty: all.
-        statuses: Only assets whose media has one of these states; empty: all.
-        resolve: Ask the server about what a message does not say.
-        metadata: Read the metadata, too.
-        xml: Let the event have the entry as it came.
-    """
-
-    media: frozenset[str] = frozenset()
-    statuses: frozenset[str] = frozenset()
-    resolve: bool = False
-    metadata: bool = False
-    xml: bool = False
-
-    @property
-    def asks(self) -> bool:
-        """Whether the server is to be asked about events."""
-        return self.resolve or self.metadata
-
-    def want(self, data: dict[str, Any]) -> bool:
-        """Return whether an event with this data is wanted; what it does not say may be."""
-        return _is_one_of(data["media"], self.media) and _is_one_of(data["status"], self.statuses)
 
 
 class AssetEntryListener:
@@ -99,6 +70,21 @@ class AssetEntryListener:
             stop=stop,
         )
 
+    def find_monitor(self, client: Client) -> str:
+        """Return the address at which Viz One publishes what this listens to.
+
+        Raises:
+            RefusedError: It shows none to this user.
+        """
+        monitor = client.assets.feed().link("monitor")
+        if monitor is None:
+            raise RefusedError(
+                f"cannot listen to the assets of '{self._account.url}': its asset feed shows"
+                f" no monitor link to user '{self._account.user}'; that takes the permission"
+                " Asset/Admin"
+            )
+        return monitor
+
     def to_events(self, message: Message) -> list[Event]:
         """Return the events of a message: one for each change that is, or may be, wanted."""
         changes = read_changes(message.headers, message.body, self._account.url)
@@ -129,15 +115,8 @@ class AssetEntryListener:
         except NotFoundError:
             return amended(event, {}, DELETED)
         data = _said(asset) | {"links": event["links"] | addresses_in(asset)}
-        self._add_details(data, asset)
+        self._details.add_to(data, asset)
         return amended(event, data, DELETED if asset.status == "deleted" else None)
-
-    def _add_details(self, data: dict[str, Any], asset: Asset | None) -> None:
-        if self._details.xml:
-            data["xml"] = as_text(asset.element) if asset else None
-        if self._details.metadata:
-            payload = asset.payload if asset else None
-            data["metadata"] = payload.as_dict() if payload else None
 
     def _may_want(self, kind: str) -> bool:
         kinds = self._listening.kinds
@@ -157,21 +136,6 @@ class AssetEntryListener:
         event = self._event(change, message)
         return event if self._details.resolve or self._details.want(event.data) else None
 
-    def find_monitor(self, client: Client) -> str:
-        """Return the address at which Viz One publishes what this listens to.
-
-        Raises:
-            RefusedError: It shows none to this user.
-        """
-        monitor = client.assets.feed().link("monitor")
-        if monitor is None:
-            raise RefusedError(
-                f"cannot listen to the assets of '{self._account.url}': its asset feed shows"
-                f" no monitor link to user '{self._account.user}'; that takes the permission"
-                " Asset/Admin"
-            )
-        return monitor
-
     def _event(self, change: Change, message: Message) -> Event:
         asset = as_asset(change.entry) if change.entry else None
         data = _said(asset) | {
@@ -179,7 +143,7 @@ class AssetEntryListener:
             "links": links_of(change),
             "headers": public_headers(message),
         }
-        self._add_details(data, asset)
+        self._details.add_to(data, asset)
         return Event(
             f"flow.asset.{change.kind}",
             data,
@@ -188,10 +152,6 @@ class AssetEntryListener:
             subject=change.identity or change.location,
             time=event_time(change),
         )
-
-
-def _is_one_of(said: str | None, wanted: frozenset[str]) -> bool:
-    return not wanted or said is None or said in wanted
 
 
 def _metadata_of(client: Client, links: dict[str, str]) -> dict[str, Any] | None:

@@ -1,24 +1,4 @@
-"""A user's own Source: any class that can be iterated over, or that has `run(emit)`.
-
-    class Shares:                      # values, as they come
-        def __iter__(self):
-            yield {"name": "a"}
-
-    class Server:                      # or calls, from any of its threads
-        def run(self, emit):
-            emit({"name": "a"})
-
-A value is an Event, or whatever JSON can say, which becomes the data of a
-`flow.source.value` event; None is nothing. Optional methods:
-
-- `configure(config)`, once, before anything else: an INI file's sections.
-- `stop()`: the command is to end; called once, from another thread. What was given before
-  the Source ends still counts. Without it, an iterator is ended between two values, and
-  anything that does not end within the grace is left behind.
-- `done(event, ok)`: the event is written (--ack pipe), or its Worker is done with it
-  (--ack worker; `ok` is false where it failed for good). Not called for an event of which
-  nothing is known when the command ends.
-- `clean_up()`, once, after the Source has ended.
+"""A user's own Source at work; loading.py says what it may be.
 
 The user's code runs in a thread of its own, which `run` starts, and joins unless it is
 stuck, so that a signal ends the command whatever that code does.
@@ -70,7 +50,7 @@ class CustomSource:
         Args:
             source: The object.
             name: What to call it.
-            ack: When `done` is called; see the module.
+            ack: When `done` is called; see loading.py.
             prefetch: How many events may be neither done nor refused (ack="worker").
             count: End after so many events.
             grace: Seconds to end in, once asked to.
@@ -142,8 +122,7 @@ class CustomSource:
             Thread(target=self._source_stop, name="source-stop", daemon=True).start()
         else:
             gate.shut()
-        ended.wait(self._grace)
-        self.is_stuck = not _is_rung(ended)
+        self.is_stuck = not ended.wait(self._grace)
         gate.close()
 
     def _give(self, gate: Gate, ended: Wake) -> None:
@@ -199,7 +178,3 @@ def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
         finally:
             if source.is_stuck:
                 on_stuck()
-
-
-def _is_rung(wake: Wake) -> bool:
-    return bool(select.select([wake], [], [], 0)[0])

@@ -1,4 +1,27 @@
-"""A user's own Source, found by its name; needs.py makes it, what it is says custom.py."""
+"""A user's own Source: any class that can be iterated over, or that has `run(emit)`.
+
+    class Shares:                      # values, as they come
+        def __iter__(self):
+            yield {"name": "a"}
+
+    class Server:                      # or calls, from any of its threads
+        def run(self, emit):
+            emit({"name": "a"})
+
+A value is an Event, or whatever JSON can say, which becomes the data of a
+`flow.source.value` event; None is nothing. Optional methods:
+
+- `configure(config)`, once, before anything else: an INI file's sections.
+- `stop()`: the command is to end; called once, from another thread. What was given before
+  the Source ends still counts. Without it, an iterator is ended between two values, and
+  anything that does not end within the grace is left behind.
+- `done(event, ok)`: the event is written (--ack pipe), or its Worker is done with it
+  (--ack worker; `ok` is false where it failed for good). Not called for an event of which
+  nothing is known when the command ends.
+- `clean_up()`, once, after the Source has ended.
+
+Here it is found by its name; needs.py makes it, and custom.py runs it.
+"""
 
 from flowtools.errors import ConfigurationError
 from flowtools.loading import load_class

@@ -72,6 +72,21 @@ class UnmanagedFilesListener:
             stop=stop,
         )
 
+    def find_monitor(self, client: Client) -> str:
+        """Return the address at which Viz One publishes what this listens to.
+
+        Raises:
+            RefusedError: It shows none to this user.
+        """
+        location = client.files.location(self._location)
+        monitor = client.files.feed(location).link("monitor")
+        if monitor is None:
+            raise RefusedError(
+                f"cannot listen to location '{self._location}': its feed shows no monitor link"
+                f" to user '{self._account.user}'; check the user's permissions"
+            )
+        return monitor
+
     def to_events(self, message: Message) -> list[Event]:
         """Return the events of a message: one for each file that is wanted."""
         changes = read_changes(message.headers, message.body, self._account.url)
@@ -108,21 +123,6 @@ class UnmanagedFilesListener:
         return (
             self._event(change, message) if wanted and not self._passes_over(change.entry) else None
         )
-
-    def find_monitor(self, client: Client) -> str:
-        """Return the address at which Viz One publishes what this listens to.
-
-        Raises:
-            RefusedError: It shows none to this user.
-        """
-        location = client.files.location(self._location)
-        monitor = client.files.feed(location).link("monitor")
-        if monitor is None:
-            raise RefusedError(
-                f"cannot listen to location '{self._location}': its feed shows no monitor link"
-                f" to user '{self._account.user}'; check the user's permissions"
-            )
-        return monitor
 
     def _event(self, change: Change, message: Message) -> Event:
         said = self._said(change.entry)

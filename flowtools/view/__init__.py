@@ -2,5 +2,6 @@
 
 One thread does all: `viewer` waits for input, keys and the clock, hands each line to
 `columns` to be made a Row, and each Row to a Display: `printer` (a line an event) or
-`screen` (a live table on a terminal, drawn from `history` and `rates`).
+`live` (a table on a terminal: `screen` draws it from `history` and `rates`, `keys` move in
+it). `assembly` chooses the Display.
 """

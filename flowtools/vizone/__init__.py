@@ -6,6 +6,17 @@
     for asset in client.assets.find():
         print(asset.id, asset.title)
 
+For a Worker, besides the `client`: `locked`, `conflict`, `store`, and the `errors`. For a
+transfer plugin: its `plugindata`, and the `stepreport` of its step.
+
+From the wire up: `transport` is HTTP as Viz One wants it, with the login of an `account`; it
+stands on httpx (`lean`, `pooling`, `certificates`), sends a `body`, and makes of a `refusal` an
+error. `document` is XML as it may be trusted, `namespaces` are its names, `atom` is what it
+says, and `changes` what a message says in it. `atompub` is the protocol over these: what the
+`service` document, each `template` and the `search` lead to, and the pages of a feed (`paging`).
+`client` adds what Viz One has: `assets`, each an `asset` with `metadata` and an `acl`; `files`;
+each `upload` and `transfer`; the `model` of a form and the `dictionary` of a field.
+
 The wire format is what public traces of Viz One show. Names are matched by namespace and
 local name, links are followed and never built, ids and etags are opaque text.
 """

@@ -1,0 +1,47 @@
+"""Which assets an AssetEntryListener tells of, and how much of each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flowtools.vizone.asset import Asset
+from flowtools.vizone.document import as_text
+
+
+@dataclass(frozen=True)
+class Details:
+    """Which assets, and what of them.
+
+    Attributes:
+        media: Only assets with one of these kinds of media; empty: all.
+        statuses: Only assets whose media has one of these states; empty: all.
+        resolve: Ask the server about what a message does not say.
+        metadata: Read the metadata, too.
+        xml: Let the event have the entry as it came.
+    """
+
+    media: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+    resolve: bool = False
+    metadata: bool = False
+    xml: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether the server is to be asked about events."""
+        return self.resolve or self.metadata
+
+    def want(self, data: dict[str, Any]) -> bool:
+        """Return whether an event with this data is wanted; what it does not say may be."""
+        return _is_one_of(data["media"], self.media) and _is_one_of(data["status"], self.statuses)
+
+    def add_to(self, data: dict[str, Any], asset: Asset | None) -> None:
+        """Add what is asked for beyond what every event says; null where there is no asset."""
+        if self.xml:
+            data["xml"] = as_text(asset.element) if asset else None
+        if self.metadata:
+            payload = asset.payload if asset else None
+            data["metadata"] = payload.as_dict() if payload else None
+
+
+def _is_one_of(said: str | None, wanted: frozenset[str]) -> bool:
+    return not wanted or said is None or said in wanted
