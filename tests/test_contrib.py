@@ -237,7 +237,7 @@ def test_cron_mails_what_failed_and_the_next_run_tries_it_again(by_cron, tmp_pat
     (tmp_path / "list").write_text("ok\nfail\n")
     status, mail = by_cron("Whatever", "--retries 0")
     assert status == 1
-    assert mail.splitlines()[-1] == "flow-work: 1 of 2 events failed (1 failed)"
+    assert mail.splitlines()[-1] == "flow-work: 1 of 2 events failed"
     for _ in range(2):
         assert by_cron("Note") == (0, "")
     notes = (tmp_path / "notes").read_text().splitlines()

@@ -151,7 +151,7 @@ def test_a_terminal_shows_all_figures(terminal, shown):
     screen.wait_for(r"rate [0-9.]+/s   p50 10 ms   p95 (10|20) ms")
     screen.wait_for(r"1:15 min  slow\s+500 ms  quick")
     display.stop()
-    screen.wait_for("flow-work: 20 done, 1 failed .*\n")
+    screen.wait_for("flow-work: 20 done, 1 failed, .*\n")
 
 
 def test_the_five_that_run_longest_are_shown(terminal, shown):

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from tests.conftest import ROOT, environment
+from tests.terminals import Terminal
 
 PATIENCE = 60
 
@@ -461,13 +462,29 @@ def test_the_joblog_has_a_line_for_each_attempt(work, tmp_path):
     ]
 
 
-def test_resume_skips_what_the_joblog_has_as_done(work, notes):
+def test_resume_skips_what_the_joblog_has_as_done(work, notes, tmp_path):
     text = lines(["ok", 1], "fail", ["ok", 2])
     assert finish(work("Whatever", "--joblog", "jobs"), text)[0] == 1
     status, _, err = finish(work("Whatever", "--joblog", "jobs", "--resume"), text)
     assert status == 1
     assert notes() == ["ok 1", "ok 2"]
-    assert "1 of 3 events failed" in err
+    assert err.splitlines()[-1] == "flow-work: 1 of 3 events failed"
+    assert "skipped" not in err
+    last = (tmp_path / "jobs").read_text().splitlines()[-3:]
+    assert sorted(json.loads(line)["outcome"] for line in last) == ["failed", "skipped", "skipped"]
+    assert finish(work("Note", "--joblog", "jobs", "--resume", "-v"), text)[2].endswith(
+        "flow-work: 2 events were done already: skipped\n"
+    )
+
+
+def test_on_a_terminal_resume_says_how_many_it_skipped(tmp_path):
+    (tmp_path / "jobs").write_text('{"id":"a","outcome":"done"}\n')
+    (tmp_path / "line").write_text('{"specversion":"1.0","id":"a","source":"s","type":"t"}\n')
+    command = "flow-work tests.workers:Nop --joblog jobs --resume <line"
+    screen = Terminal(command, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    screen.wait_for("flow-work: 1 events were done already: skipped")
+    assert screen.end() == 0
+    screen.close()
 
 
 def test_resume_without_a_joblog_is_a_usage_error(work):

@@ -99,7 +99,8 @@ def summary(figures: Figures) -> str:
     """Return all that the display told, in one line."""
     counts = figures.counts
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in _FAILURES if counts[kind])
-    parts = [f"{figures.done} done", f"{figures.failed} failed" + (f" ({kinds})" if kinds else "")]
+    more = f" ({kinds})" if counts["failed"] < figures.failed else ""
+    parts = [f"{figures.done} done", f"{figures.failed} failed{more}"]
     parts += [
         f"{counts[each]} {each}" for each in ("skipped", "cancelled", "retried") if counts[each]
     ]

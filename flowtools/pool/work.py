@@ -183,7 +183,8 @@ def check(totals: Counter[str]) -> None:
     if failed:
         total = sum(totals.values()) - totals["left"]
         kinds = ", ".join(f"{totals[kind]} {kind}" for kind in FAILURES if totals[kind])
-        raise EventsFailed(f"{failed} of {total} events failed ({kinds})")
+        more = f" ({kinds})" if totals["failed"] < failed else ""
+        raise EventsFailed(f"{failed} of {total} events failed{more}")
 
 
 def clean_up(worker: Any) -> None:
