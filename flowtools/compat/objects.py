@@ -9,12 +9,12 @@ from lxml import etree
 from flowtools.event import Event
 from flowtools.vizone.acl import group_permissions, set_group_permissions
 from flowtools.vizone.asset import Asset, AtomCategory
-from flowtools.vizone.atom import ATOM, CORE, DCTERMS, ENTRY_TYPE, MAM, MEDIA, MEDIA_TYPE
+from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.document import Element, parse, serialise
 from flowtools.vizone.files import UnmanagedFile as File
 from flowtools.vizone.metadata import PAYLOAD_TYPE
 from flowtools.vizone.metadata import Payload as Form
-from flowtools.vizone.namespaces import PREFIXES, VDF
+from flowtools.vizone.namespaces import ATOM, CORE, DCTERMS, MAM, MEDIA, MEDIA_TYPE, PREFIXES, VDF
 
 
 def _root_of(answer: Any, name: str) -> Element:

@@ -3,16 +3,16 @@
 import os
 import stat
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
 from flowtools.doctor.stomp import CHECKS, examine_broker
 from flowtools.source.asset import AssetEntryListener
+from flowtools.source.listening import with_login
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.monitor import broker_url
 from flowtools.stomp.settings import Settings
@@ -74,13 +74,7 @@ def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> No
     if not monitors:
         examination.skip(("broker name", "broker port", *CHECKS), "there is no monitor link")
     override = parse_url(f"stomp://{patient.broker}").hosts[0] if patient.broker else None
-    settings = replace(
-        patient.settings,
-        user=account.user,
-        password=account.password,
-        ca_file=Path(account.ca_file) if account.ca_file else None,
-        insecure=account.insecure,
-    )
+    settings = with_login(patient.settings, account)
     for monitor in monitors:
         url = examination.check(
             "broker address",

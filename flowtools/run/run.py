@@ -249,11 +249,7 @@ def _broker(target: Target, login: Login, equipment: Equipment) -> Any:
     account = equipment.account
     if account is None or not target.profile.is_old or settings.user or login.user:
         return settings
+    from flowtools.source.listening import with_login
+
     # As in the old framework: one login for Viz One and the broker.
-    return replace(
-        settings,
-        user=account.user,
-        password=account.password,
-        ca_file=settings.ca_file or (Path(account.ca_file) if account.ca_file else None),
-        insecure=settings.insecure or account.insecure,
-    )
+    return with_login(settings, account)

@@ -3,7 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
@@ -12,6 +13,7 @@ from flowtools.source.entries import instant
 from flowtools.source.stomp import DRAIN, PREFETCH
 from flowtools.stomp.settings import Settings, parse_heart_beat
 from flowtools.stomp.url import parse_url
+from flowtools.vizone.account import Account
 from flowtools.vizone.changes import KINDS
 
 
@@ -90,6 +92,17 @@ def listening_from(
         settings=settings,
         state=state,
         since=0.0 if everything else parse_since(since) if since is not None else None,
+    )
+
+
+def with_login(settings: Settings, account: Account) -> Settings:
+    """Return `settings` with the login and the trust of `account`, which its broker shares."""
+    return replace(
+        settings,
+        user=account.user,
+        password=account.password,
+        ca_file=Path(account.ca_file) if account.ca_file else settings.ca_file,
+        insecure=account.insecure or settings.insecure,
     )
 
 

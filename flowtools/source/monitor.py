@@ -10,7 +10,6 @@ import select
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from threading import Thread
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -19,7 +18,7 @@ from flowtools.errors import FlowError, ProtocolError, RefusedError, UsageError
 from flowtools.event import Event
 from flowtools.outlet import Outlet
 from flowtools.source.entries import modified
-from flowtools.source.listening import Listening
+from flowtools.source.listening import Listening, with_login
 from flowtools.source.progress import MARGIN, Progress
 from flowtools.source.replay import Replay
 from flowtools.source.shown import Shown
@@ -128,16 +127,9 @@ def _source(
             return events
         return [each for each in events if not replay.is_repeated(each)]
 
-    ours = listening.settings
     return GenericStompListener(
         broker_url(monitor, account, listening.broker),
-        replace(
-            ours,
-            user=account.user,
-            password=account.password,
-            ca_file=Path(account.ca_file) if account.ca_file else ours.ca_file,
-            insecure=account.insecure,
-        ),
+        with_login(listening.settings, account),
         ack=listening.ack,
         prefetch=listening.prefetch,
         count=listening.count,

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from lxml import etree
 
 from flowtools.vizone.acl import group_permissions
-from flowtools.vizone.atom import ATOM, CORE, MAM, MEDIA, MEDIA_TYPE, Entry
+from flowtools.vizone.atom import Entry
 from flowtools.vizone.document import child, text
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
+from flowtools.vizone.namespaces import ATOM, CORE, MAM, MEDIA, MEDIA_TYPE
 
 
 class AtomCategory(NamedTuple):

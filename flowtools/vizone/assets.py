@@ -6,12 +6,13 @@ from lxml import etree
 
 from flowtools.vizone.acl import set_group_permissions
 from flowtools.vizone.asset import Asset, AtomCategory, as_asset
-from flowtools.vizone.atom import ATOM, DCTERMS, Entry, Feed, Resource
+from flowtools.vizone.atom import Entry, Feed, Resource
 from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.conflict import retry_on_conflict
 from flowtools.vizone.document import child
 from flowtools.vizone.errors import ConflictError, NotFoundError
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
+from flowtools.vizone.namespaces import ATOM, DCTERMS
 from flowtools.vizone.paging import with_query
 from flowtools.vizone.upload import BYTES, Content, Way, upload
 

@@ -10,44 +10,11 @@ from dataclasses import dataclass
 from flowtools.errors import ProtocolError
 from flowtools.vizone.document import Element, address, child, number, text
 from flowtools.vizone.namespaces import (
-    APP,
     ATOM,
-    CORE,
     DCTERMS,
-    MAM,
-    MEDIA,
-    MEDIA_TYPE,
     OPENSEARCH,
     TOMBSTONE,
-    VDF,
 )
-
-__all__ = [
-    "APP",
-    "ATOM",
-    "CORE",
-    "DCTERMS",
-    "ENTRY_TYPE",
-    "FEED_TYPE",
-    "MAM",
-    "MEDIA",
-    "MEDIA_TYPE",
-    "OPENSEARCH",
-    "REL_ALIASES",
-    "TOMBSTONE",
-    "VDF",
-    "Entry",
-    "Feed",
-    "Link",
-    "Resource",
-    "Tombstone",
-    "as_entry",
-    "as_feed",
-    "as_tombstone",
-    "links_of",
-    "normalise_rel",
-    "same_type",
-]
 
 FEED_TYPE = "application/atom+xml;type=feed"
 ENTRY_TYPE = "application/atom+xml;type=entry"

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from flowtools.errors import ProtocolError
-from flowtools.vizone.atom import ATOM, MAM, Entry, Feed, Tombstone, as_tombstone
+from flowtools.vizone.atom import Entry, Feed, Tombstone, as_tombstone
 from flowtools.vizone.document import Element, child, parse, text
+from flowtools.vizone.namespaces import ATOM, MAM
 
 Kind = Literal["created", "updated", "deleted", "changed"]
 

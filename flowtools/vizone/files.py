@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from flowtools.errors import ConfigurationError, ProtocolError
-from flowtools.vizone.atom import ENTRY_TYPE, MEDIA, Entry, Feed, Resource, as_entry
+from flowtools.vizone.atom import ENTRY_TYPE, Entry, Feed, Resource, as_entry
 from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.document import Element, child, integer, parse
+from flowtools.vizone.namespaces import MEDIA
 from flowtools.vizone.transfer import Incoming, as_incoming
 
 URI_LIST = "text/uri-list"

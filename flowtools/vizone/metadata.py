@@ -10,8 +10,8 @@ from typing import Any
 from lxml import etree
 
 from flowtools.errors import ProtocolError
-from flowtools.vizone.atom import VDF
 from flowtools.vizone.document import Element
+from flowtools.vizone.namespaces import VDF
 
 PAYLOAD_TYPE = "application/vnd.vizrt.payload+xml"
 

@@ -13,10 +13,9 @@ from typing import Self
 from lxml import etree
 
 from flowtools.vizone.asset import Asset
-from flowtools.vizone.atom import ATOM, VDF
 from flowtools.vizone.document import Element, child, parse
 from flowtools.vizone.metadata import Payload
-from flowtools.vizone.namespaces import CORE, MAM, TRANSFER
+from flowtools.vizone.namespaces import ATOM, CORE, MAM, TRANSFER, VDF
 from flowtools.vizone.transfer import Step, TransferRequest
 
 STEP = ("transferstep", "step")
