@@ -79,6 +79,18 @@ def forks():
 
 
 @pytest.fixture
+def fork(forks, tmp_path):
+    """As `run`, on no input and without the start of Python, for many cases of one message."""
+
+    def run_to_end(name, *args, env=None):
+        asked = [BIN / name, *args]
+        status, out, err = forks.run(asked, env=environment(**(env or {})), cwd=tmp_path)
+        return status, out.encode(), err
+
+    return run_to_end
+
+
+@pytest.fixture
 def shell(tmp_path):
     """Run a line in a real shell with bash's pipefail: gives (status, out, err).
 

@@ -14,7 +14,7 @@ import pytest
 from flowtools import errors
 from flowtools.console import one_line
 from flowtools.errors import FlowError, Status
-from tests.conftest import BIN, environment
+from tests.conftest import environment
 
 HEAD = """
 import os, signal, socket, sys
@@ -298,25 +298,21 @@ flow-work mymod:Any --threads two
 
 
 @pytest.mark.parametrize("line", MISTAKES.split("\n")[1:-1])
-def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(forks, tmp_path, line):
+def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(fork, tmp_path, line):
     (tmp_path / "pw").write_text("not so\n")
     (tmp_path / "broken.py").write_text("def (\n")
     (tmp_path / "mymod.py").write_text(
         "class Any:\n    start = print\n\nclass Unfit(Any):\n    configure = dict.popitem\n"
     )
     name, *args = line.split()
-
-    def end(*more):
-        return forks.run([BIN / name, *more, *args], env=environment(), cwd=tmp_path)
-
-    status, out, err = end()
+    status, out, err = fork(name, *args)
     assert status in (1, 2, 69, 78)
-    said = err if name != "flow-doctor" or status == 2 else f"{name}: {out}"
+    said = err if name != "flow-doctor" or status == 2 else f"{name}: {out.decode()}"
     assert said.startswith(f"{name}: ")
     assert "\x1b" not in said
     assert "internal error" not in said
     assert err.count("\n") == (name != "flow-doctor" or status == 2)
-    again, _, err = end("--log-format", "json")
+    again, _, err = fork(name, "--log-format", "json", *args)
     assert again == status
     for each in err.splitlines():
         assert json.loads(each)["command"] == name

@@ -7,7 +7,7 @@ import pytest
 
 import flowtools
 from flowtools.errors import Status
-from tests.conftest import BIN, ROOT, environment
+from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMMANDS = sorted(PROJECT["scripts"])
@@ -33,30 +33,24 @@ def test_its_help_begins_with_how_it_is_called(run, name):
     assert (status, out.splitlines()[0].split()[:2], err) == (0, [b"Usage:", name.encode()], "")
 
 
-@pytest.fixture
-def end(forks, tmp_path):
-    """Run a command to its end, without its start: (status, stdout, stderr)."""
-    return lambda name, *args: forks.run([BIN / name, *args], env=environment(), cwd=tmp_path)
-
-
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_option_that_is_not_there_is_one_line_in_its_name(end, name):
-    status, out, err = end(name, "--7777")
-    assert (status, out) == (Status.USAGE, "")
+def test_an_option_that_is_not_there_is_one_line_in_its_name(fork, name):
+    status, out, err = fork(name, "--7777")
+    assert (status, out) == (Status.USAGE, b"")
     assert err == f"{name}: no such option '--7777'; try '{name} --help'\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_option_that_is_spelt_wrong_is_told_what_is_near(end, name):
-    err = end(name, "--log-fromat", "json")[2]
+def test_an_option_that_is_spelt_wrong_is_told_what_is_near(fork, name):
+    err = fork(name, "--log-fromat", "json")[2]
     assert err.startswith(f"{name}: no such option '--log-fromat', perhaps ")
     assert "'--log-format'" in err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_same_as_json_is_one_object(end, name):
-    status, out, err = end(name, "--log-format", "json", "--7777")
-    assert (status, out, err.count("\n")) == (Status.USAGE, "", 1)
+def test_the_same_as_json_is_one_object(fork, name):
+    status, out, err = fork(name, "--log-format", "json", "--7777")
+    assert (status, out, err.count("\n")) == (Status.USAGE, b"", 1)
     said = json.loads(err)
     assert (said["command"], said["level"]) == (name, "error")
 
