@@ -27,8 +27,10 @@ def environment(**extra):
     """The environment of a command: bin/ and this Python first on PATH, buffered output."""
     path = os.pathsep.join([str(BIN), str(Path(sys.executable).parent), os.environ["PATH"]])
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("VIZONE_", "FLOW_"))}
-    # PYTHONUNBUFFERED hides broken-pipe bugs, and many containers set it.
-    return kept | {"PATH": path, "PYTHONUNBUFFERED": "", "LC_ALL": "C.UTF-8", **extra}
+    # PYTHONUNBUFFERED hides broken-pipe bugs, and many containers set it; without compiled
+    # modules each process would compile its own.
+    python = {"PYTHONUNBUFFERED": "", "PYTHONDONTWRITEBYTECODE": ""}
+    return kept | python | {"PATH": path, "LC_ALL": "C.UTF-8", **extra}
 
 
 @pytest.fixture
