@@ -21,7 +21,8 @@ from flowtools.event import Event
 from flowtools.sim.broker import Broker
 from flowtools.sim.people import People
 from flowtools.source.progress import Progress
-from flowtools.source.replay import Replay, Sight
+from flowtools.source.replay import Replay
+from flowtools.source.shown import Sight
 from flowtools.source.state import StateFile
 from tests.vizone_servers import stand_in
 

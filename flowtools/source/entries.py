@@ -5,7 +5,7 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from flowtools.event import Event, digest, rfc3339
+from flowtools.event import Event, digest, encode_value, rfc3339
 from flowtools.stomp.message import Message
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
@@ -29,6 +29,12 @@ def event_id(change: Change, message: Message) -> str:
         # Only the broker can tell two such messages apart.
         version = message.headers.get("message-id", "")
     return f"{name}#{digest(change.kind, version, message.body)}"
+
+
+def key_of(event: Event) -> str:
+    """Return what tells one change from another: its id, and what the entry shows."""
+    data = {k: v for k, v in event.data.items() if k not in ("headers", "links", "xml", "metadata")}
+    return f"{digest(event.id, encode_value(data))}"
 
 
 def event_time(change: Change) -> str | None:

@@ -17,11 +17,12 @@ from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic, time
-from typing import NamedTuple
 
 from flowtools.errors import FlowError, InternalError, UnreachableError
-from flowtools.event import Event, digest, encode_value
+from flowtools.event import Event
+from flowtools.source.entries import key_of
 from flowtools.source.progress import MARGIN, Progress
+from flowtools.source.shown import Sight
 from flowtools.source.spool import Spool
 from flowtools.vizone.atom import Feed
 
@@ -33,28 +34,7 @@ LAG = 20.0
 
 _RECENT = 5000
 
-
-class Sight(NamedTuple):
-    """What a feed shows of a resource.
-
-    Attributes:
-        event: Its event, if that is wanted.
-        when: When it was modified (seconds since the epoch), if that is known.
-        in_order: Whether that has to do with its place: that of a tombstone has not.
-    """
-
-    event: Event | None
-    when: float | None
-    in_order: bool = True
-
-
 _log = logging.getLogger("flowtools.source.replay")
-
-
-def key_of(event: Event) -> str:
-    """Return what tells one change from another: its id, and what the entry shows."""
-    data = {k: v for k, v in event.data.items() if k not in ("headers", "links", "xml", "metadata")}
-    return f"{digest(event.id, encode_value(data))}"
 
 
 class Replay:

@@ -19,9 +19,8 @@ from threading import Event as Flag
 from time import monotonic
 
 from flowtools.event import Event
-from flowtools.source.entries import modified
+from flowtools.source.entries import key_of, modified
 from flowtools.source.lookup import Ask, patiently
-from flowtools.source.replay import key_of
 from flowtools.stomp.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client

@@ -3,17 +3,31 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flowtools.event import Event
-from flowtools.source.entries import instant
+from flowtools.source.entries import instant, key_of
 from flowtools.source.progress import MARGIN
-from flowtools.source.replay import Sight, key_of
 from flowtools.stomp.message import Message
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Feed
 from flowtools.vizone.changes import Change, changes_in
 from flowtools.vizone.client import Client
 from flowtools.vizone.document import serialise
+
+
+class Sight(NamedTuple):
+    """What a feed shows of a resource.
+
+    Attributes:
+        event: Its event, if that is wanted.
+        when: When it was modified (seconds since the epoch), if that is known.
+        in_order: Whether that has to do with its place: that of a tombstone has not.
+    """
+
+    event: Event | None
+    when: float | None
+    in_order: bool = True
 
 
 @dataclass(frozen=True)
