@@ -13,8 +13,8 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     """Run the command that this was called as."""
-    # As a script, Python has put this folder first on the path, where event.py and
-    # stop.py would be top-level modules.
+    # As a script, Python has put this folder first on the path, where stomp/ would hide
+    # the library of that name.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
     sys.path.insert(0, str(HERE.parent))
     called_as = Path(sys.argv[0]).name

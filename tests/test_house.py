@@ -1,6 +1,7 @@
 """The house rules that a machine can hold; `make check` holds the direction of imports."""
 
 import ast
+import re
 
 import pytest
 
@@ -94,6 +95,19 @@ def test_the_first_lines_of_a_package_say_what_each_module_is_for(package):
     if package.name not in ("commands", "compat"):
         modules = {path.stem for path in package.glob("[!_]*.py")}
         assert sorted(name for name in modules if f"`{name}`" not in said) == []
+
+
+def test_a_file_that_is_named_is_there():
+    places = {path: (path.parent, ROOT / "flowtools", ROOT) for path in MODULES}
+    page = ROOT / "docs/architecture.md"
+    missing = [
+        f"{path.relative_to(ROOT)} names {named}"
+        for path, folders in (places | {page: (ROOT / "flowtools", ROOT)}).items()
+        for named in re.findall(r"(?<![\w./*])((?:\w+/)*\w+\.py)\b", path.read_text())
+        if named != "stomp.py"  # The library.
+        if not any((folder / named).is_file() for folder in folders)
+    ]
+    assert missing == []
 
 
 def test_a_source_fits_on_a_few_screens_and_has_the_shape_of_all():
