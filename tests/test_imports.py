@@ -74,7 +74,7 @@ def loaded_by(code):
         capture_output=True,
         text=True,
         timeout=60,
-        env=environment(),
+        env=environment(COVERAGE_PROCESS_CONFIG=""),
     )
     assert done.returncode == 0
     return set(done.stderr.split())
