@@ -150,7 +150,7 @@ class GenericStompListener:
                 accepted = accepted or subscription.confirmed
                 if isinstance(error, RefusedError) and not accepted:
                     raise
-                broker.note_lost(session, error)
+                broker.note_lost(session, f"{error}{subscription.doubt}")
             except ReaderGone:
                 self._leave(session, acks)
                 raise

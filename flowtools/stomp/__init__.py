@@ -6,7 +6,8 @@ one login on it, and `broker` makes sessions, one after another, from a `url` an
 what one broker does otherwise than the next is in `dialect`.
 
 In: a `subscription`, on certain `terms`. It makes events of frames (`message`), keeps those
-not yet acknowledged (`window`), lets them pass what a source puts in their way (`passage`), and
-writes them into a `pipe`, which may be full.
+not yet acknowledged (`window`), moves those that are refused to the dead letters (`refusals`),
+lets them pass what a source puts in their way (`passage`), and writes them into a `pipe`, which
+may be full.
 Out: `send` is flow-send, `outgoing` the message that it makes of a line.
 """

@@ -3,6 +3,11 @@
 STOMP says of a receipt that earlier frames have been received, not that they have been
 processed (1.2, "RECEIPT"); so every message asks for a receipt of its own, or goes in a
 transaction whose COMMIT asks for one where the broker keeps all of it then (dialect.py).
+
+RabbitMQ ends the connection at a message that a full queue rejects (x-overflow:
+reject-publish), and with it goes the word that those before it are safe. Were as many sent
+again, the same would happen again, and the queue would fill with the same messages: so after
+a lost connection one message goes alone, and each receipt lets one more be on its way.
 One thread does everything here; the acknowledgements to upstream go through AckSender's.
 """
 
@@ -92,6 +97,8 @@ class Publisher:
         self._acks = AckSender()
         self._lines: deque[tuple[int, bytes]] = deque()
         self._unconfirmed: dict[str, Outgoing] = {}
+        self._again: deque[Outgoing] = deque()
+        self._allowed = window
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
         self._at_end = self._full = False
@@ -117,6 +124,7 @@ class Publisher:
                     try:
                         self._serve(session, reader, stop)
                     except ConnectionLost as error:
+                        self._allowed = 1
                         broker.note_lost(session, error, worked=self._confirmed > confirmed)
                     else:
                         break
@@ -135,7 +143,7 @@ class Publisher:
             for key, value in self._headers.items()
         )
         self._batches.clear()
-        self._send(session, list(self._unconfirmed.values()), stop)
+        self._again = deque(self._unconfirmed.values())
         deadline = None
         while True:
             for frame in session.take():
@@ -144,21 +152,25 @@ class Publisher:
                 self._at_end = True
                 self._lines.clear()
                 deadline = deadline or monotonic() + DRAIN
-            self._full = self._full and len(self._unconfirmed) > self._window // 2
+            self._full = self._full and self._underway > self._allowed // 2
             if not self._full:
                 self._send(session, self._batch(session, reader), stop)
-            if self._at_end and not self._lines:
-                if not self._unconfirmed or (deadline and monotonic() >= deadline):
-                    break
+            is_all_sent = self._at_end and not self._lines and not self._again
+            if is_all_sent and not self._unconfirmed or (deadline and monotonic() >= deadline):
+                break
+            # Until half of it is confirmed: a message for each receipt would keep the broker
+            # and us waking each other.
+            self._full = self._full or self._underway >= self._allowed
+            if is_all_sent or self._full:
                 self._wait(session, stop, deadline)
-            elif self._full or len(self._unconfirmed) >= self._window:
-                # Until half of it is confirmed: a message for each receipt would keep the
-                # broker and us waking each other.
-                self._full = True
-                session.wait(stop, None)
-            elif not self._lines:
+            elif not self._lines and not self._again:
                 self._read(reader)
         session.close(GOODBYE)
+
+    @property
+    def _underway(self) -> int:
+        """How many messages wait for the broker's receipt in this session."""
+        return len(self._unconfirmed) - len(self._again)
 
     def _wait(self, session: Session, stop: Stop, deadline: float | None) -> None:
         if deadline is None:
@@ -200,8 +212,8 @@ class Publisher:
 
     def _next(self, most: int) -> list[Outgoing]:
         """Return the messages that the window has room for, at most so many."""
-        messages: list[Outgoing] = []
-        room = min(most, self._window - len(self._unconfirmed))
+        room = min(most, self._allowed - self._underway)
+        messages = [self._again.popleft() for _ in range(min(room, len(self._again)))]
         while self._lines and len(messages) < room:
             number, line = self._lines.popleft()
             try:
@@ -219,7 +231,7 @@ class Publisher:
         return messages
 
     def _send(self, session: Session, messages: list[Outgoing], stop: Stop) -> None:
-        if len(messages) > 1 and session.dialect.commits and not self._barren:
+        if len(messages) > 1 and session.dialect.commits and self._allowed == self._window:
             session.send(self._transaction(session, messages), stop)
         elif messages:
             session.send(b"".join([self._frame(session, each) for each in messages]), stop)
@@ -263,6 +275,7 @@ class Publisher:
         message = self._unconfirmed.pop(number, None)
         if message is not None:
             self._confirmed += 1
+            self._allowed = min(self._window, self._allowed + 1)
             self._barren = 0
             if message.ackto is not None:
                 self._acks.ack(message.ackto)
@@ -270,7 +283,8 @@ class Publisher:
     def _fail(self, session: Session, frame: Frame) -> None:
         said = error_text(frame)
         self._barren += 1
-        # A transaction does not tell which of its messages it is about: then one by one.
+        # A transaction does not tell which of its messages it is about: there is none in the
+        # next session until the window is open again.
         blamed = not self._batches
         if (blamed and not self._confirmed) or self._barren >= _REFUSED_TIMES:
             raise RefusedError(

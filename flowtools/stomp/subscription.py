@@ -18,10 +18,11 @@ from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.passage import Beside, Passage, Stage, add_extra
 from flowtools.stomp.pipe import Pipe
+from flowtools.stomp.refusals import Refusals
 from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
-from flowtools.stomp.window import Refusals, WorkerWindow, WrittenWindow
+from flowtools.stomp.window import WorkerWindow, WrittenWindow
 from flowtools.stop import Stop
 
 ToEvents = Callable[[Frame], Sequence[Event]]
@@ -98,6 +99,11 @@ class Subscription:
         """How many events wait for an acknowledgement from outside."""
         inside = self._passage.inside if self._passage else 0
         return self.worker.outstanding - inside if self.worker else 0
+
+    @property
+    def doubt(self) -> str:
+        """What the end of the session may be about, to be added to its reason; or nothing."""
+        return self._refusals.doubt
 
     def abandon(self, reason: str) -> None:
         """End the session, so that the broker delivers again what is outstanding."""
@@ -229,7 +235,7 @@ class Subscription:
                 f"'{self._session.name}' refuses the subscription to "
                 f"'{self._terms.destination}': {said}"
             )
-        raise ConnectionLost(f"the broker says: {said}{self._refusals.doubt}")
+        raise ConnectionLost(f"the broker says: {said}")
 
     def _has_room(self) -> bool:
         """Wait until an event can be taken in hand (True) or a stop is asked for."""
@@ -349,7 +355,8 @@ class Subscription:
             if held:
                 self._write()
         except ConnectionLost as error:
-            _log.warning("lost the connection to '%s' at the end: %s", self._session.name, error)
+            reason = f"{error}{self.doubt}"
+            _log.warning("lost the connection to '%s' at the end: %s", self._session.name, reason)
         if self.outstanding:
             _log.warning(
                 "ends without the acknowledgement of %d events; they will be delivered again",

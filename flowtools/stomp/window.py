@@ -2,7 +2,7 @@
 
 Two ways: `WrittenWindow` for --ack pipe, where writing a line is what counts, and
 `WorkerWindow` for --ack worker, where somebody else says what became of each event. Both
-move a refused message to the dead-letter destination as `Refusals` does.
+move a refused message to the dead-letter destination as `Refusals` does (refusals.py).
 """
 
 import logging
@@ -14,96 +14,12 @@ from threading import Lock
 
 from flowtools.ack.receiver import Ack
 from flowtools.errors import ProtocolError
-from flowtools.event import now
-from flowtools.stomp.dialect import senders_headers
-from flowtools.stomp.frames import Frame, encode_frame
+from flowtools.stomp.frames import Frame
+from flowtools.stomp.refusals import Refusals
 from flowtools.stomp.session import Session
 from flowtools.stomp.transport import ConnectionLost
 
 _log = logging.getLogger("flowtools.ack")
-
-
-class Refusals:
-    """Moves messages to the dead-letter destination, over one session.
-
-    SEND and ACK are one transaction, so that a message is in exactly one of the two places
-    whatever happens. Between them a broker is asked for a sign of life, and what is to come
-    after SEND waits for it: RabbitMQ answers a SEND that it does not take with an ERROR and
-    goes on (STOMP 1.2 wants the connection to end), so that ACK and COMMIT right behind it
-    would throw the message away.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        dead_letter: str,
-        settled: Callable[[Sequence[int]], None] = lambda tokens: None,
-    ) -> None:
-        """Move to `dead_letter`; `settled` is told the tokens of what has arrived there."""
-        self._session = session
-        self._dialect = session.dialect
-        self._settled = settled
-        self._dead_letter = dead_letter
-        self._numbers = count(1)
-        self._ends: dict[str, bytes] = {}
-        self._underway: dict[str, Sequence[int]] = {}
-
-    def begin(self, message: Frame, tokens: Sequence[int] = (), *, delivered: bool = True) -> bytes:
-        """Return the frames that begin to move `message`; its receipt lets the rest go.
-
-        One that the broker has not `delivered`, because it was made here, is only sent.
-        """
-        name = f"refused-{next(self._numbers)}"
-        asked = f"{name}-sent"
-        version = self._dialect.version
-        headers = senders_headers(message.headers) | {
-            "destination": self._dead_letter,
-            "transaction": name,
-            "persistent": "true",
-            "flow-refused-from": message.headers.get("destination", ""),
-            "flow-refused-at": now(),
-        }
-        if "content-length" in message.headers or b"\0" in message.body:
-            headers["content-length"] = str(len(message.body))
-        ack = f"ACK\ntransaction:{name}\n{self._dialect.ack_headers(message)}\n\0"
-        commit = {"transaction": name, "receipt": name}
-        self._underway[name] = tokens
-        self._ends[asked] = (ack.encode() if delivered else b"") + encode_frame(
-            "COMMIT", commit, version=version
-        )
-        # The receipts of a transaction's own frames may wait for its COMMIT: not these.
-        return b"".join(
-            [
-                encode_frame("BEGIN", {"transaction": name}, version=version),
-                encode_frame("SEND", headers, message.body, version=version),
-                encode_frame("BEGIN", {"transaction": asked}, version=version),
-                encode_frame("ABORT", {"transaction": asked, "receipt": asked}, version=version),
-            ]
-        )
-
-    def note_receipt(self, name: str) -> None:
-        """Take the broker's receipt: let the rest of a transaction go, or note that it is over.
-
-        Raises:
-            ConnectionLost: The connection has ended.
-        """
-        if name in self._ends:
-            self._session.send(self._ends.pop(name))
-        elif name in self._underway:
-            self._settled(self._underway.pop(name))
-            _log.info("a refused message has been moved to '%s'", self._dead_letter)
-
-    @property
-    def doubt(self) -> str:
-        """What an ERROR of the broker may be about, to be added to it; or nothing."""
-        if not self._underway:
-            return ""
-        return f" (while a refused message was moved to '{self._dead_letter}', see --dead-letter)"
-
-    @property
-    def unanswered(self) -> int:
-        """How many transactions wait for the broker before they can be committed."""
-        return len(self._ends)
 
 
 class WrittenWindow:

@@ -1,7 +1,9 @@
 """The brokers that the tests run: RabbitMQ and ActiveMQ Classic, alike in shape."""
 
+import json
 import os
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -113,6 +115,20 @@ class RabbitMQ(Server):
         out = self._ctl("list_queues", "name", "messages", "--no-table-headers")
         depths = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
         return int(depths.get(destination.rsplit("/", 1)[1], 0))
+
+    def limit(self, destination, most):
+        """Let the queue hold at most so many messages, and reject others (reject-publish)."""
+        name = destination.rsplit("/", 1)[1]
+        definition = json.dumps({"max-length": most, "overflow": "reject-publish"})
+        self._ctl("set_policy", "--apply-to", "queues", name, f"^{re.escape(name)}$", definition)
+
+    def purge(self, destination):
+        """Throw away what the queue holds."""
+        self._ctl("purge_queue", destination.rsplit("/", 1)[1])
+
+    def delete(self, destination):
+        """Delete the queue with all that is in it."""
+        self._ctl("delete_queue", destination.rsplit("/", 1)[1])
 
     def _ctl(self, *words):
         return subprocess.run(

@@ -1,0 +1,61 @@
+"""Queues that take no more: nothing is lost, and once there is room all goes on."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from flowtools.ack.sender import AckSender
+from tests.stomp_servers import SECONDS, Lines
+
+
+@pytest.fixture
+def login(rabbitmq):
+    return {"FLOW_USER": rabbitmq.user, "FLOW_PASSWORD": rabbitmq.password}
+
+
+def filled(broker, queue, most):
+    """Make `queue` one that holds `most` messages and rejects others, and fill it."""
+    broker.limit(queue, most)
+    with broker.connect() as wire:
+        wire.publish(queue, [b"old"] * most)
+
+
+def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(
+    rabbitmq, queue, login, start
+):
+    dead_letter = f"{queue}.failed"
+    filled(rabbitmq, dead_letter, 1)
+    with rabbitmq.connect() as wire:
+        wire.publish(queue, [b"bad"])
+    process = start("flow-listen-stomp", "--ack", "worker", rabbitmq.url(queue), env=login)
+    lines, said = Lines(process.stdout), Lines(process.stderr)
+    sender = AckSender()
+    for _ in range(2):
+        sender.nack(json.loads(lines.next())["ackto"])
+        said.until(f"while a refused message was moved to '{dead_letter}'".encode())
+    rabbitmq.limit(dead_letter, 2)
+    sender.nack(json.loads(lines.next())["ackto"])
+    sender.close(SECONDS)
+    process.terminate()
+    process.wait(SECONDS)
+    assert (rabbitmq.depth(queue), rabbitmq.depth(dead_letter)) == (0, 2)
+
+
+def test_messages_for_a_full_queue_wait_and_go_on_once_there_is_room(
+    rabbitmq, queue, login, start
+):
+    filled(rabbitmq, queue, 4)
+    process = start("flow-send", "--raw", rabbitmq.url(queue), env=login, stdin=subprocess.PIPE)
+    said = Lines(process.stderr)
+    process.stdin.write(b"1\n2\n3\n4\n5\n")
+    process.stdin.close()
+    for _ in range(2):
+        said.until(b"lost the connection")
+    deadline = time.monotonic() + SECONDS
+    while process.poll() is None:
+        # There is never room for all: were all sent again each time, it would not end.
+        rabbitmq.purge(queue)
+        assert time.monotonic() < deadline, "it does not get on"
+    assert process.returncode == 0
