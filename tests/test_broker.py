@@ -13,7 +13,7 @@ import pytest
 
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError, UsageError
 from flowtools.stomp.broker import Broker
-from flowtools.stomp.dialect import Dialect, dead_letter_destination
+from flowtools.stomp.dialect import Dialect, dead_letter_destination, takes
 from flowtools.stomp.frames import Frame, encode_frame
 from flowtools.stomp.message import event_of
 from flowtools.stomp.settings import Settings, parse_headers
@@ -574,10 +574,31 @@ def test_a_message_with_an_empty_id_has_one_made_of_what_it_holds():
         ("/topic/a.#", "/queue/a._.failed"),
         ("/exchange/e/k.*", "/queue/e.k._.failed"),
         ("/amq/queue/a", "/queue/a.failed"),
+        ("/queue/a>b", "/queue/a>b.failed"),
+        ("/queue/a.>", "/queue/failed.a._"),
+        ("/queue/*.a", "/queue/failed._.a"),
+        ("/queue/a,/queue/b.>", "/queue/failed.a_b._"),
     ],
 )
 def test_refused_messages_go_to_a_queue_named_after_the_destination(destination, dead_letter):
     assert dead_letter_destination(destination) == dead_letter
+    assert not takes(destination, dead_letter)
+
+
+@pytest.mark.parametrize(
+    ("destination", "queue"),
+    [
+        ("/queue/a", "/queue/a"),
+        ("/queue/a.>", "/queue/a.b.failed"),
+        ("/queue/*.b", "/queue/a.b"),
+        ("/queue/a,/queue/b", "/queue/b"),
+        ("/queue/a,b", "/queue/x,b"),
+    ],
+)
+def test_a_subscription_takes_what_one_of_its_names_or_wildcards_matches(destination, queue):
+    assert takes(destination, queue)
+    assert not takes(destination, "/queue/c.d.e")
+    assert not takes(destination, queue.replace("/queue/", "/topic/"))
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,14 @@ def test_a_refused_message_goes_to_the_dead_letter_destination(coil, start, run)
     assert coil.store.size("/queue/a") == 0
 
 
+def test_what_is_refused_cannot_go_to_where_it_comes_from(run):
+    for destination, dead_letter in ("/queue/a", "/queue/a"), ("/queue/a.>", "/queue/a.failed"):
+        url = f"stomp://localhost/?destination={destination}"
+        status, _, err = run("flow-listen-stomp", "--dead-letter", dead_letter, url)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"'{dead_letter}' and come again by '{destination}': give --dead-letter" in err
+
+
 def test_the_shell_loop_of_the_manual_works(coil, shell):
     put(coil, b"1", b"2", b"3")
     status, out, err = shell(

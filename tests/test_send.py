@@ -355,6 +355,41 @@ def test_a_transaction_that_fails_is_sent_again_message_by_message(start, script
     assert process.wait(SECONDS) == 1
 
 
+def test_a_message_for_which_the_broker_has_no_room_is_not_the_one_to_blame(start, script):
+    process, peer = sending(start, script)
+    feed(process, line())
+    process.stdin.close()
+    for _ in range(4):  # More often than an ERROR that would be about the messages.
+        frame = peer.read("SEND")
+        error = b"javax.jms.ResourceAllocationException: Usage Manager Memory Limit reached"
+        headers = {"message": "limit reached", "receipt-id": frame.headers["receipt"]}
+        peer.write("ERROR", headers, error)
+        peer.close()
+        peer = script.accept()
+        peer.login()
+    confirm(peer, peer.read("SEND"))
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+    assert b"refuses" not in process.stderr.read()
+
+
+def test_a_message_that_is_refused_alone_again_and_again_is_named(start, script):
+    process, peer = sending(start, script)
+    feed(process, line(), line())
+    process.stdin.close()
+    confirm(peer, peer.read("SEND"))
+    for _ in range(2):
+        peer.read("SEND")
+        peer.write("ERROR", {"message": "frame too large"})
+        peer.close()
+        peer = script.accept()
+        peer.login()
+    peer.read("SEND")
+    peer.write("ERROR", {"message": "frame too large"})
+    assert process.wait(SECONDS) == 77
+    assert b"(line 2): frame too large" in process.stderr.read()
+
+
 def test_a_url_without_a_destination_is_a_usage_error(run):
     status, _, err = run("flow-send", "stomp://localhost")
     assert (status, err.count("\n")) == (2, 1)

@@ -9,6 +9,7 @@ to JMS); ActiveMQ Artemis user manual, "STOMP". Ids, CoilMQ and what a broker do
 acknowledgement: tried with RabbitMQ 3.10.8, ActiveMQ 5.17.2, CoilMQ 1.1.0.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -135,15 +136,51 @@ def senders_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def dead_letter_destination(destination: str) -> str:
     """Return where messages of `destination` go that have been refused for good.
 
-    Always a queue: in a topic without a subscriber they would be gone.
+    Always a queue: in a topic without a subscriber they would be gone. And one queue, outside
+    of a wildcard where that leaves anything out: ActiveMQ sends to each of several names with
+    commas, and what the subscription takes would come again, for ever (see `takes`).
     """
     for prefix in ("/topic/", "/exchange/", "/amq/queue/"):
         if destination.startswith(prefix):
-            name = destination.removeprefix(prefix).replace("/", ".")
-            for wildcard in "*#>":
-                name = name.replace(wildcard, "_")
-            return f"/queue/{name}.failed"
+            return f"/queue/{_plain(destination.removeprefix(prefix).replace('/', '.'))}.failed"
+    if "," in destination or any(_is_pattern(name) for name in _queues(destination)):
+        return f"/queue/failed.{_plain('_'.join(_queues(destination)))}"
     return f"{destination}.failed"
+
+
+def takes(destination: str, queue: str) -> bool:
+    """Return whether a subscription to `destination`, queues or wildcards, takes from `queue`.
+
+    A wildcard is that of ActiveMQ: parts between dots, of which `*` is any one and `>` the rest.
+    """
+    return any(
+        _matches(pattern.split("."), name.split("."))
+        for pattern in _queues(destination)
+        for name in _queues(queue)
+    )
+
+
+def _queues(destination: str) -> list[str]:
+    if not destination.startswith("/queue/"):
+        return []
+    names = [name.removeprefix("/queue/") for name in destination.split(",")]
+    return [name for name in names if not name.startswith("/")]
+
+
+def _is_pattern(name: str) -> bool:
+    return not {"*", ">"}.isdisjoint(name.split("."))
+
+
+def _matches(pattern: list[str], name: list[str]) -> bool:
+    if not pattern or not name:
+        return pattern == name
+    if pattern[0] == ">":
+        return True
+    return pattern[0] in ("*", name[0]) and _matches(pattern[1:], name[1:])
+
+
+def _plain(name: str) -> str:
+    return re.sub("[*#>,]", "_", name)
 
 
 def _broker(server: str) -> Broker:

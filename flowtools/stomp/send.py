@@ -46,6 +46,11 @@ GOODBYE = 5.0
 _REFUSED_TIMES = 3
 """Sessions in a row that end with an ERROR and no receipt, until the broker means it."""
 
+_NO_ROOM = "ResourceAllocationException"
+"""In an ERROR of ActiveMQ: its limit of memory or disk is reached (policy sendFailIfNoSpace).
+The message is as good as any other, and is sent again (JMS 2.0, 8.7: a provider "is unable to
+allocate the resources required")."""
+
 _log = logging.getLogger("flowtools.send")
 
 
@@ -282,13 +287,19 @@ class Publisher:
 
     def _fail(self, session: Session, frame: Frame) -> None:
         said = error_text(frame)
+        if _NO_ROOM in said or _NO_ROOM.encode() in frame.body:
+            raise ConnectionLost(f"the broker says: {said}")
         self._barren += 1
         # A transaction does not tell which of its messages it is about: there is none in the
         # next session until the window is open again.
         blamed = not self._batches
         if (blamed and not self._confirmed) or self._barren >= _REFUSED_TIMES:
+            line = ""
+            if self._confirmed and self._underway == 1:
+                line = f" (line {next(iter(self._unconfirmed.values())).number})"
             raise RefusedError(
-                f"'{session.name}' refuses messages to '{self._headers['destination']}': {said}"
+                f"'{session.name}' refuses messages to '{self._headers['destination']}'"
+                f"{line}: {said}"
             )
         # An ERROR may name the message that it is about; that one is not tried again.
         message = self._unconfirmed.pop(frame.headers.get("receipt-id", ""), None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from flowtools.errors import UsageError
-from flowtools.stomp.dialect import Dialect, dead_letter_destination
+from flowtools.stomp.dialect import Dialect, dead_letter_destination, takes
 from flowtools.stomp.url import BrokerURL
 
 
@@ -35,6 +35,11 @@ class Terms:
     def __post_init__(self) -> None:
         if self.url.destination is None:
             raise UsageError(f"the broker URL '{self.url.public}' names no ?destination=")
+        if takes(self.destination, self.dead_letter):
+            raise UsageError(
+                f"what is refused would go to '{self.dead_letter}' and come again by "
+                f"'{self.destination}': give --dead-letter another destination"
+            )
 
     @cached_property
     def source(self) -> str:
