@@ -568,6 +568,18 @@ def test_a_broker_that_commits_moves_a_message_in_one_transaction(script, start)
     assert process.wait(SECONDS) == 0
 
 
+def test_a_dead_letter_does_not_go_as_its_sender_wanted_the_message_to(script, start):
+    _, lines, peer = worker(start, script)
+    theirs = {"expiration": "100", "x-expires": "100", "auto-delete": "true", "x-mine": "1"}
+    peer.message(1, b"x", **theirs)
+    sender = AckSender()
+    sender.nack(json.loads(lines.next())["ackto"])
+    headers = peer.read("SEND").headers
+    assert headers.keys() & theirs.keys() == {"x-mine"}
+    assert headers["flow-refused-expiration"] == "100"
+    sender.close(SECONDS)
+
+
 def nothing_comes(peer):
     peer.socket.settimeout(0.3)
     with pytest.raises(TimeoutError):

@@ -42,6 +42,34 @@ _NOT_THE_SENDERS = frozenset(
     }
 )
 
+_NOT_AGAIN = frozenset(
+    {
+        # How long RabbitMQ keeps a message, and what queue it makes of the destination: one of
+        # a sender's that is to go by itself would take the dead letters with it.
+        "expiration",
+        "auto-delete",
+        "durable",
+        "exclusive",
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-expires",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-max-priority",
+        "x-message-ttl",
+        "x-overflow",
+        "x-queue-name",
+        "x-queue-type",
+        "x-single-active-consumer",
+        # When, and how often, ActiveMQ delivers it.
+        "AMQ_SCHEDULED_CRON",
+        "AMQ_SCHEDULED_DELAY",
+        "AMQ_SCHEDULED_PERIOD",
+        "AMQ_SCHEDULED_REPEAT",
+    }
+)
+"""Headers of a sender's that were for the broker, and were about its own message."""
+
 
 class Dialect:
     """One broker in one session.
@@ -128,9 +156,16 @@ class Dialect:
         return {key: value for headers in of_brokers.values() for key, value in headers.items()}
 
 
-def senders_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that come from whoever sent the message."""
-    return {key: value for key, value in headers.items() if key not in _NOT_THE_SENDERS}
+def dead_letter_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return what a dead letter has of the headers of its message.
+
+    Those of the sender; what would make the broker throw it away has another name.
+    """
+    return {
+        f"flow-refused-{key}" if key in _NOT_AGAIN else key: value
+        for key, value in headers.items()
+        if key not in _NOT_THE_SENDERS
+    }
 
 
 def dead_letter_destination(destination: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from flowtools.event import now
-from flowtools.stomp.dialect import senders_headers
+from flowtools.stomp.dialect import dead_letter_headers
 from flowtools.stomp.frames import Frame, encode_frame
 from flowtools.stomp.session import Session
 
@@ -48,7 +48,7 @@ class Refusals:
         One that the broker has not `delivered`, because it was made here, is only sent.
         """
         name = f"refused-{next(self._numbers)}"
-        headers = senders_headers(message.headers) | {
+        headers = dead_letter_headers(message.headers) | {
             "destination": self._dead_letter,
             "persistent": "true",
             "flow-refused-from": message.headers.get("destination", ""),

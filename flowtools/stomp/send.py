@@ -161,7 +161,7 @@ class Publisher:
             if not self._full:
                 self._send(session, self._batch(session, reader), stop)
             is_all_sent = self._at_end and not self._lines and not self._again
-            if is_all_sent and not self._unconfirmed or (deadline and monotonic() >= deadline):
+            if (is_all_sent and not self._unconfirmed) or (deadline and monotonic() >= deadline):
                 break
             # Until half of it is confirmed: a message for each receipt would keep the broker
             # and us waking each other.

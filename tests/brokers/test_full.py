@@ -22,9 +22,7 @@ def filled(broker, queue, most):
         wire.publish(queue, [b"old"] * most)
 
 
-def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(
-    rabbitmq, queue, login, start
-):
+def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(rabbitmq, queue, login, start):
     dead_letter = f"{queue}.failed"
     filled(rabbitmq, dead_letter, 1)
     with rabbitmq.connect() as wire:
@@ -43,9 +41,7 @@ def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(
     assert (rabbitmq.depth(queue), rabbitmq.depth(dead_letter)) == (0, 2)
 
 
-def test_messages_for_a_full_queue_wait_and_go_on_once_there_is_room(
-    rabbitmq, queue, login, start
-):
+def test_messages_for_a_full_queue_wait_and_go_on_once_there_is_room(rabbitmq, queue, login, start):
     filled(rabbitmq, queue, 4)
     process = start("flow-send", "--raw", rabbitmq.url(queue), env=login, stdin=subprocess.PIPE)
     said = Lines(process.stderr)
