@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flowtools.event import (
@@ -70,6 +70,7 @@ def test_what_is_encoded_is_decoded_again_and_is_one_line(kind, data, source, id
 
 @given(JSON)
 def test_any_other_json_value_becomes_the_data_of_an_event(value):
+    assume(not isinstance(value, dict) or "specversion" not in value)
     line = json.dumps(value).encode()
     event = decode(line, 7)
     assert event.data == value
