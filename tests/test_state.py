@@ -462,8 +462,9 @@ def take(replay, most=10):
     return [(event.data["id"], token) for event, token in replay.take(most)]
 
 
-def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again():
+def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again(caplog):
     """A search index lags: what changed just before the subscription is not there yet."""
+    caplog.set_level("INFO", "flowtools.source.replay")
     shown = [("b", 1002.0), ("a", 1000.0)]
     progress = Progress(1000.0, {})
     with replaying(lambda: in_feed(*shown), progress, lag=0.2) as replay:
@@ -477,6 +478,10 @@ def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again():
         assert progress.mark == 1001.0
         progress.done([token for _, token in late])
         assert progress.mark == 1002.0
+    assert [message for message in caplog.messages if "have been written" in message] == [
+        "2 events were asked for and have been written",
+        "1 events were asked for and have been written",
+    ]
 
 
 def test_reading_again_repeats_nothing_even_while_much_is_still_to_be_taken():

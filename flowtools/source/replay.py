@@ -123,11 +123,11 @@ class Replay:
             if not self._progress.is_known(key_of(event)):
                 event.attributes["replayed"] = True
                 events.append((event, self.begin(event)))
+                self._taken += 1
             # Only now: the mark may move past what has not begun.
             self._progress.reach(oldest)
         if self._spools and most > 0:
             self._rouse()
-        self._taken += len(events)
         return events
 
     def begin(self, event: Event) -> int:
