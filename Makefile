@@ -66,6 +66,14 @@ fuzz: .venv/with-fuzz ## Let a fuzzer look at every parser, each for FUZZ_SECOND
 		printf '%s\n' "$$said" | tail -n 1; \
 	done
 
+# Without xdist: each mutant runs in a fork. Most of those that hang wait for something.
+.PHONY: mutants
+mutants: .venv/with-mutants ## Change event.py, pool.py and ack/ in a thousand ways; do the tests notice?
+	@rm -rf mutants && mkdir mutants && cp -a bin mutants/bin
+	@PYTHONPATH=. mutmut run --max-children $(JOBS) >mutants/output 2>&1 || { tail -n 20 mutants/output >&2; exit 1; }
+	@mutmut export-cicd-stats >mutants/output
+	@python -m tests.mutation_score
+
 .PHONY: check
 check: $(VENV) check-man ## Look for what is wrong without running it: style, types, imports, man pages.
 	@ruff check --quiet .

@@ -2,18 +2,23 @@
 
 import json
 import queue
+import re
 import signal
 import socket
 import subprocess
+import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from flowtools.ack.receiver import Ack, AckSocket
+from flowtools.ack.ack import acknowledge
+from flowtools.ack.receiver import Ack, AckSocket, new_epoch
 from flowtools.ack.sender import MAX_DATAGRAM, AckError, AckSender
-from flowtools.errors import ConfigurationError
+from flowtools.errors import ConfigurationError, EventsFailed
+from flowtools.lines import TooLong
 
 
 @pytest.fixture
@@ -91,7 +96,9 @@ def test_close_gives_up_on_a_frozen_source_when_its_time_is_up(receiver, caplog)
         sender.ack(ackto(receiver, f"e.{number}"))
     sender.close(0.2)
     assert sender.lost > 0
-    assert f"gave up on {sender.lost} acknowledgements" in caplog.text
+    assert caplog.messages == [
+        f"gave up on {sender.lost} acknowledgements: their source does not take them"
+    ]
 
 
 def test_close_before_the_first_acknowledgement_has_nothing_to_do():
@@ -106,7 +113,47 @@ def test_an_acknowledgement_to_a_source_that_is_gone_is_counted_with_one_warning
         sender.ack(f"unix:{tmp_path}/gone#e.{number}")
     sender.close(30)
     assert sender.lost == 10
-    assert caplog.text.count("deliver those events again") == 1
+    assert caplog.messages == [
+        (
+            f"cannot acknowledge to '{tmp_path}/gone': No such file or directory;"
+            " the broker will deliver those events again"
+        ),
+        "10 acknowledgements found no source",
+    ]
+
+
+def test_what_finds_no_source_is_counted_as_long_as_it_lasts(tmp_path, caplog):
+    sender = AckSender()
+    sender.ack(f"unix:{tmp_path}/gone#e.1")
+    wait_for(lambda: sender.lost == 1)
+    sender.ack(f"unix:{tmp_path}/gone#e.2")
+    sender.close(30)
+    assert sender.lost == 2
+    assert caplog.messages[1:] == ["2 acknowledgements found no source"]
+
+
+def test_one_acknowledgement_without_a_source_is_told_of_once(tmp_path, caplog):
+    sender = AckSender()
+    sender.nack(f"unix:{tmp_path}/gone#e.1")
+    sender.close(30)
+    assert len(caplog.messages) == 1
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_no_thread_of_either_side_keeps_a_process_from_ending(acks):
+    inlet, received = acks()
+    sender = AckSender()
+    sender.ack(inlet.ackto("e") + "1")
+    received.get(timeout=30)
+    threads = {each.name: each.daemon for each in threading.enumerate()}
+    assert (threads["ack-socket"], threads["ack-sender"]) == (True, True)
+    sender.close(30)
 
 
 def test_a_source_that_ends_while_it_is_frozen_is_given_up(receiver, caplog):
@@ -153,6 +200,53 @@ def test_flow_ack_names_the_lines_it_cannot_acknowledge_and_goes_on(run, receive
         ["3 of 4 events were not acknowledged"],
     ]
     assert take_lines(receiver, 1) == ["e.1 ack"]
+
+
+class Blocks:
+    """Lines that are there already, in blocks."""
+
+    def __init__(self, *blocks):
+        self._blocks = list(blocks)
+
+    def read(self):
+        return self._blocks.pop(0) if self._blocks else None
+
+
+@pytest.mark.parametrize(("refuse", "verdict"), [(False, "ack"), (True, "nack")])
+def test_every_line_is_told_of_and_those_that_cannot_be_are_counted(
+    receiver, caplog, refuse, verdict
+):
+    long = TooLong.of(b"{" * 300, b',"ackto":"%s"}' % ackto(receiver, "e.3").encode())
+    lost = TooLong.of(b"{" * 300, b"}")
+    lines = [event_line(ackto=ackto(receiver, f"e.{n}")) for n in range(3)]
+    with pytest.raises(EventsFailed, match=r"^3 of 7 events were not acknowledged$"):
+        acknowledge(
+            Blocks(lines[:2], [lost, lines[2], b"no json"], [event_line(), long]), refuse=refuse
+        )
+    assert take_lines(receiver, 4) == [f"e.{n} {verdict}" for n in range(4)]
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        *("line 3", "line 5", "line 6")
+    ]
+    assert caplog.messages[0] == "line 3: it is longer than a line may be"
+    assert caplog.messages[2].endswith("it has no ackto; does its source run with --ack worker?")
+
+
+def test_where_every_line_was_told_of_nothing_is_said(receiver, caplog):
+    acknowledge(Blocks([event_line(ackto=ackto(receiver, "e.1"))]), refuse=False)
+    assert take_lines(receiver, 1) == ["e.1 ack"]
+    assert caplog.messages == []
+
+
+def test_an_event_whose_source_is_gone_is_counted(tmp_path):
+    line = event_line(ackto=f"unix:{tmp_path}/gone#e.1")
+    with pytest.raises(EventsFailed, match=r"^1 of 1 events were not acknowledged$"):
+        acknowledge(Blocks([line]), refuse=False)
+
+
+def test_each_epoch_is_another():
+    epochs = {new_epoch() for _ in range(1000)}
+    assert len(epochs) == 1000
+    assert all(re.fullmatch("[A-Za-z0-9_-]{12}", each) for each in epochs)
 
 
 def test_flow_ack_fails_where_the_source_is_gone(run, tmp_path):
@@ -245,3 +339,68 @@ def test_a_path_too_long_for_a_socket_is_said_so(tmp_path, monkeypatch):
     with pytest.raises(ConfigurationError, match="at most 107 bytes; set XDG_RUNTIME_DIR"):
         AckSocket()
     assert list(deep.iterdir()) == []
+
+
+def test_a_path_as_long_as_a_socket_may_have_is_taken(tmp_path, monkeypatch):
+    own = len("/flow-12345678/ack")
+    deep = tmp_path / ("x" * (107 - own - len(str(tmp_path)) - 1))
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    inlet = AckSocket()
+    inlet.close()
+    assert len(inlet.path) == 107
+
+
+def test_a_place_where_no_directory_can_be_made_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(ConfigurationError) as raised:
+        AckSocket()
+    assert str(raised.value) == (
+        f"cannot make a directory for the acknowledgement socket in '{tmp_path}/file':"
+        " Not a directory"
+    )
+
+
+def test_a_socket_without_a_runtime_directory_is_in_one_for_what_is_temporary(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for relative in ("", "run"):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", relative)
+        inlet = AckSocket()
+        inlet.close()
+        assert Path(inlet.path).parent.parent == tmp_path
+        assert Path(inlet.path).parent.name.startswith("flow-")
+
+
+def test_what_is_no_acknowledgement_is_told_of_at_the_end(acks, caplog):
+    inlet, received = acks()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+        for datagram in (b"x\ny z\n", b"e 1.5 ack\n", b"a.b.7 ack\n"):
+            outlet.sendto(datagram, inlet.path)
+    assert received.get(timeout=30) == [Ack("a.b", 7, True)]
+    inlet.close()
+    inlet.close()
+    assert caplog.messages == ["3 lines at the socket were no acknowledgement"]
+
+
+def test_a_receiver_that_fails_gets_what_comes_next(caplog):
+    received = queue.Queue()
+
+    def receive(batch):
+        received.put(batch)
+        if len(batch) == 1 and not batch[0].done:
+            raise RuntimeError("not today")
+
+    inlet = AckSocket()
+    inlet.start(receive)
+    sender = AckSender()
+    sender.nack(inlet.ackto("e") + "1")
+    assert received.get(timeout=30) == [Ack("e", 1, False)]
+    sender.ack(inlet.ackto("e") + "2")
+    assert received.get(timeout=30) == [Ack("e", 2, True)]
+    sender.close(30)
+    inlet.close()
+    assert caplog.messages == ["internal error while acknowledging"]

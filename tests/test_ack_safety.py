@@ -80,17 +80,24 @@ def test_another_user_can_neither_reach_nor_remove_the_socket(inlet, shared):
 
 
 @needs_root
-@pytest.mark.parametrize("kind", ["directory", "link"])
+@pytest.mark.parametrize("kind", ["directory", "private directory", "link"])
 def test_what_another_user_has_put_in_its_place_is_not_taken(inlet, shared, caplog, kind):
     folder = Path(inlet.path).parent
     shutil.rmtree(folder)
-    trap = folder if kind == "directory" else shared / "trap"
+    trap = shared / "trap" if kind == "link" else folder
     trap.mkdir(mode=0o777)
     os.chown(trap, NOBODY, NOBODY)
+    if kind == "private directory":
+        trap.chmod(0o700)
     if kind == "link":
         folder.symlink_to(trap)
     os.chown(folder, NOBODY, NOBODY, follow_symlinks=False)
-    receiver_looks(inlet, lambda: "belongs to somebody else now" in caplog.text)
+    batches = receiver_looks(inlet, lambda: "belongs to somebody else now" in caplog.text)
+    assert batches == []
+    assert caplog.messages[0] == (
+        f"the acknowledgement socket '{inlet.path}' was removed:"
+        f" '{folder}' belongs to somebody else now"
+    )
     # Not by the link: a kernel may forbid (fs.protected_symlinks) to follow such a one.
     assert [*trap.iterdir()] == []
 
@@ -114,6 +121,12 @@ def test_a_socket_that_was_removed_is_made_anew_at_its_place(inlet, caplog):
     shutil.rmtree(Path(inlet.path).parent)
     batches = receiver_looks(inlet, lambda: "made anew" in caplog.text)
     assert batches[0] == []
+    assert caplog.messages == [
+        (
+            f"the acknowledgement socket '{inlet.path}' was removed, and has been made anew;"
+            " keep whatever cleans up there away from it"
+        )
+    ]
 
 
 def test_a_listener_whose_socket_was_removed_connects_again(script, shared, monkeypatch):

@@ -134,6 +134,36 @@ def test_an_event_has_an_id_and_a_time_of_its_own():
     assert datetime.fromisoformat(one.time).tzinfo == UTC
 
 
+def test_what_is_not_there_is_none_where_the_attribute_is_known():
+    event = decode(line_of())
+    assert (event.subject, event.time) == (None, None)
+    assert (event.datacontenttype, event.dataschema) == (None, None)
+    with pytest.raises(AttributeError, match=r"^deadline$"):
+        Event.__new__(Event).deadline  # noqa: B018
+
+
+def test_bytes_are_of_the_type_that_says_nothing_of_them():
+    event = Event("t", b"\0\1", source="s")
+    assert event.datacontenttype == "application/octet-stream"
+    assert event.deadline is None
+
+
+def test_a_byte_order_mark_and_the_space_around_it_are_no_part_of_an_event():
+    assert decode(b" \xef\xbb\xbf \t" + line_of(data=1)).data == 1
+
+
+def test_the_quick_look_leaves_base64_to_the_thorough_one():
+    assert usual(line_of(data=1)) is not None
+    assert usual(line_of(data_base64="AAE=")) is None
+
+
+def test_a_digest_stays_what_it_is_from_release_to_release():
+    """Ids are made of it: whoever keeps what is done would do everything again."""
+    assert digest("a", "é", b"\0b") == "4abaefee2f362a99d3ef13e67e6321fe"
+    assert digest("a", "bc") == "a4d2502de3aca3ac159bba2d99ea81a8"
+    assert len(digest("\ud800")) == 32
+
+
 def test_attributes_read_by_name_and_data_by_key():
     event = Event("t", {"a": [1], "n": None}, source="s", redelivered=True)
     assert (event["a"], event.get("a"), event.get("n", 5), event.get("b", 5)) == ([1], [1], None, 5)

@@ -201,6 +201,53 @@ def test_what_a_stop_leaves_is_looked_at_so_that_no_bad_line_counts_as_an_event(
     assert running.end() == {"done": 1, "invalid": 1, "left": 1}
 
 
+class Paced:
+    """A pace that lets each start wait for the next of `seconds`, and keeps when it was asked."""
+
+    def __init__(self, *seconds):
+        self.seconds = list(seconds)
+        self.asked = []
+
+    def wait_time(self, now):
+        self.asked.append(now)
+        return self.seconds.pop(0)
+
+
+def test_the_pace_is_asked_once_for_each_start_and_waited_for(pool):
+    pace = Paced(0.0, 0.2, 0.0)
+    before = time.monotonic()
+    starts = []
+    running = pool(lambda event: starts.append(time.monotonic()), pace=pace)
+    running.feed(1, 2, 3)
+    assert running.end() == {"done": 3}
+    assert sorted(pace.asked) == pace.asked
+    assert before <= pace.asked[0] <= starts[0]
+    assert pace.asked[2] >= starts[1] >= pace.asked[1] + 0.2
+
+
+def test_an_event_that_waits_for_its_pace_is_left_when_a_stop_comes(pool):
+    pace = Paced(0.0, 1000.0)
+    seen = []
+    running = pool(lambda event: seen.append(event.data), pace=pace)
+    running.feed(1, 2)
+    wait_for(lambda: len(pace.asked) == 2)
+    running.stop.set()
+    assert running.end() == {"done": 1, "left": 1}
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_an_earlier_run_has_done_is_skipped(pool, threads):
+    seen = []
+    running = pool(lambda event: seen.append(event.id), threads=threads, done=frozenset({"b", "d"}))
+    known = {"specversion": "1.0", "source": "s", "type": "t"}
+    running.feed(*(known | {"id": name} for name in "abcde"))
+    assert running.end() == {"done": 3, "skipped": 2}
+    assert sorted(seen) == ["a", "c", "e"]
+    skipped = [each.event.id for each in running.log.attempts if each.outcome == "skipped"]
+    assert sorted(skipped) == ["b", "d"]
+
+
 def test_a_huge_integer_fails_its_line_alone_wherever_a_block_ends(pool):
     running = pool(do_nothing, threads=2)
     for part in (b'1\n{"n": 1234567890', b"1234567890123}\n2\n", b"99999999999999999999\n", b"3\n"):
@@ -801,6 +848,23 @@ def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
         assert running.end() == {"failed": 1}
         assert received(server, 1) == ["e.1 ack"]
     assert len(kept) == 1
+
+
+def test_what_waits_is_counted_while_the_pool_runs(pool):
+    began, release = threading.Event(), threading.Event()
+
+    def start(event):
+        began.set()
+        release.wait(PATIENCE)
+
+    running = pool(start)
+    running.feed(1, 2, 3)
+    assert began.wait(PATIENCE)
+    wait_for(lambda: running.work.pool.queued() == 2)
+    assert not running.work.pool.is_idle()
+    release.set()
+    assert running.end() == {"done": 3}
+    assert running.work.pool.queued() == 0
 
 
 def test_an_event_that_can_neither_be_done_nor_kept_is_left_unacknowledged(pool, tmp_path):
