@@ -1,9 +1,12 @@
 """flow-send: lines in, messages out, each confirmed."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +14,10 @@ from flowtools.errors import UsageError
 from flowtools.event import EventError
 from flowtools.key import Key
 from flowtools.stomp.outgoing import Outgoing, outgoing
+from flowtools.stomp.send import Publisher
+from flowtools.stomp.settings import Settings
+from flowtools.stomp.url import parse_url
+from flowtools.stop import stopped_by_signals
 from tests.stomp_servers import SECONDS, Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -385,6 +392,56 @@ def test_a_message_that_is_refused_alone_again_and_again_is_named(start, script)
         peer = script.accept()
         peer.login()
     peer.read("SEND")
+    peer.write("ERROR", {"message": "frame too large"})
+    assert process.wait(SECONDS) == 77
+    assert b"(line 2): frame too large" in process.stderr.read()
+
+
+def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, monkeypatch, caplog):
+    monkeypatch.setattr("flowtools.stomp.send.QUIET", 0.3)
+    reader, writer = os.pipe()
+    os.write(writer, b"1\n2\n")
+    os.close(writer)
+    publisher = Publisher(parse_url(script.url()), Settings())
+    with stopped_by_signals() as stop, ThreadPoolExecutor(1) as pool:
+
+        def broker():
+            peer = script.accept()
+            peer.login()
+            frames = [peer.read("SEND"), peer.read("SEND")]
+            while "has not confirmed" not in caplog.text:
+                peer.socket.sendall(b"\n")  # Its heart-beats go on.
+                time.sleep(0.05)
+            for frame in frames:
+                confirm(peer, frame)
+            peer.goodbye()
+
+        done = pool.submit(broker)
+        publisher.run(reader, stop)
+        done.result(SECONDS)
+    os.close(reader)
+    assert caplog.text.count("has not confirmed a message") == 1
+
+
+def test_one_of_several_that_is_refused_at_once_is_found(start, script):
+    process, peer = sending(start, script)
+    feed(process, line(), line())
+    process.stdin.close()
+    peer.read("SEND")
+    peer.write("ERROR", {"message": "frame too large"})
+    peer.close()
+    for _ in range(2):
+        peer = script.accept()
+        peer.login()
+        frame = peer.read("SEND")
+        if frame.headers["receipt"] == "1":
+            confirm(peer, frame)
+            assert peer.read("SEND").headers["receipt"] == "2"
+        peer.write("ERROR", {"message": "frame too large"})
+        peer.close()
+    peer = script.accept()
+    peer.login()
+    assert peer.read("SEND").headers["receipt"] == "2"
     peer.write("ERROR", {"message": "frame too large"})
     assert process.wait(SECONDS) == 77
     assert b"(line 2): frame too large" in process.stderr.read()

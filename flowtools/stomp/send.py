@@ -15,6 +15,7 @@ import logging
 import select
 from collections import deque
 from collections.abc import Mapping
+from math import inf
 from time import monotonic
 
 from flowtools.ack.sender import AckError, AckSender, parse_ackto
@@ -42,6 +43,9 @@ DRAIN = 10.0
 
 GOODBYE = 5.0
 """Seconds that the broker has for the receipt of DISCONNECT."""
+
+QUIET = 30.0
+"""Seconds without a receipt after which it is said that the broker makes us wait."""
 
 _REFUSED_TIMES = 3
 """Sessions in a row that end with an ERROR and no receipt, until the broker means it."""
@@ -104,6 +108,7 @@ class Publisher:
         self._unconfirmed: dict[str, Outgoing] = {}
         self._again: deque[Outgoing] = deque()
         self._allowed = window
+        self._waiting_since = monotonic()
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
         self._at_end = self._full = False
@@ -149,6 +154,7 @@ class Publisher:
         )
         self._batches.clear()
         self._again = deque(self._unconfirmed.values())
+        self._waiting_since = monotonic()
         deadline = None
         while True:
             for frame in session.take():
@@ -179,7 +185,16 @@ class Publisher:
 
     def _wait(self, session: Session, stop: Stop, deadline: float | None) -> None:
         if deadline is None:
-            session.wait(stop, None)
+            left = self._waiting_since + QUIET - monotonic()
+            session.wait(stop, None if left == inf else left)
+            if monotonic() >= self._waiting_since + QUIET:
+                self._waiting_since = inf
+                _log.warning(
+                    "'%s' has not confirmed a message for %.0f s, and is waited for: its memory, "
+                    "its disk or the queue may be full",
+                    session.name,
+                    QUIET,
+                )
         else:
             # The stop's descriptor stays readable for ever.
             poller = select.poll()
@@ -236,6 +251,8 @@ class Publisher:
         return messages
 
     def _send(self, session: Session, messages: list[Outgoing], stop: Stop) -> None:
+        if self._underway == len(messages):
+            self._waiting_since = monotonic()
         if len(messages) > 1 and session.dialect.commits and self._allowed == self._window:
             session.send(self._transaction(session, messages), stop)
         elif messages:
@@ -280,6 +297,7 @@ class Publisher:
         message = self._unconfirmed.pop(number, None)
         if message is not None:
             self._confirmed += 1
+            self._waiting_since = monotonic()
             self._allowed = min(self._window, self._allowed + 1)
             self._barren = 0
             if message.ackto is not None:
@@ -290,12 +308,11 @@ class Publisher:
         if _NO_ROOM in said or _NO_ROOM.encode() in frame.body:
             raise ConnectionLost(f"the broker says: {said}")
         self._barren += 1
-        # A transaction does not tell which of its messages it is about: there is none in the
-        # next session until the window is open again.
-        blamed = not self._batches
-        if (blamed and not self._confirmed) or self._barren >= _REFUSED_TIMES:
+        # Where several are on their way it may be about any of them: the next goes alone.
+        alone = self._underway == 1
+        if (alone and not self._confirmed) or self._barren >= _REFUSED_TIMES:
             line = ""
-            if self._confirmed and self._underway == 1:
+            if self._confirmed and alone:
                 line = f" (line {next(iter(self._unconfirmed.values())).number})"
             raise RefusedError(
                 f"'{session.name}' refuses messages to '{self._headers['destination']}'"
