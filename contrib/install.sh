@@ -18,6 +18,16 @@ python=$("$python" -c 'import sys; print(sys._base_executable if sys.prefix != s
     exit 1
 }
 
+# A service has a user of its own.
+folder=$python
+while folder=$(dirname "$folder") && [ "$folder" != / ]; do
+    case $(stat -Lc %A "$folder") in
+        *[xt]) ;;
+        *) echo "install: warning: other users cannot run '$python', which is below '$folder';" \
+            "see make install PYTHON=..." >&2 ;;
+    esac
+done
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 lib=$prefix/lib/flowtools

@@ -53,6 +53,7 @@ ANOTHER = {
     '"dw.state:old"': ('"no such words"', "the stand-in has no such field"),
     "systemctl ": (": systemctl ", "there may be no systemd; tests/test_contrib.py has units"),
     "journalctl ": (": journalctl ", "there may be no systemd"),
+    "/var/lib/flowtools/tag": ("{here}/kept", "there may be no such service"),
 }
 """What is not run as it stands: what stands there, what is run instead, and why."""
 
