@@ -10,6 +10,9 @@ from flowtools.source.local import STDIN
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.stomp import GenericStompListener
 from flowtools.source.watch import HotFolder
+from flowtools.stomp.settings import Settings as BrokerSettings
+from flowtools.stomp.url import parse_url
+from flowtools.vizone.account import Account
 from tests import sources
 from tests.sources import note
 
@@ -36,6 +39,12 @@ class Job:
         note("clean_up")
 
 
+class MadeJob(Job):
+    SOURCE = GenericStompListener(
+        parse_url(os.environ.get("BROKER", "stomp://127.0.0.1:1/?destination=a")), BrokerSettings()
+    )
+
+
 class Quiet(Job):
     def start(self, event):
         super().start(event)
@@ -52,6 +61,19 @@ class ThreeTicks(Tick):
     SOURCE = Interval(0.01, count=3)
 
 
+class EndlessTicks(Tick):
+    SOURCE = Interval(0.01)
+
+
+class MadeFolder:
+    """Its directory is in the current one."""
+
+    SOURCE = HotFolder("in", existing=True, settle=0)
+
+    def start(self, event):
+        note(event["name"])
+
+
 class Folder:
     SOURCE = HotFolder
 
@@ -66,6 +88,10 @@ class Line:
         return event.data
 
 
+class MadeLine(Line):
+    SOURCE = STDIN("null")
+
+
 class Asset:
     SOURCE = AssetEntryListener
     NEEDS = ("client", "store")
@@ -73,6 +99,17 @@ class Asset:
     def start(self, event):
         self.store.put("last", event["title"])
         note(f"{self.client.account.user} {self.store.application} {self.store.get('last')}")
+
+
+class MadeAsset:
+    SOURCE = AssetEntryListener(
+        Account(
+            *(os.environ.get(f"VIZONE_{key}", "http://x") for key in ("URL", "USER", "PASSWORD"))
+        )
+    )
+
+    def start(self, event):
+        note(event["title"])
 
 
 class File:

@@ -135,6 +135,78 @@ def test_ticks_and_lines(go, notes):
     assert (status, [event["data"] for event in events]) == (0, ["a\nb\n"])
 
 
+@pytest.mark.parametrize("name", ["EndlessTicks", "MadeFolder"])
+def test_count_ends_a_source_that_the_class_has_made(go, notes, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    for each in "abc":
+        (tmp_path / "in" / each).write_text("x")
+    assert finish(go(name, "--count", 2))[0] == 0
+    assert len(notes()) == 2
+
+
+def test_count_ends_a_listener_that_the_class_has_made(coil, go, notes):
+    put(coil, "a", "b", "c")
+    assert finish(go("MadeJob", "--count", 2, env={"BROKER": coil.url("/queue/a")}))[0] == 0
+    assert notes() == ["a", "b", "clean_up"]
+    with stand_in(assets=3, rate=200) as server:
+        assert finish(go("MadeAsset", "--count", 1, env=server.environment()))[0] == 0
+    assert len(notes()) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "given"),
+    [
+        ("Line", "lines", b"a\nb\nc\n"),
+        ("Line", "null", b"a\0b\0c\0"),
+        ("Line", "json", b'\n"a"\n\n"b"\n"c"\n'),
+        ("MadeLine", "", b"a\0b\0c\0"),
+    ],
+)
+def test_count_ends_standard_input(go, name, form, given):
+    settings = ["--set", f"Source.form={form}"] if form else []
+    status, events, _ = finish(go(name, "--count", 2, *settings, stdin=PIPE), given)
+    assert (status, [event["data"] for event in events]) == (0, ["a", "b"])
+
+
+def test_count_does_not_wait_for_the_end_of_standard_input(go):
+    process = go("Line", "--count", 1, stdin=PIPE)
+    process.stdin.write(b"a\n")
+    process.stdin.flush()
+    assert process.wait(SECONDS) == 0
+    assert b'"data":"a"' in process.stdout.read()
+
+
+def test_lines_that_are_no_events_do_not_count(go):
+    given = b"[\n1\n2\n"
+    status, events, err = finish(
+        go("Line", "--count", 1, "--set", "Source.form=json", stdin=PIPE), given
+    )
+    assert (status, [event["data"] for event in events]) == (1, [1])
+    assert "1 of 2 lines were skipped" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("Line", "--state", "x"),
+        ("Line", "--since", "1h"),
+        ("Line", "--prefetch", "5"),
+        ("Tick", "--include", "created"),
+        ("ThreeTicks", "--exclude", "created"),
+        ("Folder", "--broker", "a:1"),
+        ("OnRaises", "--dead-letter", "/queue/x"),
+        ("Tick", "--header", "a=b"),
+        ("Job", "--state", "x"),
+    ],
+)
+def test_an_option_that_means_nothing_to_the_source_is_refused(go, name, option, value):
+    where = {"Folder": ["--set", "Source.directory=."], "Job": NOWHERE}.get(name, [])
+    status, events, err = finish(go(name, option, value, *where))
+    assert (status, events) == (2, [])
+    assert f"{option} is of no use to the SOURCE" in err
+    assert err.count("\n") == 1
+
+
 def test_the_files_of_a_folder(go, notes, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.mxf", "b.txt"):

@@ -5,7 +5,7 @@ command has as an option of its own counts before them.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -23,6 +23,9 @@ from flowtools.source.local import MAX_DOCUMENT
 
 _log = logging.getLogger("flowtools.run")
 
+_OF_A_BROKER = frozenset({"prefetch", "dead_letter"})
+_OF_VIZ_ONE = _OF_A_BROKER | {"state", "since", "include", "exclude", "broker"}
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -38,6 +41,7 @@ class Wishes:
         headers: More headers of the subscription.
         inlet: Makes what receives acknowledgements.
         max_line: Bytes that a line of standard input may have.
+        typed: Names of the options on the command line, of those that are not for all sources.
     """
 
     listening: Callable[[], Any]
@@ -50,6 +54,7 @@ class Wishes:
     headers: Mapping[str, str]
     inlet: Callable[[], AckInlet]
     max_line: int
+    typed: Sequence[str] = ()
 
 
 class Own(NamedTuple):
@@ -59,11 +64,13 @@ class Own(NamedTuple):
         source: It.
         redelivers: What is not done will come again.
         is_whole: It gives all of its input as one event, and the time for that is unlimited.
+        takes: Names of options that mean something to it, and not to all.
     """
 
     source: Source
     redelivers: bool
     is_whole: bool = False
+    takes: frozenset[str] = frozenset()
 
 
 def own_source(
@@ -78,6 +85,7 @@ def own_source(
 
     Raises:
         ConfigurationError: It names none, or an option is missing or makes no sense.
+        UsageError: An option was typed that means nothing to it.
     """
     found = getattr(worker, "SOURCE", None)
     if found is None:
@@ -90,6 +98,10 @@ def own_source(
         own = _make(found, given, wishes, equipment, config)
     except UsageError as error:
         raise ConfigurationError(f"[Source]: {error}") from None
+    for name in wishes.typed:
+        if name not in own.takes:
+            option = {"headers": "header"}.get(name, name.replace("_", "-"))
+            raise UsageError(f"--{option} is of no use to the SOURCE {given.kind} of this Worker")
     given.warn_of_the_rest()
     return own
 
@@ -100,7 +112,7 @@ class _Options:
     def __init__(self, options: Mapping[str, str], kind: type) -> None:
         self._left = dict(options)
         self._names = {key.replace("_", " ").lower(): key for key in options}
-        self._kind = kind.__name__
+        self.kind = kind.__name__
 
     def take(self, key: str, default: str | None = None) -> str | None:
         return self._left.pop(self._names.get(key, key), default)
@@ -109,7 +121,7 @@ class _Options:
         for key in keys:
             if said := self.take(key):
                 return said
-        raise ConfigurationError(f"[Source] '{keys[0]}' is missing: {self._kind} needs it")
+        raise ConfigurationError(f"[Source] '{keys[0]}' is missing: {self.kind} needs it")
 
     def take_all(self) -> dict[str, str]:
         left, self._left = self._left, {}
@@ -117,7 +129,7 @@ class _Options:
 
     def warn_of_the_rest(self) -> None:
         for key in self._left:
-            _log.warning("[Source] '%s' is no key that %s knows and is ignored", key, self._kind)
+            _log.warning("[Source] '%s' is no key that %s knows and is ignored", key, self.kind)
 
 
 def _make(
@@ -135,6 +147,7 @@ def _make(
     # By name and module, so that none is loaded which is not used.
     built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
     if built_in is not None and found is not kind:
+        _limit(found, wishes.count)
         redelivers = built_in.__name__.endswith("Listener")
         return Own(found, redelivers, getattr(found, "is_whole", False))
     if built_in is not None:
@@ -146,8 +159,18 @@ def _is_ours(kind: type) -> bool:
     return kind.__module__.startswith("flowtools.source.")
 
 
+def _limit(made: Any, count: int | None) -> None:
+    """Let a source of ours that the user has made end after `count` events."""
+    if count is None:
+        return
+    if hasattr(made, "listening"):
+        made.listening = replace(made.listening, count=count)
+    else:
+        made.count = count
+
+
 def _assets(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
-    return Own(kind(equipment.client().account, wishes.listening()), True)
+    return Own(kind(equipment.client().account, wishes.listening()), True, takes=_OF_VIZ_ONE)
 
 
 def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
@@ -156,7 +179,7 @@ def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
     account = equipment.client().account
     settle = number(given.take("settle", "0") or "0", "[Source] settle")
     source = kind(account, location, wishes.listening(), skip_empty=skip, settle=settle)
-    return Own(source, True)
+    return Own(source, True, takes=_OF_VIZ_ONE)
 
 
 def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
@@ -178,7 +201,7 @@ def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
         drain=wishes.drain,
         inlet=wishes.inlet,
     )
-    return Own(source, True)
+    return Own(source, True, takes=_OF_A_BROKER | {"headers"})
 
 
 def _interval(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
@@ -234,6 +257,7 @@ def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
         raise UsageError(f"form '{form}' is none of lines, null, json, document")
     source = kind(
         form,
+        count=wishes.count,
         max_line=wishes.max_line,
         max_size=max(MAX_DOCUMENT, wishes.max_line),
         size_option="--max-line",
@@ -263,7 +287,8 @@ def _custom(
         drain=wishes.drain,
         inlet=wishes.inlet,
     )
-    return Own(source, acked, bool(getattr(made, "IS_WHOLE", False)))
+    takes = frozenset({"prefetch"} if acked else ())
+    return Own(source, acked, bool(getattr(made, "IS_WHOLE", False)), takes)
 
 
 def with_inlet(listening: Any, inlet: Callable[[], AckInlet]) -> Any:

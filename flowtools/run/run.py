@@ -123,7 +123,8 @@ def run(
         on_stuck: As assembly.run.
 
     Raises:
-        FlowError: As assembly.run, and what the source ended by.
+        FlowError: As assembly.run, and what the source ended by; UsageError where an option
+            means nothing to it.
     """
     equipment = _equipment(target, login, instance_name)
     inlet, acks = acks_between(passed_on=choice.pass_on)

@@ -37,6 +37,9 @@ class AssetEntryListener:
     links (by relation), keywords, and the headers of the message; what a message does not
     say is null or empty. Where the details say so it has xml (the entry, as text) and
     metadata (the fields by name: text, null, or a list of objects for a table).
+
+    Attributes:
+        listening: How it listens.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class AssetEntryListener:
     ) -> None:
         """Prepare to listen to the assets of `account`'s Viz One."""
         self._account = account
-        self._listening = listening or Listening()
+        self.listening = listening or Listening()
         self._details = details or Details()
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -61,7 +64,7 @@ class AssetEntryListener:
         """
         listen(
             self._account,
-            self._listening,
+            self.listening,
             self.find_monitor,
             self.to_events,
             Shown("assets", lambda client: client.assets.newest(), self._shown),
@@ -119,19 +122,19 @@ class AssetEntryListener:
         return amended(event, data, DELETED if asset.status == "deleted" else None)
 
     def _may_want(self, kind: str) -> bool:
-        kinds = self._listening.kinds
+        kinds = self.listening.kinds
         # Who asks the server may learn that what has changed is deleted.
         return kind in kinds or (self._details.resolve and kind == "changed" and "deleted" in kinds)
 
     def _wants(self, event: Event) -> bool:
         kind = event.type.rpartition(".")[2]
         replayed = "replayed" in event.attributes
-        kinds = self._listening
+        kinds = self.listening
         is_kind = kinds.wants_replayed(kind) if replayed else kind in kinds.kinds
         return is_kind and self._details.want(event.data)
 
     def _shown(self, change: Change, message: Message) -> Event | None:
-        if not self._listening.wants_replayed(change.kind) and not self._may_want(change.kind):
+        if not self.listening.wants_replayed(change.kind) and not self._may_want(change.kind):
             return None
         event = self._event(change, message)
         return event if self._details.resolve or self._details.want(event.data) else None

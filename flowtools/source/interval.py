@@ -16,6 +16,9 @@ class Interval:
 
     A tick that comes while the last one is still unread in the pipe is skipped, and
     counted in the data of the next: `{"number": 7, "skipped": 2}`.
+
+    Attributes:
+        count: End after so many events; None: go on.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Interval:
             tz = local_zone()
         self._schedule = _schedule(seconds, cron, clock, window, tz)
         self._name = name or cron or f"{seconds:g}s"
-        self._count = count
+        self.count = count
         self._clock = clock
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -70,7 +73,7 @@ class Interval:
                     outlet.emit(self._event(due, number, skipped))
                     outlet.flush()
                     skipped = 0
-                    if number == self._count:
+                    if number == self.count:
                         return
             self._clock.wait(self._schedule.wait(), stop, outlet)
 

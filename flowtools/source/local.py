@@ -29,12 +29,14 @@ class STDIN:
 
     Attributes:
         is_whole: All of it is one event.
+        count: End after so many events; None: at the end of the input.
     """
 
     def __init__(
         self,
         form: Form = "lines",
         *,
+        count: int | None = None,
         max_line: int = MAX_LINE,
         max_size: int = MAX_DOCUMENT,
         size_option: str = "--max-size",
@@ -46,12 +48,14 @@ class STDIN:
             form: "lines": text without its newline and one carriage return before that;
                 "null": pieces that end with a NUL byte; "json": a JSON value a line;
                 "document": everything.
+            count: End after so many events. What was read beyond them, up to a block, is gone.
             max_line: Bytes of a line or piece above which it is refused.
             max_size: Bytes of a document above which it is refused.
             size_option: What the command calls that.
             fd: The file descriptor.
         """
         self.is_whole = form == "document"
+        self.count = count
         self._form = form
         self._max_line = max_line
         self._max_size = max_size
@@ -59,7 +63,9 @@ class STDIN:
         self._fd = fd
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
-        """Write an event for each line, or one for the document, until the input ends.
+        """Write an event for each line, or one for the document.
+
+        It ends with the input, with `stop`, or once `count` is reached.
 
         Raises:
             EventsFailed: Lines were refused; each has been reported with its number.
@@ -73,36 +79,41 @@ class STDIN:
 
     def _lines(self, outlet: Outlet, stop: Stop) -> None:
         separator = b"\0" if self._form == "null" else b"\n"
-        number = refused = 0
+        number = refused = written = 0
         with _goodbye(outlet) as gone:
             reader = LineReader(
                 self._fd, stop, wake=gone, max_line=self._max_line, separator=separator
             )
-            while (block := reader.read()) is not None:
+            while written != self.count and (block := reader.read()) is not None:
                 if not block and gone is not None and select.select([gone], [], [], 0)[0]:
                     raise ReaderGone
                 for line in block:
                     number += 1
                     try:
-                        self._emit(outlet, line, number)
+                        written += self._emit(outlet, line, number)
                     except EventError as error:
                         refused += 1
                         _log.error("line %d: %s", number, error)
+                    if written == self.count:
+                        break
                 # The input may pause here: what has been read is not to wait with it.
                 outlet.flush()
         if refused:
             raise EventsFailed(f"{refused} of {number} lines were skipped")
 
-    def _emit(self, outlet: Outlet, line: bytes, number: int) -> None:
+    def _emit(self, outlet: Outlet, line: bytes, number: int) -> bool:
+        """Write the event of `line`; return whether it is one."""
         if isinstance(line, TooLong):
             raise EventError(f"longer than {self._max_line} bytes; --max-line allows more")
         if self._form == "json":
-            if line.strip():
-                outlet.emit(decode(line, number))
-            return
+            if not line.strip():
+                return False
+            outlet.emit(decode(line, number))
+            return True
         if self._form == "lines":
             line = line.removesuffix(b"\r")
         outlet.emit(_event("flow.stdin.line", line, number))
+        return True
 
     def _document(self, outlet: Outlet, stop: Stop) -> None:
         blocks = []

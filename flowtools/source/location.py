@@ -29,6 +29,9 @@ class UnmanagedFilesListener:
     not tell which. A message may be about several files: each is an event. `data` is an
     object of location, name, size, url, id, updated, links (by relation), and the headers
     of the message. A file that is being written comes several times, first with size 0.
+
+    Attributes:
+        listening: How it listens.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class UnmanagedFilesListener:
         """
         self._account = account
         self._location = location
-        self._listening = listening or Listening()
+        self.listening = listening or Listening()
         self._skip_empty = skip_empty
         self._settle = settle
 
@@ -63,7 +66,7 @@ class UnmanagedFilesListener:
         """
         listen(
             self._account,
-            self._listening,
+            self.listening,
             self.find_monitor,
             self.to_events,
             Shown(f"the files of '{self._location}'", self._pages, self._shown, ordered=False),
@@ -93,7 +96,7 @@ class UnmanagedFilesListener:
         return [
             self._event(change, message)
             for change in changes
-            if change.kind in self._listening.kinds and not self._passes_over(change.entry)
+            if change.kind in self.listening.kinds and not self._passes_over(change.entry)
         ]
 
     def look_up(self, client: Client, event: Event) -> Event | None:
@@ -109,7 +112,7 @@ class UnmanagedFilesListener:
             entry = client.entry(address)
         except NotFoundError:
             gone = amended(event, {}, "flow.file.deleted")
-            return gone if "deleted" in self._listening.kinds else None
+            return gone if "deleted" in self.listening.kinds else None
         return None if self._passes_over(entry) else amended(event, self._said(entry))
 
     def _passes_over(self, entry: Entry | None) -> bool:
@@ -119,7 +122,7 @@ class UnmanagedFilesListener:
         return client.files.pages(client.files.location(self._location))
 
     def _shown(self, change: Change, message: Message) -> Event | None:
-        wanted = self._listening.wants_replayed(change.kind)
+        wanted = self.listening.wants_replayed(change.kind)
         return (
             self._event(change, message) if wanted and not self._passes_over(change.entry) else None
         )

@@ -36,6 +36,9 @@ class GenericStompListener:
     With `ack="pipe"` a message is acknowledged once its line is written; with "worker"
     once its events are done, which whoever does them tells through each event's `ackto`.
     Messages are written in the order of their delivery.
+
+    Attributes:
+        count: End after the message that brings the number of events to this; None: go on.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class GenericStompListener:
         )
         self._settings = settings
         self._worker = ack == "worker"
-        self._count = count
+        self.count = count
         self._custom = to_events
         self._keeper = keeper
         self._inlet = inlet
@@ -127,7 +130,7 @@ class GenericStompListener:
             self._report_stale()
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
-        count = self._count
+        count = self.count
         accepted = False
         while (session := broker.connect(stop)) is not None:
             if broker.url.destination is not None:

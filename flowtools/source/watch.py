@@ -29,6 +29,9 @@ class HotFolder:
     is not UTF-8 is shown with backslashes; its `url` is exact.
 
     The folder may go and come back: what happened meanwhile is found out then.
+
+    Attributes:
+        count: End after so many events; None: go on.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class HotFolder:
         self._recursive = recursive
         self._existing = existing
         self._poll = poll
-        self._count = count
+        self.count = count
         self._clock = clock or Clock()
         self._url = _url(self._path)
         wanted = Wanted(tuple(match), tuple(ignore), recursive, skip_empty)
@@ -104,7 +107,7 @@ class HotFolder:
                         continue
                     outlet.emit(self._event(finding))
                     written += 1
-                    if written == self._count:
+                    if written == self.count:
                         outlet.flush()
                         return
                 outlet.flush()
