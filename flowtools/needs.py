@@ -39,6 +39,7 @@ class Equipment:
         enabled: Whether Viz One is to be used at all.
         seconds: How long an answer of Viz One may take.
         broker: How to connect to a broker, where a Worker or Source of the old kind asks.
+        has_options: The command has options that say where Viz One is.
     """
 
     application: str
@@ -46,6 +47,7 @@ class Equipment:
     enabled: bool = True
     seconds: float = SECONDS
     broker: "BrokerSettings | None" = None
+    has_options: bool = False
     _client: "Client | None" = field(default=None, repr=False)
     _making: Any = field(default_factory=Lock, repr=False)
 
@@ -69,7 +71,7 @@ class Equipment:
             raise ConfigurationError("Viz One is needed, and [Viz One] enabled says no")
         with self._making:
             if self._client is None:
-                account = self.account or Account.from_environment()
+                account = self.account or Account.from_settings(has_options=self.has_options)
                 refuse_unset(urlsplit(account.url).netloc, "the host of Viz One")
                 self._client = Client(account, seconds=self.seconds)
             return self._client

@@ -20,6 +20,8 @@ _VERDICTS = {
     64: "its certificate is for another address",
 }
 
+NO_TLS = "it does not speak TLS on this port"
+
 _ALERTS = {
     "CERTIFICATE_REQUIRED": "it wants a client certificate; give --client-certificate",
     "HANDSHAKE_FAILURE": "it refuses the handshake; it may want a --client-certificate",
@@ -28,7 +30,7 @@ _ALERTS = {
     "CERTIFICATE_EXPIRED": "the client certificate has expired",
     "CERTIFICATE_UNKNOWN": "it refuses the client certificate",
     "CERTIFICATE_REVOKED": "the client certificate has been revoked",
-    "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
+    "WRONG_VERSION_NUMBER": NO_TLS,
     "UNSUPPORTED_PROTOCOL": "its version of TLS is too old",
     "PROTOCOL_VERSION": "there is no version of TLS that both sides speak",
 }

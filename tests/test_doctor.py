@@ -155,6 +155,46 @@ def test_a_certificate_that_is_not_trusted_is_found(doctor, server, tmp_path):
     assert "not checked" in findings(out)["Viz One TLS"][1]
 
 
+def plain_port(answer):
+    """The port of a server that speaks no TLS, and answers anything with `answer`."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                connected, _ = listening.accept()
+                with connected:
+                    connected.recv(65536)
+                    connected.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listening, listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+def test_a_port_that_speaks_no_tls_gets_advice_on_port_and_address(doctor, server, answer):
+    listening, port = plain_port(answer)
+    with listening:
+        _, out, _ = doctor(server=server, VIZONE_URL=f"https://127.0.0.1:{port}")
+        verdict, _, fix = findings(out)["Viz One TLS"]
+        assert verdict == "failed"
+        assert "port" in fix
+        assert "http://" in fix
+        assert "--ca-file" not in fix
+        _, out, _ = doctor(f"stomp+ssl://127.0.0.1:{port}/?destination=/topic/a")
+        assert "stomp://" in findings(out)["broker TLS"][2]
+
+
+def test_quiet_shows_only_what_is_not_well(doctor, server):
+    assert doctor("-q", server=server) == (0, b"", "")
+    status, out, _ = doctor("-q")
+    assert (status, verdicts(out)) == (78, {"settings": "failed"})
+    status, out, err = doctor("-q", "--location", "nowhere", server=server)
+    assert (status, err) == (78, "")
+    assert verdicts(out) == {"location nowhere": "failed"}
+    assert len(out.splitlines()) == 2
+
+
 def test_a_ca_file_that_cannot_be_read_is_a_finding(doctor, server):
     status, out, _ = doctor("--ca-file", "/nowhere", server=server)
     assert (status, findings(out)["settings"][0]) == (78, "failed")

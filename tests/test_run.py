@@ -354,6 +354,7 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
         ("Tick", ["--set", "Source.interval=soon"], 78, "[Source] interval: 'soon' is no number"),
         ("Tick", ["--set", "Source.window start=25"], 78, "[Source]: '25:00-' is no window"),
         ("Asset", [], 78, "VIZONE_URL and VIZONE_USER and VIZONE_PASSWORD not set"),
+        ("Asset", [], 78, "or give --url, --user and --password-file"),
         ("File", ["--set", "Source.skip empty files=perhaps"], 78, "is neither yes nor no"),
         ("Nowhere", [], 78, "cannot load Worker 'tests.runners:Nowhere': there is no class"),
         ("nowhere.ini", [], 78, "cannot read profile 'nowhere.ini': No such file or directory"),

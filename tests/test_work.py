@@ -226,6 +226,12 @@ def test_a_worker_that_cannot_be_loaded_is_named_with_file_and_line(
     assert err.count("\n") == 1
 
 
+def test_a_client_without_settings_is_refused_without_options_that_there_are_not(work):
+    status, out, err = finish(work("", target="tests.runners:Asset"))
+    assert (status, out) == (78, [])
+    assert "VIZONE_PASSWORD not set; set them in the environment\n" in err
+
+
 def test_a_worker_that_cannot_be_configured_ends_the_command(work):
     status, _, err = finish(work("BadConfigure"), lines("x"))
     assert status == 78

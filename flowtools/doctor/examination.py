@@ -8,6 +8,8 @@ from flowtools.errors import FlowError, Status
 
 T = TypeVar("T")
 
+Fix = str | Callable[[FlowError], str]
+
 Verdict = Literal["ok", "warning", "failed", "skipped"]
 
 
@@ -53,14 +55,14 @@ class Examination:
         self.status = Status.DONE
         self._tell = tell
 
-    def check(self, name: str, look: Callable[[], tuple[str, T]], fix: str) -> T | None:
+    def check(self, name: str, look: Callable[[], tuple[str, T]], fix: Fix) -> T | None:
         """Make the check `name`; return what it found out, or None where it failed.
 
         Args:
             name: What is checked.
             look: Returns what to say, and a value; raises a FlowError that says what is
                 wrong, or a Doubt.
-            fix: What to do where it fails.
+            fix: What to do where it fails; it may depend on what is wrong.
         """
         try:
             text, value = look()
@@ -70,7 +72,8 @@ class Examination:
         except FlowError as error:
             if self.status == Status.DONE:
                 self.status = error.status
-            self.add(Finding(name, "failed", str(error), fix))
+            advice = fix if isinstance(fix, str) else fix(error)
+            self.add(Finding(name, "failed", str(error), advice))
             return None
         self.add(Finding(name, "ok", text))
         return value

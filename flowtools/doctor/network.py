@@ -6,11 +6,12 @@ import time
 from contextlib import closing
 
 from flowtools.doctor.examination import Doubt, Examination
-from flowtools.errors import RefusedError, UnreachableError
+from flowtools.errors import FlowError, RefusedError, UnreachableError
 from flowtools.stomp.tcp import open_socket
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import host_and_port
 from flowtools.stop import Stop
+from flowtools.tls import NO_TLS
 
 SOON = 14
 """Days before its end at which a certificate is worth a warning."""
@@ -19,12 +20,23 @@ SOON = 14
 class Way:
     """The way to one server."""
 
-    def __init__(self, examination: Examination, prefix: str, stop: Stop, seconds: float) -> None:
-        """Check with a time-out of `seconds`; `prefix` stands before the names of the checks."""
+    def __init__(
+        self, examination: Examination, prefix: str, stop: Stop, seconds: float, plain: str
+    ) -> None:
+        """Prepare to check it.
+
+        Args:
+            examination: What makes the checks.
+            prefix: Stands before their names.
+            stop: Ends them.
+            seconds: The time-out of each.
+            plain: How an address begins whose server speaks no TLS.
+        """
         self._examination = examination
         self._prefix = prefix
         self._stop = stop
         self._seconds = seconds
+        self._plain = plain
 
     def examine(self, host: str, port: int, context: ssl.SSLContext | None) -> bool:
         """Check name, port and, where there is a `context`, TLS; return whether all is well."""
@@ -46,11 +58,21 @@ class Way:
             examine(
                 names[2],
                 lambda: self._encrypt(host, port, context),
-                "name the authority that signed its certificate with --ca-file, and call it by"
-                " the name that the certificate has",
+                self._tls_fix,
             )
         new = self._examination.findings[before:]
         return all(each.verdict != "failed" for each in new)
+
+    def _tls_fix(self, error: FlowError) -> str:
+        if isinstance(error, RefusedError) and NO_TLS not in str(error):
+            return (
+                "name the authority that signed its certificate with --ca-file, and call it by"
+                " the name that the certificate has"
+            )
+        return (
+            "name the port that speaks TLS, or, if the server is to be spoken to without,"
+            f" let its address begin with {self._plain}"
+        )
 
     def _resolve(self, host: str) -> tuple[str, bool]:
         try:

@@ -33,7 +33,7 @@ def examine_broker(
                 settings.client_key,
                 insecure=settings.insecure,
             )
-        way = Way(examination, "broker", stop, settings.connect_timeout)
+        way = Way(examination, "broker", stop, settings.connect_timeout, "stomp://")
         if not way.examine(host, port, context):
             examination.skip(CHECKS, "there is no connection to the broker")
             continue

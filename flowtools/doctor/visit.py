@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 
-from flowtools.console import one_line
+from flowtools.console import form, one_line
 from flowtools.doctor.examination import Examination, Finding
 from flowtools.doctor.machine import examine_machine
 from flowtools.doctor.stomp import examine_broker
@@ -20,6 +20,8 @@ _INDENT = 35
 def visit(patient: Patient, stomp_url: str | None) -> Status:
     """Examine the broker at `stomp_url`, or Viz One; write the findings to standard output.
 
+    With -q only those that are not well are written, and no summary.
+
     Returns the exit status of the first check that failed.
 
     Raises:
@@ -31,13 +33,15 @@ def visit(patient: Patient, stomp_url: str | None) -> Status:
     # What the connection itself has to say is said by the findings.
     logging.getLogger("flowtools.broker").setLevel(logging.ERROR)
     with stopped_by_signals() as stop:
-        examination = Examination(_tell)
+        is_quiet = form().verbosity < 0
+        examination = Examination(_tell_what_is_not_well if is_quiet else _tell)
         examine_machine(examination)
         if url is not None:
             examine_broker(examination, url, patient.settings, stop)
         else:
             examine_vizone(examination, patient, stop)
-        _write(f"\n{examination.summary()}\n")
+        if not is_quiet:
+            _write(f"\n{examination.summary()}\n")
         return examination.status
 
 
@@ -48,6 +52,12 @@ def _tell(finding: Finding) -> None:
     _write(f"{verdict} {finding.check:<24} {one_line(finding.text)}\n")
     if finding.fix:
         _write(f"{'':{_INDENT}}-> {one_line(finding.fix)}\n")
+
+
+def _tell_what_is_not_well(finding: Finding) -> None:
+    # What was skipped follows from what failed.
+    if finding.verdict in ("warning", "failed"):
+        _tell(finding)
 
 
 def _write(text: str) -> None:

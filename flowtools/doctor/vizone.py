@@ -65,7 +65,7 @@ def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> No
     parts = urlsplit(account.url)
     assert parts.hostname is not None
     context = context_for(account) if parts.scheme == "https" else None
-    way = Way(examination, "Viz One", stop, patient.settings.connect_timeout)
+    way = Way(examination, "Viz One", stop, patient.settings.connect_timeout, "http://")
     if not way.examine(parts.hostname, parts.port or _PORTS[parts.scheme], context):
         examination.skip(("login", *_BEHIND_LOGIN), "there is no connection to Viz One")
         return

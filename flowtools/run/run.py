@@ -196,8 +196,13 @@ def _equipment(target: Target, login: Login, instance_name: str | None) -> Equip
         application=f"flow_{name}" if name else application_of(target.worker),
         enabled=truth(said.get("enabled", "yes"), "[Viz One] enabled"),
         seconds=number(said["time out"], "[Viz One] time out") if "time out" in said else SECONDS,
+        has_options=True,
     )
-    given = {"url": login.url, "user": login.user, "password_file": login.password_file}
+    given: dict[str, Any] = {
+        "url": login.url,
+        "user": login.user,
+        "password_file": login.password_file,
+    }
     if not equipment.enabled or not (profile.is_old or said or any(given.values())):
         return equipment
     environment = dict(os.environ) | _account_of(said, os.environ, is_old=profile.is_old)

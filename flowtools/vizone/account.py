@@ -37,7 +37,7 @@ class Account:
         Raises:
             ConfigurationError: One is missing or makes no sense.
         """
-        return cls.from_settings(environment=environment)
+        return cls.from_settings(environment=environment, has_options=False)
 
     @classmethod
     def from_settings(
@@ -49,8 +49,11 @@ class Account:
         ca_file: str | None = None,
         insecure: bool = False,
         environment: Mapping[str, str] | None = None,
+        has_options: bool = True,
     ) -> "Account":
         """Take what is given, and from the environment what is not.
+
+        `has_options`: a command has options for it, which an error can name.
 
         Raises:
             ConfigurationError: Something is missing, makes no sense or cannot be read.
@@ -69,8 +72,8 @@ class Account:
         if missing:
             raise ConfigurationError(
                 f"cannot log in to Viz One: {' and '.join(missing)} not set; set"
-                f" {'it' if len(missing) == 1 else 'them'} in the environment,"
-                " or give --url, --user and --password-file"
+                f" {'it' if len(missing) == 1 else 'them'} in the environment"
+                + (", or give --url, --user and --password-file" if has_options else "")
             )
         return cls(
             str(given["VIZONE_URL"]),
