@@ -28,6 +28,10 @@ def targets(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
     return targets(ctx, param, typed)
 
 
+# Completed as a path, and otherwise a text: whoever opens it says what is wrong with it, the
+# same whether it is not there or not readable. Click would refuse it with a usage error.
+PATH = click.Path(readable=False)
+
 count = click.option(
     "--count",
     type=click.IntRange(min=1),
@@ -48,14 +52,14 @@ user = click.option("--user", metavar="NAME", help="Login name.")
 
 password_file = click.option(
     "--password-file",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="File whose first line is the password.",
 )
 
 ca_file = click.option(
     "--ca-file",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Authorities that may have signed the server's certificate (PEM). Default: the system's.",
 )
@@ -69,14 +73,14 @@ insecure = click.option(
 
 client_certificate = click.option(
     "--client-certificate",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Our own certificate, and its key unless --client-key names it (PEM).",
 )
 
 client_key = click.option(
     "--client-key",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="The key of --client-certificate (PEM, without a passphrase).",
 )
@@ -206,7 +210,7 @@ broker = click.option(
 
 state = click.option(
     "--state",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Keep here how far it has come; at the start, and when the broker was away, ask Viz "
     "One for what has changed since. The first time it starts from now.",

@@ -28,7 +28,7 @@ def _rate(text: str) -> Any:
 
 
 SECONDS = click.FloatRange(min=0)
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = click.Path(readable=False, path_type=Path)
 
 
 threads = click.option(
@@ -158,7 +158,7 @@ failed = click.option(
 
 config = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="INI file; its sections are the Worker's.",
 )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flowtools.cli import options
 from flowtools.cli.command import Command, parsed
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _rates(text: str) -> "Rates":
 )
 @click.option(
     "--password-file",
-    type=click.Path(),
+    type=options.PATH,
     metavar="FILE",
     help="File whose first line is the password. Default: one is made up.",
 )

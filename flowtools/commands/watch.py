@@ -9,7 +9,7 @@ KIND = click.Choice(["created", "modified", "deleted"])
 
 
 @click.command("flow-watch", cls=Command)
-@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("directory", metavar="DIR", type=options.PATH)
 @click.option(
     "--match",
     multiple=True,

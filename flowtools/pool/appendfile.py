@@ -104,13 +104,22 @@ class AppendFile:
 
 
 def _open(path: Path) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    readable = True
     try:
+        fd = os.open(path, flags | os.O_RDWR, 0o666)
+    except PermissionError:
+        readable = False
+        # Not to wait for the reader of a FIFO: that there is none is an error.
+        fd = os.open(path, flags | os.O_WRONLY | os.O_NONBLOCK, 0o666)
+    try:
+        os.set_blocking(fd, True)
         status = os.fstat(fd)
+        # What cannot be looked at may be torn; an empty line is none to those who read it.
         torn = (
             stat.S_ISREG(status.st_mode)
             and status.st_size > 0
-            and os.pread(fd, 1, status.st_size - 1) != b"\n"
+            and not (readable and os.pread(fd, 1, status.st_size - 1) == b"\n")
         )
         if torn:
             # Left by a process killed while it wrote; the next line must not run into it.

@@ -1,0 +1,116 @@
+"""Files that a command may not read, or only write: what it says, and its status."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.conftest import BIN, ROOT, environment
+from tests.stomp_servers import SECONDS
+
+BROKER = "stomp+ssl://127.0.0.1:1/?destination=a"
+VIZ_ONE = {"VIZONE_URL": "http://127.0.0.1:1", "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
+FAILED = b'{"specversion":"1.0","id":"a","source":"s","type":"t","data":"fail"}\n'
+
+
+@pytest.fixture
+def bound(tmp_path):
+    """Run a command whom permissions bind, root or not: (status, stderr)."""
+    drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+    def run(name, *args, input=b""):
+        ended = subprocess.run(
+            [*(drop if os.geteuid() == 0 else ()), BIN / name, *args],
+            input=input,
+            capture_output=True,
+            timeout=SECONDS,
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT), XDG_RUNTIME_DIR=str(tmp_path), **VIZ_ONE),
+        )
+        return ended.returncode, ended.stderr.decode()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["flow-listen-stomp", BROKER, "--password-file", "it"], "cannot read password file 'it'"),
+        (["flow-listen-stomp", BROKER, "--ca-file", "it"], "cannot use the CA file 'it'"),
+        (
+            ["flow-listen-stomp", BROKER, "--client-certificate", "it"],
+            "cannot use the client certificate 'it'",
+        ),
+        (["flow-listen-assets", "--password-file", "it"], "cannot read password file 'it'"),
+        (["flow-listen-assets", "--ca-file", "it"], "cannot read CA file 'it'"),
+        (["flow-work", "tests.workers:Nop", "--config", "it"], "cannot read configuration 'it'"),
+        (["flow-source", "tests.sources:Three", "--config", "it"], "cannot read configuration"),
+        (["flow-sim", "--password-file", "it"], "cannot read password file 'it'"),
+        (["flow-watch", "it"], "cannot watch '"),
+    ],
+)
+def test_what_may_not_be_read_is_as_what_is_not_there(bound, tmp_path, command, message):
+    status, missing = bound(*command)
+    assert status == 78
+    assert message in missing
+    path = tmp_path / "it"
+    path.mkdir() if command[0] == "flow-watch" else path.write_text("x")
+    path.chmod(0o000)
+    status, denied = bound(*command)
+    path.chmod(0o700)
+    assert status == 78
+    assert message in denied
+    assert denied.lower() == missing.lower().replace(
+        "no such file or directory", "permission denied"
+    )
+
+
+def test_a_state_file_that_may_not_be_read_is_a_matter_of_settings(bound, tmp_path):
+    (tmp_path / "it").write_text("{}")
+    (tmp_path / "it").chmod(0o000)
+    status, said = bound("flow-listen-assets", "--state", "it")
+    assert status == 78
+    assert "cannot read state file 'it': Permission denied" in said
+
+
+@pytest.mark.parametrize("option", ["--failed", "--joblog"])
+@pytest.mark.parametrize("before", [b"", b'{"whole":1}\n', b'{"torn":'])
+def test_what_is_only_written_need_not_be_readable(bound, tmp_path, option, before):
+    path = tmp_path / "it"
+    path.write_bytes(before)
+    path.chmod(0o200)
+    status, said = bound("flow-work", "tests.workers:Whatever", option, "it", input=FAILED)
+    path.chmod(0o600)
+    assert (status, "it" in said.split()) == (1, False)
+    lines = [line for line in path.read_bytes().splitlines() if line]
+    assert lines[:-1] == before.splitlines()
+    assert b'"id":"a"' in lines[-1]
+
+
+@pytest.mark.parametrize("option", ["--failed", "--joblog"])
+def test_what_may_not_be_written_ends_the_command_before_the_first_event(bound, tmp_path, option):
+    path = tmp_path / "it"
+    path.touch()
+    path.chmod(0o400)
+    status, said = bound("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
+    assert status == 1
+    assert "'it': Permission denied" in said
+    path.unlink()
+    path.mkdir()
+    status, said = bound("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
+    assert status == 1
+    assert "'it': Is a directory" in said
+
+
+def test_a_pipe_that_may_only_be_written_and_that_nobody_reads_is_not_waited_for(bound, tmp_path):
+    os.mkfifo(tmp_path / "it", 0o200)
+    status, said = bound("flow-work", "tests.workers:Nop", "--failed", "it", input=FAILED)
+    assert status == 1
+    assert "'it': No such device or address" in said
+
+
+def test_permissions_bind_these_tests(tmp_path, bound):
+    """Else the others would show nothing."""
+    (tmp_path / "it").write_text("x")
+    (tmp_path / "it").chmod(0o000)
+    assert bound("flow-run", "it", "--man")[0] == 78
