@@ -79,6 +79,16 @@ def test_a_signal_lets_the_running_event_end_and_leaves_the_rest_to_the_broker(
     until(lambda: coil.store.size("/queue/a") == 2)
 
 
+def test_a_listener_that_the_class_has_made_loses_nothing_either(coil, go, notes):
+    put(coil, "bad", "wait 1", "b", "c")
+    process = go("MadeJob", env={"BROKER": coil.url("/queue/a")})
+    until(lambda: notes() == ["bad", "wait 1"])
+    process.kill()
+    process.wait()
+    until(lambda: coil.store.size("/queue/a") == 3)
+    assert coil.store.size("/queue/a.failed") == 1
+
+
 def test_what_takes_longer_than_the_drain_is_told_to_end_and_comes_again(coil, go, notes):
     put(coil, "wait 1")
     process = go("Job", "--drain", "0.1", *on(coil))

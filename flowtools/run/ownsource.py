@@ -147,7 +147,7 @@ def _make(
     # By name and module, so that none is loaded which is not used.
     built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
     if built_in is not None and found is not kind:
-        _limit(found, wishes.count)
+        _adopt(found, wishes)
         redelivers = built_in.__name__.endswith("Listener")
         return Own(found, redelivers, getattr(found, "is_whole", False))
     if built_in is not None:
@@ -159,14 +159,17 @@ def _is_ours(kind: type) -> bool:
     return kind.__module__.startswith("flowtools.source.")
 
 
-def _limit(made: Any, count: int | None) -> None:
-    """Let a source of ours that the user has made end after `count` events."""
-    if count is None:
-        return
+def _adopt(made: Any, wishes: Wishes) -> None:
+    """Let a source of ours that the user has made end, and acknowledge, as those we make."""
     if hasattr(made, "listening"):
-        made.listening = replace(made.listening, count=count)
-    else:
-        made.count = count
+        listening = with_inlet(made.listening, wishes.inlet)
+        count = listening.count if wishes.count is None else wishes.count
+        made.listening = replace(listening, count=count)
+        return
+    if hasattr(made, "inlet"):
+        made.inlet = wishes.inlet
+    if wishes.count is not None:
+        made.count = wishes.count
 
 
 def _assets(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:

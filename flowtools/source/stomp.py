@@ -39,6 +39,7 @@ class GenericStompListener:
 
     Attributes:
         count: End after the message that brings the number of events to this; None: go on.
+        inlet: Makes what receives acknowledgements; None with `ack="pipe"`.
     """
 
     def __init__(
@@ -98,11 +99,10 @@ class GenericStompListener:
             headers={**more, **(headers or {})},
         )
         self._settings = settings
-        self._worker = ack == "worker"
         self.count = count
         self._custom = to_events
         self._keeper = keeper
-        self._inlet = inlet
+        self.inlet = inlet if ack == "worker" else None
         self._stage = stage
         self._relocate = relocate
         self._current: Subscription | None = None
@@ -119,7 +119,7 @@ class GenericStompListener:
         """
         terms = self._terms
         broker = Broker(terms.url, self._settings, client_id=terms.durable, relocate=self._relocate)
-        acks = self._inlet() if self._worker else None
+        acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
                 acks.start(self._settle)
