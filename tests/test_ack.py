@@ -19,6 +19,7 @@ from flowtools.ack.receiver import Ack, AckSocket, new_epoch
 from flowtools.ack.sender import MAX_DATAGRAM, AckError, AckSender
 from flowtools.errors import ConfigurationError, EventsFailed
 from flowtools.lines import TooLong
+from tests.running import until
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_an_acknowledgement_to_a_source_that_is_gone_is_counted_with_one_warning
 def test_what_finds_no_source_is_counted_as_long_as_it_lasts(tmp_path, caplog):
     sender = AckSender()
     sender.ack(f"unix:{tmp_path}/gone#e.1")
-    wait_for(lambda: sender.lost == 1)
+    until(lambda: sender.lost == 1)
     sender.ack(f"unix:{tmp_path}/gone#e.2")
     sender.close(30)
     assert sender.lost == 2
@@ -137,13 +138,6 @@ def test_one_acknowledgement_without_a_source_is_told_of_once(tmp_path, caplog):
     sender.nack(f"unix:{tmp_path}/gone#e.1")
     sender.close(30)
     assert len(caplog.messages) == 1
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_no_thread_of_either_side_keeps_a_process_from_ending(acks):

@@ -231,6 +231,16 @@ def export(app, server, source, target, **more):
     return finish(exporting(app, server, source, target, **more))
 
 
+def exporting_for_long(app, servers):
+    """Begin an export, and wait until a part of it is done."""
+    server, source, target = servers
+    (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
+    (target.folder / "exports").mkdir()
+    process = exporting(app, server, source, target)
+    until(lambda: any(each[1] for each in server.steps.reports.get("1", ())))
+    return process
+
+
 def test_media_and_metadata_are_exported_with_progress(app, servers):
     server, source, target = servers
     content = bytes(range(256)) * 8000
@@ -273,11 +283,8 @@ def test_an_export_that_fails_says_why_and_ends_with_status_0(app, servers, what
 
 
 def test_a_server_that_goes_in_the_middle_of_an_export_is_told_of(app, servers):
-    server, source, target = servers
-    (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
-    (target.folder / "exports").mkdir()
-    process = exporting(app, server, source, target)
-    until(lambda: any(each[1] for each in server.steps.reports.get("1", ())))
+    server, source, _ = servers
+    process = exporting_for_long(app, servers)
     source.drop()
     assert process.wait(30) == 0
     state, done, error = server.steps.reports["1"][-1]
@@ -287,11 +294,8 @@ def test_a_server_that_goes_in_the_middle_of_an_export_is_told_of(app, servers):
 
 
 def test_an_export_that_is_stopped_is_told_as_aborted(app, servers):
-    server, source, target = servers
-    (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
-    (target.folder / "exports").mkdir()
-    process = exporting(app, server, source, target)
-    until(lambda: any(each[1] for each in server.steps.reports.get("1", ())))
+    server, *_ = servers
+    process = exporting_for_long(app, servers)
     end(process)
     state, done, error = server.steps.reports["1"][-1]
     assert (state, done > 0) == ("error", True)

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from coilmq.util.frames import Frame
 
 from flowtools.ack.sender import AckSender
 from flowtools.lines import LineWriter
+from tests.running import until
 from tests.stomp_servers import SECONDS, Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -29,13 +29,6 @@ def events(out):
 
 def bodies(out):
     return [event["data"]["body"] for event in events(out)]
-
-
-def until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come about"
-        time.sleep(0.01)
 
 
 def listen(start, server, *options, **popen):

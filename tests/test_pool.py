@@ -133,6 +133,17 @@ def pool():
         os.close(running.out)
 
 
+class Held:
+    """A `start` that says that it has begun, and ends once it is released."""
+
+    def __init__(self):
+        self.began, self.release = threading.Event(), threading.Event()
+
+    def __call__(self, event):
+        self.began.set()
+        self.release.wait(PATIENCE)
+
+
 def do_nothing(event):
     return None
 
@@ -186,18 +197,13 @@ def test_a_line_that_is_no_event_fails_alone(pool):
 
 
 def test_what_a_stop_leaves_is_looked_at_so_that_no_bad_line_counts_as_an_event(pool):
-    began, release = threading.Event(), threading.Event()
-
-    def start(event):
-        began.set()
-        release.wait(PATIENCE)
-
+    start = Held()
     running = pool(start)
     os.write(running.writer, b'1\n{"a":\n\n2\n')
-    assert began.wait(PATIENCE)
+    assert start.began.wait(PATIENCE)
     running.stop.set()
     wait_for(lambda: running.work.pool.stopping)
-    release.set()
+    start.release.set()
     assert running.end() == {"done": 1, "invalid": 1, "left": 1}
 
 
@@ -752,18 +758,13 @@ def test_a_backlog_is_bounded_in_bytes_too():
 
 
 def test_a_stop_finishes_what_runs_and_leaves_the_rest(pool):
-    began, release = threading.Event(), threading.Event()
-
-    def start(event):
-        began.set()
-        release.wait(PATIENCE)
-
+    start = Held()
     running = pool(start)
     running.feed(*range(10))
-    assert began.wait(PATIENCE)
+    assert start.began.wait(PATIENCE)
     running.stop.set()
     wait_for(lambda: running.work.pool.stopping)
-    release.set()
+    start.release.set()
     assert running.end() == {"done": 1, "left": 9}
 
 
@@ -851,18 +852,13 @@ def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
 
 
 def test_what_waits_is_counted_while_the_pool_runs(pool):
-    began, release = threading.Event(), threading.Event()
-
-    def start(event):
-        began.set()
-        release.wait(PATIENCE)
-
+    start = Held()
     running = pool(start)
     running.feed(1, 2, 3)
-    assert began.wait(PATIENCE)
+    assert start.began.wait(PATIENCE)
     wait_for(lambda: running.work.pool.queued() == 2)
     assert not running.work.pool.is_idle()
-    release.set()
+    start.release.set()
     assert running.end() == {"done": 3}
     assert running.work.pool.queued() == 0
 
@@ -888,19 +884,14 @@ def test_an_event_that_can_neither_be_done_nor_kept_is_left_unacknowledged(pool,
 
 
 def test_what_a_stop_leaves_is_neither_acknowledged_nor_refused(pool, tmp_path):
-    began, release = threading.Event(), threading.Event()
-
-    def start(event):
-        began.set()
-        release.wait(PATIENCE)
-
+    start = Held()
     with receiver(tmp_path) as (server, acks, ackto):
         running = pool(start, Parts(acks=acks))
         running.feed(line_with(ackto, 1, "runs"), line_with(ackto, 2, "waits"))
-        assert began.wait(PATIENCE)
+        assert start.began.wait(PATIENCE)
         running.stop.set()
         wait_for(lambda: running.work.pool.stopping)
-        release.set()
+        start.release.set()
         assert running.end() == {"done": 1}
         assert received(server, 1) == ["e.1 ack"]
         server.settimeout(0.2)

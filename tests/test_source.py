@@ -12,6 +12,7 @@ from subprocess import PIPE
 import pytest
 
 from tests.conftest import ROOT
+from tests.running import until
 from tests.stomp_servers import SECONDS, Lines
 
 
@@ -43,13 +44,6 @@ def source(start, environment_of_test):
 def finish(process):
     out, err = process.communicate(timeout=SECONDS)
     return process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
-
-
-def until(condition):
-    limit = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < limit, "it does not come about"
-        time.sleep(0.01)
 
 
 # The contract

@@ -93,7 +93,7 @@ def own_source(
             f"cannot run Worker '{name}': it names no SOURCE; give its class one, or pipe a source"
             " into flow-work"
         )
-    given = _Options(options, found if isinstance(found, type) else type(found))
+    given = _Options(options, _class_of(found))
     try:
         own = _make(found, given, wishes, equipment, config)
     except UsageError as error:
@@ -135,7 +135,7 @@ class _Options:
 def _make(
     found: Any, given: _Options, wishes: Wishes, equipment: Equipment, config: ConfigParser
 ) -> Own:
-    kind = found if isinstance(found, type) else type(found)
+    kind = _class_of(found)
     makers = {
         "AssetEntryListener": _assets,
         "UnmanagedFilesListener": _files,
@@ -153,6 +153,10 @@ def _make(
     if built_in is not None:
         return makers[built_in.__name__](found, given, wishes, equipment)
     return _custom(found, given, wishes, equipment, config)
+
+
+def _class_of(found: Any) -> type:
+    return found if isinstance(found, type) else type(found)
 
 
 def _is_ours(kind: type) -> bool:
@@ -271,7 +275,7 @@ def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
 def _custom(
     found: Any, given: _Options, wishes: Wishes, equipment: Equipment, config: ConfigParser
 ) -> Own:
-    kind = found if isinstance(found, type) else type(found)
+    kind = _class_of(found)
     name = kind.__name__
     # A text can be iterated over, too, and its letters are nobody's events.
     if not is_source(kind) or issubclass(kind, str | bytes):
