@@ -33,19 +33,34 @@ def environment(**extra):
     return kept | python | {"PATH": path, "LC_ALL": "C.UTF-8", **extra}
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """Where commands come from without the start of Python: see tests/forks.py."""
+    from tests.forks import Forks
+
+    forks = Forks(environment())
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
-def start(tmp_path):
+def start(forks, tmp_path):
     """Start a command as a process; it is killed when the test ends.
 
     `start("flow-interval", "1", stdin=PIPE)` gives the Popen object: binary pipes for
     stdout and stderr, the working directory a temporary one, every keyword as Popen's.
+    It is a fork where that is no different, which `real=True` says it is.
     """
     running = []
 
-    def run(name, *args, env=None, **options):
+    def run(name, *args, env=None, real=False, **options):
         options = {"stdout": PIPE, "stderr": PIPE, "cwd": tmp_path} | options
         command = [BIN / name, *map(str, args)]
-        process = subprocess.Popen(command, env=environment(**(env or {})), **options)
+        env = environment(**(env or {}))
+        if real or os.environ.get("STARTS") == "real" or not forks.can(command, env, options):
+            process = subprocess.Popen(command, env=env, **options)
+        else:
+            process = forks.start(command, env=env, **options)
         running.append(process)
         return process
 
@@ -66,28 +81,6 @@ def run(start):
         process = start(name, *args, stdin=PIPE, **options)
         out, err = process.communicate(input, timeout=timeout)
         return process.returncode, out, err.decode()
-
-    return run_to_end
-
-
-@pytest.fixture(scope="session")
-def forks():
-    """Commands that cost no start of Python: see tests/forks.py."""
-    from tests.forks import Forks
-
-    forks = Forks()
-    yield forks
-    forks.close()
-
-
-@pytest.fixture
-def fork(forks, tmp_path):
-    """As `run`, on no input and without the start of Python, for many cases of one message."""
-
-    def run_to_end(name, *args, env=None):
-        asked = [BIN / name, *args]
-        status, out, err = forks.run(asked, env=environment(**(env or {})), cwd=tmp_path)
-        return status, out.encode(), err
 
     return run_to_end
 

@@ -1,102 +1,249 @@
 """Commands without what it costs to start Python: forks of a process that has imported them all.
 
-For tests of many cases, in which a command's start is not what is looked at. A fork is a process
-of its own, with the arguments, the environment, the folder and the descriptors that it is given,
-and ends as Python ends. `Forks` starts the process, `python -m tests.forks FD` is it.
+A fork is a process of its own, with the arguments, the environment, the folder and the descriptors
+that it is given, and ends as Python ends. What it does not show is how Python and its imports
+begin: with STARTS=real in the environment, as `.ci/run` sets it, tests/conftest.py starts each
+command for itself.
+
+`Forks` asks for forks; this file, run as `python tests/forks.py FD`, is the process that forks.
 """
 
+import atexit
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
-from importlib import import_module
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
+from subprocess import DEVNULL, PIPE, TimeoutExpired
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 60
+AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "FAKETIME")
+"""How the names of variables begin that count when a process starts, and not later."""
 
 
 class Forks:
-    """The process that forks, started when it is first needed."""
+    """The process that forks, started when it is first needed, in an environment."""
 
-    def __init__(self):
+    def __init__(self, env):
+        self._env = env
         self._process = None
 
-    def run(self, argv, *, env, cwd=None, stdout=None, stderr=None):
-        """Run a Python script to its end, on no input: (status, stdout, stderr).
+    def can(self, argv, env, options):
+        """Whether it may be a fork: a Python script, with what Popen and a process are given."""
+        with open(argv[0], "rb") as script:
+            python = b"python" in script.readline(100)
+        changed = {name for name, _ in env.items() ^ self._env.items()} - {"PYTHONPATH"}
+        return (
+            python
+            and not any(name.startswith(AT_START) for name in changed)
+            and options.keys() <= {"cwd", "stdin", "stdout", "stderr"}
+        )
 
-        Where `stdout` or `stderr`, files, take what it writes, the text is empty.
-        """
+    def start(self, argv, *, env, cwd, stdin=None, stdout=None, stderr=None):
+        """Run a Python script, as Popen would: a `Fork`."""
         if self._process is None:
-            self._start(env)
-        with ExitStack() as files:
-            none = files.enter_context(Path(os.devnull).open("rb"))
-            kept = [files.enter_context(TemporaryFile()) for _ in range(2)]
-            given = [none, stdout or kept[0], stderr or kept[1]]
-            asked = {"argv": [*map(str, argv)], "env": env, "cwd": str(cwd or Path.cwd())}
-            numbers = [file.fileno() for file in given]
-            socket.send_fds(self._ours, [json.dumps(asked).encode()], numbers)
-            status = json.loads(self._ours.recv(100))
-            for file in kept:
-                file.seek(0)
-            return status, *(file.read().decode() for file in kept)
+            self._start()
+        status, its_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ExitStack() as its_ends:
+            its_ends.enter_context(its_status)
+            streams, numbers = [], []
+            for number, given in enumerate((stdin, stdout, stderr)):
+                stream, its_number = its_ends.enter_context(descriptor(number, given))
+                streams.append(stream)
+                numbers.append(its_number)
+            asked = {"argv": [*map(str, argv)], "env": env, "cwd": str(cwd)}
+            numbers.append(its_status.fileno())
+            socket.send_fds(self._channel, [json.dumps(asked).encode()], numbers)
+        return Fork(argv, status, streams)
 
-    def _start(self, env):
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._ours.settimeout(SECONDS)
+    def _start(self):
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=env, pass_fds=[theirs.fileno()], start_new_session=True
+                [sys.executable, __file__, str(theirs.fileno())],
+                stdin=DEVNULL,
+                env=self._env,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
             )
 
     def close(self):
+        """End the process, which kills the forks that are left."""
         if self._process is not None:
-            self._ours.close()
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._channel.close()
             self._process.wait()
 
 
+@contextmanager
+def descriptor(number, given):
+    """What a process has as descriptor `number`: (our end of a pipe, or None, and its end)."""
+    if given is None:
+        yield None, number
+    elif given == DEVNULL:
+        with open(os.devnull, "r+b", buffering=0) as file:
+            yield None, file.fileno()
+    elif given == PIPE:
+        reading, writing = os.pipe()
+        ours, its = (writing, reading) if number == 0 else (reading, writing)
+        try:
+            yield os.fdopen(ours, "rb" if number else "wb"), its
+        finally:
+            os.close(its)
+    else:
+        yield None, given if isinstance(given, int) else given.fileno()
+
+
+class Fork:
+    """A process that was forked: what Popen offers of one, with binary pipes."""
+
+    def __init__(self, args, status, streams):
+        self.args = args
+        self.stdin, self.stdout, self.stderr = streams
+        self.returncode = None
+        self._status = status
+        self.pid = int(status.recv(100))
+
+    def poll(self):
+        with suppress(TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise TimeoutExpired(self.args, timeout)
+            self.returncode = int(self._status.recv(100))
+            self._status.close()
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, text=None, timeout=None):
+        until = time.monotonic() + (timeout or 1e6)
+        threads = ThreadPoolExecutor(3)
+        writing = threads.submit(self._write, text)
+        reading = [threads.submit(file.read) if file else None for file in (self.stdout, self.stderr)]
+        threads.shutdown(wait=False)
+        try:
+            said = [each and each.result(until - time.monotonic()) for each in reading]
+            writing.result(until - time.monotonic())
+        except TimeoutError:
+            raise TimeoutExpired(self.args, timeout) from None
+        self.wait(until - time.monotonic())
+        return said
+
+    def _write(self, text):
+        if self.stdin:
+            with suppress(BrokenPipeError):
+                self.stdin.write(text or b"")
+            with suppress(BrokenPipeError):
+                self.stdin.close()
+
+
 def serve(channel):
-    """Fork for each request; return that of which this process is the fork."""
+    """Fork for each request, and tell how forks end; return the request of this fork."""
+    running = {}
     while True:
-        said, numbers, _, _ = socket.recv_fds(channel, 1 << 20, 3)
+        ready = select.select([channel, *running], [], [])[0]
+        for pidfd in running.keys() & {*ready}:
+            pid, status = running.pop(pidfd)
+            os.close(pidfd)
+            ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with status, suppress(BrokenPipeError):  # Nobody wants to know.
+                status.send(str(ended).encode())
+        if channel not in ready:
+            continue
+        said, numbers, _, _ = socket.recv_fds(channel, 1 << 20, 4)
         if not said:
-            os._exit(0)
+            break
+        status = socket.socket(fileno=numbers.pop())
         pid = os.fork()
         if pid == 0:
-            channel.close()
+            for each in (channel, status, *(status for _, status in running.values())):
+                each.close()
+            for number in running:
+                os.close(number)
             return json.loads(said), numbers
         for number in numbers:
             os.close(number)
-        status = os.waitpid(pid, 0)[1]
-        channel.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+        status.send(str(pid).encode())
+        running[os.pidfd_open(pid)] = pid, status
+    for pid, _ in running.values():
+        os.kill(pid, signal.SIGKILL)
+    os._exit(0)
+
+
+def import_all():
+    """Import what commands import, when they start and when they run."""
+    for name in ("httpx", "logging", "lxml.etree", "orjson", "rich.console", "stomp", "uuid"):
+        importlib.import_module(name)
+    flowtools = importlib.import_module("flowtools")
+    for module in pkgutil.walk_packages(flowtools.__path__, "flowtools."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+class Ending:
+    """The last exit function: nothing is left but that Python takes its modules apart.
+
+    That takes longer than many a command, for what a fork has of modules.
+    """
+
+    def __init__(self):
+        self.status = None
+        atexit.register(self._leave)
+
+    def _leave(self):
+        with suppress(OSError):  # Python flushes again, and says what is wrong.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if self.status is not None:
+                os._exit(self.status)
 
 
 def main():
-    for path in (ROOT / "flowtools" / "commands").glob("*.py"):
-        import_module(f"flowtools.commands.{path.stem}")
-    for name in ("logging", "orjson", "uuid"):  # What they import when they run.
-        import_module(name)
+    ending = Ending()
+    path = sys.path[1:]
+    sys.path[0] = str(ROOT)
+    import_all()
     gc.collect()
     gc.freeze()  # A fork that looked through all of this would cost as much as a start.
-    request, numbers = serve(socket.socket(fileno=int(sys.argv[1])))
+    asked, numbers = serve(socket.socket(fileno=int(sys.argv[1])))
     for number, meant in zip(numbers, range(3), strict=True):
         os.dup2(number, meant)
         os.close(number)
-    os.chdir(request["cwd"])
+    os.chdir(asked["cwd"])
     os.environ.clear()
-    os.environ.update(request["env"])
-    sys.argv[:] = request["argv"]
-    sys.path[0] = str(Path(sys.argv[0]).parent)
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    os.environ.update(asked["env"])
+    time.tzset()
+    sys.argv[:] = asked["argv"]
+    given = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    sys.path[:] = [str(Path(sys.argv[0]).resolve().parent), *given, *path]
+    importlib.invalidate_caches()
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as error:
+        ending.status = error.code if isinstance(error.code, int) else None
+        raise
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 
 import pytest
 
@@ -16,7 +16,7 @@ from flowtools.console import one_line
 from flowtools.errors import FlowError, Status
 from tests.conftest import environment
 
-HEAD = """
+HEAD = """#!/usr/bin/env python3
 import os, signal, socket, sys
 import click
 from flowtools import errors
@@ -31,13 +31,16 @@ def main(number):
 
 
 @pytest.fixture
-def end(forks, tmp_path):
+def end(start, tmp_path):
     """Run a command whose body is given: (status, stdout, stderr); negative by a signal."""
 
     def run(body, *args, **options):
         script = tmp_path / "flow-x"
         script.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    ") + "\nmain()\n")
-        return forks.run([script, *args], **{"env": environment()} | options)
+        script.chmod(0o755)
+        process = start(script, *args, **{"stdin": DEVNULL} | options)
+        out, err = (text and text.decode() for text in process.communicate(timeout=60))
+        return process.returncode, out or "", err or ""
 
     return run
 
@@ -298,21 +301,21 @@ flow-work mymod:Any --threads two
 
 
 @pytest.mark.parametrize("line", MISTAKES.split("\n")[1:-1])
-def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(fork, tmp_path, line):
+def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(run, tmp_path, line):
     (tmp_path / "pw").write_text("not so\n")
     (tmp_path / "broken.py").write_text("def (\n")
     (tmp_path / "mymod.py").write_text(
         "class Any:\n    start = print\n\nclass Unfit(Any):\n    configure = dict.popitem\n"
     )
     name, *args = line.split()
-    status, out, err = fork(name, *args)
+    status, out, err = run(name, *args)
     assert status in (1, 2, 69, 78)
     said = err if name != "flow-doctor" or status == 2 else f"{name}: {out.decode()}"
     assert said.startswith(f"{name}: ")
     assert "\x1b" not in said
     assert "internal error" not in said
     assert err.count("\n") == (name != "flow-doctor" or status == 2)
-    again, _, err = fork(name, "--log-format", "json", *args)
+    again, _, err = run(name, "--log-format", "json", *args)
     assert again == status
     for each in err.splitlines():
         assert json.loads(each)["command"] == name
@@ -330,7 +333,7 @@ def to_a_file(end, tmp_path, body, *args, matches=True):
     with (tmp_path / "said").open("w+b") as file:
         found = os.fstat(file.fileno())
         stream = f"{found.st_dev}:{found.st_ino + (not matches)}"
-        end(body, *args, stderr=file, env=environment(JOURNAL_STREAM=stream))
+        end(body, *args, stderr=file, env={"JOURNAL_STREAM": stream})
     return (tmp_path / "said").read_text().splitlines()
 
 

@@ -34,22 +34,22 @@ def test_its_help_begins_with_how_it_is_called(run, name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_option_that_is_not_there_is_one_line_in_its_name(fork, name):
-    status, out, err = fork(name, "--7777")
+def test_an_option_that_is_not_there_is_one_line_in_its_name(run, name):
+    status, out, err = run(name, "--7777")
     assert (status, out) == (Status.USAGE, b"")
     assert err == f"{name}: no such option '--7777'; try '{name} --help'\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_option_that_is_spelt_wrong_is_told_what_is_near(fork, name):
-    err = fork(name, "--log-fromat", "json")[2]
+def test_an_option_that_is_spelt_wrong_is_told_what_is_near(run, name):
+    err = run(name, "--log-fromat", "json")[2]
     assert err.startswith(f"{name}: no such option '--log-fromat', perhaps ")
     assert "'--log-format'" in err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_same_as_json_is_one_object(fork, name):
-    status, out, err = fork(name, "--log-format", "json", "--7777")
+def test_the_same_as_json_is_one_object(run, name):
+    status, out, err = run(name, "--log-format", "json", "--7777")
     assert (status, out, err.count("\n")) == (Status.USAGE, b"", 1)
     said = json.loads(err)
     assert (said["command"], said["level"]) == (name, "error")

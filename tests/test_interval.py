@@ -405,9 +405,9 @@ def test_a_zone_that_does_not_exist_is_a_usage_error(name):
         ),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error_of_one_line(fork, args, message):
+def test_what_cannot_be_meant_is_a_usage_error_of_one_line(run, args, message):
     expected = f"flow-interval: {message}; try 'flow-interval --help'\n"
-    assert fork("flow-interval", *args) == (2, b"", expected)
+    assert run("flow-interval", *args) == (2, b"", expected)
 
 
 def test_a_zone_that_cannot_be_told_is_a_configuration_error(run):

@@ -124,7 +124,7 @@ def test_a_missing_broker_package_is_named_with_what_to_install(run, tmp_path):
     (tmp_path / "coilmq/__init__.py").write_text(
         "raise ModuleNotFoundError('No module named coilmq', name='coilmq')"
     )
-    status, out, err = run("flow-sim", env={"PYTHONPATH": str(tmp_path)})
+    status, out, err = run("flow-sim", env={"PYTHONPATH": str(tmp_path)}, real=True)
     assert (status, out) == (78, b"")
     assert err == (
         "flow-sim: cannot start the stand-in: there is no module 'coilmq';"

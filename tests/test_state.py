@@ -273,9 +273,9 @@ def test_a_clock_that_is_ahead_does_not_take_the_mark_beyond_the_present():
         b'{"flow-state":1,"of":"assets","source":"x","changed":"2020-01-01","seen":{"a":1e999}}',
     ],
 )
-def test_a_damaged_file_is_said_and_kept(server, fork, tmp_path, content):
+def test_a_damaged_file_is_said_and_kept(server, run, tmp_path, content):
     (tmp_path / "s").write_bytes(content)
-    status, out, err = fork("flow-listen-assets", "--state", "s", env=server.environment())
+    status, out, err = run("flow-listen-assets", "--state", "s", env=server.environment())
     assert (status, out) == (78, b"")
     assert "cannot use state file 's': it is damaged" in err
     assert (tmp_path / "s").read_bytes() == content
