@@ -23,7 +23,7 @@ demo: $(VENV) ## Tag assets of a stand-in Viz One, and show what changed. Within
 
 # Most tests wait for processes. Compiled modules are kept, whatever the environment says: each
 # process would compile its own.
-JOBS ?= $$((3 * $$(nproc)))
+JOBS ?= $$((4 * $$(nproc)))
 
 .PHONY: test
 test: $(VENV) ## Run the tests that need nothing but this machine, JOBS at a time.
@@ -37,7 +37,7 @@ coverage: .venv/with-coverage ## Run them, and show which branches they take: 90
 		echo "make: Python 3.12 or newer is needed; try rm -r .venv; make PYTHON=python3.13 coverage" >&2; \
 		exit 1; }
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@status=0; export PYTHONDONTWRITEBYTECODE=; \
+	@status=0; export PYTHONDONTWRITEBYTECODE= STARTS=real; \
 	coverage run -m pytest -q -n $(JOBS) --dist worksteal -m 'not brokers and not install' $(TESTS) || status=$$?; \
 	coverage combine --quiet; \
 	coverage html --quiet --directory build/coverage/html; \

@@ -16,7 +16,11 @@ BIN = ROOT / "bin"
 # A deadline is a measure of the machine. Every change is tried with many examples (.ci/run).
 settings.register_profile("quick", deadline=None, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=500)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+settings.load_profile(PROFILE)
+
+KILLS = 5 if PROFILE == "thorough" else 2
+"""How often a test that kills at any moment does it."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script's `make test &` has it ignored, and what is started here would keep it so.

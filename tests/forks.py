@@ -16,6 +16,7 @@ import os
 import pkgutil
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,7 +41,7 @@ class Forks:
 
     def can(self, argv, env, options):
         """Whether it may be a fork: a Python script, with what Popen and a process are given."""
-        with open(argv[0], "rb") as script:
+        with Path(argv[0]).open("rb") as script:
             python = b"python" in script.readline(100)
         changed = {name for name, _ in env.items() ^ self._env.items()} - {"PYTHONPATH"}
         return (
@@ -69,8 +70,9 @@ class Forks:
     def _start(self):
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
+            python = shutil.which("python3", path=self._env["PATH"])
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [python, __file__, str(theirs.fileno())],
                 stdin=DEVNULL,
                 env=self._env,
                 pass_fds=[theirs.fileno()],
@@ -90,7 +92,7 @@ def descriptor(number, given):
     if given is None:
         yield None, number
     elif given == DEVNULL:
-        with open(os.devnull, "r+b", buffering=0) as file:
+        with Path(os.devnull).open("r+b", buffering=0) as file:
             yield None, file.fileno()
     elif given == PIPE:
         reading, writing = os.pipe()
@@ -141,7 +143,8 @@ class Fork:
         until = time.monotonic() + (timeout or 1e6)
         threads = ThreadPoolExecutor(3)
         writing = threads.submit(self._write, text)
-        reading = [threads.submit(file.read) if file else None for file in (self.stdout, self.stderr)]
+        streams = (self.stdout, self.stderr)
+        reading = [stream and threads.submit(stream.read) for stream in streams]
         threads.shutdown(wait=False)
         try:
             said = [each and each.result(until - time.monotonic()) for each in reading]

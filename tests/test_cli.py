@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,8 +139,9 @@ def test_a_lost_connection_is_unreachable_and_no_reader_that_left(end, body):
 def test_a_package_that_is_missing_is_named_with_what_to_do(end):
     status, out, err = end("import no_such_package")
     assert (status, out) == (78, "")
+    python = shutil.which("python3", path=environment()["PATH"])
     assert err == (
-        f"flow-x: there is no package 'no_such_package' for {sys.executable}; install flowtools"
+        f"flow-x: there is no package 'no_such_package' for {python}; install flowtools"
         " together with what it needs, such as by 'pip install .' or 'make install'\n"
     )
 

@@ -14,7 +14,7 @@ from flowtools.event import Event, EventError, decode
 from flowtools.lines import TooLong
 from flowtools.pool.attempt import Attempt
 from flowtools.pool.failed import FailedFile, FailedFileError, replayable
-from tests.conftest import environment
+from tests.conftest import KILLS, environment
 
 EVENT = b'{ "specversion":"1.0", "id":"i1","source":"s" ,"type":"t","data":{"n": 1.50e3}}'
 
@@ -184,7 +184,7 @@ for number in range(10**9):
 
 
 def test_a_process_killed_at_any_moment_leaves_whole_lines_for_all_that_it_completed(tmp_path):
-    for turn in range(5):
+    for turn in range(KILLS):
         path = tmp_path / str(turn)
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, path],

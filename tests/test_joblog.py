@@ -11,7 +11,7 @@ import pytest
 from flowtools.event import Event
 from flowtools.pool.attempt import Attempt
 from flowtools.pool.joblog import JobLog, JobLogError, done_ids
-from tests.conftest import environment
+from tests.conftest import KILLS, environment
 
 EVENT = Event("flow.asset.created", {"x": 1}, source="s", id="i1", subject="asset")
 
@@ -207,7 +207,7 @@ for number in range(10**9):
 
 
 def test_of_processes_killed_at_any_moment_all_that_they_completed_is_known(path):
-    for _ in range(5):
+    for _ in range(KILLS):
         started = [
             subprocess.Popen(
                 [sys.executable, "-c", WRITER, path],

@@ -19,7 +19,7 @@ import pytest
 
 from flowtools.errors import ConfigurationError
 from flowtools.source.state import StateFile
-from tests.conftest import BIN, ROOT, environment
+from tests.conftest import BIN, KILLS, ROOT, environment
 from tests.stomp_servers import SECONDS, Lines
 from tests.vizone_servers import stand_in
 
@@ -137,16 +137,17 @@ def test_a_disk_full_under_the_job_log_acknowledges_only_what_is_in_it(run, inle
 def test_a_disk_full_under_the_state_file_is_said_and_the_listener_goes_on(start, tmp_path):
     with stand_in() as server:
         env = server.environment()
-        process = start("flow-listen-assets", "--state", "state", env=env)
+        process = start("flow-listen-assets", "-v", "--state", "state", env=env)
         out, err = Lines(process.stdout), Lines(process.stderr)
         until(lambda: server._broker.has_subscriber("/topic/vizone.assets", 0))
+        err.until(b"0 changes found")  # Such as there are wait in a file, which has to fit, too.
         until((tmp_path / "state").exists)
         before = (tmp_path / "state").read_bytes()
         unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (10, unlimited[1]))
         first = server.catalogue.create("one").urn
         assert first in out.next().decode()
-        assert b"cannot write state file 'state': File too large" in err.next()
+        err.until(b"cannot write state file 'state': File too large")
         assert (tmp_path / "state").read_bytes() == before
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)
         until(lambda: (tmp_path / "state").read_bytes() != before)
@@ -425,7 +426,7 @@ def test_a_state_file_survives_sigkill_at_any_moment(tmp_path):
     path = tmp_path / "state"
     dice = random.Random(7)
     said = 0
-    for _ in range(15):
+    for _ in range(3 * KILLS):
         with subprocess.Popen(
             [sys.executable, "-c", SAVER, path],
             stdout=subprocess.PIPE,

@@ -107,9 +107,9 @@ def examples_of(page):
 class Playground:
     """A folder with all that the examples speak of, and servers in which things happen."""
 
-    def __init__(self, folder, server):
+    def __init__(self, folder, server, run):
         self.here = folder
-        self.server = server
+        self.run = run
         self.evidence = folder / "evidence"
         for name in ("in", "share", "bin", "kept", "logs"):
             (folder / name).mkdir()
@@ -142,7 +142,7 @@ class Playground:
         }
         env = environment(**server.environment(), HOME=str(folder), EVIDENCE=str(self.evidence))
         env |= {"FLOW_USER": "admin", "FLOW_PASSWORD": server.password}
-        env["URL"] = f"stomp://{self.names['broker']}/?destination=/queue/jobs"
+        env["URL"] = self.queue("jobs")
         env["PATH"] = f"{folder}/bin:{env['PATH']}"
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(folder)])
         env |= {"STATE_DIRECTORY": str(folder / "kept"), "LOGS_DIRECTORY": str(folder / "logs")}
@@ -163,9 +163,16 @@ class Playground:
 
     def send(self):
         """Put messages into the queues."""
+        lines = b"".join(b"%d\n" % number for number in range(20))
         for queue in ("jobs", "new"):
-            url = f"stomp://{self.names['broker']}/?destination=/queue/{queue}"
-            self.run_to_end(f"seq 20 | flow-send --raw '{url}'")
+            self.command("flow-send", "--raw", self.queue(queue), input=lines)
+
+    def queue(self, name):
+        return f"stomp://{self.names['broker']}/?destination=/queue/{name}"
+
+    def command(self, *args, **options):
+        status, out, err = self.run(*args, env=self.env, cwd=self.here, timeout=SECONDS, **options)
+        assert status == 0, (args, out, err)
 
     def feed(self):
         """Let things happen: files come and go, a log grows, a client asks."""
@@ -181,12 +188,6 @@ class Playground:
                 request = Request(f"http://127.0.0.1:{self.free[0]}/", b"{}", method="POST")
                 with suppress(OSError):
                     urlopen(request, timeout=1).close()
-
-    def run_to_end(self, line):
-        process = self.start(line)
-        out, err = process.communicate(timeout=SECONDS)
-        assert process.returncode == 0, (line, out, err)
-        return out, err
 
     def start(self, line):
         # jq and the like write lines, and not blocks.
@@ -236,8 +237,7 @@ class Playground:
 
     def has_worked(self, line, out):
         if "flow-send" in line and "|" in line and "--raw" not in line:
-            url = f"stomp://{self.names['broker']}/?destination=/queue/assets"
-            self.run_to_end(f"flow-listen-stomp --count 1 '{url}'")
+            self.command("flow-listen-stomp", "--count", 1, self.queue("assets"))
             return True
         logs = (self.evidence, self.here / "logs" / "joblog")
         if re.search(r"\bflow-(work|run)\b", line):
@@ -286,8 +286,8 @@ def server():
 
 
 @pytest.fixture
-def playground(server, tmp_path):
-    with Playground(tmp_path, server) as playground:
+def playground(server, run, tmp_path):
+    with Playground(tmp_path, server, run) as playground:
         yield playground
 
 

@@ -24,6 +24,7 @@ from flowtools.source.progress import Progress
 from flowtools.source.replay import Replay
 from flowtools.source.shown import Sight
 from flowtools.source.state import StateFile
+from tests.conftest import KILLS
 from tests.vizone_servers import stand_in
 
 TOPIC = "/topic/vizone.assets"
@@ -391,7 +392,7 @@ def test_whoever_is_killed_at_any_moment_nothing_is_lost(server, start, tmp_path
         "   printf '%s\\n' \"$line\" >>done; printf '%s\\n' \"$line\" | flow-ack 2>>err; done"
     )
     made = []
-    for _ in range(5):
+    for _ in range(KILLS):
         process = _shell(start, pipe, server)
         until(lambda: subscriptions(server))
         for _ in range(12):

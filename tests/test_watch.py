@@ -15,7 +15,7 @@ import pytest
 from flowtools.errors import UsageError
 from flowtools.source.folder import Folder, Wanted
 from flowtools.source.watch import HotFolder
-from tests.conftest import BIN, environment
+from tests.conftest import BIN, KILLS, environment
 
 SETTLE = ("--settle", "0.3")
 
@@ -45,20 +45,25 @@ class Watching:
         return [each for each in self.all if each["subject"] != PROBE]
 
     @property
+    def probe(self):
+        """What it has told of the file that is there for this."""
+        return [each["type"] for each in self.all if each["subject"] == PROBE]
+
+    @property
     def told(self):
         return told_by(self.events)
 
-    def wait_until_it_watches(self, folder):
+    def wait_until_it_watches(self, folder, settle):
         # Whatever is there when it begins is old; so the file changes until it is told.
         deadline = time.monotonic() + 30
-        while not self.all:
+        while not self.probe:
             assert time.monotonic() < deadline
             (folder / PROBE).write_text(str(time.monotonic()))
-            again = time.monotonic() + 2
-            while not self.all and time.monotonic() < again:
+            again = time.monotonic() + settle + 0.5
+            while not self.probe and time.monotonic() < again:
                 time.sleep(0.02)
         (folder / PROBE).unlink()
-        while self.all[-1]["type"] != "flow.path.deleted":
+        while self.probe[-1] != "flow.path.deleted":
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -80,10 +85,10 @@ def folder(tmp_path):
 def watch(start, folder):
     """Start flow-watch on the folder; it watches when this returns."""
 
-    def begin(*args, **options):
-        watching = Watching(start("flow-watch", folder, *SETTLE, *args, **options))
+    def begin(*args, settle=0.3, **options):
+        watching = Watching(start("flow-watch", folder, "--settle", settle, *args, **options))
         if not {"--include", "--match"} & set(args):
-            watching.wait_until_it_watches(folder)
+            watching.wait_until_it_watches(folder, settle)
         return watching
 
     return begin
@@ -108,7 +113,7 @@ def test_a_file_that_arrives_is_an_event(watch, folder):
 
 
 def test_a_file_that_grows_is_told_once_and_whole(watch, folder):
-    watching = watch("--settle", "1")
+    watching = watch(settle=1)
     with (folder / "big").open("wb", buffering=0) as file:
         for _ in range(15):
             file.write(b"x" * 1000)
@@ -152,7 +157,7 @@ def test_a_file_that_is_renamed_says_what_it_was(watch, folder):
 
 
 def test_a_file_that_goes_before_it_is_whole_is_never_told(watch, folder):
-    watching = watch("--settle", "1")
+    watching = watch(settle=1)
     (folder / "short").write_text("x")
     time.sleep(0.1)
     (folder / "short").unlink()
@@ -393,7 +398,7 @@ def test_nothing_is_lost_when_the_worker_moves_files_away_and_dies(folder, tmp_p
         "        except FileNotFoundError:\n"
         "            pass\n"
     )
-    names = {f"f{number}" for number in range(30)}
+    names = {f"f{number}" for number in range(6 * KILLS)}
     for name in names:
         (folder / name).write_text("x")
     line = f"{BIN}/flow-watch in --existing --settle 0 | {BIN}/flow-work mymod:Move"
