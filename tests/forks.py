@@ -25,7 +25,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, TimeoutExpired
+from subprocess import DEVNULL, PIPE, STDOUT, TimeoutExpired
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "FAKETIME")
@@ -59,7 +59,8 @@ class Forks:
             its_ends.enter_context(its_status)
             streams, numbers = [], []
             for number, given in enumerate((stdin, stdout, stderr)):
-                stream, its_number = its_ends.enter_context(descriptor(number, given))
+                where = numbers[1] if given == STDOUT else given
+                stream, its_number = its_ends.enter_context(descriptor(number, where))
                 streams.append(stream)
                 numbers.append(its_number)
             asked = {"argv": [*map(str, argv)], "env": env, "cwd": str(cwd)}
@@ -74,7 +75,7 @@ class Forks:
             self._process = subprocess.Popen(
                 [python, __file__, str(theirs.fileno())],
                 stdin=DEVNULL,
-                env=self._env,
+                env={**self._env, "PYTHONPATH": ""},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
@@ -147,12 +148,12 @@ class Fork:
         reading = [stream and threads.submit(stream.read) for stream in streams]
         threads.shutdown(wait=False)
         try:
-            said = [each and each.result(until - time.monotonic()) for each in reading]
+            out, err = (each and each.result(until - time.monotonic()) for each in reading)
             writing.result(until - time.monotonic())
         except TimeoutError:
             raise TimeoutExpired(self.args, timeout) from None
         self.wait(until - time.monotonic())
-        return said
+        return out, err
 
     def _write(self, text):
         if self.stdin:
@@ -168,11 +169,8 @@ def serve(channel):
     while True:
         ready = select.select([channel, *running], [], [])[0]
         for pidfd in running.keys() & {*ready}:
-            pid, status = running.pop(pidfd)
+            tell_end(*running.pop(pidfd))
             os.close(pidfd)
-            ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            with status, suppress(BrokenPipeError):  # Nobody wants to know.
-                status.send(str(ended).encode())
         if channel not in ready:
             continue
         said, numbers, _, _ = socket.recv_fds(channel, 1 << 20, 4)
@@ -190,9 +188,16 @@ def serve(channel):
             os.close(number)
         status.send(str(pid).encode())
         running[os.pidfd_open(pid)] = pid, status
-    for pid, _ in running.values():
+    for pid, status in running.values():
         os.kill(pid, signal.SIGKILL)
+        tell_end(pid, status)
     os._exit(0)
+
+
+def tell_end(pid, status):
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with status, suppress(BrokenPipeError):  # Nobody wants to know.
+        status.send(str(ended).encode())
 
 
 def import_all():
