@@ -162,6 +162,13 @@ def test_a_failed_file_that_cannot_be_opened_is_an_error(tmp_path):
         FailedFile(tmp_path)
 
 
+def test_what_holds_something_else_is_no_failed_file_and_stays_as_it_is(tmp_path):
+    (tmp_path / "mine.py").write_text("import os\n")
+    with pytest.raises(FailedFileError, match=r"cannot open failed file .*: it holds something"):
+        FailedFile(tmp_path / "mine.py")
+    assert (tmp_path / "mine.py").read_text() == "import os\n"
+
+
 def test_after_the_file_was_taken_away_lines_go_to_a_new_one(tmp_path):
     with FailedFile(tmp_path / "f") as file:
         (tmp_path / "f").rename(tmp_path / "taken")

@@ -130,6 +130,22 @@ def test_a_job_log_that_cannot_be_read_is_an_error(tmp_path):
         done_ids(tmp_path)
 
 
+@pytest.mark.parametrize("holds", [b"import os\n", b"[1]\n", b" ", b"\xff\xd8"])
+def test_what_holds_something_else_is_no_job_log_and_stays_as_it_is(path, holds):
+    path.write_bytes(holds)
+    with pytest.raises(JobLogError, match=r"cannot open job log '.*': it holds something else"):
+        JobLog(path)
+    assert path.read_bytes() == holds
+
+
+@pytest.mark.parametrize("holds", [b"", b"{", b'{"id":"a","outc\n', b"\0\0\0", b"\n"])
+def test_what_is_left_by_a_kill_or_a_loss_of_power_is_a_job_log(path, holds):
+    path.write_bytes(holds)
+    with JobLog(path) as log:
+        log.record(attempt())
+    assert done_ids(path) == {"i1"}
+
+
 def test_a_job_log_that_cannot_be_opened_is_an_error(tmp_path):
     with pytest.raises(JobLogError, match=r"cannot open job log '.*/no/log': No such file"):
         JobLog(tmp_path / "no" / "log")

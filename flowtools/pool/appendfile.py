@@ -23,7 +23,7 @@ class AppendFile:
     A class of its own says what the file is, WHAT in messages, and its ERROR.
 
     Raises:
-        ERROR: The file cannot be opened.
+        ERROR: The file cannot be opened, or holds something else than JSON objects.
     """
 
     WHAT: ClassVar[str]
@@ -46,7 +46,7 @@ class AppendFile:
     @classmethod
     def failure(cls, verb: str, path: Path, error: OSError) -> FlowError:
         """Return the ERROR that says what could not be done."""
-        reason = os.strerror(error.errno or 0)
+        reason = os.strerror(error.errno) if error.errno else str(error)
         return cls.ERROR(f"cannot {verb} {cls.WHAT} '{path}': {reason}")
 
     def append(self, line: bytes, *, sync: bool = False) -> None:
@@ -115,15 +115,15 @@ def _open(path: Path) -> int:
     try:
         os.set_blocking(fd, True)
         status = os.fstat(fd)
-        # What cannot be looked at may be torn; an empty line is none to those who read it.
-        torn = (
-            stat.S_ISREG(status.st_mode)
-            and status.st_size > 0
-            and not (readable and os.pread(fd, 1, status.st_size - 1) == b"\n")
-        )
-        if torn:
-            # Left by a process killed while it wrote; the next line must not run into it.
-            os.write(fd, b"\n")
+        if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+            # Such as the Worker's own text, where a word of the command line was forgotten; a
+            # loss of power may leave NULs.
+            if readable and os.pread(fd, 1, 0) not in b"{\0\n":
+                raise OSError("it holds something else, and no lines of JSON objects")
+            # What cannot be looked at may be torn; an empty line is none to those who read it.
+            if not (readable and os.pread(fd, 1, status.st_size - 1) == b"\n"):
+                # Left by a process killed while it wrote; the next line must not run into it.
+                os.write(fd, b"\n")
     except OSError:
         os.close(fd)
         raise
