@@ -248,12 +248,6 @@ class LineWriter:
             return 0
         return int(struct.unpack("i", answer)[0])
 
-    def reader_is_gone(self) -> bool:
-        """Return whether the other end of the pipe has been closed."""
-        poller = select.poll()
-        poller.register(self._fd, 0)
-        return any(happened & select.POLLERR for _, happened in poller.poll(0))
-
     def _take_block(self) -> bytes:
         """Take out of the buffer as many lines as one write may have."""
         number, size = 0, 0

@@ -1,4 +1,4 @@
-"""Loading a user's class by its name, and saying in one line what is wrong with it."""
+"""A user's class: loaded by its name, cleaned up after, and what is wrong with it in one line."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ import traceback
 from functools import cache
 from typing import Any
 
-from flowtools.errors import ConfigurationError
+from flowtools.errors import ConfigurationError, FlowError
 
 
 def load_class(name: str, what: str) -> type:
@@ -57,6 +57,21 @@ def load_class(name: str, what: str) -> type:
 
 
 _METHOD = {"Worker": " with a 'start'", "Source": ""}
+
+
+def clean_up(made: object, what: str) -> None:
+    """Let an object of such a class clean up, if it wants to; `what` is as in `load_class`.
+
+    Raises:
+        FlowError: It raised.
+    """
+    method = getattr(made, "clean_up", None)
+    if method is None:
+        return
+    try:
+        method()
+    except (Exception, SystemExit) as error:
+        raise FlowError(f"cannot clean up after the {what}: {described(error)}") from error
 
 
 def failure(verb: str, what: str, name: str, error: BaseException) -> ConfigurationError:

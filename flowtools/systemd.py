@@ -54,10 +54,6 @@ class Notifier:
         """Say that the service has begun to end."""
         self._send("STOPPING=1")
 
-    def status(self, text: str) -> None:
-        """Set the one line that `systemctl status` shows."""
-        self._send("STATUS=" + " ".join(text.split()))
-
     def ping(self) -> None:
         """Say that the service is alive; due at least every `watchdog_interval` seconds."""
         self._send("WATCHDOG=1")

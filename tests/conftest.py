@@ -53,7 +53,7 @@ def start(forks, tmp_path):
 
     `start("flow-interval", "1", stdin=PIPE)` gives the Popen object: binary pipes for
     stdout and stderr, the working directory a temporary one, every keyword as Popen's.
-    It is a fork where that is no different, which `real=True` says it is.
+    It is a fork, unless that would differ, as it does with `real=True`.
     """
     running = []
 

@@ -140,10 +140,10 @@ class Fork:
     def kill(self):
         self.send_signal(signal.SIGKILL)
 
-    def communicate(self, text=None, timeout=None):
-        until = time.monotonic() + (timeout or 1e6)
+    def communicate(self, input=None, timeout=None):
+        until = time.monotonic() + (1e6 if timeout is None else timeout)
         threads = ThreadPoolExecutor(3)
-        writing = threads.submit(self._write, text)
+        writing = threads.submit(self._write, input)
         streams = (self.stdout, self.stderr)
         reading = [stream and threads.submit(stream.read) for stream in streams]
         threads.shutdown(wait=False)
@@ -152,7 +152,7 @@ class Fork:
             writing.result(until - time.monotonic())
         except TimeoutError:
             raise TimeoutExpired(self.args, timeout) from None
-        self.wait(until - time.monotonic())
+        self.wait(max(0.0, until - time.monotonic()))
         return out, err
 
     def _write(self, text):

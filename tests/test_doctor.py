@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,14 @@ def test_all_is_well_with_a_sound_viz_one(doctor, server):
     ]
     assert server.password not in out.decode()
     assert re.fullmatch(r"\d+ ok", out.decode().splitlines()[-1])
+
+
+def test_a_full_disk_is_an_error_of_one_line(start):
+    with Path("/dev/full").open("w") as full:
+        process = start("flow-doctor", stdout=full)
+        _, err = process.communicate(timeout=60)
+    message = b"flow-doctor: cannot write standard output: No space left on device\n"
+    assert (process.returncode, err) == (1, message)
 
 
 def test_without_settings_it_says_which_and_what_to_do(doctor):

@@ -205,3 +205,12 @@ def test_the_wheel_installs_every_page_where_man_looks_for_it():
     shared = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     pages = sorted(path.name for path in (ROOT / "man").iterdir())
     assert shared == {f"man/{page}": f"share/man/man{page[-1]}/{page}" for page in pages}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_page_has_the_statuses_that_any_such_command_may_end_with(name):
+    section = page_of(name).partition("\n.Sh EXIT STATUS\n")[2].partition("\n.Sh ")[0]
+    statuses = set(re.findall(r"^\.It (\d+)$", section, re.MULTILINE))
+    assert {"2", "70"} <= statuses
+    # Who writes lines may lose the reader, and may find the disk full.
+    assert ("141" in statuses) <= ("1" in statuses)

@@ -583,12 +583,16 @@ def test_a_retry_is_started_while_the_input_is_idle(pool):
         (RetryPolicy(0), 1, ValueError(), None, None),
         (RetryPolicy(0, backoff=1), 1, Retry(), 0.5, 1),
         (RetryPolicy(0), 1, Retry(after=7), 7, 7),
+        (RetryPolicy(0, max_backoff=5), 1, Retry(after=7), 7, 7),
+        (RetryPolicy(0, backoff=1), 1, Retry(after=-7), 0.5, 1),
         (RetryPolicy(0), 11, Retry(), None, None),
         (RetryPolicy(2), 3, Retry(), None, None),
         (RetryPolicy(9), 1, Reject(), None, None),
     ],
 )
-def test_the_wait_before_a_retry_grows_and_is_capped(policy, attempt, error, low, high):
+def test_the_wait_for_a_retry_grows_and_is_capped_or_is_the_workers(
+    policy, attempt, error, low, high
+):
     waits = [policy.delay(attempt, error) for _ in range(50)]
     if low is None:
         assert set(waits) == {None}

@@ -32,12 +32,10 @@ def notifier(manager):
 
 def test_each_message_is_a_datagram(manager, notifier):
     notifier.ready()
-    notifier.status("7 done\n2 failed")
     notifier.ping()
     notifier.stopping()
-    assert [manager.recv(100) for _ in range(4)] == [
+    assert [manager.recv(100) for _ in range(3)] == [
         b"READY=1",
-        b"STATUS=7 done 2 failed",
         b"WATCHDOG=1",
         b"STOPPING=1",
     ]

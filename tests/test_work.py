@@ -579,10 +579,11 @@ def test_a_line_beyond_max_line_fails_alone(work, notes):
     assert "line 2 is not an event: longer than --max-line allows" in err
 
 
-def test_dry_run_checks_everything_and_runs_nothing(work, notes):
-    process = work("Note", "--dry-run", "-v", "--key", "subject")
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_dry_run_checks_everything_and_runs_nothing(work, notes, isolation):
+    process = work("Note", "--dry-run", "-v", "--key", "subject", "--isolation", isolation)
     status, out, err = finish(process, lines("a") + b"{bad\n")
-    assert (status, out, notes()) == (1, [], ["configure -"])
+    assert (status, out, notes()) == (1, [], ["configure -", "clean_up"])
     assert "would run 1 events on tests.workers:Note with 1 threads" in err
     assert "line 2 is not an event" in err
 

@@ -107,7 +107,7 @@ max_backoff = click.option(
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait that no retry exceeds.",
+    help="Wait that no retry exceeds, but one that the Worker asks for.",
 )
 
 key = click.option(

@@ -19,8 +19,9 @@ def main(nack: bool) -> None:
 
     \b
     Examples:
-      flow-listen-stomp --ack worker "$URL" | while read -r line; do
-        process "$line" && printf '%s\\n' "$line" | flow-ack
+      flow-listen-stomp --ack worker "$URL" | while IFS= read -r line; do
+        if process "$line" </dev/null; then word=; else word=--nack; fi
+        printf '%s\\n' "$line" | flow-ack $word
       done
       flow-listen-stomp --ack worker "$URL" | tee -a log | flow-ack
     """

@@ -9,7 +9,8 @@ from flowtools.doctor.examination import Examination, Finding
 from flowtools.doctor.machine import examine_machine
 from flowtools.doctor.stomp import examine_broker
 from flowtools.doctor.vizone import Patient, examine_vizone
-from flowtools.errors import ReaderGone, Status
+from flowtools.errors import Status
+from flowtools.lines import LineWriter
 from flowtools.stomp.url import parse_url
 from flowtools.stop import stopped_by_signals
 
@@ -27,6 +28,7 @@ def visit(patient: Patient, stomp_url: str | None) -> Status:
     Raises:
         UsageError: The URL has another form.
         ReaderGone: Nobody reads the findings.
+        FlowError: They cannot be written.
         Signalled: A signal asked for the end.
     """
     url = parse_url(stomp_url) if stomp_url else None
@@ -61,8 +63,4 @@ def _tell_what_is_not_well(finding: Finding) -> None:
 
 
 def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGone from None
+    LineWriter(sys.stdout.fileno()).write(text.encode())

@@ -18,12 +18,13 @@ from flowtools.console import say
 from flowtools.errors import UsageError
 from flowtools.event import EventError, decode
 from flowtools.lines import LineReader
+from flowtools.loading import clean_up
 from flowtools.memory import spare_the_collector
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Recorder, Settings
 from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Sender, Work, check, clean_up, running_label
+from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
 from flowtools.stdout import guarded_stdout
 from flowtools.stop import Stop, stopped_by_signals
 from flowtools.systemd import Notifier
@@ -110,20 +111,23 @@ def run(
         spare_the_collector()
         runners, worker = _runners(choice, settings, equipment)
         with opener(worker, stop) as given:
-            if choice.dry_run:
-                check(_dry_run(choice, stop))
-                return
-            _refuse_a_circle(choice, given.fd, writer.fileno())
-            work = Work(runners, _settings(choice))
-            label[0] = lambda: running_label(work)
-            work.parts = _parts(choice, work, given.acks, stack)
             try:
-                totals = work.run(given.fd, writer, given.stop)
+                if choice.dry_run:
+                    check(_dry_run(choice, stop))
+                    return
+                _refuse_a_circle(choice, given.fd, writer.fileno())
+                work = Work(runners, _settings(choice))
+                label[0] = lambda: running_label(work)
+                work.parts = _parts(choice, work, given.acks, stack)
+                try:
+                    totals = work.run(given.fd, writer, given.stop)
+                finally:
+                    abandoned = work.watchdog.abandoned if work.watchdog else []
+                    if not all(slot.ended for slot in abandoned):
+                        on_stuck()
             finally:
-                if work.watchdog is not None and not all(s.ended for s in work.watchdog.abandoned):
-                    on_stuck()
                 if worker is not None:
-                    clean_up(worker)
+                    clean_up(worker, "Worker")
             if totals["skipped"] and not choice.progress:
                 _tell_skipped(totals["skipped"])
             check(totals)
@@ -138,7 +142,7 @@ def _tell_skipped(number: int) -> None:
 def _runners(
     choice: Choice, settings: ConfigParser, equipment: "Equipment | None"
 ) -> tuple[Callable[[], Runner], Worker | None]:
-    if choice.isolation == "process":
+    if choice.isolation == "process" and not choice.dry_run:
         from flowtools.pool.isolation import ProcessRunner  # It brings multiprocessing along.
 
         load(choice.worker)  # Here, so that a mistake is told once and at the start.

@@ -10,6 +10,13 @@ up. rejected: it raised Reject. invalid: the line is no event. skipped: --resume
 done. cancelled: the pool ended before the event could be tried (again)."""
 
 
+FAILURES: tuple[Outcome, ...] = ("failed", "timeout", "rejected", "invalid")
+"""The outcomes of an event that is not done, and was tried or could not be read."""
+
+RAN: tuple[Outcome, ...] = ("done", "failed", "timeout", "rejected")
+"""The outcomes of an attempt at which `start` was called."""
+
+
 class Attempt(NamedTuple):
     """One attempt, told to every recorder after its results have been written.
 

@@ -46,10 +46,6 @@ class Job:
         self.attempt = attempt
         self.key = key
 
-    def __getitem__(self, index: int) -> Event:
-        """Return the event for 0, as the tuple that a Job is made from does."""
-        return self.event
-
     @property
     def label(self) -> str:
         """What to call the event in a message: its subject, else its id."""

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import Literal
 
 from flowtools.errors import UsageError
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.attempt import FAILURES, Attempt
 
 When = Literal["soon", "now"]
 Why = Literal["fail", "success", "done"]
@@ -22,7 +22,6 @@ _SHORT = {
     "-2": "now,success=1",
 }
 _EXPRESSION = re.compile(r"(soon|now),(fail|success|done)=([0-9]{1,18})(%?)")
-_FAILURES = ("failed", "timeout", "rejected", "invalid")
 
 
 class Halt:
@@ -91,7 +90,7 @@ class Halt:
             return None
         if attempt.outcome == "done":
             kind = "success"
-        elif attempt.outcome in _FAILURES:
+        elif attempt.outcome in FAILURES:
             kind = "fail"
         else:
             return None

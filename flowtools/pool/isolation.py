@@ -22,7 +22,7 @@ from typing import Any
 from flowtools.console import configure, form
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
-from flowtools.loading import describe, place
+from flowtools.loading import described
 from flowtools.needs import Equipment
 from flowtools.pool.results import lines_of
 from flowtools.pool.runner import RunnerBroken
@@ -184,8 +184,7 @@ def _answer(worker: Any, event: Event) -> Answer:
     except Reject as error:
         return "reject", str(error)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  any failure
-        where = place(error)
-        return "failed", describe(error) + (f" ({where})" if where else "")
+        return "failed", described(error)
 
 
 def main() -> None:

@@ -23,14 +23,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from flowtools.errors import ConfigurationError, UsageError
-from flowtools.pool.attempt import Attempt, Outcome
+from flowtools.pool.attempt import RAN, Attempt, Outcome
 from flowtools.pool.snapshot import Snapshot
 
 BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Bounds of the histogram in seconds: from a look-up to the transfer of a long film."""
 
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\[\]]+)):([0-9]{1,5})")
-_RAN = ("done", "failed", "timeout", "rejected")
 
 
 class Metrics:
@@ -75,7 +74,7 @@ class Metrics:
     def record(self, attempt: Attempt) -> None:
         """Take note of an attempt."""
         self._attempts.labels(attempt.outcome).inc()
-        if attempt.outcome in _RAN:
+        if attempt.outcome in RAN:
             self._seconds.observe(attempt.ran)
         if attempt.final:
             self._events.labels(attempt.outcome).inc()

@@ -3,7 +3,7 @@
 Leader and followers: whichever thread finds the buffer of lines empty reads the next
 block of input; the others wait behind it. An event so costs no hand-over between threads.
 
-Threads and their owners: `Pool.run` starts the worker threads and stays in its own
+Threads and their owners: `Watchdog.run` starts the worker threads and stays in its own
 thread as their watchdog (watchdog.py) until the last has ended. A worker thread that is
 stuck beyond its time-out and grace is abandoned and replaced; nobody joins it.
 

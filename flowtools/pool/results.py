@@ -45,10 +45,7 @@ def _line(event: Event, value: Any, index: int) -> Iterator[bytes]:
 
 
 def _without_ackto(event: Event) -> Event:
-    copy: Event = Event.__new__(Event)
-    kept = {name: value for name, value in event.attributes.items() if name != "ackto"}
-    copy.__setstate__((kept, None))
-    return copy
+    return Event.of({name: each for name, each in event.attributes.items() if name != "ackto"})
 
 
 Written = Callable[[], None]

@@ -15,7 +15,7 @@ class RetryPolicy:
     Attributes:
         retries: Further attempts after a failure.
         backoff: Seconds before the first of them; doubled for each one after.
-        max_backoff: Seconds that no wait exceeds.
+        max_backoff: Seconds that no wait exceeds, but one that a Retry asks for.
     """
 
     retries: int = 0
@@ -26,7 +26,7 @@ class RetryPolicy:
         """Return the seconds to wait after `attempt` failed with `error`; None: it was the last.
 
         The wait is drawn from the upper half of its range, so that events which failed
-        together do not come back together. A Retry with `after` waits at least that long.
+        together do not come back together. A Retry with `after` waits that long.
         """
         if isinstance(error, Reject):
             return None
@@ -39,5 +39,5 @@ class RetryPolicy:
         ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
         jittered = ceiling * random.uniform(0.5, 1.0)  # noqa: S311  no secret
         if isinstance(error, Retry) and error.after > 0:
-            return max(error.after, 0.0)
+            return error.after
         return jittered

@@ -16,7 +16,7 @@ from flowtools.ack.sender import AckError
 from flowtools.errors import FlowError
 from flowtools.event import Event, EventError
 from flowtools.lines import TooLong
-from flowtools.loading import describe, place
+from flowtools.loading import describe, described
 from flowtools.pool.attempt import Attempt, Outcome
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.results import OrderedResults, Results
@@ -105,8 +105,8 @@ class Settlement:
     def failed(self, job: Job, started: float, error: BaseException) -> bool:
         """`start` has raised `error`; return whether the event waits for another attempt."""
         outcome: Outcome = "rejected" if isinstance(error, Reject) else "failed"
-        where = "" if isinstance(error, Retry | Reject) else place(error)
-        text = describe(error) + (f" ({where})" if where else "")
+        # Where the Worker says no, nobody asks at which line.
+        text = describe(error) if isinstance(error, Retry | Reject) else described(error)
         return self._fail_or_retry(job, started, outcome, text, error)
 
     def timed_out(self, job: Job, started: float) -> bool:

@@ -6,16 +6,13 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from time import monotonic
 
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.attempt import FAILURES, RAN, Attempt
 
 RATE_SPAN = 5.0
 """Seconds that the displayed rate looks back."""
 
 SAMPLE = 1000
 """Durations that are kept, whatever the number of attempts: a uniform sample of all."""
-
-_FAILURES = ("failed", "timeout", "rejected", "invalid")
-_RAN = ("done", "failed", "timeout", "rejected")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Figures:
     @property
     def failed(self) -> int:
         """Events that failed for good, in whichever way."""
-        return sum(self.counts[outcome] for outcome in _FAILURES)
+        return sum(self.counts[outcome] for outcome in FAILURES)
 
 
 class Tally:
@@ -62,7 +59,7 @@ class Tally:
         """Take note of an attempt."""
         with self._lock:
             self._counts[attempt.outcome if attempt.final else "retried"] += 1
-            if attempt.outcome in _RAN:
+            if attempt.outcome in RAN:
                 self._ran += 1
                 self._keep(attempt.ran)
 
@@ -98,7 +95,7 @@ class Tally:
 def summary(figures: Figures) -> str:
     """Return all that the display told, in one line."""
     counts = figures.counts
-    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in _FAILURES if counts[kind])
+    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in FAILURES if counts[kind])
     more = f" ({kinds})" if counts["failed"] < figures.failed else ""
     parts = [f"{figures.done} done", f"{figures.failed} failed{more}"]
     parts += [

@@ -55,7 +55,7 @@ class Watchdog:
         stop: Asks the pool to drain.
         dump: Rung when `report` is wanted.
         rotated: Rung when the `files` are to be reopened.
-        notifier: Is pinged while no attempt is overdue.
+        notifier: Is pinged unless every thread hangs in settling.
     """
 
     def __init__(
@@ -86,11 +86,7 @@ class Watchdog:
                 self._poller.register(each.fileno(), select.POLLIN)
 
     def run(self) -> None:
-        """Run the pool to its end.
-
-        Raises:
-            InternalError: The system gives no further thread.
-        """
+        """Run the pool to its end; what it ends with is `pool.error`."""
         slots = self._pool.slots
         slots += (Slot(self._runners()) for _ in range(self._pool.settings.threads))
         for slot in slots:
@@ -188,7 +184,7 @@ class Watchdog:
         assert job is not None
         log.warning(
             "a thread is stuck in event '%s' and has been replaced",
-            job.event.subject or job.event.id,
+            job.label,
         )
         self.abandoned = [each for each in self.abandoned if not each.ended] + [slot]
         replacement = Slot(self._runners())
@@ -243,11 +239,7 @@ class Watchdog:
         ]
         for slot in [*self._pool.slots, *self.abandoned]:
             job, thread = slot.job, slot.thread
-            what = (
-                "idle"
-                if job is None
-                else (f"'{job.event.subject or job.event.id}' for {now - slot.started:.1f} s")
-            )
+            what = f"'{job.label}' for {now - slot.started:.1f} s" if job else "idle"
             lines.append(f"thread {thread.ident if thread else '?'}: {what}")
             frame = frames.get(thread.ident or 0) if thread else None
             lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []

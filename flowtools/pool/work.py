@@ -14,11 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
 from flowtools.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.lines import MAX_LINE, LineReader, LineWriter
-from flowtools.loading import describe, place
+from flowtools.pool.attempt import FAILURES
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
@@ -32,8 +32,6 @@ from flowtools.stop import Stop
 from flowtools.wake import Wake
 
 log = logging.getLogger("flowtools.pool")
-
-FAILURES = ("failed", "timeout", "rejected", "invalid")
 
 
 class Sender(Acknowledger, Protocol):
@@ -185,23 +183,6 @@ def check(totals: Counter[str]) -> None:
         kinds = ", ".join(f"{totals[kind]} {kind}" for kind in FAILURES if totals[kind])
         more = f" ({kinds})" if totals["failed"] < failed else ""
         raise EventsFailed(f"{failed} of {total} events failed{more}")
-
-
-def clean_up(worker: Any) -> None:
-    """Let the Worker clean up, if it wants to.
-
-    Raises:
-        FlowError: It raised.
-    """
-    method = getattr(worker, "clean_up", None)
-    if method is None:
-        return
-    try:
-        method()
-    except (Exception, SystemExit) as error:
-        where = place(error)
-        text = describe(error) + (f" ({where})" if where else "")
-        raise FlowError(f"cannot clean up after the Worker: {text}") from error
 
 
 def running_label(work: Work) -> str:

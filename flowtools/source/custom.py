@@ -11,9 +11,9 @@ from threading import Thread
 from typing import Any, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
-from flowtools.errors import FlowError, ReaderGone, UsageError
+from flowtools.errors import ReaderGone, UsageError
 from flowtools.event import Event
-from flowtools.loading import described
+from flowtools.loading import clean_up, described
 from flowtools.outlet import Outlet
 from flowtools.source.gate import Ended, Gate
 from flowtools.stdout import guarded_stdout
@@ -102,7 +102,7 @@ class CustomSource:
                 inlet.close()
         if not self.is_stuck:
             ended.close()
-            self._clean_up()
+            clean_up(self._source, "Source")
         gate.raise_failure(self._name)
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
@@ -144,15 +144,6 @@ class CustomSource:
             self._source.stop()
         except Exception as error:  # noqa: BLE001  the end goes on
             _log.warning("the 'stop' of Source '%s' failed: %s", self._name, described(error))
-
-    def _clean_up(self) -> None:
-        clean_up = getattr(self._source, "clean_up", None)
-        if clean_up is None:
-            return
-        try:
-            clean_up()
-        except (Exception, SystemExit) as error:
-            raise FlowError(f"cannot clean up after the Source: {described(error)}") from error
 
     def _tell(self, event: Event, ok: bool) -> None:
         if self._done is None:

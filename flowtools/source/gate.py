@@ -161,6 +161,4 @@ class Gate:
 def _event(value: Any) -> Event:
     if not isinstance(value, Event):
         return Event("flow.source.value", value, source="flow-source")
-    copy: Event = Event.__new__(Event)
-    copy.__setstate__((dict(value.attributes), None))
-    return copy
+    return Event.of(dict(value.attributes))

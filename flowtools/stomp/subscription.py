@@ -25,8 +25,6 @@ from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.window import WorkerWindow, WrittenWindow
 from flowtools.stop import Stop
 
-ToEvents = Callable[[Frame], Sequence[Event]]
-
 GOODBYE = 5.0
 """Seconds that the broker has for the receipt of DISCONNECT."""
 

@@ -1,9 +1,9 @@
 """The socket under a broker session: stomp.py's transport, with its weak places covered.
 
-Two threads belong to a transport; `start` starts both, and both end when the connection
-does: stomp.py's I/O thread, which reads (and over TLS writes), and the pulse, which sends
-heart-beats and watches for the broker's. `close` joins them. Neither ever waits for
-anybody who reads events: the I/O thread hands bytes to `deliver`, which must not block.
+Two threads belong to a transport, and both end when the connection does: stomp.py's I/O thread,
+which reads (and over TLS writes), from `start` on, and from `pulse` on, where heart-beats have
+been agreed, one that sends them and watches for the broker's. `close` joins them. Neither ever
+waits for anybody who reads events: the I/O thread hands bytes to `deliver`, which must not block.
 
 What stomp.py 9.0.0 does otherwise: it takes the end of a TLS stream for "nothing yet" and
 spins; on a heart-beat time-out over TLS it waits for the dead broker's goodbye; its
@@ -156,7 +156,7 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
 
         Any thread may call it. While the broker takes nothing it waits, as long as the
         broker's heart-beats come; a `stop`, or that `seconds` have passed, ends the wait
-        and the connection.
+        and the connection. Over TLS the I/O thread has them to send, and nothing waits.
 
         Raises:
             ConnectionLost: The connection is gone.
@@ -188,8 +188,10 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         if stop is not None:
             poller.register(stop.fileno(), select.POLLIN)
         rest = memoryview(data)[sent:]
+        until = None if seconds is None else time.monotonic() + seconds
         while rest:
-            ready = dict(poller.poll(None if seconds is None else seconds * 1000))
+            left = None if until is None else max(0.0, until - time.monotonic()) * 1000
+            ready = dict(poller.poll(left))
             if not ready or (stop is not None and stop.fileno() in ready):
                 raise TimeoutError(errno.ETIMEDOUT, "it takes no more")
             with suppress(BlockingIOError):

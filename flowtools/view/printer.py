@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
 
@@ -24,13 +24,6 @@ _STYLES = {"created": "\x1b[32m", "updated": "\x1b[33m", "modified": "\x1b[33m"}
 _STYLES |= {"deleted": "\x1b[31m", NO_EVENT: "\x1b[1;31m"}
 _OTHER_STYLE = "\x1b[36m"
 _DIM = "\x1b[2m"
-
-
-class Display(Protocol):
-    """Shows rows."""
-
-    def show(self, rows: Iterable[Row], now: float) -> None:
-        """Show `rows`, which have just come; `now` is the wall clock."""
 
 
 class Printer:
