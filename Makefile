@@ -23,7 +23,7 @@ demo: $(VENV) ## Tag assets of a stand-in Viz One, and show what changed. Within
 
 # Most tests wait for processes. Compiled modules are kept, whatever the environment says: each
 # process would compile its own.
-JOBS ?= $$((4 * $$(nproc)))
+JOBS ?= $$((2 * $$(nproc) + 4))
 
 .PHONY: test
 test: $(VENV) ## Run the tests that need nothing but this machine, JOBS at a time.
