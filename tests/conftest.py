@@ -47,6 +47,16 @@ def forks():
     forks.close()
 
 
+def end(processes):
+    """Kill processes that have not ended, and close our ends of their pipes."""
+    for process in processes:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
 @pytest.fixture
 def start(forks, tmp_path):
     """Start a command as a process; it is killed when the test ends.
@@ -69,12 +79,7 @@ def start(forks, tmp_path):
         return process
 
     yield run
-    for process in running:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                stream.close()
+    end(running)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from subprocess import DEVNULL, PIPE, STDOUT, TimeoutExpired
 
 import pytest
 
-from tests.conftest import environment
+from tests.conftest import end, environment
 from tests.forks import Forks
 
 SHOW = """
@@ -56,13 +56,6 @@ ENDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def forks():
-    forks = Forks(environment())
-    yield forks
-    forks.close()
-
-
 @pytest.fixture
 def begin(forks, tmp_path):
     """Start a script in one of the two ways."""
@@ -79,12 +72,7 @@ def begin(forks, tmp_path):
         return process
 
     yield run
-    for process in running:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                stream.close()
+    end(running)
 
 
 @pytest.fixture
