@@ -626,7 +626,7 @@ def test_a_body_is_json_text_or_bytes_and_always_one_line(content_type, body, da
     assert event.encode().count(b"\n") == 1
 
 
-def test_an_error_in_the_reading_thread_ends_the_session_and_is_logged(script, stop, caplog):
+def test_an_error_in_the_reading_thread_ends_the_session_and_is_logged(script, caplog):
     connected = socket.create_connection(("127.0.0.1", script.port))
     ended = threading.Event()
 

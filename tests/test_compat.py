@@ -300,7 +300,7 @@ def test_an_event_is_the_object_that_it_used_to_be():
     assert compat.base.old_object(Event("mine", [1], source="x")) == [1]
 
 
-def test_the_operations(monkeypatch):
+def test_the_operations():
     with stand_in() as server, client_of(server) as one:
         client = compat.Client(one)
         fields = {"form": "hubitem", "asset.synopsis": "Long", "asset.title": "T"}

@@ -246,7 +246,7 @@ def test_files_that_are_there_already_come_first_if_so_asked(server, start):
     assert [each["subject"] for each in lines(out)] == ["three"]
 
 
-def test_a_file_that_was_waited_for_comes_after_a_restart(server, start, tmp_path):
+def test_a_file_that_was_waited_for_comes_after_a_restart(server, start):
     process = listen(start, server, "--settle", "60", "--state", "s")
     server.catalogue.put_file("xmlimport", "late", b"1")
     time.sleep(0.3)

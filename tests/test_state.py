@@ -72,7 +72,7 @@ def next_event(process):
     return json.loads(process.stdout.readline())
 
 
-def test_what_changes_while_nobody_listens_comes_later_oldest_first(server, start, tmp_path):
+def test_what_changes_while_nobody_listens_comes_later_oldest_first(server, start):
     server.catalogue.create("before the first run")
     process = listen(start, server, "--state", "s")
     live = server.catalogue.create("live")
@@ -357,7 +357,7 @@ def test_what_does_not_fit_on_the_disk_is_an_error_of_one_line(server, start):
     )
 
 
-def test_a_very_long_time_ago_is_the_beginning(server, start, tmp_path):
+def test_a_very_long_time_ago_is_the_beginning(server, start):
     there = server.catalogue.create("old")
     process = listen(start, server, "--state", "s", "--since", "999999999d")
     assert next_event(process)["subject"] == there.urn

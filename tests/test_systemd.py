@@ -97,7 +97,7 @@ def test_a_service_manager_that_went_away_is_a_warning(notifier, manager, tmp_pa
     assert "cannot tell the service manager 'WATCHDOG=1': " in caplog.text
 
 
-def test_a_service_manager_that_does_not_read_holds_nobody_for_ever(notifier, monkeypatch, caplog):
+def test_a_service_manager_that_does_not_read_holds_nobody_for_ever(notifier, caplog):
     notifier._socket.settimeout(0.01)
     while not caplog.records:
         notifier.ping()

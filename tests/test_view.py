@@ -427,7 +427,7 @@ def test_keys_are_not_taken_by_a_process_in_the_background():
     assert done.stderr.splitlines()[-1].startswith("OSError")
 
 
-def test_keys_are_read_whole_though_they_come_in_pieces(tmp_path):
+def test_keys_are_read_whole_though_they_come_in_pieces():
     reader, writer = os.pipe()
     keys = Keys.__new__(Keys)  # A pipe is no terminal, and enough to read from.
     keys._fd, keys._half = reader, b""

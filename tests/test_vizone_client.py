@@ -456,7 +456,7 @@ def test_a_link_that_is_no_web_address_is_not_followed(url):
         client.feed(url)
 
 
-def test_an_http_link_of_a_host_configured_with_https_is_followed_over_https(tmp_path):
+def test_an_http_link_of_a_host_configured_with_https_is_followed_over_https():
     with client_at("https://one.example:8443") as client:
         asked = client._transport._addressed("http://one.example/api/asset/item/1")
         assert asked == "https://one.example:8443/api/asset/item/1"

@@ -173,7 +173,3 @@ class BadCleanUp:
 
     def clean_up(self):
         raise OSError("cannot close")
-
-
-class NoStart:
-    pass

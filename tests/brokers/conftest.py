@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.proxy import Proxy
 from tests.brokers.server import BrokerMissing
 from tests.brokers.servers import ActiveMQ, RabbitMQ
 
@@ -88,10 +87,3 @@ def queue(name):
 def topic(name):
     """A topic of the test's own, as STOMP names it."""
     return f"/topic/{name}"
-
-
-@pytest.fixture
-def proxy(broker):
-    """A TCP proxy in front of `broker`, whose connections a test can cut or stall."""
-    with Proxy(broker.port) as proxy:
-        yield proxy

@@ -119,7 +119,7 @@ def test_idle_takes_all_that_the_queue_holds_and_leaves_nothing(
 
 
 def test_a_durable_subscription_keeps_what_comes_while_nobody_listens(
-    broker, topic, name, login, start, run, publish
+    broker, topic, name, login, start, publish
 ):
     arguments = ["--durable", name, broker.url(topic)]
     process = start("flow-listen-stomp", *arguments, env=login)
