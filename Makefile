@@ -150,7 +150,7 @@ deb: $(VENV) ## Build a Debian package in dist/, for this machine's python3.
 .PHONY: clean
 clean: ## Remove what was made, except .venv.
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		tests/fuzz/found tests/fuzz/grown
+		mutants tests/fuzz/found tests/fuzz/grown
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # What only one target needs: the extra of that name.
