@@ -104,34 +104,24 @@ def until(condition, seconds=SECONDS):
 # Disks
 
 
-def test_a_disk_full_under_the_failed_file_acknowledges_only_what_is_in_it(run, inlet, tmp_path):
+@pytest.mark.parametrize(
+    ("option", "worker", "file"),
+    [("--failed", "mine:Fail", "failed file"), ("--joblog", "mine:Nop", "job log")],
+)
+def test_a_disk_full_under_a_file_acknowledges_only_what_is_in_it(
+    run, inlet, tmp_path, option, worker, file
+):
     limit = resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY)
     status, _, err = run(
-        "flow-work",
-        *("--failed", "failed", "mine:Fail"),
+        *("flow-work", option, "kept", worker),
         input=b"".join(events(tmp_path, 40)),
         preexec_fn=lambda: resource.setrlimit(*limit),
     )
     assert status == 1
-    assert "cannot write failed file 'failed': File too large" in err
-    kept = [json.loads(line) for line in (tmp_path / "failed").read_bytes().splitlines()]
+    assert f"cannot write {file} 'kept': File too large" in err
+    kept = [json.loads(line) for line in (tmp_path / "kept").read_bytes().splitlines()]
     assert 0 < len(kept) < 40
     assert acknowledged(inlet) == {int(each["id"]) for each in kept}
-
-
-def test_a_disk_full_under_the_job_log_acknowledges_only_what_is_in_it(run, inlet, tmp_path):
-    limit = resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY)
-    status, _, err = run(
-        "flow-work",
-        *("--joblog", "log", "mine:Nop"),
-        input=b"".join(events(tmp_path, 40)),
-        preexec_fn=lambda: resource.setrlimit(*limit),
-    )
-    assert status == 1
-    assert "cannot write job log 'log': File too large" in err
-    logged = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
-    assert 0 < len(logged) < 40
-    assert acknowledged(inlet) == {int(each["id"]) for each in logged}
 
 
 def test_a_disk_full_under_the_state_file_is_said_and_the_listener_goes_on(start, tmp_path):
