@@ -26,6 +26,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script's `make test &` has it ignored, and what is started here would keep it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+UNCOMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""For a process whose files may not grow: Python would leave compiled modules that are cut off, and
+read them ever after."""
+
 
 def environment(**extra):
     """The environment of a command: bin/ and this Python first on PATH, buffered output."""

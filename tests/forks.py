@@ -31,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "FAKETIME")
 """How the names of variables begin that count when a process starts, and not later."""
 
+SEEN_TO = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+"""Those of which a fork does itself what Python would do."""
+
 
 class Forks:
     """The process that forks, started when it is first needed, in an environment."""
@@ -43,7 +46,7 @@ class Forks:
         """Whether it may be a fork: a Python script, with what Popen and a process are given."""
         with Path(argv[0]).open("rb") as script:
             python = b"python" in script.readline(100)
-        changed = {name for name, _ in env.items() ^ self._env.items()} - {"PYTHONPATH"}
+        changed = {name for name, _ in env.items() ^ self._env.items()} - SEEN_TO
         return (
             python
             and not any(name.startswith(AT_START) for name in changed)
@@ -244,6 +247,7 @@ def main():
     os.environ.update(asked["env"])
     time.tzset()
     sys.argv[:] = asked["argv"]
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     given = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
     sys.path[:] = [str(Path(sys.argv[0]).resolve().parent), *given, *path]
     importlib.invalidate_caches()

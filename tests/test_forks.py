@@ -30,7 +30,7 @@ print(json.dumps({
     "open files": resource.getrlimit(resource.RLIMIT_NOFILE),
     "mask": os.umask(0),
     "zone": time.tzname,
-    "flags": str(sys.flags),
+    "compiles": not sys.dont_write_bytecode,
 }))
 """
 
@@ -92,7 +92,12 @@ def both(begin):
 
 def test_it_finds_what_a_process_finds(both, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    env = environment(TZ="Asia/Kathmandu", WORD="a b", PYTHONPATH=f"{tmp_path}:/nowhere")
+    env = environment(
+        TZ="Asia/Kathmandu",
+        WORD="a b",
+        PYTHONDONTWRITEBYTECODE="1",
+        PYTHONPATH=f"{tmp_path}:/nowhere",
+    )
     fork, process = both(
         SHOW,
         "one",
@@ -170,6 +175,7 @@ def test_forks_are_killed_when_nobody_asks_for_any_more(tmp_path):
     [
         ("#!/usr/bin/env python3", {}, {}, True),
         ("#!/usr/bin/env python3", {"PYTHONPATH": "/x", "A": "b"}, {"stdin": PIPE}, True),
+        ("#!/usr/bin/env python3", {"PYTHONDONTWRITEBYTECODE": "1"}, {}, True),
         ("#!/bin/sh", {}, {}, False),
         ("#!/usr/bin/env python3", {}, {"start_new_session": True}, False),
         ("#!/usr/bin/env python3", {"LD_PRELOAD": "libfaketime.so"}, {}, False),

@@ -19,7 +19,7 @@ import pytest
 
 from flowtools.errors import ConfigurationError
 from flowtools.source.state import StateFile
-from tests.conftest import BIN, KILLS, ROOT, environment
+from tests.conftest import BIN, KILLS, ROOT, UNCOMPILED, environment
 from tests.stomp_servers import SECONDS, Lines
 from tests.vizone_servers import stand_in
 
@@ -115,6 +115,7 @@ def test_a_disk_full_under_a_file_acknowledges_only_what_is_in_it(
     status, _, err = run(
         *("flow-work", option, "kept", worker),
         input=b"".join(events(tmp_path, 40)),
+        env=UNCOMPILED,
         preexec_fn=lambda: resource.setrlimit(*limit),
     )
     assert status == 1
@@ -126,7 +127,7 @@ def test_a_disk_full_under_a_file_acknowledges_only_what_is_in_it(
 
 def test_a_disk_full_under_the_state_file_is_said_and_the_listener_goes_on(start, tmp_path):
     with stand_in() as server:
-        env = server.environment()
+        env = server.environment() | UNCOMPILED
         process = start("flow-listen-assets", "-v", "--state", "state", env=env)
         out, err = Lines(process.stdout), Lines(process.stderr)
         until(lambda: server._broker.has_subscriber("/topic/vizone.assets", 0))

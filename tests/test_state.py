@@ -24,7 +24,7 @@ from flowtools.source.progress import Progress
 from flowtools.source.replay import Replay
 from flowtools.source.shown import Sight
 from flowtools.source.state import StateFile
-from tests.conftest import KILLS
+from tests.conftest import KILLS, UNCOMPILED
 from tests.vizone_servers import stand_in
 
 TOPIC = "/topic/vizone.assets"
@@ -47,7 +47,8 @@ def until(condition, seconds=60):
 
 def listen(start, server, *args, **options):
     before = len(subscriptions(server))
-    process = start("flow-listen-assets", *args, env=server.environment(), **options)
+    env = server.environment() | UNCOMPILED
+    process = start("flow-listen-assets", *args, env=env, **options)
     until(lambda: process.poll() is not None or len(subscriptions(server)) > before)
     return process
 
@@ -362,7 +363,8 @@ def test_what_does_not_fit_on_the_disk_is_an_error_of_one_line(server, start):
     process = start(
         "/bin/bash",
         *("-c", "ulimit -f 0; exec flow-listen-assets --all"),
-        env=server.environment() | {"COVERAGE_PROCESS_CONFIG": ""},  # It would write a file, too.
+        # Coverage would write a file, too.
+        env=server.environment() | UNCOMPILED | {"COVERAGE_PROCESS_CONFIG": ""},
     )
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (70, b"")
