@@ -141,6 +141,12 @@ class Script:
         self.listener.close()
 
 
+def lines_of(stream):
+    """The lines of a stream until its end, or the test's, which closes it meanwhile."""
+    with contextlib.suppress(ValueError):
+        yield from stream
+
+
 class Lines:
     """The lines of a stream, as they come, read by a thread of its own."""
 
@@ -150,7 +156,7 @@ class Lines:
         self._thread.start()
 
     def _read(self, stream):
-        for line in stream:
+        for line in lines_of(stream):
             self._lines.put(line)
         self._lines.put(None)
 

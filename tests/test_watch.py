@@ -16,6 +16,7 @@ from flowtools.errors import UsageError
 from flowtools.source.folder import Folder, Wanted
 from flowtools.source.watch import HotFolder
 from tests.conftest import BIN, KILLS, environment
+from tests.stomp_servers import lines_of
 
 SETTLE = ("--settle", "0.3")
 
@@ -37,7 +38,7 @@ class Watching:
         self.thread.start()
 
     def _read(self):
-        for line in self.process.stdout:
+        for line in lines_of(self.process.stdout):
             self.all.append(json.loads(line))
 
     @property
