@@ -24,8 +24,8 @@ _LOGIN = (
     "retry_for",
     "headers",
 )
-_LISTENING = ("state", "since", "include", "exclude", "count", "prefetch", "dead_letter", "broker")
-_NOT_FOR_ALL = (*_LISTENING[:4], "broker", "prefetch", "dead_letter", "headers")
+_NOT_FOR_ALL = ("state", "since", "include", "exclude", "broker", "prefetch", "dead_letter")
+_LISTENING = (*_NOT_FOR_ALL, "count")
 _SHARED = ("heart_beat", "connect_timeout", "retry_for", "drain")
 _ENDING = ("drain", "grace")
 _FILES = (
@@ -114,7 +114,7 @@ def main(
     listening = {name: chosen[name] for name in (*_LISTENING, *_SHARED)}
     login = {name: chosen.pop(name) for name in _LOGIN}
     wishes = {name: chosen[name] for name in ("count", "prefetch", "dead_letter", *_ENDING)}
-    wishes["typed"] = [name for name in _NOT_FOR_ALL if _is_typed(ctx, name)]
+    wishes["typed"] = [name for name in (*_NOT_FOR_ALL, "headers") if _is_typed(ctx, name)]
     for name in _LISTENING:
         del chosen[name]
     command = ctx.command
