@@ -22,10 +22,8 @@ from time import monotonic
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
-from flowtools.errors import ConfigurationError, FlowError, ProtocolError
-from flowtools.event import Event
-from flowtools.loading import describe
-from flowtools.needs import SECONDS, Equipment
+from flowtools.core.errors import ConfigurationError, FlowError, ProtocolError
+from flowtools.core.event import Event
 from flowtools.source.local import STDIN
 from flowtools.vizone.account import Account
 from flowtools.vizone.asset import Asset
@@ -36,7 +34,9 @@ from flowtools.vizone.plugindata import PluginData, TransferStep
 from flowtools.vizone.stepreport import StepReport
 from flowtools.vizone.transfer import TransferRequest
 from flowtools.vizone.transport import without_user
-from flowtools.worker import TimeLimit
+from flowtools.worker.contract import TimeLimit
+from flowtools.worker.loading import describe
+from flowtools.worker.needs import SECONDS, Equipment
 
 log = logging.getLogger("flowtools.plugin")
 

@@ -17,8 +17,8 @@ import pytest
 from flowtools.ack.ack import acknowledge
 from flowtools.ack.receiver import Ack, AckSocket, new_epoch
 from flowtools.ack.sender import MAX_DATAGRAM, AckError, AckSender
+from flowtools.core.lines import TooLong
 from flowtools.errors import ConfigurationError, EventsFailed
-from flowtools.lines import TooLong
 from tests.running import until
 
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from flowtools.ack import receiver
 from flowtools.ack.receiver import AckSocket
 from flowtools.ack.sender import AckSender
+from flowtools.core.lines import LineWriter
+from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError
-from flowtools.lines import LineWriter
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
-from flowtools.stop import Stop
 from tests.stomp_servers import SECONDS, Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flowtools.core.wait import Stop
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError, UsageError
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.dialect import Dialect, dead_letter_destination, takes
@@ -19,7 +20,6 @@ from flowtools.stomp.message import event_of
 from flowtools.stomp.settings import Settings, parse_headers
 from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.url import BrokerURL, parse_url
-from flowtools.stop import Stop
 from tests.brokers.certificates import lasting
 from tests.stomp_servers import SECONDS, Script
 

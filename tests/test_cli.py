@@ -13,8 +13,8 @@ from subprocess import DEVNULL, PIPE
 import pytest
 
 from flowtools import errors
-from flowtools.console import one_line
 from flowtools.errors import FlowError, Status
+from flowtools.process.console import one_line
 from tests.conftest import environment
 
 HEAD = """#!/usr/bin/env python3

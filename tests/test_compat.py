@@ -10,8 +10,8 @@ from coilmq.util.frames import Frame
 
 from flowtools import compat
 from flowtools.event import Event
-from flowtools.needs import Equipment, make
 from flowtools.run.profile import new_parser
+from flowtools.worker.needs import Equipment, make
 from tests.plugin_documents import document
 from tests.running import finish, until
 from tests.vizone_servers import client_of, stand_in

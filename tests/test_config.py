@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flowtools.config import load
 from flowtools.errors import ConfigurationError, UsageError
+from flowtools.worker.config import load
 
 
 @pytest.fixture

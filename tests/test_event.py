@@ -14,7 +14,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flowtools.event import (
+from flowtools.core.event import (
     MAX_DEPTH,
     Event,
     EventError,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowtools.core.lines import TooLong
 from flowtools.event import Event, EventError, decode
-from flowtools.lines import TooLong
 from flowtools.pool.attempt import Attempt
 from flowtools.pool.failed import FailedFile, FailedFileError, replayable
 from tests.conftest import KILLS, environment

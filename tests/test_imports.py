@@ -29,7 +29,8 @@ OURS = {
     "flowtools.cli.options",
     "flowtools.cli.pool_options",
     "flowtools.commands",
-    "flowtools.errors",
+    "flowtools.core",
+    "flowtools.core.errors",
 }
 """What of ours any --help may load, besides the command's own file."""
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowtools.core.lines import LineWriter
+from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError, UsageError
-from flowtools.lines import LineWriter
 from flowtools.source.clock import Clock
 from flowtools.source.daytime import Window, local_zone, zone
 from flowtools.source.interval import Interval
-from flowtools.stop import Stop
 
 OSLO = ZoneInfo("Europe/Oslo")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from flowtools.core.key import Key
 from flowtools.errors import UsageError
 from flowtools.event import Event
-from flowtools.key import Key
 
 EVENT = Event(
     "t",

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
+from flowtools.core.lines import MAX_LINE, TooLong
 from flowtools.errors import ConfigurationError, ProtocolError
 from flowtools.event import Event, EventError, decode
-from flowtools.lines import MAX_LINE, TooLong
-from flowtools.password import MAX_PASSWORD, read_password
+from flowtools.process.password import MAX_PASSWORD, read_password
 from flowtools.stomp.frames import MAX_FRAME, FrameParser, encode_frame
 from flowtools.vizone.document import MAX_TAGS, parse
 from tests.stomp_servers import SECONDS

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowtools.core.lines import BLOCK, PIPE_BUF, LineReader, LineWriter, TooLong
+from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, ReaderGone
 from flowtools.event import Event, EventError
-from flowtools.lines import BLOCK, PIPE_BUF, LineReader, LineWriter, TooLong
-from flowtools.stop import Stop
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from flowtools.errors import ProtocolError, RefusedError
 from flowtools.event import decode
 from flowtools.sim.faults import Rates
 from flowtools.source.asset import AssetEntryListener
-from flowtools.source.listening import Listening
+from flowtools.source.vizone.listening import Listening
 from flowtools.stomp.message import Message
 from flowtools.vizone import Account
 from tests.vizone_servers import Scripted, account_of, reply, stand_in
@@ -236,7 +236,7 @@ def service(url):
 
 def listen_to_link(monitor, **listening):
     """Run the source against a Viz One whose monitor link is `monitor`."""
-    from flowtools.stop import Stop
+    from flowtools.core.wait import Stop
 
     with Scripted() as server:
         server.replies = [reply(service(server.url)), reply(feed_with_monitor(monitor))]

@@ -10,8 +10,8 @@ import pytest
 
 from flowtools.event import Event
 from flowtools.source.location import UnmanagedFilesListener
-from flowtools.source.progress import Progress
-from flowtools.source.settling import Settling
+from flowtools.source.vizone.progress import Progress
+from flowtools.source.vizone.settling import Settling
 from flowtools.stomp.message import Message
 from flowtools.stomp.passage import Ticket
 from flowtools.vizone import Account

@@ -9,7 +9,7 @@ import pytest
 from coilmq.util.frames import Frame
 
 from flowtools.ack.sender import AckSender
-from flowtools.lines import LineWriter
+from flowtools.core.lines import LineWriter
 from tests.running import until
 from tests.stomp_servers import SECONDS, Lines
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from flowtools.errors import ConfigurationError
-from flowtools.source.state import StateFile
+from flowtools.source.vizone.state import StateFile
 from tests.conftest import BIN, KILLS, ROOT, UNCOMPILED, environment
 from tests.stomp_servers import SECONDS, Lines
 from tests.vizone_servers import stand_in
@@ -262,13 +262,13 @@ def test_a_child_killed_for_memory_fails_its_event_alone(run):
 
 WALL = {
     "source/clock.py": "what sources ask, and tests replace",
-    "event.py": "the time of an event",
+    "core/event.py": "the time of an event",
     "pool/settlement.py": "when an attempt finished, for the job log",
-    "source/progress.py": "no mark beyond the present",
-    "source/replay.py": "an asset from the future hides nothing",
-    "source/shown.py": "no mark beyond the present",
-    "source/listening.py": "--since 2h",
-    "source/state.py": "a state file from the future is refused",
+    "source/vizone/progress.py": "no mark beyond the present",
+    "source/vizone/replay.py": "an asset from the future hides nothing",
+    "source/vizone/shown.py": "no mark beyond the present",
+    "source/vizone/listening.py": "--since 2h",
+    "source/vizone/state.py": "a state file from the future is refused",
     "doctor/network.py": "the days that a certificate has left",
     "doctor/vizone.py": "the difference from the server's clock",
     "view/live.py": "the age of an event, for people",
@@ -412,7 +412,7 @@ def commands_of(leader):
 
 SAVER = """
 import os, sys
-from flowtools.source.state import StateFile
+from flowtools.source.vizone.state import StateFile
 file = StateFile(sys.argv[1], "assets", "http://one.example")
 number = int(file.load()[0]) if file.load() else 0
 while True:

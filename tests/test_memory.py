@@ -9,7 +9,7 @@ import pytest
 
 HEAPS = """
 import ctypes, re, sys, tempfile, threading
-from flowtools.memory import keep_one_heap
+from flowtools.process.memory import keep_one_heap
 
 if sys.argv[1:]:
     keep_one_heap()

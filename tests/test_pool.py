@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
+from flowtools.core.lines import LineWriter
+from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, InternalError, ReaderGone
 from flowtools.event import Event
-from flowtools.lines import LineWriter
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.results import MAX_BYTES, MAX_SPAN, OrderedResults
 from flowtools.pool.retry import RetryPolicy
@@ -20,7 +21,6 @@ from flowtools.pool.runner import ThreadRunner
 from flowtools.pool.settings import Settings
 from flowtools.pool.slot import Claim, Slot
 from flowtools.pool.work import Parts, Work
-from flowtools.stop import Stop
 from flowtools.worker import Reject, Retry, TimeLimit
 
 PATIENCE = 30

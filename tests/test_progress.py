@@ -17,11 +17,11 @@ from contextlib import suppress
 
 import pytest
 
-from flowtools import console
 from flowtools.pool.attempt import Attempt
 from flowtools.pool.progress import Progress
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.tally import SAMPLE, Tally, duration
+from flowtools.process import console
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

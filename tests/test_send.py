@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from flowtools.core.key import Key
 from flowtools.errors import UsageError
 from flowtools.event import EventError
-from flowtools.key import Key
+from flowtools.process.signals import stopped_by_signals
 from flowtools.stomp.outgoing import Outgoing, outgoing
 from flowtools.stomp.send import Publisher
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
-from flowtools.stop import stopped_by_signals
 from tests.stomp_servers import SECONDS, Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]

@@ -20,10 +20,10 @@ from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.sim.broker import Broker
 from flowtools.sim.people import People
-from flowtools.source.progress import Progress
-from flowtools.source.replay import Replay
-from flowtools.source.shown import Sight
-from flowtools.source.state import StateFile
+from flowtools.source.vizone.progress import Progress
+from flowtools.source.vizone.replay import Replay
+from flowtools.source.vizone.shown import Sight
+from flowtools.source.vizone.state import StateFile
 from tests.conftest import KILLS, UNCOMPILED
 from tests.vizone_servers import stand_in
 
@@ -483,7 +483,7 @@ def take(replay, most=10):
 
 def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again(caplog):
     """A search index lags: what changed just before the subscription is not there yet."""
-    caplog.set_level("INFO", "flowtools.source.replay")
+    caplog.set_level("INFO", "flowtools.source.vizone.replay")
     shown = [("b", 1002.0), ("a", 1000.0)]
     progress = Progress(1000.0, {})
     with replaying(lambda: in_feed(*shown), progress, lag=0.2) as replay:

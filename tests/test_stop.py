@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, UnreachableError
-from flowtools.stop import Signalled, Stop, stopped_by_signals
+from flowtools.process.signals import Signalled, stopped_by_signals
 from tests.conftest import environment
 
 
@@ -103,7 +104,7 @@ def test_an_error_on_the_way_to_the_end_is_kept_as_its_cause():
 
 TWICE = """
 import os, signal, sys
-from flowtools.stop import stopped_by_signals
+from flowtools.process.signals import stopped_by_signals
 with stopped_by_signals() as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.wait(60)
@@ -121,7 +122,7 @@ def test_a_second_signal_kills_at_once():
 ELSEWHERE = """
 import os, signal, threading
 from pathlib import Path
-from flowtools.stop import Signalled, stopped_by_signals
+from flowtools.process.signals import Signalled, stopped_by_signals
 def send():
     main = threading.main_thread()
     while Path(f"/proc/self/task/{main.native_id}/syscall").read_text().split()[0] != POLL:
@@ -181,7 +182,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored(ignored, other):
 @pytest.mark.parametrize("how", ["SIG_IGN", "SIG_DFL"])
 def test_a_process_can_end_by_a_signal_though_it_was_ignored_or_blocked(signum, how):
     code = (
-        "import signal; from flowtools.stop import end_by; "
+        "import signal; from flowtools.process.signals import end_by; "
         f"signal.signal({signum:d}, signal.{how}); "
         f"signal.pthread_sigmask(signal.SIG_BLOCK, [{signum:d}]); end_by({signum:d})"
     )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flowtools.systemd import Notifier
+from flowtools.process.systemd import Notifier
 from tests.conftest import environment
 
 
@@ -105,7 +105,7 @@ def test_a_service_manager_that_does_not_read_holds_nobody_for_ever(notifier, ca
 
 
 def test_the_command_line_environment_is_untouched_by_import():
-    code = "import os, flowtools.systemd; print(os.environ['NOTIFY_SOCKET'])"
+    code = "import os, flowtools.process.systemd; print(os.environ['NOTIFY_SOCKET'])"
     command = [sys.executable, "-c", code]
     env = environment(NOTIFY_SOCKET="/x")
     assert subprocess.run(command, env=env, capture_output=True, check=True).stdout == b"/x\n"

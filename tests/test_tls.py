@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from flowtools.process.tls import trusting
 from flowtools.sim.standin import Plan, StandIn
-from flowtools.tls import trusting
 from tests.brokers import certificates
 from tests.stomp_servers import Script
 

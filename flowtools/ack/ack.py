@@ -4,9 +4,9 @@ import logging
 from typing import Protocol
 
 from flowtools.ack.sender import AckError, AckSender
-from flowtools.errors import EventsFailed
-from flowtools.event import EventError, decode
-from flowtools.lines import TooLong
+from flowtools.core.errors import EventsFailed
+from flowtools.core.event import EventError, decode
+from flowtools.core.lines import TooLong
 
 CLOSE_WITHIN = 30.0
 """Seconds that a frozen source has to take the last acknowledgements."""
@@ -15,7 +15,7 @@ _log = logging.getLogger("flowtools.ack")
 
 
 class Lines(Protocol):
-    """Where lines come from; flowtools.lines.LineReader is one."""
+    """Where lines come from; flowtools.core.lines.LineReader is one."""
 
     def read(self) -> list[bytes] | None:
         """Return the next lines, or None at the end."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Thread
 from typing import NamedTuple, Protocol
 
-from flowtools.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError
 
 _LONGEST_PATH = 107
 """Bytes that the path of a Unix socket may have (unix(7))."""

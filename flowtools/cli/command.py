@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from flowtools import __version__
-from flowtools.errors import FlowError, ReaderGone, Status, UsageError
+from flowtools.core.errors import FlowError, ReaderGone, Status, UsageError
 
 if TYPE_CHECKING:
     from flowtools.source import Source
@@ -83,8 +83,8 @@ class Command(click.Command):
 
         The order matters: click would take any EPIPE for a closed stdout, and exit 1.
         """
-        from flowtools import console  # logging is not needed for --help
-        from flowtools.stop import Signalled, end_by
+        from flowtools.process import console  # logging is not needed for --help
+        from flowtools.process.signals import Signalled, end_by
 
         verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
         console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"])
@@ -110,7 +110,7 @@ class Command(click.Command):
         """Say what is wrong before the options are known: --log-format is looked for by hand."""
         import logging
 
-        from flowtools import console
+        from flowtools.process import console
 
         given = list(sys.argv[1:] if args is None else args)
         is_json = "--log-format=json" in given or ("--log-format", "json") in pairwise(given)
@@ -128,9 +128,9 @@ class Command(click.Command):
 
 def run_source(source: "Source") -> None:
     """Let `source` write its events to stdout until it ends or a signal asks it to."""
-    from flowtools.lines import LineWriter
-    from flowtools.memory import keep_one_heap, spare_the_collector
-    from flowtools.stop import stopped_by_signals
+    from flowtools.core.lines import LineWriter
+    from flowtools.process.memory import keep_one_heap, spare_the_collector
+    from flowtools.process.signals import stopped_by_signals
 
     spare_the_collector()
     keep_one_heap()
@@ -239,7 +239,7 @@ def _report(error: Exception) -> int:
 
 
 def _end_by_signal(signum: int) -> NoReturn:
-    from flowtools.stop import end_by
+    from flowtools.process.signals import end_by
 
     end_by(signum)
     raise AssertionError("a signal that kills has not")

@@ -247,7 +247,7 @@ def vizone_listening(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_listening(**options: Any) -> Any:
-        from flowtools.source.listening import listening_from
+        from flowtools.source.vizone.listening import listening_from
 
         given = {name: options.pop(name) for name in _LISTENING}
         given["everything"] = options.pop("everything", False)

@@ -10,7 +10,7 @@ from flowtools.cli.command import parsed
 
 
 def _key(text: str) -> Any:
-    from flowtools.key import Key
+    from flowtools.core.key import Key
 
     return Key.parse(text)
 

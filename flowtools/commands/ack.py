@@ -28,8 +28,8 @@ def main(nack: bool) -> None:
     import sys
 
     from flowtools.ack.ack import acknowledge
-    from flowtools.lines import LineReader
-    from flowtools.stop import stopped_by_signals
+    from flowtools.core.lines import LineReader
+    from flowtools.process.signals import stopped_by_signals
 
     with stopped_by_signals() as stop:
         acknowledge(LineReader(sys.stdin.fileno(), stop), refuse=nack)

@@ -8,7 +8,7 @@ from flowtools.cli import options
 from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
-    from flowtools.source.listening import Listening
+    from flowtools.source.vizone.listening import Listening
     from flowtools.vizone.account import Account
 
 
@@ -64,7 +64,7 @@ def main(
       flow-listen-assets | jq -r '[.type, .data.title] | @tsv'
     """
     from flowtools.source.asset import AssetEntryListener
-    from flowtools.source.details import Details
+    from flowtools.source.vizone.details import Details
 
     details = Details(frozenset(media), frozenset(statuses), resolve, metadata, xml)
     run_source(AssetEntryListener(account, listening, details))

@@ -8,7 +8,7 @@ from flowtools.cli import options
 from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
-    from flowtools.source.listening import Listening
+    from flowtools.source.vizone.listening import Listening
     from flowtools.vizone.account import Account
 
 

@@ -96,10 +96,10 @@ def main(
       flow-run examples.import_files:ImportFiles --set Source.location=xmlimport
       flow-run myapp/myapp.ini -g
     """
-    from flowtools.console import configure
     from flowtools.pool.assembly import Choice
+    from flowtools.process.console import configure
     from flowtools.run import run
-    from flowtools.source.listening import listening_from
+    from flowtools.source.vizone.listening import listening_from
 
     pool_options.check(chosen)
     _make_absolute(chosen)

@@ -58,11 +58,11 @@ def main(
     """
     import sys
 
-    from flowtools.key import Key
+    from flowtools.core.key import Key
+    from flowtools.process.signals import stopped_by_signals
     from flowtools.stomp.send import Publisher
     from flowtools.stomp.settings import parse_headers
     from flowtools.stomp.url import parse_url
-    from flowtools.stop import stopped_by_signals
 
     publisher = Publisher(
         parse_url(url),

@@ -137,7 +137,7 @@ def main(
       flow-sim --assets 500 --faults 5xx=0.05,drop=0.01 -- ./pipeline.sh
       flow-sim --http 127.0.0.1:8080 --stomp 127.0.0.1:61613
     """
-    from flowtools.password import read_password
+    from flowtools.process.password import read_password
     from flowtools.sim.faults import Rates
     from flowtools.sim.serve import serve
     from flowtools.sim.standin import Plan, StandIn

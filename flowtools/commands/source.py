@@ -48,10 +48,10 @@ def main(
       flow-source mymod:Shares | flow-work mymod:Store -j 4
       flow-source examples.sources.tail_file:TailFile --set tail.file=app.log | jq .data
     """
-    from flowtools.config import load
-    from flowtools.needs import make
     from flowtools.source.custom import CustomSource, run_on_stdout
     from flowtools.source.loading import load_source
+    from flowtools.worker.config import load
+    from flowtools.worker.needs import make
 
     made = make("Source", load_source(source), source, load(config, settings))
     custom = CustomSource(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from flowtools.compat.client import Client
 from flowtools.compat.objects import old_object
 from flowtools.compat.store import Store
-from flowtools.event import Event
-from flowtools.needs import Equipment
+from flowtools.core.event import Event
+from flowtools.worker.needs import Equipment
 
 if TYPE_CHECKING:
     from flowtools.compat.stomp import Stomp

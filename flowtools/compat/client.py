@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from flowtools.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
 from flowtools.vizone.client import Client as VizOne
 from flowtools.vizone.errors import ConflictError, NotFoundError
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from lxml import etree
 
-from flowtools.event import Event
+from flowtools.core.event import Event
 from flowtools.vizone.acl import group_permissions, set_group_permissions
 from flowtools.vizone.asset import Asset, AtomCategory
 from flowtools.vizone.atom import ENTRY_TYPE

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flowtools.compat.objects import Message
-from flowtools.errors import FlowError
-from flowtools.event import Event
+from flowtools.core.errors import FlowError
+from flowtools.core.event import Event
+from flowtools.core.wait import Stop
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.message import Message as Received
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import BrokerURL, parse_url
-from flowtools.stop import Stop
 
 _log = logging.getLogger("flowtools.app")
 

@@ -6,11 +6,11 @@ from typing import Any
 from flowtools.compat.base import Flow, NeedsClient, OldWorker, give
 from flowtools.compat.client import Client
 from flowtools.compat.objects import Item, Payload
-from flowtools.event import Event
-from flowtools.needs import Equipment
+from flowtools.core.event import Event
 from flowtools.transferplugin import TransferPlugin as Plugin
 from flowtools.vizone.document import serialise
 from flowtools.vizone.plugindata import PluginData as Parts
+from flowtools.worker.needs import Equipment
 
 
 class PluginData:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from flowtools.errors import FlowError, Status
+from flowtools.core.errors import FlowError, Status
 
 T = TypeVar("T")
 

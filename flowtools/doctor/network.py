@@ -5,13 +5,13 @@ import ssl
 import time
 from contextlib import closing
 
+from flowtools.core.errors import FlowError, RefusedError, UnreachableError
+from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination
-from flowtools.errors import FlowError, RefusedError, UnreachableError
+from flowtools.process.tls import NO_TLS
 from flowtools.stomp.tcp import open_socket
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import host_and_port
-from flowtools.stop import Stop
-from flowtools.tls import NO_TLS
 
 SOON = 14
 """Days before its end at which a certificate is worth a warning."""

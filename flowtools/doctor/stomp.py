@@ -3,16 +3,16 @@
 import time
 from dataclasses import replace
 
+from flowtools.core.errors import ProtocolError, RefusedError, UnreachableError
+from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
-from flowtools.errors import ProtocolError, RefusedError, UnreachableError
+from flowtools.process.tls import client_context
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import GRACE, ConnectionLost
 from flowtools.stomp.url import BrokerURL
-from flowtools.stop import Stop
-from flowtools.tls import client_context
 
 CHECKS = ("broker login", "broker heart-beat", "subscription")
 

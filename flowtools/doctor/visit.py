@@ -4,15 +4,15 @@ import logging
 import os
 import sys
 
-from flowtools.console import form, one_line
+from flowtools.core.errors import Status
+from flowtools.core.lines import LineWriter
 from flowtools.doctor.examination import Examination, Finding
 from flowtools.doctor.machine import examine_machine
 from flowtools.doctor.stomp import examine_broker
 from flowtools.doctor.vizone import Patient, examine_vizone
-from flowtools.errors import Status
-from flowtools.lines import LineWriter
+from flowtools.process.console import form, one_line
+from flowtools.process.signals import stopped_by_signals
 from flowtools.stomp.url import parse_url
-from flowtools.stop import stopped_by_signals
 
 _STYLES = {"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[1;31m", "skipped": "\x1b[2m"}
 _INDENT = 35

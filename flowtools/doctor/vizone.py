@@ -8,16 +8,16 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import urlsplit
 
+from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
 from flowtools.doctor.stomp import CHECKS, examine_broker
 from flowtools.source.asset import AssetEntryListener
-from flowtools.source.listening import with_login
 from flowtools.source.location import UnmanagedFilesListener
-from flowtools.source.monitor import broker_url
+from flowtools.source.vizone.listening import with_login
+from flowtools.source.vizone.monitor import broker_url
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import BrokerURL, host_and_port, parse_url
-from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.certificates import context_for
 from flowtools.vizone.client import Client

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import ClassVar, Self
 
-from flowtools.errors import FlowError
+from flowtools.core.errors import FlowError
 
 
 class AppendFile:

@@ -13,29 +13,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flowtools.ack.sender import AckSender
-from flowtools.config import load as load_config
-from flowtools.console import say
-from flowtools.errors import UsageError
-from flowtools.event import EventError, decode
-from flowtools.lines import LineReader
-from flowtools.loading import clean_up
-from flowtools.memory import spare_the_collector
+from flowtools.core.errors import UsageError
+from flowtools.core.event import EventError, decode
+from flowtools.core.lines import LineReader
+from flowtools.core.wait import Stop
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Recorder, Settings
 from flowtools.pool.watchdog import Reopened
 from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
-from flowtools.stdout import guarded_stdout
-from flowtools.stop import Stop, stopped_by_signals
-from flowtools.systemd import Notifier
-from flowtools.worker import Worker, load, make
+from flowtools.process.console import say
+from flowtools.process.memory import spare_the_collector
+from flowtools.process.signals import stopped_by_signals
+from flowtools.process.stdout import guarded_stdout
+from flowtools.process.systemd import Notifier
+from flowtools.worker.config import load as load_config
+from flowtools.worker.contract import Worker, load, make
+from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
-    from flowtools.key import Key
-    from flowtools.needs import Equipment
+    from flowtools.core.key import Key
     from flowtools.pool.failed import FailedFile
     from flowtools.pool.halt import Halt
     from flowtools.pool.rate import Rate
+    from flowtools.worker.needs import Equipment
 
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""

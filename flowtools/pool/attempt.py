@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from flowtools.event import Event
+from flowtools.core.event import Event
 
 Outcome = Literal["done", "failed", "timeout", "rejected", "invalid", "skipped", "cancelled"]
 """done: `start` returned. failed: it raised (or its process crashed). timeout: its time was

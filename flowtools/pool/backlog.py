@@ -10,7 +10,7 @@ from itertools import count
 from threading import Lock
 from time import monotonic
 
-from flowtools.event import Event
+from flowtools.core.event import Event
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 64 * 1024 * 1024

@@ -27,8 +27,8 @@ from typing import Any
 
 import orjson
 
-from flowtools.errors import FlowError
-from flowtools.event import bare
+from flowtools.core.errors import FlowError
+from flowtools.core.event import bare
 from flowtools.pool.appendfile import AppendFile
 from flowtools.pool.attempt import Attempt
 

@@ -5,7 +5,7 @@ from collections import Counter
 from threading import Lock
 from typing import Literal
 
-from flowtools.errors import UsageError
+from flowtools.core.errors import UsageError
 from flowtools.pool.attempt import FAILURES, Attempt
 
 When = Literal["soon", "now"]

@@ -19,15 +19,15 @@ from configparser import ConfigParser
 from multiprocessing.connection import Connection
 from typing import Any
 
-from flowtools.console import configure, form
-from flowtools.errors import ConfigurationError
-from flowtools.event import Event
-from flowtools.loading import described
-from flowtools.needs import Equipment
+from flowtools.core.errors import ConfigurationError
+from flowtools.core.event import Event
 from flowtools.pool.results import lines_of
 from flowtools.pool.runner import RunnerBroken
-from flowtools.stdout import LabelledStderr
-from flowtools.worker import Reject, Retry, make
+from flowtools.process.console import configure, form
+from flowtools.process.stdout import LabelledStderr
+from flowtools.worker.contract import Reject, Retry, make
+from flowtools.worker.loading import described
+from flowtools.worker.needs import Equipment
 
 READY_SECONDS = 120.0
 """How long a child may take to load and configure its Worker."""

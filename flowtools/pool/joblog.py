@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from flowtools.errors import FlowError
-from flowtools.event import rfc3339
+from flowtools.core.errors import FlowError
+from flowtools.core.event import rfc3339
 from flowtools.pool.appendfile import AppendFile
 from flowtools.pool.attempt import Attempt
 

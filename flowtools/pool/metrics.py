@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from flowtools.errors import ConfigurationError, UsageError
+from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.pool.attempt import RAN, Attempt, Outcome
 from flowtools.pool.snapshot import Snapshot
 

@@ -15,9 +15,10 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.errors import ReaderGone
-from flowtools.event import ReadEvent, usual
-from flowtools.lines import LineReader
+from flowtools.core.errors import ReaderGone
+from flowtools.core.event import ReadEvent, usual
+from flowtools.core.lines import LineReader
+from flowtools.core.wait import Stop, Wake
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.intake import Intake
 from flowtools.pool.results import OrderedResults, Results
@@ -25,9 +26,7 @@ from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.settings import Pace, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.slot import Claim, Line, Slot
-from flowtools.stop import Stop
-from flowtools.wake import Wake
-from flowtools.worker import TimeLimit
+from flowtools.worker.contract import TimeLimit
 
 
 class Pool:

@@ -9,9 +9,9 @@ from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
-from flowtools.console import one_line
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.tally import Figures, duration
+from flowtools.process.console import one_line
 
 SLOWEST = 5
 """Running events that are shown, the one that has run longest first."""

@@ -3,7 +3,7 @@
 import re
 from threading import Lock
 
-from flowtools.errors import UsageError
+from flowtools.core.errors import UsageError
 
 CREDIT = 0.1
 """Seconds that the pool may be behind its beat and still catch up. A thread always wakes a

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from types import GeneratorType
 from typing import Any
 
-from flowtools.event import Event
-from flowtools.lines import LineWriter
+from flowtools.core.event import Event
+from flowtools.core.lines import LineWriter
 
 RESULT = "flow.work.result"
 MAX_SPAN = 10_000

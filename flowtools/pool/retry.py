@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flowtools.worker import Reject, Retry
+from flowtools.worker.contract import Reject, Retry
 
 ASKED_RETRIES = 10
 """Further attempts that a Worker's own Retry gets where --retries says nothing."""

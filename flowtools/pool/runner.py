@@ -4,10 +4,10 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from flowtools.errors import FlowError
-from flowtools.event import Event
+from flowtools.core.errors import FlowError
+from flowtools.core.event import Event
 from flowtools.pool.results import lines_of
-from flowtools.worker import TimeLimit, Worker
+from flowtools.worker.contract import TimeLimit, Worker
 
 
 class RunnerBroken(Exception):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flowtools.event import Event
+from flowtools.core.event import Event
 from flowtools.pool.attempt import Attempt
 from flowtools.pool.retry import RetryPolicy
 

@@ -13,16 +13,16 @@ from functools import partial
 from time import monotonic, time
 
 from flowtools.ack.sender import AckError
-from flowtools.errors import FlowError
-from flowtools.event import Event, EventError
-from flowtools.lines import TooLong
-from flowtools.loading import describe, described
+from flowtools.core.errors import FlowError
+from flowtools.core.event import Event, EventError
+from flowtools.core.lines import TooLong
 from flowtools.pool.attempt import Attempt, Outcome
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
 from flowtools.pool.slot import Line
-from flowtools.worker import Reject, Retry
+from flowtools.worker.contract import Reject, Retry
+from flowtools.worker.loading import describe, described
 
 log = logging.getLogger("flowtools.pool")
 

@@ -9,7 +9,7 @@ that found the token stands, and the thread will find it; one that did not is wi
 import threading
 from time import sleep
 
-from flowtools.event import Event
+from flowtools.core.event import Event
 from flowtools.pool.attempt import Outcome
 from flowtools.pool.backlog import Job
 from flowtools.pool.runner import Runner

@@ -14,13 +14,12 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from flowtools.console import say
-from flowtools.errors import FlowError, InternalError
+from flowtools.core.errors import FlowError, InternalError
+from flowtools.core.wait import Stop, Wake
 from flowtools.pool.pool import Pool
 from flowtools.pool.runner import Runner
 from flowtools.pool.slot import Claim, Slot
-from flowtools.stop import Stop
-from flowtools.wake import Wake
+from flowtools.process.console import say
 
 log = logging.getLogger("flowtools.pool")
 

@@ -16,8 +16,9 @@ from time import monotonic
 from types import FrameType
 from typing import Protocol
 
-from flowtools.errors import EventsFailed, FlowError, ReaderGone
-from flowtools.lines import MAX_LINE, LineReader, LineWriter
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
+from flowtools.core.wait import Stop, Wake
 from flowtools.pool.attempt import FAILURES
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.pool import Pool
@@ -28,8 +29,6 @@ from flowtools.pool.settlement import Settlement
 from flowtools.pool.slot import Slot
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.watchdog import Notifier, Reopened, Watchdog
-from flowtools.stop import Stop
-from flowtools.wake import Wake
 
 log = logging.getLogger("flowtools.pool")
 

@@ -15,11 +15,11 @@ from time import monotonic
 
 from flowtools.ack.receiver import Ack, AckInlet, AckSocket
 from flowtools.ack.sender import AckSender
-from flowtools.errors import FlowError, ReaderGone
-from flowtools.lines import LineWriter
+from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.lines import LineWriter
+from flowtools.core.wait import Stop
 from flowtools.pool.work import Input, Sender
 from flowtools.source import Source
-from flowtools.stop import Stop
 
 LEAVE = 10.0
 """Seconds that a source has to end, once the pool has and nobody reads any more."""

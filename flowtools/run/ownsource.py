@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from flowtools.ack.receiver import AckInlet
-from flowtools.config import refuse_unset
-from flowtools.errors import ConfigurationError, UsageError
-from flowtools.needs import Equipment, make
+from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.run.profile import number, truth
 from flowtools.source import Source
 from flowtools.source.custom import CustomSource
 from flowtools.source.daytime import Window, zone
 from flowtools.source.loading import is_source
 from flowtools.source.local import MAX_DOCUMENT
+from flowtools.worker.config import refuse_unset
+from flowtools.worker.needs import Equipment, make
 
 _log = logging.getLogger("flowtools.run")
 
@@ -32,7 +32,7 @@ class Wishes:
     """How the source is to be, beside the options of its section.
 
     Attributes:
-        listening: Makes flowtools.source.listening.Listening, for the sources of Viz One.
+        listening: Makes flowtools.source.vizone.listening.Listening, for the sources of Viz One.
         broker: Makes flowtools.stomp.settings.Settings, for GenericStompListener.
         count: End after so many events.
         prefetch: Messages that may be unacknowledged.

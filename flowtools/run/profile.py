@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from flowtools.config import read_into
-from flowtools.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError
+from flowtools.worker.config import read_into
 
 KNOWN: dict[str, frozenset[str]] = {
     "Flow": frozenset({"app name", "class", "workers", "worker_timeout"}),

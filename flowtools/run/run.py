@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flowtools.config import change
-from flowtools.config import load as load_config
-from flowtools.console import say
-from flowtools.errors import ConfigurationError
-from flowtools.needs import SECONDS, Equipment, application_of
+from flowtools.core.errors import ConfigurationError
+from flowtools.core.wait import Stop
 from flowtools.pool import assembly
 from flowtools.pool.assembly import Choice
 from flowtools.pool.work import Input
+from flowtools.process.console import say
 from flowtools.run.inprocess import acks_between, beside
 from flowtools.run.ownsource import Own, Wishes, own_source, with_inlet
 from flowtools.run.profile import Profile, number, read, truth, understand
 from flowtools.source.local import MAX_DOCUMENT
 from flowtools.stomp.settings import parse_headers, settings_from
-from flowtools.stop import Stop
-from flowtools.worker import Worker, load, make
+from flowtools.worker.config import change
+from flowtools.worker.config import load as load_config
+from flowtools.worker.contract import Worker, load, make
+from flowtools.worker.needs import SECONDS, Equipment, application_of
 
 log = logging.getLogger("flowtools.run")
 
@@ -255,7 +255,7 @@ def _broker(target: Target, login: Login, equipment: Equipment) -> Any:
     account = equipment.account
     if account is None or not target.profile.is_old or settings.user or login.user:
         return settings
-    from flowtools.source.listening import with_login
+    from flowtools.source.vizone.listening import with_login
 
     # As in the old framework: one login for Viz One and the broker.
     return with_login(settings, account)

@@ -6,8 +6,8 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from flowtools.errors import ConfigurationError
-from flowtools.stop import Stop
+from flowtools.core.errors import ConfigurationError
+from flowtools.core.wait import Stop
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], stop: Stop) -> int:

@@ -1,6 +1,6 @@
 """How the stand-in finds and sorts assets."""
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.sim.asset import Asset
 from flowtools.vizone.document import parse
 from flowtools.vizone.metadata import Payload

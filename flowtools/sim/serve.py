@@ -4,10 +4,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from flowtools.process.signals import Signalled, stopped_by_signals
 from flowtools.sim import chain
 from flowtools.sim.people import GUEST
 from flowtools.sim.standin import StandIn
-from flowtools.stop import Signalled, stopped_by_signals
 
 
 def serve(stand_in: StandIn, command: Sequence[str]) -> int:

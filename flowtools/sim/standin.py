@@ -7,7 +7,7 @@ to come later, HTTP, broker.
 import secrets
 from dataclasses import dataclass, field
 
-from flowtools.errors import ConfigurationError, UnreachableError
+from flowtools.core.errors import ConfigurationError, UnreachableError
 from flowtools.sim import form_documents
 from flowtools.sim.asking import Routes
 from flowtools.sim.asset_resources import AssetResources

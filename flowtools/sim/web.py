@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from flowtools import __version__
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.sim.faults import Faults, Rates
 from flowtools.sim.people import People
 from flowtools.sim.resources import Refusal, Reply, Request, Resources

@@ -1,12 +1,7 @@
 """The sources: one file each, every one with a `run` that writes events to an outlet.
 
-Of any broker: `stomp`. Of Viz One: `asset` (which assets: `details`) and `location`. Of this
-machine: `interval`, `local` (standard input) and `watch`. A user's own: `custom`.
-
-What the two of Viz One share: `monitor` is their `run`, by way of `stomp`; `listening` are
-their options and `entries` what their events say; `lookup` and `settling` keep an event while
-something is asked or awaited. Over an absence, `progress` knows how far it has come, `state`
-keeps that in a file, and `replay` reads the rest from what a feed has `shown`, by a `spool`.
+Of any broker: `stomp`. Of Viz One: `asset` and `location`; what those two share is in `vizone`.
+Of this machine: `interval`, `local` (standard input) and `watch`. A user's own: `custom`.
 
 `interval` ticks by a `schedule`, at a `daytime`, on a `clock`. `watch` has a `lookout` decide
 when to look into its `folder`, which `notices` of the system say, too. `loading` says what a
@@ -15,8 +10,8 @@ user's Source may be; a `gate` stands between it and the outlet.
 
 from typing import Protocol
 
-from flowtools.outlet import Outlet
-from flowtools.stop import Stop
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
 
 
 class Source(Protocol):

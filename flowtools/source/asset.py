@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from flowtools.errors import RefusedError
-from flowtools.event import Event
-from flowtools.outlet import Outlet
-from flowtools.source.details import Details
-from flowtools.source.entries import (
+from flowtools.core.errors import RefusedError
+from flowtools.core.event import Event
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
+from flowtools.source.vizone.details import Details
+from flowtools.source.vizone.entries import (
     addresses_in,
     amended,
     event_id,
@@ -14,12 +15,11 @@ from flowtools.source.entries import (
     links_of,
     public_headers,
 )
-from flowtools.source.listening import Listening
-from flowtools.source.lookup import Lookup
-from flowtools.source.monitor import listen
-from flowtools.source.shown import Shown
+from flowtools.source.vizone.listening import Listening
+from flowtools.source.vizone.lookup import Lookup
+from flowtools.source.vizone.monitor import listen
+from flowtools.source.vizone.shown import Shown
 from flowtools.stomp.message import Message
-from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.assets import Asset, as_asset
 from flowtools.vizone.changes import Change, read_changes

@@ -3,9 +3,9 @@
 import select
 import time
 
-from flowtools.errors import ReaderGone
-from flowtools.outlet import Outlet
-from flowtools.stop import Stop, poll_time
+from flowtools.core.errors import ReaderGone
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, poll_time
 
 
 class Clock:

@@ -11,14 +11,14 @@ from threading import Thread
 from typing import Any, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
-from flowtools.errors import ReaderGone, UsageError
-from flowtools.event import Event
-from flowtools.loading import clean_up, described
-from flowtools.outlet import Outlet
+from flowtools.core.errors import ReaderGone, UsageError
+from flowtools.core.event import Event
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, Wake
+from flowtools.process.signals import stopped_by_signals
+from flowtools.process.stdout import guarded_stdout
 from flowtools.source.gate import Ended, Gate
-from flowtools.stdout import guarded_stdout
-from flowtools.stop import Stop, stopped_by_signals
-from flowtools.wake import Wake
+from flowtools.worker.loading import clean_up, described
 
 GRACE = 5.0
 """Seconds that a Source has to end, by default."""

@@ -7,7 +7,7 @@ from datetime import datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from flowtools.errors import ConfigurationError, UsageError
+from flowtools.core.errors import ConfigurationError, UsageError
 
 _FORM = re.compile(r"(?:([01]\d|2[0-3]):([0-5]\d))?-(?:([01]\d|2[0-3]):([0-5]\d)|(24:00))?")
 

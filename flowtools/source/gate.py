@@ -9,12 +9,11 @@ from time import monotonic
 from typing import Any
 
 from flowtools.ack.receiver import Ack, AckInlet, new_epoch
-from flowtools.errors import EventsFailed, FlowError, ReaderGone
-from flowtools.event import Event, EventError
-from flowtools.loading import described
-from flowtools.outlet import Outlet
-from flowtools.stop import Stop
-from flowtools.wake import Wake
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.core.event import Event, EventError
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, Wake
+from flowtools.worker.loading import described
 
 _log = logging.getLogger("flowtools.source")
 

@@ -2,13 +2,13 @@
 
 from datetime import tzinfo
 
-from flowtools.errors import UsageError
-from flowtools.event import Event, digest, rfc3339
-from flowtools.outlet import Outlet
+from flowtools.core.errors import UsageError
+from flowtools.core.event import Event, digest, rfc3339
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
 from flowtools.source.clock import Clock
 from flowtools.source.daytime import Window, local_zone
 from flowtools.source.schedule import Cron, Due, Every, Schedule
-from flowtools.stop import Stop
 
 
 class Interval:

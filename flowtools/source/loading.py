@@ -20,11 +20,11 @@ A value is an Event, or whatever JSON can say, which becomes the data of a
   nothing is known when the command ends.
 - `clean_up()`, once, after the Source has ended.
 
-Here it is found by its name; needs.py makes it, and custom.py runs it.
+Here it is found by its name; worker/needs.py makes it, and custom.py runs it.
 """
 
-from flowtools.errors import ConfigurationError
-from flowtools.loading import load_class
+from flowtools.core.errors import ConfigurationError
+from flowtools.worker.loading import load_class
 
 
 def load_source(name: str) -> type:

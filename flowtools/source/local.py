@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from flowtools.errors import EventsFailed, FlowError, ReaderGone
-from flowtools.event import Event, EventError, decode, digest
-from flowtools.lines import BLOCK, MAX_LINE, LineReader, TooLong
-from flowtools.outlet import Outlet
-from flowtools.stop import Stop
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.core.event import Event, EventError, decode, digest
+from flowtools.core.lines import BLOCK, MAX_LINE, LineReader, TooLong
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
 
 Form = Literal["lines", "null", "json", "document"]
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from flowtools.errors import RefusedError
-from flowtools.event import Event
-from flowtools.outlet import Outlet
-from flowtools.source.entries import amended, event_id, event_time, links_of, public_headers
-from flowtools.source.listening import Listening
-from flowtools.source.monitor import listen
-from flowtools.source.settling import Settling
-from flowtools.source.shown import Shown
+from flowtools.core.errors import RefusedError
+from flowtools.core.event import Event
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
+from flowtools.source.vizone.entries import amended, event_id, event_time, links_of, public_headers
+from flowtools.source.vizone.listening import Listening
+from flowtools.source.vizone.monitor import listen
+from flowtools.source.vizone.settling import Settling
+from flowtools.source.vizone.shown import Shown
 from flowtools.stomp.message import Message
-from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Entry, Feed
 from flowtools.vizone.changes import Change, read_changes

@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from flowtools.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError
+from flowtools.core.wait import Wake
 from flowtools.source.folder import Folder
 from flowtools.source.notices import Notices
-from flowtools.wake import Wake
 
 RESCAN = 60.0
 """Seconds between two looks at everything, for what the system gave no notice of."""

@@ -7,7 +7,7 @@ bounded set; the source's thread is rung and takes them.
 import logging
 import threading
 
-from flowtools.wake import Wake
+from flowtools.core.wait import Wake
 
 MAX_PATHS = 10_000
 """Paths that are kept; with more, everything is to be looked at instead."""

@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 from math import inf
 from typing import Protocol
 
-from flowtools.errors import UsageError
+from flowtools.core.errors import UsageError
 from flowtools.source.clock import Clock
 from flowtools.source.daytime import Window
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Literal
 
 from flowtools.ack.receiver import Ack, AckInlet, AckSocket
-from flowtools.errors import ReaderGone, RefusedError
-from flowtools.event import Event
-from flowtools.outlet import Outlet
+from flowtools.core.errors import ReaderGone, RefusedError
+from flowtools.core.event import Event
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message, events_of
@@ -19,7 +20,6 @@ from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
-from flowtools.stop import Stop
 
 PREFETCH = 256
 """Messages that may be unacknowledged by default."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from flowtools.errors import ReaderGone, UsageError
-from flowtools.event import Event, digest, rfc3339
-from flowtools.outlet import Outlet
+from flowtools.core.errors import ReaderGone, UsageError
+from flowtools.core.event import Event, digest, rfc3339
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, poll_time
 from flowtools.source.clock import Clock
 from flowtools.source.folder import Finding, Folder, Wanted
 from flowtools.source.lookout import Lookout
-from flowtools.stop import Stop, poll_time
 
 KINDS = ("created", "modified", "deleted")
 

@@ -10,14 +10,14 @@ import ssl
 import time
 from collections.abc import Callable
 
-from flowtools.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.wait import Stop
+from flowtools.process.tls import client_context
 from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.tcp import open_socket
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL, host_and_port
-from flowtools.stop import Stop
-from flowtools.tls import client_context
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0

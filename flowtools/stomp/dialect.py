@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from flowtools.event import digest
+from flowtools.core.event import digest
 from flowtools.stomp.frames import Frame, escape
 
 Broker = Literal["rabbitmq", "activemq", "artemis", "coilmq", "unknown"]

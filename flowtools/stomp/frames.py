@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 
 MAX_HEAD = 1024 * 1024
 """Bytes that the command and headers of a frame may have."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from flowtools.event import Event, EventError, decode, digest, long_digits, now, rfc3339
+from flowtools.core.event import Event, EventError, decode, digest, long_digits, now, rfc3339
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import orjson
 
 from flowtools.ack.sender import AckError, parse_ackto
-from flowtools.event import Event, EventError, bare, decode, encode_value
-from flowtools.key import Key
-from flowtools.lines import TooLong
+from flowtools.core.event import Event, EventError, bare, decode, encode_value
+from flowtools.core.key import Key
+from flowtools.core.lines import TooLong
 from flowtools.stomp.message import EVENT_TYPE
 
 GROUP_HEADER = "JMSXGroupID"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from flowtools.ack.receiver import Ack
-from flowtools.event import Event
+from flowtools.core.event import Event
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.window import WorkerWindow, WrittenWindow
 

@@ -5,11 +5,11 @@ import select
 from collections.abc import Callable
 from time import monotonic
 
-from flowtools.errors import ReaderGone
-from flowtools.event import Event, EventError
-from flowtools.lines import BLOCK, LineWriter
-from flowtools.outlet import Outlet
-from flowtools.stop import Stop
+from flowtools.core.errors import ReaderGone
+from flowtools.core.event import Event, EventError
+from flowtools.core.lines import BLOCK, LineWriter
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
 
 _log = logging.getLogger("flowtools.source.stomp")
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from flowtools.event import now
+from flowtools.core.event import now
 from flowtools.stomp.dialect import dead_letter_headers
 from flowtools.stomp.frames import Frame, encode_frame
 from flowtools.stomp.session import Session

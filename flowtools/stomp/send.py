@@ -19,10 +19,11 @@ from math import inf
 from time import monotonic
 
 from flowtools.ack.sender import AckError, AckSender, parse_ackto
-from flowtools.errors import EventsFailed, RefusedError, UsageError
-from flowtools.event import EventError
-from flowtools.key import Key
-from flowtools.lines import LineReader
+from flowtools.core.errors import EventsFailed, RefusedError, UsageError
+from flowtools.core.event import EventError
+from flowtools.core.key import Key
+from flowtools.core.lines import LineReader
+from flowtools.core.wait import Stop
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, Outgoing, ackto_of, outgoing
@@ -30,7 +31,6 @@ from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
-from flowtools.stop import Stop
 
 WINDOW = 500
 """Messages that may be unconfirmed by default."""

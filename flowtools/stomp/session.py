@@ -13,11 +13,11 @@ from collections import deque
 from contextlib import suppress
 from threading import Condition, Lock
 
-from flowtools.errors import ProtocolError, RefusedError
+from flowtools.core.errors import ProtocolError, RefusedError
+from flowtools.core.wait import Stop
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame, FrameParser, encode_frame
 from flowtools.stomp.transport import ConnectionLost, Transport
-from flowtools.stop import Stop
 
 BOUND = 32 * 1024 * 1024
 """Bytes that may wait to be taken before reading pauses."""

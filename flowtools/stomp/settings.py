@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flowtools.errors import UsageError
-from flowtools.password import read_password
+from flowtools.core.errors import UsageError
+from flowtools.process.password import read_password
 from flowtools.stomp.url import is_unicode
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from flowtools.ack.receiver import AckInlet, new_epoch
-from flowtools.errors import ProtocolError, ReaderGone, RefusedError
-from flowtools.event import Event, EventError
-from flowtools.lines import MAX_LINE
-from flowtools.outlet import Outlet
+from flowtools.core.errors import ProtocolError, ReaderGone, RefusedError
+from flowtools.core.event import Event, EventError
+from flowtools.core.lines import MAX_LINE
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.passage import Beside, Passage, Stage, add_extra
@@ -23,7 +24,6 @@ from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.window import WorkerWindow, WrittenWindow
-from flowtools.stop import Stop
 
 GOODBYE = 5.0
 """Seconds that the broker has for the receipt of DISCONNECT."""

@@ -6,9 +6,9 @@ import socket
 import ssl
 import time
 
+from flowtools.core.wait import Stop
+from flowtools.process.tls import refusal
 from flowtools.stomp.transport import ConnectionLost, ConnectionRefusedForGood
-from flowtools.stop import Stop
-from flowtools.tls import refusal
 
 
 def open_socket(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from flowtools.errors import UsageError
+from flowtools.core.errors import UsageError
 from flowtools.stomp.dialect import Dialect, dead_letter_destination, takes
 from flowtools.stomp.url import BrokerURL
 

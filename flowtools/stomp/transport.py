@@ -23,9 +23,9 @@ from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 
-from flowtools.errors import ProtocolError
-from flowtools.stop import Stop
-from flowtools.tls import refusal
+from flowtools.core.errors import ProtocolError
+from flowtools.core.wait import Stop
+from flowtools.process.tls import refusal
 
 # Without this, importing stomp.py asks the name service for this machine's own names.
 os.environ.setdefault("STOMP_SKIP_HOSTNAME_SCAN", "1")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from flowtools.errors import UsageError
+from flowtools.core.errors import UsageError
 
 DEFAULT_PORTS = {"stomp": 61613, "stomp+ssl": 61614}
 """Port of each scheme where the URL names none."""

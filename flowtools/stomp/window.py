@@ -13,7 +13,7 @@ from itertools import count
 from threading import Lock
 
 from flowtools.ack.receiver import Ack
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.refusals import Refusals
 from flowtools.stomp.session import Session

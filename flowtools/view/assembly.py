@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from flowtools.lines import MAX_LINE
-from flowtools.stop import stopped_by_signals
+from flowtools.core.lines import MAX_LINE
+from flowtools.process.signals import stopped_by_signals
 from flowtools.view.columns import DEFAULT, TABLE_DEFAULT, Columns
 from flowtools.view.keys import Keys
 from flowtools.view.live import Live

@@ -16,12 +16,12 @@ from typing import Self, TextIO
 from rich.console import Console, ConsoleDimensions
 from rich.segment import Segment
 
+from flowtools.core.wait import Wake
 from flowtools.view.columns import Columns, Row
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import Rates
 from flowtools.view.screen import Screen, State
-from flowtools.wake import Wake
 
 SOON = 0.25
 """Seconds between two drawings while there is something new."""

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
 
-from flowtools.errors import FlowError, ReaderGone
+from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.view.columns import NO_EVENT, Columns, Row, age, clock_text
 
 WIDTHS = {"time": 24, "type": 20, "subject": 41, "age": 5, "id": 36, "source": 28}

@@ -13,9 +13,9 @@ import time
 from contextlib import ExitStack
 from typing import TextIO
 
-from flowtools.errors import EventsFailed, FlowError, ReaderGone
-from flowtools.lines import PIPE_BUF, LineReader
-from flowtools.stop import Stop, poll_time
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.core.lines import PIPE_BUF, LineReader
+from flowtools.core.wait import Stop, poll_time
 from flowtools.view.columns import NO_EVENT, Columns
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from flowtools.errors import ConfigurationError
-from flowtools.password import read_password
+from flowtools.core.errors import ConfigurationError
+from flowtools.process.password import read_password
 
 
 @dataclass(frozen=True)

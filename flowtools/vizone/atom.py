@@ -7,7 +7,7 @@ with whatever else was in it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.document import Element, address, child, number, text
 from flowtools.vizone.namespaces import (
     ATOM,

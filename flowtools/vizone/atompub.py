@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Self
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, Entry, Feed, as_entry, as_feed
 from flowtools.vizone.body import Body

@@ -3,8 +3,8 @@
 import ssl
 from functools import lru_cache
 
-from flowtools.errors import ConfigurationError
-from flowtools.tls import refusal, trusting
+from flowtools.core.errors import ConfigurationError
+from flowtools.process.tls import refusal, trusting
 from flowtools.vizone.account import Account
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Entry, Feed, Tombstone, as_tombstone
 from flowtools.vizone.document import Element, child, parse, text
 from flowtools.vizone.namespaces import ATOM, MAM

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from urllib.parse import quote, unquote, urljoin
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.atompub import AtomPub
 

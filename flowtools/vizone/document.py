@@ -4,7 +4,7 @@ from urllib.parse import urljoin, urlsplit
 
 from lxml import etree
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 
 MAX_DOCUMENT = 16 * 1024 * 1024
 """Bytes that a document may have."""

@@ -1,6 +1,6 @@
 """What Viz One may answer that a caller can act on, beside the errors of every command."""
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 
 
 class NotFoundError(ProtocolError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flowtools.errors import ConfigurationError, ProtocolError
+from flowtools.core.errors import ConfigurationError, ProtocolError
 from flowtools.vizone.atom import ENTRY_TYPE, Entry, Feed, Resource, as_entry
 from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.document import Element, child, integer, parse

@@ -9,7 +9,7 @@ from typing import Any
 
 from lxml import etree
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.document import Element
 from flowtools.vizone.namespaces import VDF
 

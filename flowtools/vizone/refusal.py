@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 from typing import NoReturn
 
-from flowtools.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
 from flowtools.vizone.errors import ConflictError, NotFoundError
 from flowtools.vizone.lean import httpx
 

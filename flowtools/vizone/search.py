@@ -1,6 +1,6 @@
 """Searching: the OpenSearch description that a collection's search link leads to."""
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.document import Element
 from flowtools.vizone.service import template_of
 from flowtools.vizone.template import Template, is_template

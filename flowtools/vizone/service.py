@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Link, links_of
 from flowtools.vizone.document import Element, address, text
 from flowtools.vizone.namespaces import APP, ATOM, VDF

@@ -10,7 +10,7 @@ from math import inf, isfinite
 from threading import RLock
 from time import monotonic
 
-from flowtools.errors import FlowError, UnreachableError
+from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.client import Client
 from flowtools.vizone.document import serialise

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Resource
 from flowtools.vizone.errors import NotFoundError
 

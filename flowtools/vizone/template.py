@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.namespaces import OPENSEARCH, PREFIXES
 
 _PARAMETER = re.compile(r"\{([^{}?]+)(\??)\}")

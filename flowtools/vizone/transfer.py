@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lxml import etree
 
-from flowtools.errors import FlowError, UnreachableError
+from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.vizone.atom import Entry, Resource
 from flowtools.vizone.document import child, integer, text
 from flowtools.vizone.namespaces import CORE, MAM, TRANSFER

@@ -13,7 +13,7 @@ from typing import NoReturn
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from flowtools import __version__
-from flowtools.errors import (
+from flowtools.core.errors import (
     ProtocolError,
     RefusedError,
     UnreachableError,

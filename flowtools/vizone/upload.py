@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from flowtools.errors import ProtocolError
+from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.body import Body, Stream

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from flowtools.lines import BLOCK
+from flowtools.core.lines import BLOCK
 from tests.brokers.ordeal import KINDS, THREADS, Ordeal
 
 TOTAL = 20_000

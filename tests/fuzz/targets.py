@@ -19,11 +19,11 @@ import orjson
 
 from flowtools.ack.receiver import read_acks
 from flowtools.ack.sender import AckError, parse_ackto
-from flowtools.config import load as load_config
+from flowtools.core.key import Key
+from flowtools.core.lines import LineReader
+from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError, ProtocolError, UsageError
 from flowtools.event import Event, EventError, decode
-from flowtools.key import Key
-from flowtools.lines import LineReader
 from flowtools.pool.attempt import Attempt
 from flowtools.pool.failed import replayable
 from flowtools.pool.halt import Halt
@@ -34,18 +34,17 @@ from flowtools.run import profile
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.clock import Clock
 from flowtools.source.daytime import Window, zone
-from flowtools.source.entries import modified
-from flowtools.source.listening import parse_since
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.schedule import Cron
-from flowtools.source.state import StateFile
+from flowtools.source.vizone.entries import modified
+from flowtools.source.vizone.listening import parse_since
+from flowtools.source.vizone.state import StateFile
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame, FrameParser, encode_frame
 from flowtools.stomp.message import event_of
 from flowtools.stomp.outgoing import outgoing
 from flowtools.stomp.settings import parse_headers, parse_heart_beat
 from flowtools.stomp.url import parse_url
-from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.acl import group_permissions
 from flowtools.vizone.asset import as_asset
@@ -58,6 +57,7 @@ from flowtools.vizone.model import read_model
 from flowtools.vizone.plugindata import PluginData
 from flowtools.vizone.service import read_service
 from flowtools.vizone.transport import without_user
+from flowtools.worker.config import load as load_config
 
 ACCOUNT = Account("http://one.example", "anna", "s3cret")
 DIALECTS = [

@@ -14,20 +14,20 @@ from threading import Thread
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from flowtools.errors import FlowError, ProtocolError, RefusedError, UsageError
-from flowtools.event import Event
-from flowtools.outlet import Outlet
-from flowtools.source.entries import modified
-from flowtools.source.listening import Listening, with_login
-from flowtools.source.progress import MARGIN, Progress
-from flowtools.source.replay import Replay
-from flowtools.source.shown import Shown
-from flowtools.source.state import StateFile
+from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UsageError
+from flowtools.core.event import Event
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop
 from flowtools.source.stomp import GenericStompListener
+from flowtools.source.vizone.entries import modified
+from flowtools.source.vizone.listening import Listening, with_login
+from flowtools.source.vizone.progress import MARGIN, Progress
+from flowtools.source.vizone.replay import Replay
+from flowtools.source.vizone.shown import Shown
+from flowtools.source.vizone.state import StateFile
 from flowtools.stomp.message import Message
 from flowtools.stomp.passage import Stage
 from flowtools.stomp.url import BrokerURL, parse_url
-from flowtools.stop import Stop
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from flowtools.errors import UsageError
-from flowtools.event import Event
+from flowtools.core.errors import UsageError
+from flowtools.core.event import Event
 
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")

@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 
-from flowtools.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError
 
 PATIENCE = 5.0
 """Seconds that a new listener waits for the one before it to let the file go."""
 
 _TOMORROW = 86400.0
 
-_log = logging.getLogger("flowtools.source.state")
+_log = logging.getLogger("flowtools.source.vizone.state")
 
 
 class StateFile:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
-log = logging.getLogger("flowtools.systemd")
+log = logging.getLogger("flowtools.process.systemd")
 
 SEND_SECONDS = 1.0
 """Time that one message may take when the service manager does not read."""

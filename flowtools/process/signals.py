@@ -1,68 +1,16 @@
-"""How a command learns that it is to end: SIGTERM or SIGINT, through a self-pipe."""
+"""Signals: SIGTERM and SIGINT ask a command to stop; it ends by that signal itself."""
 
 import os
-import select
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from flowtools.errors import FlowError
-
-LONGEST_WAIT = 24 * 86400.0
-"""Seconds that poll(2) can wait: it counts milliseconds in 31 bits."""
+from flowtools.core.errors import FlowError
+from flowtools.core.wait import Stop
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Stop:
-    """A request to end that any number of threads can wait for.
-
-    Its file descriptor becomes readable when the request comes, and stays so.
-    """
-
-    def __init__(self) -> None:
-        # A pipe and not threading.Event: set() is called in a signal handler, and an
-        # Event's lock may be held by the very code that the signal interrupted.
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.signum: int | None = None
-
-    def fileno(self) -> int:
-        """Return a file descriptor to poll for reading; never read from it."""
-        return self._reader
-
-    def set(self, signum: int | None = None) -> None:
-        """Ask to end; safe in a signal handler and from any thread."""
-        if self.signum is None:
-            self.signum = signum
-        try:
-            os.write(self._writer, b"\0")
-        except BlockingIOError:
-            return  # The pipe is full: it has been readable for long.
-
-    def is_set(self) -> bool:
-        """Return whether the request has come."""
-        return self.wait(0)
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait up to `seconds` (None: for ever); return at once with True when it comes.
-
-        No longer than LONGEST_WAIT.
-        """
-        poller = select.poll()
-        poller.register(self._reader, select.POLLIN)
-        return bool(poller.poll(poll_time(seconds)))
-
-    def close(self) -> None:
-        """Release the pipe."""
-        os.close(self._reader)
-        os.close(self._writer)
-
-
-def poll_time(seconds: float | None) -> float | None:
-    """Return `seconds` (None: for ever) as poll(2) takes them: in milliseconds, bounded."""
-    return None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT) * 1000
 
 
 class Signalled(Exception):

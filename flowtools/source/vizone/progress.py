@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable
 from threading import Condition, Thread
 
-from flowtools.errors import ConfigurationError
-from flowtools.source.state import StateFile
+from flowtools.core.errors import ConfigurationError
+from flowtools.source.vizone.state import StateFile
 
 MARGIN = 60.0
 """Seconds before the mark from which on the server is asked again: clocks and indexes lag."""
@@ -25,7 +25,7 @@ MOST_SEEN = 20_000
 MOST_THERE = 100_000
 """The same, where all that is there is remembered."""
 
-_log = logging.getLogger("flowtools.source.state")
+_log = logging.getLogger("flowtools.source.vizone.state")
 
 
 class Progress:

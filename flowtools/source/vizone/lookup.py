@@ -13,8 +13,8 @@ from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
 
-from flowtools.errors import FlowError, UnreachableError
-from flowtools.event import Event
+from flowtools.core.errors import FlowError, UnreachableError
+from flowtools.core.event import Event
 from flowtools.stomp.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -31,7 +31,7 @@ LONGEST_PAUSE = 30.0
 Ask = Callable[[Client, Event], Event | None]
 """Asks about an event; returns it as it is to be written, or None where it is not wanted."""
 
-_log = logging.getLogger("flowtools.source.lookup")
+_log = logging.getLogger("flowtools.source.vizone.lookup")
 
 
 class _Item:

@@ -11,9 +11,9 @@ import termios
 from collections.abc import Callable
 from threading import Lock
 
-from flowtools.errors import FlowError, ReaderGone
-from flowtools.event import Event
-from flowtools.stop import Stop, poll_time
+from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.event import Event
+from flowtools.core.wait import Stop, poll_time
 
 BLOCK = 32768
 """Bytes read at a time. With twice as many, what a Linux pipe holds, each thread that has

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
-from flowtools.errors import UsageError
-from flowtools.source.entries import instant
+from flowtools.core.errors import UsageError
 from flowtools.source.stomp import DRAIN, PREFETCH
+from flowtools.source.vizone.entries import instant
 from flowtools.stomp.settings import Settings, parse_heart_beat
 from flowtools.stomp.url import parse_url
 from flowtools.vizone.account import Account

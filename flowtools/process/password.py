@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flowtools.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError
 
 MAX_PASSWORD = 4096
 """Characters that a password may have: a file given by mistake is not read whole."""

@@ -5,7 +5,7 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from flowtools.event import Event, digest, encode_value, rfc3339
+from flowtools.core.event import Event, digest, encode_value, rfc3339
 from flowtools.stomp.message import Message
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change

@@ -14,8 +14,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flowtools.errors import ConfigurationError
-from flowtools.loading import failure
+from flowtools.core.errors import ConfigurationError
+from flowtools.worker.loading import failure
 
 if TYPE_CHECKING:
     from flowtools.stomp.settings import Settings as BrokerSettings
@@ -63,9 +63,9 @@ class Equipment:
         Raises:
             ConfigurationError: Nothing says where Viz One is, or it is not to be used.
         """
-        from flowtools.config import refuse_unset
         from flowtools.vizone.account import Account
         from flowtools.vizone.client import Client
+        from flowtools.worker.config import refuse_unset
 
         if not self.enabled:
             raise ConfigurationError("Viz One is needed, and [Viz One] enabled says no")

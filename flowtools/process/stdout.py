@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from flowtools.console import one_line, say
-from flowtools.lines import LineWriter
+from flowtools.core.lines import LineWriter
+from flowtools.process.console import one_line, say
 
 
 class LabelledStderr(io.TextIOBase):

@@ -19,7 +19,7 @@ from configparser import (
 )
 from pathlib import Path
 
-from flowtools.errors import ConfigurationError, UsageError
+from flowtools.core.errors import ConfigurationError, UsageError
 
 LARGEST = 1 << 20
 """Characters that a file of settings may have: what is larger is none."""

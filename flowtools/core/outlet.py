@@ -2,11 +2,11 @@
 
 from typing import Protocol
 
-from flowtools.event import Event
+from flowtools.core.event import Event
 
 
 class Outlet(Protocol):
-    """Where a source puts its events; `flowtools.lines.LineWriter` is the one for stdout."""
+    """Where a source puts its events; `flowtools.core.lines.LineWriter` is the one for stdout."""
 
     def emit(self, event: Event) -> None:
         """Take `event`; it may stay in a buffer until `flush`.

@@ -7,7 +7,7 @@ import traceback
 from functools import cache
 from typing import Any
 
-from flowtools.errors import ConfigurationError, FlowError
+from flowtools.core.errors import ConfigurationError, FlowError
 
 
 def load_class(name: str, what: str) -> type:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flowtools.event import Event
-from flowtools.source.entries import instant, key_of
-from flowtools.source.progress import MARGIN
+from flowtools.core.event import Event
+from flowtools.source.vizone.entries import instant, key_of
+from flowtools.source.vizone.progress import MARGIN
 from flowtools.stomp.message import Message
 from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Feed

@@ -18,12 +18,12 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic, time
 
-from flowtools.errors import FlowError, InternalError, UnreachableError
-from flowtools.event import Event
-from flowtools.source.entries import key_of
-from flowtools.source.progress import MARGIN, Progress
-from flowtools.source.shown import Sight
-from flowtools.source.spool import Spool
+from flowtools.core.errors import FlowError, InternalError, UnreachableError
+from flowtools.core.event import Event
+from flowtools.source.vizone.entries import key_of
+from flowtools.source.vizone.progress import MARGIN, Progress
+from flowtools.source.vizone.shown import Sight
+from flowtools.source.vizone.spool import Spool
 from flowtools.vizone.atom import Feed
 
 LONGEST_PAUSE = 30.0
@@ -34,7 +34,7 @@ LAG = 20.0
 
 _RECENT = 5000
 
-_log = logging.getLogger("flowtools.source.replay")
+_log = logging.getLogger("flowtools.source.vizone.replay")
 
 
 class Replay:

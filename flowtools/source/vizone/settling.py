@@ -18,9 +18,9 @@ from threading import Condition, Thread
 from threading import Event as Flag
 from time import monotonic
 
-from flowtools.event import Event
-from flowtools.source.entries import key_of, modified
-from flowtools.source.lookup import Ask, patiently
+from flowtools.core.event import Event
+from flowtools.source.vizone.entries import key_of, modified
+from flowtools.source.vizone.lookup import Ask, patiently
 from flowtools.stomp.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -31,7 +31,7 @@ THREADS = 4
 MOST = 10_000
 """Files that may be kept at a time, and those written last that are remembered."""
 
-_log = logging.getLogger("flowtools.source.settling")
+_log = logging.getLogger("flowtools.source.vizone.settling")
 
 
 @dataclass

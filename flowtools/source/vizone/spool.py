@@ -5,7 +5,7 @@ import tempfile
 from contextlib import suppress
 from typing import BinaryIO
 
-from flowtools.event import Event, decode
+from flowtools.core.event import Event, decode
 
 _TAIL = struct.Struct("<Id")
 

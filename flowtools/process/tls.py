@@ -4,9 +4,9 @@ import logging
 import ssl
 from pathlib import Path
 
-from flowtools.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError
 
-_log = logging.getLogger("flowtools.tls")
+_log = logging.getLogger("flowtools.process.tls")
 
 # OpenSSL's X509_V_ERR codes (verify(1), "DIAGNOSTICS").
 _VERDICTS = {

@@ -8,11 +8,11 @@ once, after the last.
 from configparser import ConfigParser
 from typing import Any, Protocol
 
-from flowtools import needs
-from flowtools.errors import ConfigurationError
-from flowtools.event import Event
-from flowtools.loading import load_class
-from flowtools.needs import Equipment
+from flowtools.core.errors import ConfigurationError
+from flowtools.core.event import Event
+from flowtools.worker import needs
+from flowtools.worker.loading import load_class
+from flowtools.worker.needs import Equipment
 
 
 class Worker(Protocol):

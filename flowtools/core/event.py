@@ -1,0 +1,368 @@
+"""The event line: a CloudEvents 1.0 event in JSON format, one to a line.
+
+Attribute names and their rules are those of the CloudEvents 1.0 specification
+(sections 3.1, "Context attributes", and JSON event format 3.1, "Handling of data").
+"""
+
+import re
+import time as clock
+import uuid
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from math import inf, isfinite
+from typing import Any
+
+import orjson
+
+MAX_DEPTH = 254
+"""Levels of nesting that an event may have to be written, its own object counted.
+
+orjson's limit; a line that is read may have 1024.
+"""
+
+_REQUIRED = ("id", "source", "type")
+_EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
+_NINETEEN_DIGITS = b"0" * 19
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What a number can follow; the last is the end of a byte order mark.
+_STARTS = bytes(45 if byte in b"-[:, \t\r\n\xbf" else mark for byte, mark in enumerate(_DIGITS))
+_LONG_NUMBER = b"-" + _NINETEEN_DIGITS
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_loads = orjson.loads
+_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
+
+
+class EventError(ValueError):
+    """A line is not an event, or an event cannot be a line; the text says why."""
+
+
+class Event:
+    """One event: its CloudEvents attributes by name, and its data.
+
+    `event.subject`, `event.type` and any extension attribute read as attributes;
+    an optional one that is absent is None (an absent extension raises AttributeError).
+    `event["key"]` reads a key of `data`. Times are RFC 3339 text.
+
+    Attributes:
+        attributes: The JSON object of the line, as decoded.
+        deadline: When this attempt's time is up, in seconds of `time.monotonic()`;
+            None before the pool has started it, infinity without a time-out.
+    """
+
+    __slots__ = ("attributes", "deadline")
+
+    attributes: dict[str, Any]
+    deadline: float | None
+
+    def __init__(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        source: str,
+        id: str | None = None,
+        subject: str | None = None,
+        time: str | None = None,
+        **extensions: Any,
+    ) -> None:
+        """Make a new event; `id` defaults to a random UUID, `time` to now.
+
+        `data` of type bytes is carried as `data_base64`; any other value must be JSON.
+
+        Raises:
+            EventError: An extension's name is not lower-case letters and digits.
+        """
+        attributes: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": id or str(uuid.uuid4()),
+            "source": source,
+            "type": type,
+        }
+        if subject is not None:
+            attributes["subject"] = subject
+        attributes["time"] = time or now()
+        for name, value in extensions.items():
+            if not _EXTENSION_NAME.fullmatch(name):
+                raise EventError(f"'{name}' is not a CloudEvents attribute name (a-z, 0-9)")
+            if value is not None:
+                attributes[name] = value
+        if isinstance(data, bytes):
+            attributes["datacontenttype"] = "application/octet-stream"
+            attributes["data_base64"] = b64encode(data).decode()
+        elif data is not None:
+            attributes["datacontenttype"] = "application/json"
+            attributes["data"] = data
+        self.attributes = attributes
+        self.deadline = None
+
+    @classmethod
+    def of(cls, attributes: dict[str, Any]) -> "Event":
+        """Return an event that has these attributes; whether they are right is not looked at."""
+        event: Event = cls.__new__(cls)
+        event.attributes = attributes
+        event.deadline = None
+        return event
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached for the event's own attributes, and for a slot that copy or pickle
+        # look at before it is filled.
+        if name in Event.__slots__:
+            raise AttributeError(name)
+        try:
+            return self.attributes[name]
+        except KeyError:
+            if name in ("subject", "time", "datacontenttype", "dataschema"):
+                return None
+            raise AttributeError(f"the event has no attribute '{name}'") from None
+
+    def __getstate__(self) -> tuple[dict[str, Any], float | None]:
+        return self.attributes, self.deadline
+
+    def __setstate__(self, state: tuple[dict[str, Any], float | None]) -> None:
+        self.attributes, self.deadline = state
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.data[key]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Event) and self.attributes == other.attributes
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        known = {name: self.attributes.get(name) for name in ("type", "subject", "id")}
+        return f"<Event {' '.join(f'{k}={v!r}' for k, v in known.items() if v is not None)}>"
+
+    @property
+    def data(self) -> Any:
+        """The payload: a JSON value, bytes where the line has `data_base64`, else None."""
+        data = self.attributes.get("data")
+        if data is None and "data_base64" in self.attributes:
+            return b64decode(self.attributes["data_base64"])
+        return data
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return `data[key]`, or `default` where data is no object or lacks the key."""
+        data = self.attributes.get("data")
+        return data.get(key, default) if isinstance(data, dict) else default
+
+    def cancelled(self) -> bool:
+        """Return True once the result is no longer wanted: time is up, or the pool stops."""
+        return self.deadline is not None and clock.monotonic() >= self.deadline
+
+    def cancel(self) -> None:
+        """Make `cancelled()` true; called by the pool, from any thread."""
+        self.deadline = -inf
+
+    def encode(self) -> bytes:
+        """Return the event as one line, with its newline.
+
+        Raises:
+            EventError: It holds something that JSON has not: NaN, an integer of more
+                than 64 bits, text that is not Unicode, nesting beyond MAX_DEPTH.
+        """
+        return encode_value(self.attributes)
+
+
+class ReadEvent(Event):
+    """An Event whose attributes come from a line, not from arguments.
+
+    A class of its own for speed alone: Python makes an object without a constructor of
+    its own in half the time that it takes to go round one.
+    """
+
+    __slots__ = ()
+    __init__ = object.__init__
+
+
+def now() -> str:
+    """Return the present as RFC 3339 text, UTC, in milliseconds."""
+    return rfc3339(int(clock.time() * 1000) / 1000)
+
+
+@lru_cache(maxsize=16)  # A source in a hurry asks many times in one millisecond.
+def rfc3339(timestamp: float) -> str:
+    """Return `timestamp` (seconds since the epoch) as RFC 3339 text, UTC, in milliseconds."""
+    moment = datetime.fromtimestamp(timestamp, UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def digest(*parts: bytes | str) -> str:
+    """Return 32 hexadecimal digits that are the same whenever `parts` are (BLAKE2b, RFC 7693)."""
+    state = _blake2b()(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        # The length keeps ("ab", "c") and ("a", "bc") apart.
+        state.update(b"%d:" % len(raw))
+        state.update(raw)
+    return str(state.hexdigest())
+
+
+@cache
+def _blake2b() -> Callable[..., Any]:
+    from hashlib import blake2b  # It brings OpenSSL along, which most events do not need.
+
+    return blake2b
+
+
+def encode_value(value: Any) -> bytes:
+    """Return any JSON value as one line, with its newline.
+
+    Raises:
+        EventError: As `Event.encode`.
+    """
+    try:
+        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:
+        text = _lower(str(error))
+        if text == "recursion limit reached":
+            text = f"it is nested deeper than {MAX_DEPTH} levels"
+        raise EventError(f"cannot be written as JSON: {text}") from None
+    # orjson writes NaN and the infinities as null without a word.
+    if b"null" in line and any(not isfinite(number) for number in _floats(value)):
+        raise EventError("cannot be written as JSON: NaN and infinity are no JSON numbers")
+    return line
+
+
+def decode(line: bytes, number: int = 0, *, digits_checked: bool = False) -> Event:
+    """Read one line: an event, or any other JSON value, which becomes an event's data.
+
+    Args:
+        line: The line, with or without its end.
+        number: Its place in the input; goes into the id of an event made from another
+            value, so that the same input gives the same ids and equal lines differ.
+        digits_checked: True when the caller knows that it holds no integer beyond 64 bits.
+
+    Raises:
+        EventError: The line is no JSON, or says it is an event and is none.
+    """
+    event: Event = ReadEvent.of(_examined(line, number, digits_checked))
+    return event
+
+
+def usual(line: bytes) -> dict[str, Any] | None:
+    """Return the attributes of a line that is as nearly all are; None: `decode` must look.
+
+    The pool's inner loop: as short as it can be. For lines that hold no integer beyond 64
+    bits alone (see `may_exceed`).
+    """
+    try:
+        value: dict[str, Any] = _loads(line)
+        if (
+            value["specversion"] == "1.0"
+            and (identity := value["id"])
+            and (source := value["source"])
+            and (kind := value["type"])
+            and identity.__class__ is source.__class__ is kind.__class__ is str
+            and "data_base64" not in value
+        ):
+            return value
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    return None
+
+
+def _examined(line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
+    """Return the attributes of an event that is unusual, or made from another JSON value.
+
+    Raises:
+        EventError: As `decode`.
+    """
+    try:
+        value = orjson.loads(bare(line))
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
+    if not digits_checked and may_exceed(line):
+        _refuse_huge_integers(line)
+    if type(value) is not dict or "specversion" not in value:
+        return {
+            "specversion": "1.0",
+            "id": f"{digest(line.strip())}-{number}",
+            "source": "flow-stdin",
+            "type": "flow.stdin.line",
+            "time": now(),
+            "datacontenttype": "application/json",
+            "data": value,
+        }
+    complaint = _complaint(value)
+    if complaint:
+        raise EventError(f"not a CloudEvents 1.0 event: {complaint}")
+    return value
+
+
+def bare(line: bytes) -> bytes:
+    """Return `line` without the space around it, and the byte order mark before it.
+
+    Some editors begin a file with one, and files may have been put together (RFC 8259,
+    section 8.1: a parser may pass over it).
+    """
+    return line.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
+
+
+def long_digits(text: bytes) -> bool:
+    """Return whether `text` has as many digits in a row as an integer beyond 64 bits."""
+    return _NINETEEN_DIGITS in text.translate(_DIGITS)
+
+
+def may_exceed(text: bytes) -> bool:
+    """Return whether `text` may hold an integer beyond 64 bits (cheap, for a whole block).
+
+    Digits within a text, such as an id, are no integer unless they follow what a number
+    can follow.
+    """
+    # Of nineteen bytes in a row, four in steps of four are in any case.
+    if b"0000" not in text[::4].translate(_DIGITS):
+        return False
+    seen = text.translate(_STARTS)
+    return _LONG_NUMBER in seen or seen.startswith(_NINETEEN_DIGITS)
+
+
+def _refuse_huge_integers(line: bytes) -> None:
+    """Look closely at a line that is JSON.
+
+    Raises:
+        EventError: It holds an integer beyond 64 bits.
+    """
+    # orjson reads them as floating point: a wrong number, and no complaint.
+    for found in _LONG_INTEGER.findall(_STRING.sub(b'""', line)):
+        if len(found) > 20 or not -(2**63) <= int(found) < 2**64:
+            raise EventError(f"not JSON: integer {found[:24].decode()} exceeds 64 bits")
+
+
+def _complaint(value: dict[str, Any]) -> str | None:
+    if value["specversion"] != "1.0":
+        return "its specversion is not '1.0'"
+    for name in _REQUIRED:
+        if name not in value:
+            return f"it has no '{name}'"
+        if not isinstance(value[name], str) or not value[name]:
+            return f"its '{name}' is not a non-empty string"
+    if "data_base64" in value:
+        if "data" in value:
+            return "it has both data and data_base64"
+        try:
+            b64decode(value["data_base64"], validate=True)
+        except (TypeError, ValueError):
+            return "its data_base64 is not Base64"
+    return None
+
+
+def _floats(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _floats(item)
+    elif is_dataclass(value):  # orjson writes one as an object.
+        yield from _floats([getattr(value, field.name) for field in fields(value)])
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,130 @@
+"""Waiting: for descriptors, for a wake-up from another thread, for the request to stop.
+
+Everything here is built on poll(2), because what a command waits for are descriptors: its
+input, a socket, the pipe to its reader. A wake-up from another thread and the request to stop
+are descriptors, too, so that one call waits for all of them.
+"""
+
+import os
+import select
+from contextlib import suppress
+from typing import Protocol
+
+LONGEST_WAIT = 24 * 86400.0
+"""Seconds that poll(2) can wait: it counts milliseconds in 31 bits."""
+
+
+class HasFileno(Protocol):
+    """Anything with a file descriptor: a socket, a pipe, a Wake, a Stop."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+
+
+def poll_time(seconds: float | None) -> float | None:
+    """Return `seconds` (None: for ever) as poll(2) takes them: in milliseconds, bounded."""
+    return None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT) * 1000
+
+
+def wait(
+    *readable: int | HasFileno,
+    writable: int | HasFileno | None = None,
+    gone: int | HasFileno | None = None,
+    seconds: float | None = None,
+) -> set[int]:
+    """Wait until one of several descriptors is ready; return those that are.
+
+    Args:
+        readable: Wait until one of these can be read, or its other end has closed.
+        writable: Wait until this can be written, or its other end has closed.
+        gone: Wait until the reader of this pipe has gone (POLLERR), or its socket has failed.
+        seconds: How long to wait; 0 does not wait; None waits for ever, and nothing waits
+            longer than LONGEST_WAIT.
+
+    Returns:
+        The descriptors that are ready; empty when the time is up.
+    """
+    poller = select.poll()
+    for each in readable:
+        poller.register(each, select.POLLIN)
+    if writable is not None:
+        poller.register(writable, select.POLLOUT)
+    if gone is not None:
+        poller.register(gone, 0)  # POLLERR and POLLHUP are always reported.
+    return {fd for fd, _ in poller.poll(poll_time(seconds))}
+
+
+class Wake:
+    """An eventfd(2): readable once rung, until it is cleared.
+
+    Any thread, and any signal handler, may ring it.
+    """
+
+    def __init__(self) -> None:
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for reading."""
+        return self._fd
+
+    def ring(self) -> None:
+        """Make it readable."""
+        os.eventfd_write(self._fd, 1)
+
+    def clear(self) -> None:
+        """Make it not readable until it is rung again."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._fd)
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until it is rung, at most `seconds` (None: for ever); return whether it is.
+
+        It stays rung.
+        """
+        return bool(wait(self._fd, seconds=seconds))
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        os.close(self._fd)
+
+
+class Stop:
+    """A request to end that any number of threads can wait for.
+
+    Its file descriptor becomes readable when the request comes, and stays so.
+    """
+
+    def __init__(self) -> None:
+        # A pipe and not threading.Event: set() is called in a signal handler, and an
+        # Event's lock may be held by the very code that the signal interrupted.
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.signum: int | None = None
+
+    def fileno(self) -> int:
+        """Return a file descriptor to poll for reading; never read from it."""
+        return self._reader
+
+    def set(self, signum: int | None = None) -> None:
+        """Ask to end; safe in a signal handler and from any thread."""
+        if self.signum is None:
+            self.signum = signum
+        try:
+            os.write(self._writer, b"\0")
+        except BlockingIOError:
+            return  # The pipe is full: it has been readable for long.
+
+    def is_set(self) -> bool:
+        """Return whether the request has come."""
+        return self.wait(0)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait up to `seconds` (None: for ever); return at once with True when it comes.
+
+        No longer than LONGEST_WAIT.
+        """
+        return bool(wait(self._reader, seconds=seconds))
+
+    def close(self) -> None:
+        """Release the pipe."""
+        os.close(self._reader)
+        os.close(self._writer)

@@ -1,0 +1,7 @@
+"""What a command does as a process of Linux.
+
+`signals` ask it to end. `console` writes its messages to stderr, and `stdout` keeps standard
+output for event lines while code of others runs. `systemd` is told of its state. `password`
+reads secrets, `tls` makes the context of a secure connection, `memory` keeps a process small
+that runs for months.
+"""
