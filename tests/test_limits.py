@@ -2,7 +2,6 @@
 
 import json
 import resource
-import socket
 import subprocess
 
 import pytest
@@ -13,6 +12,7 @@ from flowtools.event import Event, EventError, decode
 from flowtools.process.password import MAX_PASSWORD, read_password
 from flowtools.stomp.frames import MAX_FRAME, FrameParser, encode_frame
 from flowtools.vizone.document import MAX_TAGS, parse
+from tests.acks import Receiver
 from tests.stomp_servers import SECONDS
 from tests.vizone_servers import Scripted, client_at
 
@@ -24,9 +24,7 @@ EVENT = b'{"specversion":"1.0","id":"i1","source":"s","type":"t","data":{"n":1}}
 
 @pytest.fixture
 def inlet(tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inlet:
-        inlet.bind(str(tmp_path / "s"))
-        inlet.settimeout(SECONDS)
+    with Receiver(tmp_path / "s") as inlet:
         yield inlet
 
 

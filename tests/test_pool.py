@@ -22,6 +22,7 @@ from flowtools.pool.settings import Settings
 from flowtools.pool.slot import Claim, Slot
 from flowtools.pool.work import Parts, Work
 from flowtools.worker import Reject, Retry, TimeLimit
+from tests.acks import Receiver
 
 PATIENCE = 30
 
@@ -806,9 +807,7 @@ def receiver(tmp_path):
     from flowtools.ack.sender import AckSender
 
     path = tmp_path / "ack"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.bind(str(path))
-        server.settimeout(PATIENCE)
+    with Receiver(path) as server:
         yield server, AckSender(), f"unix:{path}#e"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from flowtools.ack.records import Reason
 from flowtools.core.event import Event
 from flowtools.pool.attempt import Attempt
 from flowtools.pool.retry import RetryPolicy
@@ -26,8 +27,8 @@ class Acknowledger(Protocol):
     def ack(self, ackto: str) -> None:
         """The event is taken care of."""
 
-    def nack(self, ackto: str) -> None:
-        """The event failed for good."""
+    def nack(self, ackto: str, reason: Reason | None = None) -> None:
+        """The event failed for good, for this reason."""
 
 
 class Failures(Protocol):

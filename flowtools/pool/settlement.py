@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic, time
 
-from flowtools.ack.sender import AckError
+from flowtools.ack.records import AckError
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import TooLong

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from flowtools.ack.receiver import Ack, AckInlet, AckSocket
+from flowtools.ack.receiver import AckInlet, AckSocket
+from flowtools.ack.records import Ack
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
 from flowtools.core.outlet import Outlet
@@ -122,7 +123,7 @@ class GenericStompListener:
         acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
-                acks.start(self._settle)
+                acks.start(self._settle, lost=self._lost, held=self._held)
             self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
@@ -186,12 +187,17 @@ class GenericStompListener:
 
     def _settle(self, acks: list[Ack]) -> None:
         current = self._current
-        if not acks and current is not None:
-            current.abandon("acknowledgements may have been lost with their socket")
-        elif current is not None and current.worker is not None:
+        if current is not None and current.worker is not None:
             current.worker.settle(acks)
         else:
             self._stale += len(acks)
+
+    def _lost(self, reason: str) -> None:
+        if (current := self._current) is not None:
+            current.forsake(reason)
+
+    def _held(self) -> int:
+        return self._current.held if self._current is not None else 0
 
     def _report_stale(self) -> None:
         if self._stale:

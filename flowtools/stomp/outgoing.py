@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from flowtools.ack.sender import AckError, parse_ackto
+from flowtools.ack.records import AckError, parse_ackto
 from flowtools.core.event import Event, EventError, bare, decode, encode_value
 from flowtools.core.key import Key
 from flowtools.core.lines import TooLong

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from flowtools.ack.receiver import Ack
+from flowtools.ack.records import Ack
 from flowtools.core.event import Event
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.window import WorkerWindow, WrittenWindow

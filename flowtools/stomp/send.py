@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from math import inf
 from time import monotonic
 
-from flowtools.ack.sender import AckError, AckSender, parse_ackto
+from flowtools.ack.records import AckError, parse_ackto
+from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed, RefusedError, UsageError
 from flowtools.core.event import EventError
 from flowtools.core.key import Key
@@ -111,7 +112,7 @@ class Publisher:
         self._waiting_since = monotonic()
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
-        self._at_end = self._full = False
+        self._at_end = self._full = self._is_over = False
         self._barren = 0
         self._head = b""
 
@@ -126,7 +127,7 @@ class Publisher:
         """
         broker = Broker(self._url, self._settings)
         with select.epoll() as wake:
-            reader = LineReader(fd, stop, wake=wake.fileno())
+            reader = LineReader(fd, stop, wake=wake.fileno(), tee=self._acks.see)
             try:
                 while (session := broker.connect(stop)) is not None:
                     wake.register(session.fileno(), select.EPOLLIN)
@@ -137,11 +138,12 @@ class Publisher:
                         self._allowed = 1
                         broker.note_lost(session, error, worked=self._confirmed > confirmed)
                     else:
+                        self._is_over = not self._unconfirmed
                         break
                     finally:
                         session.abort()
             finally:
-                self._acks.close()
+                self._acks.close(bye=self._is_over and not stop.is_set())
         if self._unconfirmed:
             _log.warning("the broker has not confirmed %d messages", len(self._unconfirmed))
         if self._failed:

@@ -99,13 +99,23 @@ class Subscription:
         return self.worker.outstanding - inside if self.worker else 0
 
     @property
+    def held(self) -> int:
+        """How many events fill the window, so that no message comes before one is settled."""
+        outstanding = self.outstanding
+        return outstanding if outstanding >= self._terms.prefetch else 0
+
+    @property
     def doubt(self) -> str:
         """What the end of the session may be about, to be added to its reason; or nothing."""
         return self._refusals.doubt
 
-    def abandon(self, reason: str) -> None:
-        """End the session, so that the broker delivers again what is outstanding."""
-        self._session.abandon(reason)
+    def forsake(self, reason: str) -> None:
+        """End the session where events are outstanding: the broker then delivers them again.
+
+        Any thread may call.
+        """
+        if count := self.outstanding:
+            self._session.abandon(f"{reason}; {count} events are delivered again")
 
     def run(self) -> None:
         """Write events until `count` of them are written, a stop is asked for, or it is idle.

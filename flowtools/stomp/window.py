@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from threading import Lock
 
-from flowtools.ack.receiver import Ack
+from flowtools.ack.records import Ack
 from flowtools.core.errors import ProtocolError
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.refusals import Refusals
@@ -161,13 +161,14 @@ class WorkerWindow:
 
     def _completed(self, acks: list[Ack]) -> list[_Entry]:
         completed = []
-        for epoch, number, done in acks:
-            entry = self._waiting.pop(number, None) if epoch == self._epoch else None
+        for ack in acks:
+            is_ours = ack.epoch == self._epoch
+            entry = self._waiting.pop(ack.number, None) if is_ours else None
             if entry is None:
                 self.stale += 1
                 continue
             entry.left -= 1
-            entry.refused = entry.refused or not done
+            entry.refused = entry.refused or not ack.done
             if not entry.left:
                 completed.append(entry)
         return completed
