@@ -476,9 +476,7 @@ def test_an_encoding_that_was_not_asked_for_is_refused_and_never_decoded(encodin
     ):
         resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), hard))
         try:
-            with pytest.raises(
-                ProtocolError, match=r"was not asked for|404 Not Found$"
-            ):
+            with pytest.raises(ProtocolError, match=r"was not asked for|404 Not Found$"):
                 client.feed(f"{server.url}/feed")
         finally:
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
