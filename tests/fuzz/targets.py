@@ -46,8 +46,7 @@ from flowtools.stomp.outgoing import outgoing
 from flowtools.stomp.settings import parse_headers, parse_heart_beat
 from flowtools.stomp.url import parse_url
 from flowtools.vizone.account import Account
-from flowtools.vizone.acl import group_permissions
-from flowtools.vizone.asset import as_asset
+from flowtools.vizone.asset import as_asset, group_permissions
 from flowtools.vizone.atom import Feed, as_entry, as_feed, as_tombstone
 from flowtools.vizone.changes import changes_in, read_changes
 from flowtools.vizone.document import parse, serialise
