@@ -106,7 +106,7 @@ def _rates(text: str) -> "Rates":
     help="Take N connections at a time, of HTTP and of STOMP each.",
 )
 @click.option(
-    "--name",
+    "--alias",
     multiple=True,
     metavar="HOST",
     help="Another name that requests may have as Host. May be repeated.",
@@ -152,7 +152,7 @@ def main(
     order: "Order",
     session: float | None,
     connections: int,
-    name: tuple[str, ...],
+    alias: tuple[str, ...],
     import_time: float,
     http: tuple[str, int],
     stomp: tuple[str, int],
@@ -189,7 +189,7 @@ def main(
         order=order,
         session=session,
         connections=connections,
-        names=name,
+        names=alias,
     )
     password = read_password(password_file) if password_file else None
     return serve(StandIn(plan, http=http, stomp=stomp, password=password), command)

@@ -101,18 +101,14 @@ class StandIn:
         self.steps = StepResources()
         self.password = password or secrets.token_urlsafe(12)
         people = People(self.password)
+        limit = plan.connections
         try:
             at = http
             self._web = WebServer(
-                *http,
-                people,
-                faults,
-                names=plan.names,
-                session=plan.session,
-                connections=plan.connections,
+                *http, people, faults, names=plan.names, session=plan.session, connections=limit
             )
             at = stomp
-            self._broker = Broker(*stomp, people, faults, plan.connections)
+            self._broker = Broker(*stomp, people, faults, limit)
         except OSError as error:
             raise UnreachableError(
                 f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"

@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         try:
             if not self.server.names.has(self.headers.get("Host", "localhost")):
-                raise Refusal(421, "there is no such host here; see flow-sim --name")
+                raise Refusal(421, "there is no such host here; see flow-sim --alias")
             body = self._read_body()
             user = self._user()
             is_over = self.server.sessions.is_over(self.headers.get("Cookie"))
