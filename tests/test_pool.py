@@ -15,6 +15,7 @@ from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, InternalError, ReaderGone
 from flowtools.event import Event
 from flowtools.pool.backlog import Backlog, Job
+from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import MAX_BYTES, MAX_SPAN, OrderedResults
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import ThreadRunner
@@ -594,7 +595,8 @@ def test_a_retry_is_started_while_the_input_is_idle(pool):
 def test_the_wait_for_a_retry_grows_and_is_capped_or_is_the_workers(
     policy, attempt, error, low, high
 ):
-    waits = [policy.delay(attempt, error) for _ in range(50)]
+    failure = Failure(Outcome.TIMEOUT, "") if error is None else Failure.of(error)
+    waits = [policy.delay(attempt, failure) for _ in range(50)]
     if low is None:
         assert set(waits) == {None}
     else:
@@ -833,7 +835,12 @@ def test_done_events_are_acknowledged_and_failed_ones_refused(pool, tmp_path):
         running = pool(start, Parts(acks=acks), threads=2)
         running.feed(line_with(ackto, 1, "good"), line_with(ackto, 2, "bad"))
         assert running.end() == {"done": 1, "failed": 1}
-        assert received(server, 2) == ["e.1 ack", "e.2 nack"]
+        done, failed = received(server, 2)
+        assert done == "e.1 ack"
+        token, verdict, reason = failed.split(" ", 2)
+        assert (token, verdict) == ("e.2", "nack")
+        assert orjson.loads(reason)["error"].startswith("ValueError: no")
+        assert orjson.loads(reason)["attempts"] == 1
 
 
 def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
@@ -913,7 +920,7 @@ def test_pass_hands_the_line_and_the_duty_to_acknowledge_on(pool, tmp_path):
         running.feed(good, line_with(ackto, 2, "bad"))
         assert running.end() == {"done": 1, "failed": 1}
         assert running.printed() == [good]
-        assert received(server, 1) == ["e.2 nack"]
+        assert received(server, 1)[0].startswith("e.2 nack {")
 
 
 def test_a_malformed_ackto_is_a_warning_and_stops_nothing(pool, tmp_path, caplog):

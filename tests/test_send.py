@@ -226,7 +226,7 @@ def test_an_event_that_cannot_be_sent_is_refused_upstream(coil, run, tmp_path):
         line = json.dumps(event | {"ackto": f"unix:{tmp_path}/s#e.1"}).encode() + b"\n"
         status, _, err = run("flow-send", "--raw", coil.url(), input=line)
         assert (status, "the event has no data to send" in err) == (1, True)
-        assert inlet.recv(100) == b"e.1 nack\n"
+        assert inlet.recv().startswith(b'e.1 nack {"error":"the event has no data to send"')
 
 
 def test_a_malformed_ackto_fails_its_line_alone(coil, run):

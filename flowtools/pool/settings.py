@@ -6,7 +6,7 @@ from typing import Protocol
 
 from flowtools.ack.records import Reason
 from flowtools.core.event import Event
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.outcome import Attempt
 from flowtools.pool.retry import RetryPolicy
 
 
@@ -65,6 +65,7 @@ class Settings:
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Ids that a job log knows as done: not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
+        worker: Name of what runs, MODULE:CLASS, for whoever is told of a failure.
         command: What stands in front of a report of the pool's state.
     """
 
@@ -79,4 +80,5 @@ class Settings:
     halt: Callable[[Attempt], str | None] | None = None
     done: frozenset[str] | set[str] = frozenset()
     pass_on: bool = False
+    worker: str = ""
     command: str = "flow-work"

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from math import inf
 from time import monotonic
 
-from flowtools.ack.records import AckError, parse_ackto
+from flowtools.ack.records import AckError, Reason, parse_ackto
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed, RefusedError, UsageError
 from flowtools.core.event import EventError
@@ -246,7 +246,7 @@ class Publisher:
                 self._failed += 1
                 _log.error("line %d: %s", number, error)
                 if (ackto := ackto_of(line)) is not None:
-                    self._acks.nack(ackto)
+                    self._acks.nack(ackto, Reason.here(str(error), 1, "flow-send"))
             else:
                 self._unconfirmed[str(number)] = message
                 messages.append(message)
@@ -326,5 +326,5 @@ class Publisher:
             self._failed += 1
             _log.error("line %d: the broker refuses it: %s", message.number, said)
             if message.ackto is not None:
-                self._acks.nack(message.ackto)
+                self._acks.nack(message.ackto, Reason.here(said, 1, "flow-send"))
         raise ConnectionLost(f"the broker says: {said}")
