@@ -43,12 +43,6 @@ def _confirm(number: int) -> bool:
 )
 @click.option("--drop", "action", flag_value="drop", help="Remove the events for good.")
 @click.option(
-    "--joblog",
-    "action",
-    flag_value="joblog",
-    help="FILE is a job log of flow-work: show outcomes, durations, rates, what stands out.",
-)
-@click.option(
     "--error",
     callback=parsed(_expression),
     metavar="REGEX",
@@ -94,7 +88,7 @@ def main(
     Examples:
       flow-failed failed.jsonl
       flow-failed failed.jsonl --error 'not found' --list
-      flow-failed failed.jsonl --since 12h --replay | flow-work mymod:Tag --failed failed.jsonl
+      flow-failed failed.jsonl --since 12h --replay | flow-work mymod:Tag
     """
     from flowtools.failed import work
     from flowtools.failed.file import FailedLines
@@ -103,9 +97,6 @@ def main(
 
     if show is not None and action is not None:
         raise click.UsageError(f"--show and --{action} exclude each other")
-    if action == "joblog":
-        work.look_at_joblog(Path(file), as_json=as_json)
-        return
     selection = Selection(error, type, subject, show, since, until, limit)
     lines = FailedLines(Path(file))
     if action == "replay":
@@ -114,8 +105,11 @@ def main(
     elif action == "drop":
         work.drop(lines, selection, (lambda number: True) if yes else _confirm)
     else:
-        how: work.Action = "show" if show is not None else "list" if action else "summary"
-        work.look(work.selected(lines.records(), selection), work.Look(how, as_json))
+        from flowtools.failed.show import Look
+        from flowtools.failed.show import show as show_events
+
+        how = Look("whole" if show is not None else "list" if action else "summary", as_json)
+        show_events(work.selected(lines.records(), selection), how)
 
 
 if __name__ == "__main__":

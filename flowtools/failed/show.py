@@ -1,131 +1,91 @@
-"""Failed events for people: a table of groups, a list, one event in full; or JSON lines."""
+"""Failed events for people: a table of reasons, a list, one event in full; or JSON lines."""
 
-import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from typing import Literal
 
 import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.errors import FlowError
 from flowtools.core.event import rfc3339
-from flowtools.failed.grouping import Group
+from flowtools.failed.grouping import Group, grouped
 from flowtools.failed.record import Record
-from flowtools.process.console import one_line
+from flowtools.process.screen import Screen, cut, short_moment
 
-LONGEST = 400
-"""Characters that are shown of an error in a table; `--show` and `--json` have all of it."""
-
-PIPE_WIDTH = 200
-"""Cells of a table that does not go to a terminal."""
+HEADS = ("count", "first", "last", "attempts", "error, as of the last one")
 
 
-class Screen:
-    """Writes to standard output, as tables or as JSON lines.
+@dataclass(frozen=True)
+class Look:
+    """How to show events.
 
-    Raises (every method):
-        ReaderGone: The reader of standard output has closed the pipe.
-        FlowError: It cannot be written.
+    Attributes:
+        action: A table of reasons, a line for each event, or all of each event.
+        as_json: Write JSON lines instead of text.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
-        if not self._console.is_terminal:
-            self._console.width = PIPE_WIDTH
-
-    def groups(self, groups: Iterable[Group]) -> None:
-        """Show one row for each reason."""
-        if self._as_json:
-            self._write(b"".join(orjson.dumps(_of_group(each)) + b"\n" for each in groups))
-            return
-        table = _table("count", "first", "last", "attempts", "error, as of the last one")
-        for column in (table.columns[0], table.columns[3]):
-            column.justify = "right"
-        total = 0
-        for each in groups:
-            total += each.count
-            cells = (_short(each.first), _short(each.last), _attempts(each), _cut(each.example))
-            table.add_row(str(each.count), *map(Text, cells))
-        if not total:
-            self._print(Text("no failed events"))
-            return
-        self._print(table)
-
-    def list(self, records: Iterable[Record]) -> None:
-        """Show one line for each event; as JSON, its line as it is kept."""
-        if self._as_json:
-            for record in records:
-                self._write(record.line + b"\n")
-            return
-        for record in records:
-            cells = (_short(record.failed_at), record.type, record.subject or "-", record.id or "-")
-            text = "  ".join(one_line(cell) for cell in cells)
-            self._print(Text(f"{text}  {_cut(record.error)}"), soft_wrap=True)
-
-    def whole(self, records: Iterable[Record]) -> None:
-        """Show all that is known of each event."""
-        if self._as_json:
-            self.list(records)
-            return
-        for record in records:
-            told = {
-                "error": record.error,
-                "attempts": "-" if record.attempts is None else str(record.attempts),
-                "failed at": "-" if record.failed_at is None else rfc3339(record.failed_at),
-                "id": record.id or "-",
-                "source": record.source or "-",
-                "type": record.type,
-                "subject": record.subject or "-",
-            }
-            for name, value in told.items():
-                self._print(Text(f"{name:<10} {one_line(value)}"), soft_wrap=True)
-            text = orjson.dumps(record.attributes, option=orjson.OPT_INDENT_2).decode()
-            lines = text if record.attributes else record.line.decode("utf-8", "backslashreplace")
-            # JSON has escaped what is below 0x20; the rest might still turn the terminal round.
-            for line in lines.split("\n"):
-                self._print(Text(one_line(line)), soft_wrap=True)
-            self._print(Text(""))
-
-    def table(self, title: str, heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-        """Show any table under a title; nothing where it has no rows."""
-        table = _table(*heads)
-        for row in rows:
-            table.add_row(*(Text(_cut(cell)) for cell in row))
-        if table.row_count:
-            self._print(Text(title, style="bold"))
-            self._print(table)
-
-    def json(self, value: object) -> None:
-        """Write `value` as one JSON line."""
-        self._write(orjson.dumps(value) + b"\n")
-
-    def _print(self, what: Text | Table, *, soft_wrap: bool = False) -> None:
-        try:
-            self._console.print(what, soft_wrap=soft_wrap)
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except OSError as error:
-            raise FlowError(f"cannot write standard output: {error.strerror}") from None
-
-    def _write(self, data: bytes) -> None:
-        try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except OSError as error:
-            raise FlowError(f"cannot write standard output: {error.strerror}") from None
+    action: Literal["summary", "list", "whole"] = "summary"
+    as_json: bool = False
 
 
-def _table(*heads: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for place, head in enumerate(heads):
-        last = place == len(heads) - 1
-        table.add_column(head, overflow="fold", no_wrap=not last)
-    return table
+def show(records: Iterable[Record], how: Look) -> None:
+    """Show `records` on standard output.
+
+    Raises:
+        FlowError: All of an event was asked for, and there is none; or nothing can be written.
+        ReaderGone: The reader of standard output has closed the pipe.
+    """
+    screen = Screen()
+    if how.action == "summary":
+        _show_groups(grouped(records), how.as_json, screen)
+        return
+    found = False
+    for record in records:
+        found = True
+        if how.as_json:
+            screen.raw(record.line + b"\n")
+        elif how.action == "list":
+            screen.line(_in_one_line(record))
+        else:
+            _show_whole(record, screen)
+    if not found and how.action == "whole":
+        raise FlowError("there is no such event")
+
+
+def _show_groups(groups: list[Group], as_json: bool, screen: Screen) -> None:
+    if as_json:
+        for group in groups:
+            screen.json(_of_group(group))
+    elif groups:
+        rows = (
+            (str(g.count), short_moment(g.first), short_moment(g.last), _attempts(g), g.example)
+            for g in groups
+        )
+        screen.table(HEADS, rows, right=("count", "attempts"))
+    else:
+        screen.line("no failed events")
+
+
+def _in_one_line(record: Record) -> str:
+    about = (short_moment(record.failed_at), record.type, record.subject or "-", record.id or "-")
+    return "  ".join((*about, cut(record.error)))
+
+
+def _show_whole(record: Record, screen: Screen) -> None:
+    said = {
+        "error": record.error,
+        "attempts": "-" if record.attempts is None else str(record.attempts),
+        "failed at": "-" if record.failed_at is None else rfc3339(record.failed_at),
+        "id": record.id or "-",
+        "source": record.source or "-",
+        "type": record.type,
+        "subject": record.subject or "-",
+    }
+    for name, value in said.items():
+        screen.line(f"{name:<10} {value}")
+    text = orjson.dumps(record.attributes, option=orjson.OPT_INDENT_2).decode()
+    for line in text.split("\n"):
+        screen.line(line)
 
 
 def _of_group(group: Group) -> dict[str, object]:
@@ -141,26 +101,7 @@ def _of_group(group: Group) -> dict[str, object]:
     }
 
 
-def _short(moment: float | None) -> str:
-    """Return the local date and time of day; the year too, unless it is this one."""
-    if moment is None:
-        return "-"
-    year = local_time(moment, "%Y")
-    this_year = year == f"{datetime.now(UTC).astimezone():%Y}"
-    return local_time(moment, "%m-%d %H:%M:%S" if this_year else "%Y-%m-%d %H:%M")
-
-
-def local_time(moment: float, form: str) -> str:
-    """Return a moment (seconds since the epoch) in the local time zone; `form`: strftime(3)."""
-    return datetime.fromtimestamp(moment, UTC).astimezone().strftime(form)
-
-
 def _attempts(group: Group) -> str:
     if group.least is None:
         return "-"
     return str(group.least) if group.least == group.most else f"{group.least}-{group.most}"
-
-
-def _cut(text: str) -> str:
-    shown = one_line(text)
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"

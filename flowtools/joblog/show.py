@@ -4,37 +4,49 @@ from array import array
 
 from flowtools.core.event import rfc3339
 from flowtools.core.times import short_duration
-from flowtools.failed.joblog import Summary, percentile
-from flowtools.failed.show import Screen, local_time
+from flowtools.joblog.summary import Summary, percentile
+from flowtools.process.screen import Screen, local_time
 
 BAR = 40
 """Cells of the longest bar."""
 
+RIGHT = ("events", "share", "not done", "seconds", "attempts", "p50", "p95", "p99", "longest")
+
 SHARES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("longest", 1.0))
 
 
-def show_tables(summary: Summary, screen: Screen) -> None:
-    """Print what the job log says, for people."""
-    total = summary.outcomes.total()
-    share = [
-        (name, str(count), f"{100 * count / total:.1f} %")
-        for name, count in summary.outcomes.most_common()
-    ]
-    share.append(("all events", str(total), ""))
-    if summary.retries:
-        share.append(("attempts retried", str(summary.retries), ""))
-    screen.table("Outcomes", ("outcome", "events", "share"), share)
-    screen.table("Seconds", ("", *(name for name, _ in SHARES)), _durations(summary))
-    most = max((counts.total() for counts in summary.hours.values()), default=1)
-    screen.table("By hour", ("hour", "events", "not done", ""), _hours(summary, most))
-    slow = [(f"{ran:.3f}", *rest) for ran, *rest in summary.slowest]
-    screen.table("Slowest attempts", ("seconds", "id", "subject", "outcome"), slow)
-    often = [(str(number), *rest) for number, *rest in summary.retried]
-    screen.table("Most often retried", ("attempts", "id", "subject", "outcome"), often)
+def show(summary: Summary, *, as_json: bool) -> None:
+    """Print what the job log says.
+
+    Raises:
+        ReaderGone: The reader of standard output has closed the pipe.
+        FlowError: It cannot be written.
+    """
+    screen = Screen()
+    if as_json:
+        screen.json(_as_object(summary))
+        return
+    tables = {
+        "Outcomes": (("outcome", "events", "share"), _outcomes(summary)),
+        "Seconds": (("", *(name for name, _ in SHARES)), _durations(summary)),
+        "By hour": (("hour", "events", "not done", ""), _hours(summary)),
+        "Slowest attempts": (
+            ("seconds", "id", "subject", "outcome"),
+            [(f"{ran:.3f}", *rest) for ran, *rest in summary.slowest],
+        ),
+        "Most often retried": (
+            ("attempts", "id", "subject", "outcome"),
+            [(str(number), *rest) for number, *rest in summary.retried],
+        ),
+    }
+    for title, (heads, rows) in tables.items():
+        if rows:
+            screen.title(title)
+            screen.table(heads, rows, right=RIGHT)
+            screen.line("")
 
 
-def as_json(summary: Summary) -> dict[str, object]:
-    """Return the same as a JSON object; times in seconds."""
+def _as_object(summary: Summary) -> dict[str, object]:
     return {
         "events": summary.outcomes.total(),
         "outcomes": dict(summary.outcomes),
@@ -46,6 +58,18 @@ def as_json(summary: Summary) -> dict[str, object]:
         "retried": [_named("attempts", each) for each in summary.retried],
         "unreadable": summary.unreadable,
     }
+
+
+def _outcomes(summary: Summary) -> list[tuple[str, ...]]:
+    total = summary.outcomes.total()
+    rows: list[tuple[str, ...]] = [
+        (name, str(count), f"{100 * count / total:.1f} %")
+        for name, count in summary.outcomes.most_common()
+    ]
+    rows.append(("all events", str(total), ""))
+    if summary.retries:
+        rows.append(("attempts retried", str(summary.retries), ""))
+    return rows
 
 
 def _named(first: str, entry: tuple[float, str, str, str]) -> dict[str, object]:
@@ -71,7 +95,8 @@ def _durations(summary: Summary) -> list[tuple[str, ...]]:
     ]
 
 
-def _hours(summary: Summary, most: int) -> list[tuple[str, ...]]:
+def _hours(summary: Summary) -> list[tuple[str, ...]]:
+    most = max((counts.total() for counts in summary.hours.values()), default=1)
     rows: list[tuple[str, ...]] = []
     for hour, counts in sorted(summary.hours.items()):
         good = counts["done"] + counts["skipped"]
