@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from flowtools.core.lines import TooLong
 from flowtools.event import Event, EventError, decode
-from flowtools.pool.attempt import Attempt
 from flowtools.pool.failed import FailedFile, FailedFileError, replayable
+from flowtools.pool.outcome import Attempt, Outcome
 from tests.conftest import KILLS, environment
 
 AT = '"flowfailedat":"2025-10-09T08:53:20.000Z"'
@@ -26,8 +26,10 @@ def failed(line, error="ValueError: no", number=7, attempt=3):
     try:
         event = decode(line, number)
     except EventError as refused:
-        return Attempt(None, line, number, "invalid", 1, True, 0.0, 0.0, 0.0, str(refused))
-    return Attempt(event, line, number, "failed", attempt, True, 0.1, 0.1, 1760000000.0, error)
+        return Attempt(None, line, number, Outcome.INVALID, 1, True, 0.0, 0.0, 0.0, str(refused))
+    return Attempt(
+        event, line, number, Outcome.FAILED, attempt, True, 0.1, 0.1, 1760000000.0, error
+    )
 
 
 def again(written, **changes):
@@ -109,7 +111,7 @@ def test_a_line_that_says_it_is_an_event_and_is_none_keeps_its_bytes():
 
 
 def test_of_a_line_that_is_too_long_the_beginning_is_kept():
-    attempt = Attempt(None, TooLong(b'{"a'), 1, "invalid", 1, True, 0.0, 0.0, 0.0, "too long")
+    attempt = Attempt(None, TooLong(b'{"a'), 1, Outcome.INVALID, 1, True, 0.0, 0.0, 0.0, "too long")
     assert orjson.loads(replayable(attempt))["flowline"] == '{"a'
 
 
@@ -120,7 +122,7 @@ def test_an_error_that_is_no_unicode_can_be_kept():
 
 
 def test_an_event_that_was_not_tried_says_so():
-    attempt = failed(EVENT)._replace(outcome="cancelled", error=None)
+    attempt = failed(EVENT)._replace(outcome=Outcome.CANCELLED, error=None)
     assert orjson.loads(replayable(attempt))["flowerror"] == "cancelled"
 
 

@@ -32,7 +32,7 @@ import orjson
 from flowtools.core.errors import FlowError
 from flowtools.core.event import bare, rfc3339
 from flowtools.pool.appendfile import AppendFile
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.outcome import Attempt
 
 ERROR = "flowerror"
 ATTEMPTS = "flowattempts"
