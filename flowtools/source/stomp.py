@@ -123,12 +123,15 @@ class GenericStompListener:
         acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
-                acks.start(self._settle, lost=self._lost, held=self._held)
+                acks.start(
+                    self._settle, lost=self._lost, held=lambda: getattr(self._current, "held", 0)
+                )
             self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
                 acks.close()
-            self._report_stale()
+            if self._stale:
+                _log.info("%d acknowledgements came for events not waiting any more", self._stale)
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count = self.count
@@ -175,10 +178,9 @@ class GenericStompListener:
 
     def _leave(self, session: Session, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
-        if acks is None:
-            return
-        acks.close()
-        session.close(2.0)
+        if acks is not None:
+            acks.close()
+            session.close(2.0)
 
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
         if self._custom is not None:
@@ -195,10 +197,3 @@ class GenericStompListener:
     def _lost(self, reason: str) -> None:
         if (current := self._current) is not None:
             current.forsake(reason)
-
-    def _held(self) -> int:
-        return self._current.held if self._current is not None else 0
-
-    def _report_stale(self) -> None:
-        if self._stale:
-            _log.info("%d acknowledgements came for events not waiting any more", self._stale)
