@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from flowtools.worker.contract import Reject, Retry
-
 ASKED_RETRIES = 10
 """Further attempts that a Worker's own Retry gets where --retries says nothing."""
 
@@ -28,6 +26,9 @@ class RetryPolicy:
         The wait is drawn from the upper half of its range, so that events which failed
         together do not come back together. A Retry with `after` waits that long.
         """
+        # Here, so that the defaults above can be read without loading anything else.
+        from flowtools.worker.contract import Reject, Retry
+
         if isinstance(error, Reject):
             return None
         asked = isinstance(error, Retry)

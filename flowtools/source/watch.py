@@ -13,11 +13,9 @@ from flowtools.core.wait import Stop, poll_time
 from flowtools.source.clock import Clock
 from flowtools.source.folder import Finding, Folder, Wanted
 from flowtools.source.lookout import Lookout
+from flowtools.source.settings import Watching
 
 KINDS = ("created", "modified", "deleted")
-
-SETTLE = 2.0
-"""Seconds that nothing may change before a file counts as whole, by default."""
 
 
 class HotFolder:
@@ -43,7 +41,7 @@ class HotFolder:
         recursive: bool = False,
         existing: bool = False,
         skip_empty: bool = False,
-        settle: float = SETTLE,
+        settle: float = Watching.settle,
         poll: float | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
