@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flowtools.core.event import Event
-    from flowtools.pool.attempt import Attempt
+    from flowtools.pool.outcome import Attempt
 
 
 class Recorder(Protocol):
