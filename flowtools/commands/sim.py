@@ -11,7 +11,7 @@ from flowtools.sim.settings import Plan
 
 if TYPE_CHECKING:
     from flowtools.sim.faults import Rates
-    from flowtools.sim.vocabulary import Deletions
+    from flowtools.sim.vocabulary import Deletions, Order
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -80,7 +80,35 @@ def _rates(text: str) -> "Rates":
     "--faults",
     callback=parsed(_rates),
     metavar="KIND=RATE,...",
-    help="Let requests and connections fail: 5xx, slow, drop, conflict; rates from 0 to 1.",
+    help=(
+        "Let requests fail: 5xx, 401, 403, 404, html, gzip, slow, slow-body, drop, conflict; rates"
+        " from 0 to 1. clock=SECONDS sets the server's clock ahead or back."
+    ),
+)
+@option(
+    "--order",
+    of=Plan,
+    type=click.Choice(["sorted", "none", "oldest"]),
+    help="How the asset feed is ordered: as asked, not at all, or the oldest first.",
+)
+@click.option(
+    "--session",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Let a session cookie expire after SECONDS. Default: never.",
+)
+@option(
+    "--connections",
+    of=Plan,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Take N connections at a time, of HTTP and of STOMP each.",
+)
+@click.option(
+    "--alias",
+    multiple=True,
+    metavar="HOST",
+    help="Another name that requests may have as Host. May be repeated.",
 )
 @option(
     "--import-time",
@@ -118,6 +146,10 @@ def main(
     no_action: bool,
     deletions: "Deletions",
     faults: "Rates | None",
+    order: "Order",
+    session: float | None,
+    connections: int,
+    alias: tuple[str, ...],
     import_seconds: float,
     http: tuple[str, int] | None,
     stomp: tuple[str, int] | None,
@@ -151,6 +183,10 @@ def main(
         deletions=deletions,
         faults=faults or Rates(),
         import_seconds=import_seconds,
+        order=order,
+        session=session,
+        connections=connections,
+        names=alias,
     )
     password = read_password(password_file) if password_file else None
     return serve(StandIn(plan, http=http, stomp=stomp, password=password), command)

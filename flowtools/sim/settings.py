@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flowtools.sim.faults import Rates
-    from flowtools.sim.vocabulary import Deletions
+    from flowtools.sim.vocabulary import Deletions, Order
 
 
 def _none() -> "Rates":
@@ -28,6 +28,10 @@ class Plan:
         deletions: How a deletion is marked.
         faults: How likely which fault is.
         import_seconds: How long an import or upload takes.
+        order: How the asset feed is ordered.
+        session: Seconds that a session of HTTP lasts; None: for ever.
+        connections: How many there may be at a time, of HTTP and of STOMP each.
+        names: What else the HTTP server may be called, in a Host header.
     """
 
     assets: int = 0
@@ -39,3 +43,7 @@ class Plan:
     deletions: "Deletions" = "tombstone"
     faults: "Rates" = field(default_factory=_none)
     import_seconds: float = 0.4
+    order: "Order" = "sorted"
+    session: float | None = None
+    connections: int = 1000
+    names: tuple[str, ...] = ()

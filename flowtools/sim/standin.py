@@ -35,10 +35,6 @@ except ModuleNotFoundError as missing:
     ) from None
 
 
-FREE = ("127.0.0.1", 0)
-"""Any free port of this machine, which no other machine can reach."""
-
-
 class StandIn:
     """A stand-in Viz One.
 
@@ -47,6 +43,7 @@ class StandIn:
         user: Who may do everything there.
         password: That user's, and the other user's, password.
         steps: What transfer plugins have reported.
+        faults: What goes wrong.
     """
 
     def __init__(
@@ -63,16 +60,16 @@ class StandIn:
             UnreachableError: A port cannot be had.
         """
         self.user = ADMIN
+        self.faults = faults = Faults(plan.faults, plan.seed)
         self.steps = StepResources()
         self.password = password or secrets.token_urlsafe(12)
-        faults = Faults(plan.faults, plan.seed)
         people = People(self.password)
         at = http = http or FREE
         stomp = stomp or FREE
         try:
             self._web = WebServer(*http, people, faults)
             at = stomp
-            self._broker = Broker(*stomp, people, faults)
+            self._broker = Broker(*stomp, people, faults, limit)
         except OSError as error:
             raise UnreachableError(
                 f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"
@@ -91,6 +88,8 @@ class StandIn:
             echo=plan.echo,
             deletions=plan.deletions,
             watchers=Watchers(messages.of_asset, messages.of_file),
+            order=plan.order,
+            now=faults.now,
         )
         handles = self.catalogue.locations
         self._later = Later()
