@@ -171,7 +171,7 @@ def main(
     from flowtools.process.password import read_password
     from flowtools.sim.faults import Rates
     from flowtools.sim.serve import serve
-    from flowtools.sim.standin import StandIn
+    from flowtools.sim.standin import FREE, StandIn
 
     plan = Plan(
         assets,
@@ -189,7 +189,7 @@ def main(
         names=alias,
     )
     password = read_password(password_file) if password_file else None
-    return serve(StandIn(plan, http=http, stomp=stomp, password=password), command)
+    return serve(StandIn(plan, http=http or FREE, stomp=stomp or FREE, password=password), command)
 
 
 if __name__ == "__main__":

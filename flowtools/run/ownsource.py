@@ -34,11 +34,13 @@ class Wishes:
             for is refused.
         inlet: Makes what receives acknowledgements.
         broker: Makes flowtools.stomp.settings.Settings, for GenericStompListener.
+        xml: Whether the events of Viz One carry the entry that the message had.
     """
 
     given: Given
     inlet: Callable[[], AckInlet]
     broker: Callable[[], Any]
+    xml: bool = False
 
 
 class Own(NamedTuple):
@@ -77,6 +79,8 @@ def own_source(
         )
     given = _Options(options, _class_of(found))
     try:
+        # What an old class gets is the document, which it may put back.
+        wishes = replace(wishes, xml=wishes.xml or getattr(worker, "WANTS_XML", False))
         own = _make(found, given, wishes, equipment, config)
     except UsageError as error:
         raise ConfigurationError(f"[Source]: {error}") from None
@@ -171,7 +175,10 @@ def _listening(wishes: Wishes) -> Any:
 
 
 def _assets(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
-    return Own(kind(equipment.client().account, _listening(wishes)), True)
+    from flowtools.source.vizone.details import Details
+
+    details = Details(xml=wishes.xml)
+    return Own(kind(equipment.client().account, _listening(wishes), details), True)
 
 
 def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
@@ -179,7 +186,9 @@ def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
     location = given.need("location")
     account = equipment.client().account
     settle = given.number("settle", Importing.settle)
-    source = kind(account, location, _listening(wishes), skip_empty=skip, settle=settle)
+    source = kind(
+        account, location, _listening(wishes), skip_empty=skip, settle=settle, xml=wishes.xml
+    )
     return Own(source, True)
 
 

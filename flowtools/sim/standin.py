@@ -35,6 +35,10 @@ except ModuleNotFoundError as missing:
     ) from None
 
 
+FREE = ("127.0.0.1", 0)
+"""Any free port of this machine, which no other machine can reach."""
+
+
 class StandIn:
     """A stand-in Viz One.
 
@@ -50,11 +54,11 @@ class StandIn:
         self,
         plan: Plan,
         *,
-        http: tuple[str, int] | None = None,
-        stomp: tuple[str, int] | None = None,
+        http: tuple[str, int] = FREE,
+        stomp: tuple[str, int] = FREE,
         password: str | None = None,
     ) -> None:
-        """Take the ports (0: a free one); what is not given is made up: FREE, a password.
+        """Take the ports (0: a free one); `password` is made up if not given.
 
         Raises:
             UnreachableError: A port cannot be had.
@@ -64,10 +68,12 @@ class StandIn:
         self.steps = StepResources()
         self.password = password or secrets.token_urlsafe(12)
         people = People(self.password)
-        at = http = http or FREE
-        stomp = stomp or FREE
+        limit = plan.connections
         try:
-            self._web = WebServer(*http, people, faults)
+            at = http
+            self._web = WebServer(
+                *http, people, faults, names=plan.names, session=plan.session, connections=limit
+            )
             at = stomp
             self._broker = Broker(*stomp, people, faults, limit)
         except OSError as error:
