@@ -7,6 +7,7 @@ from typing import Any, Self
 from lxml import etree
 
 from flowtools.core.event import Event
+from flowtools.core.kind import Kind
 from flowtools.vizone.asset import Asset, AtomCategory, group_permissions, set_group_permissions
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.document import Element, parse, serialise
@@ -262,10 +263,10 @@ def _entry(event: Event) -> Element:
 def _asset_entry(event: Event) -> bytes:
     entry = _entry(event)
     # However the message said so: a tombstone has no more than an atom:id.
-    is_deleted = event.type == "flow.asset.deleted"
+    is_deleted = Kind.of(event.type) is Kind.DELETED
     for namespace, name, said in (
         (ATOM, "title", event.get("title")),
-        (MAM, "mediastatus", "deleted" if is_deleted else event.get("status")),
+        (MAM, "mediastatus", Kind.DELETED.value if is_deleted else event.get("status")),
         (MEDIA_TYPE, "media", event.get("media")),
     ):
         if said:
