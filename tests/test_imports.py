@@ -32,6 +32,7 @@ OURS = {
     "flowtools.commands",
     "flowtools.core",
     "flowtools.core.errors",
+    "flowtools.core.kind",
     # The defaults that it shows.
     "flowtools.core.settings",
     "flowtools.doctor",

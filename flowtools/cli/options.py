@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from flowtools.cli.binding import Decorator, option, together
+from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
 from flowtools.source.settings import Taking
 from flowtools.stomp.settings import Settings
@@ -216,14 +217,14 @@ url = click.option(
 
 include = click.option(
     "--include",
-    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
     help="Only changes of this kind; may be repeated. Default: all.",
 )
 
 exclude = click.option(
     "--exclude",
-    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
     help="No changes of this kind; may be repeated.",
 )

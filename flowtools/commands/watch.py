@@ -5,9 +5,10 @@ import click
 from flowtools.cli import options
 from flowtools.cli.binding import option
 from flowtools.cli.command import Command, run_source
+from flowtools.core.kind import OF_FILES
 from flowtools.source.settings import Watching
 
-KIND = click.Choice(["created", "modified", "deleted"])
+KIND = click.Choice([kind.value for kind in OF_FILES])
 
 
 @click.command("flow-watch", cls=Command)
