@@ -1,12 +1,14 @@
 """UnmanagedFilesListener: an event for each change of a file in an import storage."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
+from flowtools.core.kind import Kind
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.settings import Importing
 from flowtools.source.vizone.entries import amended, event_id, event_time, links_of, public_headers
 from flowtools.source.vizone.listening import Listening
 from flowtools.source.vizone.monitor import listen
@@ -36,6 +38,9 @@ class UnmanagedFilesListener:
         listening: How it listens.
     """
 
+    redelivers: ClassVar = True
+    """What is not done comes again."""
+
     def __init__(
         self,
         account: Account,
@@ -43,7 +48,7 @@ class UnmanagedFilesListener:
         listening: Listening | None = None,
         *,
         skip_empty: bool = False,
-        settle: float = 0.0,
+        settle: float = Importing.settle,
         xml: bool = False,
     ) -> None:
         """Prepare to listen to the import storage with the handle `location`.
@@ -116,8 +121,8 @@ class UnmanagedFilesListener:
         try:
             entry = client.entry(address)
         except NotFoundError:
-            gone = amended(event, {}, "flow.file.deleted")
-            return gone if "deleted" in self.listening.kinds else None
+            gone = amended(event, {}, f"flow.file.{Kind.DELETED}")
+            return gone if Kind.DELETED in self.listening.kinds else None
         return None if self._passes_over(entry) else amended(event, self._said(entry))
 
     def _passes_over(self, entry: Entry | None) -> bool:
