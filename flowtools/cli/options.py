@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from flowtools.core.kind import OF_VIZ_ONE
+
 
 def workers(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
     """Complete the name of a Worker."""
@@ -47,6 +49,8 @@ max_line = click.option(
     metavar="BYTES",
     help="Length of an input line above which it is refused.",
 )
+
+xml = click.option("--xml", is_flag=True, help="Let each event have the entry's XML.")
 
 user = click.option("--user", metavar="NAME", help="Login name.")
 
@@ -189,14 +193,14 @@ url = click.option(
 
 include = click.option(
     "--include",
-    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
     help="Only changes of this kind; may be repeated. Default: all.",
 )
 
 exclude = click.option(
     "--exclude",
-    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
     help="No changes of this kind; may be repeated.",
 )
