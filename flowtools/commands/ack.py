@@ -11,8 +11,8 @@ from flowtools.cli.command import Command
     is_flag=True,
     help="Reject the events: their messages go to the dead-letter destination.",
 )
-@click.option("--error", metavar="TEXT", help="With --nack: why; the dead letter says so.")
-def main(nack: bool, error: str | None) -> None:
+@click.option("--reason", metavar="TEXT", help="With --nack: why; the dead letter says so.")
+def main(nack: bool, reason: str | None) -> None:
     """Tell the sources of the event lines on standard input that the events are done.
 
     It ends a pipeline of other programs behind a source with --ack worker. Lines of
@@ -34,12 +34,12 @@ def main(nack: bool, error: str | None) -> None:
     from flowtools.core.lines import LineReader
     from flowtools.process.signals import stopped_by_signals
 
-    if error is not None and not nack:
-        raise UsageError("--error says why events are rejected: give --nack, too")
+    if reason is not None and not nack:
+        raise UsageError("--reason says why events are rejected: give --nack, too")
     sender = AckSender()
     with stopped_by_signals() as stop:
         lines = LineReader(sys.stdin.fileno(), stop, tee=sender.see)
-        acknowledge(lines, refuse=nack, error=error, sender=sender, stop=stop)
+        acknowledge(lines, refuse=nack, error=reason, sender=sender, stop=stop)
 
 
 if __name__ == "__main__":
