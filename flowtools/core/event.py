@@ -40,6 +40,18 @@ class EventError(ValueError):
     """A line is not an event, or an event cannot be a line; the text says why."""
 
 
+class NotAnEvent(EventError):
+    """A line is JSON, and does not say that it is an event: it has no `specversion`.
+
+    Attributes:
+        value: The JSON value.
+    """
+
+    def __init__(self, value: Any) -> None:
+        super().__init__("not an event: it has no 'specversion'")
+        self.value = value
+
+
 class Event:
     """One event: its CloudEvents attributes by name, and its data.
 
@@ -228,26 +240,77 @@ def encode_value(value: Any) -> bytes:
     return line
 
 
-def decode(line: bytes, number: int = 0, *, digits_checked: bool = False) -> Event:
+def parse(line: bytes, *, digits_checked: bool = False) -> Event:
+    """Return the event that `line`, with or without its end, is.
+
+    `digits_checked`: the caller knows that it holds no integer beyond 64 bits.
+
+    Raises:
+        NotAnEvent: The line is JSON, and does not say that it is an event.
+        EventError: The line is not JSON, or breaks a rule for events.
+    """
+    try:
+        value = orjson.loads(bare(line))
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
+    if not digits_checked and may_exceed(line):
+        _refuse_huge_integers(line)
+    if type(value) is not dict or "specversion" not in value:
+        raise NotAnEvent(value)
+    complaint = _complaint(value)
+    if complaint:
+        raise EventError(f"not a CloudEvents 1.0 event: {complaint}")
+    event: Event = ReadEvent.of(value)
+    return event
+
+
+def wrap(value: Any, *, source: str, type: str, id: str) -> Event:
+    """Return an event whose data is `value`, a JSON value, even where that is null."""
+    attributes = {
+        "specversion": "1.0",
+        "id": id,
+        "source": source,
+        "type": type,
+        "time": now(),
+        "datacontenttype": "application/json",
+        "data": value,
+    }
+    event: Event = ReadEvent.of(attributes)
+    return event
+
+
+def decode(
+    line: bytes,
+    number: int = 0,
+    *,
+    source: str = "flow-stdin",
+    type: str = "flow.stdin.line",
+    digits_checked: bool = False,
+) -> Event:
     """Read one line: an event, or any other JSON value, which becomes an event's data.
 
     Args:
         line: The line, with or without its end.
         number: Its place in the input; goes into the id of an event made from another
             value, so that the same input gives the same ids and equal lines differ.
-        digits_checked: True when the caller knows that it holds no integer beyond 64 bits.
+        source: The source of such an event.
+        type: Its type.
+        digits_checked: See `parse`.
 
     Raises:
-        EventError: The line is no JSON, or says it is an event and is none.
+        EventError: The line is not JSON, or says it is an event and breaks a rule for events.
     """
-    event: Event = ReadEvent.of(_examined(line, number, digits_checked))
-    return event
+    try:
+        return parse(line, digits_checked=digits_checked)
+    except NotAnEvent as other:
+        identity = f"{digest(line.strip())}-{number}"
+        return wrap(other.value, source=source, type=type, id=identity)
 
 
 def usual(line: bytes) -> dict[str, Any] | None:
-    """Return the attributes of a line that is as nearly all are; None: `decode` must look.
+    """Return the attributes of an ordinary event line; None: `parse` has to look closely.
 
-    The pool's inner loop: as short as it can be. For lines that hold no integer beyond 64
+    The pool's inner loop: as short as it can be. Only for lines that hold no integer beyond 64
     bits alone (see `may_exceed`).
     """
     try:
@@ -264,34 +327,6 @@ def usual(line: bytes) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, IndexError):
         return None
     return None
-
-
-def _examined(line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
-    """Return the attributes of an event that is unusual, or made from another JSON value.
-
-    Raises:
-        EventError: As `decode`.
-    """
-    try:
-        value = orjson.loads(bare(line))
-    except orjson.JSONDecodeError as error:
-        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
-    if not digits_checked and may_exceed(line):
-        _refuse_huge_integers(line)
-    if type(value) is not dict or "specversion" not in value:
-        return {
-            "specversion": "1.0",
-            "id": f"{digest(line.strip())}-{number}",
-            "source": "flow-stdin",
-            "type": "flow.stdin.line",
-            "time": now(),
-            "datacontenttype": "application/json",
-            "data": value,
-        }
-    complaint = _complaint(value)
-    if complaint:
-        raise EventError(f"not a CloudEvents 1.0 event: {complaint}")
-    return value
 
 
 def bare(line: bytes) -> bytes:
