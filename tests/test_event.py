@@ -15,6 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from flowtools.core.digits import long_digits, may_exceed
 from flowtools.core.event import (
     MAX_DEPTH,
     Event,
@@ -23,8 +24,6 @@ from flowtools.core.event import (
     decode,
     digest,
     encode_value,
-    long_digits,
-    may_exceed,
     now,
     parse,
     rfc3339,

@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from flowtools.core.digits import huge_integer, may_exceed
+
 MAX_DEPTH = 254
 """Levels of nesting that an event may have to be written, its own object counted.
 
@@ -25,15 +27,8 @@ orjson's limit; a line that is read may have 1024.
 
 _REQUIRED = ("id", "source", "type")
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
-_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
-_NINETEEN_DIGITS = b"0" * 19
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# What a number can follow; the last is the end of a byte order mark.
-_STARTS = bytes(45 if byte in b"-[:, \t\r\n\xbf" else mark for byte, mark in enumerate(_DIGITS))
-_LONG_NUMBER = b"-" + _NINETEEN_DIGITS
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _loads = orjson.loads
-_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
 
 
 class EventError(ValueError):
@@ -253,8 +248,8 @@ def parse(line: bytes, *, digits_checked: bool = False) -> Event:
         value = orjson.loads(bare(line))
     except orjson.JSONDecodeError as error:
         raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
-    if not digits_checked and may_exceed(line):
-        _refuse_huge_integers(line)
+    if not digits_checked and may_exceed(line) and (huge := huge_integer(line)):
+        raise EventError(f"not JSON: integer {huge} exceeds 64 bits")
     if type(value) is not dict or "specversion" not in value:
         raise NotAnEvent(value)
     complaint = _complaint(value)
@@ -336,36 +331,6 @@ def bare(line: bytes) -> bytes:
     section 8.1: a parser may pass over it).
     """
     return line.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
-
-
-def long_digits(text: bytes) -> bool:
-    """Return whether `text` has as many digits in a row as an integer beyond 64 bits."""
-    return _NINETEEN_DIGITS in text.translate(_DIGITS)
-
-
-def may_exceed(text: bytes) -> bool:
-    """Return whether `text` may hold an integer beyond 64 bits (cheap, for a whole block).
-
-    Digits within a text, such as an id, are no integer unless they follow what a number
-    can follow.
-    """
-    # Of nineteen bytes in a row, four in steps of four are in any case.
-    if b"0000" not in text[::4].translate(_DIGITS):
-        return False
-    seen = text.translate(_STARTS)
-    return _LONG_NUMBER in seen or seen.startswith(_NINETEEN_DIGITS)
-
-
-def _refuse_huge_integers(line: bytes) -> None:
-    """Look closely at a line that is JSON.
-
-    Raises:
-        EventError: It holds an integer beyond 64 bits.
-    """
-    # orjson reads them as floating point: a wrong number, and no complaint.
-    for found in _LONG_INTEGER.findall(_STRING.sub(b'""', line)):
-        if len(found) > 20 or not -(2**63) <= int(found) < 2**64:
-            raise EventError(f"not JSON: integer {found[:24].decode()} exceeds 64 bits")
 
 
 def _complaint(value: dict[str, Any]) -> str | None:

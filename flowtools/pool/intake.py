@@ -9,7 +9,8 @@ from itertools import count, repeat
 from time import monotonic
 from typing import Any
 
-from flowtools.core.event import EventError, decode, may_exceed
+from flowtools.core.digits import may_exceed
+from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader, TooLong
 from flowtools.pool.backlog import Job
 from flowtools.pool.settlement import Settlement
