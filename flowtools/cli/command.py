@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from flowtools import __version__
+from flowtools.cli.binding import option
 from flowtools.core.errors import FlowError, ReaderGone, Status, UsageError
+from flowtools.core.settings import Messages
 
 if TYPE_CHECKING:
     from flowtools.source import Source
@@ -155,11 +157,10 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 _COMMON_OPTIONS = (
-    click.option(
+    option(
         "--log-format",
+        of=Messages,
         type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
         expose_value=False,
         callback=_keep,
         help="Form of the messages on stderr.",
@@ -220,6 +221,14 @@ def _report(error: Exception) -> int:
             exc_info=error,
         )
         return Status.INTERNAL
+    if _is_out_of_memory(error):
+        log.error(
+            "out of memory, or of threads: %s; allow more with ulimit -v and -u, or MemoryMax= and"
+            " TasksMax= of systemd",
+            error,
+            exc_info=error,
+        )
+        return Status.INTERNAL
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("flowtools"):
         log.error(
             "there is no package '%s' for %s; install flowtools together with what it needs, such"
@@ -236,6 +245,17 @@ def _report(error: Exception) -> int:
         exc_info=error,
     )
     return Status.INTERNAL
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` is, or came up while something coped with, a lack of memory."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # CPython has no class of its own for a thread that cannot be had.
+        if isinstance(cause, MemoryError) or "can't start new thread" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _end_by_signal(signum: int) -> NoReturn:

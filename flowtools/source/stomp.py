@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from flowtools.ack.receiver import Ack, AckInlet, AckSocket
 from flowtools.core.errors import ReaderGone, RefusedError
@@ -11,22 +11,15 @@ from flowtools.core.event import Event
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.serving import Detour, Serving
+from flowtools.source.settings import Taking
 from flowtools.stomp.broker import Broker
-from flowtools.stomp.deadletters import DeadLetters
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message, events_of
-from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
-
-PREFETCH = 256
-"""Messages that may be unacknowledged by default."""
-
-DRAIN = 30.0
-"""Seconds that outstanding acknowledgements have after a stop, by default."""
 
 _log = logging.getLogger("flowtools.source.stomp")
 
@@ -43,19 +36,22 @@ class GenericStompListener:
         inlet: Makes what receives acknowledgements; None with `ack="pipe"`.
     """
 
+    redelivers: ClassVar = True
+    """What is not done comes again."""
+
     def __init__(
         self,
         url: BrokerURL,
         settings: Settings,
         *,
-        ack: Literal["pipe", "worker"] = "pipe",
-        prefetch: int = PREFETCH,
+        ack: Literal["pipe", "worker"] = Taking.ack,
+        prefetch: int = Taking.prefetch,
         durable: str | None = None,
         selector: str | None = None,
         headers: Mapping[str, str] | None = None,
         count: int | None = None,
         dead_letter: str | None = None,
-        drain: float = DRAIN,
+        drain: float = Taking.drain,
         idle: float | None = None,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
         inlet: Callable[[], AckInlet] = AckSocket,
@@ -133,9 +129,14 @@ class GenericStompListener:
         while (session := broker.connect(stop)) is not None:
             if broker.url.destination is not None:
                 self._terms = replace(self._terms, url=broker.url)
-            current = self._serving(session, outlet, stop, count, acks)
-            self._current = current
-            subscription = current.subscription
+            terms, individual = self._terms, acks is not None
+            subscription = Subscription(session, terms, self._settings, individual=individual)
+            current = self._current = Serving(
+                *(subscription, terms, outlet, stop, self._to_events),
+                count=count,
+                acks=acks,
+                detour=self._detour,
+            )
             try:
                 current.run()
             except (ConnectionLost, RefusedError) as error:
@@ -158,30 +159,6 @@ class GenericStompListener:
                 self._detour.end()
             if count is not None and count <= 0:
                 return
-
-    def _serving(
-        self,
-        session: Session,
-        outlet: Outlet,
-        stop: Stop,
-        count: int | None,
-        acks: AckInlet | None,
-    ) -> Serving:
-        terms = self._terms
-        # Without the client-id of a durable subscription, which only one connection may have.
-        beside = Broker(terms.url, self._settings)
-        letters = DeadLetters(beside.connect, terms.dead_letter, {})
-        subscription = Subscription(session, terms, letters, individual=acks is not None)
-        return Serving(
-            subscription,
-            terms,
-            outlet,
-            stop,
-            to_events=self._to_events,
-            count=count,
-            acks=acks,
-            detour=self._detour,
-        )
 
     def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""

@@ -9,10 +9,12 @@ import logging
 from collections.abc import Callable
 
 from flowtools.core.errors import ProtocolError, RefusedError
+from flowtools.stomp.broker import Broker
 from flowtools.stomp.deadletters import DeadLetters
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.message import Message
 from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.settings import Settings
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.window import Window
@@ -32,21 +34,23 @@ class Subscription:
     """
 
     def __init__(
-        self, session: Session, terms: Terms, dead_letters: DeadLetters, *, individual: bool
+        self, session: Session, terms: Terms, settings: Settings, *, individual: bool
     ) -> None:
         """Prepare to subscribe on `terms`.
 
         Args:
             session: Where to subscribe; it stays the caller's.
             terms: What to, and how.
-            dead_letters: Moves what is refused; it is the subscription's from now on.
+            settings: How to connect once more, for the dead letters.
             individual: Whether messages are acknowledged in any order; else each is
                 acknowledged after those before it.
         """
         self.session = session
         self.confirmed = False
         self._terms = terms
-        self._dead_letters = dead_letters
+        # Without the client-id of a durable subscription, which only one connection may have.
+        beside = Broker(terms.url, settings)
+        self._dead_letters = DeadLetters(beside.connect, terms.dead_letter, {})
         individual = individual and session.dialect.individual
         self._ack = "client-individual" if individual else "client"
         self._window = Window(session, individual=individual)

@@ -158,7 +158,7 @@ class Artemis(Server):
 
 _ARTEMIS_ACCEPTORS = """<acceptors>
          <acceptor name="stomp">tcp://127.0.0.1:{server.port}?protocols=STOMP;\
-anycastPrefix=/queue/;multicastPrefix=/topic/;connectionTtl=0</acceptor>
+anycastPrefix=/queue/;multicastPrefix=/topic/</acceptor>
          <acceptor name="tls">tcp://127.0.0.1:{server.tls_port}?protocols=STOMP;\
 anycastPrefix=/queue/;multicastPrefix=/topic/;sslEnabled=true;\
 keyStorePath={folder}/server.p12;keyStorePassword=tests-only;keyStoreType=PKCS12;\

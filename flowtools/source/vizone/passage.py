@@ -83,7 +83,7 @@ class Stage(Protocol):
 
 
 class Passage:
-    """A detour (serving.py) with a stage, a keeper, or both."""
+    """A detour (source/serving.py) with a stage, a keeper, or both."""
 
     def __init__(self, stage: Stage | None, keeper: Keeper | None, prefetch: int) -> None:
         """Let events pass `stage`; `keeper` counts them, and has at most `prefetch` waiting."""
