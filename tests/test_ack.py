@@ -518,10 +518,10 @@ def test_a_reason_may_lack_anything(text):
 
 def test_flow_ack_says_why(source, run):
     line = event_line(ackto=source.base + "1")
-    assert run("flow-ack", "--nack", "--error", "no such codec", input=line) == (0, b"", "")
+    assert run("flow-ack", "--nack", "--reason", "no such codec", input=line) == (0, b"", "")
     (ack,) = source.received.get(timeout=30)
     assert (ack.done, ack.reason.error, ack.reason.worker) == (False, "no such codec", "flow-ack")
-    status, _, err = run("flow-ack", "--error", "x", input=line)
+    status, _, err = run("flow-ack", "--reason", "x", input=line)
     assert (status, "give --nack, too" in err) == (2, True)
 
 
