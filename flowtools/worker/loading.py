@@ -81,7 +81,8 @@ def failure(verb: str, what: str, name: str, error: BaseException) -> Configurat
 
 def described(error: BaseException) -> str:
     """Return what `error` says, as one line, with its place in the user's code."""
-    where = place(error)
+    # What came from another process says its place itself.
+    where = "" if hasattr(error, "described") else place(error)
     return describe(error) + (f" ({where})" if where else "")
 
 
