@@ -1,9 +1,11 @@
 """The failed file: its lines run again as the events they were."""
 
+import fcntl
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import orjson
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 
 from flowtools.core.lines import TooLong
 from flowtools.event import Event, EventError, decode
-from flowtools.pool.attempt import Attempt
 from flowtools.pool.failed import FailedFile, FailedFileError, replayable
+from flowtools.pool.outcome import Attempt, Outcome
 from tests.conftest import KILLS, environment
 
+AT = '"flowfailedat":"2025-10-09T08:53:20.000Z"'
 EVENT = b'{ "specversion":"1.0", "id":"i1","source":"s" ,"type":"t","data":{"n": 1.50e3}}'
 
 
@@ -23,8 +26,10 @@ def failed(line, error="ValueError: no", number=7, attempt=3):
     try:
         event = decode(line, number)
     except EventError as refused:
-        return Attempt(None, line, number, "invalid", 1, True, 0.0, 0.0, 0.0, str(refused))
-    return Attempt(event, line, number, "failed", attempt, True, 0.1, 0.1, 1760000000.0, error)
+        return Attempt(None, line, number, Outcome.INVALID, 1, True, 0.0, 0.0, 0.0, str(refused))
+    return Attempt(
+        event, line, number, Outcome.FAILED, attempt, True, 0.1, 0.1, 1760000000.0, error
+    )
 
 
 def again(written, **changes):
@@ -33,19 +38,19 @@ def again(written, **changes):
 
 
 def without_ours(event):
-    ours = ("flowerror", "flowattempts", "ackto")
+    ours = ("flowerror", "flowattempts", "flowfailedat", "ackto")
     return {name: value for name, value in event.attributes.items() if name not in ours}
 
 
-def test_an_event_keeps_its_bytes_and_gets_the_error_and_the_attempts():
+def test_an_event_keeps_its_bytes_and_gets_the_error_the_attempts_and_the_time():
     assert replayable(failed(EVENT)) == (
-        EVENT[:-1] + b',"flowerror":"ValueError: no","flowattempts":3}\n'
+        EVENT[:-1] + f',"flowerror":"ValueError: no","flowattempts":3,{AT}}}\n'.encode()
     )
 
 
 def test_failing_again_replaces_the_error():
     assert again(replayable(failed(EVENT)), error="other", attempt=1) == (
-        EVENT[:-1] + b',"flowerror":"other","flowattempts":1}\n'
+        EVENT[:-1] + f',"flowerror":"other","flowattempts":1,{AT}}}\n'.encode()
     )
 
 
@@ -63,7 +68,8 @@ def test_where_to_acknowledge_is_taken_out_and_nothing_else(line, kept):
     written = replayable(failed(line % rest))
     if kept is not None:
         assert written.startswith(kept % rest + b'"flowerror"')
-    expected = orjson.loads(line % rest) | {"flowerror": "ValueError: no", "flowattempts": 3}
+    added = f'{{"flowerror":"ValueError: no","flowattempts":3,{AT}}}'
+    expected = orjson.loads(line % rest) | orjson.loads(added)
     del expected["ackto"]
     assert orjson.loads(written) == expected
     assert b'"n":1.10,"s":",{\\"ackto\\""' in written
@@ -105,7 +111,7 @@ def test_a_line_that_says_it_is_an_event_and_is_none_keeps_its_bytes():
 
 
 def test_of_a_line_that_is_too_long_the_beginning_is_kept():
-    attempt = Attempt(None, TooLong(b'{"a'), 1, "invalid", 1, True, 0.0, 0.0, 0.0, "too long")
+    attempt = Attempt(None, TooLong(b'{"a'), 1, Outcome.INVALID, 1, True, 0.0, 0.0, 0.0, "too long")
     assert orjson.loads(replayable(attempt))["flowline"] == '{"a'
 
 
@@ -116,7 +122,7 @@ def test_an_error_that_is_no_unicode_can_be_kept():
 
 
 def test_an_event_that_was_not_tried_says_so():
-    attempt = failed(EVENT)._replace(outcome="cancelled", error=None)
+    attempt = failed(EVENT)._replace(outcome=Outcome.CANCELLED, error=None)
     assert orjson.loads(replayable(attempt))["flowerror"] == "cancelled"
 
 
@@ -140,6 +146,37 @@ def test_whatever_its_data_an_event_comes_again_as_it_was(data, ackto, is_event)
         replayed = decode(written, 1)
         assert without_ours(replayed) == without_ours(first.event)
         assert "ackto" not in replayed.attributes
+
+
+def test_a_line_goes_to_the_file_that_has_taken_the_place_of_the_first(tmp_path):
+    path, new = tmp_path / "f", tmp_path / "new"
+    with FailedFile(path) as file:
+        file.write(failed(EVENT))
+        new.write_bytes(b"")
+        new.rename(path)
+        file.write(failed(EVENT, "again"))
+    assert path.read_bytes() == replayable(failed(EVENT, "again"))
+
+
+def test_a_line_waits_while_the_file_is_rewritten_and_is_in_the_new_one(tmp_path):
+    path, new = tmp_path / "f", tmp_path / "new"
+    with FailedFile(path) as file, path.open("rb") as old:
+        fcntl.flock(old, fcntl.LOCK_EX)
+        writer = Thread(target=file.write, args=(failed(EVENT),))
+        writer.start()
+        new.write_bytes(b"")
+        new.rename(path)
+        fcntl.flock(old, fcntl.LOCK_UN)
+        writer.join()
+    assert path.read_bytes() == replayable(failed(EVENT))
+
+
+def test_without_a_file_at_its_path_lines_go_to_the_one_that_was_opened(tmp_path):
+    path, old = tmp_path / "f", tmp_path / "old"
+    with FailedFile(path) as file:
+        path.rename(old)
+        file.write(failed(EVENT))
+    assert (old.read_bytes(), path.exists()) == (replayable(failed(EVENT)), False)
 
 
 def test_lines_are_appended(tmp_path):

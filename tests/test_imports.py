@@ -115,16 +115,10 @@ def test_a_light_command_stays_light_when_it_runs(name):
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        # httpx loads its own command line, if it can.
-        ("flowtools.vizone.client", {"rich", "pygments", "click"}),
+        ("flowtools.vizone", {"httpx", "lxml"}),
         ("flowtools.sim.standin", {"httpx", "rich"}),
     ],
 )
 def test_a_part_loads_nothing_that_it_does_not_use(module, unwanted):
     loaded = loaded_by(f"import sys, {module}; print(*sys.modules, file=sys.stderr)")
     assert unwanted & {each.partition(".")[0] for each in loaded} == set()
-
-
-def test_the_client_leaves_the_command_line_of_httpx_to_who_wants_it():
-    code = "import flowtools.vizone.client, httpx._main, sys; print(httpx._main, file=sys.stderr)"
-    assert loaded_by(code)

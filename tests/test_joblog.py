@@ -9,15 +9,17 @@ import orjson
 import pytest
 
 from flowtools.event import Event
-from flowtools.pool.attempt import Attempt
 from flowtools.pool.joblog import JobLog, JobLogError, done_ids
+from flowtools.pool.outcome import Attempt, Outcome
 from tests.conftest import KILLS, environment
 
 EVENT = Event("flow.asset.created", {"x": 1}, source="s", id="i1", subject="asset")
 
 
 def attempt(event=EVENT, outcome="done", **changes):
-    made = Attempt(event, b"{}", 1, outcome, 1, True, 0.25, 0.0123456789, 1760000000.1239, None)
+    made = Attempt(
+        event, b"{}", 1, Outcome(outcome), 1, True, 0.25, 0.0123456789, 1760000000.1239, None
+    )
     return made._replace(**changes)
 
 

@@ -7,8 +7,7 @@ from typing import Any, Self
 from lxml import etree
 
 from flowtools.core.event import Event
-from flowtools.vizone.acl import group_permissions, set_group_permissions
-from flowtools.vizone.asset import Asset, AtomCategory
+from flowtools.vizone.asset import Asset, AtomCategory, group_permissions, set_group_permissions
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.document import Element, parse, serialise
 from flowtools.vizone.files import UnmanagedFile as File

@@ -8,7 +8,7 @@ from typing import Any
 from flowtools.compat.client import Client, HTTPClientError
 from flowtools.compat.objects import Acl, Item, Payload, UnmanagedFile, UriList
 from flowtools.multiparser import as_text
-from flowtools.vizone.conflict import retry_on_conflict as patiently
+from flowtools.vizone.errors import retry_on_conflict as patiently
 from flowtools.vizone.metadata import Payload as Form
 
 

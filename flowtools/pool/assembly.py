@@ -18,6 +18,7 @@ from flowtools.core.errors import UsageError
 from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
+from flowtools.pool.outcome import Outcome
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Recorder, Settings
@@ -136,8 +137,8 @@ def run(
             finally:
                 if worker is not None:
                     clean_up(worker, "Worker")
-            if totals["skipped"] and not choice.progress:
-                _tell_skipped(totals["skipped"])
+            if totals[Outcome.SKIPPED] and not choice.progress:
+                _tell_skipped(totals[Outcome.SKIPPED])
             check(totals)
 
 
@@ -266,21 +267,21 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
             if line.strip():
                 totals[_would(choice, line, number, done)] += 1
     say(
-        f"would run {totals['done']} events on {choice.worker} with"
-        f" {choice.threads} threads; {totals['skipped']} are done already,"
-        f" {totals['invalid']} lines are no events"
+        f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
+        f" {choice.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
+        f" {totals[Outcome.INVALID]} lines are no events"
     )
     return totals
 
 
-def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> str:
+def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> Outcome:
     try:
         event = decode(line, number)
     except EventError as error:
         log.error("line %d is not an event: %s", number, error)
-        return "invalid"
+        return Outcome.INVALID
     if event.id in done:
-        return "skipped"
+        return Outcome.SKIPPED
     key = choice.key.of(event) if choice.key else None
     log.info(
         "line %d: would run %s '%s'%s",
@@ -289,4 +290,4 @@ def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[
         event.subject or event.id,
         f" after others of key '{key}'" if key is not None else "",
     )
-    return "done"
+    return Outcome.DONE

@@ -24,13 +24,14 @@ import orjson
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event, ReadEvent
 from flowtools.pool import packets
+from flowtools.pool.outcome import Failure
 from flowtools.pool.packets import BROKEN, CLEAN, DONE, ERROR, LINES, READY
 from flowtools.pool.results import lines_of
-from flowtools.process.console import Form, configure, form
+from flowtools.process.console import Form, configure, form, shows_tracebacks
 from flowtools.process.kin import die_with_parent
 from flowtools.process.stdout import LabelledStderr
-from flowtools.worker.contract import Reject, Retry, make
-from flowtools.worker.loading import clean_up, described
+from flowtools.worker.contract import make
+from flowtools.worker.loading import clean_up
 from flowtools.worker.needs import Equipment
 
 
@@ -106,16 +107,8 @@ def _answer(worker: Any, event: Event) -> tuple[bytes, bytes]:
         lines = lines_of(event, returned) if returned is not None else None
         return (LINES, b"".join(lines)) if lines else (DONE, b"")
     except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
-        return ERROR, orjson.dumps(_told(error))
-
-
-def _told(error: BaseException) -> tuple[str, str, Any]:
-    """Return kind, text and details of what the Worker raised."""
-    if isinstance(error, Retry):
-        return "retry", str(error), error.after
-    if isinstance(error, Reject):
-        return "reject", str(error), None
-    return "failed", described(error), None
+        failure = Failure.of(error, with_traceback=shows_tracebacks())
+        return ERROR, pickle.dumps(failure)
 
 
 def ignore_signals_for_all() -> None:

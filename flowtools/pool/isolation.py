@@ -9,21 +9,19 @@ threads and poll, and here the pool's own thread waits on the process's socket.
 
 import logging
 import os
+import pickle
 import socket
 from random import uniform
 from time import monotonic, sleep
-from typing import Any
-
-import orjson
 
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event
 from flowtools.core.wait import Stop, wait
 from flowtools.pool import packets
+from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.template import Template
 from flowtools.process.kin import how_it_ended, kill_group
-from flowtools.worker.contract import Reject, Retry
 
 READY_SECONDS = 120.0
 """How long a process may take to configure its Worker."""
@@ -34,16 +32,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 log = logging.getLogger("flowtools.pool")
 
 
-class Remote(Exception):
-    """The Worker raised in its process; `described` is the exception as one line."""
+class Failed(Exception):
+    """The attempt in the process has failed, or the process has died: `failure` says how."""
 
-    def __init__(self, described: str) -> None:
-        super().__init__(described)
-        self.described = described
-
-
-class Crashed(Remote):
-    """The process that ran the Worker has died; `described` says how."""
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 class ProcessRunner:
@@ -95,9 +89,7 @@ class ProcessRunner:
         """Run the Worker; see flowtools.pool.runner.Runner.
 
         Raises:
-            Remote: The Worker raised.
-            Retry, Reject: As the Worker raised them.
-            Crashed: The process has died.
+            Failed: The Worker raised, or the process has died.
         """
         line = event.encode()
         while True:
@@ -109,12 +101,12 @@ class ProcessRunner:
                 how = how_it_ended(self._discard())
                 if is_untouched and self._replace(event):
                     continue  # It died while it had nothing to do, by no fault of this event.
-                raise Crashed(how) from None
+                raise Failed(Failure(Outcome.FAILED, how)) from None
             if kind == packets.DONE:
                 return None
             if kind == packets.LINES:
                 return content.splitlines(keepends=True)
-            raise _error(*orjson.loads(content))
+            raise Failed(pickle.loads(content))  # noqa: S301  from a process of our own
 
     def _replace(self, event: Event) -> bool:
         """Wait for another process, within the time of `event`; return whether there is one."""
@@ -131,6 +123,10 @@ class ProcessRunner:
     def lines(self, event: Event, returned: list[bytes]) -> list[bytes]:
         """Return the lines that the process has made."""
         return returned
+
+    def failure(self, error: BaseException) -> Failure:
+        """Return what the process said of it."""
+        return error.failure if isinstance(error, Failed) else Failure.of(error)
 
     def interrupt(self, thread: int) -> None:
         """Kill the process and all that it has started; `start` then raises in its thread."""
@@ -258,9 +254,3 @@ class ProcessRunner:
             wait(process, seconds=5.0)
         os.close(process)
         return self._template.reap(self._pid)
-
-
-def _error(kind: str, text: str, details: Any) -> Exception:
-    if kind == "retry":
-        return Retry(text, after=details)
-    return Reject(text) if kind == "reject" else Remote(text)

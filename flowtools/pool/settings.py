@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from flowtools.core.event import Event
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.outcome import Attempt
 from flowtools.pool.retry import RetryPolicy
 
 

@@ -7,16 +7,20 @@ from typing import Self
 
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.account import Account
+from flowtools.vizone.answer import Answer
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, Entry, Feed, as_entry, as_feed
-from flowtools.vizone.body import Body
 from flowtools.vizone.document import Element, parse, serialise
 from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.paging import walk
-from flowtools.vizone.search import DESCRIPTION_TYPE, read_description
-from flowtools.vizone.service import Collection, read_service
-from flowtools.vizone.template import Template
-from flowtools.vizone.transport import PAUSES, SECONDS, Answer, Transport
+from flowtools.vizone.service import (
+    DESCRIPTION_TYPE,
+    Collection,
+    Template,
+    read_description,
+    read_service,
+)
+from flowtools.vizone.transport import PAUSES, SECONDS, Body, Transport
 
 
 class AtomPub:

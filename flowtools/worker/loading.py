@@ -81,18 +81,12 @@ def failure(verb: str, what: str, name: str, error: BaseException) -> Configurat
 
 def described(error: BaseException) -> str:
     """Return what `error` says, as one line, with its place in the user's code."""
-    # What came from another process says its place itself.
-    where = "" if hasattr(error, "described") else place(error)
+    where = place(error)
     return describe(error) + (f" ({where})" if where else "")
 
 
 def describe(error: BaseException) -> str:
-    """Return the exception as one line: its class and what it says.
-
-    An exception that was described where it was raised, in another process, says so itself.
-    """
-    if hasattr(error, "described"):
-        return str(error.described)
+    """Return the exception as one line: its class and what it says."""
     # Where a mistake of the language is, `place` says.
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     text = " ".join(said.split())
