@@ -48,6 +48,8 @@ max_line = click.option(
     help="Length of an input line above which it is refused.",
 )
 
+xml = click.option("--xml", is_flag=True, help="Let each event have the entry's XML.")
+
 user = click.option("--user", metavar="NAME", help="Login name.")
 
 password_file = click.option(

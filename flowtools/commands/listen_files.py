@@ -29,10 +29,16 @@ if TYPE_CHECKING:
     help="Ask first for the files that are there already. With a state file: only if it is "
     "not there yet.",
 )
+@options.xml
 @options.vizone_account
 @options.vizone_listening
 def main(
-    location: str, skip_empty: bool, settle: float, account: "Account", listening: "Listening"
+    location: str,
+    skip_empty: bool,
+    settle: float,
+    xml: bool,
+    account: "Account",
+    listening: "Listening",
 ) -> None:
     """Write an event line for each unmanaged file that changes in LOCATION.
 
@@ -47,7 +53,7 @@ def main(
     from flowtools.source.location import UnmanagedFilesListener
 
     source = UnmanagedFilesListener(
-        account, location, listening, skip_empty=skip_empty, settle=settle
+        account, location, listening, skip_empty=skip_empty, settle=settle, xml=xml
     )
     run_source(source)
 

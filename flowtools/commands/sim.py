@@ -9,7 +9,7 @@ from flowtools.cli.command import Command, parsed
 
 if TYPE_CHECKING:
     from flowtools.sim.faults import Rates
-    from flowtools.sim.vocabulary import Deletions
+    from flowtools.sim.vocabulary import Deletions, Order
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -79,7 +79,37 @@ def _rates(text: str) -> "Rates":
     "--faults",
     callback=parsed(_rates),
     metavar="KIND=RATE,...",
-    help="Let requests and connections fail: 5xx, slow, drop, conflict; rates from 0 to 1.",
+    help=(
+        "Let requests fail: 5xx, 401, 403, 404, html, gzip, slow, slow-body, drop, conflict; rates"
+        " from 0 to 1. clock=SECONDS sets the server's clock ahead or back."
+    ),
+)
+@click.option(
+    "--order",
+    type=click.Choice(["sorted", "none", "oldest"]),
+    default="sorted",
+    show_default=True,
+    help="How the asset feed is ordered: as asked, not at all, or the oldest first.",
+)
+@click.option(
+    "--session",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Let a session cookie expire after SECONDS. Default: never.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Take N connections at a time, of HTTP and of STOMP each.",
+)
+@click.option(
+    "--alias",
+    multiple=True,
+    metavar="HOST",
+    help="Another name that requests may have as Host. May be repeated.",
 )
 @click.option(
     "--import-time",
@@ -119,6 +149,10 @@ def main(
     no_action: bool,
     deletions: "Deletions",
     faults: "Rates | None",
+    order: "Order",
+    session: float | None,
+    connections: int,
+    alias: tuple[str, ...],
     import_time: float,
     http: tuple[str, int],
     stomp: tuple[str, int],
@@ -152,6 +186,10 @@ def main(
         deletions=deletions,
         faults=faults or Rates(),
         import_seconds=import_time,
+        order=order,
+        session=session,
+        connections=connections,
+        names=alias,
     )
     password = read_password(password_file) if password_file else None
     return serve(StandIn(plan, http=http, stomp=stomp, password=password), command)

@@ -42,6 +42,7 @@ class Wishes:
         inlet: Makes what receives acknowledgements.
         max_line: Bytes that a line of standard input may have.
         typed: Names of the options on the command line, of those that are not for all sources.
+        xml: The events of Viz One carry the entry that the message had.
     """
 
     listening: Callable[[], Any]
@@ -55,6 +56,7 @@ class Wishes:
     inlet: Callable[[], AckInlet]
     max_line: int
     typed: Sequence[str] = ()
+    xml: bool = False
 
 
 class Own(NamedTuple):
@@ -95,6 +97,8 @@ def own_source(
         )
     given = _Options(options, _class_of(found))
     try:
+        # What an old class gets is the document, which it may put back.
+        wishes = replace(wishes, xml=wishes.xml or getattr(worker, "WANTS_XML", False))
         own = _make(found, given, wishes, equipment, config)
     except UsageError as error:
         raise ConfigurationError(f"[Source]: {error}") from None
@@ -177,7 +181,11 @@ def _adopt(made: Any, wishes: Wishes) -> None:
 
 
 def _assets(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
-    return Own(kind(equipment.client().account, wishes.listening()), True, takes=_OF_VIZ_ONE)
+    from flowtools.source.vizone.details import Details
+
+    details = Details(xml=wishes.xml)
+    source = kind(equipment.client().account, wishes.listening(), details)
+    return Own(source, True, takes=_OF_VIZ_ONE)
 
 
 def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
@@ -185,7 +193,9 @@ def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
     location = given.need("location")
     account = equipment.client().account
     settle = number(given.take("settle", "0") or "0", "[Source] settle")
-    source = kind(account, location, wishes.listening(), skip_empty=skip, settle=settle)
+    source = kind(
+        account, location, wishes.listening(), skip_empty=skip, settle=settle, xml=wishes.xml
+    )
     return Own(source, True, takes=_OF_VIZ_ONE)
 
 

@@ -14,6 +14,7 @@ from flowtools.sim.asset_resources import AssetResources
 from flowtools.sim.catalogue import Catalogue, Watchers
 from flowtools.sim.faults import Faults, Rates
 from flowtools.sim.file_resources import FileResources
+from flowtools.sim.guests import CONNECTIONS
 from flowtools.sim.imports import Imports
 from flowtools.sim.later import Later
 from flowtools.sim.media_resources import MediaResources
@@ -23,7 +24,7 @@ from flowtools.sim.people import ADMIN, People
 from flowtools.sim.resources import Resources
 from flowtools.sim.step_resources import StepResources
 from flowtools.sim.stream import Stream, asset_steps, file_steps
-from flowtools.sim.vocabulary import Deletions
+from flowtools.sim.vocabulary import Deletions, Order
 from flowtools.sim.web import WebServer
 
 try:
@@ -50,6 +51,10 @@ class Plan:
         deletions: How a deletion is marked.
         faults: How likely which fault is.
         import_seconds: How long an import or upload takes.
+        order: How the asset feed is ordered.
+        session: Seconds that a session of HTTP lasts; None: for ever.
+        connections: How many there may be at a time, of HTTP and of STOMP each.
+        names: What else the HTTP server may be called, in a Host header.
     """
 
     assets: int = 0
@@ -61,6 +66,10 @@ class Plan:
     deletions: Deletions = "tombstone"
     faults: Rates = field(default_factory=Rates)
     import_seconds: float = 0.4
+    order: Order = "sorted"
+    session: float | None = None
+    connections: int = CONNECTIONS
+    names: tuple[str, ...] = ()
 
 
 class StandIn:
@@ -71,6 +80,7 @@ class StandIn:
         user: Who may do everything there.
         password: That user's, and the other user's, password.
         steps: What transfer plugins have reported.
+        faults: What goes wrong.
     """
 
     def __init__(
@@ -87,15 +97,18 @@ class StandIn:
             UnreachableError: A port cannot be had.
         """
         self.user = ADMIN
+        self.faults = faults = Faults(plan.faults, plan.seed)
         self.steps = StepResources()
         self.password = password or secrets.token_urlsafe(12)
-        faults = Faults(plan.faults, plan.seed)
         people = People(self.password)
+        limit = plan.connections
         try:
             at = http
-            self._web = WebServer(*http, people, faults)
+            self._web = WebServer(
+                *http, people, faults, names=plan.names, session=plan.session, connections=limit
+            )
             at = stomp
-            self._broker = Broker(*stomp, people, faults)
+            self._broker = Broker(*stomp, people, faults, limit)
         except OSError as error:
             raise UnreachableError(
                 f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"
@@ -114,6 +127,8 @@ class StandIn:
             echo=plan.echo,
             deletions=plan.deletions,
             watchers=Watchers(messages.of_asset, messages.of_file),
+            order=plan.order,
+            now=faults.now,
         )
         handles = self.catalogue.locations
         self._later = Later()

@@ -131,8 +131,7 @@ class AtomPub:
 
     def get(self, url: str, *, accept: str) -> Element:
         """Return the root of the XML document at `url`."""
-        answer = self.request("GET", url, accept=accept)
-        return parse(answer.content, name=answer.url)
+        return _parsed(self.request("GET", url, accept=accept))
 
     def feed(self, url: str) -> Feed:
         """Return the feed at `url`: one page of it."""
@@ -209,9 +208,11 @@ class AtomPub:
         return self._payload(answer, payload.url)
 
     def _entry(self, answer: Answer) -> Entry:
-        root = parse(answer.content, name=answer.url)
-        return as_entry(root, answer.url, answer.etag)
+        return as_entry(_parsed(answer), answer.url, answer.etag)
 
     def _payload(self, answer: Answer, url: str) -> Payload:
-        root = parse(answer.content, name=answer.url)
-        return Payload(root, url, answer.etag)
+        return Payload(_parsed(answer), url, answer.etag)
+
+
+def _parsed(answer: Answer) -> Element:
+    return parse(answer.content, name=answer.url, media_type=answer.headers.get("Content-Type"))

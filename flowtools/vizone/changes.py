@@ -134,7 +134,7 @@ def _parse(headers: Mapping[str, str], body: bytes, base: str) -> Element | None
         return None
     name = headers.get("identity") or headers.get("message-id") or "a message"
     try:
-        return parse(body, name=name, base=base)
+        return parse(body, name=name, base=base, media_type=headers.get("content-type"))
     except ProtocolError as error:
         _log.warning("%s; the message counts as a change without details", error)
         return None
