@@ -22,7 +22,7 @@ LONGER = {
 BEHIND = {
     "stomp": {"stomp/transport.py"},
     "coilmq": {"sim/"},
-    "rich": {"view/", "pool/progress_display.py"},
+    "rich": {"view/", "pool/progress_display.py", "process/screen.py"},
     "httpx": {"vizone/transport.py", "vizone/answer.py"},
     "httpcore": {"vizone/transport.py", "vizone/answer.py"},
     "lxml": {"vizone/", "sim/", "compat/"},
