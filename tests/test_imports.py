@@ -31,6 +31,7 @@ OURS = {
     "flowtools.commands",
     "flowtools.core",
     "flowtools.core.errors",
+    "flowtools.core.kind",
 }
 """What of ours any --help may load, besides the command's own file."""
 

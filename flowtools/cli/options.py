@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from flowtools.core.kind import OF_VIZ_ONE
+
 
 def workers(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
     """Complete the name of a Worker."""
@@ -191,14 +193,14 @@ url = click.option(
 
 include = click.option(
     "--include",
-    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
     help="Only changes of this kind; may be repeated. Default: all.",
 )
 
 exclude = click.option(
     "--exclude",
-    type=click.Choice(["created", "updated", "deleted", "changed"]),
+    type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
     help="No changes of this kind; may be repeated.",
 )

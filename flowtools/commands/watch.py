@@ -4,8 +4,9 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.command import Command, run_source
+from flowtools.core.kind import OF_FILES
 
-KIND = click.Choice(["created", "modified", "deleted"])
+KIND = click.Choice([kind.value for kind in OF_FILES])
 
 
 @click.command("flow-watch", cls=Command)

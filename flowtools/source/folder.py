@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from flowtools.core.kind import Kind
+
 log = logging.getLogger("flowtools.source.watch")
 
 
@@ -29,16 +31,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What has become of a file: "created", "modified" or "deleted".
+    """What has become of a file.
 
     Attributes:
-        kind: Which.
+        kind: One of OF_FILES.
         name: Its path below the folder.
         mark: Its state; of a deleted one, the last that was known.
         moved_from: The name that the same file had before; None where it had none.
     """
 
-    kind: str
+    kind: Kind
     name: str
     mark: Mark
     moved_from: str | None = None
@@ -184,8 +186,8 @@ class Folder:
         elif present != mark:
             self._growing[name] = (present, self._monotonic())
         else:
-            kind = "modified" if name in self._known else "created"
-            moved_from = self._former(mark) if kind == "created" else None
+            kind = Kind.MODIFIED if name in self._known else Kind.CREATED
+            moved_from = self._former(mark) if kind is Kind.CREATED else None
             self._known[name] = mark
             yield Finding(kind, name, mark, moved_from)
 
@@ -195,7 +197,7 @@ class Folder:
         if present is not None:
             self._note(name, present)
         else:
-            yield Finding("deleted", name, self._known.pop(name))
+            yield Finding(Kind.DELETED, name, self._known.pop(name))
 
     def _former(self, mark: Mark) -> str | None:
         """Return the name under which the same file was known, and is no more."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
+from flowtools.core.kind import Kind
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.vizone.entries import amended, event_id, event_time, links_of, public_headers
@@ -116,8 +117,8 @@ class UnmanagedFilesListener:
         try:
             entry = client.entry(address)
         except NotFoundError:
-            gone = amended(event, {}, "flow.file.deleted")
-            return gone if "deleted" in self.listening.kinds else None
+            gone = amended(event, {}, f"flow.file.{Kind.DELETED}")
+            return gone if Kind.DELETED in self.listening.kinds else None
         return None if self._passes_over(entry) else amended(event, self._said(entry))
 
     def _passes_over(self, entry: Entry | None) -> bool:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from flowtools.core.errors import ReaderGone, UsageError
+from flowtools.core.errors import ReaderGone
 from flowtools.core.event import Event, digest, rfc3339
+from flowtools.core.kind import OF_FILES, Kind, chosen
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, poll_time
 from flowtools.source.clock import Clock
 from flowtools.source.folder import Finding, Folder, Wanted
 from flowtools.source.lookout import Lookout
-
-KINDS = ("created", "modified", "deleted")
 
 SETTLE = 2.0
 """Seconds that nothing may change before a file counts as whole, by default."""
@@ -71,9 +70,7 @@ class HotFolder:
             UsageError: No kind of change is left.
         """
         self._path = os.path.abspath(directory)  # noqa: PTH100  Path would resolve links
-        self._kinds = frozenset(include or KINDS) - frozenset(exclude)
-        if not self._kinds:
-            raise UsageError("--include and --exclude leave nothing")
+        self._kinds = chosen(OF_FILES, include, exclude)
         self._recursive = recursive
         self._existing = existing
         self._poll = poll
@@ -144,7 +141,7 @@ class HotFolder:
             f"flow.path.{finding.kind}",
             data,
             source=self._url,
-            id=digest(url, "deleted" if finding.kind == "deleted" else "", state),
+            id=digest(url, finding.kind if finding.kind is Kind.DELETED else "", state),
             subject=name,
             time=rfc3339(self._clock.time()),
         )

@@ -9,12 +9,12 @@ from typing import Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import UsageError
+from flowtools.core.kind import OF_VIZ_ONE, Kind, chosen
 from flowtools.source.stomp import DRAIN, PREFETCH
 from flowtools.source.vizone.entries import instant
 from flowtools.stomp.settings import Settings, parse_heart_beat
 from flowtools.stomp.url import parse_url
 from flowtools.vizone.account import Account
-from flowtools.vizone.changes import KINDS
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Listening:
         inlet: Makes what receives acknowledgements.
     """
 
-    kinds: frozenset[str] = frozenset(KINDS)
+    kinds: frozenset[Kind] = frozenset(OF_VIZ_ONE)
     ack: Literal["pipe", "worker"] = "pipe"
     prefetch: int = PREFETCH
     count: int | None = None
@@ -42,10 +42,10 @@ class Listening:
     since: float | None = None
     inlet: Callable[[], AckInlet] = AckSocket
 
-    def wants_replayed(self, kind: str) -> bool:
+    def wants_replayed(self, kind: Kind | None) -> bool:
         """Return whether a change that a feed shows is wanted: it does not tell all kinds."""
         return kind in self.kinds or (
-            kind == "changed" and not self.kinds.isdisjoint(("created", "updated"))
+            kind is Kind.CHANGED and not self.kinds.isdisjoint((Kind.CREATED, Kind.UPDATED))
         )
 
 
@@ -71,9 +71,7 @@ def listening_from(
     Raises:
         UsageError: No kind of change is left, or an option has another form.
     """
-    kinds = frozenset(include or KINDS) - frozenset(exclude)
-    if not kinds:
-        raise UsageError("--include and --exclude leave nothing")
+    kinds = chosen(OF_VIZ_ONE, include, exclude)
     if since is not None and everything:
         raise UsageError("--since and the option for all that is there exclude each other")
     settings = Settings(
