@@ -13,7 +13,9 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from flowtools.errors import UsageError
-from flowtools.source.folder import Folder, Wanted
+from flowtools.source.folder.rules import Rules
+from flowtools.source.folder.wanted import Wanted
+from flowtools.source.folder.watcher import Watcher
 from flowtools.source.watch import HotFolder
 from tests.conftest import BIN, KILLS, environment
 from tests.stomp_servers import lines_of
@@ -430,28 +432,41 @@ class FakeTime:
         return self.now
 
 
-def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(folder):
-    clock = FakeTime()
-    contents = Folder(str(folder), Wanted(), 2.0, clock)
+@pytest.fixture
+def watcher(folder):
+    """A Watcher on a clock of its own, which is not told of changes: it polls."""
+    watcher = Watcher(str(folder), Rules(poll=5.0), FakeTime())
+    watcher.clock = watcher._files._monotonic
+    watcher.start()
+    while not watcher.due():
+        assert list(watcher.findings()) == []
+    yield watcher
+    watcher.close()
+
+
+def found(watcher):
+    return [(each.kind, each.name, each.mark.size) for each in watcher.findings()]
+
+
+def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(watcher, folder):
     (folder / "a").write_text("x")
-    contents.scan()
-    assert (contents.due(), list(contents.findings())) == (2.0, [])
-    clock.now += 2.0
-    assert [(f.kind, f.name) for f in contents.findings()] == [("created", "a")]
-    assert contents.due() is None
+    watcher.clock.now += 5.0
+    assert (found(watcher), watcher.due()) == ([], 1.0)
+    watcher.clock.now += 2.0
+    assert found(watcher) == [("created", "a", 1)]
     (folder / "a").unlink()
-    contents.scan()
-    clock.now += 2.0
-    assert [(f.kind, f.name) for f in contents.findings()] == [("deleted", "a")]
+    watcher.clock.now += 5.0
+    assert found(watcher) == []
+    watcher.clock.now += 2.0
+    assert found(watcher) == [("deleted", "a", 1)]
 
 
-def test_a_file_that_changes_at_the_last_moment_waits_on(folder):
-    clock = FakeTime()
-    contents = Folder(str(folder), Wanted(), 2.0, clock)
+def test_a_file_that_changes_at_the_last_moment_waits_on(watcher, folder):
     (folder / "a").write_text("x")
-    contents.scan()
-    clock.now += 2.0
+    watcher.clock.now += 5.0
+    assert found(watcher) == []
+    watcher.clock.now += 2.0
     (folder / "a").write_text("xyz")
-    assert list(contents.findings()) == []
-    clock.now += 2.0
-    assert [f.mark.size for f in contents.findings()] == [3]
+    assert found(watcher) == []
+    watcher.clock.now += 2.0
+    assert found(watcher) == [("created", "a", 3)]
