@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
@@ -18,83 +17,11 @@ from flowtools.source.folder.wanted import Wanted
 from flowtools.source.folder.watcher import Watcher
 from flowtools.source.watch import HotFolder
 from tests.conftest import BIN, KILLS, environment
-from tests.stomp_servers import lines_of
+from tests.watching import told_by
+
+pytest_plugins = ["tests.watch_fixtures"]
 
 SETTLE = ("--settle", "0.3")
-
-
-PROBE = "probe"
-
-
-def told_by(events):
-    return [(each["type"].removeprefix("flow.path."), each["subject"]) for each in events]
-
-
-class Watching:
-    """A flow-watch on a folder, and the events that it has written."""
-
-    def __init__(self, process):
-        self.process = process
-        self.all = []
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in lines_of(self.process.stdout):
-            self.all.append(json.loads(line))
-
-    @property
-    def events(self):
-        return [each for each in self.all if each["subject"] != PROBE]
-
-    @property
-    def probe(self):
-        """What it has told of the file that is there for this."""
-        return [each["type"] for each in self.all if each["subject"] == PROBE]
-
-    @property
-    def told(self):
-        return told_by(self.events)
-
-    def wait_until_it_watches(self, folder, settle):
-        # Whatever is there when it begins is old; so the file changes until it is told.
-        deadline = time.monotonic() + 30
-        while not self.probe:
-            assert time.monotonic() < deadline
-            (folder / PROBE).write_text(str(time.monotonic()))
-            again = time.monotonic() + settle + 0.5
-            while not self.probe and time.monotonic() < again:
-                time.sleep(0.02)
-        (folder / PROBE).unlink()
-        while self.probe[-1] != "flow.path.deleted":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def wait_for(self, *told, seconds=30):
-        deadline = time.monotonic() + seconds
-        while not set(told) <= set(self.told):
-            assert time.monotonic() < deadline, f"{told} not in {self.told}"
-            time.sleep(0.02)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "in"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def watch(start, folder):
-    """Start flow-watch on the folder; it watches when this returns."""
-
-    def begin(*args, settle=0.3, **options):
-        watching = Watching(start("flow-watch", folder, "--settle", settle, *args, **options))
-        if not {"--include", "--match"} & set(args):
-            watching.wait_until_it_watches(folder, settle)
-        return watching
-
-    return begin
 
 
 def test_a_file_that_arrives_is_an_event(watch, folder):

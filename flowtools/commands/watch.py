@@ -56,7 +56,7 @@ def _settle_for(texts: Any) -> Any:
 @click.option("--skip-empty", is_flag=True, help="Say nothing about a file while its size is 0.")
 @click.option(
     "--settle",
-    callback=parsed(_seconds),
+    type=click.FloatRange(min=0),
     metavar="SECONDS",
     help="Report a file once it has not changed for SECONDS and is closed. Default: 2; on a "
     "network mount, where only the time tells, 20.",

@@ -239,20 +239,18 @@ def _window(start: str | None, end: str | None) -> Window | None:
 
 
 def _folder(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
-    poll = given.take("poll")
     flags = {
         key.replace(" ", "_"): truth(given.take(key, "no") or "no", f"[Source] {key}")
-        for key in ("recursive", "existing", "skip empty")
+        for key in ("recursive", "existing", "skip empty", "ignore case")
     }
-    source = kind(
-        given.need("directory"),
-        match=(given.take("match") or "").split(),
-        ignore=(given.take("ignore") or "").split(),
-        settle=number(given.take("settle", "2") or "2", "[Source] settle"),
-        poll=number(poll, "[Source] poll") if poll else None,
-        count=wishes.count,
-        **flags,
-    )
+    numbers = {
+        key: number(said, f"[Source] {key}")
+        for key in ("settle", "stalled", "poll")
+        if (said := given.take(key))
+    }
+    patterns = {key: (given.take(key) or "").split() for key in ("match", "ignore", "temporary")}
+    directory = given.need("directory")
+    source = kind(directory, count=wishes.count, **patterns, **numbers, **flags)
     return Own(source, False)
 
 

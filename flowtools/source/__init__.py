@@ -3,9 +3,8 @@
 Of any broker: `stomp`. Of Viz One: `asset` and `location`; what those two share is in `vizone`.
 Of this machine: `interval`, `local` (standard input) and `watch`. A user's own: `custom`.
 
-`interval` ticks by a `schedule`, at a `daytime`, on a `clock`. `watch` has a `lookout` decide
-when to look into its `folder`, which `notices` of the system say, too. `loading` says what a
-user's Source may be; a `gate` stands between it and the outlet.
+`interval` ticks by a `schedule`, at a `daytime`, on a `clock`. What `watch` is made of is in
+`folder`. `loading` says what a user's Source may be; a `gate` stands between it and the outlet.
 """
 
 from typing import Protocol
