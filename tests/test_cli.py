@@ -256,6 +256,9 @@ flow-ack --nope
 flow-doctor http://mq/
 flow-doctor stomp://127.0.0.1:1/?destination=a
 flow-doctor --url http://127.0.0.1:1 --user a --password-file pw
+flow-failed none
+flow-joblog none
+flow-failed --drop pw
 flow-interval soon
 flow-interval 0
 flow-interval --cron x

@@ -9,6 +9,7 @@ import pytest
 from coilmq.util.frames import Frame
 
 from flowtools import compat
+from flowtools.compat.received import old_object
 from flowtools.event import Event
 from flowtools.run.profile import new_parser
 from flowtools.worker.needs import Equipment, make
@@ -264,6 +265,14 @@ def test_a_source_gets_its_options_and_its_broker(coil, go, tmp_path):
 # Objects
 
 
+def no_fetch(url):
+    raise AssertionError(f"nothing needs {url}")
+
+
+def old(event, fetch=no_fetch):
+    return old_object(event, fetch)
+
+
 def test_an_event_is_the_object_that_it_used_to_be():
     links = {
         "self": "http://x/1",
@@ -280,24 +289,24 @@ def test_an_event_is_the_object_that_it_used_to_be():
         "links": links,
         "keywords": [{"scheme": "s", "term": "t"}, {"scheme": None, "term": "u"}],
     }
-    item = compat.base.old_object(Event("flow.asset.updated", data, source="x"))
+    item = old(Event("flow.asset.updated", data, source="x"))
     assert (item.atomid, item.id, item.title) == ("urn:vme:default:asset:1", "site-1", "One")
     assert (item.assetmediatype, item.mediastatus) == ("video", "online")
     assert item.keywords == [("s", "t"), (None, "u")]
     assert item.import_unmanaged_link.href == "http://x/1/i"
     assert (item.edit_link.href, item.monitor_link) == ("http://x/1", None)
     assert item.describedby_link.metadata is None
-    item = compat.base.old_object(Event("flow.asset.deleted", data | {"links": {}}, source="x"))
+    item = old(Event("flow.asset.deleted", data | {"links": {}}, source="x"))
     assert (item.mediastatus, item.title, item.describedby_link) == ("deleted", "One", None)
     data = {"name": "a.mxf", "size": 0, "url": "http://x/f", "links": {"self": "http://x/1"}}
-    file = compat.base.old_object(Event("flow.file.created", data, source="x"))
+    file = old(Event("flow.file.created", data, source="x"))
     assert (file.title, file.media.url, file.media.filesize) == ("a.mxf", "http://x/f", 0)
     assert file.delete_link.href == "http://x/1"
     message = Event("flow.stomp.message", {"headers": {"a": "b"}, "body": "c"}, source="x")
-    assert compat.base.old_object(message).headers == {"a": "b"}
-    assert compat.base.old_object(message).content == "c"
-    assert compat.base.old_object(Event("flow.interval.tick", {"number": 1}, source="x")) is None
-    assert compat.base.old_object(Event("mine", [1], source="x")) == [1]
+    assert old(message).headers == {"a": "b"}
+    assert old(message).content == "c"
+    assert old(Event("flow.interval.tick", {"number": 1}, source="x")) is None
+    assert old(Event("mine", [1], source="x")) == [1]
 
 
 def test_the_operations():

@@ -1,210 +1,344 @@
-"""The failed file: its lines run again as the events they were."""
+"""flow-failed: why events failed, replayed or dropped without losing any."""
 
+import json
 import signal
-import subprocess
-import sys
-from pathlib import Path
+import time
+from collections import Counter
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowtools.core.lines import TooLong
-from flowtools.event import Event, EventError, decode
-from flowtools.pool.attempt import Attempt
-from flowtools.pool.failed import FailedFile, FailedFileError, replayable
-from tests.conftest import KILLS, environment
+from flowtools.core.times import instant, parse_duration, parse_moment, short_duration
+from flowtools.errors import FlowError
+from flowtools.failed.file import FailedLines, key_of
+from flowtools.failed.grouping import MOST_GROUPS, OTHERS, fold, grouped
+from flowtools.failed.record import read_record
+from tests.conftest import KILLS
+from tests.running import until
 
-EVENT = b'{ "specversion":"1.0", "id":"i1","source":"s" ,"type":"t","data":{"n": 1.50e3}}'
-
-
-def failed(line, error="ValueError: no", number=7, attempt=3):
-    try:
-        event = decode(line, number)
-    except EventError as refused:
-        return Attempt(None, line, number, "invalid", 1, True, 0.0, 0.0, 0.0, str(refused))
-    return Attempt(event, line, number, "failed", attempt, True, 0.1, 0.1, 1760000000.0, error)
+NOON = 1_700_000_000
 
 
-def again(written, **changes):
-    """The line that a failed replay of `written` leaves."""
-    return replayable(failed(written.removesuffix(b"\n"), **changes))
+def line(number, error="LookupError: asset 1 not found", at=0, **changed):
+    event = {
+        "specversion": "1.0",
+        "id": f"i{number}",
+        "source": "s",
+        "type": "flow.asset.created",
+        "subject": f"a{number}",
+        "data": number,
+        "flowerror": error,
+        "flowattempts": 3,
+        "flowfailedat": f"2023-11-14T22:{at:02}:20Z",
+    }
+    return json.dumps(event | changed) + "\n"
 
 
-def without_ours(event):
-    ours = ("flowerror", "flowattempts", "ackto")
-    return {name: value for name, value in event.attributes.items() if name not in ours}
+REFUSED = json.dumps({"specversion": "1.0", "flowerror": "not JSON", "flowline": "{"}) + "\n"
 
 
-def test_an_event_keeps_its_bytes_and_gets_the_error_and_the_attempts():
-    assert replayable(failed(EVENT)) == (
-        EVENT[:-1] + b',"flowerror":"ValueError: no","flowattempts":3}\n'
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "failed.jsonl"
+    path.write_text(
+        "".join(line(n, f"LookupError: asset {4710 + n} not found", n) for n in range(5))
+        + line(5, "OSError: HTTP 503 from 'http://x/5'", 50, type="flow.file.created")
+        + line(6, "OSError: HTTP 404 from 'http://x/6'", 51)
+        + REFUSED
     )
-
-
-def test_failing_again_replaces_the_error():
-    assert again(replayable(failed(EVENT)), error="other", attempt=1) == (
-        EVENT[:-1] + b',"flowerror":"other","flowattempts":1}\n'
-    )
+    return path
 
 
 @pytest.mark.parametrize(
-    ("line", "kept"),
+    ("one", "other"),
     [
-        (b'{"ackto":"unix:/x#1.2",%b}', b"{%b,"),
-        (b'{%b, "ackto" : "unix:/x#1.2" }', b"{%b,"),
-        (b'{"\\u0061ckto":"u", %b}', b"{ %b,"),
-        (b'{"x":{"ackto":[1,{"ackto":2}]},"ackto":{"a":["}",{"b":"\\""}]},%b}', None),
+        ("asset 4711 not found", "asset 4712 not found"),
+        ("no field 'a b'", "no field 'c'"),
+        ('file "x.mxf" is short', 'file "yy.mxf" is short'),
+        ("job 3f2504e0-4f89-41d3-9a0c-0305e82c3301", "job 00000000-0000-0000-0000-000000000000"),
+        ("at 2026-01-01T10:00:00Z", "at 2026-01-02T11:00:00.5+01:00"),
+        ("after 1.5 s", "after 22 s"),
+        ("object deadbeef01 is gone", "object 0badcafe99 is gone"),
+        ("HTTP 503 for 12", "HTTP 503 for 13"),
     ],
 )
-def test_where_to_acknowledge_is_taken_out_and_nothing_else(line, kept):
-    rest = b'"specversion":"1.0","id":"i","source":"s","type":"t","n":1.10,"s":",{\\"ackto\\""'
-    written = replayable(failed(line % rest))
-    if kept is not None:
-        assert written.startswith(kept % rest + b'"flowerror"')
-    expected = orjson.loads(line % rest) | {"flowerror": "ValueError: no", "flowattempts": 3}
-    del expected["ackto"]
-    assert orjson.loads(written) == expected
-    assert b'"n":1.10,"s":",{\\"ackto\\""' in written
-
-
-@pytest.mark.parametrize("line", [b"null", b"[1, 2.50]", b' {"a": 1} \r', b'"text"', b"17", b"{}"])
-def test_another_json_value_comes_again_as_the_same_event(line):
-    first = failed(line)
-    written = replayable(first)
-    assert without_ours(decode(written, 1)) == first.event.attributes
-    assert line.strip() in written
-    assert without_ours(decode(again(written), 99)) == first.event.attributes
+def test_what_differs_from_event_to_event_makes_no_other_reason(one, other):
+    assert fold(one) == fold(other)
 
 
 @pytest.mark.parametrize(
-    ("line", "member", "text"),
+    ("one", "other"),
     [
-        (b'{"a": tru}', "flowline", '{"a": tru}'),
-        (b"\xff\xfe", "flowline64", "//4="),
-        (b'{"a":123456789012345678901234567890}', "flowline", None),
+        ("HTTP 404", "HTTP 503"),
+        ("the server says status 409", "the server says status 412"),
+        ("exit code 1", "exit code 2"),
+        ("asset not found", "file not found"),
+        ("[Errno 2] no", "[Errno 13] no"),
     ],
 )
-def test_a_line_that_could_not_be_read_is_kept_and_refused_again(line, member, text):
-    first = failed(line)
-    written = replayable(first)
-    assert orjson.loads(written)[member] == (text or line.decode())
-    assert orjson.loads(written)["flowerror"] == first.error
-    with pytest.raises(EventError):
-        decode(written)
-    assert again(written) == written
+def test_a_status_and_a_word_make_another_reason(one, other):
+    assert fold(one) != fold(other)
 
 
-def test_a_line_that_says_it_is_an_event_and_is_none_keeps_its_bytes():
-    line = b'{"specversion":"1.0","id":"i"}'
-    written = replayable(failed(line))
-    assert written.startswith(line[:-1] + b',"flowerror":"not a CloudEvents')
-    with pytest.raises(EventError, match="it has no 'source'"):
-        decode(written)
+@given(st.text())
+def test_folding_twice_is_folding_once(text):
+    assert fold(fold(text)) == fold(text)
 
 
-def test_of_a_line_that_is_too_long_the_beginning_is_kept():
-    attempt = Attempt(None, TooLong(b'{"a'), 1, "invalid", 1, True, 0.0, 0.0, 0.0, "too long")
-    assert orjson.loads(replayable(attempt))["flowline"] == '{"a'
+def test_a_group_knows_its_times_its_attempts_and_the_newest_error():
+    lines = [line(1, "no 1", 5, flowattempts=1), line(2, "no 2", 9), line(3, "no 3", 7)]
+    (group,) = grouped(read_record(each.encode()) for each in lines)
+    assert (group.count, group.pattern, group.example, group.example_id) == (
+        3,
+        "no N",
+        "no 2",
+        "i2",
+    )
+    assert (group.last - group.first, group.least, group.most) == (240, 1, 3)
 
 
-def test_an_error_that_is_no_unicode_can_be_kept():
-    assert (
-        orjson.loads(replayable(failed(EVENT, "no file 'a\udcff'")))["flowerror"] == "no file 'a?'"
+def test_there_is_a_bound_to_the_number_of_reasons():
+    records = [read_record(line(1, f"error {'x' * n}").encode()) for n in range(MOST_GROUPS + 9)]
+    groups = grouped(records)
+    assert (len(groups), groups[0].pattern, groups[0].count) == (MOST_GROUPS + 1, OTHERS, 9)
+
+
+def test_the_table_has_a_row_for_each_reason(run, file):
+    status, out, err = run("flow-failed", file)
+    rows = out.decode().splitlines()
+    assert (status, err, len(rows)) == (0, "", 5)
+    assert rows[0].split()[:4] == ["count", "first", "last", "attempts"]
+    assert rows[1].split()[0] == "5"
+    assert rows[1].rstrip().endswith("LookupError: asset 4714 not found")
+
+
+def test_the_table_as_json(run, file):
+    out = run("flow-failed", "--json", file)[1]
+    first = json.loads(out.splitlines()[0])
+    assert first == {
+        "count": 5,
+        "first": "2023-11-14T22:00:20.000Z",
+        "last": "2023-11-14T22:04:20.000Z",
+        "attempts": [3, 3],
+        "error": "LookupError: asset N not found",
+        "example": "LookupError: asset 4714 not found",
+        "id": "i4",
+        "types": {"flow.asset.created": 5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--error", "HTTP"], ["i5", "i6"]),
+        (["--type", "flow.file.*"], ["i5"]),
+        (["--subject", "a[12]"], ["i1", "i2"]),
+        (["--since", "2023-11-14T22:50:00Z"], ["i5", "i6"]),
+        (["--since", "2023-11-14T22:01:20Z", "--until", "2023-11-14T22:03:20Z"], ["i1", "i2"]),
+        (["--since", "1h"], []),
+        (["--until", "2023-11-14"], []),
+        (["--limit", "2"], ["i0", "i1"]),
+        (["--error", "not found", "--limit", "1"], ["i0"]),
+    ],
+)
+def test_options_select(run, file, options, ids):
+    out = run("flow-failed", file, "--list", "--json", *options)[1]
+    assert [json.loads(each)["id"] for each in out.splitlines()] == ids
+
+
+def test_a_line_for_each_event_says_when_what_and_why(run, file):
+    out = run("flow-failed", "--list", "--error", "503", file, env={"TZ": "UTC"})[1]
+    assert out.decode() == (
+        "2023-11-14 22:50  flow.file.created  a5  i5  OSError: HTTP 503 from 'http://x/5'\n"
     )
 
 
-def test_an_event_that_was_not_tried_says_so():
-    attempt = failed(EVENT)._replace(outcome="cancelled", error=None)
-    assert orjson.loads(replayable(attempt))["flowerror"] == "cancelled"
+def test_one_event_is_shown_whole(run, file):
+    status, out, _ = run("flow-failed", "--show", "i5", file)
+    assert status == 0
+    assert out.decode().startswith("error      OSError: HTTP 503 from 'http://x/5'\nattempts   3\n")
+    assert '  "data": 5,' in out.decode()
 
 
-TEXT = st.text(st.characters(codec="utf-8"))
-NUMBER = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-JSON = st.recursive(
-    st.none() | st.booleans() | NUMBER | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
-)
+def test_an_event_that_is_not_there_is_said(run, file):
+    assert run("flow-failed", "--show", "nope", file) == (
+        1,
+        b"",
+        "flow-failed: there is no such event\n",
+    )
 
 
-@given(data=JSON, ackto=st.none() | TEXT, is_event=st.booleans())
-def test_whatever_its_data_an_event_comes_again_as_it_was(data, ackto, is_event):
-    value = Event("t", data, source="s", ackto=ackto).attributes if is_event else data
-    line = orjson.dumps(value)
-    first = failed(line)
-    once = replayable(first)
-    for written in (once, again(once)):
-        assert written.count(b"\n") == 1
-        replayed = decode(written, 1)
-        assert without_ours(replayed) == without_ours(first.event)
-        assert "ackto" not in replayed.attributes
+def test_control_characters_of_an_error_never_reach_the_terminal(run, tmp_path):
+    path = tmp_path / "f"
+    path.write_text(line(1, "a\x1b[2Jb\u202e", id="\x9b31m"))
+    for options in ([], ["--list"], ["--show", "\x9b31m"]):
+        out = run("flow-failed", *options, path)[1].decode()
+        assert not {"\x1b", "\x9b", "\u202e"} & set(out), options
 
 
-def test_lines_are_appended(tmp_path):
-    for _ in range(2):
-        with FailedFile(tmp_path / "f") as file:
-            file.write(failed(EVENT))
-    assert (tmp_path / "f").read_bytes() == replayable(failed(EVENT)) * 2
+@pytest.mark.parametrize("content", ["", "\n\n", "\0\0\0\n"])
+def test_an_empty_file_has_no_failed_events(run, tmp_path, content):
+    (tmp_path / "f").write_text(content)
+    assert run("flow-failed", tmp_path / "f")[:2] == (0, b"no failed events\n")
 
 
-def test_a_full_disk_is_an_error_that_names_the_file():
-    with (
-        FailedFile(Path("/dev/full")) as file,
-        pytest.raises(FailedFileError, match="cannot write failed file '/dev/full': No space left"),
-    ):
-        file.write(failed(EVENT))
+def test_a_line_that_is_not_an_object_is_shown_and_not_replayed(run, tmp_path):
+    (tmp_path / "f").write_text('{"specv\n')
+    assert b"the line is not a JSON object" in run("flow-failed", tmp_path / "f")[1]
+    status, out, err = run("flow-failed", "--replay", tmp_path / "f")
+    assert (status, out) == (0, b"")
+    assert "1 lines of" in err
 
 
-def test_a_failed_file_that_cannot_be_opened_is_an_error(tmp_path):
-    with pytest.raises(FailedFileError, match=r"cannot open failed file .*: Is a directory"):
-        FailedFile(tmp_path)
+def test_a_file_that_cannot_be_read_is_one_line(run, tmp_path):
+    assert run("flow-failed", tmp_path / "none") == (
+        1,
+        b"",
+        f"flow-failed: cannot read failed file '{tmp_path}/none': No such file or directory\n",
+    )
 
 
-def test_what_holds_something_else_is_no_failed_file_and_stays_as_it_is(tmp_path):
-    (tmp_path / "mine.py").write_text("import os\n")
-    with pytest.raises(FailedFileError, match=r"cannot open failed file .*: it holds something"):
-        FailedFile(tmp_path / "mine.py")
-    assert (tmp_path / "mine.py").read_text() == "import os\n"
+def test_dropping_removes_what_is_selected_and_nothing_else(run, file):
+    before = file.read_text().splitlines()
+    assert run("flow-failed", "--drop", "--yes", "--error", "HTTP", file)[0] == 0
+    assert file.read_text().splitlines() == [*before[:5], before[7]]
 
 
-def test_after_the_file_was_taken_away_lines_go_to_a_new_one(tmp_path):
-    with FailedFile(tmp_path / "f") as file:
-        (tmp_path / "f").rename(tmp_path / "taken")
-        file.reopen()
-        file.write(failed(EVENT))
-    assert (tmp_path / "taken").read_bytes() == b""
-    assert (tmp_path / "f").read_bytes() == replayable(failed(EVENT))
+def test_nothing_is_dropped_where_nobody_can_be_asked(run, file):
+    before = file.read_bytes()
+    status, _, err = run("flow-failed", "--drop", file)
+    assert (status, file.read_bytes()) == (2, before)
+    assert "--drop would remove 8 events: add --yes" in err
 
 
-WRITER = """
-import os, sys
-from pathlib import Path
-from flowtools.pool.failed import FailedFile
-from tests.test_failed import EVENT, failed
-file = FailedFile(Path(sys.argv[1]))
-for number in range(10**9):
-    file.write(failed(EVENT.replace(b"i1", b"%d" % number)))
-    os.write(1, b"%d\\n" % number)
-"""
+def test_a_link_and_the_permissions_stay(file, tmp_path):
+    file.chmod(0o640)
+    link = tmp_path / "link"
+    link.symlink_to(file.name)
+    lines = FailedLines(link)
+    assert lines.take_out(Counter(key_of(each) for each in lines.records())) == 8
+    assert (link.is_symlink(), file.read_bytes(), file.stat().st_mode & 0o777) == (True, b"", 0o640)
 
 
-def test_a_process_killed_at_any_moment_leaves_whole_lines_for_all_that_it_completed(tmp_path):
-    for turn in range(KILLS):
-        path = tmp_path / str(turn)
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, path],
-            env=environment(PYTHONPATH="."),
-            stdout=subprocess.PIPE,
-        )
-        last = [process.stdout.readline() for _ in range(100)][-1]
-        process.send_signal(signal.SIGKILL)
-        completed = int([last, *process.stdout][-1])
-        process.stdout.close()
+def test_of_equal_lines_only_as_many_are_taken_out_as_are_done(tmp_path):
+    path = tmp_path / "f"
+    path.write_text(line(1) * 3)
+    record = next(FailedLines(path).records())
+    assert FailedLines(path).take_out(Counter({key_of(record): 2})) == 2
+    assert path.read_text() == line(1)
+
+
+def test_what_is_appended_after_the_beginning_is_not_read(tmp_path):
+    path = tmp_path / "f"
+    path.write_text(line(1) + line(2))
+    seen = 0
+    for _ in FailedLines(path).records():
+        seen += 1
+        with path.open("a") as more:
+            more.write(line(3))
+    assert seen == 2
+
+
+def test_where_no_new_file_can_be_made_the_old_one_stays_as_it_is(tmp_path):
+    path = tmp_path / ("f" * 250)  # No room for what the new one's name has besides.
+    path.write_text(line(1))
+    with pytest.raises(FlowError, match=r"cannot rewrite failed file .*: File name too long"):
+        FailedLines(path).take_out(Counter(map(key_of, FailedLines(path).records())))
+    assert path.read_text() == line(1)
+
+
+def test_replayed_events_are_taken_out_once_they_are_done(shell, file):
+    status, out, err = shell(
+        f"set -o pipefail; flow-failed --replay --error HTTP {file} | flow-work tests.workers:Echo"
+    )
+    assert (status, [json.loads(each)["data"] for each in out.splitlines()]) == (0, [5, 6]), err
+    assert [json.loads(each).get("id") for each in file.read_text().splitlines()] == [
+        *(f"i{n}" for n in range(5)),
+        None,
+    ]
+
+
+def test_events_that_are_rejected_stay(shell, file):
+    before = file.read_text()
+    status, _, err = shell(
+        f"set -o pipefail; flow-failed --replay {file} --subject 'a*' | flow-ack --nack"
+    )
+    assert (status, file.read_text()) == (1, before)
+    assert "flow-failed: 7 events were rejected and 0 not settled; they are still in" in err
+
+
+def test_an_event_that_fails_again_is_there_once_with_its_new_error(shell, file, tmp_path):
+    worker = "class W:\n    def start(self, event): raise OSError('new')\n"
+    (tmp_path / "again.py").write_text(worker)
+    shell(f"flow-failed --replay {file} | flow-work again:W --failed {file}")
+    errors = Counter(json.loads(each)["flowerror"][:12] for each in file.read_text().splitlines())
+    assert errors == {"OSError: new": 7, "not JSON": 1}
+
+
+def test_a_reader_that_leaves_ends_the_replay_and_takes_nothing_out(shell, file):
+    before = file.read_text()
+    status, out, _ = shell(f"set -o pipefail; flow-failed --replay --prefetch 2 {file} | head -n 1")
+    assert (status, out.count(b"\n"), file.read_text()) == (141, 1, before)
+
+
+def test_a_stop_ends_a_replay_that_nobody_acknowledges(start, file):
+    before = file.read_text()
+    process = start("flow-failed", "--replay", "--drain", "0.2", file)
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == -signal.SIGTERM
+    assert file.read_text() == before
+
+
+def test_killed_at_any_moment_a_replay_loses_nothing(shell, start, tmp_path):
+    """Every event is done, or still in the file; the file is whole."""
+    path, done = tmp_path / "f", tmp_path / "done"
+    (tmp_path / "notes.py").write_text(
+        "class W:\n    def start(self, event):\n"
+        f"        with open({str(done)!r}, 'a') as file: file.write(f'{{event.data}}\\n')\n"
+    )
+    path.write_text("".join(line(n) for n in range(300)))
+    done.touch()
+    for enough in range(40, 40 * KILLS + 1, 40):
+        process = start("flow-failed", "--replay", "--prefetch", "8", path)
+        worker = start("flow-work", "notes:W", stdin=process.stdout)
+        until(lambda: done.read_text().count("\n") > enough)  # noqa: B023
+        process.kill()
         process.wait()
-        # What follows the last newline is a line that the kill has torn: not completed.
-        whole = path.read_bytes().split(b"\n")[:-1]
-        kept = [int(decode(line).id) for line in whole]
-        assert kept == list(range(len(kept)))
-        assert len(kept) > completed
+        worker.wait()
+    left = {json.loads(each)["data"] for each in path.read_text().splitlines()}
+    assert left | {int(each) for each in done.read_text().split()} == set(range(300))
+
+
+LENGTHS = {"90": 90, "90s": 90, "5m": 300, "1h30m": 5400, "7d": 604800, "250ms": 0.25, "1.5h": 5400}
+
+
+@pytest.mark.parametrize(("text", "seconds"), LENGTHS.items())
+def test_a_length_of_time(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5 m", "m", "-1", "1y", "1e9", "٣", "nan", "5m-"])
+def test_what_is_not_a_length_of_time(text):
+    with pytest.raises(ValueError, match="is not a length of time"):
+        parse_duration(text)
+
+
+def test_lengths_of_time_for_people():
+    assert [short_duration(each) for each in (0.04, 12.9, 63, 7800, 360000)] == [
+        "0.0s",
+        "12s",
+        "1m 3s",
+        "2h 10m",
+        "4d 4h",
+    ]
+
+
+def test_moments():
+    assert parse_moment("2023-11-14T22:13:20Z") == NOON
+    assert parse_moment("2023-11-14") == NOON - 80000
+    assert abs(parse_moment("1h") - (time.time() - 3600)) < 60
+    assert instant("yesterday") is None
+    with pytest.raises(ValueError, match="'soon' is not a moment"):
+        parse_moment("soon")

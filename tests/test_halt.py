@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from flowtools.errors import UsageError
-from flowtools.pool.attempt import Attempt
 from flowtools.pool.halt import Halt
+from flowtools.pool.outcome import Attempt, Outcome
 
 
 def attempt(outcome, final=True):
-    return Attempt(None, b"", 1, outcome, 1, final, 0.0, 0.0, 0.0, None)
+    return Attempt(None, b"", 1, Outcome(outcome), 1, final, 0.0, 0.0, 0.0, None)
 
 
 def verdicts(text, outcomes):

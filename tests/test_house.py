@@ -22,9 +22,9 @@ LONGER = {
 BEHIND = {
     "stomp": {"stomp/transport.py"},
     "coilmq": {"sim/"},
-    "rich": {"view/", "pool/progress_display.py"},
-    "httpx": {"vizone/"},
-    "httpcore": {"vizone/pooling.py"},
+    "rich": {"view/", "pool/progress_display.py", "process/screen.py"},
+    "httpx": {"vizone/transport.py", "vizone/answer.py"},
+    "httpcore": {"vizone/transport.py", "vizone/answer.py"},
     "lxml": {"vizone/", "sim/", "compat/"},
     "prometheus_client": {"pool/metrics.py"},
     "cronsim": {"source/schedule.py"},

@@ -78,6 +78,10 @@ class Any:
 Tag = Index = Poll = Sweep = Report = Check = Store = Ingest = Job = Rundown = Transfer = Any
 """
 
+JOBLOG = (
+    '{"id":"1","subject":null,"type":"t","outcome":"done","attempt":1,"final":true,"queued":0.1,'
+    '"ran":0.2,"finished":"2026-01-01T10:00:00.000Z","error":null}\n'
+)
 FAILED = """\
 {"specversion":"1.0","id":"1","source":"s","type":"flow.asset.deleted","flowerror":"No: no"}
 """
@@ -117,6 +121,7 @@ class Playground:
         (folder / "jobs.py").write_text(MOD + "Encode = Any\n")
         (folder / "list.txt").write_text("a\nb\n")
         (folder / "failed.jsonl").write_text(FAILED)
+        (folder / "joblog.jsonl").write_text(JOBLOG)
         (folder / "kept" / "failed").write_text(FAILED)
         (folder / "playout.log").touch()
         (folder / "in" / "there.mxf").touch()

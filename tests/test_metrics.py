@@ -1,20 +1,19 @@
 """--metrics: what a Prometheus server reads over real HTTP."""
 
 import socket
-from typing import get_args
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flowtools.errors import ConfigurationError, UsageError
-from flowtools.pool.attempt import Attempt, Outcome
 from flowtools.pool.metrics import Metrics
+from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.snapshot import Snapshot
 
 
 def attempt(outcome="done", ran=0.02, final=True, finished=1760000000.5):
-    return Attempt(None, b"", 1, outcome, 1, final, 0.0, ran, finished, None)
+    return Attempt(None, b"", 1, Outcome(outcome), 1, final, 0.0, ran, finished, None)
 
 
 STATE = Snapshot([("a", 3.5), ("b", 1.0)], 12, 16, 1)
@@ -51,12 +50,23 @@ def test_events_and_attempts_are_counted_by_outcome(metrics):
     assert samples["flowtools_last_event_timestamp_seconds",] == 1760000009.0
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_is_counted_as_what_it_is(metrics, outcome):
+    metrics.serve("127.0.0.1:0")
+    metrics.record(attempt(outcome))
+    samples = scrape(metrics)
+    for other in Outcome:
+        assert samples["flowtools_events_total", other] == (other is outcome)
+        assert samples["flowtools_attempts_total", other] == (other is outcome)
+    assert samples["flowtools_run_seconds_count",] == outcome.ran
+
+
 def test_every_outcome_is_there_from_the_start_so_that_the_first_failure_is_an_increase(metrics):
     metrics.serve("127.0.0.1:0")
     samples = scrape(metrics)
     for name in ("flowtools_events_total", "flowtools_attempts_total"):
         assert {key[1]: n for key, n in samples.items() if key[0] == name} == dict.fromkeys(
-            get_args(Outcome), 0
+            Outcome, 0
         )
 
 

@@ -15,6 +15,7 @@ from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, InternalError, ReaderGone
 from flowtools.event import Event
 from flowtools.pool.backlog import Backlog, Job
+from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import MAX_BYTES, MAX_SPAN, OrderedResults
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import ThreadRunner
@@ -593,7 +594,8 @@ def test_a_retry_is_started_while_the_input_is_idle(pool):
 def test_the_wait_for_a_retry_grows_and_is_capped_or_is_the_workers(
     policy, attempt, error, low, high
 ):
-    waits = [policy.delay(attempt, error) for _ in range(50)]
+    failure = Failure(Outcome.TIMEOUT, "") if error is None else Failure.of(error)
+    waits = [policy.delay(attempt, failure) for _ in range(50)]
     if low is None:
         assert set(waits) == {None}
     else:

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 import pytest
 
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.progress import Progress
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.tally import SAMPLE, Tally, duration
@@ -27,7 +27,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def attempt(outcome="done", ran=0.01, final=True):
-    return Attempt(None, b"", 1, outcome, 1, final, 0.0, ran, 0.0, None)
+    return Attempt(None, b"", 1, Outcome(outcome), 1, final, 0.0, ran, 0.0, None)
 
 
 def idle():
@@ -100,6 +100,13 @@ def shown():
     yield show
     for each in running:
         each.stop()
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_display_shows_every_outcome(outcome, terminal, shown):
+    screen = terminal(columns=120)
+    shown(idle, screen.stream).record(attempt(outcome))
+    screen.wait_for("failed 1" if outcome.is_failure else f"{outcome} 1")
 
 
 def test_without_a_terminal_there_is_one_line_at_the_end():

@@ -90,9 +90,11 @@ SCENARIOS = {
         flow-listen-stomp -vv --retry-for 0 {QUEUE}""",
     "metrics and SIGUSR1": f"""{LINES} | flow-work -vv {INI} -j 2 --retries 1 --backoff 0.01 \
         --metrics 127.0.0.1:$HTTP --set tag.metrics=127.0.0.1:$HTTP --progress mine:Breaks""",
-    "processes": f"""{LINES} | flow-work -vv {INI} --isolation process --joblog log mine:Breaks""",
+    "processes": f"""{LINES} | flow-work -vv {INI} --isolation process --joblog log mine:Breaks
+        flow-joblog -vv log""",
     "a setting on the command line": f"""{LINES} | flow-work -vv --set 'tag.token=$TOKEN' \
-        --failed failed mine:Breaks""",
+        --failed failed mine:Breaks
+        flow-failed -vv failed; flow-failed -vv --replay failed | flow-work -vv mine:Breaks""",
     "stuck": f"""{LINES} | flow-work -vv {INI} --timeout 0.2 --grace 0.1 --max-abandoned 2 \
         -j 2 --failed failed mine:Stuck""",
     "an INI file that is wrong": """

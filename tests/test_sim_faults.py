@@ -1,13 +1,25 @@
 """Faults on demand, and a client that lives with them."""
 
+import base64
+import socket
 import threading
+import time
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 
-from flowtools.errors import UnreachableError
+from flowtools.errors import ProtocolError, RefusedError, UnreachableError
 from flowtools.sim.faults import Faults, Rates
-from flowtools.vizone import ConflictError
+from flowtools.vizone import ConflictError, NotFoundError
 from tests.vizone_servers import client_of, stand_in
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -15,14 +27,30 @@ from tests.vizone_servers import client_of, stand_in
     [
         ("5xx=0.05,slow=0.1,drop=0.01,conflict=1", Rates(0.05, 0.1, 0.01, 1)),
         ("drop=0", Rates()),
+        ("401=1,403=0.5,404=0.25", Rates(unauthorized=1, forbidden=0.5, missing=0.25)),
+        ("html=1,gzip=1,slow-body=1", Rates(html=1, packed=1, slow_body=1)),
+        ("clock=-3600", Rates(clock=-3600)),
     ],
 )
-def test_rates_are_read(text, rates):
+def test_rates_are_read_and_written(text, rates):
     assert Rates.parse(text) == rates
+    assert not str(rates) or Rates.parse(str(rates)) == rates
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5xx", "5xx=x", "drop=1.1", "drop=-1", "a=1", "slow=1,slow=1"]
+    "text",
+    [
+        "",
+        "5xx",
+        "5xx=x",
+        "drop=1.1",
+        "drop=-1",
+        "a=1",
+        "slow=1,slow=1",
+        "clock=x",
+        "clock=nan",
+        "clock=1e300",
+    ],
 )
 def test_rates_of_another_form_are_a_usage_error(run, text):
     status, out, err = run("flow-sim", "--faults", text, "--", "true")
@@ -58,6 +86,125 @@ def test_each_fault_happens_when_it_is_certain_to():
         with pytest.raises(ConflictError):
             client.assets.update(asset)
         assert server.catalogue.assets()[0].revision == 1
+
+
+@pytest.mark.parametrize(
+    ("rates", "error", "said"),
+    [
+        ("401=1", RefusedError, "401 Unauthorized"),
+        ("403=1", RefusedError, "403 Forbidden"),
+        ("404=1", NotFoundError, "404 Not Found"),
+        ("html=1", ProtocolError, "web page"),
+        ("gzip=1", ProtocolError, "encoded as 'gzip, gzip', which was not asked for"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_has_an_error_of_its_own(rates, error, said):
+    with (
+        stand_in(faults=Rates.parse(rates)) as server,
+        client_of(server) as client,
+        pytest.raises(error, match=said),
+    ):
+        client.collections()
+
+
+def test_a_body_may_come_slowly():
+    with stand_in(faults=Rates(slow_body=1)) as server:
+        with client_of(server) as client:
+            assert client.collection("asset")
+        with (
+            client_of(server, seconds=0.5) as client,
+            pytest.raises(UnreachableError, match=r"no whole answer within 0\.5 s"),
+        ):
+            client.collections()
+
+
+def test_the_clock_of_the_server_is_ahead_or_behind():
+    with stand_in(faults=Rates(clock=-3600)) as server, client_of(server) as client:
+        made = client.assets.create("one")
+        answer = client.request("GET", f"{server.url}/thirdparty")
+        said = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        written = datetime.fromisoformat(made.updated).timestamp()
+    assert time.time() - said == pytest.approx(3600, abs=30)
+    assert time.time() - written == pytest.approx(3600, abs=30)
+
+
+def test_faults_change_while_it_runs_and_not_for_whoever_changes_them():
+    with stand_in(faults=Rates(unauthorized=1)) as server, client_of(server) as client:
+        faults = f"{server.url}/sim/faults"
+        assert client.request("GET", faults).content == b"401=1\n"
+        with pytest.raises(ProtocolError, match="expected a rate"):
+            client.request("PUT", faults, body=b"404=2")
+        client.request("PUT", faults, body=b"404=1")
+        with pytest.raises(NotFoundError):
+            client.collections()
+        client.request("PUT", faults, body=b"")
+        assert client.collections()
+
+
+@pytest.mark.parametrize(
+    ("order", "titles"), [("sorted", "bca"), ("none", "abc"), ("oldest", "acb")]
+)
+def test_a_feed_may_be_in_another_order_than_was_asked_for(order, titles):
+    with stand_in(order=order) as server, client_of(server) as client:
+        made = {title: client.assets.create(title) for title in "abc"}
+        server.catalogue.update(made["b"].self_link.rpartition("/")[2], title="b")
+        found = client.assets.find(sort="-search.modificationDate")
+        assert "".join(asset.title for asset in found) == titles
+
+
+def test_a_session_expires_and_the_client_logs_in_again():
+    with stand_in(session=0.2) as server, client_of(server) as client:
+        for _ in range(3):
+            assert client.assets.feed()
+            time.sleep(0.25)
+        # Somebody who insists on an old session learns that it is over.
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as raw:
+            login = base64.b64encode(f"admin:{server.password}".encode()).decode()
+            raw.sendall(
+                b"GET /thirdparty HTTP/1.1\r\nHost: localhost\r\nCookie: session=old\r\n"
+                b"Authorization: Basic " + login.encode() + b"\r\n\r\n"
+            )
+            assert raw.recv(1000).startswith(b"HTTP/1.1 401 ")
+
+
+def asked_of(server, host):
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as raw:
+        raw.sendall(f"GET /thirdparty HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        return int(raw.recv(1000).split()[1])
+
+
+def test_a_host_of_another_name_is_refused():
+    """A page that somebody has open must not reach a stand-in by a name that leads to it."""
+    with stand_in(names=("one.example",)) as server:
+        ours = [
+            "localhost",
+            "localhost:80",
+            "127.0.0.1",
+            "[::1]:8080",
+            "one.example",
+            "ONE.example",
+        ]
+        assert {asked_of(server, host) for host in ours} == {401}
+        assert asked_of(server, "evil.example") == 421
+        assert asked_of(server, "127.0.0.1.evil.example:80") == 421
+
+
+def is_refused(host, port, answer):
+    """Whether a third connection beside two others is."""
+    with (
+        socket.create_connection((host, port)),
+        socket.create_connection((host, port)),
+        socket.create_connection((host, port)) as third,
+    ):
+        return third.recv(100).startswith(answer)
+
+
+def test_connections_beyond_the_limit_are_refused_and_free_again_afterwards():
+    with stand_in(connections=2) as server:
+        assert is_refused("127.0.0.1", int(server.url.rpartition(":")[2]), b"HTTP/1.1 503 ")
+        until(lambda: asked_of(server, "localhost") == 401)
+        host, port = server.stomp_url.removeprefix("stomp://").strip("/").split(":")
+        assert is_refused(host, int(port), b"ERROR\nmessage:too many connections\n")
 
 
 def test_a_cut_connection_may_have_done_what_was_asked_and_the_client_copes():

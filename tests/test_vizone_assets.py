@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from flowtools.vizone import AtomCategory, ConflictError, NotFoundError
-from flowtools.vizone.acl import set_group_permissions
-from flowtools.vizone.asset import as_asset
+from flowtools.vizone.asset import as_asset, set_group_permissions
 from flowtools.vizone.atom import as_entry, same_type
 from flowtools.vizone.document import parse
 from tests.vizone_servers import Scripted, client_at, client_of, reply, stand_in

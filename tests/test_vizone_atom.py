@@ -22,7 +22,7 @@ ENTRY = b"""<atom:entry xmlns:atom="http://www.w3.org/2005/Atom" xmlns:core="htt
   <atom:category term="two"/>
   <atom:link rel="self" href="/thirdparty/asset/item/121"/>
   <atom:link rel="http://www.vizrt.com/rels/Upload_Task" href="upload"/>
-  <atom:link rel="edit" href=""/>
+  <atom:link rel="edit"/>
   <atom:link href="page.html"/>
   <media:group><media:content url="https://one/hr/1.mxf" fileSize="3891760"/></media:group>
 </atom:entry>"""

@@ -3,11 +3,13 @@
 import base64
 import gzip
 import re
+import resource
 import socket
 import ssl
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -437,17 +439,69 @@ def test_what_is_no_http_is_a_protocol_error():
         client.feed(f"{server.url}/feed")
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_an_answer_that_is_too_large_is_not_read_to_its_end(packed, monkeypatch):
-    monkeypatch.setattr("flowtools.vizone.transport.MAX_DOCUMENT", 100_000)
-    body = bytes(1_000_000)
-    answer = reply(gzip.compress(body), Content_Encoding="gzip") if packed else reply(body)
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr("flowtools.vizone.answer.MAX_DOCUMENT", 100_000)
     with (
-        Scripted(answer) as server,
+        Scripted(reply(bytes(1_000_000))) as server,
         client_at(server.url) as client,
         pytest.raises(ProtocolError, match="larger than 100000 bytes"),
     ):
         client.feed(f"{server.url}/feed")
+
+
+def bomb():
+    """Some kilobytes that decode to 3 GB."""
+    packed = gzip.compress(bytes(3_000_000), 9)
+    return gzip.compress(packed * 1000, 9)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(FEED)),
+        ("gzip, gzip", bomb()),
+        ("GZIP,gzip", bomb()),
+        ("identity, deflate", b"x"),
+        ("br", b"x"),
+    ],
+)
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+def test_an_encoding_that_was_not_asked_for_is_refused_and_never_decoded(encoding, body, status):
+    """Not the text of an error either; with 3 GB decoded the address space would not do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    with (
+        Scripted(reply(body, status, Content_Encoding=encoding)) as server,
+        client_at(server.url) as client,
+    ):
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), hard))
+        try:
+            with pytest.raises(ProtocolError, match=r"was not asked for|404 Not Found$"):
+                client.feed(f"{server.url}/feed")
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_an_encoding_called_identity_is_none():
+    with (
+        Scripted(reply(FEED, Content_Encoding="identity")) as server,
+        client_at(server.url) as client,
+    ):
+        assert client.feed(f"{server.url}/feed").entries == []
+
+
+def test_a_wait_that_a_server_asks_for_is_bounded_and_said(monkeypatch, caplog):
+    monkeypatch.setattr("flowtools.vizone.transport.LONGEST_WAIT", 0.2)
+    monkeypatch.setattr("flowtools.vizone.transport.LONG_WAIT", 0.1)
+    busy = reply(status="503 Service Unavailable", Retry_After="99999999")
+    with (
+        Scripted(*[busy] * 4) as server,
+        client_at(server.url) as client,
+        pytest.raises(UnreachableError, match="503"),
+    ):
+        client.feed(f"{server.url}/feed")
+    assert len(server.requests) == 2
+    assert "503 Service Unavailable; trying again in 0 s" in caplog.text
 
 
 @pytest.mark.parametrize("url", ["ftp://h/x", "file:///etc/passwd", "http://[::1/x", "mailto:a@b"])

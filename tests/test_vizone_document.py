@@ -6,7 +6,7 @@ import time
 import pytest
 
 from flowtools.errors import ProtocolError
-from flowtools.vizone.document import MAX_DOCUMENT, child, integer, parse, text
+from flowtools.vizone.document import MAX_DOCUMENT, address, child, integer, parse, text
 from tests.vizone_servers import Scripted, client_at, reply
 
 BOMB = (
@@ -107,3 +107,47 @@ def test_what_is_no_whole_number_is_none(said):
 
 def test_a_whole_number_is_read():
     assert integer("123456789012345678") == 123456789012345678
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content", "said"),
+    [
+        # The charset of the Content-Type wins over the declaration, a mark over both.
+        ("application/xml; charset=iso-8859-1", b'<?xml version="1.0"?><a>\xe4</a>', "ä"),
+        (
+            'application/xml;charset="UTF-8"',
+            '<?xml version="1.0" encoding="latin1"?><a>ä</a>',
+            "ä",
+        ),
+        ("application/xml; charset=iso-8859-1", b"\xef\xbb\xbf<a>\xc3\xa4</a>", "ä"),
+        ("application/xml; charset=no-such", b"<a>\xc3\xa4</a>", "ä"),
+        ("application/xml; charset*=", b"<a>\xc3\xa4</a>", "ä"),
+        ("", b"<a>\xc3\xa4</a>", "ä"),
+        (None, b'<?xml version="1.0" encoding="iso-8859-1"?><a>\xe4</a>', "ä"),
+    ],
+)
+def test_the_charset_of_the_content_type_wins(media_type, content, said):
+    content = content.encode() if isinstance(content, str) else content
+    assert text(parse(content, name="it", media_type=media_type)) == said
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<html><body>Please log in</body></html>",
+        b"<!DOCTYPE html>\n<html lang='de'><p>unclosed",
+        b"\xef\xbb\xbf \n<!-- x --><HTML>",
+        b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">',
+    ],
+)
+def test_a_page_for_people_is_named_as_that(page):
+    with pytest.raises(ProtocolError, match="a web page came instead of XML: is a proxy or"):
+        parse(page, name="it")
+
+
+def test_an_empty_address_is_that_of_the_document():
+    feed = parse(b"<feed><link href=''/><link/></feed>", name="http://h/feed?start=1")
+    empty, none = feed
+    assert address(empty, empty.get("href")) == "http://h/feed?start=1"
+    assert address(none, none.get("href")) is None
+    assert address(parse(b"<a/>", name="it", base=""), "http://[::1") is None

@@ -4,9 +4,7 @@ import pytest
 
 from flowtools.errors import ProtocolError
 from flowtools.vizone.document import parse
-from flowtools.vizone.search import read_description
-from flowtools.vizone.service import read_service
-from flowtools.vizone.template import Template
+from flowtools.vizone.service import Template, read_description, read_service
 from tests.vizone_servers import Scripted, client_at, client_of, reply, stand_in
 
 SORT = ("s", "http://www.vizrt.com/opensearch/sortorder")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="Ask Viz One about each change whose message does not say what happened.",
 )
 @click.option("--metadata", is_flag=True, help="Read the metadata of each asset, too.")
-@click.option("--xml", is_flag=True, help="Let each event have the entry's XML.")
+@options.xml
 @options.vizone_account
 @options.vizone_listening
 def main(

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command, run_source
+from flowtools.source.settings import Importing
 
 if TYPE_CHECKING:
     from flowtools.source.vizone.listening import Listening
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 @click.command("flow-listen-files", cls=Command)
 @click.argument("location")
 @click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
-@click.option(
+@option(
     "--settle",
+    of=Importing,
     type=click.FloatRange(min=0),
-    default=0.0,
+    show_default=False,
     metavar="SECONDS",
     help="Tell of a file once its size has been still for so long. Default: at once.",
 )
@@ -29,10 +32,16 @@ if TYPE_CHECKING:
     help="Ask first for the files that are there already. With a state file: only if it is "
     "not there yet.",
 )
+@options.xml
 @options.vizone_account
 @options.vizone_listening
 def main(
-    location: str, skip_empty: bool, settle: float, account: "Account", listening: "Listening"
+    location: str,
+    skip_empty: bool,
+    settle: float,
+    xml: bool,
+    account: "Account",
+    listening: "Listening",
 ) -> None:
     """Write an event line for each unmanaged file that changes in LOCATION.
 
@@ -47,7 +56,7 @@ def main(
     from flowtools.source.location import UnmanagedFilesListener
 
     source = UnmanagedFilesListener(
-        account, location, listening, skip_empty=skip_empty, settle=settle
+        account, location, listening, skip_empty=skip_empty, settle=settle, xml=xml
     )
     run_source(source)
 

@@ -6,8 +6,10 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.command import Command, parsed, run_source
+from flowtools.core.kind import OF_FILES, ON_DEMAND
+from flowtools.source.settings import Watching
 
-KIND = click.Choice(["created", "modified", "deleted", "stalled"])
+KIND = click.Choice([kind.value for kind in OF_FILES + ON_DEMAND])
 
 
 def _seconds(text: str) -> Any:
@@ -58,8 +60,9 @@ def _settle_for(texts: Any) -> Any:
     "--settle",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Report a file once it has not changed for SECONDS and is closed. Default: 2; on a "
-    "network mount, where only the time tells, 20.",
+    help="Report a file once it has not changed for SECONDS and is closed. Default: "
+    f"{Watching.settle:g}; on a network mount, where only the time tells, "
+    f"{Watching.remote_settle:g}.",
 )
 @click.option(
     "--settle-for",
@@ -73,7 +76,7 @@ def _settle_for(texts: Any) -> Any:
     callback=parsed(_seconds),
     metavar="SECONDS",
     help="Warn of a file that has not changed for so long and is not whole; 0: never. "
-    "Default: 10m.",
+    f"Default: {Watching.stalled:g}.",
 )
 @click.option(
     "--poll",

@@ -12,6 +12,8 @@ New code has no use for any of this: see docs/porting.md.
 """
 
 from flowtools.compat import logging
+from flowtools.compat.acl import Acl, AclEntry
+from flowtools.compat.asset import Item
 from flowtools.compat.base import (
     EventBased,
     Flow,
@@ -24,15 +26,9 @@ from flowtools.compat.base import (
     Once,
 )
 from flowtools.compat.client import Client, HTTPClientError, HTTPServerError, Response
-from flowtools.compat.objects import (
-    Item,
-    Link,
-    Message,
-    Payload,
-    UnmanagedFile,
-    UnmanagedFileCollection,
-    UriList,
-)
+from flowtools.compat.file import UnmanagedFile, UnmanagedFileCollection, UriList
+from flowtools.compat.links import Link
+from flowtools.compat.message import Message
 from flowtools.compat.operation import (
     Retry,
     create_or_update_asset,
@@ -41,6 +37,7 @@ from flowtools.compat.operation import (
     retry_on_conflict,
     set_group_permissions,
 )
+from flowtools.compat.payload import Payload
 from flowtools.compat.store import Store
 from flowtools.compat.transfer import PluginData, TransferPlugin
 from flowtools.multiparser import MultiParser
@@ -57,6 +54,8 @@ STDIN = Document
 
 __all__ = [
     "STDIN",
+    "Acl",
+    "AclEntry",
     "AssetEntryListener",
     "AtomCategory",
     "Client",

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from flowtools.compat.client import Client
-from flowtools.compat.objects import old_object
+from flowtools.compat.client import Client, Response
+from flowtools.compat.received import old_object
 from flowtools.compat.store import Store
 from flowtools.core.event import Event
 from flowtools.worker.needs import Equipment
@@ -62,7 +62,7 @@ def give(made: Any, equipment: Equipment, config: ConfigParser) -> None:
 
         made.set_stomp(Stomp(equipment.broker))
     if isinstance(made, NeedsClient):
-        made.set_client(Client(equipment.client()))
+        made.set_client(Client(equipment.client(), equipment.seconds))
     if isinstance(made, NeedsStore):
         made.set_store(Store(equipment.store()))
     if isinstance(made, NeedsConfig):
@@ -73,6 +73,8 @@ class Flow:
     """The base class of Workers; `start` gets the object that it always got."""
 
     SOURCE: Any
+    WANTS_XML: ClassVar[bool] = True
+    """The events of a source that is made for it carry the entries that its messages had."""
 
     def __init__(self, instance_name: str | None = None) -> None:
         self.instance_name = instance_name
@@ -82,7 +84,7 @@ class Flow:
         """Return a Worker that runs an object of this class."""
         made = cls(instance_name=equipment.application.removeprefix("flow_"))
         give(made, equipment, config)
-        return OldWorker(made)
+        return OldWorker(made, equipment)
 
     def start(self, obj: Any) -> Any:
         """Do the work; to be overridden."""
@@ -92,12 +94,16 @@ class Flow:
 class OldWorker:
     """Runs a Flow on events."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, equipment: Equipment) -> None:
         self._flow = flow
+        self._equipment = equipment
 
     def start(self, event: Event) -> None:
         """Run `start` on the object of the event; what it returns counts for nothing."""
-        self._flow.start(old_object(event))
+        self._flow.start(old_object(event, self._fetch))
+
+    def _fetch(self, url: str) -> Response:
+        return Client(self._equipment.client(), self._equipment.seconds).GET(url)
 
     def clean_up(self) -> None:
         """Let the Flow clean up, if it needs to."""

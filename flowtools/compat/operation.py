@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flowtools.compat.acl import Acl
+from flowtools.compat.asset import Item
 from flowtools.compat.client import Client, HTTPClientError
-from flowtools.compat.objects import Acl, Item, Payload, UnmanagedFile, UriList
+from flowtools.compat.file import UnmanagedFile, UriList
+from flowtools.compat.payload import Payload
 from flowtools.multiparser import as_text
-from flowtools.vizone.conflict import retry_on_conflict as patiently
+from flowtools.vizone.errors import retry_on_conflict as patiently
 from flowtools.vizone.metadata import Payload as Form
 
 

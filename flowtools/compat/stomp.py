@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flowtools.compat.objects import Message
+from flowtools.compat.message import Message
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.wait import Stop

@@ -3,9 +3,10 @@
 from configparser import ConfigParser
 from typing import Any
 
+from flowtools.compat.asset import Item
 from flowtools.compat.base import Flow, NeedsClient, OldWorker, give
 from flowtools.compat.client import Client
-from flowtools.compat.objects import Item, Payload
+from flowtools.compat.payload import Payload
 from flowtools.core.event import Event
 from flowtools.transferplugin import TransferPlugin as Plugin
 from flowtools.vizone.document import serialise
@@ -43,7 +44,7 @@ class TransferPlugin(Flow, Plugin):
         wants = [base for base in cls.__mro__ if base is NeedsClient]
         if not wants:
             give(made, equipment, config)
-        return _OldPlugin(made)
+        return _OldPlugin(made, equipment)
 
     def use(self, data: Any, *args: Any, **options: Any) -> None:
         """Take the parts of the document; see flowtools.transferplugin."""
@@ -59,8 +60,8 @@ class TransferPlugin(Flow, Plugin):
 class _OldPlugin(OldWorker):
     """Runs a plugin on the document."""
 
-    def __init__(self, flow: TransferPlugin) -> None:
-        super().__init__(flow)
+    def __init__(self, flow: TransferPlugin, equipment: Equipment) -> None:
+        super().__init__(flow, equipment)
         self._plugin = flow
 
     def start(self, event: Event) -> None:

@@ -18,8 +18,7 @@ from flowtools.source.vizone.listening import with_login
 from flowtools.source.vizone.monitor import broker_url
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import BrokerURL, host_and_port, parse_url
-from flowtools.vizone.account import Account
-from flowtools.vizone.certificates import context_for
+from flowtools.vizone.account import Account, context_for
 from flowtools.vizone.client import Client
 from flowtools.vizone.transport import without_user
 

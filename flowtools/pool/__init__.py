@@ -6,7 +6,7 @@ Begin with `pool`: what a thread of it does with a line. `intake` is where it ta
 `retry`. `watchdog` has the deadlines and signals, `work` starts and stops all of these, and
 `assembly` makes them from the options: `settings`, `rate`, `halt`.
 
-What became of each event is an `attempt`, told to `joblog` and `failed` (each an `appendfile`),
-to `tally`, and so to `progress` (`progress_display`) and `metrics`, which also see a `snapshot`.
+What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it, and
+`tally` counts it for `progress` (`progress_display`); `metrics`, too, also see a `snapshot`.
 What the Worker returned goes out by `results`.
 """

@@ -8,8 +8,11 @@ page, seen on Linux; who opens the file next ends it, but another process that h
 open appends right behind the piece.
 """
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import ClassVar, Self
@@ -20,7 +23,9 @@ from flowtools.core.errors import FlowError
 class AppendFile:
     """Appends lines to `path`, which is created if it is not there; safe from any thread.
 
-    A class of its own says what the file is, WHAT in messages, and its ERROR.
+    A class of its own says what the file is, WHAT in messages, and its ERROR. IS_REWRITTEN says
+    that another program may put a file without some of the lines in its place, while it holds
+    a lock on the old one (flock(2)); a line then goes to the new file.
 
     Raises:
         ERROR: The file cannot be opened, or holds something else than JSON objects.
@@ -28,6 +33,7 @@ class AppendFile:
 
     WHAT: ClassVar[str]
     ERROR: ClassVar[type[FlowError]]
+    IS_REWRITTEN: ClassVar[bool] = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,7 +63,7 @@ class AppendFile:
         """
         try:
             # The lock is for the write alone: what to cut off depends on the position.
-            with self._lock:
+            with self._lock, self._held():
                 written = os.write(self._fd, line)
                 if written != len(line):
                     self._complete(line, written)
@@ -65,6 +71,35 @@ class AppendFile:
                     os.fdatasync(self._fd)
         except OSError as error:
             raise self.failure("write", self.path, error) from None
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep the file from being rewritten meanwhile, where that may happen."""
+        if not self.IS_REWRITTEN or not self._is_regular():
+            yield
+            return
+        # Where there are no locks (some network file systems) nobody can rewrite it either.
+        with suppress(OSError):
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        while self._is_replaced():
+            old, self._fd = self._fd, _open(self.path)
+            os.close(old)
+            with suppress(OSError):
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _is_replaced(self) -> bool:
+        """Return whether another file is at the path now; a log rotation leaves none at first."""
+        try:
+            there = self.path.stat()
+        except OSError:
+            return False
+        ours = os.fstat(self._fd)
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
     def _is_regular(self) -> bool:
         return stat.S_ISREG(os.fstat(self._fd).st_mode)

@@ -3,9 +3,10 @@
 Each line that --failed appends is one JSON object, and `flow-work ... < FILE` is the
 replay: the Worker gets the same event as the first time, its id and data included.
 
-- An event is its input line, byte for byte, with two members added: `flowerror`, one line
-  of text, and `flowattempts`, how many attempts it had. When it fails again these are
-  replaced. `ackto` is taken out: the source it leads to has been told already.
+- An event is its input line, byte for byte, with three members added: `flowerror`, one line
+  of text, `flowattempts`, how many attempts it had, and `flowfailedat`, when it failed
+  (RFC 3339, UTC). When it fails again these are replaced. `ackto` is taken out: the source it
+  leads to has been told already.
 - Any other JSON value becomes the event that the Worker got for it (its id depends on
   the line's place in the input, which a replay would not repeat), with the value's own
   bytes as `data`.
@@ -17,7 +18,8 @@ replay: the Worker gets the same event as the first time, its id and data includ
   `jq -r '.flowline // empty' FILE | sed ... | flow-work ...`
 
 A line is in the file, and on the disk, before the event is acknowledged: nobody else has it
-then. It is one write (see appendfile.py).
+then. It is one write (see appendfile.py). flow-failed takes events out by putting another file
+in this one's place; a lock keeps it from doing so while a line is written.
 """
 
 import re
@@ -28,16 +30,17 @@ from typing import Any
 import orjson
 
 from flowtools.core.errors import FlowError
-from flowtools.core.event import bare
+from flowtools.core.event import bare, rfc3339
 from flowtools.pool.appendfile import AppendFile
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.outcome import Attempt
 
 ERROR = "flowerror"
 ATTEMPTS = "flowattempts"
+FAILED_AT = "flowfailedat"
 LINE = "flowline"
 LINE_BASE64 = "flowline64"
 
-_OURS = frozenset({ERROR, ATTEMPTS, "ackto"})
+_OURS = frozenset({ERROR, ATTEMPTS, FAILED_AT, "ackto"})
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
 
@@ -54,6 +57,7 @@ class FailedFile(AppendFile):
 
     WHAT = "failed file"
     ERROR = FailedFileError
+    IS_REWRITTEN = True
 
     def write(self, attempt: Attempt) -> None:
         """Append the line of `attempt`; on return it is in the file.
@@ -68,23 +72,23 @@ def replayable(attempt: Attempt) -> bytes:
     """Return the line, with its newline, that repeats the event of `attempt`."""
     line = bare(attempt.line)
     error = (attempt.error or attempt.outcome).encode("utf-8", "replace").decode()
+    added = {ERROR: error, ATTEMPTS: attempt.attempt, FAILED_AT: rfc3339(attempt.finished)}
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return _refused(attempt.line, error)
+        return _refused(attempt.line, added)
     if isinstance(value, dict) and "specversion" in value:
         if attempt.event is None and (LINE in value or LINE_BASE64 in value):
             return line + b"\n"  # One of ours, replayed unrepaired.
-        return _annotated(line, value, error, attempt.attempt)
+        return _annotated(line, value, added)
     if attempt.event is None:
-        return _refused(attempt.line, error)
+        return _refused(attempt.line, added)
     made = {k: v for k, v in attempt.event.attributes.items() if k not in ("data", "ackto")}
-    made |= {ERROR: error, ATTEMPTS: attempt.attempt}
-    return orjson.dumps(made)[:-1] + b',"data":' + line + b"}\n"
+    return orjson.dumps(made | added)[:-1] + b',"data":' + line + b"}\n"
 
 
-def _annotated(line: bytes, value: dict[str, Any], error: str, attempts: int) -> bytes:
-    added = orjson.dumps({ERROR: error, ATTEMPTS: attempts})[1:]
+def _annotated(line: bytes, value: dict[str, Any], members: dict[str, Any]) -> bytes:
+    added = orjson.dumps(members)[1:]
     if _OURS.isdisjoint(value):
         return line[:-1] + b"," + added + b"\n"
     # Cut out of the bytes, for to encode the value anew would change its numbers.
@@ -112,10 +116,10 @@ def _members(line: bytes) -> Iterator[tuple[str, bytes]]:
             start, name = token.end(), None
 
 
-def _refused(line: bytes, error: str) -> bytes:
+def _refused(line: bytes, members: dict[str, Any]) -> bytes:
     try:
         text = {LINE: line.decode()}
     except UnicodeDecodeError:
         text = {LINE_BASE64: b64encode(line).decode()}
     # It says that it is an event and lacks what one must have, so that no Worker gets it.
-    return orjson.dumps({"specversion": "1.0", ERROR: error} | text) + b"\n"
+    return orjson.dumps({"specversion": "1.0"} | members | text) + b"\n"

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import Literal
 
 from flowtools.core.errors import UsageError
-from flowtools.pool.attempt import FAILURES, Attempt
+from flowtools.pool.outcome import Attempt
 
 When = Literal["soon", "now"]
 Why = Literal["fail", "success", "done"]
@@ -88,9 +88,9 @@ class Halt:
         kind: Why
         if self._when is None or not attempt.final:
             return None
-        if attempt.outcome == "done":
+        if attempt.outcome.counts_as_success:
             kind = "success"
-        elif attempt.outcome in FAILURES:
+        elif attempt.outcome.is_failure:
             kind = "fail"
         else:
             return None

@@ -21,12 +21,12 @@ from typing import Any
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.event import Event
+from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import lines_of
 from flowtools.pool.runner import RunnerBroken
-from flowtools.process.console import configure, form
+from flowtools.process.console import configure, form, shows_tracebacks
 from flowtools.process.stdout import LabelledStderr
-from flowtools.worker.contract import Reject, Retry, make
-from flowtools.worker.loading import described
+from flowtools.worker.contract import make
 from flowtools.worker.needs import Equipment
 
 READY_SECONDS = 120.0
@@ -38,16 +38,12 @@ CLOSE_SECONDS = 5.0
 Answer = tuple[str, Any]
 
 
-class Crashed(Exception):
-    """The process that ran the Worker has died."""
+class Failed(Exception):
+    """The attempt in the child has failed, or the child has died: `failure` says how."""
 
-
-class Remote(Exception):
-    """The Worker raised in its process; `described` is the exception as one line."""
-
-    def __init__(self, described: str) -> None:
-        super().__init__(described)
-        self.described = described
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 class ProcessRunner:
@@ -79,23 +75,26 @@ class ProcessRunner:
         """Run the Worker; see flowtools.pool.runner.Runner.
 
         Raises:
-            Remote: The Worker raised.
-            Retry, Reject: As the Worker raised them.
-            Crashed: The child has died.
+            Failed: The Worker raised, or the child has died.
         """
         try:
             self._connection.send(event)
             kind, content = self._connection.recv()
         except (EOFError, OSError):
-            raise Crashed(_how_it_ended(self._process.wait())) from None
+            text = f"Crashed: {_how_it_ended(self._process.wait())}"
+            raise Failed(Failure(Outcome.FAILED, text)) from None
         if kind == "done":
             lines: list[bytes] | None = content
             return lines
-        raise _error(kind, content)
+        raise Failed(content)
 
     def lines(self, event: Event, returned: list[bytes]) -> list[bytes]:
         """Return the lines that the child has made."""
         return returned
+
+    def failure(self, error: BaseException) -> Failure:
+        """Return what the child said of it."""
+        return error.failure if isinstance(error, Failed) else Failure.of(error)
 
     def interrupt(self, thread: int) -> None:
         """Kill the child; `start` then raises in its thread."""
@@ -140,12 +139,6 @@ class ProcessRunner:
         self._is_ready = True
 
 
-def _error(kind: str, content: Any) -> Exception:
-    if kind == "retry":
-        return Retry(content[0], after=content[1])
-    return Reject(content) if kind == "reject" else Remote(content)
-
-
 def _how_it_ended(status: int) -> str:
     if status < 0:
         return f"its process was killed by {signal.Signals(-status).name}"
@@ -179,12 +172,8 @@ def serve(connection: Connection) -> None:
 def _answer(worker: Any, event: Event) -> Answer:
     try:
         return "done", lines_of(event, worker.start(event)) or None
-    except Retry as error:
-        return "retry", (str(error), error.after)
-    except Reject as error:
-        return "reject", str(error)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  any failure
-        return "failed", described(error)
+        return "failed", Failure.of(error, with_traceback=shows_tracebacks())
 
 
 def main() -> None:

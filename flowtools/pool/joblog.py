@@ -13,14 +13,15 @@ import orjson
 from flowtools.core.errors import FlowError
 from flowtools.core.event import rfc3339
 from flowtools.pool.appendfile import AppendFile
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.outcome import Attempt, Outcome
 
 _NOTHING: dict[str, Any] = {}
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _dumps = orjson.dumps
 
 _START = b'{"id":'
-_IS_DONE = (b'"outcome":"done"', b'"outcome":"skipped"')
+_DONE = tuple(outcome for outcome in Outcome if outcome.is_done)
+_IS_DONE = tuple(f'"outcome":"{outcome}"'.encode() for outcome in _DONE)
 
 
 class JobLogError(FlowError):
@@ -97,7 +98,7 @@ def done_ids(path: Path) -> set[str]:
         with path.open("rb") as lines:
             for line in lines:
                 # Most of a log that has grown over many failures is not worth decoding.
-                if _IS_DONE[0] in line or _IS_DONE[1] in line:
+                if any(each in line for each in _IS_DONE):
                     _add_if_done(line, ids)
     except FileNotFoundError:
         return ids
@@ -112,7 +113,7 @@ def _add_if_done(line: bytes, ids: set[str]) -> None:
         fields = orjson.loads(line[max(0, line.rfind(_START)) :])
     except orjson.JSONDecodeError:
         return
-    if isinstance(fields, dict) and fields.get("outcome") in ("done", "skipped"):
+    if isinstance(fields, dict) and fields.get("outcome") in _DONE:
         identity = fields.get("id")
         if isinstance(identity, str):
             ids.add(identity)

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -23,7 +23,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from flowtools.core.errors import ConfigurationError, UsageError
-from flowtools.pool.attempt import RAN, Attempt, Outcome
+from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.snapshot import Snapshot
 
 BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -64,7 +64,7 @@ class Metrics:
             "flowtools_last_event_timestamp_seconds", "When the last attempt ended.",
             registry=registry,
         )  # fmt: skip
-        for outcome in get_args(Outcome):
+        for outcome in Outcome:
             # From the start, so that the first failure of all is an increase, and alarms.
             self._events.labels(outcome)
             self._attempts.labels(outcome)
@@ -74,7 +74,7 @@ class Metrics:
     def record(self, attempt: Attempt) -> None:
         """Take note of an attempt."""
         self._attempts.labels(attempt.outcome).inc()
-        if attempt.outcome in RAN:
+        if attempt.outcome.ran:
             self._seconds.observe(attempt.ran)
         if attempt.final:
             self._events.labels(attempt.outcome).inc()

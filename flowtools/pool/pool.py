@@ -21,6 +21,7 @@ from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop, Wake
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.intake import Intake
+from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.settings import Pace, Settings
@@ -126,10 +127,10 @@ class Pool:
             try:
                 if not self._serve(slot):
                     return False
-            except TimeLimit as limit:
+            except TimeLimit:
                 slot.token = None
                 if not slot.is_claimed():  # Not the watchdog's: the Worker raised it itself.
-                    self._settle(slot, [], limit)
+                    self._settle(slot, [], Failure(Outcome.FAILED, "the Worker raised TimeLimit"))
                     return True
             while slot.claim is None or not slot.claim.interrupted:
                 sleep(0.0005)
@@ -180,7 +181,7 @@ class Pool:
             except TimeLimit:
                 raise
             except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
-                failure = error
+                failure = runner.failure(error)
             slot.token = None
             if slot.claim is not None and slot.is_claimed():
                 return True
@@ -245,7 +246,7 @@ class Pool:
             return False
         return True
 
-    def _settle(self, slot: Slot, lines: list[bytes], failure: BaseException | None) -> None:
+    def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
         job = slot.job
         assert job is not None
         waits = False
@@ -259,10 +260,11 @@ class Pool:
         job = slot.job
         assert job is not None
         waits = False
-        if claim.verdict == "cancelled":
+        if claim.verdict is Outcome.CANCELLED:
             self.settlement.cancelled(job)
         else:
-            waits = self.settlement.timed_out(job, slot.started)
+            text = f"not done within {self.settings.timeout:g} s"
+            waits = self.settlement.failed(job, slot.started, Failure(claim.verdict, text))
         self._vacate(slot, waits)
 
     def _vacate(self, slot: Slot, waits: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-from flowtools.pool.attempt import Attempt
+from flowtools.pool.outcome import Attempt
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.tally import Tally, summary
 

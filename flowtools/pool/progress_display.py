@@ -69,14 +69,11 @@ def _size(stream: TextIO) -> ConsoleDimensions:
 
 
 def _pairs(figures: Figures, snapshot: Snapshot) -> list[Pair]:
-    counts = figures.counts
     pairs = [
         ("done", f"{figures.done:,}", "bold green"),
         ("failed", f"{figures.failed:,}", "bold red" if figures.failed else "bold"),
     ]
-    pairs += [
-        (each, f"{counts[each]:,}", "bold") for each in ("retried", "skipped") if counts[each]
-    ]
+    pairs += [(label, f"{number:,}", "bold") for label, number in figures.others()]
     pairs += [
         ("running", f"{len(snapshot.running)}/{snapshot.threads}", "bold"),
         ("queued", f"{snapshot.queued:,}", "bold"),

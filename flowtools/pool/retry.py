@@ -1,8 +1,10 @@
 """When a failed event is tried again."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from flowtools.worker.contract import Reject, Retry
+if TYPE_CHECKING:
+    from flowtools.pool.outcome import Failure
 
 ASKED_RETRIES = 10
 """Further attempts that a Worker's own Retry gets where --retries says nothing."""
@@ -22,22 +24,20 @@ class RetryPolicy:
     backoff: float = 1.0
     max_backoff: float = 300.0
 
-    def delay(self, attempt: int, error: BaseException | None) -> float | None:
-        """Return the seconds to wait after `attempt` failed with `error`; None: it was the last.
+    def delay(self, attempt: int, failure: "Failure") -> float | None:
+        """Return the seconds to wait after attempt number `attempt`; None: it was the last.
 
         The wait is drawn from the upper half of its range, so that events which failed
         together do not come back together. A Retry with `after` waits that long.
         """
-        if isinstance(error, Reject):
+        asked = failure.after is not None
+        allowed = self.retries or (ASKED_RETRIES if asked else 0)
+        if not failure.outcome.may_retry or attempt > allowed:
             return None
-        asked = isinstance(error, Retry)
-        if attempt > (self.retries or (ASKED_RETRIES if asked else 0)):
-            return None
+        if failure.after:
+            return failure.after
         import random  # Not at the top: most runs retry nothing, and all start quicker.
 
         # The exponent is bounded: 2.0 ** 1024 overflows.
         ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
-        jittered = ceiling * random.uniform(0.5, 1.0)  # noqa: S311  no secret
-        if isinstance(error, Retry) and error.after > 0:
-            return error.after
-        return jittered
+        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  no secret

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
+from flowtools.pool.outcome import Failure
 from flowtools.pool.results import lines_of
+from flowtools.process.console import shows_tracebacks
 from flowtools.worker.contract import TimeLimit, Worker
 
 
@@ -35,6 +37,9 @@ class Runner(Protocol):
     def lines(self, event: Event, returned: Any) -> list[bytes]:
         """Return what `start` returned for `event` as lines; may run the Worker's code, too."""
 
+    def failure(self, error: BaseException) -> Failure:
+        """Return what `error`, raised by `start` or `lines`, says; may run the Worker's code."""
+
     def interrupt(self, thread: int) -> None:
         """Make a `start` that runs in `thread` end; called from the watchdog's thread."""
 
@@ -53,6 +58,10 @@ class ThreadRunner:
     def lines(self, event: Event, returned: Any) -> list[bytes]:
         """Return the lines; a generator runs here."""
         return lines_of(event, returned)
+
+    def failure(self, error: BaseException) -> Failure:
+        """Return what the exception says."""
+        return Failure.of(error, with_traceback=shows_tracebacks())
 
     def interrupt(self, thread: int) -> None:
         """Raise TimeLimit in `thread` at its next bytecode.

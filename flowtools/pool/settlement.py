@@ -16,15 +16,15 @@ from flowtools.ack.sender import AckError
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import TooLong
-from flowtools.pool.attempt import Attempt, Outcome
 from flowtools.pool.backlog import Backlog, Job
+from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
 from flowtools.pool.slot import Line
-from flowtools.worker.contract import Reject, Retry
-from flowtools.worker.loading import describe, described
 
 log = logging.getLogger("flowtools.pool")
+
+_DONE = Outcome.DONE  # A look-up in the enumeration would cost every event.
 
 
 class Settlement:
@@ -86,33 +86,43 @@ class Settlement:
             attempt = 1
         queued = started - since if started > since else 0.0
         ran = ended - started
-        fields = (event, line, number, "done", attempt, True, queued, ran, time(), None)
+        fields = (event, line, number, _DONE, attempt, True, queued, ran, time(), None)
         made = tuple.__new__(Attempt, fields)  # As _make does, in half its time.
         for recorder in self._recorders:
             recorder.record(made)
 
     def done(self, job: Job, started: float, lines: list[bytes]) -> None:
         """`start` has returned; `lines` are its results."""
-        if self._settings.pass_on:
-            lines.append(job.line + b"\n")
-        self._finish(_attempt(job, "done", None, started=started), lines)
+        self.finish(_attempt(job, _DONE, None, started=started), lines)
         self._leave(job)
 
     def skipped(self, job: Job) -> None:
         """The job log of an earlier run has the event as done."""
-        self._finish(_attempt(job, "skipped", None, started=monotonic()), [])
+        self.finish(_attempt(job, Outcome.SKIPPED, None, started=monotonic()), [])
 
-    def failed(self, job: Job, started: float, error: BaseException) -> bool:
-        """`start` has raised `error`; return whether the event waits for another attempt."""
-        outcome: Outcome = "rejected" if isinstance(error, Reject) else "failed"
-        # Where the Worker says no, nobody asks at which line.
-        text = describe(error) if isinstance(error, Retry | Reject) else described(error)
-        return self._fail_or_retry(job, started, outcome, text, error)
-
-    def timed_out(self, job: Job, started: float) -> bool:
-        """The attempt took longer than it may; return as `failed` does."""
-        text = f"not done within {self._settings.timeout:g} s"
-        return self._fail_or_retry(job, started, "timeout", text, None)
+    def failed(self, job: Job, started: float, failure: Failure) -> bool:
+        """The attempt did not do the event; return whether the event waits for another one."""
+        delay = self._settings.retry.delay(job.attempt, failure)
+        attempt = _attempt(job, failure.outcome, failure.text, started=started, final=delay is None)
+        log.log(
+            logging.INFO if delay is not None else logging.WARNING,
+            "event '%s' (line %d, attempt %d): %s: %s",
+            job.label,
+            job.number,
+            job.attempt,
+            failure.outcome,
+            failure.text,
+            extra={"traceback": failure.traceback},
+        )
+        if delay is None:
+            self._give_up(attempt, job)
+            return False
+        for recorder in self._recorders:
+            recorder.record(attempt)
+        job.attempt += 1
+        self._keep_place(job)
+        self._backlog.delay(job, delay)
+        return True
 
     def cancelled(self, job: Job) -> None:
         """The attempt was cut short because the pool ends: the event counts as not tried."""
@@ -122,11 +132,11 @@ class Settlement:
         """Input line `number` is no event."""
         text = str(error)
         log.warning("line %d is not an event: %s", number, text)
-        attempt = Attempt(None, line, number, "invalid", 1, True, 0.0, 0.0, time(), text)
+        attempt = Attempt(None, line, number, Outcome.INVALID, 1, True, 0.0, 0.0, time(), text)
         self._give_up(attempt, None)
-        if isinstance(line, TooLong) and line.ackto is not None and self._acks is not None:
+        if isinstance(line, TooLong) and line.ackto is not None:
             # Only its source has the whole of it: it goes to the dead letters.
-            self._tell(line.ackto, done=False)
+            self._tell(line.ackto, attempt.outcome.answer)
 
     def empty(self, number: int) -> None:
         """Input line `number` holds nothing."""
@@ -141,33 +151,9 @@ class Settlement:
             return True
         if self._failures is None:
             return False
-        attempt = _attempt(job, "cancelled", "not tried: the pool ended", started=monotonic())
+        text = "not tried: the pool ended"
+        attempt = _attempt(job, Outcome.CANCELLED, text, started=monotonic())
         self._failures.write(attempt)
-        return True
-
-    def _fail_or_retry(
-        self, job: Job, started: float, outcome: Outcome, text: str, error: BaseException | None
-    ) -> bool:
-        delay = self._settings.retry.delay(job.attempt, error)
-        attempt = _attempt(job, outcome, text, started=started, final=delay is None)
-        log.log(
-            logging.INFO if delay is not None else logging.WARNING,
-            "event '%s' (line %d, attempt %d): %s: %s",
-            job.label,
-            job.number,
-            job.attempt,
-            outcome,
-            text,
-            exc_info=error,
-        )
-        if delay is None:
-            self._give_up(attempt, job)
-            return False
-        for recorder in self._recorders:
-            recorder.record(attempt)
-        job.attempt += 1
-        self._keep_place(job)
-        self._backlog.delay(job, delay)
         return True
 
     def _keep_place(self, job: Job) -> None:
@@ -189,11 +175,14 @@ class Settlement:
                     self.counts[attempt.outcome] += 1
                 self.fail(error)
                 return
-        self._finish(attempt, [])
+        self.finish(attempt, [])
         if job is not None:
             self._leave(job)
 
-    def _finish(self, attempt: Attempt, lines: list[bytes]) -> None:
+    def finish(self, attempt: Attempt, lines: list[bytes]) -> None:
+        """Bring an event to its end: results, records, the source, the counts."""
+        if self._settings.pass_on and attempt.outcome.is_done:
+            lines.append(attempt.line + b"\n")
         if self._is_ordered:
             self._results.put(attempt.number, lines, partial(self._written, attempt))
         else:
@@ -215,18 +204,19 @@ class Settlement:
 
     def _acknowledge(self, attempt: Attempt) -> None:
         assert attempt.event is not None
-        ackto = attempt.event.attributes["ackto"]
-        done = attempt.outcome in ("done", "skipped")
-        if self._acks is None or (done and self._settings.pass_on):
+        outcome = attempt.outcome
+        if outcome.is_done and self._settings.pass_on:
             return  # The duty went on with the line.
-        self._tell(ackto, done=done or self._failures is not None)
+        is_kept = outcome.is_failure and self._failures is not None
+        self._tell(attempt.event.attributes["ackto"], Answer.ACK if is_kept else outcome.answer)
 
-    def _tell(self, ackto: str, *, done: bool) -> None:
-        assert self._acks is not None
+    def _tell(self, ackto: str, answer: Answer) -> None:
+        if self._acks is None:
+            return
         try:
-            if done:
+            if answer is Answer.ACK:
                 self._acks.ack(ackto)
-            else:
+            elif answer is Answer.NACK:
                 self._acks.nack(ackto)
         except AckError as error:
             log.warning("%s; the event will be delivered again", error)

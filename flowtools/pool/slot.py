@@ -10,8 +10,8 @@ import threading
 from time import sleep
 
 from flowtools.core.event import Event
-from flowtools.pool.attempt import Outcome
 from flowtools.pool.backlog import Job
+from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
 
 Line = tuple[int, bytes, float]

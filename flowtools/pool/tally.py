@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from time import monotonic
 
-from flowtools.pool.attempt import FAILURES, RAN, Attempt
+from flowtools.pool.outcome import FAILURES, RETRIED, Attempt, Outcome
 
 RATE_SPAN = 5.0
 """Seconds that the displayed rate looks back."""
@@ -20,7 +20,7 @@ class Figures:
     """What there is to say at one moment.
 
     Attributes:
-        counts: Events by final outcome, and "retried": attempts that were not the last.
+        counts: Events by final outcome, and under RETRIED the attempts that were not the last.
         seconds: Time since the start.
         rate: Events that end in a second, over the last RATE_SPAN seconds.
         median: Seconds that half of the attempts stay below; None before the first.
@@ -36,12 +36,17 @@ class Figures:
     @property
     def done(self) -> int:
         """Events that are done."""
-        return self.counts["done"]
+        return self.counts[Outcome.DONE]
 
     @property
     def failed(self) -> int:
         """Events that failed for good, in whichever way."""
         return sum(self.counts[outcome] for outcome in FAILURES)
+
+    def others(self) -> list[tuple[str, int]]:
+        """Return label and number of whatever is neither done nor failed and has come up."""
+        labels = [each for each in Outcome if each is not Outcome.DONE and not each.is_failure]
+        return [(each, self.counts[each]) for each in (*labels, RETRIED) if self.counts[each]]
 
 
 class Tally:
@@ -58,8 +63,8 @@ class Tally:
     def record(self, attempt: Attempt) -> None:
         """Take note of an attempt."""
         with self._lock:
-            self._counts[attempt.outcome if attempt.final else "retried"] += 1
-            if attempt.outcome in RAN:
+            self._counts[attempt.counted_as] += 1
+            if attempt.outcome.ran:
                 self._ran += 1
                 self._keep(attempt.ran)
 
@@ -78,7 +83,7 @@ class Tally:
         with self._lock:
             counts = self._counts.copy()
             sample = sorted(self._sample)
-        ended = counts.total() - counts["retried"]
+        ended = counts.total() - counts[RETRIED]
         self._marks.append((now, ended))
         while len(self._marks) > 2 and self._marks[1][0] <= now - RATE_SPAN:
             self._marks.popleft()
@@ -96,12 +101,10 @@ def summary(figures: Figures) -> str:
     """Return all that the display told, in one line."""
     counts = figures.counts
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in FAILURES if counts[kind])
-    more = f" ({kinds})" if counts["failed"] < figures.failed else ""
+    more = f" ({kinds})" if counts[Outcome.FAILED] < figures.failed else ""
     parts = [f"{figures.done} done", f"{figures.failed} failed{more}"]
-    parts += [
-        f"{counts[each]} {each}" for each in ("skipped", "cancelled", "retried") if counts[each]
-    ]
-    ended = counts.total() - counts["retried"]
+    parts += [f"{number} {label}" for label, number in figures.others()]
+    ended = counts.total() - counts[RETRIED]
     text = f"{', '.join(parts)} in {duration(figures.seconds)}"
     text += f" ({ended / max(figures.seconds, 1e-9):.1f}/s)"
     if figures.median is not None and figures.high is not None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError
 from flowtools.core.wait import Stop, Wake
+from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.runner import Runner
 from flowtools.pool.slot import Claim, Slot
@@ -167,7 +168,7 @@ class Watchdog:
                 self._claim(slot, token, now)
 
     def _claim(self, slot: Slot, token: float, now: float) -> None:
-        claim = Claim("timeout" if token <= now else "cancelled", now)
+        claim = Claim(Outcome.TIMEOUT if token <= now else Outcome.CANCELLED, now)
         if not slot.put(claim, token):
             return  # The thread was quicker: the attempt has ended.
         assert slot.event is not None
@@ -192,7 +193,7 @@ class Watchdog:
         replacement.done, slot.done = slot.done, 0
         self._pool.slots[index] = replacement
         self._start(replacement, claim)
-        limit = self._pool.settings.max_abandoned
+        limit = self._pool.settings.most_abandoned
         if len(self.abandoned) >= limit and self._pool.error is None:
             self._pool.fail(
                 InternalError(

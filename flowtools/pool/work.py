@@ -19,8 +19,8 @@ from typing import Protocol
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
 from flowtools.core.wait import Stop, Wake
-from flowtools.pool.attempt import FAILURES
 from flowtools.pool.backlog import Backlog
+from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
@@ -31,6 +31,9 @@ from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.watchdog import Notifier, Reopened, Watchdog
 
 log = logging.getLogger("flowtools.pool")
+
+LEFT = "left"
+"""What counts the lines that were read, are not done, and are in no other place."""
 
 
 class Sender(Acknowledger, Protocol):
@@ -99,7 +102,7 @@ class Work:
     def run(self, fd: int, writer: LineWriter, stop: Stop) -> Counter[str]:
         """Run until the input ends, `stop` is set, or the pool ends itself.
 
-        Returns how many events had which final outcome; "left" counts the lines that were
+        Returns how many events had which final outcome; LEFT counts the lines that were
         read, not done, and are nowhere else.
 
         Raises:
@@ -136,8 +139,8 @@ class Work:
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
         totals = Counter(settlement.counts)
-        totals["done"] += sum(slot.done for slot in self.pool.slots)
-        totals["left"] = left
+        totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        totals[LEFT] = left
         if self.parts.acks is not None:
             self.parts.acks.close(5.0)
         if self.pool.error is not None:
@@ -174,13 +177,14 @@ def check(totals: Counter[str]) -> None:
     """End well only if every event did.
 
     Raises:
-        EventsFailed: Some did not.
+        EventsFailed: Some did not; its status is that of their outcomes.
     """
-    failed = sum(totals[outcome] for outcome in FAILURES)
+    bad = [outcome for outcome in Outcome if outcome.status is EventsFailed.status]
+    failed = sum(totals[outcome] for outcome in bad)
     if failed:
-        total = sum(totals.values()) - totals["left"]
-        kinds = ", ".join(f"{totals[kind]} {kind}" for kind in FAILURES if totals[kind])
-        more = f" ({kinds})" if totals["failed"] < failed else ""
+        total = sum(totals.values()) - totals[LEFT]
+        kinds = ", ".join(f"{totals[kind]} {kind}" for kind in bad if totals[kind])
+        more = f" ({kinds})" if totals[Outcome.FAILED] < failed else ""
         raise EventsFailed(f"{failed} of {total} events failed{more}")
 
 

@@ -1,7 +1,7 @@
 """What a command does as a process of Linux.
 
-`signals` ask it to end. `console` writes its messages to stderr, and `stdout` keeps standard
-output for event lines while code of others runs. `systemd` is told of its state. `password`
-reads secrets, `tls` makes the context of a secure connection, `memory` keeps a process small
-that runs for months.
+`signals` ask it to end. `console` writes its messages to stderr, `stdout` keeps standard
+output for event lines while code of others runs, and `screen` prints tables for people.
+`systemd` is told of its state. `password` reads secrets, `tls` makes the context of a secure
+connection, `memory` keeps a process small that runs for months.
 """

@@ -37,6 +37,11 @@ def form() -> Form:
     return _form
 
 
+def shows_tracebacks() -> bool:
+    """Return whether a message comes with the traceback of its error (`-v`)."""
+    return _form.verbosity > 0
+
+
 def configure(command: str, verbosity: int, log_format: LogFormat) -> None:
     """Send the messages of `flowtools` loggers to stderr, in `command`'s name.
 
@@ -85,6 +90,14 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
 
 
+def _traceback(record: logging.LogRecord, formatter: logging.Formatter) -> str | None:
+    """Return the traceback of a message, which may come as text: the pool makes it early."""
+    if record.exc_info:
+        return formatter.formatException(record.exc_info)
+    text: str | None = getattr(record, "traceback", None)
+    return text
+
+
 class TextFormatter(logging.Formatter):
     """`flow-x: message`; a warning and a debugging detail say that they are."""
 
@@ -99,8 +112,8 @@ class TextFormatter(logging.Formatter):
         text = record.getMessage()
         text = text if getattr(record, "printed", False) else one_line(text)
         line = f"{self._command}: {label}{text}"
-        if record.exc_info and self._tracebacks:
-            line += "\n" + self.formatException(record.exc_info)
+        if self._tracebacks and (traceback := _traceback(record, self)):
+            line += "\n" + traceback
         return line
 
 
@@ -121,8 +134,8 @@ class JsonFormatter(logging.Formatter):
             "command": self._command,
             "message": record.getMessage(),
         }
-        if record.exc_info and self._tracebacks:
-            said["traceback"] = self.formatException(record.exc_info)
+        if self._tracebacks and (traceback := _traceback(record, self)):
+            said["traceback"] = traceback
         return json.dumps(said)
 
 

@@ -97,6 +97,16 @@ def refusal(error: ssl.SSLError) -> str | None:
     return None
 
 
+def refusal_in(error: BaseException) -> str | None:
+    """Return why TLS failed for good, if that is what `error` comes from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return refusal(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 def _cannot_use(what: str, path: Path | None, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     if isinstance(error, ssl.SSLError):

@@ -14,7 +14,7 @@ from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, as_entry
 from flowtools.vizone.document import parse
 from flowtools.vizone.document import serialise as plain
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
-from flowtools.vizone.search import DESCRIPTION_TYPE
+from flowtools.vizone.service import DESCRIPTION_TYPE
 
 PER_PAGE = 25
 """Entries on a page of the asset feed, if the request does not say."""

@@ -12,18 +12,27 @@ from coilmq.util.frames import Frame
 from flowtools.sim.connection import Handler
 from flowtools.sim.delivery import Delivery, message_of
 from flowtools.sim.faults import Faults
+from flowtools.sim.guests import CONNECTIONS, Limited
 from flowtools.sim.people import People
 
 
-class _Server(ThreadedStompServer):  # type: ignore[misc]
+class _Server(Limited, ThreadedStompServer):  # type: ignore[misc]
     daemon_threads = True
     request_queue_size = 128
+    refusal = b"ERROR\nmessage:too many connections\n\n\0"
 
 
 class Broker:
     """A STOMP broker in this process: versions 1.0 to 1.2, queues and topics, in memory."""
 
-    def __init__(self, host: str, port: int, people: People, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        people: People,
+        faults: Faults | None = None,
+        connections: int = CONNECTIONS,
+    ) -> None:
         """Listen on `host` and `port` (0: a free one); `faults` may cut connections.
 
         Raises:
@@ -38,6 +47,7 @@ class Broker:
             queue_manager=self._delivery,
             topic_manager=self._delivery,
         )
+        self._server.most = connections
         self.port: int = self._server.server_address[1]
         self._thread = Thread(
             target=self._server.serve_forever, args=(0.02,), name="sim-stomp", daemon=True

@@ -12,7 +12,7 @@ from threading import RLock
 from flowtools.sim.asset import Asset, Permission
 from flowtools.sim.searching import found_by, in_order
 from flowtools.sim.storages import File, Storages
-from flowtools.sim.vocabulary import Deletions, GoneError, Kind, StaleError, TakenError, now
+from flowtools.sim.vocabulary import Deletions, GoneError, Kind, Order, StaleError, TakenError, now
 
 FIRST_NUMBER = 210161124000000021
 """The number of the first asset; ids are long, and text."""
@@ -39,6 +39,8 @@ class Catalogue:
         locations: The handles of the import storages.
         deletions: How a deletion shows: with "status" the asset stays, marked; with
             "gone" it answers 410 for ever.
+        order: How a sorted search is ordered.
+        now: Tells the time.
     """
 
     make_payload: Callable[[Asset], bytes]
@@ -46,6 +48,8 @@ class Catalogue:
     locations: tuple[str, ...] = ("xmlimport", "ftpimport")
     deletions: Deletions = "tombstone"
     watchers: Watchers = field(default_factory=Watchers)
+    order: Order = "sorted"
+    now: Callable[[], str] = now
 
     def __post_init__(self) -> None:
         self._lock = RLock()
@@ -54,14 +58,18 @@ class Catalogue:
         self._made = 0
         self.tombstones: deque[Asset] = deque(maxlen=MOST_TOMBSTONES)
         # Whoever watches may change while we run.
-        self.storages = Storages(self.locations, lambda kind, file: self.watchers.files(kind, file))
+        self.storages = Storages(
+            self.locations, lambda kind, file: self.watchers.files(kind, file), self.now
+        )
 
     def assets(self, query: str = "", *, sort: str = "", media: str = "") -> list[Asset]:
         """Return the assets that `query` finds, the oldest first or as `sort` says."""
         with self._lock:
             every = list(self._assets.values())
         found = [each for each in every if not media or each.media == media]
-        return in_order(found_by(query, found), sort)
+        if self.order == "oldest":
+            sort = sort.removeprefix("-")
+        return in_order(found_by(query, found), "" if self.order == "none" else sort)
 
     def asset(self, number: str) -> Asset:
         """Return an asset.
@@ -96,7 +104,7 @@ class Catalogue:
                 raise TakenError(f"there is an asset '{identifier}' already")
             number = str(FIRST_NUMBER + 100 * self._made)
             self._made += 1
-            moment = now()
+            moment = self.now()
             asset = Asset(number, title, moment, moment, identifier, status, media, keywords)
             asset = replace(asset, permissions=permissions)
             asset = replace(asset, payload=self.make_payload(asset), payload_revision=1)
@@ -117,7 +125,7 @@ class Catalogue:
             asset = self.asset(number)
             _check(etag, asset.etag)
             self._rename(asset, changes.get("identifier", asset.identifier))
-            asset = replace(asset, **changes, updated=now(), revision=asset.revision + 1)  # type: ignore[arg-type]
+            asset = replace(asset, **changes, updated=self.now(), revision=asset.revision + 1)  # type: ignore[arg-type]
             self._assets[number] = asset
             self.watchers.assets("update", asset)
             return asset
@@ -167,7 +175,9 @@ class Catalogue:
         with self._lock:
             asset = self.asset(number)
             _check(etag, asset.etag)
-            asset = replace(asset, status="deleted", updated=now(), revision=asset.revision + 1)
+            asset = replace(
+                asset, status="deleted", updated=self.now(), revision=asset.revision + 1
+            )
             self.tombstones.append(asset)
             if self.deletions == "status":
                 self._assets[number] = asset

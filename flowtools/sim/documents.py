@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flowtools.sim.asset import Asset
 from flowtools.sim.xml import add, link, root, serialise
-from flowtools.vizone.acl import RIGHTS
+from flowtools.vizone.asset import RIGHTS
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
 from flowtools.vizone.document import Element, parse
 from flowtools.vizone.document import serialise as plain
@@ -23,7 +23,7 @@ from flowtools.vizone.namespaces import (
     TOMBSTONE,
     VDF,
 )
-from flowtools.vizone.search import DESCRIPTION_TYPE
+from flowtools.vizone.service import DESCRIPTION_TYPE
 
 SERVICE_TYPE = "application/atomsvc+xml"
 LOCATIONS_PATH = "/thirdparty/unmanaged"

@@ -7,7 +7,7 @@ from threading import RLock
 from flowtools.sim.asset import Asset
 from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.later import Later
-from flowtools.sim.vocabulary import GoneError, TakenError, now
+from flowtools.sim.vocabulary import GoneError, TakenError
 
 STEPS = 4
 """In how many steps the media comes."""
@@ -64,7 +64,7 @@ class Imports:
         """
         with self._lock:
             self._made += 1
-            task = Import(str(self._made), number, name, now())
+            task = Import(str(self._made), number, name, self._catalogue.now())
 
             def occupy(asset: Asset) -> dict[str, object]:
                 if asset.media != "placeholder" or asset.status == "importing":
@@ -100,7 +100,8 @@ class Imports:
         """
         with self._lock:
             task = self.get(id)
-            task = replace(task, **changes, updated=now(), revision=task.revision + 1)  # type: ignore[arg-type]
+            moment = self._catalogue.now()
+            task = replace(task, **changes, updated=moment, revision=task.revision + 1)  # type: ignore[arg-type]
             self._tasks[id] = task
             self._tell(task)
             return task

@@ -5,14 +5,13 @@ to come later, HTTP, broker.
 """
 
 import secrets
-from dataclasses import dataclass, field
 
 from flowtools.core.errors import ConfigurationError, UnreachableError
 from flowtools.sim import form_documents
 from flowtools.sim.asking import Routes
 from flowtools.sim.asset_resources import AssetResources
 from flowtools.sim.catalogue import Catalogue, Watchers
-from flowtools.sim.faults import Faults, Rates
+from flowtools.sim.faults import Faults
 from flowtools.sim.file_resources import FileResources
 from flowtools.sim.imports import Imports
 from flowtools.sim.later import Later
@@ -21,9 +20,9 @@ from flowtools.sim.messages import ASSETS, FILES, TRANSFERS, Messages
 from flowtools.sim.other_resources import OtherResources
 from flowtools.sim.people import ADMIN, People
 from flowtools.sim.resources import Resources
+from flowtools.sim.settings import Plan
 from flowtools.sim.step_resources import StepResources
 from flowtools.sim.stream import Stream, asset_steps, file_steps
-from flowtools.sim.vocabulary import Deletions
 from flowtools.sim.web import WebServer
 
 try:
@@ -36,31 +35,8 @@ except ModuleNotFoundError as missing:
     ) from None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the stand-in is to do by itself, and how.
-
-    Attributes:
-        assets: How many changes of assets the stream has.
-        files: How many files arrive in the first import storage.
-        rate: How many of them a second.
-        seed: What the stream starts from: the same seed, the same sequence.
-        echo: Whether metadata written over HTTP is told, too.
-        tells_action: Whether a message's `action` header says what happened.
-        deletions: How a deletion is marked.
-        faults: How likely which fault is.
-        import_seconds: How long an import or upload takes.
-    """
-
-    assets: int = 0
-    files: int = 0
-    rate: float = 20.0
-    seed: int = 1
-    echo: bool = False
-    tells_action: bool = True
-    deletions: Deletions = "tombstone"
-    faults: Rates = field(default_factory=Rates)
-    import_seconds: float = 0.4
+FREE = ("127.0.0.1", 0)
+"""Any free port of this machine, which no other machine can reach."""
 
 
 class StandIn:
@@ -71,14 +47,15 @@ class StandIn:
         user: Who may do everything there.
         password: That user's, and the other user's, password.
         steps: What transfer plugins have reported.
+        faults: What goes wrong.
     """
 
     def __init__(
         self,
         plan: Plan,
         *,
-        http: tuple[str, int] = ("127.0.0.1", 0),
-        stomp: tuple[str, int] = ("127.0.0.1", 0),
+        http: tuple[str, int] = FREE,
+        stomp: tuple[str, int] = FREE,
         password: str | None = None,
     ) -> None:
         """Take the ports (0: a free one); `password` is made up if not given.
@@ -87,15 +64,18 @@ class StandIn:
             UnreachableError: A port cannot be had.
         """
         self.user = ADMIN
+        self.faults = faults = Faults(plan.faults, plan.seed)
         self.steps = StepResources()
         self.password = password or secrets.token_urlsafe(12)
-        faults = Faults(plan.faults, plan.seed)
         people = People(self.password)
+        limit = plan.connections
         try:
             at = http
-            self._web = WebServer(*http, people, faults)
+            self._web = WebServer(
+                *http, people, faults, names=plan.names, session=plan.session, connections=limit
+            )
             at = stomp
-            self._broker = Broker(*stomp, people, faults)
+            self._broker = Broker(*stomp, people, faults, limit)
         except OSError as error:
             raise UnreachableError(
                 f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"
@@ -114,6 +94,8 @@ class StandIn:
             echo=plan.echo,
             deletions=plan.deletions,
             watchers=Watchers(messages.of_asset, messages.of_file),
+            order=plan.order,
+            now=faults.now,
         )
         handles = self.catalogue.locations
         self._later = Later()

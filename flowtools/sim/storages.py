@@ -20,8 +20,14 @@ class File:
 class Storages:
     """All files; any thread may call. Changes are told within the lock, in their order."""
 
-    def __init__(self, locations: tuple[str, ...], tell: Callable[[Kind, File], None]) -> None:
+    def __init__(
+        self,
+        locations: tuple[str, ...],
+        tell: Callable[[Kind, File], None],
+        now: Callable[[], str] = now,
+    ) -> None:
         """Make empty storages with the handles `locations`; `tell` is told of changes."""
+        self._now = now
         self.locations = locations
         self._tell = tell
         self._lock = RLock()
@@ -57,7 +63,7 @@ class Storages:
         with self._lock:
             self._check(location)
             kind: Kind = "update" if (location, name) in self._files else "create"
-            file = self._files[location, name] = File(location, name, now(), content)
+            file = self._files[location, name] = File(location, name, self._now(), content)
             self._tell(kind, file)
             return file
 
@@ -70,7 +76,7 @@ class Storages:
         with self._lock:
             file = self.file(location, name)
             del self._files[location, name]
-            self._tell("delete", replace(file, updated=now()))
+            self._tell("delete", replace(file, updated=self._now()))
 
     def _check(self, location: str) -> None:
         if location not in self.locations:

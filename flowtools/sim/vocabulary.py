@@ -25,6 +25,10 @@ class TakenError(Exception):
     """It cannot be done to what is there: 409."""
 
 
+Order = Literal["sorted", "none", "oldest"]
+"""How a feed is ordered: as it is asked for; never; by that, but the oldest first."""
+
+
 def now() -> str:
     """Return the present as Viz One writes it, to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

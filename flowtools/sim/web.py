@@ -9,8 +9,7 @@ import binascii
 import logging
 import socket
 import time
-import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from flowtools import __version__
 from flowtools.core.errors import ProtocolError
 from flowtools.sim.faults import Faults, Rates
+from flowtools.sim.guests import CONNECTIONS, Limited, Names, Sessions
 from flowtools.sim.people import People
 from flowtools.sim.resources import Refusal, Reply, Request, Resources
 from flowtools.sim.vocabulary import GoneError, StaleError, TakenError
@@ -25,30 +25,64 @@ from flowtools.sim.vocabulary import GoneError, StaleError, TakenError
 MAX_BODY = 64 * 1024 * 1024
 """Bytes that a request may bring."""
 
+FAULTS_PATH = "/sim/faults"
+"""Where the faults of a running stand-in are read and set: what fails never fails here."""
+
+_PIECES = 20
+"""Pieces in which a slow body comes."""
+
 _log = logging.getLogger("flowtools.sim")
 
 
-class WebServer(ThreadingHTTPServer):
+class WebServer(Limited, HTTPServer):
     """An HTTP/1.1 server on a port of its own.
 
     Attributes:
         people: Who may log in.
         faults: What goes wrong.
+        names: How it may be called.
+        sessions: Who has logged in.
         resources: What is served; set before `start`.
     """
 
     daemon_threads = True
     request_queue_size = 128
+    refusal = (
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+        b"Connection: close\r\n\r\n"
+    )
 
-    def __init__(self, host: str, port: int, people: People, faults: Faults | None = None) -> None:
-        """Listen on `host` and `port` (0: a free one), with faults if there are to be any.
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        people: People,
+        faults: Faults | None = None,
+        *,
+        names: tuple[str, ...] = (),
+        session: float | None = None,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        """Listen on `host` and `port` (0: a free one).
+
+        Args:
+            host: The address to listen on.
+            port: The port there.
+            people: Who may log in.
+            faults: What is to go wrong, if anything.
+            names: What else it may be called.
+            session: Seconds that a session lasts; None: for ever.
+            connections: How many there may be at a time.
 
         Raises:
             OSError: The address cannot be had.
         """
         super().__init__((host, port), _Handler)
+        self.most = connections
         self.people = people
         self.faults = faults or Faults(Rates(), 0)
+        self.names = Names(host, *names)
+        self.sessions = Sessions(session)
         self.resources: Resources | None = None
         self._thread = Thread(target=self.serve_forever, args=(0.02,), name="sim-http", daemon=True)
 
@@ -83,11 +117,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         try:
+            if not self.server.names.has(self.headers.get("Host", "localhost")):
+                raise Refusal(421, "there is no such host here; see flow-sim --alias")
             body = self._read_body()
             user = self._user()
-            if user is None:
+            is_over = self.server.sessions.is_over(self.headers.get("Cookie"))
+            if user is None or is_over:
                 login = {"WWW-Authenticate": 'Basic realm="Viz One", charset="UTF-8"'}
-                self._send(Reply(b"log in, please\n", status=401, headers=login))
+                said = b"the session is over\n" if is_over else b"log in, please\n"
+                self._send(Reply(said, status=401, headers=login))
                 return
             self._answer_with_faults(user, body)
         except Refusal as refusal:
@@ -98,6 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  http.server's names
 
     def _answer_with_faults(self, user: str, body: bytes) -> None:
+        if self.path == FAULTS_PATH:
+            self._send(self._faults(body))
+            return
         faults = self.server.faults
         time.sleep(faults.pause())
         if faults.drops():
@@ -112,7 +153,17 @@ class _Handler(BaseHTTPRequestHandler):
         if faults.drops():
             self._cut()  # It is done, and the client does not learn of it.
             return
-        self._send(reply)
+        self._send(faults.disguise(reply), faults.slow_body())
+
+    def _faults(self, body: bytes) -> Reply:
+        """Answer for the faults themselves: a PUT replaces them."""
+        if self.command == "PUT":
+            text = body.decode("utf-8", "replace").strip()
+            try:
+                self.server.faults.rates = Rates.parse(text) if text else Rates()
+            except ValueError as error:
+                raise Refusal(400, str(error)) from None
+        return Reply(f"{self.server.faults.rates}\n".encode())
 
     def _cut(self) -> None:
         self.close_connection = True
@@ -160,20 +211,34 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return login if self.server.people.authenticate(login, password) else None
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Reply, seconds: float = 0.0) -> None:
+        """Send `reply`, its body within `seconds`."""
         self.send_response(reply.status)
         if reply.body:
             self.send_header("Content-Type", reply.type)
         if reply.status != 204:
             self.send_header("Content-Length", str(len(reply.body)))
         if reply.status < 400 and "Cookie" not in self.headers:
-            self.send_header("Set-Cookie", f"session={uuid.uuid4().hex}; Path=/; HttpOnly")
+            self.send_header("Set-Cookie", self.server.sessions.open())
         if self.close_connection:
             self.send_header("Connection", "close")
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(reply.body)
+        if not seconds:
+            self.wfile.write(reply.body)
+            return
+        size = len(reply.body) // _PIECES + 1
+        for start in range(0, len(reply.body), size):
+            self.wfile.write(reply.body[start : start + size])
+            self.wfile.flush()
+            time.sleep(seconds / _PIECES)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the server's time for the header Date."""
+        return super().date_time_string(
+            self.server.faults.time() if timestamp is None else timestamp
+        )
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say what was asked, to those who want details."""

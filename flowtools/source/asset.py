@@ -1,9 +1,10 @@
 """AssetEntryListener: an event for each change of an asset in Viz One."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
+from flowtools.core.kind import Kind
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.vizone.details import Details
@@ -26,7 +27,7 @@ from flowtools.vizone.changes import Change, read_changes
 from flowtools.vizone.client import Client
 from flowtools.vizone.errors import NotFoundError
 
-DELETED, CHANGED = "flow.asset.deleted", "flow.asset.changed"
+DELETED, CHANGED = f"flow.asset.{Kind.DELETED}", f"flow.asset.{Kind.CHANGED}"
 
 
 class AssetEntryListener:
@@ -41,6 +42,9 @@ class AssetEntryListener:
     Attributes:
         listening: How it listens.
     """
+
+    redelivers: ClassVar = True
+    """What is not done comes again."""
 
     def __init__(
         self,
@@ -121,13 +125,14 @@ class AssetEntryListener:
         self._details.add_to(data, asset)
         return amended(event, data, DELETED if asset.status == "deleted" else None)
 
-    def _may_want(self, kind: str) -> bool:
+    def _may_want(self, kind: Kind) -> bool:
         kinds = self.listening.kinds
         # Who asks the server may learn that what has changed is deleted.
-        return kind in kinds or (self._details.resolve and kind == "changed" and "deleted" in kinds)
+        is_unclear = self._details.resolve and kind is Kind.CHANGED
+        return kind in kinds or (is_unclear and Kind.DELETED in kinds)
 
     def _wants(self, event: Event) -> bool:
-        kind = event.type.rpartition(".")[2]
+        kind = Kind.of(event.type)
         replayed = "replayed" in event.attributes
         kinds = self.listening
         is_kind = kinds.wants_replayed(kind) if replayed else kind in kinds.kinds

@@ -1,12 +1,14 @@
 """UnmanagedFilesListener: an event for each change of a file in an import storage."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
+from flowtools.core.kind import Kind
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.settings import Importing
 from flowtools.source.vizone.entries import amended, event_id, event_time, links_of, public_headers
 from flowtools.source.vizone.listening import Listening
 from flowtools.source.vizone.monitor import listen
@@ -17,6 +19,7 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Entry, Feed
 from flowtools.vizone.changes import Change, read_changes
 from flowtools.vizone.client import Client
+from flowtools.vizone.document import as_text
 from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.files import as_file
 from flowtools.vizone.transport import without_user
@@ -28,11 +31,15 @@ class UnmanagedFilesListener:
     Its types are flow.file.created, updated, deleted, and changed where the message does
     not tell which. A message may be about several files: each is an event. `data` is an
     object of location, name, size, url, id, updated, links (by relation), and the headers
-    of the message. A file that is being written comes several times, first with size 0.
+    of the message; with `xml` its entry, too. A file that is being written comes several
+    times, first with size 0.
 
     Attributes:
         listening: How it listens.
     """
+
+    redelivers: ClassVar = True
+    """What is not done comes again."""
 
     def __init__(
         self,
@@ -41,18 +48,21 @@ class UnmanagedFilesListener:
         listening: Listening | None = None,
         *,
         skip_empty: bool = False,
-        settle: float = 0.0,
+        settle: float = Importing.settle,
+        xml: bool = False,
     ) -> None:
         """Prepare to listen to the import storage with the handle `location`.
 
         With `skip_empty` nothing is said of a file while its size is 0; with `settle` it is
-        told of once its size has not changed for so many seconds.
+        told of once its size has not changed for so many seconds. With `xml` each event has the
+        file's entry, as text.
         """
         self._account = account
         self._location = location
         self.listening = listening or Listening()
         self._skip_empty = skip_empty
         self._settle = settle
+        self._xml = xml
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write events to `outlet` until `stop` is set or their count is reached.
@@ -111,8 +121,8 @@ class UnmanagedFilesListener:
         try:
             entry = client.entry(address)
         except NotFoundError:
-            gone = amended(event, {}, "flow.file.deleted")
-            return gone if "deleted" in self.listening.kinds else None
+            gone = amended(event, {}, f"flow.file.{Kind.DELETED}")
+            return gone if Kind.DELETED in self.listening.kinds else None
         return None if self._passes_over(entry) else amended(event, self._said(entry))
 
     def _passes_over(self, entry: Entry | None) -> bool:
@@ -146,10 +156,13 @@ class UnmanagedFilesListener:
     def _said(self, entry: Entry | None) -> dict[str, Any]:
         file = as_file(entry) if entry else None
         url = file.url if file else None
-        return {
+        said: dict[str, Any] = {
             "location": self._location,
             "name": file.name if file else None,
             "size": file.size if file else None,
             "url": without_user(url) if url else None,
             "updated": file.updated if file else None,
         }
+        if self._xml:
+            said["xml"] = as_text(file.element) if file else None
+        return said

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from flowtools.core.errors import ReaderGone
+from flowtools.core.kind import Kind
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, wait
 from flowtools.source.clock import Clock
@@ -93,7 +94,7 @@ class HotFolder:
 
     def _emit(self, outlet: Outlet, finding: Finding) -> bool:
         """Write the event of `finding`; return whether it is wanted."""
-        if finding.kind == "stalled":
+        if finding.kind is Kind.STALLED:
             log.warning(
                 "'%s' has not changed for %g s and is not whole: %s",
                 text_of(f"{self._path}/{finding.name}"),

@@ -7,6 +7,7 @@ from typing import TextIO
 from rich.cells import cell_len, set_cell_size
 
 from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.kind import Kind
 from flowtools.view.columns import NO_EVENT, Columns, Row, age, clock_text
 
 WIDTHS = {"time": 24, "type": 20, "subject": 41, "age": 5, "id": 36, "source": 28}
@@ -20,9 +21,9 @@ TIME_ON_TERMINAL = 8
 GAP = "  "
 
 _RESET = "\x1b[0m"
-_STYLES = {"created": "\x1b[32m", "updated": "\x1b[33m", "modified": "\x1b[33m"}
-_STYLES |= {"deleted": "\x1b[31m", NO_EVENT: "\x1b[1;31m"}
-_OTHER_STYLE = "\x1b[36m"
+_COLOURS = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
+_STYLES = {kind.value: _COLOURS[kind.colour] for kind in Kind} | {NO_EVENT: "\x1b[1;31m"}
+_OTHER_STYLE = _COLOURS["cyan"]
 _DIM = "\x1b[2m"
 
 

@@ -8,6 +8,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from flowtools.core.kind import Kind
 from flowtools.view.columns import NO_EVENT, Row, age, clock_text
 from flowtools.view.history import History
 from flowtools.view.rates import SPAN, Rates, Track, sparkline
@@ -26,8 +27,7 @@ GAP = 2
 HELP = "/ search   space pause   c clear   q quit"
 HELP_PAUSED = "space go on   up, down, page-up, page-down look back   q quit"
 
-_STYLES = {"created": "green", "updated": "yellow", "modified": "yellow", "deleted": "red"}
-_STYLES |= {NO_EVENT: "bold red"}
+_STYLES = {kind.value: kind.colour for kind in Kind} | {NO_EVENT: "bold red"}
 
 
 @dataclass

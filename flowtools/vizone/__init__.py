@@ -6,16 +6,18 @@
     for asset in client.assets.find():
         print(asset.id, asset.title)
 
-For a Worker, besides the `client`: `locked`, `conflict`, `store`, and the `errors`. For a
+For a Worker, besides the `client`: `locked`, `store`, and the `errors`. For a
 transfer plugin: its `plugindata`, and the `stepreport` of its step.
 
-From the wire up: `transport` is HTTP as Viz One wants it, with the login of an `account`; it
-stands on httpx (`lean`, `pooling`, `certificates`), sends a `body`, and makes of a `refusal` an
-error. `document` is XML as it may be trusted, `namespaces` are its names, `atom` is what it
-says, and `changes` what a message says in it. `atompub` is the protocol over these: what the
-`service` document, each `template` and the `search` lead to, and the pages of a feed (`paging`).
-`client` adds what Viz One has: `assets`, each an `asset` with `metadata` and an `acl`; `files`;
-each `upload` and `transfer`; the `model` of a form and the `dictionary` of a field.
+A GET crosses three modules: `atompub` (the protocol: collections, entries, feeds, metadata by
+their addresses), `transport` (HTTP: the login of an `account`, time-outs, what is tried again)
+and `answer` (bytes within bounds, or the error that a status means).
+
+What comes back is a `document` (XML as it may be trusted; `namespaces` are its names): `atom`
+reads entries and feeds, `service` what the server offers, `paging` the pages of a feed,
+`changes` what a message of the broker says. `client` adds what Viz One has: `assets`, each an
+`asset` with `metadata`; `files`; each `transfer`; the `model` of a form and the `dictionary` of
+a field.
 
 The wire format is what public traces of Viz One show. Names are matched by namespace and
 local name, links are followed and never built, ids and etags are opaque text.
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     from flowtools.vizone.account import Account
     from flowtools.vizone.asset import Asset, AtomCategory
     from flowtools.vizone.client import Client
-    from flowtools.vizone.conflict import retry_on_conflict
-    from flowtools.vizone.errors import ConflictError, NotFoundError
+    from flowtools.vizone.errors import ConflictError, NotFoundError, retry_on_conflict
     from flowtools.vizone.locked import Locked
     from flowtools.vizone.metadata import Payload
     from flowtools.vizone.store import Store
@@ -60,7 +61,7 @@ _HOMES = {
     "Payload": "metadata",
     "Store": "store",
     "TransferFailed": "transfer",
-    "retry_on_conflict": "conflict",
+    "retry_on_conflict": "errors",
 }
 
 

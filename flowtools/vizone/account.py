@@ -1,12 +1,15 @@
 """Where a Viz One is and as whom to log in; HTTP and STOMP share it."""
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.process.password import read_password
+from flowtools.process.tls import trusting
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,24 @@ def _checked(url: str) -> str:
             "cannot use VIZONE_URL: it holds a user; set VIZONE_USER and VIZONE_PASSWORD instead"
         )
     return url.rstrip("/")
+
+
+@lru_cache(maxsize=8)
+def context_for(account: Account) -> ssl.SSLContext:
+    """Return how to check the server's certificate; one and the same for equal accounts.
+
+    To make one takes some megabytes for a moment, and a listener with a state file makes a
+    client each time that the broker was away.
+
+    Raises:
+        ConfigurationError: The account's CA file cannot be used.
+    """
+    try:
+        context = trusting(account.ca_file)
+    except OSError as error:
+        reason = error.strerror or "no certificate in it"
+        raise ConfigurationError(f"cannot read CA file '{account.ca_file}': {reason}") from None
+    if account.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,22 +1,35 @@
-"""Assets: the entries of the asset collection, and their metadata."""
+"""Assets: the entries of the asset collection, their metadata, and their media.
+
+Media goes to the server by either of the two ways that it may offer: a PUT to the asset's
+`edit-media` link, or a PUT to an address that is asked for first.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, Literal
 
 from lxml import etree
 
-from flowtools.vizone.acl import set_group_permissions
-from flowtools.vizone.asset import Asset, AtomCategory, as_asset
+from flowtools.core.errors import ProtocolError
+from flowtools.vizone.asset import Asset, AtomCategory, as_asset, set_group_permissions
 from flowtools.vizone.atom import Entry, Feed, Resource
 from flowtools.vizone.atompub import AtomPub
-from flowtools.vizone.conflict import retry_on_conflict
 from flowtools.vizone.document import child
-from flowtools.vizone.errors import ConflictError, NotFoundError
+from flowtools.vizone.errors import ConflictError, NotFoundError, retry_on_conflict
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.namespaces import ATOM, DCTERMS
 from flowtools.vizone.paging import with_query
-from flowtools.vizone.upload import BYTES, Content, Way, upload
+from flowtools.vizone.transport import Body, Stream
 
 __all__ = ["Asset", "Assets", "AtomCategory", "as_asset"]
+
+BYTES = "application/octet-stream"
+
+CHUNK = 1 << 20
+"""Bytes that are read, and sent, at a time."""
+
+Way = Literal["edit-media", "upload"]
+Content = bytes | str | Path | BinaryIO
 
 
 class Assets:
@@ -138,7 +151,7 @@ class Assets:
     def upload(
         self, asset: Asset, content: Content, way: Way | None = None, type: str = BYTES
     ) -> None:
-        """Send the media of the placeholder `asset`; see flowtools.vizone.upload."""
+        """Send the media of the placeholder `asset`; for the rest see the function `upload`."""
         upload(self._client, asset, content, way, type)
 
     def set_group_permissions(
@@ -218,3 +231,59 @@ def _amend(asset: Asset, title: str | None, keywords: list[AtomCategory] | None)
     if keywords is not None:
         asset.keywords = keywords
     return (asset.title, asset.keywords) != before
+
+
+def upload(
+    client: AtomPub, asset: Entry, content: Content, way: Way | None = None, type: str = BYTES
+) -> None:
+    """Send `content` as the media of `asset`; a file of any size takes little memory.
+
+    Args:
+        client: Where to.
+        asset: The asset, a placeholder.
+        content: The bytes, the path of a file, or a file open for reading bytes that can
+            be read again.
+        way: "edit-media": PUT to that link. "upload": ask for an address first, PUT there.
+            None: the first where there is such a link, else the second.
+        type: The media type of the content.
+
+    Raises:
+        ProtocolError: The server names no address.
+        OSError: The file cannot be read.
+    """
+    edit_media = asset.link("edit-media")
+    if way is None:
+        way = "upload" if edit_media is None else "edit-media"
+    where = asset.follow("edit-media") if way == "edit-media" else _ask(client, asset)
+    client.request("PUT", where, body=_body(content), content_type=type)
+
+
+def _ask(client: AtomPub, asset: Entry) -> str:
+    # Where no link says it, this address of an item is public.
+    asking = asset.link("upload") or asset.follow("edit", "self") + "/upload"
+    answer = client.request("PUT", asking, body=b"")
+    location = answer.headers.get("Location")
+    if not location:
+        raise ProtocolError(f"cannot upload to '{asking}': the answer has no Location")
+    return str(answer.resolve(location))
+
+
+def _body(content: Content) -> Body:
+    if isinstance(content, bytes):
+        return content
+    if isinstance(content, str | Path):
+        path = Path(content)
+        return Stream(path.stat().st_size, lambda: _chunks_of(path))
+    start = content.tell()
+    length = content.seek(0, 2) - start
+
+    def again() -> Iterator[bytes]:
+        content.seek(start)
+        return iter(lambda: content.read(CHUNK), b"")
+
+    return Stream(length, again)
+
+
+def _chunks_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from iter(lambda: file.read(CHUNK), b"")

@@ -7,16 +7,20 @@ from typing import Self
 
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.account import Account
+from flowtools.vizone.answer import Answer
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, Entry, Feed, as_entry, as_feed
-from flowtools.vizone.body import Body
 from flowtools.vizone.document import Element, parse, serialise
 from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.paging import walk
-from flowtools.vizone.search import DESCRIPTION_TYPE, read_description
-from flowtools.vizone.service import Collection, read_service
-from flowtools.vizone.template import Template
-from flowtools.vizone.transport import PAUSES, SECONDS, Answer, Transport
+from flowtools.vizone.service import (
+    DESCRIPTION_TYPE,
+    Collection,
+    Template,
+    read_description,
+    read_service,
+)
+from flowtools.vizone.transport import PAUSES, SECONDS, Body, Transport
 
 
 class AtomPub:
@@ -127,8 +131,7 @@ class AtomPub:
 
     def get(self, url: str, *, accept: str) -> Element:
         """Return the root of the XML document at `url`."""
-        answer = self.request("GET", url, accept=accept)
-        return parse(answer.content, name=answer.url)
+        return _parsed(self.request("GET", url, accept=accept))
 
     def feed(self, url: str) -> Feed:
         """Return the feed at `url`: one page of it."""
@@ -205,9 +208,11 @@ class AtomPub:
         return self._payload(answer, payload.url)
 
     def _entry(self, answer: Answer) -> Entry:
-        root = parse(answer.content, name=answer.url)
-        return as_entry(root, answer.url, answer.etag)
+        return as_entry(_parsed(answer), answer.url, answer.etag)
 
     def _payload(self, answer: Answer, url: str) -> Payload:
-        root = parse(answer.content, name=answer.url)
-        return Payload(root, url, answer.etag)
+        return Payload(_parsed(answer), url, answer.etag)
+
+
+def _parsed(answer: Answer) -> Element:
+    return parse(answer.content, name=answer.url, media_type=answer.headers.get("Content-Type"))

@@ -9,16 +9,12 @@ the change is "changed".
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from flowtools.core.errors import ProtocolError
+from flowtools.core.kind import Kind
 from flowtools.vizone.atom import Entry, Feed, Tombstone, as_tombstone
 from flowtools.vizone.document import Element, child, parse, text
 from flowtools.vizone.namespaces import ATOM, MAM
-
-Kind = Literal["created", "updated", "deleted", "changed"]
-
-KINDS: tuple[Kind, ...] = ("created", "updated", "deleted", "changed")
 
 ACTION_HEADERS = (
     "action",
@@ -32,9 +28,9 @@ ACTION_HEADERS = (
 """Headers that may say what happened, the first one found counts."""
 
 _VERBS: tuple[tuple[tuple[str, ...], Kind], ...] = (
-    (("create", "add", "insert"), "created"),
-    (("update", "modif", "change"), "updated"),
-    (("delete", "remove"), "deleted"),
+    (("create", "add", "insert"), Kind.CREATED),
+    (("update", "modif", "change"), Kind.UPDATED),
+    (("delete", "remove"), Kind.DELETED),
 )
 
 _log = logging.getLogger("flowtools.vizone")
@@ -105,7 +101,7 @@ def _feed_changes(feed: Feed, headers: Mapping[str, str]) -> Iterator[Change]:
 
 
 def _of_tombstone(tombstone: Tombstone, headers: Mapping[str, str]) -> Change:
-    return Change("deleted", tombstone.ref, headers.get("location"), None, tombstone.when)
+    return Change(Kind.DELETED, tombstone.ref, headers.get("location"), None, tombstone.when)
 
 
 def _of_entry(entry: Entry | None, headers: Mapping[str, str]) -> Change:
@@ -125,8 +121,8 @@ def _kind(entry: Entry | None, headers: Mapping[str, str]) -> Kind:
             if said.startswith(verbs):
                 return kind
     if entry is not None and text(child(entry.element, "mediastatus", MAM)) == "deleted":
-        return "deleted"
-    return "changed"
+        return Kind.DELETED
+    return Kind.CHANGED
 
 
 def _parse(headers: Mapping[str, str], body: bytes, base: str) -> Element | None:
@@ -134,7 +130,7 @@ def _parse(headers: Mapping[str, str], body: bytes, base: str) -> Element | None
         return None
     name = headers.get("identity") or headers.get("message-id") or "a message"
     try:
-        return parse(body, name=name, base=base)
+        return parse(body, name=name, base=base, media_type=headers.get("content-type"))
     except ProtocolError as error:
         _log.warning("%s; the message counts as a change without details", error)
         return None

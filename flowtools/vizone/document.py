@@ -1,5 +1,8 @@
 """XML from strangers: parsed without entities, networks, document types or surprises."""
 
+import codecs
+import re
+from email.message import Message
 from urllib.parse import urljoin, urlsplit
 
 from lxml import etree
@@ -12,16 +15,27 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 MAX_TAGS = 1_000_000
 """Tags, comments and the like that a document may have: each takes memory of its own."""
 
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
+"""Byte order marks."""
+
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,4096}?-->\s*)*<(?:!doctype\s+)?html[\s>]",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How a page for people begins, as XHTML or not."""
+
 Element = etree._Element  # noqa: SLF001  its only name
 
 
-def parse(content: bytes, *, name: str, base: str = "") -> Element:
+def parse(content: bytes, *, name: str, base: str = "", media_type: str | None = None) -> Element:
     """Return the root of the XML document `content`.
 
     Args:
         content: The document.
         name: What to call it in an error.
         base: The URL that its relative links start from; default: the name.
+        media_type: Its Content-Type: a charset there wins over the one that the document
+            declares, and a byte order mark over both (RFC 7303, 3).
 
     Raises:
         ProtocolError: It is no XML, has a document type, or is beyond MAX_DOCUMENT,
@@ -39,7 +53,13 @@ def parse(content: bytes, *, name: str, base: str = "") -> Element:
         dtd_validation=False,
         attribute_defaults=False,
         huge_tree=False,
+        encoding=None if content.startswith(_MARKS) else _charset(media_type),
     )
+    if _PAGE.match(content):
+        raise ProtocolError(
+            f"cannot read '{name}': a web page came instead of XML: is a proxy or a login page in"
+            " front?"
+        )
     try:
         root = etree.fromstring(content, parser, base_url=base or name)
     except (etree.XMLSyntaxError, ValueError) as error:
@@ -49,6 +69,19 @@ def parse(content: bytes, *, name: str, base: str = "") -> Element:
     if root.getroottree().docinfo.internalDTD is not None:
         raise ProtocolError(f"cannot read '{name}': it has a document type declaration")
     return root
+
+
+def _charset(media_type: str | None) -> str | None:
+    """Return the charset that a Content-Type names, if it is one that there is."""
+    message = Message()
+    message["Content-Type"] = media_type or ""
+    said = message.get_param("charset")
+    if not isinstance(said, str):
+        return None
+    try:
+        return codecs.lookup(said).name
+    except (LookupError, ValueError):
+        return None
 
 
 def serialise(element: Element) -> bytes:
@@ -81,16 +114,18 @@ def text(element: Element | None) -> str | None:
 
 
 def address(element: Element, said: str | None) -> str | None:
-    """Return `said` in `element` as an absolute address; None where it is empty or malformed."""
-    said = (said or "").strip()
-    if not said:
+    """Return `said` in `element` as an absolute address; None where it is malformed.
+
+    An empty address is that of the document itself (RFC 3986, 4.4).
+    """
+    if said is None:
         return None
     try:
-        url = urljoin(element.base or "", said)
+        url = urljoin(element.base or "", said.strip())
         urlsplit(url)
     except ValueError:
         return None
-    return url
+    return url or None
 
 
 def number(element: Element | None) -> int | None:

@@ -1,16 +1,26 @@
-"""HTTP as Viz One wants it: who gets the credentials, what is tried again, what an error is.
+"""HTTP as Viz One wants it: who gets the credentials, what is tried again, what is waited for.
 
 One pool of connections serves all threads. Basic authentication goes with every request,
 unasked, and cookies are kept; neither ever goes to another host than the configured one.
 No proxy is used.
+
+httpx gives each read a time-out of its own: an answer that comes byte by byte would never
+reach it. So httpx sends through a transport of ours, and that through a pool of httpcore
+whose streams count the time-out from the first read after the last write, as long as that
+write takes.
 """
 
+import logging
 import random
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from typing import Any, NoReturn
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import httpcore
+import httpx
 
 from flowtools import __version__
 from flowtools.core.errors import (
@@ -18,13 +28,9 @@ from flowtools.core.errors import (
     RefusedError,
     UnreachableError,
 )
-from flowtools.vizone.account import Account
-from flowtools.vizone.body import Body, sent
-from flowtools.vizone.certificates import certificate_problem, context_for
-from flowtools.vizone.document import MAX_DOCUMENT
-from flowtools.vizone.lean import httpx
-from flowtools.vizone.pooling import Pool
-from flowtools.vizone.refusal import Passing, complain
+from flowtools.process.tls import refusal_in
+from flowtools.vizone.account import Account, context_for
+from flowtools.vizone.answer import Answer, Passing, complain, read_content
 
 SECONDS = 60.0
 """Seconds that an answer may take."""
@@ -32,40 +38,44 @@ SECONDS = 60.0
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds, give or take a quarter, before each further try."""
 
-LONGEST_PAUSE = 30.0
-"""Seconds that a server may ask to wait for."""
+LONGEST_WAIT = 30.0
+"""Seconds that a server may ask a request to wait for, all its further tries together."""
+
+LONG_WAIT = 10.0
+"""Seconds of waiting for one request from which on it is said."""
+
+_SLICE = 0.1
+"""Seconds of a wait after which the thread looks whether it is to end."""
 
 MAX_REDIRECTS = 5
+
+KEPT = 64
+"""Connections that are kept open while nobody uses them."""
+
+KEPT_FOR = 5.0
+"""Seconds that they are."""
 
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
 _PORTS = {"http": 80, "https": 443}
 
+_log = logging.getLogger("flowtools.vizone")
+
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer with a status below 400, whole."""
+class Stream:
+    """A body that is too large to hold: read anew for each try.
 
-    url: str
-    status: int
-    headers: httpx.Headers
-    content: bytes
+    Attributes:
+        length: Its size in bytes.
+        chunks: Gives them from the beginning, each time it is called.
+    """
 
-    @property
-    def etag(self) -> str | None:
-        """Its etag, verbatim."""
-        etag: str | None = self.headers.get("ETag")
-        return etag
+    length: int
+    chunks: Callable[[], Iterator[bytes]]
 
-    def resolve(self, address: str) -> str:
-        """Return `address`, which may be relative to where this answer came from.
 
-        Raises:
-            ProtocolError: It is malformed.
-        """
-        try:
-            return urljoin(self.url, address)
-        except ValueError:
-            raise ProtocolError("cannot follow a link: its address is malformed") from None
+Body = bytes | Stream | None
+"""What a request brings."""
 
 
 def without_user(url: str) -> str:
@@ -113,12 +123,12 @@ class Transport:
             "follow_redirects": False,
         }
         self._ours = httpx.Client(
-            transport=Pool(context),
+            transport=_Wire(context),
             auth=httpx.BasicAuth(account.user, account.password),
             **options,  # type: ignore[arg-type]
         )
         # Of its own, so that no cookie of ours is in its jar.
-        self._theirs = httpx.Client(transport=Pool(context), **options)  # type: ignore[arg-type]
+        self._theirs = httpx.Client(transport=_Wire(context), **options)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the connections."""
@@ -175,42 +185,47 @@ class Transport:
         return same or (parts.scheme == "https" and _port(parts) == 443)
 
     def _send_patiently(self, method: str, url: str, body: Body, headers: dict[str, str]) -> Answer:
+        waited = 0.0
         for pause in (*self._pauses, None):
             try:
                 return self._send_once(method, url, body, headers)
             except Passing as passing:
                 repeatable = method in _IDEMPOTENT or not passing.was_sent
-                if pause is None or not repeatable:
+                if pause is None or not repeatable or waited >= LONGEST_WAIT:
                     raise passing.error from None
-                time.sleep(_spread(pause, passing.asked))
+                seconds = min(_spread(pause, passing.asked), LONGEST_WAIT - waited)
+                waited += seconds
+                if waited >= LONG_WAIT:
+                    _log.warning("%s; trying again in %.0f s", passing.error, seconds)
+                _wait(seconds)
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _send_once(self, method: str, url: str, body: Body, headers: dict[str, str]) -> Answer:
         client = self._ours if self._is_ours(url) else self._theirs
         what = f"cannot {method} '{url}'"
         try:
-            with client.stream(method, url, **sent(body, headers)) as response:
+            with client.stream(method, url, **_sent(body, headers)) as response:
                 if response.status_code >= 400:
                     self._complain(what, response, is_ours=client is self._ours)
                 said = self._read(what, response)
                 return Answer(url, response.status_code, response.headers, said)
-        except httpx.ConnectError as error:
-            certificate = certificate_problem(error)
+        except httpcore.ConnectError as error:
+            certificate = refusal_in(error)
             if certificate is not None:
                 raise RefusedError(f"{what}: {certificate}") from None
             raise Passing(UnreachableError(f"{what}: {_reason(error)}"), was_sent=False) from None
-        except httpx.ConnectTimeout:
+        except httpcore.ConnectTimeout:
             reason = f"{what}: no connection within {self._seconds:g} s"
             raise Passing(UnreachableError(reason), was_sent=False) from None
-        except httpx.TimeoutException:
+        except httpcore.TimeoutException:
             raise UnreachableError(f"{what}: no answer within {self._seconds:g} s") from None
-        except httpx.NetworkError as error:
+        except httpcore.NetworkError as error:
             raise Passing(UnreachableError(f"{what}: {_reason(error)}")) from None
-        except httpx.RemoteProtocolError as error:
+        except httpcore.RemoteProtocolError as error:
             if "disconnected" in str(error) or "incomplete" in str(error):
                 raise Passing(UnreachableError(f"{what}: it closed the connection")) from None
             raise ProtocolError(f"{what}: it does not speak HTTP: {_reason(error)}") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpcore.ProtocolError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise ProtocolError(f"{what}: {_reason(error)}") from None
 
     def _complain(self, what: str, response: httpx.Response, *, is_ours: bool) -> NoReturn:
@@ -225,15 +240,18 @@ class Transport:
             raise
 
     def _read(self, what: str, response: httpx.Response) -> bytes:
-        content = bytearray()
         try:
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > MAX_DOCUMENT:
-                    raise ProtocolError(f"{what}: the answer is larger than {MAX_DOCUMENT} bytes")
-        except httpx.ReadTimeout:
+            return read_content(what, response)
+        except httpcore.ReadTimeout:
             raise UnreachableError(f"{what}: no whole answer within {self._seconds:g} s") from None
-        return bytes(content)
+
+
+def _sent(body: Body, headers: dict[str, str]) -> dict[str, Any]:
+    """Return how httpx is told to send `body`."""
+    if isinstance(body, Stream):
+        length = {"Content-Length": str(body.length)}
+        return {"content": body.chunks(), "headers": headers | length}
+    return {"content": body, "headers": headers}
 
 
 def _port(parts: SplitResult) -> int | None:
@@ -243,11 +261,119 @@ def _port(parts: SplitResult) -> int | None:
 def _spread(pause: float, asked: float | None) -> float:
     """Return the seconds to wait: many threads that failed together come back apart."""
     if asked is not None:
-        return min(asked, LONGEST_PAUSE)
+        return asked
     return pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
+
+
+def _wait(seconds: float) -> None:
+    # In slices: the pool's TimeLimit reaches a thread between two bytecodes only.
+    ends_at = time.monotonic() + seconds
+    while (left := ends_at - time.monotonic()) > 0:
+        time.sleep(min(left, _SLICE))
 
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     # "[Errno 111] Connection refused": the number tells a reader nothing.
     return text.partition("] ")[2] if text.startswith("[Errno") else text
+
+
+class _Wire(httpx.BaseTransport):
+    """What httpx sends with: any number of connections, none of them over a proxy.
+
+    Errors of the network are httpcore's own: nobody but Transport sees them.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        """Make an empty pool; `context` judges certificates."""
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context,
+            max_connections=None,
+            max_keepalive_connections=KEPT,
+            keepalive_expiry=KEPT_FOR,
+            network_backend=_Backend(),
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        answer = self._pool.handle_request(
+            httpcore.Request(
+                request.method,
+                httpcore.URL(
+                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+                ),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Content(answer),
+            extensions=answer.extensions,
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Content(httpx.SyncByteStream):
+    """The body of an answer, as it comes."""
+
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _Backend(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection; one thread uses it at a time."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+        self._ends_at: float | None = None
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if timeout is None:
+            return self._stream.read(max_bytes)
+        now = time.monotonic()
+        if self._ends_at is None:
+            self._ends_at = now + timeout
+        if now >= self._ends_at:
+            raise httpcore.ReadTimeout("the answer as a whole")
+        return self._stream.read(max_bytes, self._ends_at - now)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._ends_at = None
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

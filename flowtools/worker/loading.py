@@ -86,12 +86,7 @@ def described(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return the exception as one line: its class and what it says.
-
-    An exception that was described where it was raised, in another process, says so itself.
-    """
-    if hasattr(error, "described"):
-        return str(error.described)
+    """Return the exception as one line: its class and what it says."""
     # Where a mistake of the language is, `place` says.
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     text = " ".join(said.split())

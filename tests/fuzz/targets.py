@@ -24,10 +24,10 @@ from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError, ProtocolError, UsageError
 from flowtools.event import Event, EventError, decode
-from flowtools.pool.attempt import Attempt
 from flowtools.pool.failed import replayable
 from flowtools.pool.halt import Halt
 from flowtools.pool.joblog import JobLog, JobLogError, done_ids
+from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.rate import Rate
 from flowtools.pool.results import lines_of
 from flowtools.run import profile
@@ -46,8 +46,7 @@ from flowtools.stomp.outgoing import outgoing
 from flowtools.stomp.settings import parse_headers, parse_heart_beat
 from flowtools.stomp.url import parse_url
 from flowtools.vizone.account import Account
-from flowtools.vizone.acl import group_permissions
-from flowtools.vizone.asset import as_asset
+from flowtools.vizone.asset import as_asset, group_permissions
 from flowtools.vizone.atom import Feed, as_entry, as_feed, as_tombstone
 from flowtools.vizone.changes import changes_in, read_changes
 from flowtools.vizone.document import parse, serialise
@@ -112,7 +111,9 @@ def _line(line):
         error = str(refused)
         assert error
         assert "\n" not in error
-    attempt = Attempt(event, line, 7, "failed", 1, True, 0.0, 0.0, 0.0, error or "ValueError: x")
+    attempt = Attempt(
+        event, line, 7, Outcome.FAILED, 1, True, 0.0, 0.0, 0.0, error or "ValueError: x"
+    )
     kept = replayable(attempt)
     assert kept.count(b"\n") == 1
     assert kept.endswith(b"\n")
@@ -363,7 +364,7 @@ def files(data):
         return
     with log:
         event = Event("t", source="s", id="new")
-        log.record(Attempt(event, b"", 1, "done", 1, True, 0.0, 0.0, 0.0, None))
+        log.record(Attempt(event, b"", 1, Outcome.DONE, 1, True, 0.0, 0.0, 0.0, None))
     assert done_ids(path) == before | {"new"}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flowtools.core.event import Event, digest, rfc3339
+from flowtools.core.kind import Kind
 from flowtools.source.folder.files import Finding
 from flowtools.source.folder.mark import Mark
 
@@ -52,7 +53,7 @@ class Description:
         mark = finding.mark
         # The time of change, too: content may be replaced with its size and time kept.
         state = f"{mark.inode} {mark.size} {mark.modified} {mark.changed}"
-        verb = "" if finding.kind in ("created", "modified") else finding.kind
+        verb = "" if finding.kind in (Kind.CREATED, Kind.MODIFIED) else finding.kind
         return digest(url_of(f"{self._path}/{finding.name}"), verb, state)
 
 

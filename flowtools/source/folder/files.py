@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
+from flowtools.core.kind import Kind
 from flowtools.source.folder.mark import Mark
 from flowtools.source.folder.wanted import SettleTimes
 
@@ -29,17 +30,17 @@ RENAMED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What has become of a file: "created", "modified", "deleted" or "stalled".
+    """What has become of a file.
 
     Attributes:
-        kind: Which.
+        kind: One of OF_FILES, or STALLED.
         name: Its path below the folder.
         mark: Its state; of a deleted one, the last that was known.
         moved_from: The name that the same file had before; None where it had none.
         reason: Why it is held back, if it is.
     """
 
-    kind: str
+    kind: Kind
     name: str
     mark: Mark
     moved_from: str | None = None
@@ -206,7 +207,7 @@ class Files:
             return
         reason = self._held_back_by(entry)
         if reason is None:
-            kind = "modified" if entry.known is not None else "created"
+            kind = Kind.MODIFIED if entry.known is not None else Kind.CREATED
             moved_from = self._former(present) if entry.known is None else None
             entry.known = present
             self._set_growing(entry, None)
@@ -216,7 +217,7 @@ class Files:
         self._wait(entry, now + pause)
         if self._stalled and entry.first and now - entry.since >= self._stalled:
             entry.first = False
-            yield Finding("stalled", entry.name, present, reason=reason)
+            yield Finding(Kind.STALLED, entry.name, present, reason=reason)
 
     def _held_back_by(self, entry: _Entry) -> str | None:
         """Return why a file that has not changed for its settle time is not whole; None: it is."""
@@ -241,7 +242,7 @@ class Files:
             return
         self._set_gone(entry, gone=False)
         self._forget(entry)
-        yield Finding("deleted", entry.name, entry.known)
+        yield Finding(Kind.DELETED, entry.name, entry.known)
 
     def _former(self, mark: Mark) -> str | None:
         """Return the name under which the same file was known, and is not any more."""

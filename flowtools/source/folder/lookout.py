@@ -25,9 +25,6 @@ AWAY = 1.0
 WITHOUT_NOTICES = 2.0
 """Seconds, at least, between two looks at what the system gives no notices of."""
 
-REMOTE = 10.0
-"""Seconds between two looks at a network mount, by default."""
-
 SHARE = 10
 """A look that nothing asked for comes after a pause of so many times what the last one took."""
 

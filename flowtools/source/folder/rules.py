@@ -3,23 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flowtools.core.errors import UsageError
+from flowtools.core.kind import OF_FILES, ON_DEMAND, Kind, chosen
 from flowtools.source.folder.wanted import SettleTimes, Wanted
-
-KINDS = ("created", "modified", "deleted")
-"""Kinds of change that are reported by default."""
-
-MORE_KINDS = ("stalled",)
-"""Kinds that are reported only where --include names them."""
-
-SETTLE = 2.0
-"""Settle time on a local file system, in seconds, by default."""
-
-SETTLE_REMOTE = 20.0
-"""Settle time on a network mount, in seconds, by default: only the time tells there."""
-
-STALLED = 600.0
-"""Seconds after which a file that does not become whole is reported, by default."""
+from flowtools.source.settings import Watching
 
 
 @dataclass(frozen=True)
@@ -36,14 +22,14 @@ class Rules:
         recursive: Look into sub-folders, too.
         existing: Begin with the files that are there already.
         skip_empty: Say nothing about a file while its size is 0.
-        settle: Seconds that a file may not change before it counts as whole; None: SETTLE, or
-            SETTLE_REMOTE on a network mount.
+        settle: Seconds that a file may not change before it counts as whole; None: the default,
+            which is longer on a network mount.
         settle_for: Pairs of a pattern and the seconds for files that fit it.
         stalled: Seconds after which a file that is not whole is reported; 0: never.
         poll: Look at everything every so many seconds instead of waiting for notices; None:
             only where there are none, as on a network mount.
         min_free: Bytes of free space below which a warning is given; 0: none is.
-        include: Kinds of change that are wanted; none: KINDS.
+        include: Kinds of change that are wanted; none: all of OF_FILES.
         exclude: Kinds that are not.
     """
 
@@ -56,22 +42,19 @@ class Rules:
     skip_empty: bool = False
     settle: float | None = None
     settle_for: Sequence[tuple[str, float]] = ()
-    stalled: float = STALLED
+    stalled: float = Watching.stalled
     poll: float | None = None
     min_free: int = 0
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
 
-    def kinds(self) -> frozenset[str]:
+    def kinds(self) -> frozenset[Kind]:
         """Return the kinds of change that are wanted.
 
         Raises:
             UsageError: None is left.
         """
-        kinds = frozenset(self.include or KINDS) - frozenset(self.exclude)
-        if not kinds:
-            raise UsageError("--include and --exclude leave nothing")
-        return kinds
+        return chosen(OF_FILES + ON_DEMAND * bool(self.include), self.include, self.exclude)
 
     def wanted(self) -> Wanted:
         """Return which files are wanted."""
@@ -86,6 +69,6 @@ class Rules:
 
     def settle_times(self, *, is_remote: bool) -> SettleTimes:
         """Return the settle times; `is_remote`: on a network mount."""
-        default = SETTLE_REMOTE if is_remote else SETTLE
+        default = Watching.remote_settle if is_remote else Watching.settle
         seconds = default if self.settle is None else self.settle
         return SettleTimes(seconds, tuple(self.settle_for), self.ignore_case)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 
 from flowtools.source.folder import mounts
 from flowtools.source.folder.files import Files, Finding
-from flowtools.source.folder.lookout import REMOTE, Lookout
+from flowtools.source.folder.lookout import Lookout
 from flowtools.source.folder.rules import Rules
 from flowtools.source.folder.space import FreeSpace
 from flowtools.source.folder.tree import Tree
 from flowtools.source.folder.writers import Writers
+from flowtools.source.settings import Watching
 
 log = logging.getLogger("flowtools.source.watch")
 
@@ -27,7 +28,7 @@ class Watcher:
         settle = rules.settle_times(is_remote=is_remote)
         poll = rules.poll
         if is_remote and poll is None:
-            poll = REMOTE
+            poll = Watching.remote_poll
             log.warning(
                 "'%s' is on a network mount (%s), where changes give no notice: looking every %g"
                 " s; a file counts as whole when it has not changed for %g s",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowtools.core.event import Event, digest, encode_value, rfc3339
+from flowtools.core.kind import Kind
 from flowtools.stomp.message import Message
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
@@ -23,7 +24,7 @@ def event_id(change: Change, message: Message) -> str:
     """
     name = change.identity or change.location or "unknown"
     if change.when:
-        return f"{name}#{digest('deleted' if change.kind == 'deleted' else '', change.when)}"
+        return f"{name}#{digest(change.kind if change.kind is Kind.DELETED else '', change.when)}"
     version = message.headers.get("etag") or ""
     if not version and not message.body:
         # Only the broker can tell two such messages apart.

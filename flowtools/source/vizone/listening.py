@@ -9,12 +9,12 @@ from typing import Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import UsageError
-from flowtools.source.stomp import DRAIN, PREFETCH
+from flowtools.core.kind import OF_VIZ_ONE, Kind, chosen
+from flowtools.source.settings import Taking
 from flowtools.source.vizone.entries import instant
-from flowtools.stomp.settings import Settings, parse_heart_beat
+from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
 from flowtools.vizone.account import Account
-from flowtools.vizone.changes import KINDS
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ class Listening:
         inlet: Makes what receives acknowledgements.
     """
 
-    kinds: frozenset[str] = frozenset(KINDS)
-    ack: Literal["pipe", "worker"] = "pipe"
-    prefetch: int = PREFETCH
+    kinds: frozenset[Kind] = frozenset(OF_VIZ_ONE)
+    ack: Literal["pipe", "worker"] = Taking.ack
+    prefetch: int = Taking.prefetch
     count: int | None = None
     dead_letter: str | None = None
-    drain: float = DRAIN
+    drain: float = Taking.drain
     broker: tuple[str, int] | None = None
     settings: Settings = field(default_factory=Settings)
     state: str | None = None
     since: float | None = None
     inlet: Callable[[], AckInlet] = AckSocket
 
-    def wants_replayed(self, kind: str) -> bool:
+    def wants_replayed(self, kind: Kind | None) -> bool:
         """Return whether a change that a feed shows is wanted: it does not tell all kinds."""
         return kind in self.kinds or (
-            kind == "changed" and not self.kinds.isdisjoint(("created", "updated"))
+            kind is Kind.CHANGED and not self.kinds.isdisjoint((Kind.CREATED, Kind.UPDATED))
         )
 
 
@@ -59,7 +59,7 @@ def listening_from(
     dead_letter: str | None,
     drain: float,
     broker: str | None,
-    heart_beat: str,
+    heart_beat: tuple[float, float],
     connect_timeout: float,
     retry_for: float | None,
     state: str | None = None,
@@ -71,13 +71,11 @@ def listening_from(
     Raises:
         UsageError: No kind of change is left, or an option has another form.
     """
-    kinds = frozenset(include or KINDS) - frozenset(exclude)
-    if not kinds:
-        raise UsageError("--include and --exclude leave nothing")
+    kinds = chosen(OF_VIZ_ONE, include, exclude)
     if since is not None and everything:
         raise UsageError("--since and the option for all that is there exclude each other")
     settings = Settings(
-        heart_beat=parse_heart_beat(heart_beat),
+        heart_beat=heart_beat,
         connect_timeout=connect_timeout,
         retry_for=retry_for,
     )

@@ -19,6 +19,7 @@ from threading import Event as Flag
 from time import monotonic
 
 from flowtools.core.event import Event
+from flowtools.core.kind import Kind
 from flowtools.source.vizone.entries import key_of, modified
 from flowtools.source.vizone.lookup import Ask, patiently
 from flowtools.stomp.passage import Ticket
@@ -96,7 +97,7 @@ class Settling:
                 return
             if before is not None:
                 self._let_go(None, self._kept.pop(name).ticket)
-            if event.type == "flow.file.deleted":
+            if Kind.of(event.type) is Kind.DELETED:
                 self._written.pop(name, None)
                 self._let_go(event, ticket)
             elif not self._seconds:
@@ -174,7 +175,7 @@ class Settling:
         with self._changed:
             if self._ending.is_set() or self._kept.get(name) is not kept:
                 return  # Another message came meanwhile; its own time will come.
-            if now is None or now.type == "flow.file.deleted":
+            if now is None or Kind.of(now.type) is Kind.DELETED:
                 del self._kept[name]
                 self._let_go(now, kept.ticket)
             elif now.get("size") == kept.event.get("size"):

@@ -1,0 +1,79 @@
+"""Moments and lengths of time, as people and event lines write them."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
+_PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d|w)")
+_WHOLE = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h|d|w))+")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that `text` means.
+
+    A number alone is in seconds; `ms`, `s`, `m`, `h`, `d` and `w` (weeks) are units, and
+    several parts are added: `1h30m` is 5400.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    text = text.strip()
+    if re.fullmatch(_NUMBER, text):
+        return float(text)
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"'{text}' is not a length of time such as 90, 90s, 5m, 2h or 1h30m")
+    return sum(float(part[1]) * _UNITS[part[2]] for part in _PART.finditer(text))
+
+
+def short_duration(seconds: float) -> str:
+    """Return `seconds` in at most two units, for people: 0.4s, 12s, 5m 3s, 2h 10m, 3d 4h."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f}s"
+    whole = int(seconds)
+    for size, unit, small, below in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "m"),
+        (60, "m", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size}{unit}" + (f" {rest}{below}" if rest else "")
+    return f"{whole}s"
+
+
+def instant(text: str | None) -> float | None:
+    """Return the moment of an RFC 3339 text, in seconds since the epoch; None: it is not one.
+
+    A time without a zone is taken as UTC.
+    """
+    try:
+        moment = datetime.fromisoformat((text or "").strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_moment(text: str) -> float:
+    """Return the moment that `text` means, in seconds since the epoch.
+
+    It is an RFC 3339 time (`2026-01-31T12:00:00Z`), a day (`2026-01-31`, its beginning in
+    UTC), or how long ago (`90s`, `30m`, `2h`, `7d`).
+
+    Raises:
+        ValueError: It has another form.
+    """
+    text = text.strip()
+    moment = instant(f"{text}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
+    if moment is not None:
+        return moment
+    try:
+        return max(0.0, time.time() - parse_duration(text))
+    except ValueError:
+        raise ValueError(
+            f"'{text}' is not a moment: expected a time such as 2026-01-31T12:00:00Z, a day such"
+            " as 2026-01-31, or how long ago, such as 90s, 30m, 2h, 7d"
+        ) from None

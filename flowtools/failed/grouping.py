@@ -1,0 +1,94 @@
+"""Failed events put together by why they failed.
+
+Two errors belong together when their texts are the same once everything that differs from
+event to event is folded away: numbers, ids, times, and names in quotes. So "asset 4711 not
+found" and "asset 4712 not found" are one group, whose example keeps the text of one event.
+A status stays, because HTTP 404 and HTTP 503 are different reasons.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flowtools.failed.record import Record
+
+MOST_GROUPS = 1000
+"""Groups that are kept apart; events of further ones are counted together, so that memory
+is bounded."""
+
+OTHERS = "other errors"
+
+_FOLD = re.compile(
+    r"""
+    (?P<keep>\b(?:HTTP(?:/[0-9.]+)?|[Ss]tatus|[Ee]rrno|exit\ code|signal|port)[ :=#]*[0-9]{1,5}\b)
+    | (?P<quoted>'[^'\n]{1,300}'|"[^"\n]{1,300}")
+    | (?P<time>\b[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(?:Z|[+-][0-9:]{4,6})?)
+    | (?P<uuid>\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b)
+    | (?P<hex>\b(?:0x[0-9a-fA-F]+|(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,})\b)
+    | (?P<number>[0-9]+(?:[.,:][0-9]+)*)
+    """,
+    re.VERBOSE,
+)
+_FOLDED = {"quoted": "'…'", "time": "TIME", "uuid": "ID", "hex": "ID", "number": "N"}
+
+
+def fold(error: str) -> str:
+    """Return `error` with what differs from event to event folded away."""
+
+    def folded(found: re.Match[str]) -> str:
+        kind = found.lastgroup or ""
+        return found.group() if kind == "keep" else _FOLDED[kind]
+
+    return " ".join(_FOLD.sub(folded, error).split())
+
+
+@dataclass
+class Group:
+    """The failed events of one reason.
+
+    Attributes:
+        pattern: The folded text of their error.
+        count: How many there are.
+        example: The error of the newest one, whole.
+        example_id: Its id.
+        first: When the first of them failed, in seconds since the epoch; None: not known.
+        last: When the last of them failed.
+        least, most: The fewest and the most attempts that one of them had; None: not known.
+        types: How many there are of each event type.
+    """
+
+    pattern: str
+    count: int = 0
+    example: str = ""
+    example_id: str = ""
+    first: float | None = None
+    last: float | None = None
+    least: int | None = None
+    most: int | None = None
+    types: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Count `record`."""
+        self.count += 1
+        moment = record.failed_at
+        if moment is not None:
+            self.first = moment if self.first is None else min(self.first, moment)
+        if self.last is None or (moment or 0) >= self.last:
+            self.last = moment
+            self.example, self.example_id = record.error, record.id
+        if record.attempts is not None:
+            self.least = record.attempts if self.least is None else min(self.least, record.attempts)
+            self.most = record.attempts if self.most is None else max(self.most, record.attempts)
+        if record.type in self.types or len(self.types) < MOST_GROUPS:
+            self.types[record.type] = self.types.get(record.type, 0) + 1
+
+
+def grouped(records: Iterable[Record]) -> list[Group]:
+    """Return the groups of `records`, the largest first."""
+    groups: dict[str, Group] = {}
+    for record in records:
+        pattern = fold(record.error)
+        if pattern not in groups and len(groups) >= MOST_GROUPS:
+            pattern = OTHERS
+        groups.setdefault(pattern, Group(pattern)).add(record)
+    return sorted(groups.values(), key=lambda each: (-each.count, each.pattern))

@@ -1,0 +1,162 @@
+"""Replaying the failed file: its events are written again, and taken out once they are done.
+
+A source like any other. Each event gets an `ackto`, so whoever reads the pipe (flow-work,
+flow-send, flow-ack) says what became of it. What was acknowledged is taken out of the file, at
+the end and every REWRITE_EVERY seconds; what was rejected or never settled stays. A replay that
+is killed takes out less than was done: those events are replayed once more, none is lost.
+
+The main thread writes the events; the inlet's thread only counts the acknowledgements.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+from flowtools.ack.receiver import Ack, AckInlet, AckSocket, new_epoch
+from flowtools.core.errors import EventsFailed, ReaderGone
+from flowtools.core.event import Event
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, Wake, wait
+from flowtools.failed.file import FailedLines, key_of
+from flowtools.failed.record import Record
+
+REWRITE_EVERY = 60.0
+"""Seconds after which what is done by then is taken out of the file."""
+
+HINT_AFTER = 10.0
+"""Seconds without any acknowledgement after which the usual cause is said."""
+
+_log = logging.getLogger("flowtools.failed")
+
+
+class Replay:
+    """Writes events of the failed file again; takes out those that are done."""
+
+    def __init__(
+        self,
+        file: FailedLines,
+        records: Iterable[Record],
+        *,
+        prefetch: int,
+        drain: float,
+        inlet: Callable[[], AckInlet] = AckSocket,
+    ) -> None:
+        """Prepare to replay `records`, which are in `file`.
+
+        Args:
+            file: Where events that are done are taken out.
+            records: The events to replay.
+            prefetch: How many events may be written and not yet settled.
+            drain: Seconds that outstanding acknowledgements have after a stop.
+            inlet: Makes what receives acknowledgements.
+        """
+        self._file = file
+        self._records = records
+        self._prefetch = prefetch
+        self._drain = drain
+        self._make_inlet = inlet
+        self._epoch = new_epoch()
+        self._outstanding: dict[int, bytes] = {}
+        self._done: Counter[bytes] = Counter()
+        self._lock = Lock()
+        self._settled = Wake()
+        self._removed = self._rejected = self._written = self._skipped = 0
+        self._rewritten_at = time.monotonic()
+
+    def run(self, outlet: Outlet, stop: Stop) -> None:
+        """Write the events, wait until they are settled, and take out what is done.
+
+        Raises:
+            EventsFailed: Some events were rejected, or not settled; they are still in the file.
+            ReaderGone: Nobody reads any more; what was done by then has been taken out.
+            FlowError: The file cannot be read or rewritten.
+        """
+        inlet = self._make_inlet()
+        try:
+            inlet.start(self._settle)
+            self._write_all(inlet.ackto(self._epoch), outlet, stop)
+            self._wait_until_settled(outlet, stop)
+        finally:
+            inlet.close()
+            self._take_out()
+            self._settled.close()
+        self._report()
+
+    def _write_all(self, ackto: str, outlet: Outlet, stop: Stop) -> None:
+        for record in self._records:
+            if record.is_refused:
+                self._skipped += 1
+                continue
+            while len(self._outstanding) >= self._prefetch:
+                self._wait_for_room(outlet, stop)
+                if stop.is_set():
+                    return
+            self._written += 1
+            with self._lock:
+                self._outstanding[self._written] = key_of(record)
+            outlet.emit(Event.of(record.attributes | {"ackto": f"{ackto}{self._written}"}))
+            if stop.is_set():
+                return
+
+    def _wait_for_room(self, outlet: Outlet, stop: Stop, seconds: float = HINT_AFTER) -> None:
+        outlet.flush()
+        ready = wait(self._settled, stop, gone=outlet, seconds=seconds)
+        if outlet.fileno() in ready:
+            raise ReaderGone
+        self._settled.clear()
+        if not ready and not self._done and not self._rejected and not self._removed:
+            _log.warning(
+                "no event has been acknowledged yet: what reads this must do that, as flow-work,"
+                " flow-send and flow-ack do; to look at events without taking any, use --list"
+            )
+        if time.monotonic() - self._rewritten_at >= REWRITE_EVERY:
+            self._take_out()
+
+    def _wait_until_settled(self, outlet: Outlet, stop: Stop) -> None:
+        outlet.flush()
+        ends_at: float | None = None
+        while self._outstanding:
+            if stop.is_set():
+                ends_at = ends_at or time.monotonic() + self._drain
+                left = ends_at - time.monotonic()
+                if left <= 0:
+                    return
+                if outlet.fileno() in wait(self._settled, gone=outlet, seconds=left):
+                    raise ReaderGone
+                self._settled.clear()
+            else:
+                self._wait_for_room(outlet, stop)
+
+    def _settle(self, acks: list[Ack]) -> None:
+        """Count acknowledgements: called in the inlet's thread."""
+        with self._lock:
+            for epoch, number, ok in acks:
+                key = self._outstanding.pop(number, None) if epoch == self._epoch else None
+                if key is not None and ok:
+                    self._done[key] += 1
+                elif key is not None:
+                    self._rejected += 1
+        self._settled.ring()
+
+    def _take_out(self) -> None:
+        with self._lock:
+            done, self._done = self._done, Counter()
+        self._removed += self._file.take_out(done)
+        self._rewritten_at = time.monotonic()
+
+    def _report(self) -> None:
+        if self._skipped:
+            _log.warning(
+                "%d lines of '%s' were never events and cannot be replayed; --list shows them",
+                self._skipped,
+                self._file.path,
+            )
+        _log.info("replayed %d events; %d are done and taken out", self._written, self._removed)
+        left = len(self._outstanding)
+        if left or self._rejected:
+            raise EventsFailed(
+                f"{self._rejected} events were rejected and {left} not settled; they are still in"
+                f" '{self._file.path}'"
+            )

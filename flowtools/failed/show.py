@@ -1,0 +1,107 @@
+"""Failed events for people: a table of reasons, a list, one event in full; or JSON lines."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from flowtools.core.errors import FlowError
+from flowtools.core.event import rfc3339
+from flowtools.failed.grouping import Group, grouped
+from flowtools.failed.record import Record
+from flowtools.process.screen import Screen, cut, short_moment
+
+HEADS = ("count", "first", "last", "attempts", "error, as of the last one")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to show events.
+
+    Attributes:
+        action: A table of reasons, a line for each event, or all of each event.
+        as_json: Write JSON lines instead of text.
+    """
+
+    action: Literal["summary", "list", "whole"] = "summary"
+    as_json: bool = False
+
+
+def show(records: Iterable[Record], how: Look) -> None:
+    """Show `records` on standard output.
+
+    Raises:
+        FlowError: All of an event was asked for, and there is none; or nothing can be written.
+        ReaderGone: The reader of standard output has closed the pipe.
+    """
+    screen = Screen()
+    if how.action == "summary":
+        _show_groups(grouped(records), how.as_json, screen)
+        return
+    found = False
+    for record in records:
+        found = True
+        if how.as_json:
+            screen.raw(record.line + b"\n")
+        elif how.action == "list":
+            screen.line(_in_one_line(record))
+        else:
+            _show_whole(record, screen)
+    if not found and how.action == "whole":
+        raise FlowError("there is no such event")
+
+
+def _show_groups(groups: list[Group], as_json: bool, screen: Screen) -> None:
+    if as_json:
+        for group in groups:
+            screen.json(_of_group(group))
+    elif groups:
+        rows = (
+            (str(g.count), short_moment(g.first), short_moment(g.last), _attempts(g), g.example)
+            for g in groups
+        )
+        screen.table(HEADS, rows, right=("count", "attempts"))
+    else:
+        screen.line("no failed events")
+
+
+def _in_one_line(record: Record) -> str:
+    about = (short_moment(record.failed_at), record.type, record.subject or "-", record.id or "-")
+    return "  ".join((*about, cut(record.error)))
+
+
+def _show_whole(record: Record, screen: Screen) -> None:
+    said = {
+        "error": record.error,
+        "attempts": "-" if record.attempts is None else str(record.attempts),
+        "failed at": "-" if record.failed_at is None else rfc3339(record.failed_at),
+        "id": record.id or "-",
+        "source": record.source or "-",
+        "type": record.type,
+        "subject": record.subject or "-",
+    }
+    for name, value in said.items():
+        screen.line(f"{name:<10} {value}")
+    text = orjson.dumps(record.attributes, option=orjson.OPT_INDENT_2).decode()
+    for line in text.split("\n"):
+        screen.line(line)
+
+
+def _of_group(group: Group) -> dict[str, object]:
+    return {
+        "count": group.count,
+        "first": None if group.first is None else rfc3339(group.first),
+        "last": None if group.last is None else rfc3339(group.last),
+        "attempts": [group.least, group.most],
+        "error": group.pattern,
+        "example": group.example,
+        "id": group.example_id,
+        "types": group.types,
+    }
+
+
+def _attempts(group: Group) -> str:
+    if group.least is None:
+        return "-"
+    return str(group.least) if group.least == group.most else f"{group.least}-{group.most}"

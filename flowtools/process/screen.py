@@ -1,0 +1,103 @@
+"""Tables and lines for people on standard output, or JSON lines for programs.
+
+For commands whose output is read by people: flow-failed, flow-joblog, flow-status. Every text
+is made safe for a terminal before it is printed.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.process.console import one_line
+
+LONGEST = 400
+"""Characters that are shown of one text in a table."""
+
+PIPE_WIDTH = 200
+"""Cells of a table that does not go to a terminal."""
+
+
+class Screen:
+    """Writes to standard output.
+
+    Raises (every method):
+        ReaderGone: The reader of standard output has closed the pipe.
+        FlowError: It cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        if not self._console.is_terminal:
+            self._console.width = PIPE_WIDTH
+
+    def table(
+        self, heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+    ) -> None:
+        """Print a table; the columns that `right` names are flush right."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for place, head in enumerate(heads):
+            is_last = place == len(heads) - 1
+            table.add_column(
+                head,
+                overflow="fold",
+                no_wrap=not is_last,
+                justify="right" if head in right else "left",
+            )
+        for row in rows:
+            table.add_row(*(Text(cut(cell)) for cell in row))
+        self._guarded(lambda: self._console.print(table))
+
+    def title(self, text: str) -> None:
+        """Print a heading."""
+        self._guarded(lambda: self._console.print(Text(one_line(text), style="bold")))
+
+    def line(self, text: str) -> None:
+        """Print one line, however long it is."""
+        self._guarded(lambda: self._console.print(Text(one_line(text)), soft_wrap=True))
+
+    def json(self, value: object) -> None:
+        """Write `value` as one JSON line."""
+        self.raw(orjson.dumps(value) + b"\n")
+
+    def raw(self, data: bytes) -> None:
+        """Write `data` as it is."""
+
+        def write() -> None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+        self._guarded(write)
+
+    def _guarded(self, write: Callable[[], Any]) -> None:
+        try:
+            write()
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except OSError as error:
+            raise FlowError(f"cannot write standard output: {error.strerror}") from None
+
+
+def cut(text: str) -> str:
+    """Return `text` as one safe line of at most LONGEST characters, with an ellipsis if cut."""
+    shown = one_line(text)
+    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+
+
+def short_moment(moment: float | None) -> str:
+    """Return the local date and time of day; the year in place of seconds if it is another."""
+    if moment is None:
+        return "-"
+    this_year = local_time(moment, "%Y") == f"{datetime.now(UTC).astimezone():%Y}"
+    return local_time(moment, "%m-%d %H:%M:%S" if this_year else "%Y-%m-%d %H:%M")
+
+
+def local_time(moment: float, form: str) -> str:
+    """Return a moment (seconds since the epoch) in the local time zone; `form`: strftime(3)."""
+    return datetime.fromtimestamp(moment, UTC).astimezone().strftime(form)

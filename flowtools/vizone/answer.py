@@ -1,0 +1,153 @@
+"""An answer of the server: its bytes within bounds, or the error that its status means."""
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NoReturn
+from urllib.parse import urljoin
+
+import httpcore
+import httpx
+
+from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.vizone.document import MAX_DOCUMENT
+from flowtools.vizone.errors import ConflictError, NotFoundError
+
+_EXPLANATION = 200
+"""Characters of what a server says about an error."""
+
+_PASSING = {429, 500, 502, 503, 504}
+
+_KINDS: dict[int, type[FlowError]] = {
+    404: NotFoundError,
+    410: NotFoundError,
+    409: ConflictError,
+    412: ConflictError,
+    428: ConflictError,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer with a status below 400, whole.
+
+    Attributes:
+        url: The address that it came from.
+        status: Its HTTP status.
+        headers: Its headers.
+        content: Its body.
+    """
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+    @property
+    def etag(self) -> str | None:
+        """Its etag, verbatim."""
+        etag: str | None = self.headers.get("ETag")
+        return etag
+
+    def resolve(self, address: str) -> str:
+        """Return `address`, which may be relative to where this answer came from.
+
+        Raises:
+            ProtocolError: It is malformed.
+        """
+        try:
+            return urljoin(self.url, address)
+        except ValueError:
+            raise ProtocolError("cannot follow a link: its address is malformed") from None
+
+
+class Passing(Exception):
+    """A failure that may pass.
+
+    Attributes:
+        error: What to raise if it does not pass.
+        was_sent: Whether the server may have received the request.
+        asked: Seconds that the server asks to wait, if it does.
+    """
+
+    def __init__(
+        self, error: FlowError, *, was_sent: bool = True, asked: float | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.was_sent = was_sent
+        self.asked = asked
+
+
+def read_content(what: str, response: httpx.Response) -> bytes:
+    """Return the body of `response`; `what` says what was tried.
+
+    Requests ask for no encoding (RFC 9110, 8.4), so a body that is encoded is refused:
+    some kilobytes of it can decode to gigabytes.
+
+    Raises:
+        ProtocolError: It is larger than MAX_DOCUMENT bytes, or encoded.
+    """
+    encoding = _encoding(response)
+    if encoding:
+        raise ProtocolError(
+            f"{what}: the answer is encoded as '{encoding[:80]}', which was not asked for"
+        )
+    content = bytearray()
+    for chunk in response.iter_raw():
+        content += chunk
+        if len(content) > MAX_DOCUMENT:
+            raise ProtocolError(f"{what}: the answer is larger than {MAX_DOCUMENT} bytes")
+    return bytes(content)
+
+
+def complain(what: str, response: httpx.Response, home: str, *, is_ours: bool) -> NoReturn:
+    """Raise the error that `response` (400 and more) is; `what` says what was tried.
+
+    Raises:
+        Passing: It may pass.
+        FlowError: It will not.
+    """
+    status = response.status_code
+    said = f"{what}: {status} {_phrase(status)}"
+    if is_ours:
+        said += _explanation(response)
+    if status in (401, 403):
+        if is_ours:
+            raise RefusedError(f"{said}; check the user, the password and their permissions")
+        raise RefusedError(f"{said}; no login was sent, as it is another host than '{home}'")
+    if status in _PASSING:
+        raise Passing(UnreachableError(said), asked=_retry_after(response))
+    raise _KINDS.get(status, UnreachableError if status >= 500 else ProtocolError)(said)
+
+
+def _encoding(response: httpx.Response) -> str:
+    """Return the encodings of the body, in lower case; "" where there is none."""
+    said = response.headers.get("Content-Encoding", "").lower().split(",")
+    return ", ".join(each.strip() for each in said if each.strip() not in ("", "identity"))
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    said = response.headers.get("Retry-After", "")
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
+
+
+def _explanation(response: httpx.Response) -> str:
+    """Return what the server says about its error, as ": ..." in one short line; or nothing."""
+    if _encoding(response) or "html" in response.headers.get("Content-Type", ""):
+        return ""
+    try:
+        start = next(response.iter_raw(_EXPLANATION * 16), b"")
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
+        return ""
+    # The form of Viz One's errors is not public; some are XML.
+    text = re.sub(r"<[^>]*>", " ", start.decode("utf-8", "replace"))
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return f": {text[:_EXPLANATION]}" if text else ""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "(unknown status)"

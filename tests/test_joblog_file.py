@@ -1,0 +1,245 @@
+"""The job log: its lines, what --resume learns from them, and what it survives."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import orjson
+import pytest
+
+from flowtools.event import Event
+from flowtools.pool.joblog import JobLog, JobLogError, done_ids
+from flowtools.pool.outcome import Attempt, Outcome
+from tests.conftest import KILLS, environment
+
+EVENT = Event("flow.asset.created", {"x": 1}, source="s", id="i1", subject="asset")
+
+
+def attempt(event=EVENT, outcome="done", **changes):
+    made = Attempt(
+        event, b"{}", 1, Outcome(outcome), 1, True, 0.25, 0.0123456789, 1760000000.1239, None
+    )
+    return made._replace(**changes)
+
+
+def lines(path):
+    text = path.read_bytes()
+    assert text.endswith(b"\n")
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "log"
+
+
+def test_an_attempt_is_one_line_with_all_that_is_known_of_it(path):
+    with JobLog(path) as log:
+        log.record(attempt())
+    assert lines(path) == [
+        {
+            "id": "i1",
+            "subject": "asset",
+            "type": "flow.asset.created",
+            "outcome": "done",
+            "attempt": 1,
+            "final": True,
+            "queued": 0.25,
+            "ran": 0.012345,
+            "finished": "2025-10-09T08:53:20.123Z",
+            "error": None,
+        }
+    ]
+
+
+def test_each_attempt_has_its_own_time(path):
+    with JobLog(path) as log:
+        for finished in (1760000000.0, 1760000000.001, 1760000000.001, 1760000001.0):
+            log.record(attempt(finished=finished))
+    assert [line["finished"][-6:] for line in lines(path)] == [
+        "0.000Z",
+        "0.001Z",
+        "0.001Z",
+        "1.000Z",
+    ]
+
+
+def test_a_line_that_is_no_event_is_logged_without_an_id(path):
+    with JobLog(path) as log:
+        log.record(attempt(None, "invalid", error="not JSON"))
+    (line,) = lines(path)
+    assert (line["id"], line["outcome"], line["error"]) == (None, "invalid", "not JSON")
+
+
+def test_an_error_that_is_no_unicode_is_logged_all_the_same(path):
+    with JobLog(path) as log:
+        log.record(attempt(outcome="failed", error="no file 'a\udcff\nb'"))
+    (line,) = lines(path)
+    assert (line["error"], line["attempt"], line["ran"]) == ("no file 'a?\nb'", 1, 0.012345)
+
+
+def test_a_job_log_is_appended_to(path):
+    for identity in ("a", "b"):
+        with JobLog(path) as log:
+            log.record(attempt(Event("t", source="s", id=identity)))
+    assert [line["id"] for line in lines(path)] == ["a", "b"]
+
+
+def test_a_torn_last_line_is_ended_and_the_next_one_whole(path):
+    path.write_bytes(b'{"id":"a","outcome":"done"}\n{"id":"b","outco')
+    with JobLog(path) as log:
+        log.record(attempt())
+    assert path.read_bytes().split(b"\n")[1] == b'{"id":"b","outco'
+    assert done_ids(path) == {"a", "i1"}
+
+
+def test_a_line_right_behind_a_torn_one_is_known(path):
+    path.write_bytes(b'{"id":"a","subject":"x{"id":"b","outcome":"done"}\n')
+    assert done_ids(path) == {"b"}
+
+
+def test_resume_knows_what_is_done_or_was_skipped_and_nothing_else(path):
+    with JobLog(path) as log:
+        for outcome in ("done", "failed", "timeout", "rejected", "skipped", "cancelled"):
+            log.record(attempt(Event("t", source="s", id=outcome), outcome))
+        log.record(attempt(None, "invalid", error='"outcome":"done"'))
+    assert done_ids(path) == {"done", "skipped"}
+
+
+def test_done_once_is_done_whatever_came_before_or_after(path):
+    with JobLog(path) as log:
+        for outcome, final in (("failed", False), ("done", True), ("failed", True)):
+            log.record(attempt(outcome=outcome, final=final))
+    assert done_ids(path) == {"i1"}
+
+
+def test_an_error_text_that_looks_like_an_outcome_does_not_make_an_event_done(path):
+    with JobLog(path) as log:
+        log.record(attempt(Event("t", source="s", id='","outcome":"done","x":"'), "failed"))
+    path.write_bytes(
+        path.read_bytes() + b'["outcome","done"]\n"outcome"\n{"outcome":"done","id":7}\n'
+    )
+    assert done_ids(path) == set()
+
+
+def test_a_job_log_that_is_not_there_yet_has_nothing_done(path):
+    assert done_ids(path) == set()
+
+
+def test_a_job_log_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(JobLogError, match=f"cannot read job log '{tmp_path}': Is a directory"):
+        done_ids(tmp_path)
+
+
+@pytest.mark.parametrize("holds", [b"import os\n", b"[1]\n", b" ", b"\xff\xd8"])
+def test_what_holds_something_else_is_no_job_log_and_stays_as_it_is(path, holds):
+    path.write_bytes(holds)
+    with pytest.raises(JobLogError, match=r"cannot open job log '.*': it holds something else"):
+        JobLog(path)
+    assert path.read_bytes() == holds
+
+
+@pytest.mark.parametrize("holds", [b"", b"{", b'{"id":"a","outc\n', b"\0\0\0", b"\n"])
+def test_what_is_left_by_a_kill_or_a_loss_of_power_is_a_job_log(path, holds):
+    path.write_bytes(holds)
+    with JobLog(path) as log:
+        log.record(attempt())
+    assert done_ids(path) == {"i1"}
+
+
+def test_a_job_log_that_cannot_be_opened_is_an_error(tmp_path):
+    with pytest.raises(JobLogError, match=r"cannot open job log '.*/no/log': No such file"):
+        JobLog(tmp_path / "no" / "log")
+
+
+def test_a_full_disk_is_an_error_that_names_the_file():
+    from pathlib import Path
+
+    with (
+        JobLog(Path("/dev/full")) as log,
+        pytest.raises(JobLogError, match="cannot write job log '/dev/full': No space left"),
+    ):
+        log.record(attempt())
+
+
+def test_a_line_that_the_disk_has_only_room_for_in_part_leaves_no_trace(path):
+    script = """
+import sys, resource, signal
+from pathlib import Path
+from flowtools.pool.joblog import JobLog, JobLogError
+from tests.test_joblog_file import attempt
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+log = JobLog(Path(sys.argv[1]))
+log.record(attempt())
+size = Path(sys.argv[1]).stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, resource.RLIM_INFINITY))
+try:
+    log.record(attempt())
+except JobLogError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.record(attempt())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, path], env=environment(PYTHONPATH="."), capture_output=True
+    )
+    assert b"cannot write job log" in ended.stdout, ended.stderr
+    assert len(lines(path)) == 2
+
+
+def test_after_a_rotation_lines_go_to_the_new_file(path, tmp_path):
+    with JobLog(path) as log:
+        log.record(attempt())
+        path.rename(tmp_path / "old")
+        log.record(attempt())
+        log.reopen()
+        log.record(attempt())
+    assert (len(lines(tmp_path / "old")), len(lines(path))) == (2, 1)
+
+
+def test_threads_do_not_tear_each_others_lines(path):
+    with JobLog(path) as log:
+        threads = [
+            threading.Thread(target=lambda: [log.record(attempt()) for _ in range(500)])
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(lines(path)) == 4000
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from flowtools.event import Event
+from flowtools.pool.joblog import JobLog
+from tests.test_joblog_file import attempt
+log = JobLog(Path(sys.argv[1]))
+for number in range(10**9):
+    log.record(attempt(Event("t", source="s", id=f"{os.getpid()}-{number}", subject="x" * 500)))
+    os.write(1, b"%d\\n" % number)
+"""
+
+
+def test_of_processes_killed_at_any_moment_all_that_they_completed_is_known(path):
+    for _ in range(KILLS):
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", WRITER, path],
+                env=environment(PYTHONPATH="."),
+                stdout=subprocess.PIPE,
+            )
+            for _ in range(2)
+        ]
+        completed = {}
+        for process in started:
+            last = [process.stdout.readline() for _ in range(100)][-1]
+            process.send_signal(signal.SIGKILL)
+            completed[process.pid] = int([last, *process.stdout][-1])
+            process.stdout.close()
+            process.wait()
+        for pid, last in completed.items():
+            assert {f"{pid}-{number}" for number in range(last + 1)} <= done_ids(path)

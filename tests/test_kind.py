@@ -1,0 +1,38 @@
+"""Kind: one list of what can happen to an asset or a file, used by everything that asks."""
+
+import pytest
+from click.testing import CliRunner
+
+from flowtools.commands import listen_assets, watch
+from flowtools.core.kind import OF_FILES, OF_VIZ_ONE, Kind, chosen
+from flowtools.errors import UsageError
+
+
+def test_every_kind_belongs_to_a_source():
+    assert set(OF_VIZ_ONE) | set(OF_FILES) == set(Kind)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_type_of_an_event_says_its_kind(kind):
+    assert Kind.of(f"flow.asset.{kind}") is kind
+
+
+@pytest.mark.parametrize("type", ["flow.interval.tick", "", "created.", "flow.created.x"])
+def test_a_type_that_is_about_no_change_has_none(type):
+    assert Kind.of(type) is None
+
+
+@pytest.mark.parametrize(
+    ("main", "kinds"), [(listen_assets.main, OF_VIZ_ONE), (watch.main, OF_FILES)]
+)
+@pytest.mark.parametrize("option", ["--include", "--exclude"])
+def test_the_options_offer_each_kind_of_their_source_and_no_other(main, kinds, option):
+    said = CliRunner().invoke(main, [option, "nonsense"], standalone_mode=False).exception
+    assert {each for each in Kind if f"'{each}'" in said.message} == set(kinds)
+
+
+def test_what_include_and_exclude_leave_is_wanted():
+    assert chosen(OF_FILES, (), ()) == set(OF_FILES)
+    assert chosen(OF_FILES, ("created", "deleted"), ("deleted",)) == {Kind.CREATED}
+    with pytest.raises(UsageError, match="leave nothing"):
+        chosen(OF_FILES, ("created",), ("created",))

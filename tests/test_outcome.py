@@ -1,0 +1,195 @@
+"""Outcome: everything that depends on how an event ended, over all members.
+
+A new member needs no change here: it is tried in each place as those that are there.
+"""
+
+import math
+import os
+import pickle
+from collections import Counter
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from flowtools.core.lines import LineWriter
+from flowtools.errors import EventsFailed
+from flowtools.event import Event
+from flowtools.pool.backlog import Backlog
+from flowtools.pool.halt import Halt
+from flowtools.pool.joblog import JobLog, done_ids
+from flowtools.pool.outcome import Answer, Attempt, Failure, Meaning, Outcome
+from flowtools.pool.results import Results
+from flowtools.pool.retry import RetryPolicy
+from flowtools.pool.settings import Settings
+from flowtools.pool.settlement import Settlement
+from flowtools.pool.tally import Tally, summary
+from flowtools.pool.work import check
+from flowtools.worker import Retry
+
+EVERY = pytest.mark.parametrize("outcome", Outcome)
+EVENT = Event("t", source="s", id="1", ackto="unix:x#1.1")
+LINE = EVENT.encode().rstrip(b"\n")
+
+
+def attempt(outcome, final=True):
+    return Attempt(EVENT, LINE, 1, outcome, 1, final, 0.0, 0.1, 0.0, None)
+
+
+class Acks:
+    def __init__(self):
+        self.told = []
+
+    def ack(self, ackto):
+        self.told.append("ack")
+
+    def nack(self, ackto):
+        self.told.append("nack")
+
+
+class Kept:
+    def write(self, attempt):
+        pass
+
+
+def settle(outcome, settings=None, **parts):
+    """Settle the event with `outcome`; return what its source heard, and what was written."""
+    reader, writer = os.pipe()
+    acks = Acks()
+    results = Results(LineWriter(writer))
+    settlement = Settlement(results, Backlog(), settings or Settings(), acks=acks, **parts)
+    settlement.finish(attempt(outcome), [])
+    assert settlement.counts == {outcome: 1}
+    os.close(writer)
+    with os.fdopen(reader, "rb") as out:
+        return acks.told, out.read()
+
+
+def test_a_member_that_leaves_a_question_open_is_refused():
+    with pytest.raises(TypeError, match="may_retry"):
+        Meaning(ran=True, is_failure=False, is_done=False, answer=Answer.ACK)
+
+
+@EVERY
+def test_an_outcome_does_not_contradict_itself(outcome):
+    assert not (outcome.is_failure and outcome.is_done)
+    assert outcome.is_done == (outcome.answer is Answer.ACK)
+    assert not (outcome.is_done and outcome.may_retry)
+    assert outcome == outcome.value == str(outcome)
+    assert Outcome(str(outcome)) is pickle.loads(pickle.dumps(outcome)) is outcome
+
+
+@EVERY
+def test_the_source_hears_what_the_outcome_says(outcome):
+    heard = {Answer.ACK: ["ack"], Answer.NACK: ["nack"], Answer.NOTHING: []}
+    assert settle(outcome) == (heard[outcome.answer], b"")
+
+
+@EVERY
+def test_a_failure_that_is_kept_is_acknowledged(outcome):
+    told, _ = settle(outcome, failures=Kept())
+    assert told == (["ack"] if outcome.is_failure or outcome.is_done else [])
+
+
+@EVERY
+def test_with_pass_what_is_done_goes_on_with_the_duty_and_nothing_else_does(outcome):
+    told, out = settle(outcome, Settings(pass_on=True))
+    assert out == (LINE + b"\n" if outcome.is_done else b"")
+    assert told == (["nack"] if outcome.answer is Answer.NACK else [])
+
+
+@EVERY
+def test_the_job_log_keeps_it_and_resume_skips_what_is_done(outcome, tmp_path):
+    with JobLog(tmp_path / "log") as log:
+        log.record(attempt(outcome))
+    assert orjson.loads((tmp_path / "log").read_bytes())["outcome"] == outcome
+    assert done_ids(tmp_path / "log") == ({"1"} if outcome.is_done else set())
+
+
+@EVERY
+def test_halt_counts_failures_and_what_was_run_and_is_done(outcome):
+    def halts(text):
+        return Halt.parse(text).record(attempt(outcome)) is not None
+
+    assert halts("now,fail=1") == outcome.is_failure
+    assert halts("now,success=1") == (outcome.is_done and outcome.ran)
+
+
+@EVERY
+def test_the_summary_shows_it(outcome):
+    tally = Tally()
+    tally.record(attempt(outcome))
+    figures = tally.figures()
+    assert f"1 {'failed' if outcome.is_failure else outcome}" in summary(figures)
+    assert (figures.median is not None) == outcome.ran
+
+
+@EVERY
+def test_an_attempt_that_was_not_the_last_is_counted_as_retried(outcome):
+    tally = Tally()
+    tally.record(attempt(outcome, final=False))
+    assert "1 retried" in summary(tally.figures())
+
+
+@EVERY
+def test_the_exit_status_says_whether_there_was_a_failure(outcome):
+    if outcome.is_failure:
+        with pytest.raises(EventsFailed, match="1 of 1 events failed") as failed:
+            check(Counter([outcome]))
+        assert failed.value.status == outcome.status == 1
+    else:
+        check(Counter([outcome]))
+        assert outcome.status == 0
+
+
+@EVERY
+def test_another_attempt_follows_where_it_may_help(outcome):
+    delay = RetryPolicy(retries=1).delay(1, Failure(outcome, "x"))
+    assert (delay is not None) == outcome.may_retry
+
+
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each.raised])
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_the_exception_of_an_outcome_leads_to_it_in_a_thread_and_in_a_process(
+    outcome, isolation, start, tmp_path
+):
+    module, name = outcome.raised.__module__, outcome.raised.__name__
+    (tmp_path / "raises.py").write_text(
+        f"from {module} import {name}\n"
+        f"class Sub({name}): pass\n"
+        f"class Worker:\n    def start(self, event):\n        raise Sub('why')\n"
+    )
+    process = start(
+        "flow-work", "raises:Worker", "--isolation", isolation, "--joblog", "jobs", stdin=-1
+    )
+    _, err = process.communicate(b"1\n", timeout=60)
+    row = orjson.loads((tmp_path / "jobs").read_bytes().splitlines()[0])
+    assert (row["outcome"], row["error"]) == (outcome, "Sub: why")
+    assert process.returncode == outcome.status, err
+
+
+def test_any_other_exception_is_a_failure():
+    assert Outcome.of(ValueError()) is Outcome.of(SystemExit()) is Outcome.FAILED
+    assert Outcome.of(Retry()) is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [
+        (30, 30.0),
+        ("30", 30.0),
+        (" 1.5 ", 1.5),
+        (timedelta(minutes=2), 120.0),
+        (-7, 0.0),
+        (timedelta(-1), 0.0),
+        (1e300, 1e300),
+    ],
+)
+def test_retry_takes_a_number_text_or_a_timedelta(after, seconds):
+    assert Failure.of(Retry(after=after)).after == seconds
+
+
+@pytest.mark.parametrize("after", ["soon", "", None, math.inf, math.nan, "inf", [1], 10**400])
+def test_any_other_time_of_a_retry_is_an_error_that_names_it(after):
+    with pytest.raises(ValueError, match=r"^invalid Retry\(after=.*\): expected seconds"):
+        Retry(after=after)
