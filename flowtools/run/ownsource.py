@@ -20,7 +20,7 @@ from flowtools.source import Source
 from flowtools.source.custom import CustomSource
 from flowtools.source.daytime import Window, zone
 from flowtools.source.loading import is_source
-from flowtools.source.settings import Importing, Standard, Taking, Watching
+from flowtools.source.settings import Importing, Standard, Taking
 from flowtools.worker.config import refuse_unset
 from flowtools.worker.needs import Equipment, make
 
@@ -222,19 +222,21 @@ def _window(start: str | None, end: str | None) -> Window | None:
 
 def _folder(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
     keys.fill(wishes.given, sourcekeys.OF_FOLDERS)
-    poll = keys.take("poll")
-    settle = wishes.given["settle"]
-    source = kind(
-        keys.need("directory"),
-        match=(keys.take("match") or "").split(),
-        ignore=(keys.take("ignore") or "").split(),
-        recursive=truth(keys.take("recursive", "no") or "no", "[Source] recursive"),
-        existing=wishes.given["existing"],
-        skip_empty=wishes.given["skip_empty"],
-        settle=Watching.settle if settle is None else settle,
-        poll=number(poll, "[Source] poll") if poll else None,
-        count=wishes.given["count"],
-    )
+    given = wishes.given
+    flags = {
+        key.replace(" ", "_"): truth(keys.take(key, "no") or "no", f"[Source] {key}")
+        for key in ("recursive", "ignore case")
+    }
+    numbers = {
+        key: number(said, f"[Source] {key}")
+        for key in ("stalled", "poll")
+        if (said := keys.take(key))
+    }
+    if given["settle"] is not None:
+        numbers["settle"] = given["settle"]
+    patterns = {key: (keys.take(key) or "").split() for key in ("match", "ignore", "temporary")}
+    flags |= {name: given[name] for name in ("existing", "skip_empty")}
+    source = kind(keys.need("directory"), count=given["count"], **patterns, **numbers, **flags)
     return Own(source, False)
 
 
