@@ -9,7 +9,8 @@ from flowtools.core.event import Event
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import lines_of
 from flowtools.process.console import shows_tracebacks
-from flowtools.worker.contract import TimeLimit, Worker
+from flowtools.worker.contract import Worker
+from flowtools.worker.exceptions import TimeLimit
 
 
 class RunnerBroken(Exception):

@@ -14,7 +14,7 @@ from time import monotonic, time
 
 from flowtools.ack.sender import AckError
 from flowtools.core.errors import FlowError
-from flowtools.core.event import Event, EventError
+from flowtools.core.event import Event, EventError, decode
 from flowtools.core.lines import TooLong
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
@@ -120,6 +120,8 @@ class Settlement:
         for recorder in self._recorders:
             recorder.record(attempt)
         job.attempt += 1
+        # Values inside its data may be what the Worker has made of them.
+        job.event = decode(job.line, job.number)
         self._keep_place(job)
         self._backlog.delay(job, delay)
         return True

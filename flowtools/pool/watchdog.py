@@ -188,7 +188,7 @@ class Watchdog:
         )
         self.abandoned = [each for each in self.abandoned if not each.ended] + [slot]
         replacement = Slot(self._runners())
-        replacement.running, replacement.event = slot.running, slot.event
+        replacement.running, replacement.attributes = slot.running, slot.attributes
         replacement.is_busy, replacement.started = True, slot.started
         replacement.done, slot.done = slot.done, 0
         self._pool.slots[index] = replacement
