@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import option
+from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import Command, run_source
 from flowtools.source.settings import Importing
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @option(
     "--settle",
     of=Importing,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     show_default=False,
     metavar="SECONDS",
     help="Tell of a file once its size has been still for so long. Default: at once.",

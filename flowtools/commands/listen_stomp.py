@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import FiniteRange
 from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @options.count
 @click.option(
     "--idle",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SECONDS",
     help="End when no message has come for so long, and none is still to be acknowledged. "
     "Default: go on until stopped.",

@@ -3,7 +3,7 @@
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import option
+from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import Command, run_source
 from flowtools.core.kind import OF_FILES
 from flowtools.source.settings import Watching
@@ -32,13 +32,13 @@ KIND = click.Choice([kind.value for kind in OF_FILES])
 @option(
     "--settle",
     of=Watching,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="A file counts as whole when it has not changed for so long.",
 )
 @click.option(
     "--poll",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     metavar="SECONDS",
     help="Look at everything every so often: for network shares, which give no notice of "
     "what other machines do.",

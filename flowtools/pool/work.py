@@ -138,8 +138,7 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
-        totals = Counter(settlement.counts)
-        totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        totals = self.pool.totals()
         totals[LEFT] = left
         if self.parts.acks is not None:
             self.parts.acks.close(5.0)
