@@ -5,17 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from flowtools.ack.receiver import Ack, AckInlet, AckSocket
+from flowtools.ack.receiver import AckInlet, AckSocket
+from flowtools.ack.records import Ack
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.serving import Detour, Serving
 from flowtools.source.settings import Taking
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message, events_of
-from flowtools.stomp.passage import Keeper, Stage
-from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.terms import Terms
@@ -55,9 +55,8 @@ class GenericStompListener:
         drain: float = Taking.drain,
         idle: float | None = None,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
-        keeper: Keeper | None = None,
         inlet: Callable[[], AckInlet] = AckSocket,
-        stage: Stage | None = None,
+        detour: Detour | None = None,
         relocate: Callable[[Stop], BrokerURL | None] | None = None,
     ) -> None:
         """Prepare to listen at `url`.
@@ -78,9 +77,8 @@ class GenericStompListener:
                 acknowledged; a broker that is away is no idle one.
             to_events: Makes the events of a message, none or more, that can be encoded;
                 if it raises, the message is refused. By default each message is one event.
-            keeper: Has events beside the broker's, and keeps count of all.
             inlet: Makes what receives the acknowledgements of `ack="worker"`.
-            stage: What events pass before they are written.
+            detour: What events pass before they are written.
             relocate: Says where to listen by now, before a lost broker is looked for.
 
         Raises:
@@ -99,11 +97,10 @@ class GenericStompListener:
         self._settings = settings
         self.count = count
         self._custom = to_events
-        self._keeper = keeper
         self.inlet = inlet if ack == "worker" else None
-        self._stage = stage
+        self._detour = detour
         self._relocate = relocate
-        self._current: Subscription | None = None
+        self._current: Serving | None = None
         self._stale = 0
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -120,7 +117,7 @@ class GenericStompListener:
         acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
-                acks.start(self._settle)
+                acks.start(self._settle, lost=self._lose, held=self._held)
             self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
@@ -133,49 +130,43 @@ class GenericStompListener:
         while (session := broker.connect(stop)) is not None:
             if broker.url.destination is not None:
                 self._terms = replace(self._terms, url=broker.url)
-            subscription = Subscription(
-                session,
-                self._terms,
-                outlet,
-                stop,
-                to_events=self._to_events,
+            terms, individual = self._terms, acks is not None
+            subscription = Subscription(session, terms, self._settings, individual=individual)
+            current = self._current = Serving(
+                *(subscription, terms, outlet, stop, self._to_events),
                 count=count,
                 acks=acks,
-                beside=self._keeper,
-                stage=self._stage,
+                detour=self._detour,
             )
-            self._current = subscription
             try:
-                subscription.run()
+                current.run()
             except (ConnectionLost, RefusedError) as error:
                 accepted = accepted or subscription.confirmed
                 if isinstance(error, RefusedError) and not accepted:
                     raise
-                broker.note_lost(session, f"{error}{subscription.doubt}")
+                broker.note_lost(session, str(error))
             except ReaderGone:
-                self._leave(session, acks)
+                self._leave(subscription, acks)
                 raise
             else:
                 return
             finally:
-                session.abort()
-                self._stale += subscription.worker.stale if subscription.worker else 0
+                subscription.abort()
+                self._stale += current.delivery.stale
                 self._current = None
-            count = None if count is None else count - subscription.taken
-            subscription.flush()
-            if self._keeper is not None:
-                self._keeper.end()
-            if self._stage is not None:
-                self._stage.renew(forget=self._keeper is not None)
+            count = None if count is None else count - current.delivery.taken
+            current.delivery.flush()
+            if self._detour is not None:
+                self._detour.end()
             if count is not None and count <= 0:
                 return
 
-    def _leave(self, session: Session, acks: AckInlet | None) -> None:
+    def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
         if acks is None:
             return
         acks.close()
-        session.close(2.0)
+        subscription.close(2.0)
 
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
         if self._custom is not None:
@@ -183,13 +174,17 @@ class GenericStompListener:
         return events_of(message, dialect, self._terms.source)
 
     def _settle(self, acks: list[Ack]) -> None:
-        current = self._current
-        if not acks and current is not None:
-            current.abandon("acknowledgements may have been lost with their socket")
-        elif current is not None and current.worker is not None:
-            current.worker.settle(acks)
+        if (current := self._current) is not None:
+            current.delivery.settle(acks)
         else:
             self._stale += len(acks)
+
+    def _lose(self, reason: str) -> None:
+        if (current := self._current) is not None:
+            current.forsake(reason)
+
+    def _held(self) -> int:
+        return current.held if (current := self._current) is not None else 0
 
     def _report_stale(self) -> None:
         if self._stale:
