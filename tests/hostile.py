@@ -1,10 +1,12 @@
 # ruff: noqa: PLE0307  an exception without a text is what this is about
 """A Worker that does what hurts: each method of Hostile is one way; `start` calls the one named."""
 
+import re
 import subprocess
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 from flowtools.worker import Reject, Retry, TimeLimit
 
@@ -156,6 +158,21 @@ class Hostile:
 
     def program_fails(self, event):
         subprocess.run(["sh", "-c", "echo why >&2; exit 3"], check=True, capture_output=True)
+
+    def starts_programs(self, event):
+        """Two that wait, one in a session of its own, each with the event's own length."""
+        script = "sleep $0 & setsid sleep $0 & (sleep $0; true)"
+        subprocess.run(["sh", "-c", script, event.subject])
+
+    def leaves_a_program(self, event):
+        subprocess.Popen(["sleep", event.subject])
+
+    def pauses(self, event):
+        time.sleep(0.1)
+
+    def holds_the_interpreter(self, event):
+        Path("begun").touch()
+        re.match(r"(a+)+$", "a" * 60 + "b")
 
     def hangs(self, event):
         time.sleep(1000)

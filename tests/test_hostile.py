@@ -1,6 +1,10 @@
 """Nothing that a Worker does hurts the pool: it fails its event, in a thread and in a process."""
 
+import os
 import re
+import signal
+import time
+from pathlib import Path
 from subprocess import PIPE
 
 import orjson
@@ -46,13 +50,13 @@ LIMIT = 16 * 1024 + 1000
 """Bytes of a line about a failure: its text, and what stands around it."""
 
 
-def event(way, number):
+def event(way, number, subject=None):
     return {
         "specversion": "1.0",
         "id": f"id-{number}",
         "source": "s",
         "type": "t",
-        "subject": f"subject-{number}",
+        "subject": subject or f"subject-{number}",
         "data": way,
     }
 
@@ -112,3 +116,90 @@ def test_with_v_a_traceback_is_bounded_too(isolation, start, tmp_path):
     assert status == 1
     assert sum(map(len, err)) < len(ways) * 6 * LIMIT
     assert b"Traceback" in b"\n".join(err)
+
+
+# Programs that the Worker starts
+
+
+def wait_for(condition, what):
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit, f"waited 30 s for {what}"
+        time.sleep(0.01)
+
+
+def asleep(seconds):
+    """The processes that are `sleep SECONDS`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def length():
+    """A number of seconds that no other test's programs have."""
+    return f"7{os.getpid() % 1000}.{time.monotonic_ns() % 1_000_000_000}"
+
+
+def begin(start, isolation, events, *options):
+    process = start("flow-work", "tests.hostile:Hostile", "--isolation", isolation, *options,
+                    stdin=PIPE)  # fmt: skip
+    process.stdin.write(b"".join(orjson.dumps(each) + b"\n" for each in events))
+    process.stdin.close()
+    return process
+
+
+@ISOLATION
+def test_a_time_out_ends_the_programs_of_the_attempt_before_the_next_one(isolation, start):
+    seconds = length()
+    process = begin(
+        start, isolation, [event("starts_programs", 1, seconds)],
+        "--timeout", "1", "--retries", "1", "--backoff", "0.001", "--grace", "20",
+    )  # fmt: skip
+    most = 0
+    while process.poll() is None:
+        most = max(most, len(asleep(seconds)))
+        time.sleep(0.005)
+    assert process.returncode == 1
+    assert most == 3
+    wait_for(lambda: not asleep(seconds), "the end of all programs")
+
+
+@ISOLATION
+def test_a_drain_that_is_over_ends_the_programs_of_what_runs(isolation, start):
+    seconds = length()
+    events = [event("starts_programs", 1, seconds)]
+    process = begin(start, isolation, events, "--drain", "0.1", "--grace", "20")
+    wait_for(lambda: len(asleep(seconds)) == 3, "three programs")
+    process.terminate()
+    process.wait(30)
+    wait_for(lambda: not asleep(seconds), "the end of all programs")
+
+
+def test_a_program_of_an_earlier_attempt_or_of_another_thread_is_left_alone(start):
+    kept, ended = length(), length()
+    last = event("starts_programs", 3, ended)
+    events = [event("leaves_a_program", 1, kept), event("pauses", 2), last]
+    process = begin(start, "thread", events, "--timeout", "1", "--grace", "20")
+    assert process.wait(30) == 1
+    wait_for(lambda: not asleep(ended), "the end of the programs of what was over time")
+    assert len(asleep(kept)) == 1
+    os.kill(*asleep(kept), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_process_whose_interpreter_is_held(signum, start, tmp_path):
+    process = begin(start, "thread", [event("holds_the_interpreter", 1)])
+    wait_for((tmp_path / "begun").exists, "the Worker to begin")
+
+    def has_ended():
+        process.send_signal(signum)
+        time.sleep(0.1)
+        return process.poll() is not None
+
+    wait_for(has_ended, "the end by a second signal")
+    assert process.returncode == -signum

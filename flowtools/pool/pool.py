@@ -11,7 +11,6 @@ slot.py says who decides what became of an attempt.
 """
 
 import threading
-from collections import Counter
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -382,12 +381,6 @@ class Pool:
     def is_idle(self) -> bool:
         """Return whether no event runs and the leader waits for input."""
         return self._intake.is_reading and not self._intake.lines and not self._is_busy()
-
-    def totals(self) -> Counter[str]:
-        """Return how many events have ended with which outcome."""
-        totals = Counter(self.settlement.counts)
-        totals[Outcome.DONE] += sum(slot.done for slot in self.slots)
-        return totals
 
     def queued(self) -> int:
         """Return how many events have been read and wait."""

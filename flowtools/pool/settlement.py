@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic, time
 
@@ -21,7 +21,7 @@ from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
-from flowtools.pool.slot import Line
+from flowtools.pool.slot import Line, Slot
 
 log = logging.getLogger("flowtools.pool")
 
@@ -91,6 +91,12 @@ class Settlement:
         made = tuple.__new__(Attempt, fields)  # As _make does, in half its time.
         for recorder in self._recorders:
             recorder.record(made)
+
+    def totals(self, slots: Iterable[Slot]) -> Counter[str]:
+        """Return how many events have ended with which outcome; some are counted in `slots`."""
+        totals = Counter(self.counts)
+        totals[_DONE] += sum(slot.done for slot in slots)
+        return totals
 
     def done(self, job: Job, started: float, lines: list[bytes]) -> None:
         """`start` has returned; `lines` are its results."""

@@ -184,7 +184,7 @@ class Watchdog:
         assert slot.event is not None
         assert slot.thread is not None
         slot.event.cancel()
-        slot.runner.interrupt(slot.thread.ident or 0)
+        slot.runner.interrupt(slot.thread, slot.started)
         claim.interrupted = True
 
     def _abandon(self, index: int, slot: Slot, claim: Claim) -> None:
@@ -240,7 +240,7 @@ class Watchdog:
         """Print the pool's state and every thread's stack to stderr."""
         frames = sys._current_frames()  # noqa: SLF001  documented as for such a use
         now = monotonic()
-        totals = self._pool.totals()
+        totals = self._pool.settlement.totals(self._pool.slots)
         counted = ", ".join(f"{totals[each]} {each}" for each in Outcome if totals[each])
         lines = [
             (

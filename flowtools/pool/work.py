@@ -148,7 +148,7 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
-        totals = self.pool.totals()
+        totals = settlement.totals(self.pool.slots)
         totals[LEFT] = left
         if acks is not None:
             acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))
