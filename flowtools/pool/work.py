@@ -165,8 +165,7 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
-        totals = Counter(settlement.counts)
-        totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        totals = settlement.totals(self.pool.slots)
         totals[LEFT] = left
         self._close_acks(self.pool, stop, writer)
         if self.pool.error is not None:
