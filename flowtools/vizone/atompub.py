@@ -135,7 +135,8 @@ class AtomPub:
 
     def feed(self, url: str) -> Feed:
         """Return the feed at `url`: one page of it."""
-        return as_feed(self.get(url, accept=FEED_TYPE), url)
+        answer = self.request("GET", url, accept=FEED_TYPE)
+        return as_feed(_parsed(answer), url, answer.served)
 
     def pages(self, url: str) -> Iterator[Feed]:
         """Yield the pages of the feed at `url`, each read when it is asked for.

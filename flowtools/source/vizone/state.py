@@ -54,8 +54,10 @@ class StateFile:
                 f"cannot use state file '{path}': another listener has it; give each its own"
             )
 
-    def load(self) -> tuple[float, dict[str, float]] | None:
-        """Return the mark and what is done after it; None where there is no file yet.
+    def load(self) -> tuple[float, dict[str, float], float | None] | None:
+        """Return the mark, what is done after it, and how far ahead the server's clock was.
+
+        None where there is no file yet.
 
         Raises:
             ConfigurationError: It cannot be read, is damaged, or is about something else.
@@ -73,7 +75,8 @@ class StateFile:
             mark = datetime.fromisoformat(kept["changed"]).timestamp()
             seen = {str(key): float(when) for key, when in kept["seen"].items()}
             of, source = kept["of"], kept["source"]
-            known = kept["flow-state"] == 1 and all(map(isfinite, seen.values()))
+            clock = None if kept.get("clock") is None else float(kept["clock"])
+            known = kept["flow-state"] == 1 and all(map(isfinite, [*seen.values(), clock or 0.0]))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             known = False
         if not known:
@@ -96,9 +99,9 @@ class StateFile:
                 "state file '%s' was written for '%s', not '%s'", self.path, source, self._source
             )
         # A clock that was ahead a little must not hide what happens until then.
-        return min(mark, time.time()), seen
+        return min(mark, time.time()), seen, clock
 
-    def save(self, mark: float, seen: dict[str, float]) -> None:
+    def save(self, mark: float, seen: dict[str, float], clock: float | None = None) -> None:
         """Replace the file; a reader finds the old or the new one, whatever happens.
 
         Raises:
@@ -110,6 +113,7 @@ class StateFile:
             "source": self._source,
             "changed": datetime.fromtimestamp(mark, UTC).isoformat(timespec="microseconds"),
             "seen": seen,
+            "clock": clock,
         }
         new = self.path.with_name(self.path.name + ".new")
         with suppress(FileNotFoundError):
