@@ -36,10 +36,11 @@ class AtomPub:
         *,
         seconds: float = SECONDS,
         pauses: tuple[float, ...] = PAUSES,
+        hosts: Some[str] | None = None,
     ) -> None:
         """Make a client; nothing is sent yet. What is given, and raised, is Transport's."""
         self.account = account
-        self._transport = Transport(account, seconds=seconds, pauses=pauses)
+        self._transport = Transport(account, seconds=seconds, pauses=pauses, hosts=hosts)
         self._collections: list[Collection] | None = None
         self._descriptions: dict[str, Template] = {}
         self._asking = Lock()

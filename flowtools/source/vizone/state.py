@@ -34,11 +34,18 @@ class StateFile:
             ConfigurationError: Another process has it, or its directory cannot be used.
         """
         self.path = Path(path)
+        # Through links: a file that is replaced would take the place of the link to it. And the
+        # lock lies beside the file itself, whatever name led there.
+        try:
+            self._file = self.path.resolve()
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or "its links lead in a circle"
+            raise ConfigurationError(f"cannot use state file '{path}': {reason}") from None
         self._of = of
         self._source = source
-        if self.path.is_dir():
+        if self._file.is_dir():
             raise ConfigurationError(f"cannot use state file '{path}': it is a directory")
-        lock = self.path.with_name(self.path.name + ".lock")
+        lock = self._file.with_name(self._file.name + ".lock")
         ends_at = time.monotonic() + PATIENCE
         try:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,7 +70,7 @@ class StateFile:
             ConfigurationError: It cannot be read, is damaged, or is about something else.
         """
         try:
-            content = self.path.read_bytes()
+            content = self._file.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -115,7 +122,7 @@ class StateFile:
             "seen": seen,
             "clock": clock,
         }
-        new = self.path.with_name(self.path.name + ".new")
+        new = self._file.with_name(self._file.name + ".new")
         with suppress(FileNotFoundError):
             new.unlink()  # What a killed listener has left; the lock says that it is ours.
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -123,8 +130,8 @@ class StateFile:
             file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        new.replace(self._file)
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
