@@ -83,7 +83,8 @@ WRONG = {
 @pytest.mark.parametrize("faults", WRONG)
 def test_an_error_while_the_feed_is_read_does_not_outlive_its_cause(start, faults):
     with stand_in() as server:
-        listener = Listener(start, server, "--state", "s")
+        listener = Listener(start, server, "--state", "s", "-v")
+        listener.said("changes found in")
         server.faults.rates = Rates.parse(faults)
         listener.cut()
         missed = {server.catalogue.create(f"missed {number}").urn for number in range(15)}
