@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @options.xml
 @options.vizone_account
 @options.vizone_listening
+@options.metrics
 def main(
     media: tuple[str, ...],
     statuses: tuple[str, ...],

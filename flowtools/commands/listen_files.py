@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @options.xml
 @options.vizone_account
 @options.vizone_listening
+@options.metrics
 def main(
     location: str,
     skip_empty: bool,

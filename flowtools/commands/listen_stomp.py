@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @options.dead_letter
 @options.drain
 @options.broker_settings
+@options.metrics
 def main(
     url: str,
     ack: Literal["pipe", "worker"],

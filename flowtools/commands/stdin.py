@@ -20,6 +20,7 @@ from flowtools.source.settings import Standard
     metavar="BYTES",
     help="Size of a document above which it is refused.",
 )
+@options.metrics
 def main(null: bool, json: bool, document: bool, max_line: int, max_size: int) -> None:
     """Write an event line for each line of standard input.
 

@@ -50,6 +50,7 @@ KIND = click.Choice([kind.value for kind in OF_FILES])
     "--exclude", type=KIND, multiple=True, help="No changes of this kind; may be repeated."
 )
 @options.count
+@options.metrics
 def main(
     directory: str,
     match: tuple[str, ...],

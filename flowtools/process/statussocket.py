@@ -35,6 +35,9 @@ from flowtools.process.vitals import Vitals, as_dict
 SAMPLE_EVERY = 10.0
 """Seconds between two looks at how many events there have been."""
 
+DEPTH = 6
+"""Frames that are printed of each thread, the innermost ones."""
+
 _LONGEST_PATH = 107
 """Bytes that the path of a Unix socket may have (unix(7))."""
 
@@ -79,6 +82,7 @@ class StatusSocket:
 
     def start(self) -> None:
         """Start the thread, and take SIGUSR1."""
+        self._vitals.sample()
         if current_thread() is main_thread():
             self._before = signal.signal(signal.SIGUSR1, self._asked)
         self._thread.start()
@@ -178,7 +182,7 @@ def dump(vitals: Vitals) -> None:
     names = {thread.ident: thread.name for thread in all_threads()}
     for ident, frame in sys._current_frames().items():  # noqa: SLF001  no other way to see them
         console.say(f"thread '{names.get(ident, ident)}':")
-        for entry in traceback.extract_stack(frame)[-12:]:
+        for entry in traceback.extract_stack(frame)[-DEPTH:]:
             console.say(f"    {entry.filename}:{entry.lineno} in {entry.name}: {entry.line or ''}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from flowtools.process.statussocket import directories
 
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 3.0
 """Seconds that a command has to answer."""
 
 MOST_BYTES = 65536
