@@ -26,9 +26,9 @@ BEHIND = {
     "httpx": {"vizone/transport.py", "vizone/answer.py"},
     "httpcore": {"vizone/transport.py", "vizone/answer.py"},
     "lxml": {"vizone/", "sim/", "compat/"},
-    "prometheus_client": {"pool/metrics.py"},
+    "prometheus_client": {"pool/metrics.py", "process/metrics.py"},
     "cronsim": {"source/schedule.py"},
-    "watchfiles": {"source/notices.py"},
+    "inotify_simple": {"source/folder/inotify.py"},
     "click": {"cli/", "commands/"},
     "orjson": {""},  # Wherever there is JSON.
 }

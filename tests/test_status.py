@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
@@ -18,11 +20,16 @@ from tests.running import until
 
 
 @pytest.fixture
-def place(tmp_path):
-    """An environment in which status sockets lie in a directory of this test's own."""
-    folder = tmp_path / "run"
-    folder.mkdir(mode=0o700)
-    return {"XDG_RUNTIME_DIR": str(folder)}
+def runtime():
+    """A runtime directory of this test's own, with a path that leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="st") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def place(runtime):
+    """The environment in which status sockets lie there."""
+    return {"XDG_RUNTIME_DIR": str(runtime)}
 
 
 @pytest.fixture
@@ -63,12 +70,12 @@ def test_a_table_has_a_row_for_it(status, tick):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-def test_the_entry_of_a_command_that_has_ended_vanishes(status, tick, signum, tmp_path):
+def test_the_entry_of_a_command_that_has_ended_vanishes(status, tick, signum, runtime):
     assert said_by(status, tick)
     tick.send_signal(signum)
     tick.wait(30)
     assert said_by(status, tick) is None
-    assert list((tmp_path / "run" / "flowtools").iterdir()) == []
+    assert list((runtime / "flowtools").iterdir()) == []
 
 
 def test_a_command_that_does_not_answer_is_said_to(status, tick):
@@ -118,8 +125,8 @@ def test_sigusr1_prints_the_state_and_the_stacks_and_the_command_goes_on(start, 
     assert process.poll() is None
 
 
-def test_a_client_that_sends_and_reads_nothing_holds_nobody_up(status, tick, tmp_path):
-    (path,) = (tmp_path / "run" / "flowtools").glob(f"{tick.pid}-*.sock")
+def test_a_client_that_sends_and_reads_nothing_holds_nobody_up(status, tick, runtime):
+    (path,) = (runtime / "flowtools").glob(f"{tick.pid}-*.sock")
     clients = [socket.socket(socket.AF_UNIX) for _ in range(4)]
     for each in clients:
         each.connect(str(path))
@@ -128,8 +135,8 @@ def test_a_client_that_sends_and_reads_nothing_holds_nobody_up(status, tick, tmp
         each.close()
 
 
-def test_only_this_user_may_ask(tick, tmp_path):
-    folder = tmp_path / "run" / "flowtools"
+def test_only_this_user_may_ask(tick, runtime):
+    folder = runtime / "flowtools"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert all(each.stat().st_mode & 0o777 == 0o600 for each in folder.iterdir())
 
@@ -142,11 +149,11 @@ def test_where_no_socket_can_be_made_the_command_works_all_the_same(run, tmp_pat
     assert (code, out.count(b"\n"), err) == (0, 1, "")
 
 
-def test_a_socket_of_a_process_that_is_gone_is_removed_by_the_next(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def test_a_socket_of_a_process_that_is_gone_is_removed_by_the_next(runtime, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     gone = subprocess.Popen(["true"], stdout=PIPE)
     gone.communicate()
-    folder = tmp_path / "flowtools"
+    folder = runtime / "flowtools"
     folder.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / f"{gone.pid}-flow-x.sock"))

@@ -46,7 +46,7 @@ def main(
     Examples:
       flow-status
       flow-status --check --max-lag 5m --max-silence 1h
-      flow-status --json | jq -r 'select(.trouble != "") | .pipeline'
+      flow-status --json | jq -r 'select(.trouble | length > 0) | .pipeline'
     """
     from flowtools.process.signals import stopped_by_signals
     from flowtools.status import show

@@ -138,14 +138,21 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
-        totals = Counter(settlement.counts)
-        totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        totals = self.counts()
         totals[LEFT] = left
         if self.parts.acks is not None:
             self.parts.acks.close(5.0)
         if self.pool.error is not None:
             raise self.pool.error
         return totals
+
+    def counts(self) -> Counter[str]:
+        """Return how many events have had which final outcome so far; safe from any thread."""
+        if self.pool is None:
+            return Counter()
+        counts = Counter(self.pool.settlement.counts)
+        counts[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        return counts
 
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
