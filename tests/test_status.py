@@ -80,6 +80,8 @@ def test_the_entry_of_a_command_that_has_ended_vanishes(status, tick, signum, ru
 
 def test_a_command_that_does_not_answer_is_said_to(status, tick):
     tick.send_signal(signal.SIGSTOP)
+    tasks = list(Path(f"/proc/{tick.pid}/task").glob("*/stat"))
+    until(lambda: all(") T " in each.read_text() for each in tasks))
     said = said_by(status, tick)
     assert (said["answers"], said["trouble"]) == (False, "does not answer")
     code, out, _ = status("--check")
