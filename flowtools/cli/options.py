@@ -4,8 +4,12 @@ from typing import Any
 
 import click
 
+<<<<<<< HEAD
 from flowtools.cli.binding import Decorator, option, together
 from flowtools.cli.command import keep
+=======
+from flowtools.cli.binding import Decorator, FiniteRange, option, together
+>>>>>>> main
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
 from flowtools.source.settings import Taking
@@ -124,7 +128,7 @@ heart_beat = heart_beat_of(Settings)
 connect_timeout = option(
     "--connect-timeout",
     of=Settings,
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Time to connect, and again to log in, before the next host is tried.",
 )
@@ -132,7 +136,7 @@ connect_timeout = option(
 retry_for = option(
     "--retry-for",
     of=Settings,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Give up a broker that has been away for so long. Default: never.",
 )
@@ -179,7 +183,7 @@ dead_letter = click.option(
 drain = option(
     "--drain",
     of=Ending,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Time after SIGTERM for what still runs, and for acknowledgements still missing.",
 )
@@ -187,7 +191,7 @@ drain = option(
 grace = option(
     "--grace",
     of=Ending,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Time that a Worker or Source has to end once it is told to; then its thread is "
     "abandoned.",

@@ -148,7 +148,11 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
+<<<<<<< HEAD
         totals = self.counts()
+=======
+        totals = settlement.totals(self.pool.slots)
+>>>>>>> main
         totals[LEFT] = left
         if acks is not None:
             acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))
