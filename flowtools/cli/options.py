@@ -4,12 +4,8 @@ from typing import Any
 
 import click
 
-<<<<<<< HEAD
-from flowtools.cli.binding import Decorator, option, together
-from flowtools.cli.command import keep
-=======
 from flowtools.cli.binding import Decorator, FiniteRange, option, together
->>>>>>> main
+from flowtools.cli.command import keep
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
 from flowtools.source.settings import Taking

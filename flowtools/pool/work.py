@@ -148,11 +148,7 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
-<<<<<<< HEAD
-        totals = self.counts()
-=======
         totals = settlement.totals(self.pool.slots)
->>>>>>> main
         totals[LEFT] = left
         if acks is not None:
             acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))
@@ -164,9 +160,7 @@ class Work:
         """Return how many events have had which final outcome so far; safe from any thread."""
         if self.pool is None:
             return Counter()
-        counts = Counter(self.pool.settlement.counts)
-        counts[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
-        return counts
+        return self.pool.settlement.totals(self.pool.slots)
 
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
