@@ -89,7 +89,8 @@ def main(
             include=include,
             exclude=exclude,
             count=count,
-        )
+        ),
+        drain=0.0,
     )
 
 

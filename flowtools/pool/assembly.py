@@ -19,10 +19,10 @@ from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
-from flowtools.pool.runner import Runner, ThreadRunner
+from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
+from flowtools.pool.work import Input, Parts, Rest, Work, check, running_label
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
 
+LAST_LINES = 1.0
+"""Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
+
 log = logging.getLogger("flowtools.work")
 
 
@@ -47,7 +50,14 @@ Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
 
 @contextmanager
 def _standard_input(worker: Worker | None, stop: Stop) -> Iterator[Input]:
-    yield Input(STDIN, stop, AckSender())
+    yield Input(STDIN, stop, AckSender(), Rest(LAST_LINES) if _is_pipe(STDIN) else None)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False  # Closed: that is told where it is read.
 
 
 def run(
@@ -86,9 +96,9 @@ def run(
                 _refuse_a_circle(choice, given.fd, writer.fileno())
                 work = Work(runners, replace(choice.pool, done=_done(choice)))
                 label[0] = lambda: running_label(work)
-                work.parts = _parts(choice, work, given.acks, stack)
+                work.parts = _parts(choice, work, given, stack)
                 try:
-                    totals = work.run(given.fd, writer, given.stop)
+                    totals = work.run(given.fd, writer, given.stop, given.rest)
                 finally:
                     abandoned = work.watchdog.abandoned if work.watchdog else []
                     if not all(slot.ended for slot in abandoned):
@@ -114,12 +124,17 @@ def _runners(
         from flowtools.pool.isolation import ProcessRunner  # It brings multiprocessing along.
 
         load(choice.worker)  # Here, so that a mistake is told once and at the start.
-        return lambda: ProcessRunner(choice.worker, settings, equipment), None
+
+        def in_process() -> Runner:
+            runner = ProcessRunner(choice.worker, settings, equipment)
+            return BoundedRunner(runner, choice.max_line)
+
+        return in_process, None
     worker = make(choice.worker, settings, equipment)
-    return lambda: ThreadRunner(worker), worker
+    return lambda: BoundedRunner(ThreadRunner(worker), choice.max_line), worker
 
 
-def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
+def _parts(choice: Choice, work: Work, given: Input, stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     files: list[Reopened] = []
     if choice.joblog is not None:
@@ -151,10 +166,10 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     return Parts(
         recorders=recorders,
         failures=failures,
-        acks=acks,
+        acks=given.acks,
         notifier=notifier,
         keep_order=choice.keep_order,
-        max_line=choice.max_line,
+        max_line=given.max_line or choice.max_line,
         files=files,
     )
 

@@ -360,6 +360,10 @@ class Pool:
         """Return how many events have been read and wait."""
         return len(self._intake.lines) + self.backlog.held
 
+    def add(self, lines: list[bytes]) -> None:
+        """Take lines that came after the end of the threads: they are left over, too."""
+        self._intake.add(lines)
+
     def left_over(self) -> list[Job]:
         """Return what was read and not done, in input order; called once the threads ended."""
         left = [*self.backlog.drain(), *self._intake.drain()]

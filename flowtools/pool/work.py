@@ -51,11 +51,29 @@ class Input:
         fd: Where its lines come from.
         stop: Asks it to take no more of them.
         acks: Acknowledges them.
+        rest: What to do about lines that are on their way when the pool ends; None: leave them.
+        max_line: Bytes that one of its lines may have; None: as the command was told.
     """
 
     fd: int
     stop: Stop
     acks: Sender
+    rest: "Rest | None" = None
+    max_line: int | None = None
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The lines that are on their way to a pool when it ends; they are kept like those it had.
+
+    Attributes:
+        seconds: How long to wait for the end of the input.
+        ask: Asks a source in this process to end; None: the source is another process, whose
+            lines only matter after a stop, and where there is a file to keep them.
+    """
+
+    seconds: float
+    ask: Callable[[], None] | None = None
 
 
 @dataclass
@@ -99,7 +117,9 @@ class Work:
     pool: Pool | None = None
     watchdog: Watchdog | None = None
 
-    def run(self, fd: int, writer: LineWriter, stop: Stop) -> Counter[str]:
+    def run(
+        self, fd: int, writer: LineWriter, stop: Stop, rest: Rest | None = None
+    ) -> Counter[str]:
         """Run until the input ends, `stop` is set, or the pool ends itself.
 
         Returns how many events had which final outcome; LEFT counts the lines that were
@@ -135,9 +155,12 @@ class Work:
                 rotated=rotated,
                 files=files,
                 notifier=self.parts.notifier,
+                out=writer,
             )
             self.watchdog.run()
-        left = _keep_what_is_left(self.pool, settlement)
+        left = self._keep_what_is_left(
+            settlement, reader, rest if self._wants(rest, stop) else None
+        )
         totals = Counter(settlement.counts)
         totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
         totals[LEFT] = left
@@ -146,6 +169,34 @@ class Work:
         if self.pool.error is not None:
             raise self.pool.error
         return totals
+
+    def _wants(self, rest: Rest | None, stop: Stop) -> bool:
+        if rest is None or rest.ask is not None:
+            return rest is not None
+        return stop.is_set() and self.parts.failures is not None
+
+    def _keep_what_is_left(
+        self, settlement: Settlement, reader: LineReader, rest: Rest | None
+    ) -> int:
+        """Bring what was read and not done into safety; return how many lines are nowhere."""
+        pool = self.pool
+        assert pool is not None
+        lost = 0
+        try:
+            lost = sum(not settlement.left_over(job) for job in pool.left_over())
+            if rest is not None:
+                if rest.ask is not None:
+                    rest.ask()
+                for lines in reader.rest(rest.seconds):
+                    pool.add(lines)
+                    lost += sum(not settlement.left_over(job) for job in pool.left_over())
+        except (FlowError, ReaderGone) as error:
+            pool.fail(error)
+        if lost and not isinstance(pool.error, ReaderGone):
+            log.warning(
+                "%d lines had been read and are not done; --failed FILE would have kept them", lost
+            )
+        return lost
 
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
@@ -157,20 +208,6 @@ class Work:
         running = [(job.label, seconds) for job, seconds in busy if job is not None]
         abandoned = sum(not slot.ended for slot in watchdog.abandoned)
         return Snapshot(running, pool.queued(), self.settings.threads, abandoned)
-
-
-def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
-    """Bring what was read and not done into safety; return how many lines are nowhere."""
-    lost = 0
-    try:
-        lost = sum(not settlement.left_over(job) for job in pool.left_over())
-    except (FlowError, ReaderGone) as error:
-        pool.fail(error)
-    if lost and not isinstance(pool.error, ReaderGone):
-        log.warning(
-            "%d lines had been read and are not done; --failed FILE would have kept them", lost
-        )
-    return lost
 
 
 def check(totals: Counter[str]) -> None:
