@@ -5,6 +5,7 @@ longer than it runs: memory that is in the processor's cache is used again at on
 """
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import count, repeat
 from time import monotonic
 from typing import Any
@@ -64,7 +65,7 @@ class Intake:
             self.lines.extend(taken)
         return True
 
-    def add(self, lines: list[bytes]) -> None:
+    def add(self, lines: Sequence[bytes]) -> None:
         """Take `lines`, which come after all that was read."""
         taken = zip(count(self._number + 1), lines, repeat(monotonic()), strict=False)
         self._number += len(lines)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
-from flowtools.worker.contract import Reject
+from flowtools.worker.exceptions import Reject
 
 RESULT = "flow.work.result"
 MAX_SPAN = 10_000

@@ -168,11 +168,9 @@ class Work:
                 out=writer,
             )
             self.watchdog.run()
-        left = self._keep_what_is_left(
-            settlement, reader, rest if self._wants(rest, stop) else None
-        )
-        totals = Counter(settlement.counts)
-        totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        wanted = rest if self._wants(rest, stop) else None
+        left = self._keep_what_is_left(settlement, reader, wanted)
+        totals = settlement.totals(self.pool.slots)
         totals[LEFT] = left
         if acks is not None:
             acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))
@@ -198,8 +196,8 @@ class Work:
                 if rest.ask is not None:
                     rest.ask()
                 for lines in reader.rest(rest.seconds):
-                    pool.add(lines)
-                    lost += sum(not settlement.left_over(job) for job in pool.left_over())
+                    left = pool.left_over(lines)
+                    lost += sum(not settlement.left_over(job) for job in left)
         except (FlowError, ReaderGone) as error:
             pool.fail(error)
         if lost and not isinstance(pool.error, ReaderGone):
