@@ -23,7 +23,7 @@ from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Rest, Work, check, running_label
+from flowtools.pool.work import Input, Parts, Rest, Sender, Work, check, running_label
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
