@@ -249,8 +249,8 @@ def _watch(
     while any(each.is_alive() for each in replies):
         for each in replies:
             each.join(LOOK_EVERY / len(replies))
-            if each.error is not None:
-                raise each.error
+        if any(each.error is not None for each in replies):
+            break
         there = _size(looking, to)
         if there is not None and there != seen:
             seen, moved_at = there, monotonic()
@@ -259,8 +259,11 @@ def _watch(
         elif seen >= 0 and monotonic() - moved_at > seconds:
             raise UnreachableError(f"cannot transfer '{to}': it has not grown for {seconds:g} s")
     for each in replies:
-        if each.error is not None:
-            raise each.error
+        each.join(LOOK_EVERY)
+    # Where one server refuses, the other says only that the transfer was broken off.
+    errors = [each.error for each in replies if each.error is not None]
+    for error in sorted(errors, key=lambda error: not isinstance(error, ftplib.error_perm)):
+        raise error
 
 
 def _server_of(url: str) -> str:
