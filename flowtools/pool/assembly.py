@@ -34,6 +34,7 @@ from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
+    from flowtools.ack.relay import Relay
     from flowtools.pool.failed import FailedFile
     from flowtools.worker.needs import Equipment
 
@@ -162,12 +163,22 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     return Parts(
         recorders=recorders,
         failures=failures,
-        acks=acks,
+        acks=None if choice.no_ack else acks,
+        relay=_relay(choice, acks),
         notifier=notifier,
         keep_order=choice.keep_order,
         max_line=choice.max_line,
         files=files,
     )
+
+
+def _relay(choice: Choice, acks: Sender) -> "Relay | None":
+    if not choice.pool.relay:
+        return None
+    from flowtools.ack.relay import Relay  # It brings the side of a source along.
+
+    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
+    return Relay(acks)
 
 
 def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
