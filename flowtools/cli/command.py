@@ -146,8 +146,12 @@ def working() -> "Iterator[Stop]":
         yield stop
 
 
-def run_source(source: "Source") -> None:
-    """Let `source` write its events to stdout until it ends or a signal asks it to."""
+def run_source(source: "Source", drain: float | None = None) -> None:
+    """Let `source` write its events to stdout until it ends or a signal asks it to.
+
+    After the signal its reader has `drain` seconds to take what is written; None: the source
+    sees to that itself.
+    """
     from flowtools.core.lines import LineWriter
     from flowtools.process.memory import keep_one_heap, spare_the_collector
     from flowtools.process.vitals import vitals
@@ -156,6 +160,8 @@ def run_source(source: "Source") -> None:
     keep_one_heap()
     writer = LineWriter(sys.stdout.fileno())
     with working() as stop, vitals.providing(events_out=lambda: writer.emitted):
+        if drain is not None:
+            writer.give_up(stop, drain)
         source.run(writer, stop)
 
 
