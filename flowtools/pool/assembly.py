@@ -34,6 +34,7 @@ from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
+    from flowtools.ack.relay import Relay
     from flowtools.pool.failed import FailedFile
     from flowtools.worker.needs import Equipment
 
@@ -91,6 +92,7 @@ def run(
                     check(_dry_run(choice, stop))
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
+                _refuse_one_file_for_two(choice, writer.fileno())
                 work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
                 label[0] = lambda: running_label(work)
                 work.parts = _parts(choice, work, given.acks, stack)
@@ -161,12 +163,49 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     return Parts(
         recorders=recorders,
         failures=failures,
-        acks=acks,
+        acks=None if choice.no_ack else acks,
+        relay=_relay(choice, acks),
         notifier=notifier,
         keep_order=choice.keep_order,
         max_line=choice.max_line,
         files=files,
     )
+
+
+def _relay(choice: Choice, acks: Sender) -> "Relay | None":
+    if not choice.pool.relay:
+        return None
+    from flowtools.ack.relay import Relay  # It brings the side of a source along.
+
+    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
+    return Relay(acks)
+
+
+def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
+    """Refuse to write two kinds of lines into one file: nobody could read it again.
+
+    Raises:
+        UsageError: The job log, the failed file and standard output are not three files.
+    """
+    seen: dict[tuple[int, int], str] = {}
+    with suppress(OSError):
+        written = os.fstat(out)
+        if stat.S_ISREG(written.st_mode):
+            seen[written.st_dev, written.st_ino] = "standard output"
+    for option, path in (("--joblog", choice.joblog), ("--failed", choice.failed)):
+        if path is None:
+            continue
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # Not there yet, or told when it is opened.
+        if not stat.S_ISREG(found.st_mode):
+            continue
+        other = seen.setdefault((found.st_dev, found.st_ino), f"'{option} {path}'")
+        if other != f"'{option} {path}'":
+            raise UsageError(f"'{option} {path}' is {other}, too; write to another file")
+    if choice.joblog and choice.failed and choice.joblog.resolve() == choice.failed.resolve():
+        raise UsageError(f"'--failed {choice.failed}' is the job log, too; write to another file")
 
 
 def _refuse_a_circle(choice: Choice, fd: int, out: int) -> None:

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
@@ -18,13 +18,13 @@ from typing import Protocol
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
-from flowtools.core.wait import Stop, Wake
+from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
-from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.slot import Slot
 from flowtools.pool.snapshot import Snapshot
@@ -34,6 +34,20 @@ log = logging.getLogger("flowtools.pool")
 
 LEFT = "left"
 """What counts the lines that were read, are not done, and are in no other place."""
+
+
+class Onward(Carrier, Protocol):
+    """Hands duties on; flowtools.ack.relay.Relay is one."""
+
+    def wait_until_settled(self, stop: Stop, drain: float, reader: HasFileno) -> None:
+        """Wait until the lines are settled, after `stop` for up to `drain` seconds.
+
+        Raises:
+            ReaderGone: The reader of the lines has gone.
+        """
+
+    def close(self, *, bye: bool) -> None:
+        """End, and close the sender of acknowledgements behind it."""
 
 
 class Sender(Acknowledger, Protocol):
@@ -68,7 +82,8 @@ class Parts:
     Attributes:
         recorders: Are told of each attempt.
         failures: Keeps the lines of events that failed for good.
-        acks: Acknowledges events to their source.
+        acks: Acknowledges events to their source; None: nobody is told.
+        relay: Hands the duty to acknowledge an event on to its results.
         notifier: The service manager that watches this process.
         keep_order: Write results in the order of the input.
         max_line: Bytes that an input line may have.
@@ -78,6 +93,7 @@ class Parts:
     recorders: Sequence[Recorder] = ()
     failures: Failures | None = None
     acks: Sender | None = None
+    relay: Onward | None = None
     notifier: Notifier | None = None
     keep_order: bool = False
     max_line: int = MAX_LINE
@@ -130,6 +146,7 @@ class Work:
             recorders=self.parts.recorders,
             failures=self.parts.failures,
             acks=acks,
+            relay=self.parts.relay,
         )
         self.pool = Pool(reader, results, backlog, settlement, self.settings, wake=wake)
         with ExitStack() as stack:
@@ -148,14 +165,23 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
-        totals = Counter(settlement.counts)
-        totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        totals = settlement.totals(self.pool.slots)
         totals[LEFT] = left
-        if acks is not None:
-            acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))
+        self._close_acks(self.pool, stop, writer)
         if self.pool.error is not None:
             raise self.pool.error
         return totals
+
+    def _close_acks(self, pool: Pool, stop: Stop, writer: LineWriter) -> None:
+        """Send the last acknowledgements; say `bye` only where everything that came is settled."""
+        acks, relay = self.parts.acks, self.parts.relay
+        if relay is not None:
+            if pool.error is None:
+                with suppress(ReaderGone):
+                    relay.wait_until_settled(stop, self.settings.drain, writer)
+            relay.close(bye=not (pool.stopping or stop.is_set()))
+        elif acks is not None:
+            acks.close(5.0, bye=not (pool.stopping or stop.is_set()))
 
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""

@@ -93,7 +93,7 @@ def run(
     equipment = _equipment(target, given, instance_name)
     pool = given.make(Settings, command="flow-run")
     choice = given.make(Choice, worker=target.worker, pool=pool)
-    inlet, acks = acks_between(passed_on=pool.pass_on)
+    inlet, acks = acks_between(passed_on=pool.pass_on or pool.relay)
     wishes = Wishes(given, inlet, lambda: _broker(target, given, equipment))
     config = target.profile.config
 

@@ -19,7 +19,8 @@ from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
-from flowtools.worker.loading import clean_up, described
+from flowtools.worker.description import described
+from flowtools.worker.loading import clean_up
 
 _log = logging.getLogger("flowtools.source")
 
