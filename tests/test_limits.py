@@ -179,9 +179,11 @@ def test_a_message_whose_line_would_be_too_long_goes_to_the_dead_letters(script,
     peer.message(1, body, content_type="text/plain")
     peer.message(2, b"short")
     assert json.loads(process.stdout.readline())["data"]["body"] == "short"
-    moved = peer.read("SEND")
+    letters = script.accept()
+    letters.login()
+    moved = letters.read("SEND")
     assert (moved.headers["destination"], moved.body) == ("/queue/a.failed", body)
-    peer.write("RECEIPT", {"receipt-id": moved.headers["receipt"]})
+    letters.write("RECEIPT", {"receipt-id": moved.headers["receipt"]})
     assert peer.read("ACK").headers["id"] == "a1"
     process.kill()
     assert b"its line would be longer than 16777216 bytes" in process.stderr.read()

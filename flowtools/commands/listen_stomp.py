@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     "Default: go on until stopped.",
 )
 @options.dead_letter
+@options.dead_letter_header
+@options.max_deliveries
 @options.drain
 @options.broker_settings
 def main(
@@ -48,6 +50,8 @@ def main(
     count: int | None,
     idle: float | None,
     dead_letter: str | None,
+    dead_letter_headers: tuple[str, ...],
+    max_deliveries: int,
     drain: float,
     settings: "Settings",
 ) -> None:
@@ -78,6 +82,8 @@ def main(
         count=count,
         idle=idle,
         dead_letter=dead_letter,
+        dead_letter_headers=parse_headers(dead_letter_headers),
+        max_deliveries=max_deliveries,
         drain=drain,
     )
     run_source(source)

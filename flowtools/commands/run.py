@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 @options.prefetch
 @options.count
 @options.dead_letter
+@options.dead_letter_header
+@options.max_deliveries
 @options.broker
 @options.header
 @options.heart_beat

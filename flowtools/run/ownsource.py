@@ -85,7 +85,8 @@ def own_source(
     except UsageError as error:
         raise ConfigurationError(f"[Source]: {error}") from None
     for name in wishes.given.untaken():
-        option = {"headers": "header"}.get(name, name.replace("_", "-"))
+        option = name.removesuffix("s") if name.endswith("headers") else name
+        option = option.replace("_", "-")
         raise UsageError(f"--{option} is of no use to the SOURCE {given.kind} of this Worker")
     given.warn_of_the_rest()
     return own
@@ -207,6 +208,7 @@ def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
         durable=given.take("durable"),
         selector=given.take("selector"),
         headers=parse_headers(wishes.given["headers"]),
+        dead_letter_headers=parse_headers(wishes.given["dead_letter_headers"]),
         inlet=wishes.inlet,
     )
     return Own(source, True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from flowtools.ack.receiver import Ack, AckInlet, new_epoch
 from flowtools.core.errors import ProtocolError
 from flowtools.core.event import Event
+from flowtools.core.wait import Wake
 from flowtools.source.pipe import Pipe
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.transport import ConnectionLost
@@ -90,6 +91,12 @@ class Delivery:
         self._waiting: dict[int, Duty] = {}
         self._written: list[Duty] = []
         self._settling = False
+        self._over = Wake()
+        self._closed = False
+
+    def fileno(self) -> int:
+        """Return what becomes readable when nothing is outstanding any more (--ack worker)."""
+        return self._over.fileno()
 
     @property
     def outstanding(self) -> int:
@@ -117,6 +124,18 @@ class Delivery:
             self._written.append(duty)
         self.taken += 1
         self._pipe.put(event)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything written is settled."""
+        self._over.clear()
+        return not (self._written or self.outstanding)
+
+    def close(self) -> None:
+        """Release what it waits with; acknowledgements that still come are stale."""
+        with self._state:
+            self._closed = True
+            self._over.close()
 
     def drop(self, duty: Duty) -> None:
         """Settle the duty of an event that is not wanted."""
@@ -155,3 +174,6 @@ class Delivery:
             _log.debug("an acknowledgement came too late: %s", error)
         finally:
             self._settling = False
+            with self._state:
+                if not self._waiting and not self._closed:
+                    self._over.ring()
