@@ -635,7 +635,7 @@ def test_a_message_delivered_too_often_goes_to_the_dead_letters_with_that_reason
     peer.message(1, b"x", redelivered="true", **{"x-delivery-count": "4"})
     letters = dead_letters(script)
     send = letters.read("SEND")
-    assert send.headers["flow-refused-reason"] == "delivered 4 times without being settled"
+    assert send.headers["flow-error"] == "delivered 4 times without being settled"
     assert send.headers["x-queue-type"] == "quorum"
     letters.write("RECEIPT", {"receipt-id": send.headers["receipt"]})
     assert peer.read("ACK").headers == {"id": "a1"}
@@ -656,7 +656,7 @@ def test_where_the_broker_does_not_count_deliveries_the_listener_does(script, st
     peer.subscribed(server="ActiveMQ/5.17.2")
     peer.message(1, b"x", redelivered="true")
     send = dead_letters(script).read("SEND")
-    assert send.headers["flow-refused-reason"] == "delivered 2 times without being settled"
+    assert send.headers["flow-error"] == "delivered 2 times without being settled"
 
 
 def test_a_queue_with_one_active_consumer_is_subscribed_to_with_the_whole_window(script, start):

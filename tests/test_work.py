@@ -613,7 +613,7 @@ def test_an_option_that_cannot_be_meant_is_a_usage_error_in_one_line(work, args)
     [
         ("segfault", "its process was killed by SIGSEGV"),
         ("vanish", "its process ended with status 3"),
-        ("exit", "its process ended with status 1"),
+        ("exit", "failed: SystemExit: enough ("),
         ("fail", "ValueError: no ("),
         ("interrupt", "failed: KeyboardInterrupt ("),
     ],

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from flowtools.core.errors import UsageError
 from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
+from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
@@ -28,7 +30,7 @@ from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.process.systemd import Notifier
 from flowtools.worker.config import load as load_config
-from flowtools.worker.contract import Worker, load, make
+from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
@@ -71,19 +73,25 @@ def run(
         ReaderGone: Nobody reads the results any more.
         Signalled: A signal asked for the end, and the pool has drained.
     """
-    with stopped_by_signals() as stop, ExitStack() as stack:
+    settings = load_config(choice.config, choice.settings) if config is None else config
+    with ExitStack() as stack:
+        # First of all, for a template process is forked before there is a second thread.
+        runners = _processes(choice, settings, equipment, stack)
+        stop = stack.enter_context(stopped_by_signals())
         label: list[Callable[[], str]] = [lambda: "worker"]
         writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
-        settings = load_config(choice.config, choice.settings) if config is None else config
         spare_the_collector()
-        runners, worker = _runners(choice, settings, equipment)
+        worker = None
+        if runners is None:
+            worker = make(choice.worker, settings, equipment)
+            runners = partial(ThreadRunner, worker)
         with opener(worker, stop) as given:
             try:
                 if choice.dry_run:
                     check(_dry_run(choice, stop))
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
-                work = Work(runners, replace(choice.pool, done=_done(choice)))
+                work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
                 label[0] = lambda: running_label(work)
                 work.parts = _parts(choice, work, given.acks, stack)
                 try:
@@ -106,16 +114,19 @@ def _tell_skipped(number: int) -> None:
     tell(f"{number} events were done already: skipped")
 
 
-def _runners(
-    choice: Choice, settings: ConfigParser, equipment: "Equipment | None"
-) -> tuple[Callable[[], Runner], Worker | None]:
-    if choice.isolation == "process" and not choice.dry_run:
-        from flowtools.pool.isolation import ProcessRunner  # It brings multiprocessing along.
+def _processes(
+    choice: Choice, settings: ConfigParser, equipment: "Equipment | None", stack: ExitStack
+) -> Callable[[], Runner] | None:
+    """Return what makes runners that have a process each; None: threads were asked for."""
+    if choice.isolation != "process" or choice.dry_run:
+        return None
+    from flowtools.pool.child import Plan
+    from flowtools.pool.isolation import ProcessRunner
+    from flowtools.pool.template import Template
 
-        load(choice.worker)  # Here, so that a mistake is told once and at the start.
-        return lambda: ProcessRunner(choice.worker, settings, equipment), None
-    worker = make(choice.worker, settings, equipment)
-    return lambda: ThreadRunner(worker), worker
+    template = Template(Plan(choice.worker, settings, equipment))
+    stack.callback(template.close)
+    return lambda: ProcessRunner(template, choice.pool.drain)
 
 
 def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
@@ -214,7 +225,7 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
 
 def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> Outcome:
     try:
-        event = decode(line, number)
+        event = decode(line, number, source=SOURCE)
     except EventError as error:
         log.error("line %d is not an event: %s", number, error)
         return Outcome.INVALID

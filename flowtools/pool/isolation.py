@@ -1,45 +1,39 @@
 """How a thread of the pool runs its Worker in a process of its own.
 
-Each thread of the pool owns one child, `python -m flowtools.pool.isolation`, that makes and
-configures its own Worker. A time-out kills the child; a child that dies (segmentation
-fault, os._exit, out of memory) fails the event it had and no other. Ours rather than a
-process pool of a library: those hand events over between threads and poll, and here the
-pool's own thread waits on the child's socket.
-
-The child ignores SIGINT and SIGTERM, which a terminal and systemd send to everybody: it
-ends when its parent closes the socket, or dies.
+Each thread of the pool owns one process (child.py), which the template process makes
+(template.py). A time-out kills that process and all that it has started, as one process
+group; a process that dies (segmentation fault, os._exit, out of memory) fails the event it
+had and no other. Ours rather than a process pool of a library: those hand events over between
+threads and poll, and here the pool's own thread waits on the process's socket.
 """
 
+import logging
 import os
-import signal
+import pickle
 import socket
-import subprocess
-import sys
-from configparser import ConfigParser
-from multiprocessing.connection import Connection
-from typing import Any
+from random import uniform
+from time import monotonic, sleep
 
-from flowtools.core.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event
+from flowtools.core.wait import Stop, wait
+from flowtools.pool import packets
 from flowtools.pool.outcome import Failure, Outcome
-from flowtools.pool.results import lines_of
 from flowtools.pool.runner import RunnerBroken
-from flowtools.process.console import configure, form, shows_tracebacks
-from flowtools.process.stdout import LabelledStderr
-from flowtools.worker.contract import make
-from flowtools.worker.needs import Equipment
+from flowtools.pool.template import Template
+from flowtools.process.kin import how_it_ended, kill_group
 
 READY_SECONDS = 120.0
-"""How long a child may take to load and configure its Worker."""
+"""How long a process may take to configure its Worker."""
 
-CLOSE_SECONDS = 5.0
-"""How long a child may take to clean up once its socket is closed."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+"""Seconds between attempts to start a process: at first, and after many that failed."""
 
-Answer = tuple[str, Any]
+log = logging.getLogger("flowtools.pool")
 
 
 class Failed(Exception):
-    """The attempt in the child has failed, or the child has died: `failure` says how."""
+    """The attempt in the process has failed, or the process has died: `failure` says how."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.text)
@@ -47,145 +41,216 @@ class Failed(Exception):
 
 
 class ProcessRunner:
-    """Runs the Worker in a child process, made anew after each death."""
+    """Runs the Worker in a process, which is replaced when it has died."""
 
-    def __init__(self, name: str, config: ConfigParser, equipment: Equipment | None = None) -> None:
-        """Start a child that loads the Worker `name`, equips and configures it.
+    def __init__(self, template: Template, drain: float) -> None:
+        """Start a process of `template`; `prepare` waits until it is ready.
 
-        `prepare` waits until it is ready: so the children of a pool start together.
+        So the processes of a pool start together. `drain`: seconds to clean up in.
         """
-        self._name = name
-        self._config = config
-        self._equipment = equipment
+        self._template = template
+        self._drain = drain
+        self._failures = 0
+        self._next_try = 0.0
+        self._is_ready = self._is_up = self._is_killed = False
         self._spawn()
 
-    def prepare(self) -> None:
-        """See that there is a child with a Worker; making one is in no event's time.
+    def prepare(self, stop: Stop) -> float:
+        """See that there is a process with a Worker; making one is in no event's time.
+
+        Return 0 if there is one, or `stop` is set; otherwise the seconds after which to
+        ask again: a process that cannot be started now is tried again later.
 
         Raises:
-            RunnerBroken: The child could not make its Worker.
+            RunnerBroken: No process of this pool has been able to make its Worker.
         """
-        while not (self._is_ready and self._process.poll() is None):
-            if self._process.poll() is not None and self._is_ready:
-                self._connection.close()
+        if self._is_ready and not self._is_killed:
+            return 0.0
+        try:
+            if self._is_killed:
+                self._discard()
+            if not self._is_up:
+                seconds = self._next_try - monotonic()
+                if seconds > 0:
+                    return seconds
                 self._spawn()
-            self._expect_ready()
+            self._expect_ready(stop)
+        except FlowError as error:
+            self._discard()
+            if not self._template.has_served:
+                raise RunnerBroken(error) from None
+            return self._pause(error)
+        if self._failures and self._is_ready:
+            log.warning("a process for the Worker has started again")
+            self._failures = 0
+        return 0.0
 
     def start(self, event: Event) -> list[bytes] | None:
         """Run the Worker; see flowtools.pool.runner.Runner.
 
         Raises:
-            Failed: The Worker raised, or the child has died.
+            Failed: The Worker raised, or the process has died.
         """
+        line = event.encode()
+        while True:
+            self._send(line)
+            try:
+                kind, content = packets.receive(self._answers)
+            except (EOFError, OSError):
+                is_untouched = self._take_back()
+                how = how_it_ended(self._discard())
+                if is_untouched and self._replace(event):
+                    continue  # It died while it had nothing to do, by no fault of this event.
+                raise Failed(Failure(Outcome.FAILED, how)) from None
+            if kind == packets.DONE:
+                return None
+            if kind == packets.LINES:
+                return content.splitlines(keepends=True)
+            raise Failed(pickle.loads(content))  # noqa: S301  from a process of our own
+
+    def _replace(self, event: Event) -> bool:
+        """Wait for another process, within the time of `event`; return whether there is one."""
+        stop = Stop()  # Never set: the watchdog cancels the event.
         try:
-            self._connection.send(event)
-            kind, content = self._connection.recv()
-        except (EOFError, OSError):
-            text = f"Crashed: {_how_it_ended(self._process.wait())}"
-            raise Failed(Failure(Outcome.FAILED, text)) from None
-        if kind == "done":
-            lines: list[bytes] | None = content
-            return lines
-        raise Failed(content)
+            while not event.cancelled():
+                if not (seconds := self.prepare(stop)):
+                    return True
+                sleep(min(seconds, 0.5))
+        finally:
+            stop.close()
+        return False
 
     def lines(self, event: Event, returned: list[bytes]) -> list[bytes]:
-        """Return the lines that the child has made."""
+        """Return the lines that the process has made."""
         return returned
 
     def failure(self, error: BaseException) -> Failure:
-        """Return what the child said of it."""
+        """Return what the process said of it."""
         return error.failure if isinstance(error, Failed) else Failure.of(error)
 
     def interrupt(self, thread: int) -> None:
-        """Kill the child; `start` then raises in its thread."""
-        self._process.kill()
-        # The next event must not meet a child that is dead and does not look it.
-        self._process.wait()
+        """Kill the process and all that it has started; `start` then raises in its thread."""
+        # It may have answered just before: then the next event must not meet it.
+        self._is_killed = True
+        kill_group(self._pid)
+
+    def release(self) -> None:
+        """Ask the process to clean up and end; `close` waits for that."""
+        if self._is_ready and wait(self._answers, seconds=0):
+            self._discard()  # It has died while it had nothing to do.
+        if self._is_up:
+            self._events.close()
+            self._until = monotonic() + self._drain
 
     def close(self) -> None:
-        """Let the child clean up and end; kill it if it does not."""
-        self._connection.close()
+        """Wait until the process has cleaned up and ended, for as long as a drain may take.
+
+        Raises:
+            FlowError: It could not clean up, or not in time.
+        """
+        if not self._is_up:
+            return
+        if not self._is_ready:
+            self._discard()
+            return
+        said, in_time = self._farewell()
+        status = self._discard(kill=not in_time)
+        if not in_time:
+            said = f"cannot clean up after the Worker: not done within {self._drain:g} s"
+        elif said is None and status:
+            said = f"cannot clean up after the Worker: {how_it_ended(status)} meanwhile"
+        if said is not None:
+            raise FlowError(said)
+
+    def _farewell(self) -> tuple[str | None, bool]:
+        """Wait for the end of the process; return what it complained of, and whether it came."""
+        said = None
+        while wait(self._answers, seconds=max(0.0, self._until - monotonic())):
+            try:
+                said = packets.receive(self._answers)[1].decode() or None
+            except (EOFError, OSError):
+                return said, True
+        return said, False
+
+    def _send(self, line: bytes) -> None:
+        if len(line) <= packets.LARGEST:
+            self._events.send(packets.EVENT + line)
+            return
+        with os.fdopen(os.memfd_create("event"), "wb") as file:
+            file.write(line)
+            file.flush()
+            self._events.send(packets.FILE)
+            socket.send_fds(self._events, [packets.DESCRIPTOR], [file.fileno()])
+
+    def _take_back(self) -> bool:
+        """Return whether the process has not even read the last event."""
         try:
-            self._process.wait(CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            return self._unread.recv(1, socket.MSG_DONTWAIT) in (packets.EVENT, packets.FILE)
+        except OSError:
+            return False
 
     def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = subprocess.Popen(  # noqa: S603  ourselves
-                [sys.executable, "-m", "flowtools.pool.isolation", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            )
-            self._connection = Connection(ours.detach())
         self._is_ready = False
-        self._connection.send((form(), self._name, self._config, self._equipment))
+        self._events, events = packets.pair()
+        self._answers, answers = packets.pair()
+        # Kept open here, too: what a process has not read when it dies can be taken back.
+        self._unread = events
+        with answers:
+            try:
+                self._pid = self._template.spawn(events, answers)
+            except FlowError:
+                self._close_sockets()
+                raise
+        self._is_up = True
 
-    def _expect_ready(self) -> None:
+    def _close_sockets(self) -> None:
+        for each in (self._events, self._unread, self._answers):
+            each.close()
+
+    def _expect_ready(self, stop: Stop) -> None:
+        found = wait(self._answers, stop, seconds=READY_SECONDS)
+        if not found:
+            raise ConfigurationError(
+                f"cannot configure the Worker: not done within {READY_SECONDS:g} s"
+            )
+        if self._answers.fileno() not in found:
+            return  # Asked to end.
         try:
-            if not self._connection.poll(READY_SECONDS):
-                text = f"cannot configure the Worker: not done within {READY_SECONDS:g} s"
-                raise RunnerBroken(ConfigurationError(text))
-            kind, content = self._connection.recv()
+            kind, content = packets.receive(self._answers)
         except (EOFError, OSError):
-            how = _how_it_ended(self._process.wait())
-            text = f"cannot configure the Worker: {how} meanwhile"
-            raise RunnerBroken(ConfigurationError(text)) from None
-        if kind != "ready":
-            raise RunnerBroken(ConfigurationError(content))
-        self._is_ready = True
+            how = how_it_ended(self._discard())
+            raise ConfigurationError(f"cannot configure the Worker: {how} meanwhile") from None
+        if kind != packets.READY:
+            raise ConfigurationError(content.decode())
+        self._is_ready = self._template.has_served = True
 
+    def _pause(self, error: FlowError) -> float:
+        """Say that a process could not be started; return how long to wait."""
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+        self._failures += 1
+        seconds = uniform(longest / 2, longest)  # noqa: S311  so that not all try at once
+        self._next_try = monotonic() + seconds
+        log.warning("cannot replace a process: %s; trying again in %.1f s", error, seconds)
+        return seconds
 
-def _how_it_ended(status: int) -> str:
-    if status < 0:
-        return f"its process was killed by {signal.Signals(-status).name}"
-    return f"its process ended with status {status}"
+    def _discard(self, *, kill: bool = True) -> int | None:
+        """Let go of the process, and return how it ended; nothing of its group stays alive."""
+        if not self._is_up:
+            return None
+        self._is_up = self._is_ready = self._is_killed = False
+        if kill:
+            # Not only itself: what it started must not run beside another attempt.
+            kill_group(self._pid)
+        self._close_sockets()
+        return self._reap()
 
-
-def serve(connection: Connection) -> None:
-    """Be the child: make the Worker, run it on each event that comes, clean up at the end."""
-    said, name, config, equipment = connection.recv()
-    configure(*said)
-    label = ["worker"]
-    sys.stdout = LabelledStderr(lambda: label[0])
-    try:
-        worker = make(name, config, equipment)
-    except ConfigurationError as error:
-        connection.send(("broken", str(error)))
-        return
-    connection.send(("ready", None))
-    while True:
+    def _reap(self) -> int | None:
         try:
-            event = connection.recv()
-        except (EOFError, OSError):
-            break
-        label[0] = str(event.subject or event.id)
-        connection.send(_answer(worker, event))
-    clean_up = getattr(worker, "clean_up", None)
-    if clean_up is not None:
-        clean_up()
-
-
-def _answer(worker: Any, event: Event) -> Answer:
-    try:
-        return "done", lines_of(event, worker.start(event)) or None
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  any failure
-        return "failed", Failure.of(error, with_traceback=shows_tracebacks())
-
-
-def main() -> None:
-    """Serve on the socket whose descriptor is the first argument."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        # The pool says when to end. Not SIG_IGN: the Worker's own programs would inherit
-        # that, and nobody could terminate them.
-        signal.signal(signum, lambda signum, frame: None)
-        signal.siginterrupt(signum, False)  # Nor is a call of the Worker's to fail by it.
-    with Connection(int(sys.argv[1])) as connection:
-        serve(connection)
-
-
-if __name__ == "__main__":
-    main()
+            process = os.pidfd_open(self._pid)
+        except OSError:
+            return None
+        if not wait(process, seconds=5.0):
+            kill_group(self._pid)
+            wait(process, seconds=5.0)
+        os.close(process)
+        return self._template.reap(self._pid)

@@ -150,8 +150,10 @@ class Pool:
         taken: Line | Job
         attributes: dict[str, Any] | None
         while not self.stopping:
-            if prepare is not None:
-                prepare()
+            if prepare is not None and (pause := prepare(self.ending)):
+                if not self._wait_for_runner(slot, pause):
+                    return False
+                continue
             try:
                 if chooses or backlog.held:
                     taken = job = self._choose()
@@ -290,6 +292,28 @@ class Pool:
         if self.dozing:
             self.dozing = False
             self.watch.ring()
+        return True
+
+    def _wait_for_runner(self, slot: Slot, seconds: float) -> bool:
+        """Wait until the runner of `slot` is worth another try; False: nothing is left to run.
+
+        The others go on meanwhile. Where there are none, this thread sees the input's end.
+        """
+        slot.is_busy = False
+        reads = not self._intake.lines and self._leader.acquire(blocking=False)
+        try:
+            if reads and not self._intake.has_ended:
+                self._intake.read(seconds)
+            else:
+                self.ending.wait(seconds)
+        finally:
+            if reads:
+                self._leader.release()
+        has_input = not self._intake.has_ended or self._intake.lines or self.backlog.held
+        if self._is_over or self.stopping or not (has_input or self._is_busy()):
+            self.wake()
+            return False
+        slot.is_busy = True
         return True
 
     def _lead(self) -> bool:

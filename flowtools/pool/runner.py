@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
+from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import lines_of
 from flowtools.process.console import shows_tracebacks
@@ -28,10 +29,11 @@ class Runner(Protocol):
         """Runs the Worker's `start` to its end, returns what it returned, raises what it raised."""
 
     @property
-    def prepare(self) -> Callable[[], None] | None:
+    def prepare(self) -> Callable[[Stop], float] | None:
         """Makes ready for the next `start`, outside its time-out; None: nothing to do.
 
-        Raises RunnerBroken where that is impossible.
+        Returns 0 once it is ready or the Stop is set, otherwise the seconds after which to
+        call it again. Raises RunnerBroken where the pool cannot begin.
         """
 
     def lines(self, event: Event, returned: Any) -> list[bytes]:
@@ -43,8 +45,15 @@ class Runner(Protocol):
     def interrupt(self, thread: int) -> None:
         """Make a `start` that runs in `thread` end; called from the watchdog's thread."""
 
+    def release(self) -> None:
+        """Begin to let go of what the runner holds; no `start` runs or follows."""
+
     def close(self) -> None:
-        """Release what the runner holds; no `start` runs or follows."""
+        """Wait until that is done.
+
+        Raises:
+            FlowError: The Worker could not clean up.
+        """
 
 
 class ThreadRunner:
@@ -73,5 +82,8 @@ class ThreadRunner:
             ctypes.c_ulong(thread), ctypes.py_object(TimeLimit)
         )
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Nothing to release."""
+
+    def close(self) -> None:
+        """Nothing to wait for."""

@@ -96,8 +96,17 @@ class Watchdog:
             self._look_for_an_end()
             self._expire()
             self._ping()
-        for slot in slots:
-            slot.runner.close()
+        self._close_runners()
+
+    def _close_runners(self) -> None:
+        for slot in self._pool.slots:
+            slot.runner.release()
+        for slot in self._pool.slots:
+            try:
+                slot.runner.close()
+            except FlowError as error:
+                log.error("%s", error)
+                self._pool.fail(error)
 
     def _start(self, slot: Slot, inherited: Claim | None = None) -> None:
         # Daemons: a stuck one must not keep the process from ending.

@@ -3,5 +3,6 @@
 `signals` ask it to end. `console` writes its messages to stderr, `stdout` keeps standard
 output for event lines while code of others runs, and `screen` prints tables for people.
 `systemd` is told of its state. `password` reads secrets, `tls` makes the context of a secure
-connection, `memory` keeps a process small that runs for months.
+connection, `memory` keeps a process small that runs for months, and `kin` says which processes end
+with which.
 """

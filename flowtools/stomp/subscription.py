@@ -13,6 +13,7 @@ the first, and a new connection would count as another delivery in vain.
 import logging
 from collections.abc import Callable
 
+from flowtools.ack.records import Reason
 from flowtools.core.errors import ProtocolError, RefusedError
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.caution import Caution
@@ -189,9 +190,9 @@ class Subscription:
             self.caution.forget(message, self.session.dialect)
 
     def refuse(
-        self, number: int, moved: Callable[[], None] | None = None, reason: str | None = None
+        self, number: int, moved: Callable[[], None] | None = None, reason: Reason | None = None
     ) -> None:
-        """Move a message to the dead letters, then acknowledge it.
+        """Move a message to the dead letters, with the reason, then acknowledge it.
 
         `moved` is called once it is there, by the thread of the dead letters.
         """
@@ -207,9 +208,9 @@ class Subscription:
 
         self._dead_letters.put(message, reason, acknowledge)
 
-    def bury(self, message: Frame, moved: Callable[[], None]) -> None:
+    def bury(self, message: Frame, moved: Callable[[], None], reason: Reason | None = None) -> None:
         """Move a message to the dead letters that this broker has not delivered."""
-        self._dead_letters.put(message, None, moved)
+        self._dead_letters.put(message, reason, moved)
 
     def flush(self) -> None:
         """Tell the broker of the messages that are acknowledged.

@@ -59,5 +59,5 @@ def test_a_message_that_kills_its_worker_takes_no_other_with_it(broker, queue, t
         wire.subscribe(dead)
         letters = [wire.expect("MESSAGE") for _ in POISON]
     assert sorted(json.loads(body)["n"] for _, body in letters) == sorted(POISON)
-    reasons = {headers["flow-refused-reason"] for headers, _ in letters}
+    reasons = {headers["flow-error"] for headers, _ in letters}
     assert reasons == {f"delivered {DELIVERIES} times without being settled"}

@@ -1,0 +1,141 @@
+"""A process of `--isolation process`: has a Worker of its own, and runs it on what comes.
+
+It comes into being in one of two ways. Usually as a fork of the template process
+(template.py), which has imported the Worker's module. As a fresh interpreter, where
+the import of that module starts threads: those would be missing in a fork.
+
+SIGINT and SIGTERM, which a terminal and systemd send to everybody, are for flow-work to
+act on: this process ends when flow-work closes its socket, or dies.
+"""
+
+import atexit
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+from configparser import ConfigParser
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from flowtools.core.errors import ConfigurationError, FlowError
+from flowtools.core.event import Event, ReadEvent
+from flowtools.pool import packets
+from flowtools.pool.outcome import Failure
+from flowtools.pool.packets import BROKEN, CLEAN, DONE, ERROR, LINES, READY
+from flowtools.pool.results import lines_of
+from flowtools.process.console import Form, configure, form, shows_tracebacks
+from flowtools.process.kin import die_with_parent
+from flowtools.process.stdout import LabelledStderr
+from flowtools.worker.contract import make
+from flowtools.worker.loading import clean_up
+from flowtools.worker.needs import Equipment
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a process has to know to make its Worker; it can be pickled.
+
+    Attributes:
+        worker: MODULE:CLASS.
+        config: The Worker's settings.
+        equipment: What it may ask for; None: as the environment says.
+        form: How messages are given.
+        path: Where modules are looked for, as `sys.path`.
+    """
+
+    worker: str
+    config: ConfigParser
+    equipment: Equipment | None = None
+    form: Form = field(default_factory=form)
+    path: list[str] = field(default_factory=lambda: list(sys.path))
+
+
+def be_child(plan: Plan, parent: int, events: socket.socket, answers: socket.socket) -> int:
+    """Be the process; return its exit status.
+
+    Args:
+        plan: What to do.
+        parent: The process with which this one dies.
+        events: Where events come from.
+        answers: Where what became of them goes.
+    """
+    os.setpgid(0, 0)
+    die_with_parent(parent)
+    # Whatever the Worker forks has no part in the conversation, and must not hold it open.
+    for each in (events, answers):
+        os.register_at_fork(after_in_child=each.close)
+    configure(*plan.form)
+    label = ["worker"]
+    sys.stdout = LabelledStderr(lambda: label[0])
+    try:
+        worker = make(plan.worker, plan.config, plan.equipment)
+    except ConfigurationError as error:
+        packets.send(answers, BROKEN, str(error).encode("utf-8", "backslashreplace"))
+        return 1
+    packets.send(answers, READY)
+    while packet := events.recv(packets.LARGEST + 1):
+        event = ReadEvent.of(orjson.loads(_whole(packet, events)))
+        label[0] = str(event.subject or event.id)
+        packets.send(answers, *_answer(worker, event))
+    label[0] = "worker"
+    try:
+        clean_up(worker, "Worker")
+    except FlowError as error:
+        packets.send(answers, CLEAN, str(error).encode("utf-8", "backslashreplace"))
+        return 1
+    packets.send(answers, CLEAN)
+    return 0
+
+
+def _whole(packet: bytes, events: socket.socket) -> bytes:
+    """Return the content of an event's packet; of a large one it is a file's descriptor."""
+    if packet[:1] != packets.FILE:
+        return packet[1:]
+    _, fds, _, _ = socket.recv_fds(events, 1, 1)
+    with os.fdopen(fds[0], "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+def _answer(worker: Any, event: Event) -> tuple[bytes, bytes]:
+    try:
+        returned = worker.start(event)
+        lines = lines_of(event, returned) if returned is not None else None
+        return (LINES, b"".join(lines)) if lines else (DONE, b"")
+    except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
+        failure = Failure.of(error, with_traceback=shows_tracebacks())
+        return ERROR, pickle.dumps(failure)
+
+
+def ignore_signals_for_all() -> None:
+    """Take no notice of SIGINT and SIGTERM; programs that the Worker starts do take it."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        # Not SIG_IGN: the Worker's own programs would inherit that.
+        signal.signal(signum, lambda signum, frame: None)
+        signal.siginterrupt(signum, False)  # No call of the Worker's is to fail by it.
+
+
+def leave(status: int) -> None:
+    """End a fork: the frames below belong to another process, and must not be left."""
+    try:
+        # What the interpreter's own end would do; multiprocessing does the same (popen_fork).
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        os._exit(status)
+
+
+def main_fresh(parent: int, plan: int, events: int, answers: int) -> None:
+    """Be the process, as a fresh interpreter; `plan` is the descriptor of a pickled Plan."""
+    ignore_signals_for_all()
+    with os.fdopen(plan, "rb") as file:
+        made: Plan = pickle.load(file)  # noqa: S301  from our own parent
+    sys.path[:] = made.path
+    channels = socket.socket(fileno=events), socket.socket(fileno=answers)
+    sys.exit(be_child(made, parent, *channels))

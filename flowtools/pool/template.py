@@ -1,0 +1,266 @@
+"""The template process of `--isolation process`: it forks the processes that run the Worker.
+
+It imports the Worker's module and does nothing else, so that each process that is forked
+from it has the module at once, shares its memory, and configures a Worker of its own. It is
+itself a fork of flow-work, made before that has started a thread: a fork has only the thread
+that forked, and what the others hold locked stays locked in it.
+
+Where the import starts threads, or flow-work has some already, forks would miss them: then
+each process is a fresh interpreter, which takes longer to start.
+
+Who ends whom: when flow-work closes the connection or dies, even by SIGKILL, the template
+kills the process group of each process that has not been reaped, and ends. When the template
+dies, the kernel kills its processes, and flow-work starts another template.
+"""
+
+import gc
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from flowtools.core.errors import ConfigurationError, InternalError
+from flowtools.pool import packets
+from flowtools.pool.child import Plan, be_child, ignore_signals_for_all, leave
+from flowtools.process.kin import kill_group, threads_of_this_process
+from flowtools.worker.contract import load
+
+_FORKS, _FRESH, _BROKEN = b"f", b"i", b"b"
+_SPAWN, _REAP = b"s", b"r"
+_HOME = Path(__file__).resolve().parents[2]
+
+log = logging.getLogger("flowtools.pool")
+
+
+class Template:
+    """The template process, as flow-work sees it. Safe from any thread.
+
+    Attributes:
+        has_served: A process of it has configured its Worker: others should be able to.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Start the template, and wait until it has imported the Worker's module.
+
+        Raises:
+            ConfigurationError: The module cannot be imported, or has no such Worker.
+        """
+        self.has_served = False
+        self._plan = plan
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._begin()
+
+    def spawn(self, events: socket.socket, answers: socket.socket) -> int:
+        """Start a process that reads `events` and writes `answers`; return its id.
+
+        Raises:
+            InternalError: It cannot be started.
+        """
+        with self._lock:
+            try:
+                said = self._ask(_SPAWN, [events.fileno(), answers.fileno()])
+            except (EOFError, OSError):
+                log.warning("the template process has died; starting another")
+                self._discard()
+                self._begin()
+                said = self._ask(_SPAWN, [events.fileno(), answers.fileno()])
+        if said.isdigit():
+            return int(said)
+        raise InternalError(f"cannot start a process: {said.decode()}")
+
+    def reap(self, pid: int) -> int | None:
+        """Return how a process has ended, as `os.waitstatus_to_exitcode`; None: unknown."""
+        with self._lock:
+            try:
+                said = self._ask(b"%b%d" % (_REAP, pid))
+            except (EOFError, OSError):
+                return None
+        return int(said) if said else None
+
+    def close(self) -> None:
+        """End the template, and with it every process that has not been reaped."""
+        with self._lock:
+            self._discard()
+
+    def _begin(self) -> None:
+        self._control, theirs = packets.pair()
+        with theirs:
+            if not self._pid and threads_of_this_process() == 1:
+                self._pid = os.fork()
+                if self._pid == 0:
+                    leave(_guarded(theirs, self._control, self._plan))
+            else:
+                self._process = subprocess.Popen(  # noqa: S603  ourselves
+                    fresh(f"template.main_fresh({theirs.fileno()})"),
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,
+                    process_group=0,
+                )
+        if self._process is not None:
+            packets.send(self._control, packets.EVENT, pickle.dumps(self._plan))
+        try:
+            kind, content = packets.receive(self._control)
+        except (EOFError, OSError):
+            self._discard()
+            name = self._plan.worker
+            raise ConfigurationError(
+                f"cannot load Worker '{name}': the process that imports it has died"
+            ) from None
+        if kind == _BROKEN:
+            self._discard()
+            raise ConfigurationError(content.decode())
+        if kind == _FRESH:
+            log.warning(
+                "importing Worker '%s' starts threads: each process is a fresh interpreter, which"
+                " takes longer to start and more memory",
+                self._plan.worker,
+            )
+
+    def _ask(self, request: bytes, fds: list[int] | None = None) -> bytes:
+        socket.send_fds(self._control, [request], fds or [])
+        return packets.receive(self._control)[1]
+
+    def _discard(self) -> None:
+        self._control.close()
+        with suppress(ChildProcessError):
+            if self._process is not None:
+                self._process.wait()
+            else:
+                os.waitpid(self._pid, 0)
+
+
+def fresh(call: str) -> list[str]:
+    """Return the command of a fresh interpreter that makes `call` of a module of the pool.
+
+    Neither the environment nor the command line gets a search path: what the Worker starts
+    would inherit the one, and a module of the user's could take the place of Python's.
+    """
+    module = call.partition(".")[0]
+    code = (
+        f"import sys; sys.path.append({str(_HOME)!r}); from flowtools.pool import {module}; {call}"
+    )
+    return [sys.executable, "-P", "-c", code]
+
+
+def main_fresh(control: int) -> None:
+    """Be the template, as a fresh interpreter: what to do comes first."""
+    channel = socket.socket(fileno=control)
+    plan: Plan = pickle.loads(packets.receive(channel)[1])  # noqa: S301  from flow-work
+    sys.path[:] = plan.path
+    sys.exit(_serve(channel, plan))
+
+
+def _guarded(control: socket.socket, theirs: socket.socket, plan: Plan) -> int:
+    """Be the template, as a fork; return the exit status."""
+    theirs.close()
+    os.setpgid(0, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)  # Whoever reads the results is to see their end when flow-work ends.
+    try:
+        return _serve(control, plan)
+    except BaseException:  # noqa: BLE001  there is no frame below that could take it
+        sys.excepthook(*sys.exc_info())
+        return 70
+
+
+def _serve(control: socket.socket, plan: Plan) -> int:
+    ignore_signals_for_all()
+    try:
+        load(plan.worker)
+    except ConfigurationError as error:
+        packets.send(control, _BROKEN, str(error).encode("utf-8", "backslashreplace"))
+        return 0
+    forks = threads_of_this_process() == 1
+    packets.send(control, _FORKS if forks else _FRESH)
+    gc.collect()
+    gc.freeze()  # The collector would touch, and so copy, the pages that processes share.
+    processes: dict[int, subprocess.Popen[bytes] | None] = {}
+    while True:
+        request, fds, _, _ = socket.recv_fds(control, 64, 2)
+        if not request:
+            break
+        if request[:1] == _REAP:
+            said = _reap(processes, int(request[1:]))
+        else:
+            said = _spawn(processes, control, plan, fds, forks=forks)
+            for fd in fds:
+                os.close(fd)
+        packets.send(control, request[:1], said)
+    for pid in processes:
+        kill_group(pid)
+    return 0
+
+
+def _spawn(
+    processes: dict[int, subprocess.Popen[bytes] | None],
+    control: socket.socket,
+    plan: Plan,
+    fds: list[int],
+    *,
+    forks: bool,
+) -> bytes:
+    parent = os.getpid()
+    try:
+        if not forks:
+            process = _interpreter(plan, parent, fds)
+            processes[process.pid] = process
+            return b"%d" % process.pid
+        pid = os.fork()
+    except OSError as error:
+        return (error.strerror or str(error)).encode()
+    if pid == 0:
+        control.close()
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            # Pickled and made anew: no connection of flow-work's is to be shared.
+            own: Plan = pickle.loads(pickle.dumps(plan))  # noqa: S301
+            status = be_child(own, parent, *(socket.socket(fileno=fd) for fd in fds))
+        except BaseException:  # noqa: BLE001  there is no frame below that could take it
+            sys.excepthook(*sys.exc_info())
+        finally:
+            leave(status)
+    with suppress(OSError):
+        os.setpgid(pid, pid)  # Whoever is first, so that it can be killed from now on.
+    processes[pid] = None
+    return b"%d" % pid
+
+
+def _interpreter(plan: Plan, parent: int, fds: list[int]) -> subprocess.Popen[bytes]:
+    with os.fdopen(os.memfd_create("plan"), "wb") as file:
+        pickle.dump(plan, file)
+        file.seek(0)
+        given = [file.fileno(), *fds]
+        return subprocess.Popen(  # noqa: S603  ourselves
+            fresh(f"child.main_fresh({parent}, {', '.join(map(str, given))})"),
+            pass_fds=given,
+            process_group=0,
+        )
+
+
+def _reap(processes: dict[int, subprocess.Popen[bytes] | None], pid: int) -> bytes:
+    """Return the exit status of a process that has ended, as text; nothing if it has not."""
+    process = processes.get(pid)
+    if process is not None:
+        status = process.poll()
+        if status is None:
+            return b""
+    else:
+        try:
+            found, raw = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            found, raw = pid, 0
+        if not found:
+            return b""
+        status = os.waitstatus_to_exitcode(raw)
+    del processes[pid]
+    return b"%d" % status

@@ -1,0 +1,393 @@
+"""--isolation process: what a process may do, and that none of it hurts the pool.
+
+Each test writes its Worker into a module of its own and runs flow-work as a process.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from subprocess import PIPE
+
+import orjson
+import pytest
+
+PATIENCE = 60
+
+
+@pytest.fixture
+def notes(tmp_path):
+    path = tmp_path / "notes"
+
+    def read():
+        return path.read_text().splitlines() if path.exists() else []
+
+    return read
+
+
+@pytest.fixture
+def work(start, tmp_path):
+    """Start flow-work on a Worker W, each with a process of its own."""
+    head = """import os, signal, subprocess, sys, threading, time
+def note(text):
+    open('notes', 'a').write(f'{text}\\n')
+"""
+
+    def run(code, *args, **options):
+        (tmp_path / "mine.py").write_text(head + code)
+        return start("flow-work", "mine:W", "--isolation", "process", *args, stdin=PIPE, **options)
+
+    return run
+
+
+def lines(*values):
+    return b"".join(orjson.dumps(value) + b"\n" for value in values)
+
+
+def finish(process, text=b""):
+    out, err = process.communicate(text, timeout=PATIENCE)
+    return process.returncode, [orjson.loads(line) for line in out.splitlines()], err.decode()
+
+
+def wait_for(condition, what):
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
+        time.sleep(0.01)
+
+
+def state(pid):
+    """Return the state of a process, a letter; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def is_gone(pid):
+    return state(pid) in {"", "Z", "X"}
+
+
+STARTS = """
+class W:
+    def start(self, event):
+        if event.data == 'ok':
+            note('ok')
+            return
+        note(f'self {os.getpid()}')
+        shell = "echo other $$ >>notes; sleep 1000 & echo other $! >>notes; sleep 1000"
+        subprocess.run(shell, shell=True)
+"""
+
+
+def pids(said):
+    return [int(line.split()[1]) for line in said if line.split()[0] in {"self", "other"}]
+
+
+@pytest.mark.parametrize("end", ["time-out", "drain", "SIGKILL"])
+def test_what_a_process_has_started_ends_with_it(work, notes, end):
+    options = ("--timeout", 1) if end == "time-out" else ("--drain", 0.5)
+    process = work(STARTS, *options)
+    process.stdin.write(lines("start"))
+    process.stdin.flush()
+    wait_for(lambda: len(pids(notes())) == 3, "the programs")
+    started = pids(notes())
+    if end == "drain":
+        process.terminate()
+    elif end == "SIGKILL":
+        process.kill()
+    wait_for(lambda: all(map(is_gone, started)), "their end")
+    if end == "time-out":
+        status, _, err = finish(process, lines("ok"))
+        assert (status, notes()[-1]) == (1, "ok")
+        assert "timeout: not done within 1 s" in err
+
+
+def test_two_attempts_never_run_side_by_side(work, notes):
+    process = work(STARTS, "--timeout", 0.7, "--retries", 1, "--backoff", 0)
+    process.stdin.write(lines("start"))
+    process.stdin.flush()
+    wait_for(lambda: len(pids(notes())) == 6, "the second attempt")
+    first, second = pids(notes())[:3], pids(notes())[3:]
+    assert all(map(is_gone, first))
+    assert finish(process)[0] == 1
+    assert all(map(is_gone, second))
+
+
+def test_a_crash_ends_what_the_process_has_started(work, notes):
+    code = STARTS.replace("subprocess.run(", "subprocess.Popen(") + (
+        "        while len(open('notes').readlines()) < 3: time.sleep(0.01)\n"
+        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    status, _, err = finish(work(code), lines("start", "ok"))
+    assert (status, notes()[-1]) == (1, "ok")
+    assert "failed: its process was killed by SIGSEGV" in err
+    assert all(map(is_gone, pids(notes())))
+
+
+def children(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(each) for each in found.stdout.split()]
+
+
+SAYS_WHO = """
+class W:
+    def start(self, event):
+        note(f'self {os.getpid()}')
+"""
+
+
+def test_a_process_that_dies_while_it_is_idle_costs_no_attempt(work, notes, tmp_path):
+    process = work(SAYS_WHO, "--joblog", "log")
+    log = tmp_path / "log"
+    for number in (1, 2, 3):
+        process.stdin.write(lines(number))
+        process.stdin.flush()
+        wait_for(lambda: log.exists() and log.read_text().count("\n") == number, "it")  # noqa: B023
+        os.kill(pids(notes())[-1], signal.SIGKILL)
+        wait_for(lambda: is_gone(pids(notes())[-1]), "its end")
+    assert finish(process) == (0, [], "")
+    assert len(set(pids(notes()))) == 3
+
+
+def test_a_template_that_dies_is_replaced(work, notes):
+    process = work(SAYS_WHO)
+    process.stdin.write(lines(1))
+    process.stdin.flush()
+    wait_for(notes, "the event")
+    (template,) = children(process.pid)
+    os.kill(template, signal.SIGKILL)
+    wait_for(lambda: is_gone(pids(notes())[0]), "the end of its process")
+    status, _, err = finish(process, lines(2, 3))
+    assert status == 0
+    assert len(notes()) == 3
+    assert err == "flow-work: warning: the template process has died; starting another\n"
+
+
+REFUSES = """
+class W:
+    def configure(self, config):
+        if os.path.exists('refuses'):
+            note('refused')
+            raise ConnectionError('the data base says no')
+        note('configure')
+    def start(self, event):
+        note(event.data)
+        if event.data == 'crash':
+            open('refuses', 'w')
+            os._exit(9)
+"""
+
+
+def test_a_replacement_that_cannot_start_is_tried_again(work, notes, tmp_path):
+    process = work(REFUSES)
+    process.stdin.write(lines("crash", "later"))
+    process.stdin.flush()
+    wait_for(lambda: notes().count("refused") == 2, "a second try")
+    assert process.poll() is None
+    (tmp_path / "refuses").unlink()
+    status, _, err = finish(process)
+    assert (status, notes()[-1]) == (1, "later")
+    assert "cannot replace a process: cannot configure Worker 'mine:W': ConnectionError: the" in err
+    assert re.search(r"trying again in \d\.\d s\n", err)
+    assert err.count("a process for the Worker has started again") == 1
+
+
+def test_a_process_killed_while_it_starts_is_tried_again(work, notes, tmp_path):
+    code = REFUSES.replace("raise Conn", "os.kill(os.getpid(), 9); raise Conn")
+    process = work(code)
+    process.stdin.write(lines("crash", "later"))
+    process.stdin.flush()
+    wait_for(lambda: notes().count("refused") == 1, "a replacement")
+    (tmp_path / "refuses").unlink()
+    status, _, err = finish(process)
+    assert (status, notes()[-1]) == (1, "later")
+    assert "its process was killed by SIGKILL meanwhile; trying again" in err
+
+
+@pytest.mark.parametrize("ending", ["end of input", "SIGTERM"])
+def test_a_replacement_that_cannot_start_holds_up_no_end(work, notes, ending):
+    process = work(REFUSES, "-j", 2)
+    wait_for(lambda: notes().count("configure") == 2, "the processes")
+    process.stdin.write(lines("crash", "crash"))
+    process.stdin.flush()
+    wait_for(lambda: notes().count("crash") == 2, "the crashes")
+    if ending == "SIGTERM":
+        process.terminate()
+    assert finish(process)[0] == (1 if ending == "end of input" else -signal.SIGTERM)
+
+
+def test_a_first_start_that_fails_ends_the_command(work, tmp_path):
+    (tmp_path / "refuses").touch()
+    status, _, err = finish(work(REFUSES, "-j", 3), lines("x"))
+    assert status == 78
+    assert err.startswith("flow-work: cannot configure Worker 'mine:W': ConnectionError: the data")
+    assert err.count("\n") == 1
+
+
+def test_the_workers_programs_have_the_users_environment(work, notes):
+    code = """
+class W:
+    def start(self, event):
+        note(os.environ.get('PYTHONPATH'))
+        subprocess.run(['/bin/sh', '-c', 'echo $PYTHONPATH >>notes'])
+"""
+    assert finish(work(code, env={"PYTHONPATH": "/mine"}), lines(1))[0] == 0
+    assert notes() == ["/mine", "/mine"]
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_modules_with_the_names_of_pythons_own_break_nothing(work, notes, tmp_path, threads):
+    for name in ("random", "json", "logging", "uuid", "socket", "pickle", "subprocess"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not the one you mean')\n")
+    # Not by its own imports: those are what the user has written.
+    head = "import time\nthreading = None\n"
+    code = """
+class W:
+    def start(self, event):
+        open('notes', 'a').write('ok')
+"""
+    if threads:
+        code += "import _thread\n_thread.start_new_thread(time.sleep, (1000,))\n"
+    (tmp_path / "own.py").write_text(head + code)
+    process = work("", "--retries", 0)
+    process.kill()
+    process.wait()
+    status, err = finish_own(work, tmp_path)
+    assert (status, notes()) == (0, ["ok"])
+    assert ("starts threads" in err) is threads
+
+
+def finish_own(work, tmp_path):
+    from tests.conftest import BIN, environment
+
+    done = subprocess.run(
+        [BIN / "flow-work", "own:W", "--isolation", "process"],
+        input=b"1\n", cwd=tmp_path, env=environment(), capture_output=True, timeout=PATIENCE,
+    )  # fmt: skip
+    return done.returncode, done.stderr.decode()
+
+
+def test_where_the_import_starts_threads_each_process_is_a_fresh_interpreter(work, notes):
+    code = """
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        time.sleep(0.01)
+threading.Thread(target=tick, daemon=True).start()
+class W:
+    def start(self, event):
+        if event.data == 'crash':
+            os._exit(3)
+        before = len(ticks)
+        while len(ticks) == before:
+            time.sleep(0.01)
+        note('its thread runs')
+"""
+    status, _, err = finish(work(code, "-j", 2), lines(1, "crash", 2))
+    assert status == 1
+    assert notes() == ["its thread runs"] * 2
+    assert err.count("importing Worker 'mine:W' starts threads: each process is a fresh") == 1
+    assert "failed: its process ended with status 3" in err
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        ("raise ValueError('no')", "cannot clean up after the Worker: ValueError: no (/"),
+        ("time.sleep(1000)", "cannot clean up after the Worker: not done within 0.5 s\n"),
+        (
+            "os._exit(4)",
+            "cannot clean up after the Worker: its process ended with status 4 meanwhile\n",
+        ),
+    ],
+)
+def test_a_clean_up_that_fails_is_told(work, notes, code, complaint):
+    code = f"""
+class W:
+    def start(self, event):
+        note(event.data)
+    def clean_up(self):
+        {code}
+"""
+    status, _, err = finish(work(code, "--drain", 0.5), lines("x"))
+    assert (status, notes()) == (1, ["x"])
+    assert complaint in err
+    assert "Traceback" not in err
+
+
+def test_an_event_and_a_result_may_be_large(work):
+    code = """
+class W:
+    def start(self, event):
+        return event.data * 3
+"""
+    text = "\r\u2028" + "x" * 700_000
+    status, out, _ = finish(work(code, "--max-line", 1_000_000), lines(text, text))
+    assert status == 0
+    assert [event["data"] for event in out] == [text * 3] * 2
+
+
+def test_nothing_of_an_interpreters_end_is_left_out(work, notes):
+    code = """
+import atexit
+class W:
+    def configure(self, config):
+        atexit.register(note, 'atexit')
+    def start(self, event):
+        threading.Thread(target=lambda: (time.sleep(0.2), note('thread'))).start()
+"""
+    assert finish(work(code), lines(1)) == (0, [], "")
+    assert notes() == ["thread", "atexit"]
+
+
+def test_a_thousand_crashes_leave_nothing_behind(work, tmp_path):
+    code = """
+class W:
+    def start(self, event):
+        os._exit(1)
+"""
+    process = work(code, "-j", 2, "--joblog", "log")
+
+    def crash(count):
+        before = len((tmp_path / "log").read_bytes().splitlines())
+        process.stdin.write(lines(*range(count)))
+        process.stdin.flush()
+        wait_for(
+            lambda: len((tmp_path / "log").read_bytes().splitlines()) == before + count,
+            "the crashes",
+        )
+        (template,) = children(process.pid)
+        return [
+            (len([*Path(f"/proc/{pid}/fd").iterdir()]), memory(pid))
+            for pid in (process.pid, template)
+        ]
+
+    process.stderr.close()
+    wait_for((tmp_path / "log").exists, "the job log")
+    early = crash(100)
+    late = crash(900)
+    for (fds, kilobytes), (fds_later, kilobytes_later) in zip(early, late, strict=True):
+        assert fds_later <= fds + 2  # One may be just being replaced.
+        assert kilobytes_later <= kilobytes + 2000
+    assert len(children(children(process.pid)[0])) <= 3
+    process.stdin.close()
+    process.wait(PATIENCE)
+
+
+def memory(pid):
+    return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def test_log_format_json_reaches_the_processes(work):
+    code = """
+class W:
+    def start(self, event):
+        print('hello')
+"""
+    _, _, err = finish(work(code, "--log-format", "json"), lines(1))
+    assert "hello" in json.loads(err)["message"]
