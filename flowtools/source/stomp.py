@@ -130,7 +130,8 @@ class GenericStompListener:
         finally:
             if acks is not None:
                 acks.close()
-            self._report_stale()
+            if self._stale:
+                _log.info("%d acknowledgements were for events not waiting any more", self._stale)
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count = self.count
@@ -154,8 +155,7 @@ class GenericStompListener:
                 accepted = accepted or subscription.confirmed
                 if isinstance(error, RefusedError) and not accepted:
                     raise
-                is_planned = isinstance(error, OneConsumer)
-                broker.note_lost(session, str(error), worked=is_planned)
+                broker.note_lost(session, str(error), worked=isinstance(error, OneConsumer))
             except ReaderGone:
                 self._leave(subscription, acks)
                 raise
@@ -174,10 +174,9 @@ class GenericStompListener:
 
     def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
-        if acks is None:
-            return
-        acks.close()
-        subscription.close(2.0)
+        if acks is not None:
+            acks.close()
+            subscription.close(2.0)
 
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
         if self._custom is not None:
@@ -196,7 +195,3 @@ class GenericStompListener:
 
     def _held(self) -> int:
         return current.held if (current := self._current) is not None else 0
-
-    def _report_stale(self) -> None:
-        if self._stale:
-            _log.info("%d acknowledgements came for events not waiting any more", self._stale)

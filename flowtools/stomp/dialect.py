@@ -135,6 +135,16 @@ class Dialect:
             artemis={"durable-subscription-name": name},
         )
 
+    def last(self, messages: list[Frame]) -> list[Frame]:
+        """Return those whose acknowledgement, in ack mode client, covers all `messages`.
+
+        For RabbitMQ it covers all of the connection, and another one for a message before
+        is an error; for the others all of its subscription.
+        """
+        if self.broker == "rabbitmq":
+            return messages[-1:]
+        return list({each.headers.get("subscription"): each for each in messages}.values())
+
     def body_headers(self, body: bytes) -> dict[str, str]:
         """Return the header that tells the length of a text that is sent.
 

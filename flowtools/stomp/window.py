@@ -3,7 +3,7 @@
 Each message has a number. Any thread may say `acknowledge(number)`; `send` then sends the
 broker the ACK frames of all that can go. With ack mode client-individual these go in any
 order. With ack mode client a message goes after all those before it, and where the broker
-takes an acknowledgement to cover all before it, only the last one of each subscription is sent.
+takes an acknowledgement to cover all before it, only the last one is sent.
 """
 
 from collections import deque
@@ -66,7 +66,6 @@ class Window:
             with self._state:
                 ready, self._ready = self._ready, []
             if self._cumulative:
-                # The last one of each subscription of this connection.
-                ready = list({each.headers.get("subscription"): each for each in ready}.values())
+                ready = self._session.dialect.last(ready)
             acks = "".join([f"ACK\n{ack_headers(message)}\n\0" for message in ready])
             self._session.send(acks.encode())
