@@ -131,7 +131,7 @@ class GenericStompListener:
             if acks is not None:
                 acks.close()
             if self._stale:
-                _log.info("%d acknowledgements were for events not waiting any more", self._stale)
+                _log.info("%d acknowledgements came for events not waiting any more", self._stale)
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count = self.count
