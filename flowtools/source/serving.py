@@ -231,6 +231,8 @@ class Serving:
         others = list(self._detour.descriptors() if self._detour is not None else ())
         if self._held:
             others.append(self.delivery.fileno())
+        limits = [each for each in (seconds, self.subscription.unanswered) if each is not None]
+        seconds = min(limits, default=None)
         ready = wait(self._stop, self.subscription, *others, gone=self._outlet, seconds=seconds)
         if self._outlet.fileno() in ready:
             raise ReaderGone

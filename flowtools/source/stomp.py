@@ -155,7 +155,8 @@ class GenericStompListener:
                 accepted = accepted or subscription.confirmed
                 if isinstance(error, RefusedError) and not accepted:
                     raise
-                broker.note_lost(session, str(error), worked=isinstance(error, OneConsumer))
+                worked = isinstance(error, OneConsumer)
+                broker.note_lost(session, error, worked=worked, accepted=subscription.confirmed)
             except ReaderGone:
                 self._leave(subscription, acks)
                 raise

@@ -12,6 +12,8 @@ the first, and a new connection would count as another delivery in vain.
 
 import logging
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 
 from flowtools.ack.records import Reason
 from flowtools.core.errors import ProtocolError, RefusedError
@@ -28,6 +30,9 @@ from flowtools.stomp.window import Window
 
 GOODBYE = 5.0
 """Seconds that the broker has for the receipt of DISCONNECT."""
+
+PATIENCE = 3
+"""How many times --connect-timeout a broker has to answer SUBSCRIBE."""
 
 FIRST, MORE = "flow", "flow-more"
 """Names of the subscription, and of the one that brings the rest of the window."""
@@ -84,6 +89,8 @@ class Subscription:
         self._ack = "client-individual" if individual else "client"
         self._window = Window(session, individual=individual)
 
+        self._patience = PATIENCE * settings.connect_timeout
+        self._answer_by = inf
         self._size = terms.prefetch
         self._is_narrow = False
         self._first_alone = 0
@@ -104,6 +111,7 @@ class Subscription:
             and self._size > 1
             and not self.caution.one_consumer
         )
+        self._answer_by = monotonic() + self._patience
         self._subscribe(FIRST, 1 if self._is_narrow else self._size)
 
     def widen(self) -> None:
@@ -130,6 +138,11 @@ class Subscription:
     def fileno(self) -> int:
         """Return what becomes readable when there may be something to take."""
         return self.session.fileno()
+
+    @property
+    def unanswered(self) -> float | None:
+        """Seconds that the broker has left to answer SUBSCRIBE; None once it has."""
+        return None if self.confirmed else max(0.0, self._answer_by - monotonic())
 
     @property
     def moving(self) -> int:
@@ -160,6 +173,8 @@ class Subscription:
                 self._fail(error_text(frame))
             else:
                 raise ProtocolError(f"'{self.session.name}' sends a {frame.command} frame")
+        if self.unanswered == 0:
+            raise ConnectionLost("it does not answer the subscription")
         return messages
 
     def _is_stray(self, message: Frame) -> bool:
