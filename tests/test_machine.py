@@ -178,8 +178,8 @@ def test_on_a_real_full_disk_the_rest_is_left_unacknowledged(inlet, tmp_path):
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
-        ("flow-work --joblog disk/log mine:Nop", 1, "cannot open job log 'disk/log'"),
-        ("flow-work --failed disk/failed mine:Nop", 1, "cannot open failed file 'disk/failed'"),
+        ("flow-work --joblog disk/log mine:Nop", 78, "cannot open job log 'disk/log'"),
+        ("flow-work --failed disk/failed mine:Nop", 78, "cannot open failed file 'disk/failed'"),
         (
             (
                 "flow-listen-assets --url http://127.0.0.1:9 --user u --password-file p"
@@ -438,7 +438,7 @@ def test_a_state_file_survives_sigkill_at_any_moment(tmp_path):
             saver.kill()
             said = int([b"%d" % said, *saver.stdout][-1])
         file = StateFile(path, "assets", "http://one.example")
-        mark, seen = file.load()
+        mark, seen, _ = file.load()
         file.close()
         assert mark >= said
         assert seen == {f"{int(mark)}-{n}": mark for n in range(300)}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import option
+from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import parsed
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.settings import Choice, Settings
@@ -31,7 +31,7 @@ def _rate(text: str) -> Any:
     return Rate.parse(text)
 
 
-SECONDS = click.FloatRange(min=0)
+SECONDS = FiniteRange(min=0)
 FILE = click.Path(readable=False, path_type=Path)
 
 
@@ -129,6 +129,20 @@ pass_on = option(
     help="Write each event on after success, with the duty to acknowledge it.",
 )
 
+relay = option(
+    "--relay",
+    of=Settings,
+    is_flag=True,
+    help="Hand the duty to acknowledge each event on to its results, when there are any.",
+)
+
+no_ack = option(
+    "--no-ack",
+    of=Choice,
+    is_flag=True,
+    help="Acknowledge nothing: for a copy of lines that another command settles.",
+)
+
 joblog = option(
     "--joblog", of=Choice, type=FILE, metavar="FILE", help="Append a JSON line for each attempt."
 )
@@ -187,6 +201,7 @@ _ALL = (
     rate,
     halt,
     pass_on,
+    relay,
     joblog,
     resume,
     failed,
@@ -214,3 +229,10 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    if chosen["pass_on"] and chosen["relay"]:
+        raise click.UsageError(
+            "--pass and --relay exclude each other: the duty goes on with the event, or with its"
+            " results"
+        )
+    if chosen.get("no_ack") and (chosen["pass_on"] or chosen["relay"]):
+        raise click.UsageError("--no-ack hands no duty on: leave out --pass and --relay")

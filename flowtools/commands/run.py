@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 @options.dead_letter_header
 @options.max_deliveries
 @options.broker
+@options.allow_hosts
 @options.header
 @options.heart_beat
 @options.connect_timeout

@@ -20,10 +20,10 @@ from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
-from flowtools.pool.runner import Runner, ThreadRunner
+from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
+from flowtools.pool.work import Input, Parts, Rest, Sender, Work, check, running_label
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
@@ -34,11 +34,15 @@ from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
+    from flowtools.ack.relay import Relay
     from flowtools.pool.failed import FailedFile
     from flowtools.worker.needs import Equipment
 
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
+
+LAST_LINES = 1.0
+"""Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
 
 log = logging.getLogger("flowtools.work")
 
@@ -48,7 +52,14 @@ Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
 
 @contextmanager
 def _standard_input(worker: Worker | None, stop: Stop) -> Iterator[Input]:
-    yield Input(STDIN, stop, AckSender())
+    yield Input(STDIN, stop, AckSender(), Rest(LAST_LINES) if _is_pipe(STDIN) else None)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False  # Closed: that is told where it is read.
 
 
 def run(
@@ -85,17 +96,19 @@ def run(
         if runners is None:
             worker = make(choice.worker, settings, equipment)
             runners = partial(ThreadRunner, worker)
+        bounded = partial(_bounded, runners, choice.max_line)
         with opener(worker, stop) as given:
             try:
                 if choice.dry_run:
                     check(_dry_run(choice, stop))
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
-                work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
+                _refuse_one_file_for_two(choice, writer.fileno())
+                work = Work(bounded, replace(choice.pool, done=_done(choice), worker=choice.worker))
                 label[0] = lambda: running_label(work)
-                work.parts = _parts(choice, work, given.acks, stack)
+                work.parts = _parts(choice, work, given, stack)
                 try:
-                    totals = work.run(given.fd, writer, given.stop)
+                    totals = work.run(given.fd, writer, given.stop, given.rest)
                 finally:
                     abandoned = work.watchdog.abandoned if work.watchdog else []
                     if not all(slot.ended for slot in abandoned):
@@ -106,6 +119,10 @@ def run(
             if totals[Outcome.SKIPPED] and not choice.progress:
                 _tell_skipped(totals[Outcome.SKIPPED])
             check(totals)
+
+
+def _bounded(runners: Callable[[], Runner], max_line: int) -> Runner:
+    return BoundedRunner(runners(), max_line)
 
 
 def _tell_skipped(number: int) -> None:
@@ -129,7 +146,7 @@ def _processes(
     return lambda: ProcessRunner(template, choice.pool.drain)
 
 
-def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
+def _parts(choice: Choice, work: Work, given: Input, stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     files: list[Reopened] = []
     if choice.joblog is not None:
@@ -161,12 +178,49 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     return Parts(
         recorders=recorders,
         failures=failures,
-        acks=acks,
+        acks=None if choice.no_ack else given.acks,
+        relay=_relay(choice, given.acks),
         notifier=notifier,
         keep_order=choice.keep_order,
-        max_line=choice.max_line,
+        max_line=given.max_line or choice.max_line,
         files=files,
     )
+
+
+def _relay(choice: Choice, acks: Sender) -> "Relay | None":
+    if not choice.pool.relay:
+        return None
+    from flowtools.ack.relay import Relay  # It brings the side of a source along.
+
+    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
+    return Relay(acks)
+
+
+def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
+    """Refuse to write two kinds of lines into one file: nobody could read it again.
+
+    Raises:
+        UsageError: The job log, the failed file and standard output are not three files.
+    """
+    seen: dict[tuple[int, int], str] = {}
+    with suppress(OSError):
+        written = os.fstat(out)
+        if stat.S_ISREG(written.st_mode):
+            seen[written.st_dev, written.st_ino] = "standard output"
+    for option, path in (("--joblog", choice.joblog), ("--failed", choice.failed)):
+        if path is None:
+            continue
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # Not there yet, or told when it is opened.
+        if not stat.S_ISREG(found.st_mode):
+            continue
+        other = seen.setdefault((found.st_dev, found.st_ino), f"'{option} {path}'")
+        if other != f"'{option} {path}'":
+            raise UsageError(f"'{option} {path}' is {other}, too; write to another file")
+    if choice.joblog and choice.failed and choice.joblog.resolve() == choice.failed.resolve():
+        raise UsageError(f"'--failed {choice.failed}' is the job log, too; write to another file")
 
 
 def _refuse_a_circle(choice: Choice, fd: int, out: int) -> None:

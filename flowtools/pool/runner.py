@@ -1,16 +1,22 @@
 """How a thread of the pool runs its Worker: here, in the thread itself."""
 
 import ctypes
+import logging
 from collections.abc import Callable
+from threading import Thread
 from typing import Any, Protocol
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
-from flowtools.pool.results import lines_of
+from flowtools.pool.results import ResultError, lines_of
 from flowtools.process.console import shows_tracebacks
-from flowtools.worker.contract import TimeLimit, Worker
+from flowtools.process.programs import end_programs
+from flowtools.worker.contract import Worker
+from flowtools.worker.exceptions import TimeLimit
+
+log = logging.getLogger("flowtools.pool")
 
 
 class RunnerBroken(Exception):
@@ -42,8 +48,12 @@ class Runner(Protocol):
     def failure(self, error: BaseException) -> Failure:
         """Return what `error`, raised by `start` or `lines`, says; may run the Worker's code."""
 
-    def interrupt(self, thread: int) -> None:
-        """Make a `start` that runs in `thread` end; called from the watchdog's thread."""
+    def interrupt(self, thread: Thread, since: float) -> None:
+        """Make a `start` that runs in `thread` end, and the programs that it has started.
+
+        Called from the watchdog's thread. `since`: when it began, in seconds of
+        `time.monotonic()`.
+        """
 
     def release(self) -> None:
         """Begin to let go of what the runner holds; no `start` runs or follows."""
@@ -54,6 +64,44 @@ class Runner(Protocol):
         Raises:
             FlowError: The Worker could not clean up.
         """
+
+
+class BoundedRunner:
+    """Another runner, whose results the next command must be able to read."""
+
+    def __init__(self, runner: Runner, max_line: int) -> None:
+        """Let `runner` run the Worker; a line of more than `max_line` bytes fails the event."""
+        self._runner = runner
+        self._max_line = max_line
+        self.failure = runner.failure
+        self.interrupt = runner.interrupt
+        self.release = runner.release
+        self.close = runner.close
+
+    @property
+    def start(self) -> Callable[[Event], Any]:
+        """As the other runner."""
+        return self._runner.start
+
+    @property
+    def prepare(self) -> Callable[[Stop], float] | None:
+        """As the other runner."""
+        return self._runner.prepare
+
+    def lines(self, event: Event, returned: Any) -> list[bytes]:
+        """Return the lines of the other runner.
+
+        Raises:
+            ResultError: One is too long. No further attempt would make it shorter.
+        """
+        lines = self._runner.lines(event, returned)
+        for line in lines:
+            if len(line) > self._max_line + 1:
+                raise ResultError(
+                    f"a result has {len(line) - 1} bytes, and the next command refuses more than"
+                    f" {self._max_line}; --max-line allows more, in both"
+                )
+        return lines
 
 
 class ThreadRunner:
@@ -72,15 +120,19 @@ class ThreadRunner:
         """Return what the exception says."""
         return Failure.of(error, with_traceback=shows_tracebacks())
 
-    def interrupt(self, thread: int) -> None:
-        """Raise TimeLimit in `thread` at its next bytecode.
+    def interrupt(self, thread: Thread, since: float) -> None:
+        """Raise TimeLimit in `thread` at its next bytecode, and kill its programs.
 
-        That is what CPython's PyThreadState_SetAsyncExc does; a thread that waits in a
-        system call gets the exception when the call returns.
+        The first is what CPython's PyThreadState_SetAsyncExc does; a thread that waits in a
+        system call gets the exception when the call returns. A wait for a program does so
+        once that has been killed.
         """
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread), ctypes.py_object(TimeLimit)
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeLimit)
         )
+        killed = end_programs(thread.native_id or 0, since)
+        if killed:
+            log.info("%d processes that the Worker had started have been killed", killed)
 
     def release(self) -> None:
         """Nothing to release."""

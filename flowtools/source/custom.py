@@ -13,13 +13,15 @@ from typing import Any, Literal
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import ReaderGone, UsageError
 from flowtools.core.event import Event
+from flowtools.core.lines import LineWriter
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
-from flowtools.worker.loading import clean_up, described
+from flowtools.worker.description import described
+from flowtools.worker.loading import clean_up
 
 _log = logging.getLogger("flowtools.source")
 
@@ -82,6 +84,9 @@ class CustomSource:
             ReaderGone: Nobody reads any more.
         """
         inlet = self._inlet() if self._worker else None
+        if isinstance(outlet, LineWriter):
+            # Half of the time that the Source has to end in: the other half is its own.
+            outlet.give_up(stop, self._grace / 2)
         gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
         ended = Wake()
         try:

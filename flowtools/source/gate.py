@@ -14,7 +14,7 @@ from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
-from flowtools.worker.loading import described
+from flowtools.worker.description import described
 
 _log = logging.getLogger("flowtools.source")
 

@@ -1,0 +1,205 @@
+"""Nothing that a Worker does hurts the pool: it fails its event, in a thread and in a process."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from subprocess import PIPE
+
+import orjson
+import pytest
+
+ISOLATION = pytest.mark.parametrize("isolation", ["thread", "process"])
+
+WAYS = {
+    "str_raises": ("failed", "StrRaises: its text cannot be made: KeyError"),
+    "str_exits": ("failed", "StrExits: its text cannot be made: SystemExit"),
+    "str_hangs": ("timeout", "not done within"),
+    "str_is_none": ("failed", "StrIsNone: its text cannot be made: TypeError"),
+    "str_raises_itself": ("failed", "StrRaisesItself: its text cannot be made: StrRaisesItself"),
+    "cause_has_no_text": ("failed", "above.*caused by StrRaises: its text cannot be made"),
+    "member_has_no_text": ("failed", r"1\. StrExits: its text.*2\. ValueError: x"),
+    "evil_class": ("failed", "no class|EvilClass"),
+    "evil_notes": ("failed", "EvilNotes"),
+    "evil_retry": ("failed", r"invalid Retry\(after='soon'\)"),
+    "retry_text": ("failed", "Retry: later"),
+    "retry_timedelta": ("failed", "Retry: later"),
+    "retry_infinite": ("failed", r"invalid Retry\(after=inf\)"),
+    "retry_junk": ("failed", r"invalid Retry\(after=\[30\]\)"),
+    "exits": ("failed", "SystemExit: 5|ended with status 5"),
+    "interrupts_itself": ("failed", "KeyboardInterrupt"),
+    "limits_itself": ("failed", "TimeLimit|ended with status"),
+    "takes_the_id": ("failed", "ValueError: gone"),
+    "takes_everything": ("failed", "ValueError: gone"),
+    "replaces_attributes": ("failed", "ValueError: gone"),
+    "takes_the_id_and_returns": ("failed", "no attribute 'id'"),
+    "returns_what_is_not_json": ("failed", "EventError"),
+    "yields_and_raises": ("failed", "ValueError: later"),
+    "says_much": ("failed", r"ValueError: yyy.*y \[cut: .* bytes in all\]"),
+    "rejects_with_much": ("rejected", r"Reject: yyy.*\[cut"),
+    "retries_with_much": ("failed", r"Retry: y y.*\[cut"),
+    "causes_say_much": ("failed", r"ValueError: yyy.*\[cut"),
+    "group_says_much": ("failed", r"1\. ValueError: yyy.*\[cut"),
+    "tells_why": ("failed", "ValueError: the end.*note: the note; caused by OSError: the cause"),
+    "tells_of_all": ("failed", r"several.*1\. ValueError: first; 2\. KeyError: 'second'"),
+    "program_fails": ("failed", "CalledProcessError: .*; stderr: why"),
+    "hangs": ("timeout", "not done within"),
+}
+LIMIT = 16 * 1024 + 1000
+"""Bytes of a line about a failure: its text, and what stands around it."""
+
+
+def event(way, number, subject=None):
+    return {
+        "specversion": "1.0",
+        "id": f"id-{number}",
+        "source": "s",
+        "type": "t",
+        "subject": subject or f"subject-{number}",
+        "data": way,
+    }
+
+
+def run_hostile(start, tmp_path, ways, *options):
+    """Run events of these ways; return status, results, messages, job log and failed file."""
+    process = start(
+        "flow-work", "tests.hostile:Hostile", "--joblog", "jobs", "--failed", "failed", *options,
+        stdin=PIPE,
+    )  # fmt: skip
+    lines = [orjson.dumps(event(way, number)) for number, way in enumerate(ways)]
+    out, err = process.communicate(b"".join(line + b"\n" for line in lines), timeout=60)
+    files = [(tmp_path / name).read_bytes().splitlines() for name in ("jobs", "failed")]
+    return process.returncode, out.splitlines(), err.splitlines(), *files
+
+
+@ISOLATION
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_path):
+    retries = "0" if WAYS[way][0] == "timeout" else "1"
+    options = ("--isolation", isolation, "--timeout", "2", "--grace", "20", "--retries", retries)
+    status, out, err, jobs, failed = run_hostile(
+        start, tmp_path, ["ok", way, "ok"], *options, "--backoff", "0.001"
+    )
+    outcome, text = WAYS[way]
+    rows = [orjson.loads(line) for line in jobs]
+    last = next(row for row in rows if row["id"] == "id-1" and row["final"])
+    assert (last["outcome"], last["subject"]) == (outcome, "subject-1"), err
+    assert re.search(text, last["error"]), last["error"]
+    assert [row["outcome"] for row in rows if row["id"] != "id-1"] == ["done", "done"]
+    assert len(out) == 2
+    assert status == 1
+    assert err[-1] == b"flow-work: 1 of 3 events failed" + (
+        b"" if outcome == "failed" else f" (1 {outcome})".encode()
+    )
+    assert [orjson.loads(line)["id"] for line in failed] == ["id-1"]
+    assert orjson.loads(failed[0])["data"] == way
+    assert max(map(len, [*err, *jobs, *failed])) < LIMIT
+
+
+@ISOLATION
+def test_all_of_that_at_once_leaves_a_pool_that_works(isolation, start, tmp_path):
+    ways = [each for way in WAYS for each in ("ok", way)]
+    options = ("-j", "4", "--isolation", isolation, "--timeout", "2", "--grace", "20")
+    status, out, err, jobs, failed = run_hostile(
+        start, tmp_path, ways, *options, "--retries", "1", "--backoff", "0.001"
+    )
+    assert status == 1, err
+    assert len(out) == len(failed) == len(WAYS)
+    assert sum(b'"final":true' in line for line in jobs) == len(ways)
+
+
+@ISOLATION
+def test_with_v_a_traceback_is_bounded_too(isolation, start, tmp_path):
+    ways = ["says_much", "str_raises", "str_exits", "group_says_much"]
+    status, _, err, _, _ = run_hostile(start, tmp_path, ways, "--isolation", isolation, "-v")
+    assert status == 1
+    assert sum(map(len, err)) < len(ways) * 6 * LIMIT
+    assert b"Traceback" in b"\n".join(err)
+
+
+# Programs that the Worker starts
+
+
+def wait_for(condition, what):
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit, f"waited 30 s for {what}"
+        time.sleep(0.01)
+
+
+def asleep(seconds):
+    """The processes that are `sleep SECONDS`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def length():
+    """A number of seconds that no other test's programs have."""
+    return f"7{os.getpid() % 1000}.{time.monotonic_ns() % 1_000_000_000}"
+
+
+def begin(start, isolation, events, *options):
+    process = start("flow-work", "tests.hostile:Hostile", "--isolation", isolation, *options,
+                    stdin=PIPE)  # fmt: skip
+    process.stdin.write(b"".join(orjson.dumps(each) + b"\n" for each in events))
+    process.stdin.close()
+    return process
+
+
+@ISOLATION
+def test_a_time_out_ends_the_programs_of_the_attempt_before_the_next_one(isolation, start):
+    seconds = length()
+    process = begin(
+        start, isolation, [event("starts_programs", 1, seconds)],
+        "--timeout", "1", "--retries", "1", "--backoff", "0.001", "--grace", "20",
+    )  # fmt: skip
+    most = 0
+    while process.poll() is None:
+        most = max(most, len(asleep(seconds)))
+        time.sleep(0.005)
+    assert process.returncode == 1
+    assert most == 3
+    wait_for(lambda: not asleep(seconds), "the end of all programs")
+
+
+@ISOLATION
+def test_a_drain_that_is_over_ends_the_programs_of_what_runs(isolation, start):
+    seconds = length()
+    events = [event("starts_programs", 1, seconds)]
+    process = begin(start, isolation, events, "--drain", "0.1", "--grace", "20")
+    wait_for(lambda: len(asleep(seconds)) == 3, "three programs")
+    process.terminate()
+    process.wait(30)
+    wait_for(lambda: not asleep(seconds), "the end of all programs")
+
+
+def test_a_program_of_an_earlier_attempt_or_of_another_thread_is_left_alone(start):
+    kept, ended = length(), length()
+    last = event("starts_programs", 3, ended)
+    events = [event("leaves_a_program", 1, kept), event("pauses", 2), last]
+    process = begin(start, "thread", events, "--timeout", "1", "--grace", "20")
+    assert process.wait(30) == 1
+    wait_for(lambda: not asleep(ended), "the end of the programs of what was over time")
+    assert len(asleep(kept)) == 1
+    os.kill(*asleep(kept), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_process_whose_interpreter_is_held(signum, start, tmp_path):
+    process = begin(start, "thread", [event("holds_the_interpreter", 1)])
+    wait_for((tmp_path / "begun").exists, "the Worker to begin")
+
+    def has_ended():
+        process.send_signal(signum)
+        time.sleep(0.1)
+        return process.poll() is not None
+
+    wait_for(has_ended, "the end by a second signal")
+    assert process.returncode == -signum
