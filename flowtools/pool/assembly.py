@@ -20,10 +20,10 @@ from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
-from flowtools.pool.runner import Runner, ThreadRunner
+from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
+from flowtools.pool.work import Input, Parts, Rest, Sender, Work, check, running_label
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
 
+LAST_LINES = 1.0
+"""Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
+
 log = logging.getLogger("flowtools.work")
 
 
@@ -49,7 +52,14 @@ Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
 
 @contextmanager
 def _standard_input(worker: Worker | None, stop: Stop) -> Iterator[Input]:
-    yield Input(STDIN, stop, AckSender())
+    yield Input(STDIN, stop, AckSender(), Rest(LAST_LINES) if _is_pipe(STDIN) else None)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False  # Closed: that is told where it is read.
 
 
 def run(
@@ -86,6 +96,7 @@ def run(
         if runners is None:
             worker = make(choice.worker, settings, equipment)
             runners = partial(ThreadRunner, worker)
+        bounded = partial(_bounded, runners, choice.max_line)
         with opener(worker, stop) as given:
             try:
                 if choice.dry_run:
@@ -93,11 +104,11 @@ def run(
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
                 _refuse_one_file_for_two(choice, writer.fileno())
-                work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
+                work = Work(bounded, replace(choice.pool, done=_done(choice), worker=choice.worker))
                 label[0] = lambda: running_label(work)
-                work.parts = _parts(choice, work, given.acks, stack)
+                work.parts = _parts(choice, work, given, stack)
                 try:
-                    totals = work.run(given.fd, writer, given.stop)
+                    totals = work.run(given.fd, writer, given.stop, given.rest)
                 finally:
                     abandoned = work.watchdog.abandoned if work.watchdog else []
                     if not all(slot.ended for slot in abandoned):
@@ -108,6 +119,10 @@ def run(
             if totals[Outcome.SKIPPED] and not choice.progress:
                 _tell_skipped(totals[Outcome.SKIPPED])
             check(totals)
+
+
+def _bounded(runners: Callable[[], Runner], max_line: int) -> Runner:
+    return BoundedRunner(runners(), max_line)
 
 
 def _tell_skipped(number: int) -> None:
@@ -131,7 +146,7 @@ def _processes(
     return lambda: ProcessRunner(template, choice.pool.drain)
 
 
-def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
+def _parts(choice: Choice, work: Work, given: Input, stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     files: list[Reopened] = []
     if choice.joblog is not None:
@@ -163,11 +178,11 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     return Parts(
         recorders=recorders,
         failures=failures,
-        acks=None if choice.no_ack else acks,
-        relay=_relay(choice, acks),
+        acks=None if choice.no_ack else given.acks,
+        relay=_relay(choice, given.acks),
         notifier=notifier,
         keep_order=choice.keep_order,
-        max_line=choice.max_line,
+        max_line=given.max_line or choice.max_line,
         files=files,
     )
 

@@ -26,7 +26,12 @@ from flowtools.worker.needs import Equipment, make
 
 _log = logging.getLogger("flowtools.run")
 
-_SPELT = {"headers": "header", "everything": "all", "statuses": "status"}
+_SPELT = {
+    "headers": "header",
+    "dead_letter_headers": "dead-letter-header",
+    "everything": "all",
+    "statuses": "status",
+}
 """Options that are spelt otherwise than the parameter that they are for."""
 
 
@@ -188,6 +193,7 @@ def _stomp(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) ->
         wishes.broker(),
         ack="worker",
         headers=parse_headers(wishes.given["headers"]),
+        dead_letter_headers=parse_headers(wishes.given["dead_letter_headers"]),
         inlet=wishes.inlet,
     )
     return Own(source, True)
