@@ -220,6 +220,8 @@ class Progress:
     def _try_to_save(self, before: str | None) -> str | None:
         """Write the file; return what is wrong, which is said if it was not so `before`."""
         assert self._file is not None
+        if not self._file.is_ours:
+            return before
         try:
             self._save()
         except OSError as error:
