@@ -39,7 +39,6 @@ OURS = {
     "flowtools.doctor",
     "flowtools.doctor.settings",
     "flowtools.pool",
-    "flowtools.pool.retry",
     "flowtools.pool.settings",
     "flowtools.sim",
     "flowtools.sim.settings",

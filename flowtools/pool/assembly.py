@@ -18,12 +18,13 @@ from flowtools.core.errors import UsageError
 from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
+from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
-from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
+from flowtools.pool.tally import Snapshot
+from flowtools.pool.work import Input, Parts, Reopened, Work, check
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
@@ -35,6 +36,8 @@ from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
     from flowtools.pool.failed import FailedFile
+    from flowtools.pool.metrics import Metrics
+    from flowtools.pool.progress import Progress
     from flowtools.worker.needs import Equipment
 
 STDIN = 0
@@ -78,8 +81,8 @@ def run(
         # First of all, for a template process is forked before there is a second thread.
         runners = _processes(choice, settings, equipment, stack)
         stop = stack.enter_context(stopped_by_signals())
-        label: list[Callable[[], str]] = [lambda: "worker"]
-        writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
+        crew = Crew()
+        writer = stack.enter_context(guarded_stdout(crew.label))
         spare_the_collector()
         worker = None
         if runners is None:
@@ -92,14 +95,15 @@ def run(
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
                 _refuse_one_file_for_two(choice, writer.fileno())
-                work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
-                label[0] = lambda: running_label(work)
-                work.parts = _parts(choice, work, given.acks, stack)
+                pool = replace(choice.pool, done=_done(choice), worker=choice.worker)
+                shown = _Shown(choice)
+                parts = _parts(choice, shown, stack)
+                work = Work(pool, given, writer, runners, parts, crew)
+                shown.start(work.snapshot, stack)
                 try:
-                    totals = work.run(given.fd, writer, given.stop)
+                    totals = work.run()
                 finally:
-                    abandoned = work.watchdog.abandoned if work.watchdog else []
-                    if not all(slot.ended for slot in abandoned):
+                    if crew.stuck():
                         on_stuck()
             finally:
                 if worker is not None:
@@ -130,7 +134,40 @@ def _processes(
     return lambda: ProcessRunner(template, choice.pool.drain)
 
 
-def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
+class _Shown:
+    """What shows how the pool gets on: the metrics and the progress, where they were asked for.
+
+    Attributes:
+        recorders: They; each is told of every attempt.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self.recorders: list[Recorder] = []
+        self._address = choice.metrics
+        self._metrics: Metrics | None = None
+        self._progress: Progress | None = None
+        if choice.metrics is not None:
+            from flowtools.pool import metrics
+
+            self._metrics = metrics.Metrics()
+            self.recorders.append(self._metrics)
+        if choice.progress:
+            from flowtools.pool import progress
+
+            self._progress = progress.Progress(sys.stderr, say)
+            self.recorders.append(self._progress)
+
+    def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
+        """Show what `snapshot` says, until `stack` ends."""
+        if self._metrics is not None and self._address is not None:
+            self._metrics.serve(self._address, snapshot)
+            stack.callback(self._metrics.close)
+        if self._progress is not None:
+            self._progress.start(snapshot)
+            stack.callback(self._progress.stop)
+
+
+def _parts(choice: Choice, shown: _Shown, stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     files: list[Reopened] = []
     if choice.joblog is not None:
@@ -142,27 +179,12 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None
     if failures is not None:
         files.append(failures)
-    if choice.metrics is not None:
-        from flowtools.pool.metrics import Metrics
-
-        metrics = Metrics(work.snapshot)
-        metrics.serve(choice.metrics)
-        stack.callback(metrics.close)
-        recorders.append(metrics)
-    if choice.progress:
-        from flowtools.pool.progress import Progress
-
-        progress = Progress(work.snapshot, sys.stderr, say)
-        progress.start()
-        stack.callback(progress.stop)
-        recorders.append(progress)
     notifier = Notifier()
     notifier.ready()
     stack.callback(notifier.stopping)
     return Parts(
-        recorders=recorders,
+        recorders=[*recorders, *shown.recorders],
         failures=failures,
-        acks=acks,
         notifier=notifier,
         keep_order=choice.keep_order,
         max_line=choice.max_line,

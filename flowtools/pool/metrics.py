@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.pool.outcome import Attempt, Outcome
-from flowtools.pool.snapshot import Snapshot
+from flowtools.pool.tally import Snapshot
 
 BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Bounds of the histogram in seconds: from a look-up to the transfer of a long film."""
@@ -41,8 +41,7 @@ class Metrics:
 
     port: int | None = None
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Serve what `snapshot` says; it is called at every request, in a thread of its own."""
+    def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._server: WSGIServer | None = None
         self._thread: threading.Thread | None = None
@@ -68,7 +67,6 @@ class Metrics:
             # From the start, so that the first failure of all is an increase, and alarms.
             self._events.labels(outcome)
             self._attempts.labels(outcome)
-        registry.register(_State(snapshot))
         ProcessCollector(registry=registry)
 
     def record(self, attempt: Attempt) -> None:
@@ -80,8 +78,12 @@ class Metrics:
             self._events.labels(attempt.outcome).inc()
         self._last.set(attempt.finished)
 
-    def serve(self, address: str) -> None:
+    def serve(self, address: str, snapshot: Callable[[], Snapshot]) -> None:
         """Serve at `address`, "HOST:PORT" ("[HOST]:PORT" for IPv6); port 0: any free one.
+
+        Args:
+            address: Where.
+            snapshot: The pool's state; called at every request, in a thread of its own.
 
         Raises:
             UsageError: The address has another form.
@@ -99,6 +101,7 @@ class Metrics:
             raise ConfigurationError(
                 f"cannot serve metrics on '{address}': {_reason(error)}"
             ) from None
+        self._registry.register(_State(snapshot))
         self._server = server
         self.port = int(server.server_port)
 
