@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import UsageError
 from flowtools.core.event import EventError, decode
-from flowtools.core.lines import LineReader
+from flowtools.core.lines import LineReader, LineWriter
 from flowtools.core.wait import Stop
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import SOURCE
@@ -25,6 +25,7 @@ from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.tally import Snapshot
 from flowtools.pool.work import Input, Parts, Reopened, Work, check
+from flowtools.process.bounded import bounded
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
@@ -86,31 +87,42 @@ def run(
         spare_the_collector()
         worker = None
         if runners is None:
-            worker = make(choice.worker, settings, equipment)
+            with bounded("the Worker's 'configure'", stop, choice.pool.drain):
+                worker = make(choice.worker, settings, equipment)
             runners = partial(ThreadRunner, worker)
-        with opener(worker, stop) as given:
-            try:
+        try:
+            with opener(worker, stop) as given:
                 if choice.dry_run:
-                    check(_dry_run(choice, stop))
-                    return
-                _refuse_a_circle(choice, given.fd, writer.fileno())
-                _refuse_one_file_for_two(choice, writer.fileno())
-                pool = replace(choice.pool, done=_done(choice), worker=choice.worker)
-                shown = _Shown(choice)
-                parts = _parts(choice, shown, stack)
-                work = Work(pool, given, writer, runners, parts, crew)
-                shown.start(work.snapshot, stack)
-                try:
-                    totals = work.run()
-                finally:
-                    if crew.stuck():
-                        on_stuck()
-            finally:
-                if worker is not None:
+                    totals = _dry_run(choice, stop)
+                else:
+                    totals = _work(choice, given, writer, runners, crew, stack)
+        finally:
+            if crew.stuck():
+                on_stuck()
+            if worker is not None:
+                with bounded("the Worker's 'clean_up'", stop, choice.pool.drain):
                     clean_up(worker, "Worker")
-            if totals[Outcome.SKIPPED] and not choice.progress:
-                _tell_skipped(totals[Outcome.SKIPPED])
-            check(totals)
+        if totals[Outcome.SKIPPED] and not (choice.progress or choice.dry_run):
+            _tell_skipped(totals[Outcome.SKIPPED])
+        check(totals)
+
+
+def _work(
+    choice: Choice,
+    given: Input,
+    writer: LineWriter,
+    runners: Callable[[], Runner],
+    crew: Crew,
+    stack: ExitStack,
+) -> Counter[str]:
+    """Run the pool to its end; return how many events ended with which outcome."""
+    _refuse_a_circle(choice, given.fd, writer.fileno())
+    _refuse_one_file_for_two(choice, writer.fileno())
+    settings = replace(choice.pool, done=_done(choice), worker=choice.worker)
+    shown = _Shown(choice)
+    work = Work(settings, given, writer, runners, _parts(choice, shown, stack), crew)
+    shown.start(work.snapshot, stack)
+    return work.run()
 
 
 def _tell_skipped(number: int) -> None:
