@@ -438,7 +438,7 @@ def test_a_state_file_survives_sigkill_at_any_moment(tmp_path):
             saver.kill()
             said = int([b"%d" % said, *saver.stdout][-1])
         file = StateFile(path, "assets", "http://one.example")
-        mark, seen = file.load()
+        mark, seen, _ = file.load()
         file.close()
         assert mark >= said
         assert seen == {f"{int(mark)}-{n}": mark for n in range(300)}

@@ -250,6 +250,15 @@ since = click.option(
 )
 
 
+allow_hosts = click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Ask this host, too, where a message names it; may be repeated. Default: Viz One's alone.",
+)
+
+
 def _account(given: Given) -> Any:
     from flowtools.vizone.account import Account
 
@@ -279,6 +288,7 @@ vizone_listening = together(
     dead_letter,
     drain,
     broker,
+    allow_hosts,
     heart_beat,
     connect_timeout,
     retry_for,

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 @listener_options.selector
 @options.dead_letter
 @options.broker
+@options.allow_hosts
 @options.header
 @options.heart_beat
 @options.connect_timeout

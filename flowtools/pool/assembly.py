@@ -62,6 +62,7 @@ def run(
     config: ConfigParser | None = None,
     equipment: "Equipment | None" = None,
     opener: Opener = _standard_input,
+    drain: float | None = None,
 ) -> None:
     """Run a pool as chosen, on standard output.
 
@@ -71,6 +72,7 @@ def run(
         config: The Worker's settings; None: as chosen.
         equipment: What the Worker may need; None: as the environment says.
         opener: Opens the input for as long as the pool runs: standard input.
+        drain: Seconds that `configure` and `clean_up` have after a signal; None: as the pool.
 
     Raises:
         FlowError: As errors.py says; EventsFailed where some events failed.
@@ -86,8 +88,9 @@ def run(
         writer = stack.enter_context(guarded_stdout(crew.label))
         spare_the_collector()
         worker = None
+        seconds = choice.pool.drain if drain is None else drain
         if runners is None:
-            with bounded("the Worker's 'configure'", stop, choice.pool.drain):
+            with bounded("the Worker's 'configure'", stop, seconds):
                 worker = make(choice.worker, settings, equipment)
             runners = partial(ThreadRunner, worker)
         try:
@@ -100,7 +103,7 @@ def run(
             if crew.stuck():
                 on_stuck()
             if worker is not None:
-                with bounded("the Worker's 'clean_up'", stop, choice.pool.drain):
+                with bounded("the Worker's 'clean_up'", stop, seconds):
                     clean_up(worker, "Worker")
         if totals[Outcome.SKIPPED] and not (choice.progress or choice.dry_run):
             _tell_skipped(totals[Outcome.SKIPPED])

@@ -15,12 +15,14 @@ from threading import Thread
 from flowtools.core.wait import Stop, wait
 from flowtools.process.signals import end_at_once
 
+_PAUSE = 0.1
+
 _log = logging.getLogger("flowtools")
 
 
 @contextmanager
 def bounded(what: str, stop: Stop, seconds: float) -> Iterator[None]:
-    """Let the block take any time, but `seconds` at most once `stop` has been set.
+    """Let the block take any time, but `seconds` at most once a signal has set `stop`.
 
     After that the process ends.
 
@@ -33,9 +35,13 @@ def bounded(what: str, stop: Stop, seconds: float) -> Iterator[None]:
 
     def watch() -> None:
         wait(stop, over)
-        if over.is_set() or over.wait(seconds):
+        # Something else than a signal may have set it: then one may still come.
+        while stop.signum is None:
+            if over.wait(_PAUSE):
+                return
+        if over.wait(seconds):
             return
-        signum = stop.signum or signal.SIGTERM
+        signum = stop.signum
         name = signal.Signals(signum).name
         _log.error(
             "%s has not ended within %g s after %s; ending all the same", what, seconds, name

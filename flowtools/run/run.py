@@ -128,7 +128,9 @@ def run(
 
     opened: Callable[[Worker | None, Stop], AbstractContextManager[Input]] = opener
     try:
-        assembly.run(choice, on_stuck, config=config, equipment=equipment, opener=opened)
+        assembly.run(
+            choice, on_stuck, config=config, equipment=equipment, opener=opened, drain=drain
+        )
     finally:
         equipment.close()
 
