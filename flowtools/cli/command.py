@@ -128,8 +128,12 @@ class Command(click.Command):
         raise click.UsageError(message)
 
 
-def run_source(source: "Source") -> None:
-    """Let `source` write its events to stdout until it ends or a signal asks it to."""
+def run_source(source: "Source", drain: float | None = None) -> None:
+    """Let `source` write its events to stdout until it ends or a signal asks it to.
+
+    After the signal its reader has `drain` seconds to take what is written; None: the source
+    sees to that itself.
+    """
     from flowtools.core.lines import LineWriter
     from flowtools.process.memory import keep_one_heap, spare_the_collector
     from flowtools.process.signals import stopped_by_signals
@@ -137,7 +141,10 @@ def run_source(source: "Source") -> None:
     spare_the_collector()
     keep_one_heap()
     with stopped_by_signals() as stop:
-        source.run(LineWriter(sys.stdout.fileno()), stop)
+        writer = LineWriter(sys.stdout.fileno())
+        if drain is not None:
+            writer.give_up(stop, drain)
+        source.run(writer, stop)
 
 
 def parsed(parse: Callable[[str], T]) -> Callable[..., T | None]:

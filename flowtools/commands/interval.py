@@ -66,7 +66,8 @@ def main(
     """
     from flowtools.source.interval import Interval
 
-    run_source(Interval(seconds, cron=cron, window=window, tz=tz, count=count, name=name))
+    source = Interval(seconds, cron=cron, window=window, tz=tz, count=count, name=name)
+    run_source(source, drain=0.0)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def main(directory: str, count: int | None, **given: Any) -> None:
     from flowtools.source.watch import HotFolder
 
     rules = Rules(**{name: value for name, value in given.items() if value is not None})
-    run_source(HotFolder(directory, rules, count=count))
+    run_source(HotFolder(directory, rules, count=count), drain=0.0)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from flowtools.core.wait import Stop
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
-from flowtools.pool.runner import Runner, ThreadRunner
+from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.tally import Snapshot
-from flowtools.pool.work import Input, Parts, Reopened, Work, check
+from flowtools.pool.work import Input, Parts, Reopened, Rest, Sender, Work, check
 from flowtools.process.bounded import bounded
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
@@ -36,6 +36,7 @@ from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
+    from flowtools.ack.relay import Relay
     from flowtools.pool.failed import FailedFile
     from flowtools.pool.metrics import Metrics
     from flowtools.pool.progress import Progress
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
+
+LAST_LINES = 1.0
+"""Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
 
 log = logging.getLogger("flowtools.work")
 
@@ -52,7 +56,14 @@ Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
 
 @contextmanager
 def _standard_input(worker: Worker | None, stop: Stop) -> Iterator[Input]:
-    yield Input(STDIN, stop, AckSender())
+    yield Input(STDIN, stop, AckSender(), Rest(LAST_LINES) if _is_pipe(STDIN) else None)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False  # Closed: that is told where it is read.
 
 
 def run(
@@ -123,7 +134,12 @@ def _work(
     _refuse_one_file_for_two(choice, writer.fileno())
     settings = replace(choice.pool, done=_done(choice), worker=choice.worker)
     shown = _Shown(choice)
-    work = Work(settings, given, writer, runners, _parts(choice, shown, stack), crew)
+    relay = _relay(choice, given.acks)
+    parts = _parts(choice, shown, relay, stack)
+    if choice.no_ack:
+        given = replace(given, acks=None)
+    limited = partial(_limited, runners, choice.max_line)
+    work = Work(settings, given, writer, limited, parts, crew)
     shown.start(work.snapshot, stack)
     return work.run()
 
@@ -182,7 +198,20 @@ class _Shown:
             stack.callback(self._progress.stop)
 
 
-def _parts(choice: Choice, shown: _Shown, stack: ExitStack) -> Parts:
+def _limited(runners: Callable[[], Runner], max_line: int) -> Runner:
+    return BoundedRunner(runners(), max_line)
+
+
+def _relay(choice: Choice, acks: Sender | None) -> "Relay | None":
+    if not choice.pool.relay:
+        return None
+    from flowtools.ack.relay import Relay  # It brings the side of a source along.
+
+    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
+    return Relay(acks)
+
+
+def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     files: list[Reopened] = []
     if choice.joblog is not None:
@@ -200,6 +229,7 @@ def _parts(choice: Choice, shown: _Shown, stack: ExitStack) -> Parts:
     return Parts(
         recorders=[*recorders, *shown.recorders],
         failures=failures,
+        relay=relay,
         notifier=notifier,
         keep_order=choice.keep_order,
         max_line=choice.max_line,

@@ -11,6 +11,7 @@ inflight.py says who decides what became of an attempt.
 """
 
 import threading
+from collections.abc import Sequence
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -91,9 +92,7 @@ class Pool:
             self._control.fail(broken.error)
         except Exception as error:  # noqa: BLE001  the top of a thread
             self._control.fail(error)
-            if (flight := slot.flight) is not None:
-                # Half settled: it is kept with what was not tried, or comes again.
-                self._backlog.delay(flight, 0.0)
+            self.put_back(slot)
         slot.is_busy, slot.ended = False, True
         if self._crew.note_end():
             self._control.watchdog.ring()
@@ -334,6 +333,11 @@ class Pool:
 
     # Called from any thread.
 
+    def put_back(self, slot: Slot) -> None:
+        """Keep what is half settled in `slot` with what was not tried, or let it come again."""
+        if (flight := slot.flight) is not None:
+            self._backlog.delay(flight, 0.0)
+
     def is_idle(self) -> bool:
         """Return whether no event runs and the leader waits for input."""
         return self._intake.is_reading and not self._intake.lines and not self._crew.is_busy()
@@ -342,7 +346,8 @@ class Pool:
         """Return how many events have been read and wait."""
         return len(self._intake.lines) + self._backlog.held
 
-    def left_over(self) -> list[InFlight]:
-        """Return what was read and not done, in input order; called once the threads ended."""
+    def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
+        """Return what was read and not done, and `more` lines; the threads have ended."""
+        self._intake.add(more)
         left = [*self._backlog.drain(), *self._intake.drain()]
         return sorted(left, key=lambda flight: flight.number)

@@ -11,14 +11,17 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from flowtools.core.errors import FlowError, InternalError
-from flowtools.core.wait import Stop, Wake, wait
+from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
+from flowtools.core.wait import HasFileno, Stop, Wake, wait
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, Slot
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.runner import Runner
 from flowtools.pool.settings import Settings
+
+SETTLED = 1.0
+"""Seconds that a thread has to settle an attempt that has been cancelled."""
 
 log = logging.getLogger("flowtools.pool")
 
@@ -45,6 +48,7 @@ class Watchdog:
         stop: Asks the pool to drain.
         bells: What to do when a Wake is rung.
         notifier: Is pinged unless every thread hangs in settling.
+        out: Where results go; that its reader has gone is noticed at once.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Watchdog:
         *,
         bells: Sequence[tuple[Wake, Callable[[], None]]] = (),
         notifier: Notifier | None = None,
+        out: HasFileno | None = None,
     ) -> None:
         self._crew = crew
         self._control = control
@@ -67,8 +72,10 @@ class Watchdog:
         self._stop: Stop | None = stop
         self._bells = bells
         self._notifier = notifier
+        self._out = out
         self._drain_until = inf
         self._has_drained = False
+        self._leave_at = inf
         self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
 
     def run(self) -> None:
@@ -76,7 +83,7 @@ class Watchdog:
         self._crew.man([Slot(self._runners()) for _ in range(self._settings.threads)])
         for slot in self._crew.slots:
             self._start(slot)
-        while self._crew.serving:
+        while self._crew.serving and not self._leaves():
             self._wait()
             self._look_for_an_end()
             self._expire()
@@ -111,12 +118,15 @@ class Watchdog:
         awaited: list[Wake | Stop] = [self._control.watchdog, *(bell for bell, _ in self._bells)]
         if self._stop is not None:
             awaited.append(self._stop)
-        ready = wait(*awaited, seconds=None if seconds == inf else seconds)
+        ready = wait(*awaited, gone=self._out, seconds=None if seconds == inf else seconds)
         self._control.watchdog.clear()
         for bell, answer in self._bells:
             if bell.fileno() in ready:
                 bell.clear()
                 answer()
+        if self._out is not None and self._out.fileno() in ready:
+            self._out = None
+            self._control.fail(ReaderGone())
         if self._stop is not None and self._stop.fileno() in ready:
             self._stop = None  # It stays readable.
             self._drain_until = monotonic() + self._settings.drain
@@ -134,7 +144,7 @@ class Watchdog:
         idle = self._pool.is_idle()
         next_start = inf if idle and control.dozing else monotonic() + (settings.timeout or inf)
         control.dozing = idle
-        earliest = min(next_start, self._drain_until, self._next_ping)
+        earliest = min(next_start, self._drain_until, self._leave_at, self._next_ping)
         for slot in self._crew.slots:
             claim, deadline = slot.claim, slot.deadline
             if claim is not None:
@@ -150,7 +160,22 @@ class Watchdog:
         if monotonic() >= self._drain_until:
             self._drain_until = inf
             self._has_drained = True
+            self._leave_at = monotonic() + self._settings.grace + SETTLED
             control.end(cancel=True)
+
+    def _leaves(self) -> bool:
+        """Leave threads behind that cannot write what they have, for the pool has to end.
+
+        A thread that runs the Worker is none of them: it is claimed, and replaced in the end.
+        """
+        left = [slot for slot in self._crew.slots if not slot.ended]
+        if monotonic() < self._leave_at or any(slot.deadline or slot.claim for slot in left):
+            return False
+        for slot in left:
+            self._pool.put_back(slot)
+        self._crew.abandoned += left
+        self._control.fail(ReaderStalled(len(left)))
+        return True
 
     def _expire(self) -> None:
         now = monotonic()

@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 from types import FrameType
@@ -20,7 +20,7 @@ from typing import Protocol
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
-from flowtools.core.wait import Stop, Wake
+from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Crew
@@ -29,7 +29,7 @@ from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
-from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.tally import Snapshot
 from flowtools.pool.watchdog import Notifier, Watchdog
@@ -39,6 +39,20 @@ log = logging.getLogger("flowtools.pool")
 
 LEFT = "left"
 """What counts the lines that were read, are not done, and are in no other place."""
+
+
+class Onward(Carrier, Protocol):
+    """Hands duties on; flowtools.ack.relay.Relay is one."""
+
+    def wait_until_settled(self, stop: Stop, drain: float, reader: HasFileno) -> None:
+        """Wait until the lines are settled, after `stop` for up to `drain` seconds.
+
+        Raises:
+            ReaderGone: The reader of the lines has gone.
+        """
+
+    def close(self, *, bye: bool) -> None:
+        """End, and close the sender of acknowledgements behind it."""
 
 
 class Sender(Acknowledger, Protocol):
@@ -63,18 +77,36 @@ class Reopened(Protocol):
 
 
 @dataclass(frozen=True)
+class Rest:
+    """The lines that are on their way to a pool when it ends; they are kept like those it had.
+
+    Attributes:
+        seconds: How long to wait for the end of the input.
+        ask: Asks a source in this process to end; None: the source is another process, whose
+            lines only matter after a stop, and where there is a file to keep them.
+    """
+
+    seconds: float
+    ask: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
 class Input:
     """What a pool reads.
 
     Attributes:
         fd: Where its lines come from.
         stop: Asks it to take no more of them.
-        acks: Acknowledges them; None: nobody does.
+        acks: Acknowledges them; None: nobody is told.
+        rest: What to do about lines that are on their way when the pool ends; None: leave them.
+        max_line: Bytes that one of its lines may have; None: as the command was told.
     """
 
     fd: int
     stop: Stop
     acks: Sender | None = None
+    rest: Rest | None = None
+    max_line: int | None = None
 
 
 @dataclass
@@ -84,6 +116,7 @@ class Parts:
     Attributes:
         recorders: Are told of each attempt.
         failures: Keeps the lines of events that failed for good.
+        relay: Hands the duty to acknowledge an event on to its results.
         notifier: The service manager that watches this process.
         keep_order: Write results in the order of the input.
         max_line: Bytes that an input line may have.
@@ -92,6 +125,7 @@ class Parts:
 
     recorders: Sequence[Recorder] = ()
     failures: Failures | None = None
+    relay: Onward | None = None
     notifier: Notifier | None = None
     keep_order: bool = False
     max_line: int = MAX_LINE
@@ -126,9 +160,9 @@ class Work:
         self.crew = crew = crew or Crew()
         self.control = control = Control()
         self._settings = settings
-        self._acks = given.acks
-        self._stop = given.stop
-        self._files = parts.files
+        self._given = given
+        self._parts = parts
+        self._writer = writer
         self._dump, self._rotated = Wake(), Wake()
         results = OrderedResults(writer) if parts.keep_order else Results(writer)
         backlog = Backlog()
@@ -140,12 +174,13 @@ class Work:
             recorders=parts.recorders,
             failures=parts.failures,
             acks=given.acks,
+            relay=parts.relay,
         )
-        reader = LineReader(
+        self._reader = reader = LineReader(
             given.fd,
             given.stop,
             wake=control.leader.fileno(),
-            max_line=parts.max_line,
+            max_line=given.max_line or parts.max_line,
             tee=given.acks.see if given.acks is not None else None,
         )
         intake = Intake(reader, settlement)
@@ -159,6 +194,7 @@ class Work:
             given.stop,
             bells=((self._dump, self.report), (self._rotated, self._reopen)),
             notifier=parts.notifier,
+            out=writer,
         )
 
     def run(self) -> Counter[str]:
@@ -173,21 +209,60 @@ class Work:
         """
         with ExitStack() as stack:
             stack.enter_context(_rung_by(signal.SIGUSR1, self._dump))
-            if self._files:
+            if self._parts.files:
                 # Where there is nothing to reopen, SIGHUP means what it means to everybody.
                 stack.enter_context(_rung_by(signal.SIGHUP, self._rotated))
             self._watchdog.run()
-        left = _keep_what_is_left(self.pool, self._settlement, self.control)
-        totals = self._settlement.totals(self.crew.slots)
-        totals[LEFT] = left
         self._dump.close()
         self._rotated.close()
-        if self._acks is not None:
-            was_stopped = self.control.stopping or self._stop.is_set()
-            self._acks.close(5.0, bye=not was_stopped)
+        left = self._keep_what_is_left()
+        totals = self._settlement.totals(self.crew.slots)
+        totals[LEFT] = left
+        self._close_acks()
         if self.control.error is not None:
             raise self.control.error
         return totals
+
+    def _keep_what_is_left(self) -> int:
+        """Bring what was read and not done into safety; return how many lines are nowhere."""
+        lost = 0
+        rest = self._given.rest
+        try:
+            lost = self._lose(())
+            if rest is not None and self._wants(rest):
+                if rest.ask is not None:
+                    rest.ask()
+                for lines in self._reader.rest(rest.seconds):
+                    lost += self._lose(lines)
+        except (FlowError, ReaderGone) as error:
+            self.control.fail(error)
+        if lost and not isinstance(self.control.error, ReaderGone):
+            log.warning(
+                "%d lines had been read and are not done; --failed FILE would have kept them", lost
+            )
+        return lost
+
+    def _wants(self, rest: Rest) -> bool:
+        return rest.ask is not None or (
+            self._given.stop.is_set() and self._parts.failures is not None
+        )
+
+    def _lose(self, more: Sequence[bytes]) -> int:
+        """Leave what waits, and `more` lines, where it is safe; return how many are not."""
+        return sum(not self._settlement.left_over(each) for each in self.pool.left_over(more))
+
+    def _close_acks(self) -> None:
+        """Send the last acknowledgements; say `bye` only where everything that came is settled."""
+        acks, relay, stop = self._given.acks, self._parts.relay, self._given.stop
+        bye = not (self.control.stopping or stop.is_set())
+        if relay is not None:
+            if self.control.error is None:
+                with suppress(ReaderGone):
+                    relay.wait_until_settled(stop, self._settings.drain, self._writer)
+                bye = not (self.control.stopping or stop.is_set())
+            relay.close(bye=bye)
+        elif acks is not None:
+            acks.close(5.0, bye=bye)
 
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
@@ -215,25 +290,11 @@ class Work:
             say(line)
 
     def _reopen(self) -> None:
-        for file in self._files:
+        for file in self._parts.files:
             try:
                 file.reopen()
             except FlowError as error:
                 log.error("%s; what comes still goes to the old file", error)
-
-
-def _keep_what_is_left(pool: Pool, settlement: Settlement, control: Control) -> int:
-    """Bring what was read and not done into safety; return how many lines are nowhere."""
-    lost = 0
-    try:
-        lost = sum(not settlement.left_over(flight) for flight in pool.left_over())
-    except (FlowError, ReaderGone) as error:
-        control.fail(error)
-    if lost and not isinstance(control.error, ReaderGone):
-        log.warning(
-            "%d lines had been read and are not done; --failed FILE would have kept them", lost
-        )
-    return lost
 
 
 def check(totals: Counter[str]) -> None:
