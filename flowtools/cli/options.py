@@ -167,6 +167,22 @@ dead_letter = click.option(
     help="Destination of refused messages. Default: the destination's name and '.failed'.",
 )
 
+dead_letter_header = click.option(
+    "--dead-letter-header",
+    "dead_letter_headers",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another header of the refused messages, such as x-queue-type=quorum. May be repeated.",
+)
+
+max_deliveries = option(
+    "--max-deliveries",
+    of=Taking,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="A message that was delivered so often, and never settled, is refused; 0: no limit.",
+)
+
 drain = option(
     "--drain",
     of=Ending,

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 @listener_options.durable
 @listener_options.selector
 @options.dead_letter
+@options.dead_letter_header
+@options.max_deliveries
 @options.broker
 @options.allow_hosts
 @options.header
