@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from flowtools.cli.binding import Decorator, FiniteRange, option, together
+from flowtools.cli.command import keep
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
 from flowtools.source.settings import Taking
@@ -134,6 +135,14 @@ retry_for = option(
     type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Give up a broker that has been away for so long. Default: never.",
+)
+
+metrics = click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    expose_value=False,
+    callback=keep,
+    help="Serve figures for Prometheus there, or at unix:PATH; /healthz says whether all is well.",
 )
 
 header = click.option(

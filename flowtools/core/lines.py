@@ -198,6 +198,9 @@ class LineWriter:
     unless one line is longer, so that commands sharing a pipe do not tear each other's
     lines; whoever emits calls `flush` before it waits for input. `write` sends one line
     at once. Who must not wait for a slow reader calls `hold` and `try_flush` instead.
+
+    Attributes:
+        emitted: How many lines were given to it.
     """
 
     def __init__(self, fd: int) -> None:
@@ -205,6 +208,7 @@ class LineWriter:
         self._lock = Lock()
         self._pending: list[bytes] = []
         self._size = 0
+        self.emitted = 0
         self._rest = memoryview(b"")
         self._given_up: tuple[Stop, float] | None = None
         self._room = select.poll()
@@ -241,6 +245,7 @@ class LineWriter:
                     raise
             self._pending.append(line)
             self._size += len(line)
+            self.emitted += 1
 
     def hold(self, line: bytes) -> int:
         """Put `line` into the buffer, whatever that holds by now; return how many bytes it is.
@@ -250,6 +255,7 @@ class LineWriter:
         with self._lock:
             self._pending.append(line)
             self._size += len(line)
+            self.emitted += 1
             return self._size
 
     def try_flush(self) -> bool:
@@ -279,6 +285,7 @@ class LineWriter:
         with self._lock:
             self._write_pending()
             self._write_all(line)
+            self.emitted += 1
 
     def unread(self) -> int:
         """Return how many bytes the reader of a pipe has not taken yet (0: not a pipe)."""

@@ -20,7 +20,7 @@ from flowtools.core.lines import LineReader, LineWriter
 from flowtools.core.wait import Stop
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import SOURCE
-from flowtools.pool.outcome import Outcome
+from flowtools.pool.outcome import FAILURES, Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.tally import Snapshot
@@ -28,9 +28,11 @@ from flowtools.pool.work import Input, Parts, Reopened, Rest, Sender, Work, chec
 from flowtools.process.bounded import bounded
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
+from flowtools.process.service import speaking
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.process.systemd import Notifier
+from flowtools.process.vitals import vitals
 from flowtools.worker.config import load as load_config
 from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from flowtools.pool.failed import FailedFile
     from flowtools.pool.metrics import Metrics
     from flowtools.pool.progress import Progress
+    from flowtools.process.metrics import MetricsServer
     from flowtools.worker.needs import Equipment
 
 STDIN = 0
@@ -95,6 +98,7 @@ def run(
         # First of all, for a template process is forked before there is a second thread.
         runners = _processes(choice, settings, equipment, stack)
         stop = stack.enter_context(stopped_by_signals())
+        server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
         crew = Crew()
         writer = stack.enter_context(guarded_stdout(crew.label))
         spare_the_collector()
@@ -109,7 +113,7 @@ def run(
                 if choice.dry_run:
                     totals = _dry_run(choice, stop)
                 else:
-                    totals = _work(choice, given, writer, runners, crew, stack)
+                    totals = _work(choice, given, writer, runners, crew, stack, server)
         finally:
             if crew.stuck():
                 on_stuck()
@@ -128,12 +132,13 @@ def _work(
     runners: Callable[[], Runner],
     crew: Crew,
     stack: ExitStack,
+    server: "MetricsServer | None",
 ) -> Counter[str]:
     """Run the pool to its end; return how many events ended with which outcome."""
     _refuse_a_circle(choice, given.fd, writer.fileno())
     _refuse_one_file_for_two(choice, writer.fileno())
     settings = replace(choice.pool, done=_done(choice), worker=choice.worker)
-    shown = _Shown(choice)
+    shown = _Shown(choice, server)
     relay = _relay(choice, given.acks)
     parts = _parts(choice, shown, relay, stack)
     if choice.no_ack:
@@ -141,6 +146,7 @@ def _work(
     limited = partial(_limited, runners, choice.max_line)
     work = Work(settings, given, writer, limited, parts, crew)
     shown.start(work.snapshot, stack)
+    stack.enter_context(_providing(choice.worker, work))
     return work.run()
 
 
@@ -172,15 +178,14 @@ class _Shown:
         recorders: They; each is told of every attempt.
     """
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, server: "MetricsServer | None") -> None:
         self.recorders: list[Recorder] = []
-        self._address = choice.metrics
         self._metrics: Metrics | None = None
         self._progress: Progress | None = None
-        if choice.metrics is not None:
+        if server is not None:
             from flowtools.pool import metrics
 
-            self._metrics = metrics.Metrics()
+            self._metrics = metrics.Metrics(server.registry)
             self.recorders.append(self._metrics)
         if choice.progress:
             from flowtools.pool import progress
@@ -190,12 +195,22 @@ class _Shown:
 
     def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
         """Show what `snapshot` says, until `stack` ends."""
-        if self._metrics is not None and self._address is not None:
-            self._metrics.serve(self._address, snapshot)
-            stack.callback(self._metrics.close)
+        if self._metrics is not None:
+            self._metrics.show(snapshot)
         if self._progress is not None:
             self._progress.start(snapshot)
             stack.callback(self._progress.stop)
+
+
+def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
+    """Provide the pool's figures for flow-status and the metrics."""
+    vitals.about = worker
+    return vitals.providing(
+        done=lambda: work.counts()[Outcome.DONE],
+        failed=lambda: sum(work.counts()[each] for each in FAILURES),
+        in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
+        oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
+    )
 
 
 def _limited(runners: Callable[[], Runner], max_line: int) -> Runner:

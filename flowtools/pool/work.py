@@ -216,7 +216,7 @@ class Work:
         self._dump.close()
         self._rotated.close()
         left = self._keep_what_is_left()
-        totals = self._settlement.totals(self.crew.slots)
+        totals = self.counts()
         totals[LEFT] = left
         self._close_acks()
         if self.control.error is not None:
@@ -264,6 +264,10 @@ class Work:
         elif acks is not None:
             acks.close(5.0, bye=bye)
 
+    def counts(self) -> Counter[str]:
+        """Return how many events have had which final outcome so far; safe from any thread."""
+        return self._settlement.totals(self.crew.slots)
+
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
         crew = self.crew
@@ -273,7 +277,7 @@ class Work:
         """Print the pool's state and every thread's stack to stderr."""
         frames = sys._current_frames()  # noqa: SLF001  documented as for such a use
         now = monotonic()
-        totals = self._settlement.totals(self.crew.slots)
+        totals = self.counts()
         counted = ", ".join(f"{totals[each]} {each}" for each in Outcome if totals[each])
         waiting, stuck = self.pool.queued(), self.crew.stuck()
         counted = counted or "no event has ended"
