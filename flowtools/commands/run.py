@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @options.client_certificate
 @options.client_key
 @options.state
+@options.standby
 @options.since
 @listener_options.everything
 @listener_options.existing("existing")
