@@ -179,7 +179,10 @@ progress = option(
 )
 
 metrics = option(
-    "--metrics", of=Choice, metavar="HOST:PORT", help="Serve Prometheus metrics there."
+    "--metrics",
+    of=Choice,
+    metavar="HOST:PORT",
+    help="Serve figures for Prometheus there, or at unix:PATH; /healthz says whether all is well.",
 )
 
 dry_run = option(

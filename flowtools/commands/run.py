@@ -51,6 +51,7 @@ def _show_legacy_path(ctx: click.Context, param: click.Parameter, wanted: bool) 
 @options.client_certificate
 @options.client_key
 @options.state
+@options.standby
 @options.since
 @listener_options.everything
 @listener_options.existing("existing")
@@ -69,6 +70,8 @@ def _show_legacy_path(ctx: click.Context, param: click.Parameter, wanted: bool) 
 @listener_options.durable
 @listener_options.selector
 @options.dead_letter
+@options.dead_letter_header
+@options.max_deliveries
 @options.broker
 @options.allow_hosts
 @options.header

@@ -68,11 +68,29 @@ class Input:
         fd: Where its lines come from.
         stop: Asks it to take no more of them.
         acks: Acknowledges them.
+        rest: What to do about lines that are on their way when the pool ends; None: leave them.
+        max_line: Bytes that one of its lines may have; None: as the command was told.
     """
 
     fd: int
     stop: Stop
     acks: Sender
+    rest: "Rest | None" = None
+    max_line: int | None = None
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The lines that are on their way to a pool when it ends; they are kept like those it had.
+
+    Attributes:
+        seconds: How long to wait for the end of the input.
+        ask: Asks a source in this process to end; None: the source is another process, whose
+            lines only matter after a stop, and where there is a file to keep them.
+    """
+
+    seconds: float
+    ask: Callable[[], None] | None = None
 
 
 @dataclass
@@ -118,7 +136,9 @@ class Work:
     pool: Pool | None = None
     watchdog: Watchdog | None = None
 
-    def run(self, fd: int, writer: LineWriter, stop: Stop) -> Counter[str]:
+    def run(
+        self, fd: int, writer: LineWriter, stop: Stop, rest: Rest | None = None
+    ) -> Counter[str]:
         """Run until the input ends, `stop` is set, or the pool ends itself.
 
         Returns how many events had which final outcome; LEFT counts the lines that were
@@ -162,15 +182,51 @@ class Work:
                 rotated=rotated,
                 files=files,
                 notifier=self.parts.notifier,
+                out=writer,
             )
             self.watchdog.run()
-        left = _keep_what_is_left(self.pool, settlement)
+        wanted = rest if self._wants(rest, stop) else None
+        left = self._keep_what_is_left(settlement, reader, wanted)
         totals = settlement.totals(self.pool.slots)
         totals[LEFT] = left
         self._close_acks(self.pool, stop, writer)
         if self.pool.error is not None:
             raise self.pool.error
         return totals
+
+    def counts(self) -> Counter[str]:
+        """Return how many events have had which final outcome so far; safe from any thread."""
+        if self.pool is None:
+            return Counter()
+        return self.pool.settlement.totals(self.pool.slots)
+
+    def _wants(self, rest: Rest | None, stop: Stop) -> bool:
+        if rest is None or rest.ask is not None:
+            return rest is not None
+        return stop.is_set() and self.parts.failures is not None
+
+    def _keep_what_is_left(
+        self, settlement: Settlement, reader: LineReader, rest: Rest | None
+    ) -> int:
+        """Bring what was read and not done into safety; return how many lines are nowhere."""
+        pool = self.pool
+        assert pool is not None
+        lost = 0
+        try:
+            lost = sum(not settlement.left_over(job) for job in pool.left_over())
+            if rest is not None:
+                if rest.ask is not None:
+                    rest.ask()
+                for lines in reader.rest(rest.seconds):
+                    left = pool.left_over(lines)
+                    lost += sum(not settlement.left_over(job) for job in left)
+        except (FlowError, ReaderGone) as error:
+            pool.fail(error)
+        if lost and not isinstance(pool.error, ReaderGone):
+            log.warning(
+                "%d lines had been read and are not done; --failed FILE would have kept them", lost
+            )
+        return lost
 
     def _close_acks(self, pool: Pool, stop: Stop, writer: LineWriter) -> None:
         """Send the last acknowledgements; say `bye` only where everything that came is settled."""
@@ -193,20 +249,6 @@ class Work:
         running = [(job.label, seconds) for job, seconds in busy if job is not None]
         abandoned = sum(not slot.ended for slot in watchdog.abandoned)
         return Snapshot(running, pool.queued(), self.settings.threads, abandoned)
-
-
-def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
-    """Bring what was read and not done into safety; return how many lines are nowhere."""
-    lost = 0
-    try:
-        lost = sum(not settlement.left_over(job) for job in pool.left_over())
-    except (FlowError, ReaderGone) as error:
-        pool.fail(error)
-    if lost and not isinstance(pool.error, ReaderGone):
-        log.warning(
-            "%d lines had been read and are not done; --failed FILE would have kept them", lost
-        )
-    return lost
 
 
 def check(totals: Counter[str]) -> None:

@@ -113,16 +113,16 @@ def run(
             pool = replace(pool, timeout=0.0)
         if not given.is_typed("drain"):
             drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
-        # The source has measured it. In JSON a byte may become six; the rest is short.
-        choice = replace(choice, max_line=6 * max(Standard.max_size, choice.max_line) + 4096)
     if not made.redelivers:
         pool = replace(pool, drain=0.0)  # Its time is over once the pool is asked to end.
     choice = replace(choice, pool=pool)
 
     @contextmanager
     def opener(worker: Worker | None, stop: Stop) -> Iterator[Input]:
+        # A whole document has been measured by its source. In JSON a byte may become six.
+        longest = 6 * max(Standard.max_size, choice.max_line) + 4096 if made.is_whole else None
         with beside(made.source, acks, stop, redelivers=made.redelivers, drain=drain) as given:
-            yield given
+            yield replace(given, max_line=longest)
         if getattr(made.source, "is_stuck", False):
             on_stuck()
 
