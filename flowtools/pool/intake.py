@@ -5,6 +5,7 @@ longer than it runs: memory that is in the processor's cache is used again at on
 """
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import count, repeat
 from time import monotonic
 from typing import Any
@@ -12,9 +13,8 @@ from typing import Any
 from flowtools.core.digits import may_exceed
 from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader, TooLong
-from flowtools.pool.backlog import Job
+from flowtools.pool.inflight import InFlight, Line
 from flowtools.pool.settlement import Settlement
-from flowtools.pool.slot import Line
 
 SOURCE = "flow-work"
 """The source of an event that a line becomes which is another JSON value."""
@@ -64,10 +64,16 @@ class Intake:
             self.lines.extend(taken)
         return True
 
-    def _is_refused(self, line: Line) -> bool:
-        return may_exceed(line[1]) and self.job(line, digits_checked=False) is None
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Take `lines`, which come after all that was read."""
+        taken = zip(count(self._number + 1), lines, repeat(monotonic()), strict=False)
+        self._number += len(lines)
+        self.lines.extend([line for line in taken if not self._is_refused(line)])
 
-    def job(self, line: Line, *, digits_checked: bool = True) -> Job | None:
+    def _is_refused(self, line: Line) -> bool:
+        return may_exceed(line[1]) and self.flight(line, digits_checked=False) is None
+
+    def flight(self, line: Line, *, digits_checked: bool = True) -> InFlight | None:
         """Return the event of `line`, to be kept; None: it is none, which is settled here."""
         number, text, since = line
         try:
@@ -75,18 +81,18 @@ class Intake:
         except EventError as error:
             self._refuse(number, text, error)
             return None
-        return Job(event, text, number, since)
+        return InFlight(event, text, number, since)
 
     def examined(self, line: Line) -> dict[str, Any] | None:
         """Return the attributes of a line that is not `usual`; None: it is no event."""
-        job = self.job(line)
-        return job.event.attributes if job is not None else None
+        flight = self.flight(line)
+        return flight.event.attributes if flight is not None else None
 
-    def drain(self) -> list[Job]:
+    def drain(self) -> list[InFlight]:
         """Return what nobody took; lines that are no events are settled as such."""
-        jobs = [job for line in self.lines if (job := self.job(line)) is not None]
+        flights = [flight for line in self.lines if (flight := self.flight(line)) is not None]
         self.lines.clear()
-        return jobs
+        return flights
 
     def _refuse(self, number: int, line: bytes, error: EventError) -> None:
         if isinstance(line, TooLong):

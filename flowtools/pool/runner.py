@@ -10,7 +10,7 @@ from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
-from flowtools.pool.results import lines_of
+from flowtools.pool.results import ResultError, lines_of
 from flowtools.process.console import shows_tracebacks
 from flowtools.process.programs import end_programs
 from flowtools.worker.contract import Worker
@@ -64,6 +64,44 @@ class Runner(Protocol):
         Raises:
             FlowError: The Worker could not clean up.
         """
+
+
+class BoundedRunner:
+    """Another runner, whose results the next command must be able to read."""
+
+    def __init__(self, runner: Runner, max_line: int) -> None:
+        """Let `runner` run the Worker; a line of more than `max_line` bytes fails the event."""
+        self._runner = runner
+        self._max_line = max_line
+        self.failure = runner.failure
+        self.interrupt = runner.interrupt
+        self.release = runner.release
+        self.close = runner.close
+
+    @property
+    def start(self) -> Callable[[Event], Any]:
+        """As the other runner."""
+        return self._runner.start
+
+    @property
+    def prepare(self) -> Callable[[Stop], float] | None:
+        """As the other runner."""
+        return self._runner.prepare
+
+    def lines(self, event: Event, returned: Any) -> list[bytes]:
+        """Return the lines of the other runner.
+
+        Raises:
+            ResultError: One is too long. No further attempt would make it shorter.
+        """
+        lines = self._runner.lines(event, returned)
+        for line in lines:
+            if len(line) > self._max_line + 1:
+                raise ResultError(
+                    f"a result has {len(line) - 1} bytes, and the next command refuses more than"
+                    f" {self._max_line}; --max-line allows more, in both"
+                )
+        return lines
 
 
 class ThreadRunner:

@@ -107,28 +107,30 @@ def run(
         return
     # What it is like decides how the pool is to be, so it is made first of all.
     made = own()
-    drain = pool.drain
+    drain = patience = pool.drain
     if made.is_whole:
         if not given.is_typed("timeout") and target.profile.timeout is None:
             pool = replace(pool, timeout=0.0)
         if not given.is_typed("drain"):
             drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
-        # The source has measured it. In JSON a byte may become six; the rest is short.
-        choice = replace(choice, max_line=6 * max(Standard.max_size, choice.max_line) + 4096)
     if not made.redelivers:
         pool = replace(pool, drain=0.0)  # Its time is over once the pool is asked to end.
     choice = replace(choice, pool=pool)
 
     @contextmanager
     def opener(worker: Worker | None, stop: Stop) -> Iterator[Input]:
+        # A whole document has been measured by its source. In JSON a byte may become six.
+        longest = 6 * max(Standard.max_size, choice.max_line) + 4096 if made.is_whole else None
         with beside(made.source, acks, stop, redelivers=made.redelivers, drain=drain) as given:
-            yield given
+            yield replace(given, max_line=longest)
         if getattr(made.source, "is_stuck", False):
             on_stuck()
 
     opened: Callable[[Worker | None, Stop], AbstractContextManager[Input]] = opener
     try:
-        assembly.run(choice, on_stuck, config=config, equipment=equipment, opener=opened)
+        assembly.run(
+            choice, on_stuck, config=config, equipment=equipment, opener=opened, drain=patience
+        )
     finally:
         equipment.close()
 
@@ -167,7 +169,7 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
     try:
         equipment.account = Account.from_settings(
             **login,
-            ca_file=trust["ca_file"] or said.get("pem file") or None,
+            ca_file=trust["ca_file"] or _pem_file(said),
             insecure=trust["insecure"]
             or not truth(said.get("check certificates", "yes"), "[Viz One] check certificates"),
             environment=environment,
@@ -177,6 +179,13 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
         if is_asked_for:
             raise
     return equipment
+
+
+def _pem_file(said: dict[str, str]) -> str | None:
+    """Return the file that a profile names, where its connection has a certificate to check."""
+    if not truth(said.get("use https", "yes"), "[Viz One] use https"):
+        return None
+    return str(Path(said["pem file"]).expanduser()) if said.get("pem file") else None
 
 
 def _account_of(said: dict[str, str], environment: Any, *, is_old: bool) -> dict[str, str]:

@@ -13,12 +13,14 @@ from flowtools.sim.asset_resources import AssetResources
 from flowtools.sim.catalogue import Catalogue, Watchers
 from flowtools.sim.faults import Faults
 from flowtools.sim.file_resources import FileResources
+from flowtools.sim.group_resources import GroupResources
 from flowtools.sim.imports import Imports
 from flowtools.sim.later import Later
 from flowtools.sim.media_resources import MediaResources
 from flowtools.sim.messages import ASSETS, FILES, TRANSFERS, Messages
 from flowtools.sim.other_resources import OtherResources
 from flowtools.sim.people import ADMIN, People
+from flowtools.sim.plugin_resources import PluginResources
 from flowtools.sim.resources import Resources
 from flowtools.sim.settings import Plan
 from flowtools.sim.step_resources import StepResources
@@ -154,6 +156,8 @@ class StandIn:
             MediaResources(self.catalogue, self.imports, self.url, transfers).routes(),
             OtherResources(self.url).routes(),
             self.steps.routes(),
+            GroupResources(self.url).routes(),
+            PluginResources(self.url, self.user, self.password).routes(),
         ]
 
 
