@@ -167,7 +167,7 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
     try:
         equipment.account = Account.from_settings(
             **login,
-            ca_file=trust["ca_file"] or said.get("pem file") or None,
+            ca_file=trust["ca_file"] or _pem_file(said),
             insecure=trust["insecure"]
             or not truth(said.get("check certificates", "yes"), "[Viz One] check certificates"),
             environment=environment,
@@ -177,6 +177,13 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
         if is_asked_for:
             raise
     return equipment
+
+
+def _pem_file(said: dict[str, str]) -> str | None:
+    """Return the file that a profile names, where its connection has a certificate to check."""
+    if not truth(said.get("use https", "yes"), "[Viz One] use https"):
+        return None
+    return str(Path(said["pem file"]).expanduser()) if said.get("pem file") else None
 
 
 def _account_of(said: dict[str, str], environment: Any, *, is_old: bool) -> dict[str, str]:
