@@ -21,6 +21,10 @@ class TestEverySource(Contract):
     """Each promise, for each source."""
 
 
+def is_protocol(node):
+    return any(ast.unparse(base) == "Protocol" for base in node.bases)
+
+
 def sources():
     """Each module with a source, and the names of the classes: whatever has such a `run`."""
     found = {}
@@ -45,7 +49,3 @@ def test_a_source_imports_no_other(module):
     tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert imported & set(sources()) == set()
-
-
-def is_protocol(node):
-    return any(ast.unparse(base) == "Protocol" for base in node.bases)
