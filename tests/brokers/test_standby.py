@@ -160,8 +160,11 @@ class Lease:
     """Who holds the lease, as the store says."""
 
     def __init__(self, vizone):
-        account = Account(vizone.url, vizone.user, vizone.password)
-        self._store = Client(account).store("flowtools")
+        self._client = Client(Account(vizone.url, vizone.user, vizone.password))
+        self._store = self._client.store("flowtools")
+
+    def close(self):
+        self._client.close()
 
     def holder(self, servers):
         """The server whose listener holds it; None: nobody."""
@@ -252,6 +255,7 @@ def test_every_last_state_is_done_whatever_happens_to_the_server_that_works(
             changer.end()
         for each in all_of_them:
             each.end()
+        lease.close()
     done = done_in(tmp_path)
     distinct = {(urn, title) for _, urn, title in done}
     print(f"\n{servers} servers, {changer.count} changes of {len(changer.last)} assets, all done;")
