@@ -1,6 +1,7 @@
 """The connection that NeedsStomp gives: handlers for STOMP addresses."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
