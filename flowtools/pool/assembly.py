@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from configparser import ConfigParser
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -21,7 +21,7 @@ from flowtools.core.wait import Stop
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import FAILURES, Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
-from flowtools.pool.settings import Choice, Recorder
+from flowtools.pool.settings import Choice, Recorder, Settings
 from flowtools.pool.watchdog import Reopened
 from flowtools.pool.work import Input, Parts, Rest, Sender, Work, check, running_label
 from flowtools.process.console import say
@@ -38,6 +38,7 @@ from flowtools.worker.loading import clean_up
 if TYPE_CHECKING:
     from flowtools.ack.relay import Relay
     from flowtools.pool.failed import FailedFile
+    from flowtools.pool.once import Once
     from flowtools.process.metrics import MetricsServer
     from flowtools.worker.needs import Equipment
 
@@ -108,9 +109,11 @@ def run(
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
                 _refuse_one_file_for_two(choice, writer.fileno())
-                work = Work(bounded, replace(choice.pool, done=_done(choice), worker=choice.worker))
+                once = _once(choice, stack)
+                work = Work(bounded, _settings(choice, once))
                 label[0] = lambda: running_label(work)
-                work.parts = _parts(choice, work, given, stack, server)
+                noted = [] if once is None else [once]
+                work.parts = _parts(choice, work, given, stack, server, noted)
                 stack.enter_context(_providing(choice.worker, work))
                 try:
                     totals = work.run(given.fd, writer, given.stop, given.rest)
@@ -163,9 +166,14 @@ def _processes(
 
 
 def _parts(
-    choice: Choice, work: Work, given: Input, stack: ExitStack, server: "MetricsServer | None"
+    choice: Choice,
+    work: Work,
+    given: Input,
+    stack: ExitStack,
+    server: "MetricsServer | None",
+    noted: Sequence[Recorder] = (),
 ) -> Parts:
-    recorders: list[Recorder] = []
+    recorders: list[Recorder] = [*noted]
     if server is not None:
         from flowtools.pool.metrics import Metrics
 
@@ -262,6 +270,19 @@ def _failed_file(path: Path) -> "FailedFile":
     from flowtools.pool.failed import FailedFile
 
     return FailedFile(path)
+
+
+def _settings(choice: Choice, once: "Once | None") -> Settings:
+    known = None if once is None else once.has
+    return replace(choice.pool, done=_done(choice), known=known, worker=choice.worker)
+
+
+def _once(choice: Choice, stack: ExitStack) -> "Once | None":
+    if choice.once is None:
+        return None
+    from flowtools.pool.once import Once
+
+    return stack.enter_context(Once(choice.once, choice.once_age))
 
 
 def _done(choice: Choice) -> set[str] | frozenset[str]:

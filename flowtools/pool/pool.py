@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from flowtools.core.errors import ReaderGone
-from flowtools.core.event import ReadEvent, usual
+from flowtools.core.event import Event, ReadEvent, usual
 from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop, Wake
 from flowtools.pool.backlog import Backlog, Job
@@ -86,7 +86,7 @@ class Pool:
         # A single thread keeps every order by itself, but for what waits for a retry.
         keyed = settings.key is not None and settings.threads > 1
         ordered = isinstance(results, OrderedResults)
-        self._chooses = bool(keyed or settings.done or settings.pace or ordered)
+        self._chooses = bool(keyed or settings.done or settings.known or settings.pace or ordered)
 
     # What follows runs in the worker threads.
 
@@ -230,7 +230,7 @@ class Pool:
             if self._is_gated():
                 raise IndexError
             job = self._intake.job(self._intake.lines.popleft())
-            is_done = job is not None and job.event.id in settings.done
+            is_done = job is not None and self._is_done(job.event)
             if job is not None and not is_done and settings.key is not None:
                 job.key = settings.key(job.event)
                 if job.key is not None and not self.backlog.enter(job, job.key):
@@ -239,6 +239,10 @@ class Pool:
             self.settlement.skipped(job)
             return None
         return job
+
+    def _is_done(self, event: Event) -> bool:
+        settings = self.settings
+        return event.id in settings.done or (settings.known is not None and settings.known(event))
 
     def _leave(self, job: Job) -> None:
         if job.key is not None:
