@@ -9,7 +9,7 @@ from the options: `settings`, `rate`, `halt`.
 Where each thread has a process for its Worker, `isolation` is the runner: the `template` process
 forks a `child` for it, with which it exchanges `packets`.
 
-What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it, `once` keeps
-ids, and `tally` counts it for `progress` (`progress_display`); `metrics`, too, also see a `snapshot`.
-What the Worker returned goes out by `results`.
+What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it,
+`once` keeps ids, and `tally` counts it for `progress` (`progress_display`); `metrics`, too, also
+see a `snapshot`. What the Worker returned goes out by `results`.
 """
