@@ -26,7 +26,7 @@ BEHIND = {
     "httpx": {"vizone/transport.py", "vizone/answer.py"},
     "httpcore": {"vizone/transport.py", "vizone/answer.py"},
     "lxml": {"vizone/", "sim/", "compat/"},
-    "prometheus_client": {"pool/metrics.py"},
+    "prometheus_client": {"pool/metrics.py", "process/metrics.py"},
     "cronsim": {"source/schedule.py"},
     "inotify_simple": {"source/folder/inotify.py"},
     "xxhash": {"source/folder/checksums.py"},

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @options.max_deliveries
 @options.drain
 @options.broker_settings
+@options.metrics
 def main(
     url: str,
     ack: Literal["pipe", "worker"],

@@ -143,6 +143,7 @@ def _settle_for(texts: Any) -> Any:
     "--exclude", type=KIND, multiple=True, help="No changes of this kind; may be repeated."
 )
 @options.count
+@options.metrics
 def main(directory: str, count: int | None, **given: Any) -> None:
     """Write an event line for each file in DIR that has arrived whole, changed, or gone.
 
