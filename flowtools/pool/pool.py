@@ -230,7 +230,7 @@ class Pool:
             if self._is_gated():
                 raise IndexError
             job = self._intake.job(self._intake.lines.popleft())
-            is_done = job is not None and job.event.id in settings.done
+            is_done = job is not None and job.event in settings.done
             if job is not None and not is_done and settings.key is not None:
                 job.key = settings.key(job.event)
                 if job.key is not None and not self.backlog.enter(job, job.key):
