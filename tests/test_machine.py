@@ -263,6 +263,7 @@ WALL = {
     "source/clock.py": "what sources ask, and tests replace",
     "core/event.py": "the time of an event",
     "core/times.py": "how long ago, as a person writes it",
+    "process/statussocket.py": "when the command was started",
     "process/screen.py": "the year that a person need not be shown",
     "pool/settlement.py": "when an attempt finished, for the job log",
     "source/vizone/progress.py": "no mark beyond the present",

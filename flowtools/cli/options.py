@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from flowtools.cli.binding import Decorator, FiniteRange, option, together
+from flowtools.cli.command import keep
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
 from flowtools.source.settings import Taking
@@ -136,6 +137,14 @@ retry_for = option(
     help="Give up a broker that has been away for so long. Default: never.",
 )
 
+metrics = click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    expose_value=False,
+    callback=keep,
+    help="Serve figures for Prometheus there, or at unix:PATH; /healthz says whether all is well.",
+)
+
 header = click.option(
     "--header",
     "headers",
@@ -165,6 +174,22 @@ dead_letter = click.option(
     "--dead-letter",
     metavar="NAME",
     help="Destination of refused messages. Default: the destination's name and '.failed'.",
+)
+
+dead_letter_header = click.option(
+    "--dead-letter-header",
+    "dead_letter_headers",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another header of the refused messages, such as x-queue-type=quorum. May be repeated.",
+)
+
+max_deliveries = option(
+    "--max-deliveries",
+    of=Taking,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="A message that was delivered so often, and never settled, is refused; 0: no limit.",
 )
 
 drain = option(
@@ -239,7 +264,15 @@ state = click.option(
     type=PATH,
     metavar="FILE",
     help="Keep here how far it has come; at the start, and when the broker was away, ask Viz "
-    "One for what has changed since. The first time it starts from now.",
+    "One for what has changed since. The first time it starts from now. store:NAME keeps it in "
+    "Viz One.",
+)
+
+standby = click.option(
+    "--standby",
+    metavar="NAME",
+    help="Of all listeners with this NAME, on any number of servers, let one work and the others "
+    "wait. Needs --state store:NAME.",
 )
 
 since = click.option(
@@ -279,6 +312,7 @@ vizone_listening = together(
     "listening",
     _listening,
     state,
+    standby,
     since,
     include,
     exclude,

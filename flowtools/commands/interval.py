@@ -45,6 +45,7 @@ def _zone(text: str) -> Any:
     metavar="TEXT",
     help="Subject of the events. Default: the interval or the cron expression.",
 )
+@options.metrics
 def main(
     seconds: float | None,
     cron: str | None,

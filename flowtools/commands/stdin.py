@@ -20,6 +20,7 @@ from flowtools.source.settings import Standard
     metavar="BYTES",
     help="Size of a document above which it is refused.",
 )
+@options.metrics
 @options.drain
 def main(
     null: bool, json: bool, document: bool, max_line: int, max_size: int, drain: float

@@ -198,6 +198,9 @@ class LineWriter:
     unless one line is longer, so that commands sharing a pipe do not tear each other's
     lines; whoever emits calls `flush` before it waits for input. `write` sends one line
     at once. Who must not wait for a slow reader calls `hold` and `try_flush` instead.
+
+    Attributes:
+        emitted: How many lines were given to it.
     """
 
     def __init__(self, fd: int) -> None:
@@ -205,7 +208,9 @@ class LineWriter:
         self._lock = Lock()
         self._pending: list[bytes] = []
         self._size = 0
+        self.emitted = 0
         self._rest = memoryview(b"")
+        self._torn = False
         self._given_up: tuple[Stop, float] | None = None
         self._room = select.poll()
         self._room.register(fd, select.POLLOUT)
@@ -241,6 +246,7 @@ class LineWriter:
                     raise
             self._pending.append(line)
             self._size += len(line)
+            self.emitted += 1
 
     def hold(self, line: bytes) -> int:
         """Put `line` into the buffer, whatever that holds by now; return how many bytes it is.
@@ -250,6 +256,7 @@ class LineWriter:
         with self._lock:
             self._pending.append(line)
             self._size += len(line)
+            self.emitted += 1
             return self._size
 
     def try_flush(self) -> bool:
@@ -266,8 +273,18 @@ class LineWriter:
                 if not self._room.poll(0):
                     return False
                 # A pipe that poll(2) calls writable has room for PIPE_BUF bytes (pipe(7)).
-                self._rest = self._rest[self._write_some(self._rest[:PIPE_BUF]) :]
+                written = self._write_some(self._rest[:PIPE_BUF])
+                self._torn = bytes(self._rest[written - 1 : written]) != b"\n"
+                self._rest = self._rest[written:]
         return True
+
+    def drop(self) -> None:
+        """Drop what is in the buffer, but for the rest of a line that has been begun."""
+        with self._lock:
+            self._pending.clear()
+            self._size = 0
+            end = bytes(self._rest).find(b"\n") + 1 if self._torn else 0
+            self._rest = self._rest[:end]
 
     def flush(self) -> None:
         """Write what is in the buffer; return when the system has taken it."""
@@ -279,6 +296,7 @@ class LineWriter:
         with self._lock:
             self._write_pending()
             self._write_all(line)
+            self.emitted += 1
 
     def unread(self) -> int:
         """Return how many bytes the reader of a pipe has not taken yet (0: not a pipe)."""
