@@ -178,6 +178,12 @@ class Progress:
         with self._changed:
             return set(self._seen)
 
+    @property
+    def last_seen(self) -> float | None:
+        """The time of the last change that is known as done; None: none is."""
+        with self._changed:
+            return max(self._seen.values(), default=None)
+
     def drop(self, keys: Iterable[str]) -> None:
         """Forget that these are done: they are not there any more."""
         with self._changed:
