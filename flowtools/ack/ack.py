@@ -1,17 +1,17 @@
 """What flow-ack does: acknowledge, or refuse, every event that is read."""
 
-import logging
 from typing import Protocol
 
 from flowtools.ack.sender import AckError, AckSender
 from flowtools.core.errors import EventsFailed
 from flowtools.core.event import EventError, decode
 from flowtools.core.lines import TooLong
+from flowtools.core.log import get_log
 
 CLOSE_WITHIN = 30.0
 """Seconds that a frozen source has to take the last acknowledgements."""
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Lines(Protocol):

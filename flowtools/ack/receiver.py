@@ -5,7 +5,6 @@ thread reads it; `start` starts that thread, `close` joins it. Whoever cleans up
 directory may take the socket away: it is then made anew at the same place.
 """
 
-import logging
 import os
 import secrets
 import select
@@ -20,6 +19,7 @@ from threading import Thread
 from typing import NamedTuple, Protocol
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 
 _LONGEST_PATH = 107
 """Bytes that the path of a Unix socket may have (unix(7))."""
@@ -29,7 +29,7 @@ _DATAGRAM = 65536
 LOOK_EVERY = 10.0
 """Seconds after which a quiet socket is looked for at its place."""
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Ack(NamedTuple):

@@ -12,13 +12,14 @@ the first acknowledgement; `close` ends and joins it.
 """
 
 import errno
-import logging
 import re
 import time
 from collections import deque
 from threading import Event as Flag
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
+
+from flowtools.core.log import get_log
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +39,7 @@ OPEN_AGAIN = 0.2
 _ACKTO = re.compile(r"unix:(/[^\0\ud800-\udfff]*)#([A-Za-z0-9_-]{1,64}\.[0-9]{1,20})")
 _FULL = {errno.EAGAIN, errno.ENOBUFS}
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class AckError(ValueError):

@@ -1,9 +1,10 @@
 """The logging functions by their old names; messages go where those of the command go."""
 
-import logging
 from typing import Any
 
-_log = logging.getLogger("flowtools.app")
+from flowtools.core.log import get_log
+
+_log = get_log("flowtools.app")
 
 debug, info, warn, warning, error = (
     _log.debug,

@@ -10,7 +10,8 @@ from flowtools.doctor.examination import Examination, Finding
 from flowtools.doctor.machine import examine_machine
 from flowtools.doctor.stomp import examine_broker
 from flowtools.doctor.vizone import Patient, examine_vizone
-from flowtools.process.console import form, one_line
+from flowtools.process.console import form
+from flowtools.process.message import one_line
 from flowtools.process.signals import stopped_by_signals
 from flowtools.stomp.url import parse_url
 

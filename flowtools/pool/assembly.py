@@ -1,6 +1,5 @@
 """flow-work put together: from what was chosen to a pool that runs on standard input."""
 
-import logging
 import os
 import stat
 import sys
@@ -17,6 +16,7 @@ from flowtools.ack.sender import AckSender
 from flowtools.core.errors import UsageError
 from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.retry import RetryPolicy
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
 
-log = logging.getLogger("flowtools.work")
+log = get_log("flowtools.work")
 
 
 @dataclass(frozen=True)

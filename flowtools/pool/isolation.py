@@ -7,7 +7,6 @@ had and no other. Ours rather than a process pool of a library: those hand event
 threads and poll, and here the pool's own thread waits on the process's socket.
 """
 
-import logging
 import os
 import pickle
 import socket
@@ -16,6 +15,7 @@ from time import monotonic, sleep
 
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.pool import packets
 from flowtools.pool.outcome import Failure, Outcome
@@ -29,7 +29,7 @@ READY_SECONDS = 120.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds between attempts to start a process: at first, and after many that failed."""
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 
 class Failed(Exception):

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.tally import Figures, duration
-from flowtools.process.console import one_line
+from flowtools.process.message import one_line
 
 SLOWEST = 5
 """Running events that are shown, the one that has run longest first."""

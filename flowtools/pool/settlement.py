@@ -16,13 +16,14 @@ from flowtools.ack.sender import AckError
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import TooLong
+from flowtools.core.log import get_log
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
 from flowtools.pool.slot import Line
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 _DONE = Outcome.DONE  # A look-up in the enumeration would cost every event.
 

@@ -14,7 +14,6 @@ dies, the kernel kills its processes, and flow-work starts another template.
 """
 
 import gc
-import logging
 import os
 import pickle
 import signal
@@ -26,6 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError, InternalError
+from flowtools.core.log import get_log
 from flowtools.pool import packets
 from flowtools.pool.child import Plan, be_child, ignore_signals_for_all, leave
 from flowtools.process.kin import kill_group, threads_of_this_process
@@ -35,7 +35,7 @@ _FORKS, _FRESH, _BROKEN = b"f", b"i", b"b"
 _SPAWN, _REAP = b"s", b"r"
 _HOME = Path(__file__).resolve().parents[2]
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 
 class Template:

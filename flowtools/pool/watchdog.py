@@ -4,7 +4,6 @@ It runs in the thread that called `run`, which is the one that starts the pool's
 threads, and returns when they have ended. It never joins an abandoned thread.
 """
 
-import logging
 import select
 import sys
 import threading
@@ -15,6 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
@@ -22,7 +22,7 @@ from flowtools.pool.runner import Runner
 from flowtools.pool.slot import Claim, Slot
 from flowtools.process.console import say
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 
 class Notifier(Protocol):

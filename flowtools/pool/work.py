@@ -5,7 +5,6 @@ read and not done goes where nothing loses it, the last acknowledgements are sen
 the Worker cleans up.
 """
 
-import logging
 import signal
 import threading
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Protocol
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.outcome import Outcome
@@ -30,7 +30,7 @@ from flowtools.pool.slot import Slot
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.watchdog import Notifier, Reopened, Watchdog
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 LEFT = "left"
 """What counts the lines that were read, are not done, and are in no other place."""

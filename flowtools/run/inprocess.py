@@ -4,7 +4,6 @@ Both are what they are in two processes; only what is between them differs. The 
 a thread of its own, which `beside` starts, and joins once the pool has ended.
 """
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from flowtools.ack.receiver import Ack, AckInlet, AckSocket
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.pool.work import Input, Sender
 from flowtools.source import Source
@@ -26,7 +26,7 @@ LEAVE = 10.0
 
 _OURS = "self:#"
 
-_log = logging.getLogger("flowtools.run")
+_log = get_log("flowtools.run")
 
 
 class DirectAcks:

@@ -4,7 +4,6 @@ The options are those of the section [Source], the same as in the old framework;
 command has as an option of its own counts before them.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from flowtools.ack.receiver import AckInlet
 from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.core.log import get_log
 from flowtools.run.profile import number, truth
 from flowtools.source import Source
 from flowtools.source.custom import CustomSource
@@ -21,7 +21,7 @@ from flowtools.source.local import MAX_DOCUMENT
 from flowtools.worker.config import refuse_unset
 from flowtools.worker.needs import Equipment, make
 
-_log = logging.getLogger("flowtools.run")
+_log = get_log("flowtools.run")
 
 _OF_A_BROKER = frozenset({"prefetch", "dead_letter"})
 _OF_VIZ_ONE = _OF_A_BROKER | {"state", "since", "include", "exclude", "broker"}

@@ -4,7 +4,6 @@ The user's code runs in a thread of its own, which `run` starts, and joins unles
 stuck, so that a signal ends the command whatever that code does.
 """
 
-import logging
 import select
 from collections.abc import Callable
 from threading import Thread
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import ReaderGone, UsageError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
 from flowtools.process.signals import stopped_by_signals
@@ -23,7 +23,7 @@ from flowtools.worker.loading import clean_up, described
 GRACE = 5.0
 """Seconds that a Source has to end, by default."""
 
-_log = logging.getLogger("flowtools.source")
+_log = get_log("flowtools.source")
 
 
 class CustomSource:

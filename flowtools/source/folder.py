@@ -6,7 +6,6 @@ is modified. Notices of the system only say where to look (inotify(7): "it is po
 miss events").
 """
 
-import logging
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +13,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 @dataclass(frozen=True, slots=True)

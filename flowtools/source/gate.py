@@ -1,6 +1,5 @@
 """The gate between a user's Source and the outlet: makes events of values, and holds back."""
 
-import logging
 import select
 from collections.abc import Callable, Iterable
 from itertools import count as numbers_from
@@ -11,11 +10,12 @@ from typing import Any
 from flowtools.ack.receiver import Ack, AckInlet, new_epoch
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
 from flowtools.worker.loading import described
 
-_log = logging.getLogger("flowtools.source")
+_log = get_log("flowtools.source")
 
 
 class Ended(Exception):

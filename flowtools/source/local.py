@@ -1,6 +1,5 @@
 """Standard input as events: STDIN."""
 
-import logging
 import os
 import select
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Literal
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError, decode, digest
 from flowtools.core.lines import BLOCK, MAX_LINE, LineReader, TooLong
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 
@@ -18,7 +18,7 @@ Form = Literal["lines", "null", "json", "document"]
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes that a document may have by default."""
 
-_log = logging.getLogger("flowtools.source.local")
+_log = get_log("flowtools.source.local")
 
 
 class STDIN:

@@ -1,11 +1,11 @@
 """When to look into a folder: at a notice, at the end of a pause, and when it has come back."""
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
 from flowtools.source.folder import Folder
 from flowtools.source.notices import Notices
@@ -19,7 +19,7 @@ AWAY = 1.0
 WITHOUT_NOTICES = 2.0
 """Seconds between two looks at everything where the system gives no notices."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class Lookout:

@@ -4,9 +4,9 @@ One thread, which `Notices` starts and `close` joins, waits for them and puts pa
 bounded set; the source's thread is rung and takes them.
 """
 
-import logging
 import threading
 
+from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
 
 MAX_PATHS = 10_000
@@ -17,7 +17,7 @@ GATHER = 200
 
 _STEP = 50
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class Notices:

@@ -1,6 +1,5 @@
 """GenericStompListener: events from any STOMP destination, at least once each."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from flowtools.ack.receiver import Ack, AckInlet, AckSocket
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.stomp.broker import Broker
@@ -27,7 +27,7 @@ PREFETCH = 256
 DRAIN = 30.0
 """Seconds that outstanding acknowledgements have after a stop, by default."""
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class GenericStompListener:

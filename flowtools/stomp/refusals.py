@@ -1,15 +1,15 @@
 """How a refused message gets to the dead-letter destination, and is lost on no way there."""
 
-import logging
 from collections.abc import Callable, Sequence
 from itertools import count
 
 from flowtools.core.event import now
+from flowtools.core.log import get_log
 from flowtools.stomp.dialect import dead_letter_headers
 from flowtools.stomp.frames import Frame, encode_frame
 from flowtools.stomp.session import Session
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Refusals:

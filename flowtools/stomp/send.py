@@ -11,7 +11,6 @@ a lost connection one message goes alone, and each receipt lets one more be on i
 One thread does everything here; the acknowledgements to upstream go through AckSender's.
 """
 
-import logging
 import select
 from collections import deque
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from flowtools.core.errors import EventsFailed, RefusedError, UsageError
 from flowtools.core.event import EventError
 from flowtools.core.key import Key
 from flowtools.core.lines import LineReader
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
@@ -55,7 +55,7 @@ _NO_ROOM = "ResourceAllocationException"
 The message is as good as any other, and is sent again (JMS 2.0, 8.7: a provider "is unable to
 allocate the resources required")."""
 
-_log = logging.getLogger("flowtools.send")
+_log = get_log("flowtools.send")
 
 
 class Publisher:

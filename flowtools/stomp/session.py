@@ -4,7 +4,6 @@ Whoever gets a session owns it and ends it with `close` or `abort`, which join t
 of its transport (see transport.py).
 """
 
-import logging
 import os
 import select
 import socket
@@ -14,6 +13,7 @@ from contextlib import suppress
 from threading import Condition, Lock
 
 from flowtools.core.errors import ProtocolError, RefusedError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame, FrameParser, encode_frame
@@ -26,7 +26,7 @@ BREATH = 0.003
 """Seconds for which reading pauses while more than one block waits to be taken: nothing waits
 for longer, and the 20 to 100 messages of that time cost one turn of the thread."""
 
-_log = logging.getLogger("flowtools.broker")
+_log = get_log("flowtools.broker")
 
 
 class Session:

@@ -4,7 +4,6 @@ The thread that calls `run` does all of it but the receiving of acknowledgements
 mode, so that these flow on while a full pipe holds up the lines.
 """
 
-import logging
 import select
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -13,6 +12,7 @@ from flowtools.ack.receiver import AckInlet, new_epoch
 from flowtools.core.errors import ProtocolError, ReaderGone, RefusedError
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import MAX_LINE
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.stomp.dialect import Dialect
@@ -34,7 +34,7 @@ EXTRA = 64
 _LARGE = MAX_LINE // 16
 """Bytes of a body below which its line cannot be too long: JSON takes at most six for one."""
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class Subscription:

@@ -11,7 +11,6 @@ heart-beat thread can hang behind a send that hangs; it tries to reconnect by it
 """
 
 import errno
-import logging
 import os
 import select
 import selectors
@@ -24,6 +23,7 @@ from threading import Event as Flag
 from threading import Lock, Thread
 
 from flowtools.core.errors import ProtocolError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.process.tls import refusal
 
@@ -44,7 +44,7 @@ LAST_WORDS = 0.5
 
 Deliver = Callable[[bytes], None]
 
-_log = logging.getLogger("flowtools.transport")
+_log = get_log("flowtools.transport")
 
 
 class ConnectionLost(Exception):

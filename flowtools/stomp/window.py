@@ -5,7 +5,6 @@ Two ways: `WrittenWindow` for --ack pipe, where writing a line is what counts, a
 move a refused message to the dead-letter destination as `Refusals` does (refusals.py).
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from threading import Lock
 
 from flowtools.ack.receiver import Ack
 from flowtools.core.errors import ProtocolError
+from flowtools.core.log import get_log
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.refusals import Refusals
 from flowtools.stomp.session import Session
 from flowtools.stomp.transport import ConnectionLost
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class WrittenWindow:

@@ -4,7 +4,6 @@ Several threads ask at the same time, and the events keep their order. `start` s
 threads; `close` lets them go: each ends after the request that is under way.
 """
 
-import logging
 import os
 import queue
 from collections import deque
@@ -15,6 +14,7 @@ from threading import Thread
 
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.stomp.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -31,7 +31,7 @@ LONGEST_PAUSE = 30.0
 Ask = Callable[[Client, Event], Event | None]
 """Asks about an event; returns it as it is to be written, or None where it is not wanted."""
 
-_log = logging.getLogger("flowtools.source.vizone.lookup")
+_log = get_log("flowtools.source.vizone.lookup")
 
 
 class _Item:

@@ -9,7 +9,6 @@ One thread reads the feed; `Replay.start` starts it, `end` lets it go (it ends a
 request that is under way) and `close` ends all.
 """
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from time import monotonic, time
 
 from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
 from flowtools.source.vizone.shown import Sight
@@ -34,7 +34,7 @@ LAG = 20.0
 
 _RECENT = 5000
 
-_log = logging.getLogger("flowtools.source.vizone.replay")
+_log = get_log("flowtools.source.vizone.replay")
 
 
 class Replay:
