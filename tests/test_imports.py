@@ -25,6 +25,7 @@ HEAVY = {
 OURS = {
     "flowtools",
     "flowtools.cli",
+    "flowtools.cli.binding",
     "flowtools.cli.command",
     "flowtools.cli.options",
     "flowtools.cli.pool_options",
@@ -32,10 +33,29 @@ OURS = {
     "flowtools.core",
     "flowtools.core.errors",
     "flowtools.core.kind",
+    # The defaults that it shows.
+    "flowtools.core.settings",
+    "flowtools.doctor",
+    "flowtools.doctor.settings",
+    "flowtools.pool",
+    "flowtools.pool.retry",
+    "flowtools.pool.settings",
+    "flowtools.sim",
+    "flowtools.sim.settings",
+    "flowtools.source",
+    "flowtools.source.settings",
+    "flowtools.stomp",
+    "flowtools.stomp.settings",
+    "flowtools.view",
+    "flowtools.view.settings",
 }
 """What of ours any --help may load, besides the command's own file."""
 
 STANDARD = {
+    # dataclasses, and what it stands on
+    "dataclasses",
+    "copy",
+    "keyword",
     # pathlib, and what it stands on
     "fnmatch",
     "glob",

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from flowtools import __version__
+from flowtools.cli.binding import option
 from flowtools.core.errors import FlowError, ReaderGone, Status, UsageError
+from flowtools.core.settings import Messages
 
 if TYPE_CHECKING:
     from flowtools.source import Source
@@ -155,11 +157,10 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 _COMMON_OPTIONS = (
-    click.option(
+    option(
         "--log-format",
+        of=Messages,
         type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
         expose_value=False,
         callback=_keep,
         help="Form of the messages on stderr.",

@@ -1,12 +1,14 @@
 """Options that several commands share, each defined once."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import click
 
+from flowtools.cli.binding import Decorator, option, together
 from flowtools.core.kind import OF_VIZ_ONE
+from flowtools.core.settings import Ending, Given, Reading, default_of
+from flowtools.source.settings import Taking
+from flowtools.stomp.settings import Settings
 
 
 def workers(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
@@ -41,18 +43,17 @@ count = click.option(
     help="End after N events. Default: go on until stopped.",
 )
 
-max_line = click.option(
+max_line = option(
     "--max-line",
+    of=Reading,
     type=click.IntRange(min=1),
-    default=16 * 1024 * 1024,
-    show_default=True,
     metavar="BYTES",
-    help="Length of an input line above which it is refused.",
+    help="Longest input line; a longer one is refused, which is a failure.",
 )
 
 xml = click.option("--xml", is_flag=True, help="Let each event have the entry's XML.")
 
-user = click.option("--user", metavar="NAME", help="Login name.")
+user = option("--user", of=Settings, metavar="NAME", help="Login name.")
 
 password_file = click.option(
     "--password-file",
@@ -61,53 +62,77 @@ password_file = click.option(
     help="File whose first line is the password.",
 )
 
-ca_file = click.option(
+ca_file = option(
     "--ca-file",
+    of=Settings,
     type=PATH,
     metavar="FILE",
     help="Authorities that may have signed the server's certificate (PEM). Default: the system's.",
 )
 
-insecure = click.option(
+insecure = option(
     "--insecure",
+    of=Settings,
     is_flag=True,
     help="Do not check the server's certificate: whoever is on the way can read and "
     "change everything, the password included.",
 )
 
-client_certificate = click.option(
+client_certificate = option(
     "--client-certificate",
+    of=Settings,
     type=PATH,
     metavar="FILE",
     help="Our own certificate, and its key unless --client-key names it (PEM).",
 )
 
-client_key = click.option(
+client_key = option(
     "--client-key",
+    of=Settings,
     type=PATH,
     metavar="FILE",
     help="The key of --client-certificate (PEM, without a passphrase).",
 )
 
-heart_beat = click.option(
-    "--heart-beat",
-    default="5,10",
-    show_default=True,
-    metavar="OUT,IN",
-    help="Seconds after which we send a heart-beat, and expect one; 0: none.",
-)
 
-connect_timeout = click.option(
+class _HeartBeat(click.ParamType[Any]):
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        from flowtools.core.errors import UsageError
+        from flowtools.stomp.settings import parse_heart_beat
+
+        try:
+            return parse_heart_beat(value) if isinstance(value, str) else value
+        except UsageError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+
+def heart_beat_of(kind: type) -> Decorator:
+    """Return the option --heart-beat, with the default of the settings class `kind`."""
+    return option(
+        "--heart-beat",
+        of=kind,
+        type=_HeartBeat(),
+        default=",".join(f"{seconds:g}" for seconds in default_of(kind, "heart_beat")),
+        metavar="OUT,IN",
+        help="Seconds after which we send a heart-beat, and expect one; 0: none.",
+    )
+
+
+heart_beat = heart_beat_of(Settings)
+
+connect_timeout = option(
     "--connect-timeout",
+    of=Settings,
     type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    show_default=True,
     metavar="SECONDS",
     help="Time to connect, and again to log in, before the next host is tried.",
 )
 
-retry_for = click.option(
+retry_for = option(
     "--retry-for",
+    of=Settings,
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     help="Give up a broker that has been away for so long. Default: never.",
@@ -121,20 +146,18 @@ header = click.option(
     help="One more header for the broker; may be repeated.",
 )
 
-ack = click.option(
+ack = option(
     "--ack",
+    of=Taking,
     type=click.Choice(["pipe", "worker"]),
-    default="pipe",
-    show_default=True,
     help="When a message is acknowledged to the broker: once its line is in the pipe, or "
     "once a worker has done its events.",
 )
 
-prefetch = click.option(
+prefetch = option(
     "--prefetch",
+    of=Taking,
     type=click.IntRange(min=1, max=65535),
-    default=256,
-    show_default=True,
     metavar="N",
     help="Messages that may be unacknowledged: the bound of what is held in memory, and "
     "of what comes twice after a fault.",
@@ -146,43 +169,44 @@ dead_letter = click.option(
     help="Destination of refused messages. Default: the destination's name and '.failed'.",
 )
 
-drain = click.option(
+drain = option(
     "--drain",
+    of=Ending,
     type=click.FloatRange(min=0),
-    default=30.0,
-    show_default=True,
     metavar="SECONDS",
-    help="Time for the acknowledgements still missing after SIGTERM.",
+    help="Time after SIGTERM for what still runs, and for acknowledgements still missing.",
+)
+
+grace = option(
+    "--grace",
+    of=Ending,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Time that a Worker or Source has to end once it is told to; then its thread is "
+    "abandoned.",
 )
 
 
-def broker_settings(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a connection to a broker; they come as one `settings`."""
+def _settings(given: Given) -> Any:
+    from flowtools.stomp.settings import settings_from
 
-    @functools.wraps(function)
-    def with_settings(**options: Any) -> Any:
-        from flowtools.stomp.settings import settings_from
+    return given.make(settings_from)
 
-        given = {name: options.pop(name) for name in names}
-        return function(settings=settings_from(**given), **options)
 
-    added = (
-        user,
-        password_file,
-        ca_file,
-        client_certificate,
-        client_key,
-        insecure,
-        heart_beat,
-        connect_timeout,
-        retry_for,
-    )
-    before = len(getattr(with_settings, "__click_params__", ()))
-    for add in reversed(added):
-        add(with_settings)
-    names = [param.name for param in with_settings.__click_params__[before:]]  # type: ignore[attr-defined]
-    return with_settings
-
+broker_settings = together(
+    "settings",
+    _settings,
+    user,
+    password_file,
+    ca_file,
+    client_certificate,
+    client_key,
+    insecure,
+    heart_beat,
+    connect_timeout,
+    retry_for,
+)
+"""The options of a connection to a broker; they come as one `settings`."""
 
 url = click.option(
     "--url",
@@ -228,67 +252,38 @@ since = click.option(
 )
 
 
-def vizone_account(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a login to Viz One; they come as one `account`."""
+def _account(given: Given) -> Any:
+    from flowtools.vizone.account import Account
 
-    @functools.wraps(function)
-    def with_account(**options: Any) -> Any:
-        from flowtools.vizone.account import Account
-
-        given = {name: options.pop(name) for name in _ACCOUNT}
-        return function(account=Account.from_settings(**given), **options)
-
-    for add in (insecure, ca_file, password_file, user, url):
-        add(with_account)
-    return with_account
+    return given.make(Account.from_settings)
 
 
-_ACCOUNT = ("url", "user", "password_file", "ca_file", "insecure")
+vizone_account = together("account", _account, url, user, password_file, ca_file, insecure)
+"""The options of a login to Viz One; they come as one `account`."""
 
 
-def vizone_listening(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of listening to Viz One; they come as one `listening`."""
+def _listening(given: Given) -> Any:
+    from flowtools.source.vizone.listening import listening_from
 
-    @functools.wraps(function)
-    def with_listening(**options: Any) -> Any:
-        from flowtools.source.vizone.listening import listening_from
-
-        given = {name: options.pop(name) for name in _LISTENING}
-        given["everything"] = options.pop("everything", False)
-        return function(listening=listening_from(**given), **options)
-
-    added = (
-        state,
-        since,
-        include,
-        exclude,
-        ack,
-        prefetch,
-        count,
-        dead_letter,
-        drain,
-        broker,
-        heart_beat,
-        connect_timeout,
-        retry_for,
-    )
-    for add in reversed(added):
-        add(with_listening)
-    return with_listening
+    return given.make(listening_from)
 
 
-_LISTENING = (
-    "state",
-    "since",
-    "include",
-    "exclude",
-    "ack",
-    "prefetch",
-    "count",
-    "dead_letter",
-    "drain",
-    "broker",
-    "heart_beat",
-    "connect_timeout",
-    "retry_for",
+vizone_listening = together(
+    "listening",
+    _listening,
+    state,
+    since,
+    include,
+    exclude,
+    ack,
+    prefetch,
+    count,
+    dead_letter,
+    drain,
+    broker,
+    heart_beat,
+    connect_timeout,
+    retry_for,
+    also=("everything",),
 )
+"""The options of listening to Viz One; they come as one `listening`."""

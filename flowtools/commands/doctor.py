@@ -4,6 +4,7 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.command import Command
+from flowtools.doctor.settings import Examining
 
 
 @click.command("flow-doctor", cls=Command)
@@ -23,13 +24,7 @@ from flowtools.cli.command import Command
     metavar="HANDLE",
     help="Check this import storage of Viz One, too; may be repeated.",
 )
-@click.option(
-    "--heart-beat",
-    default="1,1",
-    show_default=True,
-    metavar="OUT,IN",
-    help="Seconds after which we send a heart-beat, and expect one; 0: none.",
-)
+@options.heart_beat_of(Examining)
 @options.connect_timeout
 def main(
     stomp_url: str | None,
@@ -42,7 +37,7 @@ def main(
     client_key: str | None,
     broker: str | None,
     locations: tuple[str, ...],
-    heart_beat: str,
+    heart_beat: tuple[float, float],
     connect_timeout: float,
 ) -> int:
     """Check a Viz One, or the broker at STOMP-URL, and this machine, step by step.

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command, run_source
+from flowtools.source.settings import Importing
 
 if TYPE_CHECKING:
     from flowtools.source.vizone.listening import Listening
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 @click.command("flow-listen-files", cls=Command)
 @click.argument("location")
 @click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
-@click.option(
+@option(
     "--settle",
+    of=Importing,
     type=click.FloatRange(min=0),
-    default=0.0,
+    show_default=False,
     metavar="SECONDS",
     help="Tell of a file once its size has been still for so long. Default: at once.",
 )

@@ -6,38 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowtools.cli import options, pool_options
+from flowtools.cli.binding import given_by
 from flowtools.cli.command import Command
 
 if TYPE_CHECKING:
     from flowtools.run.profile import Profile
-
-_LOGIN = (
-    "url",
-    "user",
-    "password_file",
-    "ca_file",
-    "insecure",
-    "client_certificate",
-    "client_key",
-    "heart_beat",
-    "connect_timeout",
-    "retry_for",
-    "headers",
-)
-_NOT_FOR_ALL = ("state", "since", "include", "exclude", "broker", "prefetch", "dead_letter")
-_LISTENING = (*_NOT_FOR_ALL, "count")
-_SHARED = ("heart_beat", "connect_timeout", "retry_for", "drain")
-_ENDING = ("drain", "grace")
-_FILES = (
-    "joblog",
-    "failed",
-    "config",
-    "state",
-    "password_file",
-    "ca_file",
-    "client_certificate",
-    "client_key",
-)
 
 
 @click.command("flow-run", cls=Command)
@@ -96,13 +69,11 @@ def main(
       flow-run examples.import_files:ImportFiles --set Source.location=xmlimport
       flow-run myapp/myapp.ini -g
     """
-    from flowtools.pool.assembly import Choice
     from flowtools.process.console import configure
     from flowtools.run import run
-    from flowtools.source.vizone.listening import listening_from
 
     pool_options.check(chosen)
-    _make_absolute(chosen)
+    _make_absolute(ctx, chosen)
     found = run.find_target(target, chosen["config"], chosen["settings"], instance_name)
     if man:
         click.echo(run.manual(found), nl=False)
@@ -111,32 +82,18 @@ def main(
     if debug or (found.profile.debug and not is_said):
         configure("flow-run", 2, ctx.meta["flowtools.log_format"])
     _take_from_profile(ctx, chosen, found.profile, workers)
-    listening = {name: chosen[name] for name in (*_LISTENING, *_SHARED)}
-    login = {name: chosen.pop(name) for name in _LOGIN}
-    wishes = {name: chosen[name] for name in ("count", "prefetch", "dead_letter", *_ENDING)}
-    wishes["typed"] = [name for name in (*_NOT_FOR_ALL, "headers") if _is_typed(ctx, name)]
-    for name in _LISTENING:
-        del chosen[name]
     command = ctx.command
     assert isinstance(command, Command)
-    run.run(
-        found,
-        Choice(worker=found.worker, command="flow-run", **chosen),
-        run.Login(**login),
-        lambda: listening_from(ack="worker", **listening),
-        wishes,
-        instance_name=instance_name,
-        is_drain_typed=_is_typed(ctx, "drain"),
-        on_stuck=command.leave_threads,
-    )
+    given = given_by(ctx, chosen)
+    run.run(found, given, instance_name=instance_name, on_stuck=command.leave_threads)
 
 
-def _make_absolute(chosen: dict[str, Any]) -> None:
+def _make_absolute(ctx: click.Context, chosen: dict[str, Any]) -> None:
     """Make paths independent of the current directory, which becomes that of the profile."""
-    for name in _FILES:
-        if chosen[name]:
-            absolute = Path(chosen[name]).absolute()
-            chosen[name] = absolute if isinstance(chosen[name], Path) else str(absolute)
+    for param in ctx.command.params:
+        if isinstance(param.type, click.Path) and chosen.get(str(param.name)):
+            path = chosen[str(param.name)]
+            chosen[str(param.name)] = type(path)(Path(path).absolute())
 
 
 def _take_from_profile(
@@ -145,12 +102,12 @@ def _take_from_profile(
     """Take what was not typed from the profile, where that says it."""
     if workers or not _is_typed(ctx, "threads"):
         chosen["threads"] = workers or profile.threads or chosen["threads"]
-    if not _is_typed(ctx, "timeout"):
+    if not _is_typed(ctx, "timeout") and profile.timeout is not None:
         chosen["timeout"] = profile.timeout
     if not _is_typed(ctx, "url"):
         chosen["url"] = None  # The environment's counts after the profile's.
     if not _is_typed(ctx, "heart_beat") and profile.heart_beat is not None:
-        chosen["heart_beat"] = ",".join(map(str, profile.heart_beat))
+        chosen["heart_beat"] = profile.heart_beat
 
 
 def _is_typed(ctx: click.Context, name: str) -> bool:

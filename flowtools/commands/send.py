@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command
+from flowtools.stomp.settings import Sending
 
 if TYPE_CHECKING:
     from flowtools.stomp.settings import Settings
@@ -14,11 +16,10 @@ if TYPE_CHECKING:
 @click.command("flow-send", cls=Command)
 @click.argument("url")
 @click.option("--destination", metavar="NAME", help="Where messages go. Default: the URL's.")
-@click.option(
+@option(
     "--window",
+    of=Sending,
     type=click.IntRange(min=1, max=1000000),
-    default=500,
-    show_default=True,
     metavar="N",
     help="Messages that may be on their way without the broker's receipt.",
 )
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     help="Message group: an attribute's name, or a JSON Pointer into the data (/x). A group's "
     "messages go to one consumer, in order (ActiveMQ, Artemis).",
 )
-@click.option(
+@option(
     "--persistent/--no-persistent",
-    default=True,
+    of=Sending,
+    show_default=False,
     help="Whether messages are to survive a restart of the broker. Default: they are.",
 )
 @click.option("--raw", is_flag=True, help="Send a line's data or text, not the whole event.")

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command, parsed
+from flowtools.sim.settings import Plan
 
 if TYPE_CHECKING:
     from flowtools.sim.faults import Rates
@@ -32,33 +34,33 @@ def _rates(text: str) -> "Rates":
     cls=Command,
     context_settings={"help_option_names": ["-h", "--help"], "allow_interspersed_args": False},
 )
-@click.option(
+@option(
     "--assets",
+    of=Plan,
     type=click.IntRange(min=0),
-    default=0,
+    show_default=False,
     metavar="N",
     help="Make N changes of assets: creations, updates and deletions.",
 )
-@click.option(
+@option(
     "--files",
+    of=Plan,
     type=click.IntRange(min=0),
-    default=0,
+    show_default=False,
     metavar="N",
     help="Let N files arrive in the import storage xmlimport.",
 )
-@click.option(
+@option(
     "--rate",
+    of=Plan,
     type=click.FloatRange(min=0, min_open=True),
-    default=20.0,
-    show_default=True,
     metavar="R",
     help="Changes a second.",
 )
-@click.option(
+@option(
     "--seed",
+    of=Plan,
     type=int,
-    default=1,
-    show_default=True,
     metavar="S",
     help="The same seed makes the same sequence of changes.",
 )
@@ -68,11 +70,10 @@ def _rates(text: str) -> "Rates":
 @click.option(
     "--no-action", is_flag=True, help="Leave out the header that says what a message is about."
 )
-@click.option(
+@option(
     "--deletions",
+    of=Plan,
     type=click.Choice(["tombstone", "header", "status", "empty", "gone"]),
-    default="tombstone",
-    show_default=True,
     help="How a message marks a deletion.",
 )
 @click.option(
@@ -84,11 +85,10 @@ def _rates(text: str) -> "Rates":
         " from 0 to 1. clock=SECONDS sets the server's clock ahead or back."
     ),
 )
-@click.option(
+@option(
     "--order",
+    of=Plan,
     type=click.Choice(["sorted", "none", "oldest"]),
-    default="sorted",
-    show_default=True,
     help="How the asset feed is ordered: as asked, not at all, or the oldest first.",
 )
 @click.option(
@@ -97,11 +97,10 @@ def _rates(text: str) -> "Rates":
     metavar="SECONDS",
     help="Let a session cookie expire after SECONDS. Default: never.",
 )
-@click.option(
+@option(
     "--connections",
+    of=Plan,
     type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
     metavar="N",
     help="Take N connections at a time, of HTTP and of STOMP each.",
 )
@@ -111,25 +110,23 @@ def _rates(text: str) -> "Rates":
     metavar="HOST",
     help="Another name that requests may have as Host. May be repeated.",
 )
-@click.option(
+@option(
     "--import-time",
+    "import_seconds",
+    of=Plan,
     type=click.FloatRange(min=0),
-    default=0.4,
-    show_default=True,
     metavar="SECONDS",
     help="How long an import or upload takes.",
 )
 @click.option(
     "--http",
     callback=parsed(_address),
-    default="127.0.0.1:0",
     metavar="HOST:PORT",
     help="Where to serve HTTP. Default: a free port of 127.0.0.1.",
 )
 @click.option(
     "--stomp",
     callback=parsed(_address),
-    default="127.0.0.1:0",
     metavar="HOST:PORT",
     help="Where to serve STOMP. Default: a free port of 127.0.0.1.",
 )
@@ -153,9 +150,9 @@ def main(
     session: float | None,
     connections: int,
     alias: tuple[str, ...],
-    import_time: float,
-    http: tuple[str, int],
-    stomp: tuple[str, int],
+    import_seconds: float,
+    http: tuple[str, int] | None,
+    stomp: tuple[str, int] | None,
     password_file: str | None,
     command: tuple[str, ...],
 ) -> int:
@@ -174,7 +171,7 @@ def main(
     from flowtools.process.password import read_password
     from flowtools.sim.faults import Rates
     from flowtools.sim.serve import serve
-    from flowtools.sim.standin import Plan, StandIn
+    from flowtools.sim.standin import FREE, StandIn
 
     plan = Plan(
         assets,
@@ -185,14 +182,14 @@ def main(
         tells_action=not no_action,
         deletions=deletions,
         faults=faults or Rates(),
-        import_seconds=import_time,
+        import_seconds=import_seconds,
         order=order,
         session=session,
         connections=connections,
         names=alias,
     )
     password = read_password(password_file) if password_file else None
-    return serve(StandIn(plan, http=http, stomp=stomp, password=password), command)
+    return serve(StandIn(plan, http=http or FREE, stomp=stomp or FREE, password=password), command)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,7 @@ from flowtools.cli.command import Command
 @options.ack
 @options.prefetch
 @options.drain
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time that the Source has to end, once it is asked to; then it is left behind.",
-)
+@options.grace
 @pool_options.config
 @pool_options.setting
 @click.pass_context

@@ -3,7 +3,9 @@
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command, run_source
+from flowtools.source.settings import Standard
 
 
 @click.command("flow-stdin", cls=Command)
@@ -11,11 +13,10 @@ from flowtools.cli.command import Command, run_source
 @click.option("--json", is_flag=True, help="Each line is a JSON value, and becomes the data.")
 @click.option("--document", is_flag=True, help="All of the input becomes one event.")
 @options.max_line
-@click.option(
+@option(
     "--max-size",
+    of=Standard,
     type=click.IntRange(min=1),
-    default=64 * 1024 * 1024,
-    show_default=True,
     metavar="BYTES",
     help="Size of a document above which it is refused.",
 )

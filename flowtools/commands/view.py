@@ -5,7 +5,9 @@ from typing import Any, Literal
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command, parsed
+from flowtools.view.settings import Choice
 
 
 def _fields(text: str) -> Any:
@@ -23,9 +25,9 @@ def _fields(text: str) -> Any:
     help="What to show of each event: title, age, an attribute such as id, or a JSON "
     "Pointer into the data such as /size.",
 )
-@click.option(
+@option(
     "--search",
-    default="",
+    of=Choice,
     metavar="TEXT",
     help="Show only events with TEXT, in whatever case. In the table the key / changes it.",
 )
@@ -38,11 +40,10 @@ def _fields(text: str) -> Any:
     help="Pass every line on to standard output, unchanged, and show events on standard error.",
 )
 @click.option("--hold", is_flag=True, help="Keep the table after the end of the input, until q.")
-@click.option(
+@option(
     "--color",
+    of=Choice,
     type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
     help="Whether to use colours; auto: on a terminal, unless NO_COLOR is set.",
 )
 @options.max_line
@@ -66,9 +67,18 @@ def main(
       flow-listen-assets | flow-view --tee | flow-work mymod:Tag
       flow-view --fields age,subject,/size --follow < events.jsonl
     """
-    from flowtools.view.assembly import Choice, run
+    from flowtools.view.assembly import run
 
-    run(Choice(fields, follow, tee, hold, search, color, max_line))
+    chosen = Choice(
+        fields=fields,
+        follow=follow,
+        tee=tee,
+        hold=hold,
+        search=search,
+        color=color,
+        max_line=max_line,
+    )
+    run(chosen)
 
 
 if __name__ == "__main__":

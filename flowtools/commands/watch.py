@@ -3,8 +3,10 @@
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command, run_source
 from flowtools.core.kind import OF_FILES
+from flowtools.source.settings import Watching
 
 KIND = click.Choice([kind.value for kind in OF_FILES])
 
@@ -27,11 +29,10 @@ KIND = click.Choice([kind.value for kind in OF_FILES])
 @click.option("-r", "--recursive", is_flag=True, help="Look into sub-folders, too.")
 @click.option("--existing", is_flag=True, help="Begin with the files that are there already.")
 @click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
-@click.option(
+@option(
     "--settle",
+    of=Watching,
     type=click.FloatRange(min=0),
-    default=2.0,
-    show_default=True,
     metavar="SECONDS",
     help="A file counts as whole when it has not changed for so long.",
 )

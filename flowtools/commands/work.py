@@ -6,6 +6,7 @@ import click
 
 from flowtools.cli import options, pool_options
 from flowtools.cli.command import Command
+from flowtools.core.settings import Given
 
 
 @click.command("flow-work", cls=Command)
@@ -24,12 +25,13 @@ def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:
       flow-stdin < list | flow-work mymod:Check --retries 5 --failed failed.jsonl
       flow-work mymod:Check < failed.jsonl
     """
-    from flowtools.pool.assembly import Choice, run
+    from flowtools.pool.assembly import run
+    from flowtools.pool.settings import Choice
 
     pool_options.check(chosen)
     command = ctx.command
     assert isinstance(command, Command)
-    run(Choice(worker=worker, **chosen), command.leave_threads)
+    run(Given(chosen).make(Choice, worker=worker), command.leave_threads)
 
 
 if __name__ == "__main__":

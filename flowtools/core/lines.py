@@ -13,13 +13,14 @@ from threading import Lock
 
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.event import Event
+from flowtools.core.settings import Reading
 from flowtools.core.wait import Stop, poll_time
 
 BLOCK = 32768
 """Bytes read at a time. With twice as many, what a Linux pipe holds, each thread that has
 read has half a megabyte more of the C library's memory for good (measured)."""
 
-MAX_LINE = 16 * 1024 * 1024
+MAX_LINE = Reading.max_line
 """Bytes that a line may have by default."""
 
 PIPE_BUF = 4096

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import UsageError
@@ -19,9 +19,8 @@ from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Outcome
-from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import Runner, ThreadRunner
-from flowtools.pool.settings import Recorder, Settings
+from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
 from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
 from flowtools.process.console import say
@@ -34,47 +33,13 @@ from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
-    from flowtools.core.key import Key
     from flowtools.pool.failed import FailedFile
-    from flowtools.pool.halt import Halt
-    from flowtools.pool.rate import Rate
     from flowtools.worker.needs import Equipment
 
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
 
 log = get_log("flowtools.work")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen on the command line of flow-work; its manual page explains each."""
-
-    worker: str
-    threads: int
-    timeout: float | None
-    grace: float
-    drain: float
-    max_abandoned: int | None
-    isolation: Literal["thread", "process"]
-    retries: int
-    backoff: float
-    max_backoff: float
-    key: "Key | None"
-    keep_order: bool
-    rate: "Rate | None"
-    halt: "Halt | None"
-    pass_on: bool
-    joblog: Path | None
-    resume: bool
-    failed: Path | None
-    config: Path | None
-    settings: tuple[str, ...]
-    max_line: int
-    progress: bool
-    metrics: str | None
-    dry_run: bool
-    command: str = "flow-work"
 
 
 Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
@@ -125,7 +90,7 @@ def run(
                     check(_dry_run(choice, stop))
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
-                work = Work(runners, _settings(choice))
+                work = Work(runners, replace(choice.pool, done=_done(choice)))
                 label[0] = lambda: running_label(work)
                 work.parts = _parts(choice, work, given.acks, stack)
                 try:
@@ -160,24 +125,7 @@ def _processes(
 
     template = Template(Plan(choice.worker, settings, equipment))
     stack.callback(template.close)
-    return lambda: ProcessRunner(template, choice.drain)
-
-
-def _settings(choice: Choice) -> Settings:
-    return Settings(
-        threads=choice.threads,
-        timeout=60.0 if choice.timeout is None else choice.timeout,
-        grace=choice.grace,
-        drain=choice.drain,
-        max_abandoned=choice.max_abandoned or max(32, 2 * choice.threads),
-        retry=RetryPolicy(choice.retries, choice.backoff, choice.max_backoff),
-        key=choice.key.of if choice.key else None,
-        pace=choice.rate,
-        halt=choice.halt.record if choice.halt else None,
-        done=_done(choice),
-        pass_on=choice.pass_on,
-        command=choice.command,
-    )
+    return lambda: ProcessRunner(template, choice.pool.drain)
 
 
 def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
@@ -268,7 +216,7 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
                 totals[_would(choice, line, number, done)] += 1
     say(
         f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
-        f" {choice.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
+        f" {choice.pool.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
         f" {totals[Outcome.INVALID]} lines are no events"
     )
     return totals
@@ -282,7 +230,7 @@ def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[
         return Outcome.INVALID
     if event.id in done:
         return Outcome.SKIPPED
-    key = choice.key.of(event) if choice.key else None
+    key = choice.pool.key(event) if choice.pool.key else None
     log.info(
         "line %d: would run %s '%s'%s",
         number,

@@ -1,8 +1,10 @@
 """When a failed event is tried again."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from flowtools.pool.outcome import Failure
+if TYPE_CHECKING:
+    from flowtools.pool.outcome import Failure
 
 ASKED_RETRIES = 10
 """Further attempts that a Worker's own Retry gets where --retries says nothing."""
@@ -22,7 +24,7 @@ class RetryPolicy:
     backoff: float = 1.0
     max_backoff: float = 300.0
 
-    def delay(self, attempt: int, failure: Failure) -> float | None:
+    def delay(self, attempt: int, failure: "Failure") -> float | None:
         """Return the seconds to wait after attempt number `attempt`; None: it was the last.
 
         The wait is drawn from the upper half of its range, so that events which failed

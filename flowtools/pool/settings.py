@@ -1,18 +1,26 @@
-"""How a pool behaves, and the parts that plug into it."""
+"""How a pool behaves, and the parts that plug into it.
+
+The defaults of the options of flow-work and flow-run are those of the fields here.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from flowtools.core.event import Event
-from flowtools.pool.outcome import Attempt
+from flowtools.core.settings import Ending, Reading
 from flowtools.pool.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flowtools.core.event import Event
+    from flowtools.pool.outcome import Attempt
 
 
 class Recorder(Protocol):
     """Is told of every attempt: the job log, the metrics, the display."""
 
-    def record(self, attempt: Attempt) -> None:
+    def record(self, attempt: "Attempt") -> None:
         """Take note of `attempt`; called from any thread.
 
         Raises:
@@ -33,7 +41,7 @@ class Acknowledger(Protocol):
 class Failures(Protocol):
     """Keeps the lines of events that failed for good."""
 
-    def write(self, attempt: Attempt) -> None:
+    def write(self, attempt: "Attempt") -> None:
         """Keep the line of `attempt`; on return it is in the file.
 
         Raises:
@@ -48,16 +56,17 @@ class Pace(Protocol):
         """Reserve the next start and return how many seconds away it is."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the pool behaves; every field but the first few is off by default.
+@dataclass(frozen=True, kw_only=True)
+class Settings(Ending):
+    """How the pool behaves.
 
     Attributes:
         threads: Width of the pool.
         timeout: Seconds that one attempt may take; 0 for no limit.
         grace: Seconds that a Worker has to end once it is told that its time is up.
         drain: Seconds that running events have to end after a signal.
-        max_abandoned: Stuck threads at which the pool drains and ends.
+        max_abandoned: Stuck threads at which the pool drains and ends; None: see
+            `most_abandoned`.
         retry: When a failed event is tried again.
         key: Gives the key whose events run one at a time and in order.
         pace: Limits the starts.
@@ -69,13 +78,50 @@ class Settings:
 
     threads: int = 1
     timeout: float = 60.0
-    grace: float = 5.0
-    drain: float = 30.0
-    max_abandoned: int = 32
+    max_abandoned: int | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    key: Callable[[Event], str | None] | None = None
+    key: "Callable[[Event], str | None] | None" = None
     pace: Pace | None = None
-    halt: Callable[[Attempt], str | None] | None = None
+    halt: "Callable[[Attempt], str | None] | None" = None
     done: frozenset[str] | set[str] = frozenset()
     pass_on: bool = False
     command: str = "flow-work"
+
+    @property
+    def most_abandoned(self) -> int:
+        """`max_abandoned`, or its default, which depends on the width of the pool."""
+        return self.max_abandoned or max(32, 2 * self.threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Reading):
+    """What flow-work and flow-run were asked for; flow-work(1) explains each option.
+
+    Attributes:
+        worker: The Worker, as MODULE:CLASS.
+        pool: How its pool behaves.
+        isolation: Whether the Worker runs in threads of this process, or in others.
+        keep_order: Write results in the order of the input.
+        joblog: The file that has a line for each attempt.
+        resume: Skip what the job log has as done.
+        failed: The file that keeps the lines of events that failed for good.
+        config: The INI file with the Worker's settings.
+        settings: More of them, each SECTION.KEY=VALUE.
+        max_line: Bytes that an input line may have.
+        progress: Show how far it is, on stderr.
+        metrics: Where to serve metrics, as HOST:PORT.
+        dry_run: Check the Worker and the lines, and run nothing.
+    """
+
+    worker: str
+    pool: Settings = field(default_factory=Settings)
+    isolation: Literal["thread", "process"] = "thread"
+    keep_order: bool = False
+    joblog: "Path | None" = None
+    resume: bool = False
+    failed: "Path | None" = None
+    config: "Path | None" = None
+    settings: tuple[str, ...] = ()
+    progress: bool = False
+    metrics: str | None = None
+    dry_run: bool = False

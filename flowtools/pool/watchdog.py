@@ -202,7 +202,7 @@ class Watchdog:
         replacement.done, slot.done = slot.done, 0
         self._pool.slots[index] = replacement
         self._start(replacement, claim)
-        limit = self._pool.settings.max_abandoned
+        limit = self._pool.settings.most_abandoned
         if len(self.abandoned) >= limit and self._pool.error is None:
             self._pool.fail(
                 InternalError(

@@ -4,7 +4,7 @@ The options are those of the section [Source], the same as in the old framework;
 command has as an option of its own counts before them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from configparser import ConfigParser
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -12,19 +12,17 @@ from typing import Any, NamedTuple
 from flowtools.ack.receiver import AckInlet
 from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.core.log import get_log
+from flowtools.core.settings import Given
 from flowtools.run.profile import number, truth
 from flowtools.source import Source
 from flowtools.source.custom import CustomSource
 from flowtools.source.daytime import Window, zone
 from flowtools.source.loading import is_source
-from flowtools.source.local import MAX_DOCUMENT
+from flowtools.source.settings import Importing, Standard, Taking, Watching
 from flowtools.worker.config import refuse_unset
 from flowtools.worker.needs import Equipment, make
 
 _log = get_log("flowtools.run")
-
-_OF_A_BROKER = frozenset({"prefetch", "dead_letter"})
-_OF_VIZ_ONE = _OF_A_BROKER | {"state", "since", "include", "exclude", "broker"}
 
 
 @dataclass(frozen=True)
@@ -32,30 +30,16 @@ class Wishes:
     """How the source is to be, beside the options of its section.
 
     Attributes:
-        listening: Makes flowtools.source.vizone.listening.Listening, for the sources of Viz One.
-        broker: Makes flowtools.stomp.settings.Settings, for GenericStompListener.
-        count: End after so many events.
-        prefetch: Messages that may be unacknowledged.
-        dead_letter: Where refused ones go.
-        drain, grace: Seconds for the end.
-        headers: More headers of the subscription.
+        given: The options of flow-run. An option that was typed and that the source has no use
+            for is refused.
         inlet: Makes what receives acknowledgements.
-        max_line: Bytes that a line of standard input may have.
-        typed: Names of the options on the command line, of those that are not for all sources.
-        xml: The events of Viz One carry the entry that the message had.
+        broker: Makes flowtools.stomp.settings.Settings, for GenericStompListener.
+        xml: Whether the events of Viz One carry the entry that the message had.
     """
 
-    listening: Callable[[], Any]
-    broker: Callable[[], Any]
-    count: int | None
-    prefetch: int
-    dead_letter: str | None
-    drain: float
-    grace: float
-    headers: Mapping[str, str]
+    given: Given
     inlet: Callable[[], AckInlet]
-    max_line: int
-    typed: Sequence[str] = ()
+    broker: Callable[[], Any]
     xml: bool = False
 
 
@@ -63,16 +47,14 @@ class Own(NamedTuple):
     """A source, and what it is like.
 
     Attributes:
-        source: It.
-        redelivers: What is not done will come again.
-        is_whole: It gives all of its input as one event, and the time for that is unlimited.
-        takes: Names of options that mean something to it, and not to all.
+        source: The source.
+        redelivers: Whether what is not done will come again.
+        is_whole: Whether all of its input is one event, and the time for that is unlimited.
     """
 
     source: Source
     redelivers: bool
     is_whole: bool = False
-    takes: frozenset[str] = frozenset()
 
 
 def own_source(
@@ -102,10 +84,9 @@ def own_source(
         own = _make(found, given, wishes, equipment, config)
     except UsageError as error:
         raise ConfigurationError(f"[Source]: {error}") from None
-    for name in wishes.typed:
-        if name not in own.takes:
-            option = {"headers": "header"}.get(name, name.replace("_", "-"))
-            raise UsageError(f"--{option} is of no use to the SOURCE {given.kind} of this Worker")
+    for name in wishes.given.untaken():
+        option = {"headers": "header"}.get(name, name.replace("_", "-"))
+        raise UsageError(f"--{option} is of no use to the SOURCE {given.kind} of this Worker")
     given.warn_of_the_rest()
     return own
 
@@ -120,6 +101,10 @@ class _Options:
 
     def take(self, key: str, default: str | None = None) -> str | None:
         return self._left.pop(self._names.get(key, key), default)
+
+    def number(self, key: str, default: float) -> float:
+        said = self.take(key)
+        return number(said, f"[Source] {key}") if said else default
 
     def need(self, *keys: str) -> str:
         for key in keys:
@@ -152,8 +137,7 @@ def _make(
     built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
     if built_in is not None and found is not kind:
         _adopt(found, wishes)
-        redelivers = built_in.__name__.endswith("Listener")
-        return Own(found, redelivers, getattr(found, "is_whole", False))
+        return Own(found, _redelivers(found), getattr(found, "is_whole", False))
     if built_in is not None:
         return makers[built_in.__name__](found, given, wishes, equipment)
     return _custom(found, given, wishes, equipment, config)
@@ -167,58 +151,65 @@ def _is_ours(kind: type) -> bool:
     return kind.__module__.startswith("flowtools.source.")
 
 
+def _redelivers(source: Any) -> bool:
+    return bool(getattr(source, "redelivers", False))
+
+
 def _adopt(made: Any, wishes: Wishes) -> None:
     """Let a source of ours that the user has made end, and acknowledge, as those we make."""
+    count = wishes.given["count"]
     if hasattr(made, "listening"):
-        listening = with_inlet(made.listening, wishes.inlet)
-        count = listening.count if wishes.count is None else wishes.count
-        made.listening = replace(listening, count=count)
+        listening = replace(made.listening, ack="worker", inlet=wishes.inlet)
+        made.listening = replace(listening, count=listening.count if count is None else count)
         return
     if hasattr(made, "inlet"):
         made.inlet = wishes.inlet
-    if wishes.count is not None:
-        made.count = wishes.count
+    if count is not None:
+        made.count = count
+
+
+def _listening(wishes: Wishes) -> Any:
+    from flowtools.source.vizone.listening import listening_from
+
+    return replace(wishes.given.make(listening_from, ack="worker"), inlet=wishes.inlet)
 
 
 def _assets(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
     from flowtools.source.vizone.details import Details
 
     details = Details(xml=wishes.xml)
-    source = kind(equipment.client().account, wishes.listening(), details)
-    return Own(source, True, takes=_OF_VIZ_ONE)
+    return Own(kind(equipment.client().account, _listening(wishes), details), True)
 
 
 def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
     skip = truth(given.take("skip empty files", "no") or "no", "[Source] skip empty files")
     location = given.need("location")
     account = equipment.client().account
-    settle = number(given.take("settle", "0") or "0", "[Source] settle")
+    settle = given.number("settle", Importing.settle)
     source = kind(
-        account, location, wishes.listening(), skip_empty=skip, settle=settle, xml=wishes.xml
+        account, location, _listening(wishes), skip_empty=skip, settle=settle, xml=wishes.xml
     )
-    return Own(source, True, takes=_OF_VIZ_ONE)
+    return Own(source, True)
 
 
 def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+    from flowtools.stomp.settings import parse_headers
     from flowtools.stomp.url import parse_url
 
     url = parse_url(given.need("stomp url", "url"))
     for host, _ in url.hosts:
         refuse_unset(host, "[Source] stomp url")
-    source = kind(
+    source = wishes.given.make(
+        kind,
         url,
         wishes.broker(),
         ack="worker",
-        prefetch=wishes.prefetch,
         durable=given.take("durable"),
         selector=given.take("selector"),
-        headers=wishes.headers,
-        count=wishes.count,
-        dead_letter=wishes.dead_letter,
-        drain=wishes.drain,
+        headers=parse_headers(wishes.given["headers"]),
         inlet=wishes.inlet,
     )
-    return Own(source, True, takes=_OF_A_BROKER | {"headers"})
+    return Own(source, True)
 
 
 def _interval(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
@@ -230,7 +221,7 @@ def _interval(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) 
         cron=cron,
         window=_window(given.take("window start"), given.take("window end")),
         tz=zone(tz) if tz else None,
-        count=wishes.count,
+        count=wishes.given["count"],
         name=given.take("name"),
     )
     return Own(source, False)
@@ -258,9 +249,9 @@ def _folder(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) ->
         given.need("directory"),
         match=(given.take("match") or "").split(),
         ignore=(given.take("ignore") or "").split(),
-        settle=number(given.take("settle", "2") or "2", "[Source] settle"),
+        settle=given.number("settle", Watching.settle),
         poll=number(poll, "[Source] poll") if poll else None,
-        count=wishes.count,
+        count=wishes.given["count"],
         **flags,
     )
     return Own(source, False)
@@ -272,11 +263,10 @@ def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
         form = "document"
     if form not in ("lines", "null", "json", "document"):
         raise UsageError(f"form '{form}' is none of lines, null, json, document")
-    source = kind(
+    source = wishes.given.make(
+        kind,
         form,
-        count=wishes.count,
-        max_line=wishes.max_line,
-        max_size=max(MAX_DOCUMENT, wishes.max_line),
+        max_size=max(Standard.max_size, wishes.given["max_line"]),
         size_option="--max-line",
     )
     return Own(source, False, source.is_whole)
@@ -294,20 +284,7 @@ def _custom(
     if found is kind:
         made = make("Source", found, name, config, given.take_all(), equipment)
     acked = hasattr(made, "done")
-    source = CustomSource(
-        made,
-        name,
-        ack="worker" if acked else "pipe",
-        prefetch=wishes.prefetch,
-        count=wishes.count,
-        grace=wishes.grace,
-        drain=wishes.drain,
-        inlet=wishes.inlet,
-    )
-    takes = frozenset({"prefetch"} if acked else ())
-    return Own(source, acked, bool(getattr(made, "IS_WHOLE", False)), takes)
-
-
-def with_inlet(listening: Any, inlet: Callable[[], AckInlet]) -> Any:
-    """Return how to listen, acknowledged by the pool in this process."""
-    return replace(listening, ack="worker", inlet=inlet)
+    # Without `done` nothing is unacknowledged: then --prefetch has no meaning.
+    more = {"ack": "worker"} if acked else {"ack": "pipe", "prefetch": Taking.prefetch}
+    source = wishes.given.make(CustomSource, made, name, inlet=wishes.inlet, **more)
+    return Own(source, acked, bool(getattr(made, "IS_WHOLE", False)))

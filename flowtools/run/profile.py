@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from flowtools.core.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.core.log import get_log
+from flowtools.stomp.settings import Settings, parse_heart_beat
 from flowtools.worker.config import read_into
 
 KNOWN: dict[str, frozenset[str]] = {
@@ -292,4 +293,12 @@ def _heart_beat(stomp: dict[str, str]) -> tuple[float, float] | None:
         return 0.0, 0.0
     interval = _number(stomp, "Stomp", "heartbeat interval")
     timeout = _number(stomp, "Stomp", "heartbeat timeout")
-    return 5.0 if interval is None else interval, 10.0 if timeout is None else timeout
+    ours, theirs = Settings.heart_beat
+    if interval is not None:
+        ours = interval
+    if timeout is not None:
+        theirs = timeout
+    try:
+        return parse_heart_beat(f"{ours},{theirs}")
+    except UsageError as error:
+        raise ConfigurationError(f"[Stomp] heartbeat interval, timeout: {error}") from None

@@ -10,16 +10,17 @@ from typing import Any
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
+from flowtools.core.settings import Given
 from flowtools.core.wait import Stop
 from flowtools.pool import assembly
-from flowtools.pool.assembly import Choice
+from flowtools.pool.settings import Choice, Settings
 from flowtools.pool.work import Input
 from flowtools.process.console import say
 from flowtools.run.inprocess import acks_between, beside
-from flowtools.run.ownsource import Own, Wishes, own_source, with_inlet
+from flowtools.run.ownsource import Own, Wishes, own_source
 from flowtools.run.profile import Profile, number, read, truth, understand
-from flowtools.source.local import MAX_DOCUMENT
-from flowtools.stomp.settings import parse_headers, settings_from
+from flowtools.source.settings import Standard
+from flowtools.stomp.settings import settings_from
 from flowtools.worker.config import change
 from flowtools.worker.config import load as load_config
 from flowtools.worker.contract import Worker, load, make
@@ -39,31 +40,6 @@ class Target:
 
     worker: str
     profile: Profile
-
-
-@dataclass(frozen=True)
-class Login:
-    """What was typed of Viz One and the broker; None: not said.
-
-    Attributes:
-        url, user, password_file, ca_file, insecure: Of Viz One.
-        client_certificate, client_key: Of the broker, which takes the rest from above.
-        connect_timeout, retry_for: Seconds.
-        heart_beat: OUT,IN.
-        headers: More headers of the subscription.
-    """
-
-    url: str | None
-    user: str | None
-    password_file: str | None
-    ca_file: str | None
-    insecure: bool
-    client_certificate: str | None
-    client_key: str | None
-    heart_beat: str
-    connect_timeout: float
-    retry_for: float | None
-    headers: tuple[str, ...]
 
 
 def find_target(
@@ -100,47 +76,30 @@ def manual(target: Target) -> str:
 
 
 def run(
-    target: Target,
-    choice: Choice,
-    login: Login,
-    listening: Callable[[], Any],
-    wishes: dict[str, Any],
-    *,
-    instance_name: str | None,
-    is_drain_typed: bool,
-    on_stuck: Callable[[], None],
+    target: Target, given: Given, *, instance_name: str | None, on_stuck: Callable[[], None]
 ) -> None:
     """Run the Worker on the events of its own source.
 
     Args:
         target: What to run.
-        choice: The pool's options; a time-out of None is the default.
-        login: See there.
-        listening: Makes how a source of Viz One listens.
-        wishes: The fields of Wishes that need no thought.
+        given: The options of flow-run.
         instance_name: The name of the application, before what the profile says.
-        is_drain_typed: The seconds for the end are no default: they count for every Worker.
         on_stuck: As assembly.run.
 
     Raises:
         FlowError: As assembly.run, and what the source ended by; UsageError where an option
             means nothing to it.
     """
-    equipment = _equipment(target, login, instance_name)
-    inlet, acks = acks_between(passed_on=choice.pass_on)
-    complete = Wishes(
-        listening=lambda: with_inlet(listening(), inlet),
-        broker=lambda: _broker(target, login, equipment),
-        headers=parse_headers(login.headers),
-        inlet=inlet,
-        max_line=choice.max_line,
-        **wishes,
-    )
+    equipment = _equipment(target, given, instance_name)
+    pool = given.make(Settings, command="flow-run")
+    choice = given.make(Choice, worker=target.worker, pool=pool)
+    inlet, acks = acks_between(passed_on=pool.pass_on)
+    wishes = Wishes(given, inlet, lambda: _broker(target, given, equipment))
     config = target.profile.config
 
     def own() -> Own:
         return own_source(
-            load(target.worker), target.worker, target.profile.source, complete, equipment, config
+            load(target.worker), target.worker, target.profile.source, wishes, equipment, config
         )
 
     if choice.dry_run:
@@ -148,16 +107,17 @@ def run(
         return
     # What it is like decides how the pool is to be, so it is made first of all.
     made = own()
-    if choice.timeout is None:
-        choice = replace(choice, timeout=0.0 if made.is_whole else 60.0)
+    drain = pool.drain
     if made.is_whole:
+        if not given.is_typed("timeout") and target.profile.timeout is None:
+            pool = replace(pool, timeout=0.0)
+        if not given.is_typed("drain"):
+            drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
         # The source has measured it. In JSON a byte may become six; the rest is short.
-        choice = replace(choice, max_line=6 * max(MAX_DOCUMENT, choice.max_line) + 4096)
-    drain = choice.drain
-    if made.is_whole and not is_drain_typed:
-        drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
+        choice = replace(choice, max_line=6 * max(Standard.max_size, choice.max_line) + 4096)
     if not made.redelivers:
-        choice = replace(choice, drain=0.0)  # Its time is over once the pool is asked to end.
+        pool = replace(pool, drain=0.0)  # Its time is over once the pool is asked to end.
+    choice = replace(choice, pool=pool)
 
     @contextmanager
     def opener(worker: Worker | None, stop: Stop) -> Iterator[Input]:
@@ -179,11 +139,11 @@ def _say_what_would_run(
     make(choice.worker, config, equipment)
     say(
         f"would run {choice.worker} on the events of {type(own.source).__name__}"
-        f" with {choice.threads} threads"
+        f" with {choice.pool.threads} threads"
     )
 
 
-def _equipment(target: Target, login: Login, instance_name: str | None) -> Equipment:
+def _equipment(target: Target, given: Given, instance_name: str | None) -> Equipment:
     from flowtools.vizone.account import Account
 
     profile = target.profile
@@ -198,25 +158,23 @@ def _equipment(target: Target, login: Login, instance_name: str | None) -> Equip
         seconds=number(said["time out"], "[Viz One] time out") if "time out" in said else SECONDS,
         has_options=True,
     )
-    given: dict[str, Any] = {
-        "url": login.url,
-        "user": login.user,
-        "password_file": login.password_file,
-    }
-    if not equipment.enabled or not (profile.is_old or said or any(given.values())):
+    login = {name: given[name] for name in ("url", "user", "password_file")}
+    trust = {name: given[name] for name in ("ca_file", "insecure")}
+    is_asked_for = profile.is_old or any(login.values())
+    if not equipment.enabled or not (is_asked_for or said or any(trust.values())):
         return equipment
     environment = dict(os.environ) | _account_of(said, os.environ, is_old=profile.is_old)
     try:
         equipment.account = Account.from_settings(
-            **given,
-            ca_file=login.ca_file or said.get("pem file") or None,
-            insecure=login.insecure
+            **login,
+            ca_file=trust["ca_file"] or said.get("pem file") or None,
+            insecure=trust["insecure"]
             or not truth(said.get("check certificates", "yes"), "[Viz One] check certificates"),
             environment=environment,
         )
     except ConfigurationError:
         # Not before somebody needs it: a Worker may do without Viz One.
-        if profile.is_old or any(given.values()):
+        if is_asked_for:
             raise
     return equipment
 
@@ -240,20 +198,10 @@ def _account_of(said: dict[str, str], environment: Any, *, is_old: bool) -> dict
     return found
 
 
-def _broker(target: Target, login: Login, equipment: Equipment) -> Any:
-    settings = settings_from(
-        user=login.user,
-        password_file=login.password_file,
-        ca_file=login.ca_file,
-        client_certificate=login.client_certificate,
-        client_key=login.client_key,
-        insecure=login.insecure,
-        heart_beat=login.heart_beat,
-        connect_timeout=login.connect_timeout,
-        retry_for=login.retry_for,
-    )
+def _broker(target: Target, given: Given, equipment: Equipment) -> Any:
+    settings = given.make(settings_from)
     account = equipment.account
-    if account is None or not target.profile.is_old or settings.user or login.user:
+    if account is None or not target.profile.is_old or settings.user:
         return settings
     from flowtools.source.vizone.listening import with_login
 

@@ -1,6 +1,7 @@
 """A stand-in Viz One for development and tests.
 
-`standin` is the whole of it, `serve` what flow-sim does with that, `chain` the command below.
+`standin` is the whole of it, `settings` what it is to do, `serve` what flow-sim does with that,
+`chain` the command below.
 
 What it knows: a `catalogue` of each `asset` and of the `storages` with their files, in which
 `searching` finds; `imports` fill a placeholder and `stream` changes things, each step of it

@@ -10,7 +10,9 @@ from socketserver import ThreadingMixIn
 from threading import Lock
 from typing import Any
 
-CONNECTIONS = 1000
+from flowtools.sim.settings import Plan
+
+CONNECTIONS = Plan.connections
 """Connections that a server takes at a time, by default."""
 
 MOST_SESSIONS = 10_000

@@ -5,16 +5,14 @@ to come later, HTTP, broker.
 """
 
 import secrets
-from dataclasses import dataclass, field
 
 from flowtools.core.errors import ConfigurationError, UnreachableError
 from flowtools.sim import form_documents
 from flowtools.sim.asking import Routes
 from flowtools.sim.asset_resources import AssetResources
 from flowtools.sim.catalogue import Catalogue, Watchers
-from flowtools.sim.faults import Faults, Rates
+from flowtools.sim.faults import Faults
 from flowtools.sim.file_resources import FileResources
-from flowtools.sim.guests import CONNECTIONS
 from flowtools.sim.imports import Imports
 from flowtools.sim.later import Later
 from flowtools.sim.media_resources import MediaResources
@@ -22,9 +20,9 @@ from flowtools.sim.messages import ASSETS, FILES, TRANSFERS, Messages
 from flowtools.sim.other_resources import OtherResources
 from flowtools.sim.people import ADMIN, People
 from flowtools.sim.resources import Resources
+from flowtools.sim.settings import Plan
 from flowtools.sim.step_resources import StepResources
 from flowtools.sim.stream import Stream, asset_steps, file_steps
-from flowtools.sim.vocabulary import Deletions, Order
 from flowtools.sim.web import WebServer
 
 try:
@@ -37,39 +35,8 @@ except ModuleNotFoundError as missing:
     ) from None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the stand-in is to do by itself, and how.
-
-    Attributes:
-        assets: How many changes of assets the stream has.
-        files: How many files arrive in the first import storage.
-        rate: How many of them a second.
-        seed: What the stream starts from: the same seed, the same sequence.
-        echo: Whether metadata written over HTTP is told, too.
-        tells_action: Whether a message's `action` header says what happened.
-        deletions: How a deletion is marked.
-        faults: How likely which fault is.
-        import_seconds: How long an import or upload takes.
-        order: How the asset feed is ordered.
-        session: Seconds that a session of HTTP lasts; None: for ever.
-        connections: How many there may be at a time, of HTTP and of STOMP each.
-        names: What else the HTTP server may be called, in a Host header.
-    """
-
-    assets: int = 0
-    files: int = 0
-    rate: float = 20.0
-    seed: int = 1
-    echo: bool = False
-    tells_action: bool = True
-    deletions: Deletions = "tombstone"
-    faults: Rates = field(default_factory=Rates)
-    import_seconds: float = 0.4
-    order: Order = "sorted"
-    session: float | None = None
-    connections: int = CONNECTIONS
-    names: tuple[str, ...] = ()
+FREE = ("127.0.0.1", 0)
+"""Any free port of this machine, which no other machine can reach."""
 
 
 class StandIn:
@@ -87,8 +54,8 @@ class StandIn:
         self,
         plan: Plan,
         *,
-        http: tuple[str, int] = ("127.0.0.1", 0),
-        stomp: tuple[str, int] = ("127.0.0.1", 0),
+        http: tuple[str, int] = FREE,
+        stomp: tuple[str, int] = FREE,
         password: str | None = None,
     ) -> None:
         """Take the ports (0: a free one); `password` is made up if not given.

@@ -5,19 +5,20 @@ Of this machine: `interval`, `local` (standard input) and `watch`. A user's own:
 
 `interval` ticks by a `schedule`, at a `daytime`, on a `clock`. `watch` has a `lookout` decide
 when to look into its `folder`, which `notices` of the system say, too. `loading` says what a
-user's Source may be; a `gate` stands between it and the outlet.
+user's Source may be; a `gate` stands between it and the outlet. `settings` has the defaults.
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop
+if TYPE_CHECKING:
+    from flowtools.core.outlet import Outlet
+    from flowtools.core.wait import Stop
 
 
 class Source(Protocol):
     """Something that events come from."""
 
-    def run(self, outlet: Outlet, stop: Stop) -> None:
+    def run(self, outlet: "Outlet", stop: "Stop") -> None:
         """Write events to `outlet` until there are no more or `stop` is set.
 
         Returns with nothing left in the outlet's buffer.

@@ -1,6 +1,6 @@
 """AssetEntryListener: an event for each change of an asset in Viz One."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
@@ -42,6 +42,9 @@ class AssetEntryListener:
     Attributes:
         listening: How it listens.
     """
+
+    redelivers: ClassVar = True
+    """What is not done comes again."""
 
     def __init__(
         self,

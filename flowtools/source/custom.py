@@ -18,10 +18,8 @@ from flowtools.core.wait import Stop, Wake
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.source.gate import Ended, Gate
+from flowtools.source.settings import Taking
 from flowtools.worker.loading import clean_up, described
-
-GRACE = 5.0
-"""Seconds that a Source has to end, by default."""
 
 _log = get_log("flowtools.source")
 
@@ -38,11 +36,11 @@ class CustomSource:
         source: Any,
         name: str,
         *,
-        ack: Literal["pipe", "worker"] = "pipe",
-        prefetch: int = 256,
+        ack: Literal["pipe", "worker"] = Taking.ack,
+        prefetch: int = Taking.prefetch,
         count: int | None = None,
-        grace: float = GRACE,
-        drain: float = 30.0,
+        grace: float = Taking.grace,
+        drain: float = Taking.drain,
         inlet: Callable[[], AckInlet] = AckSocket,
     ) -> None:
         """Prepare to run `source`.

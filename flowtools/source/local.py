@@ -8,15 +8,13 @@ from typing import Literal
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError, decode, digest
-from flowtools.core.lines import BLOCK, MAX_LINE, LineReader, TooLong
+from flowtools.core.lines import BLOCK, LineReader, TooLong
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.settings import Standard
 
 Form = Literal["lines", "null", "json", "document"]
-
-MAX_DOCUMENT = 64 * 1024 * 1024
-"""Bytes that a document may have by default."""
 
 _log = get_log("flowtools.source.local")
 
@@ -37,8 +35,8 @@ class STDIN:
         form: Form = "lines",
         *,
         count: int | None = None,
-        max_line: int = MAX_LINE,
-        max_size: int = MAX_DOCUMENT,
+        max_line: int = Standard.max_line,
+        max_size: int = Standard.max_size,
         size_option: str = "--max-size",
         fd: int = 0,
     ) -> None:

@@ -1,13 +1,14 @@
 """UnmanagedFilesListener: an event for each change of a file in an import storage."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.settings import Importing
 from flowtools.source.vizone.entries import amended, event_id, event_time, links_of, public_headers
 from flowtools.source.vizone.listening import Listening
 from flowtools.source.vizone.monitor import listen
@@ -37,6 +38,9 @@ class UnmanagedFilesListener:
         listening: How it listens.
     """
 
+    redelivers: ClassVar = True
+    """What is not done comes again."""
+
     def __init__(
         self,
         account: Account,
@@ -44,7 +48,7 @@ class UnmanagedFilesListener:
         listening: Listening | None = None,
         *,
         skip_empty: bool = False,
-        settle: float = 0.0,
+        settle: float = Importing.settle,
         xml: bool = False,
     ) -> None:
         """Prepare to listen to the import storage with the handle `location`.

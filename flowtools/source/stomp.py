@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from flowtools.ack.receiver import Ack, AckInlet, AckSocket
 from flowtools.core.errors import ReaderGone, RefusedError
@@ -10,6 +10,7 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.settings import Taking
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message, events_of
@@ -20,12 +21,6 @@ from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
-
-PREFETCH = 256
-"""Messages that may be unacknowledged by default."""
-
-DRAIN = 30.0
-"""Seconds that outstanding acknowledgements have after a stop, by default."""
 
 _log = get_log("flowtools.source.stomp")
 
@@ -42,19 +37,22 @@ class GenericStompListener:
         inlet: Makes what receives acknowledgements; None with `ack="pipe"`.
     """
 
+    redelivers: ClassVar = True
+    """What is not done comes again."""
+
     def __init__(
         self,
         url: BrokerURL,
         settings: Settings,
         *,
-        ack: Literal["pipe", "worker"] = "pipe",
-        prefetch: int = PREFETCH,
+        ack: Literal["pipe", "worker"] = Taking.ack,
+        prefetch: int = Taking.prefetch,
         durable: str | None = None,
         selector: str | None = None,
         headers: Mapping[str, str] | None = None,
         count: int | None = None,
         dead_letter: str | None = None,
-        drain: float = DRAIN,
+        drain: float = Taking.drain,
         idle: float | None = None,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
         keeper: Keeper | None = None,

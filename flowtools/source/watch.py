@@ -14,9 +14,7 @@ from flowtools.core.wait import Stop, poll_time
 from flowtools.source.clock import Clock
 from flowtools.source.folder import Finding, Folder, Wanted
 from flowtools.source.lookout import Lookout
-
-SETTLE = 2.0
-"""Seconds that nothing may change before a file counts as whole, by default."""
+from flowtools.source.settings import Watching
 
 
 class HotFolder:
@@ -42,7 +40,7 @@ class HotFolder:
         recursive: bool = False,
         existing: bool = False,
         skip_empty: bool = False,
-        settle: float = SETTLE,
+        settle: float = Watching.settle,
         poll: float | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),

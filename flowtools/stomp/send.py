@@ -28,12 +28,9 @@ from flowtools.stomp.broker import Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.stomp.session import Session, error_text
-from flowtools.stomp.settings import Settings
+from flowtools.stomp.settings import Sending, Settings
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
-
-WINDOW = 500
-"""Messages that may be unconfirmed by default."""
 
 BATCH = 1024 * 1024
 """Bytes that one transaction may have, more or less."""
@@ -68,9 +65,9 @@ class Publisher:
         *,
         destination: str | None = None,
         headers: Mapping[str, str] | None = None,
-        window: int = WINDOW,
+        window: int = Sending.window,
         group_key: Key | None = None,
-        persistent: bool = True,
+        persistent: bool = Sending.persistent,
         raw: bool = False,
     ) -> None:
         """Prepare to send to `url`.

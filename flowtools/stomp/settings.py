@@ -6,11 +6,12 @@ on a command line.
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowtools.core.errors import UsageError
-from flowtools.process.password import read_password
-from flowtools.stomp.url import is_unicode
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,26 @@ class Settings:
 
     user: str | None = None
     password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
+    ca_file: "Path | None" = None
+    client_certificate: "Path | None" = None
+    client_key: "Path | None" = None
     insecure: bool = False
     heart_beat: tuple[float, float] = (5.0, 10.0)
     connect_timeout: float = 10.0
     retry_for: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """How flow-send sends.
+
+    Attributes:
+        window: Messages that may be on their way without the broker's receipt.
+        persistent: Whether messages are to survive a restart of the broker.
+    """
+
+    window: int = 500
+    persistent: bool = True
 
 
 def settings_from(
@@ -48,16 +62,18 @@ def settings_from(
     client_certificate: str | None,
     client_key: str | None,
     insecure: bool,
-    heart_beat: str,
+    heart_beat: tuple[float, float],
     connect_timeout: float,
     retry_for: float | None,
 ) -> Settings:
     """Return the settings for the values of the options.
 
     Raises:
-        UsageError: --heart-beat has another form, or --client-key stands alone.
+        UsageError: --client-key stands alone.
         ConfigurationError: The password file cannot be read.
     """
+    from flowtools.process.password import read_password  # Not for the defaults alone.
+
     if client_key and not client_certificate:
         raise UsageError("--client-key is of no use without --client-certificate")
     password = read_password(password_file) if password_file else os.environ.get("FLOW_PASSWORD")
@@ -68,7 +84,7 @@ def settings_from(
         client_certificate=_path(client_certificate),
         client_key=_path(client_key),
         insecure=insecure,
-        heart_beat=parse_heart_beat(heart_beat),
+        heart_beat=heart_beat,
         connect_timeout=connect_timeout,
         retry_for=retry_for,
     )
@@ -95,6 +111,8 @@ def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
     Raises:
         UsageError: One has another form, or is a header that is not the caller's to set.
     """
+    from flowtools.stomp.url import is_unicode
+
     headers: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -106,5 +124,7 @@ def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
     return headers
 
 
-def _path(text: str | None) -> Path | None:
+def _path(text: str | None) -> "Path | None":
+    from pathlib import Path
+
     return Path(text) if text else None

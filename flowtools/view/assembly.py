@@ -2,33 +2,17 @@
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import Literal, TextIO
+from typing import TextIO
 
-from flowtools.core.lines import MAX_LINE
 from flowtools.process.signals import stopped_by_signals
 from flowtools.view.columns import DEFAULT, TABLE_DEFAULT, Columns
 from flowtools.view.keys import Keys
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer
+from flowtools.view.settings import Choice, When
 from flowtools.view.viewer import Viewer
 
 STDIN, STDOUT = 0, 1
-
-When = Literal["auto", "always", "never"]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen on the command line of flow-view; its manual page explains each."""
-
-    fields: Columns | None = None
-    follow: bool = False
-    tee: bool = False
-    hold: bool = False
-    search: str = ""
-    color: When = "auto"
-    max_line: int = MAX_LINE
 
 
 def run(choice: Choice) -> None:

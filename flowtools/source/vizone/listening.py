@@ -10,9 +10,9 @@ from typing import Literal
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import UsageError
 from flowtools.core.kind import OF_VIZ_ONE, Kind, chosen
-from flowtools.source.stomp import DRAIN, PREFETCH
+from flowtools.source.settings import Taking
 from flowtools.source.vizone.entries import instant
-from flowtools.stomp.settings import Settings, parse_heart_beat
+from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
 from flowtools.vizone.account import Account
 
@@ -31,11 +31,11 @@ class Listening:
     """
 
     kinds: frozenset[Kind] = frozenset(OF_VIZ_ONE)
-    ack: Literal["pipe", "worker"] = "pipe"
-    prefetch: int = PREFETCH
+    ack: Literal["pipe", "worker"] = Taking.ack
+    prefetch: int = Taking.prefetch
     count: int | None = None
     dead_letter: str | None = None
-    drain: float = DRAIN
+    drain: float = Taking.drain
     broker: tuple[str, int] | None = None
     settings: Settings = field(default_factory=Settings)
     state: str | None = None
@@ -59,7 +59,7 @@ def listening_from(
     dead_letter: str | None,
     drain: float,
     broker: str | None,
-    heart_beat: str,
+    heart_beat: tuple[float, float],
     connect_timeout: float,
     retry_for: float | None,
     state: str | None = None,
@@ -75,7 +75,7 @@ def listening_from(
     if since is not None and everything:
         raise UsageError("--since and the option for all that is there exclude each other")
     settings = Settings(
-        heart_beat=parse_heart_beat(heart_beat),
+        heart_beat=heart_beat,
         connect_timeout=connect_timeout,
         retry_for=retry_for,
     )

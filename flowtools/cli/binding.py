@@ -1,0 +1,71 @@
+"""Options whose default is a field's, and objects that are made of several options."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from flowtools.core.settings import Given, default_of
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class FieldOption(click.Option):
+    """An option that takes its default from a settings class.
+
+    Attributes:
+        of: The settings class.
+        field: The name of its field.
+    """
+
+    def __init__(self, *args: Any, of: type, field: str, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.of = of
+        self.field = field
+
+
+def option(*names: str, of: type, **more: Any) -> Decorator:
+    """Return click's decorator for an option that is a field of the settings class `of`.
+
+    It has the field's name and its default.
+    """
+    plain = [name for name in names if not name.startswith("-")]
+    field = plain[0] if plain else max(names, key=len).removeprefix("--").replace("-", "_")
+    field = field.partition("/")[0]
+    default = default_of(of, field)
+    if default is not None:
+        more.setdefault("show_default", default not in ("", ()) and default is not False)
+        more.setdefault("default", default)
+    return click.option(*names, cls=FieldOption, of=of, field=field, **more)
+
+
+def together(
+    name: str, make: Callable[[Given], Any], *options: Decorator, also: tuple[str, ...] = ()
+) -> Decorator:
+    """Return a decorator that adds `options`, whose values come as one argument `name`.
+
+    `make` makes it of them. `also` names options of the command's own that belong to it,
+    where the command has them.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def with_one(**values: Any) -> Any:
+            taken = [each for each in (*names, *also) if each in values]
+            given = Given({each: values.pop(each) for each in taken})
+            return function(**{name: make(given)}, **values)
+
+        before = len(getattr(with_one, "__click_params__", ()))
+        for add in reversed(options):
+            add(with_one)
+        names = [param.name for param in with_one.__click_params__[before:]]  # type: ignore[attr-defined]
+        return with_one
+
+    return decorate
+
+
+def given_by(ctx: click.Context, values: dict[str, Any]) -> Given:
+    """Return the values of the options of `ctx`, and which of them were on the command line."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    return Given(values, [name for name in values if ctx.get_parameter_source(name) is typed])

@@ -1,0 +1,54 @@
+"""Settings of the sources, with their defaults; core/settings.py says what such a class is for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flowtools.core.settings import Ending, Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taking(Ending):
+    """How a source takes what it is to acknowledge.
+
+    Attributes:
+        ack: When it acknowledges: "pipe": once the line is written; "worker": once whoever
+            reads it says that the event is done.
+        prefetch: How many messages or events may be unacknowledged: the bound of what is held
+            in memory, and of what comes twice after a fault.
+    """
+
+    ack: Literal["pipe", "worker"] = "pipe"
+    prefetch: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """How flow-watch looks at a folder.
+
+    Attributes:
+        settle: Seconds that a file must be unchanged before it is reported.
+    """
+
+    settle: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importing:
+    """How flow-listen-files looks at an import storage.
+
+    Attributes:
+        settle: Seconds that the size of a file must be unchanged before it is reported.
+    """
+
+    settle: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standard(Reading):
+    """How flow-stdin reads standard input.
+
+    Attributes:
+        max_size: Bytes that a document may have.
+    """
+
+    max_size: int = 64 * 1024 * 1024
