@@ -62,9 +62,9 @@ class Command(click.Command):
             status = Status.USAGE
         except click.Abort:
             _end_by_signal(signal.SIGINT)
+        _flush_messages()
         if self._leaves_threads:
             # One of them may be stuck where the interpreter would wait for it.
-            sys.stderr.flush()
             os._exit(int(status or Status.DONE))
         sys.exit(int(status or Status.DONE))
 
@@ -89,19 +89,23 @@ class Command(click.Command):
         from flowtools.process.signals import Signalled, end_by
 
         verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
-        console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"])
+        level = ctx.meta.get("flowtools.worker_log_level")
+        console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"], level)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except ReaderGone:
             _discard_stdout()
+            console.flush()
             end_by(signal.SIGPIPE)
         except Signalled as ended:
             if isinstance(ended.__cause__, FlowError):
                 _report(ended.__cause__)
+            console.flush()
             end_by(ended.signum)
         except KeyboardInterrupt:
+            console.flush()
             end_by(signal.SIGINT)
         except UsageError as error:
             raise click.UsageError(str(error), ctx) from None
@@ -110,14 +114,13 @@ class Command(click.Command):
 
     def _complain(self, args: Sequence[str] | None, text: str) -> None:
         """Say what is wrong before the options are known: --log-format is looked for by hand."""
-        import logging
-
+        from flowtools.core.log import get_log
         from flowtools.process import console
 
         given = list(sys.argv[1:] if args is None else args)
         is_json = "--log-format=json" in given or ("--log-format", "json") in pairwise(given)
         console.configure(str(self.name), -1, "json" if is_json else "text")
-        logging.getLogger("flowtools").error("%s", text)
+        get_log("flowtools").error("%s", text)
 
     def leave_threads(self) -> None:
         """End without waiting for any thread, once the command has ended: one is stuck."""
@@ -152,7 +155,8 @@ def parsed(parse: Callable[[str], T]) -> Callable[..., T | None]:
     return callback
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep an option's value for `Command.invoke`, which needs it before the command runs."""
     ctx.meta[f"flowtools.{param.name}"] = value
 
 
@@ -162,7 +166,7 @@ _COMMON_OPTIONS = (
         of=Messages,
         type=click.Choice(["text", "json"]),
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="Form of the messages on stderr.",
     ),
     click.option(
@@ -170,7 +174,7 @@ _COMMON_OPTIONS = (
         "--quiet",
         is_flag=True,
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="Say nothing but errors.",
     ),
     click.option(
@@ -178,7 +182,7 @@ _COMMON_OPTIONS = (
         "--verbose",
         count=True,
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="Say what happens; twice: with details. Shows the traceback of an error.",
     ),
 )
@@ -205,9 +209,9 @@ def _usage_text(error: click.ClickException) -> str:
 
 
 def _report(error: Exception) -> int:
-    import logging
+    from flowtools.core.log import get_log
 
-    log = logging.getLogger("flowtools")
+    log = get_log("flowtools")
     if isinstance(error, FlowError):
         log.error("%s", error, exc_info=error)
         return error.status
@@ -237,6 +241,13 @@ def _report(error: Exception) -> int:
         exc_info=error,
     )
     return Status.INTERNAL
+
+
+def _flush_messages() -> None:
+    """Wait for messages to be written, if there were any."""
+    console = sys.modules.get("flowtools.process.console")
+    if console is not None:
+        console.flush()
 
 
 def _end_by_signal(signum: int) -> NoReturn:

@@ -80,7 +80,8 @@ def main(
         return
     is_said = _is_typed(ctx, "verbose") or _is_typed(ctx, "quiet")
     if debug or (found.profile.debug and not is_said):
-        configure("flow-run", 2, ctx.meta["flowtools.log_format"])
+        level = ctx.meta["flowtools.worker_log_level"]
+        configure("flow-run", 2, ctx.meta["flowtools.log_format"], level)
     _take_from_profile(ctx, chosen, found.profile, workers)
     command = ctx.command
     assert isinstance(command, Command)

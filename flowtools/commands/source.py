@@ -18,6 +18,7 @@ from flowtools.cli.command import Command
 @options.grace
 @pool_options.config
 @pool_options.setting
+@pool_options.worker_log_level
 @click.pass_context
 def main(
     ctx: click.Context,

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
@@ -22,8 +21,9 @@ from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Sender, Work, check, running_label
-from flowtools.process.console import say
+from flowtools.pool.work import Input, Parts, Sender, Work, check, whose
+from flowtools.process.console import is_terminal, say, terminal
+from flowtools.process.ear import Ear
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
@@ -75,10 +75,14 @@ def run(
     settings = load_config(choice.config, choice.settings) if config is None else config
     with ExitStack() as stack:
         # First of all, for a template process is forked before there is a second thread.
-        runners = _processes(choice, settings, equipment, stack)
+        ear = Ear()
+        stack.callback(ear.close)
+        runners = _processes(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
-        label: list[Callable[[], str]] = [lambda: "worker"]
-        writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
+        works: list[Work] = []
+        writer = stack.enter_context(
+            guarded_stdout(ear, lambda: whose(works[0]) if works else None)
+        )
         spare_the_collector()
         worker = None
         if runners is None:
@@ -91,7 +95,7 @@ def run(
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
                 work = Work(runners, replace(choice.pool, done=_done(choice)))
-                label[0] = lambda: running_label(work)
+                works.append(work)
                 work.parts = _parts(choice, work, given.acks, stack)
                 try:
                     totals = work.run(given.fd, writer, given.stop)
@@ -109,12 +113,16 @@ def run(
 
 def _tell_skipped(number: int) -> None:
     """Tell a person why less was done than came; cron would mail it after every run."""
-    tell = say if sys.stderr.isatty() else log.info
+    tell = say if is_terminal() else log.info
     tell(f"{number} events were done already: skipped")
 
 
 def _processes(
-    choice: Choice, settings: ConfigParser, equipment: "Equipment | None", stack: ExitStack
+    choice: Choice,
+    settings: ConfigParser,
+    equipment: "Equipment | None",
+    ear: Ear,
+    stack: ExitStack,
 ) -> Callable[[], Runner] | None:
     """Return what makes runners that have a process each; None: threads were asked for."""
     if choice.isolation != "process" or choice.dry_run:
@@ -123,7 +131,7 @@ def _processes(
     from flowtools.pool.isolation import ProcessRunner
     from flowtools.pool.template import Template
 
-    template = Template(Plan(choice.worker, settings, equipment))
+    template = Template(Plan(choice.worker, settings, equipment), ear)
     stack.callback(template.close)
     return lambda: ProcessRunner(template, choice.pool.drain)
 
@@ -150,7 +158,7 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     if choice.progress:
         from flowtools.pool.progress import Progress
 
-        progress = Progress(work.snapshot, sys.stderr, say)
+        progress = Progress(work.snapshot, stack.enter_context(terminal()), say)
         progress.start()
         stack.callback(progress.stop)
         recorders.append(progress)

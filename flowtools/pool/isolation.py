@@ -21,6 +21,7 @@ from flowtools.pool import packets
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.template import Template
+from flowtools.process.console import Whose
 from flowtools.process.kin import how_it_ended, kill_group
 
 READY_SECONDS = 120.0
@@ -42,6 +43,8 @@ class Failed(Exception):
 
 class ProcessRunner:
     """Runs the Worker in a process, which is replaced when it has died."""
+
+    whose: Whose = staticmethod(lambda: None)
 
     def __init__(self, template: Template, drain: float) -> None:
         """Start a process of `template`; `prepare` waits until it is ready.
@@ -96,6 +99,8 @@ class ProcessRunner:
             self._send(line)
             try:
                 kind, content = packets.receive(self._answers)
+                # What was written until now belongs to this event.
+                self._template.ear.hear_out(self._output)
             except (EOFError, OSError):
                 is_untouched = self._take_back()
                 how = how_it_ended(self._discard())
@@ -195,9 +200,11 @@ class ProcessRunner:
         self._answers, answers = packets.pair()
         # Kept open here, too: what a process has not read when it dies can be taken back.
         self._unread = events
-        with answers:
+        ear = self._template.ear
+        self._output, output = ear.listen(lambda: self.whose(), self._template.mark)
+        with answers, os.fdopen(output):
             try:
-                self._pid = self._template.spawn(events, answers)
+                self._pid = self._template.spawn(events, answers, output)
             except FlowError:
                 self._close_sockets()
                 raise
@@ -206,6 +213,7 @@ class ProcessRunner:
     def _close_sockets(self) -> None:
         for each in (self._events, self._unread, self._answers):
             each.close()
+        self._template.ear.leave(self._output)
 
     def _expect_ready(self, stop: Stop) -> None:
         found = wait(self._answers, stop, seconds=READY_SECONDS)

@@ -9,7 +9,7 @@ from flowtools.core.event import Event
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import lines_of
-from flowtools.process.console import shows_tracebacks
+from flowtools.process.console import Whose, shows_tracebacks
 from flowtools.worker.contract import TimeLimit, Worker
 
 
@@ -22,7 +22,13 @@ class RunnerBroken(Exception):
 
 
 class Runner(Protocol):
-    """Runs the Worker for one thread of the pool."""
+    """Runs the Worker for one thread of the pool.
+
+    Attributes:
+        whose: Says which attempt runs there.
+    """
+
+    whose: Whose
 
     @property
     def start(self) -> Callable[[Event], Any]:
@@ -60,6 +66,7 @@ class ThreadRunner:
     """Runs the Worker in the calling thread."""
 
     prepare = None
+    whose: Whose
 
     def __init__(self, worker: Worker) -> None:
         self.start = worker.start

@@ -16,7 +16,7 @@ from flowtools.ack.sender import AckError
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import TooLong
-from flowtools.core.log import get_log
+from flowtools.core.log import About, get_log
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
@@ -113,7 +113,8 @@ class Settlement:
             job.attempt,
             failure.outcome,
             failure.text,
-            extra={"traceback": failure.traceback},
+            traceback=failure.traceback,
+            about=_about(job),
         )
         if delay is None:
             self._give_up(attempt, job)
@@ -229,6 +230,10 @@ class Settlement:
 
 def _tell_nobody() -> None:
     """Do nothing about lines that have been written."""
+
+
+def _about(job: Job) -> About:
+    return About(job.event.id, job.event.subject, job.attempt)
 
 
 def _attempt(

@@ -10,6 +10,7 @@ import threading
 from time import sleep
 
 from flowtools.core.event import Event
+from flowtools.core.log import About
 from flowtools.pool.backlog import Job
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -62,6 +63,7 @@ class Slot:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
+        runner.whose = self.about
         self.thread: threading.Thread | None = None
         self.is_busy = False
         self.running: Line | Job | None = None
@@ -80,6 +82,18 @@ class Slot:
             return running if isinstance(running, Job) else None
         number, line, since = running
         return Job(event, line, number, since)
+
+    def about(self) -> About | None:
+        """Return which attempt runs, for what is said meanwhile; None: none does."""
+        running, event = self.running, self.event
+        if running is None or event is None:
+            return None
+        attributes = event.attributes  # The Worker may have done anything to them.
+        subject = attributes.get("subject")
+        attempt = running.attempt if isinstance(running, Job) else 1
+        return About(
+            str(attributes.get("id", "?")), None if subject is None else str(subject), attempt
+        )
 
     def put(self, claim: Claim, token: float) -> bool:
         """Claim the attempt that has `token`, which is not None; return whether that stands."""

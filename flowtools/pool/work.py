@@ -17,7 +17,7 @@ from typing import Protocol
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
-from flowtools.core.log import get_log
+from flowtools.core.log import About, get_log
 from flowtools.core.wait import Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.outcome import Outcome
@@ -26,9 +26,9 @@ from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
 from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
 from flowtools.pool.settlement import Settlement
-from flowtools.pool.slot import Slot
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.watchdog import Notifier, Reopened, Watchdog
+from flowtools.process.overheard import inherited
 
 log = get_log("flowtools.pool")
 
@@ -188,17 +188,26 @@ def check(totals: Counter[str]) -> None:
         raise EventsFailed(f"{failed} of {total} events failed{more}")
 
 
-def running_label(work: Work) -> str:
-    """Return what to call the event that the calling thread runs, for what it prints."""
-    me = threading.get_ident()
-    slots: list[Slot] = []
-    if work.pool is not None and work.watchdog is not None:
-        slots = [*work.pool.slots, *work.watchdog.abandoned]
-    for slot in slots:
-        job = slot.job
-        if job is not None and slot.thread is not None and slot.thread.ident == me:
-            return job.label
-    return "worker"
+def whose(work: Work) -> About | None:
+    """Return which attempt the calling thread works for, for what it writes.
+
+    That is the one that it runs, or that was running in the thread by which it was started.
+    Where nobody knows, it is the one that runs, if there is only one.
+    """
+    if work.pool is None or work.watchdog is None:
+        return None
+    me, running = threading.get_ident(), []
+    for slot in [*work.pool.slots, *work.watchdog.abandoned]:
+        about = slot.about()
+        if about is None:
+            continue
+        if slot.thread is not None and slot.thread.ident == me:
+            return about
+        running.append(about)
+    started_by = inherited()
+    if started_by in running:
+        return started_by
+    return running[0] if len(running) == 1 else None
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class _State:
     whose: Whose = staticmethod(lambda: None)
     form = Form("flowtools", 0, "text")
     is_journal = False
+    flush_seconds = FLUSH_SECONDS
     writer: Stderr | None = None
     # What takes each message in place of the writer: in a process that a Worker runs in.
     relay: Callable[[Said], None] | None = None
@@ -44,7 +45,7 @@ def shows_tracebacks() -> bool:
 
 
 def configure(
-    command: str, verbosity: int, log_format: LogFormat, worker_level: int | None = None
+    command: str, verbosity: int, log_format: LogFormat, worker_level: str | None = None
 ) -> None:
     """Send messages to stderr, in `command`'s name.
 
@@ -60,7 +61,8 @@ def configure(
     _State.is_journal = _is_journal(_State.writer.fd)
     level = _LEVELS.get(verbosity, logging.DEBUG)
     lead_to(_take, level)
-    _listen_to_logging(level if worker_level is None else worker_level, level)
+    theirs = logging.getLevelNamesMapping()[worker_level.upper()] if worker_level else level
+    _listen_to_logging(theirs, level)
 
 
 def say(text: str) -> None:
@@ -85,15 +87,19 @@ def attribute_to(whose: Whose) -> Whose:
     return before
 
 
+def name_others(name: str) -> None:
+    """Let a message that no attempt can be named for begin with `name`: worker, source."""
+    _State.form = _State.form._replace(others=name)
+
+
 def relay_to(take: Callable[[Said], None] | None) -> None:
     """Give every message of this process to `take`, which hands it to the command's."""
     _State.relay = take
 
 
 def write_to(fd: int) -> int:
-    """Write messages to `fd` from now on; return where they went. All before are written."""
+    """Write messages to `fd` from now on; return where they went."""
     writer = _writer()
-    writer.flush(FLUSH_SECONDS)
     before, writer.fd = writer.fd, fd
     return before
 
@@ -108,9 +114,20 @@ def terminal() -> TextIO:
     return os.fdopen(os.dup(_writer().fd), "w", encoding="utf-8", errors="backslashreplace")
 
 
-def flush(seconds: float = FLUSH_SECONDS) -> bool:
+def is_terminal() -> bool:
+    """Return whether messages go to a terminal."""
+    return os.isatty(_writer().fd)
+
+
+def bound_flush(seconds: float) -> None:
+    """Let `flush` wait no longer than `seconds` where the caller does not say."""
+    _State.flush_seconds = min(FLUSH_SECONDS, seconds)
+
+
+def flush(seconds: float | None = None) -> bool:
     """Wait until all messages are written, at most `seconds`; return whether they are."""
-    return _State.writer is None or _State.writer.flush(seconds)
+    most = _State.flush_seconds if seconds is None else seconds
+    return _State.writer is None or _State.writer.flush(most)
 
 
 def rest() -> None:
@@ -155,8 +172,8 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = record.getMessage()
-        except Exception as error:  # noqa: BLE001  the arguments are code of others
-            text = f"{record.msg!r} with arguments that do not fit: {type(error).__name__}"
+        except Exception as misfit:  # noqa: BLE001  the arguments are code of others
+            text = f"{record.msg!r} with arguments that do not fit: {type(misfit).__name__}"
         error = record.exc_info[1] if record.exc_info else None
         traceback = formatted(error) if error is not None else None
         is_ours = record.name.partition(".")[0] == "flowtools"

@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 
 from flowtools.core.log import About, Said
+from flowtools.core.wait import Stop
 from flowtools.process import console
 from flowtools.process.console import Whose
 from flowtools.process.message import bounded
@@ -57,10 +58,14 @@ class _Pipe:
             if before:
                 hear_line(_text(before), about)
             try:
-                console.hear(_unpacked(message))
-                return
+                said = _unpacked(message)
             except (ValueError, TypeError):
                 line = message  # Others have written in the middle of it.
+            else:
+                if about is not None and (said.about is None or said.about.event == about.event):
+                    said = said._replace(about=about)  # It knows which attempt it is.
+                console.hear(said)
+                return
         hear_line(_text(line), about)
 
 
@@ -72,6 +77,7 @@ class Ear:
         self._pipes: dict[int, _Pipe] = {}
         self._poller = select.epoll()
         self._thread: threading.Thread | None = None
+        self._end = Stop()
 
     def listen(self, whose: Whose, mark: bytes | None = None) -> tuple[int, int]:
         """Make a pipe; return a name for it, and the descriptor to write to, which is the caller's.
@@ -81,6 +87,11 @@ class Ear:
             mark: Begins a message of a Mouth.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
+        self.add(reader, whose, mark)
+        return reader, writer
+
+    def add(self, reader: int, whose: Whose, mark: bytes | None = None) -> None:
+        """Listen to a pipe, which is the ear's from now on; its descriptor is its name."""
         os.set_blocking(reader, False)
         with self._lock:
             self._pipes[reader] = _Pipe(reader, whose, mark)
@@ -88,7 +99,6 @@ class Ear:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
                 self._thread.start()
-        return reader, writer
 
     def hear_out(self, name: int) -> None:
         """Pass on what has been written to a pipe until now."""
@@ -110,8 +120,17 @@ class Ear:
             pipe.finish()
             os.close(name)
 
+    def close(self) -> None:
+        """End the thread; every pipe has been left."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._poller.close()
+        self._end.close()
+
     def _run(self) -> None:
-        while True:
+        self._poller.register(self._end.fileno(), select.EPOLLIN)
+        while not self._end.is_set():
             for fd, how in self._poller.poll():
                 with self._lock:
                     pipe = self._pipes.get(fd)

@@ -31,12 +31,16 @@ _WORDS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warnin
 
 
 class Form(NamedTuple):
-    """How messages are given; the arguments of `console.configure`."""
+    """How messages are given; the arguments of `console.configure`.
+
+    `others` is what to call code that is not ours, where it is not known what it works at.
+    """
 
     command: str
     verbosity: int
     log_format: LogFormat
-    worker_level: int | None = None
+    worker_level: str | None = None
+    others: str = "worker"
 
     @property
     def shows_tracebacks(self) -> bool:
@@ -77,17 +81,17 @@ def _as_text(said: Said, form: Form) -> list[str]:
     if said.is_ours:
         rows = [head + one_line(said.text)]
     else:
-        head += f"{_origin(said)}: "
+        head += f"{_origin(said, form.others)}: "
         rows = [head + _shown(row) for row in said.text.split("\n")]
     if said.traceback and (form.shows_tracebacks or not said.is_ours):
         rows += ["    " + _shown(row) for row in said.traceback.split("\n")]
     return rows
 
 
-def _origin(said: Said) -> str:
+def _origin(said: Said, others: str) -> str:
     about = said.about
     if about is None:
-        name = "worker"
+        name = others
     else:
         more = [] if about.subject in (None, about.event) else [about.event]
         more += [f"attempt {about.attempt}"] if about.attempt > 1 else []

@@ -9,9 +9,10 @@ import logging
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from flowtools.core.log import About, Said, formatted
 from flowtools.process import console
@@ -94,6 +95,27 @@ class _Bytes(io.RawIOBase):
         return len(raw)
 
 
+class _Inheritance:
+    is_watched = False
+    of: ClassVar[weakref.WeakKeyDictionary[threading.Thread, About]] = weakref.WeakKeyDictionary()
+
+
+def inherited() -> About | None:
+    """Return the attempt in the course of which the calling thread was started, if any."""
+    return _Inheritance.of.get(threading.current_thread())
+
+
+def _watch_threads(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note for which attempt a thread is started: an audit hook, called by who starts it.
+
+    Python's documentation lists both events; the function that they name is the new thread's.
+    """
+    if event in ("_thread.start_new_thread", "_thread.start_joinable_thread"):
+        thread = getattr(arguments[0], "__self__", None)
+        if isinstance(thread, threading.Thread) and (about := console.whose()) is not None:
+            _Inheritance.of[thread] = about
+
+
 @contextmanager
 def overhearing(whose: Whose) -> Iterator[tuple[Overheard, Overheard]]:
     """Turn into messages what Python writes to stdout and stderr.
@@ -103,6 +125,9 @@ def overhearing(whose: Whose) -> Iterator[tuple[Overheard, Overheard]]:
     before = sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook
     whose_before = console.attribute_to(whose)
     out, err = Overheard(1), Overheard(2)
+    if not _Inheritance.is_watched:
+        _Inheritance.is_watched = True
+        sys.addaudithook(_watch_threads)
     shown = warnings.showwarning
     sys.stdout, sys.stderr = out, err
     threading.excepthook = _thread_ended
@@ -146,5 +171,3 @@ def _warned(
     console.hear(
         Said(logging.WARNING, text, about=console.whose(), logger="py.warnings", is_ours=False)
     )
-
-

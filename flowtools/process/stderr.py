@@ -59,7 +59,13 @@ class Stderr:
             self._change.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all is written, at most `seconds`; return whether it is."""
+        """Wait until all is written, at most `seconds`; return whether it is.
+
+        Where nobody has read for a while, there is little hope: then it waits for less.
+        """
+        since = self._writing_since
+        if since is not None and monotonic() - since > 1.0:
+            seconds = min(seconds, 0.2)
         with self._change:
             return self._change.wait_for(lambda: not self._size, seconds)
 

@@ -15,6 +15,8 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
+from flowtools.process import console
+from flowtools.process.ear import Ear
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.source.gate import Ended, Gate
@@ -161,9 +163,14 @@ def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
         FlowError, ReaderGone: As CustomSource.run.
         Signalled: A signal asked for the end.
     """
-    with stopped_by_signals() as stop, guarded_stdout(lambda: "source") as writer:
-        try:
-            source.run(writer, stop)
-        finally:
-            if source.is_stuck:
-                on_stuck()
+    console.name_others("source")
+    ear = Ear()
+    try:
+        with stopped_by_signals() as stop, guarded_stdout(ear, lambda: None) as writer:
+            try:
+                source.run(writer, stop)
+            finally:
+                if source.is_stuck:
+                    on_stuck()
+    finally:
+        ear.close()
