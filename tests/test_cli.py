@@ -14,7 +14,7 @@ import pytest
 
 from flowtools import errors
 from flowtools.errors import FlowError, Status
-from flowtools.process.console import one_line
+from flowtools.process.message import one_line
 from tests.conftest import environment
 
 HEAD = """#!/usr/bin/env python3

@@ -122,3 +122,44 @@ def test_what_is_no_setting_is_refused_without_its_value(setting):
     with pytest.raises(UsageError, match=r"is no setting: write section\.key=value") as told:
         load(None, [setting])
     assert "1" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password=tr0ub$Horse9",
+        "passwd = a${Horse9}b",
+        "api_token=x$Horse9",
+        "url=http://u:tr0ub$Horse9@h",
+    ],
+)
+def test_a_dollar_sign_in_a_password_does_not_show_a_part_of_it(ini, line):
+    with pytest.raises(
+        ConfigurationError, match="an environment variable in it is not set"
+    ) as told:
+        load(ini(f"[db]\n{line}\n"), ())
+    assert "Horse" not in str(told.value)
+
+
+@pytest.mark.parametrize("line", ["password=$NO_SUCH", "host=a.$NO_SUCH", "password_file=$NO_SUCH"])
+def test_a_variable_is_named_where_it_cannot_be_a_part_of_a_password(ini, line):
+    with pytest.raises(ConfigurationError, match="environment variable 'NO_SUCH' is not set"):
+        load(ini(f"[db]\n{line}\n"), ())
+
+
+@pytest.mark.parametrize("name", ["x.password", "db.PASSWD", "x.api_token", "a.api-key"])
+def test_a_password_on_the_command_line_is_refused(run, name):
+    status, out, err = run("flow-work", "tests.runners:Quiet", "--set", f"{name}=tr0ub4dor")
+    assert (status, out) == (2, b"")
+    assert f"--set {name} holds a secret" in " ".join(err.split())
+    assert "tr0ub4dor" not in err
+
+
+def test_the_name_of_a_variable_is_no_password(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "tr0ub4dor")
+    settings = ["x.password=$DB_PASSWORD", "x.password_file=/run/p", "x.token_field=a"]
+    assert dict(load(None, settings)["x"]) == {
+        "password": "tr0ub4dor",
+        "password_file": "/run/p",
+        "token_field": "a",
+    }

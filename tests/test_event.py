@@ -8,24 +8,27 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from flowtools.core.digits import long_digits, may_exceed
 from flowtools.core.event import (
     MAX_DEPTH,
     Event,
     EventError,
+    NotAnEvent,
     decode,
     digest,
     encode_value,
-    long_digits,
-    may_exceed,
     now,
+    parse,
     rfc3339,
     usual,
+    wrap,
 )
 
 INTEGERS = st.integers(-(2**63), 2**64 - 1)
@@ -370,3 +373,27 @@ def test_a_digest_differs_where_its_parts_differ(one, other):
 def test_times_are_utc_in_milliseconds():
     assert rfc3339(0.0625) == "1970-01-01T00:00:00.062Z"
     assert abs(datetime.fromisoformat(now()).timestamp() - time.time()) < 60
+
+
+def test_parse_takes_an_event_and_nothing_else():
+    line = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":5}\n'
+    assert parse(line) == decode(line)
+    for value in (5, None, [], {"id": "1"}):
+        with pytest.raises(NotAnEvent, match="it has no 'specversion'") as caught:
+            parse(orjson.dumps(value))
+        assert caught.value.value == value
+    with pytest.raises(EventError, match="not JSON"):
+        parse(b"{")
+
+
+def test_wrap_makes_an_event_of_any_value_in_the_name_of_who_asks():
+    event = wrap(None, source="mine", type="my.line", id="7")
+    assert parse(event.encode()) == event
+    assert (event.source, event.type, event.id, event.data) == ("mine", "my.line", "7", None)
+    assert decode(b"[1]", 3, source="mine", type="my.line").source == "mine"
+
+
+def test_what_flow_work_makes_of_a_line_does_not_claim_to_be_flow_stdin(run):
+    _, out, _ = run("flow-work", "tests.workers:Echo", input=b"[1]\n")
+    event = parse(out)
+    assert (event.source, event.type) == ("flow-work", "flow.stdin.line")

@@ -28,7 +28,7 @@ BEHIND = {
     "lxml": {"vizone/", "sim/", "compat/"},
     "prometheus_client": {"pool/metrics.py"},
     "cronsim": {"source/schedule.py"},
-    "watchfiles": {"source/notices.py"},
+    "inotify_simple": {"source/folder/inotify.py"},
     "click": {"cli/", "commands/"},
     "orjson": {""},  # Wherever there is JSON.
 }

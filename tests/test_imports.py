@@ -15,12 +15,12 @@ HEAVY = {
     "coilmq",
     "cronsim",
     "httpx",
+    "inotify_simple",
     "lxml",
     "orjson",
     "prometheus_client",
     "rich",
     "stomp",
-    "watchfiles",
 }
 OURS = {
     "flowtools",

@@ -4,6 +4,7 @@ import json
 import resource
 import socket
 import subprocess
+from subprocess import PIPE
 
 import pytest
 
@@ -13,8 +14,9 @@ from flowtools.event import Event, EventError, decode
 from flowtools.process.password import MAX_PASSWORD, read_password
 from flowtools.stomp.frames import MAX_FRAME, FrameParser, encode_frame
 from flowtools.vizone.document import MAX_TAGS, parse
+from tests.conftest import environment
 from tests.stomp_servers import SECONDS
-from tests.vizone_servers import Scripted, client_at
+from tests.vizone_servers import Scripted, client_at, stand_in
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -245,3 +247,25 @@ def test_an_event_too_deep_to_be_written_is_an_error_of_that_event():
     deep = decode(EVENT.replace(b'{"n":1}', b"[" * 300 + b"]" * 300))
     with pytest.raises(EventError, match="nested deeper than 254 levels"):
         deep.encode()
+
+
+def test_a_listener_without_memory_for_its_threads_says_so(tmp_path):
+    """Whatever it tried to do with a thread that had never begun."""
+    said = set()
+    with stand_in() as server:
+        for megabytes in (56, 68, 76):
+            line = f"ulimit -v {megabytes * 1024}; exec flow-listen-assets --state s"
+            with subprocess.Popen(
+                ["bash", "-c", line],
+                env=environment(**server.environment()),
+                stderr=PIPE,
+                cwd=tmp_path,
+            ) as process:
+                try:
+                    _, err = process.communicate(timeout=10)
+                except subprocess.TimeoutExpired:
+                    process.terminate()
+                    break  # That was enough.
+            if process.returncode == 70:
+                said.add(err.decode().splitlines()[-1].split(": ")[1])
+    assert said == {"out of memory, or of threads"}

@@ -10,10 +10,10 @@ import pytest
 
 from flowtools.event import Event
 from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.vizone.passage import Ticket
 from flowtools.source.vizone.progress import Progress
 from flowtools.source.vizone.settling import Settling
 from flowtools.stomp.message import Message
-from flowtools.stomp.passage import Ticket
 from flowtools.vizone import Account
 from tests.vizone_servers import account_of, stand_in
 

@@ -522,41 +522,25 @@ def test_a_broker_that_knows_no_prefetch_cannot_fill_the_memory(script, start):
     assert int(rss) * 4096 < 200_000_000
 
 
+def dead_letters(script, **login):
+    """Accept the connection over which rejected messages are moved; it is logged in."""
+    peer = script.accept()
+    peer.login(**login)
+    return peer
+
+
 def test_a_message_is_given_up_only_once_the_dead_letters_have_it(script, start):
     process, lines, peer = worker(start, script, "--count", 1)
     peer.message(1, b"x")
     sender = AckSender()
     sender.nack(json.loads(lines.next())["ackto"])
-    send = peer.read()
+    letters = dead_letters(script)
+    send = letters.read()
     assert (send.command, send.headers["destination"]) == ("SEND", "/queue/a.failed")
-    assert "transaction" not in send.headers
     nothing_comes(peer)
-    peer.write("RECEIPT", {"receipt-id": send.headers["receipt"]})
-    ack = peer.read("ACK")
-    assert ack.headers["id"] == "a1"
-    peer.write("RECEIPT", {"receipt-id": ack.headers["receipt"]})
-    assert peer.goodbye() == []
-    sender.close(SECONDS)
-    assert process.wait(SECONDS) == 0
-
-
-def test_a_broker_that_commits_moves_a_message_in_one_transaction(script, start):
-    process = listen(start, script, "--ack", "worker", "--count", 1)
-    lines = Lines(process.stdout)
-    peer = script.accept()
-    peer.subscribed(server="ActiveMQ/5.17.2")
-    peer.message(1, b"x")
-    sender = AckSender()
-    sender.nack(json.loads(lines.next())["ackto"])
-    begin, send, asked, answer = (peer.read() for _ in range(4))
-    name = begin.headers["transaction"]
-    assert send.headers["transaction"] == name
-    assert (asked.command, answer.command) == ("BEGIN", "ABORT")
-    nothing_comes(peer)
-    peer.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
-    ack, commit = peer.goodbye()
-    assert ack.headers == {"transaction": name, "id": "a1"}
-    assert (commit.command, commit.headers["transaction"]) == ("COMMIT", name)
+    letters.write("RECEIPT", {"receipt-id": send.headers["receipt"]})
+    assert letters.read().command == "DISCONNECT"
+    assert [(f.command, f.headers["id"]) for f in peer.goodbye()] == [("ACK", "a1")]
     sender.close(SECONDS)
     assert process.wait(SECONDS) == 0
 
@@ -567,7 +551,7 @@ def test_a_dead_letter_does_not_go_as_its_sender_wanted_the_message_to(script, s
     peer.message(1, b"x", **theirs)
     sender = AckSender()
     sender.nack(json.loads(lines.next())["ackto"])
-    headers = peer.read("SEND").headers
+    headers = dead_letters(script).read("SEND").headers
     assert headers.keys() & theirs.keys() == {"x-mine"}
     assert headers["flow-refused-expiration"] == "100"
     sender.close(SECONDS)
@@ -580,26 +564,60 @@ def nothing_comes(peer):
     peer.socket.settimeout(SECONDS)
 
 
-def test_a_broker_that_goes_on_after_it_has_refused_the_dead_letter_loses_nothing(script, start):
+def test_dead_letters_that_take_nothing_hold_up_that_message_alone(script, start):
     process, lines, peer = worker(start, script, "--dead-letter", "/nonsense")
     said = Lines(process.stderr)
     peer.message(1, b"x")
+    peer.message(2, b"y")
     sender = AckSender()
     sender.nack(json.loads(lines.next())["ackto"])
-    answer = peer.read("SEND")
-    peer.write("ERROR", {"message": "unknown destination"})
-    peer.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
-    assert [frame.command for frame in peer.ended()] == []
-    text = said.until(b"connecting again")
-    assert b"unknown destination (while a refused message was moved to '/nonsense', see" in text
-    again = script.accept()
-    again.subscribed()
-    again.message(1, b"x", redelivered="true")
+    letters = dead_letters(script)
+    letters.read("SEND")
+    letters.write("ERROR", {"message": "unknown destination"})
+    assert [frame.command for frame in letters.ended()] == []
+    assert b"'/nonsense' (see --dead-letter): the broker says: unknown destination" in said.until(
+        b"cannot move"
+    )
     sender.ack(json.loads(lines.next())["ackto"])
-    assert again.read("ACK").headers == {"id": "a1"}
+    assert peer.read("ACK").headers == {"id": "a2"}
+    again = dead_letters(script)
+    again.write("RECEIPT", {"receipt-id": again.read("SEND").headers["receipt"]})
+    assert peer.read("ACK").headers == {"id": "a1"}
+    assert said.until(b"takes messages again")
     sender.close(SECONDS)
     process.send_signal(signal.SIGTERM)
-    assert again.goodbye() == []
+    assert peer.goodbye() == []
+
+
+def test_of_several_dead_letters_only_the_one_that_is_not_taken_waits(script, start):
+    process, lines, peer = worker(start, script, "--count", 3)
+    sender = AckSender()
+    for number in (1, 2, 3):
+        peer.message(number, b"%d" % number)
+    first = json.loads(lines.next())["ackto"]
+    sender.nack(first)
+    letters = dead_letters(script)
+    one = letters.read("SEND")
+    for _ in range(2):
+        sender.nack(json.loads(lines.next())["ackto"])
+    letters.write("RECEIPT", {"receipt-id": one.headers["receipt"]})
+    assert peer.read("ACK").headers == {"id": "a1"}
+    taken = {}
+    together = dead_letters(script)
+    together.read("SEND")
+    together.write("ERROR", {"message": "full"})
+    for _ in range(3):
+        alone = dead_letters(script)
+        send = alone.read("SEND")
+        if send.body == b"2" and not taken:
+            taken["refused"] = True
+            alone.write("ERROR", {"message": "full"})
+        else:
+            alone.write("RECEIPT", {"receipt-id": send.headers["receipt"]})
+    acks = {frame.headers["id"] for frame in peer.goodbye()}
+    assert acks == {"a2", "a3"}
+    sender.close(SECONDS)
+    assert process.wait(SECONDS) == 0
 
 
 def test_what_comes_while_a_message_is_moved_is_acknowledged_afterwards(script, start):
@@ -609,11 +627,12 @@ def test_what_comes_while_a_message_is_moved_is_acknowledged_afterwards(script, 
     peer.message(1, b"one")
     assert peer.read().headers == {"id": "a1"}
     peer.message(2, b"\1" * (3 * 1024 * 1024), content_type="text/plain")  # 18 MiB in JSON
-    answer = peer.read("SEND")
+    letters = dead_letters(script)
+    answer = letters.read("SEND")
     peer.message(3, b"three")
     peer.message(4, b"four")
     nothing_comes(peer)  # An ACK of these would be one of the second message.
-    peer.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
+    letters.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
     frames = peer.goodbye()
-    assert [(f.command, f.headers["id"]) for f in frames] == [("ACK", "a2"), ("ACK", "a4")]
+    assert [(f.command, f.headers["id"]) for f in frames] == [("ACK", "a4")]
     assert bodies(process.communicate(timeout=SECONDS)[0]) == ["one", "three", "four"]

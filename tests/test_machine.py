@@ -261,6 +261,7 @@ def test_a_child_killed_for_memory_fails_its_event_alone(run):
 # Clocks
 
 WALL = {
+    "compat/timestamp.py": "the present, which a class asks for",
     "source/clock.py": "what sources ask, and tests replace",
     "core/event.py": "the time of an event",
     "core/times.py": "how long ago, as a person writes it",

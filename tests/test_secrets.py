@@ -216,3 +216,13 @@ def test_what_is_looked_for_would_be_found(given, tmp_path):
             time.sleep(0.01)
         titles.stop()
         process.kill()
+
+
+@pytest.mark.parametrize("command", ["flow-listen-stomp", "flow-send"])
+@pytest.mark.parametrize("name", ["passcode", "Password"])
+def test_a_password_as_a_header_is_refused(run, command, name):
+    url = "stomp://127.0.0.1:1/?destination=/queue/x"
+    status, out, err = run(command, "--header", f"{name}=tr0ub4dor", url)
+    assert (status, out) == (2, b"")
+    assert "holds a password" in err
+    assert "tr0ub4dor" not in err

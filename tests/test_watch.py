@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
@@ -13,86 +12,16 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from flowtools.errors import UsageError
-from flowtools.source.folder import Folder, Wanted
+from flowtools.source.folder.rules import Rules
+from flowtools.source.folder.wanted import Wanted
+from flowtools.source.folder.watcher import Watcher
 from flowtools.source.watch import HotFolder
 from tests.conftest import BIN, KILLS, environment
-from tests.stomp_servers import lines_of
+from tests.watching import told_by
+
+pytest_plugins = ["tests.watch_fixtures"]
 
 SETTLE = ("--settle", "0.3")
-
-
-PROBE = "probe"
-
-
-def told_by(events):
-    return [(each["type"].removeprefix("flow.path."), each["subject"]) for each in events]
-
-
-class Watching:
-    """A flow-watch on a folder, and the events that it has written."""
-
-    def __init__(self, process):
-        self.process = process
-        self.all = []
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in lines_of(self.process.stdout):
-            self.all.append(json.loads(line))
-
-    @property
-    def events(self):
-        return [each for each in self.all if each["subject"] != PROBE]
-
-    @property
-    def probe(self):
-        """What it has told of the file that is there for this."""
-        return [each["type"] for each in self.all if each["subject"] == PROBE]
-
-    @property
-    def told(self):
-        return told_by(self.events)
-
-    def wait_until_it_watches(self, folder, settle):
-        # Whatever is there when it begins is old; so the file changes until it is told.
-        deadline = time.monotonic() + 30
-        while not self.probe:
-            assert time.monotonic() < deadline
-            (folder / PROBE).write_text(str(time.monotonic()))
-            again = time.monotonic() + settle + 0.5
-            while not self.probe and time.monotonic() < again:
-                time.sleep(0.02)
-        (folder / PROBE).unlink()
-        while self.probe[-1] != "flow.path.deleted":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def wait_for(self, *told, seconds=30):
-        deadline = time.monotonic() + seconds
-        while not set(told) <= set(self.told):
-            assert time.monotonic() < deadline, f"{told} not in {self.told}"
-            time.sleep(0.02)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "in"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def watch(start, folder):
-    """Start flow-watch on the folder; it watches when this returns."""
-
-    def begin(*args, settle=0.3, **options):
-        watching = Watching(start("flow-watch", folder, "--settle", settle, *args, **options))
-        if not {"--include", "--match"} & set(args):
-            watching.wait_until_it_watches(folder, settle)
-        return watching
-
-    return begin
 
 
 def test_a_file_that_arrives_is_an_event(watch, folder):
@@ -430,28 +359,41 @@ class FakeTime:
         return self.now
 
 
-def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(folder):
-    clock = FakeTime()
-    contents = Folder(str(folder), Wanted(), 2.0, clock)
+@pytest.fixture
+def watcher(folder):
+    """A Watcher on a clock of its own, which is not told of changes: it polls."""
+    watcher = Watcher(str(folder), Rules(poll=5.0), FakeTime())
+    watcher.clock = watcher._files._monotonic
+    watcher.start()
+    while not watcher.due():
+        assert list(watcher.findings()) == []
+    yield watcher
+    watcher.close()
+
+
+def found(watcher):
+    return [(each.kind, each.name, each.mark.size) for each in watcher.findings()]
+
+
+def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(watcher, folder):
     (folder / "a").write_text("x")
-    contents.scan()
-    assert (contents.due(), list(contents.findings())) == (2.0, [])
-    clock.now += 2.0
-    assert [(f.kind, f.name) for f in contents.findings()] == [("created", "a")]
-    assert contents.due() is None
+    watcher.clock.now += 5.0
+    assert (found(watcher), watcher.due()) == ([], 1.0)
+    watcher.clock.now += 2.0
+    assert found(watcher) == [("created", "a", 1)]
     (folder / "a").unlink()
-    contents.scan()
-    clock.now += 2.0
-    assert [(f.kind, f.name) for f in contents.findings()] == [("deleted", "a")]
+    watcher.clock.now += 5.0
+    assert found(watcher) == []
+    watcher.clock.now += 2.0
+    assert found(watcher) == [("deleted", "a", 1)]
 
 
-def test_a_file_that_changes_at_the_last_moment_waits_on(folder):
-    clock = FakeTime()
-    contents = Folder(str(folder), Wanted(), 2.0, clock)
+def test_a_file_that_changes_at_the_last_moment_waits_on(watcher, folder):
     (folder / "a").write_text("x")
-    contents.scan()
-    clock.now += 2.0
+    watcher.clock.now += 5.0
+    assert found(watcher) == []
+    watcher.clock.now += 2.0
     (folder / "a").write_text("xyz")
-    assert list(contents.findings()) == []
-    clock.now += 2.0
-    assert [f.mark.size for f in contents.findings()] == [3]
+    assert found(watcher) == []
+    watcher.clock.now += 2.0
+    assert found(watcher) == [("created", "a", 3)]

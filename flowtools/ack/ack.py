@@ -4,7 +4,7 @@ from typing import Protocol
 
 from flowtools.ack.sender import AckError, AckSender
 from flowtools.core.errors import EventsFailed
-from flowtools.core.event import EventError, decode
+from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.lines import TooLong
 from flowtools.core.log import get_log
 
@@ -51,7 +51,10 @@ def _ackto(line: bytes) -> str:
         if line.ackto is None:
             raise EventError("it is longer than a line may be")
         return line.ackto
-    ackto = decode(line).attributes.get("ackto")
+    try:
+        ackto = parse(line).attributes.get("ackto")
+    except NotAnEvent:
+        ackto = None
     if ackto is None:
         raise AckError("it has no ackto; does its source run with --ack worker?")
     return ackto  # type: ignore[no-any-return]

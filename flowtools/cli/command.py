@@ -225,6 +225,14 @@ def _report(error: Exception) -> int:
             exc_info=error,
         )
         return Status.INTERNAL
+    if _is_out_of_memory(error):
+        log.error(
+            "out of memory, or of threads: %s; allow more with ulimit -v and -u, or MemoryMax= and"
+            " TasksMax= of systemd",
+            error,
+            exc_info=error,
+        )
+        return Status.INTERNAL
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("flowtools"):
         log.error(
             "there is no package '%s' for %s; install flowtools together with what it needs, such"
@@ -248,6 +256,17 @@ def _flush_messages() -> None:
     console = sys.modules.get("flowtools.process.console")
     if console is not None:
         console.flush()
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` is, or came up while something coped with, a lack of memory."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # CPython has no class of its own for a thread that cannot be had.
+        if isinstance(cause, MemoryError) or "can't start new thread" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _end_by_signal(signum: int) -> NoReturn:

@@ -1,14 +1,33 @@
 """flow-watch: write the files that arrive in a folder as event lines."""
 
+from typing import Any
+
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import option
-from flowtools.cli.command import Command, run_source
-from flowtools.core.kind import OF_FILES
+from flowtools.cli.command import Command, parsed, run_source
+from flowtools.core.kind import OF_FILES, ON_DEMAND
 from flowtools.source.settings import Watching
 
-KIND = click.Choice([kind.value for kind in OF_FILES])
+KIND = click.Choice([kind.value for kind in OF_FILES + ON_DEMAND])
+
+
+def _seconds(text: str) -> Any:
+    from flowtools.source.folder.amounts import seconds_of
+
+    return seconds_of(text)
+
+
+def _bytes(text: str) -> Any:
+    from flowtools.source.folder.amounts import bytes_of
+
+    return bytes_of(text)
+
+
+def _settle_for(texts: Any) -> Any:
+    from flowtools.source.folder.amounts import settle_for
+
+    return tuple(map(settle_for, texts))
 
 
 @click.command("flow-watch", cls=Command)
@@ -24,45 +43,65 @@ KIND = click.Choice([kind.value for kind in OF_FILES])
     "--ignore",
     multiple=True,
     metavar="PATTERN",
-    help="No files whose name fits, such as '*.part'; may be repeated.",
+    help="No files whose name fits; may be repeated.",
+)
+@click.option("--ignore-case", is_flag=True, help="Let '*.mxf' fit CLIP.MXF, too.")
+@click.option(
+    "--temporary",
+    multiple=True,
+    metavar="PATTERN",
+    help="Files whose name fits are being transferred: they are reported once they are renamed. "
+    "May be repeated; adds to '*.part', '*.tmp' and others, which 'none' clears.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Look into sub-folders, too.")
 @click.option("--existing", is_flag=True, help="Begin with the files that are there already.")
-@click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
-@option(
+@click.option("--skip-empty", is_flag=True, help="Say nothing about a file while its size is 0.")
+@click.option(
     "--settle",
-    of=Watching,
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="A file counts as whole when it has not changed for so long.",
+    help="Report a file once it has not changed for SECONDS and is closed. Default: "
+    f"{Watching.settle:g}; on a network mount, where only the time tells, "
+    f"{Watching.remote_settle:g}.",
+)
+@click.option(
+    "--settle-for",
+    multiple=True,
+    callback=parsed(_settle_for),
+    metavar="PATTERN=SECONDS",
+    help="Another settle time for files whose name fits, such as '*.mxf=30s'; may be repeated.",
+)
+@click.option(
+    "--stalled",
+    callback=parsed(_seconds),
+    metavar="SECONDS",
+    help="Warn of a file that has not changed for so long and is not whole; 0: never. "
+    f"Default: {Watching.stalled:g}.",
 )
 @click.option(
     "--poll",
     type=click.FloatRange(min=0.1),
     metavar="SECONDS",
-    help="Look at everything every so often: for network shares, which give no notice of "
-    "what other machines do.",
+    help="Look at everything every so often. Default: only on network mounts, which give no "
+    "notice of what other machines do.",
 )
 @click.option(
-    "--include", type=KIND, multiple=True, help="Only changes of this kind; may be repeated."
+    "--min-free",
+    callback=parsed(_bytes),
+    metavar="BYTES",
+    help="Warn when less than this is free on the disk, such as 10G.",
+)
+@click.option(
+    "--include",
+    type=KIND,
+    multiple=True,
+    help="Only changes of this kind; may be repeated. Default: all but stalled.",
 )
 @click.option(
     "--exclude", type=KIND, multiple=True, help="No changes of this kind; may be repeated."
 )
 @options.count
-def main(
-    directory: str,
-    match: tuple[str, ...],
-    ignore: tuple[str, ...],
-    recursive: bool,
-    existing: bool,
-    skip_empty: bool,
-    settle: float,
-    poll: float | None,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    count: int | None,
-) -> None:
+def main(directory: str, count: int | None, **given: Any) -> None:
     """Write an event line for each file in DIR that has arrived whole, changed, or gone.
 
     DIR may go away and come back. A folder whose files the Worker moves away or deletes,
@@ -71,26 +110,14 @@ def main(
     \b
     Examples:
       flow-watch /media/in --existing --match '*.mxf' | flow-work mymod:Ingest -j 4
-      flow-watch /mnt/share --poll 10 -r --include created | flow-work mymod:Ingest
+      flow-watch /media/in --settle-for '*.mxf=30s' --ignore-case --match '*.mxf' | jq .data
       flow-watch . --include deleted | jq -r .subject
     """
+    from flowtools.source.folder.rules import Rules
     from flowtools.source.watch import HotFolder
 
-    run_source(
-        HotFolder(
-            directory,
-            match=match,
-            ignore=ignore,
-            recursive=recursive,
-            existing=existing,
-            skip_empty=skip_empty,
-            settle=settle,
-            poll=poll,
-            include=include,
-            exclude=exclude,
-            count=count,
-        )
-    )
+    rules = Rules(**{name: value for name, value in given.items() if value is not None})
+    run_source(HotFolder(directory, rules, count=count))
 
 
 if __name__ == "__main__":

@@ -26,21 +26,27 @@ from flowtools.compat.base import (
     Once,
 )
 from flowtools.compat.client import Client, HTTPClientError, HTTPServerError, Response
+from flowtools.compat.data import MultiParser
 from flowtools.compat.file import UnmanagedFile, UnmanagedFileCollection, UriList
+from flowtools.compat.instance import get_default_instance, init
 from flowtools.compat.links import Link
 from flowtools.compat.message import Message
 from flowtools.compat.operation import (
     Retry,
+    create_asset,
     create_or_update_asset,
     delete_unmanaged_file,
+    get_asset_by_id,
     import_unmanaged_file,
     retry_on_conflict,
     set_group_permissions,
 )
 from flowtools.compat.payload import Payload
+from flowtools.compat.service import ServiceDocument
+from flowtools.compat.steps import Incoming, TransferRequest, TransferStep
 from flowtools.compat.store import Store
+from flowtools.compat.timestamp import Timestamp
 from flowtools.compat.transfer import PluginData, TransferPlugin
-from flowtools.multiparser import MultiParser
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.interval import Interval
 from flowtools.source.location import UnmanagedFilesListener
@@ -64,6 +70,7 @@ __all__ = [
     "GenericStompListener",
     "HTTPClientError",
     "HTTPServerError",
+    "Incoming",
     "Interval",
     "Item",
     "Iterable",
@@ -81,15 +88,23 @@ __all__ = [
     "PluginData",
     "Response",
     "Retry",
+    "ServiceDocument",
     "Store",
+    "Timestamp",
     "TransferPlugin",
+    "TransferRequest",
+    "TransferStep",
     "UnmanagedFile",
     "UnmanagedFileCollection",
     "UnmanagedFilesListener",
     "UriList",
+    "create_asset",
     "create_or_update_asset",
     "delete_unmanaged_file",
+    "get_asset_by_id",
+    "get_default_instance",
     "import_unmanaged_file",
+    "init",
     "logging",
     "retry_on_conflict",
     "set_group_permissions",

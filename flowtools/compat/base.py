@@ -6,6 +6,9 @@ from configparser import ConfigParser
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowtools.compat.client import Client, Response
+from flowtools.compat.defaults import add_defaults
+from flowtools.compat.instance import use_for_default
+from flowtools.compat.payloadclass import payload_class
 from flowtools.compat.received import old_object
 from flowtools.compat.store import Store
 from flowtools.core.event import Event
@@ -57,6 +60,7 @@ class NeedsCleanUp:
 
 def give(made: Any, equipment: Equipment, config: ConfigParser) -> None:
     """Give an object what it needs, in the old order, and configure it."""
+    use_for_default(lambda: Client(equipment.client(), equipment.seconds))
     if isinstance(made, NeedsStomp):
         from flowtools.compat.stomp import Stomp
 
@@ -64,8 +68,9 @@ def give(made: Any, equipment: Equipment, config: ConfigParser) -> None:
     if isinstance(made, NeedsClient):
         made.set_client(Client(equipment.client(), equipment.seconds))
     if isinstance(made, NeedsStore):
-        made.set_store(Store(equipment.store()))
+        made.set_store(Store(equipment.application, equipment.client()))
     if isinstance(made, NeedsConfig):
+        add_defaults(config)
         made.configure(config)
 
 
@@ -84,7 +89,7 @@ class Flow:
         """Return a Worker that runs an object of this class."""
         made = cls(instance_name=equipment.application.removeprefix("flow_"))
         give(made, equipment, config)
-        return OldWorker(made, equipment)
+        return OldWorker(made, equipment, payload_class(config))
 
     def start(self, obj: Any) -> Any:
         """Do the work; to be overridden."""
@@ -94,13 +99,18 @@ class Flow:
 class OldWorker:
     """Runs a Flow on events."""
 
-    def __init__(self, flow: Flow, equipment: Equipment) -> None:
+    def __init__(self, flow: Flow, equipment: Equipment, payload: Any = None) -> None:
+        """Run `flow`; `payload` makes what it gets of a document on standard input."""
         self._flow = flow
         self._equipment = equipment
+        self._payload = payload
 
     def start(self, event: Event) -> None:
         """Run `start` on the object of the event; what it returns counts for nothing."""
-        self._flow.start(old_object(event, self._fetch))
+        if self._payload is not None and event.type == "flow.stdin.document":
+            self._flow.start(self._payload(event.data))
+        else:
+            self._flow.start(old_object(event, self._fetch))
 
     def _fetch(self, url: str) -> Response:
         return Client(self._equipment.client(), self._equipment.seconds).GET(url)

@@ -7,7 +7,9 @@ from typing import Any
 from flowtools.compat.document import Document, as_sent
 from flowtools.compat.merge import Collision, rebase
 from flowtools.compat.payload import Payload
+from flowtools.compat.service import ServiceDocument
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.vizone.answer import answer_of
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.client import Client as VizOne
 from flowtools.vizone.document import Element, parse
@@ -49,6 +51,15 @@ class Response:
         self.content = content
         self.headers = headers
         self.url = url
+
+    def __bool__(self) -> bool:
+        """Return whether it went well, as requests has it."""
+        return self.status_code < 400
+
+    @property
+    def text(self) -> str:
+        """Its body as text, in UTF-8."""
+        return self.content.decode("utf-8", "replace")
 
     @property
     def etag(self) -> str | None:
@@ -131,6 +142,11 @@ class Client:
         for each in self._known.values():
             if each is not self._given:
                 each.close()
+
+    @property
+    def servicedoc(self) -> ServiceDocument:
+        """The collections of Viz One, found by their keywords; read once."""
+        return ServiceDocument(self.one)
 
     def GET(self, link: Any, headers: Any = None, check_status: bool = True) -> Response:  # noqa: N802
         """Return the answer to a GET."""
@@ -237,13 +253,24 @@ class Client:
                 inline=[each for each in given.get("x-inline", "").split(", ") if each],
             )
         except FlowError as error:
-            status = next((n for kind, n in _STATUS if isinstance(error, kind)), 400)
-            response = Response(status, b"", {}, url)
+            response = _response_of(error, url)
+            status = response.status_code
             if not check_status:
                 return response
             kind = HTTPServerError if status >= 500 else HTTPClientError
             raise kind(response, str(error)) from error
         return Response(answer.status, answer.content, answer.headers, answer.url)
+
+
+def _response_of(error: FlowError, url: str) -> Response:
+    """Return the answer that `error` stands for; an empty one where none has come."""
+    status = next((n for kind, n in _STATUS if isinstance(error, kind)), None)
+    answer = answer_of(error)
+    if answer is None:
+        return Response(status or 400, b"", {}, url)
+    if isinstance(error, ConflictError):
+        return Response(409, answer.content, answer.headers, answer.url)
+    return Response(answer.status, answer.content, answer.headers, answer.url)
 
 
 def _url(link: Any) -> str | None:

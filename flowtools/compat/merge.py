@@ -38,10 +38,10 @@ def rebase(base: Element, mine: Element, current: Element) -> Element:
     result = deepcopy(current)
     there = dict(_parts(result))
     for key in [*after, *(key for key in before if key not in after)]:
-        old, new = _plain(before.get(key)), _plain(after.get(key))
-        if old == new or _plain(now.get(key)) == new:
+        old, new = plain(before.get(key)), plain(after.get(key))
+        if old == new or plain(now.get(key)) == new:
             continue
-        if _plain(now.get(key)) != old:
+        if plain(now.get(key)) != old:
             raise Collision(key[0].rpartition("}")[2])
         _put(result, there.get(key), after.get(key))
     return result
@@ -61,11 +61,11 @@ def _parts(entry: Element) -> Iterator[tuple[Key, Element]]:
         yield (*key, str(counts[key])), child
 
 
-def _plain(element: Element | None) -> object:
+def plain(element: Element | None) -> object:
     """Return what tells two parts apart: neither their prefixes nor the space around them."""
     if element is None:
         return None
-    inner = [(_plain(each), (each.tail or "").strip()) for each in element.iterchildren("{*}*")]
+    inner = [(plain(each), (each.tail or "").strip()) for each in element.iterchildren("{*}*")]
     said = (element.text or "").strip()
     return str(element.tag), sorted(map(str, element.items())), said, inner
 

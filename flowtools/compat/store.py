@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flowtools.compat.instance import get_default_instance
 from flowtools.vizone.atom import Resource
 from flowtools.vizone.store import Store as VizOneStore
 
@@ -19,10 +20,15 @@ class _Named(Resource):
 
 
 class Store:
-    """Values that Viz One keeps for the application."""
+    """Values that Viz One keeps for an application; each is what JSON can say."""
 
-    def __init__(self, store: VizOneStore) -> None:
-        self._store = store
+    def __init__(self, appname: str, client: Any = None) -> None:
+        """Keep values for the application `appname`.
+
+        `client` is a Client of `compat` or of flowtools.vizone; None: the application's own.
+        """
+        client = client if client is not None else get_default_instance()
+        self._store = VizOneStore(getattr(client, "one", client), appname or "")
 
     def get(self, key: str, atomid: str | None = None) -> Any:
         """Return the value of `key`; None if it is not set."""

@@ -4,9 +4,11 @@ from configparser import ConfigParser
 from typing import Any
 
 from flowtools.compat.asset import Item
-from flowtools.compat.base import Flow, NeedsClient, OldWorker, give
+from flowtools.compat.base import Flow, OldWorker, give
 from flowtools.compat.client import Client
 from flowtools.compat.payload import Payload
+from flowtools.compat.payloadclass import payload_class
+from flowtools.compat.steps import TransferRequest, TransferStep
 from flowtools.core.event import Event
 from flowtools.transferplugin import TransferPlugin as Plugin
 from flowtools.vizone.document import serialise
@@ -20,8 +22,9 @@ class PluginData:
     def __init__(self, document: Any) -> None:
         self.parts = Parts.read(document)
         parts = self.parts
-        self.transferstep = parts.step
-        self.transferrequest = parts.request
+        self.transferstep = None if parts.step is None else TransferStep.at(parts.step.element)
+        request = parts.request
+        self.transferrequest = None if request is None else TransferRequest.at(request.element)
         self.pluginmetadata = _form(parts)
         self.sourceurl = parts.source
         self.destinationurl = parts.destination
@@ -33,18 +36,19 @@ def _form(parts: Parts) -> Payload | None:
 
 
 class TransferPlugin(Flow, Plugin):
-    """A plugin of the old kind: `start(self, plugin_data)`."""
+    """A plugin of the old kind: `start(self, plugin_data)`.
+
+    Before `use` its client has the login of the profile, if it NeedsClient; from then on that
+    of the plugin's settings.
+    """
 
     @classmethod
     def make_old(cls, equipment: Equipment, config: ConfigParser) -> "_OldPlugin":
         """Return a Worker that runs a plugin of this class."""
         made = cls(instance_name=equipment.application.removeprefix("flow_"))
         made.take_equipment(equipment)
-        # Its client is the one that `use` makes.
-        wants = [base for base in cls.__mro__ if base is NeedsClient]
-        if not wants:
-            give(made, equipment, config)
-        return _OldPlugin(made, equipment)
+        give(made, equipment, config)
+        return _OldPlugin(made, equipment, payload_class(config))
 
     def use(self, data: Any, *args: Any, **options: Any) -> None:
         """Take the parts of the document; see flowtools.transferplugin."""
@@ -55,19 +59,28 @@ class TransferPlugin(Flow, Plugin):
             None if self.settings is None else Payload(serialise(self.settings.element))
         )
         self.asset: Any = None if self.asset is None else Item(serialise(self.asset.element))
+        # What is set in these is what the next report sends.
+        self.step: Any = TransferStep.at(self.step.element)
+        request = self.request
+        self.request: Any = None if request is None else TransferRequest.at(request.element)
+
+    def get_progress(self) -> tuple[str | None, int | None]:
+        """Return the state and the per cent done of the step, as the server has them now."""
+        now = TransferStep(self.client.GET(self.step.self_link or self.step.edit_link))
+        return now.state.state, now.progress.done
 
 
 class _OldPlugin(OldWorker):
     """Runs a plugin on the document."""
 
-    def __init__(self, flow: TransferPlugin, equipment: Equipment) -> None:
-        super().__init__(flow, equipment)
+    def __init__(self, flow: TransferPlugin, equipment: Equipment, payload: Any) -> None:
+        super().__init__(flow, equipment, payload)
         self._plugin = flow
 
     def start(self, event: Event) -> None:
         """Run `start` on the PluginData."""
         self._plugin.take_event(event)
-        self._plugin.start(PluginData(event.data))
+        self._plugin.start((self._payload or PluginData)(event.data))
 
     def clean_up(self) -> None:
         """See that the step is told how it ends, and let the plugin clean up."""

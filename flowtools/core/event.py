@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from flowtools.core.digits import huge_integer, may_exceed
+
 MAX_DEPTH = 254
 """Levels of nesting that an event may have to be written, its own object counted.
 
@@ -25,19 +27,24 @@ orjson's limit; a line that is read may have 1024.
 
 _REQUIRED = ("id", "source", "type")
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
-_DIGITS = bytes(48 if 48 <= byte <= 57 else 0 for byte in range(256))
-_NINETEEN_DIGITS = b"0" * 19
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# What a number can follow; the last is the end of a byte order mark.
-_STARTS = bytes(45 if byte in b"-[:, \t\r\n\xbf" else mark for byte, mark in enumerate(_DIGITS))
-_LONG_NUMBER = b"-" + _NINETEEN_DIGITS
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _loads = orjson.loads
-_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
 
 
 class EventError(ValueError):
     """A line is not an event, or an event cannot be a line; the text says why."""
+
+
+class NotAnEvent(EventError):
+    """A line is JSON, and does not say that it is an event: it has no `specversion`.
+
+    Attributes:
+        value: The JSON value.
+    """
+
+    def __init__(self, value: Any) -> None:
+        super().__init__("not an event: it has no 'specversion'")
+        self.value = value
 
 
 class Event:
@@ -228,26 +235,77 @@ def encode_value(value: Any) -> bytes:
     return line
 
 
-def decode(line: bytes, number: int = 0, *, digits_checked: bool = False) -> Event:
+def parse(line: bytes, *, digits_checked: bool = False) -> Event:
+    """Return the event that `line`, with or without its end, is.
+
+    `digits_checked`: the caller knows that it holds no integer beyond 64 bits.
+
+    Raises:
+        NotAnEvent: The line is JSON, and does not say that it is an event.
+        EventError: The line is not JSON, or breaks a rule for events.
+    """
+    try:
+        value = orjson.loads(bare(line))
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
+    if not digits_checked and may_exceed(line) and (huge := huge_integer(line)):
+        raise EventError(f"not JSON: integer {huge} exceeds 64 bits")
+    if type(value) is not dict or "specversion" not in value:
+        raise NotAnEvent(value)
+    complaint = _complaint(value)
+    if complaint:
+        raise EventError(f"not a CloudEvents 1.0 event: {complaint}")
+    event: Event = ReadEvent.of(value)
+    return event
+
+
+def wrap(value: Any, *, source: str, type: str, id: str) -> Event:
+    """Return an event whose data is `value`, a JSON value, even where that is null."""
+    attributes = {
+        "specversion": "1.0",
+        "id": id,
+        "source": source,
+        "type": type,
+        "time": now(),
+        "datacontenttype": "application/json",
+        "data": value,
+    }
+    event: Event = ReadEvent.of(attributes)
+    return event
+
+
+def decode(
+    line: bytes,
+    number: int = 0,
+    *,
+    source: str = "flow-stdin",
+    type: str = "flow.stdin.line",
+    digits_checked: bool = False,
+) -> Event:
     """Read one line: an event, or any other JSON value, which becomes an event's data.
 
     Args:
         line: The line, with or without its end.
         number: Its place in the input; goes into the id of an event made from another
             value, so that the same input gives the same ids and equal lines differ.
-        digits_checked: True when the caller knows that it holds no integer beyond 64 bits.
+        source: The source of such an event.
+        type: Its type.
+        digits_checked: See `parse`.
 
     Raises:
-        EventError: The line is no JSON, or says it is an event and is none.
+        EventError: The line is not JSON, or says it is an event and breaks a rule for events.
     """
-    event: Event = ReadEvent.of(_examined(line, number, digits_checked))
-    return event
+    try:
+        return parse(line, digits_checked=digits_checked)
+    except NotAnEvent as other:
+        identity = f"{digest(line.strip())}-{number}"
+        return wrap(other.value, source=source, type=type, id=identity)
 
 
 def usual(line: bytes) -> dict[str, Any] | None:
-    """Return the attributes of a line that is as nearly all are; None: `decode` must look.
+    """Return the attributes of an ordinary event line; None: `parse` has to look closely.
 
-    The pool's inner loop: as short as it can be. For lines that hold no integer beyond 64
+    The pool's inner loop: as short as it can be. Only for lines that hold no integer beyond 64
     bits alone (see `may_exceed`).
     """
     try:
@@ -266,34 +324,6 @@ def usual(line: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _examined(line: bytes, number: int, digits_checked: bool) -> dict[str, Any]:
-    """Return the attributes of an event that is unusual, or made from another JSON value.
-
-    Raises:
-        EventError: As `decode`.
-    """
-    try:
-        value = orjson.loads(bare(line))
-    except orjson.JSONDecodeError as error:
-        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
-    if not digits_checked and may_exceed(line):
-        _refuse_huge_integers(line)
-    if type(value) is not dict or "specversion" not in value:
-        return {
-            "specversion": "1.0",
-            "id": f"{digest(line.strip())}-{number}",
-            "source": "flow-stdin",
-            "type": "flow.stdin.line",
-            "time": now(),
-            "datacontenttype": "application/json",
-            "data": value,
-        }
-    complaint = _complaint(value)
-    if complaint:
-        raise EventError(f"not a CloudEvents 1.0 event: {complaint}")
-    return value
-
-
 def bare(line: bytes) -> bytes:
     """Return `line` without the space around it, and the byte order mark before it.
 
@@ -301,36 +331,6 @@ def bare(line: bytes) -> bytes:
     section 8.1: a parser may pass over it).
     """
     return line.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
-
-
-def long_digits(text: bytes) -> bool:
-    """Return whether `text` has as many digits in a row as an integer beyond 64 bits."""
-    return _NINETEEN_DIGITS in text.translate(_DIGITS)
-
-
-def may_exceed(text: bytes) -> bool:
-    """Return whether `text` may hold an integer beyond 64 bits (cheap, for a whole block).
-
-    Digits within a text, such as an id, are no integer unless they follow what a number
-    can follow.
-    """
-    # Of nineteen bytes in a row, four in steps of four are in any case.
-    if b"0000" not in text[::4].translate(_DIGITS):
-        return False
-    seen = text.translate(_STARTS)
-    return _LONG_NUMBER in seen or seen.startswith(_NINETEEN_DIGITS)
-
-
-def _refuse_huge_integers(line: bytes) -> None:
-    """Look closely at a line that is JSON.
-
-    Raises:
-        EventError: It holds an integer beyond 64 bits.
-    """
-    # orjson reads them as floating point: a wrong number, and no complaint.
-    for found in _LONG_INTEGER.findall(_STRING.sub(b'""', line)):
-        if len(found) > 20 or not -(2**63) <= int(found) < 2**64:
-            raise EventError(f"not JSON: integer {found[:24].decode()} exceeds 64 bits")
 
 
 def _complaint(value: dict[str, Any]) -> str | None:

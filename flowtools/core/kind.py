@@ -22,6 +22,8 @@ class Kind(StrEnum):
     DELETED = "deleted", "red"
     CHANGED = "changed", "cyan"
     """One of the others; the message does not say which."""
+    STALLED = "stalled", "red"
+    """A file of this machine stands still and is not whole."""
 
     colour: str
 
@@ -42,6 +44,8 @@ _BY_WORD: dict[str, Kind] = {kind.value: kind for kind in Kind}
 
 OF_VIZ_ONE = (Kind.CREATED, Kind.UPDATED, Kind.DELETED, Kind.CHANGED)
 OF_FILES = (Kind.CREATED, Kind.MODIFIED, Kind.DELETED)
+ON_DEMAND = (Kind.STALLED,)
+"""Kinds that are reported only where --include names them."""
 
 
 def chosen(

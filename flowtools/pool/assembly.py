@@ -17,6 +17,7 @@ from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
+from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
@@ -232,7 +233,7 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
 
 def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> Outcome:
     try:
-        event = decode(line, number)
+        event = decode(line, number, source=SOURCE)
     except EventError as error:
         log.error("line %d is not an event: %s", number, error)
         return Outcome.INVALID

@@ -9,11 +9,15 @@ from itertools import count, repeat
 from time import monotonic
 from typing import Any
 
-from flowtools.core.event import EventError, decode, may_exceed
+from flowtools.core.digits import may_exceed
+from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader, TooLong
 from flowtools.pool.backlog import Job
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.slot import Line
+
+SOURCE = "flow-work"
+"""The source of an event that a line becomes which is another JSON value."""
 
 
 class Intake:
@@ -67,7 +71,7 @@ class Intake:
         """Return the event of `line`, to be kept; None: it is none, which is settled here."""
         number, text, since = line
         try:
-            event = decode(text, number, digits_checked=digits_checked)
+            event = decode(text, number, source=SOURCE, digits_checked=digits_checked)
         except EventError as error:
             self._refuse(number, text, error)
             return None

@@ -167,7 +167,10 @@ def _is_journal(fd: int) -> bool:
 
 
 class _Handler(logging.Handler):
-    """Passes log records on, with their level and the name of their logger."""
+    """Passes log records on, with their level and the name of their logger.
+
+    What a class of the older Flow logs ("flowtools.app") belongs to its event as any print does.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -176,8 +179,9 @@ class _Handler(logging.Handler):
             text = f"{record.msg!r} with arguments that do not fit: {type(misfit).__name__}"
         error = record.exc_info[1] if record.exc_info else None
         traceback = formatted(error) if error is not None else None
-        is_ours = record.name.partition(".")[0] == "flowtools"
-        name = None if is_ours else record.name
+        is_named_as_ours = record.name.partition(".")[0] == "flowtools"
+        is_ours = is_named_as_ours and record.name != "flowtools.app"
+        name = None if is_named_as_ours else record.name
         about = whose()
         hear(Said(record.levelno, text, traceback, about, name, is_ours=is_ours))
 

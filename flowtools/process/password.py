@@ -1,11 +1,24 @@
 """Passwords come from a file, or from the environment: never from a command line."""
 
+import re
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError
 
 MAX_PASSWORD = 4096
 """Characters that a password may have: a file given by mistake is not read whole."""
+
+_SECRET = re.compile(r"pass(word|wd|code|phrase)?|pwd|secret|token|(api|private)[ _-]?key")
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a setting or header with this `name` holds a password or the like.
+
+    Its last word counts: `db.password` and `api_token` do, `password_file` does not.
+    """
+    words = re.split(r"[.:]", name.strip().lower())
+    last = re.split(r"[ _-]", words[-1])
+    return bool(_SECRET.fullmatch(last[-1]) or _SECRET.fullmatch("_".join(last[-2:])))
 
 
 def read_password(path: str) -> str:

@@ -18,7 +18,7 @@ from flowtools.source import Source
 from flowtools.source.custom import CustomSource
 from flowtools.source.daytime import Window, zone
 from flowtools.source.loading import is_source
-from flowtools.source.settings import Importing, Standard, Taking, Watching
+from flowtools.source.settings import Importing, Standard, Taking
 from flowtools.worker.config import refuse_unset
 from flowtools.worker.needs import Equipment, make
 
@@ -240,20 +240,18 @@ def _window(start: str | None, end: str | None) -> Window | None:
 
 
 def _folder(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
-    poll = given.take("poll")
     flags = {
         key.replace(" ", "_"): truth(given.take(key, "no") or "no", f"[Source] {key}")
-        for key in ("recursive", "existing", "skip empty")
+        for key in ("recursive", "existing", "skip empty", "ignore case")
     }
-    source = kind(
-        given.need("directory"),
-        match=(given.take("match") or "").split(),
-        ignore=(given.take("ignore") or "").split(),
-        settle=given.number("settle", Watching.settle),
-        poll=number(poll, "[Source] poll") if poll else None,
-        count=wishes.given["count"],
-        **flags,
-    )
+    numbers = {
+        key: number(said, f"[Source] {key}")
+        for key in ("settle", "stalled", "poll")
+        if (said := given.take(key))
+    }
+    patterns = {key: (given.take(key) or "").split() for key in ("match", "ignore", "temporary")}
+    directory = given.need("directory")
+    source = kind(directory, count=wishes.given["count"], **patterns, **numbers, **flags)
     return Own(source, False)
 
 

@@ -27,9 +27,15 @@ class Watching:
 
     Attributes:
         settle: Seconds that a file must be unchanged before it is reported.
+        remote_settle: The same on a network mount, where nothing but the time tells.
+        remote_poll: Seconds between two looks at a network mount.
+        stalled: Seconds after which a file that does not become whole is reported.
     """
 
     settle: float = 2.0
+    remote_settle: float = 20.0
+    remote_poll: float = 10.0
+    stalled: float = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,11 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.serving import Detour, Serving
 from flowtools.source.settings import Taking
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message, events_of
-from flowtools.stomp.passage import Keeper, Stage
-from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.terms import Terms
@@ -55,9 +54,8 @@ class GenericStompListener:
         drain: float = Taking.drain,
         idle: float | None = None,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
-        keeper: Keeper | None = None,
         inlet: Callable[[], AckInlet] = AckSocket,
-        stage: Stage | None = None,
+        detour: Detour | None = None,
         relocate: Callable[[Stop], BrokerURL | None] | None = None,
     ) -> None:
         """Prepare to listen at `url`.
@@ -78,9 +76,8 @@ class GenericStompListener:
                 acknowledged; a broker that is away is no idle one.
             to_events: Makes the events of a message, none or more, that can be encoded;
                 if it raises, the message is refused. By default each message is one event.
-            keeper: Has events beside the broker's, and keeps count of all.
             inlet: Makes what receives the acknowledgements of `ack="worker"`.
-            stage: What events pass before they are written.
+            detour: What events pass before they are written.
             relocate: Says where to listen by now, before a lost broker is looked for.
 
         Raises:
@@ -99,11 +96,10 @@ class GenericStompListener:
         self._settings = settings
         self.count = count
         self._custom = to_events
-        self._keeper = keeper
         self.inlet = inlet if ack == "worker" else None
-        self._stage = stage
+        self._detour = detour
         self._relocate = relocate
-        self._current: Subscription | None = None
+        self._current: Serving | None = None
         self._stale = 0
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -133,49 +129,43 @@ class GenericStompListener:
         while (session := broker.connect(stop)) is not None:
             if broker.url.destination is not None:
                 self._terms = replace(self._terms, url=broker.url)
-            subscription = Subscription(
-                session,
-                self._terms,
-                outlet,
-                stop,
-                to_events=self._to_events,
+            terms, individual = self._terms, acks is not None
+            subscription = Subscription(session, terms, self._settings, individual=individual)
+            current = self._current = Serving(
+                *(subscription, terms, outlet, stop, self._to_events),
                 count=count,
                 acks=acks,
-                beside=self._keeper,
-                stage=self._stage,
+                detour=self._detour,
             )
-            self._current = subscription
             try:
-                subscription.run()
+                current.run()
             except (ConnectionLost, RefusedError) as error:
                 accepted = accepted or subscription.confirmed
                 if isinstance(error, RefusedError) and not accepted:
                     raise
-                broker.note_lost(session, f"{error}{subscription.doubt}")
+                broker.note_lost(session, str(error))
             except ReaderGone:
-                self._leave(session, acks)
+                self._leave(subscription, acks)
                 raise
             else:
                 return
             finally:
-                session.abort()
-                self._stale += subscription.worker.stale if subscription.worker else 0
+                subscription.abort()
+                self._stale += current.delivery.stale
                 self._current = None
-            count = None if count is None else count - subscription.taken
-            subscription.flush()
-            if self._keeper is not None:
-                self._keeper.end()
-            if self._stage is not None:
-                self._stage.renew(forget=self._keeper is not None)
+            count = None if count is None else count - current.delivery.taken
+            current.delivery.flush()
+            if self._detour is not None:
+                self._detour.end()
             if count is not None and count <= 0:
                 return
 
-    def _leave(self, session: Session, acks: AckInlet | None) -> None:
+    def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
         if acks is None:
             return
         acks.close()
-        session.close(2.0)
+        subscription.close(2.0)
 
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
         if self._custom is not None:
@@ -185,9 +175,10 @@ class GenericStompListener:
     def _settle(self, acks: list[Ack]) -> None:
         current = self._current
         if not acks and current is not None:
-            current.abandon("acknowledgements may have been lost with their socket")
-        elif current is not None and current.worker is not None:
-            current.worker.settle(acks)
+            session = current.subscription.session
+            session.abandon("acknowledgements may have been lost with their socket")
+        elif current is not None:
+            current.delivery.settle(acks)
         else:
             self._stale += len(acks)
 

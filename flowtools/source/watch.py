@@ -1,29 +1,38 @@
 """HotFolder: an event for each file that has arrived whole in a folder, changed, or gone."""
 
 import os
-import select
-from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import quote
+from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 from flowtools.core.errors import ReaderGone
-from flowtools.core.event import Event, digest, rfc3339
-from flowtools.core.kind import OF_FILES, Kind, chosen
+from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop, poll_time
+from flowtools.core.wait import Stop, wait
 from flowtools.source.clock import Clock
-from flowtools.source.folder import Finding, Folder, Wanted
-from flowtools.source.lookout import Lookout
-from flowtools.source.settings import Watching
+from flowtools.source.folder.description import Description, text_of
+from flowtools.source.folder.files import Finding
+from flowtools.source.folder.rules import Rules
+from flowtools.source.folder.watcher import Watcher
+
+GATHER = 0.02
+"""Seconds over which notices gather, so that a file which is written in many pieces is looked at
+once for all of them."""
+
+BATCH = 200
+"""Findings that are written before a stop is listened to and notices are read."""
+
+log = get_log("flowtools.source.watch")
 
 
 class HotFolder:
     """A source of the files in one folder of this machine.
 
-    Its types are flow.path.created, modified and deleted. `data` is an object of path,
-    name (the path below the folder), size (bytes), updated (when it was modified), url,
-    and moved_from (the name that the same file had before, where it had one). A name that
-    is not UTF-8 is shown with backslashes; its `url` is exact.
+    Its types are flow.path.created, modified and deleted, and stalled where that is asked for.
+    `data` is an object of path, name (the path below the folder), size (bytes), updated (when it
+    was modified), url, and moved_from (the name that the same file had before, where it had one).
+    A name that is not UTF-8 is shown with backslashes; its `url` is exact.
 
     The folder may go and come back: what happened meanwhile is found out then.
 
@@ -34,49 +43,31 @@ class HotFolder:
     def __init__(
         self,
         directory: str,
+        rules: Rules | None = None,
         *,
-        match: Sequence[str] = (),
-        ignore: Sequence[str] = (),
-        recursive: bool = False,
-        existing: bool = False,
-        skip_empty: bool = False,
-        settle: float = Watching.settle,
-        poll: float | None = None,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
         count: int | None = None,
         clock: Clock | None = None,
+        **more: Any,
     ) -> None:
         """Prepare to watch `directory`.
 
         Args:
             directory: Its path.
-            match: Patterns as of a shell; a file is wanted that one of them fits. None: all
-                but those whose name begins with a dot.
-            ignore: Patterns of files that are not wanted all the same.
-            recursive: Look into sub-folders, too.
-            existing: Begin with the files that are there already.
-            skip_empty: Say nothing of a file while its size is 0.
-            settle: Seconds that a file may not change before it counts as whole.
-            poll: Look at everything every so many seconds instead of waiting for notices.
-            include: Kinds of change that are wanted; none: all.
-            exclude: Kinds that are not.
+            rules: Which files are reported, and when.
             count: End after so many events.
             clock: What tells the time.
+            more: Attributes of `rules` that are to be different: `existing=True, settle=0`.
 
         Raises:
             UsageError: No kind of change is left.
+            TypeError: `more` has a name that Rules does not have.
         """
         self._path = os.path.abspath(directory)  # noqa: PTH100  Path would resolve links
-        self._kinds = chosen(OF_FILES, include, exclude)
-        self._recursive = recursive
-        self._existing = existing
-        self._poll = poll
+        self._rules = replace(rules or Rules(), **more)
+        self._kinds = self._rules.kinds()
         self.count = count
         self._clock = clock or Clock()
-        self._url = _url(self._path)
-        wanted = Wanted(tuple(match), tuple(ignore), recursive, skip_empty)
-        self._folder = Folder(self._path, wanted, settle, self._clock.monotonic)
+        self._description = Description(self._path)
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write events to `outlet` until their count is reached or `stop` is set.
@@ -85,70 +76,44 @@ class HotFolder:
             ConfigurationError: There is no such folder at the start, or it cannot be read.
             ReaderGone: Nobody reads any more; found out while waiting, too.
         """
-        lookout = Lookout(
-            self._folder,
-            recursive=self._recursive,
-            poll=self._poll,
-            monotonic=self._clock.monotonic,
-        )
+        watcher = Watcher(self._path, self._rules, self._clock.monotonic)
         written = 0
         try:
-            lookout.start(existing=self._existing)
+            watcher.start()
             while True:
-                # While it is away, all that was in it would count as deleted.
-                findings = self._folder.findings() if lookout.look() else ()
-                for finding in findings:
-                    if finding.kind not in self._kinds:
-                        continue
-                    outlet.emit(self._event(finding))
-                    written += 1
+                for finding in islice(watcher.findings(), BATCH):
+                    written += self._emit(outlet, finding)
                     if written == self.count:
                         outlet.flush()
                         return
                 outlet.flush()
-                if self._is_over(outlet, stop, lookout):
+                if _is_over(outlet, stop, watcher):
                     return
         finally:
-            lookout.close()
+            watcher.close()
 
-    def _is_over(self, outlet: Outlet, stop: Stop, lookout: Lookout) -> bool:
-        """Wait until there may be something to do; return whether `stop` is set."""
-        poller = select.poll()
-        poller.register(stop.fileno(), select.POLLIN)
-        poller.register(lookout.fileno(), select.POLLIN)
-        poller.register(outlet.fileno(), 0)  # POLLERR comes unasked.
-        # A little longer than due, so as not to come too early by a rounding.
-        ready = dict(poller.poll((poll_time(lookout.due()) or 0) + 1))
-        if ready.get(outlet.fileno(), 0) & select.POLLERR:
-            raise ReaderGone
-        return stop.fileno() in ready
-
-    def _event(self, finding: Finding) -> Event:
-        mark, name = finding.mark, _text(finding.name)
-        url = _url(f"{self._path}/{finding.name}")
-        data = {
-            "path": _text(f"{self._path}/{finding.name}"),
-            "name": name,
-            "size": mark.size,
-            "updated": rfc3339(mark.changed / 1e9),
-            "url": url,
-            "moved_from": None if finding.moved_from is None else _text(finding.moved_from),
-        }
-        state = f"{mark.inode} {mark.size} {mark.changed}"
-        return Event(
-            f"flow.path.{finding.kind}",
-            data,
-            source=self._url,
-            id=digest(url, finding.kind if finding.kind is Kind.DELETED else "", state),
-            subject=name,
-            time=rfc3339(self._clock.time()),
-        )
+    def _emit(self, outlet: Outlet, finding: Finding) -> bool:
+        """Write the event of `finding`; return whether it is wanted."""
+        if finding.kind is Kind.STALLED:
+            log.warning(
+                "'%s' has not changed for %g s and is not whole: %s",
+                text_of(f"{self._path}/{finding.name}"),
+                self._rules.stalled,
+                finding.reason,
+            )
+        if finding.kind not in self._kinds:
+            return False
+        outlet.emit(self._description.event(finding, self._clock.time()))
+        return True
 
 
-def _text(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _url(path: str) -> str:
-    """Return the file: URI of `path` (RFC 8089), whatever bytes it has."""
-    return f"file://{quote(os.fsencode(Path(path)))}"
+def _is_over(outlet: Outlet, stop: Stop, watcher: Watcher) -> bool:
+    """Wait until there may be something to do; return whether `stop` is set."""
+    # A little longer than due, so as not to come too early by a rounding.
+    due = watcher.due()
+    ready = wait(stop, watcher, gone=outlet, seconds=due + 0.001 if due else 0.0)
+    if outlet.fileno() in ready:
+        raise ReaderGone
+    if stop.fileno() in ready:
+        return True
+    return watcher.fileno() in ready and stop.wait(GATHER)

@@ -5,9 +5,8 @@ socket under stomp.py (the library, which is what `import stomp` gives here, too
 one login on it, and `broker` makes sessions, one after another, from a `url` and `settings`;
 what one broker does otherwise than the next is in `dialect`.
 
-In: a `subscription`, on certain `terms`. It makes events of frames (`message`), keeps those
-not yet acknowledged (`window`), moves those that are refused to the dead letters (`refusals`),
-lets them pass what a source puts in their way (`passage`), and writes them into a `pipe`, which
-may be full.
+In: a `subscription`, on certain `terms`, gives messages, each with a number, and keeps them in a
+`window` until `acknowledge(number)` or `refuse(number)` is called; what is refused is moved to the
+dead letters (`deadletters`). `message` makes events of messages, for the sources.
 Out: `send` is flow-send, `outgoing` the message that it makes of a line.
 """

@@ -2,10 +2,17 @@
 
 from dataclasses import dataclass
 
-import orjson
-
 from flowtools.ack.sender import AckError, parse_ackto
-from flowtools.core.event import Event, EventError, bare, decode, encode_value
+from flowtools.core.event import (
+    Event,
+    EventError,
+    NotAnEvent,
+    bare,
+    digest,
+    encode_value,
+    parse,
+    wrap,
+)
 from flowtools.core.key import Key
 from flowtools.core.lines import TooLong
 from flowtools.stomp.message import EVENT_TYPE
@@ -47,18 +54,26 @@ def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> O
     if isinstance(line, TooLong):
         raise EventError("it is longer than a line may be")
     try:
-        event = decode(line, number)
+        event = parse(line)
+    except NotAnEvent as other:
+        event = wrap(
+            other.value,
+            source="flow-send",
+            type="flow.stdin.line",
+            id=f"{digest(line.strip())}-{number}",
+        )
+        group = group_key.of(event) if group_key is not None else None
+        if raw:
+            return Outgoing(number, bare(line), "application/json", group, None)
+        return Outgoing(number, event.encode()[:-1], EVENT_TYPE, group, None)
     except EventError:
         if not raw:
             raise
         return Outgoing(number, line, "text/plain", None, None)
     group = group_key.of(event) if group_key is not None else None
     ackto = event.attributes.get("ackto")
-    is_event = b'"specversion"' in line and event.type != "flow.stdin.line"
     if not raw:
-        return Outgoing(number, _whole(event, line if is_event else None), EVENT_TYPE, group, ackto)
-    if not is_event and event.source == "flow-stdin" and not _says_event(line):
-        return Outgoing(number, bare(line), "application/json", group, None)
+        return Outgoing(number, _whole(event, line), EVENT_TYPE, group, ackto)
     body, content_type = _data(event)
     return Outgoing(number, body, content_type, group, ackto)
 
@@ -66,23 +81,18 @@ def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> O
 def ackto_of(line: bytes) -> str | None:
     """Return whom to tell that `line` cannot be sent; None: nobody who can be told."""
     try:
-        ackto = line.ackto if isinstance(line, TooLong) else decode(line).attributes.get("ackto")
+        ackto = line.ackto if isinstance(line, TooLong) else parse(line).attributes.get("ackto")
         parse_ackto(ackto)
     except (EventError, AckError):
         return None
     return str(ackto)
 
 
-def _whole(event: Event, line: bytes | None) -> bytes:
+def _whole(event: Event, line: bytes) -> bytes:
     attributes = event.attributes
-    if line is not None and not any(name in attributes for name in _UPSTREAM):
+    if not any(name in attributes for name in _UPSTREAM):
         return bare(line)
     return encode_value({k: v for k, v in attributes.items() if k not in _UPSTREAM})[:-1]
-
-
-def _says_event(line: bytes) -> bool:
-    value = orjson.loads(bare(line))
-    return isinstance(value, dict) and "specversion" in value
 
 
 def _data(event: Event) -> tuple[bytes, str]:

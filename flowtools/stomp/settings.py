@@ -120,6 +120,11 @@ def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"'{text}' is no header: write KEY=VALUE, in UTF-8")
         if key in ("id", "ack", "receipt", "transaction", "destination", "content-length"):
             raise UsageError(f"the header '{key}' is flowtools' own to set")
+        if key.lower() in ("passcode", "password"):
+            raise UsageError(
+                f"the header '{key}' holds a password, which everybody on this machine can read on"
+                " the command line; put it in a file and give --password-file"
+            )
         headers[key] = value
     return headers
 

@@ -10,11 +10,17 @@ import httpcore
 import httpx
 
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.log import get_log
 from flowtools.vizone.document import MAX_DOCUMENT
 from flowtools.vizone.errors import ConflictError, NotFoundError
 
+_log = get_log("flowtools.vizone")
+
 _EXPLANATION = 200
 """Characters of what a server says about an error."""
+
+_COMPLAINT = 16 * 1024
+"""Bytes of the body of an error that are read and kept."""
 
 _PASSING = {429, 500, 502, 503, 504}
 
@@ -109,16 +115,47 @@ def complain(what: str, response: httpx.Response, home: str, *, is_ours: bool) -
         FlowError: It will not.
     """
     status = response.status_code
+    content = _start_of(response)
     said = f"{what}: {status} {_phrase(status)}"
     if is_ours:
-        said += _explanation(response)
+        said += _explanation(response, content)
+    error: FlowError
     if status in (401, 403):
-        if is_ours:
-            raise RefusedError(f"{said}; check the user, the password and their permissions")
-        raise RefusedError(f"{said}; no login was sent, as it is another host than '{home}'")
+        advice = (
+            "check the user, the password and their permissions"
+            if is_ours
+            else f"no login was sent, as it is another host than '{home}'"
+        )
+        error = RefusedError(f"{said}; {advice}")
+    elif status in _PASSING:
+        error = UnreachableError(said)
+    else:
+        error = _KINDS.get(status, UnreachableError if status >= 500 else ProtocolError)(said)
+    error.__dict__["answer"] = Answer(str(response.url), status, response.headers, content)
     if status in _PASSING:
-        raise Passing(UnreachableError(said), asked=_retry_after(response))
-    raise _KINDS.get(status, UnreachableError if status >= 500 else ProtocolError)(said)
+        raise Passing(error, asked=_retry_after(response))
+    raise error
+
+
+def answer_of(error: FlowError) -> Answer | None:
+    """Return the answer (400 and more) that `error` stands for; None where none came.
+
+    Its content is the first _COMPLAINT bytes of the body.
+    """
+    found = error.__dict__.get("answer")
+    return found if isinstance(found, Answer) else None
+
+
+def _start_of(response: httpx.Response) -> bytes:
+    content = bytearray()
+    try:
+        for chunk in response.iter_raw(_COMPLAINT):
+            content += chunk
+            if len(content) >= _COMPLAINT:
+                break
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
+        _log.debug("the body of an error is cut off")  # What has come is what it says.
+    return bytes(content[:_COMPLAINT])
 
 
 def _encoding(response: httpx.Response) -> str:
@@ -132,16 +169,12 @@ def _retry_after(response: httpx.Response) -> float | None:
     return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
 
 
-def _explanation(response: httpx.Response) -> str:
+def _explanation(response: httpx.Response, content: bytes) -> str:
     """Return what the server says about its error, as ": ..." in one short line; or nothing."""
     if _encoding(response) or "html" in response.headers.get("Content-Type", ""):
         return ""
-    try:
-        start = next(response.iter_raw(_EXPLANATION * 16), b"")
-    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
-        return ""
     # The form of Viz One's errors is not public; some are XML.
-    text = re.sub(r"<[^>]*>", " ", start.decode("utf-8", "replace"))
+    text = re.sub(r"<[^>]*>", " ", content[: _EXPLANATION * 16].decode("utf-8", "replace"))
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return f": {text[:_EXPLANATION]}" if text else ""
 

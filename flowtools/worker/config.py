@@ -20,6 +20,7 @@ from configparser import (
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.process.password import is_secret
 
 LARGEST = 1 << 20
 """Characters that a file of settings may have: what is larger is none."""
@@ -50,7 +51,7 @@ def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
             config.add_section(section)
         for key, value in raw.items(section):
             if section == raw.default_section or value != raw.defaults().get(key):
-                config[section][key] = _expanded(value, f"'{path}', [{section}] {key}")
+                config[section][key] = _expanded(value, f"'{path}', [{section}] {key}", key)
     change(config, settings)
     return config
 
@@ -62,7 +63,7 @@ def change(config: ConfigParser, settings: Sequence[str]) -> set[tuple[str, str]
 
     Raises:
         ConfigurationError: An environment variable is not set.
-        UsageError: A setting has not that form.
+        UsageError: A setting has not that form, or is a password as it stands.
     """
     there = config.sections()
     return {_set(config, there, setting) for setting in settings}
@@ -130,7 +131,13 @@ def _set(config: ConfigParser, there: Sequence[str], setting: str) -> tuple[str,
         raise UsageError(f"'{name}' is no setting: write section.key=value")
     if section != config.default_section and not config.has_section(section):
         config.add_section(section)
-    config[section][key] = _expanded(value.strip(), f"--set {name.strip()}")
+    if is_secret(key) and value.strip() and not _VARIABLE.search(value):
+        raise UsageError(
+            f"--set {name.strip()} holds a secret, which everybody on this machine can read on the"
+            " command line; put it in a file for --config, or in the environment:"
+            f" --set '{name.strip()}=$NAME'"
+        )
+    config[section][key] = _expanded(value.strip(), f"--set {name.strip()}", key)
     return section, config.optionxform(key)
 
 
@@ -143,7 +150,16 @@ def _section_and_key(there: Sequence[str], name: str) -> tuple[str, str, str]:
     return section.strip(), dot, key.strip()
 
 
-def _expanded(value: str, where: str) -> str:
+def _expanded(value: str, where: str, key: str = "") -> str:
+    """Return `value` with its variables replaced.
+
+    Raises:
+        ConfigurationError: One is not set. It is named, unless it may be a part of a password
+            in which somebody has not doubled a dollar sign.
+    """
+    is_whole = _VARIABLE.fullmatch(value) is not None
+    may_show = is_whole or not (is_secret(key) or "@" in value)
+
     def replace(found: re.Match[str]) -> str:
         if found[1]:
             return "$"
@@ -152,8 +168,9 @@ def _expanded(value: str, where: str) -> str:
             return os.environ[name]
         except (KeyError, ValueError):
             # A value may go over several lines, and so may what is between the braces.
+            shown = f"environment variable '{' '.join(name.split())}'"
             raise ConfigurationError(
-                f"{where}: environment variable '{' '.join(name.split())}' is not set;"
+                f"{where}: {shown if may_show else 'an environment variable in it'} is not set;"
                 " a dollar sign is $$"
             ) from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.server import BrokerMissing
-from tests.brokers.servers import ActiveMQ, RabbitMQ
+from tests.brokers.servers import ALL, chosen
 
 HERE = Path(__file__).parent
 REQUIRED = bool(os.environ.get("CI") or os.environ.get("FLOWTOOLS_REQUIRE_BROKERS"))
@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items):
 
 
 def _served(kind, tmp_path_factory):
+    if kind.name not in chosen():
+        pytest.skip(f"BROKERS does not name {kind.name}")
     try:
         server = kind(tmp_path_factory.mktemp(kind.name))
     except BrokerMissing as missing:
@@ -36,12 +38,18 @@ def _served(kind, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def _rabbitmq(tmp_path_factory):
-    yield from _served(RabbitMQ, tmp_path_factory)
+    yield from _served(ALL["rabbitmq"], tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def _activemq(tmp_path_factory):
-    yield from _served(ActiveMQ, tmp_path_factory)
+    yield from _served(ALL["activemq"], tmp_path_factory)
+
+
+@pytest.fixture(scope="session", params=chosen())
+def _broker(request, tmp_path_factory):
+    # The parameter of a session's fixture: pytest runs all tests of one broker together.
+    yield from _served(ALL[request.param], tmp_path_factory)
 
 
 def _lent(server):
@@ -55,20 +63,20 @@ def _lent(server):
 
 @pytest.fixture
 def rabbitmq(_rabbitmq):
-    """RabbitMQ, running: a tests.brokers.servers.RabbitMQ. A test may freeze or kill it."""
+    """RabbitMQ, running: a tests.brokers.rabbitmq.RabbitMQ. A test may freeze or kill it."""
     yield from _lent(_rabbitmq)
 
 
 @pytest.fixture
 def activemq(_activemq):
-    """ActiveMQ, running: a tests.brokers.servers.ActiveMQ. A test may freeze or kill it."""
+    """ActiveMQ, running: a tests.brokers.activemq.ActiveMQ. A test may freeze or kill it."""
     yield from _lent(_activemq)
 
 
-@pytest.fixture(params=["rabbitmq", "activemq"])
-def broker(request):
-    """Each of the real brokers, one after the other."""
-    return request.getfixturevalue(request.param)
+@pytest.fixture
+def broker(_broker):
+    """Each of the chosen brokers, one after the other."""
+    yield from _lent(_broker)
 
 
 @pytest.fixture

@@ -20,6 +20,9 @@ from urllib.parse import quote, urlencode
 from tests.brokers import certificates
 from tests.brokers.wire import Wire, WireError
 
+CACHE = Path(os.environ.get("FLOWTOOLS_BROKERS") or "/var/cache/flowtools-brokers")
+"""Where contrib/install-brokers.sh keeps the brokers that are not Debian 12's own."""
+
 START_SECONDS = 120
 """How long a broker may take to answer a CONNECT."""
 
@@ -37,7 +40,8 @@ class Server:
     """A broker: what RabbitMQ and ActiveMQ have in common.
 
     Attributes:
-        name: "rabbitmq" or "activemq".
+        name: Of this class alone; BROKERS names it.
+        family: "rabbitmq", "activemq" or "artemis".
         host: "127.0.0.1"; the certificate is good for it and for "localhost".
         port: STOMP.
         tls_port: STOMP over TLS; a client certificate is asked for, not required.
@@ -51,6 +55,7 @@ class Server:
     """
 
     name = ""
+    family = ""
     vhost = None
     prefetch_header = ""
     forgets = 0

@@ -18,9 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.brokers.activemq import ActiveMQ
 from tests.brokers.bad_day import BadDay
 from tests.brokers.ordeal import Ordeal
-from tests.brokers.servers import ActiveMQ, RabbitMQ
+from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.usage import Usage
 
 RATE = 200

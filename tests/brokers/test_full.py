@@ -30,11 +30,14 @@ def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(rabbitmq, q
     process = start("flow-listen-stomp", "--ack", "worker", rabbitmq.url(queue), env=login)
     lines, said = Lines(process.stdout), Lines(process.stderr)
     sender = AckSender()
-    for _ in range(2):
-        sender.nack(json.loads(lines.next())["ackto"])
-        said.until(f"while a refused message was moved to '{dead_letter}'".encode())
-    rabbitmq.limit(dead_letter, 2)
     sender.nack(json.loads(lines.next())["ackto"])
+    said.until(f"cannot move a rejected message to '{dead_letter}'".encode())
+    # The others go on meanwhile.
+    with rabbitmq.connect() as wire:
+        wire.publish(queue, [b"good"])
+    sender.ack(json.loads(lines.next())["ackto"])
+    rabbitmq.limit(dead_letter, 2)
+    said.until(b"takes messages again")
     sender.close(SECONDS)
     process.terminate()
     process.wait(SECONDS)

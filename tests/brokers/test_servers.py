@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.proxy import Proxy
+from tests.brokers.servers import chosen
 from tests.brokers.tally import wait_for
 from tests.brokers.wire import Wire, WireError
 
@@ -156,13 +157,13 @@ def test_a_proxy_that_refuses_cuts_who_connects(broker):
         Wire(proxy.port, vhost=broker.vhost).close()
 
 
-@pytest.mark.parametrize("kind", ["RabbitMQ", "ActiveMQ"])
+@pytest.mark.parametrize("kind", chosen())
 def test_brokers_die_with_the_tests_that_started_them(kind, tmp_path):
     code = f"""
 import signal
-from tests.brokers.servers import {kind}
-server = {kind}({str(tmp_path)!r}).start()
-print(server.pid, server._epmd.pid if server.name == "rabbitmq" else server.pid, flush=True)
+from tests.brokers.servers import ALL
+server = ALL[{kind!r}]({str(tmp_path)!r}).start()
+print(server.pid, server._epmd.pid if server.family == "rabbitmq" else server.pid, flush=True)
 signal.pause()
 """
     root = Path(__file__).resolve().parents[2]

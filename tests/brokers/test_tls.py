@@ -3,8 +3,9 @@
 import pytest
 
 from tests.brokers import certificates
+from tests.brokers.activemq import ActiveMQ
+from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import BrokerMissing
-from tests.brokers.servers import ActiveMQ, RabbitMQ
 
 LINE = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":1}\n'
 

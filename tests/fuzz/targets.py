@@ -124,17 +124,18 @@ def _line(line):
             raise AssertionError("what is no event has become one")
         return
     again = decode(kept, 9)
-    ours = {"ackto", "flowerror", "flowattempts"}
+    ours = {"ackto", "flowerror", "flowattempts", "flowfailedat"}
     assert _without(again, ours) == _without(event, ours)
     assert "ackto" not in again.attributes
     with suppress(EventError):  # Read are 1024 levels, written 254.
         assert decode(event.encode(), 7) == event
         for made in lines_of(event, event.data):
             decode(made)
-    _sent(line, event)
+    _sent(line)
 
 
-def _sent(line, event):
+def _sent(line):
+    event = decode(line, 7, source="flow-send")
     for raw in (False, True):
         with suppress(EventError):
             message = outgoing(line, 7, raw=raw, group_key=Key.parse("subject"))

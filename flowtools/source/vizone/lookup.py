@@ -15,7 +15,7 @@ from threading import Thread
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
-from flowtools.stomp.passage import Ticket
+from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 

@@ -21,12 +21,12 @@ from flowtools.core.wait import Stop
 from flowtools.source.stomp import GenericStompListener
 from flowtools.source.vizone.entries import modified
 from flowtools.source.vizone.listening import Listening, with_login
+from flowtools.source.vizone.passage import Passage, Stage
 from flowtools.source.vizone.progress import MARGIN, Progress
 from flowtools.source.vizone.replay import Replay
 from flowtools.source.vizone.shown import Shown
 from flowtools.source.vizone.state import StateFile
 from flowtools.stomp.message import Message
-from flowtools.stomp.passage import Stage
 from flowtools.stomp.url import BrokerURL, parse_url
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -136,9 +136,8 @@ def _source(
         dead_letter=listening.dead_letter,
         drain=listening.drain,
         to_events=fresh,
-        keeper=replay,
         inlet=listening.inlet,
-        stage=stage,
+        detour=Passage(stage, replay, listening.prefetch) if stage or replay else None,
         relocate=monitors.now,
     )
 

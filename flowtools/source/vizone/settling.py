@@ -22,7 +22,7 @@ from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
 from flowtools.source.vizone.entries import key_of, modified
 from flowtools.source.vizone.lookup import Ask, patiently
-from flowtools.stomp.passage import Ticket
+from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 

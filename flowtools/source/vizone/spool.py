@@ -5,7 +5,7 @@ import tempfile
 from contextlib import suppress
 from typing import BinaryIO
 
-from flowtools.core.event import Event, decode
+from flowtools.core.event import Event, parse
 
 _TAIL = struct.Struct("<Id")
 
@@ -52,7 +52,7 @@ class Spool:
         self._size -= length + _TAIL.size
         self._file.seek(self._size)
         self._oldest = oldest
-        return decode(self._file.read(length)), oldest
+        return parse(self._file.read(length)), oldest
 
     def close(self) -> None:
         """Let the file go."""

@@ -1,0 +1,41 @@
+"""[Source] payload class: what the document on standard input is made into."""
+
+from configparser import ConfigParser
+from importlib import import_module
+from typing import Any
+
+from flowtools.core.errors import ConfigurationError
+from flowtools.worker.loading import failure
+
+
+def payload_class(config: ConfigParser) -> Any:
+    """Return the class that [Source] names, or None.
+
+    A name of python-one (`vizone.payload.transfer.PluginData`) means the class of that name
+    in flowtools.compat; any other is imported.
+
+    Raises:
+        ConfigurationError: There is no such class.
+    """
+    name = config.get("Source", "payload class", fallback="").strip()
+    if not name or name == "None":
+        return None
+    module, _, last = name.replace(":", ".").rpartition(".")
+    if module.split(".")[0] in ("vizone", "flow") or not module:
+        compat = import_module("flowtools.compat")
+        if last not in compat.__all__:
+            raise ConfigurationError(
+                f"[Source] payload class: flowtools.compat has no '{last}' ('{name}')"
+            )
+        return getattr(compat, last)
+    try:
+        found = getattr(import_module(module), last)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"[Source] payload class: cannot load '{name}': {error}"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise failure("load", "payload class", name, error) from error
+    if not callable(found):
+        raise ConfigurationError(f"[Source] payload class: '{name}' is not a class")
+    return found

@@ -1,0 +1,298 @@
+"""What has become of each file: whole, changed, or gone. Decided by looking, after a while.
+
+Somebody says where to look (`note`, `note_missing`); nothing is believed before its settle time
+is over and it has been looked at again. All that waits is in one heap, ordered by the time at
+which it is due, so that a change costs the same however many files there are.
+
+A file is *whole* when nothing about it has changed for its settle time and nobody has it open
+for writing. It counts as *deleted* when it has been away for as long, so that one which is
+replaced is modified.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from flowtools.core.kind import Kind
+from flowtools.source.folder.mark import Mark
+from flowtools.source.folder.wanted import SettleTimes
+
+RECHECK = 2.0
+"""Seconds, at least, after which a file that is held back is looked at again."""
+
+LONGEST_RECHECK = 10.0
+"""Seconds, at most, between two looks at a file whose name says that it is temporary."""
+
+RENAMED = 0.05
+"""Seconds by which the deletion of a file comes after its creation under another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What has become of a file.
+
+    Attributes:
+        kind: One of OF_FILES, or STALLED.
+        name: Its path below the folder.
+        mark: Its state; of a deleted one, the last that was known.
+        moved_from: The name that the same file had before; None where it had none.
+        reason: Why it is held back, if it is.
+    """
+
+    kind: Kind
+    name: str
+    mark: Mark
+    moved_from: str | None = None
+    reason: str | None = None
+
+
+class _Entry:
+    """One file that is there, or was just now."""
+
+    __slots__ = ("first", "gone", "growing", "known", "name", "opened", "queued", "ripe", "since")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.known: Mark | None = None  # The state that has been reported.
+        self.growing: Mark | None = None  # Another one, on its way to be.
+        self.since = 0.0  # When `growing` was first seen.
+        self.first = True  # It has been neither reported as stalled nor put off since then.
+        self.opened: bool | None = None  # By the last notice; None: there was none.
+        self.gone = False
+        self.ripe = 0.0  # When to look again.
+        self.queued: float | None = None  # The time of its item in the heap that counts.
+
+
+class Files:
+    """The files of a folder and of those below it; for one thread.
+
+    Memory: some 600 bytes for each file.
+    """
+
+    def __init__(
+        self,
+        *,
+        look: Callable[[str], Mark | None],
+        has_writers: Callable[[str], bool | None],
+        is_temporary: Callable[[str], bool],
+        settle: SettleTimes,
+        stalled: float,
+        trusts_closing: bool,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Begin with no files.
+
+        Args:
+            look: Returns the state of a file, by its path below the folder; None: it has gone.
+            has_writers: Returns whether a file is open for writing; None: not to be found out.
+            is_temporary: Returns whether the name of a file says that it will be renamed.
+            settle: The settle times.
+            stalled: Seconds after which a file that is held back is reported; 0: never.
+            trusts_closing: A file that has been opened is not whole before it is closed. False
+                where not every opening and closing is heard of.
+            monotonic: A clock, in seconds.
+        """
+        self._look = look
+        self._has_writers = has_writers
+        self._is_temporary = is_temporary
+        self._settle = settle
+        self._stalled = stalled
+        self._trusts_closing = trusts_closing
+        self._monotonic = monotonic
+        self._folders: dict[str, dict[str, _Entry]] = {}
+        self._heap: list[tuple[float, int, _Entry]] = []
+        self._numbers = count()
+        # By device and inode: files that have gone, and files that have come and wait.
+        self._gone: dict[tuple[int, int], list[_Entry]] = {}
+        self._coming: dict[tuple[int, int], _Entry] = {}
+
+    def folders(self) -> list[str]:
+        """Return the folders that there are files of."""
+        return list(self._folders)
+
+    def names_in(self, folder: str) -> list[str]:
+        """Return the names of the files in `folder` that have not gone."""
+        entries = self._folders.get(folder, {})
+        return [name for name, entry in entries.items() if not entry.gone]
+
+    def known(self) -> Iterator[tuple[str, Mark]]:
+        """Yield each file that has been reported, or taken for known, and its state then."""
+        for entries in self._folders.values():
+            for entry in entries.values():
+                if entry.known is not None:
+                    yield entry.name, entry.known
+
+    def take_for_known(self, name: str, mark: Mark) -> None:
+        """Take a file for reported: nothing is said of it until it changes."""
+        self._entry(name).known = mark
+
+    def note(
+        self,
+        name: str,
+        mark: Mark,
+        *,
+        opened: bool | None = None,
+        only_attributes: bool = False,
+    ) -> None:
+        """Take it that the file `name` is there, in the state `mark`.
+
+        Args:
+            name: Its path below the folder.
+            mark: Its state.
+            opened: Whether a notice says that it was opened (True), or closed (False).
+            only_attributes: A notice says that its content has not been written.
+        """
+        entry = self._entry(name)
+        self._set_gone(entry, gone=False)
+        if opened is not None:
+            entry.opened = opened
+        now = self._monotonic()
+        if entry.known is not None and _is_same(entry.known, mark, only_attributes):
+            entry.known = mark
+            self._set_growing(entry, None)  # Changed, and changed back.
+        elif entry.growing is not None and _is_same(entry.growing, mark, only_attributes):
+            self._set_growing(entry, mark)
+            if opened is False:
+                self._wait(entry, entry.since + self._settle.of(name))
+        else:
+            self._set_growing(entry, mark)
+            entry.since = now
+            entry.first = True
+            self._wait(entry, now + self._settle.of(name))
+
+    def note_missing(self, name: str) -> None:
+        """Take it that the file `name` has gone."""
+        folder, _, base = name.rpartition("/")
+        entry = self._folders.get(folder, {}).get(base)
+        if entry is None or entry.gone:
+            return
+        self._set_growing(entry, None)
+        entry.opened = None
+        if entry.known is None:
+            self._forget(entry)
+            return
+        self._set_gone(entry, gone=True)
+        entry.first = True
+        self._wait(entry, self._monotonic() + self._settle.of(name))
+
+    def due(self) -> float | None:
+        """Return the seconds until there may be findings; None: nothing is waited for."""
+        while self._heap and self._heap[0][0] != self._heap[0][2].queued:
+            heapq.heappop(self._heap)
+        return max(0.0, self._heap[0][0] - self._monotonic()) if self._heap else None
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what has become certain by now; each file is looked at once more for that."""
+        now = self._monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            when, _, entry = heapq.heappop(self._heap)
+            if when != entry.queued:
+                continue
+            entry.queued = None
+            if entry.ripe > now:
+                self._wait(entry, entry.ripe)
+            elif entry.gone:
+                yield from self._ended(entry)
+            elif entry.growing is not None:
+                yield from self._grown(entry, entry.growing, now)
+
+    def _grown(self, entry: _Entry, growing: Mark, now: float) -> Iterator[Finding]:
+        present = self._look(entry.name)
+        if present is None:
+            self.note_missing(entry.name)
+            return
+        if not growing.is_same_content(present):
+            self.note(entry.name, present)
+            return
+        reason = self._held_back_by(entry)
+        if reason is None:
+            kind = Kind.MODIFIED if entry.known is not None else Kind.CREATED
+            moved_from = self._former(present) if entry.known is None else None
+            entry.known = present
+            self._set_growing(entry, None)
+            yield Finding(kind, entry.name, present, moved_from)
+            return
+        pause = max(RECHECK, min(self._settle.of(entry.name), LONGEST_RECHECK))
+        self._wait(entry, now + pause)
+        if self._stalled and entry.first and now - entry.since >= self._stalled:
+            entry.first = False
+            yield Finding(Kind.STALLED, entry.name, present, reason=reason)
+
+    def _held_back_by(self, entry: _Entry) -> str | None:
+        """Return why a file that has not changed for its settle time is not whole; None: it is."""
+        if self._is_temporary(entry.name):
+            return "its name is that of a transfer in progress"
+        has_writers = self._has_writers(entry.name)
+        if has_writers is None:
+            has_writers = self._trusts_closing and entry.opened is True
+        return "it is still open for writing" if has_writers else None
+
+    def _ended(self, entry: _Entry) -> Iterator[Finding]:
+        present = self._look(entry.name)
+        if present is not None:
+            self.note(entry.name, present)
+            return
+        assert entry.known is not None
+        other = self._coming.get((entry.known.device, entry.known.inode))
+        if other is not None and entry.first:
+            # It was renamed: first say what it is now, and what it was.
+            entry.first = False
+            self._wait(entry, max(other.ripe, self._monotonic()) + RENAMED)
+            return
+        self._set_gone(entry, gone=False)
+        self._forget(entry)
+        yield Finding(Kind.DELETED, entry.name, entry.known)
+
+    def _former(self, mark: Mark) -> str | None:
+        """Return the name under which the same file was known, and is not any more."""
+        for entry in self._gone.get((mark.device, mark.inode), ()):
+            if entry.known is not None and entry.known.is_same_file(mark):
+                return entry.name
+        return None
+
+    def _entry(self, name: str) -> _Entry:
+        folder, _, base = name.rpartition("/")
+        entries = self._folders.setdefault(folder, {})
+        if base not in entries:
+            entries[base] = _Entry(name)
+        return entries[base]
+
+    def _forget(self, entry: _Entry) -> None:
+        folder, _, base = entry.name.rpartition("/")
+        entry.queued = None
+        del self._folders[folder][base]
+        if not self._folders[folder]:
+            del self._folders[folder]
+
+    def _set_gone(self, entry: _Entry, *, gone: bool) -> None:
+        if entry.gone == gone or entry.known is None:
+            return
+        entry.gone = gone
+        identity = entry.known.device, entry.known.inode
+        if gone:
+            self._gone.setdefault(identity, []).append(entry)
+        else:
+            self._gone[identity].remove(entry)
+            if not self._gone[identity]:
+                del self._gone[identity]
+
+    def _set_growing(self, entry: _Entry, mark: Mark | None) -> None:
+        if entry.growing is not None:
+            identity = entry.growing.device, entry.growing.inode
+            if self._coming.get(identity) is entry:
+                del self._coming[identity]
+        entry.growing = mark
+        if mark is not None and mark.inode:
+            self._coming[mark.device, mark.inode] = entry
+
+    def _wait(self, entry: _Entry, until: float) -> None:
+        entry.ripe = until
+        # An item that is due earlier finds out by itself, when its turn comes.
+        if entry.queued is None or entry.queued > until:
+            entry.queued = until
+            heapq.heappush(self._heap, (until, next(self._numbers), entry))
+
+
+def _is_same(before: Mark, mark: Mark, only_attributes: bool) -> bool:
+    return before[:4] == mark[:4] if only_attributes else before.is_same_content(mark)

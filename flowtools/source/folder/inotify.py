@@ -1,0 +1,130 @@
+"""Notices of the system about changes in folders: inotify(7), by way of inotify_simple.
+
+That library passes on what the system says and adds nothing: the bytes of a name (as Python's
+str of any bytes, PEP 383), IN_Q_OVERFLOW, IN_UNMOUNT, and the error of a watch that cannot be
+had. Others that were looked at hide one of these: watchfiles (Rust's notify) decodes names as
+UTF-8, does not say which folder a failed watch is for, nor that a file was closed; watchdog has
+its inotify in a module that is not public; asyncinotify is as complete, but each name becomes a
+Path of its own.
+
+No thread: whoever waits polls `fileno`. One watch a folder, never one a file.
+"""
+
+import os
+from contextlib import suppress
+from typing import NamedTuple
+
+from inotify_simple import INotify, flags
+
+IS_FOLDER = int(flags.ISDIR)
+CLOSED = int(flags.CLOSE_WRITE | flags.MOVED_TO)
+GONE = int(flags.DELETE | flags.MOVED_FROM)
+CREATED = int(flags.CREATE)
+ATTRIBUTES = int(flags.ATTRIB)
+
+# Not IN_MODIFY: a file that is being written has no news for us before it is closed.
+_MASK = CLOSED | GONE | CREATED | ATTRIBUTES | int(flags.ONLYDIR | flags.EXCL_UNLINK)
+
+
+class Notice(NamedTuple):
+    """Something has changed about `name` in `folder` (a path below the watched one, or "").
+
+    Attributes:
+        folder: The folder.
+        name: The name in it.
+        mask: What: the constants of this module, or-ed.
+    """
+
+    folder: str
+    name: str
+    mask: int
+
+
+class Reading(NamedTuple):
+    """What has been read at once.
+
+    Attributes:
+        notices: In the order in which things happened.
+        unwatched: Folders whose watch has ended because their file system was unmounted.
+        overflowed: The system has dropped notices.
+    """
+
+    notices: list[Notice]
+    unwatched: list[str]
+    overflowed: bool
+
+
+class Watches:
+    """The watches on a folder and on folders below it."""
+
+    def __init__(self, root: str) -> None:
+        """Watch nothing yet.
+
+        Raises:
+            OSError: There are no more inotify instances to be had (max_user_instances).
+        """
+        self._root = root
+        self._inotify = INotify(nonblocking=True)
+        self._folders: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
+
+    def fileno(self) -> int:
+        """Return what becomes readable when there is a notice."""
+        return int(self._inotify.fileno())
+
+    def add(self, folder: str) -> None:
+        """Watch `folder`; a second time does nothing.
+
+        Raises:
+            OSError: It is not there, may not be read, or there are no more watches to be had
+                (ENOSPC: max_user_watches).
+        """
+        if folder in self._numbers:
+            return
+        mask = _MASK
+        path = self._root
+        if folder:
+            path = f"{self._root}/{folder}"
+            mask |= int(flags.DONT_FOLLOW)
+        number = self._inotify.add_watch(path, mask)
+        # The same folder under the name that it had before it was moved.
+        before = self._folders.get(number)
+        if before is not None:
+            self._numbers.pop(before, None)
+        self._folders[number] = folder
+        self._numbers[folder] = number
+
+    def remove(self, folder: str) -> None:
+        """Watch `folder` no more, whether or not it is still there."""
+        number = self._numbers.pop(folder, None)
+        if number is not None:
+            del self._folders[number]
+            with suppress(OSError):  # The system has ended it already.
+                self._inotify.rm_watch(number)
+
+    def __contains__(self, folder: str) -> bool:
+        return folder in self._numbers
+
+    def read(self) -> Reading:
+        """Return the notices that have come."""
+        notices: list[Notice] = []
+        unwatched: list[str] = []
+        overflowed = False
+        for number, mask, _, name in self._inotify.read(timeout=0):
+            if mask & flags.Q_OVERFLOW:
+                overflowed = True
+                continue
+            folder = self._folders.get(number)
+            if folder is None:
+                continue
+            if mask & (flags.IGNORED | flags.UNMOUNT):
+                del self._folders[number]
+                self._numbers.pop(folder, None)
+                unwatched.append(folder)
+            elif name:
+                notices.append(Notice(folder, os.fsdecode(name), mask))
+        return Reading(notices, unwatched, overflowed)
+
+    def close(self) -> None:
+        """End all watches."""
+        self._inotify.close()

@@ -1,0 +1,81 @@
+"""What is mounted where, from /proc/self/mountinfo (proc_pid_mountinfo(5)).
+
+inotify says nothing when a file system is mounted inside a watched folder: what appears there
+would not be heard of. So the table is read again, once a second; that takes a tenth of a
+millisecond.
+"""
+
+import os
+import re
+from pathlib import Path
+
+TABLE = Path("/proc/self/mountinfo")
+
+REMOTE = re.compile(
+    r"nfs|nfs4|cifs|smb3|smbfs|ncpfs|afs|9p|virtiofs|ceph|gluster.*|lustre|fuse|fuse\..*|fuseblk|"
+    r"davfs|beegfs|gpfs|gfs2|ocfs2|prl_fs|vboxsf|vmhgfs"
+)
+"""File systems that others may change without the system here giving notice of it."""
+
+LASTING = ("nfs", "nfs4", "ceph", "gfs2", "ocfs2", "gpfs", "lustre")
+"""Those of REMOTE whose inode numbers and times stay as they are."""
+
+
+class Mounts:
+    """The mounts below a folder."""
+
+    def __init__(self, folder: str) -> None:
+        """Look at the table, if there is one; `folder` is an absolute path."""
+        self._folder = os.path.realpath(folder)
+        self._below = self._read()
+
+    def changed(self) -> set[str]:
+        """Return the places below the folder where something was mounted or unmounted since."""
+        before, self._below = self._below, self._read()
+        return {path for path, _ in before.items() ^ self._below.items()}
+
+    def _read(self) -> dict[str, str]:
+        """Return the numbers of the mounts below the folder, by their paths there."""
+        prefix = self._folder.rstrip("/") + "/"
+        return {
+            point.removeprefix(prefix): number
+            for number, point, _ in _mounts()
+            if point.startswith(prefix)
+        }
+
+
+def kind_of(folder: str) -> str:
+    """Return the type of the file system that `folder` is on; "" where nothing tells."""
+    path = os.path.realpath(folder)
+    best, found = -1, ""
+    for _, point, kind in _mounts():
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        # Of two on the same place the later one is on top.
+        if inside and len(point) >= best:
+            best, found = len(point), kind
+    return found
+
+
+def is_remote(kind: str) -> bool:
+    """Return whether others may change what is on a file system of this type unnoticed."""
+    return REMOTE.fullmatch(kind) is not None
+
+
+def _mounts() -> list[tuple[str, str, str]]:
+    """Return the number, the place and the type of each mount."""
+    try:
+        lines = TABLE.read_bytes().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        # number parent major:minor root place options [optional ...] - type source options
+        fields, _, rest = line.partition(b" - ")
+        parts = fields.split(b" ")
+        found.append((parts[0].decode(), _place(parts[4]), rest.split(b" ")[0].decode()))
+    return found
+
+
+def _place(written: bytes) -> str:
+    # A space, a tab, a newline and a backslash are written as \040, \011, \012 and \134.
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), written))

@@ -1,0 +1,263 @@
+"""One session of a STOMP listener: from messages to event lines, until it ends.
+
+The thread that calls `run` does all of it but the receiving of acknowledgements with
+--ack worker, so that these flow on while a full pipe holds up the lines.
+"""
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Protocol
+
+from flowtools.ack.receiver import AckInlet
+from flowtools.core.errors import ReaderGone
+from flowtools.core.event import Event, EventError
+from flowtools.core.lines import MAX_LINE
+from flowtools.core.log import get_log
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, wait
+from flowtools.source.delivery import Delivery, MessageDuty
+from flowtools.source.pipe import Pipe
+from flowtools.stomp.dialect import Dialect
+from flowtools.stomp.message import Message
+from flowtools.stomp.subscription import Subscription
+from flowtools.stomp.terms import Terms
+from flowtools.stomp.transport import ConnectionLost
+
+_LARGE = MAX_LINE // 16
+"""Bytes of a body below which its line cannot be too long: JSON takes at most six for one."""
+
+_log = get_log("flowtools.source.stomp")
+
+
+class Detour(Protocol):
+    """Where a source's events pass on their way from a message to the reader.
+
+    It may keep events for a while, change or drop them, and add some of its own. It outlives
+    a session; the thread that serves the session calls all of it.
+    """
+
+    def descriptors(self) -> Sequence[int]:
+        """Return what becomes readable when `pump` may have something to write."""
+
+    def open(self, delivery: Delivery) -> None:
+        """Begin a session, whose events are written to `delivery`."""
+
+    def confirm(self) -> None:
+        """Note that the broker has accepted the subscription of this session."""
+
+    @property
+    def room(self) -> int:
+        """How many events `put` can take now."""
+
+    def put(self, events: Sequence[Event], number: int) -> None:
+        """Take the events, one or more, of message `number`."""
+
+    def pump(self, most: int | None) -> int:
+        """Write what is to be written now, at most so many events; return how many."""
+
+    def end(self) -> None:
+        """End the session: what was not done is delivered again, or asked for again."""
+
+
+class Serving:
+    """Serves one session.
+
+    Attributes:
+        subscription: Where its messages come from.
+        delivery: Where its events go.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        terms: Terms,
+        outlet: Outlet,
+        stop: Stop,
+        to_events: Callable[[Message, Dialect], Sequence[Event]],
+        *,
+        count: int | None,
+        acks: AckInlet | None,
+        detour: Detour | None,
+    ) -> None:
+        """Prepare; `acks` makes it --ack worker, and `count` is how many events to write."""
+        self.subscription = subscription
+        self.delivery = Delivery(subscription, Pipe(outlet, stop, self._drain_until), acks)
+        self._terms = terms
+        self._outlet = outlet
+        self._stop = stop
+        self._to_events = to_events
+        self._count = count
+        self._detour = detour
+        self._deadline: float | None = None
+        self._active = monotonic()
+        # Often enough that the broker never waits for us with its window full.
+        self._ack_every = max(1, terms.prefetch // 4)
+        self._is_confirmed = False
+        self._left = False
+        if detour is not None:
+            detour.open(self.delivery)
+
+    def run(self) -> None:
+        """Write events until `count` of them are written, a stop is asked for, or it is idle.
+
+        Raises:
+            ConnectionLost: The connection has ended; there may be another.
+            ProtocolError: The other side does not speak STOMP.
+            RefusedError: The broker refuses the subscription.
+            ReaderGone: Nobody reads any more.
+        """
+        self.subscription.open(self._count)
+        while not self._is_over():
+            messages = self.subscription.take()
+            self._confirm()
+            others = self._pump()
+            if not messages and not others:
+                left = self._idle_left()
+                if left == 0:
+                    break
+                self._wait(left)
+                continue
+            self._active = monotonic()
+            for number, message in messages:
+                if self._left or not self._has_room():
+                    break
+                self._take(number, message)
+                if self._is_full():
+                    break
+                if self.delivery.unsettled >= self._ack_every or self.delivery.is_block:
+                    self._write()
+            self._write()
+        self._finish()
+
+    def _is_full(self) -> bool:
+        return self._count is not None and self.delivery.taken >= self._count
+
+    def _is_over(self) -> bool:
+        return self._is_full() or self._stop.is_set()
+
+    def _idle_left(self) -> float | None:
+        """Return the seconds until it has been idle for long enough; None where it never is."""
+        idle = self._terms.idle
+        if idle is None:
+            return None
+        if self.delivery.outstanding or self.subscription.moving or not self._is_confirmed:
+            self._active = monotonic()
+            idle = min(idle, 1.0)  # Nobody tells when the last is acknowledged: look again.
+        return max(0.0, self._active + idle - monotonic())
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait for messages, a stop, or the reader's end.
+
+        Raises:
+            ReaderGone: The reader has gone.
+        """
+        others = self._detour.descriptors() if self._detour is not None else ()
+        ready = wait(self._stop, self.subscription, *others, gone=self._outlet, seconds=seconds)
+        if self._outlet.fileno() in ready:
+            raise ReaderGone
+
+    def _confirm(self) -> None:
+        if self.subscription.confirmed and not self._is_confirmed:
+            self._is_confirmed = True
+            if self._detour is not None:
+                self._detour.confirm()
+
+    def _pump(self) -> int:
+        """Write what the detour has ready; return how many events that was."""
+        detour = self._detour
+        if detour is None or self._is_full() or not wait(*detour.descriptors(), seconds=0):
+            return 0
+        if not self.delivery.flush():
+            return 0
+        return detour.pump(None if self._count is None else self._count - self.delivery.taken)
+
+    def _has_room(self) -> bool:
+        """Wait until an event can be taken in hand (True) or a stop is asked for."""
+        detour = self._detour
+        if detour is None:
+            return True
+        while detour.room <= 0 and not self._is_over():
+            if self._outlet.fileno() in wait(self._stop, *detour.descriptors(), gone=self._outlet):
+                raise ReaderGone
+            self._pump()
+            self._write()
+        return not self._is_over()
+
+    def _take(self, number: int, message: Message) -> None:
+        events = self._events_of(number, message)
+        if events is None:
+            return
+        if not events:
+            self.subscription.acknowledge(number)
+        elif self._detour is not None:
+            self._detour.put(events, number)
+        else:
+            duty = MessageDuty(self.subscription, number, len(events))
+            for event in events:
+                self.delivery.write(event, duty)
+
+    def _events_of(self, number: int, message: Message) -> Sequence[Event] | None:
+        """Return the events of a message; None where it has been refused."""
+        try:
+            events = self._to_events(message, self.subscription.session.dialect)
+            if len(message.body) > _LARGE and any(len(e.encode()) > MAX_LINE for e in events):
+                raise EventError(f"its line would be longer than {MAX_LINE} bytes")
+            if message.headers.get("redelivered") == "true":
+                for event in events:
+                    event.attributes["redelivered"] = True
+        except EventError as error:
+            _log.error(
+                "cannot take message '%s' from '%s': %s; it goes to '%s'",
+                message.headers.get("message-id"),
+                message.headers.get("destination"),
+                error,
+                self._terms.dead_letter,
+            )
+            self.subscription.refuse(number, reason=str(error))
+            return None
+        except Exception as error:  # noqa: BLE001  one bad message must not end the listener
+            _log.exception(
+                "cannot make an event of message '%s' from '%s'; it goes to '%s'",
+                message.headers.get("message-id"),
+                message.headers.get("destination"),
+                self._terms.dead_letter,
+            )
+            self.subscription.refuse(number, reason=f"internal error: {error}")
+            return None
+        return events
+
+    def _write(self) -> bool:
+        """Let the lines out, then acknowledge those that count as done by that."""
+        written = self.delivery.flush()
+        if written:
+            self.subscription.flush()
+        # What has come by now will be delivered again: after a stop, or where waiting for
+        # the reader has outlasted the connection.
+        self._left = self.subscription.session.lost is not None or self._stop.is_set()
+        return written
+
+    def _drain_until(self) -> float:
+        if self._deadline is None:
+            self._deadline = monotonic() + self._terms.drain
+        return self._deadline
+
+    def _finish(self) -> None:
+        try:
+            while self.delivery.outstanding or self.subscription.moving:
+                if self._stop.is_set() and monotonic() >= self._drain_until():
+                    break
+                self.subscription.take()
+                # Not through _wait: the stop's descriptor stays readable for ever.
+                if self._outlet.fileno() in wait(
+                    self.subscription, gone=self._outlet, seconds=0.05
+                ):
+                    raise ReaderGone
+        except ConnectionLost as error:
+            name = self.subscription.session.name
+            _log.warning("lost the connection to '%s' at the end: %s", name, error)
+        left = self.delivery.outstanding + self.subscription.moving
+        if left:
+            _log.warning(
+                "ends without the acknowledgement of %d events; they will be delivered again", left
+            )
+        self.subscription.close()

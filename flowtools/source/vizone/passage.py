@@ -1,0 +1,223 @@
+"""The detour of Viz One's events: past a stage, together with those that are replayed.
+
+A message's events, and the replayed ones, pass a stage (which looks them up, or lets files
+settle) and are then written. A replay, if there is one, keeps count of all: each event has a
+count from when it is begun until it is done, so that the state file can follow. What a stage
+drops is done for the broker, and was never begun for the count.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from flowtools.core.event import Event
+from flowtools.core.wait import wait
+from flowtools.source.delivery import Delivery, Duty, MessageDuty
+from flowtools.stomp.frames import Frame
+
+EXTRA = 64
+"""Replayed events that are taken before the broker's own have their turn."""
+
+_HEADERS = {"content-type": "application/cloudevents+json"}
+
+
+class Keeper(Protocol):
+    """What has events beside the broker's, and keeps count of what becomes of all."""
+
+    def fileno(self) -> int:
+        """Return what becomes readable when there may be something to take."""
+
+    def start(self) -> None:
+        """Begin: the broker has accepted the subscription."""
+
+    def take(self, most: int) -> Sequence[tuple[Event, int]]:
+        """Return up to `most` events to be written now, each with its count."""
+
+    def begin(self, event: Event) -> int:
+        """Note that an event of the broker's is going to be written; return its count."""
+
+    def done(self, counts: Sequence[int]) -> None:
+        """Note that the events with these counts are done; any thread may call."""
+
+    def forget(self, count: int) -> None:
+        """Note that the event with this count is neither done nor going to be: not wanted."""
+
+    def end(self) -> None:
+        """Note that a session has ended: what is outstanding will be asked for again."""
+
+
+class Ticket(NamedTuple):
+    """What an event has with it in a stage.
+
+    Attributes:
+        owner: The session that it is of.
+        duty: What is settled once it is done, or dropped.
+        number: The keeper's number of it, if there is a keeper.
+    """
+
+    owner: object
+    duty: Duty | None = None
+    number: int | None = None
+
+
+class Stage(Protocol):
+    """What events pass on their way out: it may keep them, change them, or drop them.
+
+    It outlives a session; one thread calls all of it.
+    """
+
+    def fileno(self) -> int:
+        """Return what becomes readable when there may be something to take."""
+
+    @property
+    def room(self) -> int:
+        """How many events it can take now."""
+
+    def put(self, event: Event, ticket: Ticket) -> None:
+        """Take an event."""
+
+    def take(self, most: int) -> Sequence[tuple[Event | None, Ticket]]:
+        """Return up to `most` events that are to be written now; None for one that is not."""
+
+    def renew(self, *, forget: bool) -> None:
+        """Note that a session begins; with `forget`, what is inside comes again."""
+
+
+class Passage:
+    """A detour (source/serving.py) with a stage, a keeper, or both."""
+
+    def __init__(self, stage: Stage | None, keeper: Keeper | None, prefetch: int) -> None:
+        """Let events pass `stage`; `keeper` counts them, and has at most `prefetch` waiting."""
+        self._stage = stage
+        self._keeper = keeper
+        self._prefetch = prefetch
+        self._delivery: Delivery | None = None
+        self._is_confirmed = False
+        self._extra = 0
+
+    def descriptors(self) -> Sequence[int]:
+        """Return what becomes readable when `pump` may have something to write."""
+        return [each.fileno() for each in (self._stage, self._keeper) if each is not None]
+
+    def open(self, delivery: Delivery) -> None:
+        """Begin a session, whose events are written to `delivery`."""
+        self._delivery = delivery
+        self._is_confirmed = False
+        self._extra = 0
+
+    def confirm(self) -> None:
+        """Let the keeper ask for what has changed: there is a subscription."""
+        self._is_confirmed = True
+        if self._keeper is not None:
+            self._keeper.start()
+
+    @property
+    def room(self) -> int:
+        """How many events `put` can take now."""
+        return self._stage.room if self._stage is not None else EXTRA
+
+    def put(self, events: Sequence[Event], number: int) -> None:
+        """Take the events of message `number`."""
+        delivery = self._owner()
+        keeper = self._keeper
+        counts = [keeper.begin(event) for event in events] if keeper is not None else []
+
+        def settled() -> None:
+            if keeper is not None:
+                keeper.done(counts)
+
+        duty = MessageDuty(delivery.subscription, number, len(events), settled)
+        for place, event in enumerate(events):
+            self._pass(event, duty, counts[place] if counts else None)
+
+    def pump(self, most: int | None) -> int:
+        """Write what has passed the stage, then take what the keeper has."""
+        passed = self._take_passed(EXTRA if most is None else min(EXTRA, most))
+        return passed + self._take_extra(EXTRA if most is None else min(EXTRA, most - passed))
+
+    def end(self) -> None:
+        """End the session; without a keeper, what is in the stage is written in the next."""
+        if self._keeper is not None:
+            self._keeper.end()
+        if self._stage is not None:
+            self._stage.renew(forget=self._keeper is not None)
+
+    def _owner(self) -> Delivery:
+        assert self._delivery is not None
+        return self._delivery
+
+    def _pass(self, event: Event, duty: Duty, count: int | None) -> None:
+        if self._stage is None:
+            self._owner().write(event, duty)
+        else:
+            self._stage.put(event, Ticket(self._delivery, duty, count))
+
+    def _take_passed(self, most: int) -> int:
+        stage = self._stage
+        if stage is None or not wait(stage, seconds=0):
+            return 0
+        delivery = self._owner()
+        taken = stage.take(most)
+        for event, ticket in taken:
+            duty = ticket.duty
+            if duty is None or ticket.owner is not delivery:
+                # Of an earlier session: no broker waits to hear of it any more.
+                duty = self._extra_duty(event, None)
+            if event is not None:
+                delivery.write(event, duty)
+                continue
+            if ticket.number is not None and self._keeper is not None:
+                self._keeper.forget(ticket.number)
+            delivery.drop(duty)
+        return len(taken)
+
+    def _take_extra(self, most: int) -> int:
+        """Take events of the keeper's in hand; return how many."""
+        keeper = self._keeper
+        if keeper is None or not self._is_confirmed or not wait(keeper, seconds=0):
+            return 0
+        room = min(most, self.room)
+        if self._owner().in_worker_mode:
+            room = min(room, self._prefetch - self._extra)
+        if room <= 0:
+            return 0
+        taken = keeper.take(room)
+        for event, count in taken:
+            self._pass(event, self._extra_duty(event, count), count)
+        return len(taken)
+
+    def _extra_duty(self, event: Event | None, count: int | None) -> "_ExtraDuty":
+        self._extra += 1
+        return _ExtraDuty(self, self._owner(), event, count)
+
+    def extra_is_over(self, owner: Delivery, count: int | None, *, done: bool) -> None:
+        """Note that an event which no message brought is settled; any thread may call."""
+        if done and count is not None and self._keeper is not None:
+            self._keeper.done([count])
+        if owner is self._delivery:
+            self._extra -= 1
+
+
+class _ExtraDuty:
+    """The duty of an event that no message brought: it is made one if it is rejected."""
+
+    __slots__ = ("_count", "_event", "_owner", "_passage")
+
+    def __init__(
+        self, passage: Passage, owner: Delivery, event: Event | None, count: int | None
+    ) -> None:
+        self._passage = passage
+        self._owner = owner
+        self._event = event
+        self._count = count
+
+    def settle(self, done: bool) -> None:
+        """Note that the event is done, or move it to the dead letters."""
+        if done or self._event is None:
+            self._passage.extra_is_over(self._owner, self._count, done=done)
+            return
+        attributes = {k: v for k, v in self._event.attributes.items() if k != "ackto"}
+        message = Frame(dict(_HEADERS), Event.of(attributes).encode())
+        self._owner.subscription.bury(message, self._moved)
+
+    def _moved(self) -> None:
+        self._passage.extra_is_over(self._owner, self._count, done=True)

@@ -1,0 +1,67 @@
+"""flow-watch on a real folder, and what it has written: for the tests of hot folders."""
+
+import json
+import threading
+import time
+
+from tests.stomp_servers import lines_of
+
+PROBE = "probe"
+
+
+def told_by(events):
+    return [(each["type"].removeprefix("flow.path."), each["subject"]) for each in events]
+
+
+class Watching:
+    """A flow-watch on a folder, and the events that it has written."""
+
+    def __init__(self, process):
+        self.process = process
+        self.all = []
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in lines_of(self.process.stdout):
+            self.all.append(json.loads(line))
+
+    @property
+    def events(self):
+        return [each for each in self.all if each["subject"] != PROBE]
+
+    @property
+    def probe(self):
+        """What it has told of the file that is there for this."""
+        return [each["type"] for each in self.all if each["subject"] == PROBE]
+
+    @property
+    def told(self):
+        return told_by(self.events)
+
+    def wait_until_it_watches(self, folder, settle):
+        # Whatever is there when it begins is old; so the file changes until it is told.
+        deadline = time.monotonic() + 30
+        while not self.probe:
+            assert time.monotonic() < deadline
+            (folder / PROBE).write_text(str(time.monotonic()))
+            again = time.monotonic() + settle + 0.5
+            while not self.probe and time.monotonic() < again:
+                time.sleep(0.02)
+        (folder / PROBE).unlink()
+        while self.probe[-1] != "flow.path.deleted":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def said(self, *words):
+        """Wait for a message with these words, and return it."""
+        while line := self.process.stderr.readline().decode():
+            if all(word in line for word in words):
+                return line
+        raise AssertionError(f"it never said {words}")
+
+    def wait_for(self, *told, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not set(told) <= set(self.told):
+            assert time.monotonic() < deadline, f"{told} not in {self.told}"
+            time.sleep(0.02)
