@@ -118,7 +118,7 @@ def test_only_verbose_shows_a_traceback(end, body):
     assert "Traceback" not in end(body, "-q")[2]
     first, second, *rest = end(body, "-v")[2].splitlines()
     assert first.startswith("flow-x: ")
-    assert second == "Traceback (most recent call last):"
+    assert second == "    Traceback (most recent call last):"
     assert rest
 
 

@@ -65,6 +65,17 @@ def configure(
     _listen_to_logging(theirs, level)
 
 
+def release() -> None:
+    """Undo `configure`: messages go to the `logging` module again, as in any library."""
+    flush()
+    lead_to(None)
+    root, own = logging.getLogger(), logging.getLogger("flowtools")
+    root.handlers = [each for each in root.handlers if not isinstance(each, _Handler)]
+    root.setLevel(logging.WARNING)
+    own.handlers, own.propagate = [], True
+    own.setLevel(logging.NOTSET)
+
+
 def say(text: str) -> None:
     """Write what was asked for, in the form of a message, whatever -q says."""
     _take(Said(logging.INFO, text))
