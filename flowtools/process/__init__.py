@@ -1,7 +1,9 @@
 """What a command does as a process of Linux.
 
-`signals` ask it to end. `console` writes its messages to stderr, `stdout` keeps standard
-output for event lines while code of others runs, and `screen` prints tables for people.
+`signals` ask it to end. `console` takes its messages, `message` makes them readable and safe,
+and `stderr` writes them. `stdout` keeps standard output for event lines while code of others
+runs; what that writes is `overheard` in Python, and by an `ear` at the descriptors. `screen`
+prints tables for people.
 `systemd` is told of its state. `password` reads secrets, `tls` makes the context of a secure
 connection, `memory` keeps a process small that runs for months, and `kin` says which processes end
 with which.

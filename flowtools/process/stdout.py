@@ -49,4 +49,5 @@ def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
         else:
             faulthandler.disable()
         os.close(out)
-        os.close(err)
+        if console.flush(_FLUSH_SECONDS):
+            os.close(err)  # Else it is being written to, and its number must not be used again.
