@@ -1,8 +1,10 @@
 """Acknowledgement through a pipe: the sending side, the receiving side, flow-ack."""
 
 import json
+import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,19 +16,20 @@ from pathlib import Path
 
 import pytest
 
+from flowtools.ack import place, stall
 from flowtools.ack.ack import acknowledge
-from flowtools.ack.receiver import Ack, AckSocket, new_epoch
-from flowtools.ack.sender import MAX_DATAGRAM, AckError, AckSender
+from flowtools.ack.receiver import AckSocket, new_epoch
+from flowtools.ack.records import MAX_PACKET, MAX_REASON, Ack, AckError, Reason, read_packet
+from flowtools.ack.sender import AckSender
 from flowtools.core.lines import TooLong
 from flowtools.errors import ConfigurationError, EventsFailed
+from tests.acks import Receiver
 from tests.running import until
 
 
 @pytest.fixture
 def receiver(tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inlet:
-        inlet.bind(str(tmp_path / "s"))
-        inlet.settimeout(30)
+    with Receiver(tmp_path / "s") as inlet:
         yield inlet
 
 
@@ -38,15 +41,15 @@ def sender():
 
 
 def ackto(receiver, token):
-    return f"unix:{receiver.getsockname()}#{token}"
+    return receiver.ackto(token)
 
 
 def take_lines(receiver, number):
     lines = []
     while len(lines) < number:
-        datagram = receiver.recv(65536)
-        assert len(datagram) <= MAX_DATAGRAM
-        lines += datagram.decode().splitlines()
+        packet = receiver.recv()
+        assert len(packet) <= MAX_PACKET
+        lines += packet.decode().splitlines()
     return lines
 
 
@@ -62,28 +65,25 @@ def test_an_acknowledgement_that_comes_while_the_thread_sleeps_is_sent(receiver,
         assert take_lines(receiver, 1) == [f"e.{number} ack"]
 
 
-def test_many_acknowledgements_share_datagrams_and_keep_their_order(receiver, sender):
+def test_many_acknowledgements_share_packets_and_keep_their_order(receiver, sender):
     for number in range(5000):
         sender.ack(ackto(receiver, f"e.{number}"))
     assert take_lines(receiver, 5000) == [f"e.{number} ack" for number in range(5000)]
 
 
 def test_a_frozen_source_holds_up_nobody_and_gets_everything_later(receiver, sender, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-        other.bind(str(tmp_path / "other"))
-        other.settimeout(30)
-        for number in range(20000):  # more than the queue of a socket takes
+    with Receiver(tmp_path / "other") as other:
+        for number in range(100000):  # more than the queue of a socket takes
             sender.ack(ackto(receiver, f"e.{number}"))
         sender.ack(ackto(other, "o.1"))
         assert take_lines(other, 1) == ["o.1 ack"]
-    assert take_lines(receiver, 20000) == [f"e.{number} ack" for number in range(20000)]
+    assert take_lines(receiver, 100000) == [f"e.{number} ack" for number in range(100000)]
 
 
 def test_close_sends_what_is_left(receiver):
     sender = AckSender()
     for number in range(300):
         sender.ack(ackto(receiver, f"e.{number}"))
-    # A thread that seldom gets its turn sends many small datagrams: more than a queue takes.
     with ThreadPoolExecutor(1) as reader:
         taken = reader.submit(take_lines, receiver, 300)
         sender.close(30)
@@ -93,7 +93,7 @@ def test_close_sends_what_is_left(receiver):
 
 def test_close_gives_up_on_a_frozen_source_when_its_time_is_up(receiver, caplog):
     sender = AckSender()
-    for number in range(20000):
+    for number in range(200000):
         sender.ack(ackto(receiver, f"e.{number}"))
     sender.close(0.2)
     assert sender.lost > 0
@@ -152,9 +152,9 @@ def test_no_thread_of_either_side_keeps_a_process_from_ending(acks):
 
 def test_a_source_that_ends_while_it_is_frozen_is_given_up(receiver, caplog):
     sender = AckSender()
-    for number in range(20000):
+    for number in range(200000):
         sender.ack(ackto(receiver, f"e.{number}"))
-    receiver.recv(65536)  # the thread is at work
+    receiver.recv()  # the thread is at work
     receiver.close()
     sender.close(60)
     assert sender.lost > 0
@@ -275,17 +275,17 @@ def acks():
         each.close()
 
 
-def send(path, *datagrams):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
-        for datagram in datagrams:
-            outlet.sendto(datagram, path)
+def send(path, *packets):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as outlet:
+        outlet.connect(path)
+        for packet in packets:
+            outlet.send(packet)
 
 
 def test_what_is_no_acknowledgement_is_counted_and_harms_nothing(acks):
     inlet, received = acks()
     send(
         inlet.path,
-        b"",
         b"\xff\xfe\n\n",
         b"e.1\n",
         b"e.1 done\n",
@@ -293,13 +293,13 @@ def test_what_is_no_acknowledgement_is_counted_and_harms_nothing(acks):
         b"e.99999999999999999999 ack\n",
         "e.\u00b2 ack\n".encode(),
         b"x" * 60000,
-        b"e.1 ack\nrubbish\ne.2 nack\n",
+        b"e.1 ack\nrubbish\ne.2 nack\ne.3 nack no reason\n",
     )
     found = []
     while len(found) < 2:
         found += received.get(timeout=30)
     assert found == [Ack("e", 1, True), Ack("e", 2, False)]
-    assert inlet.malformed == 8
+    assert inlet.malformed == 9
 
 
 def test_the_socket_is_for_this_user_alone_and_goes_away(acks, tmp_path, monkeypatch):
@@ -371,9 +371,7 @@ def test_a_socket_without_a_runtime_directory_is_in_one_for_what_is_temporary(
 
 def test_what_is_no_acknowledgement_is_told_of_at_the_end(acks, caplog):
     inlet, received = acks()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
-        for datagram in (b"x\ny z\n", b"e 1.5 ack\n", b"a.b.7 ack\n"):
-            outlet.sendto(datagram, inlet.path)
+    send(inlet.path, b"x\ny z\n", b"e 1.5 ack\n", b"a.b.7 ack\n")
     assert received.get(timeout=30) == [Ack("a.b", 7, True)]
     inlet.close()
     inlet.close()
@@ -398,3 +396,262 @@ def test_a_receiver_that_fails_gets_what_comes_next(caplog):
     sender.close(30)
     inlet.close()
     assert caplog.messages == ["internal error while acknowledging"]
+
+
+# Presence
+
+
+@pytest.fixture
+def source(monkeypatch):
+    """An AckSocket with an epoch begun: what it receives, and what it says is lost."""
+    monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.05)
+    inlet = AckSocket()
+    inlet.received, inlet.losses = queue.Queue(), queue.Queue()
+    inlet.base = inlet.ackto("e")
+    inlet.start(inlet.received.put, lost=inlet.losses.put)
+    yield inlet
+    inlet.close()
+
+
+def test_who_ends_without_bye_leaves_events_to_be_delivered_again(source):
+    sender = AckSender()
+    sender.see(b'{"specversion":"1.0","ackto":"%s1"}\n{"speci' % source.base.encode())
+    until(lambda: source._connections)
+    sender.close(bye=False)
+    assert "ended before it had settled all it took" in source.losses.get(timeout=30)
+    assert source.received.empty()
+
+
+def test_who_says_bye_leaves_nothing_behind(source):
+    sender = AckSender()
+    sender.ack(source.base + "1")
+    source.received.get(timeout=30)
+    sender.close()
+    until(lambda: not source._connections)
+    time.sleep(0.2)
+    assert source.losses.empty()
+
+
+def test_a_process_that_is_killed_is_missed_though_it_had_settled_nothing(source, start):
+    process = start("flow-ack", stdin=subprocess.PIPE, real=True)
+    # No line end: it has taken a part of the event and settled nothing.
+    process.stdin.write(event_line(ackto=source.base + "1").strip())
+    process.stdin.flush()
+    until(lambda: source._connections)
+    process.kill()
+    reason = source.losses.get(timeout=30)
+    assert reason == f"flow-ack (process {process.pid}) ended before it had settled all it took"
+
+
+def test_a_command_that_is_stopped_early_does_not_say_bye(source, start):
+    process = start("flow-ack", stdin=subprocess.PIPE)
+    process.stdin.write(event_line(ackto=source.base + "1"))
+    process.stdin.flush()
+    assert source.received.get(timeout=30) == [Ack("e", 1, True)]
+    process.terminate()
+    assert source.losses.get(timeout=30)
+
+
+def test_one_process_for_each_event_leaves_nothing_behind(source, shell):
+    loop = 'for n in $(seq 1 10); do printf \'{%s"ackto":"%s%s"}\\n\' '
+    loop += f"""'"specversion":"1.0","id":"i","source":"s","type":"t",' '{source.base}' $n"""
+    assert shell(loop + " | flow-ack || exit; done") == (0, b"", "")
+    found = []
+    while len(found) < 10:
+        found += source.received.get(timeout=30)
+    assert found == [Ack("e", n, True) for n in range(1, 11)]
+    time.sleep(0.2)
+    assert source.losses.empty()
+
+
+def test_lines_that_have_no_ackto_of_ours_open_no_connection(source):
+    sender = AckSender()
+    for block in (
+        b'{"ackto":"nonsense"}\n',
+        b'{"data":"\\"ackto\\":\\"unix:%s#e.1\\""}\n' % source.path.encode(),
+        b'{"ackto":"unix:%s' % source.path.encode(),
+        b'{"ackto":"unix:/no\\u00f6#e.1"}\n',
+    ):
+        sender.see(block)
+    assert sender._thread is None
+    sender.see(b'{"ackto":"unix:/nowhere#e.1"}')
+    sender.close(30)
+    assert sender.lost == 0
+
+
+# Reasons
+
+
+def test_a_reason_arrives_with_the_rejection(source):
+    sender = AckSender()
+    reason = Reason.here("ValueError: no such file", 3, "mymod:Tag")
+    sender.nack(source.base + "1", reason)
+    sender.close()
+    assert source.received.get(timeout=30) == [Ack("e", 1, False, reason)]
+    assert (reason.attempts, bool(reason.host), reason.time[-1]) == (3, True, "Z")
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 10**6, "\x00\x1f" * 5000, "\u2028\U0001f600" * 3000, '"' * 9999]
+)
+def test_a_reason_is_bounded_and_printable_whatever_its_text(text):
+    encoded = Reason(text, 10**30, text, text, text).encode()
+    assert len(encoded) <= MAX_REASON
+    again = Reason.decode(encoded)
+    assert again.error
+    assert all(field.isprintable() for field in (again.error, again.worker, again.host, again.time))
+    ((ack,), malformed, bye) = read_packet(b"e.1 nack %b\n" % encoded)
+    assert (ack.reason, malformed, bye) == (again, 0, False)
+
+
+@pytest.mark.parametrize("text", [b"[]", b"no", b'"x"', b"{" + b" " * 5000 + b"}"])
+def test_what_is_not_a_reason_is_not_a_record(text):
+    assert read_packet(b"e.1 nack %b\n" % text) == ([], 1, False)
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b'{"error":null,"attempts":true}', b'{"attempts":-1,"host":""}']
+)
+def test_a_reason_may_lack_anything(text):
+    assert Reason.decode(text) == Reason("")
+
+
+def test_flow_ack_says_why(source, run):
+    line = event_line(ackto=source.base + "1")
+    assert run("flow-ack", "--nack", "--reason", "no such codec", input=line) == (0, b"", "")
+    (ack,) = source.received.get(timeout=30)
+    assert (ack.done, ack.reason.error, ack.reason.worker) == (False, "no such codec", "flow-ack")
+    status, _, err = run("flow-ack", "--reason", "x", input=line)
+    assert (status, "give --nack, too" in err) == (2, True)
+
+
+# Copies
+
+
+def test_an_event_that_two_connections_settle_is_told_of_once_and_counted(source, caplog):
+    one, two = AckSender(), AckSender()
+    for number in (1, 2, 3):
+        one.ack(f"{source.base}{number}")
+    one.close()
+    until(lambda: source.received.qsize())
+    for number in (2, 3, 4):
+        two.ack(f"{source.base}{number}")
+    two.close()
+    until(lambda: source.copied == 2)
+    source.close()
+    assert len(caplog.messages) == 2
+    assert "settled twice" in caplog.messages[0]
+    assert "flow-tee" in caplog.messages[0]
+    assert caplog.messages[1] == "2 events were settled by two processes"
+
+
+def test_one_connection_may_repeat_itself_and_an_old_epoch_does_not_count(source, caplog):
+    old = source.base
+    sender = AckSender()
+    for _ in range(3):
+        sender.ack(f"{old}1")
+    sender.close()
+    until(lambda: source.received.qsize())
+    source.ackto("f")
+    other = AckSender()
+    other.ack(f"{old}1")
+    other.close()
+    until(lambda: source.received.qsize() >= 2 and not source._connections)
+    assert (source.copied, caplog.messages) == (0, [])
+
+
+# Standing still
+
+
+def test_a_standstill_is_told_of_at_growing_intervals(caplog):
+    watch = stall.Stall()
+    told = []
+    for second in range(0, 4 * 3600, 10):
+        before = watch.warnings
+        watch.look(256, float(second))
+        if watch.warnings > before:
+            told.append(second)
+    assert told == [60, 300, 900, 3600, 7200, 10800]
+    assert watch.held == 256
+    assert "256 events are unacknowledged" in caplog.messages[0]
+    assert "flow-jq" in caplog.messages[0]
+
+
+def test_a_standstill_is_over_once_something_is_settled_or_there_is_room(caplog):
+    watch = stall.Stall()
+    watch.look(5, 0.0)
+    watch.look(5, 59.0)
+    watch.moved()
+    watch.look(5, 61.0)
+    watch.look(5, 120.0)
+    assert caplog.messages == []
+    watch.look(5, 121.0)
+    assert (len(caplog.messages), watch.held) == (1, 5)
+    watch.moved()
+    assert (caplog.messages[1:], watch.held) == (["events are acknowledged again"], 0)
+    watch.look(0, 122.0)
+    watch.look(5, 130.0)
+    watch.look(0, 189.0)
+    watch.look(5, 190.0)
+    watch.look(5, 191.0)
+    assert watch.warnings == 1
+
+
+# The place
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_what_killed_processes_have_left_is_removed(base):
+    alive = AckSocket()
+    dead = AckSocket()
+    dead._listening.close()  # As the end of its process does.
+    theirs = base / "flow-data"
+    theirs.mkdir(mode=0o700)
+    (theirs / "file").touch()
+    young, old = base / "flow-young", base / "flow-old"
+    for each in (young, old):
+        each.mkdir(mode=0o700)
+    long_ago = time.time() - 2 * place.UNFINISHED
+    os.utime(old, (long_ago, long_ago))
+    AckSocket().close()
+    left = {each.name for each in base.iterdir()}
+    assert left == {Path(alive.path).parent.name, "flow-data", "flow-young"}
+    until_quiet = queue.Queue()
+    alive.start(lambda acks: None, lost=until_quiet.put)
+    sender = AckSender()
+    sender.ack(alive.ackto("e") + "1")
+    sender.close()
+    alive.close()
+    assert until_quiet.empty()  # Who looked whether it is alive is not missed.
+
+
+def test_where_the_whole_place_has_gone_the_socket_moves(tmp_path, monkeypatch, caplog):
+    runtime, temporary = tmp_path / "run", tmp_path / "tmp"
+    for each in (runtime, temporary):
+        each.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr("flowtools.ack.receiver.LOOK_EVERY", 0.02)
+    inlet = AckSocket()
+    received, losses = queue.Queue(), queue.Queue()
+    inlet.start(received.put, lost=losses.put)
+    old = inlet.ackto("e")
+    sender = AckSender()
+    sender.ack(old + "1")
+    assert received.get(timeout=30)
+    shutil.rmtree(runtime)
+    assert losses.get(timeout=30) == "its acknowledgement socket had been removed"
+    new = inlet.ackto("f")
+    assert new.startswith(f"unix:{temporary}/flow-")
+    sender.ack(old + "2")  # A connection that is there goes on.
+    assert received.get(timeout=30) == [Ack("e", 2, True)]
+    sender.ack(new + "1")
+    assert received.get(timeout=30) == [Ack("f", 1, True)]
+    sender.close()
+    inlet.close()
+    assert [*temporary.iterdir()] == []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowtools.ack import receiver
+from flowtools.ack import place, receiver
 from flowtools.ack.receiver import AckSocket
 from flowtools.ack.sender import AckSender
 from flowtools.core.lines import LineWriter
@@ -31,9 +31,9 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 SEND = """
 import socket, sys
-with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as outlet:
     try:
-        outlet.sendto(b"e.1 ack\\n", sys.argv[1])
+        outlet.connect(sys.argv[1])
     except OSError as error:
         print(type(error).__name__)
 """
@@ -49,7 +49,7 @@ def shared(tmp_path, monkeypatch):
         if each.is_relative_to("/tmp/pytest-of-root"):
             each.chmod(0o755)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(receiver.tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(place.tempfile, "tempdir", str(folder))
     return folder
 
 
@@ -92,11 +92,13 @@ def test_what_another_user_has_put_in_its_place_is_not_taken(inlet, shared, capl
     if kind == "link":
         folder.symlink_to(trap)
     os.chown(folder, NOBODY, NOBODY, follow_symlinks=False)
-    batches = receiver_looks(inlet, lambda: "belongs to somebody else now" in caplog.text)
-    assert batches == []
+    taken = inlet.path
+    lost = receiver_looks(inlet, lambda: "was removed" in caplog.text)
+    assert lost == ["its acknowledgement socket had been removed"]
+    assert inlet.path != taken
     assert caplog.messages[0] == (
-        f"the acknowledgement socket '{inlet.path}' was removed:"
-        f" '{folder}' belongs to somebody else now"
+        f"the acknowledgement socket '{taken}' was removed, and has been made again as"
+        f" '{inlet.path}'; keep whatever cleans up there away from it"
     )
     # Not by the link: a kernel may forbid (fs.protected_symlinks) to follow such a one.
     assert [*trap.iterdir()] == []
@@ -107,23 +109,23 @@ def receiver_looks(inlet, condition):
     looked = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(receiver, "LOOK_EVERY", 0.02)
-        batches = []
-        inlet.start(lambda acks: (batches.append(acks), looked.set()))
+        lost = []
+        inlet.start(lambda acks: None, lost=lambda reason: (lost.append(reason), looked.set()))
         for _ in range(SECONDS * 50):
             if condition() or looked.wait(0.02):
                 break
         inlet.close()
     assert condition()
-    return batches
+    return lost
 
 
 def test_a_socket_that_was_removed_is_made_anew_at_its_place(inlet, caplog):
     shutil.rmtree(Path(inlet.path).parent)
-    batches = receiver_looks(inlet, lambda: "made anew" in caplog.text)
-    assert batches[0] == []
+    lost = receiver_looks(inlet, lambda: "made again" in caplog.text)
+    assert lost == ["its acknowledgement socket had been removed"]
     assert caplog.messages == [
         (
-            f"the acknowledgement socket '{inlet.path}' was removed, and has been made anew;"
+            f"the acknowledgement socket '{inlet.path}' was removed, and has been made again;"
             " keep whatever cleans up there away from it"
         )
     ]
@@ -199,7 +201,7 @@ def listening(script, start):
     return peer, Lines(process.stdout)
 
 
-def test_no_forged_datagram_acknowledges_what_was_not_delivered(listening):
+def test_no_forged_packet_acknowledges_what_was_not_delivered(listening):
     peer, lines = listening
     delivered = []
     for n in (0, 1):
@@ -214,11 +216,13 @@ def test_no_forged_datagram_acknowledges_what_was_not_delivered(listening):
     verdict = st.sampled_from(["ack", "nack", "ACK", "", "ack ack"])
     line = st.builds("{}.{} {}\n".format, st.sampled_from([epoch, "", "x"]), number, verdict)
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as outlet:
+        outlet.connect(path)
 
         @given(st.lists(line, max_size=20).map("".join).map(str.encode) | st.binary(max_size=60))
-        def forge(datagram):
-            outlet.sendto(datagram, path)
+        def forge(packet):
+            if packet:  # An empty one would be the end.
+                outlet.send(packet)
 
         forge()
     sender = AckSender()

@@ -17,7 +17,8 @@ import pytest
 
 PATIENCE = 60
 
-HEAD = """import ctypes, logging, logging.config, os, signal, subprocess, sys, threading, time, warnings
+HEAD = """import ctypes, logging, logging.config, os, signal, subprocess, sys
+import threading, time, warnings
 log = logging.getLogger("mine.module")
 class W:
     def start(self, event):
@@ -55,7 +56,7 @@ def finish(process, text):
 SILENCERS = {
     "dictConfig": "logging.config.dictConfig({'version': 1})",
     "disable": "logging.disable(logging.CRITICAL)",
-    "no handlers": "logging.getLogger().handlers.clear(); logging.getLogger('flowtools').handlers = []",
+    "no handlers": "logging.root.handlers = []; logging.getLogger('flowtools').handlers = []",
     "level": "logging.getLogger('flowtools').setLevel(1000)",
     "record factory": "logging.setLogRecordFactory(lambda *a, **k: 1 / 0)",
     "shutdown": "logging.shutdown()",

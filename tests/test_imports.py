@@ -27,6 +27,7 @@ OURS = {
     "flowtools.cli",
     "flowtools.cli.binding",
     "flowtools.cli.command",
+    "flowtools.cli.listener_options",
     "flowtools.cli.options",
     "flowtools.cli.pool_options",
     "flowtools.commands",

@@ -2,7 +2,6 @@
 
 import json
 import resource
-import socket
 import subprocess
 from subprocess import PIPE
 
@@ -14,6 +13,7 @@ from flowtools.event import Event, EventError, decode
 from flowtools.process.password import MAX_PASSWORD, read_password
 from flowtools.stomp.frames import MAX_FRAME, FrameParser, encode_frame
 from flowtools.vizone.document import MAX_TAGS, parse
+from tests.acks import Receiver
 from tests.conftest import environment
 from tests.stomp_servers import SECONDS
 from tests.vizone_servers import Scripted, client_at, stand_in
@@ -26,9 +26,7 @@ EVENT = b'{"specversion":"1.0","id":"i1","source":"s","type":"t","data":{"n":1}}
 
 @pytest.fixture
 def inlet(tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inlet:
-        inlet.bind(str(tmp_path / "s"))
-        inlet.settimeout(SECONDS)
+    with Receiver(tmp_path / "s") as inlet:
         yield inlet
 
 
@@ -140,7 +138,7 @@ def test_an_event_that_is_too_long_goes_to_the_dead_letters(run, inlet, tmp_path
     line = long_line(f"unix:{tmp_path}/s#e.1", size=500)
     status, _, err = run("flow-work", "--max-line", 300, *kept, "mine:Echo", input=line * 2)
     assert (status, "longer than --max-line allows" in err) == (1, True)
-    assert inlet.recv(1000).splitlines()[0] == b"e.1 nack"
+    assert inlet.recv(1000).splitlines()[0].startswith(b"e.1 nack {")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +166,7 @@ def test_flow_send_refuses_what_is_too_long(run, coil, inlet, tmp_path):
     line = long_line(f"unix:{tmp_path}/s#e.1", size=MAX_LINE)
     status, _, err = run("flow-send", coil.url(), input=line)
     assert (status, "longer than a line may be" in err) == (1, True)
-    assert inlet.recv(100) == b"e.1 nack\n"
+    assert inlet.recv().startswith(b'e.1 nack {"error":"')
 
 
 def test_a_message_whose_line_would_be_too_long_goes_to_the_dead_letters(script, start):
@@ -179,9 +177,11 @@ def test_a_message_whose_line_would_be_too_long_goes_to_the_dead_letters(script,
     peer.message(1, body, content_type="text/plain")
     peer.message(2, b"short")
     assert json.loads(process.stdout.readline())["data"]["body"] == "short"
-    moved = peer.read("SEND")
+    letters = script.accept()
+    letters.login()
+    moved = letters.read("SEND")
     assert (moved.headers["destination"], moved.body) == ("/queue/a.failed", body)
-    peer.write("RECEIPT", {"receipt-id": moved.headers["receipt"]})
+    letters.write("RECEIPT", {"receipt-id": moved.headers["receipt"]})
     assert peer.read("ACK").headers["id"] == "a1"
     process.kill()
     assert b"its line would be longer than 16777216 bytes" in process.stderr.read()

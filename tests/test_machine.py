@@ -7,7 +7,6 @@ import random
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 
 from flowtools.errors import ConfigurationError
 from flowtools.source.vizone.state import StateFile
+from tests.acks import Receiver
 from tests.conftest import BIN, KILLS, ROOT, UNCOMPILED, environment
 from tests.stomp_servers import SECONDS, Lines
 from tests.vizone_servers import stand_in
@@ -66,9 +66,7 @@ def workers(tmp_path):
 
 @pytest.fixture
 def inlet(tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inlet:
-        inlet.bind(str(tmp_path / "s"))
-        inlet.settimeout(SECONDS)
+    with Receiver(tmp_path / "s") as inlet:
         yield inlet
 
 
@@ -82,11 +80,11 @@ def events(tmp_path, count):
 def acknowledged(inlet):
     """The numbers that have been acknowledged, once nothing more comes."""
     numbers, refused = set(), []
-    inlet.setblocking(False)
+    inlet.settimeout(0)
     while True:
         try:
             lines = inlet.recv(65536).decode().splitlines()
-        except BlockingIOError:
+        except TimeoutError:
             assert refused == []
             return numbers
         for line in lines:

@@ -23,6 +23,7 @@ from flowtools.pool.settings import Settings
 from flowtools.pool.slot import Claim, Slot
 from flowtools.pool.work import Parts, Work
 from flowtools.worker import Reject, Retry, TimeLimit
+from tests.acks import Receiver
 
 PATIENCE = 30
 
@@ -808,9 +809,7 @@ def receiver(tmp_path):
     from flowtools.ack.sender import AckSender
 
     path = tmp_path / "ack"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.bind(str(path))
-        server.settimeout(PATIENCE)
+    with Receiver(path) as server:
         yield server, AckSender(), f"unix:{path}#e"
 
 
@@ -836,7 +835,12 @@ def test_done_events_are_acknowledged_and_failed_ones_refused(pool, tmp_path):
         running = pool(start, Parts(acks=acks), threads=2)
         running.feed(line_with(ackto, 1, "good"), line_with(ackto, 2, "bad"))
         assert running.end() == {"done": 1, "failed": 1}
-        assert received(server, 2) == ["e.1 ack", "e.2 nack"]
+        done, failed = received(server, 2)
+        assert done == "e.1 ack"
+        token, verdict, reason = failed.split(" ", 2)
+        assert (token, verdict) == ("e.2", "nack")
+        assert orjson.loads(reason)["error"].startswith("ValueError: no")
+        assert orjson.loads(reason)["attempts"] == 1
 
 
 def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
@@ -916,7 +920,7 @@ def test_pass_hands_the_line_and_the_duty_to_acknowledge_on(pool, tmp_path):
         running.feed(good, line_with(ackto, 2, "bad"))
         assert running.end() == {"done": 1, "failed": 1}
         assert running.printed() == [good]
-        assert received(server, 1) == ["e.2 nack"]
+        assert received(server, 1)[0].startswith("e.2 nack {")
 
 
 def test_a_malformed_ackto_is_a_warning_and_stops_nothing(pool, tmp_path, caplog):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from flowtools.stomp.outgoing import Outgoing, outgoing
 from flowtools.stomp.send import Publisher
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
+from tests.acks import Receiver
 from tests.stomp_servers import SECONDS, Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -81,8 +81,7 @@ def test_activemq_gets_text_that_jms_programs_take_for_text(start, script):
 
 
 def test_what_upstream_added_stays_behind_and_is_told_after_the_receipt(start, script, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as upstream:
-        upstream.bind(str(tmp_path / "ack"))
+    with Receiver(tmp_path / "ack") as upstream:
         process, peer = sending(start, script)
         feed(process, line(ackto=f"unix:{tmp_path}/ack#e.1", redelivered=True))
         frame = peer.read("SEND")
@@ -222,14 +221,12 @@ def test_an_event_nested_too_deep_to_be_written_fails_alone(coil, run, options):
 
 
 def test_an_event_that_cannot_be_sent_is_refused_upstream(coil, run, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inlet:
-        inlet.bind(str(tmp_path / "s"))
-        inlet.settimeout(SECONDS)
+    with Receiver(tmp_path / "s") as inlet:
         event = {"specversion": "1.0", "id": "i", "source": "s", "type": "t"}
         line = json.dumps(event | {"ackto": f"unix:{tmp_path}/s#e.1"}).encode() + b"\n"
         status, _, err = run("flow-send", "--raw", coil.url(), input=line)
         assert (status, "the event has no data to send" in err) == (1, True)
-        assert inlet.recv(100) == b"e.1 nack\n"
+        assert inlet.recv().startswith(b'e.1 nack {"error":"the event has no data to send"')
 
 
 def test_a_malformed_ackto_fails_its_line_alone(coil, run):
@@ -249,9 +246,7 @@ def test_messages_that_the_broker_will_not_have_end_it(start, script):
 
 
 def test_one_message_that_the_broker_will_not_have_is_refused_upstream(start, script, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as upstream:
-        upstream.bind(str(tmp_path / "ack"))
-        upstream.settimeout(SECONDS)
+    with Receiver(tmp_path / "ack") as upstream:
         process, peer = sending(start, script)
         feed(process, *[line(ackto=f"unix:{tmp_path}/ack#e.{n}") for n in (1, 2, 3)])
         process.stdin.close()
@@ -268,14 +263,14 @@ def test_one_message_that_the_broker_will_not_have_is_refused_upstream(start, sc
         told = b""
         while told.count(b"\n") < 3:
             told += upstream.recv(1000)
-    assert sorted(told.splitlines()) == [b"e.1 ack", b"e.2 nack", b"e.3 ack"]
+    first, second, third = sorted(told.splitlines())
+    assert (first, third) == (b"e.1 ack", b"e.3 ack")
+    assert second.startswith(b'e.2 nack {"error":"too large","attempts":1,"worker":"flow-send"')
     assert b"line 2: the broker refuses it: too large" in process.stderr.read()
 
 
 def test_activemq_gets_what_comes_together_in_one_transaction(start, script, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as upstream:
-        upstream.bind(str(tmp_path / "ack"))
-        upstream.settimeout(SECONDS)
+    with Receiver(tmp_path / "ack") as upstream:
         process = start("flow-send", script.url(), stdin=subprocess.PIPE)
         feed(process, *[line(ackto=f"unix:{tmp_path}/ack#e.{n}") for n in (1, 2, 3)])
         process.stdin.close()

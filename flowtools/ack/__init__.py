@@ -1,5 +1,7 @@
 """Acknowledgement through a pipe: who finishes an event tells the source that wrote it.
 
-`receiver` is the source's side, a datagram socket whose address each line carries as `ackto`;
-`sender` is the side of who finishes the event; `ack` is flow-ack, which does nothing else.
+`receiver` is the source's side, a socket whose address each line carries as `ackto`: `place` is
+where that socket lies, `connection` one connection to it, `stall` the warning that nothing moves.
+`sender` is the side of whoever finishes events. `records` has the form of what is said between
+them; begin there. `ack` is flow-ack, which does nothing else.
 """

@@ -1,12 +1,14 @@
-"""What flow-ack does: acknowledge, or refuse, every event that is read."""
+"""What flow-ack does: acknowledge, or reject, every event that is read."""
 
 from typing import Protocol
 
-from flowtools.ack.sender import AckError, AckSender
+from flowtools.ack.records import AckError, Reason
+from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed
 from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.lines import TooLong
 from flowtools.core.log import get_log
+from flowtools.core.wait import Stop
 
 CLOSE_WITHIN = 30.0
 """Seconds that a frozen source has to take the last acknowledgements."""
@@ -21,26 +23,46 @@ class Lines(Protocol):
         """Return the next lines, or None at the end."""
 
 
-def acknowledge(lines: Lines, *, refuse: bool) -> None:
-    """Tell the source of each line's event that it is done, or refused.
+def acknowledge(
+    lines: Lines,
+    *,
+    refuse: bool,
+    error: str | None = None,
+    sender: AckSender | None = None,
+    stop: Stop | None = None,
+) -> None:
+    """Tell the source of each line's event that it is done, or rejected.
+
+    Args:
+        lines: The event lines.
+        refuse: Reject the events.
+        error: Why they are rejected.
+        sender: Sends the acknowledgements, and is closed here.
+        stop: Ends the lines early; then what is unsettled is left to its source.
 
     Raises:
         EventsFailed: A line has no ackto, or its source is gone.
     """
-    sender = AckSender()
-    tell = sender.nack if refuse else sender.ack
+    sender = sender or AckSender()
+    reason = Reason.here(error, 1, "flow-ack") if error is not None else None
     number = failed = 0
+    at_end = False
     try:
         while (block := lines.read()) is not None:
             for line in block:
                 number += 1
                 try:
-                    tell(_ackto(line))
-                except (AckError, EventError) as error:
+                    ackto = _ackto(line)
+                    if refuse:
+                        sender.nack(ackto, reason)
+                    else:
+                        sender.ack(ackto)
+                except (AckError, EventError) as problem:
                     failed += 1
-                    _log.error("line %d: %s", number, error)
+                    _log.error("line %d: %s", number, problem)
+        at_end = stop is None or not stop.is_set()
     finally:
-        sender.close(CLOSE_WITHIN)
+        sender.close(CLOSE_WITHIN, bye=at_end)
     failed += sender.lost
     if failed:
         raise EventsFailed(f"{failed} of {number} events were not acknowledged")

@@ -1,65 +1,49 @@
-"""Acknowledgement through a pipe, the sending side: who finishes an event says so.
+"""Acknowledgement through a pipe, the side of whoever finishes events.
 
-An event line's `ackto` is `unix:PATH#EPOCH.N`: the datagram socket of the source that
-wrote it (receiver.py), and the token of the event there. An acknowledgement is
-a line `EPOCH.N ack` or `EPOCH.N nack`; a datagram holds as many as there are.
+AckSender connects once to each source whose lines it sees, which tells that source that somebody
+works on its events (receiver.py), and sends what became of them. Many records share a packet.
 
-One thread sends, so no thread that finishes an event ever waits for a source: Linux
-queues ten datagrams for a receiver (512 under systemd), and a frozen one fills that at
-once. What is queued counts against the buffer of the socket that sent it, too: a frozen
-source gets that socket for itself, and the others a new one. AckSender starts the thread at
-the first acknowledgement; `close` ends and joins it.
+One thread sends, so that no thread which finishes an event ever waits for a source: what a frozen
+source does not take is kept until it does. The thread starts with the first line that has an
+`ackto`; `close` ends and joins it.
 """
 
 import errno
 import re
+import select
 import time
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
+from flowtools.ack.records import BYE, MAX_PACKET, Reason, parse_ackto
 from flowtools.core.log import get_log
 
 if TYPE_CHECKING:
     import socket
 
-MAX_DATAGRAM = 8000
-"""Bytes of a datagram; those that a Unix socket takes are limited by its send buffer."""
-
 PAUSE = 0.002
-"""Seconds between datagrams where acknowledgements come faster than one by one."""
+"""Seconds between packets where acknowledgements come faster than one by one."""
 
 RETRY = 0.02
-"""Seconds until a receiver whose queue is full is tried again."""
+"""Seconds until a source that takes nothing is tried again."""
 
 OPEN_AGAIN = 0.2
-"""Seconds until the socket to send from is tried again, where there was no descriptor."""
+"""Seconds until a connection is tried again, where there was no descriptor."""
 
-_ACKTO = re.compile(r"unix:(/[^\0\ud800-\udfff]*)#([A-Za-z0-9_-]{1,64}\.[0-9]{1,20})")
+_NAME = b'"ackto"'
+_PATH = re.compile(rb'"ackto"\s*:\s*"unix:(/[^"#\\\0]*)#')
 _FULL = {errno.EAGAIN, errno.ENOBUFS}
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 _log = get_log("flowtools.ack")
 
 
-class AckError(ValueError):
-    """An `ackto` is not of the form unix:PATH#EPOCH.N."""
-
-
-def parse_ackto(ackto: object) -> tuple[str, str]:
-    """Return the socket's path and the event's token.
-
-    Raises:
-        AckError: It is none.
-    """
-    found = _ACKTO.fullmatch(ackto) if isinstance(ackto, str) else None
-    if found is None:
-        raise AckError(f"cannot acknowledge '{ackto}': an ackto is unix:PATH#EPOCH.N")
-    return found[1], found[2]
-
-
 class AckSender:
-    """Sends acknowledgements, many to a datagram; any thread may call `ack` and `nack`.
+    """Sends acknowledgements, many to a packet; any thread may call all of it but `close`.
 
     An acknowledgement is on its way within 50 ms unless its source is frozen; then it is
     kept until the source takes it. One whose source is gone is counted and dropped: the
@@ -67,19 +51,35 @@ class AckSender:
     """
 
     def __init__(self) -> None:
-        self._given: deque[tuple[str, str]] = deque()
-        self._pending: dict[str, deque[bytes]] = {}
+        self._given: deque[tuple[str, bytes]] = deque()
+        self._seen: set[str] = set()
+        self._sources: dict[str, _Source] = {}
         self._thread: Thread | None = None
         self._starting = Lock()
         self._asleep = False
         self._wake = Flag()
         self._closes_at: float | None = None
+        self._says_bye = False
         self._lost = 0
+        self._has_warned = False
 
     @property
     def lost(self) -> int:
         """How many acknowledgements found no source."""
         return self._lost
+
+    def see(self, block: bytes) -> None:
+        """Note that this process has read `block`, a piece of its input; never waits.
+
+        The source of its last line with an `ackto` learns that somebody has taken its events.
+        """
+        at = block.rfind(_NAME)  # Far quicker than a regular expression where there is none.
+        found = _PATH.match(block, at) if at >= 0 else None
+        if found is not None:
+            path = found[1].decode("utf-8", "surrogateescape")
+            if path not in self._seen:
+                self._seen.add(path)
+                self._give(path, b"")
 
     def ack(self, ackto: str) -> None:
         """Say that the event is done; never waits.
@@ -87,19 +87,29 @@ class AckSender:
         Raises:
             AckError: `ackto` is malformed.
         """
-        self._give(ackto, "ack")
+        path, token = parse_ackto(ackto)
+        self._give(path, f"{token} ack\n".encode())
 
-    def nack(self, ackto: str) -> None:
-        """Say that the event is refused for good; never waits.
+    def nack(self, ackto: str, reason: Reason | None = None) -> None:
+        """Say that the event has failed for good, and why; never waits.
 
         Raises:
             AckError: `ackto` is malformed.
         """
-        self._give(ackto, "nack")
+        path, token = parse_ackto(ackto)
+        why = b"" if reason is None else b" " + reason.encode()
+        self._give(path, b"%b nack%b\n" % (token.encode(), why))
 
-    def close(self, seconds: float = 5.0) -> None:
-        """Send what is left, for up to `seconds`; end the thread and join it."""
+    def close(self, seconds: float = 5.0, *, bye: bool = True) -> None:
+        """Send what is left, for up to `seconds`; end the thread and join it.
+
+        Args:
+            seconds: How long a frozen source has to take what is left.
+            bye: Whether everything that was read has been settled. If not, each source
+                delivers again what is unsettled.
+        """
         with self._starting:
+            self._says_bye = bye
             self._closes_at = time.monotonic() + seconds
             thread = self._thread
         self._wake.set()
@@ -108,10 +118,9 @@ class AckSender:
         elif self._given:
             self._run()  # The thread could not be started.
 
-    def _give(self, ackto: str, verdict: str) -> None:
-        path, token = parse_ackto(ackto)
+    def _give(self, path: str, record: bytes) -> None:
         # The thread looks here once more after it has said that it sleeps.
-        self._given.append((path, f"{token} {verdict}\n"))
+        self._given.append((path, record))
         if self._asleep or self._thread is None:
             self._rouse()
 
@@ -123,42 +132,25 @@ class AckSender:
                 self._thread.start()
 
     def _run(self) -> None:
-        outlet = self._open_outlet()
-        if outlet is not None:
-            outlets = _Outlets(outlet)
-            self._serve(outlets)
-            outlets.close()
+        while True:
+            closing = self._closes_at is not None
+            several = self._collect()
+            if closing and self._says_bye:
+                for each in self._sources.values():
+                    each.say_bye()
+            waiting = [each for each in self._sources.values() if not self._send(each)]
+            if self._time_is_up() or (closing and not waiting and not self._given):
+                break
+            if waiting:
+                _await_room(waiting)
+            elif several:
+                time.sleep(PAUSE)
+            elif not self._given:
+                self._sleep()
         self._collect()
         self._report()
-
-    def _serve(self, outlets: "_Outlets") -> None:
-        while True:
-            several = self._collect()
-            if self._pending:
-                full = self._send_pending(outlets)
-                if self._time_is_up():
-                    break
-                if several or full:
-                    time.sleep(RETRY if full else PAUSE)
-            elif self._closes_at is not None:
-                break
-            else:
-                self._sleep()
-
-    def _open_outlet(self) -> "socket.socket | None":
-        """Return a socket to send from; None where there is none until the time is up."""
-        warned = False
-        while True:
-            try:
-                return _new_outlet()
-            except (OSError, ImportError) as error:
-                # Out of descriptors: a Worker may be about to give some back.
-                if not warned:
-                    _log.warning("cannot acknowledge: %s; trying again", error)
-                warned = True
-                if self._time_is_up():
-                    return None
-                time.sleep(OPEN_AGAIN)
+        for each in self._sources.values():
+            each.close()
 
     def _sleep(self) -> None:
         self._wake.clear()
@@ -171,98 +163,149 @@ class AckSender:
         return self._closes_at is not None and time.monotonic() >= self._closes_at
 
     def _collect(self) -> bool:
-        """Move what was given to the list of its source; return whether it was several."""
+        """Move what was given to its source; return whether it was several records."""
         several = len(self._given) > 1
         while self._given:
-            path, line = self._given.popleft()
-            self._pending.setdefault(path, deque()).append(line.encode())
+            path, record = self._given.popleft()
+            source = self._sources.get(path)
+            if source is None:
+                source = self._sources[path] = _Source(path)
+            source.add(record)
         return several
 
-    def _send_pending(self, outlets: "_Outlets") -> bool:
-        """Send to every source; return whether one could not take all of it now."""
-        full = False
-        for path, lines in list(self._pending.items()):
-            if self._send_to(outlets.of(path), path, lines):
-                del self._pending[path]
-                outlets.share(path)
-            else:
-                outlets.set_apart(path)
-                full = True
-        return full
+    def _send(self, source: "_Source") -> bool:
+        """Send what `source` is to be told; return False where it has to be tried again."""
+        if not source.has_news:
+            return True
+        try:
+            return source.send()
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR:
+                self._count_lost(source, error)
+                return True
+            # A Worker may be about to give some back.
+            if not self._has_warned:
+                _log.warning("cannot acknowledge: %s; trying again", error)
+            self._has_warned = True
+            time.sleep(OPEN_AGAIN)
+            return False
 
-    def _send_to(self, outlet: "socket.socket", path: str, lines: deque[bytes]) -> bool:
-        while lines:
-            datagram = _take_datagram(lines)
-            try:
-                outlet.sendto(b"".join(datagram), path)
-            except OSError as error:
-                if error.errno in _FULL:
-                    lines.extendleft(reversed(datagram))
-                    return False
-                self._count_lost(path, len(datagram) + len(lines), error)
-                lines.clear()
-        return True
-
-    def _count_lost(self, path: str, number: int, error: OSError) -> None:
-        if not self._lost:
+    def _count_lost(self, source: "_Source", error: OSError) -> None:
+        number = source.drop()
+        if number and not self._lost:
             _log.warning(
                 "cannot acknowledge to '%s': %s; the broker will deliver those events again",
-                path,
+                source.path,
                 error.strerror or error,
             )
         self._lost += number
 
     def _report(self) -> None:
-        left = sum(map(len, self._pending.values()))
+        left = sum(each.drop() for each in self._sources.values())
         if left:
             _log.warning("gave up on %d acknowledgements: their source does not take them", left)
         if self._lost > 1:
             _log.warning("%d acknowledgements found no source", self._lost)
         self._lost += left
-        self._pending.clear()
 
 
-class _Outlets:
-    """The sockets to send from: one for all sources but those that take nothing now."""
+class _Source:
+    """One source, and what it is still to be told; for the sending thread."""
 
-    def __init__(self, shared: "socket.socket") -> None:
-        self._shared = shared
-        self._apart: dict[str, socket.socket] = {}
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.has_news = False
+        self._records: deque[bytes] = deque()
+        self._connection: socket.socket | None = None
+        self._says_bye = False
 
-    def of(self, path: str) -> "socket.socket":
-        return self._apart.get(path, self._shared)
+    def add(self, record: bytes) -> None:
+        """Take a record; an empty one only asks for the connection."""
+        if record:
+            self._records.append(record)
+        self.has_news = True
 
-    def set_apart(self, path: str) -> None:
-        """Let `path` have the socket that it has filled; where there is no other, it stays."""
-        if path in self._apart:
-            return
+    def say_bye(self) -> None:
+        """Let `bye` be the last record, where there is a connection, or will be."""
+        if not self._says_bye and (self._connection is not None or self._records):
+            self._says_bye = True
+            self.add(BYE)
+
+    def drop(self) -> int:
+        """Forget what it was to be told; return how many acknowledgements these were."""
+        number = len(self._records) - (self._says_bye and bool(self._records))
+        self._records.clear()
+        self.has_news = False
+        return number
+
+    def send(self) -> bool:
+        """Send; return whether that was everything.
+
+        Raises:
+            OSError: The source is gone, or there is no descriptor.
+        """
         try:
-            fresh = _new_outlet()
-        except OSError:
-            return
-        self._apart[path] = self._shared
-        self._shared = fresh
-
-    def share(self, path: str) -> None:
-        """Let `path`, which takes what is sent, be one of many again."""
-        if path in self._apart:
-            self._apart.pop(path).close()
+            return self._send_records()
+        except (BrokenPipeError, ConnectionResetError):
+            # It has made its socket again; or it has ended, and connecting says so.
+            self.close()
+            return self._send_records()
 
     def close(self) -> None:
-        for each in (self._shared, *self._apart.values()):
-            each.close()
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for writing; -1 where there is no connection."""
+        return -1 if self._connection is None else self._connection.fileno()
+
+    def _send_records(self) -> bool:
+        try:
+            if self._connection is None:
+                self._connection = _connected(self.path)
+            while self._records:
+                packet = _take_packet(self._records)
+                try:
+                    self._connection.send(b"".join(packet))
+                except OSError:
+                    self._records.extendleft(reversed(packet))
+                    raise
+        except OSError as error:
+            if error.errno in _FULL:
+                return False
+            raise
+        self.has_news = False
+        return True
 
 
-def _new_outlet() -> "socket.socket":
+def _connected(path: str) -> "socket.socket":
     import socket  # Whoever acknowledges nothing starts quicker without it.
 
-    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    try:
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _take_datagram(lines: deque[bytes]) -> list[bytes]:
-    taken = [lines.popleft()]
+def _await_room(sources: "Iterable[_Source]") -> None:
+    """Wait until one of `sources` takes more; not for long, since others may be told sooner."""
+    poller = select.poll()
+    for each in sources:
+        if each.fileno() >= 0:
+            poller.register(each, select.POLLOUT)
+    with suppress(OSError):
+        poller.poll(RETRY * 1000)
+
+
+def _take_packet(records: deque[bytes]) -> list[bytes]:
+    taken = [records.popleft()]
     size = len(taken[0])
-    while lines and size + len(lines[0]) <= MAX_DATAGRAM:
-        size += len(lines[0])
-        taken.append(lines.popleft())
+    while records and size + len(records[0]) <= MAX_PACKET:
+        size += len(records[0])
+        taken.append(records.popleft())
     return taken

@@ -51,8 +51,6 @@ max_line = option(
     help="Longest input line; a longer one is refused, which is a failure.",
 )
 
-xml = click.option("--xml", is_flag=True, help="Let each event have the entry's XML.")
-
 user = option("--user", of=Settings, metavar="NAME", help="Login name.")
 
 password_file = click.option(

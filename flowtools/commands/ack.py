@@ -9,9 +9,10 @@ from flowtools.cli.command import Command
 @click.option(
     "--nack",
     is_flag=True,
-    help="Refuse the events: their messages go to the dead-letter destination.",
+    help="Reject the events: their messages go to the dead-letter destination.",
 )
-def main(nack: bool) -> None:
+@click.option("--reason", metavar="TEXT", help="With --nack: why; the dead letter says so.")
+def main(nack: bool, reason: str | None) -> None:
     """Tell the sources of the event lines on standard input that the events are done.
 
     It ends a pipeline of other programs behind a source with --ack worker. Lines of
@@ -28,11 +29,17 @@ def main(nack: bool) -> None:
     import sys
 
     from flowtools.ack.ack import acknowledge
+    from flowtools.ack.sender import AckSender
+    from flowtools.core.errors import UsageError
     from flowtools.core.lines import LineReader
     from flowtools.process.signals import stopped_by_signals
 
+    if reason is not None and not nack:
+        raise UsageError("--reason says why events are rejected: give --nack, too")
+    sender = AckSender()
     with stopped_by_signals() as stop:
-        acknowledge(LineReader(sys.stdin.fileno(), stop), refuse=nack)
+        lines = LineReader(sys.stdin.fileno(), stop, tee=sender.see)
+        acknowledge(lines, refuse=nack, error=reason, sender=sender, stop=stop)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowtools.cli import options
+from flowtools.cli import listener_options, options
 from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
@@ -13,33 +13,12 @@ if TYPE_CHECKING:
 
 
 @click.command("flow-listen-assets", cls=Command)
-@click.option(
-    "--all",
-    "everything",
-    is_flag=True,
-    help="Ask first for all assets, the one changed longest ago first. With a state file: "
-    "only if it is not there yet.",
-)
-@click.option(
-    "--media",
-    multiple=True,
-    metavar="KIND",
-    help="Only assets with this kind of media, such as video; may be repeated.",
-)
-@click.option(
-    "--status",
-    "statuses",
-    multiple=True,
-    metavar="STATE",
-    help="Only assets whose media is in this state, such as online; may be repeated.",
-)
-@click.option(
-    "--resolve",
-    is_flag=True,
-    help="Ask Viz One about each change whose message does not say what happened.",
-)
-@click.option("--metadata", is_flag=True, help="Read the metadata of each asset, too.")
-@options.xml
+@listener_options.everything
+@listener_options.media
+@listener_options.status
+@listener_options.resolve
+@listener_options.metadata
+@listener_options.xml
 @options.vizone_account
 @options.vizone_listening
 def main(
@@ -64,9 +43,9 @@ def main(
       flow-listen-assets | jq -r '[.type, .data.title] | @tsv'
     """
     from flowtools.source.asset import AssetEntryListener
-    from flowtools.source.vizone.details import Details
+    from flowtools.source.vizone.details import details_from
 
-    details = Details(frozenset(media), frozenset(statuses), resolve, metadata, xml)
+    details = details_from(media, statuses, resolve, metadata, xml)
     run_source(AssetEntryListener(account, listening, details))
 
 

@@ -4,10 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowtools.cli import options
-from flowtools.cli.binding import option
+from flowtools.cli import listener_options, options
 from flowtools.cli.command import Command, run_source
-from flowtools.source.settings import Importing
 
 if TYPE_CHECKING:
     from flowtools.source.vizone.listening import Listening
@@ -16,23 +14,10 @@ if TYPE_CHECKING:
 
 @click.command("flow-listen-files", cls=Command)
 @click.argument("location")
-@click.option("--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0.")
-@option(
-    "--settle",
-    of=Importing,
-    type=click.FloatRange(min=0),
-    show_default=False,
-    metavar="SECONDS",
-    help="Tell of a file once its size has been still for so long. Default: at once.",
-)
-@click.option(
-    "--existing",
-    "everything",
-    is_flag=True,
-    help="Ask first for the files that are there already. With a state file: only if it is "
-    "not there yet.",
-)
-@options.xml
+@listener_options.skip_empty
+@listener_options.settle()
+@listener_options.existing()
+@listener_options.xml
 @options.vizone_account
 @options.vizone_listening
 def main(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from flowtools.cli import options
+from flowtools.cli import listener_options, options
 from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
@@ -15,26 +15,11 @@ if TYPE_CHECKING:
 @click.argument("url")
 @options.ack
 @options.prefetch
-@click.option(
-    "--durable",
-    metavar="NAME",
-    help="Subscribe to a topic under NAME, so that what comes while nobody listens is kept.",
-)
-@click.option(
-    "--selector",
-    metavar="CONDITION",
-    help="Take only messages whose headers meet this SQL-like condition "
-    "(ActiveMQ, Artemis; RabbitMQ ignores it).",
-)
+@listener_options.durable
+@listener_options.selector
 @options.header
 @options.count
-@click.option(
-    "--idle",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="End when no message has come for so long, and none is still to be acknowledged. "
-    "Default: go on until stopped.",
-)
+@listener_options.idle
 @options.dead_letter
 @options.drain
 @options.broker_settings

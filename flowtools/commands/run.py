@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flowtools.cli import options, pool_options
+from flowtools.cli import listener_options, options, pool_options
 from flowtools.cli.binding import given_by
 from flowtools.cli.command import Command
 
@@ -36,10 +36,22 @@ if TYPE_CHECKING:
 @options.client_key
 @options.state
 @options.since
+@listener_options.everything
+@listener_options.existing("existing")
 @options.include
 @options.exclude
+@listener_options.media
+@listener_options.status
+@listener_options.resolve
+@listener_options.metadata
+@listener_options.xml
+@listener_options.skip_empty
+@listener_options.settle(None)
 @options.prefetch
 @options.count
+@listener_options.idle
+@listener_options.durable
+@listener_options.selector
 @options.dead_letter
 @options.broker
 @options.header

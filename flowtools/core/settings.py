@@ -95,6 +95,10 @@ class Given:
         """Return whether the option was on the command line."""
         return name in self._typed
 
+    def fill(self, values: Mapping[str, Any]) -> None:
+        """Let `values`, from a file of settings, count for options that were not typed."""
+        self._values |= {name: said for name, said in values.items() if name not in self._typed}
+
     def untaken(self) -> list[str]:
         """Return the names of the options that were typed and that nobody has taken."""
         return [name for name in self._values if name in self._typed - self._taken]

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from threading import Lock
 
-from flowtools.ack.receiver import Ack, AckInlet, AckSocket, new_epoch
+from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
+from flowtools.ack.records import Ack
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
@@ -62,6 +63,7 @@ class Replay:
         self._done: Counter[bytes] = Counter()
         self._lock = Lock()
         self._settled = Wake()
+        self._is_forsaken = False
         self._removed = self._rejected = self._written = self._skipped = 0
         self._rewritten_at = time.monotonic()
 
@@ -75,7 +77,7 @@ class Replay:
         """
         inlet = self._make_inlet()
         try:
-            inlet.start(self._settle)
+            inlet.start(self._settle, lost=self._lose, held=self._held)
             self._write_all(inlet.ackto(self._epoch), outlet, stop)
             self._wait_until_settled(outlet, stop)
         finally:
@@ -91,13 +93,13 @@ class Replay:
                 continue
             while len(self._outstanding) >= self._prefetch:
                 self._wait_for_room(outlet, stop)
-                if stop.is_set():
+                if stop.is_set() or self._is_forsaken:
                     return
             self._written += 1
             with self._lock:
                 self._outstanding[self._written] = key_of(record)
             outlet.emit(Event.of(record.attributes | {"ackto": f"{ackto}{self._written}"}))
-            if stop.is_set():
+            if stop.is_set() or self._is_forsaken:
                 return
 
     def _wait_for_room(self, outlet: Outlet, stop: Stop, seconds: float = HINT_AFTER) -> None:
@@ -117,7 +119,7 @@ class Replay:
     def _wait_until_settled(self, outlet: Outlet, stop: Stop) -> None:
         outlet.flush()
         ends_at: float | None = None
-        while self._outstanding:
+        while self._outstanding and not self._is_forsaken:
             if stop.is_set():
                 ends_at = ends_at or time.monotonic() + self._drain
                 left = ends_at - time.monotonic()
@@ -132,13 +134,25 @@ class Replay:
     def _settle(self, acks: list[Ack]) -> None:
         """Count acknowledgements: called in the inlet's thread."""
         with self._lock:
-            for epoch, number, ok in acks:
-                key = self._outstanding.pop(number, None) if epoch == self._epoch else None
-                if key is not None and ok:
+            for ack in acks:
+                is_ours = ack.epoch == self._epoch
+                key = self._outstanding.pop(ack.number, None) if is_ours else None
+                if key is not None and ack.done:
                     self._done[key] += 1
                 elif key is not None:
                     self._rejected += 1
         self._settled.ring()
+
+    def _lose(self, reason: str) -> None:
+        """Give up what is not settled, and stays in the file: called in the inlet's thread."""
+        if self._outstanding:
+            _log.warning("%s; what is not settled stays in '%s'", reason, self._file.path)
+            self._is_forsaken = True
+            self._settled.ring()
+
+    def _held(self) -> int:
+        outstanding = len(self._outstanding)
+        return outstanding if outstanding >= self._prefetch else 0
 
     def _take_out(self) -> None:
         with self._lock:

@@ -95,7 +95,7 @@ def run(
                     check(_dry_run(choice, stop))
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
-                work = Work(runners, replace(choice.pool, done=_done(choice)))
+                work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
                 works.append(work)
                 work.parts = _parts(choice, work, given.acks, stack)
                 try:

@@ -13,6 +13,7 @@ from flowtools.pool.retry import RetryPolicy
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flowtools.ack.records import Reason
     from flowtools.core.event import Event
     from flowtools.pool.outcome import Attempt
 
@@ -34,8 +35,8 @@ class Acknowledger(Protocol):
     def ack(self, ackto: str) -> None:
         """The event is taken care of."""
 
-    def nack(self, ackto: str) -> None:
-        """The event failed for good."""
+    def nack(self, ackto: str, reason: "Reason | None" = None) -> None:
+        """The event failed for good, for this reason."""
 
 
 class Failures(Protocol):
@@ -73,6 +74,7 @@ class Settings(Ending):
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Ids that a job log knows as done: not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
+        worker: Name of what runs, MODULE:CLASS, for whoever is told of a failure.
         command: What stands in front of a report of the pool's state.
     """
 
@@ -85,6 +87,7 @@ class Settings(Ending):
     halt: "Callable[[Attempt], str | None] | None" = None
     done: frozenset[str] | set[str] = frozenset()
     pass_on: bool = False
+    worker: str = ""
     command: str = "flow-work"
 
     @property

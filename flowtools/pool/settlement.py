@@ -6,15 +6,16 @@ Called by the thread that ran the event, or by the one that replaced it.
 """
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic, time
 
-from flowtools.ack.sender import AckError
+from flowtools.ack.records import AckError, Reason
 from flowtools.core.errors import FlowError
-from flowtools.core.event import Event, EventError
+from flowtools.core.event import Event, EventError, rfc3339
 from flowtools.core.lines import TooLong
 from flowtools.core.log import About, get_log
 from flowtools.pool.backlog import Backlog, Job
@@ -138,7 +139,7 @@ class Settlement:
         self._give_up(attempt, None)
         if isinstance(line, TooLong) and line.ackto is not None:
             # Only its source has the whole of it: it goes to the dead letters.
-            self._tell(line.ackto, attempt.outcome.answer)
+            self._tell(line.ackto, attempt.outcome.answer, attempt)
 
     def empty(self, number: int) -> None:
         """Input line `number` holds nothing."""
@@ -210,18 +211,24 @@ class Settlement:
         if outcome.is_done and self._settings.pass_on:
             return  # The duty went on with the line.
         is_kept = outcome.is_failure and self._failures is not None
-        self._tell(attempt.event.attributes["ackto"], Answer.ACK if is_kept else outcome.answer)
+        answer = Answer.ACK if is_kept else outcome.answer
+        self._tell(attempt.event.attributes["ackto"], answer, attempt)
 
-    def _tell(self, ackto: str, answer: Answer) -> None:
+    def _tell(self, ackto: str, answer: Answer, attempt: Attempt) -> None:
         if self._acks is None:
             return
         try:
             if answer is Answer.ACK:
                 self._acks.ack(ackto)
             elif answer is Answer.NACK:
-                self._acks.nack(ackto)
+                self._acks.nack(ackto, self._reason(attempt))
         except AckError as error:
             log.warning("%s; the event will be delivered again", error)
+
+    def _reason(self, attempt: Attempt) -> Reason:
+        error = attempt.error or attempt.outcome.value
+        when = rfc3339(int(attempt.finished * 1000) / 1000)
+        return Reason(error, attempt.attempt, self._settings.worker, os.uname().nodename, when)
 
     def _leave(self, job: Job) -> None:
         if job.key is not None:

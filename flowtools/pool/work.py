@@ -39,8 +39,11 @@ LEFT = "left"
 class Sender(Acknowledger, Protocol):
     """Sends acknowledgements, and at the end the last of them."""
 
-    def close(self, seconds: float) -> None:
-        """Send what is left, for up to `seconds`."""
+    def see(self, block: bytes) -> None:
+        """Take note of a piece of the input: its source learns that its events are taken."""
+
+    def close(self, seconds: float, *, bye: bool) -> None:
+        """Send what is left, for up to `seconds`; `bye`: everything that was read is settled."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,14 @@ class Work:
             ReaderGone: Nobody reads the results any more.
         """
         wake = Wake()
-        reader = LineReader(fd, stop, wake=wake.fileno(), max_line=self.parts.max_line)
+        acks = self.parts.acks
+        reader = LineReader(
+            fd,
+            stop,
+            wake=wake.fileno(),
+            max_line=self.parts.max_line,
+            tee=acks.see if acks is not None else None,
+        )
         results = OrderedResults(writer) if self.parts.keep_order else Results(writer)
         backlog = Backlog()
         settlement = Settlement(
@@ -119,7 +129,7 @@ class Work:
             self.settings,
             recorders=self.parts.recorders,
             failures=self.parts.failures,
-            acks=self.parts.acks,
+            acks=acks,
         )
         self.pool = Pool(reader, results, backlog, settlement, self.settings, wake=wake)
         with ExitStack() as stack:
@@ -141,8 +151,8 @@ class Work:
         totals = Counter(settlement.counts)
         totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
         totals[LEFT] = left
-        if self.parts.acks is not None:
-            self.parts.acks.close(5.0)
+        if acks is not None:
+            acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))
         if self.pool.error is not None:
             raise self.pool.error
         return totals

@@ -12,8 +12,16 @@ from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
 
-from flowtools.ack.receiver import Ack, AckInlet, AckSocket
+from flowtools.ack.receiver import (
+    LOOK_EVERY,
+    AckInlet,
+    AckSocket,
+    nothing_held,
+    nothing_lost,
+)
+from flowtools.ack.records import Ack, Reason
 from flowtools.ack.sender import AckSender
+from flowtools.ack.stall import Stall
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
@@ -39,7 +47,9 @@ class DirectAcks:
     """
 
     def __init__(self) -> None:
+        self.stall = Stall()
         self._given: deque[Ack] = deque()
+        self._held: Callable[[], int] = nothing_held
         self._wake = Flag()
         self._handing = Lock()
         self._receive: Callable[[list[Ack]], None] | None = None
@@ -50,9 +60,18 @@ class DirectAcks:
         """Return what `ackto` begins with; the event's number completes it."""
         return f"{_OURS}{epoch}."
 
-    def start(self, receive: Callable[[list[Ack]], None]) -> None:
-        """Hand each batch of acknowledgements to `receive`, in a thread of its own."""
-        self._receive = receive
+    def start(
+        self,
+        receive: Callable[[list[Ack]], None],
+        *,
+        lost: Callable[[str], None] = nothing_lost,
+        held: Callable[[], int] = nothing_held,
+    ) -> None:
+        """Hand each batch of acknowledgements to `receive`, in a thread of its own.
+
+        None is ever `lost`: both ends are in this process.
+        """
+        self._receive, self._held = receive, held
         self._thread = Thread(target=self._run, name="acks", daemon=True)
         self._thread.start()
 
@@ -63,10 +82,10 @@ class DirectAcks:
         if self._thread is not None:
             self._thread.join()
 
-    def give(self, ackto: str, done: bool) -> None:
+    def give(self, ackto: str, done: bool, reason: Reason | None = None) -> None:
         """Take the acknowledgement of the event with this `ackto`."""
         epoch, _, number = ackto.removeprefix(_OURS).rpartition(".")
-        self._given.append(Ack(epoch, int(number), done))
+        self._given.append(Ack(epoch, int(number), done, reason))
         self._wake.set()
 
     def flush(self, seconds: float) -> None:
@@ -80,7 +99,9 @@ class DirectAcks:
 
     def _run(self) -> None:
         while not self._ending or self._given:
-            self._wake.wait()
+            if not self._wake.wait(LOOK_EVERY):
+                self.stall.look(self._held())
+                continue
             self._wake.clear()
             with self._handing:
                 while self._given:
@@ -92,6 +113,7 @@ class DirectAcks:
         with suppress(IndexError):
             while len(batch) < 1000:
                 batch.append(self._given.popleft())
+        self.stall.moved()
         try:
             self._receive(batch)
         except Exception:  # noqa: BLE001  the top of a thread
@@ -105,33 +127,41 @@ class DirectSender:
         self._acks = acks
         self._others = AckSender()
 
+    def see(self, block: bytes) -> None:
+        """Note that the pool has read `block`."""
+        self._others.see(block)
+
     def ack(self, ackto: str) -> None:
         """Say that the event is done; never waits.
 
         Raises:
             AckError: `ackto` is malformed.
         """
-        self._say(ackto, True)
+        # The string is the source's own: nobody else is given it, so it is well formed.
+        if _is_ours(ackto):
+            self._acks.give(ackto, True)
+        else:
+            self._others.ack(ackto)
 
-    def nack(self, ackto: str) -> None:
-        """Say that the event is refused for good; never waits.
+    def nack(self, ackto: str, reason: Reason | None = None) -> None:
+        """Say that the event has failed for good, and why; never waits.
 
         Raises:
             AckError: `ackto` is malformed.
         """
-        self._say(ackto, False)
+        if _is_ours(ackto):
+            self._acks.give(ackto, False, reason)
+        else:
+            self._others.nack(ackto, reason)
 
-    def close(self, seconds: float) -> None:
+    def close(self, seconds: float, *, bye: bool = True) -> None:
         """Wait up to `seconds` until all has been handed on."""
         self._acks.flush(seconds)
-        self._others.close(seconds)
+        self._others.close(seconds, bye=bye)
 
-    def _say(self, ackto: str, done: bool) -> None:
-        # The string is the source's own: nobody else is given it, so it is well formed.
-        if isinstance(ackto, str) and ackto.startswith(_OURS):
-            self._acks.give(ackto, done)
-        else:
-            (self._others.ack if done else self._others.nack)(ackto)
+
+def _is_ours(ackto: object) -> bool:
+    return isinstance(ackto, str) and ackto.startswith(_OURS)
 
 
 def acks_between(*, passed_on: bool) -> tuple[Callable[[], AckInlet], Sender]:

@@ -13,7 +13,9 @@ from flowtools.ack.receiver import AckInlet
 from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.core.log import get_log
 from flowtools.core.settings import Given
+from flowtools.run import sourcekeys
 from flowtools.run.profile import number, truth
+from flowtools.run.sourcekeys import SourceKeys
 from flowtools.source import Source
 from flowtools.source.custom import CustomSource
 from flowtools.source.daytime import Window, zone
@@ -23,6 +25,9 @@ from flowtools.worker.config import refuse_unset
 from flowtools.worker.needs import Equipment, make
 
 _log = get_log("flowtools.run")
+
+_SPELT = {"headers": "header", "everything": "all", "statuses": "status"}
+"""Options that are spelt otherwise than the parameter that they are for."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def own_source(
             f"cannot run Worker '{name}': it names no SOURCE; give its class one, or pipe a source"
             " into flow-work"
         )
-    given = _Options(options, _class_of(found))
+    given = SourceKeys(options, _class_of(found))
     try:
         # What an old class gets is the document, which it may put back.
         wishes = replace(wishes, xml=wishes.xml or getattr(worker, "WANTS_XML", False))
@@ -85,44 +90,14 @@ def own_source(
     except UsageError as error:
         raise ConfigurationError(f"[Source]: {error}") from None
     for name in wishes.given.untaken():
-        option = {"headers": "header"}.get(name, name.replace("_", "-"))
+        option = _SPELT.get(name, name.replace("_", "-"))
         raise UsageError(f"--{option} is of no use to the SOURCE {given.kind} of this Worker")
     given.warn_of_the_rest()
     return own
 
 
-class _Options:
-    """The section [Source]: its keys count without case, `_` the same as a space."""
-
-    def __init__(self, options: Mapping[str, str], kind: type) -> None:
-        self._left = dict(options)
-        self._names = {key.replace("_", " ").lower(): key for key in options}
-        self.kind = kind.__name__
-
-    def take(self, key: str, default: str | None = None) -> str | None:
-        return self._left.pop(self._names.get(key, key), default)
-
-    def number(self, key: str, default: float) -> float:
-        said = self.take(key)
-        return number(said, f"[Source] {key}") if said else default
-
-    def need(self, *keys: str) -> str:
-        for key in keys:
-            if said := self.take(key):
-                return said
-        raise ConfigurationError(f"[Source] '{keys[0]}' is missing: {self.kind} needs it")
-
-    def take_all(self) -> dict[str, str]:
-        left, self._left = self._left, {}
-        return {key.replace(" ", "_"): said for key, said in left.items()}
-
-    def warn_of_the_rest(self) -> None:
-        for key in self._left:
-            _log.warning("[Source] '%s' is no key that %s knows and is ignored", key, self.kind)
-
-
 def _make(
-    found: Any, given: _Options, wishes: Wishes, equipment: Equipment, config: ConfigParser
+    found: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment, config: ConfigParser
 ) -> Own:
     kind = _class_of(found)
     makers = {
@@ -168,35 +143,43 @@ def _adopt(made: Any, wishes: Wishes) -> None:
         made.count = count
 
 
-def _listening(wishes: Wishes) -> Any:
+def _listening(wishes: Wishes, **more: Any) -> Any:
     from flowtools.source.vizone.listening import listening_from
 
-    return replace(wishes.given.make(listening_from, ack="worker"), inlet=wishes.inlet)
+    return replace(wishes.given.make(listening_from, ack="worker", **more), inlet=wishes.inlet)
 
 
-def _assets(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
-    from flowtools.source.vizone.details import Details
+def _assets(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
+    from flowtools.source.vizone.details import details_from
 
-    details = Details(xml=wishes.xml)
+    keys.fill(wishes.given, sourcekeys.OF_ASSETS)
+    xml = bool(wishes.given["xml"]) or wishes.xml
+    details = wishes.given.make(details_from, xml=xml)
     return Own(kind(equipment.client().account, _listening(wishes), details), True)
 
 
-def _files(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
-    skip = truth(given.take("skip empty files", "no") or "no", "[Source] skip empty files")
-    location = given.need("location")
-    account = equipment.client().account
-    settle = given.number("settle", Importing.settle)
+def _files(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
+    keys.fill(wishes.given, sourcekeys.OF_FILES)
+    location = keys.need("location")
+    given = wishes.given
+    settle = given["settle"]
     source = kind(
-        account, location, _listening(wishes), skip_empty=skip, settle=settle, xml=wishes.xml
+        equipment.client().account,
+        location,
+        _listening(wishes, everything=given["existing"]),
+        skip_empty=given["skip_empty"],
+        settle=Importing.settle if settle is None else settle,
+        xml=bool(given["xml"]) or wishes.xml,
     )
     return Own(source, True)
 
 
-def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+def _stomp(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
     from flowtools.stomp.settings import parse_headers
     from flowtools.stomp.url import parse_url
 
-    url = parse_url(given.need("stomp url", "url"))
+    keys.fill(wishes.given, sourcekeys.OF_STOMP)
+    url = parse_url(keys.need("stomp url", "url"))
     for host, _ in url.hosts:
         refuse_unset(host, "[Source] stomp url")
     source = wishes.given.make(
@@ -204,15 +187,13 @@ def _stomp(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
         url,
         wishes.broker(),
         ack="worker",
-        durable=given.take("durable"),
-        selector=given.take("selector"),
         headers=parse_headers(wishes.given["headers"]),
         inlet=wishes.inlet,
     )
     return Own(source, True)
 
 
-def _interval(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+def _interval(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
     cron = given.take("cron")
     said = given.take("interval", None if cron else "60")
     tz = given.take("time zone")
@@ -239,23 +220,27 @@ def _window(start: str | None, end: str | None) -> Window | None:
     return Window.parse(f"{first}-{last}")
 
 
-def _folder(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+def _folder(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
+    keys.fill(wishes.given, sourcekeys.OF_FOLDERS)
+    given = wishes.given
     flags = {
-        key.replace(" ", "_"): truth(given.take(key, "no") or "no", f"[Source] {key}")
-        for key in ("recursive", "existing", "skip empty", "ignore case")
+        key.replace(" ", "_"): truth(keys.take(key, "no") or "no", f"[Source] {key}")
+        for key in ("recursive", "ignore case")
     }
     numbers = {
         key: number(said, f"[Source] {key}")
-        for key in ("settle", "stalled", "poll")
-        if (said := given.take(key))
+        for key in ("stalled", "poll")
+        if (said := keys.take(key))
     }
-    patterns = {key: (given.take(key) or "").split() for key in ("match", "ignore", "temporary")}
-    directory = given.need("directory")
-    source = kind(directory, count=wishes.given["count"], **patterns, **numbers, **flags)
+    if given["settle"] is not None:
+        numbers["settle"] = given["settle"]
+    patterns = {key: (keys.take(key) or "").split() for key in ("match", "ignore", "temporary")}
+    flags |= {name: given[name] for name in ("existing", "skip_empty")}
+    source = kind(keys.need("directory"), count=given["count"], **patterns, **numbers, **flags)
     return Own(source, False)
 
 
-def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> Own:
+def _stdin(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
     form = given.take("form", getattr(kind, "FORM", "lines"))
     if given.take("payload class"):
         form = "document"
@@ -271,7 +256,7 @@ def _stdin(kind: Any, given: _Options, wishes: Wishes, equipment: Equipment) -> 
 
 
 def _custom(
-    found: Any, given: _Options, wishes: Wishes, equipment: Equipment, config: ConfigParser
+    found: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment, config: ConfigParser
 ) -> Own:
     kind = _class_of(found)
     name = kind.__name__

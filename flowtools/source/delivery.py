@@ -10,7 +10,8 @@ from itertools import count
 from threading import Lock
 from typing import Protocol
 
-from flowtools.ack.receiver import Ack, AckInlet, new_epoch
+from flowtools.ack.receiver import AckInlet, new_epoch
+from flowtools.ack.records import Ack, Reason
 from flowtools.core.errors import ProtocolError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
@@ -24,14 +25,17 @@ _log = get_log("flowtools.ack")
 class Duty(Protocol):
     """Something to be settled once an event is done, or has failed for good."""
 
-    def settle(self, done: bool) -> None:
-        """Note that the event is done, or rejected; one thread at a time calls it."""
+    def settle(self, done: bool, reason: Reason | None = None) -> None:
+        """Note that the event is done, or rejected, for this reason.
+
+        One thread at a time calls it.
+        """
 
 
 class MessageDuty:
     """The duty of a message: settled once all of its events are."""
 
-    __slots__ = ("_left", "_number", "_rejected", "_settled", "_subscription")
+    __slots__ = ("_left", "_number", "_reason", "_rejected", "_settled", "_subscription")
 
     def __init__(
         self,
@@ -48,16 +52,18 @@ class MessageDuty:
         self._number = number
         self._left = events
         self._rejected = False
+        self._reason: Reason | None = None
         self._settled = settled
 
-    def settle(self, done: bool) -> None:
-        """Note that one of its events is done, or rejected."""
+    def settle(self, done: bool, reason: Reason | None = None) -> None:
+        """Note that one of its events is done, or rejected; the first reason counts."""
         self._left -= 1
         self._rejected = self._rejected or not done
+        self._reason = self._reason or reason
         if self._left > 0:
             return
         if self._rejected:
-            self._subscription.refuse(self._number, self._settled)
+            self._subscription.refuse(self._number, self._settled, self._reason)
             return
         if self._settled is not None:
             self._settled()
@@ -144,12 +150,13 @@ class Delivery:
         self._settling = True
         try:
             with self._state:
-                for epoch, number, done in acks:
-                    duty = self._waiting.pop(number, None) if epoch == self._epoch else None
+                for ack in acks:
+                    is_ours = ack.epoch == self._epoch
+                    duty = self._waiting.pop(ack.number, None) if is_ours else None
                     if duty is None:
                         self.stale += 1
                     else:
-                        duty.settle(done)
+                        duty.settle(ack.done, ack.reason)
             self.subscription.flush()
         except (ConnectionLost, ProtocolError) as error:
             _log.debug("an acknowledgement came too late: %s", error)

@@ -7,7 +7,8 @@ from threading import Condition
 from time import monotonic
 from typing import Any
 
-from flowtools.ack.receiver import Ack, AckInlet, new_epoch
+from flowtools.ack.receiver import AckInlet, new_epoch
+from flowtools.ack.records import Ack
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.log import get_log
@@ -108,10 +109,11 @@ class Gate:
         """Take acknowledgements: the inlet's thread."""
         settled: list[tuple[Event, bool]] = []
         with self._change:
-            for epoch, number, ok in acks:
-                event = self._waiting.pop(number, None) if epoch == self._epoch else None
+            for ack in acks:
+                is_ours = ack.epoch == self._epoch
+                event = self._waiting.pop(ack.number, None) if is_ours else None
                 if event is not None:
-                    settled.append((event, ok))
+                    settled.append((event, ack.done))
             self._change.notify_all()
         for event, ok in settled:
             self._tell(event, ok)

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Protocol
 
 from flowtools.ack.receiver import AckInlet
+from flowtools.ack.records import Reason
 from flowtools.core.errors import ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import MAX_LINE
@@ -96,6 +97,21 @@ class Serving:
         self._left = False
         if detour is not None:
             detour.open(self.delivery)
+
+    @property
+    def held(self) -> int:
+        """How many events fill the window, so that no message comes before one is settled."""
+        outstanding = self.delivery.outstanding
+        return outstanding if outstanding >= self._terms.prefetch else 0
+
+    def forsake(self, reason: str) -> None:
+        """End the session where events are outstanding: they are then delivered again.
+
+        Any thread may call.
+        """
+        if count := self.delivery.outstanding:
+            session = self.subscription.session
+            session.abandon(f"{reason}; {count} events are delivered again")
 
     def run(self) -> None:
         """Write events until `count` of them are written, a stop is asked for, or it is idle.
@@ -213,7 +229,7 @@ class Serving:
                 error,
                 self._terms.dead_letter,
             )
-            self.subscription.refuse(number, reason=str(error))
+            self.subscription.refuse(number, reason=Reason.here(str(error)))
             return None
         except Exception as error:  # noqa: BLE001  one bad message must not end the listener
             _log.exception(
@@ -222,7 +238,7 @@ class Serving:
                 message.headers.get("destination"),
                 self._terms.dead_letter,
             )
-            self.subscription.refuse(number, reason=f"internal error: {error}")
+            self.subscription.refuse(number, reason=Reason.here(f"internal error: {error}"))
             return None
         return events
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from flowtools.ack.receiver import Ack, AckInlet, AckSocket
+from flowtools.ack.receiver import AckInlet, AckSocket
+from flowtools.ack.records import Ack
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
@@ -116,7 +117,7 @@ class GenericStompListener:
         acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
-                acks.start(self._settle)
+                acks.start(self._settle, lost=self._lose, held=self._held)
             self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
@@ -173,14 +174,17 @@ class GenericStompListener:
         return events_of(message, dialect, self._terms.source)
 
     def _settle(self, acks: list[Ack]) -> None:
-        current = self._current
-        if not acks and current is not None:
-            session = current.subscription.session
-            session.abandon("acknowledgements may have been lost with their socket")
-        elif current is not None:
+        if (current := self._current) is not None:
             current.delivery.settle(acks)
         else:
             self._stale += len(acks)
+
+    def _lose(self, reason: str) -> None:
+        if (current := self._current) is not None:
+            current.forsake(reason)
+
+    def _held(self) -> int:
+        return current.held if (current := self._current) is not None else 0
 
     def _report_stale(self) -> None:
         if self._stale:

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from threading import Lock, Thread
 from time import monotonic
 
+from flowtools.ack.records import Reason
 from flowtools.core.errors import FlowError, ProtocolError
 from flowtools.core.event import now
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake, wait
-from flowtools.stomp.dialect import dead_letter_headers
+from flowtools.stomp.dialect import dead_letter_headers, failure_headers
 from flowtools.stomp.frames import Frame, encode_frame
 from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.transport import ConnectionLost
@@ -45,7 +46,7 @@ _log = get_log("flowtools.ack")
 @dataclass(slots=True)
 class _Letter:
     message: Frame
-    reason: str | None
+    reason: Reason | None
     moved: Callable[[], None]
     tries: int = 0
     due: float = 0.0
@@ -78,7 +79,7 @@ class DeadLetters:
         """How many messages are on their way, or wait for another try."""
         return self._unmoved
 
-    def put(self, message: Frame, reason: str | None, moved: Callable[[], None]) -> None:
+    def put(self, message: Frame, reason: Reason | None, moved: Callable[[], None]) -> None:
         """Move `message`; call `moved`, in this object's thread, once the broker has it.
 
         Any thread may call it, and it never waits.
@@ -170,7 +171,7 @@ class DeadLetters:
             "flow-refused-at": now(),
         }
         if letter.reason is not None:
-            headers["flow-refused-reason"] = letter.reason
+            headers |= failure_headers(letter.reason)
         if "content-length" in message.headers or b"\0" in message.body:
             headers["content-length"] = str(len(message.body))
         return headers

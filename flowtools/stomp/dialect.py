@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from flowtools.ack.records import Reason
 from flowtools.core.event import digest
 from flowtools.stomp.frames import Frame, escape
 
@@ -166,6 +167,23 @@ def dead_letter_headers(headers: Mapping[str, str]) -> dict[str, str]:
         for key, value in headers.items()
         if key not in _NOT_THE_SENDERS
     }
+
+
+FAILURE_HEADERS = {
+    "flow-error": "error",
+    "flow-attempts": "attempts",
+    "flow-worker": "worker",
+    "flow-host": "host",
+    "flow-failed-at": "time",
+}
+"""Headers of a dead letter that say why its event failed, and the field of `Reason` for each."""
+
+
+def failure_headers(reason: Reason) -> dict[str, str]:
+    """Return the headers that say why a message has become a dead letter; none is empty."""
+    fields = Reason.decode(reason.encode()) or reason  # So bounded and printable.
+    said = {name: str(getattr(fields, field)) for name, field in FAILURE_HEADERS.items()}
+    return {name: text for name, text in said.items() if text}
 
 
 def dead_letter_destination(destination: str) -> str:

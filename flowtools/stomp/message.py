@@ -12,7 +12,7 @@ very event again.
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -41,6 +41,7 @@ def event_of(message: Frame, dialect: Dialect, source: str) -> Event:
     if media_type == EVENT_TYPE:
         event = _whole_event(message.body)
         if event is not None:
+            event.attributes.update(_failure(message.headers))
             return event
     body = message.body
     if media_type == "application/json" or media_type.endswith("+json"):
@@ -63,6 +64,9 @@ def events_of(message: Frame, dialect: Dialect, source: str) -> Sequence[Event]:
 
 def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) -> Event:
     headers = message.headers
+    if "receipt" in headers:
+        # RabbitMQ hands on what its sender asked the broker for.
+        headers = {name: text for name, text in headers.items() if name != "receipt"}
     sent = headers.get("timestamp", "")
     attributes = {
         "specversion": "1.0",
@@ -73,11 +77,25 @@ def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) 
         # Milliseconds since the epoch, where ActiveMQ took the message.
         "time": rfc3339(int(sent) / 1000) if sent.isdecimal() and len(sent) == 13 else now(),
         "datacontenttype": "application/json",
+        **_failure(headers),
         "data": {"headers": headers, **body},
     }
     if not attributes["subject"]:
         del attributes["subject"]
     return Event.of(attributes)
+
+
+def _failure(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the attributes of an event that has failed for good; none where it has not."""
+    if "flow-error" not in headers:
+        return {}
+    failure: dict[str, Any] = {"flowerror": headers["flow-error"]}
+    attempts = headers.get("flow-attempts", "")
+    if attempts.isascii() and attempts.isdigit() and len(attempts) < 16:
+        failure["flowattempts"] = int(attempts)
+    if "flow-failed-at" in headers:
+        failure["flowfailedat"] = headers["flow-failed-at"]
+    return failure
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flowtools.ack.sender import AckError, parse_ackto
+from flowtools.ack.records import AckError, parse_ackto
 from flowtools.core.event import (
     Event,
     EventError,

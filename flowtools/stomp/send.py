@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from math import inf
 from time import monotonic
 
-from flowtools.ack.sender import AckError, AckSender, parse_ackto
+from flowtools.ack.records import AckError, Reason, parse_ackto
+from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed, RefusedError, UsageError
 from flowtools.core.event import EventError
 from flowtools.core.key import Key
@@ -108,7 +109,7 @@ class Publisher:
         self._waiting_since = monotonic()
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
-        self._at_end = self._full = False
+        self._at_end = self._full = self._is_over = False
         self._barren = 0
         self._head = b""
 
@@ -123,7 +124,7 @@ class Publisher:
         """
         broker = Broker(self._url, self._settings)
         with select.epoll() as wake:
-            reader = LineReader(fd, stop, wake=wake.fileno())
+            reader = LineReader(fd, stop, wake=wake.fileno(), tee=self._acks.see)
             try:
                 while (session := broker.connect(stop)) is not None:
                     wake.register(session.fileno(), select.EPOLLIN)
@@ -134,11 +135,12 @@ class Publisher:
                         self._allowed = 1
                         broker.note_lost(session, error, worked=self._confirmed > confirmed)
                     else:
+                        self._is_over = not self._unconfirmed
                         break
                     finally:
                         session.abort()
             finally:
-                self._acks.close()
+                self._acks.close(bye=self._is_over and not stop.is_set())
         if self._unconfirmed:
             _log.warning("the broker has not confirmed %d messages", len(self._unconfirmed))
         if self._failed:
@@ -241,7 +243,7 @@ class Publisher:
                 self._failed += 1
                 _log.error("line %d: %s", number, error)
                 if (ackto := ackto_of(line)) is not None:
-                    self._acks.nack(ackto)
+                    self._acks.nack(ackto, Reason.here(str(error), 1, "flow-send"))
             else:
                 self._unconfirmed[str(number)] = message
                 messages.append(message)
@@ -321,5 +323,5 @@ class Publisher:
             self._failed += 1
             _log.error("line %d: the broker refuses it: %s", message.number, said)
             if message.ackto is not None:
-                self._acks.nack(message.ackto)
+                self._acks.nack(message.ackto, Reason.here(said, 1, "flow-send"))
         raise ConnectionLost(f"the broker says: {said}")

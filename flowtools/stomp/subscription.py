@@ -7,6 +7,7 @@ tells the broker. A refused message is moved to the dead letters first (deadlett
 
 from collections.abc import Callable
 
+from flowtools.ack.records import Reason
 from flowtools.core.errors import ProtocolError, RefusedError
 from flowtools.core.log import get_log
 from flowtools.stomp.broker import Broker
@@ -99,9 +100,9 @@ class Subscription:
         self._window.acknowledge(number)
 
     def refuse(
-        self, number: int, moved: Callable[[], None] | None = None, reason: str | None = None
+        self, number: int, moved: Callable[[], None] | None = None, reason: Reason | None = None
     ) -> None:
-        """Move a message to the dead letters, then acknowledge it.
+        """Move a message to the dead letters, with the reason, then acknowledge it.
 
         `moved` is called once it is there, by the thread of the dead letters.
         """
@@ -117,9 +118,9 @@ class Subscription:
 
         self._dead_letters.put(message, reason, acknowledge)
 
-    def bury(self, message: Frame, moved: Callable[[], None]) -> None:
+    def bury(self, message: Frame, moved: Callable[[], None], reason: Reason | None = None) -> None:
         """Move a message to the dead letters that this broker has not delivered."""
-        self._dead_letters.put(message, None, moved)
+        self._dead_letters.put(message, reason, moved)
 
     def flush(self) -> None:
         """Tell the broker of the messages that are acknowledged.

@@ -17,8 +17,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from flowtools.ack.receiver import read_acks
-from flowtools.ack.sender import AckError, parse_ackto
+from flowtools.ack.records import AckError, parse_ackto, read_packet
 from flowtools.core.key import Key
 from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
@@ -300,17 +299,23 @@ def expressions(data):
 
 
 def acks(data):
-    """A datagram at the acknowledgement socket; and an `ackto`."""
-    found, malformed = read_acks(data)
-    assert len(found) + malformed == sum(1 for line in data.split(b"\n") if line)
-    for ack in found:
+    """A packet at the acknowledgement socket; and an `ackto`."""
+    found = read_packet(data)
+    byes = data.split(b"\n").count(b"bye")
+    lines = sum(1 for line in data.split(b"\n") if line)
+    assert len(found.acks) + found.malformed + byes == lines
+    assert found.bye == bool(byes)
+    for ack in found.acks:
+        if ack.reason is not None:
+            assert len(ack.reason.encode()) <= 4096
+            assert ack.reason.error.isprintable()
         assert 0 <= ack.number < 10**19
     with suppress(AckError):
         path, token = parse_ackto(data.decode("utf-8", "surrogateescape"))
         assert path.startswith("/")
         assert "\0" not in path
         path.encode()
-        (ack,), _ = read_acks(f"{token} ack\n".encode())
+        (ack,), _, _ = read_packet(f"{token} ack\n".encode())
         assert f"{ack.epoch}.{ack.number}" == token or token.rpartition(".")[2].startswith("0")
 
 

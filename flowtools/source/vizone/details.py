@@ -1,5 +1,6 @@
 """Which assets an AssetEntryListener tells of, and how much of each."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,13 @@ class Details:
         if self.metadata:
             payload = asset.payload if asset else None
             data["metadata"] = payload.as_dict() if payload else None
+
+
+def details_from(
+    media: Collection[str], statuses: Collection[str], resolve: bool, metadata: bool, xml: bool
+) -> Details:
+    """Return what the options say."""
+    return Details(frozenset(media), frozenset(statuses), resolve, metadata, xml)
 
 
 def _is_one_of(said: str | None, wanted: frozenset[str]) -> bool:

@@ -9,6 +9,7 @@ drops is done for the broker, and was never begun for the count.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from flowtools.ack.records import Reason
 from flowtools.core.event import Event
 from flowtools.core.wait import wait
 from flowtools.source.delivery import Delivery, Duty, MessageDuty
@@ -210,14 +211,14 @@ class _ExtraDuty:
         self._event = event
         self._count = count
 
-    def settle(self, done: bool) -> None:
+    def settle(self, done: bool, reason: Reason | None = None) -> None:
         """Note that the event is done, or move it to the dead letters."""
         if done or self._event is None:
             self._passage.extra_is_over(self._owner, self._count, done=done)
             return
         attributes = {k: v for k, v in self._event.attributes.items() if k != "ackto"}
         message = Frame(dict(_HEADERS), Event.of(attributes).encode())
-        self._owner.subscription.bury(message, self._moved)
+        self._owner.subscription.bury(message, self._moved, reason)
 
     def _moved(self) -> None:
         self._passage.extra_is_over(self._owner, self._count, done=True)

@@ -1,0 +1,81 @@
+"""A source's acknowledgement socket as a test has it: it reads when it is asked to."""
+
+import select
+import socket
+from contextlib import suppress
+from time import monotonic
+
+from tests.stomp_servers import SECONDS
+
+
+class Receiver:
+    """Listens at `path`; packets are read one by one, whichever connection they came by."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.byes = 0
+        self._patience = SECONDS
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listening.bind(self.path)
+        self._listening.listen(16)
+        self.connections = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def settimeout(self, seconds):
+        self._patience = seconds
+
+    def ackto(self, token):
+        return f"unix:{self.path}#{token}"
+
+    def recv(self, _size=0):
+        """Return the next packet; those that say only `bye` are counted."""
+        until = monotonic() + self._patience
+        while True:
+            ready, _, _ = select.select(
+                [self._listening, *self.connections], [], [], max(0.0, until - monotonic())
+            )
+            if not ready:
+                raise TimeoutError
+            for each in ready:
+                if each is self._listening:
+                    self.connections.append(each.accept()[0])
+                    continue
+                packet = each.recv(65536)
+                if not packet:
+                    self.connections.remove(each)
+                    each.close()
+                    continue
+                said = packet.removesuffix(b"bye\n")
+                self.byes += said != packet
+                if said:
+                    return said
+
+    def lines(self, number):
+        """Return the next `number` records."""
+        lines = []
+        while len(lines) < number:
+            lines += self.recv().decode().splitlines()
+        return lines
+
+    def until_gone(self):
+        """Read until the first connection has come and all have ended; return the records."""
+        lines = []
+        self.settimeout(0.2)
+        until = monotonic() + SECONDS
+        seen = False
+        while not seen or self.connections:
+            assert monotonic() < until, "no connection has come and gone"
+            with suppress(TimeoutError):
+                lines += self.recv().decode().splitlines()
+            seen = seen or bool(self.connections) or bool(self.byes)
+        self.settimeout(SECONDS)
+        return lines
+
+    def close(self):
+        for each in (self._listening, *self.connections):
+            each.close()
