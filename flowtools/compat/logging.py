@@ -12,10 +12,9 @@ from typing import Any, NoReturn
 import orjson
 from lxml import etree
 
-from flowtools.core.log import get_log
 from flowtools.process.message import one_line
 
-_log = get_log("flowtools.app")
+_log = logging.getLogger("flowtools.app")
 
 debug, info, warn, warning, error = (
     _log.debug,
