@@ -264,6 +264,7 @@ WALL = {
     "core/event.py": "the time of an event",
     "core/times.py": "how long ago, as a person writes it",
     "process/screen.py": "the year that a person need not be shown",
+    "process/message.py": "the time of a message, for people",
     "pool/settlement.py": "when an attempt finished, for the job log",
     "source/vizone/progress.py": "no mark beyond the present",
     "source/vizone/replay.py": "an asset from the future hides nothing",

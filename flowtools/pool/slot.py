@@ -83,10 +83,13 @@ class Slot:
         number, line, since = running
         return Job(event, line, number, since)
 
-    def about(self) -> About | None:
-        """Return which attempt runs, for what is said meanwhile; None: none does."""
+    def about(self, *, is_last: bool = False) -> About | None:
+        """Return which attempt runs, for what is said meanwhile; None: none does.
+
+        `is_last`: or which one ran last.
+        """
         running, event = self.running, self.event
-        if running is None or event is None:
+        if event is None or (running is None and not is_last):
             return None
         attributes = event.attributes  # The Worker may have done anything to them.
         subject = attributes.get("subject")

@@ -217,6 +217,8 @@ def whose(work: Work) -> About | None:
     started_by = inherited()
     if started_by in running:
         return started_by
+    if not running and len(work.pool.slots) == 1:
+        return work.pool.slots[0].about(is_last=True)  # A program's last words come late.
     return running[0] if len(running) == 1 else None
 
 

@@ -61,8 +61,7 @@ def configure(
     _State.is_journal = _is_journal(_State.writer.fd)
     level = _LEVELS.get(verbosity, logging.DEBUG)
     lead_to(_take, level)
-    theirs = logging.getLevelNamesMapping()[worker_level.upper()] if worker_level else level
-    _listen_to_logging(theirs, level)
+    _listen_to_logging()
 
 
 def release() -> None:
@@ -197,19 +196,30 @@ class _Handler(logging.Handler):
         hear(Said(record.levelno, text, traceback, about, name, is_ours=is_ours))
 
 
-def _listen_to_logging(level: int, ours: int) -> None:
-    """Pass on what is logged by way of `logging`.
+_OF_OURS = ("httpx", "httpcore")
+"""Libraries that our own code uses, too: they speak of each request."""
 
-    `level` is the least level of others, `ours` that of loggers named "flowtools.", which a
-    user's own may be.
-    """
+
+def _listen_to_logging() -> None:
+    """Pass on what is logged: by others, warnings only where no code of a user's runs."""
     handler = _Handler()
     root, own = logging.getLogger(), logging.getLogger("flowtools")
     root.handlers = [handler, *(each for each in root.handlers if not isinstance(each, _Handler))]
-    root.setLevel(level)
+    root.setLevel(logging.WARNING)
+    # A user's own logger may be named so, too.
     own.handlers, own.propagate = [handler], False
-    own.setLevel(ours)
+    own.setLevel(_LEVELS.get(_State.form.verbosity, logging.DEBUG))
     # stomp.py reports each failure to the console besides raising it; it is ours to say.
     logging.getLogger("stomp.py").setLevel(logging.CRITICAL)
-    if not logging.getLogger("httpcore").level:
-        logging.getLogger("httpcore").setLevel(logging.INFO)  # Each byte of ours, else.
+
+
+def listen_to_users() -> None:
+    """Pass on what is logged at the level that was chosen: code of a user's runs here."""
+    chosen = _State.form.worker_level
+    if chosen is None:
+        level = _LEVELS.get(_State.form.verbosity, logging.DEBUG)
+        for name in _OF_OURS:
+            logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    else:
+        level = logging.getLevelNamesMapping()[chosen.upper()]
+    logging.getLogger().setLevel(level)

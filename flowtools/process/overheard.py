@@ -125,6 +125,7 @@ def overhearing(whose: Whose) -> Iterator[tuple[Overheard, Overheard]]:
     before = sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook
     whose_before = console.attribute_to(whose)
     out, err = Overheard(1), Overheard(2)
+    console.listen_to_users()
     if not _Inheritance.is_watched:
         _Inheritance.is_watched = True
         sys.addaudithook(_watch_threads)
