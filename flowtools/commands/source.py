@@ -47,10 +47,12 @@ def main(
     from flowtools.worker.config import load
     from flowtools.worker.needs import make
 
-    made = make("Source", load_source(source), source, load(config, settings))
-    custom = CustomSource(
-        made, source, ack=ack, prefetch=prefetch, count=count, grace=grace, drain=drain
-    )
+    def custom() -> CustomSource:
+        made = make("Source", load_source(source), source, load(config, settings))
+        return CustomSource(
+            made, source, ack=ack, prefetch=prefetch, count=count, grace=grace, drain=drain
+        )
+
     command = ctx.command
     assert isinstance(command, Command)
     run_on_stdout(custom, command.leave_threads)

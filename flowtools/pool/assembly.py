@@ -23,7 +23,7 @@ from flowtools.pool.runner import Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
 from flowtools.pool.work import Input, Parts, Sender, Work, check, whose
-from flowtools.process.console import is_terminal, say, terminal
+from flowtools.process.console import bound_flush, is_terminal, say, terminal
 from flowtools.process.ear import Ear
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.signals import stopped_by_signals
@@ -76,6 +76,7 @@ def run(
     settings = load_config(choice.config, choice.settings) if config is None else config
     with ExitStack() as stack:
         # First of all, for a template process is forked before there is a second thread.
+        bound_flush(choice.pool.drain)
         ear = Ear()
         stack.callback(ear.close)
         runners = _processes(choice, settings, equipment, ear, stack)

@@ -146,7 +146,7 @@ def overhearing(whose: Whose) -> Iterator[tuple[Overheard, Overheard]]:
 
 def _thread_ended(args: Any) -> None:
     name = args.thread.name if args.thread is not None else "?"
-    if args.exc_type is not SystemExit:
+    if args.exc_type is not SystemExit and not getattr(args.exc_type, "is_quiet", False):
         _tell(f"the thread '{name}' ended by {args.exc_type.__name__}", args.exc_value)
 
 

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
-from flowtools.core.errors import ReaderGone, UsageError
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, UsageError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
@@ -19,9 +19,9 @@ from flowtools.process import console
 from flowtools.process.ear import Ear
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
-from flowtools.source.gate import Ended, Gate
+from flowtools.source.gate import Ended, Gate, said_by
 from flowtools.source.settings import Taking
-from flowtools.worker.loading import clean_up, described
+from flowtools.worker.loading import clean_up
 
 _log = get_log("flowtools.source")
 
@@ -31,6 +31,7 @@ class CustomSource:
 
     Attributes:
         is_stuck: Its thread was left behind and may never end.
+        drain: Seconds that the end may take.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class CustomSource:
             UsageError: It has no `done`, and `ack` is "worker".
         """
         self.is_stuck = False
+        self._not_told = 0
         self._source = source
         self._name = name
         self._done: Callable[[Event, bool], Any] | None = getattr(source, "done", None)
@@ -72,7 +74,7 @@ class CustomSource:
         self._prefetch = prefetch
         self._count = count
         self._grace = grace
-        self._drain = drain
+        self.drain = self._drain = drain
         self._inlet = inlet
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -96,14 +98,42 @@ class CustomSource:
                 _log.warning("the Source '%s' has not ended and is left behind", self._name)
             else:
                 thread.join()
-            gate.wait_until_settled(outlet, stop, self._drain)
+            self.is_stuck |= not gate.wait_until_settled(outlet, stop, self._drain)
         finally:
             if inlet is not None:
                 inlet.close()
         if not self.is_stuck:
             ended.close()
-            clean_up(self._source, "Source")
+            self._clean_up()
         gate.raise_failure(self._name)
+        if self._not_told:
+            raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
+
+    def _clean_up(self) -> None:
+        """Let the Source clean up, for as long as a drain may take.
+
+        Raises:
+            FlowError: It raised, or takes longer.
+        """
+        failures: list[FlowError] = []
+
+        def run() -> None:
+            try:
+                clean_up(self._source, "Source")
+            except FlowError as error:
+                failures.append(error)
+            except BaseException as error:  # noqa: BLE001  a user's code
+                failures.append(FlowError(f"cannot clean up after the Source: {said_by(error)}"))
+
+        thread = Thread(target=run, name="source-clean-up", daemon=True)
+        thread.start()
+        thread.join(self._drain)
+        if thread.is_alive():
+            self.is_stuck = True
+            text = f"cannot clean up after the Source: not done within {self._drain:g} s"
+            failures.append(FlowError(text))
+        if failures:
+            raise failures[0]
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; make it end once it should."""
@@ -136,26 +166,30 @@ class CustomSource:
         except Ended:
             pass
         except BaseException as error:  # noqa: BLE001  it is raised in the thread of `run`
+            gate.said = said_by(error)
             gate.failure = gate.failure or error
         ended.ring()
 
     def _source_stop(self) -> None:
         try:
             self._source.stop()
-        except Exception as error:  # noqa: BLE001  the end goes on
-            _log.warning("the 'stop' of Source '%s' failed: %s", self._name, described(error))
+        except BaseException as error:  # noqa: BLE001  the end goes on
+            _log.warning("the 'stop' of Source '%s' failed: %s", self._name, said_by(error))
 
     def _tell(self, event: Event, ok: bool) -> None:
         if self._done is None:
             return
         try:
             self._done(event, ok)
-        except Exception as error:  # noqa: BLE001  it must not end the acknowledgements
-            _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
+        except Ended:
+            pass  # It wanted to emit, and the command has ended.
+        except BaseException as error:  # noqa: BLE001  it must not end the acknowledgements
+            self._not_told += 1
+            _log.error("the 'done' of Source '%s' failed: %s", self._name, said_by(error))
 
 
-def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
-    """Let `source` write to stdout; what its code prints goes to stderr.
+def run_on_stdout(make: Callable[[], CustomSource], on_stuck: Callable[[], None]) -> None:
+    """Let the source that `make` makes write to stdout; what its code prints becomes messages.
 
     `on_stuck` is called if a thread is left behind that may never end.
 
@@ -167,6 +201,8 @@ def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
     ear = Ear()
     try:
         with stopped_by_signals() as stop, guarded_stdout(ear, lambda: None) as writer:
+            source = make()
+            console.bound_flush(source.drain)
             try:
                 source.run(writer, stop)
             finally:
