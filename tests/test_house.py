@@ -29,6 +29,7 @@ BEHIND = {
     "prometheus_client": {"pool/metrics.py"},
     "cronsim": {"source/schedule.py"},
     "inotify_simple": {"source/folder/inotify.py"},
+    "xxhash": {"source/folder/checksums.py"},
     "click": {"cli/", "commands/"},
     "orjson": {""},  # Wherever there is JSON.
 }

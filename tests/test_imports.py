@@ -21,6 +21,7 @@ HEAVY = {
     "prometheus_client",
     "rich",
     "stomp",
+    "xxhash",
 }
 OURS = {
     "flowtools",

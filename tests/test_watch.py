@@ -362,17 +362,17 @@ class FakeTime:
 @pytest.fixture
 def watcher(folder):
     """A Watcher on a clock of its own, which is not told of changes: it polls."""
-    watcher = Watcher(str(folder), Rules(poll=5.0), FakeTime())
+    watcher = Watcher(str(folder), Rules(poll=5.0), None, FakeTime())
     watcher.clock = watcher._files._monotonic
     watcher.start()
     while not watcher.due():
-        assert list(watcher.findings()) == []
+        assert watcher.reports(9) == []
     yield watcher
     watcher.close()
 
 
 def found(watcher):
-    return [(each.kind, each.name, each.mark.size) for each in watcher.findings()]
+    return [(each.kind, each.name, each.mark.size) for each in watcher.reports(9)]
 
 
 def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(watcher, folder):

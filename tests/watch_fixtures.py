@@ -18,7 +18,7 @@ def watch(start, folder):
 
     def begin(*args, settle=0.3, **options):
         watching = Watching(start("flow-watch", folder, "--settle", settle, *args, **options))
-        if not {"--include", "--match"} & set(args):
+        if not {"--include", "--match", "--unit"} & set(args):
             watching.wait_until_it_watches(folder, settle)
         return watching
 

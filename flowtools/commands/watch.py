@@ -86,6 +86,31 @@ def _settle_for(texts: Any) -> Any:
     "notice of what other machines do.",
 )
 @click.option(
+    "--sidecar",
+    multiple=True,
+    metavar="PATTERN",
+    help="Each file comes with another, such as '{stem}.xml' or '{name}.md5': one event when both "
+    "are whole. May be repeated.",
+)
+@click.option(
+    "--verify",
+    type=click.Choice(["md5", "xxh64"]),
+    help="Compare each file with the checksum file that comes with it; refuse it if they differ.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["folder", "sequence"]),
+    help="One event for all that is in a folder, or for all frames with the same name but for "
+    "their number. Default: for each file.",
+)
+@click.option(
+    "--state",
+    type=options.PATH,
+    metavar="FILE",
+    help="Remember here what has been reported; at the start, report what came, changed or went "
+    "meanwhile, and nothing twice.",
+)
+@click.option(
     "--min-free",
     callback=parsed(_bytes),
     metavar="BYTES",

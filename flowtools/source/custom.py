@@ -19,9 +19,9 @@ from flowtools.process import console
 from flowtools.process.ear import Ear
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
-from flowtools.source.gate import Ended, Gate, said_by
+from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
-from flowtools.worker.loading import clean_up
+from flowtools.source.telling import clean_up_within, said_by
 
 _log = get_log("flowtools.source")
 
@@ -102,38 +102,16 @@ class CustomSource:
         finally:
             if inlet is not None:
                 inlet.close()
+        late = False
         if not self.is_stuck:
             ended.close()
-            self._clean_up()
+            self.is_stuck = late = not clean_up_within(self._source, self._drain)
         gate.raise_failure(self._name)
+        if late:
+            text = f"cannot clean up after the Source: not done within {self._drain:g} s"
+            raise FlowError(text)
         if self._not_told:
             raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
-
-    def _clean_up(self) -> None:
-        """Let the Source clean up, for as long as a drain may take.
-
-        Raises:
-            FlowError: It raised, or takes longer.
-        """
-        failures: list[FlowError] = []
-
-        def run() -> None:
-            try:
-                clean_up(self._source, "Source")
-            except FlowError as error:
-                failures.append(error)
-            except BaseException as error:  # noqa: BLE001  a user's code
-                failures.append(FlowError(f"cannot clean up after the Source: {said_by(error)}"))
-
-        thread = Thread(target=run, name="source-clean-up", daemon=True)
-        thread.start()
-        thread.join(self._drain)
-        if thread.is_alive():
-            self.is_stuck = True
-            text = f"cannot clean up after the Source: not done within {self._drain:g} s"
-            failures.append(FlowError(text))
-        if failures:
-            raise failures[0]
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; make it end once it should."""

@@ -15,7 +15,6 @@ from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
 from flowtools.source.telling import Telling, Told
-from flowtools.worker.loading import described
 
 _log = get_log("flowtools.source")
 
@@ -191,14 +190,6 @@ class Gate:
         if self._refused:
             total = self._taken + self._refused
             raise EventsFailed(f"{self._refused} of {total} values were no events")
-
-
-def said_by(error: BaseException) -> str:
-    """Return what an exception of a user's code says, whatever that code does."""
-    try:
-        return described(error)
-    except BaseException as other:  # noqa: BLE001  such as SystemExit
-        return f"{type(error).__name__}, whose text raises {type(other).__name__}"
 
 
 def _event(value: Any) -> Event:

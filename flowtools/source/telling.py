@@ -1,4 +1,4 @@
-"""A thread that calls `done` of a user's Source, so that nobody else waits for it.
+"""Threads that run the small parts of a user's Source, so that nobody else waits for them.
 
 `done` is a user's code: it may hang, raise anything, or emit further values. Acknowledgements
 go on meanwhile; only the window of the gate, which counts an event until `done` has returned,
@@ -9,7 +9,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
+from flowtools.worker.loading import clean_up, described
 
 Told = tuple[Event, bool]
 
@@ -48,3 +50,35 @@ class Telling:
                 event, ok = self._waiting.popleft()
             self._tell(event, ok)
             self._told()
+
+
+def clean_up_within(source: object, seconds: float) -> bool:
+    """Let a Source clean up; return False if it has not done so in `seconds`.
+
+    Raises:
+        FlowError: It raised.
+    """
+    failures: list[FlowError] = []
+
+    def run() -> None:
+        try:
+            clean_up(source, "Source")
+        except FlowError as error:
+            failures.append(error)
+        except BaseException as error:  # noqa: BLE001  a user's code
+            failures.append(FlowError(f"cannot clean up after the Source: {said_by(error)}"))
+
+    thread = threading.Thread(target=run, name="source-clean-up", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    return not thread.is_alive()
+
+
+def said_by(error: BaseException) -> str:
+    """Return what an exception of a user's code says, whatever that code does."""
+    try:
+        return described(error)
+    except BaseException as other:  # noqa: BLE001  such as SystemExit
+        return f"{type(error).__name__}, whose text raises {type(other).__name__}"

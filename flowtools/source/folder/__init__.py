@@ -2,8 +2,11 @@
 
 Begin with `rules` (what was asked for) and `watcher` (how it all works together).
 
-A `lookout` decides when to look, at a notice of `inotify`, a change of the `mounts`, or after a
+A `lookout` decides when to look: at a notice of `inotify`, a change of the `mounts`, or after a
 pause. The `tree` of folders looks, and tells `files` what is there: that decides what has become
-of each file, with its `mark` and the `writers` that have it open. `wanted` has the patterns,
-`description` makes events, and `space` warns when the disk fills up. `amounts` reads settings.
+of each file, by its `mark` and the `writers` that have it open. `wanted` has the patterns.
+
+A `report` is what one event says: of a file, of one with its `sidecars`, which `checksums`
+compares, or of many as `units`. `description` makes an event of it, with `names` as text, and
+the `state` file remembers it. `space` warns when the disk fills up; `amounts` reads settings.
 """

@@ -1,14 +1,12 @@
 """Events made of findings: the address of a file, its name as text, its id."""
 
-import os
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from flowtools.core.event import Event, digest, rfc3339
 from flowtools.core.kind import Kind
-from flowtools.source.folder.files import Finding
 from flowtools.source.folder.mark import Mark
+from flowtools.source.folder.names import text_of, url_of
+from flowtools.source.folder.report import Report
 
 
 class Description:
@@ -22,18 +20,22 @@ class Description:
         self._path = path
         self.source = url_of(path)
 
-    def event(self, finding: Finding, seconds: float) -> Event:
-        """Return the event of `finding`, at the wall clock's `seconds`."""
-        name = text_of(finding.name)
-        data = self.data(finding.name, finding.mark)
-        data["moved_from"] = None if finding.moved_from is None else text_of(finding.moved_from)
-        if finding.reason is not None:
-            data["reason"] = finding.reason
+    def event(self, report: Report, seconds: float) -> Event:
+        """Return the event of `report`, at the wall clock's `seconds`."""
+        assert report.kind is not None
+        name = text_of(report.name)
+        data = self.data(report.name, report.mark)
+        data["moved_from"] = None if report.moved_from is None else text_of(report.moved_from)
+        if report.reason is not None:
+            data["reason"] = report.reason
+        if not report.group and len(report.members) > 1:
+            sidecars = report.members[1:]
+            data["sidecars"] = [self.data(name, mark) for name, mark in sidecars if mark]
         return Event(
-            f"flow.path.{finding.kind}",
-            data,
+            f"flow.path.{report.kind}",
+            data | report.more,
             source=self.source,
-            id=self._id(finding),
+            id=self._id(report),
             subject=name,
             time=rfc3339(seconds),
         )
@@ -48,20 +50,12 @@ class Description:
             "url": url_of(f"{self._path}/{name}"),
         }
 
-    def _id(self, finding: Finding) -> str:
-        """Return the same id for the same file in the same state, whenever that is found."""
-        mark = finding.mark
+    def _id(self, report: Report) -> str:
+        """Return the same id for the same files in the same state, whenever they are found."""
+        marks = [mark for _, mark in report.members if mark is not None] or [report.mark]
         # The time of change, too: content may be replaced with its size and time kept.
-        state = f"{mark.inode} {mark.size} {mark.modified} {mark.changed}"
-        verb = "" if finding.kind in (Kind.CREATED, Kind.MODIFIED) else finding.kind
-        return digest(url_of(f"{self._path}/{finding.name}"), verb, state)
-
-
-def text_of(name: str) -> str:
-    """Return a file name as text: bytes that are not UTF-8 are shown as in `\\\\xe6`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def url_of(path: str) -> str:
-    """Return the file: URI of `path` (RFC 8089), whatever bytes it has."""
-    return f"file://{quote(os.fsencode(Path(path)))}"
+        state = report.group or " ".join(
+            f"{m.inode} {m.size} {m.modified} {m.changed}" for m in marks
+        )
+        verb = "" if report.kind in (Kind.CREATED, Kind.MODIFIED) else str(report.kind)
+        return digest(url_of(f"{self._path}/{report.name}"), verb, state)

@@ -79,6 +79,7 @@ class Files:
         settle: SettleTimes,
         stalled: float,
         trusts_closing: bool,
+        adjust: Callable[[str, Mark], None],
         monotonic: Callable[[], float],
     ) -> None:
         """Begin with no files.
@@ -91,6 +92,8 @@ class Files:
             stalled: Seconds after which a file that is held back is reported; 0: never.
             trusts_closing: A file that has been opened is not whole before it is closed. False
                 where not every opening and closing is heard of.
+            adjust: Is told when a file that has been reported has new attributes, and nothing
+                else new.
             monotonic: A clock, in seconds.
         """
         self._look = look
@@ -99,13 +102,15 @@ class Files:
         self._settle = settle
         self._stalled = stalled
         self._trusts_closing = trusts_closing
+        self._adjust = adjust
         self._monotonic = monotonic
         self._folders: dict[str, dict[str, _Entry]] = {}
         self._heap: list[tuple[float, int, _Entry]] = []
         self._numbers = count()
-        # By device and inode: files that have gone, and files that have come and wait.
-        self._gone: dict[tuple[int, int], list[_Entry]] = {}
-        self._coming: dict[tuple[int, int], _Entry] = {}
+        # By inode: files that have gone, and files that have come and wait.
+        self._gone: dict[int, list[_Entry]] = {}
+        self._coming: dict[int, _Entry] = {}
+        self._unsettled: set[str] = set()
 
     def folders(self) -> list[str]:
         """Return the folders that there are files of."""
@@ -115,6 +120,16 @@ class Files:
         """Return the names of the files in `folder` that have not gone."""
         entries = self._folders.get(folder, {})
         return [name for name, entry in entries.items() if not entry.gone]
+
+    def whole(self, name: str) -> Mark | None:
+        """Return the state of a file that is whole; None: it is not, or is not there."""
+        folder, _, base = name.rpartition("/")
+        entry = self._folders.get(folder, {}).get(base)
+        return entry.known if entry and not entry.gone and entry.growing is None else None
+
+    def unsettled(self) -> list[str]:
+        """Return the names of the files that are on their way, in or out."""
+        return list(self._unsettled)
 
     def known(self) -> Iterator[tuple[str, Mark]]:
         """Yield each file that has been reported, or taken for known, and its state then."""
@@ -149,6 +164,8 @@ class Files:
             entry.opened = opened
         now = self._monotonic()
         if entry.known is not None and _is_same(entry.known, mark, only_attributes):
+            if entry.known[4:] != mark[4:]:
+                self._adjust(name, mark)
             entry.known = mark
             self._set_growing(entry, None)  # Changed, and changed back.
         elif entry.growing is not None and _is_same(entry.growing, mark, only_attributes):
@@ -234,7 +251,7 @@ class Files:
             self.note(entry.name, present)
             return
         assert entry.known is not None
-        other = self._coming.get((entry.known.device, entry.known.inode))
+        other = self._coming.get(entry.known.inode)
         if other is not None and entry.first:
             # It was renamed: first say what it is now, and what it was.
             entry.first = False
@@ -246,7 +263,7 @@ class Files:
 
     def _former(self, mark: Mark) -> str | None:
         """Return the name under which the same file was known, and is not any more."""
-        for entry in self._gone.get((mark.device, mark.inode), ()):
+        for entry in self._gone.get(mark.inode, ()):
             if entry.known is not None and entry.known.is_same_file(mark):
                 return entry.name
         return None
@@ -269,22 +286,28 @@ class Files:
         if entry.gone == gone or entry.known is None:
             return
         entry.gone = gone
-        identity = entry.known.device, entry.known.inode
+        inode = entry.known.inode
         if gone:
-            self._gone.setdefault(identity, []).append(entry)
+            self._unsettled.add(entry.name)
+            if inode:
+                self._gone.setdefault(inode, []).append(entry)
         else:
-            self._gone[identity].remove(entry)
-            if not self._gone[identity]:
-                del self._gone[identity]
+            self._unsettled.discard(entry.name)
+            if inode:
+                self._gone[inode].remove(entry)
+                if not self._gone[inode]:
+                    del self._gone[inode]
 
     def _set_growing(self, entry: _Entry, mark: Mark | None) -> None:
         if entry.growing is not None:
-            identity = entry.growing.device, entry.growing.inode
-            if self._coming.get(identity) is entry:
-                del self._coming[identity]
+            self._unsettled.discard(entry.name)
+            if self._coming.get(entry.growing.inode) is entry:
+                del self._coming[entry.growing.inode]
         entry.growing = mark
-        if mark is not None and mark.inode:
-            self._coming[mark.device, mark.inode] = entry
+        if mark is not None:
+            self._unsettled.add(entry.name)
+            if mark.inode:
+                self._coming[mark.inode] = entry
 
     def _wait(self, entry: _Entry, until: float) -> None:
         entry.ripe = until
@@ -295,4 +318,4 @@ class Files:
 
 
 def _is_same(before: Mark, mark: Mark, only_attributes: bool) -> bool:
-    return before[:4] == mark[:4] if only_attributes else before.is_same_content(mark)
+    return before.looks_like(mark) if only_attributes else before.is_same_content(mark)

@@ -38,6 +38,9 @@ class Lookout:
     """Brings a Tree up to date wherever there is a reason to look; for one thread.
 
     Its file descriptor becomes readable when there may be one.
+
+    Attributes:
+        is_complete: Everything has been looked at once.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Lookout:
         self._mounts_read = float("-inf")
         self._scan_took = self._glance_took = 0.0
         self._scan_is_full = False
+        self.is_complete = False
 
     def start(self, *, old: bool) -> None:
         """Begin; what is there by now is not new if `old` says so.
@@ -131,6 +135,7 @@ class Lookout:
             self._tree.step()
         if self._scan_is_full and not self._tree.is_scanning():
             self._scan_is_full = False
+            self.is_complete = True
             self._scan_took = self._monotonic() - self._scanned
 
     def _take_notices(self, watches: Watches) -> None:

@@ -8,7 +8,7 @@ class Mark(NamedTuple):
     """One state of a file, as stat(2) shows it.
 
     Attributes:
-        device: Number of the file system.
+        device: Number of the file system; 0 where it is not known any more.
         inode: Number of the file there; 0 where the file system has no lasting ones.
         size: Bytes.
         modified: When its content was last changed: nanoseconds since the epoch.
@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
         Renaming a file changes `changed`, so that does not count here.
         """
-        return bool(self.inode) and self[:4] == other[:4]
+        return bool(self.inode) and self.looks_like(other)
 
     def is_same_content(self, other: "Mark") -> bool:
         """Return whether the content has not been replaced between the two states.
@@ -37,8 +37,14 @@ class Mark(NamedTuple):
         Somebody may write a file and set its time back: only `changed` tells. A new owner,
         mode or link changes that, too, and is recognised by `attributes`.
         """
-        return self[:4] == other[:4] and (
+        return self.looks_like(other) and (
             self.changed == other.changed or self.attributes != other.attributes
+        )
+
+    def looks_like(self, other: "Mark") -> bool:
+        """Return whether the two states differ in no more than attributes."""
+        return self[1:4] == other[1:4] and (
+            self.device == other.device or 0 in (self.device, other.device)
         )
 
 

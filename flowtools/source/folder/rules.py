@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flowtools.core.errors import UsageError
 from flowtools.core.kind import OF_FILES, ON_DEMAND, Kind, chosen
+from flowtools.source.folder.checksums import refuse_unless
+from flowtools.source.folder.sidecars import Template
 from flowtools.source.folder.wanted import SettleTimes, Wanted
 from flowtools.source.settings import Watching
 
@@ -28,6 +31,13 @@ class Rules:
         stalled: Seconds after which a file that is not whole is reported; 0: never.
         poll: Look at everything every so many seconds instead of waiting for notices; None:
             only where there are none, as on a network mount.
+        sidecar: Names of the files that each file comes with, such as "{stem}.xml": its event
+            comes when all are whole.
+        verify: "md5" or "xxh64": compare each file with the checksum file that comes with it,
+            and refuse it where they differ.
+        unit: "folder": all that is in a folder is one event; "sequence": numbered frames are;
+            None: each file is one.
+        state: Path of a file that remembers what has been reported; None: nothing does.
         min_free: Bytes of free space below which a warning is given; 0: none is.
         include: Kinds of change that are wanted; none: all of OF_FILES.
         exclude: Kinds that are not.
@@ -44,6 +54,10 @@ class Rules:
     settle_for: Sequence[tuple[str, float]] = ()
     stalled: float = Watching.stalled
     poll: float | None = None
+    sidecar: Sequence[str] = ()
+    verify: str | None = None
+    unit: str | None = None
+    state: str | None = None
     min_free: int = 0
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -56,15 +70,30 @@ class Rules:
         """
         return chosen(OF_FILES + ON_DEMAND * bool(self.include), self.include, self.exclude)
 
-    def wanted(self) -> Wanted:
-        """Return which files are wanted."""
+    def templates(self) -> list[Template]:
+        """Return what the sidecars of a file are called.
+
+        Raises:
+            UsageError: One has a form that is not understood, none can be a checksum file, or
+                sidecars cannot be had because of `unit`.
+        """
+        if self.verify is not None and self.sidecar:
+            refuse_unless(self.verify, list(self.sidecar))
+        names = self.sidecar or (() if self.verify is None else (f"{{name}}.{self.verify}",))
+        if names and self.unit is not None:
+            raise UsageError("--unit goes with neither --sidecar nor --verify")
+        return [Template(name, ignore_case=self.ignore_case) for name in names]
+
+    def wanted(self, never: Sequence[str] = ()) -> Wanted:
+        """Return which files are wanted; `never`: patterns of files that never are."""
         return Wanted(
             match=tuple(self.match),
-            ignore=tuple(self.ignore),
-            recursive=self.recursive,
+            ignore=(*self.ignore, *never),
+            recursive=self.recursive or self.unit == "folder",
             skip_empty=self.skip_empty,
             ignore_case=self.ignore_case,
             temporary=tuple(self.temporary),
+            beside=tuple(template.pattern for template in self.templates()),
         )
 
     def settle_times(self, *, is_remote: bool) -> SettleTimes:

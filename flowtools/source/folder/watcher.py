@@ -1,28 +1,53 @@
-"""A folder of this machine, as a stream of findings: everything that looks, in one object."""
+"""A folder of this machine, as a stream of reports: everything that looks, in one object."""
 
-from collections.abc import Callable, Iterator
+import glob
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
+from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
 from flowtools.source.folder import mounts
-from flowtools.source.folder.files import Files, Finding
+from flowtools.source.folder.checksums import Checksums
+from flowtools.source.folder.files import Files
 from flowtools.source.folder.lookout import Lookout
+from flowtools.source.folder.names import text_of
+from flowtools.source.folder.report import Grouping, Report, Singles
 from flowtools.source.folder.rules import Rules
+from flowtools.source.folder.sidecars import Sidecars
 from flowtools.source.folder.space import FreeSpace
+from flowtools.source.folder.state import State
 from flowtools.source.folder.tree import Tree
+from flowtools.source.folder.units import Units
+from flowtools.source.folder.wanted import SettleTimes
 from flowtools.source.folder.writers import Writers
 from flowtools.source.settings import Watching
+
+STATE_ENDINGS = ("", "-wal", "-shm", "-journal")
+"""What the names of SQLite's files end with."""
 
 log = get_log("flowtools.source.watch")
 
 
 class Watcher:
-    """Finds out what becomes of the files in a folder; for one thread.
+    """Finds out what there is to report about a folder; for one thread.
 
-    Its file descriptor becomes readable when there may be a reason to look.
+    Its file descriptors become readable when there may be a reason to look.
+
+    Attributes:
+        refused: How many files were not what their checksum says.
     """
 
-    def __init__(self, path: str, rules: Rules, monotonic: Callable[[], float]) -> None:
-        """Prepare to watch the folder `path`, an absolute path."""
+    def __init__(
+        self, path: str, rules: Rules, state: State | None, monotonic: Callable[[], float]
+    ) -> None:
+        """Prepare to watch the folder `path`, an absolute path.
+
+        Raises:
+            UsageError: The rules cannot be meant.
+            ConfigurationError: What `verify` needs is not installed, or the state is damaged.
+        """
         kind = mounts.kind_of(path)
         is_remote = mounts.is_remote(kind)
         settle = rules.settle_times(is_remote=is_remote)
@@ -37,7 +62,10 @@ class Watcher:
                 poll,
                 settle.seconds,
             )
-        wanted = rules.wanted()
+        self.refused = 0
+        self._path = path
+        self._state = state
+        wanted = rules.wanted(_inside(path, rules.state))
         writers = Writers(monotonic)
         self._files = Files(
             look=lambda name: self._tree.look(name),
@@ -46,13 +74,31 @@ class Watcher:
             settle=settle,
             stalled=rules.stalled,
             trusts_closing=poll is None,
+            adjust=state.adjust if state is not None else lambda name, mark: None,
             monotonic=monotonic,
         )
+        if state is not None:
+            for name, mark in state.load():
+                self._files.take_for_known(name, mark)
         lasting = not is_remote or kind in mounts.LASTING
         self._tree = Tree(path, wanted, self._files, lasting=lasting)
         self._lookout = Lookout(self._tree, self._files.due, poll=poll, monotonic=monotonic)
         self._space = FreeSpace(path, rules.min_free, monotonic)
+        self._grouping = self._grouping_of(rules, settle, monotonic)
+        self._checksums = Checksums(rules.verify, path) if rules.verify is not None else None
         self._existing = rules.existing
+        self._has_begun = False
+        self._ready: deque[Report] = deque()
+
+    def _grouping_of(
+        self, rules: Rules, settle: SettleTimes, monotonic: Callable[[], float]
+    ) -> Grouping:
+        if rules.unit is not None:
+            return Units(rules.unit, settle, self._files.unsettled, monotonic)
+        templates = rules.templates()
+        if not templates:
+            return Singles()
+        return Sidecars(templates, self._files.whole, stalled=rules.stalled, monotonic=monotonic)
 
     def start(self) -> None:
         """Begin to watch.
@@ -60,23 +106,76 @@ class Watcher:
         Raises:
             ConfigurationError: There is no such folder, or it cannot be read.
         """
-        self._lookout.start(old=not self._existing)
+        is_first = self._state is None or self._state.is_new
+        self._lookout.start(old=is_first and not self._existing)
 
-    def findings(self) -> Iterator[Finding]:
-        """Look where there is a reason to, and yield what has become certain."""
+    def reports(self, limit: int) -> list[Report]:
+        """Look where there is a reason to, and return up to `limit` reports."""
         self._space.look()
         # While the folder is away, all that was in it would count as deleted.
-        if self._lookout.look():
-            yield from self._files.findings()
+        if self._lookout.look() and self._begin():
+            for finding in self._files.findings():
+                self._add(self._grouping.take(finding))
+                if len(self._ready) >= limit:
+                    break
+            self._add(self._grouping.ripe())
+        if self._checksums is not None:
+            self._fetch(self._checksums)
+        return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
 
     def due(self) -> float:
-        """Return the seconds after which to ask for findings again, at the latest."""
-        return self._lookout.due()
+        """Return the seconds after which to ask for reports again, at the latest."""
+        if self._ready:
+            return 0.0
+        due = self._grouping.due()
+        return self._lookout.due() if due is None else min(due, self._lookout.due())
 
-    def fileno(self) -> int:
-        """Return what becomes readable when there may be findings before that."""
-        return self._lookout.fileno()
+    def filenos(self) -> list[int]:
+        """Return what becomes readable when there may be reports before that."""
+        checksums = self._checksums
+        return [self._lookout.fileno()] + ([checksums.fileno()] if checksums is not None else [])
 
     def close(self) -> None:
         """Look no more."""
         self._lookout.close()
+        if self._checksums is not None:
+            self._checksums.close()
+
+    def _begin(self) -> bool:
+        """Return whether it is known what is old, so that the rest can be reported."""
+        if not self._has_begun and self._lookout.is_complete:
+            self._has_begun = True
+            self._grouping.begin(self._files.known())
+            if self._state is not None and self._state.is_new:
+                # Together, or not at all: what is only half remembered would be reported.
+                self._state.remember(self._files.known())
+                self._state.save()
+        return self._has_begun
+
+    def _add(self, reports: Iterable[Report]) -> None:
+        for report in reports:
+            if self._checksums is not None and report.kind in (Kind.CREATED, Kind.MODIFIED):
+                self._checksums.put(report)
+            else:
+                self._ready.append(report)
+
+    def _fetch(self, checksums: Checksums) -> None:
+        for report, error in checksums.fetch():
+            if any(self._files.whole(name) != mark for name, mark in report.members):
+                continue  # It has changed meanwhile, and will be found again.
+            if error is None:
+                self._ready.append(report)
+                continue
+            self.refused += 1
+            log.error("'%s' is refused: %s", text_of(f"{self._path}/{report.name}"), error)
+            self._ready.append(replace(report, kind=None, reason=error))
+
+
+def _inside(path: str, state: str | None) -> list[str]:
+    """Return patterns of the state's own files, should they be in the watched folder."""
+    if state is None:
+        return []
+    name = os.path.relpath(os.path.abspath(state), path)  # noqa: PTH100
+    if name.startswith("../"):
+        return []
+    return [f"{glob.escape(name)}{ending}" for ending in STATE_ENDINGS]

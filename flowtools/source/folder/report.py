@@ -1,0 +1,85 @@
+"""What is reported: the files that one event is about. Singly, or in groups of some kind."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from flowtools.core.kind import Kind
+from flowtools.source.folder.files import Finding
+from flowtools.source.folder.mark import Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one event says.
+
+    Attributes:
+        kind: One of OF_FILES, or STALLED; None: nothing is to be said, only remembered.
+        name: The subject: a path below the folder.
+        mark: The state of the file; of a group, of the first of it.
+        members: The files that it is about, each with its state; None: it has gone. These
+            are what is remembered, and moved when the event is done.
+        moved_from: The name that the same file had before; None where it had none.
+        reason: Why a file is held back, if it is.
+        more: Further members of the event's data.
+        group: Tells one state of a folder or a sequence from another; "": it is neither.
+        folder: The folder that is moved as a whole when the event is done; None: its members are.
+    """
+
+    kind: Kind | None
+    name: str
+    mark: Mark
+    members: tuple[tuple[str, Mark | None], ...]
+    moved_from: str | None = None
+    reason: str | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    group: str = ""
+    folder: str | None = None
+
+
+def report_of(finding: Finding) -> Report:
+    """Return the report of a file that is by itself."""
+    mark = None if finding.kind is Kind.DELETED else finding.mark
+    members = () if finding.kind is Kind.STALLED else ((finding.name, mark),)
+    return Report(
+        finding.kind, finding.name, finding.mark, members, finding.moved_from, finding.reason
+    )
+
+
+class Grouping(Protocol):
+    """Makes reports of findings; for one thread."""
+
+    def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
+        """Take it that these files have been reported, or were there before all."""
+
+    def take(self, finding: Finding) -> Iterator[Report]:
+        """Yield what is to be reported because of `finding`."""
+
+    def ripe(self) -> Iterator[Report]:
+        """Yield what is to be reported because time has passed."""
+
+    def due(self) -> float | None:
+        """Return the seconds after which `ripe` may have something; None: no time."""
+
+
+class Singles:
+    """Each file is reported by itself."""
+
+    def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
+        """Do nothing."""
+
+    def take(self, finding: Finding) -> Iterator[Report]:
+        """Yield the report of `finding`."""
+        yield report_of(finding)
+
+    def ripe(self) -> Iterator[Report]:
+        """Yield nothing."""
+        yield from ()
+
+    def due(self) -> float | None:
+        """Return None."""
+        return None
+
+
+Look = Callable[[str], Mark | None]
+"""Returns the state of a file that has been found whole; None: it has not, or is not there."""

@@ -1,0 +1,180 @@
+"""The file that remembers what has been reported, over an absence: an SQLite database.
+
+A row a file, so that remembering one costs the same however many there are; and whatever dies,
+SQLite finds the last whole transaction. The writer holds the database alone from start to end.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
+from flowtools.source.folder.mark import Mark
+
+PATIENCE = 5.0
+"""Seconds that a new flow-watch waits for the one before it to let the file go."""
+
+_FORM = b"flow-watch 1"
+
+_WRAP = 2**64
+"""Inode numbers have 64 bits without a sign; SQLite's integers have one."""
+
+log = get_log("flowtools.source.watch")
+
+
+class State:
+    """What has been reported of a folder; for one thread.
+
+    Attributes:
+        is_new: Nothing has been remembered yet.
+    """
+
+    def __init__(self, path: str, folder: str) -> None:
+        """Open the file `path`, or make it; it is about `folder`, an absolute path.
+
+        Raises:
+            ConfigurationError: Another process has it, it is damaged or about another folder,
+                or it cannot be opened.
+        """
+        self._path = path
+        self._pending: dict[str, Mark | None] = {}
+        self._adjusted: dict[str, Mark] = {}
+        self._is_failing = False
+        try:
+            self._base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+            try:
+                self.is_new = self._prepare(os.fsencode(folder))
+            except BaseException:
+                self._base.close()
+                raise
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"cannot use state file '{path}': {_reason(error)}") from None
+
+    def _prepare(self, folder: bytes) -> bool:
+        # The order matters: SQLite takes the lock, and keeps it, at the first write.
+        self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._base.execute("PRAGMA journal_mode = WAL")
+        self._base.execute("PRAGMA synchronous = NORMAL")
+        self._base.execute("BEGIN IMMEDIATE")
+        tables = {name for (name,) in self._base.execute("SELECT name FROM sqlite_master")}
+        if tables and "about" not in tables:
+            raise ConfigurationError(
+                f"cannot use state file '{self._path}': it is not one of flow-watch's"
+            )
+        self._base.execute("CREATE TABLE IF NOT EXISTS about (form BLOB, folder BLOB)")
+        self._base.execute(
+            "CREATE TABLE IF NOT EXISTS file (name BLOB PRIMARY KEY, inode INTEGER, size INTEGER,"
+            " modified INTEGER, changed INTEGER, attributes INTEGER) WITHOUT ROWID"
+        )
+        about = self._base.execute("SELECT form, folder FROM about").fetchone()
+        self._base.execute("COMMIT")
+        if about is None:
+            Path(self._path).chmod(0o600)
+            self._about = _FORM, folder
+            return True
+        if about[0] != _FORM:
+            raise ConfigurationError(
+                f"cannot use state file '{self._path}': it is not one of flow-watch's"
+            )
+        if about[1] != folder:
+            raise ConfigurationError(
+                f"cannot use state file '{self._path}': it is about '{os.fsdecode(about[1])}',"
+                f" not '{os.fsdecode(folder)}'"
+            )
+        return False
+
+    def load(self) -> Iterator[tuple[str, Mark]]:
+        """Yield the files that have been reported, each with its state then.
+
+        The number of the device is left out: it may change when the machine starts anew.
+
+        Raises:
+            ConfigurationError: The file is damaged.
+        """
+        try:
+            for name, inode, *more in self._base.execute("SELECT * FROM file"):
+                yield os.fsdecode(name), Mark(0, inode % _WRAP, *more)
+        except (sqlite3.Error, TypeError) as error:
+            raise ConfigurationError(
+                f"cannot use state file '{self._path}': {_reason(error)}"
+            ) from None
+
+    def remember(self, files: Iterable[tuple[str, Mark | None]]) -> None:
+        """Remember at the next `save` that these files have been reported.
+
+        Each comes with its state; None: it has gone, and that has been reported.
+        """
+        self._pending.update(files)
+
+    def adjust(self, name: str, mark: Mark) -> None:
+        """Note new attributes of the file `name`, if it has been reported."""
+        if self._pending.get(name) is not None:
+            self._pending[name] = mark
+        else:
+            self._adjusted[name] = mark
+
+    def save(self) -> None:
+        """Write what is to be remembered; where that fails, say so once and try again later."""
+        if not self._pending and not self._adjusted and not self.is_new:
+            return
+        try:
+            self._write()
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._base.execute("ROLLBACK")
+            if not self._is_failing:
+                log.error(
+                    "cannot write state file '%s': %s; what is reported meanwhile may be reported"
+                    " again after the next start",
+                    self._path,
+                    _reason(error),
+                )
+            self._is_failing = True
+            return
+        self._pending.clear()
+        self._adjusted.clear()
+        self.is_new = False
+        if self._is_failing:
+            self._is_failing = False
+            log.warning("state file '%s' can be written again", self._path)
+
+    def _write(self) -> None:
+        gone = [(os.fsencode(name),) for name, mark in self._pending.items() if mark is None]
+        rows = [
+            (os.fsencode(name), _signed(mark.inode), *mark[2:])
+            for name, mark in self._pending.items()
+            if mark is not None
+        ]
+        self._base.execute("BEGIN")
+        if self.is_new:
+            self._base.execute("INSERT INTO about VALUES (?, ?)", self._about)
+        self._base.executemany("DELETE FROM file WHERE name = ?", gone)
+        adjusted = [
+            (mark.changed, mark.attributes, os.fsencode(name))
+            for name, mark in self._adjusted.items()
+        ]
+        self._base.executemany(
+            "UPDATE file SET changed = ?, attributes = ? WHERE name = ?", adjusted
+        )
+        self._base.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._base.execute("COMMIT")
+
+    def close(self) -> None:
+        """Let others have the file."""
+        self._base.close()
+
+
+def _signed(number: int) -> int:
+    return number if number < _WRAP // 2 else number - _WRAP
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "locked" in text:
+        return "another flow-watch has it; give each its own"
+    if "not a database" in text or "malformed" in text or isinstance(error, TypeError):
+        return "it is damaged, or not one of flow-watch's; remove it to begin anew"
+    return text

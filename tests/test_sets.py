@@ -1,0 +1,364 @@
+"""Hot folders that remember (--state), and files that belong together (--sidecar, --unit)."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import time
+
+import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowtools.errors import ConfigurationError, UsageError
+from flowtools.source.folder.mark import Mark
+from flowtools.source.folder.rules import Rules
+from flowtools.source.folder.sidecars import Template
+from flowtools.source.folder.state import State
+from flowtools.source.folder.units import sequence_key
+from flowtools.source.watch import HotFolder
+from tests.watching import Watching, told_by
+
+pytest_plugins = ["tests.watch_fixtures"]
+
+SOON = 15.0
+
+
+@pytest.fixture
+def again(start, folder, tmp_path):
+    """Start flow-watch with a state file; `stop` ends one and waits for that."""
+
+    def begin(*args):
+        state = tmp_path / "state"
+        return Watching(start("flow-watch", folder, "--settle", 0.2, "--state", state, *args))
+
+    return begin
+
+
+def stop(watching, signum=signal.SIGTERM):
+    watching.process.send_signal(signum)
+    watching.process.wait(timeout=30)
+    watching.thread.join(timeout=30)
+    return watching.told
+
+
+def write(path, content="x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def test_what_happened_while_it_was_away_is_told_and_nothing_twice(again, folder, tmp_path):
+    for name in ("old", "stays", "changes", "goes"):
+        write(folder / name)
+    watching = again("-r", "--existing")
+    watching.wait_for(*(("created", name) for name in ("old", "stays", "changes", "goes")))
+    assert len(stop(watching)) == 4
+    write(folder / "changes", "more")
+    (folder / "goes").unlink()
+    write(folder / "sub" / "new")
+    (folder / "old").rename(folder / "renamed")
+    (folder / "stays").chmod(0o600)
+    watching = again("-r", "--existing")
+    wanted = [
+        ("modified", "changes"),
+        ("deleted", "goes"),
+        ("created", "sub/new"),
+        ("created", "renamed"),
+        ("deleted", "old"),
+    ]
+    watching.wait_for(*wanted, seconds=SOON)
+    time.sleep(1)
+    assert sorted(stop(watching)) == sorted(wanted)
+    (moved,) = [e for e in watching.events if e["subject"] == "renamed"]
+    assert moved["data"]["moved_from"] == "old"
+    shutil.rmtree(folder / "sub")
+    watching = again("-r")
+    watching.wait_for(("deleted", "sub/new"), seconds=SOON)
+    assert stop(watching) == [("deleted", "sub/new")]
+
+
+def test_the_first_time_with_a_state_file_what_is_there_is_old(again, folder):
+    write(folder / "old")
+    watching = again()
+    time.sleep(1.5)
+    assert stop(watching) == []
+    write(folder / "new")
+    watching = again()
+    watching.wait_for(("created", "new"), seconds=SOON)
+    assert stop(watching) == [("created", "new")]
+
+
+def test_killed_at_any_moment_it_tells_every_file_and_few_again(again, folder):
+    names = {f"f{number}" for number in range(2000)}
+    for name in names:
+        write(folder / name)
+    told = []
+    for _ in range(4):
+        watching = again("--existing")
+        deadline = time.monotonic() + 20
+        before = len(told)
+        while len(watching.told) < 300 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        told += stop(watching, signal.SIGKILL)
+        assert len(told) > before
+    watching = again("--existing")
+    deadline = time.monotonic() + 30
+    while {name for _, name in told + watching.told} != names:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    told += stop(watching)
+    # What was written and not yet remembered: a batch at each kill.
+    assert len(told) - len(names) <= 4 * 110
+
+
+def test_two_do_not_share_a_state_file(again, run, folder, tmp_path):
+    write(folder / "a")
+    watching = again("--existing")
+    watching.wait_for(("created", "a"))
+    status, _, err = run("flow-watch", folder, "--state", tmp_path / "state")
+    assert status == 78
+    assert err == (
+        f"flow-watch: cannot use state file '{tmp_path}/state': another flow-watch has it;"
+        " give each its own\n"
+    )
+
+
+def test_a_state_file_that_is_not_one_is_refused(run, folder, tmp_path):
+    (tmp_path / "text").write_text("hello, this is not a database, and longer than its header\n")
+    (tmp_path / "other").mkdir()
+    sqlite3.connect(tmp_path / "base").execute("CREATE TABLE file (x)").connection.close()
+    for name, word in [("text", "damaged"), ("other", "unable to open"), ("base", "not one of")]:
+        status, out, err = run("flow-watch", folder, "--state", tmp_path / name, "--existing")
+        assert (status, out) == (78, b"")
+        assert err.startswith(f"flow-watch: cannot use state file '{tmp_path}/{name}': ")
+        assert word in err
+        assert err.count("\n") == 1
+    state = State(str(tmp_path / "state"), "/one")
+    state.save()
+    state.close()
+    with pytest.raises(ConfigurationError, match="it is about '/one', not '/two'"):
+        State(str(tmp_path / "state"), "/two")
+
+
+def test_the_state_file_may_be_in_the_folder(start, folder):
+    watching = Watching(
+        start("flow-watch", folder, "--settle", 0.2, "--state", folder / "state", "--existing")
+    )
+    write(folder / "a")
+    watching.wait_for(("created", "a"))
+    time.sleep(1)
+    assert stop(watching) == [("created", "a")]
+
+
+NAMES = st.binary(min_size=1, max_size=20).filter(lambda b: not set(b) & {0, 47}).map(os.fsdecode)
+BIG = st.integers(min_value=0, max_value=2**63 - 1)
+MARKS = st.builds(
+    Mark,
+    st.just(0),
+    st.integers(min_value=0, max_value=2**64 - 1),
+    BIG,
+    st.integers(min_value=-(2**63), max_value=2**63 - 1),
+    BIG,
+    st.integers(min_value=-(2**63), max_value=2**63 - 1),
+)
+
+
+@given(st.lists(st.tuples(NAMES, st.none() | MARKS)))
+def test_a_state_file_gives_back_what_it_was_given(tmp_path_factory, changes):
+    path = str(tmp_path_factory.mktemp("state") / "state")
+    expected = {}
+    for chance in range(2):
+        state = State(path, "/in")
+        assert dict(state.load()) == expected
+        for name, mark in changes[chance::2]:
+            state.remember([(name, mark)])
+            expected[name] = mark
+        expected = {name: mark for name, mark in expected.items() if mark is not None}
+        state.save()
+        state.close()
+
+
+def test_an_event_comes_when_both_files_are_whole(watch, folder):
+    watching = watch("--match", "*.mxf", "--sidecar", "{stem}.xml")
+    time.sleep(1)
+    write(folder / "late.mxf", "12345")
+    write(folder / "early.xml")
+    write(folder / "alone.mxf")
+    write(folder / "noise.mov")
+    time.sleep(1.5)
+    assert watching.told == []
+    write(folder / "late.xml", "123")
+    write(folder / "early.mxf")
+    watching.wait_for(("created", "late.mxf"), ("created", "early.mxf"), seconds=SOON)
+    event = next(e for e in watching.events if e["subject"] == "late.mxf")
+    assert event["data"]["size"] == 5
+    assert [(s["name"], s["size"]) for s in event["data"]["sidecars"]] == [("late.xml", 3)]
+    write(folder / "late.xml", "another")
+    watching.wait_for(("modified", "late.mxf"), seconds=SOON)
+    (folder / "late.xml").unlink()
+    (folder / "late.mxf").unlink()
+    watching.wait_for(("deleted", "late.mxf"), seconds=SOON)
+    assert len(watching.told) == 4
+
+
+def test_a_sidecar_that_does_not_come_is_reported(watch, folder):
+    watching = watch("--match", "*.mxf", "--sidecar", "{stem}.xml", "--stalled", "1")
+    time.sleep(1)
+    write(folder / "a.mxf")
+    watching.said("a.mxf' has not changed for 1 s and is not whole: 'a.xml' has not come")
+
+
+def test_sets_are_remembered_as_sets(again, folder):
+    """Half of a set before a restart, the other half after it."""
+    sets = ("--sidecar", "{name}.done", "--sidecar", "{stem}.xml", "--existing")
+    for name in ("a.mxf", "a.xml", "a.mxf.done", "b.mxf", "b.xml"):
+        write(folder / name)
+    watching = again(*sets)
+    watching.wait_for(("created", "a.mxf"), seconds=SOON)
+    (folder / "b.mxf").chmod(0o600)
+    time.sleep(1)
+    assert stop(watching) == [("created", "a.mxf")]
+    watching = again(*sets)
+    write(folder / "b.mxf.done")
+    watching.wait_for(("created", "b.mxf"), seconds=SOON)
+    time.sleep(1)
+    assert stop(watching) == [("created", "b.mxf")]
+    watching = again(*sets)
+    time.sleep(1.5)
+    assert stop(watching) == []
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "make", "ending"),
+    [("md5", hashlib.md5, "md5"), ("xxh64", xxhash.xxh64, "xxh64")],
+)
+def test_a_checksum_that_came_along_is_checked(start, folder, algorithm, make, ending):
+    content = b"x" * 3_000_000
+    (folder / "good.mxf").write_bytes(content)
+    (folder / f"good.mxf.{ending}").write_text(f"{make(content).hexdigest()} *good.mxf\n")
+    (folder / "bad.mxf").write_bytes(content + b"y")
+    (folder / f"bad.mxf.{ending}").write_text(f"{make(content).hexdigest().upper()}\n")
+    (folder / "none.mxf").write_bytes(content)
+    (folder / f"none.mxf.{ending}").write_text("soon\n")
+    args = ("--settle", 0.2, "--existing", "--verify", algorithm)
+    process = start("flow-watch", folder, *args)
+    event = json.loads(process.stdout.readline())
+    assert event["subject"] == "good.mxf"
+    said = sorted(process.stderr.readline().decode() for _ in range(2))
+    assert "bad.mxf' is refused: its" in said[0]
+    assert f"none.mxf' is refused: 'none.mxf.{ending}' has no {algorithm} checksum" in said[1]
+    (folder / "bad.mxf").write_bytes(content)
+    assert json.loads(process.stdout.readline())["subject"] == "bad.mxf"
+
+
+def test_a_folder_is_one_event(watch, folder):
+    watching = watch("--unit", "folder")
+    time.sleep(1)
+    write(folder / "card" / "CONTENTS" / "CLIP" / "1.xml", "12")
+    with (folder / "card" / "big.mxf").open("wb", buffering=0) as file:
+        file.write(b"x" * 10)
+        time.sleep(1.5)
+        write(folder / "card" / "CONTENTS" / "VIDEO" / "1.mxf", "345")
+        assert watching.told == []
+    watching.wait_for(("created", "card"), seconds=SOON)
+    (event,) = watching.events
+    data = event["data"]
+    assert (data["path"], data["count"], data["size"]) == (f"{folder}/card", 3, 15)
+    assert data["files"] == [
+        "card/CONTENTS/CLIP/1.xml",
+        "card/CONTENTS/VIDEO/1.mxf",
+        "card/big.mxf",
+    ]
+    write(folder / "card" / "more")
+    watching.wait_for(("modified", "card"), seconds=SOON)
+    (folder / "card").rename(folder / "other")
+    watching.wait_for(("created", "other"), ("deleted", "card"), seconds=SOON)
+    assert len(watching.told) == 4
+    assert len({event["id"] for event in watching.events}) == 4
+
+
+def test_frames_are_one_event(watch, folder):
+    watching = watch("--unit", "sequence", "-r")
+    time.sleep(1)
+    for number in [*range(1, 151), 153, 160]:
+        write(folder / "shot" / f"a.{number:04}.dpx", "x" * 10)
+    write(folder / "shot" / "notes")
+    watching.wait_for(("created", "shot/a.%04d.dpx"), ("created", "shot/notes"), seconds=SOON)
+    data = next(e["data"] for e in watching.events if "%" in e["subject"])
+    assert (data["first"], data["last"], data["count"], data["size"]) == (1, 160, 152, 1520)
+    assert data["missing"] == [[151, 152], [154, 159]]
+    assert "files" not in data
+    assert len(watching.told) == 2
+
+
+def test_units_are_remembered(again, folder):
+    write(folder / "card" / "a")
+    write(folder / "card" / "b")
+    watching = again("--unit", "folder", "--existing")
+    watching.wait_for(("created", "card"), seconds=SOON)
+    stop(watching)
+    watching = again("--unit", "folder", "--existing")
+    time.sleep(1.5)
+    assert stop(watching) == []
+    (folder / "card" / "b").unlink()
+    watching = again("--unit", "folder", "--existing")
+    watching.wait_for(("modified", "card"), seconds=SOON)
+    assert [e["data"]["count"] for e in watching.events] == [1]
+    stop(watching)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("a.0001.dpx", "a.%.dpx"),
+        ("s/take2_00017.exr", "s/take2_%.exr"),
+        ("0001.png", "%.png"),
+        ("clip.mxf", None),
+        ("clip.mp4", None),
+        ("v2.tar.gz", None),
+    ],
+)
+def test_the_last_number_before_the_ending_is_that_of_a_frame(name, key):
+    assert sequence_key(name) == key
+
+
+def test_names_of_sidecars_are_made_and_recognised():
+    stem, name = Template("{stem}.xml"), Template("{name}.md5")
+    assert stem.names("d/a.b.mxf") == ["d/a.b.xml"]
+    assert name.names("d/a.mxf") == ["d/a.mxf.md5"]
+    assert stem.main("d/a.b.xml") == ("d/a.b", True)
+    assert name.main("d/a.mxf.md5") == ("d/a.mxf", False)
+    assert name.main("d/a.mxf") is None
+    assert Template("{stem}.xml", ignore_case=True).main("A.XML") == ("A", True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"sidecar": ["a.xml"]}, "is not the name of a sidecar"),
+        ({"sidecar": ["{stem}{name}.xml"]}, "is not the name of a sidecar"),
+        ({"sidecar": ["{stem}.xml"], "verify": "md5"}, "needs a --sidecar that ends with .md5"),
+        ({"sidecar": ["{stem}.xml"], "unit": "folder"}, "--unit goes with neither"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(rules, message):
+    with pytest.raises(UsageError, match=message):
+        HotFolder("/", Rules(**rules))
+
+
+def test_kinds_that_are_not_wanted_are_remembered_all_the_same(again, folder):
+    watching = again("--existing", "--include", "created")
+    write(folder / "a")
+    watching.wait_for(("created", "a"))
+    write(folder / "a", "more")
+    write(folder / "b")
+    watching.wait_for(("created", "b"))
+    time.sleep(1)
+    stop(watching)
+    watching = again("--existing")
+    time.sleep(1.5)
+    assert stop(watching) == []
+    assert told_by(watching.all) == []
