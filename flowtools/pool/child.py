@@ -62,10 +62,12 @@ class Plan:
 
 
 def speak(plan: Plan, output: int) -> None:
-    """Let all that this process writes go to `output`, a pipe; messages as such."""
+    """Let all that this process writes go to `output`, a pipe; messages as such.
+
+    `console.configure` has been called, here or in the process that this one is a fork of.
+    """
     for fd in (1, 2):
         os.dup2(output, fd)
-    console.configure(*plan.form[:4])
     console.relay_to(Mouth(output, plan.mark).say)
 
 
@@ -81,6 +83,7 @@ def be_child(
         answers: Where what became of them goes.
         output: The pipe for what it writes.
     """
+    # Every page that is written to here, and not in the template already, is not shared.
     os.setpgid(0, 0)
     die_with_parent(parent)
     # Whatever the Worker forks has no part in the conversation, and must not hold it open.
@@ -88,7 +91,7 @@ def be_child(
         os.register_at_fork(after_in_child=each.close)
     speak(plan, output)
     about: list[About | None] = [None]
-    with overhearing(lambda: about[0]) as streams:
+    with overhearing(lambda: about[0], follows_threads=False) as streams:
         return _work(plan, events, answers, about, streams)
 
 
@@ -169,6 +172,7 @@ def main_fresh(parent: int, plan: int, events: int, answers: int, output: int) -
     with os.fdopen(plan, "rb") as file:
         made: Plan = pickle.load(file)  # noqa: S301  from our own parent
     sys.path[:] = made.path
+    console.configure(*made.form[:4])
     for fd in (events, answers, output):
         os.set_inheritable(fd, False)
     channels = socket.socket(fileno=events), socket.socket(fileno=answers)

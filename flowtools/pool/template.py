@@ -30,7 +30,7 @@ from flowtools.pool import packets
 from flowtools.pool.child import Plan, be_child, ignore_signals_for_all, leave, speak
 from flowtools.process import console
 from flowtools.process.ear import Ear
-from flowtools.process.kin import kill_group, threads_of_this_process
+from flowtools.process.kin import c_library, kill_group, threads_of_this_process
 from flowtools.process.overheard import overhearing
 from flowtools.worker.contract import load
 
@@ -175,6 +175,7 @@ def main_fresh(control: int) -> None:
     channel = socket.socket(fileno=control)
     plan: Plan = pickle.loads(packets.receive(channel)[1])  # noqa: S301  from flow-work
     sys.path[:] = plan.path
+    console.configure(*plan.form[:4])
     speak(plan, os.dup(2))
     sys.exit(_serve(channel, plan))
 
@@ -187,7 +188,9 @@ def _guarded(control: socket.socket, theirs: socket.socket, plan: Plan, output: 
     try:
         # Whoever reads the results is to see their end when flow-work ends: not on 1, either.
         speak(plan, output)
-        return _serve(control, plan)
+        # Pickled and made anew: no connection of flow-work's is to be shared.
+        own: Plan = pickle.loads(pickle.dumps(plan))  # noqa: S301
+        return _serve(control, own)
     except BaseException:  # noqa: BLE001  there is no frame below that could take it
         sys.excepthook(*sys.exc_info())
         return 70
@@ -196,13 +199,14 @@ def _guarded(control: socket.socket, theirs: socket.socket, plan: Plan, output: 
 def _serve(control: socket.socket, plan: Plan) -> int:
     ignore_signals_for_all()
     try:
-        with overhearing(lambda: None):
+        with overhearing(lambda: None, follows_threads=False):
             load(plan.worker)
     except ConfigurationError as error:
         packets.send(control, _BROKEN, str(error).encode("utf-8", "backslashreplace"))
         return 0
     forks = threads_of_this_process() == 1
     packets.send(control, _FORKS if forks else _FRESH)
+    c_library()
     gc.collect()
     gc.freeze()  # The collector would touch, and so copy, the pages that processes share.
     processes: dict[int, subprocess.Popen[bytes] | None] = {}
@@ -244,10 +248,8 @@ def _spawn(
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            # Pickled and made anew: no connection of flow-work's is to be shared.
-            own: Plan = pickle.loads(pickle.dumps(plan))  # noqa: S301
             status = be_child(
-                own, parent, socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]), fds[2]
+                plan, parent, socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]), fds[2]
             )
         except BaseException:  # noqa: BLE001  there is no frame below that could take it
             sys.excepthook(*sys.exc_info())

@@ -117,16 +117,19 @@ def _watch_threads(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 @contextmanager
-def overhearing(whose: Whose) -> Iterator[tuple[Overheard, Overheard]]:
+def overhearing(
+    whose: Whose, *, follows_threads: bool = True
+) -> Iterator[tuple[Overheard, Overheard]]:
     """Turn into messages what Python writes to stdout and stderr.
 
     Warnings, and exceptions that end a thread or that nobody could catch, are one message each.
+    `follows_threads`: note for which attempt each thread is started (see `inherited`).
     """
     before = sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook
     whose_before = console.attribute_to(whose)
     out, err = Overheard(1), Overheard(2)
     console.listen_to_users()
-    if not _Inheritance.is_watched:
+    if follows_threads and not _Inheritance.is_watched:
         _Inheritance.is_watched = True
         sys.addaudithook(_watch_threads)
     shown = warnings.showwarning
