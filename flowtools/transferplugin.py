@@ -34,8 +34,8 @@ from flowtools.vizone.plugindata import PluginData, TransferStep
 from flowtools.vizone.stepreport import StepReport
 from flowtools.vizone.transfer import TransferRequest
 from flowtools.vizone.transport import without_user
-from flowtools.worker.contract import TimeLimit
-from flowtools.worker.loading import describe
+from flowtools.worker.description import describe
+from flowtools.worker.exceptions import TimeLimit
 from flowtools.worker.needs import SECONDS, Equipment
 
 log = get_log("flowtools.plugin")

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowtools.core.lines import TooLong
+from flowtools.errors import ConfigurationError
 from flowtools.event import Event, EventError, decode
 from flowtools.pool.failed import FailedFile, FailedFileError, replayable
 from flowtools.pool.outcome import Attempt, Outcome
@@ -195,13 +196,13 @@ def test_a_full_disk_is_an_error_that_names_the_file():
 
 
 def test_a_failed_file_that_cannot_be_opened_is_an_error(tmp_path):
-    with pytest.raises(FailedFileError, match=r"cannot open failed file .*: Is a directory"):
+    with pytest.raises(ConfigurationError, match=r"cannot open failed file .*: Is a directory"):
         FailedFile(tmp_path)
 
 
 def test_what_holds_something_else_is_no_failed_file_and_stays_as_it_is(tmp_path):
     (tmp_path / "mine.py").write_text("import os\n")
-    with pytest.raises(FailedFileError, match=r"cannot open failed file .*: it holds something"):
+    with pytest.raises(ConfigurationError, match=r"cannot open failed file .*: it holds something"):
         FailedFile(tmp_path / "mine.py")
     assert (tmp_path / "mine.py").read_text() == "import os\n"
 

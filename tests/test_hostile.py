@@ -1,222 +1,205 @@
-"""Nothing that a Worker does may hurt the pool: each way to misbehave, in threads and in processes.
+"""Nothing that a Worker does hurts the pool: it fails its event, in a thread and in a process."""
 
-Every Worker here is given the events "bad", which misbehaves, and "ok". What is asked of the pool
-is the same for all: it ends by itself with the right status, the good event is done, the bad one
-has its outcome, and stderr holds messages of the command and nothing else.
-"""
-
-import json
+import os
 import re
 import signal
-import threading
 import time
+from pathlib import Path
 from subprocess import PIPE
 
 import orjson
 import pytest
 
-PATIENCE = 60
+ISOLATION = pytest.mark.parametrize("isolation", ["thread", "process"])
 
-HEAD = """import ctypes, logging, logging.config, os, signal, subprocess, sys
-import threading, time, warnings
-log = logging.getLogger("mine.module")
-class W:
-    def start(self, event):
-        if event.data == "bad":
-            self.misbehave(event)
-        return event.data
-    def misbehave(self, event):
-"""
-
-
-def event(data, identity="id-1", subject=None):
-    fields = {"specversion": "1.0", "id": identity, "source": "s", "type": "t", "data": data}
-    return orjson.dumps(fields | ({"subject": subject} if subject else {})) + b"\n"
-
-
-@pytest.fixture(params=["thread", "process"])
-def work(request, start, tmp_path):
-    """Start flow-work on a Worker whose `misbehave` has this body."""
-
-    def run(body, *args, **options):
-        lines = "".join(f"        {line}\n" for line in body.strip().split("\n"))
-        (tmp_path / "mine.py").write_text(HEAD + lines)
-        isolation = ("--isolation", request.param)
-        return start("flow-work", "mine:W", *isolation, *args, stdin=PIPE, **options)
-
-    run.isolation = request.param
-    return run
-
-
-def finish(process, text):
-    out, err = process.communicate(text, timeout=PATIENCE)
-    return process.returncode, [orjson.loads(line)["data"] for line in out.splitlines()], err
-
-
-SILENCERS = {
-    "dictConfig": "logging.config.dictConfig({'version': 1})",
-    "disable": "logging.disable(logging.CRITICAL)",
-    "no handlers": "logging.root.handlers = []; logging.getLogger('flowtools').handlers = []",
-    "level": "logging.getLogger('flowtools').setLevel(1000)",
-    "record factory": "logging.setLogRecordFactory(lambda *a, **k: 1 / 0)",
-    "shutdown": "logging.shutdown()",
-    "force": "logging.basicConfig(force=True, filename='elsewhere')",
-    "closed streams": "sys.stderr = sys.stdout = None",
-    "closed descriptors": "os.closerange(1, 3)",
-    "patched": "logging.Logger.log = logging.Logger.warning = lambda *a, **k: None",
+WAYS = {
+    "str_raises": ("failed", "StrRaises: its text cannot be made: KeyError"),
+    "str_exits": ("failed", "StrExits: its text cannot be made: SystemExit"),
+    "str_hangs": ("timeout", "not done within"),
+    "str_is_none": ("failed", "StrIsNone: its text cannot be made: TypeError"),
+    "str_raises_itself": ("failed", "StrRaisesItself: its text cannot be made: StrRaisesItself"),
+    "cause_has_no_text": ("failed", "above.*caused by StrRaises: its text cannot be made"),
+    "member_has_no_text": ("failed", r"1\. StrExits: its text.*2\. ValueError: x"),
+    "evil_class": ("failed", "no class|EvilClass"),
+    "evil_notes": ("failed", "EvilNotes"),
+    "evil_retry": ("failed", r"invalid Retry\(after='soon'\)"),
+    "retry_text": ("failed", "Retry: later"),
+    "retry_timedelta": ("failed", "Retry: later"),
+    "retry_infinite": ("failed", r"invalid Retry\(after=inf\)"),
+    "retry_junk": ("failed", r"invalid Retry\(after=\[30\]\)"),
+    "exits": ("failed", "SystemExit: 5|ended with status 5"),
+    "interrupts_itself": ("failed", "KeyboardInterrupt"),
+    "limits_itself": ("failed", "TimeLimit|ended with status"),
+    "takes_the_id": ("failed", "ValueError: gone"),
+    "takes_everything": ("failed", "ValueError: gone"),
+    "replaces_attributes": ("failed", "ValueError: gone"),
+    "takes_the_id_and_returns": ("failed", "no attribute 'id'"),
+    "returns_what_is_not_json": ("failed", "EventError"),
+    "yields_and_raises": ("failed", "ValueError: later"),
+    "says_much": ("failed", r"ValueError: yyy.*y \[cut: .* bytes in all\]"),
+    "rejects_with_much": ("rejected", r"Reject: yyy.*\[cut"),
+    "retries_with_much": ("failed", r"Retry: y y.*\[cut"),
+    "causes_say_much": ("failed", r"ValueError: yyy.*\[cut"),
+    "group_says_much": ("failed", r"1\. ValueError: yyy.*\[cut"),
+    "tells_why": ("failed", "ValueError: the end.*note: the note; caused by OSError: the cause"),
+    "tells_of_all": ("failed", r"several.*1\. ValueError: first; 2\. KeyError: 'second'"),
+    "program_fails": ("failed", "CalledProcessError: .*; stderr: why"),
+    "hangs": ("timeout", "not done within"),
 }
+LIMIT = 16 * 1024 + 1000
+"""Bytes of a line about a failure: its text, and what stands around it."""
 
 
-@pytest.mark.parametrize("body", SILENCERS.values(), ids=SILENCERS)
-def test_a_worker_cannot_silence_the_command(work, body):
-    status, out, err = finish(
-        work(body + "\nraise ValueError('no')", "-j", 1), event("bad") + event("bad") + event("ok")
-    )
-    assert (status, out) == (1, ["ok"])
-    assert err.decode().count("failed: ValueError: no (") == 2
-    assert err.endswith(b"flow-work: 2 of 3 events failed\n")
+def event(way, number, subject=None):
+    return {
+        "specversion": "1.0",
+        "id": f"id-{number}",
+        "source": "s",
+        "type": "t",
+        "subject": subject or f"subject-{number}",
+        "data": way,
+    }
 
 
-WORDS = {
-    "print": ("print('said')", "info", None),
-    "stdout without an end": ("sys.stdout.write('said')", "info", None),
-    "stdout in bytes": ("sys.stdout.buffer.write(b'said\\n')", "info", None),
-    "stderr": ("sys.stderr.write('said\\n')", "info", None),
-    "stderr without an end": ("print('said', end='', file=sys.stderr)", "info", None),
-    "a program": ("subprocess.run(['echo', 'said'])", "info", None),
-    "a program's stderr": ("subprocess.run('echo said >&2', shell=True)", "info", None),
-    "a descriptor": ("os.write(1, b'said\\n')", "info", None),
-    "a thread": (
-        "each = threading.Thread(target=print, args=('said',)); each.start(); each.join()",
-        "info",
-        None,
-    ),
-    "a warning": ("warnings.warn('said')", "warning", "py.warnings"),
-    "logging": ("log.warning('%s', 'said')", "warning", "mine.module"),
-    "an error": ("log.error('said')", "error", "mine.module"),
-    "a level of its own": ("log.log(35, 'said')", "warning", "mine.module"),
-    "an exception": (
-        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    log.exception('said')",
-        "error",
-        "mine.module",
-    ),
-    "the end of a thread": (
-        "each = threading.Thread(target=lambda: 1 / 0, name='said'); each.start(); each.join()",
-        "error",
-        None,
-    ),
-    "unraisable": (
-        "class Said:\n    def __del__(self):\n        raise ValueError('said')\nSaid()",
-        "error",
-        None,
-    ),
-    "C code": ("ctypes.CDLL(None).puts(b'said'); ctypes.CDLL(None).fflush(None)", "info", None),
-}
-
-
-@pytest.mark.parametrize(("body", "level", "logger"), WORDS.values(), ids=WORDS)
-def test_each_word_of_a_worker_is_one_message_with_its_event(work, body, level, logger):
-    text = event("ok", "id-0", "other") + event("bad", "id-7", "clip 7")
-    status, out, err = finish(work(body, "--log-format", "json"), text)
-    assert (status, out) == (0, ["ok", "bad"])
-    (said,) = [json.loads(line) for line in err.splitlines()]
-    assert "said" in (said["message"] + said.get("traceback", "")).lower()
-    assert (said["event"], said["subject"], said["attempt"]) == ("id-7", "clip 7", 1)
-    assert (said["level"], said.get("logger")) == (level, logger)
-    assert ("traceback" in said) is (level == "error" and body != WORDS["an error"][0])
-
-
-@pytest.mark.parametrize("body", [each for each, _, _ in WORDS.values()], ids=WORDS)
-def test_as_text_each_line_of_it_has_the_event_in_front(work, body):
-    status, _, err = finish(work(body), event("bad", "id-7", "clip 7"))
-    assert status == 0
-    for line in err.decode().splitlines():
-        assert re.match(r"flow-work: (warning: )?clip 7 \(id-7\): |    ", line), line
-
-
-def test_the_attempt_is_named(work):
-    options = ("--retries", 1, "--backoff", 0, "--log-format", "json")
-    body = "print('said'); subprocess.run(['echo', 'said']); raise ValueError"
-    _, _, err = finish(work(body, *options), event("bad"))
-    said = [json.loads(line) for line in err.splitlines()]
-    assert [each["attempt"] for each in said if each["message"] == "said"] == [1, 1, 2, 2]
-
-
-CONTROLS = "\x1b[2J \x9b31m \u202eabc \u200b \u200e \ufeff \u2066 \x07"
-
-
-@pytest.mark.parametrize("log_format", ["text", "json"])
-def test_no_control_character_reaches_the_terminal(work, log_format):
-    body = (
-        f"text = {CONTROLS!r} + '\\nflow-work: 0 events failed'\n"
-        "print(text); log.error(text); os.write(1, text.encode() + b'\\n')\n"
-        "raise ValueError(text)"
-    )
-    _, _, err = finish(work(body, "-v", "--log-format", log_format), event("bad"))
-    text = err.decode()
-    shown = text if log_format == "text" else "".join(
-        value for line in text.splitlines() for value in json.loads(line).values()
-        if isinstance(value, str)
+def run_hostile(start, tmp_path, ways, *options):
+    """Run events of these ways; return status, results, messages, job log and failed file."""
+    process = start(
+        "flow-work", "tests.hostile:Hostile", "--joblog", "jobs", "--failed", "failed", *options,
+        stdin=PIPE,
     )  # fmt: skip
-    assert not set(CONTROLS) - set(" [2J31mabc") & set(shown)
-    assert "Traceback" in shown
-    assert "\nflow-work: 0 events failed" not in "\n" + text
+    lines = [orjson.dumps(event(way, number)) for number, way in enumerate(ways)]
+    out, err = process.communicate(b"".join(line + b"\n" for line in lines), timeout=60)
+    files = [(tmp_path / name).read_bytes().splitlines() for name in ("jobs", "failed")]
+    return process.returncode, out.splitlines(), err.splitlines(), *files
 
 
-@pytest.mark.parametrize(
-    ("options", "heard"),
-    [
-        ((), ["warning"]),
-        (("-v",), ["info", "warning"]),
-        (("-vv",), ["debug", "info", "warning"]),
-        (("-q",), []),
-        (("--worker-log-level", "debug"), ["debug", "info", "warning"]),
-        (("-vv", "--worker-log-level", "warning"), ["warning"]),
-    ],
-)
-def test_the_level_of_a_workers_logging_can_be_chosen(work, options, heard):
-    body = "log.debug('debug'); log.info('info'); log.warning('warning')"
-    _, _, err = finish(work(body, "--log-format", "json", *options), event("bad"))
-    said = [json.loads(line) for line in err.splitlines()]
-    assert [each["message"] for each in said if each.get("logger") == "mine.module"] == heard
+@ISOLATION
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_path):
+    retries = "0" if WAYS[way][0] == "timeout" else "1"
+    options = ("--isolation", isolation, "--timeout", "2", "--grace", "20", "--retries", retries)
+    status, out, err, jobs, failed = run_hostile(
+        start, tmp_path, ["ok", way, "ok"], *options, "--backoff", "0.001"
+    )
+    outcome, text = WAYS[way]
+    rows = [orjson.loads(line) for line in jobs]
+    last = next(row for row in rows if row["id"] == "id-1" and row["final"])
+    assert (last["outcome"], last["subject"]) == (outcome, "subject-1"), err
+    assert re.search(text, last["error"]), last["error"]
+    assert [row["outcome"] for row in rows if row["id"] != "id-1"] == ["done", "done"]
+    assert len(out) == 2
+    assert status == 1
+    assert err[-1] == b"flow-work: 1 of 3 events failed" + (
+        b"" if outcome == "failed" else f" (1 {outcome})".encode()
+    )
+    assert [orjson.loads(line)["id"] for line in failed] == ["id-1"]
+    assert orjson.loads(failed[0])["data"] == way
+    assert max(map(len, [*err, *jobs, *failed])) < LIMIT
 
 
-def test_a_message_is_bounded(work):
-    body = "print('x' * 3_000_000); log.error('y' * 3_000_000)\nos.write(1, b'z' * 3_000_000)"
-    _, _, err = finish(work(body), event("bad"))
-    lines = err.decode().splitlines()
-    assert max(map(len, lines)) < 70_000
-    assert [line for line in lines if "more characters]" in line]
+@ISOLATION
+def test_all_of_that_at_once_leaves_a_pool_that_works(isolation, start, tmp_path):
+    ways = [each for way in WAYS for each in ("ok", way)]
+    options = ("-j", "4", "--isolation", isolation, "--timeout", "2", "--grace", "20")
+    status, out, err, jobs, failed = run_hostile(
+        start, tmp_path, ways, *options, "--retries", "1", "--backoff", "0.001"
+    )
+    assert status == 1, err
+    assert len(out) == len(failed) == len(WAYS)
+    assert sum(b'"final":true' in line for line in jobs) == len(ways)
 
 
-FLOOD = """
-for number in range(3000):
-    print(f"{number} " + "x" * 1000)
-"""
+@ISOLATION
+def test_with_v_a_traceback_is_bounded_too(isolation, start, tmp_path):
+    ways = ["says_much", "str_raises", "str_exits", "group_says_much"]
+    status, _, err, _, _ = run_hostile(start, tmp_path, ways, "--isolation", isolation, "-v")
+    assert status == 1
+    assert sum(map(len, err)) < len(ways) * 6 * LIMIT
+    assert b"Traceback" in b"\n".join(err)
 
 
-def test_a_stderr_that_nobody_reads_holds_up_nothing(work):
-    process = work(FLOOD, "-j", 2, "--timeout", 50)
-    process.stdin.write(event("bad") * 4 + event("ok") * 20)
+# Programs that the Worker starts
+
+
+def wait_for(condition, what):
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit, f"waited 30 s for {what}"
+        time.sleep(0.01)
+
+
+def asleep(seconds):
+    """The processes that are `sleep SECONDS`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def length():
+    """A number of seconds that no other test's programs have."""
+    return f"7{os.getpid() % 1000}.{time.monotonic_ns() % 1_000_000_000}"
+
+
+def begin(start, isolation, events, *options):
+    process = start("flow-work", "tests.hostile:Hostile", "--isolation", isolation, *options,
+                    stdin=PIPE)  # fmt: skip
+    process.stdin.write(b"".join(orjson.dumps(each) + b"\n" for each in events))
     process.stdin.close()
-    assert len([process.stdout.readline() for _ in range(24)][-1]) > 1
-    err = b"".join(process.stderr)  # Now somebody reads.
-    assert process.wait(PATIENCE) == 0
-    assert 0 < err.count(b"\n") < 12_000
-    lost = [int(found) for found in re.findall(rb"(\d+) messages were dropped: nobody read", err)]
-    assert sum(lost) + err.count(b"xxx\n") == 12_000
+    return process
 
 
-@pytest.mark.parametrize("body", [FLOOD, FLOOD + "time.sleep(1000)"], ids=["flood", "and hang"])
-def test_the_end_is_bounded_although_nobody_reads_stderr(work, body):
-    process = work(body, "--drain", 1, "--timeout", 500)
-    process.stdin.write(event("bad") * 1000)
-    process.stdin.flush()
-    first = threading.Thread(target=process.stdout.read)
-    first.start()
-    time.sleep(1)  # However far it got: most likely, stderr is full.
-    process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    assert process.wait(PATIENCE) == -signal.SIGTERM
-    assert time.monotonic() - began < 30  # Not the 1000 seconds, nor for ever.
-    first.join()
+@ISOLATION
+def test_a_time_out_ends_the_programs_of_the_attempt_before_the_next_one(isolation, start):
+    seconds = length()
+    process = begin(
+        start, isolation, [event("starts_programs", 1, seconds)],
+        "--timeout", "1", "--retries", "1", "--backoff", "0.001", "--grace", "20",
+    )  # fmt: skip
+    most = 0
+    while process.poll() is None:
+        most = max(most, len(asleep(seconds)))
+        time.sleep(0.005)
+    assert process.returncode == 1
+    assert most == 3
+    wait_for(lambda: not asleep(seconds), "the end of all programs")
+
+
+@ISOLATION
+def test_a_drain_that_is_over_ends_the_programs_of_what_runs(isolation, start):
+    seconds = length()
+    events = [event("starts_programs", 1, seconds)]
+    process = begin(start, isolation, events, "--drain", "0.1", "--grace", "20")
+    wait_for(lambda: len(asleep(seconds)) == 3, "three programs")
+    process.terminate()
+    process.wait(30)
+    wait_for(lambda: not asleep(seconds), "the end of all programs")
+
+
+def test_a_program_of_an_earlier_attempt_or_of_another_thread_is_left_alone(start):
+    kept, ended = length(), length()
+    last = event("starts_programs", 3, ended)
+    events = [event("leaves_a_program", 1, kept), event("pauses", 2), last]
+    process = begin(start, "thread", events, "--timeout", "1", "--grace", "20")
+    assert process.wait(30) == 1
+    wait_for(lambda: not asleep(ended), "the end of the programs of what was over time")
+    assert len(asleep(kept)) == 1
+    os.kill(*asleep(kept), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_process_whose_interpreter_is_held(signum, start, tmp_path):
+    process = begin(start, "thread", [event("holds_the_interpreter", 1)])
+    wait_for((tmp_path / "begun").exists, "the Worker to begin")
+
+    def has_ended():
+        process.send_signal(signum)
+        time.sleep(0.1)
+        return process.poll() is not None
+
+    wait_for(has_ended, "the end by a second signal")
+    assert process.returncode == -signum

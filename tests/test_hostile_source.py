@@ -121,7 +121,10 @@ class S:
 """
     status, out, err = finish(source(code))
     assert (status, out) == (1, [1])
-    assert err == b"flow-source: the Source 'mine:S' failed: Exits, whose text raises SystemExit\n"
+    assert (
+        err
+        == b"flow-source: the Source 'mine:S' failed: Exits: its text cannot be made: SystemExit\n"
+    )
 
 
 def test_threads_of_a_source_end_quietly(source):

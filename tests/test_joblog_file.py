@@ -8,6 +8,7 @@ import threading
 import orjson
 import pytest
 
+from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.pool.joblog import JobLog, JobLogError, done_ids
 from flowtools.pool.outcome import Attempt, Outcome
@@ -128,14 +129,18 @@ def test_a_job_log_that_is_not_there_yet_has_nothing_done(path):
 
 
 def test_a_job_log_that_cannot_be_read_is_an_error(tmp_path):
-    with pytest.raises(JobLogError, match=f"cannot read job log '{tmp_path}': Is a directory"):
+    with pytest.raises(
+        ConfigurationError, match=f"cannot read job log '{tmp_path}': Is a directory"
+    ):
         done_ids(tmp_path)
 
 
 @pytest.mark.parametrize("holds", [b"import os\n", b"[1]\n", b" ", b"\xff\xd8"])
 def test_what_holds_something_else_is_no_job_log_and_stays_as_it_is(path, holds):
     path.write_bytes(holds)
-    with pytest.raises(JobLogError, match=r"cannot open job log '.*': it holds something else"):
+    with pytest.raises(
+        ConfigurationError, match=r"cannot open job log '.*': it holds something else"
+    ):
         JobLog(path)
     assert path.read_bytes() == holds
 
@@ -149,7 +154,7 @@ def test_what_is_left_by_a_kill_or_a_loss_of_power_is_a_job_log(path, holds):
 
 
 def test_a_job_log_that_cannot_be_opened_is_an_error(tmp_path):
-    with pytest.raises(JobLogError, match=r"cannot open job log '.*/no/log': No such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot open job log '.*/no/log': No such file"):
         JobLog(tmp_path / "no" / "log")
 
 

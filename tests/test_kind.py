@@ -4,12 +4,12 @@ import pytest
 from click.testing import CliRunner
 
 from flowtools.commands import listen_assets, watch
-from flowtools.core.kind import OF_FILES, OF_VIZ_ONE, Kind, chosen
+from flowtools.core.kind import OF_FILES, OF_VIZ_ONE, ON_DEMAND, Kind, chosen
 from flowtools.errors import UsageError
 
 
 def test_every_kind_belongs_to_a_source():
-    assert set(OF_VIZ_ONE) | set(OF_FILES) == set(Kind)
+    assert {*OF_VIZ_ONE, *OF_FILES, *ON_DEMAND} == set(Kind)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -23,7 +23,7 @@ def test_a_type_that_is_about_no_change_has_none(type):
 
 
 @pytest.mark.parametrize(
-    ("main", "kinds"), [(listen_assets.main, OF_VIZ_ONE), (watch.main, OF_FILES)]
+    ("main", "kinds"), [(listen_assets.main, OF_VIZ_ONE), (watch.main, OF_FILES + ON_DEMAND)]
 )
 @pytest.mark.parametrize("option", ["--include", "--exclude"])
 def test_the_options_offer_each_kind_of_their_source_and_no_other(main, kinds, option):

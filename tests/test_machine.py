@@ -178,8 +178,8 @@ def test_on_a_real_full_disk_the_rest_is_left_unacknowledged(inlet, tmp_path):
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
-        ("flow-work --joblog disk/log mine:Nop", 1, "cannot open job log 'disk/log'"),
-        ("flow-work --failed disk/failed mine:Nop", 1, "cannot open failed file 'disk/failed'"),
+        ("flow-work --joblog disk/log mine:Nop", 78, "cannot open job log 'disk/log'"),
+        ("flow-work --failed disk/failed mine:Nop", 78, "cannot open failed file 'disk/failed'"),
         (
             (
                 "flow-listen-assets --url http://127.0.0.1:9 --user u --password-file p"

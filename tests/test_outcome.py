@@ -43,7 +43,7 @@ class Acks:
     def ack(self, ackto):
         self.told.append("ack")
 
-    def nack(self, ackto):
+    def nack(self, ackto, reason=None):
         self.told.append("nack")
 
 

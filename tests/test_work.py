@@ -416,15 +416,17 @@ def test_too_many_stuck_threads_end_it_with_status_70(work, notes):
 
 def test_sigusr1_prints_the_state_and_every_threads_stack(work, notes):
     process = work("Whatever", "-j", "2")
-    process.stdin.write(lines(["sleep", 1000]))
+    process.stdin.write(lines("ok", "ok", "fail", ["sleep", 1000]))
     process.stdin.flush()
-    wait_for(notes, "the event to run")
+    wait_for(lambda: "sleep" in notes(), "the event to run")
+    assert b"failed" in process.stderr.readline()
     process.send_signal(signal.SIGUSR1)
     text = ""
     while "time.sleep(seconds)" not in text or "idle" not in text:
         line = process.stderr.readline().decode()
         assert line.startswith("flow-work: ")
         text += line
+    assert text.startswith("flow-work: 2 done, 1 failed; 0 events waiting; 0 threads abandoned\n")
     process.kill()
 
 
@@ -491,6 +493,58 @@ def test_on_a_terminal_resume_says_how_many_it_skipped(tmp_path):
     screen.wait_for("flow-work: 1 events were done already: skipped")
     assert screen.end() == 0
     screen.close()
+
+
+@pytest.mark.parametrize(
+    "option", ["--timeout", "--grace", "--drain", "--backoff", "--max-backoff"]
+)
+@pytest.mark.parametrize("value", ["nan", "inf", "1e999", "-1"])
+def test_seconds_are_a_finite_number(work, option, value):
+    status, _, err = finish(work("Nop", option, value))
+    assert status == 2
+    assert f"invalid value for '{option}'" in err
+
+
+@pytest.mark.parametrize(
+    "option", ["--timeout", "--grace", "--drain", "--backoff", "--max-backoff"]
+)
+def test_seconds_may_be_many(work, option):
+    options = (option, "1e308", "-j", "2")
+    assert finish(work("Whatever", *options), lines("ok", "ok", "fail"))[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("--joblog f --failed f", "'--failed f' is the job log, too"),
+        ("--joblog f --failed ./f", "'--failed f' is the job log, too"),
+        ("--joblog f --failed f", "'--failed f' is '--joblog f', too"),
+        ("--joblog f --failed link", "'--failed link' is '--joblog f', too"),
+        ("--failed f >f", "'--failed f' is standard output, too"),
+        ("--joblog f >>f", "'--joblog f' is standard output, too"),
+    ],
+)
+def test_one_file_is_not_written_by_two(shell, tmp_path, command, said):
+    if "job log" not in said:
+        (tmp_path / "f").touch()
+        (tmp_path / "link").symlink_to("f")
+    status, _, err = shell(f"echo 1 | PYTHONPATH={ROOT} flow-work tests.workers:Nop {command}")
+    assert (status, said in err) == (2, True), err
+    assert not (tmp_path / "f").exists() or not (tmp_path / "f").read_bytes()
+
+
+@pytest.mark.parametrize("option", ["--failed", "--joblog"])
+def test_a_file_that_cannot_be_opened_is_a_mistake_of_configuration(work, option):
+    status, _, err = finish(work("Nop", option, "/no/f"), lines(1))
+    assert status == 78
+    assert "'/no/f': No such file or directory" in err
+
+
+def test_that_events_failed_comes_without_a_traceback_of_ours(work):
+    status, _, err = finish(work("Whatever", "-v"), lines("fail"))
+    assert status == 1
+    assert err.endswith("flow-work: 1 of 1 events failed\n")
+    assert "EventsFailed" not in err
 
 
 def test_resume_without_a_joblog_is_a_usage_error(work):

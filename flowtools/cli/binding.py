@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import click
@@ -9,6 +10,17 @@ import click
 from flowtools.core.settings import Given, default_of
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; NaN and infinity are not numbers here."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"'{value}' is not a finite number", param, ctx)
+        return number
 
 
 class FieldOption(click.Option):

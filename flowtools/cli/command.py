@@ -12,7 +12,7 @@ import click
 
 from flowtools import __version__
 from flowtools.cli.binding import option
-from flowtools.core.errors import FlowError, ReaderGone, Status, UsageError
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, Status, UsageError
 from flowtools.core.settings import Messages
 
 if TYPE_CHECKING:
@@ -213,7 +213,8 @@ def _report(error: Exception) -> int:
 
     log = get_log("flowtools")
     if isinstance(error, FlowError):
-        log.error("%s", error, exc_info=error)
+        # That events failed is a result: where in our code it was counted tells nobody anything.
+        log.error("%s", error, exc_info=None if isinstance(error, EventsFailed) else error)
         return error.status
     if isinstance(error, ConnectionError):
         log.error("lost a connection: %s", error.strerror or error, exc_info=error)

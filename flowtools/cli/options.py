@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from flowtools.cli.binding import Decorator, option, together
+from flowtools.cli.binding import Decorator, FiniteRange, option, together
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
 from flowtools.source.settings import Taking
@@ -123,7 +123,7 @@ heart_beat = heart_beat_of(Settings)
 connect_timeout = option(
     "--connect-timeout",
     of=Settings,
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Time to connect, and again to log in, before the next host is tried.",
 )
@@ -131,7 +131,7 @@ connect_timeout = option(
 retry_for = option(
     "--retry-for",
     of=Settings,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Give up a broker that has been away for so long. Default: never.",
 )
@@ -170,7 +170,7 @@ dead_letter = click.option(
 drain = option(
     "--drain",
     of=Ending,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Time after SIGTERM for what still runs, and for acknowledgements still missing.",
 )
@@ -178,7 +178,7 @@ drain = option(
 grace = option(
     "--grace",
     of=Ending,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Time that a Worker or Source has to end once it is told to; then its thread is "
     "abandoned.",

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import option
+from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import keep, parsed
 from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.settings import Choice, Settings
@@ -31,7 +31,7 @@ def _rate(text: str) -> Any:
     return Rate.parse(text)
 
 
-SECONDS = click.FloatRange(min=0)
+SECONDS = FiniteRange(min=0)
 FILE = click.Path(readable=False, path_type=Path)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import option
+from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import Command, parsed
 from flowtools.sim.settings import Plan
 
@@ -53,7 +53,7 @@ def _rates(text: str) -> "Rates":
 @option(
     "--rate",
     of=Plan,
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="R",
     help="Changes a second.",
 )
@@ -93,7 +93,7 @@ def _rates(text: str) -> "Rates":
 )
 @click.option(
     "--session",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SECONDS",
     help="Let a session cookie expire after SECONDS. Default: never.",
 )
@@ -114,7 +114,7 @@ def _rates(text: str) -> "Rates":
     "--import-time",
     "import_seconds",
     of=Plan,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="How long an import or upload takes.",
 )

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import FiniteRange
 from flowtools.cli.command import Command, parsed, run_source
 from flowtools.core.kind import OF_FILES, ON_DEMAND
 from flowtools.source.settings import Watching
@@ -58,7 +59,7 @@ def _settle_for(texts: Any) -> Any:
 @click.option("--skip-empty", is_flag=True, help="Say nothing about a file while its size is 0.")
 @click.option(
     "--settle",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="SECONDS",
     help="Report a file once it has not changed for SECONDS and is closed. Default: "
     f"{Watching.settle:g}; on a network mount, where only the time tells, "
@@ -80,7 +81,7 @@ def _settle_for(texts: Any) -> Any:
 )
 @click.option(
     "--poll",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     metavar="SECONDS",
     help="Look at everything every so often. Default: only on network mounts, which give no "
     "notice of what other machines do.",

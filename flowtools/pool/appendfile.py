@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import ClassVar, Self
 
-from flowtools.core.errors import FlowError
+from flowtools.core.errors import ConfigurationError, FlowError
 
 
 class AppendFile:
@@ -28,7 +28,7 @@ class AppendFile:
     a lock on the old one (flock(2)); a line then goes to the new file.
 
     Raises:
-        ERROR: The file cannot be opened, or holds something else than JSON objects.
+        ConfigurationError: The file cannot be opened, or holds something else than JSON objects.
     """
 
     WHAT: ClassVar[str]
@@ -41,7 +41,7 @@ class AppendFile:
         try:
             self._fd = _open(path)
         except OSError as error:
-            raise self.failure("open", path, error) from None
+            raise ConfigurationError(str(self.failure("open", path, error))) from None
 
     def __enter__(self) -> Self:
         return self

@@ -96,6 +96,7 @@ def run(
                     check(_dry_run(choice, stop))
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
+                _refuse_one_file_for_two(choice, writer.fileno())
                 work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
                 works.append(work)
                 work.parts = _parts(choice, work, given.acks, stack)
@@ -176,6 +177,33 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
         max_line=choice.max_line,
         files=files,
     )
+
+
+def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
+    """Refuse to write two kinds of lines into one file: nobody could read it again.
+
+    Raises:
+        UsageError: The job log, the failed file and standard output are not three files.
+    """
+    seen: dict[tuple[int, int], str] = {}
+    with suppress(OSError):
+        written = os.fstat(out)
+        if stat.S_ISREG(written.st_mode):
+            seen[written.st_dev, written.st_ino] = "standard output"
+    for option, path in (("--joblog", choice.joblog), ("--failed", choice.failed)):
+        if path is None:
+            continue
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # Not there yet, or told when it is opened.
+        if not stat.S_ISREG(found.st_mode):
+            continue
+        other = seen.setdefault((found.st_dev, found.st_ino), f"'{option} {path}'")
+        if other != f"'{option} {path}'":
+            raise UsageError(f"'{option} {path}' is {other}, too; write to another file")
+    if choice.joblog and choice.failed and choice.joblog.resolve() == choice.failed.resolve():
+        raise UsageError(f"'--failed {choice.failed}' is the job log, too; write to another file")
 
 
 def _refuse_a_circle(choice: Choice, fd: int, out: int) -> None:

@@ -52,7 +52,7 @@ class FailedFile(AppendFile):
     """Appends the lines of failed events to `path`; safe from any thread.
 
     Raises:
-        FailedFileError: The file cannot be opened.
+        ConfigurationError: The file cannot be opened.
     """
 
     WHAT = "failed file"

@@ -11,6 +11,7 @@ import os
 import pickle
 import socket
 from random import uniform
+from threading import Thread
 from time import monotonic, sleep
 
 from flowtools.core.errors import ConfigurationError, FlowError
@@ -23,6 +24,7 @@ from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.template import Template
 from flowtools.process.console import Whose
 from flowtools.process.kin import how_it_ended, kill_group
+from flowtools.process.programs import end_tree
 
 READY_SECONDS = 120.0
 """How long a process may take to configure its Worker."""
@@ -133,10 +135,11 @@ class ProcessRunner:
         """Return what the process said of it."""
         return error.failure if isinstance(error, Failed) else Failure.of(error)
 
-    def interrupt(self, thread: int) -> None:
+    def interrupt(self, thread: Thread, since: float) -> None:
         """Kill the process and all that it has started; `start` then raises in its thread."""
         # It may have answered just before: then the next event must not meet it.
         self._is_killed = True
+        end_tree(self._pid)  # What has a session of its own is not in its group.
         kill_group(self._pid)
 
     def release(self) -> None:

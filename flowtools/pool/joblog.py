@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from flowtools.core.errors import FlowError
+from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import rfc3339
 from flowtools.pool.appendfile import AppendFile
 from flowtools.pool.outcome import Attempt, Outcome
@@ -37,7 +37,7 @@ class JobLog(AppendFile):
     error (null where nothing went wrong).
 
     Raises:
-        JobLogError: The file cannot be opened.
+        ConfigurationError: The file cannot be opened.
     """
 
     WHAT = "job log"
@@ -91,7 +91,7 @@ def done_ids(path: Path) -> set[str]:
     characters), and the time to read the file once.
 
     Raises:
-        JobLogError: The file cannot be read.
+        ConfigurationError: The file cannot be read.
     """
     ids: set[str] = set()
     try:
@@ -103,7 +103,7 @@ def done_ids(path: Path) -> set[str]:
     except FileNotFoundError:
         return ids
     except OSError as error:
-        raise JobLog.failure("read", path, error) from None
+        raise ConfigurationError(str(JobLog.failure("read", path, error))) from None
     return ids
 
 

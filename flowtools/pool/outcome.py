@@ -16,8 +16,8 @@ from typing import NamedTuple, Self
 
 from flowtools.core.errors import Status
 from flowtools.core.event import Event
-from flowtools.worker.contract import Reject, Retry, seconds
-from flowtools.worker.loading import describe, described
+from flowtools.worker.description import describe, described, traceback_of
+from flowtools.worker.exceptions import Reject, Retry, TimeLimit, seconds
 
 
 class Answer(Enum):
@@ -155,18 +155,22 @@ class Failure(NamedTuple):
 
     @classmethod
     def of(cls, error: BaseException, *, with_traceback: bool = False) -> "Failure":
-        """Return what the exception `error` of a Worker says; this may run the Worker's code."""
-        outcome = Outcome.of(error)
-        after = seconds(error.after) if isinstance(error, Retry) else None
+        """Return what the exception `error` of a Worker says; this may run the Worker's code.
+
+        Raises:
+            TimeLimit: The time of the attempt is up meanwhile. Nothing else is raised.
+        """
+        traceback = traceback_of(error) if with_traceback else None
+        try:
+            outcome = Outcome.of(error)
+            after = seconds(error.after) if isinstance(error, Retry) else None
+        except TimeLimit:
+            raise
+        except BaseException as other:  # noqa: BLE001  the exception's own code has raised it
+            return cls(Outcome.FAILED, describe(other), None, traceback)
         # Where the Worker itself decides, the line of its code is of no interest.
         is_decided = after is not None or outcome.raised is not None
-        text = describe(error) if is_decided else described(error)
-        traceback = None
-        if with_traceback:
-            import traceback as python  # Only a failure needs it.
-
-            traceback = "".join(python.format_exception(error)).rstrip("\n")
-        return cls(outcome, text, after, traceback)
+        return cls(outcome, describe(error) if is_decided else described(error), after, traceback)
 
 
 class Attempt(NamedTuple):

@@ -27,7 +27,7 @@ from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.settings import Pace, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.slot import Claim, Line, Slot
-from flowtools.worker.contract import TimeLimit
+from flowtools.worker.exceptions import TimeLimit
 
 
 class Pool:
@@ -157,21 +157,22 @@ class Pool:
             try:
                 if chooses or backlog.held:
                     taken = job = self._choose()
-                    event, attributes = job.event, job.event.attributes
+                    attributes = job.event.attributes
                 else:
                     taken = line = popleft()
                     job = None
                     attributes = usual(line[1]) or intake.examined(line)
                     if attributes is None:
                         continue
-                    event = ReadEvent()
-                    event.attributes = attributes
             except IndexError:
                 slot.is_busy = False
                 if self._wait_for_work(slot):
                     continue
                 return False
-            slot.event = event
+            slot.event = event = ReadEvent()
+            # A copy: whatever the Worker does to it, the pool knows which event this is.
+            event.attributes = attributes.copy()
+            slot.attributes = attributes
             slot.running = taken
             slot.started = now = monotonic()
             event.deadline = slot.token = now + timeout
@@ -189,6 +190,7 @@ class Pool:
                 return True
             if is_plain and failure is None and lines is None and "ackto" not in attributes:
                 if note is not None:
+                    event.attributes = attributes
                     note(event, taken, now)
                 slot.done += 1
                 slot.running = None

@@ -2,15 +2,21 @@
 
 import ctypes
 from collections.abc import Callable
+from threading import Thread
 from typing import Any, Protocol
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import lines_of
 from flowtools.process.console import Whose, shows_tracebacks
-from flowtools.worker.contract import TimeLimit, Worker
+from flowtools.process.programs import end_programs
+from flowtools.worker.contract import Worker
+from flowtools.worker.exceptions import TimeLimit
+
+log = get_log("flowtools.pool")
 
 
 class RunnerBroken(Exception):
@@ -48,8 +54,12 @@ class Runner(Protocol):
     def failure(self, error: BaseException) -> Failure:
         """Return what `error`, raised by `start` or `lines`, says; may run the Worker's code."""
 
-    def interrupt(self, thread: int) -> None:
-        """Make a `start` that runs in `thread` end; called from the watchdog's thread."""
+    def interrupt(self, thread: Thread, since: float) -> None:
+        """Make a `start` that runs in `thread` end, and the programs that it has started.
+
+        Called from the watchdog's thread. `since`: when it began, in seconds of
+        `time.monotonic()`.
+        """
 
     def release(self) -> None:
         """Begin to let go of what the runner holds; no `start` runs or follows."""
@@ -79,15 +89,19 @@ class ThreadRunner:
         """Return what the exception says."""
         return Failure.of(error, with_traceback=shows_tracebacks())
 
-    def interrupt(self, thread: int) -> None:
-        """Raise TimeLimit in `thread` at its next bytecode.
+    def interrupt(self, thread: Thread, since: float) -> None:
+        """Raise TimeLimit in `thread` at its next bytecode, and kill its programs.
 
-        That is what CPython's PyThreadState_SetAsyncExc does; a thread that waits in a
-        system call gets the exception when the call returns.
+        The first is what CPython's PyThreadState_SetAsyncExc does; a thread that waits in a
+        system call gets the exception when the call returns. A wait for a program does so
+        once that has been killed.
         """
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread), ctypes.py_object(TimeLimit)
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeLimit)
         )
+        killed = end_programs(thread.native_id or 0, since)
+        if killed:
+            log.info("%d processes that the Worker had started have been killed", killed)
 
     def release(self) -> None:
         """Nothing to release."""

@@ -9,20 +9,20 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic, time
 
 from flowtools.ack.records import AckError, Reason
 from flowtools.core.errors import FlowError
-from flowtools.core.event import Event, EventError, rfc3339
+from flowtools.core.event import Event, EventError, decode, rfc3339
 from flowtools.core.lines import TooLong
 from flowtools.core.log import About, get_log
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
-from flowtools.pool.slot import Line
+from flowtools.pool.slot import Line, Slot
 
 log = get_log("flowtools.pool")
 
@@ -93,6 +93,12 @@ class Settlement:
         for recorder in self._recorders:
             recorder.record(made)
 
+    def totals(self, slots: Iterable[Slot]) -> Counter[str]:
+        """Return how many events have ended with which outcome; some are counted in `slots`."""
+        totals = Counter(self.counts)
+        totals[_DONE] += sum(slot.done for slot in slots)
+        return totals
+
     def done(self, job: Job, started: float, lines: list[bytes]) -> None:
         """`start` has returned; `lines` are its results."""
         self.finish(_attempt(job, _DONE, None, started=started), lines)
@@ -123,6 +129,8 @@ class Settlement:
         for recorder in self._recorders:
             recorder.record(attempt)
         job.attempt += 1
+        # Values inside its data may be what the Worker has made of them.
+        job.event = decode(job.line, job.number)
         self._keep_place(job)
         self._backlog.delay(job, delay)
         return True

@@ -8,6 +8,7 @@ that found the token stands, and the thread will find it; one that did not is wi
 
 import threading
 from time import sleep
+from typing import Any
 
 from flowtools.core.event import Event
 from flowtools.core.log import About
@@ -53,7 +54,8 @@ class Slot:
     Attributes:
         is_busy: The thread takes events, and has not yet found that there are none.
         running: What `event` was made from; None between two events.
-        event: The event that runs, or ran last.
+        event: What the Worker has, or had last.
+        attributes: What that was made from; the Worker cannot change it.
         token: The deadline of the attempt while `start` runs, then None.
         claim: The watchdog's, if there is one.
         started: When the attempt began, in seconds of `time.monotonic()`.
@@ -68,6 +70,7 @@ class Slot:
         self.is_busy = False
         self.running: Line | Job | None = None
         self.event: Event | None = None
+        self.attributes: dict[str, Any] = {}
         self.token: float | None = None
         self.claim: Claim | None = None
         self.started = 0.0
@@ -77,11 +80,11 @@ class Slot:
     @property
     def job(self) -> Job | None:
         """What runs. A Job is made only for who asks: most events need none."""
-        running, event = self.running, self.event
-        if running is None or event is None or isinstance(running, Job):
-            return running if isinstance(running, Job) else None
+        running = self.running
+        if running is None or isinstance(running, Job):
+            return running
         number, line, since = running
-        return Job(event, line, number, since)
+        return Job(Event.of(self.attributes), line, number, since)
 
     def about(self, *, is_last: bool = False) -> About | None:
         """Return which attempt runs, for what is said meanwhile; None: none does.

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop, Wake
+from flowtools.core.wait import Stop, Wake, poll_time
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.runner import Runner
@@ -121,8 +121,9 @@ class Watchdog:
             self._pool.note_end()
 
     def _wait(self) -> None:
-        seconds = self._next_event() - monotonic()
-        ready = dict(self._poller.poll(None if seconds == inf else max(0.0, seconds * 1000 + 1)))
+        # A millisecond more, for poll(2) counts in whole ones.
+        seconds = self._next_event() - monotonic() + 0.001
+        ready = dict(self._poller.poll(poll_time(None if seconds == inf else seconds)))
         self._pool.watch.clear()
         if self._dump is not None and self._dump.fileno() in ready:
             self._dump.clear()
@@ -183,7 +184,7 @@ class Watchdog:
         assert slot.event is not None
         assert slot.thread is not None
         slot.event.cancel()
-        slot.runner.interrupt(slot.thread.ident or 0)
+        slot.runner.interrupt(slot.thread, slot.started)
         claim.interrupted = True
 
     def _abandon(self, index: int, slot: Slot, claim: Claim) -> None:
@@ -197,7 +198,7 @@ class Watchdog:
         )
         self.abandoned = [each for each in self.abandoned if not each.ended] + [slot]
         replacement = Slot(self._runners())
-        replacement.running, replacement.event = slot.running, slot.event
+        replacement.running, replacement.attributes = slot.running, slot.attributes
         replacement.is_busy, replacement.started = True, slot.started
         replacement.done, slot.done = slot.done, 0
         self._pool.slots[index] = replacement
@@ -239,11 +240,12 @@ class Watchdog:
         """Print the pool's state and every thread's stack to stderr."""
         frames = sys._current_frames()  # noqa: SLF001  documented as for such a use
         now = monotonic()
+        totals = self._pool.settlement.totals(self._pool.slots)
+        counted = ", ".join(f"{totals[each]} {each}" for each in Outcome if totals[each])
         lines = [
             (
-                f"{sum(slot.done for slot in self._pool.slots)} done; outcomes"
-                f" {dict(self._pool.settlement.counts)}; {self._pool.backlog.held} waiting inside;"
-                f" {len(self.abandoned)} threads abandoned"
+                f"{counted or 'no event has ended'}; {self._pool.queued()} events waiting;"
+                f" {sum(not slot.ended for slot in self.abandoned)} threads abandoned"
             )
         ]
         for slot in [*self._pool.slots, *self.abandoned]:

@@ -148,8 +148,7 @@ class Work:
             )
             self.watchdog.run()
         left = _keep_what_is_left(self.pool, settlement)
-        totals = Counter(settlement.counts)
-        totals[Outcome.DONE] += sum(slot.done for slot in self.pool.slots)
+        totals = settlement.totals(self.pool.slots)
         totals[LEFT] = left
         if acks is not None:
             acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))

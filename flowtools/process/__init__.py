@@ -5,6 +5,6 @@ and `stderr` writes them. `stdout` keeps standard output for event lines while c
 runs; what that writes is `overheard` in Python, and by an `ear` at the descriptors. `screen`
 prints tables for people.
 `systemd` is told of its state. `password` reads secrets, `tls` makes the context of a secure
-connection, `memory` keeps a process small that runs for months, and `kin` says which processes end
-with which.
+connection, and `memory` keeps a process small that runs for months. `kin` says which processes end
+with which, and `programs` ends those that one thread has started.
 """

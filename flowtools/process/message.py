@@ -11,11 +11,9 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from flowtools.core.log import Said
+from flowtools.core.text import MAX_TEXT, cut
 
 LogFormat = Literal["text", "json"]
-
-MAX_TEXT = 16 * 1024
-"""Characters of a message that are shown; a traceback may have four times as many."""
 
 # Control characters; what turns the direction of writing, so that a line reads as another; what
 # has no width; halves of characters, which cannot be written.
@@ -59,14 +57,13 @@ def shown(said: Said, form: Form, *, is_journal: bool) -> bytes:
 
 
 def bounded(said: Said) -> Said:
-    """Return a message no part of which is longer than it may be."""
+    """Return a message no part of which is longer than it may be.
+
+    One of ours has room for a text of others, which is bounded already, and what is said of it.
+    """
     traceback = cut(said.traceback, 4 * MAX_TEXT) if said.traceback else said.traceback
-    return said._replace(text=cut(said.text, MAX_TEXT), traceback=traceback)
-
-
-def cut(text: str, most: int = MAX_TEXT) -> str:
-    """Return `text`, or its first `most` characters and how many are missing."""
-    return text if len(text) <= most else f"{text[:most]} [{len(text) - most} more characters]"
+    most = 2 * MAX_TEXT if said.is_ours else MAX_TEXT
+    return said._replace(text=cut(said.text, most), traceback=traceback)
 
 
 def _as_text(said: Said, form: Form) -> list[str]:

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from flowtools.core.log import About, Said, formatted
+from flowtools.core.text import MAX_TEXT
 from flowtools.process import console
 from flowtools.process.console import Whose
-from flowtools.process.message import MAX_TEXT
 
 
 def hear_line(text: str, about: About | None) -> None:

@@ -1,5 +1,12 @@
-"""Signals: SIGTERM and SIGINT ask a command to stop; it ends by that signal itself."""
+"""Signals: SIGTERM and SIGINT ask a command to stop; it ends by that signal itself.
 
+Python runs a handler between two bytecodes of the main thread. Where C code holds the
+interpreter, such as a regular expression that takes for ever, no handler runs at all. So the
+kernel itself is told that a handler serves once (SA_RESETHAND, sigaction(2)): the second
+SIGTERM, or SIGINT, ends the process whatever it is doing.
+"""
+
+import ctypes
 import os
 import signal
 import threading
@@ -44,6 +51,7 @@ def stopped_by_signals() -> Iterator[Stop]:
     previous = {each: how for each, how in previous.items() if how is not signal.SIG_IGN}
     for each in previous:
         signal.signal(each, handle)
+        _serve_once(each)
     try:
         with _heard_by_the_main_thread():
             yield stop
@@ -58,6 +66,37 @@ def stopped_by_signals() -> Iterator[Stop]:
         stop.close()
     if signum is not None:
         raise Signalled(signum) from failure
+
+
+class _SigAction(ctypes.Structure):
+    """`struct sigaction` of glibc and musl, but for MIPS and s390."""
+
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_ubyte * 128),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+_SA_RESETHAND = 0x80000000 - (1 << 32)
+"""From bits/sigaction.h, as a signed integer."""
+
+_SA_KNOWN = 0x08000000 | 0x04000000 | 0x10000000
+"""SA_ONSTACK, SA_RESTORER, SA_RESTART: what CPython and the C library may have set."""
+
+
+def _serve_once(signum: int) -> None:
+    """Have the kernel set `signum` back to its default when its handler is called.
+
+    Does nothing where the structure does not look as expected: on another kind of machine.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    action = _SigAction()
+    if libc.sigaction(signum, None, ctypes.byref(action)) or action.flags & ~_SA_KNOWN:
+        return
+    action.flags |= _SA_RESETHAND
+    libc.sigaction(signum, ctypes.byref(action), None)
 
 
 @contextmanager

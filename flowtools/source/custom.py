@@ -21,7 +21,8 @@ from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
-from flowtools.source.telling import clean_up_within, said_by
+from flowtools.source.telling import clean_up_within
+from flowtools.worker.description import described
 
 _log = get_log("flowtools.source")
 
@@ -144,7 +145,7 @@ class CustomSource:
         except Ended:
             pass
         except BaseException as error:  # noqa: BLE001  it is raised in the thread of `run`
-            gate.said = said_by(error)
+            gate.said = described(error)
             gate.failure = gate.failure or error
         ended.ring()
 
@@ -152,7 +153,7 @@ class CustomSource:
         try:
             self._source.stop()
         except BaseException as error:  # noqa: BLE001  the end goes on
-            _log.warning("the 'stop' of Source '%s' failed: %s", self._name, said_by(error))
+            _log.warning("the 'stop' of Source '%s' failed: %s", self._name, described(error))
 
     def _tell(self, event: Event, ok: bool) -> None:
         if self._done is None:
@@ -163,7 +164,7 @@ class CustomSource:
             pass  # It wanted to emit, and the command has ended.
         except BaseException as error:  # noqa: BLE001  it must not end the acknowledgements
             self._not_told += 1
-            _log.error("the 'done' of Source '%s' failed: %s", self._name, said_by(error))
+            _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
 
 
 def run_on_stdout(make: Callable[[], CustomSource], on_stuck: Callable[[], None]) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
-from flowtools.worker.loading import clean_up, described
+from flowtools.worker.description import described
+from flowtools.worker.loading import clean_up
 
 Told = tuple[Event, bool]
 
@@ -66,7 +67,7 @@ def clean_up_within(source: object, seconds: float) -> bool:
         except FlowError as error:
             failures.append(error)
         except BaseException as error:  # noqa: BLE001  a user's code
-            failures.append(FlowError(f"cannot clean up after the Source: {said_by(error)}"))
+            failures.append(FlowError(f"cannot clean up after the Source: {described(error)}"))
 
     thread = threading.Thread(target=run, name="source-clean-up", daemon=True)
     thread.start()
@@ -74,11 +75,3 @@ def clean_up_within(source: object, seconds: float) -> bool:
     if failures:
         raise failures[0]
     return not thread.is_alive()
-
-
-def said_by(error: BaseException) -> str:
-    """Return what an exception of a user's code says, whatever that code does."""
-    try:
-        return described(error)
-    except BaseException as other:  # noqa: BLE001  such as SystemExit
-        return f"{type(error).__name__}, whose text raises {type(other).__name__}"

@@ -2,10 +2,12 @@
 
     from flowtools.worker import Reject, Retry
 
-The `contract` has what a Worker may raise, and makes one; `loading` imports its class,
-`config` reads its settings, and `needs` gives it what it NEEDS: a client, a store.
+The `contract` says what a Worker is, and makes one, which may raise `exceptions`; `loading` imports
+its class, `config` reads its settings, and `needs` gives it what it NEEDS: a client, a store. A
+`description` is what an exception of its code says, in one line.
 """
 
-from flowtools.worker.contract import Reject, Retry, TimeLimit, Worker
+from flowtools.worker.contract import Worker
+from flowtools.worker.exceptions import Reject, Retry, TimeLimit
 
 __all__ = ["Reject", "Retry", "TimeLimit", "Worker"]

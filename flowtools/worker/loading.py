@@ -3,11 +3,10 @@
 import importlib
 import os
 import sys
-import traceback
-from functools import cache
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError, FlowError
+from flowtools.worker.description import described
 
 
 def load_class(name: str, what: str) -> type:
@@ -77,36 +76,3 @@ def clean_up(made: object, what: str) -> None:
 def failure(verb: str, what: str, name: str, error: BaseException) -> ConfigurationError:
     """Return "cannot VERB WHAT 'NAME': " and what `error` says, with its place."""
     return ConfigurationError(f"cannot {verb} {what} '{name}': {described(error)}")
-
-
-def described(error: BaseException) -> str:
-    """Return what `error` says, as one line, with its place in the user's code."""
-    where = place(error)
-    return describe(error) + (f" ({where})" if where else "")
-
-
-def describe(error: BaseException) -> str:
-    """Return the exception as one line: its class and what it says."""
-    # Where a mistake of the language is, `place` says.
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = " ".join(said.split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def place(error: BaseException) -> str:
-    """Return "file, line N" for where `error` comes from in the user's code, or ""."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))  # noqa: PTH120
-    theirs = [f for f in frames if not f.filename.startswith((*own, "<frozen"))]
-    # What a library makes of their mistake is further inside, and of less use.
-    theirs = [f for f in theirs if not f.filename.startswith(_libraries())] or theirs
-    return f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
-
-
-@cache
-def _libraries() -> tuple[str, ...]:
-    import sysconfig  # Only a failure needs it.
-
-    return tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})
