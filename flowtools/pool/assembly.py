@@ -5,7 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -75,16 +75,13 @@ def run(
     """
     settings = load_config(choice.config, choice.settings) if config is None else config
     with ExitStack() as stack:
-        # First of all, for a template process is forked before there is a second thread.
         bound_flush(choice.pool.drain)
-        ear = Ear()
-        stack.callback(ear.close)
+        ear = stack.enter_context(closing(Ear()))
+        # First of all, for a template process is forked before there is a second thread.
         runners = _processes(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
         works: list[Work] = []
-        writer = stack.enter_context(
-            guarded_stdout(ear, lambda: whose(works[0]) if works else None)
-        )
+        writer = stack.enter_context(guarded_stdout(ear, lambda: whose(*works)))
         spare_the_collector()
         worker = None
         if runners is None:

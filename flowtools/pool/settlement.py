@@ -17,12 +17,12 @@ from flowtools.ack.records import AckError, Reason
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError, decode, rfc3339
 from flowtools.core.lines import TooLong
-from flowtools.core.log import About, get_log
+from flowtools.core.log import get_log
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
-from flowtools.pool.slot import Line, Slot
+from flowtools.pool.slot import Line, Slot, about
 
 log = get_log("flowtools.pool")
 
@@ -121,7 +121,7 @@ class Settlement:
             failure.outcome,
             failure.text,
             traceback=failure.traceback,
-            about=_about(job),
+            about=about(job.event.attributes, job.attempt),
         )
         if delay is None:
             self._give_up(attempt, job)
@@ -245,10 +245,6 @@ class Settlement:
 
 def _tell_nobody() -> None:
     """Do nothing about lines that have been written."""
-
-
-def _about(job: Job) -> About:
-    return About(job.event.id, job.event.subject, job.attempt)
 
 
 def _attempt(

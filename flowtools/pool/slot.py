@@ -20,6 +20,13 @@ Line = tuple[int, bytes, float]
 """A line just read: its number, from 1; itself, without its end; since when it waits."""
 
 
+def about(attributes: dict[str, Any], attempt: int) -> About:
+    """Return what to say of an attempt; a Worker may have done anything to the attributes."""
+    subject = attributes.get("subject")
+    identity = str(attributes.get("id", "?"))
+    return About(identity, None if subject is None else str(subject), attempt)
+
+
 class Claim:
     """The watchdog's decision on an attempt.
 
@@ -94,12 +101,8 @@ class Slot:
         running, event = self.running, self.event
         if event is None or (running is None and not is_last):
             return None
-        attributes = event.attributes  # The Worker may have done anything to them.
-        subject = attributes.get("subject")
         attempt = running.attempt if isinstance(running, Job) else 1
-        return About(
-            str(attributes.get("id", "?")), None if subject is None else str(subject), attempt
-        )
+        return about(self.attributes, attempt)
 
     def put(self, claim: Claim, token: float) -> bool:
         """Claim the attempt that has `token`, which is not None; return whether that stands."""

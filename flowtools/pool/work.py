@@ -197,13 +197,13 @@ def check(totals: Counter[str]) -> None:
         raise EventsFailed(f"{failed} of {total} events failed{more}")
 
 
-def whose(work: Work) -> About | None:
+def whose(work: Work | None = None) -> About | None:
     """Return which attempt the calling thread works for, for what it writes.
 
     That is the one that it runs, or that was running in the thread by which it was started.
     Where nobody knows, it is the one that runs, if there is only one.
     """
-    if work.pool is None or work.watchdog is None:
+    if work is None or work.pool is None or work.watchdog is None:
         return None
     me, running = threading.get_ident(), []
     for slot in [*work.pool.slots, *work.watchdog.abandoned]:
