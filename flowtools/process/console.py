@@ -17,6 +17,9 @@ from flowtools.process.stderr import Stderr
 FLUSH_SECONDS = 5.0
 """How long a command that ends waits for who reads its messages, by default."""
 
+LEAST_FLUSH_SECONDS = 1.0
+"""How long it waits at least: who reads may only be slow."""
+
 _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
 
 
@@ -130,8 +133,8 @@ def is_terminal() -> bool:
 
 
 def bound_flush(seconds: float) -> None:
-    """Let `flush` wait no longer than `seconds` where the caller does not say."""
-    _State.flush_seconds = min(FLUSH_SECONDS, seconds)
+    """Let `flush` wait no longer than `seconds`, or LEAST, where the caller does not say."""
+    _State.flush_seconds = max(LEAST_FLUSH_SECONDS, min(FLUSH_SECONDS, seconds))
 
 
 def flush(seconds: float | None = None) -> bool:
