@@ -51,7 +51,7 @@ test-install: $(VENV) ## Run the tests that build the packages, and install them
 		tests/test_install.py tests/test_packaging.py
 
 .PHONY: test-brokers
-test-brokers: $(VENV) ## Run the tests against real RabbitMQ and ActiveMQ, installing those as root.
+test-brokers: $(VENV) ## Run the tests against real brokers (BROKERS=rabbitmq: one), installing them as root.
 	@sh contrib/install-brokers.sh
 	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers tests/brokers
 

@@ -1,44 +1,123 @@
 #!/bin/sh
-# Install the brokers that `make test-brokers` runs: RabbitMQ, and ActiveMQ with a JRE.
-# For Debian 12; run as root. Quick, and without the network, when all is there.
+# Install the brokers that `make test-brokers` runs. For Debian 12; run as root. Quick, and
+# without the network, when all is there.
+#
+# From Debian 12: RabbitMQ 3.10 and ActiveMQ 5.17. Of what is newer, kept in FLOWTOOLS_BROKERS
+# (/var/cache/flowtools-brokers): RabbitMQ of Debian sid in a chroot, ActiveMQ 6 and Artemis of
+# Maven Central. BROKERS names those to install (tests/brokers/servers.py); by default all.
 # The tests start brokers of their own: the services that the packages bring are stopped.
 set -eu
 
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${FLOWTOOLS_BROKERS:-/var/cache/flowtools-brokers}
+copying=org.apache.maven.plugins:maven-dependency-plugin:3.6.1
+
+wanted() {
+    [ -z "${BROKERS:-}" ] && return
+    for name in $(echo "$BROKERS" | tr ',' ' '); do
+        case $name in "$1" | "$1"-*) return ;; esac
+    done
+    return 1
+}
+
+has_rabbitmq4() { [ -e "$cache/rabbitmq/installed" ]; }
+has_activemq6() { [ -e "$cache/activemq/installed" ]; }
+has_artemis() { [ -e "$cache/artemis/installed" ]; }
+
+java_wanted() { wanted activemq || wanted activemq6 || wanted artemis; }
+maven_wanted() {
+    { wanted activemq6 && ! has_activemq6; } || { wanted artemis && ! has_artemis; }
+}
+
 missing() {
-    [ -d /usr/lib/rabbitmq/lib ] || echo rabbitmq-server
-    [ -e /usr/share/activemq/bin/activemq.jar ] || echo activemq
-    command -v java >/dev/null && command -v keytool >/dev/null || echo default-jre-headless
+    ! wanted rabbitmq || [ -d /usr/lib/rabbitmq/lib ] || echo rabbitmq-server
+    ! wanted activemq || [ -e /usr/share/activemq/bin/activemq.jar ] || echo activemq
+    ! java_wanted || { command -v java && command -v keytool; } >/dev/null || echo default-jre-headless
+    ! maven_wanted || command -v mvn >/dev/null || echo maven
+    ! wanted rabbitmq4 || has_rabbitmq4 || command -v debootstrap >/dev/null || echo debootstrap
     command -v openssl >/dev/null || echo openssl
     command -v setpriv >/dev/null || echo util-linux
 }
 
-packages=$(missing)
-[ -n "$packages" ] || exit 0
-
-if [ "$(id -u)" -ne 0 ]; then
-    echo "install-brokers: cannot install $(echo $packages): run this as root" >&2
-    exit 77
-fi
-command -v apt-get >/dev/null || {
-    echo "install-brokers: cannot install $(echo $packages): no apt-get; is this Debian?" >&2
-    exit 69
+incomplete() {
+    [ -n "$(missing)" ] || maven_wanted || { wanted rabbitmq4 && ! has_rabbitmq4; }
 }
+
+fail() {
+    echo "install-brokers: $2" >&2
+    exit "$1"
+}
+
+# Debian sid below $cache/rabbitmq, from the mirror that apt uses here.
+install_rabbitmq4() {
+    root=$cache/rabbitmq
+    mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
+        awk '$1 ~ /\/debian\/?$/ { print $1; exit }')
+    [ -n "$mirror" ] || fail 69 "apt knows no mirror of Debian, from which to take RabbitMQ 4"
+    [ ! -e "$root" ] || rm -r --one-file-system "$root"
+    debootstrap --variant=minbase --include=ca-certificates sid "$root" "$mirror" >/dev/null
+    # Nothing is to be started in there.
+    printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+    chmod +x "$root/usr/sbin/policy-rc.d"
+    printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
+    # The mounts are those of a namespace of its own, and go with it.
+    unshare --mount --propagation private sh -euc '
+        mount --rbind /proc "$0/proc"
+        mount --rbind /dev "$0/dev"
+        chroot "$0" apt-get install -q -y --no-install-recommends rabbitmq-server procps
+    ' "$root" >/dev/null
+    touch "$root/installed"
+}
+
+install_activemq6() {
+    mkdir -p "$cache/activemq"
+    mvn -B -ntp -q -f "$here/brokers/activemq.xml" "$copying:copy-dependencies" \
+        -DincludeScope=runtime -DoutputDirectory="$cache/activemq/lib"
+    touch "$cache/activemq/installed"
+}
+
+# Newer releases may be of the group org.apache.artemis, those before of org.apache.activemq.
+install_artemis() {
+    archive=$cache/artemis-archive
+    rm -rf "$archive" "$cache/artemis"
+    for group in org.apache.artemis org.apache.activemq; do
+        mvn -B -ntp -q "$copying:copy" "-Dartifact=$group:apache-artemis:LATEST:tar.gz:bin" \
+            "-DoutputDirectory=$archive" >"$cache/artemis.log" 2>&1 && break
+    done
+    [ -n "$(ls "$archive" 2>/dev/null)" ] || {
+        cat "$cache/artemis.log" >&2
+        fail 69 "cannot fetch Artemis"
+    }
+    mkdir -p "$cache/artemis"
+    tar -xzf "$archive"/*.tar.gz -C "$cache/artemis" --strip-components 1
+    rm -r "$archive"
+    touch "$cache/artemis/installed"
+}
+
+incomplete || exit 0
+packages=$(missing)
+[ "$(id -u)" -eq 0 ] || fail 77 "cannot install the brokers: run this as root"
+command -v apt-get >/dev/null || fail 69 "cannot install the brokers: no apt-get; is this Debian?"
 
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -q
-# Unquoted: one word a package.
-apt-get install -q -y --no-install-recommends $packages
+if [ -n "$packages" ]; then
+    apt-get update -q
+    # Unquoted: one word a package.
+    apt-get install -q -y --no-install-recommends $packages
+    for service in rabbitmq-server activemq; do
+        if [ -d /run/systemd/system ]; then
+            systemctl disable --now "$service" 2>/dev/null || :
+        elif [ -x "/etc/init.d/$service" ]; then
+            "/etc/init.d/$service" stop >/dev/null 2>&1 || :
+        fi
+    done
+fi
 
-for service in rabbitmq-server activemq; do
-    if [ -d /run/systemd/system ]; then
-        systemctl disable --now "$service" 2>/dev/null || :
-    elif [ -x "/etc/init.d/$service" ]; then
-        "/etc/init.d/$service" stop >/dev/null 2>&1 || :
+mkdir -p "$cache"
+for broker in rabbitmq4 activemq6 artemis; do
+    if wanted "$broker" && ! "has_$broker"; then
+        echo "install-brokers: fetching $broker" >&2
+        "install_$broker"
     fi
 done
-
-packages=$(missing)
-[ -z "$packages" ] || {
-    echo "install-brokers: still missing after the installation: $(echo $packages)" >&2
-    exit 70
-}
+! incomplete || fail 70 "still missing after the installation: $(missing)"

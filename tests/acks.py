@@ -13,7 +13,7 @@ class Receiver:
 
     def __init__(self, path):
         self.path = str(path)
-        self.byes = 0
+        self.byes = self.accepted = 0
         self._patience = SECONDS
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listening.bind(self.path)
@@ -44,6 +44,7 @@ class Receiver:
             for each in ready:
                 if each is self._listening:
                     self.connections.append(each.accept()[0])
+                    self.accepted += 1
                     continue
                 packet = each.recv(65536)
                 if not packet:
@@ -67,12 +68,10 @@ class Receiver:
         lines = []
         self.settimeout(0.2)
         until = monotonic() + SECONDS
-        seen = False
-        while not seen or self.connections:
+        while not self.accepted or self.connections:
             assert monotonic() < until, "no connection has come and gone"
             with suppress(TimeoutError):
                 lines += self.recv().decode().splitlines()
-            seen = seen or bool(self.connections) or bool(self.byes)
         self.settimeout(SECONDS)
         return lines
 

@@ -50,7 +50,7 @@ class FtpServer:
     def drop(self):
         """Break off every connection, as a server that dies does."""
         for session in self._sessions:
-            for each in (session, session.data_channel):
+            for each in (session, getattr(session, "data_channel", None)):
                 if each is not None and each.socket is not None:
                     with contextlib.suppress(OSError):
                         each.socket.shutdown(socket.SHUT_RDWR)

@@ -50,6 +50,8 @@ class Peer:
         self.parser = FrameParser()
         self.parser.version = "1.2"
         self.frames = []
+        self.more = None
+        self.messages = 0
 
     def read(self, command=None):
         """Return the next frame (with `command`: the next such one)."""
@@ -59,8 +61,16 @@ class Peer:
                 assert data, f"the client closed the connection before {command or 'a frame'}"
                 self.frames = self.parser.feed(data)
             frame = self.frames.pop(0)
-            if command in (None, frame.command):
+            if self._is_more(frame):
+                self.more = frame
+                self.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+            elif command in (None, frame.command):
                 return frame
+
+    @staticmethod
+    def _is_more(frame):
+        """Whether it opens the window, which begins with one message (stomp/subscription.py)."""
+        return frame.command == "SUBSCRIBE" and frame.headers["id"] == "flow-more"
 
     def ended(self):
         """Wait until the client closes the connection; return the frames before."""
@@ -68,16 +78,18 @@ class Peer:
         with contextlib.suppress(ConnectionError):
             while data := self.socket.recv(65536):
                 found += self.parser.feed(data)
-        return found
+        return [frame for frame in found if not self._is_more(frame)]
 
     def write(self, command, headers=None, body=b"", version="1.2"):
         self.socket.sendall(encode_frame(command, headers or {}, body, version=version))
 
     def message(self, number, body=b"", **headers):
         given = {name.replace("_", "-"): text for name, text in headers.items()}
+        by = "flow-more" if self.messages else "flow"
+        self.messages += 1
         self.write(
             "MESSAGE",
-            {"message-id": f"m{number}", "subscription": "flow", "ack": f"a{number}"}
+            {"message-id": f"m{number}", "subscription": by, "ack": f"a{number}"}
             | {"destination": "/queue/a", "content-length": str(len(body))}
             | given,
             body,

@@ -272,9 +272,9 @@ def test_an_export_that_fails_says_why_and_ends_with_status_0(app, servers, what
     assert status == 0
     state, _, error = server.steps.reports["1"][-1]
     said = {
-        "no file": "cannot export: 550",
-        "no folder": "cannot export: 550",
-        "login": "cannot export: 530",
+        "no file": "cannot export: FTP server '127.0.0.1' refuses: 550",
+        "no folder": "cannot export: FTP server '127.0.0.1' refuses: 550",
+        "login": "cannot export: FTP server '127.0.0.1' refuses: 530",
         "no metadata": "the asset has no metadata",
     }
     assert (state, error.startswith(said[what])) == ("error", True), error

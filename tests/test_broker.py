@@ -20,6 +20,7 @@ from flowtools.stomp.message import event_of
 from flowtools.stomp.settings import Settings, parse_headers
 from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.url import BrokerURL, parse_url
+from flowtools.stomp.wire import Wire
 from tests.brokers.certificates import lasting
 from tests.stomp_servers import SECONDS, Script
 
@@ -633,7 +634,7 @@ def test_an_error_in_the_reading_thread_ends_the_session_and_is_logged(script, c
     def deliver(chunk):
         raise RuntimeError("a fault")
 
-    transport = Transport(connected, deliver, ended.set)
+    transport = Transport(Wire(connected), deliver, ended.set)
     transport.start()
     script.accept().write("RECEIPT", {})
     with caplog.at_level(logging.ERROR):

@@ -327,7 +327,7 @@ class W:
         return event.data * 3
 """
     text = "\r\u2028" + "x" * 700_000
-    status, out, _ = finish(work(code, "--max-line", 1_000_000), lines(text, text))
+    status, out, _ = finish(work(code, "--max-line", 3_000_000), lines(text, text))
     assert status == 0
     assert [event["data"] for event in out] == [text * 3] * 2
 

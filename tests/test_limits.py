@@ -264,7 +264,7 @@ def test_a_listener_without_memory_for_its_threads_says_so(tmp_path):
                 try:
                     _, err = process.communicate(timeout=10)
                 except subprocess.TimeoutExpired:
-                    process.terminate()
+                    process.kill()
                     break  # That was enough.
             if process.returncode == 70:
                 said.add(err.decode().splitlines()[-1].split(": ")[1])

@@ -150,7 +150,7 @@ def test_one_acknowledgement_covers_a_written_batch(script, start):
         "id": "flow",
         "ack": "client",
         "receipt": "subscribe",
-        "prefetch-count": "3",
+        "prefetch-count": "1",
     }
     peer.socket.sendall(
         b"".join(
@@ -159,6 +159,7 @@ def test_one_acknowledgement_covers_a_written_batch(script, start):
         )
     )
     acked = [frame.headers["id"] for frame in peer.goodbye() if frame.command == "ACK"]
+    assert peer.more.headers["prefetch-count"] == "2"
     assert acked[-1] == "a2"
     assert bodies(process.communicate(timeout=SECONDS)[0]) == ["0", "1", "2"]
 
@@ -189,7 +190,11 @@ def test_the_version_decides_the_form_of_an_acknowledgement(
         ("ActiveMQ/5.17.2", {"activemq.prefetchSize": "7", "activemq.subscriptionName": "me"}),
         (
             "ActiveMQ-Artemis/2.31.2 ActiveMQ Artemis Messaging Engine",
-            {"consumer-window-size": "7168", "durable-subscription-name": "me"},
+            {
+                "consumer-window-size": "7168",
+                "durable-subscription-name": "me",
+                "subscription-type": "MULTICAST",
+            },
         ),
         (
             "Other/1",
@@ -587,6 +592,85 @@ def test_dead_letters_that_take_nothing_hold_up_that_message_alone(script, start
     sender.close(SECONDS)
     process.send_signal(signal.SIGTERM)
     assert peer.goodbye() == []
+
+
+def test_the_window_begins_with_one_message_and_opens_at_the_first_ordinary_one(script, start):
+    _, lines, peer = worker(start, script, "--prefetch", 5)
+    sender = AckSender()
+    for number in (1, 2):
+        peer.message(number, redelivered="true", **{"x-delivery-count": "3"})
+        sender.ack(json.loads(lines.next())["ackto"])
+        assert peer.read("ACK").headers == {"id": f"a{number}"}
+        assert peer.more is None
+    peer.message(3, redelivered="true", **{"x-delivery-count": "2"})
+    sender.ack(json.loads(lines.next())["ackto"])
+    assert peer.read("ACK").headers == {"id": "a3"}
+    assert peer.more.headers["id"] == "flow-more"
+    assert peer.more.headers["prefetch-count"] == "4"
+    sender.close(SECONDS)
+
+
+def test_a_message_that_failed_often_is_handled_while_nothing_else_is_in_flight(script, start):
+    _, lines, peer = worker(start, script)
+    sender = AckSender()
+    peer.message(1, b"1")
+    peer.message(2, b"2", redelivered="true", **{"x-delivery-count": "3"})
+    peer.message(3, b"3")
+    first = json.loads(lines.next())
+    nothing_comes(peer)  # For a while.
+    assert lines._lines.empty()
+    for body in "1", "2", "3":
+        assert first["data"]["body"] == body
+        sender.ack(first["ackto"])
+        assert peer.read("ACK").headers == {"id": f"a{body}"}
+        if body != "3":
+            first = json.loads(lines.next())
+    sender.close(SECONDS)
+
+
+def test_a_message_delivered_too_often_goes_to_the_dead_letters_with_that_reason(script, start):
+    _, _, peer = worker(
+        start, script, "--max-deliveries", 4, "--dead-letter-header", "x-queue-type=quorum"
+    )
+    peer.message(1, b"x", redelivered="true", **{"x-delivery-count": "4"})
+    letters = dead_letters(script)
+    send = letters.read("SEND")
+    assert send.headers["flow-error"] == "delivered 4 times without being settled"
+    assert send.headers["x-queue-type"] == "quorum"
+    letters.write("RECEIPT", {"receipt-id": send.headers["receipt"]})
+    assert peer.read("ACK").headers == {"id": "a1"}
+
+
+def test_where_the_broker_does_not_count_deliveries_the_listener_does(script, start):
+    process = listen(start, script, "--ack", "worker", "--max-deliveries", 2)
+    lines = Lines(process.stdout)
+    for redelivered in ("false", "true"):
+        peer = script.accept()
+        peer.subscribed(server="ActiveMQ/5.17.2")
+        peer.message(1, b"x", redelivered=redelivered)
+        peer.message(1, b"x", redelivered=redelivered)  # The same id twice is one delivery.
+        assert lines.next()
+        assert lines.next()
+        peer.close()
+    peer = script.accept()
+    peer.subscribed(server="ActiveMQ/5.17.2")
+    peer.message(1, b"x", redelivered="true")
+    send = dead_letters(script).read("SEND")
+    assert send.headers["flow-error"] == "delivered 2 times without being settled"
+
+
+def test_a_queue_with_one_active_consumer_is_subscribed_to_with_the_whole_window(script, start):
+    _, lines, peer = worker(start, script, "--prefetch", 5)
+    sender = AckSender()
+    for number in range(17):
+        peer.message(number, subscription="flow")
+        sender.ack(json.loads(lines.next())["ackto"])
+        if peer.read("ACK").headers == {"id": "a15"}:
+            break
+    peer.message(17, subscription="flow")
+    again = script.accept()
+    assert again.subscribed().headers["prefetch-count"] == "5"
+    sender.close(SECONDS)
 
 
 def test_of_several_dead_letters_only_the_one_that_is_not_taken_waits(script, start):

@@ -263,6 +263,7 @@ WALL = {
     "source/clock.py": "what sources ask, and tests replace",
     "core/event.py": "the time of an event",
     "core/times.py": "how long ago, as a person writes it",
+    "process/statussocket.py": "when the command was started",
     "process/screen.py": "the year that a person need not be shown",
     "process/message.py": "the time of a message, for people",
     "pool/settlement.py": "when an attempt finished, for the job log",
@@ -439,7 +440,7 @@ def test_a_state_file_survives_sigkill_at_any_moment(tmp_path):
             saver.kill()
             said = int([b"%d" % said, *saver.stdout][-1])
         file = StateFile(path, "assets", "http://one.example")
-        mark, seen = file.load()
+        mark, seen, _ = file.load()
         file.close()
         assert mark >= said
         assert seen == {f"{int(mark)}-{n}": mark for n in range(300)}

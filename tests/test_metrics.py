@@ -1,5 +1,6 @@
 """--metrics: what a Prometheus server reads over real HTTP."""
 
+import http.client
 import socket
 from urllib.request import urlopen
 
@@ -10,6 +11,8 @@ from flowtools.errors import ConfigurationError, UsageError
 from flowtools.pool.metrics import Metrics
 from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.snapshot import Snapshot
+from flowtools.process.metrics import MetricsServer
+from flowtools.process.vitals import Vitals
 
 
 def attempt(outcome="done", ran=0.02, final=True, finished=1760000000.5):
@@ -19,9 +22,28 @@ def attempt(outcome="done", ran=0.02, final=True, finished=1760000000.5):
 STATE = Snapshot([("a", 3.5), ("b", 1.0)], 12, 16, 1)
 
 
+class Served(Metrics):
+    """The pool's figures, served as a command serves them."""
+
+    def __init__(self, vitals=None):
+        self.vitals = vitals or Vitals()
+        self.server = None
+
+    def serve(self, address):
+        self.server = MetricsServer(address, "flow-x", self.vitals)
+        super().__init__(self.server.registry, lambda: STATE)
+        self.server.start()
+        self.port = self.server.port
+
+    def close(self):
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+
+
 @pytest.fixture
 def metrics():
-    metrics = Metrics(lambda: STATE)
+    metrics = Served()
     yield metrics
     metrics.close()
 
@@ -94,7 +116,7 @@ def test_the_gauges_are_the_pools_state_at_the_request(metrics):
 
 
 def test_two_pools_in_one_process_do_not_share_their_counts(metrics):
-    other = Metrics(lambda: STATE)
+    other = Served()
     try:
         for each in (metrics, other):
             each.serve("localhost:0")
@@ -108,7 +130,7 @@ def test_two_pools_in_one_process_do_not_share_their_counts(metrics):
 def test_ipv6_is_served():
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    metrics = Metrics(lambda: STATE)
+    metrics = Served()
     try:
         metrics.serve("[::1]:0")
         assert scrape(metrics, "[::1]")["flowtools_threads",] == 16
@@ -143,5 +165,80 @@ def test_a_host_that_is_not_this_one_is_named(metrics):
     "address", ["", "9464", ":9464", "localhost", "localhost:", "localhost:x", "h:65536", "::1:80"]
 )
 def test_what_is_no_address_is_refused_with_what_to_type(metrics, address):
-    with pytest.raises(UsageError, match=r"is no address: write HOST:PORT, such as"):
+    with pytest.raises(UsageError, match=r"is not an address: write HOST:PORT, such as"):
         metrics.serve(address)
+
+
+def ask(metrics, path, **headers):
+    """The status and the body of a GET."""
+    connection = http.client.HTTPConnection("127.0.0.1", metrics.port, timeout=20)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+def test_health_is_200_or_503_with_the_reason(metrics):
+    metrics.serve("127.0.0.1:0")
+    assert ask(metrics, "/healthz") == (200, "ok\n")
+    metrics.vitals.provide("connected", lambda: 0)
+    metrics.vitals.connection = "connection refused"
+    assert ask(metrics, "/healthz") == (503, "not connected: connection refused\n")
+    assert scrape(metrics)["flowtools_healthy",] == 0
+    metrics.vitals.provide("connected", lambda: 1)
+    metrics.vitals.provide("stalled_seconds", lambda: 90)
+    assert ask(metrics, "/healthz")[0] == 503
+
+
+def test_there_is_a_page_for_people_and_no_other(metrics):
+    metrics.vitals.about = "<b>mymod:Tag"
+    metrics.serve("127.0.0.1:0")
+    status, text = ask(metrics, "/")
+    assert (status, "&lt;b&gt;mymod:Tag" in text, "/metrics" in text) == (200, True, True)
+    assert ask(metrics, "/x")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost:80", "127.0.0.1", "[::1]:9", "10.1.2.3:9464", "LOCALHOST"]
+)
+def test_an_address_or_a_name_of_this_machine_is_answered(metrics, name):
+    metrics.serve("127.0.0.1:0")
+    assert ask(metrics, "/metrics", Host=name)[0] == 200
+
+
+@pytest.mark.parametrize("name", ["evil.example", "evil.example:9464", "localhost.evil.example"])
+def test_another_name_is_refused(metrics, name):
+    metrics.serve("127.0.0.1:0")
+    assert ask(metrics, "/metrics", Host=name)[0] == 421
+
+
+def test_a_unix_socket_is_served_and_removed(metrics, tmp_path):
+    path = tmp_path / "m"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))  # What a killed command has left.
+    metrics.serve(f"unix:{path}")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert client.makefile().read().endswith("ok\n")
+    metrics.close()
+    assert not path.exists()
+
+
+def test_every_source_serves_its_figures(start):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = start("flow-interval", "60", "--metrics", f"127.0.0.1:{port}")
+    assert process.stdout.readline()
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        assert "flowtools_events_out_total 1.0" in answer.read().decode()
+
+
+def test_an_address_in_use_ends_a_source_with_a_line(run):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        status, out, err = run("flow-interval", "9", "--metrics", address)
+    text = f"flow-interval: cannot serve metrics on '{address}': Address already in use\n"
+    assert (status, out, err) == (78, b"", text)

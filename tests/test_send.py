@@ -1,5 +1,6 @@
 """flow-send: lines in, messages out, each confirmed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flowtools.core.key import Key
-from flowtools.errors import UsageError
+from flowtools.errors import RefusedError, UnreachableError, UsageError
 from flowtools.event import EventError
 from flowtools.process.signals import stopped_by_signals
 from flowtools.stomp.outgoing import Outgoing, outgoing
@@ -375,21 +376,129 @@ def test_a_message_for_which_the_broker_has_no_room_is_not_the_one_to_blame(star
     assert b"refuses" not in process.stderr.read()
 
 
-def test_a_message_that_is_refused_alone_again_and_again_is_named(start, script):
-    process, peer = sending(start, script)
-    feed(process, line(), line())
-    process.stdin.close()
-    confirm(peer, peer.read("SEND"))
-    for _ in range(2):
+def published(script, broker, *lines, **settings):
+    """Send lines in this process while `broker` answers for the script."""
+    reader, writer = os.pipe()
+    os.write(writer, b"".join(lines))
+    os.close(writer)
+    publisher = Publisher(parse_url(script.url()), Settings(**settings))
+    try:
+        with stopped_by_signals() as stop, ThreadPoolExecutor(1) as pool:
+            done = pool.submit(broker)
+            try:
+                publisher.run(reader, stop)
+            finally:
+                done.result(SECONDS)
+    finally:
+        os.close(reader)
+
+
+def refusing(script, said, times):
+    """Log in and refuse what is sent, so many times."""
+    for _ in range(times):
+        peer = script.accept()
+        peer.login()
+        peer.read("SEND")
+        peer.write("ERROR", {"message": said})
+        peer.close()
+
+
+def test_a_message_that_is_refused_alone_for_long_is_named(script, monkeypatch):
+    monkeypatch.setattr("flowtools.stomp.send.REFUSED_FOR", 0.0)
+
+    def broker():
+        peer = script.accept()
+        peer.login()
+        confirm(peer, peer.read("SEND"))
         peer.read("SEND")
         peer.write("ERROR", {"message": "frame too large"})
         peer.close()
+        refusing(script, "frame too large", 1)
+
+    with pytest.raises(RefusedError, match=r"\(line 2\): frame too large"):
+        published(script, broker, line(), line())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "NOT_FOUND - home node 'a@localhost' of durable queue 'q' is down or inaccessible",
+        "AMQP channel died Reason: {shutdown,{connection_closing",
+        "CONNECTION_FORCED - closed by somebody",
+    ],
+)
+def test_what_passes_is_never_a_refusal(script, monkeypatch, said):
+    monkeypatch.setattr("flowtools.stomp.send.REFUSED_FOR", 0.0)
+
+    def broker():
+        refusing(script, said, 4)
         peer = script.accept()
         peer.login()
-    peer.read("SEND")
-    peer.write("ERROR", {"message": "frame too large"})
-    assert process.wait(SECONDS) == 77
-    assert b"(line 2): frame too large" in process.stderr.read()
+        confirm(peer, peer.read("SEND"))
+        peer.goodbye()
+
+    published(script, broker, line())
+
+
+def test_an_idle_connection_that_is_closed_is_no_refusal(start, script):
+    process, peer = sending(start, script)
+    for _ in range(4):
+        peer.write("ERROR", {"message": "closed by the administrator"})
+        peer.close()
+        peer = script.accept()
+        peer.login()
+    feed(process, line())
+    confirm(peer, peer.read("SEND"))
+    process.stdin.close()
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_queue_that_is_not_found_at_first_may_come(script):
+    def broker():
+        refusing(script, "NOT_FOUND - no queue 'a' in vhost '/'", 2)
+        peer = script.accept()
+        peer.login()
+        confirm(peer, peer.read("SEND"))
+        peer.goodbye()
+
+    published(script, broker, line())
+
+
+@pytest.mark.parametrize("said", ["", "NOT_FOUND - no"])
+def test_a_broker_that_only_logs_in_is_given_up_after_retry_for(script, said):
+    def broker():
+        with contextlib.suppress(OSError):
+            while True:
+                peer = script.accept()
+                peer.login()
+                peer.read("SEND")
+                if said:
+                    peer.write("ERROR", {"message": said})
+                    peer.close()
+                else:
+                    peer.ended()
+
+    script.listener.settimeout(5)
+    with pytest.raises(UnreachableError, match=r"cannot reach the broker: '127.0.0.1:\d+': "):
+        published(script, broker, line(), retry_for=1.0)
+
+
+def test_a_broker_that_confirms_nothing_is_left_for_the_next_host(script, monkeypatch):
+    monkeypatch.setattr("flowtools.stomp.send.SILENT", 0.3)
+    url = f"stomp://127.0.0.1:{script.port},127.0.0.1:{script.port}/?destination=/queue/a"
+    monkeypatch.setattr(script, "url", lambda: url)
+
+    def broker():
+        silent = script.accept()
+        silent.login()
+        silent.read("SEND")
+        peer = script.accept()
+        peer.login()
+        confirm(peer, peer.read("SEND"))
+        peer.goodbye()
+
+    published(script, broker, line())
 
 
 def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, monkeypatch, caplog):
@@ -418,28 +527,21 @@ def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, m
     assert caplog.text.count("has not confirmed a message") == 1
 
 
-def test_one_of_several_that_is_refused_at_once_is_found(start, script):
-    process, peer = sending(start, script)
-    feed(process, line(), line())
-    process.stdin.close()
-    peer.read("SEND")
-    peer.write("ERROR", {"message": "frame too large"})
-    peer.close()
-    for _ in range(2):
+def test_one_of_several_that_is_refused_at_once_is_found(script, monkeypatch):
+    monkeypatch.setattr("flowtools.stomp.send.REFUSED_FOR", 0.0)
+
+    def broker():
+        refusing(script, "frame too large", 1)
         peer = script.accept()
         peer.login()
-        frame = peer.read("SEND")
-        if frame.headers["receipt"] == "1":
-            confirm(peer, frame)
-            assert peer.read("SEND").headers["receipt"] == "2"
+        confirm(peer, peer.read("SEND"))
+        assert peer.read("SEND").headers["receipt"] == "2"
         peer.write("ERROR", {"message": "frame too large"})
         peer.close()
-    peer = script.accept()
-    peer.login()
-    assert peer.read("SEND").headers["receipt"] == "2"
-    peer.write("ERROR", {"message": "frame too large"})
-    assert process.wait(SECONDS) == 77
-    assert b"(line 2): frame too large" in process.stderr.read()
+        refusing(script, "frame too large", 1)
+
+    with pytest.raises(RefusedError, match=r"\(line 2\): frame too large"):
+        published(script, broker, line(), line())
 
 
 def test_a_url_without_a_destination_is_a_usage_error(run):

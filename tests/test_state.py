@@ -20,6 +20,7 @@ from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.sim.broker import Broker
 from flowtools.sim.people import People
+from flowtools.source.vizone.entries import instant
 from flowtools.source.vizone.progress import Progress
 from flowtools.source.vizone.replay import Replay
 from flowtools.source.vizone.shown import Sight
@@ -288,6 +289,7 @@ def test_a_clock_that_is_ahead_does_not_take_the_mark_beyond_the_present():
         b"\0" * 4096,
         b'{"flow-state":1}',
         b'{"flow-state":2,"changed":"2020-01-01","seen":{}}',
+        b'{"flow-state":1,"of":"assets","source":"","changed":"2020-01-01","seen":{},"clock":[]}',
         b'{"flow-state":1,"of":"assets","source":"x","changed":"2020-01-01","seen":{"a":1e999}}',
     ],
 )
@@ -357,22 +359,22 @@ def test_a_full_disk_is_said_once_and_the_listener_goes_on(server, start, tmp_pa
     ]
 
 
-def test_what_does_not_fit_on_the_disk_is_an_error_of_one_line(server, start):
-    for number in range(20):
-        server.catalogue.create(str(number))
+def test_what_does_not_fit_on_the_disk_is_said_and_comes_once_it_does(server, start):
+    there = [server.catalogue.create(str(number)).urn for number in range(20)]
     process = start(
         "/bin/bash",
-        *("-c", "ulimit -f 0; exec flow-listen-assets --all"),
+        *("-c", "ulimit -S -f 0; exec flow-listen-assets --all"),
         # Coverage would write a file, too.
         env=server.environment() | UNCOMPILED | {"COVERAGE_PROCESS_CONFIG": ""},
     )
-    out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (70, b"")
+    said = process.stderr.readline().decode()
     assert re.fullmatch(
-        r"flow-listen-assets: cannot keep what has changed in a temporary file: .+;"
-        r" TMPDIR says where that is\n",
-        err.decode(),
+        r"flow-listen-assets: warning: cannot ask for what has changed: no temporary file: .+;"
+        r" TMPDIR says where that is; trying again\n",
+        said,
     )
+    fill_the_disk(process, -1)
+    assert [next_event(process)["subject"] for _ in there] == there
 
 
 def test_a_very_long_time_ago_is_the_beginning(server, start):
@@ -388,10 +390,50 @@ def test_a_second_listener_on_the_same_file_is_refused(server, start, run):
     assert "another listener has it" in err
 
 
+def test_a_link_to_a_state_file_is_followed_and_has_its_lock(server, start, run, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "s").symlink_to("there/state")
+    process = listen(start, server, "--state", "s")
+    env = server.environment()
+    status, _, err = run("flow-listen-assets", "--state", "there/state", env=env)
+    assert (status, "another listener has it" in err) == (78, True)
+    server.catalogue.create("one")
+    next_event(process)
+    until(lambda: json.loads((tmp_path / "there" / "state").read_bytes())["seen"])
+    assert (tmp_path / "s").is_symlink()
+    end(server, process)
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    status, _, err = run("flow-listen-assets", "--state", "a", env=env)
+    assert (status, "cannot use state file 'a'" in err) == (78, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "plain"),
+    [
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("2016-12-31T23:59:60.5Z", "2017-01-01T00:00:00.5Z"),
+        ("2017-01-01T24:00:00Z", "2017-01-02T00:00:00Z"),
+        ("2017-01-01T24:00:00+01:00", "2017-01-01T23:00:00Z"),
+        ("2017-01-01t12:00:00z", "2017-01-01T12:00:00Z"),
+        ("2017-01-01T12:00:00+0100", "2017-01-01T11:00:00Z"),
+        ("2017-01-01T12:00:00", "2017-01-01T12:00:00Z"),
+        (" 2017-01-01T12:00:00.123456789Z ", "2017-01-01T12:00:00.123456Z"),
+    ],
+)
+def test_a_time_is_read_however_it_may_be_written(said, plain):
+    assert instant(said) == datetime.fromisoformat(plain).timestamp()
+
+
+@pytest.mark.parametrize("said", [None, "", "noon", "2017-01-01T25:00:00Z", "2017-01-01T24:01:00Z"])
+def test_what_is_not_a_time_is_none(said):
+    assert instant(said) is None
+
+
 def test_a_file_about_something_else_is_refused(tmp_path):
     file = StateFile(tmp_path / "s", "assets", "http://one")
-    file.save(5.0, {"k": 5.0})
-    assert file.load() == (5.0, {"k": 5.0})
+    file.save(5.0, {"k": 5.0}, -3600.5)
+    assert file.load() == (5.0, {"k": 5.0}, -3600.5)
     file.close()
     other = StateFile(tmp_path / "s", "the files of 'x'", "http://one")
     with pytest.raises(ConfigurationError, match="it is about assets, not the files of 'x'"):
@@ -451,12 +493,18 @@ def _kill_group(process):
     process.wait()
 
 
+class Page(list):
+    """A page of a feed, as its sights."""
+
+    served = None
+
+
 def in_feed(*assets):
     """What a feed shows of assets: name and time of each."""
-    return [
+    return Page(
         Sight(Event("flow.asset.changed", {"id": name}, source="urn:s", id=f"{name}#{when}"), when)
         for name, when in assets
-    ]
+    )
 
 
 @contextmanager

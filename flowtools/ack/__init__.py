@@ -3,5 +3,6 @@
 `receiver` is the source's side, a socket whose address each line carries as `ackto`: `place` is
 where that socket lies, `connection` one connection to it, `stall` the warning that nothing moves.
 `sender` is the side of whoever finishes events. `records` has the form of what is said between
-them; begin there. `ack` is flow-ack, which does nothing else.
+them; begin there. `relay` hands the duty to acknowledge on to the lines made of an event, and
+`duties` keeps its count. `ack` is flow-ack, which does nothing else.
 """

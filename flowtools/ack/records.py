@@ -134,6 +134,16 @@ def parse_ackto(ackto: object) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def with_ackto(line: bytes, ackto: str) -> bytes:
+    """Return the event line `line`, which has no `ackto`, with one as its last member.
+
+    The line's end, if it has one, stays.
+    """
+    body = line.rstrip()
+    quoted = ackto.replace("\\", "\\\\").replace('"', '\\"')
+    return b'%b,"ackto":"%b"}\n' % (body[:-1], quoted.encode("utf-8", "surrogateescape"))
+
+
 def read_packet(packet: bytes) -> Packet:
     """Return what `packet` says; never raises."""
     acks: list[Ack] = []

@@ -36,6 +36,9 @@ OPEN_AGAIN = 0.2
 
 _NAME = b'"ackto"'
 _PATH = re.compile(rb'"ackto"\s*:\s*"unix:(/[^"#\\\0]*)#')
+_BREAK = ""
+"""In place of a path: the connections are to be broken off."""
+
 _FULL = {errno.EAGAIN, errno.ENOBUFS}
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -99,6 +102,13 @@ class AckSender:
         path, token = parse_ackto(ackto)
         why = b"" if reason is None else b" " + reason.encode()
         self._give(path, b"%b nack%b\n" % (token.encode(), why))
+
+    def break_off(self) -> None:
+        """End every connection without `bye`, so that the sources deliver again; never waits.
+
+        The next line that is seen, or settled, connects again.
+        """
+        self._give(_BREAK, b"")
 
     def close(self, seconds: float = 5.0, *, bye: bool = True) -> None:
         """Send what is left, for up to `seconds`; end the thread and join it.
@@ -167,11 +177,21 @@ class AckSender:
         several = len(self._given) > 1
         while self._given:
             path, record = self._given.popleft()
+            if path == _BREAK:
+                self._break_off()
+                continue
             source = self._sources.get(path)
             if source is None:
                 source = self._sources[path] = _Source(path)
             source.add(record)
         return several
+
+    def _break_off(self) -> None:
+        for each in self._sources.values():
+            each.drop()
+            each.close()
+        self._sources.clear()
+        self._seen.clear()
 
     def _send(self, source: "_Source") -> bool:
         """Send what `source` is to be told; return False where it has to be tried again."""

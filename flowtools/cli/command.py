@@ -4,7 +4,8 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -16,6 +17,7 @@ from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, Status, U
 from flowtools.core.settings import Messages
 
 if TYPE_CHECKING:
+    from flowtools.core.wait import Stop
     from flowtools.source import Source
 
 T = TypeVar("T")
@@ -131,16 +133,39 @@ class Command(click.Command):
         raise click.UsageError(message)
 
 
-def run_source(source: "Source") -> None:
-    """Let `source` write its events to stdout until it ends or a signal asks it to."""
+@contextmanager
+def working() -> "Iterator[Stop]":
+    """Let the command that click has begun do its work: yield what a signal sets.
+
+    While the block runs, flow-status and SIGUSR1 are answered, and metrics are served where
+    --metrics says.
+    """
+    from flowtools.process.service import speaking
+    from flowtools.process.signals import stopped_by_signals
+
+    ctx = click.get_current_context()
+    metrics = ctx.meta.get("flowtools.metrics")
+    with stopped_by_signals() as stop, speaking(str(ctx.command.name), metrics):
+        yield stop
+
+
+def run_source(source: "Source", drain: float | None = None) -> None:
+    """Let `source` write its events to stdout until it ends or a signal asks it to.
+
+    After the signal its reader has `drain` seconds to take what is written; None: the source
+    sees to that itself.
+    """
     from flowtools.core.lines import LineWriter
     from flowtools.process.memory import keep_one_heap, spare_the_collector
-    from flowtools.process.signals import stopped_by_signals
+    from flowtools.process.vitals import vitals
 
     spare_the_collector()
     keep_one_heap()
-    with stopped_by_signals() as stop:
-        source.run(LineWriter(sys.stdout.fileno()), stop)
+    writer = LineWriter(sys.stdout.fileno())
+    with working() as stop, vitals.providing(events_out=lambda: writer.emitted):
+        if drain is not None:
+            writer.give_up(stop, drain)
+        source.run(writer, stop)
 
 
 def parsed(parse: Callable[[str], T]) -> Callable[..., T | None]:
@@ -156,7 +181,7 @@ def parsed(parse: Callable[[str], T]) -> Callable[..., T | None]:
 
 
 def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Keep an option's value for `Command.invoke`, which needs it before the command runs."""
+    """Keep the value of an option for what every command does, instead of passing it on."""
     ctx.meta[f"flowtools.{param.name}"] = value
 
 

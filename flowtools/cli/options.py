@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from flowtools.cli.binding import Decorator, FiniteRange, option, together
+from flowtools.cli.command import keep
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
 from flowtools.source.settings import Taking
@@ -136,6 +137,14 @@ retry_for = option(
     help="Give up a broker that has been away for so long. Default: never.",
 )
 
+metrics = click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    expose_value=False,
+    callback=keep,
+    help="Serve figures for Prometheus there, or at unix:PATH; /healthz says whether all is well.",
+)
+
 header = click.option(
     "--header",
     "headers",
@@ -165,6 +174,22 @@ dead_letter = click.option(
     "--dead-letter",
     metavar="NAME",
     help="Destination of refused messages. Default: the destination's name and '.failed'.",
+)
+
+dead_letter_header = click.option(
+    "--dead-letter-header",
+    "dead_letter_headers",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another header of the refused messages, such as x-queue-type=quorum. May be repeated.",
+)
+
+max_deliveries = option(
+    "--max-deliveries",
+    of=Taking,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="A message that was delivered so often, and never settled, is refused; 0: no limit.",
 )
 
 drain = option(
@@ -250,6 +275,15 @@ since = click.option(
 )
 
 
+allow_hosts = click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Ask this host, too, where a message names it; may be repeated. Default: Viz One's alone.",
+)
+
+
 def _account(given: Given) -> Any:
     from flowtools.vizone.account import Account
 
@@ -279,6 +313,7 @@ vizone_listening = together(
     dead_letter,
     drain,
     broker,
+    allow_hosts,
     heart_beat,
     connect_timeout,
     retry_for,

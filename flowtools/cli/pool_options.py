@@ -129,6 +129,20 @@ pass_on = option(
     help="Write each event on after success, with the duty to acknowledge it.",
 )
 
+relay = option(
+    "--relay",
+    of=Settings,
+    is_flag=True,
+    help="Hand the duty to acknowledge each event on to its results, when there are any.",
+)
+
+no_ack = option(
+    "--no-ack",
+    of=Choice,
+    is_flag=True,
+    help="Acknowledge nothing: for a copy of lines that another command settles.",
+)
+
 joblog = option(
     "--joblog", of=Choice, type=FILE, metavar="FILE", help="Append a JSON line for each attempt."
 )
@@ -165,7 +179,10 @@ progress = option(
 )
 
 metrics = option(
-    "--metrics", of=Choice, metavar="HOST:PORT", help="Serve Prometheus metrics there."
+    "--metrics",
+    of=Choice,
+    metavar="HOST:PORT",
+    help="Serve figures for Prometheus there, or at unix:PATH; /healthz says whether all is well.",
 )
 
 dry_run = option(
@@ -195,6 +212,7 @@ _ALL = (
     rate,
     halt,
     pass_on,
+    relay,
     joblog,
     resume,
     failed,
@@ -223,3 +241,10 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    if chosen["pass_on"] and chosen["relay"]:
+        raise click.UsageError(
+            "--pass and --relay exclude each other: the duty goes on with the event, or with its"
+            " results"
+        )
+    if chosen.get("no_ack") and (chosen["pass_on"] or chosen["relay"]):
+        raise click.UsageError("--no-ack hands no duty on: leave out --pass and --relay")

@@ -64,6 +64,7 @@ def _confirm(number: int) -> bool:
 @click.option("--yes", is_flag=True, help="With --drop: do not ask.")
 @options.prefetch
 @options.drain
+@options.metrics
 def main(
     file: str,
     action: str | None,

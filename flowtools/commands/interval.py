@@ -45,6 +45,7 @@ def _zone(text: str) -> Any:
     metavar="TEXT",
     help="Subject of the events. Default: the interval or the cron expression.",
 )
+@options.metrics
 def main(
     seconds: float | None,
     cron: str | None,
@@ -66,7 +67,8 @@ def main(
     """
     from flowtools.source.interval import Interval
 
-    run_source(Interval(seconds, cron=cron, window=window, tz=tz, count=count, name=name))
+    source = Interval(seconds, cron=cron, window=window, tz=tz, count=count, name=name)
+    run_source(source, drain=0.0)
 
 
 if __name__ == "__main__":

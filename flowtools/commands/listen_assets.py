@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @listener_options.xml
 @options.vizone_account
 @options.vizone_listening
+@options.metrics
 def main(
     media: tuple[str, ...],
     statuses: tuple[str, ...],

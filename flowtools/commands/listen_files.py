@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @listener_options.xml
 @options.vizone_account
 @options.vizone_listening
+@options.metrics
 def main(
     location: str,
     skip_empty: bool,

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 @options.count
 @listener_options.idle
 @options.dead_letter
+@options.dead_letter_header
+@options.max_deliveries
 @options.drain
 @options.broker_settings
+@options.metrics
 def main(
     url: str,
     ack: Literal["pipe", "worker"],
@@ -33,6 +36,8 @@ def main(
     count: int | None,
     idle: float | None,
     dead_letter: str | None,
+    dead_letter_headers: tuple[str, ...],
+    max_deliveries: int,
     drain: float,
     settings: "Settings",
 ) -> None:
@@ -63,6 +68,8 @@ def main(
         count=count,
         idle=idle,
         dead_letter=dead_letter,
+        dead_letter_headers=parse_headers(dead_letter_headers),
+        max_deliveries=max_deliveries,
         drain=drain,
     )
     run_source(source)

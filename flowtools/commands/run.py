@@ -53,7 +53,10 @@ if TYPE_CHECKING:
 @listener_options.durable
 @listener_options.selector
 @options.dead_letter
+@options.dead_letter_header
+@options.max_deliveries
 @options.broker
+@options.allow_hosts
 @options.header
 @options.heart_beat
 @options.connect_timeout

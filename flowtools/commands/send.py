@@ -6,7 +6,7 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.binding import option
-from flowtools.cli.command import Command
+from flowtools.cli.command import Command, working
 from flowtools.stomp.settings import Sending
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--raw", is_flag=True, help="Send a line's data or text, not the whole event.")
 @options.header
 @options.broker_settings
+@options.metrics
 def main(
     url: str,
     destination: str | None,
@@ -61,7 +62,6 @@ def main(
     import sys
 
     from flowtools.core.key import Key
-    from flowtools.process.signals import stopped_by_signals
     from flowtools.stomp.send import Publisher
     from flowtools.stomp.settings import parse_headers
     from flowtools.stomp.url import parse_url
@@ -76,7 +76,7 @@ def main(
         persistent=persistent,
         raw=raw,
     )
-    with stopped_by_signals() as stop:
+    with working() as stop:
         publisher.run(sys.stdin.fileno(), stop)
 
 

@@ -20,7 +20,11 @@ from flowtools.source.settings import Standard
     metavar="BYTES",
     help="Size of a document above which it is refused.",
 )
-def main(null: bool, json: bool, document: bool, max_line: int, max_size: int) -> None:
+@options.metrics
+@options.drain
+def main(
+    null: bool, json: bool, document: bool, max_line: int, max_size: int, drain: float
+) -> None:
     """Write an event line for each line of standard input.
 
     The text of the line, without its end, is the event's data. What is not UTF-8 is
@@ -43,7 +47,7 @@ def main(null: bool, json: bool, document: bool, max_line: int, max_size: int) -
         chosen.append("document")
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
-    run_source(STDIN(*chosen, max_line=max_line, max_size=max_size))
+    run_source(STDIN(*chosen, max_line=max_line, max_size=max_size), drain)
 
 
 if __name__ == "__main__":

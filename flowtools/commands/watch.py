@@ -111,6 +111,22 @@ def _settle_for(texts: Any) -> Any:
     help="Remember here what has been reported; at the start, report what came, changed or went "
     "meanwhile, and nothing twice.",
 )
+@options.ack
+@options.prefetch
+@options.drain
+@click.option(
+    "--done",
+    type=options.PATH,
+    metavar="DIR",
+    help="With --ack worker: move a file here once its event is done.",
+)
+@click.option(
+    "--failed",
+    type=options.PATH,
+    metavar="DIR",
+    help="With --ack worker: move a file here once its event was rejected.",
+)
+@click.option("--remove", is_flag=True, help="With --ack worker: remove a file once it is done.")
 @click.option(
     "--min-free",
     callback=parsed(_bytes),
@@ -127,15 +143,16 @@ def _settle_for(texts: Any) -> Any:
     "--exclude", type=KIND, multiple=True, help="No changes of this kind; may be repeated."
 )
 @options.count
+@options.metrics
 def main(directory: str, count: int | None, **given: Any) -> None:
     """Write an event line for each file in DIR that has arrived whole, changed, or gone.
 
-    DIR may go away and come back. A folder whose files the Worker moves away or deletes,
-    watched with --existing, loses nothing whatever dies.
+    DIR may go away and come back. With --ack worker and --done, --remove or --state, a file
+    whose event is not done is reported again at the next start, whatever dies.
 
     \b
     Examples:
-      flow-watch /media/in --existing --match '*.mxf' | flow-work mymod:Ingest -j 4
+      flow-watch /media/in --ack worker --done /media/done | flow-work mymod:Ingest -j 4
       flow-watch /media/in --settle-for '*.mxf=30s' --ignore-case --match '*.mxf' | jq .data
       flow-watch . --include deleted | jq -r .subject
     """
@@ -143,7 +160,7 @@ def main(directory: str, count: int | None, **given: Any) -> None:
     from flowtools.source.watch import HotFolder
 
     rules = Rules(**{name: value for name, value in given.items() if value is not None})
-    run_source(HotFolder(directory, rules, count=count))
+    run_source(HotFolder(directory, rules, count=count), drain=0.0)
 
 
 if __name__ == "__main__":

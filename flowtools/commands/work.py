@@ -12,6 +12,7 @@ from flowtools.core.settings import Given
 @click.command("flow-work", cls=Command)
 @click.argument("worker", metavar="MODULE:CLASS", shell_complete=options.workers)
 @pool_options.pool
+@pool_options.no_ack
 @click.pass_context
 def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:
     """Run the Worker MODULE:CLASS on each event line of standard input.

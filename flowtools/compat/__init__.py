@@ -28,6 +28,7 @@ from flowtools.compat.base import (
 from flowtools.compat.client import Client, HTTPClientError, HTTPServerError, Response
 from flowtools.compat.data import MultiParser
 from flowtools.compat.file import UnmanagedFile, UnmanagedFileCollection, UriList
+from flowtools.compat.ftp import FXP, ftp_write
 from flowtools.compat.instance import get_default_instance, init
 from flowtools.compat.links import Link
 from flowtools.compat.message import Message
@@ -59,6 +60,7 @@ STDIN = Document
 """Standard input, whole: what the older Flow called so."""
 
 __all__ = [
+    "FXP",
     "STDIN",
     "Acl",
     "AclEntry",
@@ -101,6 +103,7 @@ __all__ = [
     "create_asset",
     "create_or_update_asset",
     "delete_unmanaged_file",
+    "ftp_write",
     "get_asset_by_id",
     "get_default_instance",
     "import_unmanaged_file",

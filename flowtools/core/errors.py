@@ -34,6 +34,18 @@ class EventsFailed(FlowError):
     """The command ran to its end, and some events failed."""
 
 
+class ReaderStalled(FlowError):
+    """The reader of stdout takes nothing, and the command has been asked to end.
+
+    Attributes:
+        lines: How many whole lines it has not been given.
+    """
+
+    def __init__(self, lines: int) -> None:
+        super().__init__("stopped before the reader accepted the last lines")
+        self.lines = lines
+
+
 class UsageError(FlowError):
     """What was typed has a form that cannot be meant: a URL, an expression, a time."""
 

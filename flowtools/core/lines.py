@@ -8,13 +8,14 @@ import select
 import stat
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
+from time import monotonic
 
-from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.errors import FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event
 from flowtools.core.settings import Reading
-from flowtools.core.wait import Stop, poll_time
+from flowtools.core.wait import Stop, poll_time, wait
 
 BLOCK = 32768
 """Bytes read at a time. With twice as many, what a Linux pipe holds, each thread that has
@@ -86,7 +87,7 @@ class LineReader:
         self._partial: list[bytes] = []
         self._partial_size = 0
         self._tail = b""
-        self._ended = False
+        self._ended = self._has_all = False
         self.block = b""
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
@@ -113,18 +114,47 @@ class LineReader:
             return None
         if self._fd not in ready:
             return []
-        try:
-            block = self.block = os.read(self._fd, BLOCK)
-        except BlockingIOError:
+        block = self._read_block()
+        if block is None:
             return []
-        except OSError as error:
-            raise FlowError(f"cannot read standard input: {error.strerror}") from None
         if not block:
             self._ended = True
             return [self._take_partial()] if self._partial else None
         if self._tee is not None:
             self._tee(block)
         return self._split(block)
+
+    def rest(self, seconds: float) -> Iterator[list[bytes]]:
+        """Yield the lines that still come, stop or no stop, to the end of the input.
+
+        It ends after `seconds` in any case; what was read of an incomplete line is then dropped.
+
+        Raises:
+            FlowError: The input cannot be read.
+        """
+        if self._has_all:
+            return
+        deadline = monotonic() + seconds
+        while wait(self._fd, seconds=deadline - monotonic()):
+            block = self._read_block()
+            if block is None:
+                return
+            if not block:
+                if self._partial:
+                    yield [self._take_partial()]
+                return
+            yield self._split(block)
+
+    def _read_block(self) -> bytes | None:
+        """Return what can be read, empty at the end; None where another reader was quicker."""
+        try:
+            block = self.block = os.read(self._fd, BLOCK)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise FlowError(f"cannot read standard input: {error.strerror}") from None
+        self._has_all = not block
+        return block
 
     def _split(self, block: bytes) -> list[bytes]:
         lines = block.split(self._separator)
@@ -168,6 +198,9 @@ class LineWriter:
     unless one line is longer, so that commands sharing a pipe do not tear each other's
     lines; whoever emits calls `flush` before it waits for input. `write` sends one line
     at once. Who must not wait for a slow reader calls `hold` and `try_flush` instead.
+
+    Attributes:
+        emitted: How many lines were given to it.
     """
 
     def __init__(self, fd: int) -> None:
@@ -175,9 +208,18 @@ class LineWriter:
         self._lock = Lock()
         self._pending: list[bytes] = []
         self._size = 0
+        self.emitted = 0
         self._rest = memoryview(b"")
+        self._given_up: tuple[Stop, float] | None = None
         self._room = select.poll()
         self._room.register(fd, select.POLLOUT)
+
+    def give_up(self, stop: Stop, seconds: float) -> None:
+        """From now on wait no longer than `seconds` after `stop` for a reader that takes nothing.
+
+        Then whatever writes raises ReaderStalled.
+        """
+        self._given_up = (stop, seconds)
 
     def fileno(self) -> int:
         """Return the file descriptor; poll it for POLLERR to learn that the reader has gone."""
@@ -196,9 +238,14 @@ class LineWriter:
         """Put `line`, which ends with a newline, into the buffer."""
         with self._lock:
             if self._size + len(line) > PIPE_BUF:
-                self._write_pending()
+                try:
+                    self._write_pending()
+                except ReaderStalled as error:
+                    error.lines += 1  # This one, too.
+                    raise
             self._pending.append(line)
             self._size += len(line)
+            self.emitted += 1
 
     def hold(self, line: bytes) -> int:
         """Put `line` into the buffer, whatever that holds by now; return how many bytes it is.
@@ -208,6 +255,7 @@ class LineWriter:
         with self._lock:
             self._pending.append(line)
             self._size += len(line)
+            self.emitted += 1
             return self._size
 
     def try_flush(self) -> bool:
@@ -237,6 +285,7 @@ class LineWriter:
         with self._lock:
             self._write_pending()
             self._write_all(line)
+            self.emitted += 1
 
     def unread(self) -> int:
         """Return how many bytes the reader of a pipe has not taken yet (0: not a pipe)."""
@@ -270,12 +319,29 @@ class LineWriter:
 
     def _write_all(self, block: bytes | memoryview) -> None:
         view = memoryview(block)
+        most = len(view) if self._given_up is None else PIPE_BUF
         while view:
-            written = self._write_some(view)
+            if self._given_up is not None:
+                self._wait_for_room(view, *self._given_up)
+            written = self._write_some(view[:most])
             if not written:
                 # Someone who shares this descriptor has made it non-blocking.
-                select.select([], [self._fd], [])
+                wait(writable=self._fd)
             view = view[written:]
+
+    def _wait_for_room(self, view: memoryview, stop: Stop, seconds: float) -> None:
+        """Return once a write of PIPE_BUF bytes of `view` does not block.
+
+        Raises:
+            ReaderStalled: That has not come within `seconds` after `stop`.
+        """
+        if self._room.poll(0) or self._fd in wait(stop, writable=self._fd):
+            return
+        if not wait(writable=self._fd, seconds=seconds):
+            lines = bytes(view).count(b"\n") + len(self._pending)
+            self._pending.clear()
+            self._size = 0
+            raise ReaderStalled(lines)
 
     def _write_some(self, view: memoryview) -> int:
         """Write; return how many bytes the system has taken.

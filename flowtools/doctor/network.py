@@ -12,6 +12,7 @@ from flowtools.process.tls import NO_TLS
 from flowtools.stomp.tcp import open_socket
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import host_and_port
+from flowtools.stomp.wire import Wire
 
 SOON = 14
 """Days before its end at which a certificate is worth a warning."""
@@ -91,8 +92,8 @@ class Way:
 
     def _encrypt(self, host: str, port: int, context: ssl.SSLContext) -> tuple[str, bool]:
         with closing(self._open(host, port, context)) as connected:
-            assert isinstance(connected, ssl.SSLSocket)
-            version, certificate = connected.version(), connected.getpeercert()
+            assert connected.tls is not None
+            version, certificate = connected.tls.version(), connected.tls.getpeercert()
         if context.verify_mode == ssl.CERT_NONE:
             raise Doubt(
                 f"{version}, and the certificate is not checked (--insecure)",
@@ -108,7 +109,7 @@ class Way:
             )
         return f"{version}, certificate good for {days} days", True
 
-    def _open(self, host: str, port: int, context: ssl.SSLContext | None) -> socket.socket:
+    def _open(self, host: str, port: int, context: ssl.SSLContext | None) -> Wire:
         try:
             return open_socket(host, port, context, self._stop, self._seconds)
         except ConnectionLost as error:

@@ -18,27 +18,34 @@ from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.pool.intake import SOURCE
-from flowtools.pool.outcome import Outcome
-from flowtools.pool.runner import Runner, ThreadRunner
+from flowtools.pool.outcome import FAILURES, Outcome
+from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
 from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Sender, Work, check, whose
+from flowtools.pool.work import Input, Parts, Rest, Sender, Work, check, whose
 from flowtools.process.console import bound_flush, is_terminal, say, terminal
 from flowtools.process.ear import Ear
 from flowtools.process.memory import spare_the_collector
+from flowtools.process.service import speaking
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.process.systemd import Notifier
+from flowtools.process.vitals import vitals
 from flowtools.worker.config import load as load_config
 from flowtools.worker.contract import Worker, make
 from flowtools.worker.loading import clean_up
 
 if TYPE_CHECKING:
+    from flowtools.ack.relay import Relay
     from flowtools.pool.failed import FailedFile
+    from flowtools.process.metrics import MetricsServer
     from flowtools.worker.needs import Equipment
 
 STDIN = 0
 """The descriptor; Python's sys.stdin is None where the caller has closed it."""
+
+LAST_LINES = 1.0
+"""Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
 
 log = get_log("flowtools.work")
 
@@ -48,7 +55,14 @@ Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
 
 @contextmanager
 def _standard_input(worker: Worker | None, stop: Stop) -> Iterator[Input]:
-    yield Input(STDIN, stop, AckSender())
+    yield Input(STDIN, stop, AckSender(), Rest(LAST_LINES) if _is_pipe(STDIN) else None)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False  # Closed: that is told where it is read.
 
 
 def run(
@@ -80,6 +94,7 @@ def run(
         # First of all, for a template process is forked before there is a second thread.
         runners = _processes(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
+        server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
         works: list[Work] = []
         writer = stack.enter_context(guarded_stdout(ear, lambda: whose(*works)))
         spare_the_collector()
@@ -87,6 +102,7 @@ def run(
         if runners is None:
             worker = make(choice.worker, settings, equipment)
             runners = partial(ThreadRunner, worker)
+        bounded = partial(_bounded, runners, choice.max_line)
         with opener(worker, stop) as given:
             try:
                 if choice.dry_run:
@@ -94,25 +110,48 @@ def run(
                     return
                 _refuse_a_circle(choice, given.fd, writer.fileno())
                 _refuse_one_file_for_two(choice, writer.fileno())
-                work = Work(runners, replace(choice.pool, done=_done(choice), worker=choice.worker))
+                work = Work(bounded, replace(choice.pool, done=_done(choice), worker=choice.worker))
                 works.append(work)
-                work.parts = _parts(choice, work, given.acks, stack)
+                work.parts = _parts(choice, work, given, stack, server)
+                stack.enter_context(_providing(choice.worker, work))
                 try:
-                    totals = work.run(given.fd, writer, given.stop)
+                    totals = work.run(given.fd, writer, given.stop, given.rest)
                 finally:
-                    abandoned = work.watchdog.abandoned if work.watchdog else []
-                    if not all(slot.ended for slot in abandoned):
+                    if _is_stuck(work):
                         on_stuck()
             finally:
                 if worker is not None:
                     clean_up(worker, "Worker")
-            if totals[Outcome.SKIPPED] and not choice.progress:
+            if not choice.progress:
                 _tell_skipped(totals[Outcome.SKIPPED])
             check(totals)
 
 
+def _is_stuck(work: Work) -> bool:
+    """Return whether a thread was left behind that may never end."""
+    abandoned = work.watchdog.abandoned if work.watchdog else []
+    return not all(slot.ended for slot in abandoned)
+
+
+def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
+    """Provide the pool's figures for flow-status and the metrics."""
+    vitals.about = worker
+    return vitals.providing(
+        done=lambda: work.counts()[Outcome.DONE],
+        failed=lambda: sum(work.counts()[each] for each in FAILURES),
+        in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
+        oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
+    )
+
+
+def _bounded(runners: Callable[[], Runner], max_line: int) -> Runner:
+    return BoundedRunner(runners(), max_line)
+
+
 def _tell_skipped(number: int) -> None:
     """Tell a person why less was done than came; cron would mail it after every run."""
+    if not number:
+        return
     tell = say if is_terminal() else log.info
     tell(f"{number} events were done already: skipped")
 
@@ -136,8 +175,14 @@ def _processes(
     return lambda: ProcessRunner(template, choice.pool.drain)
 
 
-def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
+def _parts(
+    choice: Choice, work: Work, given: Input, stack: ExitStack, server: "MetricsServer | None"
+) -> Parts:
     recorders: list[Recorder] = []
+    if server is not None:
+        from flowtools.pool.metrics import Metrics
+
+        recorders.append(Metrics(server.registry, work.snapshot))
     files: list[Reopened] = []
     if choice.joblog is not None:
         from flowtools.pool.joblog import JobLog
@@ -148,13 +193,6 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None
     if failures is not None:
         files.append(failures)
-    if choice.metrics is not None:
-        from flowtools.pool.metrics import Metrics
-
-        metrics = Metrics(work.snapshot)
-        metrics.serve(choice.metrics)
-        stack.callback(metrics.close)
-        recorders.append(metrics)
     if choice.progress:
         from flowtools.pool.progress import Progress
 
@@ -168,12 +206,22 @@ def _parts(choice: Choice, work: Work, acks: Sender, stack: ExitStack) -> Parts:
     return Parts(
         recorders=recorders,
         failures=failures,
-        acks=acks,
+        acks=None if choice.no_ack else given.acks,
+        relay=_relay(choice, given.acks),
         notifier=notifier,
         keep_order=choice.keep_order,
-        max_line=choice.max_line,
+        max_line=given.max_line or choice.max_line,
         files=files,
     )
+
+
+def _relay(choice: Choice, acks: Sender) -> "Relay | None":
+    if not choice.pool.relay:
+        return None
+    from flowtools.ack.relay import Relay  # It brings the side of a source along.
+
+    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
+    return Relay(acks)
 
 
 def _refuse_one_file_for_two(choice: Choice, out: int) -> None:

@@ -5,6 +5,7 @@ longer than it runs: memory that is in the processor's cache is used again at on
 """
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import count, repeat
 from time import monotonic
 from typing import Any
@@ -63,6 +64,12 @@ class Intake:
         else:
             self.lines.extend(taken)
         return True
+
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Take `lines`, which come after all that was read."""
+        taken = zip(count(self._number + 1), lines, repeat(monotonic()), strict=False)
+        self._number += len(lines)
+        self.lines.extend([line for line in taken if not self._is_refused(line)])
 
     def _is_refused(self, line: Line) -> bool:
         return may_exceed(line[1]) and self.job(line, digits_checked=False) is None

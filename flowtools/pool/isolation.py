@@ -46,8 +46,6 @@ class Failed(Exception):
 class ProcessRunner:
     """Runs the Worker in a process, which is replaced when it has died."""
 
-    whose: Whose = staticmethod(lambda: None)
-
     def __init__(self, template: Template, drain: float) -> None:
         """Start a process of `template`; `prepare` waits until it is ready.
 
@@ -58,7 +56,12 @@ class ProcessRunner:
         self._failures = 0
         self._next_try = 0.0
         self._is_ready = self._is_up = self._is_killed = False
+        self._whose: Whose = lambda: None
         self._spawn()
+
+    def attribute_to(self, whose: Whose) -> None:
+        """Let `whose` say to which attempt belongs what the process writes."""
+        self._whose = whose
 
     def prepare(self, stop: Stop) -> float:
         """See that there is a process with a Worker; making one is in no event's time.
@@ -204,7 +207,7 @@ class ProcessRunner:
         # Kept open here, too: what a process has not read when it dies can be taken back.
         self._unread = events
         ear = self._template.ear
-        self._output, output = ear.listen(lambda: self.whose(), self._template.mark)
+        self._output, output = ear.listen(lambda: self._whose(), self._template.mark)
         with answers, os.fdopen(output):
             try:
                 self._pid = self._template.spawn(events, answers, output)

@@ -1,28 +1,18 @@
-"""--metrics: the pool's figures for Prometheus, over HTTP.
+"""The pool's own figures for --metrics; `process/metrics.py` serves them."""
 
-`serve` starts the server's threads (one that accepts, one for each request, all of them
-daemons), `close` ends the first.
-"""
-
-import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
-    ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.snapshot import Snapshot
 
@@ -33,19 +23,14 @@ _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 
 
 class Metrics:
-    """Counts attempts, and serves the counts and the pool's state. Safe from any thread.
+    """Counts attempts. Safe from any thread."""
 
-    Attributes:
-        port: Where it serves, once it does.
-    """
+    def __init__(self, registry: CollectorRegistry, snapshot: Callable[[], Snapshot]) -> None:
+        """Add the pool's figures to `registry`.
 
-    port: int | None = None
-
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Serve what `snapshot` says; it is called at every request, in a thread of its own."""
-        self._registry = registry = CollectorRegistry()
-        self._server: WSGIServer | None = None
-        self._thread: threading.Thread | None = None
+        `snapshot` says what the pool is busy with; it is called at every request, in a
+        thread of its own.
+        """
         self._events = Counter(
             "flowtools_events",
             "Events that have ended, by outcome.",
@@ -69,7 +54,6 @@ class Metrics:
             self._events.labels(outcome)
             self._attempts.labels(outcome)
         registry.register(_State(snapshot))
-        ProcessCollector(registry=registry)
 
     def record(self, attempt: Attempt) -> None:
         """Take note of an attempt."""
@@ -79,36 +63,6 @@ class Metrics:
         if attempt.final:
             self._events.labels(attempt.outcome).inc()
         self._last.set(attempt.finished)
-
-    def serve(self, address: str) -> None:
-        """Serve at `address`, "HOST:PORT" ("[HOST]:PORT" for IPv6); port 0: any free one.
-
-        Raises:
-            UsageError: The address has another form.
-            ConfigurationError: It cannot be served there: the port is in use, the host is
-                not this one.
-        """
-        found = _ADDRESS.fullmatch(address)
-        if not found or int(found[3]) > 65535:
-            raise UsageError(f"'{address}' is no address: write HOST:PORT, such as localhost:9464")
-        try:
-            server, self._thread = start_http_server(
-                int(found[3]), found[1] or found[2], self._registry
-            )
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot serve metrics on '{address}': {_reason(error)}"
-            ) from None
-        self._server = server
-        self.port = int(server.server_port)
-
-    def close(self) -> None:
-        """Serve no more."""
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-            self._server = self._thread = None
 
 
 class _State(Collector):
@@ -130,10 +84,3 @@ class _State(Collector):
         yield GaugeMetricFamily(
             "flowtools_longest_running_seconds", "Age of the oldest running event.", value=longest
         )
-
-
-def _reason(error: OSError) -> str:
-    # socket.gaierror has numbers of its own, negative ones, which are no errno.
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error.strerror or error)

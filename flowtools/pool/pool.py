@@ -11,6 +11,7 @@ slot.py says who decides what became of an attempt.
 """
 
 import threading
+from collections.abc import Sequence
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -386,8 +387,9 @@ class Pool:
         """Return how many events have been read and wait."""
         return len(self._intake.lines) + self.backlog.held
 
-    def left_over(self) -> list[Job]:
-        """Return what was read and not done, in input order; called once the threads ended."""
+    def left_over(self, more: Sequence[bytes] = ()) -> list[Job]:
+        """Return what was read and not done, and `more` lines; the threads have ended."""
+        self._intake.add(more)
         left = [*self.backlog.drain(), *self._intake.drain()]
         return sorted(left, key=lambda job: job.number)
 

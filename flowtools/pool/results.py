@@ -7,12 +7,17 @@ from typing import Any
 
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
+from flowtools.worker.exceptions import Reject
 
 RESULT = "flow.work.result"
 MAX_SPAN = 10_000
 """Lines that may wait for an earlier one with --keep-order before no more are taken."""
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of results that may."""
+
+
+class ResultError(Reject):
+    """What `start` returned cannot be a line, however often it is done."""
 
 
 def lines_of(event: Event, returned: Any) -> list[bytes]:

@@ -10,7 +10,7 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
-from flowtools.pool.results import lines_of
+from flowtools.pool.results import ResultError, lines_of
 from flowtools.process.console import Whose, shows_tracebacks
 from flowtools.process.programs import end_programs
 from flowtools.worker.contract import Worker
@@ -28,13 +28,10 @@ class RunnerBroken(Exception):
 
 
 class Runner(Protocol):
-    """Runs the Worker for one thread of the pool.
+    """Runs the Worker for one thread of the pool."""
 
-    Attributes:
-        whose: Says which attempt runs there.
-    """
-
-    whose: Whose
+    def attribute_to(self, whose: Whose) -> None:
+        """Let `whose` say to which attempt belongs what is written where the Worker runs."""
 
     @property
     def start(self) -> Callable[[Event], Any]:
@@ -72,11 +69,49 @@ class Runner(Protocol):
         """
 
 
+class BoundedRunner:
+    """Another runner, whose results the next command must be able to read."""
+
+    def __init__(self, runner: Runner, max_line: int) -> None:
+        """Let `runner` run the Worker; a line of more than `max_line` bytes fails the event."""
+        self._runner = runner
+        self._max_line = max_line
+        self.failure = runner.failure
+        self.interrupt = runner.interrupt
+        self.release = runner.release
+        self.close = runner.close
+        self.attribute_to = runner.attribute_to
+
+    @property
+    def start(self) -> Callable[[Event], Any]:
+        """As the other runner."""
+        return self._runner.start
+
+    @property
+    def prepare(self) -> Callable[[Stop], float] | None:
+        """As the other runner."""
+        return self._runner.prepare
+
+    def lines(self, event: Event, returned: Any) -> list[bytes]:
+        """Return the lines of the other runner.
+
+        Raises:
+            ResultError: One is too long. No further attempt would make it shorter.
+        """
+        lines = self._runner.lines(event, returned)
+        for line in lines:
+            if len(line) > self._max_line + 1:
+                raise ResultError(
+                    f"a result has {len(line) - 1} bytes, and the next command refuses more than"
+                    f" {self._max_line}; --max-line allows more, in both"
+                )
+        return lines
+
+
 class ThreadRunner:
     """Runs the Worker in the calling thread."""
 
     prepare = None
-    whose: Whose
 
     def __init__(self, worker: Worker) -> None:
         self.start = worker.start
@@ -102,6 +137,9 @@ class ThreadRunner:
         killed = end_programs(thread.native_id or 0, since)
         if killed:
             log.info("%d processes that the Worker had started have been killed", killed)
+
+    def attribute_to(self, whose: Whose) -> None:
+        """What a thread writes is attributed by the thread."""
 
     def release(self) -> None:
         """Nothing to release."""

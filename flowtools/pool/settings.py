@@ -39,6 +39,18 @@ class Acknowledger(Protocol):
         """The event failed for good, for this reason."""
 
 
+class Carrier(Protocol):
+    """Hands the duty to acknowledge an event on to lines; flowtools.ack.relay.Relay is one."""
+
+    def carry(self, ackto: str, lines: int) -> list[str]:
+        """Return the `ackto` of each of the `lines` made of an event; with none it is done.
+
+        Raises:
+            AckError: `ackto` is malformed.
+            ConfigurationError: There is no place for a socket.
+        """
+
+
 class Failures(Protocol):
     """Keeps the lines of events that failed for good."""
 
@@ -74,6 +86,7 @@ class Settings(Ending):
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Ids that a job log knows as done: not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
+        relay: Hand the duty to acknowledge an event on to its results.
         worker: Name of what runs, MODULE:CLASS, for whoever is told of a failure.
         command: What stands in front of a report of the pool's state.
     """
@@ -87,6 +100,7 @@ class Settings(Ending):
     halt: "Callable[[Attempt], str | None] | None" = None
     done: frozenset[str] | set[str] = frozenset()
     pass_on: bool = False
+    relay: bool = False
     worker: str = ""
     command: str = "flow-work"
 
@@ -105,6 +119,7 @@ class Choice(Reading):
         pool: How its pool behaves.
         isolation: Whether the Worker runs in threads of this process, or in others.
         keep_order: Write results in the order of the input.
+        no_ack: Acknowledge nothing: the lines are copies that others settle.
         joblog: The file that has a line for each attempt.
         resume: Skip what the job log has as done.
         failed: The file that keeps the lines of events that failed for good.
@@ -120,6 +135,7 @@ class Choice(Reading):
     pool: Settings = field(default_factory=Settings)
     isolation: Literal["thread", "process"] = "thread"
     keep_order: bool = False
+    no_ack: bool = False
     joblog: "Path | None" = None
     resume: bool = False
     failed: "Path | None" = None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic, time
 
-from flowtools.ack.records import AckError, Reason
+from flowtools.ack.records import AckError, Reason, with_ackto
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError, decode, rfc3339
 from flowtools.core.lines import TooLong
@@ -21,7 +21,7 @@ from flowtools.core.log import get_log
 from flowtools.pool.backlog import Backlog, Job
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
-from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 from flowtools.pool.slot import Line, Slot, about
 
 log = get_log("flowtools.pool")
@@ -55,6 +55,7 @@ class Settlement:
         recorders: Sequence[Recorder] = (),
         failures: Failures | None = None,
         acks: Acknowledger | None = None,
+        relay: Carrier | None = None,
     ) -> None:
         """Settle with these parts.
 
@@ -64,7 +65,8 @@ class Settlement:
             settings: Of the pool.
             recorders: Are told of each attempt.
             failures: Keeps the lines of events that failed for good; None: they are refused.
-            acks: Tells the source what became of each event.
+            acks: Tells the source what became of each event; None: nobody is told.
+            relay: Hands the duty to acknowledge an event on to its results.
         """
         self.counts: Counter[str] = Counter()
         self._counting = threading.Lock()
@@ -75,6 +77,7 @@ class Settlement:
         self._recorders = tuple(recorders)
         self._failures = failures
         self._acks = acks
+        self._relay = relay
         self.is_plain = not (settings.pass_on or settings.halt or self._is_ordered)
         self.note = self._note if recorders else None
 
@@ -158,7 +161,7 @@ class Settlement:
 
         It is where its source will deliver it again, or the failed file takes it.
         """
-        if "ackto" in job.event.attributes:
+        if "ackto" in job.event.attributes and self._acks is not None:
             return True
         if self._failures is None:
             return False
@@ -194,12 +197,17 @@ class Settlement:
         """Bring an event to its end: results, records, the source, the counts."""
         if self._settings.pass_on and attempt.outcome.is_done:
             lines.append(attempt.line + b"\n")
+        written = partial(self._written, attempt)
+        if self._relay is not None and attempt.outcome.is_done and lines:
+            carrying = self._carrying(self._relay, attempt, lines)
+            if carrying is not None:
+                lines, written = carrying, partial(self._record, attempt)
         if self._is_ordered:
-            self._results.put(attempt.number, lines, partial(self._written, attempt))
+            self._results.put(attempt.number, lines, written)
         else:
             if lines:
                 self._results.put(attempt.number, lines, _tell_nobody)
-            self._written(attempt)
+            written()
         with self._counting:
             self.counts[attempt.outcome] += 1
         if self._settings.halt is not None:
@@ -207,9 +215,24 @@ class Settlement:
             if verdict is not None:
                 self.end(cancel=verdict == "now")
 
-    def _written(self, attempt: Attempt) -> None:
+    def _carrying(self, relay: Carrier, attempt: Attempt, lines: list[bytes]) -> list[bytes] | None:
+        """Return `lines` with the duty to acknowledge the event; None: there is none to hand on."""
+        ackto = attempt.event.attributes.get("ackto") if attempt.event is not None else None
+        if ackto is None:
+            return None
+        try:
+            parts = relay.carry(ackto, len(lines))
+        except AckError as error:
+            log.warning("%s; the event will be delivered again", error)
+            return None
+        return [with_ackto(line, part) for line, part in zip(lines, parts, strict=True)]
+
+    def _record(self, attempt: Attempt) -> None:
         for recorder in self._recorders:
             recorder.record(attempt)
+
+    def _written(self, attempt: Attempt) -> None:
+        self._record(attempt)
         if attempt.event is not None and "ackto" in attempt.event.attributes:
             self._acknowledge(attempt)
 

@@ -72,7 +72,7 @@ class Slot:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        runner.whose = self.about
+        runner.attribute_to(self.about)
         self.thread: threading.Thread | None = None
         self.is_busy = False
         self.running: Line | Job | None = None

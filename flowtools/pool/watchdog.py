@@ -13,14 +13,17 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from flowtools.core.errors import FlowError, InternalError
+from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop, Wake, poll_time
+from flowtools.core.wait import HasFileno, Stop, Wake, poll_time
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.runner import Runner
 from flowtools.pool.slot import Claim, Slot
 from flowtools.process.console import say
+
+SETTLED = 1.0
+"""Seconds that a thread has to settle an attempt that has been cancelled."""
 
 log = get_log("flowtools.pool")
 
@@ -68,7 +71,9 @@ class Watchdog:
         rotated: Wake | None = None,
         files: Sequence[Reopened] = (),
         notifier: Notifier | None = None,
+        out: HasFileno | None = None,
     ) -> None:
+        self._out = out
         self.abandoned: list[Slot] = []
         self._pool = pool
         self._runners = runners
@@ -79,11 +84,14 @@ class Watchdog:
         self._notifier = notifier
         self._drain_until = inf
         self._has_drained = False
+        self._leave_at = inf
         self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
         self._poller = select.poll()
         for each in (stop, pool.watch, dump, rotated):
             if each is not None:
                 self._poller.register(each.fileno(), select.POLLIN)
+        if out is not None:
+            self._poller.register(out.fileno(), 0)  # POLLERR comes unasked.
 
     def run(self) -> None:
         """Run the pool to its end; what it ends with is `pool.error`."""
@@ -91,7 +99,7 @@ class Watchdog:
         slots += (Slot(self._runners()) for _ in range(self._pool.settings.threads))
         for slot in slots:
             self._start(slot)
-        while self._pool.serving:
+        while self._pool.serving and not self._leaves():
             self._wait()
             self._look_for_an_end()
             self._expire()
@@ -131,6 +139,9 @@ class Watchdog:
         if self._rotated is not None and self._rotated.fileno() in ready:
             self._rotated.clear()
             self._reopen()
+        if self._out is not None and ready.get(self._out.fileno(), 0) & select.POLLERR:
+            self._poller.unregister(self._out.fileno())
+            self._pool.fail(ReaderGone())
         if self._stop.fileno() in ready:
             self._poller.unregister(self._stop.fileno())
             self._drain_until = monotonic() + self._pool.settings.drain
@@ -148,7 +159,7 @@ class Watchdog:
         idle = pool.is_idle()
         next_start = inf if idle and pool.dozing else monotonic() + (settings.timeout or inf)
         pool.dozing = idle
-        earliest = min(next_start, self._drain_until, self._next_ping)
+        earliest = min(next_start, self._drain_until, self._leave_at, self._next_ping)
         for slot in self._pool.slots:
             claim, token = slot.claim, slot.token
             if claim is not None:
@@ -164,7 +175,23 @@ class Watchdog:
         if monotonic() >= self._drain_until:
             self._drain_until = inf
             self._has_drained = True
+            self._leave_at = monotonic() + pool.settings.grace + SETTLED
             pool.end(cancel=True)
+
+    def _leaves(self) -> bool:
+        """Leave threads behind that cannot write what they have, for the pool has to end.
+
+        A thread that runs the Worker is none of them: it is claimed, and replaced in the end.
+        """
+        left = [slot for slot in self._pool.slots if not slot.ended]
+        if monotonic() < self._leave_at or any(slot.token or slot.claim for slot in left):
+            return False
+        for slot in left:
+            if (job := slot.job) is not None:
+                self._pool.backlog.delay(job, 0.0)  # Half settled: kept with what was not tried.
+        self.abandoned += left
+        self._pool.fail(ReaderStalled(len(left)))
+        return True
 
     def _expire(self) -> None:
         now = monotonic()

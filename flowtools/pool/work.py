@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
@@ -18,13 +18,13 @@ from typing import Protocol
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
 from flowtools.core.log import About, get_log
-from flowtools.core.wait import Stop, Wake
+from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
-from flowtools.pool.settings import Acknowledger, Failures, Recorder, Settings
+from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.snapshot import Snapshot
 from flowtools.pool.watchdog import Notifier, Reopened, Watchdog
@@ -34,6 +34,20 @@ log = get_log("flowtools.pool")
 
 LEFT = "left"
 """What counts the lines that were read, are not done, and are in no other place."""
+
+
+class Onward(Carrier, Protocol):
+    """Hands duties on; flowtools.ack.relay.Relay is one."""
+
+    def wait_until_settled(self, stop: Stop, drain: float, reader: HasFileno) -> None:
+        """Wait until the lines are settled, after `stop` for up to `drain` seconds.
+
+        Raises:
+            ReaderGone: The reader of the lines has gone.
+        """
+
+    def close(self, *, bye: bool) -> None:
+        """End, and close the sender of acknowledgements behind it."""
 
 
 class Sender(Acknowledger, Protocol):
@@ -54,11 +68,29 @@ class Input:
         fd: Where its lines come from.
         stop: Asks it to take no more of them.
         acks: Acknowledges them.
+        rest: What to do about lines that are on their way when the pool ends; None: leave them.
+        max_line: Bytes that one of its lines may have; None: as the command was told.
     """
 
     fd: int
     stop: Stop
     acks: Sender
+    rest: "Rest | None" = None
+    max_line: int | None = None
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The lines that are on their way to a pool when it ends; they are kept like those it had.
+
+    Attributes:
+        seconds: How long to wait for the end of the input.
+        ask: Asks a source in this process to end; None: the source is another process, whose
+            lines only matter after a stop, and where there is a file to keep them.
+    """
+
+    seconds: float
+    ask: Callable[[], None] | None = None
 
 
 @dataclass
@@ -68,7 +100,8 @@ class Parts:
     Attributes:
         recorders: Are told of each attempt.
         failures: Keeps the lines of events that failed for good.
-        acks: Acknowledges events to their source.
+        acks: Acknowledges events to their source; None: nobody is told.
+        relay: Hands the duty to acknowledge an event on to its results.
         notifier: The service manager that watches this process.
         keep_order: Write results in the order of the input.
         max_line: Bytes that an input line may have.
@@ -78,6 +111,7 @@ class Parts:
     recorders: Sequence[Recorder] = ()
     failures: Failures | None = None
     acks: Sender | None = None
+    relay: Onward | None = None
     notifier: Notifier | None = None
     keep_order: bool = False
     max_line: int = MAX_LINE
@@ -102,7 +136,9 @@ class Work:
     pool: Pool | None = None
     watchdog: Watchdog | None = None
 
-    def run(self, fd: int, writer: LineWriter, stop: Stop) -> Counter[str]:
+    def run(
+        self, fd: int, writer: LineWriter, stop: Stop, rest: Rest | None = None
+    ) -> Counter[str]:
         """Run until the input ends, `stop` is set, or the pool ends itself.
 
         Returns how many events had which final outcome; LEFT counts the lines that were
@@ -130,6 +166,7 @@ class Work:
             recorders=self.parts.recorders,
             failures=self.parts.failures,
             acks=acks,
+            relay=self.parts.relay,
         )
         self.pool = Pool(reader, results, backlog, settlement, self.settings, wake=wake)
         with ExitStack() as stack:
@@ -145,16 +182,62 @@ class Work:
                 rotated=rotated,
                 files=files,
                 notifier=self.parts.notifier,
+                out=writer,
             )
             self.watchdog.run()
-        left = _keep_what_is_left(self.pool, settlement)
+        wanted = rest if self._wants(rest, stop) else None
+        left = self._keep_what_is_left(settlement, reader, wanted)
         totals = settlement.totals(self.pool.slots)
         totals[LEFT] = left
-        if acks is not None:
-            acks.close(5.0, bye=not (self.pool.stopping or stop.is_set()))
+        self._close_acks(self.pool, stop, writer)
         if self.pool.error is not None:
             raise self.pool.error
         return totals
+
+    def counts(self) -> Counter[str]:
+        """Return how many events have had which final outcome so far; safe from any thread."""
+        if self.pool is None:
+            return Counter()
+        return self.pool.settlement.totals(self.pool.slots)
+
+    def _wants(self, rest: Rest | None, stop: Stop) -> bool:
+        if rest is None or rest.ask is not None:
+            return rest is not None
+        return stop.is_set() and self.parts.failures is not None
+
+    def _keep_what_is_left(
+        self, settlement: Settlement, reader: LineReader, rest: Rest | None
+    ) -> int:
+        """Bring what was read and not done into safety; return how many lines are nowhere."""
+        pool = self.pool
+        assert pool is not None
+        lost = 0
+        try:
+            lost = sum(not settlement.left_over(job) for job in pool.left_over())
+            if rest is not None:
+                if rest.ask is not None:
+                    rest.ask()
+                for lines in reader.rest(rest.seconds):
+                    left = pool.left_over(lines)
+                    lost += sum(not settlement.left_over(job) for job in left)
+        except (FlowError, ReaderGone) as error:
+            pool.fail(error)
+        if lost and not isinstance(pool.error, ReaderGone):
+            log.warning(
+                "%d lines had been read and are not done; --failed FILE would have kept them", lost
+            )
+        return lost
+
+    def _close_acks(self, pool: Pool, stop: Stop, writer: LineWriter) -> None:
+        """Send the last acknowledgements; say `bye` only where everything that came is settled."""
+        acks, relay = self.parts.acks, self.parts.relay
+        if relay is not None:
+            if pool.error is None:
+                with suppress(ReaderGone):
+                    relay.wait_until_settled(stop, self.settings.drain, writer)
+            relay.close(bye=not (pool.stopping or stop.is_set()))
+        elif acks is not None:
+            acks.close(5.0, bye=not (pool.stopping or stop.is_set()))
 
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
@@ -166,20 +249,6 @@ class Work:
         running = [(job.label, seconds) for job, seconds in busy if job is not None]
         abandoned = sum(not slot.ended for slot in watchdog.abandoned)
         return Snapshot(running, pool.queued(), self.settings.threads, abandoned)
-
-
-def _keep_what_is_left(pool: Pool, settlement: Settlement) -> int:
-    """Bring what was read and not done into safety; return how many lines are nowhere."""
-    lost = 0
-    try:
-        lost = sum(not settlement.left_over(job) for job in pool.left_over())
-    except (FlowError, ReaderGone) as error:
-        pool.fail(error)
-    if lost and not isinstance(pool.error, ReaderGone):
-        log.warning(
-            "%d lines had been read and are not done; --failed FILE would have kept them", lost
-        )
-    return lost
 
 
 def check(totals: Counter[str]) -> None:

@@ -7,4 +7,7 @@ prints tables for people.
 `systemd` is told of its state. `password` reads secrets, `tls` makes the context of a secure
 connection, and `memory` keeps a process small that runs for months. `kin` says which processes end
 with which, and `programs` ends those that one thread has started.
+
+A command that runs for long knows its `vitals`; by way of `service` it says them on its
+`statussocket` and serves them as `metrics`.
 """

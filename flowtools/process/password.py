@@ -21,7 +21,7 @@ def is_secret(name: str) -> bool:
     return bool(_SECRET.fullmatch(last[-1]) or _SECRET.fullmatch("_".join(last[-2:])))
 
 
-def read_password(path: str) -> str:
+def read_password(path: str | Path) -> str:
     """Return the first line of the file at `path`.
 
     Raises:

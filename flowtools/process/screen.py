@@ -5,7 +5,8 @@ is made safe for a terminal before it is printed.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +62,16 @@ class Screen:
     def line(self, text: str) -> None:
         """Print one line, however long it is."""
         self._guarded(lambda: self._console.print(Text(one_line(text)), soft_wrap=True))
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Take the whole terminal for as long as the block runs, and give it back as it was."""
+        with self._console.screen(hide_cursor=True):
+            yield
+
+    def home(self) -> None:
+        """Begin again at the top of an empty terminal."""
+        self._guarded(self._console.clear)
 
     def json(self, value: object) -> None:
         """Write `value` as one JSON line."""

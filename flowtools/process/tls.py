@@ -1,6 +1,7 @@
 """TLS to a broker: what is checked, and why a handshake failed, in words."""
 
 import ssl
+from functools import cache
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError
@@ -73,13 +74,19 @@ def client_context(
     except (OSError, ValueError) as error:
         raise ConfigurationError(_cannot_use("client certificate", certificate, error)) from None
     if insecure:
-        _log.warning(
-            "--insecure: the broker's certificate is NOT checked; whoever is on the way "
-            "can read and change everything, the password included"
-        )
+        _warn()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@cache
+def _warn() -> None:
+    """Warn, once: each connection has a context of its own."""
+    _log.warning(
+        "--insecure: the broker's certificate is NOT checked; whoever is on the way "
+        "can read and change everything, the password included"
+    )
 
 
 def refusal(error: ssl.SSLError) -> str | None:
@@ -111,4 +118,6 @@ def _cannot_use(what: str, path: Path | None, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     if isinstance(error, ssl.SSLError):
         reason = "it holds no certificate (and key) in PEM form"
+        if error.reason == "KEY_VALUES_MISMATCH":
+            reason = "the certificate and the key do not match"
     return f"cannot use the {what} '{path}': {reason}"

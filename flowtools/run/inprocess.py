@@ -25,8 +25,8 @@ from flowtools.ack.stall import Stall
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop
-from flowtools.pool.work import Input, Sender
+from flowtools.core.wait import Stop, wait
+from flowtools.pool.work import Input, Rest, Sender
 from flowtools.source import Source
 
 LEAVE = 10.0
@@ -193,7 +193,8 @@ def beside(
     last = None if redelivers else _Later(stop, drain)
     thread.start()
     try:
-        yield Input(thread.fd, last.stop if last else stop, acks)
+        rest = None if redelivers else Rest(LEAVE, thread.ask_to_end)
+        yield Input(thread.fd, last.stop if last else stop, acks, rest)
     except BaseException:
         thread.finish()
         if isinstance(thread.error, FlowError):
@@ -228,6 +229,10 @@ class _SourceThread:
 
     def start(self) -> None:
         self._thread.start()
+
+    def ask_to_end(self) -> None:
+        """Let the source end; what it has is still read."""
+        self._stop.set()
 
     def finish(self) -> None:
         """Let the source end, now that nobody reads any more; wait until it has."""
@@ -271,12 +276,7 @@ class _Later:
         self._ending.close()
 
     def _first_or_ending(self) -> None:
-        import select
-
-        poller = select.poll()
-        for each in (self._first, self._ending):
-            poller.register(each.fileno(), select.POLLIN)
-        poller.poll()
+        wait(self._first, self._ending)
 
     def _run(self) -> None:
         self._first_or_ending()

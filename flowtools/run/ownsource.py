@@ -26,7 +26,12 @@ from flowtools.worker.needs import Equipment, make
 
 _log = get_log("flowtools.run")
 
-_SPELT = {"headers": "header", "everything": "all", "statuses": "status"}
+_SPELT = {
+    "headers": "header",
+    "dead_letter_headers": "dead-letter-header",
+    "everything": "all",
+    "statuses": "status",
+}
 """Options that are spelt otherwise than the parameter that they are for."""
 
 
@@ -188,6 +193,7 @@ def _stomp(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) ->
         wishes.broker(),
         ack="worker",
         headers=parse_headers(wishes.given["headers"]),
+        dead_letter_headers=parse_headers(wishes.given["dead_letter_headers"]),
         inlet=wishes.inlet,
     )
     return Own(source, True)
@@ -220,24 +226,32 @@ def _window(start: str | None, end: str | None) -> Window | None:
     return Window.parse(f"{first}-{last}")
 
 
-def _folder(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
-    keys.fill(wishes.given, sourcekeys.OF_FOLDERS)
-    given = wishes.given
+def _folder(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:
     flags = {
-        key.replace(" ", "_"): truth(keys.take(key, "no") or "no", f"[Source] {key}")
-        for key in ("recursive", "ignore case")
+        key.replace(" ", "_"): truth(given.take(key, "no") or "no", f"[Source] {key}")
+        for key in ("recursive", "existing", "skip empty", "ignore case", "remove")
     }
     numbers = {
         key: number(said, f"[Source] {key}")
-        for key in ("stalled", "poll")
-        if (said := keys.take(key))
+        for key in ("settle", "stalled", "poll")
+        if (said := given.take(key))
     }
-    if given["settle"] is not None:
-        numbers["settle"] = given["settle"]
-    patterns = {key: (keys.take(key) or "").split() for key in ("match", "ignore", "temporary")}
-    flags |= {name: given[name] for name in ("existing", "skip_empty")}
-    source = kind(keys.need("directory"), count=given["count"], **patterns, **numbers, **flags)
-    return Own(source, False)
+    lists = {
+        key: (given.take(key) or "").split() for key in ("match", "ignore", "temporary", "sidecar")
+    }
+    texts = {
+        key: said
+        for key in ("verify", "unit", "state", "done", "failed")
+        if (said := given.take(key))
+    }
+    more: dict[str, Any] = {}
+    if flags["remove"] or {"state", "done", "failed"} & set(texts):
+        taking = ("prefetch", "drain")
+        more = {"ack": "worker", "inlet": wishes.inlet} | {key: wishes.given[key] for key in taking}
+    directory = given.need("directory")
+    count = wishes.given["count"]
+    source = kind(directory, count=count, **lists, **numbers, **flags, **texts, **more)
+    return Own(source, _redelivers(source))
 
 
 def _stdin(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) -> Own:

@@ -93,7 +93,7 @@ def run(
     equipment = _equipment(target, given, instance_name)
     pool = given.make(Settings, command="flow-run")
     choice = given.make(Choice, worker=target.worker, pool=pool)
-    inlet, acks = acks_between(passed_on=pool.pass_on)
+    inlet, acks = acks_between(passed_on=pool.pass_on or pool.relay)
     wishes = Wishes(given, inlet, lambda: _broker(target, given, equipment))
     config = target.profile.config
 
@@ -113,16 +113,16 @@ def run(
             pool = replace(pool, timeout=0.0)
         if not given.is_typed("drain"):
             drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
-        # The source has measured it. In JSON a byte may become six; the rest is short.
-        choice = replace(choice, max_line=6 * max(Standard.max_size, choice.max_line) + 4096)
     if not made.redelivers:
         pool = replace(pool, drain=0.0)  # Its time is over once the pool is asked to end.
     choice = replace(choice, pool=pool)
 
     @contextmanager
     def opener(worker: Worker | None, stop: Stop) -> Iterator[Input]:
+        # A whole document has been measured by its source. In JSON a byte may become six.
+        longest = 6 * max(Standard.max_size, choice.max_line) + 4096 if made.is_whole else None
         with beside(made.source, acks, stop, redelivers=made.redelivers, drain=drain) as given:
-            yield given
+            yield replace(given, max_line=longest)
         if getattr(made.source, "is_stuck", False):
             on_stuck()
 

@@ -72,6 +72,7 @@ _OF_VIZ_ONE: dict[str, tuple[str, Parse]] = {
     "include": ("include", kinds),
     "exclude": ("exclude", kinds),
     "broker": ("broker", as_it_is),
+    "allow host": ("allow_hosts", words),
     "xml": ("xml", truth),
     "count": ("count", whole),
     "prefetch": ("prefetch", whole),

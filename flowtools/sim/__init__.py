@@ -9,7 +9,8 @@ done `later`. Its words are in `vocabulary`, its users are `people`, what it let
 its misdeeds `faults`.
 
 HTTP: `web` is the server, `asking` a request and its answer, and `resources` all that is served:
-`asset_resources`, `file_resources`, `media_resources`, `step_resources`, `other_resources`.
+`asset_resources`, `file_resources`, `media_resources`, `step_resources`, `plugin_resources`,
+`other_resources`.
 They write with `documents`, `file_documents`, `form_documents` and `transfer_documents`, and
 all of those with `xml`.
 

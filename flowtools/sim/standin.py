@@ -19,6 +19,7 @@ from flowtools.sim.media_resources import MediaResources
 from flowtools.sim.messages import ASSETS, FILES, TRANSFERS, Messages
 from flowtools.sim.other_resources import OtherResources
 from flowtools.sim.people import ADMIN, People
+from flowtools.sim.plugin_resources import PluginResources
 from flowtools.sim.resources import Resources
 from flowtools.sim.settings import Plan
 from flowtools.sim.step_resources import StepResources
@@ -154,6 +155,7 @@ class StandIn:
             MediaResources(self.catalogue, self.imports, self.url, transfers).routes(),
             OtherResources(self.url).routes(),
             self.steps.routes(),
+            PluginResources(self.url, self.user, self.password).routes(),
         ]
 
 

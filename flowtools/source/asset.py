@@ -72,10 +72,15 @@ class AssetEntryListener:
             self.find_monitor,
             self.to_events,
             Shown("assets", lambda client: client.assets.newest(), self._shown),
-            Lookup(self._account, self.look_up) if self._details.asks else None,
+            self._lookup(),
             outlet=outlet,
             stop=stop,
         )
+
+    def _lookup(self) -> Lookup | None:
+        if not self._details.asks:
+            return None
+        return Lookup(self._account, self.look_up, self.listening.hosts)
 
     def find_monitor(self, client: Client) -> str:
         """Return the address at which Viz One publishes what this listens to.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, UsageError
 from flowtools.core.event import Event
+from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
@@ -87,6 +88,9 @@ class CustomSource:
             ReaderGone: Nobody reads any more.
         """
         inlet = self._inlet() if self._worker else None
+        if isinstance(outlet, LineWriter):
+            # Half of the time that the Source has to end in: the other half is its own.
+            outlet.give_up(stop, self._grace / 2)
         gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
         ended = Wake()
         try:

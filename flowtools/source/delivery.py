@@ -15,6 +15,7 @@ from flowtools.ack.records import Ack, Reason
 from flowtools.core.errors import ProtocolError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.wait import Wake
 from flowtools.source.pipe import Pipe
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.transport import ConnectionLost
@@ -96,6 +97,12 @@ class Delivery:
         self._waiting: dict[int, Duty] = {}
         self._written: list[Duty] = []
         self._settling = False
+        self._over = Wake()
+        self._closed = False
+
+    def fileno(self) -> int:
+        """Return what becomes readable when nothing is outstanding any more (--ack worker)."""
+        return self._over.fileno()
 
     @property
     def outstanding(self) -> int:
@@ -123,6 +130,18 @@ class Delivery:
             self._written.append(duty)
         self.taken += 1
         self._pipe.put(event)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything written is settled."""
+        self._over.clear()
+        return not (self._written or self.outstanding)
+
+    def close(self) -> None:
+        """Release what it waits with; acknowledgements that still come are stale."""
+        with self._state:
+            self._closed = True
+            self._over.close()
 
     def drop(self, duty: Duty) -> None:
         """Settle the duty of an event that is not wanted."""
@@ -162,3 +181,6 @@ class Delivery:
             _log.debug("an acknowledgement came too late: %s", error)
         finally:
             self._settling = False
+            with self._state:
+                if not self._waiting and not self._closed:
+                    self._over.ring()

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event, EventError, decode, digest
 from flowtools.core.lines import BLOCK, LineReader, TooLong
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, wait
 from flowtools.source.settings import Standard
 
 Form = Literal["lines", "null", "json", "document"]
@@ -83,19 +83,28 @@ class STDIN:
                 self._fd, stop, wake=gone, max_line=self._max_line, separator=separator
             )
             while written != self.count and (block := reader.read()) is not None:
-                if not block and gone is not None and select.select([gone], [], [], 0)[0]:
+                if not block and gone is not None and wait(gone, seconds=0):
                     raise ReaderGone
-                for line in block:
-                    number += 1
-                    try:
-                        written += self._emit(outlet, line, number)
-                    except EventError as error:
-                        refused += 1
-                        _log.error("line %d: %s", number, error)
-                    if written == self.count:
-                        break
-                # The input may pause here: what has been read is not to wait with it.
-                outlet.flush()
+                end = number + len(block)
+                try:
+                    for line in block:
+                        number += 1
+                        try:
+                            written += self._emit(outlet, line, number)
+                        except EventError as error:
+                            refused += 1
+                            _log.error("line %d: %s", number, error)
+                        if written == self.count:
+                            break
+                    # The input may pause here: what has been read is not to wait with it.
+                    outlet.flush()
+                except ReaderStalled as error:
+                    lost = end - number + error.lines
+                    raise FlowError(
+                        f"{error}: {lost} lines, from line {end - lost + 1} of the input on"
+                    ) from None
+        if stop.is_set() and number and written != self.count:
+            _log.warning("stopped after line %d of the input, which has been handed over", number)
         if refused:
             raise EventsFailed(f"{refused} of {number} lines were skipped")
 
@@ -124,7 +133,10 @@ class STDIN:
                     f"cannot take the document: longer than {self._max_size} bytes;"
                     f" {self._size_option} allows more"
                 )
-        if not stop.is_set():  # Else it is not whole.
+        if stop.is_set():
+            if size:
+                _log.warning("stopped before the end of the document: %d bytes are dropped", size)
+        else:
             outlet.emit(_event("flow.stdin.document", b"".join(blocks), 1))
             outlet.flush()
 
@@ -140,13 +152,9 @@ def _event(kind: str, raw: bytes, number: int) -> Event:
 
 def _blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:
     """Yield what comes on `fd` until its end or `stop`."""
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    poller.register(stop.fileno(), select.POLLIN)
-    poller.register(outlet.fileno(), 0)  # POLLERR comes unasked.
     while True:
-        ready = dict(poller.poll())
-        if ready.get(outlet.fileno(), 0) & select.POLLERR:
+        ready = wait(fd, stop, gone=outlet)
+        if outlet.fileno() in ready:
             raise ReaderGone
         if stop.fileno() in ready:
             return

@@ -4,7 +4,8 @@ The thread that calls `run` does all of it but the receiving of acknowledgements
 --ack worker, so that these flow on while a full pipe holds up the lines.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, wait
 from flowtools.source.delivery import Delivery, MessageDuty
 from flowtools.source.pipe import Pipe
+from flowtools.stomp.caution import PROBATION, SUSPECT
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message
 from flowtools.stomp.subscription import Subscription
@@ -95,6 +97,9 @@ class Serving:
         self._ack_every = max(1, terms.prefetch // 4)
         self._is_confirmed = False
         self._left = False
+        self._held: deque[tuple[int, Message, int]] = deque()
+        self._one_by_one = 0
+        self._is_suspect_in_flight = False
         if detour is not None:
             detour.open(self.delivery)
 
@@ -126,24 +131,80 @@ class Serving:
         while not self._is_over():
             messages = self.subscription.take()
             self._confirm()
+            self._held += self._looked_at(messages)
             others = self._pump()
-            if not messages and not others:
+            taken = self._take_held()
+            if taken or others:
+                self._active = monotonic()
+            elif not messages:
                 left = self._idle_left()
                 if left == 0:
                     break
                 self._wait(left)
-                continue
-            self._active = monotonic()
-            for number, message in messages:
-                if self._left or not self._has_room():
-                    break
-                self._take(number, message)
-                if self._is_full():
-                    break
-                if self.delivery.unsettled >= self._ack_every or self.delivery.is_block:
-                    self._write()
-            self._write()
         self._finish()
+
+    def close(self) -> None:
+        """Release what it holds; what is not acknowledged is delivered again."""
+        self.subscription.abort()
+        self.delivery.close()
+
+    def _looked_at(
+        self, messages: Sequence[tuple[int, Message]]
+    ) -> Iterator[tuple[int, Message, int]]:
+        """Yield the messages that are to be written, with how often each failed before.
+
+        The first ordinary one opens the window; one that failed too often is refused.
+        """
+        caution, session = self.subscription.caution, self.subscription.session
+        most = self._terms.max_deliveries
+        for number, message in messages:
+            is_first_time = message.headers.get("redelivered") != "true"
+            failed = 0 if is_first_time else caution.failed(message, session.dialect, session)
+            if most and failed >= most:
+                self._give_up(number, message, failed)
+                continue
+            self._one_by_one += 1
+            is_told = is_first_time or session.dialect.tells_failed
+            if failed < SUSPECT and (is_told or self._one_by_one > PROBATION):
+                self.subscription.widen()
+            yield number, message, failed
+
+    def _give_up(self, number: int, message: Message, failed: int) -> None:
+        reason = f"delivered {failed} times without being settled"
+        _log.error(
+            "message '%s' from '%s' was %s (see --max-deliveries); it goes to '%s'",
+            *(message.headers.get("message-id"), message.headers.get("destination")),
+            *(reason, self._terms.dead_letter),
+        )
+        self.subscription.refuse(number, reason=Reason.here(reason))
+
+    def _take_held(self) -> int:
+        """Write the messages whose turn it is; return how many."""
+        taken = 0
+        while self._held and not self._left and self._has_room():
+            number, message, failed = self._held[0]
+            if not self._may_take(failed):
+                break
+            self._held.popleft()
+            taken += 1
+            self._take(number, message)
+            if self._is_full():
+                break
+            if self.delivery.unsettled >= self._ack_every or self.delivery.is_block:
+                self._write()
+        self._write()
+        return taken
+
+    def _may_take(self, failed: int) -> bool:
+        """Return whether a message may be in flight beside those that are."""
+        if failed < SUSPECT and not self._is_suspect_in_flight:
+            return True
+        if not self.delivery.in_worker_mode:
+            self._write()
+        if not self.delivery.is_empty:
+            return False
+        self._is_suspect_in_flight = failed >= SUSPECT
+        return True
 
     def _is_full(self) -> bool:
         return self._count is not None and self.delivery.taken >= self._count
@@ -167,7 +228,11 @@ class Serving:
         Raises:
             ReaderGone: The reader has gone.
         """
-        others = self._detour.descriptors() if self._detour is not None else ()
+        others = list(self._detour.descriptors() if self._detour is not None else ())
+        if self._held:
+            others.append(self.delivery.fileno())
+        limits = [each for each in (seconds, self.subscription.unanswered) if each is not None]
+        seconds = min(limits, default=None)
         ready = wait(self._stop, self.subscription, *others, gone=self._outlet, seconds=seconds)
         if self._outlet.fileno() in ready:
             raise ReaderGone

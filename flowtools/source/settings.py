@@ -15,10 +15,13 @@ class Taking(Ending):
             reads it says that the event is done.
         prefetch: How many messages or events may be unacknowledged: the bound of what is held
             in memory, and of what comes twice after a fault.
+        max_deliveries: How often a message may have been delivered in vain; one that was so
+            often goes to the dead letters; 0: no limit.
     """
 
     ack: Literal["pipe", "worker"] = "pipe"
     prefetch: int = 256
+    max_deliveries: int = 10
 
 
 @dataclass(frozen=True, kw_only=True)

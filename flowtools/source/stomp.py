@@ -14,10 +14,11 @@ from flowtools.core.wait import Stop
 from flowtools.source.serving import Detour, Serving
 from flowtools.source.settings import Taking
 from flowtools.stomp.broker import Broker
+from flowtools.stomp.caution import Caution
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message, events_of
 from flowtools.stomp.settings import Settings
-from flowtools.stomp.subscription import Subscription
+from flowtools.stomp.subscription import OneConsumer, Subscription
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
@@ -52,6 +53,8 @@ class GenericStompListener:
         headers: Mapping[str, str] | None = None,
         count: int | None = None,
         dead_letter: str | None = None,
+        dead_letter_headers: Mapping[str, str] | None = None,
+        max_deliveries: int = Taking.max_deliveries,
         drain: float = Taking.drain,
         idle: float | None = None,
         to_events: Callable[[Message], Sequence[Event]] | None = None,
@@ -72,6 +75,8 @@ class GenericStompListener:
             headers: More headers of SUBSCRIBE, besides the URL's own.
             count: End after the message that brings the number of events to this.
             dead_letter: Where refused messages go; by default see stomp/dialect.py.
+            dead_letter_headers: More headers of the messages that go there.
+            max_deliveries: Deliveries in vain after which a message is refused; 0: no limit.
             drain: Seconds that outstanding acknowledgements have after a stop.
             idle: End after so many seconds in which no message came and none was still to be
                 acknowledged; a broker that is away is no idle one.
@@ -92,6 +97,8 @@ class GenericStompListener:
             idle=idle,
             durable=durable,
             refused_to=dead_letter,
+            refused_headers=dead_letter_headers or {},
+            max_deliveries=max_deliveries,
             headers={**more, **(headers or {})},
         )
         self._settings = settings
@@ -101,6 +108,7 @@ class GenericStompListener:
         self._detour = detour
         self._relocate = relocate
         self._current: Serving | None = None
+        self._caution = Caution()
         self._stale = 0
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -122,7 +130,8 @@ class GenericStompListener:
         finally:
             if acks is not None:
                 acks.close()
-            self._report_stale()
+            if self._stale:
+                _log.info("%d acknowledgements came for events not waiting any more", self._stale)
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count = self.count
@@ -130,8 +139,10 @@ class GenericStompListener:
         while (session := broker.connect(stop)) is not None:
             if broker.url.destination is not None:
                 self._terms = replace(self._terms, url=broker.url)
-            terms, individual = self._terms, acks is not None
-            subscription = Subscription(session, terms, self._settings, individual=individual)
+            terms = self._terms
+            subscription = Subscription(
+                *(session, terms, self._settings, self._caution), individual=acks is not None
+            )
             current = self._current = Serving(
                 *(subscription, terms, outlet, stop, self._to_events),
                 count=count,
@@ -144,14 +155,15 @@ class GenericStompListener:
                 accepted = accepted or subscription.confirmed
                 if isinstance(error, RefusedError) and not accepted:
                     raise
-                broker.note_lost(session, str(error))
+                worked = isinstance(error, OneConsumer)
+                broker.note_lost(session, error, worked=worked, accepted=subscription.confirmed)
             except ReaderGone:
                 self._leave(subscription, acks)
                 raise
             else:
                 return
             finally:
-                subscription.abort()
+                current.close()
                 self._stale += current.delivery.stale
                 self._current = None
             count = None if count is None else count - current.delivery.taken
@@ -163,10 +175,9 @@ class GenericStompListener:
 
     def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
         """Tell the broker what was done before the reader went; the rest it gives to others."""
-        if acks is None:
-            return
-        acks.close()
-        subscription.close(2.0)
+        if acks is not None:
+            acks.close()
+            subscription.close(2.0)
 
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
         if self._custom is not None:
@@ -185,7 +196,3 @@ class GenericStompListener:
 
     def _held(self) -> int:
         return current.held if (current := self._current) is not None else 0
-
-    def _report_stale(self) -> None:
-        if self._stale:
-            _log.info("%d acknowledgements came for events not waiting any more", self._stale)

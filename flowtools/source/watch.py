@@ -1,21 +1,23 @@
 """HotFolder: an event for each file that has arrived whole in a folder, changed, or gone."""
 
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
+from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import EventsFailed, ReaderGone
-from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, wait
 from flowtools.source.clock import Clock
-from flowtools.source.folder.description import Description
-from flowtools.source.folder.names import text_of
-from flowtools.source.folder.report import Report
+from flowtools.source.folder.delivery import Window
 from flowtools.source.folder.rules import Rules
 from flowtools.source.folder.state import State
 from flowtools.source.folder.watcher import Watcher
+from flowtools.source.folder.writing import Writing
 
 GATHER = 0.02
 """Seconds over which notices gather, so that a file which is written in many pieces is looked at
@@ -23,6 +25,9 @@ once for all of them."""
 
 BATCH = 100
 """Reports that are written before a stop is listened to and notices are read."""
+
+FULL = 1.0
+"""Seconds between two looks while the window is full, and nothing happens."""
 
 log = get_log("flowtools.source.watch")
 
@@ -39,6 +44,8 @@ class HotFolder:
 
     Attributes:
         count: End after so many events; None: go on.
+        inlet: Makes what receives acknowledgements, with ack="worker".
+        redelivers: What is not done is reported again at the next start.
     """
 
     def __init__(
@@ -48,31 +55,35 @@ class HotFolder:
         *,
         count: int | None = None,
         clock: Clock | None = None,
+        inlet: Callable[[], AckInlet] = AckSocket,
         **more: Any,
     ) -> None:
         """Prepare to watch `directory`.
 
         Args:
             directory: Its path.
-            rules: Which files are reported, and when.
+            rules: Which files are reported, when, and what becomes of them.
             count: End after so many events.
             clock: What tells the time.
+            inlet: Makes what receives acknowledgements.
             more: Attributes of `rules` that are to be different: `existing=True, settle=0`.
 
         Raises:
-            UsageError: No kind of change is left.
+            UsageError: The rules cannot be meant.
             TypeError: `more` has a name that Rules does not have.
         """
         self._path = os.path.abspath(directory)  # noqa: PTH100  Path would resolve links
         self._rules = replace(rules or Rules(), **more)
-        self._kinds = self._rules.kinds()
-        self._rules.templates()  # Refuses what cannot be meant.
+        self._rules.check()
         self.count = count
+        self.inlet = inlet
+        self.redelivers = self._rules.ack == "worker"
         self._clock = clock or Clock()
-        self._description = Description(self._path)
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write events to `outlet` until their count is reached or `stop` is set.
+
+        With ack="worker" it then waits for the acknowledgements that are missing.
 
         Raises:
             ConfigurationError: There is no such folder at the start, or it cannot be read; or
@@ -80,57 +91,83 @@ class HotFolder:
             EventsFailed: Files were not what their checksum says.
             ReaderGone: Nobody reads any more; found out while waiting, too.
         """
-        state = State(self._rules.state, self._path) if self._rules.state is not None else None
-        try:
-            watcher = Watcher(self._path, self._rules, state, self._clock.monotonic)
-            try:
-                watcher.start()
-                self._report_all(watcher, state, outlet, stop)
-            finally:
-                watcher.close()
-        finally:
+        rules, window = self._rules, None
+        with ExitStack() as ends:
+            state = State(rules.state, self._path) if rules.state is not None else None
             if state is not None:
-                state.close()
+                ends.callback(state.close)
+            watcher = Watcher(self._path, rules, state, self._clock.monotonic)
+            ends.callback(watcher.close)
+            watcher.start()
+            if self.redelivers:
+                window = self._window(watcher, state)
+                ends.callback(window.close)
+            writing = Writing(self._path, rules, outlet, self._clock, state, window)
+            self._write_all(watcher, window, writing, outlet, stop)
+            if window is not None:
+                self._wait_until_settled(window, writing, outlet, stop)
         if watcher.refused:
             raise EventsFailed(f"{watcher.refused} files were refused by --verify")
 
-    def _report_all(
-        self, watcher: Watcher, state: State | None, outlet: Outlet, stop: Stop
+    def _window(self, watcher: Watcher, state: State | None) -> Window:
+        return Window(
+            self.inlet(),
+            watcher.clearing(),
+            state,
+            watcher.leaving,
+            watcher.left,
+            self._rules.prefetch,
+        )
+
+    def _write_all(
+        self, watcher: Watcher, window: Window | None, writing: Writing, outlet: Outlet, stop: Stop
     ) -> None:
-        written = 0
+        """Write what there is to report until there are enough events or `stop` is set."""
+        fds = watcher.filenos() + (window.filenos() if window is not None else [])
         while True:
-            for report in watcher.reports(BATCH):
-                written += self._emit(outlet, report)
-                if state is not None:
-                    state.remember(report.members)
-                if written == self.count:
-                    break
-            outlet.flush()
-            if state is not None:
-                state.save()
-            if written == self.count or _is_over(outlet, stop, watcher):
+            room = BATCH
+            if window is not None:
+                window.settle()
+                for report in window.again():
+                    writing.write(report, again=True)
+                room = min(BATCH, window.room())
+            for report in watcher.reports(room):
+                writing.write(report)
+                if writing.written == self.count:
+                    writing.flush()
+                    return
+            writing.flush()
+            if _is_over(outlet, stop, fds, watcher.due() if room else FULL):
                 return
 
-    def _emit(self, outlet: Outlet, report: Report) -> bool:
-        """Write the event of `report`; return whether it is wanted."""
-        if report.kind is Kind.STALLED:
-            log.warning(
-                "'%s' has not changed for %g s and is not whole: %s",
-                text_of(f"{self._path}/{report.name}"),
-                self._rules.stalled,
-                report.reason,
-            )
-        if report.kind not in self._kinds:
-            return False
-        outlet.emit(self._description.event(report, self._clock.time()))
-        return True
+    def _wait_until_settled(
+        self, window: Window, writing: Writing, outlet: Outlet, stop: Stop
+    ) -> None:
+        """Wait for acknowledgements that are missing, up to `drain` seconds after a stop."""
+        deadline: float | None = None
+        while window.unsettled():
+            window.settle()
+            for report in window.again() if deadline is None else ():
+                writing.write(report, again=True)
+            writing.flush()
+            if deadline is None and stop.is_set():
+                deadline = monotonic() + self._rules.drain
+            if deadline is not None and monotonic() >= deadline:
+                log.warning(
+                    "stopped with %d events unacknowledged; they are reported again at the next"
+                    " start",
+                    window.unsettled(),
+                )
+                return
+            waited = [] if deadline is not None else [stop.fileno()]
+            if outlet.fileno() in wait(*waited, *window.filenos(), gone=outlet, seconds=0.2):
+                raise ReaderGone
 
 
-def _is_over(outlet: Outlet, stop: Stop, watcher: Watcher) -> bool:
-    """Wait until there may be something to do; return whether `stop` is set."""
+def _is_over(outlet: Outlet, stop: Stop, fds: list[int], due: float) -> bool:
+    """Wait up to `due` seconds, until there may be something to do; return whether to stop."""
     # A little longer than due, so as not to come too early by a rounding.
-    due = watcher.due()
-    ready = wait(stop, *watcher.filenos(), gone=outlet, seconds=due + 0.001 if due else 0.0)
+    ready = wait(stop, *fds, gone=outlet, seconds=due + 0.001 if due else 0.0)
     if outlet.fileno() in ready:
         raise ReaderGone
     if stop.fileno() in ready:

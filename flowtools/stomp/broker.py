@@ -53,20 +53,17 @@ class Broker:
 
         `relocate` says where the broker is by now, before each attempt to find it again;
         None where it does not know.
-
-        Raises:
-            ConfigurationError: A certificate file cannot be used.
         """
         self.url = url
         self._settings = settings
         self._client_id = client_id
         self._relocate = relocate
-        self._context = self._context_for(url)
         self._next_host = 0
         self._failures = 0
         self._down_since: float | None = time.monotonic()
         self._up_since: float | None = None
         self._refused_since: float | None = None
+        self._reason: Exception | str = "it does not answer"
 
     def connect(self, stop: Stop) -> Session | None:
         """Return a session, however long it takes; None when `stop` is set.
@@ -75,6 +72,7 @@ class Broker:
             RefusedError: The broker refuses the login, or TLS is impossible.
             ProtocolError: It does not speak STOMP.
             UnreachableError: The time for which it may be tried is over.
+            ConfigurationError: A certificate or password file cannot be used.
         """
         while not stop.is_set():
             if self._failures and stop.wait(self._pause()):
@@ -95,30 +93,55 @@ class Broker:
         left = self._down_since + self._settings.retry_for - time.monotonic()
         return min(pause, max(0.0, left))
 
-    def note_lost(self, session: Session, reason: Exception | str, *, worked: bool = False) -> None:
+    def note_lost(
+        self,
+        session: Session,
+        reason: Exception | str,
+        *,
+        worked: bool = False,
+        accepted: bool = False,
+    ) -> None:
         """Tell that `session` has ended, for the log and for the pace of reconnection.
 
-        One that `worked`, and did not only log in, is no reason to wait for long.
+        One that `worked`, and did not only log in, is no reason to wait for long. Unless the
+        broker has `accepted` what it was asked for, it counts as one that was not reached.
+
+        Raises:
+            UnreachableError: The time for which it may be tried is over.
         """
         now = time.monotonic()
         if worked or (self._up_since is not None and now - self._up_since >= STABLE):
             self._failures = 0
         else:
             self._failures += 1
-        self._down_since = now
+        self._reason = f"'{session.name}': {reason}"
+        if worked or accepted or self._down_since is None:
+            self._down_since = now
+        else:
+            self._check_time()
         _log.warning("lost the connection to '%s': %s; connecting again", session.name, reason)
+
+    def _check_time(self) -> None:
+        retry_for = self._settings.retry_for
+        if retry_for is None or self._down_since is None:
+            return
+        tried = time.monotonic() - self._down_since
+        if tried >= retry_for:
+            raise UnreachableError(
+                f"cannot reach the broker: {self._reason}; tried for {tried:.0f} s"
+            )
 
     def _look_where(self, stop: Stop) -> None:
         is_first = self._up_since is None and not self._failures
         url = None if is_first or self._relocate is None else self._relocate(stop)
         if url is not None and url != self.url:
             _log.warning("the broker is now at '%s', not '%s'", url.public, self.url.public)
-            self._context = self._context_for(url)
             self.url = url
             self._next_host = 0
 
-    def _context_for(self, url: BrokerURL) -> ssl.SSLContext | None:
-        if not url.tls:
+    def _context(self) -> ssl.SSLContext | None:
+        """Return how to speak TLS, by files as they are now: they may have been renewed."""
+        if not self.url.tls:
             return None
         ours = self._settings
         return client_context(
@@ -136,7 +159,7 @@ class Broker:
                 if stop.is_set():
                     return None
                 name = host_and_port(host, port)
-                failures.append(_with_name(error, name))
+                failures.append(self._with_name(error, name))
                 _log.debug("cannot connect to '%s': %s", name, error)
             else:
                 self._note_up(session)
@@ -146,8 +169,10 @@ class Broker:
 
     def _try_host(self, host: str, port: int, stop: Stop) -> Session:
         seconds = self._settings.connect_timeout
+        context = self._context()
+        keep_alive = self._settings.heart_beat[1]
         for vhost in [self.url.vhost] if self.url.vhost else ["/", None]:
-            connected = open_socket(host, port, self._context, stop, seconds)
+            connected = open_socket(host, port, context, stop, seconds, keep_alive)
             session = Session(connected, host_and_port(host, port))
             try:
                 session.login(self._connect_headers(vhost or _own_name(host)), stop, seconds)
@@ -171,7 +196,7 @@ class Broker:
         user = self.url.user or self._settings.user
         if user is not None:
             headers["login"] = user
-            headers["passcode"] = self._settings.password or ""
+            headers["passcode"] = self._settings.secret() or ""
         if self._client_id is not None:
             headers["client-id"] = self._client_id
         return headers
@@ -181,36 +206,41 @@ class Broker:
         if self._down_since is not None and (self._up_since is not None or self._failures):
             _log.warning("connected to '%s' after %.1f s", session.name, now - self._down_since)
         self._up_since = now
-        self._down_since = None
         self._refused_since = None
 
     def _judge(self, failures: list[Exception]) -> None:
-        """Give up, or say once that the broker is being tried again."""
+        """Give up, or say once that the broker is being tried again.
+
+        A host that refuses is told of before one that cannot be reached.
+        """
         now = time.monotonic()
-        down_since = self._down_since or now
         refusals = [each for each in failures if isinstance(each, FlowError)]
-        if len(refusals) == len(failures):
+        refusals.sort(key=lambda each: not isinstance(each, RefusedError))
+        if refusals:
             self._refused_since = self._refused_since or now
             if self._up_since is None or now - self._refused_since > REFUSED_FOR:
                 raise refusals[0]
-        retry_for = self._settings.retry_for
-        if retry_for is not None and now - down_since >= retry_for:
-            raise UnreachableError(
-                f"cannot reach the broker: {failures[0]}; tried for {now - down_since:.0f} s"
-            )
+        else:
+            self._refused_since = None
+        self._reason = (refusals or failures)[0]
+        self._check_time()
         if self._up_since is None and not self._failures:
-            _log.warning("cannot reach the broker: %s; trying again", failures[0])
+            _log.warning("cannot reach the broker: %s; trying again", self._reason)
+
+    def _with_name(self, error: Exception, name: str) -> Exception:
+        if isinstance(error, ConnectionLost):
+            text = f"'{name}': {error}"
+            if not error.refused:
+                return ConnectionLost(text)
+            if self._settings.ca_file is not None:
+                given = f"--ca-file '{self._settings.ca_file}' does not hold it"
+                text = text.replace("give --ca-file", given)
+            return RefusedError(f"cannot connect to {text}")
+        if isinstance(error, ProtocolError) and name not in str(error):
+            return ProtocolError(f"'{name}' is {error}")
+        return error
 
 
 def _own_name(host: str) -> str:
     """Return the name by which a broker at `host` may know itself."""
     return socket.getfqdn() if host in ("localhost", "127.0.0.1", "::1") else socket.getfqdn(host)
-
-
-def _with_name(error: Exception, name: str) -> Exception:
-    if isinstance(error, ConnectionLost):
-        text = f"'{name}': {error}"
-        return RefusedError(f"cannot connect to {text}") if error.refused else ConnectionLost(text)
-    if isinstance(error, ProtocolError) and name not in str(error):
-        return ProtocolError(f"'{name}' is {error}")
-    return error

@@ -34,14 +34,20 @@ _NOT_THE_SENDERS = frozenset(
         "transaction",
         "timestamp",
         "expires",
-        # RabbitMQ counts deliveries (quorum queues) and tells of earlier dead-lettering.
-        "x-delivery-count",
-        "x-death",
-        "x-first-death-exchange",
-        "x-first-death-queue",
-        "x-first-death-reason",
     }
 )
+
+_BROKERS_OWN = (
+    # RabbitMQ counts deliveries (quorum queues) and tells of earlier dead-lettering.
+    "x-death",
+    "x-first-death-",
+    "x-last-death-",
+    "x-delivery-",
+    "x-acquired-",
+    # Artemis: where a message was before; its duplicate detection, which would swallow a copy.
+    "_AMQ_",
+)
+"""Prefixes of headers that brokers set; a sender's own do not begin so."""
 
 _NOT_AGAIN = frozenset(
     {
@@ -106,6 +112,17 @@ class Dialect:
             artemis={"consumer-window-size": str(prefetch * _ARTEMIS_MESSAGE)},
         )
 
+    def routing_headers(self, destination: str, *, to: str) -> dict[str, str]:
+        """Return the headers that say whether `destination` is a queue or a topic.
+
+        Artemis tells by them, unless its acceptor has prefixes for the two, and takes what
+        is not known for a topic. `to` is "subscription" or "destination": what is named.
+        """
+        for prefix, kind in (("/queue/", "ANYCAST"), ("/topic/", "MULTICAST")):
+            if self.broker == "artemis" and destination.startswith(prefix):
+                return {f"{to}-type": kind}
+        return {}
+
     def durable_headers(self, name: str) -> dict[str, str]:
         """Return the headers of a subscription that outlives its connection.
 
@@ -117,6 +134,16 @@ class Dialect:
             activemq={"activemq.subscriptionName": name},
             artemis={"durable-subscription-name": name},
         )
+
+    def last(self, messages: list[Frame]) -> list[Frame]:
+        """Return those whose acknowledgement, in ack mode client, covers all `messages`.
+
+        For RabbitMQ it covers all of the connection, and another one for a message before
+        is an error; for the others all of its subscription.
+        """
+        if self.broker == "rabbitmq":
+            return messages[-1:]
+        return list({each.headers.get("subscription"): each for each in messages}.values())
 
     def body_headers(self, body: bytes) -> dict[str, str]:
         """Return the header that tells the length of a text that is sent.
@@ -141,13 +168,40 @@ class Dialect:
         # CoilMQ gives no `ack` header in 1.2, and wants the subscription as the id.
         return f"id:{subscription}\n{lines}" if self.version == "1.2" else lines
 
+    @property
+    def counts(self) -> bool:
+        """Whether the broker may drop a message that was delivered too often in vain."""
+        return self.broker in ("rabbitmq", "artemis")
+
+    @property
+    def tells_failed(self) -> bool:
+        """Whether it tells how often a message was delivered in vain, if that has a limit."""
+        return self.broker != "artemis"
+
+    def failed_deliveries(self, message: Frame) -> int | None:
+        """Return how often `message` was delivered in vain; None where that is not told.
+
+        RabbitMQ's quorum queues tell: 4.3 counts in x-delivery-count only what failed, and
+        in x-acquired-count what was handed back (NACK), too.
+        """
+        if message.headers.get("redelivered") != "true":
+            return 0
+        count = message.headers.get("x-delivery-count", "")
+        if count.isdecimal() and len(count) < 10:
+            return int(count)
+        return 0 if "x-acquired-count" in message.headers else None
+
     def event_id(self, message: Frame) -> str:
         """Return an id that `message` keeps whenever it is delivered again."""
         headers = message.headers
         if self.broker == "activemq" and headers.get("message-id"):
             return headers["message-id"]
-        other = _NOT_THE_SENDERS
-        own = sorted([f"{key}\0{headers[key]}" for key in headers if key not in other])
+        if self.broker == "artemis":
+            # The number of the consumer, which changes, and that of the message in the journal.
+            _, comma, number = headers.get("message-id", "").partition(",")
+            if comma and "timestamp" in headers:
+                return f"{number}-{headers['timestamp']}"
+        own = sorted([f"{key}\0{headers[key]}" for key in headers if not _is_the_brokers(key)])
         # No header can hold a NUL.
         return digest("\0".join([headers.get("destination", ""), *own]), message.body)
 
@@ -165,7 +219,7 @@ def dead_letter_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         f"flow-refused-{key}" if key in _NOT_AGAIN else key: value
         for key, value in headers.items()
-        if key not in _NOT_THE_SENDERS
+        if not _is_the_brokers(key)
     }
 
 
@@ -184,6 +238,10 @@ def failure_headers(reason: Reason) -> dict[str, str]:
     fields = Reason.decode(reason.encode()) or reason  # So bounded and printable.
     said = {name: str(getattr(fields, field)) for name, field in FAILURE_HEADERS.items()}
     return {name: text for name, text in said.items() if text}
+
+
+def _is_the_brokers(header: str) -> bool:
+    return header in _NOT_THE_SENDERS or header.startswith(_BROKERS_OWN)
 
 
 def dead_letter_destination(destination: str) -> str:

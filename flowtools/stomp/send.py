@@ -11,6 +11,7 @@ a lost connection one message goes alone, and each receipt lets one more be on i
 One thread does everything here; the acknowledgements to upstream go through AckSender's.
 """
 
+import re
 import select
 from collections import deque
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from flowtools.core.key import Key
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
-from flowtools.stomp.broker import Broker
+from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.stomp.session import Session, error_text
@@ -45,13 +46,18 @@ GOODBYE = 5.0
 QUIET = 30.0
 """Seconds without a receipt after which it is said that the broker makes us wait."""
 
-_REFUSED_TIMES = 3
-"""Sessions in a row that end with an ERROR and no receipt, until the broker means it."""
+SILENT = 60.0
+"""Seconds without a receipt after which another host of the URL is tried, if there is one."""
 
-_NO_ROOM = "ResourceAllocationException"
-"""In an ERROR of ActiveMQ: its limit of memory or disk is reached (policy sendFailIfNoSpace).
-The message is as good as any other, and is sent again (JMS 2.0, 8.7: a provider "is unable to
-allocate the resources required")."""
+_PASSING = re.compile(
+    # ActiveMQ: its limit of memory or disk is reached (policy sendFailIfNoSpace; JMS 2.0, 8.7).
+    "ResourceAllocationException"
+    # RabbitMQ: a node of the cluster is down; somebody closes connections; it shuts down.
+    "|is down or inaccessible|CONNECTION_FORCED|AMQP channel died|shutdown|no_leader|noproc"
+    # RabbitMQ: the queue is full (x-overflow: reject-publish).
+    "|rejected by|[Nn]egative confirm|basic\\.nack",
+)
+"""In an ERROR that is about a state which passes: the message is as good as any other."""
 
 _log = get_log("flowtools.send")
 
@@ -106,11 +112,13 @@ class Publisher:
         self._unconfirmed: dict[str, Outgoing] = {}
         self._again: deque[Outgoing] = deque()
         self._allowed = window
-        self._waiting_since = monotonic()
+        limits = [settings.retry_for] if settings.retry_for is not None else []
+        self._patience = min(limits + [SILENT] * (len(url.hosts) > 1), default=inf)
+        self._begin_to_wait()
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
         self._at_end = self._full = self._is_over = False
-        self._barren = 0
+        self._refused_since: float | None = None
         self._head = b""
 
     def run(self, fd: int, stop: Stop) -> None:
@@ -133,7 +141,8 @@ class Publisher:
                         self._serve(session, reader, stop)
                     except ConnectionLost as error:
                         self._allowed = 1
-                        broker.note_lost(session, error, worked=self._confirmed > confirmed)
+                        worked = self._confirmed > confirmed
+                        broker.note_lost(session, error, worked=worked)
                     else:
                         self._is_over = not self._unconfirmed
                         break
@@ -153,7 +162,7 @@ class Publisher:
         )
         self._batches.clear()
         self._again = deque(self._unconfirmed.values())
-        self._waiting_since = monotonic()
+        self._begin_to_wait()
         deadline = None
         while True:
             for frame in session.take():
@@ -182,12 +191,20 @@ class Publisher:
         """How many messages wait for the broker's receipt in this session."""
         return len(self._unconfirmed) - len(self._again)
 
+    def _begin_to_wait(self) -> None:
+        """Note that a message is on its way, or that the broker has confirmed one."""
+        self._warn_at = monotonic() + QUIET
+        self._silent_at = monotonic() + self._patience
+
     def _wait(self, session: Session, stop: Stop, deadline: float | None) -> None:
         if deadline is None:
-            left = self._waiting_since + QUIET - monotonic()
+            now = monotonic()
+            left = min(self._warn_at, self._silent_at) - now
             session.wait(stop, None if left == inf else left)
-            if monotonic() >= self._waiting_since + QUIET:
-                self._waiting_since = inf
+            if monotonic() >= self._silent_at:
+                raise ConnectionLost(f"it confirms nothing for {self._patience:.0f} s")
+            if monotonic() >= self._warn_at:
+                self._warn_at = inf
                 _log.warning(
                     "'%s' has not confirmed a message for %.0f s, and is waited for: its memory, "
                     "its disk or the queue may be full",
@@ -251,7 +268,7 @@ class Publisher:
 
     def _send(self, session: Session, messages: list[Outgoing], stop: Stop) -> None:
         if self._underway == len(messages):
-            self._waiting_since = monotonic()
+            self._begin_to_wait()
         if len(messages) > 1 and session.dialect.commits and self._allowed == self._window:
             session.send(self._transaction(session, messages), stop)
         elif messages:
@@ -296,20 +313,24 @@ class Publisher:
         message = self._unconfirmed.pop(number, None)
         if message is not None:
             self._confirmed += 1
-            self._waiting_since = monotonic()
+            self._begin_to_wait()
             self._allowed = min(self._window, self._allowed + 1)
-            self._barren = 0
+            self._refused_since = None
             if message.ackto is not None:
                 self._acks.ack(message.ackto)
 
     def _fail(self, session: Session, frame: Frame) -> None:
         said = error_text(frame)
-        if _NO_ROOM in said or _NO_ROOM.encode() in frame.body:
+        whole = said + frame.body.decode("utf-8", "replace")
+        if not self._underway or _PASSING.search(whole):
             raise ConnectionLost(f"the broker says: {said}")
-        self._barren += 1
         # Where several are on their way it may be about any of them: the next goes alone.
         alone = self._underway == 1
-        if (alone and not self._confirmed) or self._barren >= _REFUSED_TIMES:
+        now = monotonic()
+        self._refused_since = self._refused_since or now
+        # Some queues are not there yet just after the start of a broker.
+        is_plain = alone and not self._confirmed and "NOT_FOUND" not in whole
+        if is_plain or now - self._refused_since > REFUSED_FOR:
             line = ""
             if self._confirmed and alone:
                 line = f" (line {next(iter(self._unconfirmed.values())).number})"

@@ -4,27 +4,28 @@ Whoever gets a session owns it and ends it with `close` or `abort`, which join t
 of its transport (see transport.py).
 """
 
-import os
-import select
-import socket
 import time
 from collections import deque
-from contextlib import suppress
 from threading import Condition, Lock
 
 from flowtools.core.errors import ProtocolError, RefusedError
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame, FrameParser, encode_frame
 from flowtools.stomp.transport import ConnectionLost, Transport
+from flowtools.stomp.wire import Wire
 
 BOUND = 32 * 1024 * 1024
 """Bytes that may wait to be taken before reading pauses."""
 
 BREATH = 0.003
-"""Seconds for which reading pauses while more than one block waits to be taken: nothing waits
-for longer, and the 20 to 100 messages of that time cost one turn of the thread."""
+"""Seconds for which reading pauses while `PLENTY` waits to be taken: the 20 to 100 messages of
+that time cost one turn of the thread."""
+
+PLENTY = 65536
+"""Bytes that keep whoever takes them busy for longer than a breath, whatever a broker's segments
+or TLS records are."""
 
 _log = get_log("flowtools.broker")
 
@@ -42,8 +43,8 @@ class Session:
 
     heart_beat: tuple[float, float] = (0.0, 0.0)
 
-    def __init__(self, connected: socket.socket, name: str) -> None:
-        """Start a session on a `connected` socket; `login` comes next."""
+    def __init__(self, wire: Wire, name: str) -> None:
+        """Start a session on a connected `wire`; `login` comes next."""
         self.name = name
         self.dialect = Dialect("", "1.0")
         self._inbox: deque[bytes] = deque()
@@ -55,9 +56,10 @@ class Session:
         self._frames: list[Frame] = []
         self._room = Condition()
         self._pausing = False
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = Wake()
+        self._closed = False
         self._woken = False
-        self._transport = Transport(connected, self._deliver, self._rouse)
+        self._transport = Transport(wire, self._deliver, self._rouse)
         self._transport.start()
 
     @property
@@ -77,7 +79,7 @@ class Session:
 
     def fileno(self) -> int:
         """Return the file descriptor to poll for reading; never read from it."""
-        return self._wake
+        return self._wake.fileno()
 
     def take(self) -> list[Frame]:
         """Return the frames that have come; does not wait.
@@ -88,8 +90,7 @@ class Session:
         """
         # In this order: what comes after the flag is cleared wakes us again, what comes
         # before it is among that taken below.
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+        self._wake.clear()
         self._woken = False
         lost = self._transport.lost
         with self._parsing:
@@ -107,11 +108,7 @@ class Session:
 
     def wait(self, stop: Stop, seconds: float | None) -> bool:
         """Wait until there may be something to take (True), `stop` is set, or time is up."""
-        poller = select.poll()
-        poller.register(self._wake, select.POLLIN)
-        poller.register(stop.fileno(), select.POLLIN)
-        ready = dict(poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
-        return self._wake in ready
+        return self._wake.fileno() in wait(self._wake, stop, seconds=seconds)
 
     def send(self, data: bytes, stop: Stop | None = None) -> None:
         """Send whole frames; any thread may.
@@ -171,13 +168,11 @@ class Session:
         The receipt says that the broker has processed all that was sent before.
         """
         deadline = time.monotonic() + seconds
-        poller = select.poll()
-        poller.register(self._wake, select.POLLIN)
         try:
             goodbye = encode_frame("DISCONNECT", {"receipt": "disconnect"}, version=self.version)
             self._transport.send(goodbye, seconds=seconds)
             while (left := deadline - time.monotonic()) > 0:
-                poller.poll(left * 1000)
+                self._wake.wait(left)
                 if any(frame.headers.get("receipt-id") == "disconnect" for frame in self.take()):
                     break
         except (ConnectionLost, ProtocolError) as error:
@@ -192,9 +187,9 @@ class Session:
     def abort(self) -> None:
         """End the connection at once."""
         self._transport.close()
-        if self._wake >= 0:
-            os.close(self._wake)
-            self._wake = -1
+        if not self._closed:
+            self._closed = True
+            self._wake.close()
 
     def _answer(self, stop: Stop, seconds: float) -> Frame:
         deadline = time.monotonic() + seconds
@@ -204,7 +199,7 @@ class Session:
                 raise ConnectionLost(reason)
         if len(frames) > 1:
             self._frames = frames[1:] + self._frames
-            os.eventfd_write(self._wake, 1)
+            self._wake.ring()
         return frames[0]
 
     def _deliver(self, chunk: bytes) -> None:
@@ -213,7 +208,7 @@ class Session:
         self._rouse()
         if self._come - self._gone > BOUND:
             self._pause()
-        elif len(self._inbox) > 1:
+        elif self._come - self._gone > PLENTY:
             # Whoever takes is at work: to read on at once would only make the two threads
             # take turns at Python's lock for a few messages each.
             time.sleep(BREATH)
@@ -242,10 +237,8 @@ class Session:
     def _rouse(self) -> None:
         if not self._woken:
             self._woken = True
-            try:
-                os.eventfd_write(self._wake, 1)
-            except OSError:
-                _log.debug("a frame came after the end")
+            if not self._closed:
+                self._wake.ring()
 
 
 def error_text(frame: Frame) -> str:

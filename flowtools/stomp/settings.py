@@ -21,6 +21,7 @@ class Settings:
     Attributes:
         user: The login; the URL's comes first.
         password: Its password.
+        password_file: The file that holds the password instead; read at each login.
         ca_file: Who may have signed the broker's certificate (PEM); None: the system's.
         client_certificate: Our own certificate (PEM), if the broker asks for one.
         client_key: Its key (PEM), unless it is in the same file.
@@ -32,6 +33,7 @@ class Settings:
 
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    password_file: "Path | None" = None
     ca_file: "Path | None" = None
     client_certificate: "Path | None" = None
     client_key: "Path | None" = None
@@ -39,6 +41,16 @@ class Settings:
     heart_beat: tuple[float, float] = (5.0, 10.0)
     connect_timeout: float = 10.0
     retry_for: float | None = None
+
+    def secret(self) -> str | None:
+        """Return the password as it is now: its file may have been renewed.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        from flowtools.process.password import read_password  # Not for the defaults alone.
+
+        return self.password if self.password_file is None else read_password(self.password_file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +84,12 @@ def settings_from(
         UsageError: --client-key stands alone.
         ConfigurationError: The password file cannot be read.
     """
-    from flowtools.process.password import read_password  # Not for the defaults alone.
-
     if client_key and not client_certificate:
         raise UsageError("--client-key is of no use without --client-certificate")
-    password = read_password(password_file) if password_file else os.environ.get("FLOW_PASSWORD")
-    return Settings(
+    settings = Settings(
         user=user or os.environ.get("FLOW_USER") or None,
-        password=password,
+        password=None if password_file else os.environ.get("FLOW_PASSWORD"),
+        password_file=_path(password_file),
         ca_file=_path(ca_file),
         client_certificate=_path(client_certificate),
         client_key=_path(client_key),
@@ -88,6 +98,8 @@ def settings_from(
         connect_timeout=connect_timeout,
         retry_for=retry_for,
     )
+    settings.secret()  # A file that cannot be read is told of now.
+    return settings
 
 
 def parse_heart_beat(text: str) -> tuple[float, float]:

@@ -1,20 +1,35 @@
 """From a host name to a connected socket, within a time-out and interrupted by a stop."""
 
 import os
-import select
 import socket
 import ssl
 import time
+from contextlib import suppress
 
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, wait
 from flowtools.process.tls import refusal
 from flowtools.stomp.transport import ConnectionLost, ConnectionRefusedForGood
+from flowtools.stomp.wire import CHUNK, Wire
+
+UNHEARD = 30.0
+"""Seconds of silence after which the system asks, where no heart-beat is expected."""
+
+UNCONFIRMED = 120.0
+"""Seconds that the other side has to confirm what was sent, where no heart-beat is expected."""
 
 
 def open_socket(
-    host: str, port: int, context: ssl.SSLContext | None, stop: Stop, seconds: float
-) -> socket.socket:
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    stop: Stop,
+    seconds: float,
+    keep_alive: float = 0.0,
+) -> Wire:
     """Connect to `host`, with TLS where there is a `context`; try each of its addresses.
+
+    `keep_alive` is after how many silent seconds the system asks whether the other side is
+    there; 0: after UNHEARD, and what is sent has to be confirmed within UNCONFIRMED.
 
     Raises:
         ConnectionLost: It cannot be reached, `seconds` have passed, or `stop` is set.
@@ -33,10 +48,11 @@ def open_socket(
             _connect(connected, address, stop, deadline)
             # An acknowledgement must not wait until the one before has been received.
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return (
-                connected if context is None else _encrypt(connected, context, host, stop, deadline)
-            )
+            _keep_alive(connected, keep_alive)
+            wire = Wire(connected, context, host)
+            if context is not None:
+                _encrypt(wire, stop, deadline)
+            return wire
         except ConnectionRefusedForGood:
             connected.close()
             raise
@@ -46,11 +62,25 @@ def open_socket(
     raise failure
 
 
+def _keep_alive(connected: socket.socket, seconds: float) -> None:
+    """Let the system find out that a connection is dead (tcp(7))."""
+    idle = max(1, round(seconds or UNHEARD))
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    if not seconds:
+        # Not beside heart-beats, which tell: it would end a connection to a broker that is
+        # alive and takes no more for a while, too.
+        milliseconds = round(UNCONFIRMED * 1000)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
 def _connect(connecting: socket.socket, address: object, stop: Stop, deadline: float) -> None:
     try:
         connecting.connect(address)  # type: ignore[arg-type]
     except BlockingIOError:
-        _wait(connecting, select.POLLOUT, stop, deadline)
+        _wait(connecting, stop, deadline, writable=True)
         number = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             raise ConnectionLost(os.strerror(number).lower()) from None
@@ -58,39 +88,39 @@ def _connect(connecting: socket.socket, address: object, stop: Stop, deadline: f
         raise ConnectionLost(_reason(error)) from None
 
 
-def _encrypt(
-    plain: socket.socket, context: ssl.SSLContext, host: str, stop: Stop, deadline: float
-) -> ssl.SSLSocket:
-    wrapped = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+def _encrypt(wire: Wire, stop: Stop, deadline: float) -> None:
     try:
-        while True:
-            try:
-                wrapped.do_handshake()
-            except ssl.SSLWantReadError:
-                _wait(wrapped, select.POLLIN, stop, deadline)
-            except ssl.SSLWantWriteError:
-                _wait(wrapped, select.POLLOUT, stop, deadline)
-            else:
-                return wrapped
+        is_done = False
+        while not is_done:
+            is_done, out = wire.step()
+            while out:
+                _wait(wire.socket, stop, deadline, writable=True)
+                out = out[wire.socket.send(out) :]
+            if not is_done:
+                _wait(wire.socket, stop, deadline)
+                wire.feed(wire.socket.recv(CHUNK))
     except ssl.SSLError as error:
-        wrapped.close()
+        _say_goodbye(wire)
         reason = refusal(error)
         if reason is not None:
             raise ConnectionRefusedForGood(reason) from None
         raise ConnectionLost(_reason(error)) from None
     except OSError as error:
-        wrapped.close()
         raise ConnectionLost(_reason(error)) from None
-    except BaseException:
-        wrapped.close()
-        raise
 
 
-def _wait(waiting: socket.socket, event: int, stop: Stop, deadline: float) -> None:
-    poller = select.poll()
-    poller.register(waiting, event)
-    poller.register(stop.fileno(), select.POLLIN)
-    ready = dict(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
+def _say_goodbye(wire: Wire) -> None:
+    """Send the alert by which TLS tells the other side why it has failed."""
+    with suppress(OSError):
+        wire.socket.send(wire.unsent())
+
+
+def _wait(waiting: socket.socket, stop: Stop, deadline: float, *, writable: bool = False) -> None:
+    left = deadline - time.monotonic()
+    if writable:
+        ready = wait(stop, writable=waiting, seconds=left)
+    else:
+        ready = wait(stop, waiting, seconds=left)
     if not ready:
         raise ConnectionLost("it does not answer")
     if stop.fileno() in ready:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from urllib.parse import unquote
 
 from flowtools.core.errors import UsageError
 from flowtools.stomp.dialect import Dialect, dead_letter_destination, takes
@@ -20,7 +21,10 @@ class Terms:
         idle: Seconds without a message, and without one that is still to be acknowledged,
             after which to end; None: never.
         durable: Name of the durable subscription, if it is one.
-        refused_to: Where refused messages go; None: see dialect.py.
+        refused_to: Where refused messages go, with headers for them as its query; None: see
+            dialect.py.
+        refused_headers: More headers of the messages that go there.
+        max_deliveries: Deliveries in vain after which a message is refused; 0: no limit.
         headers: Headers for SUBSCRIBE; they win over the URL's, and over those made here.
     """
 
@@ -30,6 +34,8 @@ class Terms:
     idle: float | None = None
     durable: str | None = None
     refused_to: str | None = None
+    refused_headers: Mapping[str, str] = field(default_factory=dict)
+    max_deliveries: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,17 +61,45 @@ class Terms:
     @property
     def dead_letter(self) -> str:
         """Where refused messages go."""
-        return self.refused_to or dead_letter_destination(self.destination)
+        if self.refused_to is None:
+            return dead_letter_destination(self.destination)
+        return self.refused_to.partition("?")[0]
 
-    def headers_for(self, dialect: Dialect, ack: str, most: int | None) -> dict[str, str]:
-        """Return the headers of SUBSCRIBE, with the ack mode `ack`; `most`: take no more."""
+    @cached_property
+    def dead_letter_headers(self) -> dict[str, str]:
+        """What each refused message gets besides the headers of its sender."""
+        query = (self.refused_to or "").partition("?")[2]
+        named = [
+            tuple(unquote(each) for each in item.partition("=")[::2]) for item in query.split("&")
+        ]
+        return {name: text for name, text in named if name} | dict(self.refused_headers)
+
+    @property
+    def is_shared_queue(self) -> bool:
+        """Whether this is a queue of which any number of subscriptions can take."""
+        asked = dict(self.url.parameters) | dict(self.headers)
+        alone = ("x-single-active-consumer", "exclusive", "browser")
+        return (
+            self.durable is None
+            and self.destination.startswith(("/queue/", "/amq/queue/"))
+            and not any(asked.get(name, "").lower() == "true" for name in alone)
+        )
+
+    def headers_for(
+        self, dialect: Dialect, ack: str, most: int, *, name: str = "flow"
+    ) -> dict[str, str]:
+        """Return the headers of the SUBSCRIBE frame of the subscription `name`.
+
+        `ack` is its mode, and `most` the number of messages that may be unacknowledged.
+        """
         headers = {
             "destination": self.destination,
-            "id": self.durable or "flow",
+            "id": self.durable or name,
             "ack": ack,
             "receipt": "subscribe",
         }
-        headers |= dialect.prefetch_headers(min(self.prefetch, most or self.prefetch))
+        headers |= dialect.prefetch_headers(most)
+        headers |= dialect.routing_headers(self.destination, to="subscription")
         if self.durable is not None:
             headers |= dialect.durable_headers(self.durable)
         return headers | dict(self.url.parameters) | dict(self.headers)

@@ -1,19 +1,12 @@
-"""The socket under a broker session: stomp.py's transport, with its weak places covered.
+"""One connection to a broker: bytes in and out, heart-beats, and why it ended.
 
-Two threads belong to a transport, and both end when the connection does: stomp.py's I/O thread,
-which reads (and over TLS writes), from `start` on, and from `pulse` on, where heart-beats have
-been agreed, one that sends them and watches for the broker's. `close` joins them. Neither ever
-waits for anybody who reads events: the I/O thread hands bytes to `deliver`, which must not block.
-
-What stomp.py 9.0.0 does otherwise: it takes the end of a TLS stream for "nothing yet" and
-spins; on a heart-beat time-out over TLS it waits for the dead broker's goodbye; its
-heart-beat thread can hang behind a send that hangs; it tries to reconnect by itself.
+Two threads belong to a transport, and both end when the connection does: stomp.py's I/O thread
+(see library.py), which reads, from `start` on, and from `pulse` on, where heart-beats have been
+agreed, one that sends them and watches for the broker's. `close` joins them. Neither ever waits
+for anybody who reads events: the I/O thread hands bytes to `deliver`, which must not block.
 """
 
 import errno
-import os
-import select
-import selectors
 import socket
 import ssl
 import time
@@ -24,17 +17,10 @@ from threading import Lock, Thread
 
 from flowtools.core.errors import ProtocolError
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, wait
 from flowtools.process.tls import refusal
-
-# Without this, importing stomp.py asks the name service for this machine's own names.
-os.environ.setdefault("STOMP_SKIP_HOSTNAME_SCAN", "1")
-
-import stomp.transport
-import stomp.utils
-
-CHUNK = 262144
-"""Bytes read at a time: more than a busy broker sends in a breath (see session.py)."""
+from flowtools.stomp.library import Reading
+from flowtools.stomp.wire import Wire
 
 GRACE = 1.5
 """How many times its promised interval a broker may be silent."""
@@ -63,27 +49,23 @@ class ConnectionRefusedForGood(ConnectionLost):
     refused = True
 
 
-class Transport(stomp.transport.Transport):  # type: ignore[misc]
+class Transport:
     """A connection to a broker, from a connected socket to its end.
 
     Attributes:
         lost: Why the connection ended; None while it is up.
     """
 
-    def __init__(
-        self, connected: socket.socket, deliver: Deliver, ended: Callable[[], None]
-    ) -> None:
-        """Take over a `connected` socket.
+    def __init__(self, wire: Wire, deliver: Deliver, ended: Callable[[], None]) -> None:
+        """Take over a connected `wire`.
 
         Args:
-            connected: A TCP socket, or one with TLS whose handshake is done.
+            wire: A connection; if it has TLS, the handshake is done.
             deliver: Takes what has come, in the I/O thread.
             ended: Called once, when the connection has ended and `lost` says why.
         """
-        super().__init__(prefer_localhost=False, try_loopback_connect=False, auto_decode=False)
         self.lost: ConnectionLost | ProtocolError | None = None
-        self.override_threading(self._start_thread)
-        self._given = connected
+        self._wire = wire
         self._deliver = deliver
         self._ended = ended
         self._over = Flag()
@@ -93,19 +75,12 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         self._beat_every = 0.0
         self._hear_every = 0.0
         self._sent_at = self._heard_at = time.monotonic()
+        self._reading = Reading(self._read, self._finish, self._start_thread)
 
-    def attempt_connection(self) -> None:
-        """Begin with the socket that was given; called by stomp.py's `start`."""
-        self.socket = self._given
-        if isinstance(self.socket, ssl.SSLSocket):
-            # An OpenSSL connection must not be read and written by two threads at once:
-            # stomp.py then lets its I/O thread do both, with what it finds in this queue.
-            self.send_queue = stomp.utils.PollableQueue()
-            self.sel = selectors.DefaultSelector()
-            self.sel.register(self.send_queue, selectors.EVENT_READ)
-            self.sel.register(self.socket, selectors.EVENT_READ)
-            self.blocking = False
-        self.socket.setblocking(self.blocking)
+    def start(self) -> None:
+        """Start to read."""
+        self._wire.socket.setblocking(True)
+        self._reading.start()
 
     @property
     def heard_at(self) -> float:
@@ -123,21 +98,16 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         if beat_every or hear_every:
             self._start_thread(self._keep_pulse)
 
-    def receive(self) -> bytes:
-        """Read and deliver until the connection ends; called by the I/O thread.
-
-        Over TLS this leaves by stomp.py's own way as soon as there is nothing to read.
-        """
+    def _read(self) -> None:
+        """Read and deliver until the connection ends; the I/O thread calls it."""
         try:
-            while self.running and self.socket is not None:
-                chunk = self.socket.recv(CHUNK)
+            while not self._over.is_set():
+                chunk = self._wire.receive()
                 if not chunk:
                     self.abandon("the broker has closed it")
                     break
                 self._heard_at = time.monotonic()
                 self._deliver(chunk)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
         except ssl.SSLError as error:
             reason = refusal(error)
             self._lose(ConnectionRefusedForGood(reason) if reason else _lost(error))
@@ -146,30 +116,27 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  the top of a thread
             _log.exception("internal error while reading from the broker")
             self._lose(ConnectionLost(f"internal error: {error}"))
-        # stomp.py takes this for "nothing yet" over TLS, and looks at `running` then.
-        return b""
 
-    def send(
-        self, encoded_frame: bytes, stop: Stop | None = None, seconds: float | None = None
-    ) -> None:
+    def _finish(self) -> None:
+        self.abandon("the connection has ended")
+        self._ended()
+
+    def send(self, data: bytes, stop: Stop | None = None, seconds: float | None = None) -> None:
         """Send bytes, whole frames; return when the system has taken them.
 
         Any thread may call it. While the broker takes nothing it waits, as long as the
         broker's heart-beats come; a `stop`, or that `seconds` have passed, ends the wait
-        and the connection. Over TLS the I/O thread has them to send, and nothing waits.
+        and the connection.
 
         Raises:
             ConnectionLost: The connection is gone.
         """
         try:
-            if self.blocking:
-                with self._sending:
-                    self._send_all(encoded_frame, stop, seconds)
-            else:
-                self.send_queue.put(encoded_frame)
-        except (OSError, AttributeError, ValueError) as error:
+            with self._sending:
+                self._send_all(self._wire.sealed(data), stop, seconds)
+        except (OSError, ValueError) as error:
             # The broker's last words may still be on their way to the I/O thread, which
-            # finds the end of the connection by itself. (The socket is None after that.)
+            # finds the end of the connection by itself. (ValueError: the socket is closed.)
             if not isinstance(error, TimeoutError):
                 self._over.wait(LAST_WORDS)
             self._lose(_lost(error))
@@ -178,24 +145,21 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
 
     def _send_all(self, data: bytes, stop: Stop | None, seconds: float | None) -> None:
         try:
-            sent = self.socket.send(data, socket.MSG_DONTWAIT)
+            sent = self._wire.socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
         if sent == len(data):
             return
-        poller = select.poll()
-        poller.register(self.socket, select.POLLOUT)
-        if stop is not None:
-            poller.register(stop.fileno(), select.POLLIN)
         rest = memoryview(data)[sent:]
         until = None if seconds is None else time.monotonic() + seconds
+        stops = () if stop is None else (stop,)
         while rest:
-            left = None if until is None else max(0.0, until - time.monotonic()) * 1000
-            ready = dict(poller.poll(left))
+            left = None if until is None else until - time.monotonic()
+            ready = wait(*stops, writable=self._wire, seconds=left)
             if not ready or (stop is not None and stop.fileno() in ready):
                 raise TimeoutError(errno.ETIMEDOUT, "it takes no more")
             with suppress(BlockingIOError):
-                rest = rest[self.socket.send(rest, socket.MSG_DONTWAIT) :]
+                rest = rest[self._wire.socket.send(rest, socket.MSG_DONTWAIT) :]
 
     def abandon(self, reason: str) -> None:
         """End the connection at once; any thread may call it, and it never waits."""
@@ -206,28 +170,17 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
         self.abandon("closed here")
         for thread in self._threads:
             thread.join(10)
-
-    def disconnect_socket(self) -> None:
-        """End the connection without a goodbye: nothing here waits for a dead broker."""
-        self.abandon("closed here")
-
-    def notify(self, frame_type: str, frame: object = None) -> None:
-        """Note the end of the connection; stomp.py's listeners are not used."""
-        if frame_type == "disconnected":
-            self.abandon("the connection has ended")
-            self._ended()
+        self._wire.close()
 
     def _lose(self, reason: ConnectionLost | ProtocolError) -> None:
         with self._first:
             if self.lost is not None:
                 return
             self.lost = reason
-        self.running = False
         self._over.set()
         try:
-            # Past SSLSocket's own shutdown, which is not meant for a second thread. Wakes
-            # whoever reads or writes; the I/O thread closes the socket.
-            socket.socket.shutdown(self._given, socket.SHUT_RDWR)
+            # Wakes whoever reads or writes; `close` closes the socket once they have left.
+            self._wire.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             _log.debug("the socket was closed before")
 
@@ -255,19 +208,17 @@ class Transport(stomp.transport.Transport):  # type: ignore[misc]
 
     def _beat(self, now: float) -> None:
         # Whatever is being sent is a sign of life by itself; and this thread must not wait.
-        try:
-            if not self.blocking:
-                if self.send_queue.empty():
-                    self.send_queue.put(b"\n")
-            elif self._sending.acquire(blocking=False):
-                try:
-                    self.socket.send(b"\n", socket.MSG_DONTWAIT)
-                finally:
-                    self._sending.release()
-        except BlockingIOError:
+        if not self._sending.acquire(blocking=False):
             return
-        except (OSError, AttributeError, ValueError) as error:
+        try:
+            # Not a part of it: under TLS the rest of a record would have to follow.
+            if not wait(writable=self._wire, seconds=0):
+                return
+            self._send_all(self._wire.sealed(b"\n"), None, 0.0)
+        except (OSError, ValueError) as error:
             self._lose(_lost(error))
+        finally:
+            self._sending.release()
         self._sent_at = now
 
 

@@ -66,6 +66,6 @@ class Window:
             with self._state:
                 ready, self._ready = self._ready, []
             if self._cumulative:
-                ready = ready[-1:]
+                ready = self._session.dialect.last(ready)
             acks = "".join([f"ACK\n{ack_headers(message)}\n\0" for message in ready])
             self._session.send(acks.encode())

@@ -12,10 +12,10 @@ import time
 from contextlib import ExitStack
 from typing import TextIO
 
-from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.lines import PIPE_BUF, LineReader
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop, poll_time
+from flowtools.core.wait import Stop, poll_time, wait
 from flowtools.view.columns import NO_EVENT, Columns
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer
@@ -84,7 +84,7 @@ class Viewer:
                     self._drop_display()
         finally:
             self._drop_display()
-            self._pass_all_on()
+            self._pass_all_on(stop)
         if self._wrong:
             raise EventsFailed(f"{self._wrong} of {self._lines} lines were no events")
 
@@ -170,10 +170,12 @@ class Viewer:
             raise ReaderGone
         self._write(self._pending[:PIPE_BUF])
 
-    def _pass_all_on(self) -> None:
-        """Write what has been read; wait for the reader as long as it takes."""
-        while self._pending:
-            self._write(self._pending)
+    def _pass_all_on(self, stop: Stop) -> None:
+        """Write what has been read; wait for the reader as long as it takes, or until `stop`."""
+        while self._pending and self._out is not None:
+            if self._out not in wait(stop, writable=self._out):
+                raise ReaderStalled(bytes(self._pending).count(b"\n"))
+            self._write(self._pending[:PIPE_BUF])
 
     def _write(self, piece: memoryview) -> None:
         assert self._out is not None
@@ -181,7 +183,7 @@ class Viewer:
             self._pending = self._pending[os.write(self._out, piece) :]
         except BlockingIOError:
             # Someone who shares the descriptor has made it non-blocking.
-            select.select([], [self._out], [])
+            wait(writable=self._out)
         except BrokenPipeError:
             self._pending = memoryview(b"")
             raise ReaderGone from None

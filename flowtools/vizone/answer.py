@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import NoReturn
 from urllib.parse import urljoin
@@ -54,6 +55,14 @@ class Answer:
         """Its etag, verbatim."""
         etag: str | None = self.headers.get("ETag")
         return etag
+
+    @property
+    def served(self) -> float | None:
+        """When it was sent, by the server's clock (seconds since the epoch), if it says."""
+        try:
+            return parsedate_to_datetime(self.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError, OverflowError):
+            return None
 
     def resolve(self, address: str) -> str:
         """Return `address`, which may be relative to where this answer came from.

@@ -161,7 +161,15 @@ class Tombstone:
 
 
 class Feed(Resource):
-    """An atom:feed."""
+    """An atom:feed.
+
+    Attributes:
+        served: When the server sent it, by its own clock (seconds since the epoch), if it says.
+    """
+
+    def __init__(self, element: Element, served: float | None = None) -> None:
+        super().__init__(element)
+        self.served = served
 
     @property
     def entries(self) -> list[Entry]:
@@ -189,7 +197,7 @@ class Feed(Resource):
         return number(child(self.element, "startIndex", OPENSEARCH))
 
 
-def as_feed(element: Element, name: str) -> Feed:
+def as_feed(element: Element, name: str, served: float | None = None) -> Feed:
     """Return `element` as a feed; `name` is what to call it in an error.
 
     Raises:
@@ -197,7 +205,7 @@ def as_feed(element: Element, name: str) -> Feed:
     """
     if element.tag != f"{{{ATOM}}}feed":
         raise ProtocolError(f"cannot read '{name}': expected an Atom feed, found {_tag(element)}")
-    return Feed(element)
+    return Feed(element, served)
 
 
 def as_entry(element: Element, name: str, etag: str | None = None) -> Entry:

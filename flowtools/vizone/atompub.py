@@ -36,10 +36,11 @@ class AtomPub:
         *,
         seconds: float = SECONDS,
         pauses: tuple[float, ...] = PAUSES,
+        hosts: Some[str] | None = None,
     ) -> None:
         """Make a client; nothing is sent yet. What is given, and raised, is Transport's."""
         self.account = account
-        self._transport = Transport(account, seconds=seconds, pauses=pauses)
+        self._transport = Transport(account, seconds=seconds, pauses=pauses, hosts=hosts)
         self._collections: list[Collection] | None = None
         self._descriptions: dict[str, Template] = {}
         self._asking = Lock()
@@ -135,7 +136,8 @@ class AtomPub:
 
     def feed(self, url: str) -> Feed:
         """Return the feed at `url`: one page of it."""
-        return as_feed(self.get(url, accept=FEED_TYPE), url)
+        answer = self.request("GET", url, accept=FEED_TYPE)
+        return as_feed(_parsed(answer), url, answer.served)
 
     def pages(self, url: str) -> Iterator[Feed]:
         """Yield the pages of the feed at `url`, each read when it is asked for.

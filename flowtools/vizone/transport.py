@@ -13,7 +13,7 @@ write takes.
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -97,6 +97,7 @@ class Transport:
         *,
         seconds: float = SECONDS,
         pauses: tuple[float, ...] = PAUSES,
+        hosts: Collection[str] | None = None,
     ) -> None:
         """Make a pool of connections; none is opened yet.
 
@@ -104,6 +105,7 @@ class Transport:
             account: Where to log in, and as whom.
             seconds: How long an answer may take, as a whole.
             pauses: Seconds before each further try of a request that may be repeated.
+            hosts: Other hosts, each HOST or HOST:PORT, that may be asked; None: any.
 
         Raises:
             ConfigurationError: The account's CA file cannot be used.
@@ -112,6 +114,7 @@ class Transport:
         self._home = urlsplit(account.url)
         self._seconds = seconds
         self._pauses = pauses
+        self._hosts = hosts
         context = context_for(account)
         options = {
             "timeout": httpx.Timeout(seconds),
@@ -153,7 +156,8 @@ class Transport:
             RefusedError: 401, 403, or a certificate that is not trusted.
             NotFoundError: 404 or 410.
             ConflictError: 409, 412 or 428.
-            ProtocolError: Anything else of 400 and more, or no HTTP at all.
+            ProtocolError: Anything else of 400 and more, or no HTTP at all; or it leads to a
+                host that may not be asked.
         """
         url = self._addressed(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -174,7 +178,20 @@ class Transport:
             raise ProtocolError(f"cannot follow '{urlunsplit(parts)}': not an http(s) address")
         if ours and parts.scheme == "http" and self._home.scheme == "https":
             parts = parts._replace(scheme="https", netloc=self._home.netloc)
-        return urlunsplit(parts._replace(fragment=""))
+        found = urlunsplit(parts._replace(fragment=""))
+        if self._hosts is not None and not self._is_ours(found):
+            self._check_host(parts)
+        return found
+
+    def _check_host(self, parts: SplitResult) -> None:
+        """Refuse to ask another host than may be asked: anybody may write a link."""
+        host = parts.hostname or ""
+        named = f"{host}:{_port(parts)}"
+        if self._hosts is not None and host not in self._hosts and named not in self._hosts:
+            raise ProtocolError(
+                f"'{named}' is not asked, to which a link leads: it is another host than"
+                f" '{self._home.netloc}'; if it is yours, give --allow-host {named}"
+            )
 
     def _is_ours(self, url: str) -> bool:
         parts = urlsplit(url)

@@ -182,3 +182,4 @@ class RabbitMQQuorum(RabbitMQ4):
 
     name = "rabbitmq4-quorum"
     settings = "default_queue_type = quorum\n"
+    tells = True

@@ -48,6 +48,7 @@ class Server:
         user, password: A login that is taken. None at all is taken too, a wrong one is not.
         vhost: The virtual host to name, or None.
         prefetch_header: The SUBSCRIBE header that bounds what is delivered unacknowledged.
+        tells: Whether it tells how often a message was delivered in vain.
         forgets: How many acknowledgements it had taken may be lost when it is killed.
         ca_file: The certificate authority (PEM) that signed the broker's certificate.
         client_cert, client_key: A client's certificate (PEM), signed by the same.
@@ -59,6 +60,7 @@ class Server:
     vhost = None
     prefetch_header = ""
     forgets = 0
+    tells = False
     host = "127.0.0.1"
     user = USER
     password = PASSWORD

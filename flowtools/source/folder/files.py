@@ -193,6 +193,20 @@ class Files:
         entry.first = True
         self._wait(entry, self._monotonic() + self._settle.of(name))
 
+    def forget(self, name: str) -> None:
+        """Take it that the file `name` has gone and that this is no news.
+
+        One that has come in its place meanwhile is a new file.
+        """
+        folder, _, base = name.rpartition("/")
+        entry = self._folders.get(folder, {}).get(base)
+        if entry is None:
+            return
+        self._set_gone(entry, gone=False)
+        entry.known = None
+        if entry.growing is None:
+            self._forget(entry)
+
     def due(self) -> float | None:
         """Return the seconds until there may be findings; None: nothing is waited for."""
         while self._heap and self._heap[0][0] != self._heap[0][2].queued:

@@ -61,6 +61,9 @@ class Grouping(Protocol):
     def due(self) -> float | None:
         """Return the seconds after which `ripe` may have something; None: no time."""
 
+    def forget(self, report: Report) -> None:
+        """Take it that the files of `report` have gone and that this is no news."""
+
 
 class Singles:
     """Each file is reported by itself."""
@@ -79,6 +82,9 @@ class Singles:
     def due(self) -> float | None:
         """Return None."""
         return None
+
+    def forget(self, report: Report) -> None:
+        """Do nothing."""
 
 
 Look = Callable[[str], Mark | None]

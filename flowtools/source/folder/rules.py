@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from flowtools.core.errors import UsageError
 from flowtools.core.kind import OF_FILES, ON_DEMAND, Kind, chosen
 from flowtools.source.folder.checksums import refuse_unless
+from flowtools.source.folder.clearing import Places
 from flowtools.source.folder.sidecars import Template
 from flowtools.source.folder.wanted import SettleTimes, Wanted
-from flowtools.source.settings import Watching
+from flowtools.source.settings import Taking, Watching
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Rules:
         unit: "folder": all that is in a folder is one event; "sequence": numbered frames are;
             None: each file is one.
         state: Path of a file that remembers what has been reported; None: nothing does.
+        ack: "pipe": an event is over once its line is written; "worker": once it is done.
+        done: With ack="worker", move files whose event is done to this folder.
+        failed: With ack="worker", move files whose event was rejected to this folder.
+        remove: With ack="worker", remove files whose event is done.
+        prefetch: With ack="worker", how many events may be unacknowledged.
+        drain: With ack="worker", seconds for the acknowledgements missing after a stop.
         min_free: Bytes of free space below which a warning is given; 0: none is.
         include: Kinds of change that are wanted; none: all of OF_FILES.
         exclude: Kinds that are not.
@@ -58,6 +66,12 @@ class Rules:
     verify: str | None = None
     unit: str | None = None
     state: str | None = None
+    ack: Literal["pipe", "worker"] = Taking.ack
+    done: str | None = None
+    failed: str | None = None
+    remove: bool = False
+    prefetch: int = Taking.prefetch
+    drain: float = Taking.drain
     min_free: int = 0
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -84,11 +98,39 @@ class Rules:
             raise UsageError("--unit goes with neither --sidecar nor --verify")
         return [Template(name, ignore_case=self.ignore_case) for name in names]
 
-    def wanted(self, never: Sequence[str] = ()) -> Wanted:
-        """Return which files are wanted; `never`: patterns of files that never are."""
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            UsageError: Two settings do not go together, or one has a form that is not understood.
+        """
+        self.kinds()
+        self.templates()
+        clears = self.remove or self.done is not None
+        if self.remove and self.done is not None:
+            raise UsageError("--done and --remove exclude each other")
+        if self.ack != "worker" and (clears or self.failed is not None):
+            raise UsageError("--done, --failed and --remove need --ack worker")
+        if self.ack == "worker" and not (clears or self.state is not None or self.existing):
+            raise UsageError(
+                "--ack worker needs --done, --remove or --state, so that what is not done is"
+                " reported again at the next start; or --existing, to report everything"
+            )
+
+    def places(self) -> Places:
+        """Return what becomes of files whose event is settled."""
+        return Places(self.done, self.failed, self.remove)
+
+    def begins_with_existing(self) -> bool:
+        """Return whether what is there at the first start is reported."""
+        return self.existing or self.remove or self.done is not None
+
+    def wanted(self, never: frozenset[str] = frozenset()) -> Wanted:
+        """Return which files are wanted; `never`: paths that are not looked at."""
         return Wanted(
             match=tuple(self.match),
-            ignore=(*self.ignore, *never),
+            ignore=tuple(self.ignore),
+            never=never,
             recursive=self.recursive or self.unit == "folder",
             skip_empty=self.skip_empty,
             ignore_case=self.ignore_case,

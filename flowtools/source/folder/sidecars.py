@@ -145,6 +145,11 @@ class Sidecars:
         waits = [w.since for w in self._waiting.values() if not w.is_said]
         return max(0.0, min(waits) + self._stalled - now) if waits and self._stalled else None
 
+    def forget(self, report: Report) -> None:
+        """Take it that the files of `report` have gone and that this is no news."""
+        self._remove(report.name)
+        self._waiting.pop(report.name, None)
+
     def _report(self, main: str) -> Iterator[Report]:
         mark = self._look(main)
         sidecars = self._sidecars_of(main)

@@ -42,7 +42,7 @@ class State:
         self._path = path
         self._pending: dict[str, Mark | None] = {}
         self._adjusted: dict[str, Mark] = {}
-        self._is_failing = False
+        self._is_failing = self._begins = False
         try:
             self._base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             try:
@@ -102,6 +102,12 @@ class State:
                 f"cannot use state file '{self._path}': {_reason(error)}"
             ) from None
 
+    def begin(self, files: Iterable[tuple[str, Mark]]) -> None:
+        """Write what there was at the very start: together, or not at all."""
+        self._begins = True
+        self.remember(files)
+        self.save()
+
     def remember(self, files: Iterable[tuple[str, Mark | None]]) -> None:
         """Remember at the next `save` that these files have been reported.
 
@@ -118,7 +124,7 @@ class State:
 
     def save(self) -> None:
         """Write what is to be remembered; where that fails, say so once and try again later."""
-        if not self._pending and not self._adjusted and not self.is_new:
+        if not self._pending and not self._adjusted and not self._begins:
             return
         try:
             self._write()
@@ -136,7 +142,7 @@ class State:
             return
         self._pending.clear()
         self._adjusted.clear()
-        self.is_new = False
+        self.is_new = self._begins = False
         if self._is_failing:
             self._is_failing = False
             log.warning("state file '%s' can be written again", self._path)
@@ -163,7 +169,8 @@ class State:
         self._base.execute("COMMIT")
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Write what is to be remembered, and let others have the file."""
+        self.save()
         self._base.close()
 
 

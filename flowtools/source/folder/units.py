@@ -124,6 +124,18 @@ class Units:
         times = [unit.ripe for unit in self._changed.values()]
         return max(0.0, min(times) - self._monotonic()) if times else None
 
+    def forget(self, report: Report) -> None:
+        """Take it that the files of `report` have gone and that this is no news."""
+        for name, _ in report.members:
+            key = self._key(name)
+            unit = self._units.get(key) if key is not None else None
+            if key is None or unit is None:
+                continue
+            unit.files.pop(name, None)
+            if not unit.files:
+                del self._units[key]
+                self._changed.pop(key, None)
+
     def _report(self, key: str, unit: _Unit) -> Report:
         files = sorted(unit.files.items())
         members = (*files, *((name, None) for name in sorted(unit.gone)))

@@ -6,7 +6,7 @@ is matched once against it.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
@@ -62,6 +62,7 @@ class Wanted:
         ignore_case: Let `*.mxf` match CLIP.MXF.
         temporary: Patterns, beside TEMPORARY, of names that a file has while it is being
             transferred; `none` forgets those before it.
+        never: Paths of files and folders that are ours and not to be looked at.
         beside: Patterns of files that are wanted because another file waits for them.
     """
 
@@ -71,18 +72,24 @@ class Wanted:
     skip_empty: bool = False
     ignore_case: bool = False
     temporary: Sequence[str] = ()
-    beside: Sequence[str] = field(default=())
+    never: frozenset[str] = frozenset()
+    beside: Sequence[str] = ()
 
     def __contains__(self, name: str) -> bool:
         return (
             (self._match.match(name) or self._beside.match(name))
             and not self._ignore.match(name)
             and not self._temporary.match(name)
+            and name not in self.never
         )
 
     def may_become(self, name: str) -> bool:
         """Return whether `name` is temporary, so that its file is likely to be renamed."""
         return self._temporary.match(name) and not self._ignore.match(name)
+
+    def counts(self, name: str) -> bool:
+        """Return whether the file `name` is wanted, or will be once it is renamed."""
+        return name in self or self.may_become(name)
 
     def enters(self, name: str) -> bool:
         """Return whether the files in the sub-folder `name` are looked at."""
@@ -90,6 +97,7 @@ class Wanted:
             self.recursive
             and not name.rpartition("/")[2].startswith(".")
             and not self._temporary.match(name)
+            and name not in self.never
         )
 
     @cached_property

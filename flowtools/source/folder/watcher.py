@@ -1,6 +1,5 @@
 """A folder of this machine, as a stream of reports: everything that looks, in one object."""
 
-import glob
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,6 +9,7 @@ from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
 from flowtools.source.folder import mounts
 from flowtools.source.folder.checksums import Checksums
+from flowtools.source.folder.clearing import Clearing
 from flowtools.source.folder.files import Files
 from flowtools.source.folder.lookout import Lookout
 from flowtools.source.folder.names import text_of
@@ -65,7 +65,9 @@ class Watcher:
         self.refused = 0
         self._path = path
         self._state = state
-        wanted = rules.wanted(_inside(path, rules.state))
+        self._places = rules.places()
+        self._leaving: set[str] = set()
+        self._wanted = wanted = rules.wanted(_inside(path, rules))
         writers = Writers(monotonic)
         self._files = Files(
             look=lambda name: self._tree.look(name),
@@ -86,7 +88,7 @@ class Watcher:
         self._space = FreeSpace(path, rules.min_free, monotonic)
         self._grouping = self._grouping_of(rules, settle, monotonic)
         self._checksums = Checksums(rules.verify, path) if rules.verify is not None else None
-        self._existing = rules.existing
+        self._existing = rules.begins_with_existing()
         self._has_begun = False
         self._ready: deque[Report] = deque()
 
@@ -114,10 +116,10 @@ class Watcher:
         self._space.look()
         # While the folder is away, all that was in it would count as deleted.
         if self._lookout.look() and self._begin():
-            for finding in self._files.findings():
-                self._add(self._grouping.take(finding))
-                if len(self._ready) >= limit:
-                    break
+            findings = self._files.findings()
+            while len(self._ready) < limit and (finding := next(findings, None)) is not None:
+                if finding.kind is not Kind.DELETED or finding.name not in self._leaving:
+                    self._add(self._grouping.take(finding))
             self._add(self._grouping.ripe())
         if self._checksums is not None:
             self._fetch(self._checksums)
@@ -135,6 +137,24 @@ class Watcher:
         checksums = self._checksums
         return [self._lookout.fileno()] + ([checksums.fileno()] if checksums is not None else [])
 
+    def clearing(self) -> Clearing:
+        """Return what does with files what is to be done once their event is settled."""
+        counts = self._wanted.counts
+        return Clearing(self._path, self._places, self._tree.look, counts)
+
+    def leaving(self, report: Report) -> None:
+        """Take it that the files of `report` are about to go, and that this is no news."""
+        self._leaving.update(name for name, _ in report.members)
+
+    def left(self, report: Report, is_gone: bool) -> None:
+        """Take it that this is over; `is_gone`: the files have gone."""
+        for name, _ in report.members:
+            self._leaving.discard(name)
+            if is_gone:
+                self._files.forget(name)
+        if is_gone:
+            self._grouping.forget(report)
+
     def close(self) -> None:
         """Look no more."""
         self._lookout.close()
@@ -147,9 +167,7 @@ class Watcher:
             self._has_begun = True
             self._grouping.begin(self._files.known())
             if self._state is not None and self._state.is_new:
-                # Together, or not at all: what is only half remembered would be reported.
-                self._state.remember(self._files.known())
-                self._state.save()
+                self._state.begin(self._files.known())
         return self._has_begun
 
     def _add(self, reports: Iterable[Report]) -> None:
@@ -171,11 +189,14 @@ class Watcher:
             self._ready.append(replace(report, kind=None, reason=error))
 
 
-def _inside(path: str, state: str | None) -> list[str]:
-    """Return patterns of the state's own files, should they be in the watched folder."""
-    if state is None:
-        return []
-    name = os.path.relpath(os.path.abspath(state), path)  # noqa: PTH100
-    if name.startswith("../"):
-        return []
-    return [f"{glob.escape(name)}{ending}" for ending in STATE_ENDINGS]
+def _inside(path: str, rules: Rules) -> frozenset[str]:
+    """Return the paths, below the watched folder, of what is ours and may be in it."""
+    ours = [rules.done, rules.failed]
+    if rules.state is not None:
+        ours += [f"{rules.state}{ending}" for ending in STATE_ENDINGS]
+    # Path would resolve links.
+    return frozenset(
+        os.path.relpath(os.path.abspath(name), path)  # noqa: PTH100
+        for name in ours
+        if name is not None
+    )

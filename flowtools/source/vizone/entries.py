@@ -1,8 +1,9 @@
 """What the events of the two Viz One sources say, whichever of them it is."""
 
+import re
 from collections.abc import Mapping
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flowtools.core.event import Event, digest, encode_value, rfc3339
@@ -12,6 +13,9 @@ from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
 from flowtools.vizone.metadata import PAYLOAD_TYPE
 from flowtools.vizone.transport import without_user
+
+_LEAP = re.compile(r"(T[0-9]{2}:[0-9]{2}):60")
+_MIDNIGHT = re.compile(r"T24:00((?::00(?:[.,]0+)?)?)(?=$|[Z+-])")
 
 _TYPES = {"describedby": PAYLOAD_TYPE}
 
@@ -51,12 +55,20 @@ def modified(event: Event) -> float | None:
 
 
 def instant(text: str | None) -> float | None:
-    """Return the moment (seconds since the epoch) that an RFC 3339 text says, if it says one."""
+    """Return the moment (seconds since the epoch) that an RFC 3339 text says, if it says one.
+
+    A leap second is the one before it and a second; 24:00:00 is the next day's midnight (ISO
+    8601, 5.3.2); what is written in lower case counts, too (RFC 3339, 5.6).
+    """
+    said = (text or "").strip().upper()
+    is_leap = _LEAP.search(said)
+    said, is_midnight = _MIDNIGHT.subn(r"T00:00\1", _LEAP.sub(r"\1:59", said))
     try:
-        moment = datetime.fromisoformat((text or "").strip())
+        moment = datetime.fromisoformat(said)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).timestamp()
+        later = timedelta(days=is_midnight, seconds=1 if is_leap else 0)
+        return (moment.astimezone(UTC) + later).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -24,6 +24,7 @@ class Listening:
     Attributes:
         kinds: Which kinds of change become events; messages of others are acknowledged.
         broker: Host and port of the broker, instead of what the monitor link says.
+        hosts: Other hosts, each HOST or HOST:PORT, that may be asked where a message names them.
         settings: How to connect to the broker; the login is Viz One's own.
         state: The file that keeps how far the listener has come.
         since: Ask first for what has changed since (seconds since the epoch; 0: all).
@@ -37,6 +38,7 @@ class Listening:
     dead_letter: str | None = None
     drain: float = Taking.drain
     broker: tuple[str, int] | None = None
+    hosts: frozenset[str] = frozenset()
     settings: Settings = field(default_factory=Settings)
     state: str | None = None
     since: float | None = None
@@ -65,6 +67,7 @@ def listening_from(
     state: str | None = None,
     since: str | None = None,
     everything: bool = False,
+    allow_hosts: Sequence[str] = (),
 ) -> Listening:
     """Return how to listen for the values of the options.
 
@@ -87,6 +90,7 @@ def listening_from(
         dead_letter=dead_letter,
         drain=drain,
         broker=parse_url(f"stomp://{broker}").hosts[0] if broker else None,
+        hosts=frozenset(each.lower() for each in allow_hosts),
         settings=settings,
         state=state,
         since=0.0 if everything else parse_since(since) if since is not None else None,

@@ -1,7 +1,10 @@
 """A stage that asks Viz One about each event before it is written.
 
-Several threads ask at the same time, and the events keep their order. `start` starts the
-threads; `close` lets them go: each ends after the request that is under way.
+Several threads ask at the same time, and the events keep their order. So no event may be asked
+about for ever: one whose link leads nowhere would hold up all others. It is written as it came
+after PATIENCE, with the reason as its attribute `metadataerror`.
+
+`start` starts the threads; `close` lets them go: each ends after the request that is under way.
 """
 
 import os
@@ -11,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
+from time import monotonic
 
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
@@ -25,8 +29,17 @@ THREADS = 8
 MOST = 64
 """Events that may be inside."""
 
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 8.0
 """Seconds before a server that is away is asked again, at most."""
+
+PATIENCE = 30.0
+"""Seconds after which no more is asked about an event: those after it wait for it."""
+
+ANSWER = 15.0
+"""Seconds that an answer may take."""
+
+MOST_REASON = 500
+"""Characters of the reason that an event carries."""
 
 Ask = Callable[[Client, Event], Event | None]
 """Asks about an event; returns it as it is to be written, or None where it is not wanted."""
@@ -42,11 +55,11 @@ class _Item:
 
 
 class Lookup:
-    """Asks about each event; a server that is away is asked until it is back."""
+    """Asks about each event; a server that is away is asked for a while."""
 
-    def __init__(self, account: Account, ask: Ask) -> None:
-        """Prepare to ask `account`'s Viz One with `ask`."""
-        self._client = Client(account)
+    def __init__(self, account: Account, ask: Ask, hosts: frozenset[str] = frozenset()) -> None:
+        """Prepare to ask `account`'s Viz One with `ask`, and `hosts` where a link leads there."""
+        self._client = Client(account, seconds=ANSWER, hosts=hosts)
         self._ask = ask
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._inside: deque[_Item] = deque()
@@ -109,19 +122,28 @@ class Lookup:
 
 
 def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | None:
-    """Return what `ask` returns, asking until the server is there or `ending` is set.
+    """Return what `ask` returns, asking for PATIENCE at most, or until `ending` is set.
 
-    An answer that is an error leaves the event as it came, with a warning.
+    Where nothing is to be learnt, the event is returned as it came, with the attribute
+    `metadataerror`, and there is a warning.
     """
     pause = 0.5
+    ends_at = monotonic() + PATIENCE
     while True:
         try:
             return ask(client, event)
         except UnreachableError as error:
+            if monotonic() + pause >= ends_at:
+                return _unasked(event, f"{error}; gives up")
             _log.warning("cannot ask about '%s': %s; trying again", event.subject, error)
         except FlowError as error:
-            _log.warning("cannot ask about '%s': %s", event.subject, error)
-            return event
+            return _unasked(event, str(error))
         if ending.wait(pause):
             return event
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _unasked(event: Event, reason: str) -> Event:
+    _log.warning("cannot ask about '%s': %s; the event comes as it is", event.subject, reason)
+    event.attributes["metadataerror"] = reason[:MOST_REASON]
+    return event

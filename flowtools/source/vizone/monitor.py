@@ -75,13 +75,15 @@ def listen(
     with ExitStack() as ending:
         replay = None
         if begun is not None:
-            progress = Progress(*begun, file, by_time=shown.ordered)
+            mark, seen, clock = begun
+            progress = Progress(mark, seen, file, by_time=shown.ordered, clock=clock)
             replay = Replay(
                 progress,
                 lambda: shown.read(account),
                 shown.look,
                 modified,
                 ordered=shown.ordered,
+                retry_for=listening.settings.retry_for,
             )
             ending.callback(replay.close)
             progress.open()
@@ -93,7 +95,7 @@ def listen(
         _source(account, listening, monitor, to_events, replay, stage, monitors).run(outlet, stop)
 
 
-Begun = tuple[float, dict[str, float]]
+Begun = tuple[float, dict[str, float], float | None]
 
 
 def _look_up(
@@ -106,9 +108,9 @@ def _look_up(
         monitor = find(client)
         if begun is None and listening.since is not None:
             # What is older than the mark by the margin is what is not asked for.
-            begun = listening.since + MARGIN, shown.before(client, listening.since)
+            begun = listening.since + MARGIN, shown.before(client, listening.since), None
         elif begun is None and file is not None:
-            begun = shown.present(client)
+            begun = (*shown.present(client), None)
     return monitor, file, begun
 
 

@@ -38,13 +38,17 @@ class Progress:
         file: StateFile | None = None,
         *,
         by_time: bool = True,
+        clock: float | None = None,
     ) -> None:
         """Start at `mark`, with everything before it and what is `seen` done.
+
+        `clock` is by how many seconds the server's clock was ahead of ours then.
 
         Where times tell nothing of when a thing came (not `by_time`), only what is `seen`
         is done, however old it is.
         """
         self._by_time = by_time
+        self._clock = clock
         self._most = MOST_SEEN if by_time else MOST_THERE
         self._changed = Condition()
         self._file = file
@@ -102,6 +106,15 @@ class Progress:
             self._outstanding.clear()
             self._known.clear()
             return self._highest
+
+    def clock_back(self, ahead: float) -> float:
+        """Return by how many seconds the server's clock has gone back, now that it is `ahead`.
+
+        As much as our own has gone on: which of the two it was makes no difference.
+        """
+        with self._changed:
+            before, self._clock = self._clock, ahead
+        return 0.0 if before is None else before - ahead
 
     def reach(self, when: float) -> None:
         """Note that what is still to be asked for is not older than `when`."""
@@ -233,4 +246,5 @@ class Progress:
             mark = self._low()
             self._forget(mark - MARGIN)
             seen = dict(self._seen)
-        self._file.save(mark, seen)
+            clock = self._clock
+        self._file.save(mark, seen, clock)

@@ -9,6 +9,7 @@ One thread reads the feed; `Replay.start` starts it, `end` lets it go (it ends a
 request that is under way) and `close` ends all.
 """
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
-from flowtools.source.vizone.shown import Sight
+from flowtools.source.vizone.shown import Sight, is_descending
 from flowtools.source.vizone.spool import Spool
 from flowtools.vizone.atom import Feed
 
@@ -52,6 +53,7 @@ class Replay:
         *,
         ordered: bool = True,
         lag: float = LAG,
+        retry_for: float | None = None,
     ) -> None:
         """Prepare.
 
@@ -63,6 +65,7 @@ class Replay:
             ordered: Whether the feed gives the last change first; else all of it is read, and
                 what is not known counts, however old it is.
             lag: Seconds after which it is read again.
+            retry_for: Seconds for which a feed that cannot be read is tried; None: for ever.
         """
         self._progress = progress
         self._pages = pages
@@ -70,6 +73,7 @@ class Replay:
         self._when = when
         self._ordered = ordered
         self._lag = lag
+        self._retry_for = retry_for
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = Lock()
         self._spools: deque[Spool] = deque()
@@ -107,12 +111,15 @@ class Replay:
         """Return up to `most` events that are to be written now.
 
         Raises:
-            FlowError: The feed cannot be read.
+            UnreachableError: The feed could not be read for as long as it may be tried.
+            InternalError: There is a mistake in the reading.
         """
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
-        if self._error is not None:
-            raise self._error
+        # An error is told once: whatever comes after it has to find that out for itself.
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
         events: list[tuple[Event, int]] = []
         while self._spools and len(events) < most:
             taken = self._spools[0].take()
@@ -174,35 +181,57 @@ class Replay:
             self._try_to_read(again, ending)
 
     def _try_to_read(self, since: float, ending: Flag) -> float | None:
-        """Offer what the feed shows; return the last time in it, None where that cannot be."""
+        """Offer what the feed shows; return the last time in it, None where that cannot be.
+
+        Who listens has been let in before. So whatever the server answers now may pass: a
+        login is refused while users are moved, a feed is not found while an index is made
+        anew, and a proxy shows a page for people.
+        """
         pause = 0.5
+        began, said = monotonic(), ""
         while not ending.is_set():
             try:
-                spool = Spool()
-                try:
-                    newest = self._fill(spool, since, ending)
-                except BaseException:
-                    spool.close()
-                    raise
-                self._offer(spool, ending)
-            except UnreachableError as error:
-                _log.warning("cannot ask for what has changed: %s; trying again", error)
-                ending.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-                continue
+                newest = self._read_once(since, ending)
             except FlowError as error:
-                self._error = error
+                reason = str(error)
             except OSError as error:
-                self._error = InternalError(
-                    f"cannot keep what has changed in a temporary file: {error.strerror};"
-                    " TMPDIR says where that is"
-                )
+                reason = f"no temporary file: {error.strerror}; TMPDIR says where that is"
             except Exception as error:  # noqa: BLE001  it is raised in the other thread
-                self._error = InternalError(f"cannot ask for what has changed: {error}")
                 _log.exception("an internal error in the reading of a feed")
-            self._rouse()
-            return None if self._error else newest
+                self._fail(InternalError(f"cannot ask for what has changed: {error}"))
+                return None
+            else:
+                if said:
+                    away = monotonic() - began
+                    _log.warning("what has changed can be asked for again, after %.1f s", away)
+                self._rouse()
+                return newest
+            if self._retry_for is not None and monotonic() - began >= self._retry_for:
+                away = monotonic() - began
+                reason = f"cannot ask for what has changed: {reason}; gives up after {away:.0f} s"
+                self._fail(UnreachableError(reason))
+                return None
+            level = logging.INFO if reason == said else logging.WARNING
+            _log.log(level, "cannot ask for what has changed: %s; trying again", reason)
+            said = reason
+            ending.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
         return None
+
+    def _read_once(self, since: float, ending: Flag) -> float:
+        """Read the feed once and offer what it shows; return the last time in it."""
+        spool = Spool()
+        try:
+            newest = self._fill(spool, since, ending)
+        except BaseException:
+            spool.close()
+            raise
+        self._offer(spool, ending)
+        return newest
+
+    def _fail(self, error: FlowError) -> None:
+        self._error = error
+        self._rouse()
 
     def _offer(self, spool: Spool, ending: Flag) -> None:
         with self._lock:
@@ -245,15 +274,57 @@ class Replay:
 
     def _since(self, since: float) -> Iterator[list[Sight]]:
         """Yield what is not older than `since`; all, where the feed is in no order."""
-        ordered = self._ordered
-        last = float("inf")
-        for page in self._pages():
+        order = _Order(since + MARGIN) if self._ordered else None
+        for number, page in enumerate(self._pages()):
+            if number == 0 and self._ordered:
+                since -= self._gone_back(page, since + MARGIN)
             sights = self._look(page)
-            times = [each.when for each in sights if each.in_order and each.when is not None]
-            if ordered and any(b > a + MARGIN for a, b in zip([last, *times], times, strict=False)):
-                _log.warning("the feed is not in the order of modification: all of it is read")
-                ordered = False
-            last = times[-1] if times else last
             yield [each for each in sights if each.when is None or each.when >= since]
-            if ordered and times and max(times) < since:
-                return
+            if order is not None:
+                times = [each.when for each in sights if each.in_order and each.when is not None]
+                if order.is_kept_by(times) and times and max(times) < since:
+                    return
+
+    def _gone_back(self, page: Feed, mark: float) -> float:
+        """Return the seconds by which the server's clock has gone back; mostly 0.
+
+        What changes then says a time at which, by the mark, all was done already.
+        """
+        if page.served is None:
+            return 0.0
+        seconds = max(mark - page.served, self._progress.clock_back(page.served - time()))
+        if seconds <= MARGIN:
+            return 0.0
+        _log.warning(
+            "the server's clock has gone back by %.0f s: what it says has changed since then is"
+            " asked for; some of it may come twice",
+            seconds,
+        )
+        return seconds
+
+
+class _Order:
+    """Whether a feed shows the last change first, page by page."""
+
+    def __init__(self, mark: float) -> None:
+        """Nothing of it has been seen; something has changed at `mark`."""
+        self._mark = mark
+        self._last: float | None = None
+        self._is_kept = True
+
+    def is_kept_by(self, times: list[float]) -> bool:
+        """Return whether the pages so far are in order, the times of one more among them."""
+        if not self._is_kept or not times:
+            return self._is_kept
+        if self._last is None and max(times) < self._mark - MARGIN:
+            # It has gone, or stands further on.
+            _log.warning(
+                "the last change in the feed is older than one that has been seen: all of it is"
+                " read"
+            )
+            self._is_kept = False
+        elif not is_descending(times if self._last is None else [self._last, *times]):
+            _log.warning("the feed is not in the order of modification: all of it is read")
+            self._is_kept = False
+        self._last = times[-1]
+        return self._is_kept

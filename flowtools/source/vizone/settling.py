@@ -21,7 +21,7 @@ from flowtools.core.event import Event
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
 from flowtools.source.vizone.entries import key_of, modified
-from flowtools.source.vizone.lookup import Ask, patiently
+from flowtools.source.vizone.lookup import ANSWER, Ask, patiently
 from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -48,12 +48,15 @@ class _Kept:
 class Settling:
     """Keeps the events of files that may grow, and drops what comes twice."""
 
-    def __init__(self, account: Account, seconds: float, ask: Ask) -> None:
+    def __init__(
+        self, account: Account, seconds: float, ask: Ask, hosts: frozenset[str] = frozenset()
+    ) -> None:
         """Prepare; `ask` returns a file's event as it is now, None where it is not wanted.
 
-        With 0 `seconds` nothing is kept and nothing asked.
+        With 0 `seconds` nothing is kept and nothing asked. Where a link leads to one of `hosts`,
+        that is asked, too.
         """
-        self._client = Client(account)
+        self._client = Client(account, seconds=ANSWER, hosts=hosts)
         self._seconds = seconds
         self._ask = ask
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

@@ -1,8 +1,9 @@
 """What a feed of Viz One shows of the resources that a source listens to."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from flowtools.core.event import Event
@@ -14,6 +15,9 @@ from flowtools.vizone.atom import Feed
 from flowtools.vizone.changes import Change, changes_in
 from flowtools.vizone.client import Client
 from flowtools.vizone.document import serialise
+
+JITTER = 2.0
+"""Seconds by which entries of a feed may stand in another order than that of their times."""
 
 
 class Sight(NamedTuple):
@@ -65,13 +69,15 @@ class Shown:
         """Return where a first run starts: the last change there is now, and those by it."""
         seen: dict[str, float] = {}
         newest = 0.0
+        ordered = self.ordered
         for page in self.pages(client):
             sights = self.look(page)
             times = [each.when for each in sights if each.when is not None]
             newest = max([newest, *times])
             seen |= {key_of(each.event): each.when or 0.0 for each in sights if each.event}
-            oldest = min((each.when or newest for each in sights if each.in_order), default=newest)
-            if self.ordered and oldest < newest - MARGIN:
+            placed = [each.when for each in sights if each.in_order and each.when is not None]
+            ordered = ordered and is_descending(placed)
+            if ordered and min(placed, default=newest) < newest - MARGIN:
                 break
         # A clock that is ahead must not make us deaf until its time has come.
         newest = min(newest, time.time())
@@ -85,3 +91,10 @@ class Shown:
             return {}
         _, seen = self.present(client)
         return {key: when for key, when in seen.items() if 0.0 < when < since}
+
+
+def is_descending(times: Sequence[float]) -> bool:
+    """Return whether these times, in the order of a feed, may be the last change first."""
+    if len(times) > 1 and times[0] < times[-1]:
+        return False
+    return not any(b > a + JITTER for a, b in pairwise(times))

@@ -34,11 +34,18 @@ class StateFile:
             ConfigurationError: Another process has it, or its directory cannot be used.
         """
         self.path = Path(path)
+        # Through links: a file that is replaced would take the place of the link to it. And the
+        # lock lies beside the file itself, whatever name led there.
+        try:
+            self._file = self.path.resolve()
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or "its links lead in a circle"
+            raise ConfigurationError(f"cannot use state file '{path}': {reason}") from None
         self._of = of
         self._source = source
-        if self.path.is_dir():
+        if self._file.is_dir():
             raise ConfigurationError(f"cannot use state file '{path}': it is a directory")
-        lock = self.path.with_name(self.path.name + ".lock")
+        lock = self._file.with_name(self._file.name + ".lock")
         ends_at = time.monotonic() + PATIENCE
         try:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -54,14 +61,16 @@ class StateFile:
                 f"cannot use state file '{path}': another listener has it; give each its own"
             )
 
-    def load(self) -> tuple[float, dict[str, float]] | None:
-        """Return the mark and what is done after it; None where there is no file yet.
+    def load(self) -> tuple[float, dict[str, float], float | None] | None:
+        """Return the mark, what is done after it, and how far ahead the server's clock was.
+
+        None where there is no file yet.
 
         Raises:
             ConfigurationError: It cannot be read, is damaged, or is about something else.
         """
         try:
-            content = self.path.read_bytes()
+            content = self._file.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -73,7 +82,8 @@ class StateFile:
             mark = datetime.fromisoformat(kept["changed"]).timestamp()
             seen = {str(key): float(when) for key, when in kept["seen"].items()}
             of, source = kept["of"], kept["source"]
-            known = kept["flow-state"] == 1 and all(map(isfinite, seen.values()))
+            clock = None if kept.get("clock") is None else float(kept["clock"])
+            known = kept["flow-state"] == 1 and all(map(isfinite, [*seen.values(), clock or 0.0]))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             known = False
         if not known:
@@ -96,9 +106,9 @@ class StateFile:
                 "state file '%s' was written for '%s', not '%s'", self.path, source, self._source
             )
         # A clock that was ahead a little must not hide what happens until then.
-        return min(mark, time.time()), seen
+        return min(mark, time.time()), seen, clock
 
-    def save(self, mark: float, seen: dict[str, float]) -> None:
+    def save(self, mark: float, seen: dict[str, float], clock: float | None = None) -> None:
         """Replace the file; a reader finds the old or the new one, whatever happens.
 
         Raises:
@@ -110,8 +120,9 @@ class StateFile:
             "source": self._source,
             "changed": datetime.fromtimestamp(mark, UTC).isoformat(timespec="microseconds"),
             "seen": seen,
+            "clock": clock,
         }
-        new = self.path.with_name(self.path.name + ".new")
+        new = self._file.with_name(self._file.name + ".new")
         with suppress(FileNotFoundError):
             new.unlink()  # What a killed listener has left; the lock says that it is ours.
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -119,8 +130,8 @@ class StateFile:
             file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        new.replace(self._file)
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:

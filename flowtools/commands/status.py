@@ -1,0 +1,67 @@
+"""flow-status: what runs on this host."""
+
+import sys
+from typing import Any
+
+import click
+
+from flowtools.cli.command import Command, parsed
+
+
+def _seconds(text: str) -> Any:
+    from flowtools.core.times import parse_duration
+
+    return parse_duration(text)
+
+
+@click.command("flow-status", cls=Command)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Print a line for each command that is not well; the status is 1 if there is one.",
+)
+@click.option(
+    "--max-lag",
+    callback=parsed(_seconds),
+    metavar="TIME",
+    help="An event in flight that is older is trouble: 90s, 5m, 2h. Default: any age is well.",
+)
+@click.option(
+    "--max-silence",
+    callback=parsed(_seconds),
+    metavar="TIME",
+    help="No event for that long is trouble. Default: any silence is well.",
+)
+@click.option("--once", is_flag=True, help="On a terminal: print the table once, and end.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
+def main(
+    check: bool, max_lag: float | None, max_silence: float | None, once: bool, as_json: bool
+) -> None:
+    """Show what the commands of flowtools that run on this host are doing.
+
+    On a terminal the table is drawn again every two seconds; elsewhere it is printed once.
+    Nothing has to be set up: each command that runs for long can be asked.
+
+    \b
+    Examples:
+      flow-status
+      flow-status --check --max-lag 5m --max-silence 1h
+      flow-status --json | jq -r 'select(.trouble | length > 0) | .pipeline'
+    """
+    from flowtools.process.signals import stopped_by_signals
+    from flowtools.status import show
+    from flowtools.status.asking import running
+    from flowtools.status.check import Limits
+
+    limits = Limits(max_lag, max_silence)
+    if check:
+        show.check(running(), limits)
+    elif as_json or once or not sys.stdout.isatty():
+        show.show(running(), limits, as_json=as_json)
+    else:
+        with stopped_by_signals() as stop:
+            show.watch(running, limits, stop)
+
+
+if __name__ == "__main__":
+    main()

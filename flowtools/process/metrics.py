@@ -1,0 +1,249 @@
+"""--metrics: the figures of a running command over HTTP, for Prometheus and for people.
+
+`/metrics` is for Prometheus, `/healthz` for a load balancer or a monitoring system (200, or 503
+with the reason), `/` for people; every other path is 404. A request is answered only when its Host
+header is an address, localhost, or a name of this machine: a web page that somebody opens in a
+browser on this network cannot read the figures by a name of its own (DNS rebinding).
+
+`start` starts one thread that accepts and one for each request; `close` ends and joins the first.
+"""
+
+import html
+import os
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.process.vitals import FIGURES, Vitals
+
+REQUEST_SECONDS = 10.0
+"""Seconds after which a client that sends or reads nothing is given up."""
+
+_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\[\]]+)):([0-9]{1,5})")
+
+
+class MetricsServer:
+    """Serves the figures of one process.
+
+    Attributes:
+        registry: What `/metrics` shows; further collectors may be registered.
+        port: The TCP port; None where it serves on a Unix socket.
+    """
+
+    def __init__(self, address: str, command: str, vitals: Vitals) -> None:
+        """Prepare to serve at `address`: HOST:PORT, [HOST]:PORT or unix:PATH; port 0: any.
+
+        Raises:
+            UsageError: The address has another form.
+            ConfigurationError: It cannot be served there.
+        """
+        self.registry = CollectorRegistry()
+        self.registry.register(_VitalsCollector(vitals))
+        ProcessCollector(registry=self.registry)
+        self._path: Path | None = None
+        self.port: int | None = None
+        host = self._bind(address)
+        self._server.set_app(_application(self.registry, command, vitals, host))
+        self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _bind(self, address: str) -> str:
+        """Listen; return the host's name that was asked for."""
+        try:
+            if address.startswith("unix:"):
+                self._path = Path(address.removeprefix("unix:"))
+                _remove_dead(self._path)
+                self._server: WSGIServer = _UnixServer(str(self._path), _Handler)  # type: ignore[arg-type]
+                self._path.chmod(0o660)
+                return ""
+            found = _ADDRESS.fullmatch(address)
+            if not found or int(found[3]) > 65535:
+                raise UsageError(
+                    f"'{address}' is not an address: write HOST:PORT, such as localhost:9464, or"
+                    " unix:PATH"
+                )
+            host = found[1] or found[2]
+            family, _, _, _, place = socket.getaddrinfo(
+                host, int(found[3]), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            server_class = type("Server", (_Server,), {"address_family": family})
+            self._server = server_class(place[:2], _Handler)
+            self.port = int(self._server.server_port)
+            return host
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot serve metrics on '{address}': {_reason(error)}"
+            ) from None
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that leaves in the middle is its own affair.
+        return
+
+
+class _UnixServer(_Server):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        # The one of HTTPServer looks for a host and a port.
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = "localhost", 0
+        self.setup_environ()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        client, _ = self.socket.accept()
+        return client, ("unix", 0)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = REQUEST_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: standard error is for the command's messages."""
+
+    def address_string(self) -> str:
+        return "client"
+
+
+class _VitalsCollector(Collector):
+    """Makes metrics of the figures at each request."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+
+    def collect(self) -> Iterator[Any]:
+        """Yield a metric for each figure that the command provides."""
+        snapshot = self._vitals.snapshot()
+        for name, value in snapshot.figures.items():
+            kind, text = FIGURES[name]
+            family = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+            yield family(f"flowtools_{name}", text, value=value)
+        yield GaugeMetricFamily(
+            "flowtools_healthy", "1 while /healthz says 200.", value=float(not snapshot.trouble())
+        )
+        yield GaugeMetricFamily(
+            "flowtools_idle_seconds",
+            "Seconds since the last event, or since the start where there was none.",
+            value=snapshot.up if snapshot.last_event is None else snapshot.last_event,
+        )
+
+
+def _application(
+    registry: CollectorRegistry, command: str, vitals: Vitals, host: str
+) -> Callable[..., Iterable[bytes]]:
+    metrics = make_wsgi_app(registry)
+    names = {host.lower(), "localhost", socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if not _is_ours(environ.get("HTTP_HOST", ""), names):
+            return _text(start_response, "421 Misdirected Request", "not a name of this server\n")
+        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return _text(start_response, "405 Method Not Allowed", "GET only\n")
+        if path == "/metrics":
+            answer: Iterable[bytes] = metrics(environ, start_response)
+            return answer
+        if path == "/healthz":
+            trouble = vitals.snapshot().trouble()
+            status = "503 Service Unavailable" if trouble else "200 OK"
+            return _text(start_response, status, f"{trouble or 'ok'}\n")
+        if path == "/":
+            return _text(start_response, "200 OK", _page(command, vitals), "text/html")
+        return _text(start_response, "404 Not Found", "there are /, /metrics and /healthz\n")
+
+    return application
+
+
+def _is_ours(host: str, names: set[str]) -> bool:
+    """Return whether a Host header (RFC 9110, section 7.2) is a name that we answer to."""
+    name = host.rpartition(":")[0] if re.search(r":[0-9]*$", host) else host
+    name = name.strip("[]").lower()
+    if not name or name in names:
+        return True
+    with suppress(ValueError):
+        ip_address(name)
+        return True
+    return False
+
+
+def _text(start_response: Any, status: str, body: str, kind: str = "text/plain") -> Iterable[bytes]:
+    data = body.encode()
+    start_response(
+        status,
+        [
+            ("Content-Type", f"{kind}; charset=utf-8"),
+            ("Content-Length", str(len(data))),
+            ("Cache-Control", "no-store"),
+        ],
+    )
+    return [data]
+
+
+def _page(command: str, vitals: Vitals) -> str:
+    """Return a small page for people."""
+    now = vitals.snapshot()
+    rows = {
+        "health": now.trouble() or "well",
+        "does": now.about,
+        "connection": now.connection,
+        "events a second": f"{now.rate:.1f}",
+        "last event": "none yet" if now.last_event is None else f"{now.last_event:.0f} s ago",
+        "last error": now.last_error,
+        **{FIGURES[name].help: f"{value:g}" for name, value in now.figures.items()},
+    }
+    cells = "".join(
+        f"<tr><th align=left>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+        for name, value in rows.items()
+        if value
+    )
+    title = html.escape(f"{command} on {socket.gethostname()}")
+    return (
+        f"<!doctype html><title>{title}</title><h1>{title}</h1><table>{cells}</table>"
+        '<p><a href="/metrics">metrics</a> <a href="/healthz">health</a></p>'
+    )
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket that a killed process has left; one that somebody serves stays."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        if not path.is_socket():
+            return
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+
+
+def _reason(error: OSError) -> str:
+    # socket.gaierror has numbers of its own, negative ones, which are not an errno.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error.strerror or error)

@@ -1,0 +1,213 @@
+"""The status socket of a long-running command, and what it does on SIGUSR1.
+
+Each such command listens on a Unix socket in a directory that flow-status knows. Whoever connects
+gets one JSON object, and the connection is closed. One thread serves the socket, takes a sample
+of the figures every SAMPLE_EVERY seconds, and prints state and stacks when SIGUSR1 asks for them:
+the handler only writes to a descriptor. `close` ends and joins the thread.
+
+Nothing here may keep a command from its work: where the socket cannot be made, there is none.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread, current_thread, main_thread
+from threading import enumerate as all_threads
+from types import FrameType
+from typing import Any
+
+from flowtools import __version__
+from flowtools.core.event import rfc3339
+from flowtools.core.log import get_log
+from flowtools.core.wait import HasFileno, Wake, wait
+from flowtools.process import console
+from flowtools.process.vitals import Vitals, as_dict
+
+SAMPLE_EVERY = 10.0
+"""Seconds between two looks at how many events there have been."""
+
+DEPTH = 6
+"""Frames that are printed of each thread, the innermost ones."""
+
+_LONGEST_PATH = 107
+"""Bytes that the path of a Unix socket may have (unix(7))."""
+
+_ANSWER_SECONDS = 2.0
+"""Seconds that a client has to take its answer."""
+
+_UNIT = re.compile(r"/([^/]+\.(?:service|scope))$", re.MULTILINE)
+
+_log = get_log("flowtools.status")
+
+
+def directories() -> list[Path]:
+    """Return where status sockets may lie, the directory of this user's own first.
+
+    Services that systemd starts have theirs below /run/flowtools, which a unit's
+    RuntimeDirectory= makes; a user's commands use $XDG_RUNTIME_DIR, or a directory of the
+    user's own in the temporary directory.
+    """
+    given = [each for each in os.environ.get("RUNTIME_DIRECTORY", "").split(":") if each]
+    found = [Path(each) for each in given if Path(each).parts[:3] == ("/", "run", "flowtools")]
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
+    if Path(runtime).is_absolute() and os.access(runtime, os.W_OK | os.X_OK):
+        found.append(Path(runtime) / "flowtools")
+    found.append(Path(tempfile.gettempdir()) / f"flowtools-{os.geteuid()}")
+    return found
+
+
+class StatusSocket:
+    """Says what this command is doing, to flow-status and on SIGUSR1."""
+
+    def __init__(self, command: str, vitals: Vitals) -> None:
+        """Prepare to speak for `command` (its name); `start` begins to."""
+        self._command = command
+        self._vitals = vitals
+        self._ending = Wake()
+        self._dump = Wake()
+        self._started = time.time()
+        self._path: Path | None = None
+        self._inlet = self._bound()
+        self._thread = Thread(target=self._serve, name="status", daemon=True)
+        self._before: Any = None
+
+    def start(self) -> None:
+        """Start the thread, and take SIGUSR1."""
+        self._vitals.sample()
+        if current_thread() is main_thread():
+            self._before = signal.signal(signal.SIGUSR1, self._asked)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Remove the socket; end the thread and join it."""
+        if self._before is not None and signal.getsignal(signal.SIGUSR1) == self._asked:
+            signal.signal(signal.SIGUSR1, self._before)
+        self._ending.ring()
+        self._thread.join()
+        if self._inlet is not None:
+            self._inlet.close()
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink()
+        self._ending.close()
+        self._dump.close()
+
+    def _asked(self, signum: int, frame: FrameType | None) -> None:
+        self._dump.ring()
+
+    def _bound(self) -> socket.socket | None:
+        for folder in directories():
+            try:
+                return self._bound_in(folder)
+            except OSError as error:
+                _log.debug("cannot make the status socket in '%s': %s", folder, error)
+        return None
+
+    def _bound_in(self, folder: Path) -> socket.socket:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+            raise OSError("it belongs to somebody else")
+        _remove_stale(folder)
+        path = folder / f"{os.getpid()}-{self._command}.sock"
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise OSError("its path is too long for a socket")
+        inlet = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            with suppress(FileNotFoundError):
+                path.unlink()  # Of a process that had our number before.
+            inlet.bind(str(path))
+            path.chmod(0o600)
+            inlet.listen(16)
+        except OSError:
+            inlet.close()
+            raise
+        self._path = path
+        return inlet
+
+    def _serve(self) -> None:
+        waited_for: list[HasFileno] = [self._ending, self._dump]
+        if self._inlet is not None:
+            waited_for.append(self._inlet)
+        while True:
+            ready = wait(*waited_for, seconds=SAMPLE_EVERY)
+            if self._ending.fileno() in ready:
+                return
+            try:
+                self._vitals.sample()
+                if self._dump.fileno() in ready:
+                    self._dump.clear()
+                    dump(self._vitals)
+                if self._inlet is not None and self._inlet.fileno() in ready:
+                    self._answer(self._inlet)
+            except Exception:  # noqa: BLE001  the top of a thread
+                _log.debug("cannot say what happens", exc_info=True)
+
+    def _answer(self, inlet: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            client, _ = inlet.accept()
+            with client, suppress(OSError):
+                client.settimeout(_ANSWER_SECONDS)
+                client.sendall(json.dumps(self._state()).encode() + b"\n")
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "command": self._command,
+            "version": __version__,
+            "pid": os.getpid(),
+            "uid": os.geteuid(),
+            "unit": _unit(),
+            "started": rfc3339(self._started),
+            "stdin": _pipe(0),
+            "stdout": _pipe(1),
+            **as_dict(self._vitals.snapshot()),
+        }
+
+
+def dump(vitals: Vitals) -> None:
+    """Print the figures and where each thread is, as messages."""
+    snapshot = vitals.snapshot()
+    figures = ", ".join(f"{name} {value:g}" for name, value in snapshot.figures.items())
+    about = "; ".join(each for each in (snapshot.about, snapshot.connection, figures) if each)
+    console.say(f"state: {about or 'no figures'}; {snapshot.rate:.1f} events/s")
+    names = {thread.ident: thread.name for thread in all_threads()}
+    for ident, frame in sys._current_frames().items():  # noqa: SLF001  no other way to see them
+        console.say(f"thread '{names.get(ident, ident)}':")
+        for entry in traceback.extract_stack(frame)[-DEPTH:]:
+            console.say(f"    {entry.filename}:{entry.lineno} in {entry.name}: {entry.line or ''}")
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove sockets of commands that were killed; a few at a time is enough."""
+    for path in list(folder.glob("*.sock"))[:50]:
+        pid = path.name.partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            with suppress(OSError):
+                path.unlink()
+
+
+def _unit() -> str:
+    """Return the systemd unit that this process belongs to; empty where it has none."""
+    try:
+        found = _UNIT.search(Path("/proc/self/cgroup").read_text())
+    except OSError:
+        return ""
+    return found[1] if found and not found[1].startswith(("session-", "user@")) else ""
+
+
+def _pipe(fd: int) -> str:
+    """Return a name for the pipe at `fd`, the same at both of its ends; empty: it is not one."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}" if stat.S_ISFIFO(status.st_mode) else ""

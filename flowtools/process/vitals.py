@@ -1,0 +1,183 @@
+"""What a running command knows about itself: for metrics, flow-status, SIGUSR1 and systemd.
+
+A process has one `vitals`, as it has one standard error. Whatever part of the command knows a
+figure provides a function that reads it; whoever wants to show the figures takes a `snapshot`.
+So a source knows nothing of Prometheus, and the metrics nothing of STOMP. The functions are
+called in other threads than their owner's: each only reads, and never waits.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Literal, NamedTuple
+
+
+class Figure(NamedTuple):
+    """One figure that a command may provide.
+
+    Attributes:
+        kind: "counter" only grows; "gauge" goes up and down.
+        help: What it counts.
+    """
+
+    kind: Literal["counter", "gauge"]
+    help: str
+
+
+FIGURES = {
+    "connected": Figure("gauge", "1 while connected to the broker or server, 0 while not."),
+    "reconnects": Figure("counter", "Connections after the first."),
+    "received": Figure("counter", "Messages received from the broker or server."),
+    "events_in": Figure("counter", "Event lines read."),
+    "events_out": Figure("counter", "Event lines written."),
+    "done": Figure("counter", "Events that are done."),
+    "failed": Figure("counter", "Events that failed for good."),
+    "rejected": Figure("counter", "Events or messages that were rejected."),
+    "in_flight": Figure("gauge", "Events or messages taken and not yet settled."),
+    "oldest_seconds": Figure("gauge", "Age of the oldest event or message in flight."),
+    "stalled_seconds": Figure("gauge", "How long the window has been full and nothing settled."),
+    "paused": Figure("gauge", "1 while the pool waits for what stands behind its Worker."),
+    "copied": Figure("counter", "Events settled by more than one reader of copied lines."),
+    "is_holder": Figure("gauge", "1 on the listener that works, 0 on one that stands by."),
+}
+"""All figures, by name; a metric is called `flowtools_` and the name, see `metrics.py`."""
+
+RATE_SPAN = 60.0
+"""Seconds that a rate looks back."""
+
+RECENT = 300.0
+"""Seconds for which an error counts as recent."""
+
+
+@dataclass
+class Snapshot:
+    """What a command said about itself at one moment.
+
+    Attributes:
+        figures: The value of each figure that the command provides.
+        about: What it does, in a few words: the Worker's name, the destination.
+        connection: The state of its connection in words; empty where it has none.
+        rate: Events per second over the last RATE_SPAN seconds.
+        last_event: Seconds since the last event; None before the first.
+        last_error: Its last warning or error; empty where there was none.
+        last_error_age: Seconds since then.
+        up: Seconds since it was started.
+    """
+
+    figures: dict[str, float] = field(default_factory=dict)
+    about: str = ""
+    connection: str = ""
+    rate: float = 0.0
+    last_event: float | None = None
+    last_error: str = ""
+    last_error_age: float | None = None
+    up: float = 0.0
+
+    def trouble(self) -> str:
+        """Return what is wrong, in a few words; an empty text when the command is well."""
+        if self.figures.get("connected") == 0 and self.figures.get("is_holder") != 0:
+            return f"not connected: {self.connection}" if self.connection else "not connected"
+        stalled = self.figures.get("stalled_seconds", 0)
+        if stalled:
+            return f"stalled: nothing settled for {stalled:.0f} s while the window is full"
+        if self.figures.get("paused"):
+            return "paused: what stands behind the Worker is down"
+        return ""
+
+
+class Vitals:
+    """The figures of this process. Any thread may call any method.
+
+    Attributes:
+        about: What the command does, in a few words.
+        connection: The state of its connection in words.
+    """
+
+    def __init__(self) -> None:
+        self.about = ""
+        self.connection = ""
+        self._readers: dict[str, Callable[[], float | None]] = {}
+        self._lock = Lock()
+        self._began = time.monotonic()
+        self._marks: list[tuple[float, float]] = []
+        self._last_change: float | None = None
+        self._error = ("", 0.0)
+
+    def provide(self, name: str, read: Callable[[], float | None]) -> None:
+        """Let `read` tell the figure `name`, one of FIGURES; None: it has no value now."""
+        assert name in FIGURES, name
+        with self._lock:
+            self._readers[name] = read
+
+    @contextmanager
+    def providing(self, **readers: Callable[[], float | None]) -> Iterator[None]:
+        """Provide figures for as long as the block runs."""
+        for name, read in readers.items():
+            self.provide(name, read)
+        try:
+            yield
+        finally:
+            with self._lock:
+                for name in readers:
+                    self._readers.pop(name, None)
+
+    def note_error(self, text: str) -> None:
+        """Remember a warning or an error that was said."""
+        self._error = (text, time.monotonic())
+
+    def sample(self) -> None:
+        """Look at how many events there have been: called every few seconds, for the rate."""
+        now, events = time.monotonic(), self._events()
+        with self._lock:
+            if (self._marks and events != self._marks[-1][1]) or (not self._marks and events):
+                self._last_change = now
+            self._marks.append((now, events))
+            while len(self._marks) > 2 and self._marks[1][0] <= now - RATE_SPAN:
+                self._marks.pop(0)
+
+    def snapshot(self) -> Snapshot:
+        """Return what there is to say now."""
+        self.sample()
+        now = time.monotonic()
+        with self._lock:
+            (since, before), (until, events) = self._marks[0], self._marks[-1]
+            changed = self._last_change
+        text, said = self._error
+        return Snapshot(
+            figures=self._figures(),
+            about=self.about,
+            connection=self.connection,
+            rate=(events - before) / (until - since) if until > since else 0.0,
+            last_event=None if changed is None else now - changed,
+            last_error=text,
+            last_error_age=now - said if text else None,
+            up=now - self._began,
+        )
+
+    def _figures(self) -> dict[str, float]:
+        with self._lock:
+            readers = dict(self._readers)
+        found = {name: read() for name, read in readers.items()}
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+    def _events(self) -> float:
+        """Return how many events the command has handled, in whatever way it does."""
+        with self._lock:
+            names = ("done", "events_out", "events_in", "received")
+            reader = next((self._readers[name] for name in names if name in self._readers), None)
+        return float((reader() if reader is not None else None) or 0)
+
+
+vitals = Vitals()
+"""Those of this process."""
+
+
+def as_dict(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a snapshot as a JSON object, seconds to the millisecond."""
+    made = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
+    for name in ("rate", "last_event", "last_error_age", "up"):
+        if made[name] is not None:
+            made[name] = round(made[name], 3)
+    return made

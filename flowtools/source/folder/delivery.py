@@ -1,0 +1,160 @@
+"""Reports on their way to whoever does them: the window, and what is remembered when.
+
+Without acknowledgement a report is over once its line has been written. With it, once its event
+is done: until then it is in flight, and there are at most as many as the window has room for.
+When acknowledgements are lost, because the process that owed them has died, what is in flight is
+written again. The lines from before may still lie in the pipe, in front of the new ones, and are
+done first: so an acknowledgement of any copy counts, whatever its epoch.
+
+The inlet's thread only puts what has come into a queue; everything else is of the source's thread.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+
+from flowtools.ack.receiver import AckInlet, new_epoch
+from flowtools.ack.records import Ack
+from flowtools.core.event import Event
+from flowtools.core.log import get_log
+from flowtools.core.wait import Wake
+from flowtools.source.folder.clearing import Clearing
+from flowtools.source.folder.names import text_of
+from flowtools.source.folder.report import Report
+from flowtools.source.folder.state import State
+
+log = get_log("flowtools.source.watch")
+
+
+class Window:
+    """The reports that are in flight.
+
+    Its file descriptors become readable when there is something for `settle` to do.
+    """
+
+    def __init__(
+        self,
+        inlet: AckInlet,
+        clearing: Clearing,
+        state: State | None,
+        leaving: Callable[[Report], None],
+        left: Callable[[Report, bool], None],
+        size: int,
+    ) -> None:
+        """Begin to take acknowledgements.
+
+        Args:
+            inlet: Where they come.
+            clearing: What becomes of files then.
+            state: What remembers them.
+            leaving: Is told of a report whose files we are going to move or remove.
+            left: Is told that this is over, and whether the files have gone.
+            size: How many may be in flight.
+        """
+        self._inlet = inlet
+        self._clearing = clearing
+        self._state = state
+        self._leaving = leaving
+        self._left = left
+        self._size = size
+        self._number = 0
+        # By the numbers of all its copies; by the report's identity, those numbers.
+        self._by_number: dict[int, Report] = {}
+        self._in_flight: dict[int, list[int]] = {}
+        self._epochs: set[str] = set()
+        self._clearings = 0
+        self._again: deque[Report] = deque()
+        self._lock = Lock()
+        self._acks: deque[Ack] = deque()
+        self._lost: str | None = None
+        self._wake = Wake()
+        self._begin()
+        inlet.start(self._receive, lost=self._note_loss, held=self._held)
+
+    def filenos(self) -> list[int]:
+        """Return what becomes readable when there is something to settle."""
+        return [self._wake.fileno(), self._clearing.fileno()]
+
+    def room(self) -> int:
+        """Return how many more reports may be in flight."""
+        return max(0, self._size - self.unsettled())
+
+    def unsettled(self) -> int:
+        """Return how many reports are not over yet."""
+        return len(self._in_flight) + self._clearings
+
+    def again(self) -> list[Report]:
+        """Return, once, the reports that are to be written again."""
+        found = [report for report in self._again if id(report) in self._in_flight]
+        self._again.clear()
+        return found
+
+    def add(self, report: Report, event: Event) -> None:
+        """Take `report` for in flight; `event` says where to acknowledge it."""
+        self._number += 1
+        self._by_number[self._number] = report
+        self._in_flight.setdefault(id(report), []).append(self._number)
+        event.attributes["ackto"] = f"{self._ackto}{self._number}"
+
+    def settle(self) -> None:
+        """Take what has come: acknowledgements, and files that have been moved."""
+        self._wake.clear()
+        with self._lock:
+            acks, self._acks = self._acks, deque()
+            lost, self._lost = self._lost, None
+        for ack in acks:
+            report = self._by_number.get(ack.number) if ack.epoch in self._epochs else None
+            if report is None:
+                continue
+            for number in self._in_flight.pop(id(report)):
+                del self._by_number[number]
+            if not ack.done:
+                log.warning("'%s' was rejected", text_of(report.name))
+            self.clear(report, done=ack.done)
+        if lost is not None and self._in_flight:
+            log.warning("writing %d events again: %s", len(self._in_flight), lost)
+            self._again.extend({id(each): each for each in self._by_number.values()}.values())
+            self._begin()
+        self._take_cleared()
+
+    def clear(self, report: Report, *, done: bool) -> None:
+        """Do what is to be done with the files of a report that is done, or rejected."""
+        self._clearings += 1
+        self._leaving(report)
+        self._clearing.put(report, done=done)
+
+    def close(self) -> None:
+        """Take what has come by now; finish the moves that have begun."""
+        self._inlet.close()
+        self.settle()
+        self._clearing.close()
+        self._take_cleared()
+        self._clearing.release()
+        self._wake.close()
+
+    def _begin(self) -> None:
+        epoch = new_epoch()
+        self._epochs.add(epoch)
+        self._ackto = self._inlet.ackto(epoch)
+
+    def _take_cleared(self) -> None:
+        for report, is_gone, is_settled in self._clearing.fetch():
+            self._clearings -= 1
+            self._left(report, is_gone)
+            if is_settled and self._state is not None:
+                files = report.members
+                self._state.remember([(name, None) for name, _ in files] if is_gone else files)
+
+    def _receive(self, acks: list[Ack]) -> None:
+        with self._lock:
+            self._acks.extend(acks)
+        self._wake.ring()
+
+    def _note_loss(self, reason: str) -> None:
+        with self._lock:
+            self._lost = reason
+        self._wake.ring()
+
+    def _held(self) -> int:
+        held = len(self._in_flight)
+        return held if held >= self._size else 0

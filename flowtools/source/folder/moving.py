@@ -1,0 +1,176 @@
+"""Moving a file that is done: never over another, across file systems, whatever dies meanwhile.
+
+On one file system a file gets its second name by a hard link, which fails where the name is
+taken, and then loses its first: after a crash in between it has both, and the next try finds
+that out. To another file system it is copied under a hidden name first; the target appears when
+it is complete and on disk. What was already there in the same state counts as moved.
+"""
+
+import errno
+import filecmp
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import blake2b
+from itertools import count
+from pathlib import Path
+
+HIDDEN = ".flow-"
+"""How the name of a file begins that is on its way."""
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+
+
+def move_file(source: Path, target: Path) -> Path:
+    """Move the file `source` to `target`, or beside it where that is taken; return where it is.
+
+    Raises:
+        OSError: It could not be moved; it is where it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        placed = _place(source, target, source)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        placed = _copy(source, target)
+    source.unlink(missing_ok=True)
+    return placed
+
+
+def move_folder(source: Path, target: Path) -> Path:
+    """Move the folder `source` to `target`, or beside it where that is taken; return where it is.
+
+    Raises:
+        OSError: It could not be moved; it is where it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for name in _names(target):
+        try:
+            name.mkdir()
+        except FileExistsError:
+            continue
+        try:
+            source.rename(name)  # Over an empty folder, and no other.
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                name.rmdir()
+                raise
+            _copy_folder(source, name)
+        return name
+    raise AssertionError("names never end")
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all that is in it: first it disappears as a whole."""
+    hidden = _hidden(folder, folder.parent)
+    shutil.rmtree(hidden, ignore_errors=True)
+    folder.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what a crash has left of folders that were removed from `folder`."""
+    for each in folder.glob(f"{HIDDEN}*"):
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+
+
+def _place(source: Path, target: Path, original: Path) -> Path:
+    """Give `source` the name `target`, or the next that is free; it may keep its own, too.
+
+    `original` is the file whose content it is.
+    """
+    for name in _names(target):
+        try:
+            os.link(source, name, follow_symlinks=False)
+        except FileExistsError:
+            if _is_same(original, name):
+                return name
+            continue
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if not _place_without_links(source, name):
+                continue
+        return name
+    raise AssertionError("names never end")
+
+
+def _place_without_links(source: Path, name: Path) -> bool:
+    """Rename `source` where hard links are not to be had; return whether the name was free."""
+    try:
+        # An empty file that is ours holds the name.
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    try:
+        source.rename(name)
+    except OSError:
+        name.unlink()
+        raise
+    return True
+
+
+def _copy(source: Path, target: Path) -> Path:
+    hidden = _hidden(source, target.parent)
+    shutil.copyfile(source, hidden)
+    shutil.copystat(source, hidden)
+    _to_disk(hidden)
+    placed = _place(hidden, target, source)
+    hidden.unlink(missing_ok=True)
+    _to_disk(target.parent)
+    return placed
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    hidden = _hidden(source, target.parent)
+    shutil.rmtree(hidden, ignore_errors=True)
+    try:
+        shutil.copytree(source, hidden, symlinks=True)
+    except shutil.Error as error:
+        target.rmdir()
+        raise OSError(errno.EIO, str(error.args[0][0][2])) from None
+    for folder, _, files in os.walk(hidden):
+        for file in files:
+            if not (Path(folder) / file).is_symlink():
+                _to_disk(Path(folder) / file)
+        _to_disk(Path(folder))
+    hidden.rename(target)
+    _to_disk(target.parent)
+    remove_folder(source)
+
+
+def _is_same(original: Path, there: Path) -> bool:
+    """Return whether `there` is what an earlier try has made of `original`."""
+    with suppress(OSError):
+        mine, its = original.lstat(), there.lstat()
+        if (mine.st_dev, mine.st_ino) == (its.st_dev, its.st_ino):
+            return True
+        return (
+            mine.st_size == its.st_size
+            and mine.st_mtime_ns == its.st_mtime_ns
+            and filecmp.cmp(original, there, shallow=False)
+        )
+    return False
+
+
+def _names(target: Path) -> Iterator[Path]:
+    """Yield a.mxf, a-1.mxf, a-2.mxf and so on."""
+    yield target
+    for number in count(1):
+        yield target.with_name(f"{target.stem}-{number}{target.suffix}")
+
+
+def _hidden(source: Path, folder: Path) -> Path:
+    digest = blake2b(os.fsencode(source), digest_size=8).hexdigest()
+    return folder / f"{HIDDEN}{digest}"
+
+
+def _to_disk(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,74 @@
+"""Reports as lines: which are wanted, what becomes of the others, and how many there have been."""
+
+from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
+from flowtools.core.outlet import Outlet
+from flowtools.source.clock import Clock
+from flowtools.source.folder.delivery import Window
+from flowtools.source.folder.description import Description
+from flowtools.source.folder.names import text_of
+from flowtools.source.folder.report import Report
+from flowtools.source.folder.rules import Rules
+from flowtools.source.folder.state import State
+
+log = get_log("flowtools.source.watch")
+
+
+class Writing:
+    """Writes reports to an outlet, and has them remembered; for one thread.
+
+    Attributes:
+        written: How many events have been written, those that came again not counted.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        rules: Rules,
+        outlet: Outlet,
+        clock: Clock,
+        state: State | None,
+        window: Window | None,
+    ) -> None:
+        """Prepare to write to `outlet` what is reported of the folder `path`.
+
+        Without `window` an event is over once it has been written.
+        """
+        self.written = 0
+        self._path = path
+        self._rules = rules
+        self._kinds = rules.kinds()
+        self._description = Description(path)
+        self._outlet = outlet
+        self._clock = clock
+        self._state = state
+        self._window = window
+
+    def write(self, report: Report, *, again: bool = False) -> None:
+        """Write the event of `report`, where it is wanted; it may stay in a buffer."""
+        if report.kind is Kind.STALLED:
+            log.warning(
+                "'%s' has not changed for %g s and is not whole: %s",
+                text_of(f"{self._path}/{report.name}"),
+                self._rules.stalled,
+                report.reason,
+            )
+        is_wanted = report.kind in self._kinds
+        if is_wanted:
+            event = self._description.event(report, self._clock.time())
+            if again:
+                event.attributes["redelivered"] = True
+            if self._window is not None:
+                self._window.add(report, event)
+            self._outlet.emit(event)
+            self.written += not again
+        if self._window is not None and report.kind is None and report.reason is not None:
+            self._window.clear(report, done=False)  # Its checksum was wrong.
+        elif self._state is not None and (self._window is None or not is_wanted):
+            self._state.remember(report.members)
+
+    def flush(self) -> None:
+        """Hand over what has been written; then remember it."""
+        self._outlet.flush()
+        if self._state is not None:
+            self._state.save()

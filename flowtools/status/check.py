@@ -1,0 +1,35 @@
+"""Whether what runs is well: for a monitoring system."""
+
+from dataclasses import dataclass
+
+from flowtools.process.vitals import Snapshot
+from flowtools.status.asking import State
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is still well.
+
+    Attributes:
+        max_lag: Seconds that the oldest event in flight may be old; None: any.
+        max_silence: Seconds since the last event, or since the start; None: any.
+    """
+
+    max_lag: float | None = None
+    max_silence: float | None = None
+
+
+def trouble_of(state: State, limits: Limits) -> str:
+    """Return what is wrong with a command, in a few words; an empty text: it is well."""
+    if not state.answers:
+        return "does not answer"
+    now = Snapshot(figures=state.figures, connection=state.connection)
+    if trouble := now.trouble():
+        return trouble
+    oldest = state.figures.get("oldest_seconds", 0.0)
+    if limits.max_lag is not None and oldest > limits.max_lag:
+        return f"lag: the oldest event in flight is {oldest:.0f} s old"
+    silence = state.up if state.last_event is None else state.last_event
+    if limits.max_silence is not None and silence > limits.max_silence:
+        return f"silent: no event for {silence:.0f} s"
+    return ""

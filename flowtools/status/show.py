@@ -1,0 +1,113 @@
+"""What runs, for people: once as a table, or again and again on a terminal; or JSON lines."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from flowtools.core.errors import EventsFailed
+from flowtools.core.times import short_duration
+from flowtools.core.wait import Stop
+from flowtools.process.screen import Screen
+from flowtools.status.asking import State
+from flowtools.status.check import Limits, trouble_of
+from flowtools.status.pipelines import name_of, pipelines
+
+HEADS = ("pipeline", "pid", "up", "rate", "in flight", "oldest", "failed", "last event", "state")
+RIGHT = ("pid", "rate", "in flight", "oldest", "failed")
+
+EVERY = 2.0
+"""Seconds after which a live table is drawn again."""
+
+
+def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
+    """Print what `states` say.
+
+    Raises:
+        ReaderGone: The reader of standard output has closed the pipe.
+        FlowError: It cannot be written.
+    """
+    screen = Screen()
+    chains = pipelines(states)
+    if as_json:
+        for chain in chains:
+            for state in chain:
+                screen.json(
+                    asdict(state)
+                    | {"pipeline": name_of(chain), "trouble": trouble_of(state, limits)}
+                )
+    elif states:
+        screen.table(HEADS, (row for chain in chains for row in _rows(chain, limits)), right=RIGHT)
+    else:
+        screen.line("no command of flowtools is running")
+
+
+def watch(ask: Callable[[], list[State]], limits: Limits, stop: Stop) -> None:
+    """Show a table on the terminal, drawn again every EVERY seconds, until `stop` is set.
+
+    Raises:
+        ReaderGone: The terminal has gone.
+        FlowError: It cannot be written.
+    """
+    screen = Screen()
+    with screen.whole():
+        while True:
+            screen.home()
+            show(ask(), limits, as_json=False)
+            screen.line("(Control-C ends)")
+            if stop.wait(EVERY):
+                return
+
+
+def check(states: list[State], limits: Limits) -> None:
+    """Print one line for each command that is not well.
+
+    Raises:
+        EventsFailed: Some command is not well, or none runs.
+    """
+    screen = Screen()
+    troubles = 0
+    for chain in pipelines(states):
+        for state in chain:
+            trouble = trouble_of(state, limits)
+            if trouble:
+                troubles += 1
+                screen.line(f"{name_of(chain)}: {state.command} (pid {state.pid}): {trouble}")
+    if troubles:
+        raise EventsFailed(f"{troubles} of {len(states)} commands are not well")
+    if not states:
+        raise EventsFailed("no command of flowtools is running")
+
+
+def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
+    yield_unit = chain[0].unit
+    for place, state in enumerate(chain):
+        label = f"{'  | ' if place else ''}{state.command}"
+        if state.about:
+            label += f" {state.about}"
+        if place == 0 and yield_unit:
+            label = f"{yield_unit}: {label}"
+        figures = state.figures
+        failed = figures.get("failed", figures.get("rejected"))
+        yield (
+            label,
+            str(state.pid),
+            short_duration(state.up),
+            f"{state.rate:.1f}/s",
+            _number(figures.get("in_flight")),
+            "-" if not figures.get("oldest_seconds") else short_duration(figures["oldest_seconds"]),
+            _number(failed),
+            "-" if state.last_event is None else f"{short_duration(state.last_event)} ago",
+            _state(state, limits),
+        )
+
+
+def _state(state: State, limits: Limits) -> str:
+    trouble = trouble_of(state, limits)
+    words = trouble or state.connection or "well"
+    if state.last_error:
+        words += f"; last message {short_duration(state.last_error_age or 0)} ago: "
+        words += state.last_error
+    return words
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"

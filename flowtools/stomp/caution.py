@@ -1,0 +1,61 @@
+"""How careful to be with messages that were delivered before and never settled.
+
+RabbitMQ's quorum queues and Artemis count the deliveries of a message, and drop it or move it
+away after so many (RabbitMQ 4: 20; Artemis: 10). A consumer that dies counts for every message
+in its window, not only for the one that killed it. So a subscription begins with a window of
+one, which shows what the queue has at its head (what was delivered before comes first), and
+opens the window once that is an ordinary message (see subscription.py). A message that has
+been delivered in vain several times is suspect: it is handled while nothing else is in flight,
+so that a further death counts for it alone.
+
+Where the broker tells only that a message was delivered before, and not how often, the
+deliveries that this process has seen are counted, one a session, until the message is settled.
+"""
+
+from collections import OrderedDict
+
+from flowtools.stomp.dialect import Dialect
+from flowtools.stomp.frames import Frame
+
+SUSPECT = 3
+"""Deliveries in vain from which on a message is handled alone."""
+
+PROBATION = 8
+"""Messages that are handled one by one where the broker does not tell how often the first of
+them has been delivered before (Artemis)."""
+
+MOST = 10_000
+"""Messages whose deliveries are counted here."""
+
+
+class Caution:
+    """What is known of earlier deliveries; it outlives a session.
+
+    Attributes:
+        one_consumer: Whether the queue serves one subscription at a time.
+    """
+
+    def __init__(self) -> None:
+        self.one_consumer = False
+        self._seen: OrderedDict[str, tuple[int, object]] = OrderedDict()
+
+    def failed(self, message: Frame, dialect: Dialect, session: object) -> int:
+        """Return how often `message` is known to have been delivered in vain.
+
+        `session` is the one that delivers it now.
+        """
+        told = dialect.failed_deliveries(message)
+        if told is not None:
+            return told
+        name = dialect.event_id(message)
+        number, last = self._seen.pop(name, (0, None))
+        # Several messages of one id, one delivery: the same session counts once.
+        self._seen[name] = (number if last is session else number + 1), session
+        if len(self._seen) > MOST:
+            self._seen.popitem(last=False)
+        return self._seen[name][0]
+
+    def forget(self, message: Frame, dialect: Dialect) -> None:
+        """Note that `message` is settled."""
+        if self._seen:
+            self._seen.pop(dialect.event_id(message), None)

@@ -1,0 +1,63 @@
+"""Messages that kill whoever works on them take no other message with them."""
+
+import json
+import subprocess
+import textwrap
+
+import pytest
+
+from tests.brokers.tally import wait_for
+from tests.conftest import environment
+
+TOTAL = 300
+POISON = (0, 50, 99, 150, 200, 298)
+"""Messages on which the Worker kills its own process, each time."""
+
+DELIVERIES = 10
+"""The default of --max-deliveries."""
+
+WORKER = """
+    import os, signal
+    class Deadly:
+        def start(self, event):
+            number = event["body"]["n"]
+            if number in %r:
+                with open("deaths", "a") as deaths:
+                    deaths.write(f"{number}\\n")
+                os.kill(os.getpid(), signal.SIGKILL)
+            with open("done", "a") as done:
+                done.write(f"{number}\\n")
+"""
+
+
+def numbers(file):
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+@pytest.mark.timeout(600)
+def test_a_message_that_kills_its_worker_takes_no_other_with_it(broker, queue, tmp_path):
+    if not broker.tells:
+        pytest.skip(f"{broker.name} does not tell how often a message was delivered in vain")
+    (tmp_path / "deadly.py").write_text(textwrap.dedent(WORKER % (POISON,)))
+    with broker.connect() as wire:
+        bodies = [json.dumps({"n": n}).encode() for n in range(TOTAL)]
+        wire.publish(queue, bodies, **{"content-type": "application/json"})
+    listen = f"flow-listen-stomp --ack worker --prefetch 256 --idle 3 '{broker.url(queue)}'"
+    line = f"{listen} | flow-work deadly:Deadly"
+    env = environment(FLOW_USER=broker.user, FLOW_PASSWORD=broker.password)
+    for _ in range(80):
+        subprocess.run(["sh", "-c", line], cwd=tmp_path, env=env, timeout=120, capture_output=True)
+        if broker.depth(queue) == 0:
+            break
+    deaths = numbers(tmp_path / "deaths")
+    assert sorted(set(numbers(tmp_path / "done"))) == sorted(set(range(TOTAL)) - set(POISON))
+    assert len(deaths) >= 40
+    assert max(deaths.count(n) for n in POISON) <= DELIVERIES
+    dead = f"{queue}.failed"
+    wait_for(lambda: broker.depth(dead) == len(POISON), 30, tend=lambda: None, what="dead letters")
+    with broker.connect() as wire:
+        wire.subscribe(dead)
+        letters = [wire.expect("MESSAGE") for _ in POISON]
+    assert sorted(json.loads(body)["n"] for _, body in letters) == sorted(POISON)
+    reasons = {headers["flow-error"] for headers, _ in letters}
+    assert reasons == {f"delivered {DELIVERIES} times without being settled"}

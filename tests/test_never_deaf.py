@@ -1,0 +1,228 @@
+"""A listener that has worked once goes on: whatever a server answers, nothing is missed."""
+
+import json
+import signal
+import socket
+import threading
+import time
+from subprocess import PIPE
+
+import pytest
+
+from flowtools.sim.documents import asset_entry
+from flowtools.sim.faults import Rates
+from flowtools.sim.xml import serialise
+from flowtools.vizone.atom import ENTRY_TYPE
+from tests.conftest import UNCOMPILED
+from tests.vizone_servers import stand_in
+
+ASSETS, FILES = "/topic/vizone.assets", "/topic/vizone.unmanaged.xmlimport"
+
+
+def until(condition, seconds=60):
+    """Wait until `condition()` gives something true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def subscriptions(server, topic=ASSETS):
+    return [each for each in server._broker._delivery._subscriptions if each.destination == topic]
+
+
+class Listener:
+    """A listener as a process, with what it says on stderr."""
+
+    def __init__(self, start, server, *args, command="flow-listen-assets", topic=ASSETS):
+        self.server, self.topic = server, topic
+        env = server.environment() | UNCOMPILED
+        self.process = start(command, *args, env=env, stderr=PIPE)
+        self.lines = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        until(lambda: self.process.poll() is not None or subscriptions(server, topic))
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line.decode())
+
+    def said(self, *texts):
+        """Wait until it has said each of `texts`."""
+        until(lambda: all(any(text in line for line in self.lines) for text in texts))
+
+    def next(self):
+        return json.loads(self.process.stdout.readline())
+
+    def cut(self):
+        """Cut it off from the broker, and wait until that knows."""
+        (lost,) = subscriptions(self.server, self.topic)
+        lost.connection.drop()
+        until(lambda: lost not in subscriptions(self.server, self.topic))
+        self.lines.clear()  # What it says from now on is of the next session.
+        until(lambda: subscriptions(self.server, self.topic))
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self._thread.join(30)
+        until(lambda: not subscriptions(self.server, self.topic))
+
+
+WRONG = {
+    "401=1": "401 Unauthorized",
+    "403=1": "403 Forbidden",
+    "404=1": "404 Not Found",
+    "5xx=1": "trying again",
+    "html=1": "a web page came instead of XML: is a proxy or a login page in front?",
+    "gzip=1": "which was not asked for",
+}
+
+
+@pytest.mark.parametrize("faults", WRONG)
+def test_an_error_while_the_feed_is_read_does_not_outlive_its_cause(start, faults):
+    with stand_in() as server:
+        listener = Listener(start, server, "--state", "s", "-v")
+        listener.said("changes found in")
+        server.faults.rates = Rates.parse(faults)
+        listener.cut()
+        missed = {server.catalogue.create(f"missed {number}").urn for number in range(15)}
+        listener.said("cannot ask for what has changed", WRONG[faults])
+        server.faults.rates = Rates()
+        while missed:
+            missed.discard(listener.next()["subject"])
+        listener.said("what has changed can be asked for again")
+        live = server.catalogue.create("live").urn
+        while listener.next()["subject"] != live:
+            pass
+
+
+@pytest.mark.parametrize("status", [204, 418])
+def test_an_answer_that_nobody_expects_is_borne_too(start, status):
+    with stand_in() as server:
+        listener = Listener(start, server, "--state", "s")
+        answer = server._web.resources.answer
+        server._web.resources.answer = lambda request: type(answer(request))(status=status)
+        listener.cut()
+        missed = server.catalogue.create("missed").urn
+        listener.said("cannot ask for what has changed")
+        server._web.resources.answer = answer
+        assert listener.next()["subject"] == missed
+
+
+@pytest.mark.parametrize("faults", ["401=1", "404=1"])
+def test_a_listener_of_files_does_not_go_deaf_either(start, faults):
+    with stand_in() as server:
+        args = ("--state", "s", "xmlimport")
+        listener = Listener(start, server, *args, command="flow-listen-files", topic=FILES)
+        server.faults.rates = Rates.parse(faults)
+        listener.cut()
+        names = {f"{number}.mxf" for number in range(15)}
+        for name in names:
+            server.catalogue.put_file("xmlimport", name, b"x")
+        listener.said("cannot ask for what has changed")
+        server.faults.rates = Rates()
+        while names:
+            names.discard(listener.next()["data"]["name"])
+
+
+def test_a_listener_gives_up_only_after_the_time_that_it_is_given(start):
+    with stand_in() as server:
+        listener = Listener(start, server, "--state", "s", "--retry-for", "2")
+        server.faults.rates = Rates.parse("403=1")
+        listener.cut()
+        assert listener.process.wait(60) == 69
+        listener.said("gives up after")
+
+
+def test_a_login_that_was_never_accepted_is_refused_at_once(start):
+    with stand_in(faults=Rates.parse("401=1")) as server:
+        listener = Listener(start, server, "--state", "s")
+        assert listener.process.wait(30) == 77
+
+
+def missed_while_away(start, server, change, *said):
+    """Make 150 assets, listen, go away, `change`; the subjects that come afterwards."""
+    made = [server.catalogue.create(f"{number}") for number in range(150)]
+    listener = Listener(start, server, "--state", "s")
+    live = server.catalogue.create("live")
+    first = listener.next()
+    assert first["subject"] == live.urn  # A first run starts from now, in whatever order.
+    until(lambda: json.loads((listener_cwd(listener) / "s").read_bytes())["seen"])
+    listener.end()
+    wanted = change(made)
+    listener = Listener(start, server, "--state", "s")
+    found = []
+    while not wanted <= set(found):
+        found.append(listener.next()["subject"])
+    listener.said(*said)
+    listener.end()
+    return found
+
+
+def listener_cwd(listener):
+    from pathlib import Path
+
+    return Path(f"/proc/{listener.process.pid}/cwd").resolve()
+
+
+@pytest.mark.parametrize("order", ["none", "oldest"])
+def test_a_feed_in_another_order_is_said_and_read_to_its_end(start, order):
+    """Page 1 has nothing of what has changed."""
+    with stand_in(order=order) as server:
+
+        def change(made):
+            return {server.catalogue.update(each.number, title="anew").urn for each in made[-20:]}
+
+        missed_while_away(start, server, change, "the feed is not in the order of modification")
+
+
+def test_a_clock_that_has_gone_back_is_said_and_nothing_is_missed(start):
+    with stand_in() as server:
+
+        def change(made):
+            server.faults.rates = Rates(clock=-3600)
+            return {server.catalogue.update(each.number, title="anew").urn for each in made[:20]}
+
+        missed_while_away(start, server, change, "the server's clock has gone back by ")
+
+
+def message_of(server, asset, home):
+    """The message of a change of `asset`, whose links lead to `home`."""
+    body = serialise(asset_entry(asset, server.url)).replace(server.url.encode(), home.encode())
+    headers = {"identity": asset.urn, "content-type": ENTRY_TYPE, "action": "update"}
+    return ASSETS, headers, body
+
+
+def test_another_host_is_not_asked_whatever_a_message_says(start):
+    with stand_in() as server, socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        listener = Listener(start, server, "--metadata")
+        asset = server.catalogue.create("good")
+        server._broker.publish(*message_of(server, asset, f"http://127.0.0.1:{port}"))
+        server.catalogue.update(asset.number, title="good")
+        first, strange, last = (listener.next() for _ in range(3))
+        assert strange["data"]["metadata"] is None
+        assert f"'127.0.0.1:{port}' is not asked" in strange["metadataerror"]
+        assert "metadataerror" not in first | last
+        listener.said("the event comes as it is")
+        silent.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            silent.accept()
+
+
+def test_one_link_that_leads_nowhere_holds_up_the_others_for_a_while_only(start):
+    """An allowed host that does not answer."""
+    with stand_in() as server, socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        listener = Listener(start, server, "--metadata", "--allow-host", f"127.0.0.1:{port}")
+        asset = server.catalogue.create("good")
+        server._broker.publish(*message_of(server, asset, f"http://127.0.0.1:{port}"))
+        for _ in range(11):
+            server.catalogue.update(asset.number, title="good")
+        began = time.monotonic()
+        events = [listener.next() for _ in range(13)]
+        assert time.monotonic() - began < 80
+        assert ["metadataerror" in each for each in events] == [False, True, *[False] * 11]
+        assert "no answer within" in events[1]["metadataerror"]

@@ -1,0 +1,237 @@
+"""flow-status: what runs on this host, and what each command says about itself."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+from flowtools.process.statussocket import StatusSocket, directories
+from flowtools.process.vitals import FIGURES, Snapshot, Vitals
+from flowtools.status.asking import State
+from flowtools.status.check import Limits, trouble_of
+from flowtools.status.pipelines import name_of, pipelines
+from tests.running import until
+
+
+@pytest.fixture
+def runtime():
+    """A runtime directory of this test's own, with a path that leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="st") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def place(runtime):
+    """The environment in which status sockets lie there."""
+    return {"XDG_RUNTIME_DIR": str(runtime)}
+
+
+@pytest.fixture
+def status(run, place):
+    def ask(*options):
+        code, out, err = run("flow-status", *options, env=place)
+        return code, out.decode(), err
+
+    return ask
+
+
+@pytest.fixture
+def tick(start, place):
+    """A running flow-interval that has written a tick."""
+    process = start("flow-interval", "60", "--count", "2", env=place, real=True)
+    assert process.stdout.readline()
+    return process
+
+
+def said_by(status, process):
+    found = [json.loads(line) for line in status("--json")[1].splitlines()]
+    return next((each for each in found if each["pid"] == process.pid), None)
+
+
+def test_a_running_command_is_there_with_what_it_does(status, tick):
+    said = said_by(status, tick)
+    assert (said["command"], said["answers"], said["trouble"]) == ("flow-interval", True, "")
+    assert said["figures"]["events_out"] == 1
+    assert said["last_event"] is not None
+    assert 0 <= said["up"] < 60
+
+
+def test_a_table_has_a_row_for_it(status, tick):
+    code, out, err = status()
+    rows = [line.split() for line in out.splitlines()]
+    assert (code, err, rows[0][:3]) == (0, "", ["pipeline", "pid", "up"])
+    assert str(tick.pid) in [row[1] for row in rows[1:]]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_the_entry_of_a_command_that_has_ended_vanishes(status, tick, signum, runtime):
+    assert said_by(status, tick)
+    tick.send_signal(signum)
+    tick.wait(30)
+    assert said_by(status, tick) is None
+    assert list((runtime / "flowtools").iterdir()) == []
+
+
+def test_a_command_that_does_not_answer_is_said_to(status, tick):
+    tick.send_signal(signal.SIGSTOP)
+    tasks = list(Path(f"/proc/{tick.pid}/task").glob("*/stat"))
+    until(lambda: all(") T " in each.read_text() for each in tasks))
+    said = said_by(status, tick)
+    assert (said["answers"], said["trouble"]) == (False, "does not answer")
+    code, out, _ = status("--check")
+    assert (code, f"(pid {tick.pid}): does not answer" in out) == (1, True)
+    tick.send_signal(signal.SIGCONT)
+
+
+def test_commands_that_a_pipe_joins_are_one_pipeline(status, start, place):
+    source = start("flow-interval", "60", env=place, real=True)
+    view = start("flow-work", "tests.workers:Echo", stdin=source.stdout, env=place, real=True)
+    assert view.stdout.readline()
+    until(lambda: said_by(status, view) and said_by(status, source))
+    assert said_by(status, source)["pipeline"] == "flow-interval | flow-work"
+    assert said_by(status, view)["pipeline"] == "flow-interval | flow-work"
+
+
+def test_a_check_is_silent_when_all_is_well(run, place):
+    assert run("flow-status", "--check", env=place)[0] in (0, 1)
+
+
+def test_silence_beyond_a_limit_is_trouble(status, tick):
+    status("--check")  # Takes note of the event that there has been.
+    out = status("--check", "--max-silence", "1ms")[1]
+    assert f"flow-interval (pid {tick.pid}): silent: no event for" in out
+    assert str(tick.pid) not in status("--check", "--max-silence", "1h")[1]
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", ""])
+def test_a_limit_that_is_not_a_length_of_time_is_refused(status, given):
+    code, _, err = status("--check", "--max-lag", given)
+    assert (code, "is not a length of time" in err) == (2, True)
+
+
+def test_sigusr1_prints_the_state_and_the_stacks_and_the_command_goes_on(start, place):
+    process = start("flow-interval", "0.2", env=place, real=True)
+    process.stdout.readline()
+    process.send_signal(signal.SIGUSR1)
+    lines = [process.stderr.readline().decode()]
+    while "thread 'MainThread'" not in lines[-1]:
+        lines.append(process.stderr.readline().decode())
+    assert lines[0].startswith("flow-interval: state: events_out ")
+    assert process.stdout.readline()
+    assert process.poll() is None
+
+
+def test_a_client_that_sends_and_reads_nothing_holds_nobody_up(status, tick, runtime):
+    (path,) = (runtime / "flowtools").glob(f"{tick.pid}-*.sock")
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+    for each in clients:
+        each.connect(str(path))
+    assert said_by(status, tick)["answers"]
+    for each in clients:
+        each.close()
+
+
+def test_only_this_user_may_ask(tick, runtime):
+    folder = runtime / "flowtools"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(each.stat().st_mode & 0o777 == 0o600 for each in folder.iterdir())
+
+
+def test_where_no_socket_can_be_made_the_command_works_all_the_same(run, tmp_path):
+    long = tmp_path / ("x" * 200)
+    long.mkdir()
+    env = {"XDG_RUNTIME_DIR": str(long), "TMPDIR": str(long)}
+    code, out, err = run("flow-interval", "9", "--count", "1", env=env, real=True)
+    assert (code, out.count(b"\n"), err) == (0, 1, "")
+
+
+def test_a_socket_of_a_process_that_is_gone_is_removed_by_the_next(runtime, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    gone = subprocess.Popen(["true"], stdout=PIPE)
+    gone.communicate()
+    folder = runtime / "flowtools"
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / f"{gone.pid}-flow-x.sock"))
+    status = StatusSocket("flow-test", Vitals())
+    status.start()
+    assert [each.name for each in folder.iterdir()] == [f"{os.getpid()}-flow-test.sock"]
+    status.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_services_have_theirs_where_their_unit_says(monkeypatch):
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/flowtools/tag.service:/run/other")
+    assert str(directories()[0]) == "/run/flowtools/tag.service"
+    assert "/run/other" not in map(str, directories())
+
+
+def state(pid, stdin="", stdout="", **more):
+    return State(more.pop("command", f"flow-{pid}"), pid, stdin=stdin, stdout=stdout, **more)
+
+
+def test_pipelines_are_ordered_from_their_source_to_their_end():
+    states = [state(3, "b"), state(9), state(2, "a", "b"), state(1, "", "a"), state(7, "z", "y")]
+    chains = [[each.pid for each in chain] for chain in pipelines(states)]
+    assert sorted(chains) == [[1, 2, 3], [7], [9]]
+
+
+def test_commands_that_pipes_join_in_a_circle_are_told_once():
+    chains = pipelines([state(1, "b", "a"), state(2, "a", "b")])
+    assert sorted(each.pid for chain in chains for each in chain) == [1, 2]
+
+
+def test_a_pipeline_is_called_by_its_unit():
+    assert name_of([state(1), state(2, unit="tag.service")]) == "tag.service"
+    assert name_of([state(1), state(2)]) == "flow-1 | flow-2"
+
+
+@pytest.mark.parametrize(
+    ("figures", "trouble"),
+    [
+        ({}, ""),
+        ({"connected": 1}, ""),
+        ({"connected": 0}, "not connected: refused"),
+        ({"stalled_seconds": 70}, "stalled: nothing settled for 70 s while the window is full"),
+        ({"paused": 1}, "paused: what stands behind the Worker is down"),
+        ({"oldest_seconds": 61}, "lag: the oldest event in flight is 61 s old"),
+        ({"oldest_seconds": 59}, ""),
+    ],
+)
+def test_what_counts_as_trouble(figures, trouble):
+    here = state(1, figures=figures, connection="refused")
+    assert trouble_of(here, Limits(max_lag=60)) == trouble
+
+
+def test_the_rate_is_that_of_the_last_minute_and_the_last_event_has_an_age():
+    vitals, events = Vitals(), [0]
+    vitals.provide("events_out", lambda: events[0])
+    vitals.sample()
+    assert vitals.snapshot().last_event is None
+    events[0] = 10
+    now = vitals.snapshot()
+    assert (now.rate > 0, now.last_event < 60, now.figures) == (True, True, {"events_out": 10.0})
+
+
+def test_figures_are_provided_for_as_long_as_they_can_be_read():
+    vitals = Vitals()
+    with vitals.providing(in_flight=lambda: 3, oldest_seconds=lambda: None):
+        assert vitals.snapshot().figures == {"in_flight": 3.0}
+    assert vitals.snapshot().figures == {}
+
+
+def test_a_standby_that_is_not_connected_is_well():
+    assert Snapshot(figures={"connected": 0, "is_holder": 0}).trouble() == ""
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_named_as_prometheus_wants_it(name):
+    assert FIGURES[name].help.endswith(".")
+    assert name.isidentifier()
+    assert name == name.lower()
