@@ -317,6 +317,9 @@ class Pool:
             self.wake()
             return False
         slot.is_busy = True
+        if self.dozing:
+            self.dozing = False
+            self.watch.ring()
         return True
 
     def _lead(self) -> bool:
