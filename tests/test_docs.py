@@ -16,7 +16,10 @@ from tests.stomp_servers import Coil
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 EXAMPLES = [(page, each) for page in PAGES for each in examples(page)]
-ENDLESS = {"One pipeline: flow-listen-stomp": 3}
+ENDLESS = {
+    "One pipeline: flow-listen-stomp": 3,
+    "A listener on two servers: flow-listen-assets": 3,
+}
 """What goes on until it is stopped, and the lines after which Control-C is pressed."""
 
 

@@ -53,7 +53,7 @@ def test_a_profile_says_what_it_always_said(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("WHO", "anna")
     profile = parsed(WHOLE, tmp_path)
     assert (profile.worker, profile.application) == ("old.module:Sweep", "sweeper")
-    assert (profile.threads, profile.timeout, profile.debug) == (3, 0.0, True)
+    assert (profile.threads, profile.timeout, profile.verbosity) == (3, 0.0, 2)
     assert profile.source == {"interval": "20", "Window Start": "10:16"}
     assert profile.heart_beat == (2.0, 10.0)
     said = profile.viz_one

@@ -264,7 +264,15 @@ state = click.option(
     type=PATH,
     metavar="FILE",
     help="Keep here how far it has come; at the start, and when the broker was away, ask Viz "
-    "One for what has changed since. The first time it starts from now.",
+    "One for what has changed since. The first time it starts from now. store:NAME keeps it in "
+    "Viz One.",
+)
+
+standby = click.option(
+    "--standby",
+    metavar="NAME",
+    help="Of all listeners with this NAME, on any number of servers, let one work and the others "
+    "wait. Needs --state store:NAME.",
 )
 
 since = click.option(
@@ -304,6 +312,7 @@ vizone_listening = together(
     "listening",
     _listening,
     state,
+    standby,
     since,
     include,
     exclude,

@@ -9,8 +9,7 @@ import click
 from flowtools.cli import options
 from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import keep, parsed
-from flowtools.pool.retry import RetryPolicy
-from flowtools.pool.settings import Choice, Settings
+from flowtools.pool.settings import Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
@@ -20,13 +19,13 @@ def _key(text: str) -> Any:
 
 
 def _halt(text: str) -> Any:
-    from flowtools.pool.halt import Halt
+    from flowtools.pool.limits import Halt
 
     return Halt.parse(text).record
 
 
 def _rate(text: str) -> Any:
-    from flowtools.pool.rate import Rate
+    from flowtools.pool.limits import Rate
 
     return Rate.parse(text)
 

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from flowtools.run.profile import Profile
 
 
+def _show_legacy_path(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from flowtools.compat.oldmodules import LEGACY
+
+        click.echo(LEGACY)
+        ctx.exit()
+
+
 @click.command("flow-run", cls=Command)
 @click.argument("target", metavar="MODULE:CLASS|PROFILE", shell_complete=options.targets)
 @click.option(
@@ -25,6 +33,14 @@ if TYPE_CHECKING:
     "-w", "--workers", type=click.IntRange(min=0), metavar="N", help="The same as --threads."
 )
 @click.option("--man", is_flag=True, help="Show the documentation of the Worker's class.")
+@click.option(
+    "--legacy-path",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_legacy_path,
+    help="Show what PYTHONPATH takes for an application that imports flow and vizone.",
+)
 @click.option("-g", "--debug", is_flag=True, help="The same as -vv.")
 @pool_options.pool
 @options.url
@@ -35,6 +51,7 @@ if TYPE_CHECKING:
 @options.client_certificate
 @options.client_key
 @options.state
+@options.standby
 @options.since
 @listener_options.everything
 @listener_options.existing("existing")
@@ -94,9 +111,10 @@ def main(
         click.echo(run.manual(found), nl=False)
         return
     is_said = _is_typed(ctx, "verbose") or _is_typed(ctx, "quiet")
-    if debug or (found.profile.debug and not is_said):
+    if debug or (found.profile.verbosity is not None and not is_said):
+        wanted = 2 if debug else found.profile.verbosity or 0
         level = ctx.meta["flowtools.worker_log_level"]
-        configure("flow-run", 2, ctx.meta["flowtools.log_format"], level)
+        configure("flow-run", wanted, ctx.meta["flowtools.log_format"], level)
     _take_from_profile(ctx, chosen, found.profile, workers)
     command = ctx.command
     assert isinstance(command, Command)

@@ -27,8 +27,21 @@ from flowtools.compat.base import (
 )
 from flowtools.compat.client import Client, HTTPClientError, HTTPServerError, Response
 from flowtools.compat.data import MultiParser
+from flowtools.compat.feeds import (
+    Dictionary,
+    FeedIterator,
+    ImportExport,
+    ItemCollection,
+    MetadataFormCollection,
+    Model,
+    Term,
+    Thesaurus,
+    get_assets,
+    get_unmanaged_files,
+)
 from flowtools.compat.file import UnmanagedFile, UnmanagedFileCollection, UriList
 from flowtools.compat.ftp import FXP, ftp_write
+from flowtools.compat.groups import Folder, ItemSet, Member, Members, Program, Series
 from flowtools.compat.instance import get_default_instance, init
 from flowtools.compat.links import Link
 from flowtools.compat.message import Message
@@ -44,6 +57,7 @@ from flowtools.compat.operation import (
 )
 from flowtools.compat.payload import Payload
 from flowtools.compat.service import ServiceDocument
+from flowtools.compat.small import LogId, string_to_boolean, to_class
 from flowtools.compat.steps import Incoming, TransferRequest, TransferStep
 from flowtools.compat.store import Store
 from flowtools.compat.timestamp import Timestamp
@@ -67,18 +81,29 @@ __all__ = [
     "AssetEntryListener",
     "AtomCategory",
     "Client",
+    "Dictionary",
     "EventBased",
+    "FeedIterator",
     "Flow",
+    "Folder",
     "GenericStompListener",
     "HTTPClientError",
     "HTTPServerError",
+    "ImportExport",
     "Incoming",
     "Interval",
     "Item",
+    "ItemCollection",
+    "ItemSet",
     "Iterable",
     "Link",
     "Locked",
+    "LogId",
+    "Member",
+    "Members",
     "Message",
+    "MetadataFormCollection",
+    "Model",
     "MultiParser",
     "NeedsCleanUp",
     "NeedsClient",
@@ -88,10 +113,14 @@ __all__ = [
     "Once",
     "Payload",
     "PluginData",
+    "Program",
     "Response",
     "Retry",
+    "Series",
     "ServiceDocument",
     "Store",
+    "Term",
+    "Thesaurus",
     "Timestamp",
     "TransferPlugin",
     "TransferRequest",
@@ -105,10 +134,14 @@ __all__ = [
     "delete_unmanaged_file",
     "ftp_write",
     "get_asset_by_id",
+    "get_assets",
     "get_default_instance",
+    "get_unmanaged_files",
     "import_unmanaged_file",
     "init",
     "logging",
     "retry_on_conflict",
     "set_group_permissions",
+    "string_to_boolean",
+    "to_class",
 ]

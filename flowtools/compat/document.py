@@ -79,6 +79,10 @@ class Document:
         self._become(element, etag, base=deepcopy(element))
         self._fetch, self._is_whole = fetch, is_whole
 
+    def stand_on(self, element: Element) -> None:
+        """Become what `element` says; what is set is set in it."""
+        self._become(element, None, base=None)
+
     def parse(self, answer: Any) -> Self:
         """Become what an answer, a message, bytes or text says; return itself."""
         from flowtools.compat.message import Message

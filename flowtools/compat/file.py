@@ -58,6 +58,12 @@ class UnmanagedFileCollection(Document):
         """The files, in their order."""
         return [UnmanagedFile(each) for each in self._element.iter(f"{{{ATOM}}}entry")]
 
+    def page(self, element: Element) -> "UnmanagedFileCollection":
+        """Return another page of the same feed."""
+        made = UnmanagedFileCollection.__new__(UnmanagedFileCollection)
+        made.stand_on(element)
+        return made
+
     def __iter__(self) -> Iterator[UnmanagedFile]:
         return iter(self.entries)
 

@@ -97,4 +97,6 @@ def _file_entry(event: Event) -> Element:
     for name, key in (("url", "url"), ("fileSize", "size")):
         if event.get(key) is not None:
             media.set(name, str(event[key]))
+    if event.type == "flow.file.deleted":
+        media.set("fileSize", "0")  # So that a class that skips empty files skips it.
     return entry

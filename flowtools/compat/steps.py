@@ -95,10 +95,6 @@ class _Lasting(Document):
         made.stand_on(element)
         return made
 
-    def stand_on(self, element: Element) -> None:
-        """Become what `element` says; what is set is set in it."""
-        self._become(element, None, base=None)
-
     @property
     def state(self) -> State:
         """Its state; the word is `state.state`."""

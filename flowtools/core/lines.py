@@ -210,6 +210,7 @@ class LineWriter:
         self._size = 0
         self.emitted = 0
         self._rest = memoryview(b"")
+        self._torn = False
         self._given_up: tuple[Stop, float] | None = None
         self._room = select.poll()
         self._room.register(fd, select.POLLOUT)
@@ -272,8 +273,18 @@ class LineWriter:
                 if not self._room.poll(0):
                     return False
                 # A pipe that poll(2) calls writable has room for PIPE_BUF bytes (pipe(7)).
-                self._rest = self._rest[self._write_some(self._rest[:PIPE_BUF]) :]
+                written = self._write_some(self._rest[:PIPE_BUF])
+                self._torn = bytes(self._rest[written - 1 : written]) != b"\n"
+                self._rest = self._rest[written:]
         return True
+
+    def drop(self) -> None:
+        """Drop what is in the buffer, but for the rest of a line that has been begun."""
+        with self._lock:
+            self._pending.clear()
+            self._size = 0
+            end = bytes(self._rest).find(b"\n") + 1 if self._torn else 0
+            self._rest = self._rest[:end]
 
     def flush(self) -> None:
         """Write what is in the buffer; return when the system has taken it."""

@@ -40,7 +40,9 @@ def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
         with overhearing(whose):
             yield LineWriter(out)
     finally:
-        os.dup2(out, 1)
+        # Descriptor 1 leads to stderr from now on: what code of others prints at the very end
+        # (atexit, __del__) must not come among the lines.
+        os.dup2(err, 1)
         os.dup2(err, 2)
         ear.leave(name)
         console.write_to(2)

@@ -43,6 +43,9 @@ KNOWN: dict[str, frozenset[str]] = {
 }
 """The sections of its own, with the keys that they may have; [Source] has its class's."""
 
+_VERBOSITY = {"debug": 2, "info": 1, "warn": 0, "warning": 0, "error": -1}
+"""The words of [Logging] level."""
+
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
 _REFERENCE = re.compile(r"%\(([^)]+)\)s")
 _DEPTH = 10
@@ -123,7 +126,7 @@ class Profile:
         threads: How many Workers run at the same time.
         timeout: Seconds for one event; 0: no limit.
         source: The options of the Source.
-        debug: Whether details are to be told.
+        verbosity: How much it says: 2 for debugging, 1 what happens, 0 warnings; None: not said.
         viz_one: The section [Viz One].
         heart_beat: Seconds after which we send a heart-beat and expect one.
         is_old: Whether it is a profile, for which the old defaults hold.
@@ -135,7 +138,7 @@ class Profile:
     threads: int | None = None
     timeout: float | None = None
     source: dict[str, str] = field(default_factory=dict)
-    debug: bool = False
+    verbosity: int | None = None
     viz_one: dict[str, str] = field(default_factory=dict)
     heart_beat: tuple[float, float] | None = None
     is_old: bool = False
@@ -212,7 +215,7 @@ def understand(
         threads=_whole(flow, "Flow", "workers"),
         timeout=_number(flow, "Flow", "worker_timeout"),
         source=sections["Source"],
-        debug=told.get("level", "").lower() == "debug",
+        verbosity=_VERBOSITY.get(told.get("level", "").lower()),
         viz_one=sections["Viz One"],
         heart_beat=_heart_beat(stomp),
         is_old=is_old,

@@ -107,7 +107,7 @@ def run(
         return
     # What it is like decides how the pool is to be, so it is made first of all.
     made = own()
-    drain = pool.drain
+    drain = patience = pool.drain
     if made.is_whole:
         if not given.is_typed("timeout") and target.profile.timeout is None:
             pool = replace(pool, timeout=0.0)
@@ -128,7 +128,9 @@ def run(
 
     opened: Callable[[Worker | None, Stop], AbstractContextManager[Input]] = opener
     try:
-        assembly.run(choice, on_stuck, config=config, equipment=equipment, opener=opened)
+        assembly.run(
+            choice, on_stuck, config=config, equipment=equipment, opener=opened, drain=patience
+        )
     finally:
         equipment.close()
 
@@ -167,7 +169,7 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
     try:
         equipment.account = Account.from_settings(
             **login,
-            ca_file=trust["ca_file"] or said.get("pem file") or None,
+            ca_file=trust["ca_file"] or _pem_file(said),
             insecure=trust["insecure"]
             or not truth(said.get("check certificates", "yes"), "[Viz One] check certificates"),
             environment=environment,
@@ -177,6 +179,13 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
         if is_asked_for:
             raise
     return equipment
+
+
+def _pem_file(said: dict[str, str]) -> str | None:
+    """Return the file that a profile names, where its connection has a certificate to check."""
+    if not truth(said.get("use https", "yes"), "[Viz One] use https"):
+        return None
+    return str(Path(said["pem file"]).expanduser()) if said.get("pem file") else None
 
 
 def _account_of(said: dict[str, str], environment: Any, *, is_old: bool) -> dict[str, str]:

@@ -68,6 +68,7 @@ def as_it_is(said: str, where: str) -> str:
 
 _OF_VIZ_ONE: dict[str, tuple[str, Parse]] = {
     "state": ("state", as_it_is),
+    "standby": ("standby", as_it_is),
     "since": ("since", as_it_is),
     "include": ("include", kinds),
     "exclude": ("exclude", kinds),

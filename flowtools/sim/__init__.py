@@ -10,7 +10,7 @@ its misdeeds `faults`.
 
 HTTP: `web` is the server, `asking` a request and its answer, and `resources` all that is served:
 `asset_resources`, `file_resources`, `media_resources`, `step_resources`, `plugin_resources`,
-`other_resources`.
+`group_resources`, `other_resources`.
 They write with `documents`, `file_documents`, `form_documents` and `transfer_documents`, and
 all of those with `xml`.
 

@@ -31,6 +31,8 @@ ASSETS_PATH = "/thirdparty/asset/item"
 STORE_PATH = "/api/client-config"
 DICTIONARIES_PATH = "/api/metadata/dictionary"
 INCOMING_PATH = "/thirdparty/incoming"
+GROUPS_PATH = "/thirdparty/collection"
+GROUP_KINDS = ("series", "season", "program", "folder", "aggregate-asset")
 EPOCH = "1970-01-01T00:00:00Z"
 
 _COLLECTIONS = (
@@ -39,6 +41,7 @@ _COLLECTIONS = (
     ("Incoming", INCOMING_PATH, ("incoming",)),
     ("Client configuration", STORE_PATH, ("client-config",)),
     ("Dictionaries", DICTIONARIES_PATH, ("dictionary",)),
+    *((kind, f"{GROUPS_PATH}/{kind}", (kind,)) for kind in GROUP_KINDS),
 )
 
 _TEMPLATES = {

@@ -33,6 +33,7 @@ class OtherResources:
         value = {"GET": self._value, "PUT": self._put_value, "DELETE": self._delete_value}
         return [
             (dictionary, {"GET": self._dictionary}),
+            (f"/api/metadata/thesaurus/~{NAME}", {"GET": self._dictionary}),
             (f"{dictionary}/{NAME}", {"GET": self._term}),
             ("/api/metadata/form", {"GET": self._forms}),
             (f"/api/metadata/form/{FORM}/r1", {"GET": self._model}),

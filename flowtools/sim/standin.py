@@ -13,6 +13,7 @@ from flowtools.sim.asset_resources import AssetResources
 from flowtools.sim.catalogue import Catalogue, Watchers
 from flowtools.sim.faults import Faults
 from flowtools.sim.file_resources import FileResources
+from flowtools.sim.group_resources import GroupResources
 from flowtools.sim.imports import Imports
 from flowtools.sim.later import Later
 from flowtools.sim.media_resources import MediaResources
@@ -155,6 +156,7 @@ class StandIn:
             MediaResources(self.catalogue, self.imports, self.url, transfers).routes(),
             OtherResources(self.url).routes(),
             self.steps.routes(),
+            GroupResources(self.url).routes(),
             PluginResources(self.url, self.user, self.password).routes(),
         ]
 

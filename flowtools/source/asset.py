@@ -72,7 +72,7 @@ class AssetEntryListener:
             self.find_monitor,
             self.to_events,
             Shown("assets", lambda client: client.assets.newest(), self._shown),
-            self._lookup(),
+            self._lookup,
             outlet=outlet,
             stop=stop,
         )

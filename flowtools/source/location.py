@@ -80,7 +80,7 @@ class UnmanagedFilesListener:
             self.find_monitor,
             self.to_events,
             Shown(f"the files of '{self._location}'", self._pages, self._shown, ordered=False),
-            Settling(self._account, self._settle, self.look_up, self.listening.hosts),
+            lambda: Settling(self._account, self._settle, self.look_up, self.listening.hosts),
             outlet=outlet,
             stop=stop,
         )

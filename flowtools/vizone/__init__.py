@@ -16,8 +16,8 @@ and `answer` (bytes within bounds, or the error that a status means).
 What comes back is a `document` (XML as it may be trusted; `namespaces` are its names): `atom`
 reads entries and feeds, `service` what the server offers, `paging` the pages of a feed,
 `changes` what a message of the broker says. `client` adds what Viz One has: `assets`, each an
-`asset` with `metadata`; `files`; each `transfer`; the `model` of a form and the `dictionary` of
-a field.
+`asset` with `metadata`; `files`; `groups` with their members; each `transfer`; the `model` of a
+form and the `dictionary` of a field.
 
 The wire format is what public traces of Viz One show. Names are matched by namespace and
 local name, links are followed and never built, ids and etags are opaque text.

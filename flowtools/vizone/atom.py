@@ -18,6 +18,7 @@ from flowtools.vizone.namespaces import (
 
 FEED_TYPE = "application/atom+xml;type=feed"
 ENTRY_TYPE = "application/atom+xml;type=entry"
+URI_LIST = "text/uri-list"
 
 REL_ALIASES: dict[str, str] = {
     "importunmanaged": "import-unmanaged",

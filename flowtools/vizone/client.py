@@ -8,6 +8,7 @@ from flowtools.vizone.assets import Assets
 from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.dictionary import Dictionaries
 from flowtools.vizone.files import Files
+from flowtools.vizone.groups import Groups
 from flowtools.vizone.model import Models
 from flowtools.vizone.store import Store
 from flowtools.vizone.transfer import Transfers
@@ -50,9 +51,19 @@ class Client(AtomPub):
         return Dictionaries(self)
 
     @cached_property
+    def thesauri(self) -> Dictionaries:
+        """The thesauri of metadata, remembered for a while; they have terms, too."""
+        return Dictionaries(self, kind="thesaurus")
+
+    @cached_property
     def models(self) -> Models:
         """The forms of metadata."""
         return Models(self)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Series, programs, folders and aggregates, and their members."""
+        return Groups(self)
 
     def store(self, application: str) -> Store:
         """Return what the server keeps for `application` and this user."""

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from typing import Literal
 from urllib.parse import quote, unquote, urljoin
 
 from flowtools.core.errors import ProtocolError
@@ -46,8 +47,15 @@ class Term:
 class Dictionaries:
     """The dictionaries, by name; `client.dictionaries`. Any thread may ask."""
 
-    def __init__(self, client: AtomPub, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: AtomPub,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        kind: Literal["dictionary", "thesaurus"] = "dictionary",
+    ) -> None:
         self._client = client
+        self._kind = kind
         self._clock = clock
         self._lock = Lock()
         self._kept: OrderedDict[str, tuple[float, dict[str, Term]]] = OrderedDict()
@@ -87,17 +95,17 @@ class Dictionaries:
                 term = _term(entry)
                 found[term.key] = term
             if len(found) > MOST_TERMS:
-                raise ProtocolError(f"cannot read dictionary '{name}': over {MOST_TERMS} terms")
+                raise ProtocolError(f"cannot read {self._kind} '{name}': over {MOST_TERMS} terms")
         return found
 
     def _address(self, name: str) -> str:
         for each in self._client.collections():
-            if "dictionary" in each.keywords:
+            if self._kind in each.keywords:
                 for template in each.templates.values():
                     return template.fill({}, main=name)
         # No link to it is public; this address is.
         base = self._client.account.url.removesuffix("/thirdparty") + "/"
-        return urljoin(base, f"api/metadata/dictionary/~{quote(name, safe='')}")
+        return urljoin(base, f"api/metadata/{self._kind}/~{quote(name, safe='')}")
 
 
 def _term(entry: Entry) -> Term:

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 
 from flowtools.core.errors import ConfigurationError, ProtocolError
-from flowtools.vizone.atom import ENTRY_TYPE, Entry, Feed, Resource, as_entry
+from flowtools.vizone.atom import ENTRY_TYPE, URI_LIST, Entry, Feed, Resource, as_entry
 from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.document import Element, child, integer, parse
 from flowtools.vizone.namespaces import MEDIA
 from flowtools.vizone.transfer import Incoming, as_incoming
-
-URI_LIST = "text/uri-list"
 
 KEYWORDS = ("unmanaged-file", "unmanaged-files", "unmanagedfile", "unmanaged")
 """What the collection of locations may be called; the real term is not public."""

@@ -40,7 +40,7 @@ def load_class(name: str, what: str) -> type:
                 f" in {here} or on PYTHONPATH"
                 + ("; leave out the .py" if module_name.endswith(".py") else "")
             ) from None
-        raise failure("load", what, name, error) from error
+        raise failure("load", what, name, error, _HINTS.get(error.name or "", "")) from error
     except AttributeError as error:
         if error.name == class_name.split(".")[-1] and error.obj is not None:
             where = getattr(sys.modules.get(module_name), "__file__", module_name)
@@ -73,6 +73,15 @@ def clean_up(made: object, what: str) -> None:
         raise FlowError(f"cannot clean up after the {what}: {described(error)}") from error
 
 
-def failure(verb: str, what: str, name: str, error: BaseException) -> ConfigurationError:
-    """Return "cannot VERB WHAT 'NAME': " and what `error` says, with its place."""
-    return ConfigurationError(f"cannot {verb} {what} '{name}': {described(error)}")
+_HINTS = dict.fromkeys(
+    ("flow", "vizone"),
+    "; for an application of the older Flow: PYTHONPATH=$(flow-run --legacy-path) flow-run ...",
+)
+"""What to do where a module is missing, by its name."""
+
+
+def failure(
+    verb: str, what: str, name: str, error: BaseException, hint: str = ""
+) -> ConfigurationError:
+    """Return "cannot VERB WHAT 'NAME': " and what `error` says, with its place and a hint."""
+    return ConfigurationError(f"cannot {verb} {what} '{name}': {described(error)}{hint}")

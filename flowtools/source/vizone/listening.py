@@ -12,6 +12,7 @@ from flowtools.core.errors import UsageError
 from flowtools.core.kind import OF_VIZ_ONE, Kind, chosen
 from flowtools.source.settings import Taking
 from flowtools.source.vizone.entries import instant
+from flowtools.source.vizone.stored import checked_name, name_in_store
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
 from flowtools.vizone.account import Account
@@ -26,7 +27,9 @@ class Listening:
         broker: Host and port of the broker, instead of what the monitor link says.
         hosts: Other hosts, each HOST or HOST:PORT, that may be asked where a message names them.
         settings: How to connect to the broker; the login is Viz One's own.
-        state: The file that keeps how far the listener has come.
+        state: The file that keeps how far the listener has come; store:NAME: a value in Viz
+            One's store for programs.
+        standby: The name of the lease: of all listeners with it one works, the others wait.
         since: Ask first for what has changed since (seconds since the epoch; 0: all).
         inlet: Makes what receives acknowledgements.
     """
@@ -42,6 +45,7 @@ class Listening:
     settings: Settings = field(default_factory=Settings)
     state: str | None = None
     since: float | None = None
+    standby: str | None = None
     inlet: Callable[[], AckInlet] = AckSocket
 
     def wants_replayed(self, kind: Kind | None) -> bool:
@@ -68,6 +72,7 @@ def listening_from(
     since: str | None = None,
     everything: bool = False,
     allow_hosts: Sequence[str] = (),
+    standby: str | None = None,
 ) -> Listening:
     """Return how to listen for the values of the options.
 
@@ -77,6 +82,13 @@ def listening_from(
     kinds = chosen(OF_VIZ_ONE, include, exclude)
     if since is not None and everything:
         raise UsageError("--since and the option for all that is there exclude each other")
+    in_store = name_in_store(state)
+    if standby is not None:
+        checked_name("--standby", standby)
+        if in_store is None:
+            raise UsageError(
+                "--standby needs --state store:NAME: the others must know where this one stands"
+            )
     settings = Settings(
         heart_beat=heart_beat,
         connect_timeout=connect_timeout,
@@ -93,6 +105,7 @@ def listening_from(
         hosts=frozenset(each.lower() for each in allow_hosts),
         settings=settings,
         state=state,
+        standby=standby,
         since=0.0 if everything else parse_since(since) if since is not None else None,
     )
 

@@ -15,17 +15,20 @@ from urllib.parse import urlsplit
 
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UsageError
 from flowtools.core.event import Event
+from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.stomp import GenericStompListener
 from flowtools.source.vizone.entries import modified
+from flowtools.source.vizone.lease import Held, Lease, LeaseLost, guarded
 from flowtools.source.vizone.listening import Listening, with_login
 from flowtools.source.vizone.passage import Passage, Stage
 from flowtools.source.vizone.progress import MARGIN, Progress
 from flowtools.source.vizone.replay import Replay
 from flowtools.source.vizone.shown import Shown
-from flowtools.source.vizone.state import StateFile
+from flowtools.source.vizone.state import Kept, Position, StateFile
+from flowtools.source.vizone.stored import StoredState, name_in_store
 from flowtools.stomp.message import Message
 from flowtools.stomp.url import BrokerURL, parse_url
 from flowtools.vizone.account import Account
@@ -55,22 +58,61 @@ def listen(
     find: Callable[[Client], str],
     to_events: Callable[[Message], Sequence[Event]],
     shown: Shown,
-    stage: RunningStage | None = None,
+    make_stage: Callable[[], RunningStage | None] = lambda: None,
     *,
     outlet: Outlet,
     stop: Stop,
 ) -> None:
     """Find the monitor link with `find`, and write the events of its messages to `outlet`.
 
-    They pass `stage` before, if there is one.
+    They pass the stage that `make_stage` returns, if it returns one. Where there is a lease, that
+    is waited for before, and again when it has been lost.
 
     Raises:
         FlowError: As Client, BrokerURL and GenericStompListener.run.
         ReaderGone: Nobody reads any more.
     """
-    found = _in_thread(lambda: _look_up(account, listening, find, shown), stop)
-    if found is None:
+
+    def work(lease: Lease | None, outlet: Outlet, stop: Stop) -> None:
+        found = _in_thread(lambda: _look_up(account, listening, find, shown, lease), stop)
+        if found is not None:
+            _work(account, listening, find, to_events, shown, make_stage(), found, outlet, stop)
+
+    if listening.standby is None:
+        work(None, outlet, stop)
         return
+    lease = Lease(account, listening.standby)
+    own = guarded(outlet, lease)
+    try:
+        while lease.acquire(stop):
+            held = Held(lease, stop)
+            try:
+                work(lease, own, held.stop)
+            except LeaseLost as error:
+                _log.info("%s", error)
+            finally:
+                held.close()
+            if isinstance(own, LineWriter):
+                own.drop()
+            if lease.is_held:
+                return
+            lease.release()
+    finally:
+        lease.close()
+
+
+def _work(
+    account: Account,
+    listening: Listening,
+    find: Callable[[Client], str],
+    to_events: Callable[[Message], Sequence[Event]],
+    shown: Shown,
+    stage: RunningStage | None,
+    found: "Found",
+    outlet: Outlet,
+    stop: Stop,
+) -> None:
+    """Listen, from where `found` says."""
     monitor, file, begun = found
     with ExitStack() as ending:
         replay = None
@@ -95,14 +137,24 @@ def listen(
         _source(account, listening, monitor, to_events, replay, stage, monitors).run(outlet, stop)
 
 
-Begun = tuple[float, dict[str, float], float | None]
+Found = tuple[str, Kept | None, Position | None]
+"""The monitor link, what keeps the position if anything does, and where to start."""
 
 
 def _look_up(
-    account: Account, listening: Listening, find: Callable[[Client], str], shown: Shown
-) -> tuple[str, StateFile | None, Begun | None]:
-    """Return the monitor link, the state file if there is to be one, and where to start."""
-    file = StateFile(listening.state, shown.of, account.url) if listening.state else None
+    account: Account,
+    listening: Listening,
+    find: Callable[[Client], str],
+    shown: Shown,
+    lease: Lease | None,
+) -> Found:
+    file: StateFile | StoredState | None = None
+    in_store = name_in_store(listening.state)
+    if in_store is not None:
+        may_write = (lambda: True) if lease is None else (lambda: lease.is_held)
+        file = StoredState(account, in_store, shown.of, may_write)
+    elif listening.state:
+        file = StateFile(listening.state, shown.of, account.url)
     begun = file.load() if file is not None else None
     with Client(account) as client:
         monitor = find(client)

@@ -11,13 +11,10 @@ from threading import Condition, Thread
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
-from flowtools.source.vizone.state import StateFile
+from flowtools.source.vizone.state import Kept
 
 MARGIN = 60.0
 """Seconds before the mark from which on the server is asked again: clocks and indexes lag."""
-
-WRITE_EVERY = 1.0
-"""Seconds between two writings of the file."""
 
 MOST_SEEN = 20_000
 """Changes that are remembered as done; what is forgotten comes twice."""
@@ -35,7 +32,7 @@ class Progress:
         self,
         mark: float,
         seen: dict[str, float],
-        file: StateFile | None = None,
+        file: Kept | None = None,
         *,
         by_time: bool = True,
         clock: float | None = None,
@@ -80,9 +77,7 @@ class Progress:
         try:
             self._save()
         except OSError as error:
-            raise ConfigurationError(
-                f"cannot write state file '{self._file.path}': {error.strerror}"
-            ) from None
+            raise ConfigurationError(f"cannot write {self._file.name}: {error.strerror}") from None
         self._thread = Thread(target=self._keep, name="state", daemon=True)
         self._thread.start()
 
@@ -210,13 +205,15 @@ class Progress:
         self._replayed = {key: when for key, when in self._replayed.items() if when >= before}
 
     def _keep(self) -> None:
+        file = self._file
+        assert file is not None
         closing = False
         problem = None
         while not closing:
             with self._changed:
                 self._changed.wait_for(lambda: self._dirty or self._closing)
                 if not self._closing:
-                    self._changed.wait_for(lambda: self._closing, WRITE_EVERY)
+                    self._changed.wait_for(lambda: self._closing, file.every)
                 closing = self._closing
             problem = self._try_to_save(problem)
 
@@ -230,13 +227,12 @@ class Progress:
                 self._dirty = True
             if error.strerror != before:
                 _log.error(
-                    "cannot write state file '%s': %s; going on, and what is done since may"
-                    " come again",
-                    *(self._file.path, error.strerror),
+                    "cannot write %s: %s; going on, and what is done since may come again",
+                    *(self._file.name, error.strerror),
                 )
             return error.strerror
         if before is not None:
-            _log.warning("state file '%s' is written again", self._file.path)
+            _log.warning("%s is written again", self._file.name)
         return None
 
     def _save(self) -> None:

@@ -22,7 +22,81 @@ _TOMORROW = 86400.0
 _log = get_log("flowtools.source.vizone.state")
 
 
-class StateFile:
+Position = tuple[float, dict[str, float], float | None]
+"""The mark, what is done after it by key, and how far ahead the server's clock was (seconds)."""
+
+
+class Kept:
+    """What keeps a position, wherever that is.
+
+    Attributes:
+        name: What to call it in a message.
+        every: Seconds between two writings.
+    """
+
+    name: str
+    every: float = 1.0
+    _of: str
+    _source: str
+
+    def document(self, mark: float, seen: dict[str, float], clock: float | None) -> dict[str, Any]:
+        """Return what is written."""
+        return {
+            "flow-state": 1,
+            "of": self._of,
+            "source": self._source,
+            "changed": datetime.fromtimestamp(mark, UTC).isoformat(timespec="microseconds"),
+            "seen": seen,
+            "clock": clock,
+        }
+
+    def save(self, mark: float, seen: dict[str, float], clock: float | None = None) -> None:
+        """Replace what is kept.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let others have it."""
+        raise NotImplementedError
+
+
+def read_position(name: str, kept: Any, of: str, source: str) -> Position:
+    """Return the position that `kept` says, which is called `name`.
+
+    Raises:
+        ConfigurationError: It is damaged, about something else than `of`, or to come.
+    """
+    try:
+        mark = datetime.fromisoformat(kept["changed"]).timestamp()
+        seen = {str(key): float(when) for key, when in kept["seen"].items()}
+        kept_of, kept_source = kept["of"], kept["source"]
+        clock = None if kept.get("clock") is None else float(kept["clock"])
+        known = kept["flow-state"] == 1 and all(map(isfinite, [*seen.values(), clock or 0.0]))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        known = False
+    if not known:
+        raise ConfigurationError(
+            f"cannot use {name}: it is damaged, or none of flow-listen's;"
+            " repair it, or remove it and say with --since where to start"
+        )
+    if kept_of != of:
+        raise ConfigurationError(f"cannot use {name}: it is about {kept_of}, not {of}")
+    if mark > time.time() + _TOMORROW:
+        raise ConfigurationError(
+            f"cannot use {name}: it says that all is done up to"
+            f" {kept['changed']}, which is to come; set the clock right, or remove it"
+            " and say with --since where to start"
+        )
+    if kept_source != source:
+        _log.warning("%s was written for '%s', not '%s'", name, kept_source, source)
+    # A clock that was ahead a little must not hide what happens until then.
+    return min(mark, time.time()), seen, clock
+
+
+class StateFile(Kept):
     """A file that is replaced as a whole, by one process at a time."""
 
     def __init__(self, path: str | Path, of: str, source: str) -> None:
@@ -41,6 +115,7 @@ class StateFile:
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or "its links lead in a circle"
             raise ConfigurationError(f"cannot use state file '{path}': {reason}") from None
+        self.name = f"state file '{path}'"
         self._of = of
         self._source = source
         if self._file.is_dir():
@@ -61,7 +136,7 @@ class StateFile:
                 f"cannot use state file '{path}': another listener has it; give each its own"
             )
 
-    def load(self) -> tuple[float, dict[str, float], float | None] | None:
+    def load(self) -> Position | None:
         """Return the mark, what is done after it, and how far ahead the server's clock was.
 
         None where there is no file yet.
@@ -79,34 +154,9 @@ class StateFile:
             ) from None
         try:
             kept = orjson.loads(content)
-            mark = datetime.fromisoformat(kept["changed"]).timestamp()
-            seen = {str(key): float(when) for key, when in kept["seen"].items()}
-            of, source = kept["of"], kept["source"]
-            clock = None if kept.get("clock") is None else float(kept["clock"])
-            known = kept["flow-state"] == 1 and all(map(isfinite, [*seen.values(), clock or 0.0]))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            known = False
-        if not known:
-            raise ConfigurationError(
-                f"cannot use state file '{self.path}': it is damaged, or none of flow-listen's;"
-                " repair it, or remove it and say with --since where to start"
-            )
-        if of != self._of:
-            raise ConfigurationError(
-                f"cannot use state file '{self.path}': it is about {of}, not {self._of}"
-            )
-        if mark > time.time() + _TOMORROW:
-            raise ConfigurationError(
-                f"cannot use state file '{self.path}': it says that all is done up to"
-                f" {kept['changed']}, which is to come; set the clock right, or remove the file"
-                " and say with --since where to start"
-            )
-        if source != self._source:
-            _log.warning(
-                "state file '%s' was written for '%s', not '%s'", self.path, source, self._source
-            )
-        # A clock that was ahead a little must not hide what happens until then.
-        return min(mark, time.time()), seen, clock
+        except ValueError:
+            kept = None
+        return read_position(self.name, kept, self._of, self._source)
 
     def save(self, mark: float, seen: dict[str, float], clock: float | None = None) -> None:
         """Replace the file; a reader finds the old or the new one, whatever happens.
@@ -114,14 +164,7 @@ class StateFile:
         Raises:
             OSError: It cannot be written.
         """
-        value: dict[str, Any] = {
-            "flow-state": 1,
-            "of": self._of,
-            "source": self._source,
-            "changed": datetime.fromtimestamp(mark, UTC).isoformat(timespec="microseconds"),
-            "seen": seen,
-            "clock": clock,
-        }
+        value = self.document(mark, seen, clock)
         new = self._file.with_name(self._file.name + ".new")
         with suppress(FileNotFoundError):
             new.unlink()  # What a killed listener has left; the lock says that it is ours.

@@ -1,0 +1,5 @@
+"""`python -m flow PROFILE`, as the older Flow was started: the same as flow-run."""
+
+import runpy
+
+runpy.run_module("flowtools.commands.run", run_name="__main__", alter_sys=True)

@@ -1,0 +1,287 @@
+"""Which of several listeners works: a lease in Viz One's own store for programs.
+
+The value says who holds the lease, and has a counter. The holder writes it anew every RENEW
+seconds. The others look at it, and take it once the counter has not moved for TERM seconds by
+their own clock: the clocks of the machines do not matter, nor what time the value was written.
+
+To take it is to write, to pause, and to read back; of several that write, the last one has it.
+The holder reads before it renews, and so learns of another. It stops telling before its term can
+have ended for the others: TERM less SAFETY after it began the last renewal that worked. All of
+this counts the time in which a machine sleeps, too.
+
+Two holders at once only mean that something is told twice: what they have done is kept in the
+same store, and neither moves it past what is not done.
+
+One thread renews; `acquire` starts it, `release` ends and joins it.
+"""
+
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from threading import Thread
+
+from flowtools.core.errors import FlowError
+from flowtools.core.event import Event
+from flowtools.core.lines import LineWriter
+from flowtools.core.log import get_log
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, Wake, wait
+from flowtools.source.vizone.stored import ANSWER, APPLICATION
+from flowtools.vizone.account import Account
+from flowtools.vizone.client import Client
+
+TERM = 15.0
+"""Seconds without a renewal after which others take the lease."""
+
+RENEW = 5.0
+"""Seconds between two renewals."""
+
+SAFETY = 2.0
+"""Seconds before the end of the term at which the holder stops."""
+
+LOOK = 1.0
+"""Seconds between two looks of those who wait."""
+
+SETTLE = 1.0
+"""Seconds between the writing and the reading back, for others that write at the same time."""
+
+_log = get_log("flowtools.source.vizone.lease")
+
+
+class LeaseLost(FlowError):
+    """Another listener works now, or may do so at any moment."""
+
+
+def now() -> float:
+    """Return the seconds since the machine was started, those in which it slept too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """The lease `name`; one thread calls its methods, any thread asks whether it is held.
+
+    Attributes:
+        lost: Rung when it has been lost.
+    """
+
+    def __init__(self, account: Account, name: str) -> None:
+        """Prepare to wait for the lease, or to hold it, with the login of `account`."""
+        self.name = name
+        self.lost = Wake()
+        self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._client = Client(account, seconds=ANSWER, pauses=())
+        self._store = self._client.store(APPLICATION)
+        self._key = f"lease.{name}"
+        self._until = 0.0
+        self._counter = 0
+        self._has_looked = False
+        self._ending = Stop()
+        self._thread: Thread | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours at this moment."""
+        return now() < self._until
+
+    def check(self) -> None:
+        """Return if the lease is ours.
+
+        Raises:
+            LeaseLost: It is not.
+        """
+        if not self.is_held:
+            raise LeaseLost(f"the lease '{self.name}' is not ours any more")
+
+    def acquire(self, stop: Stop) -> bool:
+        """Wait until the lease is ours (True) or `stop` is set.
+
+        Raises:
+            FlowError: The store cannot be used, as the very first look shows.
+        """
+        seen: tuple[str, int] | None = None
+        since, holder, problem = now(), "", ""
+        while not stop.is_set():
+            asked = now()
+            try:
+                found = self._read()
+                is_free = found is None or (found == seen and now() - since >= TERM)
+                # A look that took long, as in a machine that slept, tells nothing of now.
+                if is_free and now() - asked <= 2 * ANSWER and self._take(found, stop):
+                    return True
+            except FlowError as error:
+                if not self._has_looked:
+                    raise
+                if str(error) != problem:
+                    problem = str(error)
+                    _log.warning("cannot look at the lease '%s': %s", self.name, error)
+            else:
+                problem = ""
+                self._has_looked = True
+                if found is not None and found[0] != holder:
+                    holder = found[0]
+                    _log.warning("waiting: '%s' is held by %s", self.name, _shown(holder))
+                if found != seen:
+                    seen, since = found, now()
+            stop.wait(LOOK)
+        return False
+
+    def release(self) -> None:
+        """Stop renewing; let another have the lease at once, if it is still ours."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self.is_held:
+            self._until = 0.0
+            try:
+                self._write("", self._counter + 1)
+            except FlowError as error:
+                _log.info("cannot let go of the lease '%s': %s", self.name, error)
+
+    def close(self) -> None:
+        """Release the descriptors and connections; nothing may be called any more."""
+        self.release()
+        self._client.close()
+        self._ending.close()
+        self.lost.close()
+
+    def _take(self, found: tuple[str, int] | None, stop: Stop) -> bool:
+        self._counter = found[1] + 1 if found is not None else secrets.randbelow(1 << 30)
+        began = now()
+        self._write(self._me, self._counter)
+        if stop.wait(SETTLE * random.uniform(1.0, 1.5)):  # noqa: S311  so that some differ
+            return False
+        if self._read() != (self._me, self._counter) or now() - began > TERM - SAFETY:
+            return False
+        self._until = began + TERM - SAFETY
+        _log.log(
+            logging.WARNING if found is not None else logging.INFO,
+            "working: '%s' is ours",
+            self.name,
+        )
+        self.lost.clear()
+        self._ending.close()
+        self._ending = Stop()
+        self._thread = Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+        return True
+
+    def _keep(self) -> None:
+        pause = RENEW
+        while not self._ending.wait(pause):
+            pause = RENEW
+            began = now()
+            try:
+                found = self._read()
+                if found is None or found[0] != self._me:
+                    whose = _shown(found[0]) if found is not None and found[0] else "nobody"
+                    self._lose(f"it is held by {whose}")
+                    return
+                self._counter += 1
+                self._write(self._me, self._counter)
+                self._until = began + TERM - SAFETY
+            except FlowError as error:
+                _log.warning("cannot renew the lease '%s': %s", self.name, error)
+                pause = LOOK
+            if not self.is_held:
+                self._lose("it could not be renewed in time")
+                return
+
+    def _lose(self, reason: str) -> None:
+        self._until = 0.0
+        _log.warning("stopped: '%s' is not ours any more: %s", self.name, reason)
+        self.lost.ring()
+
+    def _read(self) -> tuple[str, int] | None:
+        """Return who holds the lease, and the counter; None where nobody does."""
+        value = self._store.get(self._key)
+        try:
+            holder, counter = str(value["holder"]), int(value["counter"])
+        except (KeyError, TypeError, ValueError):
+            return None  # There is none, or something else: the next write is one.
+        return (holder, counter) if holder else None
+
+    def _write(self, holder: str, counter: int) -> None:
+        self._store.put(self._key, {"holder": holder, "counter": counter})
+
+
+class Held:
+    """A term of the lease: its `stop` is set when the user's is, or when the lease is lost.
+
+    A thread looks out for both; `close` ends and joins it.
+    """
+
+    def __init__(self, lease: Lease, stop: Stop) -> None:
+        """Begin to look out."""
+        self.stop = Stop()
+        self._lease = lease
+        self._theirs = stop
+        self._ended = Wake()
+        self._thread = Thread(target=self._watch, name="lease-lost", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._ended.ring()
+        self._thread.join()
+        self._ended.close()
+        self.stop.close()
+
+    def _watch(self) -> None:
+        ready = wait(self._theirs, self._lease.lost, self._ended)
+        if ready != {self._ended.fileno()}:
+            self.stop.set(self._theirs.signum)
+
+
+class GuardedWriter(LineWriter):
+    """Writes lines only while the lease is ours: a process that was frozen does not tell on."""
+
+    def __init__(self, fd: int, lease: Lease) -> None:
+        super().__init__(fd)
+        self._lease = lease
+
+    def try_flush(self) -> bool:
+        """Write what is in the buffer as far as there is room; return whether that was all.
+
+        Raises:
+            LeaseLost: The lease is not ours any more.
+            ReaderGone: The pipe has been closed by its reader.
+        """
+        self._lease.check()
+        return super().try_flush()
+
+
+class GuardedOutlet:
+    """The same for any other outlet, such as flow-run's."""
+
+    def __init__(self, outlet: Outlet, lease: Lease) -> None:
+        """Hand on to `outlet` while `lease` is ours."""
+        self._outlet = outlet
+        self._lease = lease
+        self.fileno = outlet.fileno
+        self.unread = outlet.unread
+        self.flush = outlet.flush
+
+    def emit(self, event: Event) -> None:
+        """Take `event`.
+
+        Raises:
+            LeaseLost: The lease is not ours any more.
+        """
+        self._lease.check()
+        self._outlet.emit(event)
+
+
+def guarded(outlet: Outlet, lease: Lease) -> Outlet:
+    """Return an outlet that takes events only while `lease` is ours, and hands them to `outlet`."""
+    if isinstance(outlet, LineWriter):
+        return GuardedWriter(outlet.fileno(), lease)
+    return GuardedOutlet(outlet, lease)
+
+
+def _shown(holder: str) -> str:
+    """Return host and process of a holder, for people."""
+    return " process ".join(holder.split(":")[:2])

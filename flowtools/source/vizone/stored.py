@@ -1,0 +1,101 @@
+"""How far a source has come, kept in Viz One's own store for programs: for several servers.
+
+The store keeps a value for a user, an application and a key. There is no lock on it: who may
+write is a matter of the lease (lease.py). Two that write at once do no harm: whatever either
+writes is true, and what the other has forgotten is told again.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flowtools.core.errors import FlowError, UsageError
+from flowtools.source.vizone.state import Kept, Position, read_position
+from flowtools.vizone.account import Account
+from flowtools.vizone.client import Client
+
+PREFIX = "store:"
+"""What the value of --state begins with, to be a name in the store."""
+
+APPLICATION = "flowtools"
+"""The application whose values ours are."""
+
+ANSWER = 4.0
+"""Seconds that the store may take to answer."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def checked_name(option: str, name: str) -> str:
+    """Return `name`, which may be a part of a key.
+
+    Raises:
+        UsageError: It may not.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{option}: '{name}' is not a name of letters, digits, '.', '_' and '-'")
+    return name
+
+
+class StoredState(Kept):
+    """A value in the store that is replaced as a whole."""
+
+    every = 3.0
+
+    def __init__(
+        self,
+        account: Account,
+        name: str,
+        of: str,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Prepare to keep the state `name`; `of` says what it is about.
+
+        Nothing is written while `may_write` says no: another listener is at work then.
+        """
+        self.name = f"state '{PREFIX}{name}'"
+        self._of = of
+        self._source = account.url
+        self._may_write = may_write
+        # One try: the next is due in some seconds.
+        self._client = Client(account, seconds=ANSWER, pauses=(0.5,))
+        self._key = f"state.{name}"
+
+    def load(self) -> Position | None:
+        """Return where the source is; None where nothing has been kept yet.
+
+        Raises:
+            ConfigurationError: What is kept is damaged, or is about something else.
+            FlowError: As Client.
+        """
+        value: Any = self._client.store(APPLICATION).get(self._key)
+        return None if value is None else read_position(self.name, value, self._of, self._source)
+
+    def save(self, mark: float, seen: dict[str, float], clock: float | None = None) -> None:
+        """Replace what is kept.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if not self._may_write():
+            return
+        value = self.document(mark, seen, clock)
+        try:
+            self._client.store(APPLICATION).put(self._key, value)
+        except FlowError as error:
+            raise OSError(0, str(error)) from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def name_in_store(state: str | None) -> str | None:
+    """Return the name that `state`, the value of --state, has in the store; None: a file.
+
+    Raises:
+        UsageError: It is not a name.
+    """
+    if state is None or not state.startswith(PREFIX):
+        return None
+    return checked_name("--state", state.removeprefix(PREFIX))

@@ -1,0 +1,165 @@
+"""A listener on two servers: one works, the other takes over; nothing is missed."""
+
+import json
+import signal
+import threading
+import time
+from subprocess import PIPE
+
+import pytest
+
+from flowtools.core.wait import Stop
+from flowtools.errors import ConfigurationError
+from flowtools.sim.faults import Rates
+from flowtools.source.vizone.lease import Lease
+from flowtools.source.vizone.stored import StoredState
+from tests.conftest import UNCOMPILED
+from tests.test_never_deaf import subscriptions, until
+from tests.vizone_servers import account_of, stand_in
+
+BOTH = ("--state", "store:s", "--standby", "n")
+
+
+class One:
+    """One of the listeners, with what it has told and said."""
+
+    def __init__(self, start, server, *args):
+        env = server.environment() | UNCOMPILED
+        self.process = start("flow-listen-assets", "-v", *BOTH, *args, env=env, stderr=PIPE)
+        self.told, self.lines = [], []
+        for stream, take in ((self.process.stdout, self._event), (self.process.stderr, self._line)):
+            threading.Thread(target=self._read, args=(stream, take), daemon=True).start()
+
+    def _read(self, stream, take):
+        for line in stream:
+            take(line)
+
+    def _event(self, line):
+        self.told.append(json.loads(line)["subject"])
+
+    def _line(self, line):
+        self.lines.append(line.decode())
+
+    def has_said(self, text):
+        return any(text in line for line in self.lines)
+
+
+@pytest.fixture
+def server():
+    with stand_in() as server:
+        yield server
+
+
+def pair(start, server):
+    """A listener that works, and one that waits."""
+    first = One(start, server)
+    until(lambda: first.has_said("working: 'n' is ours"))
+    second = One(start, server)
+    until(lambda: second.has_said("waiting: 'n' is held by"))
+    until(lambda: subscriptions(server))
+    return first, second
+
+
+def all_told(assets, *listeners):
+    return {each.urn for each in assets} <= {urn for each in listeners for urn in each.told}
+
+
+def test_of_two_listeners_one_works_and_the_other_takes_over_at_once_when_it_ends(server, start):
+    first, second = pair(start, server)
+    made = [server.catalogue.create(str(number)) for number in range(20)]
+    until(lambda: all_told(made, first))
+    assert second.told == []
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(30) == -signal.SIGTERM
+    made += [server.catalogue.create(f"while nobody listens {number}") for number in range(5)]
+    until(lambda: second.has_said("working: 'n' is ours"), 10)
+    until(lambda: all_told(made[20:], second))
+    # What the first has done and noted does not come again.
+    assert not {each.urn for each in made[:20]} & set(second.told)
+
+
+def test_a_holder_that_is_killed_is_followed_when_its_term_is_over(server, start):
+    first, second = pair(start, server)
+    first.process.kill()
+    made = [server.catalogue.create(f"missed {number}") for number in range(20)]
+    until(lambda: all_told(made, second), 40)
+
+
+def test_a_holder_that_was_frozen_does_not_tell_on(server, start):
+    first, second = pair(start, server)
+    first.process.send_signal(signal.SIGSTOP)
+    made = [server.catalogue.create(f"missed {number}") for number in range(20)]
+    until(lambda: all_told(made, second), 40)
+    first.process.send_signal(signal.SIGCONT)
+    until(lambda: first.has_said("stopped: 'n' is not ours any more: it is held by"), 30)
+    made.append(server.catalogue.create("afterwards"))
+    until(lambda: all_told(made, second))
+    assert first.told == []
+    # It waits now, and works when it is its turn again.
+    until(lambda: first.has_said("waiting: 'n' is held by"), 60)
+    second.process.send_signal(signal.SIGTERM)
+    made.append(server.catalogue.create("the first again"))
+    until(lambda: all_told(made[-1:], first), 40)
+
+
+def test_a_holder_that_cannot_renew_stops_before_its_term_ends(server, start):
+    first, _ = pair(start, server)
+    began = time.monotonic()
+    server.faults.rates = Rates.parse("5xx=1")
+    until(lambda: first.has_said("stopped: 'n' is not ours any more: it could not be renewed"), 40)
+    assert time.monotonic() - began < 15
+    server.faults.rates = Rates()
+    until(lambda: subscriptions(server), 40)
+    live = server.catalogue.create("live")
+    until(lambda: all_told([live], first, _), 40)
+
+
+def test_standby_needs_a_state_that_others_can_see(server, run):
+    env = server.environment()
+    for more in ((), ("--state", "file")):
+        status, _, err = run("flow-listen-assets", "--standby", "n", *more, env=env)
+        assert (status, "--standby needs --state store:NAME" in " ".join(err.split())) == (2, True)
+    status, _, err = run("flow-listen-assets", "--state", "store:a/b", env=env)
+    assert (status, "is not a name of letters" in " ".join(err.split())) == (2, True)
+
+
+def test_the_lease_is_taken_by_one_of_many_that_write_at_the_same_time(server):
+    stop, got = Stop(), []
+    leases = [Lease(account_of(server), "n") for _ in range(5)]
+    threads = [
+        threading.Thread(target=lambda each=each: each.acquire(stop) and got.append(each))
+        for each in leases
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: got)
+    time.sleep(4)
+    assert len([each for each in leases if each.is_held]) == 1
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    for each in leases:
+        each.close()
+    stop.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{}", "it is damaged"),
+        ({"flow-state": 2}, "it is damaged"),
+        ({"changed": "2999-01-01T00:00:00Z"}, "which is to come"),
+        ({"of": "the files of 'x'"}, "it is about the files of 'x', not assets"),
+    ],
+)
+def test_a_state_in_the_store_is_judged_as_a_file_is(server, value, said):
+    state = StoredState(account_of(server), "s", "assets")
+    assert state.load() is None
+    state.save(5.0, {"k": 5.0}, 0.5)
+    assert state.load() == (5.0, {"k": 5.0}, 0.5)
+    store = state._client.store("flowtools")
+    kept = store.get("state.s")
+    store.put("state.s", kept | value if isinstance(value, dict) else value)
+    with pytest.raises(ConfigurationError, match=f"cannot use state 'store:s': {said}|{said}"):
+        state.load()
+    state.close()
