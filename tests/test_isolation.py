@@ -197,9 +197,12 @@ def test_a_replacement_that_cannot_start_is_tried_again(work, notes, tmp_path):
 
 
 def test_an_event_that_came_while_a_process_was_awaited_has_its_time_limit(work, notes, tmp_path):
-    code = REFUSES + """        elif event.data == 'hang':
+    code = (
+        REFUSES
+        + """        elif event.data == 'hang':
             time.sleep(1000)
 """
+    )
     process = work(code, "--timeout", 0.5)
     process.stdin.write(lines("crash"))
     process.stdin.flush()
