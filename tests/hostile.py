@@ -1,6 +1,7 @@
 # ruff: noqa: PLE0307  an exception without a text is what this is about
 """A Worker that does what hurts: each method of Hostile is one way; `start` calls the one named."""
 
+import atexit
 import re
 import subprocess
 import sys
@@ -176,3 +177,25 @@ class Hostile:
 
     def hangs(self, event):
         time.sleep(1000)
+
+
+class ConfigureHangs(Hostile):
+    def configure(self, config):
+        Path("begun").touch()
+        time.sleep(1000)
+
+
+class CleanUpHangs(Hostile):
+    def clean_up(self):
+        Path("begun").touch()
+        time.sleep(1000)
+
+
+class PrintsAtTheEnd(Hostile):
+    """Prints when Python forgets it, and when the process ends."""
+
+    def configure(self, config):
+        atexit.register(print, "printed by atexit")
+
+    def __del__(self):
+        print("printed by __del__")

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from flowtools.errors import UsageError
-from flowtools.pool.halt import Halt
+from flowtools.pool.limits import Halt
 from flowtools.pool.outcome import Attempt, Outcome
 
 

@@ -145,11 +145,12 @@ def length():
     return f"7{os.getpid() % 1000}.{time.monotonic_ns() % 1_000_000_000}"
 
 
-def begin(start, isolation, events, *options):
-    process = start("flow-work", "tests.hostile:Hostile", "--isolation", isolation, *options,
+def begin(start, isolation, events, *options, worker="Hostile"):
+    process = start("flow-work", f"tests.hostile:{worker}", "--isolation", isolation, *options,
                     stdin=PIPE)  # fmt: skip
     process.stdin.write(b"".join(orjson.dumps(each) + b"\n" for each in events))
     process.stdin.close()
+    process.stdin = None
     return process
 
 
@@ -203,3 +204,30 @@ def test_a_second_signal_ends_a_process_whose_interpreter_is_held(signum, start,
 
     wait_for(has_ended, "the end by a second signal")
     assert process.returncode == -signum
+
+
+# The ends of its life
+
+
+@ISOLATION
+@pytest.mark.parametrize("worker", ["ConfigureHangs", "CleanUpHangs"])
+def test_a_worker_that_hangs_at_its_ends_does_not_outlast_the_drain(
+    worker, isolation, start, tmp_path
+):
+    process = begin(start, isolation, [event("ok", 1)], "--drain", "0.3", worker=worker)
+    wait_for((tmp_path / "begun").exists, "the Worker to hang")
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (-signal.SIGTERM, 1), err
+    if isolation == "thread":
+        assert process.returncode == -signal.SIGTERM
+        assert b"has not ended within 0.3 s after SIGTERM; ending all the same" in err
+
+
+@ISOLATION
+def test_what_is_printed_at_the_very_end_is_not_among_the_lines(isolation, start):
+    process = begin(start, isolation, [event("ok", 1)], worker="PrintsAtTheEnd")
+    out, err = process.communicate(timeout=30)
+    assert [orjson.loads(line)["data"] for line in out.splitlines()] == ["ok"]
+    assert b"printed by atexit" in err
+    assert process.returncode == 0

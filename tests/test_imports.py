@@ -40,7 +40,6 @@ OURS = {
     "flowtools.doctor",
     "flowtools.doctor.settings",
     "flowtools.pool",
-    "flowtools.pool.retry",
     "flowtools.pool.settings",
     "flowtools.sim",
     "flowtools.sim.settings",

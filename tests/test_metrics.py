@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from flowtools.errors import ConfigurationError, UsageError
 from flowtools.pool.metrics import Metrics
 from flowtools.pool.outcome import Attempt, Outcome
-from flowtools.pool.snapshot import Snapshot
+from flowtools.pool.tally import Snapshot
 from flowtools.process.metrics import MetricsServer
 from flowtools.process.vitals import Vitals
 
@@ -31,7 +31,8 @@ class Served(Metrics):
 
     def serve(self, address):
         self.server = MetricsServer(address, "flow-x", self.vitals)
-        super().__init__(self.server.registry, lambda: STATE)
+        super().__init__(self.server.registry)
+        self.show(lambda: STATE)
         self.server.start()
         self.port = self.server.port
 

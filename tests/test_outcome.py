@@ -16,12 +16,12 @@ from flowtools.core.lines import LineWriter
 from flowtools.errors import EventsFailed
 from flowtools.event import Event
 from flowtools.pool.backlog import Backlog
-from flowtools.pool.halt import Halt
+from flowtools.pool.control import Control
 from flowtools.pool.joblog import JobLog, done_ids
+from flowtools.pool.limits import Halt
 from flowtools.pool.outcome import Answer, Attempt, Failure, Meaning, Outcome
 from flowtools.pool.results import Results
-from flowtools.pool.retry import RetryPolicy
-from flowtools.pool.settings import Settings
+from flowtools.pool.settings import RetryPolicy, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.tally import Tally, summary
 from flowtools.pool.work import check
@@ -57,7 +57,8 @@ def settle(outcome, settings=None, **parts):
     reader, writer = os.pipe()
     acks = Acks()
     results = Results(LineWriter(writer))
-    settlement = Settlement(results, Backlog(), settings or Settings(), acks=acks, **parts)
+    settings = settings or Settings()
+    settlement = Settlement(results, Backlog(), settings, Control(), acks=acks, **parts)
     settlement.finish(attempt(outcome), [])
     assert settlement.counts == {outcome: 1}
     os.close(writer)

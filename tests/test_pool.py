@@ -14,14 +14,13 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, InternalError, ReaderGone
 from flowtools.event import Event
-from flowtools.pool.backlog import Backlog, Job
+from flowtools.pool.backlog import Backlog
+from flowtools.pool.inflight import Claim, InFlight, Slot
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import MAX_BYTES, MAX_SPAN, OrderedResults
-from flowtools.pool.retry import RetryPolicy
 from flowtools.pool.runner import ThreadRunner
-from flowtools.pool.settings import Settings
-from flowtools.pool.slot import Claim, Slot
-from flowtools.pool.work import Parts, Work
+from flowtools.pool.settings import RetryPolicy, Settings
+from flowtools.pool.work import Input, Parts, Work
 from flowtools.worker import Reject, Retry, TimeLimit
 from tests.acks import Receiver
 
@@ -67,22 +66,24 @@ class Running:
 
     reads = True
 
-    def __init__(self, function, parts=None, **settings):
+    def __init__(self, function, parts=None, acks=None, **settings):
         self.log = Log()
         self.stop = Stop()
-        self.work = Work(
-            lambda: ThreadRunner(Call(function)),
-            Settings(**settings),
-            parts or Parts(recorders=[self.log]),
-        )
         reader, self.writer = os.pipe()
         self.out, out = os.pipe()
+        self.work = Work(
+            Settings(**settings),
+            Input(reader, self.stop, acks),
+            LineWriter(out),
+            lambda: ThreadRunner(Call(function)),
+            parts or Parts(recorders=[self.log]),
+        )
         self.result = self.error = None
         self.taken = []
 
         def run():
             try:
-                self.result = self.work.run(reader, LineWriter(out), self.stop)
+                self.result = self.work.run()
             except (FlowError, ReaderGone) as error:
                 self.error = error
             finally:
@@ -124,8 +125,8 @@ class Running:
 def pool():
     started = []
 
-    def start(function, parts=None, **settings):
-        started.append(Running(function, parts, **settings))
+    def start(function, parts=None, acks=None, **settings):
+        started.append(Running(function, parts, acks, **settings))
         return started[-1]
 
     yield start
@@ -204,7 +205,7 @@ def test_what_a_stop_leaves_is_looked_at_so_that_no_bad_line_counts_as_an_event(
     os.write(running.writer, b'1\n{"a":\n\n2\n')
     assert start.began.wait(PATIENCE)
     running.stop.set()
-    wait_for(lambda: running.work.pool.stopping)
+    wait_for(lambda: running.work.control.stopping)
     start.release.set()
     assert running.end() == {"done": 1, "invalid": 1, "left": 1}
 
@@ -260,7 +261,7 @@ def test_a_huge_integer_fails_its_line_alone_wherever_a_block_ends(pool):
     running = pool(do_nothing, threads=2)
     for part in (b'1\n{"n": 1234567890', b"1234567890123}\n2\n", b"99999999999999999999\n", b"3\n"):
         os.write(running.writer, part)
-        wait_for(lambda: running.work.pool and running.work.pool.is_idle())
+        wait_for(lambda: running.work.pool.is_idle())
     assert running.end() == {"done": 3, "invalid": 2}
     assert {a.error for a in running.log.attempts if a.error} == {
         "not JSON: integer 12345678901234567890123 exceeds 64 bits",
@@ -320,7 +321,7 @@ def test_an_event_beyond_its_time_is_a_timeout_and_the_others_are_done(pool):
     running = pool(start, threads=2, timeout=0.2, grace=20)
     running.feed("spin", 1, "spin", 2)
     assert running.end() == {"done": 2, "timeout": 2}
-    assert running.work.watchdog.abandoned == []
+    assert running.work.crew.abandoned == []
 
 
 def test_all_threads_stuck_at_once_are_replaced_and_hold_nothing(pool):
@@ -338,11 +339,11 @@ def test_all_threads_stuck_at_once_are_replaced_and_hold_nothing(pool):
     running.feed(*["stuck"] * 4, *range(100))
     assert running.end() == {"done": 100, "timeout": 4}
     assert sorted(done) == list(range(100))
-    assert len(running.work.pool.slots) == 4
-    assert len(running.work.watchdog.abandoned) == 4
+    assert len(running.work.crew.slots) == 4
+    assert len(running.work.crew.abandoned) == 4
     for _, far in ends:
         far.close()
-    wait_for(lambda: all(slot.ended for slot in running.work.watchdog.abandoned))
+    wait_for(lambda: all(slot.ended for slot in running.work.crew.abandoned))
     for near, _ in ends:
         near.close()
     assert [a.outcome for a in running.log.attempts].count("timeout") == 4
@@ -425,17 +426,17 @@ def test_time_limits_that_race_with_the_end_of_start_lose_and_tear_nothing(pool)
 
 def test_a_claim_stands_only_for_the_attempt_that_it_found():
     slot = Slot(ThreadRunner(Call(do_nothing)))
-    slot.token = token = time.monotonic()
+    slot.deadline = deadline = time.monotonic()
     assert not slot.is_claimed()
-    early = Claim("timeout", token)
-    assert slot.put(early, token)
-    slot.token = None
+    early = Claim("timeout", deadline)
+    assert slot.put(early, deadline)
+    slot.deadline = None
     assert slot.is_claimed()
     slot.claim = None
-    slot.token = token + 0.0  # The next attempt, with a deadline that is as large.
-    assert slot.token == token
-    late = Claim("timeout", token)
-    assert not slot.put(late, token)
+    slot.deadline = deadline + 0.0  # The next attempt, with a deadline that is as large.
+    assert slot.deadline == deadline
+    late = Claim("timeout", deadline)
+    assert not slot.put(late, deadline)
     assert late.withdrawn
     assert not slot.is_claimed()
     assert [early.is_mine(), early.is_mine()] == [True, False]
@@ -456,7 +457,7 @@ def test_too_many_stuck_threads_end_the_pool_with_a_message(pool):
     assert "3 threads are stuck in the Worker (--max-abandoned 3)" in str(running.error)
     for _, far in ends:
         far.close()
-    wait_for(lambda: all(slot.ended for slot in running.work.watchdog.abandoned))
+    wait_for(lambda: all(slot.ended for slot in running.work.crew.abandoned))
     for near, _ in ends:
         near.close()
 
@@ -687,7 +688,7 @@ def test_a_key_goes_on_after_a_stuck_event(pool):
     assert running.end() == {"done": 2, "timeout": 1}
     assert seen == [2, 3]
     ends[0][1].close()
-    wait_for(lambda: all(slot.ended for slot in running.work.watchdog.abandoned))
+    wait_for(lambda: all(slot.ended for slot in running.work.crew.abandoned))
     ends[0][0].close()
 
 
@@ -742,10 +743,10 @@ def test_results_that_wait_for_an_earlier_one_are_bounded_in_number_and_in_bytes
 def test_a_full_backlog_stops_the_reading_and_loses_nothing():
     backlog = Backlog(max_events=2)
     event = Event("t", source="s")
-    assert backlog.enter(Job(event, b"1", 1, 0.0, key="k"), "k")
-    assert not backlog.enter(Job(event, b"2", 2, 0.0, key="k"), "k")
+    assert backlog.enter(InFlight(event, b"1", 1, 0.0, key="k"), "k")
+    assert not backlog.enter(InFlight(event, b"2", 2, 0.0, key="k"), "k")
     assert not backlog.is_full
-    assert not backlog.enter(Job(event, b"3", 3, 0.0, key="k"), "k")
+    assert not backlog.enter(InFlight(event, b"3", 3, 0.0, key="k"), "k")
     assert backlog.is_full
     assert backlog.take() is None
     backlog.leave("k")
@@ -756,7 +757,7 @@ def test_a_full_backlog_stops_the_reading_and_loses_nothing():
 
 def test_a_backlog_is_bounded_in_bytes_too():
     backlog = Backlog(max_bytes=10)
-    backlog.delay(Job(Event("t", source="s"), b"x" * 10, 1, 0.0), 60)
+    backlog.delay(InFlight(Event("t", source="s"), b"x" * 10, 1, 0.0), 60)
     assert backlog.is_full
     assert backlog.take() is None
 
@@ -770,7 +771,7 @@ def test_a_stop_finishes_what_runs_and_leaves_the_rest(pool):
     running.feed(*range(10))
     assert start.began.wait(PATIENCE)
     running.stop.set()
-    wait_for(lambda: running.work.pool.stopping)
+    wait_for(lambda: running.work.control.stopping)
     start.release.set()
     assert running.end() == {"done": 1, "left": 9}
 
@@ -832,7 +833,7 @@ def test_done_events_are_acknowledged_and_failed_ones_refused(pool, tmp_path):
             raise ValueError("no")
 
     with receiver(tmp_path) as (server, acks, ackto):
-        running = pool(start, Parts(acks=acks), threads=2)
+        running = pool(start, acks=acks, threads=2)
         running.feed(line_with(ackto, 1, "good"), line_with(ackto, 2, "bad"))
         assert running.end() == {"done": 1, "failed": 1}
         done, failed = received(server, 2)
@@ -854,7 +855,7 @@ def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
         raise ValueError("no")
 
     with receiver(tmp_path) as (server, acks, ackto):
-        running = pool(start, Parts(acks=acks, failures=Kept()))
+        running = pool(start, Parts(failures=Kept()), acks=acks)
         running.feed(line_with(ackto, 1, "bad"))
         assert running.end() == {"failed": 1}
         assert received(server, 1) == ["e.1 ack"]
@@ -883,7 +884,7 @@ def test_an_event_that_can_neither_be_done_nor_kept_is_left_unacknowledged(pool,
             raise ValueError("no")
 
     with receiver(tmp_path) as (server, acks, ackto):
-        running = pool(start, Parts(acks=acks, failures=Full()))
+        running = pool(start, Parts(failures=Full()), acks=acks)
         running.feed(line_with(ackto, 1, "good"), line_with(ackto, 2, "bad"))
         running.end()
         assert "No space left" in str(running.error)
@@ -896,11 +897,11 @@ def test_an_event_that_can_neither_be_done_nor_kept_is_left_unacknowledged(pool,
 def test_what_a_stop_leaves_is_neither_acknowledged_nor_refused(pool, tmp_path):
     start = Held()
     with receiver(tmp_path) as (server, acks, ackto):
-        running = pool(start, Parts(acks=acks))
+        running = pool(start, acks=acks)
         running.feed(line_with(ackto, 1, "runs"), line_with(ackto, 2, "waits"))
         assert start.began.wait(PATIENCE)
         running.stop.set()
-        wait_for(lambda: running.work.pool.stopping)
+        wait_for(lambda: running.work.control.stopping)
         start.release.set()
         assert running.end() == {"done": 1}
         assert received(server, 1) == ["e.1 ack"]
@@ -915,7 +916,7 @@ def test_pass_hands_the_line_and_the_duty_to_acknowledge_on(pool, tmp_path):
             raise ValueError("no")
 
     with receiver(tmp_path) as (server, acks, ackto):
-        running = pool(start, Parts(acks=acks), pass_on=True)
+        running = pool(start, acks=acks, pass_on=True)
         good = line_with(ackto, 1, "good")
         running.feed(good, line_with(ackto, 2, "bad"))
         assert running.end() == {"done": 1, "failed": 1}
@@ -925,7 +926,7 @@ def test_pass_hands_the_line_and_the_duty_to_acknowledge_on(pool, tmp_path):
 
 def test_a_malformed_ackto_is_a_warning_and_stops_nothing(pool, tmp_path, caplog):
     with receiver(tmp_path) as (server, acks, ackto):
-        running = pool(do_nothing, Parts(acks=acks))
+        running = pool(do_nothing, acks=acks)
         event = Event("t", 1, source="s", id="x", ackto="nonsense")
         running.feed(orjson.loads(event.encode()), line_with(ackto, 2, "good"))
         assert running.end() == {"done": 2}

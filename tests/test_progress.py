@@ -19,8 +19,7 @@ import pytest
 
 from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.progress import Progress
-from flowtools.pool.snapshot import Snapshot
-from flowtools.pool.tally import SAMPLE, Tally, duration
+from flowtools.pool.tally import SAMPLE, Snapshot, Tally, duration
 from flowtools.process import console
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -92,9 +91,9 @@ def shown():
     running = []
 
     def show(snapshot, stream):
-        shown = Progress(snapshot, stream, teller(stream))
+        shown = Progress(stream, teller(stream))
         running.append(shown)
-        shown.start()
+        shown.start(snapshot)
         return shown
 
     yield show
@@ -111,8 +110,8 @@ def test_the_display_shows_every_outcome(outcome, terminal, shown):
 
 def test_without_a_terminal_there_is_one_line_at_the_end():
     stream = io.StringIO()
-    shown = Progress(idle, stream, teller(stream))
-    shown.start()
+    shown = Progress(stream, teller(stream))
+    shown.start(idle)
     for each in (attempt(), attempt(), attempt("timeout", 2.0), attempt("invalid", 0.0)):
         shown.record(each)
     shown.record(attempt("failed", final=False))
@@ -129,7 +128,7 @@ def test_without_a_terminal_there_is_one_line_at_the_end():
 
 def test_the_summary_of_nothing_has_no_durations():
     stream = io.StringIO()
-    Progress(idle, stream, teller(stream)).stop()
+    Progress(stream, teller(stream)).stop()
     assert stream.getvalue().startswith("flow-work: 0 done, 0 failed in ")
     assert "took" not in stream.getvalue()
 
@@ -238,7 +237,7 @@ def test_a_terminal_that_goes_away_does_no_harm(terminal, shown):
 def test_rich_is_not_imported_before_there_is_a_display():
     code = (
         "import io, sys; from flowtools.pool.progress import Progress;"
-        "p = Progress(None, io.StringIO(), str); p.start(); p.stop();"
+        "p = Progress(io.StringIO(), str); p.start(None); p.stop();"
         "print([m for m in sys.modules if m.startswith('rich')])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from flowtools.errors import UsageError
-from flowtools.pool.rate import CREDIT, Rate
+from flowtools.pool.limits import CREDIT, Rate
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import click
 from flowtools.cli import options
 from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import parsed
-from flowtools.pool.retry import RetryPolicy
-from flowtools.pool.settings import Choice, Settings
+from flowtools.pool.settings import Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
@@ -20,13 +19,13 @@ def _key(text: str) -> Any:
 
 
 def _halt(text: str) -> Any:
-    from flowtools.pool.halt import Halt
+    from flowtools.pool.limits import Halt
 
     return Halt.parse(text).record
 
 
 def _rate(text: str) -> Any:
-    from flowtools.pool.rate import Rate
+    from flowtools.pool.limits import Rate
 
     return Rate.parse(text)
 
@@ -149,6 +148,22 @@ joblog = option(
 
 resume = option("--resume", of=Choice, is_flag=True, help="Skip events that --joblog has as done.")
 
+once = option(
+    "--once",
+    of=Choice,
+    type=FILE,
+    metavar="FILE",
+    help="Pass over events that FILE has as done, by source and id; keep there those that are.",
+)
+
+once_age = option(
+    "--once-age",
+    of=Choice,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long --once keeps an id.",
+)
+
 failed = option(
     "--failed",
     of=Choice,
@@ -207,6 +222,8 @@ _ALL = (
     relay,
     joblog,
     resume,
+    once,
+    once_age,
     failed,
     config,
     setting,

@@ -1,15 +1,16 @@
 """The pool: what flow-work does.
 
 Begin with `pool`: what a thread of it does with a line. `intake` is where it takes that from,
-`slot` its place in the pool, `runner` what runs the Worker in that thread, and `settlement` what
-becomes of the event; `backlog` holds those that wait for their key or for a `retry`. `watchdog`
-has the deadlines and signals, `work` starts and stops all of these, and `assembly` makes them
-from the options: `settings`, `rate`, `halt`.
+`runner` what runs the Worker in that thread, and `settlement` what becomes of the event.
+`inflight` has the event on its way, and the slot of the thread that runs it; `backlog` holds
+those that wait for their key or for another attempt. The `watchdog` has the deadlines. `control`
+says whether all of them go on. `work` is one run: it makes these and ends them. `assembly` brings
+what was asked for to it, by `settings` and `limits` (--rate, --halt).
 
 Where each thread has a process for its Worker, `isolation` is the runner: the `template` process
 forks a `child` for it, with which it exchanges `packets`.
 
-What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it, and
-`tally` counts it for `progress` (`progress_display`); `metrics`, too, also see a `snapshot`.
-What the Worker returned goes out by `results`.
+What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it,
+`once` keeps ids, and `tally` counts it for `progress` (`progress_display`) and `metrics`. What
+the Worker returned goes out by `results`.
 """

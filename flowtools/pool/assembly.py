@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import UsageError
 from flowtools.core.event import EventError, decode
-from flowtools.core.lines import LineReader
+from flowtools.core.lines import LineReader, LineWriter
 from flowtools.core.wait import Stop
+from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import FAILURES, Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import Choice, Recorder
-from flowtools.pool.watchdog import Reopened
-from flowtools.pool.work import Input, Parts, Rest, Sender, Work, check, running_label
+from flowtools.pool.tally import Snapshot
+from flowtools.pool.work import Input, Parts, Reopened, Rest, Sender, Work, check
+from flowtools.process.bounded import bounded
 from flowtools.process.console import say
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.service import speaking
@@ -38,6 +40,8 @@ from flowtools.worker.loading import clean_up
 if TYPE_CHECKING:
     from flowtools.ack.relay import Relay
     from flowtools.pool.failed import FailedFile
+    from flowtools.pool.metrics import Metrics
+    from flowtools.pool.progress import Progress
     from flowtools.process.metrics import MetricsServer
     from flowtools.worker.needs import Equipment
 
@@ -72,6 +76,7 @@ def run(
     config: ConfigParser | None = None,
     equipment: "Equipment | None" = None,
     opener: Opener = _standard_input,
+    drain: float | None = None,
 ) -> None:
     """Run a pool as chosen, on standard output.
 
@@ -81,6 +86,7 @@ def run(
         config: The Worker's settings; None: as chosen.
         equipment: What the Worker may need; None: as the environment says.
         opener: Opens the input for as long as the pool runs: standard input.
+        drain: Seconds that `configure` and `clean_up` have after a signal; None: as the pool.
 
     Raises:
         FlowError: As errors.py says; EventsFailed where some events failed.
@@ -93,52 +99,61 @@ def run(
         runners = _processes(choice, settings, equipment, stack)
         stop = stack.enter_context(stopped_by_signals())
         server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
-        label: list[Callable[[], str]] = [lambda: "worker"]
-        writer = stack.enter_context(guarded_stdout(lambda: label[0]()))
+        crew = Crew()
+        writer = stack.enter_context(guarded_stdout(crew.label))
         spare_the_collector()
         worker = None
+        seconds = choice.pool.drain if drain is None else drain
         if runners is None:
-            worker = make(choice.worker, settings, equipment)
+            with bounded("the Worker's 'configure'", stop, seconds):
+                worker = make(choice.worker, settings, equipment)
             runners = partial(ThreadRunner, worker)
-        bounded = partial(_bounded, runners, choice.max_line)
-        with opener(worker, stop) as given:
-            try:
+        try:
+            with opener(worker, stop) as given:
                 if choice.dry_run:
-                    check(_dry_run(choice, stop))
-                    return
-                _refuse_a_circle(choice, given.fd, writer.fileno())
-                _refuse_one_file_for_two(choice, writer.fileno())
-                work = Work(bounded, replace(choice.pool, done=_done(choice), worker=choice.worker))
-                label[0] = lambda: running_label(work)
-                work.parts = _parts(choice, work, given, stack, server)
-                stack.enter_context(_providing(choice.worker, work))
-                try:
-                    totals = work.run(given.fd, writer, given.stop, given.rest)
-                finally:
-                    abandoned = work.watchdog.abandoned if work.watchdog else []
-                    if not all(slot.ended for slot in abandoned):
-                        on_stuck()
-            finally:
-                if worker is not None:
+                    totals = _dry_run(choice, stop)
+                else:
+                    totals = _work(choice, given, writer, runners, crew, stack, server)
+        finally:
+            if crew.stuck():
+                on_stuck()
+            if worker is not None:
+                with bounded("the Worker's 'clean_up'", stop, seconds):
                     clean_up(worker, "Worker")
-            if totals[Outcome.SKIPPED] and not choice.progress:
-                _tell_skipped(totals[Outcome.SKIPPED])
-            check(totals)
+        if totals[Outcome.SKIPPED] and not (choice.progress or choice.dry_run):
+            _tell_skipped(totals[Outcome.SKIPPED])
+        check(totals)
 
 
-def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
-    """Provide the pool's figures for flow-status and the metrics."""
-    vitals.about = worker
-    return vitals.providing(
-        done=lambda: work.counts()[Outcome.DONE],
-        failed=lambda: sum(work.counts()[each] for each in FAILURES),
-        in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
-        oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
-    )
+def _work(
+    choice: Choice,
+    given: Input,
+    writer: LineWriter,
+    runners: Callable[[], Runner],
+    crew: Crew,
+    stack: ExitStack,
+    server: "MetricsServer | None",
+) -> Counter[str]:
+    """Run the pool to its end; return how many events ended with which outcome."""
+    _refuse_a_circle(choice, given.fd, writer.fileno())
+    _refuse_one_file_for_two(choice, writer.fileno())
+    settings = replace(choice.pool, done=_done(choice), worker=choice.worker)
+    shown = _Shown(choice, server)
+    if choice.once is not None:
+        from flowtools.pool.once import Once
 
-
-def _bounded(runners: Callable[[], Runner], max_line: int) -> Runner:
-    return BoundedRunner(runners(), max_line)
+        once = stack.enter_context(Once(choice.once, choice.once_age))
+        settings = replace(settings, known=once.has)
+        shown.recorders.append(once)
+    relay = _relay(choice, given.acks)
+    parts = _parts(choice, shown, relay, stack)
+    if choice.no_ack:
+        given = replace(given, acks=None)
+    limited = partial(_limited, runners, choice.max_line)
+    work = Work(settings, given, writer, limited, parts, crew)
+    shown.start(work.snapshot, stack)
+    stack.enter_context(_providing(choice.worker, work))
+    return work.run()
 
 
 def _tell_skipped(number: int) -> None:
@@ -162,14 +177,63 @@ def _processes(
     return lambda: ProcessRunner(template, choice.pool.drain)
 
 
-def _parts(
-    choice: Choice, work: Work, given: Input, stack: ExitStack, server: "MetricsServer | None"
-) -> Parts:
-    recorders: list[Recorder] = []
-    if server is not None:
-        from flowtools.pool.metrics import Metrics
+class _Shown:
+    """What shows how the pool gets on: the metrics and the progress, where they were asked for.
 
-        recorders.append(Metrics(server.registry, work.snapshot))
+    Attributes:
+        recorders: They; each is told of every attempt.
+    """
+
+    def __init__(self, choice: Choice, server: "MetricsServer | None") -> None:
+        self.recorders: list[Recorder] = []
+        self._metrics: Metrics | None = None
+        self._progress: Progress | None = None
+        if server is not None:
+            from flowtools.pool import metrics
+
+            self._metrics = metrics.Metrics(server.registry)
+            self.recorders.append(self._metrics)
+        if choice.progress:
+            from flowtools.pool import progress
+
+            self._progress = progress.Progress(sys.stderr, say)
+            self.recorders.append(self._progress)
+
+    def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
+        """Show what `snapshot` says, until `stack` ends."""
+        if self._metrics is not None:
+            self._metrics.show(snapshot)
+        if self._progress is not None:
+            self._progress.start(snapshot)
+            stack.callback(self._progress.stop)
+
+
+def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
+    """Provide the pool's figures for flow-status and the metrics."""
+    vitals.about = worker
+    return vitals.providing(
+        done=lambda: work.counts()[Outcome.DONE],
+        failed=lambda: sum(work.counts()[each] for each in FAILURES),
+        in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
+        oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
+    )
+
+
+def _limited(runners: Callable[[], Runner], max_line: int) -> Runner:
+    return BoundedRunner(runners(), max_line)
+
+
+def _relay(choice: Choice, acks: Sender | None) -> "Relay | None":
+    if not choice.pool.relay:
+        return None
+    from flowtools.ack.relay import Relay  # It brings the side of a source along.
+
+    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
+    return Relay(acks)
+
+
+def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStack) -> Parts:
+    recorders: list[Recorder] = []
     files: list[Reopened] = []
     if choice.joblog is not None:
         from flowtools.pool.joblog import JobLog
@@ -180,35 +244,18 @@ def _parts(
     failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None
     if failures is not None:
         files.append(failures)
-    if choice.progress:
-        from flowtools.pool.progress import Progress
-
-        progress = Progress(work.snapshot, sys.stderr, say)
-        progress.start()
-        stack.callback(progress.stop)
-        recorders.append(progress)
     notifier = Notifier()
     notifier.ready()
     stack.callback(notifier.stopping)
     return Parts(
-        recorders=recorders,
+        recorders=[*recorders, *shown.recorders],
         failures=failures,
-        acks=None if choice.no_ack else given.acks,
-        relay=_relay(choice, given.acks),
+        relay=relay,
         notifier=notifier,
         keep_order=choice.keep_order,
-        max_line=given.max_line or choice.max_line,
+        max_line=choice.max_line,
         files=files,
     )
-
-
-def _relay(choice: Choice, acks: Sender) -> "Relay | None":
-    if not choice.pool.relay:
-        return None
-    from flowtools.ack.relay import Relay  # It brings the side of a source along.
-
-    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
-    return Relay(acks)
 
 
 def _refuse_one_file_for_two(choice: Choice, out: int) -> None:

@@ -10,50 +10,14 @@ from itertools import count
 from threading import Lock
 from time import monotonic
 
-from flowtools.core.event import Event
+from flowtools.pool.inflight import InFlight
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
 
 
-class Job:
-    """One event on its way through the pool.
-
-    Attributes:
-        event: The decoded event.
-        line: The input line, without its end.
-        number: The line's place in the input, from 1.
-        since: When it began to wait for a thread, in seconds of `time.monotonic()`.
-        attempt: 1 for the first try.
-        key: What `--key` gave for it, or None.
-    """
-
-    __slots__ = ("attempt", "event", "key", "line", "number", "since")
-
-    def __init__(
-        self,
-        event: Event,
-        line: bytes,
-        number: int,
-        since: float,
-        attempt: int = 1,
-        key: str | None = None,
-    ) -> None:
-        self.event = event
-        self.line = line
-        self.number = number
-        self.since = since
-        self.attempt = attempt
-        self.key = key
-
-    @property
-    def label(self) -> str:
-        """What to call the event in a message: its subject, else its id."""
-        return str(self.event.subject or self.event.id)
-
-
 class Backlog:
-    """The waiting jobs. Safe from any thread; nothing here blocks.
+    """The events that wait. Safe from any thread; nothing here blocks.
 
     Attributes:
         held: How many wait.
@@ -68,27 +32,27 @@ class Backlog:
         self.held = 0
         self.is_full = False
         self._order = count()
-        self._delayed: list[tuple[float, int, Job]] = []
-        self._ready: deque[Job] = deque()
+        self._delayed: list[tuple[float, int, InFlight]] = []
+        self._ready: deque[InFlight] = deque()
         # A key is here while one of its events runs or waits for a retry.
-        self._keys: dict[str, deque[Job]] = {}
+        self._keys: dict[str, deque[InFlight]] = {}
 
     def next_due(self) -> float | None:
-        """Return when the next job can start (monotonic seconds); None: no job will by itself."""
+        """Return when the next event can start (monotonic seconds); None: none will by itself."""
         with self._lock:
             if self._ready:
                 return 0.0
             return self._delayed[0][0] if self._delayed else None
 
-    def delay(self, job: Job, seconds: float) -> None:
-        """Keep `job` for `seconds`; it keeps its key's place."""
+    def delay(self, flight: InFlight, seconds: float) -> None:
+        """Keep an event for `seconds`; it keeps its key's place."""
         with self._lock:
-            job.since = monotonic() + seconds
-            heappush(self._delayed, (job.since, next(self._order), job))
-            self._hold(job)
+            flight.since = monotonic() + seconds
+            heappush(self._delayed, (flight.since, next(self._order), flight))
+            self._hold(flight)
 
-    def take(self) -> Job | None:
-        """Return a job that can start now, if there is one."""
+    def take(self) -> InFlight | None:
+        """Return an event that can start now, if there is one."""
         if not self.held:
             return None
         with self._lock:
@@ -96,15 +60,15 @@ class Backlog:
                 return self._release(heappop(self._delayed)[2])
             return self._release(self._ready.popleft()) if self._ready else None
 
-    def enter(self, job: Job, key: str) -> bool:
-        """Return True if `job` may start at once; else keep it until its key's turn comes."""
+    def enter(self, flight: InFlight, key: str) -> bool:
+        """Return True if the event may start at once; else keep it until its key's turn comes."""
         with self._lock:
             waiting = self._keys.get(key)
             if waiting is None:
                 self._keys[key] = deque()
                 return True
-            waiting.append(job)
-            self._hold(job)
+            waiting.append(flight)
+            self._hold(flight)
             return False
 
     def leave(self, key: str) -> None:
@@ -112,35 +76,35 @@ class Backlog:
         with self._lock:
             waiting = self._keys[key]
             if waiting:
-                job = waiting.popleft()
-                job.since = monotonic()
-                self._ready.append(job)
+                flight = waiting.popleft()
+                flight.since = monotonic()
+                self._ready.append(flight)
             else:
                 del self._keys[key]
 
-    def drain(self) -> list[Job]:
-        """Return every job that waits, in input order, and forget them."""
+    def drain(self) -> list[InFlight]:
+        """Return every event that waits, in input order, and forget them."""
         with self._lock:
-            jobs = [job for _, _, job in self._delayed]
-            jobs += self._ready
-            jobs += (job for waiting in self._keys.values() for job in waiting)
+            flights = [flight for _, _, flight in self._delayed]
+            flights += self._ready
+            flights += (flight for waiting in self._keys.values() for flight in waiting)
             self._delayed.clear()
             self._ready.clear()
             self._keys.clear()
             self.held = self._bytes = 0
             self._measure()
-        return sorted(jobs, key=lambda job: job.number)
+        return sorted(flights, key=lambda flight: flight.number)
 
-    def _hold(self, job: Job) -> None:
+    def _hold(self, flight: InFlight) -> None:
         self.held += 1
-        self._bytes += len(job.line)
+        self._bytes += len(flight.line)
         self._measure()
 
-    def _release(self, job: Job) -> Job:
+    def _release(self, flight: InFlight) -> InFlight:
         self.held -= 1
-        self._bytes -= len(job.line)
+        self._bytes -= len(flight.line)
         self._measure()
-        return job
+        return flight
 
     def _measure(self) -> None:
         self.is_full = self.held >= self._max_events or self._bytes >= self._max_bytes

@@ -13,9 +13,8 @@ from typing import Any
 from flowtools.core.digits import may_exceed
 from flowtools.core.event import EventError, decode
 from flowtools.core.lines import LineReader, TooLong
-from flowtools.pool.backlog import Job
+from flowtools.pool.inflight import InFlight, Line
 from flowtools.pool.settlement import Settlement
-from flowtools.pool.slot import Line
 
 SOURCE = "flow-work"
 """The source of an event that a line becomes which is another JSON value."""
@@ -72,9 +71,9 @@ class Intake:
         self.lines.extend([line for line in taken if not self._is_refused(line)])
 
     def _is_refused(self, line: Line) -> bool:
-        return may_exceed(line[1]) and self.job(line, digits_checked=False) is None
+        return may_exceed(line[1]) and self.flight(line, digits_checked=False) is None
 
-    def job(self, line: Line, *, digits_checked: bool = True) -> Job | None:
+    def flight(self, line: Line, *, digits_checked: bool = True) -> InFlight | None:
         """Return the event of `line`, to be kept; None: it is none, which is settled here."""
         number, text, since = line
         try:
@@ -82,18 +81,18 @@ class Intake:
         except EventError as error:
             self._refuse(number, text, error)
             return None
-        return Job(event, text, number, since)
+        return InFlight(event, text, number, since)
 
     def examined(self, line: Line) -> dict[str, Any] | None:
         """Return the attributes of a line that is not `usual`; None: it is no event."""
-        job = self.job(line)
-        return job.event.attributes if job is not None else None
+        flight = self.flight(line)
+        return flight.event.attributes if flight is not None else None
 
-    def drain(self) -> list[Job]:
+    def drain(self) -> list[InFlight]:
         """Return what nobody took; lines that are no events are settled as such."""
-        jobs = [job for line in self.lines if (job := self.job(line)) is not None]
+        flights = [flight for line in self.lines if (flight := self.flight(line)) is not None]
         self.lines.clear()
-        return jobs
+        return flights
 
     def _refuse(self, number: int, line: bytes, error: EventError) -> None:
         if isinstance(line, TooLong):

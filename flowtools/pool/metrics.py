@@ -1,6 +1,5 @@
 """The pool's own figures for --metrics; `process/metrics.py` serves them."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,23 +13,18 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from flowtools.pool.outcome import Attempt, Outcome
-from flowtools.pool.snapshot import Snapshot
+from flowtools.pool.tally import Snapshot
 
 BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Bounds of the histogram in seconds: from a look-up to the transfer of a long film."""
-
-_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 
 
 class Metrics:
     """Counts attempts. Safe from any thread."""
 
-    def __init__(self, registry: CollectorRegistry, snapshot: Callable[[], Snapshot]) -> None:
-        """Add the pool's figures to `registry`.
-
-        `snapshot` says what the pool is busy with; it is called at every request, in a
-        thread of its own.
-        """
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Add the counts to `registry`."""
+        self._registry = registry
         self._events = Counter(
             "flowtools_events",
             "Events that have ended, by outcome.",
@@ -53,7 +47,14 @@ class Metrics:
             # From the start, so that the first failure of all is an increase, and alarms.
             self._events.labels(outcome)
             self._attempts.labels(outcome)
-        registry.register(_State(snapshot))
+
+    def show(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Add the pool's state.
+
+        `snapshot` says what the pool is busy with; it is called at every request, in a
+        thread of its own.
+        """
+        self._registry.register(_State(snapshot))
 
     def record(self, attempt: Attempt) -> None:
         """Take note of an attempt."""

@@ -7,7 +7,7 @@ Threads and their owners: `Watchdog.run` starts the worker threads and stays in 
 thread as their watchdog (watchdog.py) until the last has ended. A worker thread that is
 stuck beyond its time-out and grace is abandoned and replaced; nobody joins it.
 
-slot.py says who decides what became of an attempt.
+inflight.py says who decides what became of an attempt.
 """
 
 import threading
@@ -16,77 +16,58 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.core.errors import ReaderGone
-from flowtools.core.event import ReadEvent, usual
-from flowtools.core.lines import LineReader
-from flowtools.core.wait import Stop, Wake
-from flowtools.pool.backlog import Backlog, Job
+from flowtools.core.event import Event, ReadEvent, usual
+from flowtools.pool.backlog import Backlog
+from flowtools.pool.control import Control
+from flowtools.pool.inflight import Claim, Crew, InFlight, Line, Slot
 from flowtools.pool.intake import Intake
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.settings import Pace, Settings
 from flowtools.pool.settlement import Settlement
-from flowtools.pool.slot import Claim, Line, Slot
 from flowtools.worker.exceptions import TimeLimit
 
 
 class Pool:
-    """Runs a Worker over the lines of a reader.
+    """Runs a Worker over lines: what the threads of a pool do.
 
     Args:
-        reader: Where the lines come from; only the leading thread touches it.
-        results: Where returned lines go; tells when too many wait for an earlier one.
+        intake: Where lines come from; only the leading thread reads.
         backlog: Where events wait inside the pool.
         settlement: Settles what became of each event.
-        settings: See Settings.
-        wake: Ends the reader's wait, too.
-
-    Attributes:
-        slots: One for each thread of the pool's width.
-        serving: Threads that have not ended; a stuck one counts once, with who replaced it.
-        error: What ended the pool early.
-        stopping: No further event is taken.
-        ending: The same, to wait for.
-        cancels: Running events are to be cancelled, too.
-        dozing: The watchdog wants a word through `watch` when events come again.
-        watch: Ends the watchdog's wait.
+        results: Tells when too many results wait for an earlier one.
+        settings: How the pool behaves.
+        crew: The threads; theirs are the slots.
+        control: Says whether the pool goes on.
     """
 
     def __init__(
         self,
-        reader: LineReader,
-        results: Results,
+        intake: Intake,
         backlog: Backlog,
         settlement: Settlement,
+        results: Results,
         settings: Settings,
-        *,
-        wake: Wake,
+        crew: Crew,
+        control: Control,
     ) -> None:
-        self.settings = settings
-        self.settlement = settlement
-        self.backlog = backlog
-        self.slots: list[Slot] = []
-        self.error: Exception | None = None
-        self.stopping = False
-        self.ending = Stop()
-        self.cancels = False
-        self.dozing = False
-        self.watch = Wake()
-        settlement.end, settlement.fail = self.end, self.fail
+        self._intake = intake
+        self._backlog = backlog
+        self._settlement = settlement
         self._results = results
-        self._wake = wake
-        self._intake = Intake(reader, settlement)
+        self._settings = settings
+        self._crew = crew
+        self._control = control
         self._is_over = False
         self._leader = threading.Lock()
         self._leader_sleeps = False
-        self._counting = threading.Lock()
-        self.serving = settings.threads
         self._taking = threading.Lock()
         # A single thread keeps every order by itself, but for what waits for a retry.
         keyed = settings.key is not None and settings.threads > 1
         ordered = isinstance(results, OrderedResults)
-        self._chooses = bool(keyed or settings.done or settings.pace or ordered)
+        known = settings.done or settings.known
+        self._chooses = bool(keyed or known or settings.pace or ordered)
 
     # What follows runs in the worker threads.
 
@@ -109,14 +90,14 @@ class Pool:
                 slot.claim = None
                 self._settle_claim(slot, claim)
         except RunnerBroken as broken:
-            self.fail(broken.error)
+            self._control.fail(broken.error)
         except Exception as error:  # noqa: BLE001  the top of a thread
-            self.fail(error)
-            if (job := slot.job) is not None:
-                # Half settled: it is kept with what was not tried, or comes again.
-                self.backlog.delay(job, 0.0)
+            self._control.fail(error)
+            self.put_back(slot)
         slot.is_busy, slot.ended = False, True
-        self.note_end()
+        if self._crew.note_end():
+            self._control.watchdog.ring()
+        self._control.leader.ring()
 
     def _serve_until_claimed(self, slot: Slot) -> bool:
         """Serve; return False at the end, True when the watchdog has claimed an attempt.
@@ -129,7 +110,7 @@ class Pool:
                 if not self._serve(slot):
                     return False
             except TimeLimit:
-                slot.token = None
+                slot.deadline = None
                 if not slot.is_claimed():  # Not the watchdog's: the Worker raised it itself.
                     self._settle(slot, [], Failure(Outcome.FAILED, "the Worker raised TimeLimit"))
                     return True
@@ -143,25 +124,26 @@ class Pool:
 
     def _serve(self, slot: Slot) -> bool:  # noqa: C901  the inner loop: a call costs every event
         """Take events and run them. False: no more; True: the attempt was claimed."""
-        backlog, intake = self.backlog, self._intake
+        backlog, intake = self._backlog, self._intake
         chooses, popleft = self._chooses, intake.lines.popleft
-        runner, timeout = slot.runner, self.settings.timeout or inf
+        runner, timeout = slot.runner, self._settings.timeout or inf
         start, prepare = runner.start, runner.prepare
-        is_plain, note = self.settlement.is_plain, self.settlement.note
-        taken: Line | Job
+        is_plain, note = self._settlement.is_plain, self._settlement.note
+        control = self._control
+        current: Line | InFlight
         attributes: dict[str, Any] | None
-        while not self.stopping:
-            if prepare is not None and (pause := prepare(self.ending)):
+        while not control.stopping:
+            if prepare is not None and (pause := prepare(control.ending)):
                 if not self._wait_for_runner(slot, pause):
                     return False
                 continue
             try:
                 if chooses or backlog.held:
-                    taken = job = self._choose()
-                    attributes = job.event.attributes
+                    current = flight = self._choose()
+                    attributes = flight.event.attributes
                 else:
-                    taken = line = popleft()
-                    job = None
+                    current = line = popleft()
+                    flight = None
                     attributes = usual(line[1]) or intake.examined(line)
                     if attributes is None:
                         continue
@@ -174,9 +156,9 @@ class Pool:
             # A copy: whatever the Worker does to it, the pool knows which event this is.
             event.attributes = attributes.copy()
             slot.attributes = attributes
-            slot.running = taken
+            slot.in_flight = current
             slot.started = now = monotonic()
-            event.deadline = slot.token = now + timeout
+            event.deadline = slot.deadline = now + timeout
             failure = lines = None
             try:
                 returned = start(event)
@@ -186,115 +168,117 @@ class Pool:
                 raise
             except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
                 failure = runner.failure(error)
-            slot.token = None
+            slot.deadline = None
             if slot.claim is not None and slot.is_claimed():
                 return True
             if is_plain and failure is None and lines is None and "ackto" not in attributes:
                 if note is not None:
                     event.attributes = attributes
-                    note(event, taken, now)
+                    note(event, current, now)
                 slot.done += 1
-                slot.running = None
-                if job is not None:
-                    self._leave(job)
+                slot.in_flight = None
+                if flight is not None:
+                    self._leave(flight)
             else:
                 self._settle(slot, lines or [], failure)
         return False
 
-    def _choose(self) -> Job:
+    def _choose(self) -> InFlight:
         """Return the next event that may run, from the backlog or the input.
 
         Raises:
             IndexError: There is none now.
         """
-        job = None
-        while job is None:
-            job = self._take()
+        flight = None
+        while flight is None:
+            flight = self._take()
             if self._leader_sleeps:
-                self.wake()  # It may be time to read on.
-        if self.settings.pace is not None and not self._wait_for_pace(self.settings.pace, job):
+                self._control.leader.ring()  # It may be time to read on.
+        if self._settings.pace is not None and not self._wait_for_pace(self._settings.pace, flight):
             raise IndexError
-        return job
+        return flight
 
-    def _take(self) -> Job | None:
+    def _take(self) -> InFlight | None:
         """Return an event that may run, or None where a line was none, or was not to run.
 
         Raises:
             IndexError: There is none now.
         """
-        settings = self.settings
+        settings = self._settings
         with self._taking:  # Between a line and its key's turn no other line may come.
-            job = self.backlog.take()
-            if job is not None:
-                return job
+            flight = self._backlog.take()
+            if flight is not None:
+                return flight
             if self._is_gated():
                 raise IndexError
-            job = self._intake.job(self._intake.lines.popleft())
-            is_done = job is not None and job.event.id in settings.done
-            if job is not None and not is_done and settings.key is not None:
-                job.key = settings.key(job.event)
-                if job.key is not None and not self.backlog.enter(job, job.key):
+            flight = self._intake.flight(self._intake.lines.popleft())
+            is_done = flight is not None and self._is_done(flight.event)
+            if flight is not None and not is_done and settings.key is not None:
+                flight.key = settings.key(flight.event)
+                if flight.key is not None and not self._backlog.enter(flight, flight.key):
                     return None
-        if job is not None and is_done:
-            self.settlement.skipped(job)
+        if flight is not None and is_done:
+            self._settlement.skipped(flight)
             return None
-        return job
+        return flight
 
-    def _leave(self, job: Job) -> None:
-        if job.key is not None:
-            self.backlog.leave(job.key)
+    def _is_done(self, event: Event) -> bool:
+        settings = self._settings
+        return event.id in settings.done or (settings.known is not None and settings.known(event))
 
-    def _wait_for_pace(self, pace: Pace, job: Job) -> bool:
+    def _leave(self, flight: InFlight) -> None:
+        if flight.key is not None:
+            self._backlog.leave(flight.key)
+
+    def _wait_for_pace(self, pace: Pace, flight: InFlight) -> bool:
         seconds = pace.wait_time(monotonic())
-        if seconds > 0 and self.ending.wait(seconds):
-            self.backlog.delay(job, 0.0)  # Not started; whoever drains finds it there.
+        if seconds > 0 and self._control.ending.wait(seconds):
+            self._backlog.delay(flight, 0.0)  # Not started; whoever drains finds it there.
             return False
         return True
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
-        job = slot.job
-        assert job is not None
+        flight = slot.flight
+        assert flight is not None
         waits = False
         if failure is None:
-            self.settlement.done(job, slot.started, lines)
+            self._settlement.done(flight, slot.started, lines)
         else:
-            waits = self.settlement.failed(job, slot.started, failure)
+            waits = self._settlement.failed(flight, slot.started, failure)
         self._vacate(slot, waits)
 
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
-        job = slot.job
-        assert job is not None
+        flight = slot.flight
+        assert flight is not None
         waits = False
         if claim.verdict is Outcome.CANCELLED:
-            self.settlement.cancelled(job)
+            self._settlement.cancelled(flight)
         else:
-            text = f"not done within {self.settings.timeout:g} s"
-            waits = self.settlement.failed(job, slot.started, Failure(claim.verdict, text))
+            text = f"not done within {self._settings.timeout:g} s"
+            waits = self._settlement.failed(flight, slot.started, Failure(claim.verdict, text))
         self._vacate(slot, waits)
 
     def _vacate(self, slot: Slot, waits: bool) -> None:
-        slot.running = None
+        slot.in_flight = None
         if waits or self._leader_sleeps:
-            self.wake()  # The leader must learn when the next attempt is due.
+            self._control.leader.ring()  # The leader must learn when the next attempt is due.
 
     def _is_gated(self) -> bool:
-        return self.backlog.is_full or self._results.is_full
+        return self._backlog.is_full or self._results.is_full
 
     def _wait_for_work(self, slot: Slot) -> bool:
         """Wait until there may be something to take; False: nothing will come any more."""
         if not self._leader.acquire(blocking=False):
             if self._leader_sleeps and self._has_news():
-                self.wake()
+                self._control.leader.ring()
             self._leader.acquire()
         try:
-            if self._is_over or self.stopping or not self._lead():
+            if self._is_over or self._control.stopping or not self._lead():
                 return False
             slot.is_busy = True  # Said before another leads, and might find nobody busy.
         finally:
             self._leader.release()
-        if self.dozing:
-            self.dozing = False
-            self.watch.ring()
+        self._control.note_start()
         return True
 
     def _wait_for_runner(self, slot: Slot, seconds: float) -> bool:
@@ -308,13 +292,13 @@ class Pool:
             if reads and not self._intake.has_ended:
                 self._intake.read(seconds)
             else:
-                self.ending.wait(seconds)
+                self._control.ending.wait(seconds)
         finally:
             if reads:
                 self._leader.release()
-        has_input = not self._intake.has_ended or self._intake.lines or self.backlog.held
-        if self._is_over or self.stopping or not (has_input or self._is_busy()):
-            self.wake()
+        has_input = not self._intake.has_ended or self._intake.lines or self._backlog.held
+        if self._is_over or self._control.stopping or not (has_input or self._crew.is_busy()):
+            self._control.leader.ring()
             return False
         slot.is_busy = True
         return True
@@ -323,78 +307,52 @@ class Pool:
         gated = self._is_gated()
         if self._intake.lines and not gated:
             return True
-        due = self.backlog.next_due()
+        due = self._backlog.next_due()
         seconds = None if due is None else due - monotonic()
         if seconds is not None and seconds <= 0:
             return True
         if not (self._intake.has_ended or gated):
             if not self._intake.read(seconds):
-                self._wake.clear()
+                self._control.leader.clear()
             return True
         # From here on another thread must wake this one; so first say that it sleeps,
         # then look whether there is anything to sleep for.
         self._leader_sleeps = True
         try:
-            if not (self.backlog.held or self._intake.lines or self._is_busy()):
+            if not (self._backlog.held or self._intake.lines or self._crew.is_busy()):
                 self._is_over = True
                 return False
             if gated and not self._is_gated():
                 return True
-            self._wake.wait(seconds)
+            self._control.leader.wait(seconds)
         finally:
             self._leader_sleeps = False
-        self._wake.clear()
+        self._control.leader.clear()
         return True
 
     def _has_news(self) -> bool:
         """Return whether a sleeping leader has something to do, as far as this thread can tell."""
-        if self.backlog.held or self._intake.lines or not self._is_busy():
+        if self._backlog.held or self._intake.lines or not self._crew.is_busy():
             return True
         return not (self._intake.has_ended or self._is_gated())
 
-    def _is_busy(self) -> bool:
-        # The last to start are the last to end: from there a busy one is found soonest.
-        return any(slot.is_busy for slot in reversed(self.slots))
-
     # Called from any thread.
 
-    def note_end(self) -> None:
-        """Count one thread less; the last one ends the watchdog's wait."""
-        with self._counting:
-            self.serving -= 1
-            is_last = not self.serving
-        self.wake()
-        if is_last:
-            self.watch.ring()
-
-    def wake(self) -> None:
-        """End the leader's wait."""
-        self._wake.ring()
-
-    def end(self, *, cancel: bool = False) -> None:
-        """Take no further event; `cancel` the running ones, too."""
-        self.cancels = self.cancels or cancel
-        self.stopping = True
-        self.ending.set()
-        self.wake()
-        self.watch.ring()
+    def put_back(self, slot: Slot) -> None:
+        """Keep what is half settled in `slot` with what was not tried, or let it come again."""
+        if (flight := slot.flight) is not None:
+            self._backlog.delay(flight, 0.0)
 
     def is_idle(self) -> bool:
         """Return whether no event runs and the leader waits for input."""
-        return self._intake.is_reading and not self._intake.lines and not self._is_busy()
+        return self._intake.is_reading and not self._intake.lines and not self._crew.is_busy()
 
     def queued(self) -> int:
         """Return how many events have been read and wait."""
-        return len(self._intake.lines) + self.backlog.held
+        return len(self._intake.lines) + self._backlog.held
 
-    def left_over(self, more: Sequence[bytes] = ()) -> list[Job]:
+    def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
         """Return what was read and not done, and `more` lines; the threads have ended."""
         self._intake.add(more)
-        left = [*self.backlog.drain(), *self._intake.drain()]
-        return sorted(left, key=lambda job: job.number)
-
-    def fail(self, error: Exception) -> None:
-        """Take no further event, and end with `error` (the first one counts)."""
-        if self.error is None:
-            self.error = error
-        self.end(cancel=isinstance(error, ReaderGone))
+        left = [*self._backlog.drain(), *self._intake.drain()]
+        return sorted(left, key=lambda flight: flight.number)

@@ -11,8 +11,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from flowtools.pool.outcome import Attempt
-from flowtools.pool.snapshot import Snapshot
-from flowtools.pool.tally import Tally, summary
+from flowtools.pool.tally import Snapshot, Tally, summary
 
 REFRESH = 0.25
 """Seconds between two drawings."""
@@ -22,16 +21,12 @@ class Progress:
     """Shows how the pool gets on, on `stream`.
 
     Args:
-        snapshot: Says what the pool is busy with; called from the display's thread.
         stream: Where to; a terminal gets the live display.
         say: Writes the summary, when the display has gone.
     """
 
-    def __init__(
-        self, snapshot: Callable[[], Snapshot], stream: TextIO, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, stream: TextIO, say: Callable[[str], None]) -> None:
         self._tally = Tally()
-        self._snapshot = snapshot
         self._stream = stream
         self._say = say
         self._ending = threading.Event()
@@ -41,10 +36,15 @@ class Progress:
         """Take note of an attempt."""
         self._tally.record(attempt)
 
-    def start(self) -> None:
-        """Begin to draw, if there is a terminal."""
+    def start(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Begin to draw what `snapshot` says, if there is a terminal.
+
+        `snapshot` is called from the display's thread.
+        """
         if self._stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb"):
-            self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
+            self._thread = threading.Thread(
+                target=self._draw, args=(snapshot,), name="progress", daemon=True
+            )
             self._thread.start()
 
     def stop(self) -> None:
@@ -56,11 +56,11 @@ class Progress:
         with suppress(OSError):  # The terminal has gone.
             self._say(summary(self._tally.figures()))
 
-    def _draw(self) -> None:
+    def _draw(self, snapshot: Callable[[], Snapshot]) -> None:
         from flowtools.pool.progress_display import Display
 
         with suppress(OSError), Display(self._stream) as display:
             while True:
-                display.draw(self._tally.figures(), self._snapshot())
+                display.draw(self._tally.figures(), snapshot())
                 if self._ending.wait(REFRESH):
                     return

@@ -9,8 +9,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
-from flowtools.pool.snapshot import Snapshot
-from flowtools.pool.tally import Figures, duration
+from flowtools.pool.tally import Figures, Snapshot, duration
 from flowtools.process.console import one_line
 
 SLOWEST = 5

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from flowtools.core.settings import Ending, Reading
-from flowtools.pool.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flowtools.ack.records import Reason
     from flowtools.core.event import Event
-    from flowtools.pool.outcome import Attempt
+    from flowtools.pool.outcome import Attempt, Failure
 
 
 class Recorder(Protocol):
@@ -69,6 +68,43 @@ class Pace(Protocol):
         """Reserve the next start and return how many seconds away it is."""
 
 
+ASKED_RETRIES = 10
+"""Further attempts that a Worker's own Retry gets where --retries says nothing."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Exponential back-off with jitter.
+
+    Attributes:
+        retries: Further attempts after a failure.
+        backoff: Seconds before the first of them; doubled for each one after.
+        max_backoff: Seconds that no wait exceeds, but one that a Retry asks for.
+    """
+
+    retries: int = 0
+    backoff: float = 1.0
+    max_backoff: float = 300.0
+
+    def delay(self, attempt: int, failure: "Failure") -> float | None:
+        """Return the seconds to wait after attempt number `attempt`; None: it was the last.
+
+        The wait is drawn from the upper half of its range, so that events which failed
+        together do not come back together. A Retry with `after` waits that long.
+        """
+        asked = failure.after is not None
+        allowed = self.retries or (ASKED_RETRIES if asked else 0)
+        if not failure.outcome.may_retry or attempt > allowed:
+            return None
+        if failure.after:
+            return failure.after
+        import random  # Not at the top: most runs retry nothing, and all start quicker.
+
+        # The exponent is bounded: 2.0 ** 1024 overflows.
+        ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
+        return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  no secret
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings(Ending):
     """How the pool behaves.
@@ -85,6 +121,7 @@ class Settings(Ending):
         pace: Limits the starts.
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Ids that a job log knows as done: not run again.
+        known: Says whether an event is known as done by --once, and not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
         relay: Hand the duty to acknowledge an event on to its results.
         worker: Name of what runs, MODULE:CLASS, for whoever is told of a failure.
@@ -99,6 +136,7 @@ class Settings(Ending):
     pace: Pace | None = None
     halt: "Callable[[Attempt], str | None] | None" = None
     done: frozenset[str] | set[str] = frozenset()
+    known: "Callable[[Event], bool] | None" = None
     pass_on: bool = False
     relay: bool = False
     worker: str = ""
@@ -122,6 +160,8 @@ class Choice(Reading):
         no_ack: Acknowledge nothing: the lines are copies that others settle.
         joblog: The file that has a line for each attempt.
         resume: Skip what the job log has as done.
+        once: The database with the ids of events that have been done.
+        once_age: Seconds for which it keeps them.
         failed: The file that keeps the lines of events that failed for good.
         config: The INI file with the Worker's settings.
         settings: More of them, each SECTION.KEY=VALUE.
@@ -138,6 +178,8 @@ class Choice(Reading):
     no_ack: bool = False
     joblog: "Path | None" = None
     resume: bool = False
+    once: "Path | None" = None
+    once_age: float = 7 * 86400.0
     failed: "Path | None" = None
     config: "Path | None" = None
     settings: tuple[str, ...] = ()

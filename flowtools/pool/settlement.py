@@ -17,11 +17,12 @@ from flowtools.ack.records import AckError, Reason, with_ackto
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError, decode, rfc3339
 from flowtools.core.lines import TooLong
-from flowtools.pool.backlog import Backlog, Job
+from flowtools.pool.backlog import Backlog
+from flowtools.pool.control import Control
+from flowtools.pool.inflight import InFlight, Line, Slot
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
-from flowtools.pool.slot import Line, Slot
 
 log = logging.getLogger("flowtools.pool")
 
@@ -37,19 +38,16 @@ class Settlement:
             `note`, and to be counted in its slot.
         note: Tells the recorders of it, given what it was made from and when it started;
             None: there is no recorder.
-        end: Set by the pool: called with `cancel=` when --halt says so.
-        fail: Set by the pool: called with the error that the pool is to end with.
     """
 
-    note: Callable[[Event, Line | Job, float], None] | None
-    end: Callable[..., None]
-    fail: Callable[[Exception], None]
+    note: Callable[[Event, Line | InFlight, float], None] | None
 
     def __init__(
         self,
         results: Results,
         backlog: Backlog,
         settings: Settings,
+        control: Control,
         *,
         recorders: Sequence[Recorder] = (),
         failures: Failures | None = None,
@@ -62,6 +60,7 @@ class Settlement:
             results: Where returned lines go.
             backlog: Where an event waits for its next attempt.
             settings: Of the pool.
+            control: Ends the pool when --halt says so, or where the failed file cannot be written.
             recorders: Are told of each attempt.
             failures: Keeps the lines of events that failed for good; None: they are refused.
             acks: Tells the source what became of each event; None: nobody is told.
@@ -72,6 +71,7 @@ class Settlement:
         self._results = results
         self._backlog = backlog
         self._settings = settings
+        self._control = control
         self._is_ordered = isinstance(results, OrderedResults)
         self._recorders = tuple(recorders)
         self._failures = failures
@@ -80,13 +80,18 @@ class Settlement:
         self.is_plain = not (settings.pass_on or settings.halt or self._is_ordered)
         self.note = self._note if recorders else None
 
-    def _note(self, event: Event, taken: Line | Job, started: float) -> None:
+    def _note(self, event: Event, current: Line | InFlight, started: float) -> None:
         """Tell the recorders of a plain event that is done; the caller counts it."""
         ended = monotonic()
-        if isinstance(taken, Job):
-            number, line, since, attempt = taken.number, taken.line, taken.since, taken.attempt
+        if isinstance(current, InFlight):
+            number, line, since, attempt = (
+                current.number,
+                current.line,
+                current.since,
+                current.attempt,
+            )
         else:
-            number, line, since = taken
+            number, line, since = current
             attempt = 1
         queued = started - since if started > since else 0.0
         ran = ended - started
@@ -101,44 +106,46 @@ class Settlement:
         totals[_DONE] += sum(slot.done for slot in slots)
         return totals
 
-    def done(self, job: Job, started: float, lines: list[bytes]) -> None:
+    def done(self, flight: InFlight, started: float, lines: list[bytes]) -> None:
         """`start` has returned; `lines` are its results."""
-        self.finish(_attempt(job, _DONE, None, started=started), lines)
-        self._leave(job)
+        self.finish(_attempt(flight, _DONE, None, started=started), lines)
+        self._leave(flight)
 
-    def skipped(self, job: Job) -> None:
+    def skipped(self, flight: InFlight) -> None:
         """The job log of an earlier run has the event as done."""
-        self.finish(_attempt(job, Outcome.SKIPPED, None, started=monotonic()), [])
+        self.finish(_attempt(flight, Outcome.SKIPPED, None, started=monotonic()), [])
 
-    def failed(self, job: Job, started: float, failure: Failure) -> bool:
+    def failed(self, flight: InFlight, started: float, failure: Failure) -> bool:
         """The attempt did not do the event; return whether the event waits for another one."""
-        delay = self._settings.retry.delay(job.attempt, failure)
-        attempt = _attempt(job, failure.outcome, failure.text, started=started, final=delay is None)
+        delay = self._settings.retry.delay(flight.attempt, failure)
+        attempt = _attempt(
+            flight, failure.outcome, failure.text, started=started, final=delay is None
+        )
         log.log(
             logging.INFO if delay is not None else logging.WARNING,
             "event '%s' (line %d, attempt %d): %s: %s",
-            job.label,
-            job.number,
-            job.attempt,
+            flight.label,
+            flight.number,
+            flight.attempt,
             failure.outcome,
             failure.text,
             extra={"traceback": failure.traceback},
         )
         if delay is None:
-            self._give_up(attempt, job)
+            self._give_up(attempt, flight)
             return False
         for recorder in self._recorders:
             recorder.record(attempt)
-        job.attempt += 1
+        flight.attempt += 1
         # Values inside its data may be what the Worker has made of them.
-        job.event = decode(job.line, job.number)
-        self._keep_place(job)
-        self._backlog.delay(job, delay)
+        flight.event = decode(flight.line, flight.number)
+        self._keep_place(flight)
+        self._backlog.delay(flight, delay)
         return True
 
-    def cancelled(self, job: Job) -> None:
+    def cancelled(self, flight: InFlight) -> None:
         """The attempt was cut short because the pool ends: the event counts as not tried."""
-        self._backlog.delay(job, 0.0)
+        self._backlog.delay(flight, 0.0)
 
     def invalid(self, number: int, line: bytes, error: EventError) -> None:
         """Input line `number` is no event."""
@@ -154,29 +161,29 @@ class Settlement:
         """Input line `number` holds nothing."""
         self._results.put(number, [], _tell_nobody)
 
-    def left_over(self, job: Job) -> bool:
-        """The pool ends before `job` was done; return whether it is safe all the same.
+    def left_over(self, flight: InFlight) -> bool:
+        """The pool ends before `flight` was done; return whether it is safe all the same.
 
         It is where its source will deliver it again, or the failed file takes it.
         """
-        if "ackto" in job.event.attributes and self._acks is not None:
+        if "ackto" in flight.event.attributes and self._acks is not None:
             return True
         if self._failures is None:
             return False
         text = "not tried: the pool ended"
-        attempt = _attempt(job, Outcome.CANCELLED, text, started=monotonic())
+        attempt = _attempt(flight, Outcome.CANCELLED, text, started=monotonic())
         self._failures.write(attempt)
         return True
 
-    def _keep_place(self, job: Job) -> None:
-        """See that no other event of the job's key comes before its next attempt."""
-        if job.key is None and self._settings.key is not None:
+    def _keep_place(self, flight: InFlight) -> None:
+        """See that no other event of the flight's key comes before its next attempt."""
+        if flight.key is None and self._settings.key is not None:
             # It ran in a pool of one thread, where no key has been entered.
-            job.key = self._settings.key(job.event)
-            if job.key is not None:
-                self._backlog.enter(job, job.key)
+            flight.key = self._settings.key(flight.event)
+            if flight.key is not None:
+                self._backlog.enter(flight, flight.key)
 
-    def _give_up(self, attempt: Attempt, job: Job | None) -> None:
+    def _give_up(self, attempt: Attempt, flight: InFlight | None) -> None:
         """The event has failed for good: keep its line or refuse it, and count it."""
         if self._failures is not None:
             try:
@@ -185,11 +192,11 @@ class Settlement:
                 # Neither kept nor refused: left unacknowledged, so that it comes again.
                 with self._counting:
                     self.counts[attempt.outcome] += 1
-                self.fail(error)
+                self._control.fail(error)
                 return
         self.finish(attempt, [])
-        if job is not None:
-            self._leave(job)
+        if flight is not None:
+            self._leave(flight)
 
     def finish(self, attempt: Attempt, lines: list[bytes]) -> None:
         """Bring an event to its end: results, records, the source, the counts."""
@@ -211,7 +218,7 @@ class Settlement:
         if self._settings.halt is not None:
             verdict = self._settings.halt(attempt)
             if verdict is not None:
-                self.end(cancel=verdict == "now")
+                self._control.end(cancel=verdict == "now")
 
     def _carrying(self, relay: Carrier, attempt: Attempt, lines: list[bytes]) -> list[bytes] | None:
         """Return `lines` with the duty to acknowledge the event; None: there is none to hand on."""
@@ -259,9 +266,9 @@ class Settlement:
         when = rfc3339(int(attempt.finished * 1000) / 1000)
         return Reason(error, attempt.attempt, self._settings.worker, os.uname().nodename, when)
 
-    def _leave(self, job: Job) -> None:
-        if job.key is not None:
-            self._backlog.leave(job.key)
+    def _leave(self, flight: InFlight) -> None:
+        if flight.key is not None:
+            self._backlog.leave(flight.key)
 
 
 def _tell_nobody() -> None:
@@ -269,15 +276,15 @@ def _tell_nobody() -> None:
 
 
 def _attempt(
-    job: Job, outcome: Outcome, error: str | None, *, started: float, final: bool = True
+    flight: InFlight, outcome: Outcome, error: str | None, *, started: float, final: bool = True
 ) -> Attempt:
-    queued = started - job.since
+    queued = started - flight.since
     return Attempt(
-        job.event,
-        job.line,
-        job.number,
+        flight.event,
+        flight.line,
+        flight.number,
         outcome,
-        job.attempt,
+        flight.attempt,
         final,
         queued if queued > 0.0 else 0.0,  # noqa: FURB136  a call costs every event
         monotonic() - started,

@@ -5,6 +5,7 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from flowtools.pool.outcome import FAILURES, RETRIED, Attempt, Outcome
 
@@ -47,6 +48,22 @@ class Figures:
         """Return label and number of whatever is neither done nor failed and has come up."""
         labels = [each for each in Outcome if each is not Outcome.DONE and not each.is_failure]
         return [(each, self.counts[each]) for each in (*labels, RETRIED) if self.counts[each]]
+
+
+class Snapshot(NamedTuple):
+    """The state of a pool.
+
+    Attributes:
+        running: What runs, as the event's subject or id and for how many seconds.
+        queued: Events that have been read and wait, for a thread, their key or a retry.
+        threads: The pool's width.
+        abandoned: Threads that are stuck in the Worker and have been replaced.
+    """
+
+    running: list[tuple[str, float]]
+    queued: int
+    threads: int
+    abandoned: int
 
 
 class Tally:

@@ -5,22 +5,20 @@ threads, and returns when they have ended. It never joins an abandoned thread.
 """
 
 import logging
-import select
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
-from flowtools.core.wait import HasFileno, Stop, Wake, poll_time
+from flowtools.core.wait import HasFileno, Stop, Wake, wait
+from flowtools.pool.control import Control
+from flowtools.pool.inflight import Claim, Crew, Slot
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.runner import Runner
-from flowtools.pool.slot import Claim, Slot
-from flowtools.process.console import say
+from flowtools.pool.settings import Settings
 
 SETTLED = 1.0
 """Seconds that a thread has to settle an attempt that has been cancelled."""
@@ -38,68 +36,54 @@ class Notifier(Protocol):
         """Say that all is well."""
 
 
-class Reopened(Protocol):
-    """A file that others may rename while it is written."""
-
-    def reopen(self) -> None:
-        """Go on in a new file of the same name.
-
-        Raises:
-            FlowError: It cannot be opened; what is written still goes to the old one.
-        """
-
-
 class Watchdog:
-    """Starts the threads of `pool`, holds their deadlines, and replaces the stuck ones.
+    """Starts the threads of a pool, holds their deadlines, and replaces the stuck ones.
 
     Args:
-        pool: The pool.
+        crew: The threads.
+        control: Says whether the pool goes on.
+        settings: How the pool behaves.
+        pool: What the threads run.
         runners: Makes a runner for each thread.
         stop: Asks the pool to drain.
-        dump: Rung when `report` is wanted.
-        rotated: Rung when the `files` are to be reopened.
+        bells: What to do when a Wake is rung.
         notifier: Is pinged unless every thread hangs in settling.
+        out: Where results go; that its reader has gone is noticed at once.
     """
 
     def __init__(
         self,
+        crew: Crew,
+        control: Control,
+        settings: Settings,
         pool: Pool,
         runners: Callable[[], Runner],
         stop: Stop,
         *,
-        dump: Wake | None = None,
-        rotated: Wake | None = None,
-        files: Sequence[Reopened] = (),
+        bells: Sequence[tuple[Wake, Callable[[], None]]] = (),
         notifier: Notifier | None = None,
         out: HasFileno | None = None,
     ) -> None:
-        self._out = out
-        self.abandoned: list[Slot] = []
+        self._crew = crew
+        self._control = control
+        self._settings = settings
         self._pool = pool
         self._runners = runners
-        self._stop = stop
-        self._dump = dump
-        self._rotated = rotated
-        self._files = files
+        self._stop: Stop | None = stop
+        self._bells = bells
         self._notifier = notifier
+        self._out = out
         self._drain_until = inf
         self._has_drained = False
         self._leave_at = inf
         self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
-        self._poller = select.poll()
-        for each in (stop, pool.watch, dump, rotated):
-            if each is not None:
-                self._poller.register(each.fileno(), select.POLLIN)
-        if out is not None:
-            self._poller.register(out.fileno(), 0)  # POLLERR comes unasked.
 
     def run(self) -> None:
-        """Run the pool to its end; what it ends with is `pool.error`."""
-        slots = self._pool.slots
-        slots += (Slot(self._runners()) for _ in range(self._pool.settings.threads))
-        for slot in slots:
+        """Run the pool to its end; what it ends with is the `error` of its control."""
+        self._crew.man([Slot(self._runners()) for _ in range(self._settings.threads)])
+        for slot in self._crew.slots:
             self._start(slot)
-        while self._pool.serving and not self._leaves():
+        while self._crew.serving and not self._leaves():
             self._wait()
             self._look_for_an_end()
             self._expire()
@@ -107,14 +91,14 @@ class Watchdog:
         self._close_runners()
 
     def _close_runners(self) -> None:
-        for slot in self._pool.slots:
+        for slot in self._crew.slots:
             slot.runner.release()
-        for slot in self._pool.slots:
+        for slot in self._crew.slots:
             try:
                 slot.runner.close()
             except FlowError as error:
                 log.error("%s", error)
-                self._pool.fail(error)
+                self._control.fail(error)
 
     def _start(self, slot: Slot, inherited: Claim | None = None) -> None:
         # Daemons: a stuck one must not keep the process from ending.
@@ -125,27 +109,28 @@ class Watchdog:
             slot.thread.start()
         except RuntimeError as error:
             slot.ended = True
-            self._pool.fail(InternalError(f"cannot start a thread: {error}"))
-            self._pool.note_end()
+            self._control.fail(InternalError(f"cannot start a thread: {error}"))
+            self._crew.note_end()
 
     def _wait(self) -> None:
         # A millisecond more, for poll(2) counts in whole ones.
         seconds = self._next_event() - monotonic() + 0.001
-        ready = dict(self._poller.poll(poll_time(None if seconds == inf else seconds)))
-        self._pool.watch.clear()
-        if self._dump is not None and self._dump.fileno() in ready:
-            self._dump.clear()
-            self.report()
-        if self._rotated is not None and self._rotated.fileno() in ready:
-            self._rotated.clear()
-            self._reopen()
-        if self._out is not None and ready.get(self._out.fileno(), 0) & select.POLLERR:
-            self._poller.unregister(self._out.fileno())
-            self._pool.fail(ReaderGone())
-        if self._stop.fileno() in ready:
-            self._poller.unregister(self._stop.fileno())
-            self._drain_until = monotonic() + self._pool.settings.drain
-            self._pool.end()
+        awaited: list[Wake | Stop] = [self._control.watchdog, *(bell for bell, _ in self._bells)]
+        if self._stop is not None:
+            awaited.append(self._stop)
+        ready = wait(*awaited, gone=self._out, seconds=None if seconds == inf else seconds)
+        self._control.watchdog.clear()
+        for bell, answer in self._bells:
+            if bell.fileno() in ready:
+                bell.clear()
+                answer()
+        if self._out is not None and self._out.fileno() in ready:
+            self._out = None
+            self._control.fail(ReaderGone())
+        if self._stop is not None and self._stop.fileno() in ready:
+            self._stop = None  # It stays readable.
+            self._drain_until = monotonic() + self._settings.drain
+            self._control.end()
 
     def _next_event(self) -> float:
         """Return the earliest time at which there is something to do.
@@ -155,58 +140,57 @@ class Watchdog:
         has found the pool idle twice, a time-out apart and without a word between, it
         sleeps for good, and is told.
         """
-        settings, pool = self._pool.settings, self._pool
-        idle = pool.is_idle()
-        next_start = inf if idle and pool.dozing else monotonic() + (settings.timeout or inf)
-        pool.dozing = idle
+        settings, control = self._settings, self._control
+        idle = self._pool.is_idle()
+        next_start = inf if idle and control.dozing else monotonic() + (settings.timeout or inf)
+        control.dozing = idle
         earliest = min(next_start, self._drain_until, self._leave_at, self._next_ping)
-        for slot in self._pool.slots:
-            claim, token = slot.claim, slot.token
+        for slot in self._crew.slots:
+            claim, deadline = slot.claim, slot.deadline
             if claim is not None:
                 earliest = min(earliest, claim.at + settings.grace)
-            elif token is not None:
-                earliest = min(earliest, token)
+            elif deadline is not None:
+                earliest = min(earliest, deadline)
         return earliest
 
     def _look_for_an_end(self) -> None:
-        pool = self._pool
-        if pool.error is not None and self._drain_until == inf and not self._has_drained:
-            self._drain_until = monotonic() + pool.settings.drain
+        control = self._control
+        if control.error is not None and self._drain_until == inf and not self._has_drained:
+            self._drain_until = monotonic() + self._settings.drain
         if monotonic() >= self._drain_until:
             self._drain_until = inf
             self._has_drained = True
-            self._leave_at = monotonic() + pool.settings.grace + SETTLED
-            pool.end(cancel=True)
+            self._leave_at = monotonic() + self._settings.grace + SETTLED
+            control.end(cancel=True)
 
     def _leaves(self) -> bool:
         """Leave threads behind that cannot write what they have, for the pool has to end.
 
         A thread that runs the Worker is none of them: it is claimed, and replaced in the end.
         """
-        left = [slot for slot in self._pool.slots if not slot.ended]
-        if monotonic() < self._leave_at or any(slot.token or slot.claim for slot in left):
+        left = [slot for slot in self._crew.slots if not slot.ended]
+        if monotonic() < self._leave_at or any(slot.deadline or slot.claim for slot in left):
             return False
         for slot in left:
-            if (job := slot.job) is not None:
-                self._pool.backlog.delay(job, 0.0)  # Half settled: kept with what was not tried.
-        self.abandoned += left
-        self._pool.fail(ReaderStalled(len(left)))
+            self._pool.put_back(slot)
+        self._crew.abandoned += left
+        self._control.fail(ReaderStalled(len(left)))
         return True
 
     def _expire(self) -> None:
         now = monotonic()
-        for index, slot in enumerate(self._pool.slots):
-            claim, token = slot.claim, slot.token
+        for index, slot in enumerate(self._crew.slots):
+            claim, deadline = slot.claim, slot.deadline
             if claim is not None:
-                if now - claim.at >= self._pool.settings.grace:
+                if now - claim.at >= self._settings.grace:
                     self._abandon(index, slot, claim)
                 continue
-            if token is not None and (token <= now or self._pool.cancels):
-                self._claim(slot, token, now)
+            if deadline is not None and (deadline <= now or self._control.cancels):
+                self._claim(slot, deadline, now)
 
-    def _claim(self, slot: Slot, token: float, now: float) -> None:
-        claim = Claim(Outcome.TIMEOUT if token <= now else Outcome.CANCELLED, now)
-        if not slot.put(claim, token):
+    def _claim(self, slot: Slot, deadline: float, now: float) -> None:
+        claim = Claim(Outcome.TIMEOUT if deadline <= now else Outcome.CANCELLED, now)
+        if not slot.put(claim, deadline):
             return  # The thread was quicker: the attempt has ended.
         assert slot.event is not None
         assert slot.thread is not None
@@ -217,24 +201,24 @@ class Watchdog:
     def _abandon(self, index: int, slot: Slot, claim: Claim) -> None:
         if not claim.is_mine():
             return  # It has ended after all.
-        job = slot.job
-        assert job is not None
+        flight = slot.flight
+        assert flight is not None
         log.warning(
             "a thread is stuck in event '%s' and has been replaced",
-            job.label,
+            flight.label,
         )
-        self.abandoned = [each for each in self.abandoned if not each.ended] + [slot]
+        self._crew.abandoned = [each for each in self._crew.abandoned if not each.ended] + [slot]
         replacement = Slot(self._runners())
-        replacement.running, replacement.attributes = slot.running, slot.attributes
+        replacement.in_flight, replacement.attributes = slot.in_flight, slot.attributes
         replacement.is_busy, replacement.started = True, slot.started
         replacement.done, slot.done = slot.done, 0
-        self._pool.slots[index] = replacement
+        self._crew.slots[index] = replacement
         self._start(replacement, claim)
-        limit = self._pool.settings.most_abandoned
-        if len(self.abandoned) >= limit and self._pool.error is None:
-            self._pool.fail(
+        limit = self._settings.most_abandoned
+        if len(self._crew.abandoned) >= limit and self._control.error is None:
+            self._control.fail(
                 InternalError(
-                    f"{len(self.abandoned)} threads are stuck in the Worker (--max-abandoned"
+                    f"{len(self._crew.abandoned)} threads are stuck in the Worker (--max-abandoned"
                     f" {limit}); ending, so that a fresh process can go on"
                 )
             )
@@ -250,38 +234,8 @@ class Watchdog:
 
     def _is_wedged(self, now: float) -> bool:
         # This loop replaces stuck threads, so only settling can hang: stdout, a full disk.
-        limit = self._pool.settings.grace + 1
+        limit = self._settings.grace + 1
         return all(
-            slot.running is not None and slot.token is None and now - slot.started > limit
-            for slot in self._pool.slots
+            slot.in_flight is not None and slot.deadline is None and now - slot.started > limit
+            for slot in self._crew.slots
         )
-
-    def _reopen(self) -> None:
-        for file in self._files:
-            try:
-                file.reopen()
-            except FlowError as error:
-                log.error("%s; what comes still goes to the old file", error)
-
-    def report(self) -> None:
-        """Print the pool's state and every thread's stack to stderr."""
-        frames = sys._current_frames()  # noqa: SLF001  documented as for such a use
-        now = monotonic()
-        totals = self._pool.settlement.totals(self._pool.slots)
-        counted = ", ".join(f"{totals[each]} {each}" for each in Outcome if totals[each])
-        lines = [
-            (
-                f"{counted or 'no event has ended'}; {self._pool.queued()} events waiting;"
-                f" {sum(not slot.ended for slot in self.abandoned)} threads abandoned"
-            )
-        ]
-        for slot in [*self._pool.slots, *self.abandoned]:
-            job, thread = slot.job, slot.thread
-            what = f"'{job.label}' for {now - slot.started:.1f} s" if job else "idle"
-            lines.append(f"thread {thread.ident if thread else '?'}: {what}")
-            frame = frames.get(thread.ident or 0) if thread else None
-            lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
-        # Our own is among them, a circle: they would keep what each thread has in hand just now.
-        frames.clear()
-        for line in "\n".join(lines).split("\n"):
-            say(line)

@@ -7,11 +7,13 @@ the Worker cleans up.
 
 import logging
 import signal
+import sys
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from types import FrameType
 from typing import Protocol
@@ -20,15 +22,18 @@ from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
 from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
+from flowtools.pool.control import Control
+from flowtools.pool.inflight import Crew
+from flowtools.pool.intake import Intake
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
 from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 from flowtools.pool.settlement import Settlement
-from flowtools.pool.slot import Slot
-from flowtools.pool.snapshot import Snapshot
-from flowtools.pool.watchdog import Notifier, Reopened, Watchdog
+from flowtools.pool.tally import Snapshot
+from flowtools.pool.watchdog import Notifier, Watchdog
+from flowtools.process.console import say
 
 log = logging.getLogger("flowtools.pool")
 
@@ -60,23 +65,15 @@ class Sender(Acknowledger, Protocol):
         """Send what is left, for up to `seconds`; `bye`: everything that was read is settled."""
 
 
-@dataclass(frozen=True)
-class Input:
-    """What a pool reads.
+class Reopened(Protocol):
+    """A file that others may rename while it is written."""
 
-    Attributes:
-        fd: Where its lines come from.
-        stop: Asks it to take no more of them.
-        acks: Acknowledges them.
-        rest: What to do about lines that are on their way when the pool ends; None: leave them.
-        max_line: Bytes that one of its lines may have; None: as the command was told.
-    """
+    def reopen(self) -> None:
+        """Go on in a new file of the same name.
 
-    fd: int
-    stop: Stop
-    acks: Sender
-    rest: "Rest | None" = None
-    max_line: int | None = None
+        Raises:
+            FlowError: It cannot be opened; what is written still goes to the old one.
+        """
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,25 @@ class Rest:
     ask: Callable[[], None] | None = None
 
 
+@dataclass(frozen=True)
+class Input:
+    """What a pool reads.
+
+    Attributes:
+        fd: Where its lines come from.
+        stop: Asks it to take no more of them.
+        acks: Acknowledges them; None: nobody is told.
+        rest: What to do about lines that are on their way when the pool ends; None: leave them.
+        max_line: Bytes that one of its lines may have; None: as the command was told.
+    """
+
+    fd: int
+    stop: Stop
+    acks: Sender | None = None
+    rest: Rest | None = None
+    max_line: int | None = None
+
+
 @dataclass
 class Parts:
     """What plugs into a pool; each may be left out.
@@ -100,7 +116,6 @@ class Parts:
     Attributes:
         recorders: Are told of each attempt.
         failures: Keeps the lines of events that failed for good.
-        acks: Acknowledges events to their source; None: nobody is told.
         relay: Hands the duty to acknowledge an event on to its results.
         notifier: The service manager that watches this process.
         keep_order: Write results in the order of the input.
@@ -110,7 +125,6 @@ class Parts:
 
     recorders: Sequence[Recorder] = ()
     failures: Failures | None = None
-    acks: Sender | None = None
     relay: Onward | None = None
     notifier: Notifier | None = None
     keep_order: bool = False
@@ -118,28 +132,73 @@ class Parts:
     files: Sequence[Reopened] = ()
 
 
-@dataclass
 class Work:
-    """A pool that reads lines from a file descriptor.
+    """One run of a pool.
+
+    Args:
+        settings: How the pool behaves.
+        given: What it reads.
+        writer: Where results go.
+        runners: Makes the runner of each thread.
+        parts: What plugs into it.
+        crew: Its threads, for those who ask what runs; made here if it is not given.
 
     Attributes:
-        runners: Makes the runner of each thread.
-        settings: How the pool behaves.
-        parts: What plugs into it.
-        pool: The pool, once it runs; for those who display its state.
-        watchdog: Its watchdog, once it runs.
+        pool, crew, control: See there.
     """
 
-    runners: Callable[[], Runner]
-    settings: Settings
-    parts: Parts = field(default_factory=Parts)
-    pool: Pool | None = None
-    watchdog: Watchdog | None = None
+    def __init__(
+        self,
+        settings: Settings,
+        given: Input,
+        writer: LineWriter,
+        runners: Callable[[], Runner],
+        parts: Parts | None = None,
+        crew: Crew | None = None,
+    ) -> None:
+        parts = parts or Parts()
+        self.crew = crew = crew or Crew()
+        self.control = control = Control()
+        self._settings = settings
+        self._given = given
+        self._parts = parts
+        self._writer = writer
+        self._dump, self._rotated = Wake(), Wake()
+        results = OrderedResults(writer) if parts.keep_order else Results(writer)
+        backlog = Backlog()
+        self._settlement = settlement = Settlement(
+            results,
+            backlog,
+            settings,
+            control,
+            recorders=parts.recorders,
+            failures=parts.failures,
+            acks=given.acks,
+            relay=parts.relay,
+        )
+        self._reader = reader = LineReader(
+            given.fd,
+            given.stop,
+            wake=control.leader.fileno(),
+            max_line=given.max_line or parts.max_line,
+            tee=given.acks.see if given.acks is not None else None,
+        )
+        intake = Intake(reader, settlement)
+        self.pool = Pool(intake, backlog, settlement, results, settings, crew, control)
+        self._watchdog = Watchdog(
+            crew,
+            control,
+            settings,
+            self.pool,
+            runners,
+            given.stop,
+            bells=((self._dump, self.report), (self._rotated, self._reopen)),
+            notifier=parts.notifier,
+            out=writer,
+        )
 
-    def run(
-        self, fd: int, writer: LineWriter, stop: Stop, rest: Rest | None = None
-    ) -> Counter[str]:
-        """Run until the input ends, `stop` is set, or the pool ends itself.
+    def run(self) -> Counter[str]:
+        """Run until the input ends, its `stop` is set, or the pool ends itself.
 
         Returns how many events had which final outcome; LEFT counts the lines that were
         read, not done, and are nowhere else.
@@ -148,107 +207,98 @@ class Work:
             FlowError: What ended the pool early.
             ReaderGone: Nobody reads the results any more.
         """
-        wake = Wake()
-        acks = self.parts.acks
-        reader = LineReader(
-            fd,
-            stop,
-            wake=wake.fileno(),
-            max_line=self.parts.max_line,
-            tee=acks.see if acks is not None else None,
-        )
-        results = OrderedResults(writer) if self.parts.keep_order else Results(writer)
-        backlog = Backlog()
-        settlement = Settlement(
-            results,
-            backlog,
-            self.settings,
-            recorders=self.parts.recorders,
-            failures=self.parts.failures,
-            acks=acks,
-            relay=self.parts.relay,
-        )
-        self.pool = Pool(reader, results, backlog, settlement, self.settings, wake=wake)
         with ExitStack() as stack:
-            dump = stack.enter_context(_rung_by(signal.SIGUSR1))
-            # Where there is nothing to reopen, SIGHUP means what it means to everybody.
-            files = self.parts.files
-            rotated = stack.enter_context(_rung_by(signal.SIGHUP)) if files else None
-            self.watchdog = Watchdog(
-                self.pool,
-                self.runners,
-                stop,
-                dump=dump,
-                rotated=rotated,
-                files=files,
-                notifier=self.parts.notifier,
-                out=writer,
-            )
-            self.watchdog.run()
-        wanted = rest if self._wants(rest, stop) else None
-        left = self._keep_what_is_left(settlement, reader, wanted)
-        totals = settlement.totals(self.pool.slots)
+            stack.enter_context(_rung_by(signal.SIGUSR1, self._dump))
+            if self._parts.files:
+                # Where there is nothing to reopen, SIGHUP means what it means to everybody.
+                stack.enter_context(_rung_by(signal.SIGHUP, self._rotated))
+            self._watchdog.run()
+        self._dump.close()
+        self._rotated.close()
+        left = self._keep_what_is_left()
+        totals = self.counts()
         totals[LEFT] = left
-        self._close_acks(self.pool, stop, writer)
-        if self.pool.error is not None:
-            raise self.pool.error
+        self._close_acks()
+        if self.control.error is not None:
+            raise self.control.error
         return totals
 
-    def counts(self) -> Counter[str]:
-        """Return how many events have had which final outcome so far; safe from any thread."""
-        if self.pool is None:
-            return Counter()
-        return self.pool.settlement.totals(self.pool.slots)
-
-    def _wants(self, rest: Rest | None, stop: Stop) -> bool:
-        if rest is None or rest.ask is not None:
-            return rest is not None
-        return stop.is_set() and self.parts.failures is not None
-
-    def _keep_what_is_left(
-        self, settlement: Settlement, reader: LineReader, rest: Rest | None
-    ) -> int:
+    def _keep_what_is_left(self) -> int:
         """Bring what was read and not done into safety; return how many lines are nowhere."""
-        pool = self.pool
-        assert pool is not None
         lost = 0
+        rest = self._given.rest
         try:
-            lost = sum(not settlement.left_over(job) for job in pool.left_over())
-            if rest is not None:
+            lost = self._lose(())
+            if rest is not None and self._wants(rest):
                 if rest.ask is not None:
                     rest.ask()
-                for lines in reader.rest(rest.seconds):
-                    left = pool.left_over(lines)
-                    lost += sum(not settlement.left_over(job) for job in left)
+                for lines in self._reader.rest(rest.seconds):
+                    lost += self._lose(lines)
         except (FlowError, ReaderGone) as error:
-            pool.fail(error)
-        if lost and not isinstance(pool.error, ReaderGone):
+            self.control.fail(error)
+        if lost and not isinstance(self.control.error, ReaderGone):
             log.warning(
                 "%d lines had been read and are not done; --failed FILE would have kept them", lost
             )
         return lost
 
-    def _close_acks(self, pool: Pool, stop: Stop, writer: LineWriter) -> None:
+    def _wants(self, rest: Rest) -> bool:
+        return rest.ask is not None or (
+            self._given.stop.is_set() and self._parts.failures is not None
+        )
+
+    def _lose(self, more: Sequence[bytes]) -> int:
+        """Leave what waits, and `more` lines, where it is safe; return how many are not."""
+        return sum(not self._settlement.left_over(each) for each in self.pool.left_over(more))
+
+    def _close_acks(self) -> None:
         """Send the last acknowledgements; say `bye` only where everything that came is settled."""
-        acks, relay = self.parts.acks, self.parts.relay
+        acks, relay, stop = self._given.acks, self._parts.relay, self._given.stop
+        bye = not (self.control.stopping or stop.is_set())
         if relay is not None:
-            if pool.error is None:
+            if self.control.error is None:
                 with suppress(ReaderGone):
-                    relay.wait_until_settled(stop, self.settings.drain, writer)
-            relay.close(bye=not (pool.stopping or stop.is_set()))
+                    relay.wait_until_settled(stop, self._settings.drain, self._writer)
+                bye = not (self.control.stopping or stop.is_set())
+            relay.close(bye=bye)
         elif acks is not None:
-            acks.close(5.0, bye=not (pool.stopping or stop.is_set()))
+            acks.close(5.0, bye=bye)
+
+    def counts(self) -> Counter[str]:
+        """Return how many events have had which final outcome so far; safe from any thread."""
+        return self._settlement.totals(self.crew.slots)
 
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
-        pool, watchdog = self.pool, self.watchdog
-        if pool is None or watchdog is None:
-            return Snapshot([], 0, self.settings.threads, 0)
+        crew = self.crew
+        return Snapshot(crew.running(), self.pool.queued(), self._settings.threads, crew.stuck())
+
+    def report(self) -> None:
+        """Print the pool's state and every thread's stack to stderr."""
+        frames = sys._current_frames()  # noqa: SLF001  documented as for such a use
         now = monotonic()
-        busy = [(slot.job, now - slot.started) for slot in pool.slots]
-        running = [(job.label, seconds) for job, seconds in busy if job is not None]
-        abandoned = sum(not slot.ended for slot in watchdog.abandoned)
-        return Snapshot(running, pool.queued(), self.settings.threads, abandoned)
+        totals = self.counts()
+        counted = ", ".join(f"{totals[each]} {each}" for each in Outcome if totals[each])
+        waiting, stuck = self.pool.queued(), self.crew.stuck()
+        counted = counted or "no event has ended"
+        lines = [f"{counted}; {waiting} events waiting; {stuck} threads abandoned"]
+        for slot in [*self.crew.slots, *self.crew.abandoned]:
+            flight, thread = slot.flight, slot.thread
+            what = f"'{flight.label}' for {now - slot.started:.1f} s" if flight else "idle"
+            lines.append(f"thread {thread.ident if thread else '?'}: {what}")
+            frame = frames.get(thread.ident or 0) if thread else None
+            lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
+        # Our own is among them, a circle: they would keep what each thread has in hand just now.
+        frames.clear()
+        for line in "\n".join(lines).split("\n"):
+            say(line)
+
+    def _reopen(self) -> None:
+        for file in self._parts.files:
+            try:
+                file.reopen()
+            except FlowError as error:
+                log.error("%s; what comes still goes to the old file", error)
 
 
 def check(totals: Counter[str]) -> None:
@@ -266,33 +316,16 @@ def check(totals: Counter[str]) -> None:
         raise EventsFailed(f"{failed} of {total} events failed{more}")
 
 
-def running_label(work: Work) -> str:
-    """Return what to call the event that the calling thread runs, for what it prints."""
-    me = threading.get_ident()
-    slots: list[Slot] = []
-    if work.pool is not None and work.watchdog is not None:
-        slots = [*work.pool.slots, *work.watchdog.abandoned]
-    for slot in slots:
-        job = slot.job
-        if job is not None and slot.thread is not None and slot.thread.ident == me:
-            return job.label
-    return "worker"
-
-
 @contextmanager
-def _rung_by(signum: int) -> Iterator[Wake]:
-    wake = Wake()
-
+def _rung_by(signum: int, wake: Wake) -> Iterator[None]:
     def handle(signum: int, frame: FrameType | None) -> None:
         wake.ring()
 
     if threading.current_thread() is not threading.main_thread():
-        yield wake  # A library user's thread: signals are not ours there.
-        wake.close()
+        yield  # A library user's thread: signals are not ours there.
         return
     previous = signal.signal(signum, handle)
     try:
-        yield wake
+        yield
     finally:
         signal.signal(signum, previous)
-        wake.close()

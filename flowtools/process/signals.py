@@ -10,9 +10,11 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from flowtools.core.errors import FlowError
 from flowtools.core.wait import Stop
@@ -130,6 +132,14 @@ def _heard_by_the_main_thread() -> Iterator[None]:
         os.close(writer)
         os.close(reader)
         signal.signal(signal.SIGURG, urgent)
+
+
+def end_at_once(signum: int) -> NoReturn:
+    """End this process by a signal that `stopped_by_signals` has had; from any thread."""
+    os.kill(os.getpid(), signum)
+    # Only where its handler could not be made to serve once.
+    time.sleep(1.0)
+    os._exit(128 + signum)
 
 
 def end_by(signum: int) -> None:

@@ -52,6 +52,7 @@ def guarded_stdout(label: Callable[[], str]) -> Iterator[LineWriter]:
     try:
         yield LineWriter(own)
     finally:
+        # Descriptor 1 still leads to stderr: what code of others prints at the very end (atexit,
+        # __del__) must not come among the lines.
         sys.stdout = printed
-        os.dup2(own, 1)
         os.close(own)

@@ -107,7 +107,7 @@ def run(
         return
     # What it is like decides how the pool is to be, so it is made first of all.
     made = own()
-    drain = pool.drain
+    drain = patience = pool.drain
     if made.is_whole:
         if not given.is_typed("timeout") and target.profile.timeout is None:
             pool = replace(pool, timeout=0.0)
@@ -128,7 +128,9 @@ def run(
 
     opened: Callable[[Worker | None, Stop], AbstractContextManager[Input]] = opener
     try:
-        assembly.run(choice, on_stuck, config=config, equipment=equipment, opener=opened)
+        assembly.run(
+            choice, on_stuck, config=config, equipment=equipment, opener=opened, drain=patience
+        )
     finally:
         equipment.close()
 

@@ -24,10 +24,9 @@ from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError, ProtocolError, UsageError
 from flowtools.event import Event, EventError, decode
 from flowtools.pool.failed import replayable
-from flowtools.pool.halt import Halt
 from flowtools.pool.joblog import JobLog, JobLogError, done_ids
+from flowtools.pool.limits import Halt, Rate
 from flowtools.pool.outcome import Attempt, Outcome
-from flowtools.pool.rate import Rate
 from flowtools.pool.results import lines_of
 from flowtools.run import profile
 from flowtools.source.asset import AssetEntryListener
@@ -364,7 +363,7 @@ def files(data):
     before = done_ids(path)
     try:
         log = JobLog(path)
-    except JobLogError:
+    except (ConfigurationError, JobLogError):
         assert path.read_bytes() == data
         assert data[:1] != b"{"
         return

@@ -1,0 +1,195 @@
+"""An event in flight, and who decides what becomes of its attempt.
+
+Each thread of a pool has a `Slot`. Its attempt may end by itself, or be claimed by the watchdog
+when its time is up. That is settled without a lock. When `start` has returned, the thread takes
+the deadline away and then looks for a claim; when the time is up, the watchdog puts a claim and
+then looks whether the deadline is still there. So one of the two sees the other in any case: a
+claim that found the deadline stands, and the thread will find it; one that did not is withdrawn.
+"""
+
+import threading
+from collections.abc import Iterator
+from time import monotonic, sleep
+from typing import Any
+
+from flowtools.core.event import Event
+from flowtools.pool.outcome import Outcome
+from flowtools.pool.runner import Runner
+
+Line = tuple[int, bytes, float]
+"""A line just read: its number, from 1; the line, without its end; since when it waits."""
+
+
+class InFlight:
+    """One event on its way through the pool.
+
+    Attributes:
+        event: The decoded event.
+        line: The input line, without its end.
+        number: The line's place in the input, from 1.
+        since: When it began to wait for a thread, in seconds of `time.monotonic()`.
+        attempt: 1 for the first try.
+        key: What `--key` gave for it, or None.
+    """
+
+    __slots__ = ("attempt", "event", "key", "line", "number", "since")
+
+    def __init__(
+        self,
+        event: Event,
+        line: bytes,
+        number: int,
+        since: float,
+        attempt: int = 1,
+        key: str | None = None,
+    ) -> None:
+        self.event = event
+        self.line = line
+        self.number = number
+        self.since = since
+        self.attempt = attempt
+        self.key = key
+
+    @property
+    def label(self) -> str:
+        """What to call the event in a message: its subject, else its id."""
+        return str(self.event.subject or self.event.id)
+
+
+class Claim:
+    """The watchdog's decision on an attempt.
+
+    Attributes:
+        verdict: What it is to become of the attempt.
+        at: When that was decided, in seconds of `time.monotonic()`.
+        stands: The attempt had not ended: the verdict counts.
+        withdrawn: The attempt had ended before: the verdict is void.
+        interrupted: The thread has been told.
+    """
+
+    __slots__ = ("_settler", "at", "interrupted", "stands", "verdict", "withdrawn")
+
+    def __init__(self, verdict: Outcome, at: float) -> None:
+        self.verdict = verdict
+        self.at = at
+        self.stands = self.withdrawn = self.interrupted = False
+        self._settler = [None]
+
+    def is_mine(self) -> bool:
+        """Return whether the caller is to settle the attempt: who asks first is."""
+        try:
+            self._settler.pop()
+        except IndexError:
+            return False
+        return True
+
+
+class Slot:
+    """One place of the pool's width: its thread, and what that runs.
+
+    Attributes:
+        is_busy: The thread takes events, and has not yet found that there are none.
+        in_flight: What `event` was made from; None between two events.
+        event: What the Worker has, or had last.
+        attributes: What that was made from; the Worker cannot change it.
+        deadline: Of the attempt while `start` runs, in seconds of `time.monotonic()`; then None.
+        claim: The watchdog's, if there is one.
+        started: When the attempt began, in seconds of `time.monotonic()`.
+        done: How many events ended here that the settlement has not counted.
+        ended: The thread has.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.thread: threading.Thread | None = None
+        self.is_busy = False
+        self.in_flight: Line | InFlight | None = None
+        self.event: Event | None = None
+        self.attributes: dict[str, Any] = {}
+        self.deadline: float | None = None
+        self.claim: Claim | None = None
+        self.started = 0.0
+        self.done = 0
+        self.ended = False
+
+    @property
+    def flight(self) -> InFlight | None:
+        """What runs. A InFlight is made only for who asks: most events need none."""
+        in_flight = self.in_flight
+        if in_flight is None or isinstance(in_flight, InFlight):
+            return in_flight
+        number, line, since = in_flight
+        return InFlight(Event.of(self.attributes), line, number, since)
+
+    def put(self, claim: Claim, deadline: float) -> bool:
+        """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
+        self.claim = claim
+        # The same object, not the same time: the next attempt may have that, too.
+        if self.deadline is deadline:
+            claim.stands = True
+            return True
+        self.claim = None
+        claim.withdrawn = True
+        return False
+
+    def is_claimed(self) -> bool:
+        """Return whether the attempt is the watchdog's; called once it has no deadline."""
+        while (claim := self.claim) is not None and not claim.withdrawn:
+            if claim.stands:
+                return True
+            sleep(0)  # It is being decided.
+        return False
+
+
+class Crew:
+    """The threads of a pool, each with its slot. Safe from any thread.
+
+    Attributes:
+        slots: One for each thread of the pool's width.
+        abandoned: Slots whose thread is stuck and has been replaced.
+        serving: Threads that have not ended; a stuck one counts once, with its replacement.
+    """
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+        self.abandoned: list[Slot] = []
+        self.serving = 0
+        self._counting = threading.Lock()
+
+    def man(self, slots: list[Slot]) -> None:
+        """Begin with these slots; their threads are about to start."""
+        self.slots[:] = slots
+        self.serving = len(slots)
+
+    def note_end(self) -> bool:
+        """Count one thread less; return whether it was the last."""
+        with self._counting:
+            self.serving -= 1
+            return not self.serving
+
+    def is_busy(self) -> bool:
+        """Return whether a thread takes events, or runs one."""
+        # The last to start are the last to end: from there a busy one is found soonest.
+        return any(slot.is_busy for slot in reversed(self.slots))
+
+    def stuck(self) -> int:
+        """Return how many abandoned threads have not ended."""
+        return sum(not slot.ended for slot in self.abandoned)
+
+    def running(self) -> list[tuple[str, float]]:
+        """Return what runs: the event's label, and for how many seconds."""
+        now = monotonic()
+        flights = [(slot.flight, now - slot.started) for slot in self.slots]
+        return [(flight.label, seconds) for flight, seconds in flights if flight is not None]
+
+    def label(self) -> str:
+        """Return what to call the event that the calling thread runs, for what it prints."""
+        me = threading.get_ident()
+        for slot in self._all():
+            if slot.thread is not None and slot.thread.ident == me and slot.flight is not None:
+                return slot.flight.label
+        return "worker"
+
+    def _all(self) -> Iterator[Slot]:
+        yield from list(self.slots)
+        yield from list(self.abandoned)
