@@ -137,8 +137,7 @@ class Settlement:
         for recorder in self._recorders:
             recorder.record(attempt)
         flight.attempt += 1
-        # Values inside its data may be what the Worker has made of them.
-        flight.event = decode(flight.line, flight.number)
+        flight.event = _anew(flight)
         self._keep_place(flight)
         self._backlog.delay(flight, delay)
         return True
@@ -269,6 +268,15 @@ class Settlement:
     def _leave(self, flight: InFlight) -> None:
         if flight.key is not None:
             self._backlog.leave(flight.key)
+
+
+def _anew(flight: InFlight) -> Event:
+    """Return the event of `flight` as it was read: the Worker may have changed values inside it."""
+    before = flight.event
+    event = decode(flight.line, flight.number, source=before.source, type=before.type)
+    if "time" in before.attributes:
+        event.attributes["time"] = before.attributes["time"]
+    return event
 
 
 def _tell_nobody() -> None:
