@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from flowtools.core.digits import may_exceed
-from flowtools.core.event import EventError, decode
+from flowtools.core.event import Event, EventError, decode
 from flowtools.core.lines import LineReader, TooLong
 from flowtools.pool.inflight import InFlight, Line
 from flowtools.pool.settlement import Settlement
@@ -73,20 +73,26 @@ class Intake:
     def _is_refused(self, line: Line) -> bool:
         return may_exceed(line[1]) and self.flight(line, digits_checked=False) is None
 
-    def flight(self, line: Line, *, digits_checked: bool = True) -> InFlight | None:
-        """Return the event of `line`, to be kept; None: it is none, which is settled here."""
+    def flight(
+        self,
+        line: Line,
+        attributes: dict[str, Any] | None = None,
+        *,
+        digits_checked: bool = True,
+    ) -> InFlight | None:
+        """Return the event of `line`, to be kept; None: the line is not an event, and is settled.
+
+        `attributes`: of that event, where they are known.
+        """
         number, text, since = line
+        if attributes is not None:
+            return InFlight(Event.of(attributes), text, number, since)
         try:
             event = decode(text, number, source=SOURCE, digits_checked=digits_checked)
         except EventError as error:
             self._refuse(number, text, error)
             return None
         return InFlight(event, text, number, since)
-
-    def examined(self, line: Line) -> dict[str, Any] | None:
-        """Return the attributes of a line that is not `usual`; None: it is no event."""
-        flight = self.flight(line)
-        return flight.event.attributes if flight is not None else None
 
     def drain(self) -> list[InFlight]:
         """Return what nobody took; lines that are no events are settled as such."""
