@@ -369,3 +369,53 @@ def test_a_request_and_an_incoming_say_how_far_they_are():
             setattr(part, name, 1)
     incoming = compat.Incoming(f"<entry {names}><title>x</title></entry>")
     assert (incoming.progress.done, incoming.transfer_link, incoming.error) == (None, None, None)
+
+
+# Sources
+
+
+ENTRY = (
+    '<entry xmlns="http://www.w3.org/2005/Atom"><id>urn:1</id><title>One</title>'
+    '<link rel="self" href="http://h/1"/><x xmlns="urn:x">kept</x></entry>'
+)
+
+
+class Gives(compat.Iterable):
+    def __init__(self):
+        self.objects = [
+            compat.Item(ENTRY),
+            compat.UnmanagedFile(ENTRY),
+            compat.Message({"a": "b", "content-type": "application/json"}, b'{"a": 1}'),
+            compat.Message({}, b"\xff"),
+            {"plain": 1},
+        ]
+
+    def next(self):
+        if not self.objects:
+            raise StopIteration
+        return self.objects.pop(0)
+
+
+class Takes(compat.Flow):
+    SOURCE = Gives
+
+    def start(self, obj):
+        if isinstance(obj, compat.Message):
+            said = (dict(obj.headers), obj.content)
+        elif isinstance(obj, dict):
+            said = obj
+        else:
+            said = (type(obj).__name__, obj.title, obj.atomid, b"kept" in obj.generate())
+        with open("said", "a") as file:  # noqa: PTH123  as it was written then
+            file.write(f"{said!r}\n")
+
+
+def test_objects_of_an_old_source_come_to_the_worker_whole(go, tmp_path):
+    assert finish(go("tests.test_compat_names:Takes")) == (0, [], "")
+    assert (tmp_path / "said").read_text().splitlines() == [
+        "('Item', 'One', 'urn:1', True)",
+        "('UnmanagedFile', 'One', 'urn:1', True)",
+        "({'a': 'b'}, '{\"a\": 1}')",
+        "({}, b'\\xff')",
+        "{'plain': 1}",
+    ]

@@ -30,6 +30,7 @@ BEHIND = {
     "cronsim": {"source/schedule.py"},
     "inotify_simple": {"source/folder/inotify.py"},
     "xxhash": {"source/folder/checksums.py"},
+    "jq": {"ack/jq.py"},
     "click": {"cli/", "commands/"},
     "orjson": {""},  # Wherever there is JSON.
 }

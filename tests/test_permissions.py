@@ -93,19 +93,19 @@ def test_what_may_not_be_written_ends_the_command_before_the_first_event(bound, 
     path.touch()
     path.chmod(0o400)
     status, said = bound("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
-    assert status == 1
+    assert status == 78
     assert "'it': Permission denied" in said
     path.unlink()
     path.mkdir()
     status, said = bound("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
-    assert status == 1
+    assert status == 78
     assert "'it': Is a directory" in said
 
 
 def test_a_pipe_that_may_only_be_written_and_that_nobody_reads_is_not_waited_for(bound, tmp_path):
     os.mkfifo(tmp_path / "it", 0o200)
     status, said = bound("flow-work", "tests.workers:Nop", "--failed", "it", input=FAILED)
-    assert status == 1
+    assert status == 78
     assert "'it': No such device or address" in said
 
 

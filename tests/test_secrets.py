@@ -113,8 +113,9 @@ SCENARIOS = {
         flow-doctor -vv; flow-doctor -vv --connect-timeout 1 {QUEUE}""",
     "sources of one's own": f"""flow-source -vv {INI} mine:Source
         mkdir in; echo > in/a; flow-watch -vv --existing --settle 0 --count 1 in
-        flow-interval -vv 0.01 --count 2; flow-status -vv --json
-        echo 1 | flow-stdin -vv; echo '{{}}' | flow-ack -vv""",
+        flow-status -vv --json
+        flow-interval -vv 0.01 --count 2; echo 1 | flow-stdin -vv; echo '{{}}' | flow-ack -vv
+        echo 1 | flow-jq -vv . | flow-tee -vv copied""",
 }
 
 

@@ -4,5 +4,6 @@
 where that socket lies, `connection` one connection to it, `stall` the warning that nothing moves.
 `sender` is the side of whoever finishes events. `records` has the form of what is said between
 them; begin there. `relay` hands the duty to acknowledge on to the lines made of an event, and
-`duties` keeps its count. `ack` is flow-ack, which does nothing else.
+`duties` keeps its count. `branches` is several readers of the
+same lines. `ack`, `tee` and `jq` are the commands of these names.
 """

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from flowtools.core.event import now
+from flowtools.core.event import EventError, now, parse
+from flowtools.core.lines import TooLong
 
 MAX_PACKET = 16 * 1024
 """Bytes of a packet that we send; at least one record fits."""
@@ -28,6 +29,8 @@ MAX_REASON = 4096
 BYE = b"bye\n"
 
 _ACKTO = re.compile(r"unix:(/[^\0\ud800-\udfff]*)#([A-Za-z0-9_-]{1,64}\.[0-9]{1,20})")
+
+_LAST = re.compile(rb',"ackto":("unix:[^"\\]*")\}\s*$')
 
 
 class AckError(ValueError):
@@ -142,6 +145,29 @@ def with_ackto(line: bytes, ackto: str) -> bytes:
     body = line.rstrip()
     quoted = ackto.replace("\\", "\\\\").replace('"', '\\"')
     return b'%b,"ackto":"%b"}\n' % (body[:-1], quoted.encode("utf-8", "surrogateescape"))
+
+
+def take_ackto(line: bytes) -> tuple[bytes, str | None]:
+    """Return an event line without its `ackto`, and that; any other line as it is, and None.
+
+    The bytes of the other members stay as they are where `ackto` is the last member, as sources
+    and these commands write it. The line's end is taken off.
+    """
+    if isinstance(line, TooLong):
+        return line, line.ackto
+    found = _LAST.search(line, max(0, len(line) - 400))
+    if found is not None:
+        ackto = orjson.loads(found[1])
+        return line[: found.start()] + b"}", ackto
+    if b'"ackto"' in line:
+        try:
+            event = parse(line)
+        except EventError:
+            return line.strip(), None
+        ackto = event.attributes.pop("ackto", None)
+        if isinstance(ackto, str):
+            return event.encode()[:-1], ackto
+    return line.strip(), None
 
 
 def read_packet(packet: bytes) -> Packet:

@@ -89,11 +89,19 @@ class Relay:
         """
         self._upstream.nack(ackto, reason)
 
-    def wait_until_settled(self, stop: Stop, drain: float, reader: HasFileno | None = None) -> None:
+    def wait_until_settled(
+        self,
+        stop: Stop,
+        drain: float,
+        reader: HasFileno | None = None,
+        *,
+        news: HasFileno | None = None,
+    ) -> None:
         """Wait until every line is settled, after `stop` for up to `drain` seconds.
 
         Raises:
-            ReaderGone: `reader` has gone, so that nobody can settle them any more.
+            ReaderGone: The reader of the pipe `reader` has gone, or `news` is readable, which
+                says the same of one of several: nobody can settle some lines any more.
         """
         ends_at: float | None = None
         while self.outstanding:
@@ -103,9 +111,11 @@ class Relay:
                     return
             left = None if ends_at is None else ends_at - monotonic()
             # After the stop its descriptor stays readable.
-            others = () if stop.is_set() else (stop,)
+            others = [each for each in (news, stop) if each is not None]
+            if stop.is_set():
+                others.remove(stop)
             ready = wait(self._settled, *others, gone=reader, seconds=left)
-            if reader is not None and reader.fileno() in ready:
+            if any(each is not None and each.fileno() in ready for each in (reader, news)):
                 raise ReaderGone
             self._settled.clear()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowtools.compat.client import Client, Response
 from flowtools.compat.defaults import add_defaults
+from flowtools.compat.emitted import as_value
 from flowtools.compat.instance import use_for_default
 from flowtools.compat.payloadclass import payload_class
 from flowtools.compat.received import old_object
@@ -204,7 +205,7 @@ class Values(_Cleaner):
         self.IS_WHOLE = whole
 
     def __iter__(self) -> Iterator[Any]:
-        return self._values()
+        return map(as_value, self._values())
 
 
 class Calls(_Cleaner):
@@ -216,7 +217,7 @@ class Calls(_Cleaner):
 
     def run(self, emit: Callable[[Any], None]) -> None:
         """Let it run; wait for the end if it has no loop of its own."""
-        self._source.callback = lambda obj, *more: emit(obj)
+        self._source.callback = lambda obj, *more: emit(as_value(obj))
         self._source.run()
         # The older Flow's own name, which its users' sources set.
         while not (self._source._has_event_loop or self._ending):  # noqa: SLF001

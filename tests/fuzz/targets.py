@@ -363,7 +363,7 @@ def files(data):
     before = done_ids(path)
     try:
         log = JobLog(path)
-    except JobLogError:
+    except (ConfigurationError, JobLogError):
         assert path.read_bytes() == data
         assert data[:1] != b"{"
         return

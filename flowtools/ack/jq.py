@@ -1,0 +1,192 @@
+"""What flow-jq does: run a program in the jq language on each event, and carry its duty on."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from flowtools.ack.branches import Branches
+from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
+from flowtools.ack.relay import Relay
+from flowtools.core.errors import ConfigurationError, EventsFailed, ReaderGone, UsageError
+from flowtools.core.event import Event, EventError, NotAnEvent, encode_value, parse
+from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.wait import Stop
+
+RESULT = "flow.jq.result"
+
+_log = logging.getLogger("flowtools.jq")
+
+
+class Program:
+    """A compiled jq program."""
+
+    def __init__(self, text: str, variables: Mapping[str, Any]) -> None:
+        """Compile `text`; it sees `variables` as $NAME.
+
+        Raises:
+            ConfigurationError: The package jq is not installed.
+            UsageError: It is not a jq program.
+        """
+        try:
+            import jq
+        except ImportError:
+            raise ConfigurationError(
+                "flow-jq needs the package 'jq': pip install 'flowtools[jq]'"
+            ) from None
+        try:
+            self._compiled = jq.compile(text, args=dict(variables))
+            self._identity = jq.compile(".")
+        except ValueError as error:
+            raise UsageError(
+                f"cannot compile the program: {' '.join(str(error).split())}"
+            ) from None
+
+    def run(self, value: bytes) -> list[Any]:
+        """Return the outputs for one JSON value.
+
+        Raises:
+            EventError: The program fails.
+        """
+        try:
+            return list(self._compiled.input_text(value.decode()))
+        except ValueError as error:
+            raise EventError(" ".join(str(error).split()) or "the program failed") from None
+
+    def is_same(self, output: Any, value: bytes) -> bool:
+        """Return whether `output` is the JSON value itself, as far as jq can tell."""
+        if not isinstance(output, dict) or "specversion" not in output:
+            return False
+        # Compared as text: to Python true and 1 are equal.
+        return repr(output) == repr(self._identity.input_text(value.decode()).first())
+
+
+class Filter:
+    """Runs a program on lines. What it drops is acknowledged, what it gives carries the duty."""
+
+    def __init__(self, program: Program, relay: Relay, out: Branches) -> None:
+        """Write to `out`, which has one branch."""
+        self._program = program
+        self._relay = relay
+        self._out = out
+        self._number = self._failed = 0
+
+    def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
+        """Filter until the input ends or `stop`; then wait until what was given is settled.
+
+        Raises:
+            EventsFailed: Some lines are not JSON, or the program failed for them.
+            ReaderGone: Nobody reads the output any more.
+        """
+        at_end = False
+        try:
+            while (block := reader.read()) is not None:
+                for line in block:
+                    self._number += 1
+                    if line.strip():
+                        self._filter(line)
+                if not self._out.flush() and stop.is_set():
+                    break
+                if self._out.take_gone():
+                    raise ReaderGone
+            self._relay.wait_until_settled(stop, drain, news=self._out)
+            at_end = not stop.is_set()
+        finally:
+            self._relay.close(bye=at_end)
+        if self._failed:
+            raise EventsFailed(f"the program failed for {self._failed} of {self._number} lines")
+
+    def _filter(self, line: bytes) -> None:
+        bare, ackto = take_ackto(line)
+        try:
+            lines = [*self._lines_of(bare, line)]
+            acktos = self._relay.carry(ackto, len(lines)) if ackto is not None else []
+        except (EventError, AckError) as error:
+            self._fail(ackto, error)
+            return
+        writer = self._out.open[0].writer if self._out.open else None
+        for index, each in enumerate(lines):
+            if writer is not None:
+                writer.hold(with_ackto(each, acktos[index]) if acktos else each + b"\n")
+
+    def _lines_of(self, bare: bytes, line: bytes) -> Iterator[bytes]:
+        """Yield what the program makes of a line, each without its end and without an `ackto`."""
+        if isinstance(line, TooLong):
+            raise EventError("longer than --max-line allows")
+        try:
+            event: Event | None = parse(bare)
+        except NotAnEvent:
+            event = None
+        for index, value in enumerate(self._program.run(bare)):
+            if event is None:
+                yield encode_value(value)[:-1]
+            elif self._program.is_same(value, bare):
+                yield bare.strip()  # As it came: jq's numbers have 53 bits.
+            else:
+                yield _event_of(event, value, index)
+
+    def _fail(self, ackto: str | None, error: Exception) -> None:
+        self._failed += 1
+        _log.error("line %d: %s", self._number, error)
+        if ackto is not None and not isinstance(error, AckError):
+            self._relay.reject(ackto, Reason.here(str(error), 1, "flow-jq"))
+
+
+def _event_of(event: Event, value: Any, index: int) -> bytes:
+    """Return the line of an output: an event as it is, any other value as a result of `event`."""
+    if isinstance(value, dict) and "specversion" in value:
+        value.pop("ackto", None)
+        line = encode_value(value)[:-1]
+        parse(line)  # What says that it is an event has to be one: nobody could settle it.
+        return line
+    made = Event(RESULT, value, source="flow-jq", id=f"{event.id}/{index}", subject=event.subject)
+    for name in ("traceparent", "tracestate"):
+        if name in event.attributes:
+            made.attributes[name] = event.attributes[name]
+    return made.encode()[:-1]
+
+
+def variables_from(
+    texts: Mapping[str, str], values: Mapping[str, str], files: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the variables of --arg, --argjson and --slurpfile.
+
+    Raises:
+        UsageError: A value, or a file, is not JSON.
+        ConfigurationError: A file cannot be read.
+    """
+    made: dict[str, Any] = dict(texts)
+    for name, text in values.items():
+        try:
+            made[name] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise UsageError(f"--argjson {name}: '{text}' is not JSON") from None
+    for name, path in files.items():
+        made[name] = [_json(each, path) for each in _read(path).splitlines() if each.strip()]
+    return made
+
+
+def program_from(path: str) -> str:
+    """Return the program in the file `path`.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    return _read(path)
+
+
+def _json(text: str, path: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise UsageError(f"--slurpfile: '{path}' is not a file of JSON lines") from None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  a name, not a Path
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"cannot read '{path}': {reason}") from None

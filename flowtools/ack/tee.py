@@ -1,0 +1,116 @@
+"""What flow-tee does: copy lines to several branches; an event is done once all have done it."""
+
+import logging
+
+from flowtools.ack.branches import Branch, Branches
+from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
+from flowtools.ack.relay import Relay
+from flowtools.core.errors import EventsFailed, ReaderGone
+from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.wait import Stop
+
+_log = logging.getLogger("flowtools.tee")
+
+
+class Tee:
+    """Copies lines. A pipe's copies carry the duty to acknowledge, a plain file's do not."""
+
+    def __init__(self, relay: Relay, branches: Branches, *, tolerate: bool) -> None:
+        """Copy to `branches`; with `tolerate`, go on without one whose reader has gone."""
+        self._relay = relay
+        self._branches = branches
+        self._tolerate = tolerate
+        self._number = self._failed = 0
+
+    def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
+        """Copy until the input ends or `stop`; then wait until every copy is settled.
+
+        Raises:
+            EventsFailed: Lines were too long, or a branch's reader has gone.
+            ReaderGone: Nobody reads any more.
+        """
+        at_end = False
+        try:
+            while (block := reader.read()) is not None:
+                self._look()
+                done = [ackto for line in block if (ackto := self._copy(line)) is not None]
+                if not self._branches.flush():
+                    self._look()
+                    if stop.is_set():
+                        break
+                for ackto in done:
+                    self._relay.carry(ackto, 0)
+            self._wait(stop, drain)
+            at_end = not stop.is_set()
+        except ReaderGone:
+            self._look()
+            raise
+        finally:
+            self._relay.close(bye=at_end)
+        if self._failed:
+            raise EventsFailed(f"{self._failed} of {self._number} lines were not copied")
+
+    def _wait(self, stop: Stop, drain: float) -> None:
+        while True:
+            try:
+                self._relay.wait_until_settled(stop, drain, news=self._branches)
+            except ReaderGone:
+                self._look()
+            else:
+                return
+
+    def _look(self) -> None:
+        """Note which readers have gone.
+
+        Raises:
+            EventsFailed: One has gone, and that is not to be tolerated.
+            ReaderGone: Standard output's reader has gone, or the last one.
+        """
+        gone = self._branches.take_gone()
+        for each in gone:
+            if not self._tolerate:
+                if each.name == STDOUT:
+                    raise ReaderGone
+                raise EventsFailed(
+                    f"the reader of '{each.name}' has gone, and what it has not done is delivered"
+                    " again; --tolerate goes on without it"
+                )
+            _log.warning("the reader of '%s' has gone; going on without it", each.name)
+        if gone and not any(each.has_duty for each in self._branches.open):
+            raise ReaderGone
+
+    def _copy(self, line: bytes) -> str | None:
+        """Give a line to all branches; return its `ackto` if it is done when it is written."""
+        self._number += 1
+        if isinstance(line, TooLong):
+            self._refuse(line)
+            return None
+        bare, ackto = take_ackto(line)
+        carriers = [each for each in self._branches.open if each.has_duty]
+        acktos: list[str] = []
+        if ackto is not None and carriers:
+            try:
+                acktos = self._relay.carry(ackto, len(carriers))
+            except AckError as error:
+                _log.error("line %d: %s", self._number, error)
+        plain = bare + b"\n"
+        duties = dict(zip(map(id, carriers), acktos, strict=False))
+        for branch in self._branches.open:
+            own = duties.get(id(branch))
+            branch.writer.hold(plain if own is None else with_ackto(bare, own))
+        return ackto if ackto is not None and not carriers else None
+
+    def _refuse(self, line: TooLong) -> None:
+        self._failed += 1
+        error = "longer than --max-line allows"
+        _log.error("line %d: %s", self._number, error)
+        if line.ackto is not None:
+            self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
+
+
+STDOUT = "standard output"
+
+
+def stdout_branch(fd: int) -> Branch:
+    """Return the branch that standard output is."""
+    return Branch(fd, STDOUT)

@@ -1,0 +1,163 @@
+"""flow-tee: an event is done once every branch has done it, and files get copies to keep."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from flowtools.ack.records import with_ackto
+from flowtools.ack.sender import AckSender
+from flowtools.event import Event
+from tests.acks import Receiver
+from tests.running import until
+from tests.stomp_servers import SECONDS, Lines
+
+
+def line(number, **attributes):
+    return Event("t", number, source="s", id=str(number), **attributes).encode()
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    with Receiver(tmp_path / "s") as made:
+        yield made
+
+
+@pytest.fixture
+def pipe():
+    """A pipe as a process substitution is: its path, and its lines."""
+    reading, writing = os.pipe()
+    out = os.fdopen(reading, "rb")
+    path = f"/proc/{os.getpid()}/fd/{writing}"
+    yield path, writing, out
+    out.close()
+
+
+def teed(start, receiver, *words, numbers=(1, 2)):
+    process = start("flow-tee", *words, stdin=subprocess.PIPE)
+    for number in numbers:
+        process.stdin.write(line(number, ackto=receiver.ackto(f"e.{number}")))
+    process.stdin.flush()
+    return process
+
+
+def settle(*acktos, sender=None, refuse=False):
+    used = sender or AckSender()
+    for each in acktos:
+        (used.nack if refuse else used.ack)(each)
+    if sender is None:
+        used.close()
+
+
+def ackto(text):
+    return json.loads(text)["ackto"]
+
+
+def test_an_event_is_done_once_both_branches_have_done_it(start, receiver, pipe):
+    path, writing, out = pipe
+    process = teed(start, receiver, path)
+    stdout, other = Lines(process.stdout), Lines(out)
+    first, second = ackto(stdout.next()), ackto(stdout.next())
+    theirs = [ackto(other.next()) for _ in range(2)]
+    assert len({first, second, *theirs}) == 4
+    settle(first, second)
+    receiver.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        receiver.recv()
+    receiver.settimeout(SECONDS)
+    settle(theirs[1])
+    assert receiver.lines(1) == ["e.2 ack"]
+    settle(theirs[0], refuse=True)
+    assert receiver.lines(1) == ["e.1 nack"]
+    process.stdin.close()
+    assert process.wait(SECONDS) == 0
+    receiver.until_gone()
+    assert receiver.byes == 1
+    os.close(writing)
+
+
+def test_a_file_gets_what_can_be_replayed_and_stdout_alone_has_the_duty(start, receiver, tmp_path):
+    (tmp_path / "kept").write_text("before\n")
+    process = teed(start, receiver, "-a", "kept")
+    stdout = Lines(process.stdout)
+    carried = [ackto(stdout.next()) for _ in range(2)]
+    assert carried == [receiver.ackto("e.1"), receiver.ackto("e.2")]
+    kept = (tmp_path / "kept").read_bytes().splitlines()
+    assert kept[0] == b"before"
+    assert [json.loads(each)["data"] for each in kept[1:]] == [1, 2]
+    assert all("ackto" not in json.loads(each) for each in kept[1:])
+    process.stdin.close()
+    assert process.wait(SECONDS) == 0
+
+
+def test_where_all_is_written_to_files_it_is_done_by_that(start, receiver, tmp_path):
+    with (tmp_path / "out").open("wb") as out:
+        process = start("flow-tee", "kept", stdin=subprocess.PIPE, stdout=out)
+        process.stdin.write(line(1, ackto=receiver.ackto("e.1")))
+        process.stdin.close()
+        assert process.wait(SECONDS) == 0
+    assert receiver.lines(1) == ["e.1 ack"]
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "kept").read_bytes()
+
+
+@pytest.mark.parametrize("tolerate", [False, True])
+def test_a_branch_whose_reader_goes_is_an_error_unless_that_is_tolerated(
+    start, receiver, pipe, tolerate
+):
+    path, writing, out = pipe
+    process = teed(start, receiver, *(["--tolerate"] if tolerate else []), path)
+    stdout = Lines(process.stdout)
+    first = [ackto(stdout.next()) for _ in range(2)]
+    out.close()
+    os.close(writing)
+    if tolerate:
+        assert b"has gone; going on without it" in process.stderr.readline()
+        process.stdin.write(line(3, ackto=receiver.ackto("e.3")))
+        process.stdin.flush()
+        assert ackto(stdout.next()) == receiver.ackto("e.3")
+        process.kill()
+    else:
+        assert process.wait(SECONDS) == 1
+        assert b"--tolerate goes on without it" in process.stderr.read()
+    settle(*first)  # These come again: the other copy of each was never settled.
+    assert [each for each in receiver.until_gone() if each != "e.3 ack"] == []
+    assert receiver.byes == 0
+
+
+def test_the_reader_of_stdout_that_goes_ends_it_quietly(start, receiver, tmp_path):
+    process = teed(start, receiver, "kept")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(SECONDS) == -13
+    assert process.stderr.read() == b""
+
+
+def test_lines_without_duty_pass_byte_for_byte_and_too_long_ones_are_rejected(
+    run, receiver, tmp_path
+):
+    plain = b'{"a": 1.10}\r\nno json\n\n' + line(1)
+    long = with_ackto(line("x" * 3000), receiver.ackto("e.7"))
+    status, out, err = run("flow-tee", "--max-line", 2000, "kept", input=plain + long)
+    assert (status, out) == (1, plain.replace(b"\r", b""))
+    assert (tmp_path / "kept").read_bytes() == out
+    assert "line 5: longer than --max-line allows" in err
+    assert receiver.lines(1)[0].startswith('e.7 nack {"error":"longer than --max-line allows"')
+
+
+def test_a_file_that_cannot_be_written_is_said(run):
+    status, _, err = run("flow-tee", "no/such/file")
+    assert (status, "cannot write 'no/such/file': No such file or directory" in err) == (1, True)
+
+
+def test_a_named_pipe_is_waited_for_until_a_stop(start, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    process = start("flow-tee", "fifo", stdin=subprocess.PIPE)
+    process.stdin.write(line(1))
+    process.stdin.flush()
+    with (tmp_path / "fifo").open("rb") as fifo:
+        assert json.loads(fifo.readline())["data"] == 1
+    until(lambda: process.poll() is not None)
+    process = start("flow-tee", "fifo", stdin=subprocess.PIPE)
+    process.terminate()
+    assert process.wait(SECONDS) == -15
