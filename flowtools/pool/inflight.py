@@ -159,6 +159,13 @@ class Crew:
         self.slots[:] = slots
         self.serving = len(slots)
 
+    def join(self) -> bool:
+        """Wait for the threads that have ended; return whether that is all of them."""
+        for slot in self._all():
+            if slot.ended and slot.thread is not None and slot.thread.ident is not None:
+                slot.thread.join()
+        return all(slot.ended for slot in self._all())
+
     def note_end(self) -> bool:
         """Count one thread less; return whether it was the last."""
         with self._counting:
