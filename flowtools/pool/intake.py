@@ -11,13 +11,8 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-<<<<<<< HEAD
-from flowtools.core.digits import may_exceed
-from flowtools.core.event import Event, EventError, decode
-=======
 from flowtools.core.digits import huge_integer, may_exceed
 from flowtools.core.event import Event, EventError, NotAnEvent, parse
->>>>>>> main
 from flowtools.core.lines import LineReader, TooLong
 from flowtools.core.seen import Wrapper
 from flowtools.pool.inflight import InFlight, Line
@@ -106,8 +101,6 @@ class Intake:
             return None
         return InFlight(event, text, number, since)
 
-<<<<<<< HEAD
-=======
     def _event(self, text: bytes, number: int, digits_checked: bool) -> Event:
         try:
             return parse(text, digits_checked=digits_checked)
@@ -115,12 +108,6 @@ class Intake:
             with self._counting:
                 return self._namer.event(other.value, text, number)
 
-    def examined(self, line: Line) -> dict[str, Any] | None:
-        """Return the attributes of a line that is not `usual`; None: it is no event."""
-        flight = self.flight(line)
-        return flight.event.attributes if flight is not None else None
-
->>>>>>> main
     def drain(self) -> list[InFlight]:
         """Return what nobody took; lines that are no events are settled as such."""
         flights = [flight for line in self.lines if (flight := self.flight(line)) is not None]

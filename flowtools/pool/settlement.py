@@ -15,7 +15,7 @@ from time import monotonic, time
 
 from flowtools.ack.records import AckError, Reason, with_ackto
 from flowtools.core.errors import FlowError
-from flowtools.core.event import Event, EventError, decode, rfc3339
+from flowtools.core.event import Event, EventError, NotAnEvent, parse, rfc3339
 from flowtools.core.lines import TooLong
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
@@ -272,11 +272,10 @@ class Settlement:
 
 def _anew(flight: InFlight) -> Event:
     """Return the event of `flight` as it was read: the Worker may have changed values inside it."""
-    before = flight.event
-    event = decode(flight.line, flight.number, source=before.source, type=before.type)
-    if "time" in before.attributes:
-        event.attributes["time"] = before.attributes["time"]
-    return event
+    try:
+        return parse(flight.line, digits_checked=True)
+    except NotAnEvent as other:
+        return Event.of(flight.event.attributes | {"data": other.value})
 
 
 def _tell_nobody() -> None:
