@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from flowtools.errors import UsageError
 from flowtools.source.folder import amounts, mounts
 from flowtools.source.folder.wanted import SettleTimes, Wanted
 from flowtools.source.folder.writers import Writers, _open_for_writing
-from tests.conftest import environment
+from tests.conftest import KILLS, ROOT, environment
 from tests.ftp_server import FtpServer
 from tests.watching import told_by
 
@@ -379,6 +380,23 @@ def test_what_is_not_a_time_or_a_size_is_a_usage_error(text):
         amounts.bytes_of(text)
     with pytest.raises(UsageError):
         amounts.settle_for(text)
+
+
+def test_a_folder_that_is_fed_from_all_sides_while_flow_watch_is_killed():
+    """The short form of benchmarks/folder_soak."""
+    if not shutil.which("rsync"):
+        pytest.skip("rsync is not installed")
+    soak = [ROOT / "benchmarks" / "folder_soak", "--seconds", "10", "--settle", "0.5"]
+    done = subprocess.run(
+        [sys.executable, *soak, "--kills", str(KILLS)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 never reported" in done.stdout
 
 
 def test_a_stop_is_heard_while_a_large_folder_is_looked_at(watch, folder):

@@ -4,7 +4,8 @@ import importlib.resources
 import json
 import signal
 import time
-from datetime import UTC, datetime
+from calendar import monthrange
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,8 +16,10 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError, UsageError
 from flowtools.source.clock import Clock
+from flowtools.source.cron import nearest_weekday
 from flowtools.source.daytime import Window, local_zone, zone
 from flowtools.source.interval import Interval
+from flowtools.source.schedule import Cron, Every
 
 OSLO = ZoneInfo("Europe/Oslo")
 
@@ -238,6 +241,85 @@ def test_cron_in_the_nights_of_summer_time_is_that_of_debian(expression, start, 
     assert got == expected
 
 
+@pytest.mark.parametrize(
+    ("expression", "start", "expected"),
+    [
+        ("@hourly", "2026-01-01T10:30", ["01 11:00", "01 12:00"]),
+        ("@daily", "2026-01-01T10:30", ["02 00:00", "03 00:00"]),
+        ("@Weekly", "2026-01-01T10:30", ["04 00:00", "11 00:00"]),
+        ("@monthly", "2026-01-01T10:30", ["01 00:00", "01 00:00"]),
+        ("@yearly", "2026-12-01T10:30", ["01 00:00"]),
+        (
+            "0 22-1 * * *",
+            "2026-01-01T21:30",
+            ["01 22:00", "01 23:00", "02 00:00", "02 01:00", "02 22:00"],
+        ),
+        ("0 20-4/4 * * *", "2026-01-01T12:30", ["01 20:00", "02 00:00", "02 04:00"]),
+        (
+            "0 9 * * FRI-MON",
+            "2026-01-01T10:30",
+            ["02 09:00", "03 09:00", "04 09:00", "05 09:00", "09 09:00"],
+        ),
+        ("0 9 1 NOV-FEB *", "2026-01-15T00:00", ["01 09:00", "01 09:00", "01 09:00"]),
+        ("0 9 15W * *", "2026-01-01T00:00", ["15 09:00", "16 09:00", "16 09:00", "15 09:00"]),
+        ("0 9 1W,31W * *", "2026-01-02T00:00", ["30 09:00", "02 09:00", "02 09:00", "31 09:00"]),
+    ],
+)
+def test_names_ranges_that_wrap_and_nearest_weekdays(expression, start, expected):
+    clock = FakeClock(start, 0)
+    cron = Cron(expression, clock, UTC)
+    got = []
+    for _ in expected:
+        clock.wall = cron.next()
+        got.append(datetime.fromtimestamp(cron.due().instant, UTC).strftime("%d %H:%M"))
+    assert got == expected
+
+
+@given(
+    st.integers(min_value=2000, max_value=2100),
+    st.integers(min_value=1, max_value=12),
+    st.integers(min_value=1, max_value=31),
+)
+def test_the_nearest_weekday_is_a_weekday_and_none_is_nearer(year, month, day):
+    found = nearest_weekday(year, month, day)
+    last = monthrange(year, month)[1]
+    if day > last:
+        assert found is None
+        return
+    weekdays = [d for d in range(1, last + 1) if date(year, month, d).weekday() < 5]
+    assert found in weekdays
+    assert abs(found - day) == min(abs(each - day) for each in weekdays)
+
+
+def test_a_window_inside_the_missing_hour_is_open_right_after_it():
+    window = Window.parse("02:00-02:45")
+    for day, expected in [(28, "28 02:30:00"), (29, "29 03:00:00"), (30, "30 02:30:00")]:
+        clock = FakeClock(f"2026-03-{day}T01:50:00", 3600 * 2, zone=OSLO)
+        events = ticks(clock, cron="30 2 * * *", window=window, tz=OSLO)
+        assert clock_times(events, OSLO) == [expected]
+    clock = FakeClock("2026-03-29T01:00:00", 3600 * 4, zone=OSLO)
+    events = ticks(clock, 1200, window=window, tz=OSLO)
+    assert clock_times(events, OSLO) == ["29 03:00:00", "29 03:20:00", "29 03:40:00"]
+    clock = FakeClock("2026-03-29T01:00:00", 3600 * 4, zone=OSLO)
+    assert ticks(clock, cron="*/30 * * * *", window=Window.parse("02:50-03:10"), tz=OSLO)
+
+
+def test_verbose_says_when_the_next_tick_is_due(start):
+    process = start("flow-interval", "-v", "--cron", "@yearly", "--tz", "Europe/Oslo")
+    year = datetime.now(OSLO).year + 1
+    said = process.stderr.readline().decode()
+    assert said == f"flow-interval: the next tick is due at {year}-01-01T00:00:00+01:00\n"
+
+
+def test_the_next_tick_is_the_first_inside_the_window():
+    clock = FakeClock("2026-01-01T12:00:00", 60)
+    window = Window.parse("22:00-04:00")
+    following = Cron("0 */3 * * *", clock, UTC, window).next()
+    assert datetime.fromtimestamp(following, UTC).isoformat() == "2026-01-02T00:00:00+00:00"
+    opening = Every(900, clock, window, UTC).next()
+    assert datetime.fromtimestamp(opening, UTC).isoformat() == "2026-01-01T22:00:00+00:00"
+
+
 def test_cron_started_in_the_second_of_two_equal_hours_does_not_tick_for_the_first():
     clock = FakeClock("2026-10-25T01:10:00", 3600 * 2, zone=UTC)
     assert ticks(clock, cron="30 2 * * *", tz=OSLO) == []
@@ -381,16 +463,27 @@ def test_a_zone_that_does_not_exist_is_a_usage_error(name):
         (
             ["--cron", "99 * * * *"],
             (
-                "'99 * * * *' is no cron expression: bad minute; "
+                "'99 * * * *' is not a cron expression: bad minute; "
                 "write five fields such as '*/5 * * * *'"
             ),
         ),
         (
             ["--cron", "0 0 29 2 MON#6"],
             (
-                "'0 0 29 2 MON#6' is no cron expression: bad day-of-week; "
+                "'0 0 29 2 MON#6' is not a cron expression: bad day-of-week; "
                 "write five fields such as '*/5 * * * *'"
             ),
+        ),
+        (
+            ["--cron", "@often"],
+            (
+                "'@often' is not a cron expression: the names are @yearly, @annually, @monthly, "
+                "@weekly, @daily, @midnight, @hourly"
+            ),
+        ),
+        (
+            ["--cron", "0 9 15W * MON"],
+            "'0 9 15W * MON' is not a cron expression: with 15W the day of the week is *",
         ),
         (
             ["1", "--window", "22"],

@@ -114,6 +114,24 @@ def test_killed_at_any_moment_it_tells_every_file_and_few_again(again, folder):
     assert len(told) - len(names) <= 4 * 110
 
 
+def test_what_a_reader_that_left_was_not_given_is_told_again(start, folder, tmp_path):
+    names = {f"f{number}" for number in range(2000)}
+    for name in names:
+        write(folder / name)
+    args = ("--settle", 0.2, "--existing", "--state", tmp_path / "state")
+    process = start("flow-watch", folder, *args)
+    line = process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=30) == -signal.SIGPIPE
+    watching = Watching(start("flow-watch", folder, *args))
+    # What was in the pipe has gone with the reader.
+    lost = 65536 // len(line) + 1
+    deadline = time.monotonic() + 30
+    while len(watching.told) < len(names) - lost:
+        assert time.monotonic() < deadline, len(watching.told)
+        time.sleep(0.05)
+
+
 def test_two_do_not_share_a_state_file(again, run, folder, tmp_path):
     write(folder / "a")
     watching = again("--existing")
@@ -137,7 +155,7 @@ def test_a_state_file_that_is_not_one_is_refused(run, folder, tmp_path):
         assert word in err
         assert err.count("\n") == 1
     state = State(str(tmp_path / "state"), "/one")
-    state.save()
+    state.begin([])
     state.close()
     with pytest.raises(ConfigurationError, match="it is about '/one', not '/two'"):
         State(str(tmp_path / "state"), "/two")
@@ -172,6 +190,8 @@ def test_a_state_file_gives_back_what_it_was_given(tmp_path_factory, changes):
     expected = {}
     for chance in range(2):
         state = State(path, "/in")
+        if state.is_new:
+            state.begin([])
         assert dict(state.load()) == expected
         for name, mark in changes[chance::2]:
             state.remember([(name, mark)])

@@ -10,9 +10,8 @@ claim that found the deadline stands, and the thread will find it; one that did 
 import threading
 from collections.abc import Iterator
 from time import monotonic, sleep
-from typing import Any
 
-from flowtools.core.event import Event
+from flowtools.core.event import Event, decode
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
 
@@ -91,7 +90,6 @@ class Slot:
         is_busy: The thread takes events, and has not yet found that there are none.
         in_flight: What `event` was made from; None between two events.
         event: What the Worker has, or had last.
-        attributes: What that was made from; the Worker cannot change it.
         deadline: Of the attempt while `start` runs, in seconds of `time.monotonic()`; then None.
         claim: The watchdog's, if there is one.
         started: When the attempt began, in seconds of `time.monotonic()`.
@@ -105,7 +103,6 @@ class Slot:
         self.is_busy = False
         self.in_flight: Line | InFlight | None = None
         self.event: Event | None = None
-        self.attributes: dict[str, Any] = {}
         self.deadline: float | None = None
         self.claim: Claim | None = None
         self.started = 0.0
@@ -119,7 +116,8 @@ class Slot:
         if in_flight is None or isinstance(in_flight, InFlight):
             return in_flight
         number, line, since = in_flight
-        return InFlight(Event.of(self.attributes), line, number, since)
+        # Not from `event`, which the Worker may have changed.
+        return InFlight(decode(line, number), line, number, since)
 
     def put(self, claim: Claim, deadline: float) -> bool:
         """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
@@ -160,6 +158,13 @@ class Crew:
         """Begin with these slots; their threads are about to start."""
         self.slots[:] = slots
         self.serving = len(slots)
+
+    def join(self) -> bool:
+        """Wait for the threads that have ended; return whether that is all of them."""
+        for slot in self._all():
+            if slot.ended and slot.thread is not None and slot.thread.ident is not None:
+                slot.thread.join()
+        return all(slot.ended for slot in self._all())
 
     def note_end(self) -> bool:
         """Count one thread less; return whether it was the last."""

@@ -16,7 +16,7 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.core.event import ReadEvent, usual
+from flowtools.core.event import Event, ReadEvent, usual
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, InFlight, Line, Slot
@@ -66,7 +66,8 @@ class Pool:
         # A single thread keeps every order by itself, but for what waits for a retry.
         keyed = settings.key is not None and settings.threads > 1
         ordered = isinstance(results, OrderedResults)
-        self._chooses = bool(keyed or settings.done or settings.pace or ordered)
+        known = settings.done or settings.known
+        self._chooses = bool(keyed or known or settings.pace or ordered)
 
     # What follows runs in the worker threads.
 
@@ -123,12 +124,11 @@ class Pool:
 
     def _serve(self, slot: Slot) -> bool:  # noqa: C901  the inner loop: a call costs every event
         """Take events and run them. False: no more; True: the attempt was claimed."""
-        backlog, intake = self._backlog, self._intake
+        backlog, intake, control = self._backlog, self._intake, self._control
         chooses, popleft = self._chooses, intake.lines.popleft
         runner, timeout = slot.runner, self._settings.timeout or inf
         start, prepare = runner.start, runner.prepare
         is_plain, note = self._settlement.is_plain, self._settlement.note
-        control = self._control
         current: Line | InFlight
         attributes: dict[str, Any] | None
         while not control.stopping:
@@ -142,19 +142,20 @@ class Pool:
                     attributes = flight.event.attributes
                 else:
                     current = line = popleft()
-                    flight = None
-                    attributes = usual(line[1]) or intake.examined(line)
-                    if attributes is None:
-                        continue
+                    flight, attributes = None, usual(line[1])
+                    if attributes is None or "ackto" in attributes:
+                        if (flight := intake.flight(line, attributes)) is None:
+                            continue
+                        current, attributes = flight, flight.event.attributes
             except IndexError:
                 slot.is_busy = False
                 if self._wait_for_work(slot):
                     continue
                 return False
             slot.event = event = ReadEvent()
-            # A copy: whatever the Worker does to it, the pool knows which event this is.
-            event.attributes = attributes.copy()
-            slot.attributes = attributes
+            # A copy where the pool needs them afterwards, whatever the Worker does to its own.
+            event.attributes = attributes.copy() if note or flight else attributes
+            has_duty = "ackto" in attributes
             slot.in_flight = current
             slot.started = now = monotonic()
             event.deadline = slot.deadline = now + timeout
@@ -170,7 +171,7 @@ class Pool:
             slot.deadline = None
             if slot.claim is not None and slot.is_claimed():
                 return True
-            if is_plain and failure is None and lines is None and "ackto" not in attributes:
+            if is_plain and failure is None and lines is None and not has_duty:
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
@@ -211,7 +212,7 @@ class Pool:
             if self._is_gated():
                 raise IndexError
             flight = self._intake.flight(self._intake.lines.popleft())
-            is_done = flight is not None and flight.event.id in settings.done
+            is_done = flight is not None and self._is_done(flight.event)
             if flight is not None and not is_done and settings.key is not None:
                 flight.key = settings.key(flight.event)
                 if flight.key is not None and not self._backlog.enter(flight, flight.key):
@@ -220,6 +221,10 @@ class Pool:
             self._settlement.skipped(flight)
             return None
         return flight
+
+    def _is_done(self, event: Event) -> bool:
+        settings = self._settings
+        return event in settings.done or (settings.known is not None and settings.known(event))
 
     def _leave(self, flight: InFlight) -> None:
         if flight.key is not None:

@@ -61,6 +61,16 @@ class Failures(Protocol):
         """
 
 
+class Known(Protocol):
+    """The events that are done already."""
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+
+    def __contains__(self, event: object) -> bool:
+        """Return whether `event` is one of them."""
+
+
 class Pace(Protocol):
     """A limit on how fast events may start."""
 
@@ -120,7 +130,8 @@ class Settings(Ending):
         key: Gives the key whose events run one at a time and in order.
         pace: Limits the starts.
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
-        done: Ids that a job log knows as done: not run again.
+        done: Events that a job log has as done: not run again.
+        known: Says whether an event is known as done by --once, and not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
         relay: Hand the duty to acknowledge an event on to its results.
         worker: Name of what runs, MODULE:CLASS, for whoever is told of a failure.
@@ -134,7 +145,8 @@ class Settings(Ending):
     key: "Callable[[Event], str | None] | None" = None
     pace: Pace | None = None
     halt: "Callable[[Attempt], str | None] | None" = None
-    done: frozenset[str] | set[str] = frozenset()
+    done: Known = ()
+    known: "Callable[[Event], bool] | None" = None
     pass_on: bool = False
     relay: bool = False
     worker: str = ""
@@ -158,6 +170,8 @@ class Choice(Reading):
         no_ack: Acknowledge nothing: the lines are copies that others settle.
         joblog: The file that has a line for each attempt.
         resume: Skip what the job log has as done.
+        once: The database with the ids of events that have been done.
+        once_age: Seconds for which it keeps them.
         failed: The file that keeps the lines of events that failed for good.
         config: The INI file with the Worker's settings.
         settings: More of them, each SECTION.KEY=VALUE.
@@ -174,6 +188,8 @@ class Choice(Reading):
     no_ack: bool = False
     joblog: "Path | None" = None
     resume: bool = False
+    once: "Path | None" = None
+    once_age: float = 7 * 86400.0
     failed: "Path | None" = None
     config: "Path | None" = None
     settings: tuple[str, ...] = ()

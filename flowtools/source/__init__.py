@@ -5,9 +5,9 @@ Of this machine: `interval`, `local` (standard input) and `watch`. A user's own:
 
 A `stomp` source is `serving` one session at a time; a `delivery` writes its events into a `pipe`,
 which may be full, and settles what each of them owes.
-`interval` ticks by a `schedule`, at a `daytime`, on a `clock`. What `watch` is made of is in
-`folder`. `loading` says what a user's Source may be; a `gate` stands between it and the outlet.
-`settings` has the defaults.
+`interval` ticks by a `schedule` or a `cron` expression, at a `daytime`, on a `clock`. What `watch`
+is made of is in `folder`. `loading` says what a user's Source may be; a `gate` stands between it
+and the outlet. `settings` has the defaults.
 """
 
 from typing import TYPE_CHECKING, Protocol

@@ -3,7 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,8 +17,9 @@ class Window:
     """The part of each day from `start` up to, and not including, `end`.
 
     It asks what a clock on the wall shows. So in the night in which clocks go forward, a
-    window that starts inside the missing hour is open right after it; in the night in
-    which they go back, one inside the repeated hour is open twice.
+    window that starts inside the missing hour is open right after it, and one that also ends
+    there is open for its whole length right after it; in the night in which they go back, one
+    inside the repeated hour is open twice.
     """
 
     start: time
@@ -46,6 +47,48 @@ class Window:
         if self.start < self.end:
             return self.start <= shown < self.end
         return shown >= self.start or shown < self.end
+
+    def is_open(self, instant: float, zone: tzinfo) -> bool:
+        """Return whether the window is open at `instant` (seconds since the epoch) in `zone`."""
+        moment = datetime.fromtimestamp(instant, zone)
+        if moment in self:
+            return True
+        length = self._minutes(self.end) - self._minutes(self.start)
+        if length <= 0:
+            return False  # Across midnight, where no clock is put forward.
+        forward = _gained(instant - length * 60, instant, zone)
+        if not forward:
+            return False
+        gap_ends = _last_change(instant - length * 60, instant, zone)
+        shown = datetime.fromtimestamp(gap_ends, zone).time()
+        ends = self._minutes(shown)
+        return ends - forward / 60 <= self._minutes(self.start) and self._minutes(self.end) <= ends
+
+    @staticmethod
+    def _minutes(shown: time) -> float:
+        return shown.hour * 60 + shown.minute
+
+
+def _offset(instant: float, zone: tzinfo) -> float:
+    offset = datetime.fromtimestamp(instant, zone).utcoffset()
+    return offset.total_seconds() if offset is not None else 0.0
+
+
+def _gained(earlier: float, later: float, zone: tzinfo) -> float:
+    """Return the seconds by which clocks were put forward in between; 0: they were not."""
+    return max(0.0, _offset(later, zone) - _offset(earlier, zone))
+
+
+def _last_change(earlier: float, later: float, zone: tzinfo) -> float:
+    """Return the whole second from which the offset of `later` has been in force."""
+    before, after = int(earlier), int(later)
+    while after - before > 1:
+        middle = (before + after) // 2
+        if _offset(middle, zone) == _offset(later, zone):
+            after = middle
+        else:
+            before = middle
+    return after
 
 
 def zone(name: str) -> ZoneInfo:

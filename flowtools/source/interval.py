@@ -1,6 +1,8 @@
 """A tick every so many seconds, or on a cron expression: Interval."""
 
-from datetime import tzinfo
+import logging
+from datetime import datetime, tzinfo
+from math import inf
 
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, digest, rfc3339
@@ -9,6 +11,8 @@ from flowtools.core.wait import Stop
 from flowtools.source.clock import Clock
 from flowtools.source.daytime import Window, local_zone
 from flowtools.source.schedule import Cron, Due, Every, Schedule
+
+log = logging.getLogger("flowtools.source.interval")
 
 
 class Interval:
@@ -36,7 +40,7 @@ class Interval:
 
         Args:
             seconds: From one tick to the next; the first comes at once.
-            cron: Five fields, or six with the seconds in front.
+            cron: A name such as @daily, five fields, or six with the seconds in front.
             window: Hours of the day outside which there are no ticks.
             tz: Zone of `cron` and `window`; default: the machine's.
             count: End after so many events.
@@ -51,6 +55,8 @@ class Interval:
         if (cron or window) and tz is None:
             tz = local_zone()
         self._schedule = _schedule(seconds, cron, clock, window, tz)
+        self._tz = tz
+        self._said = -inf
         self._name = name or cron or f"{seconds:g}s"
         self.count = count
         self._clock = clock
@@ -75,7 +81,19 @@ class Interval:
                     skipped = 0
                     if number == self.count:
                         return
+            self._say_next()
             self._clock.wait(self._schedule.wait(), stop, outlet)
+
+    def _say_next(self) -> None:
+        if not log.isEnabledFor(logging.INFO):
+            return
+        instant = self._schedule.next()
+        # The clock may drift by parts of a second; ticks of a second and less say enough.
+        if instant == inf or abs(instant - self._said) < 1.0:
+            return
+        self._said = instant
+        moment = datetime.fromtimestamp(instant, self._tz).astimezone(self._tz)
+        log.info("the next tick is due at %s", moment.isoformat(timespec="seconds"))
 
     def _event(self, due: Due, number: int, skipped: int) -> Event:
         return Event(

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from flowtools.core.errors import UsageError
 from flowtools.source.clock import Clock
+from flowtools.source.cron import read
 from flowtools.source.daytime import Window
 
 RECHECK = 10.0
@@ -19,6 +20,9 @@ RECHECK = 10.0
 
 STEP = 60.0
 """Seconds by which the wall clock may go back without a cron tick coming a second time."""
+
+DAYS = 3
+"""Days in which a window opens at least once."""
 
 LEAP = 1000
 """Cron ticks that are counted one by one when the wall clock leaps forward."""
@@ -48,6 +52,9 @@ class Schedule(Protocol):
     def wait(self) -> float:
         """Return the seconds after which to ask again."""
 
+    def next(self) -> float:
+        """Return when the next tick is due, in seconds since the epoch; inf: never."""
+
 
 class Every:
     """A tick at once and every `seconds` after, by the monotonic clock.
@@ -68,7 +75,7 @@ class Every:
     def due(self) -> Due | None:
         """Return the latest tick whose time has come, once; None if there is none."""
         wall, now = self._clock.time(), self._clock.monotonic()
-        if self._window and datetime.fromtimestamp(wall, self._zone) not in self._window:
+        if not self._is_open(wall):
             self._opened = None
             return None
         if self._opened is None:
@@ -94,6 +101,27 @@ class Every:
         # Windows open and close, and zones change their offset, as a minute begins.
         return min(left, RECHECK, 60.0 - self._clock.time() % 60.0)
 
+    def next(self) -> float:
+        """Return when the next tick is due, in seconds since the epoch; inf: never."""
+        wall, now = self._clock.time(), self._clock.monotonic()
+        if self._opened is not None:
+            instant = wall + self._opened[0] + self._next * self._seconds - now
+            if self._is_open(instant):
+                return instant
+        # The first tick of a window is at its opening.
+        minute = wall - wall % 60.0
+        openings = (minute + 60.0 * n for n in range(1, DAYS * 1440))
+        return next((each for each in openings if self._opens(each)), inf)
+
+    def _opens(self, instant: float) -> bool:
+        return self._is_open(instant) and not self._is_open(instant - 60.0)
+
+    def _is_open(self, instant: float) -> bool:
+        if self._window is None:
+            return True
+        assert self._zone is not None
+        return self._window.is_open(instant, self._zone)
+
 
 class Cron:
     """Ticks at the times of a cron expression, by the wall clock in `zone`.
@@ -106,12 +134,13 @@ class Cron:
     def __init__(
         self, expression: str, clock: Clock, zone: tzinfo, window: Window | None = None
     ) -> None:
-        """Read five fields, or six with the seconds in front.
+        """Read a name such as @daily, five fields, or six with the seconds in front.
 
         Raises:
-            UsageError: It is no cron expression, or its time never comes.
+            UsageError: It is not a cron expression, or its time never comes.
         """
         self._expression = expression
+        self._read = read(expression)
         self._clock = clock
         self._zone = zone
         self._window = window
@@ -139,6 +168,19 @@ class Cron:
         """Return the seconds after which to ask again."""
         return min(self._following() - self._clock.time(), RECHECK)
 
+    def next(self) -> float:
+        """Return when the next tick is due, in seconds since the epoch; inf: never."""
+        after = self._after
+        try:
+            for _ in range(LEAP):
+                instant = self._following()
+                if instant == inf or self._is_open(instant):
+                    return instant
+                self._after = instant
+        finally:
+            self._after = after
+        return inf
+
     def _passed(self, now: float) -> Iterator[float]:
         counted = 0
         while (instant := self._following()) <= now:
@@ -153,19 +195,17 @@ class Cron:
         from cronsim import CronSim, CronSimError
 
         try:
-            for moment in CronSim(
-                self._expression, datetime.fromtimestamp(self._after, self._zone)
-            ):
+            for moment in CronSim(self._read.text, datetime.fromtimestamp(self._after, self._zone)):
                 # In the second of two equal hours it may give a time of the first.
-                if moment.timestamp() > self._after:
+                if moment.timestamp() > self._after and self._read.means(moment):
                     return float(moment.timestamp())
         except CronSimError as error:
             text = str(error)
             raise UsageError(
-                f"'{self._expression}' is no cron expression: {text[:1].lower()}{text[1:]}; "
+                f"'{self._expression}' is not a cron expression: {text[:1].lower()}{text[1:]}; "
                 "write five fields such as '*/5 * * * *'"
             ) from None
         return inf
 
     def _is_open(self, instant: float) -> bool:
-        return self._window is None or datetime.fromtimestamp(instant, self._zone) in self._window
+        return self._window is None or self._window.is_open(instant, self._zone)

@@ -100,9 +100,14 @@ class Lookout:
         """Return what becomes readable when there may be a reason to look."""
         return self._epoll.fileno()
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the folder is not there, or is not the one it was."""
+        return self._identity is None or self._present() != self._identity
+
     def due(self) -> float:
         """Return the seconds after which to look, whether or not a notice has come."""
-        if self._identity is None:
+        if self.is_away:
             return AWAY
         if self._tree.is_scanning():
             return 0.0
@@ -117,7 +122,7 @@ class Lookout:
         """Look where there is a reason to, for some SLICE; return whether the folder is there."""
         if self._is_there():
             self._look()
-        return self._identity is not None and self._present() == self._identity
+        return not self.is_away
 
     def _look(self) -> None:
         began = self._monotonic()

@@ -64,7 +64,6 @@ class _Waiting:
     kind: Kind
     since: float
     moved_from: str | None
-    is_said: bool = False
 
 
 class Sidecars:
@@ -91,7 +90,9 @@ class Sidecars:
         self._stalled = stalled
         self._monotonic = monotonic
         self._by_stem: dict[str, set[str]] = {}
+        # In the order in which they have come; and those that have been reported as late.
         self._waiting: dict[str, _Waiting] = {}
+        self._late: dict[str, _Waiting] = {}
 
     def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
         """Take it that these have been reported, where all of a set are among them."""
@@ -99,7 +100,7 @@ class Sidecars:
         for name in mains:
             self._add(name)
             if self._sidecars_of(name) is None:
-                self._waiting[name] = _Waiting(Kind.CREATED, self._monotonic(), None, is_said=True)
+                self._late[name] = _Waiting(Kind.CREATED, self._monotonic(), None)
 
     def take(self, finding: Finding) -> Iterator[Report]:
         """Yield what is to be reported because of `finding`."""
@@ -113,7 +114,7 @@ class Sidecars:
                 yield from self._report(main)
         elif finding.kind is Kind.DELETED:
             self._remove(finding.name)
-            was_waiting = self._waiting.pop(finding.name, None)
+            was_waiting = self._take_out(finding.name)
             reported = report_of(finding)
             yield (
                 reported
@@ -122,7 +123,7 @@ class Sidecars:
             )
         else:
             self._add(finding.name)
-            before = self._waiting.pop(finding.name, None)
+            before = self._take_out(finding.name)
             kind = before.kind if before is not None else finding.kind
             self._waiting[finding.name] = _Waiting(kind, self._monotonic(), finding.moved_from)
             yield from self._report(finding.name)
@@ -130,32 +131,42 @@ class Sidecars:
     def ripe(self) -> Iterator[Report]:
         """Yield a report of each file that has waited for too long."""
         now = self._monotonic()
-        for name, waiting in self._waiting.items() if self._stalled else ():
+        for name, waiting in list(self._waiting.items()) if self._is_late(now) else ():
+            if now - waiting.since < self._stalled:
+                break
+            self._late[name] = self._waiting.pop(name)
             mark = self._look(name)
-            if waiting.is_said or mark is None or now - waiting.since < self._stalled:
+            if mark is None:
                 continue
-            waiting.is_said = True
             missing = [names[0] for names in self._names(name) if not any(map(self._look, names))]
             reason = f"'{missing[0] if missing else name}' has not come"
             yield Report(Kind.STALLED, name, mark, (), reason=reason)
 
     def due(self) -> float | None:
         """Return the seconds until a file has waited for too long."""
-        now = self._monotonic()
-        waits = [w.since for w in self._waiting.values() if not w.is_said]
-        return max(0.0, min(waits) + self._stalled - now) if waits and self._stalled else None
+        first = next(iter(self._waiting.values()), None)
+        if first is None or not self._stalled:
+            return None
+        return max(0.0, first.since + self._stalled - self._monotonic())
+
+    def _is_late(self, now: float) -> bool:
+        first = next(iter(self._waiting.values()), None)
+        return bool(self._stalled) and first is not None and now - first.since >= self._stalled
+
+    def _take_out(self, name: str) -> _Waiting | None:
+        return self._waiting.pop(name, None) or self._late.pop(name, None)
 
     def forget(self, report: Report) -> None:
         """Take it that the files of `report` have gone and that this is no news."""
         self._remove(report.name)
-        self._waiting.pop(report.name, None)
+        self._take_out(report.name)
 
     def _report(self, main: str) -> Iterator[Report]:
         mark = self._look(main)
         sidecars = self._sidecars_of(main)
         if mark is None or sidecars is None:
             return
-        waiting = self._waiting.pop(main, None)
+        waiting = self._take_out(main)
         yield Report(
             Kind.MODIFIED if waiting is None else waiting.kind,
             main,

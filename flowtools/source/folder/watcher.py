@@ -130,7 +130,9 @@ class Watcher:
         if self._ready:
             return 0.0
         due = self._grouping.due()
-        return self._lookout.due() if due is None else min(due, self._lookout.due())
+        if due is None or self._lookout.is_away:
+            return self._lookout.due()
+        return min(due, self._lookout.due())
 
     def filenos(self) -> list[int]:
         """Return what becomes readable when there may be reports before that."""

@@ -44,6 +44,7 @@ class Writing:
         self._clock = clock
         self._state = state
         self._window = window
+        self._settled: list[Report] = []
 
     def write(self, report: Report, *, again: bool = False) -> None:
         """Write the event of `report`, where it is wanted; it may stay in a buffer."""
@@ -66,10 +67,17 @@ class Writing:
         if self._window is not None and report.kind is None and report.reason is not None:
             self._window.clear(report, done=False)  # Its checksum was wrong.
         elif self._state is not None and (self._window is None or not is_wanted):
-            self._state.remember(report.members)
+            self._settled.append(report)
 
     def flush(self) -> None:
-        """Hand over what has been written; then remember it."""
+        """Hand over what has been written; remember it once that has been taken.
+
+        Raises:
+            ReaderGone: Nobody reads any more; nothing of it is remembered.
+        """
         self._outlet.flush()
         if self._state is not None:
+            for report in self._settled:
+                self._state.remember(report.members)
+            self._settled.clear()
             self._state.save()

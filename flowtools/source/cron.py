@@ -1,0 +1,134 @@
+"""Cron expressions as people write them, made into what cronsim reads.
+
+cronsim knows what Debian's cron knows, and `#` and `L` besides. Here are the names such as
+`@daily`, ranges that wrap (`22-3`, `FRI-MON`, `NOV-FEB`), and `15W`, the weekday that is nearest
+to the 15th, as Quartz has it.
+"""
+
+import re
+from calendar import monthrange
+from datetime import datetime
+from typing import NamedTuple
+
+from flowtools.core.errors import UsageError
+
+NAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+"""What the names of crontab(5) stand for."""
+
+_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+# Of a field: its first and last value, and names of values from the first on.
+_FIELDS = ((0, 59, ()), (0, 59, ()), (0, 23, ()), (1, 31, ()), (1, 12, _MONTHS), (0, 6, _DAYS))
+_DAY = 3
+
+_RANGE = re.compile(r"(\w+)-(\w+)(?:/(\d+))?")
+_NEAREST = re.compile(r"(\d{1,2})W")
+
+
+class Expression(NamedTuple):
+    """An expression in the form of cronsim, and what has to be seen to besides.
+
+    Attributes:
+        text: The expression.
+        nearest: Days of the month whose nearest weekdays alone are meant; none: all days.
+        is_fixed: It names minute and hour, so that summer time moves it and does not skip it.
+    """
+
+    text: str
+    nearest: tuple[int, ...]
+    is_fixed: bool
+
+    def means(self, moment: datetime) -> bool:
+        """Return whether the day of `moment`, which fits `text`, is one that is meant."""
+        return not self.nearest or any(
+            moment.day == nearest_weekday(moment.year, moment.month, day) for day in self.nearest
+        )
+
+
+def read(expression: str) -> Expression:
+    """Return `expression` in the form of cronsim; what that does not know, it refuses itself.
+
+    Raises:
+        UsageError: A name is not known, or `W` stands beside something it does not go with.
+    """
+    text = expression.strip()
+    if text.startswith("@"):
+        if text.lower() not in NAMES:
+            raise UsageError(
+                f"'{expression}' is not a cron expression: the names are {', '.join(NAMES)}"
+            )
+        text = NAMES[text.lower()]
+    fields = text.upper().split()
+    if len(fields) not in (5, 6):
+        return Expression(text, (), False)
+    first = 6 - len(fields)
+    nearest: tuple[int, ...] = ()
+    if "W" in fields[_DAY - first].replace("LW", ""):
+        nearest = _nearest(expression, fields[_DAY - first], fields[-1])
+        # Two days at most are between a day and its nearest weekday.
+        days = {day + off for day in nearest for off in range(-2, 3) if 1 <= day + off <= 31}
+        fields[_DAY - first] = ",".join(map(str, sorted(days)))
+    for number, field in enumerate(fields, first):
+        terms = [_unwrapped(term, *_FIELDS[number]) for term in field.split(",")]
+        fields[number - first] = ",".join(terms)
+    is_fixed = len(fields) == 5 and not any(field.startswith("*") for field in fields[:2])
+    return Expression(" ".join(fields), nearest, is_fixed)
+
+
+def nearest_weekday(year: int, month: int, day: int) -> int | None:
+    """Return the day from Monday to Friday nearest to `day` in the same month; None: no such day.
+
+    Of a Saturday that is the Friday before, of a Sunday the Monday after, unless those are in
+    another month.
+    """
+    first, last = monthrange(year, month)
+    if not 1 <= day <= last:
+        return None
+    weekday = (first + day - 1) % 7
+    if weekday == 5:
+        return day - 1 if day > 1 else day + 2
+    if weekday == 6:
+        return day + 1 if day < last else day - 2
+    return day
+
+
+def _nearest(expression: str, days: str, weekdays: str) -> tuple[int, ...]:
+    found = [_NEAREST.fullmatch(term) for term in days.split(",")]
+    numbers = [int(each[1]) for each in found if each is not None]
+    if len(numbers) != len(found) or not all(1 <= number <= 31 for number in numbers):
+        raise UsageError(
+            f"'{expression}' is not a cron expression: 15W stands for itself or beside others such"
+            " as 1W,15W"
+        )
+    if weekdays != "*":
+        raise UsageError(
+            f"'{expression}' is not a cron expression: with 15W the day of the week is *"
+        )
+    return tuple(numbers)
+
+
+def _unwrapped(term: str, first: int, last: int, names: tuple[str, ...]) -> str:
+    """Return a range that wraps as a list of its values, and anything else as it is."""
+    found = _RANGE.fullmatch(term)
+    if found is None:
+        return term
+    values = [
+        first + names.index(text) if text in names else int(text) if text.isdigit() else None
+        for text in (found[1], found[2])
+    ]
+    start, end = values
+    if start is None or end is None or start <= end or start > last or end < first:
+        return term
+    step = int(found[3] or 1)
+    if not step:
+        return term
+    return ",".join(map(str, [*range(start, last + 1), *range(first, end + 1)][::step]))
