@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.core.event import Event
+from flowtools.core.event import Event, decode
 from flowtools.core.log import About
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -100,7 +100,6 @@ class Slot:
         is_busy: The thread takes events, and has not yet found that there are none.
         in_flight: What `event` was made from; None between two events.
         event: What the Worker has, or had last.
-        attributes: What that was made from; the Worker cannot change it.
         deadline: Of the attempt while `start` runs, in seconds of `time.monotonic()`; then None.
         claim: The watchdog's, if there is one.
         started: When the attempt began, in seconds of `time.monotonic()`.
@@ -115,7 +114,6 @@ class Slot:
         self.is_busy = False
         self.in_flight: Line | InFlight | None = None
         self.event: Event | None = None
-        self.attributes: dict[str, Any] = {}
         self.deadline: float | None = None
         self.claim: Claim | None = None
         self.started = 0.0
@@ -129,17 +127,21 @@ class Slot:
         if in_flight is None or isinstance(in_flight, InFlight):
             return in_flight
         number, line, since = in_flight
-        return InFlight(Event.of(self.attributes), line, number, since)
+        # Not from `event`, which the Worker may have changed.
+        return InFlight(decode(line, number), line, number, since)
 
     def about(self, *, is_last: bool = False) -> About | None:
         """Return which attempt runs, for what is said meanwhile; None: none does.
 
         `is_last`: or which one ran last.
         """
-        in_flight = self.in_flight
-        if self.event is None or (in_flight is None and not is_last):
+        flight = self.flight
+        if flight is not None:
+            return about(flight.event.attributes, flight.attempt)
+        if not is_last or self.event is None:
             return None
-        return about(self.attributes, in_flight.attempt if isinstance(in_flight, InFlight) else 1)
+        attributes = self.event.attributes
+        return about(attributes if isinstance(attributes, dict) else {}, 1)
 
     def put(self, claim: Claim, deadline: float) -> bool:
         """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
@@ -180,6 +182,13 @@ class Crew:
         """Begin with these slots; their threads are about to start."""
         self.slots[:] = slots
         self.serving = len(slots)
+
+    def join(self) -> bool:
+        """Wait for the threads that have ended; return whether that is all of them."""
+        for slot in self._all():
+            if slot.ended and slot.thread is not None and slot.thread.ident is not None:
+                slot.thread.join()
+        return all(slot.ended for slot in self._all())
 
     def note_end(self) -> bool:
         """Count one thread less; return whether it was the last."""

@@ -209,7 +209,7 @@ class Watchdog:
         )
         self._crew.abandoned = [each for each in self._crew.abandoned if not each.ended] + [slot]
         replacement = Slot(self._runners())
-        replacement.in_flight, replacement.attributes = slot.in_flight, slot.attributes
+        replacement.in_flight = slot.in_flight
         replacement.is_busy, replacement.started = True, slot.started
         replacement.done, slot.done = slot.done, 0
         self._crew.slots[index] = replacement

@@ -219,6 +219,8 @@ class Work:
         totals = self.counts()
         totals[LEFT] = left
         self._close_acks()
+        if self.crew.join():
+            self.control.close()
         if self.control.error is not None:
             raise self.control.error
         return totals
