@@ -1,13 +1,11 @@
 """flow-work put together: from what was chosen to a pool that runs on standard input."""
 
-import logging
 import os
 import stat
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,18 +13,21 @@ from typing import TYPE_CHECKING
 
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import UsageError
-from flowtools.core.event import EventError, decode
+from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.lines import LineReader, LineWriter
+from flowtools.core.log import get_log
+from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import FAILURES, Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
-from flowtools.pool.settings import Choice, Recorder
+from flowtools.pool.settings import Choice, Known, Recorder
 from flowtools.pool.tally import Snapshot
 from flowtools.pool.work import Input, Parts, Reopened, Rest, Sender, Work, check
 from flowtools.process.bounded import bounded
-from flowtools.process.console import say
+from flowtools.process.console import bound_flush, is_terminal, say, terminal
+from flowtools.process.ear import Ear
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.service import speaking
 from flowtools.process.signals import stopped_by_signals
@@ -51,7 +52,7 @@ STDIN = 0
 LAST_LINES = 1.0
 """Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
 
-log = logging.getLogger("flowtools.work")
+log = get_log("flowtools.work")
 
 
 Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
@@ -95,12 +96,14 @@ def run(
     """
     settings = load_config(choice.config, choice.settings) if config is None else config
     with ExitStack() as stack:
+        bound_flush(choice.pool.drain)
+        ear = stack.enter_context(closing(Ear()))
         # First of all, for a template process is forked before there is a second thread.
-        runners = _processes(choice, settings, equipment, stack)
+        runners = _processes(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
         server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
         crew = Crew()
-        writer = stack.enter_context(guarded_stdout(crew.label))
+        writer = stack.enter_context(guarded_stdout(ear, crew.whose))
         spare_the_collector()
         worker = None
         seconds = choice.pool.drain if drain is None else drain
@@ -158,12 +161,16 @@ def _work(
 
 def _tell_skipped(number: int) -> None:
     """Tell a person why less was done than came; cron would mail it after every run."""
-    tell = say if sys.stderr.isatty() else log.info
+    tell = say if is_terminal() else log.info
     tell(f"{number} events were done already: skipped")
 
 
 def _processes(
-    choice: Choice, settings: ConfigParser, equipment: "Equipment | None", stack: ExitStack
+    choice: Choice,
+    settings: ConfigParser,
+    equipment: "Equipment | None",
+    ear: Ear,
+    stack: ExitStack,
 ) -> Callable[[], Runner] | None:
     """Return what makes runners that have a process each; None: threads were asked for."""
     if choice.isolation != "process" or choice.dry_run:
@@ -172,7 +179,7 @@ def _processes(
     from flowtools.pool.isolation import ProcessRunner
     from flowtools.pool.template import Template
 
-    template = Template(Plan(choice.worker, settings, equipment))
+    template = Template(Plan(choice.worker, settings, equipment), ear)
     stack.callback(template.close)
     return lambda: ProcessRunner(template, choice.pool.drain)
 
@@ -196,7 +203,8 @@ class _Shown:
         if choice.progress:
             from flowtools.pool import progress
 
-            self._progress = progress.Progress(sys.stderr, say)
+            self._stream = terminal()
+            self._progress = progress.Progress(self._stream, say)
             self.recorders.append(self._progress)
 
     def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
@@ -205,6 +213,7 @@ class _Shown:
             self._metrics.show(snapshot)
         if self._progress is not None:
             self._progress.start(snapshot)
+            stack.callback(self._stream.close)
             stack.callback(self._progress.stop)
 
 
@@ -311,18 +320,19 @@ def _failed_file(path: Path) -> "FailedFile":
     return FailedFile(path)
 
 
-def _done(choice: Choice) -> set[str] | frozenset[str]:
-    """Return the ids that are done already and not to be run again."""
+def _done(choice: Choice) -> Known:
+    """Return the events that are done already and not to be run again."""
     if choice.joblog is None or not choice.resume:
-        return frozenset()
-    from flowtools.pool.joblog import done_ids
+        return ()
+    from flowtools.pool.joblog import Done
 
-    return done_ids(choice.joblog)
+    return Done.read(choice.joblog)
 
 
 def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
     """Read all lines and say what would be done with each; run nothing."""
     done = _done(choice)
+    wrapper = Wrapper(SOURCE)
     totals: Counter[str] = Counter()
     reader = LineReader(STDIN, stop, max_line=choice.max_line)
     number = 0
@@ -330,7 +340,7 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
         for line in block:
             number += 1
             if line.strip():
-                totals[_would(choice, line, number, done)] += 1
+                totals[_would(choice, line, number, done, wrapper)] += 1
     say(
         f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
         f" {choice.pool.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
@@ -339,13 +349,15 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
     return totals
 
 
-def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> Outcome:
+def _would(choice: Choice, line: bytes, number: int, done: Known, wrapper: Wrapper) -> Outcome:
     try:
-        event = decode(line, number, source=SOURCE)
+        event = parse(line)
+    except NotAnEvent as other:
+        event = wrapper.event(other.value, line, number)
     except EventError as error:
         log.error("line %d is not an event: %s", number, error)
         return Outcome.INVALID
-    if event.id in done:
+    if event in done:
         return Outcome.SKIPPED
     key = choice.pool.key(event) if choice.pool.key else None
     log.info(

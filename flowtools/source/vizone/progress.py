@@ -5,12 +5,12 @@ thread that keeps the state file up to date, `close` ends and joins it; any thre
 the rest.
 """
 
-import logging
 import time
 from collections.abc import Iterable
 from threading import Condition, Thread
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 from flowtools.source.vizone.state import Kept
 
 MARGIN = 60.0
@@ -22,7 +22,7 @@ MOST_SEEN = 20_000
 MOST_THERE = 100_000
 """The same, where all that is there is remembered."""
 
-_log = logging.getLogger("flowtools.source.vizone.state")
+_log = get_log("flowtools.source.vizone.state")
 
 
 class Progress:
@@ -178,6 +178,12 @@ class Progress:
         with self._changed:
             return set(self._seen)
 
+    @property
+    def last_seen(self) -> float | None:
+        """The time of the last change that is known as done; None: none is."""
+        with self._changed:
+            return max(self._seen.values(), default=None)
+
     def drop(self, keys: Iterable[str]) -> None:
         """Forget that these are done: they are not there any more."""
         with self._changed:
@@ -220,6 +226,8 @@ class Progress:
     def _try_to_save(self, before: str | None) -> str | None:
         """Write the file; return what is wrong, which is said if it was not so `before`."""
         assert self._file is not None
+        if not self._file.is_ours:
+            return before
         try:
             self._save()
         except OSError as error:
