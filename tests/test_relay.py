@@ -73,7 +73,12 @@ class Pipeline(RuleBasedStateMachine):
         self.told = []  # (session, message, done) in all sessions
         self.begin_session()
 
+    def teardown(self):
+        self.delivery.close()
+
     def begin_session(self):
+        if hasattr(self, "delivery"):
+            self.delivery.close()
         self.broker, self.pipe = Broker(), Pipe()
         self.delivery = Delivery(self.broker, self.pipe, Inlet())
         self.number = 0
