@@ -315,7 +315,7 @@ def test_the_operations():
         fields = {"form": "hubitem", "asset.synopsis": "Long", "asset.title": "T"}
         for _ in range(2):
             asset = compat.create_or_update_asset(
-                id="site-1", metadata=fields, tags={"s": "t"}, client=client
+                id="site-1", metadata=fields, tags={"s": "t"}, client=client, log_id=-1
             )
         assert asset.describedby_link.metadata.get("asset.synopsis") == "Long"
         assert (asset.id, asset.keywords) == ("site-1", [("s", "t")])
@@ -333,9 +333,9 @@ def test_the_operations():
         location = one.files.location("xmlimport")
         (file,) = compat.UnmanagedFileCollection(client.GET(location.link("down"))).entries
         uris = compat.UriList([file.self_link])
-        assert compat.import_unmanaged_file(asset, uris, client=client)
+        assert compat.import_unmanaged_file(asset, uris, client=client, log_id=-1)
         assert not compat.import_unmanaged_file(asset, uris, client=client)
-        compat.delete_unmanaged_file(file, client=client)
+        compat.delete_unmanaged_file(file, client=client, log_id=-1)
         compat.delete_unmanaged_file(file, client=client)
         with pytest.raises(compat.HTTPClientError) as caught:
             client.GET(file.self_link)

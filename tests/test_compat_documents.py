@@ -257,6 +257,28 @@ def test_all_that_a_message_carried_is_sent_back():
         assert item.response_etag == '"8"'
 
 
+def test_an_item_of_a_message_is_brought_into_what_is_stored(one):
+    asset = guarded(one.server, one.vizone)
+    message = compat.Message({"identity": asset.id}, serialise(asset.element))
+    item = compat.Item(message)
+    one.assets.set_group_permissions(asset, "Guests", ["read"], None)
+    item.title = "Two"
+    one.client.PUT(item.edit_link, item)
+    assert set(rights(one.vizone)[0]) == {"Editors", "Guests"}
+    assert one.assets.find_one("site-1").title == "Two"
+
+
+def test_an_etag_that_is_given_counts(one):
+    asset = guarded(one.server, one.vizone)
+    item = compat.Item(one.client.GET(asset.self_link, {"X-Inline": "describedby"}))
+    item.title = "Two"
+    with pytest.raises(compat.HTTPClientError):
+        one.client.PUT(item.edit_link, item, etag='"other"')
+    one.client.PUT(item.edit_link, item, etag=item.response_etag)
+    assert one.assets.find_one("site-1").title == "Two"
+    assert rights(one.vizone)[0] == RIGHTS
+
+
 def test_a_document_goes_to_another_address_as_it_is(one):
     asset = guarded(one.server, one.vizone)
     other = one.assets.create("Other", "site-2")

@@ -176,6 +176,7 @@ def test_every_option_has_help_and_the_help_an_example(name):
 
 TWO_MEANINGS = {
     "--failed": "where what fails is kept: a file of events; in flow-watch a folder of files",
+    "--once": "the ids of events that are done, in a file; in flow-status one table, and no more",
     "--window": "hours of the day; in flow-send what STOMP and TCP call so",
     "--rate": "a bound, such as 10/s; in flow-sim how many changes there are a second",
 }

@@ -148,6 +148,22 @@ joblog = option(
 
 resume = option("--resume", of=Choice, is_flag=True, help="Skip events that --joblog has as done.")
 
+once = option(
+    "--once",
+    of=Choice,
+    type=FILE,
+    metavar="FILE",
+    help="Pass over events that FILE has as done, by source and id; keep there those that are.",
+)
+
+once_age = option(
+    "--once-age",
+    of=Choice,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long --once keeps an id.",
+)
+
 failed = option(
     "--failed",
     of=Choice,
@@ -206,6 +222,8 @@ _ALL = (
     relay,
     joblog,
     resume,
+    once,
+    once_age,
     failed,
     config,
     setting,

@@ -165,8 +165,10 @@ class Client:
         Without one, what was read with an etag (an Item, a Payload) is put on that condition,
         and what a message carried is brought into what is stored: see `document`.
         """
-        if isinstance(body, Document) and etag is None and body.is_at(_url(link) or ""):
-            return self._put_entry(link, body, headers, check_status=check_status)
+        if isinstance(body, Document) and body.is_at(_url(link) or ""):
+            if etag is None:
+                return self._put_entry(link, body, headers, check_status=check_status)
+            body = Raw(body.for_put(), body.content_type)
         if isinstance(body, Payload) and etag is None:
             etag = body.response_etag
         answer = self._send("PUT", link, headers, body, etag, check_status=check_status)

@@ -22,6 +22,9 @@ from flowtools.vizone.errors import retry_on_conflict as patiently
 from flowtools.vizone.metadata import Payload as Form
 from flowtools.vizone.namespaces import VDF
 
+# Earlier versions gave each message the number of its worker, which functions were told as
+# `log_id`. The command names the event now; the argument is taken so that old calls go on.
+
 
 class Retry(Exception):
     """Raised within retry_on_conflict: try again."""
@@ -66,6 +69,7 @@ def create_or_update_asset(
     mediaacl: Acl | None = None,
     tags: Mapping[str, str] | None = None,
     client: Client | None = None,
+    log_id: Any = None,
     **unknown: Any,
 ) -> Item:
     """Return the asset with the identity `id`, made if need be, with `metadata` set.
@@ -80,6 +84,7 @@ def create_or_update_asset(
         mediaacl: Who may do what with its media.
         tags: Categories, term by scheme, of a new one.
         client: None: the application's own.
+        log_id: What earlier versions of Flow took for their messages; of no effect.
         unknown: What else python-one took; refused where it is given.
 
     Raises:
@@ -205,7 +210,9 @@ def _replace(form: Any, field: Any) -> None:
         form.replace(there, deepcopy(field))
 
 
-def import_unmanaged_file(asset: Item, uri_list: UriList, client: Client | None = None) -> bool:
+def import_unmanaged_file(
+    asset: Item, uri_list: UriList, client: Client | None = None, log_id: Any = None
+) -> bool:
     """Let Viz One take a file as the media of `asset`; return whether it does."""
     client = client or get_default_instance()
     try:
@@ -215,7 +222,9 @@ def import_unmanaged_file(asset: Item, uri_list: UriList, client: Client | None 
     return True
 
 
-def delete_unmanaged_file(unmanaged_file: UnmanagedFile, client: Client | None = None) -> None:
+def delete_unmanaged_file(
+    unmanaged_file: UnmanagedFile, client: Client | None = None, log_id: Any = None
+) -> None:
     """Delete a file; it is no error if it has gone."""
     client = client or get_default_instance()
     try:

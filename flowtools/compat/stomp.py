@@ -9,7 +9,7 @@ from typing import Any
 from flowtools.compat.message import Message
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, Wake
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.message import Message as Received
 from flowtools.stomp.settings import Settings
@@ -51,7 +51,7 @@ class _Nowhere:
     """An outlet for a source without events."""
 
     def __init__(self) -> None:
-        self._fd = os.eventfd(0, os.EFD_CLOEXEC)
+        self._never = Wake()
 
     def emit(self, event: Event) -> None:
         """Take nothing."""
@@ -61,7 +61,7 @@ class _Nowhere:
 
     def fileno(self) -> int:
         """Return something to poll."""
-        return self._fd
+        return self._never.fileno()
 
     def unread(self) -> int:
         """Return 0."""

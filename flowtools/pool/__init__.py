@@ -11,6 +11,6 @@ Where each thread has a process for its Worker, `isolation` is the runner: the `
 forks a `child` for it, with which it exchanges `packets`.
 
 What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it,
-and `tally` counts it for `progress` (`progress_display`) and `metrics`. What the Worker returned
-goes out by `results`.
+`once` keeps ids, and `tally` counts it for `progress` (`progress_display`) and `metrics`. What
+the Worker returned goes out by `results`.
 """

@@ -139,6 +139,12 @@ def _work(
     _refuse_one_file_for_two(choice, writer.fileno())
     settings = replace(choice.pool, done=_done(choice), worker=choice.worker)
     shown = _Shown(choice, server)
+    if choice.once is not None:
+        from flowtools.pool.once import Once
+
+        once = stack.enter_context(Once(choice.once, choice.once_age))
+        settings = replace(settings, known=once.has)
+        shown.recorders.append(once)
     relay = _relay(choice, given.acks)
     parts = _parts(choice, shown, relay, stack)
     if choice.no_ack:

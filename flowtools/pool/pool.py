@@ -16,7 +16,7 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.core.event import ReadEvent, usual
+from flowtools.core.event import Event, ReadEvent, usual
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, InFlight, Line, Slot
@@ -66,7 +66,8 @@ class Pool:
         # A single thread keeps every order by itself, but for what waits for a retry.
         keyed = settings.key is not None and settings.threads > 1
         ordered = isinstance(results, OrderedResults)
-        self._chooses = bool(keyed or settings.done or settings.pace or ordered)
+        known = settings.done or settings.known
+        self._chooses = bool(keyed or known or settings.pace or ordered)
 
     # What follows runs in the worker threads.
 
@@ -211,7 +212,7 @@ class Pool:
             if self._is_gated():
                 raise IndexError
             flight = self._intake.flight(self._intake.lines.popleft())
-            is_done = flight is not None and flight.event.id in settings.done
+            is_done = flight is not None and self._is_done(flight.event)
             if flight is not None and not is_done and settings.key is not None:
                 flight.key = settings.key(flight.event)
                 if flight.key is not None and not self._backlog.enter(flight, flight.key):
@@ -220,6 +221,10 @@ class Pool:
             self._settlement.skipped(flight)
             return None
         return flight
+
+    def _is_done(self, event: Event) -> bool:
+        settings = self._settings
+        return event.id in settings.done or (settings.known is not None and settings.known(event))
 
     def _leave(self, flight: InFlight) -> None:
         if flight.key is not None:

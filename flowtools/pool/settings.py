@@ -121,6 +121,7 @@ class Settings(Ending):
         pace: Limits the starts.
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Ids that a job log knows as done: not run again.
+        known: Says whether an event is known as done by --once, and not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
         relay: Hand the duty to acknowledge an event on to its results.
         worker: Name of what runs, MODULE:CLASS, for whoever is told of a failure.
@@ -135,6 +136,7 @@ class Settings(Ending):
     pace: Pace | None = None
     halt: "Callable[[Attempt], str | None] | None" = None
     done: frozenset[str] | set[str] = frozenset()
+    known: "Callable[[Event], bool] | None" = None
     pass_on: bool = False
     relay: bool = False
     worker: str = ""
@@ -158,6 +160,8 @@ class Choice(Reading):
         no_ack: Acknowledge nothing: the lines are copies that others settle.
         joblog: The file that has a line for each attempt.
         resume: Skip what the job log has as done.
+        once: The database with the ids of events that have been done.
+        once_age: Seconds for which it keeps them.
         failed: The file that keeps the lines of events that failed for good.
         config: The INI file with the Worker's settings.
         settings: More of them, each SECTION.KEY=VALUE.
@@ -174,6 +178,8 @@ class Choice(Reading):
     no_ack: bool = False
     joblog: "Path | None" = None
     resume: bool = False
+    once: "Path | None" = None
+    once_age: float = 7 * 86400.0
     failed: "Path | None" = None
     config: "Path | None" = None
     settings: tuple[str, ...] = ()

@@ -1,13 +1,12 @@
 """Runs a command under the stand-in, as env(1) and timeout(1) run one."""
 
 import os
-import select
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from flowtools.core.errors import ConfigurationError
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, wait
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], stop: Stop) -> int:
@@ -44,10 +43,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], stop: Stop) -> i
 def _wait(child: subprocess.Popen[bytes], stop: Stop) -> None:
     ended = os.pidfd_open(child.pid)
     try:
-        poller = select.poll()
-        poller.register(ended, select.POLLIN)
-        poller.register(stop.fileno(), select.POLLIN)
-        poller.poll()
+        wait(ended, stop)
     finally:
         os.close(ended)
 

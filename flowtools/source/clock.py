@@ -1,11 +1,10 @@
 """Time as the sources see it, behind an object that tests replace."""
 
-import select
 import time
 
 from flowtools.core.errors import ReaderGone
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop, poll_time
+from flowtools.core.wait import Stop, wait
 
 
 class Clock:
@@ -25,10 +24,7 @@ class Clock:
         Raises:
             ReaderGone: The reader of `outlet` has gone.
         """
-        poller = select.poll()
-        poller.register(stop.fileno(), select.POLLIN)
-        poller.register(outlet.fileno(), 0)  # POLLERR comes unasked.
-        ready = dict(poller.poll(poll_time(seconds)))
-        if ready.get(outlet.fileno(), 0) & select.POLLERR:
+        ready = wait(stop, gone=outlet, seconds=seconds)
+        if outlet.fileno() in ready:
             raise ReaderGone
         return stop.fileno() in ready

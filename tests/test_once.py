@@ -1,0 +1,93 @@
+"""--once: an event that was done is passed over, whoever brings it again."""
+
+import json
+import signal
+import sqlite3
+import time
+
+import pytest
+
+WORKER = """
+import os, time
+
+class Note:
+    def start(self, event):
+        if event.data == "fail" and not os.path.exists("well"):
+            raise ValueError("not today")
+        with open("begun", "a") as file:
+            file.write(event.source + " " + event.id + chr(10))
+        if event.data == "hang":
+            time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def worker(tmp_path):
+    (tmp_path / "mine.py").write_text(WORKER)
+
+
+def line(id, source="s", data=None):
+    event = {"specversion": "1.0", "id": id, "source": source, "type": "t", "data": data}
+    return json.dumps(event).encode() + b"\n"
+
+
+def begun(tmp_path):
+    path = tmp_path / "begun"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+ONCE = ("flow-work", "mine:Note", "--once", "done", "-j", "4")
+
+
+def test_an_event_is_done_once_however_often_it_comes(run, tmp_path):
+    """Its identity is its source and its id: the same id of another source is another event."""
+    lines = line("1") + line("2") + line("1", source="other")
+    for _ in range(3):
+        status, _, err = run(*ONCE, input=lines)
+        assert (status, err) == (0, "")
+    assert sorted(begun(tmp_path)) == ["other 1", "s 1", "s 2"]
+
+
+def test_an_event_that_failed_is_not_done(run, tmp_path):
+    assert run(*ONCE, input=line("1", data="fail"))[0] == 1
+    (tmp_path / "well").touch()
+    assert run(*ONCE, input=line("1", data="fail"))[0] == 0
+    assert begun(tmp_path) == ["s 1"]
+
+
+def test_what_is_killed_before_it_has_noted_an_event_does_it_again_and_then_never_more(
+    start, run, tmp_path
+):
+    process = start(*ONCE, stdin=-1)
+    process.stdin.write(line("1") + line("2", data="hang"))
+    process.stdin.flush()
+    deadline = time.monotonic() + 60
+    database = None
+    while time.monotonic() < deadline and (not database or len(begun(tmp_path)) < 2):
+        time.sleep(0.05)
+        if (tmp_path / "done").exists() and len(begun(tmp_path)) == 2:
+            with sqlite3.connect(tmp_path / "done") as opened:
+                database = opened.execute("SELECT source, id FROM flow_once").fetchall()
+    assert database == [("s", "1")]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = line("1") + line("2")
+    assert run(*ONCE, input=again)[0] == 0
+    assert run(*ONCE, input=again)[0] == 0
+    assert sorted(begun(tmp_path)) == ["s 1", "s 2", "s 2"]
+
+
+def test_an_id_is_forgotten_after_its_time(run, tmp_path):
+    for age in ("3600", "0.001"):
+        assert run(*ONCE, "--once-age", age, input=line("1"))[0] == 0
+    assert begun(tmp_path) == ["s 1", "s 1"]
+
+
+def test_a_file_of_something_else_is_refused_and_kept(run, tmp_path):
+    (tmp_path / "done").write_bytes(b"something else, and longer than a page header of SQLite" * 99)
+    before = (tmp_path / "done").read_bytes()
+    status, _, err = run(*ONCE, input=line("1"))
+    assert (status, err) == (78, "flow-work: cannot use '--once done': file is not a database\n")
+    assert (tmp_path / "done").read_bytes() == before
+    status, _, err = run("flow-work", "mine:Note", "--once", "no/done", input=line("1"))
+    assert (status, len(err.splitlines())) == (78, 1)
