@@ -10,7 +10,7 @@ import pytest
 
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
-from flowtools.pool.joblog import JobLog, JobLogError, done_ids
+from flowtools.pool.joblog import Done, JobLog, JobLogError
 from flowtools.pool.outcome import Attempt, Outcome
 from tests.conftest import KILLS, environment
 
@@ -22,6 +22,14 @@ def attempt(event=EVENT, outcome="done", **changes):
         event, b"{}", 1, Outcome(outcome), 1, True, 0.25, 0.0123456789, 1760000000.1239, None
     )
     return made._replace(**changes)
+
+
+def done_ids(path, known=("a", "b", "i1", "done", "skipped", "failed", "invalid", "x")):
+    """Those of the ids `known` that the job log has as done; it has no others."""
+    done = Done.read(path)
+    found = {each for each in known if Event("t", source="s", id=each) in done}
+    assert len(found) == len(done)
+    return found
 
 
 def lines(path):
@@ -41,6 +49,7 @@ def test_an_attempt_is_one_line_with_all_that_is_known_of_it(path):
     assert lines(path) == [
         {
             "id": "i1",
+            "source": EVENT.source,
             "subject": "asset",
             "type": "flow.asset.created",
             "outcome": "done",
@@ -105,7 +114,49 @@ def test_resume_knows_what_is_done_or_was_skipped_and_nothing_else(path):
         for outcome in ("done", "failed", "timeout", "rejected", "skipped", "cancelled"):
             log.record(attempt(Event("t", source="s", id=outcome), outcome))
         log.record(attempt(None, "invalid", error='"outcome":"done"'))
-    assert done_ids(path) == {"done", "skipped"}
+    assert done_ids(path) == {"done"}
+
+
+def test_what_resume_skips_is_one_line_at_the_end(path):
+    with JobLog(path) as log:
+        log.record(attempt(Event("t", source="s", id="a"), "skipped"))
+        log.record(attempt(Event("t", source="s", id="b")))
+        log.record(attempt(Event("t", source="s", id="c"), "skipped"))
+    done, summary = lines(path)
+    assert done["id"] == "b"
+    assert (summary["outcome"], summary["events"], summary["id"]) == ("skipped", 2, None)
+    assert done_ids(path) == {"b"}
+
+
+def test_an_event_is_its_source_and_its_id(path):
+    with JobLog(path) as log:
+        log.record(attempt(Event("t", source="one", id="1")))
+    done = Done.read(path)
+    assert Event("t", source="one", id="1") in done
+    assert Event("t", source="other", id="1") not in done
+    assert Event("t", source="one", id="2") not in done
+    assert "1" not in done
+
+
+def test_a_job_log_of_an_earlier_version_is_still_read(path):
+    path.write_bytes(b'{"id":"1","subject":null,"type":"t","outcome":"done","final":true}\n')
+    assert Event("t", source="any", id="1") in Done.read(path)
+    assert Event("t", source="any", id="2") not in Done.read(path)
+
+
+@pytest.mark.parametrize("name", ['"', "\\", "\n", "ä", "\udcff", ',"subject":', '","source":"x'])
+def test_ids_and_sources_of_any_text_are_known_again(path, name):
+    with JobLog(path) as log:
+        log.record(attempt(Event("t", source=f"s{name}", id=name)))
+    done = Done.read(path)
+    assert Event("t", source=f"s{name}", id=name) in done
+    assert Event("t", source="s", id=name) not in done
+
+
+def test_a_job_log_that_another_program_has_written_anew_is_read(path):
+    path.write_bytes(b'{"source": "s", "outcome":"done", "id": "1"}\n')
+    assert Event("t", source="s", id="1") in Done.read(path)
+    assert Event("t", source="x", id="1") not in Done.read(path)
 
 
 def test_done_once_is_done_whatever_came_before_or_after(path):
@@ -247,4 +298,6 @@ def test_of_processes_killed_at_any_moment_all_that_they_completed_is_known(path
             process.stdout.close()
             process.wait()
         for pid, last in completed.items():
-            assert {f"{pid}-{number}" for number in range(last + 1)} <= done_ids(path)
+            done = Done.read(path)
+            for number in range(last + 1):
+                assert Event("t", source="s", id=f"{pid}-{number}") in done

@@ -10,11 +10,14 @@ import pytest
 
 from flowtools.event import Event
 from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.vizone.entries import xml_of
 from flowtools.source.vizone.passage import Ticket
 from flowtools.source.vizone.progress import Progress
 from flowtools.source.vizone.settling import Settling
 from flowtools.stomp.message import Message
 from flowtools.vizone import Account
+from flowtools.vizone.atom import Entry
+from flowtools.vizone.document import parse
 from tests.vizone_servers import account_of, stand_in
 
 
@@ -315,3 +318,15 @@ def test_a_signal_ends_the_command_while_a_file_is_waited_for(server, start, mod
     server.catalogue.put_file("xmlimport", "late", b"1")
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == -signal.SIGTERM
+
+
+def test_the_entry_in_an_event_has_no_login():
+    entry = (
+        '<entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://search.yahoo.com/mrss/">'
+        "<title>ftp://u:s3cret@h/a</title><link rel='self' href='http://u:s3cret@h/1'/>"
+        '<m:content url="ftp://u:s3c%40ret@h:21/a@b.mxf"/></entry>'
+    )
+    found = xml_of(Entry(parse(entry.encode(), name="x")))
+    assert "s3c" not in found
+    for kept in ("ftp://h/a<", '"http://h/1"', '"ftp://h:21/a@b.mxf"'):
+        assert kept in found

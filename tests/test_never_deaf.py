@@ -144,7 +144,10 @@ def test_a_login_that_was_never_accepted_is_refused_at_once(start):
 
 def missed_while_away(start, server, change, *said):
     """Make 150 assets, listen, go away, `change`; the subjects that come afterwards."""
+    # Of old: a page of them tells that there is nothing new, where it should be the first.
+    server.faults.rates = Rates(clock=-7200)
     made = [server.catalogue.create(f"{number}") for number in range(150)]
+    server.faults.rates = Rates()
     listener = Listener(start, server, "--state", "s")
     live = server.catalogue.create("live")
     first = listener.next()
@@ -176,6 +179,20 @@ def test_a_feed_in_another_order_is_said_and_read_to_its_end(start, order):
             return {server.catalogue.update(each.number, title="anew").urn for each in made[-20:]}
 
         missed_while_away(start, server, change, "the feed is not in the order of modification")
+
+
+def test_a_quiet_server_is_not_taken_for_one_that_is_out_of_order(start):
+    """--since names a time at which nothing need have changed."""
+    with stand_in(faults=Rates(clock=-7200)) as server:
+        for number in range(150):
+            server.catalogue.create(str(number))
+        server.faults.rates = Rates()
+        listener = Listener(start, server, "--state", "s", "--since", "1s", "-v")
+        listener.said("0 changes found in")
+        live = server.catalogue.create("live").urn
+        assert listener.next()["subject"] == live
+        listener.end()
+        assert not [line for line in listener.lines if "warning" in line]
 
 
 def test_a_clock_that_has_gone_back_is_said_and_nothing_is_missed(start):

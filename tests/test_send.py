@@ -580,6 +580,16 @@ def test_the_group_is_what_the_key_says(start, script):
     assert outgoing(line(subject="x"), 1, raw=False, group_key=Key.parse("subject")).group == "x"
 
 
+def test_an_event_has_the_same_name_whenever_it_is_sent_if_so_asked(start, script):
+    process, peer = sending(start, script, "--unique")
+    events = [line(id="1", source="a"), line(id="1", source="b"), line(id="1", source="a")]
+    feed(process, *events)
+    names = [peer.read("SEND").headers["_AMQ_DUPL_ID"] for _ in events]
+    assert names[0] == names[2] != names[1]
+    assert outgoing(b"text", 1, raw=True, group_key=None, unique=True).unique is None
+    assert outgoing(events[0], 1, raw=False, group_key=None).unique is None
+
+
 def test_a_group_key_that_is_none_is_a_usage_error(run):
     assert run("flow-send", "--group-key", "A b", "stomp://h/?destination=x")[0] == 2
     with pytest.raises(UsageError):

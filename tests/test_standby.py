@@ -64,11 +64,21 @@ def all_told(assets, *listeners):
     return {each.urn for each in assets} <= {urn for each in listeners for urn in each.told}
 
 
+def holds(start, listener):
+    """What flow-status says of who holds the lease: the figure, and the words' beginning."""
+    process = start("flow-status", "--json")
+    out, _ = process.communicate(timeout=30)
+    found = [json.loads(line) for line in out.splitlines()]
+    (status,) = [each for each in found if each["pid"] == listener.process.pid]
+    return status["figures"]["is_holder"], status["connection"][:11]
+
+
 def test_of_two_listeners_one_works_and_the_other_takes_over_at_once_when_it_ends(server, start):
     first, second = pair(start, server)
     made = [server.catalogue.create(str(number)) for number in range(20)]
     until(lambda: all_told(made, first))
     assert second.told == []
+    assert [holds(start, each) for each in (first, second)] == [(1, ""), (0, "stands by; ")]
     first.process.send_signal(signal.SIGTERM)
     assert first.process.wait(30) == -signal.SIGTERM
     made += [server.catalogue.create(f"while nobody listens {number}") for number in range(5)]

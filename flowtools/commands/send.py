@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     help="Message group: an attribute's name, or a JSON Pointer into the data (/x). A group's "
     "messages go to one consumer, in order (ActiveMQ, Artemis).",
 )
+@click.option(
+    "--unique",
+    is_flag=True,
+    help="Let the broker drop an event that it has had before (Artemis).",
+)
 @option(
     "--persistent/--no-persistent",
     of=Sending,
@@ -44,6 +49,7 @@ def main(
     destination: str | None,
     window: int,
     group_key: str | None,
+    unique: bool,
     persistent: bool,
     raw: bool,
     headers: tuple[str, ...],
@@ -73,6 +79,7 @@ def main(
         headers=parse_headers(headers),
         window=window,
         group_key=Key.parse(group_key) if group_key is not None else None,
+        unique=unique,
         persistent=persistent,
         raw=raw,
     )

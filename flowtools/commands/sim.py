@@ -105,6 +105,12 @@ def _rates(text: str) -> "Rates":
     help="Take N connections at a time, of HTTP and of STOMP each.",
 )
 @click.option(
+    "--broker",
+    callback=parsed(_address),
+    metavar="HOST:PORT",
+    help="Publish at this STOMP broker, where user admin has the same password. Default: its own.",
+)
+@click.option(
     "--alias",
     multiple=True,
     metavar="HOST",
@@ -149,6 +155,7 @@ def main(
     order: "Order",
     session: float | None,
     connections: int,
+    broker: tuple[str, int] | None,
     alias: tuple[str, ...],
     import_seconds: float,
     http: tuple[str, int] | None,
@@ -186,6 +193,7 @@ def main(
         order=order,
         session=session,
         connections=connections,
+        broker=broker,
         names=alias,
     )
     password = read_password(password_file) if password_file else None

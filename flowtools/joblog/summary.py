@@ -63,11 +63,12 @@ class Summary:
         if not fields["final"]:
             self.retries += 1
             return
-        self.outcomes[outcome] += 1
+        events = int(fields.get("events", 1))  # What --resume has skipped is one line.
+        self.outcomes[outcome] += events
         moment = instant(fields["finished"])
         if moment is not None:
             hour = int(moment // _HOUR) * _HOUR
-            self.hours.setdefault(hour, Counter())[outcome] += 1
+            self.hours.setdefault(hour, Counter())[outcome] += events
         if number > 1:
             _keep(self.retried, (number, *named))
 

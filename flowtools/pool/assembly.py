@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import UsageError
-from flowtools.core.event import EventError, decode
+from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.lines import LineReader, LineWriter
+from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import FAILURES, Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
-from flowtools.pool.settings import Choice, Recorder
+from flowtools.pool.settings import Choice, Known, Recorder
 from flowtools.pool.tally import Snapshot
 from flowtools.pool.work import Input, Parts, Reopened, Rest, Sender, Work, check
 from flowtools.process.bounded import bounded
@@ -311,18 +312,19 @@ def _failed_file(path: Path) -> "FailedFile":
     return FailedFile(path)
 
 
-def _done(choice: Choice) -> set[str] | frozenset[str]:
-    """Return the ids that are done already and not to be run again."""
+def _done(choice: Choice) -> Known:
+    """Return the events that are done already and not to be run again."""
     if choice.joblog is None or not choice.resume:
-        return frozenset()
-    from flowtools.pool.joblog import done_ids
+        return ()
+    from flowtools.pool.joblog import Done
 
-    return done_ids(choice.joblog)
+    return Done.read(choice.joblog)
 
 
 def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
     """Read all lines and say what would be done with each; run nothing."""
     done = _done(choice)
+    wrapper = Wrapper(SOURCE)
     totals: Counter[str] = Counter()
     reader = LineReader(STDIN, stop, max_line=choice.max_line)
     number = 0
@@ -330,7 +332,7 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
         for line in block:
             number += 1
             if line.strip():
-                totals[_would(choice, line, number, done)] += 1
+                totals[_would(choice, line, number, done, wrapper)] += 1
     say(
         f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
         f" {choice.pool.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
@@ -339,13 +341,15 @@ def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
     return totals
 
 
-def _would(choice: Choice, line: bytes, number: int, done: set[str] | frozenset[str]) -> Outcome:
+def _would(choice: Choice, line: bytes, number: int, done: Known, wrapper: Wrapper) -> Outcome:
     try:
-        event = decode(line, number, source=SOURCE)
+        event = parse(line)
+    except NotAnEvent as other:
+        event = wrapper.event(other.value, line, number)
     except EventError as error:
         log.error("line %d is not an event: %s", number, error)
         return Outcome.INVALID
-    if event.id in done:
+    if event in done:
         return Outcome.SKIPPED
     key = choice.pool.key(event) if choice.pool.key else None
     log.info(

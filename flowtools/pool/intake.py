@@ -7,12 +7,14 @@ longer than it runs: memory that is in the processor's cache is used again at on
 from collections import deque
 from collections.abc import Sequence
 from itertools import count, repeat
+from threading import Lock
 from time import monotonic
 from typing import Any
 
-from flowtools.core.digits import may_exceed
-from flowtools.core.event import EventError, decode
+from flowtools.core.digits import huge_integer, may_exceed
+from flowtools.core.event import Event, EventError, NotAnEvent, parse
 from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.seen import Wrapper
 from flowtools.pool.inflight import InFlight, Line
 from flowtools.pool.settlement import Settlement
 
@@ -37,6 +39,8 @@ class Intake:
         self._reader = reader
         self._settlement = settlement
         self._number = 0
+        self._namer = Wrapper(SOURCE)
+        self._counting = Lock()
 
     def read(self, seconds: float | None) -> bool:
         """Read what there is, waiting for up to `seconds`; return whether there is a line.
@@ -71,17 +75,27 @@ class Intake:
         self.lines.extend([line for line in taken if not self._is_refused(line)])
 
     def _is_refused(self, line: Line) -> bool:
-        return may_exceed(line[1]) and self.flight(line, digits_checked=False) is None
+        if not may_exceed(line[1]) or not (huge := huge_integer(line[1])):
+            return False
+        self._refuse(line[0], line[1], EventError(f"not JSON: integer {huge} exceeds 64 bits"))
+        return True
 
     def flight(self, line: Line, *, digits_checked: bool = True) -> InFlight | None:
         """Return the event of `line`, to be kept; None: it is none, which is settled here."""
         number, text, since = line
         try:
-            event = decode(text, number, source=SOURCE, digits_checked=digits_checked)
+            event = self._event(text, number, digits_checked)
         except EventError as error:
             self._refuse(number, text, error)
             return None
         return InFlight(event, text, number, since)
+
+    def _event(self, text: bytes, number: int, digits_checked: bool) -> Event:
+        try:
+            return parse(text, digits_checked=digits_checked)
+        except NotAnEvent as other:
+            with self._counting:
+                return self._namer.event(other.value, text, number)
 
     def examined(self, line: Line) -> dict[str, Any] | None:
         """Return the attributes of a line that is not `usual`; None: it is no event."""

@@ -5,13 +5,16 @@ job log knows every completed attempt, however the process ended. Several proces
 share one.
 """
 
+import re
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import orjson
 
 from flowtools.core.errors import ConfigurationError, FlowError
-from flowtools.core.event import rfc3339
+from flowtools.core.event import Event, now, rfc3339
+from flowtools.core.seen import Seen, mark
 from flowtools.pool.appendfile import AppendFile
 from flowtools.pool.outcome import Attempt, Outcome
 
@@ -20,8 +23,14 @@ _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _dumps = orjson.dumps
 
 _START = b'{"id":'
-_DONE = tuple(outcome for outcome in Outcome if outcome.is_done)
-_IS_DONE = tuple(f'"outcome":"{outcome}"'.encode() for outcome in _DONE)
+_SOURCE = b',"source":'
+_OUTCOMES = tuple(outcome for outcome in Outcome if outcome.is_done)
+_IS_DONE = tuple(f'"outcome":"{outcome}"'.encode() for outcome in _OUTCOMES)
+_TEXT = rb'"[^"\\\x00-\x1f]*"'
+_ORDINARY = re.compile(
+    rb'\{"id":(%b,"source":%b),"subject":(?:%b|null),"type":%b,"outcome":"done",'
+    rb'"attempt":[0-9]+,"final":true,[^\\]*"error":null\}\n' % ((_TEXT,) * 4)
+).fullmatch
 
 
 class JobLogError(FlowError):
@@ -31,10 +40,11 @@ class JobLogError(FlowError):
 class JobLog(AppendFile):
     """Appends a line for each attempt to `path`; safe from any thread.
 
-    A line is an object with id, subject and type of the event (null for a line that is no
-    event), outcome, attempt (1 for the first try), final (whether no further attempt
+    A line is an object with id, source, subject and type of the event (null for a line that is
+    no event), outcome, attempt (1 for the first try), final (whether no further attempt
     follows), queued and ran (seconds, to the microsecond), finished (RFC 3339, UTC) and
-    error (null where nothing went wrong).
+    error (null where nothing went wrong). What --resume has skipped is one line at the end,
+    with a member `events`: how many they were.
 
     Raises:
         ConfigurationError: The file cannot be opened.
@@ -47,6 +57,8 @@ class JobLog(AppendFile):
         super().__init__(path)
         # The text of the time in use, and from when until when it is that.
         self._clock = (0.0, 0.0, "")
+        self._skipped = 0
+        self._counting = Lock()
 
     def record(self, attempt: Attempt) -> None:
         """Append the line of `attempt`; on return it is in the file.
@@ -57,6 +69,10 @@ class JobLog(AppendFile):
         # Called for every event, so each step is the quickest of those that were timed:
         # to divide rounds faster than round(), and a time's text serves a millisecond.
         event, _, _, outcome, number, final, queued, ran, finished, error = attempt
+        if outcome is Outcome.SKIPPED:
+            with self._counting:
+                self._skipped += 1
+            return
         begin, end, clock = self._clock
         if not begin <= finished < end:
             milliseconds = int(finished * 1000)
@@ -65,6 +81,7 @@ class JobLog(AppendFile):
         get = event.attributes.get if event is not None else _NOTHING.get
         fields = {
             "id": get("id"),
+            "source": get("source"),
             "subject": get("subject"),
             "type": get("type"),
             "outcome": outcome,
@@ -81,42 +98,91 @@ class JobLog(AppendFile):
             line = _forced(fields)
         self.append(line)
 
+    def close(self) -> None:
+        """Note how many events were skipped, if any were, and close the file.
 
-def done_ids(path: Path) -> set[str]:
-    """Return the ids that the job log `path` has as done; none where it does not exist.
+        Raises:
+            JobLogError: It could not be written.
+        """
+        skipped, self._skipped = self._skipped, 0
+        try:
+            if skipped:
+                nothing = dict.fromkeys(("id", "source", "subject", "type"))
+                times = {"attempt": 0, "final": True, "queued": 0.0, "ran": 0.0}
+                fields = nothing | {"outcome": Outcome.SKIPPED} | times
+                fields |= {"finished": now(), "error": None, "events": skipped}
+                self.append(_dumps(fields, None, _NEWLINE))
+        finally:
+            super().close()
 
-    Done once is done: what a later run without --resume made of the same id does not
-    count. Lines that are no JSON objects are passed over: one may be torn where a machine
-    lost power. Takes about 150 bytes of memory an id (measured with ids of 36
-    characters), and the time to read the file once.
 
-    Raises:
-        ConfigurationError: The file cannot be read.
+class Done:
+    """The events that a job log has as done: `event in done`.
+
+    An event is its source and its id. A job log of an earlier version has ids alone: an event
+    with such an id counts as done, whatever its source. Takes some 20 bytes for each event.
+
+    Done once is done: what a later run without --resume made of the same event does not count.
     """
-    ids: set[str] = set()
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                # Most of a log that has grown over many failures is not worth decoding.
-                if any(each in line for each in _IS_DONE):
-                    _add_if_done(line, ids)
-    except FileNotFoundError:
-        return ids
-    except OSError as error:
-        raise ConfigurationError(str(JobLog.failure("read", path, error))) from None
-    return ids
+
+    def __init__(self) -> None:
+        self._seen = Seen()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def __contains__(self, event: object) -> bool:
+        if not isinstance(event, Event):
+            return False
+        identity, source = _text(event.id), _text(event.source)
+        return mark(identity + _SOURCE + source) in self._seen or mark(identity) in self._seen
+
+    @classmethod
+    def read(cls, path: Path) -> "Done":
+        """Return what the job log `path` has as done; nothing where it does not exist.
+
+        Lines that are no JSON objects are passed over: one may be torn where a machine lost
+        power.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        done = cls()
+        put = done._seen.put
+        try:
+            with path.open("rb") as lines:
+                for line in lines:
+                    # Nearly every line: what it begins with, id and source, stands as we wrote it.
+                    if (found := _ORDINARY(line)) is not None:
+                        put(mark(found[1]))
+                    elif any(each in line for each in _IS_DONE):
+                        done._add(line)
+        except FileNotFoundError:
+            return done
+        except OSError as error:
+            raise ConfigurationError(str(JobLog.failure("read", path, error))) from None
+        return done
+
+    def _add(self, line: bytes) -> None:
+        # In text the quotes would be escaped, so this is where a record begins.
+        try:
+            fields = orjson.loads(line[max(0, line.rfind(_START)) :])
+        except orjson.JSONDecodeError:
+            return
+        if isinstance(fields, dict) and fields.get("outcome") in _OUTCOMES:
+            identity, source = fields.get("id"), fields.get("source")
+            if isinstance(identity, str) and isinstance(source, str):
+                self._seen.put(mark(_text(identity) + _SOURCE + _text(source)))
+            elif isinstance(identity, str):
+                self._seen.put(mark(_text(identity)))
 
 
-def _add_if_done(line: bytes, ids: set[str]) -> None:
-    # In text the quotes would be escaped, so this is where a record begins.
+def _text(value: str) -> bytes:
+    """Return `value` as JSON, as `JobLog.record` writes it."""
     try:
-        fields = orjson.loads(line[max(0, line.rfind(_START)) :])
-    except orjson.JSONDecodeError:
-        return
-    if isinstance(fields, dict) and fields.get("outcome") in _DONE:
-        identity = fields.get("id")
-        if isinstance(identity, str):
-            ids.add(identity)
+        return _dumps(value)
+    except TypeError:
+        return _dumps(value.encode("utf-8", "replace").decode())
 
 
 def _forced(fields: dict[str, Any]) -> bytes:

@@ -224,7 +224,7 @@ class Pool:
 
     def _is_done(self, event: Event) -> bool:
         settings = self._settings
-        return event.id in settings.done or (settings.known is not None and settings.known(event))
+        return event in settings.done or (settings.known is not None and settings.known(event))
 
     def _leave(self, flight: InFlight) -> None:
         if flight.key is not None:

@@ -61,6 +61,16 @@ class Failures(Protocol):
         """
 
 
+class Known(Protocol):
+    """The events that are done already."""
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+
+    def __contains__(self, event: object) -> bool:
+        """Return whether `event` is one of them."""
+
+
 class Pace(Protocol):
     """A limit on how fast events may start."""
 
@@ -120,7 +130,7 @@ class Settings(Ending):
         key: Gives the key whose events run one at a time and in order.
         pace: Limits the starts.
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
-        done: Ids that a job log knows as done: not run again.
+        done: Events that a job log has as done: not run again.
         known: Says whether an event is known as done by --once, and not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
         relay: Hand the duty to acknowledge an event on to its results.
@@ -135,7 +145,7 @@ class Settings(Ending):
     key: "Callable[[Event], str | None] | None" = None
     pace: Pace | None = None
     halt: "Callable[[Attempt], str | None] | None" = None
-    done: frozenset[str] | set[str] = frozenset()
+    done: Known = ()
     known: "Callable[[Event], bool] | None" = None
     pass_on: bool = False
     relay: bool = False

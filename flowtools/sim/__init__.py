@@ -16,5 +16,5 @@ all of those with `xml`.
 
 STOMP: `messages` says what is published. `broker` has for each client a `connection` (two
 threads) with a `session` on it; `delivery` decides which message goes to whom, and `frames`
-are what goes over the wire.
+are what goes over the wire. A real broker in place of it is `outside`.
 """

@@ -31,6 +31,7 @@ class Plan:
         order: How the asset feed is ordered.
         session: Seconds that a session of HTTP lasts; None: for ever.
         connections: How many there may be at a time, of HTTP and of STOMP each.
+        broker: Host and port of a broker that runs elsewhere, in place of its own.
         names: What else the HTTP server may be called, in a Host header.
     """
 
@@ -46,4 +47,5 @@ class Plan:
     order: "Order" = "sorted"
     session: float | None = None
     connections: int = 1000
+    broker: tuple[str, int] | None = None
     names: tuple[str, ...] = ()

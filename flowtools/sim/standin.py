@@ -19,6 +19,7 @@ from flowtools.sim.later import Later
 from flowtools.sim.media_resources import MediaResources
 from flowtools.sim.messages import ASSETS, FILES, TRANSFERS, Messages
 from flowtools.sim.other_resources import OtherResources
+from flowtools.sim.outside import Outside
 from flowtools.sim.people import ADMIN, People
 from flowtools.sim.plugin_resources import PluginResources
 from flowtools.sim.resources import Resources
@@ -77,13 +78,13 @@ class StandIn:
                 *http, people, faults, names=plan.names, session=plan.session, connections=limit
             )
             at = stomp
-            self._broker = Broker(*stomp, people, faults, limit)
+            self._broker = self._broker_of(plan, stomp, people)
         except OSError as error:
             raise UnreachableError(
                 f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"
             ) from None
         self.url = f"http://{_shown(http[0])}:{self._web.port}"
-        self._stomp_url = f"stomp://{_shown(stomp[0])}:{self._broker.port}/"
+        self._stomp_url = f"stomp://{_shown((plan.broker or stomp)[0])}:{self._broker.port}/"
         messages = Messages(
             self.url,
             self._stomp_url,
@@ -112,6 +113,11 @@ class StandIn:
             for each, to in ((steps, ASSETS), (arrivals, f"{FILES}.{handles[0]}"))
             if each
         ]
+
+    def _broker_of(self, plan: Plan, at: tuple[str, int], people: People) -> Broker | Outside:
+        if plan.broker is not None:
+            return Outside(*plan.broker, self.password)
+        return Broker(*at, people, self.faults, plan.connections)
 
     @property
     def stomp_url(self) -> str:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Literal
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
-from flowtools.core.event import Event, EventError, decode, digest
+from flowtools.core.event import Event, EventError, NotAnEvent, digest, parse
 from flowtools.core.lines import BLOCK, LineReader, TooLong
 from flowtools.core.outlet import Outlet
+from flowtools.core.seen import Occurrences, Wrapper
 from flowtools.core.wait import Stop, wait
 from flowtools.source.settings import Standard
 
@@ -59,6 +60,8 @@ class STDIN:
         self._max_size = max_size
         self._size_option = size_option
         self._fd = fd
+        self._occurrences = Occurrences()
+        self._wrapper = Wrapper("flow-stdin")
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write an event for each line, or one for the document.
@@ -115,11 +118,14 @@ class STDIN:
         if self._form == "json":
             if not line.strip():
                 return False
-            outlet.emit(decode(line, number))
+            try:
+                outlet.emit(parse(line))
+            except NotAnEvent as other:
+                outlet.emit(self._wrapper.event(other.value, line, number))
             return True
         if self._form == "lines":
             line = line.removesuffix(b"\r")
-        outlet.emit(_event("flow.stdin.line", line, number))
+        outlet.emit(_event("flow.stdin.line", line, self._occurrences.name(line, number)))
         return True
 
     def _document(self, outlet: Outlet, stop: Stop) -> None:
@@ -137,17 +143,17 @@ class STDIN:
             if size:
                 _log.warning("stopped before the end of the document: %d bytes are dropped", size)
         else:
-            outlet.emit(_event("flow.stdin.document", b"".join(blocks), 1))
+            outlet.emit(_event("flow.stdin.document", b"".join(blocks), "1"))
             outlet.flush()
 
 
-def _event(kind: str, raw: bytes, number: int) -> Event:
+def _event(kind: str, raw: bytes, name: str) -> Event:
     data: str | bytes
     try:
         data = raw.decode()
     except UnicodeDecodeError:
         data = raw
-    return Event(kind, data, source="flow-stdin", id=f"{digest(raw)}-{number}")
+    return Event(kind, data, source="flow-stdin", id=f"{digest(raw)}-{name}")
 
 
 def _blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:

@@ -9,7 +9,14 @@ from flowtools.core.kind import Kind
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.settings import Importing
-from flowtools.source.vizone.entries import amended, event_id, event_time, links_of, public_headers
+from flowtools.source.vizone.entries import (
+    amended,
+    event_id,
+    event_time,
+    links_of,
+    public_headers,
+    xml_of,
+)
 from flowtools.source.vizone.listening import Listening
 from flowtools.source.vizone.monitor import listen
 from flowtools.source.vizone.settling import Settling
@@ -19,7 +26,6 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.atom import Entry, Feed
 from flowtools.vizone.changes import Change, read_changes
 from flowtools.vizone.client import Client
-from flowtools.vizone.document import as_text
 from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.files import as_file
 from flowtools.vizone.transport import without_user
@@ -164,5 +170,5 @@ class UnmanagedFilesListener:
             "updated": file.updated if file else None,
         }
         if self._xml:
-            said["xml"] = as_text(file.element) if file else None
+            said["xml"] = xml_of(file) if file else None
         return said

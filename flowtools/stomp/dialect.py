@@ -112,6 +112,13 @@ class Dialect:
             artemis={"consumer-window-size": str(prefetch * _ARTEMIS_MESSAGE)},
         )
 
+    def narrow_headers(self) -> dict[str, str]:
+        """Return the headers that keep one message unacknowledged here, whatever its size."""
+        # Artemis sends while a byte of the window is left.
+        return (
+            {"consumer-window-size": "1"} if self.broker == "artemis" else self.prefetch_headers(1)
+        )
+
     def routing_headers(self, destination: str, *, to: str) -> dict[str, str]:
         """Return the headers that say whether `destination` is a queue or a topic.
 

@@ -20,6 +20,10 @@ from flowtools.stomp.message import EVENT_TYPE
 GROUP_HEADER = "JMSXGroupID"
 """The header of a message's group (ActiveMQ Classic and Artemis)."""
 
+UNIQUE_HEADER = "_AMQ_DUPL_ID"
+"""The header by which Artemis drops what it has had before (Artemis' manual, "Duplicate Message
+Detection")."""
+
 _UPSTREAM = ("ackto", "redelivered")
 
 
@@ -33,6 +37,7 @@ class Outgoing:
         content_type: Its media type.
         group: Its message group, if it has one.
         ackto: Whom to tell once the broker has it; None: nobody.
+        unique: The same for each delivery of one event, if it was asked for.
     """
 
     number: int
@@ -40,9 +45,12 @@ class Outgoing:
     content_type: str
     group: str | None
     ackto: str | None
+    unique: str | None = None
 
 
-def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> Outgoing:
+def outgoing(
+    line: bytes, number: int, *, raw: bool, group_key: Key | None, unique: bool = False
+) -> Outgoing:
     """Return the message for `line`.
 
     The event goes whole, but for what its source added for this pipeline. With `raw` its
@@ -72,10 +80,11 @@ def outgoing(line: bytes, number: int, *, raw: bool, group_key: Key | None) -> O
         return Outgoing(number, line, "text/plain", None, None)
     group = group_key.of(event) if group_key is not None else None
     ackto = event.attributes.get("ackto")
+    name = digest(event.source, event.id) if unique else None
     if not raw:
-        return Outgoing(number, _whole(event, line), EVENT_TYPE, group, ackto)
+        return Outgoing(number, _whole(event, line), EVENT_TYPE, group, ackto, name)
     body, content_type = _data(event)
-    return Outgoing(number, body, content_type, group, ackto)
+    return Outgoing(number, body, content_type, group, ackto, name)
 
 
 def ackto_of(line: bytes) -> str | None:

@@ -28,7 +28,7 @@ from flowtools.core.lines import LineReader
 from flowtools.core.wait import Stop
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
-from flowtools.stomp.outgoing import GROUP_HEADER, Outgoing, ackto_of, outgoing
+from flowtools.stomp.outgoing import GROUP_HEADER, UNIQUE_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.settings import Sending, Settings
 from flowtools.stomp.transport import ConnectionLost
@@ -74,6 +74,7 @@ class Publisher:
         headers: Mapping[str, str] | None = None,
         window: int = Sending.window,
         group_key: Key | None = None,
+        unique: bool = False,
         persistent: bool = Sending.persistent,
         raw: bool = False,
     ) -> None:
@@ -86,6 +87,7 @@ class Publisher:
             headers: More headers of each message.
             window: How many messages may be unconfirmed; a bound for the memory held.
             group_key: What a message's group is.
+            unique: Let Artemis drop an event that it has had before.
             persistent: Whether messages are to survive a restart of the broker.
             raw: Send the data of an event alone.
 
@@ -106,6 +108,7 @@ class Publisher:
         }
         self._window = window
         self._group_key = group_key
+        self._unique = unique
         self._raw = raw
         self._acks = AckSender()
         self._lines: deque[tuple[int, bytes]] = deque()
@@ -253,7 +256,9 @@ class Publisher:
         while self._lines and len(messages) < room:
             number, line = self._lines.popleft()
             try:
-                message = outgoing(line, number, raw=self._raw, group_key=self._group_key)
+                message = outgoing(
+                    line, number, raw=self._raw, group_key=self._group_key, unique=self._unique
+                )
                 if message.ackto is not None:
                     parse_ackto(message.ackto)
             except (EventError, AckError) as error:
@@ -296,6 +301,8 @@ class Publisher:
             lines += f"transaction:{transaction}\n"
         if message.group is not None:
             lines += f"{GROUP_HEADER}:{escape(message.group, session.version)}\n"
+        if message.unique is not None:
+            lines += f"{UNIQUE_HEADER}:{message.unique}\n"
         for key, value in session.dialect.body_headers(body).items():
             lines += f"{key}:{value}\n"
         return b"SEND\n%b%b\n%b\0" % (self._head, lines.encode(), body)

@@ -94,8 +94,6 @@ class Subscription:
         self._size = terms.prefetch
         self._is_narrow = False
         self._first_alone = 0
-        self._first_number = 0
-        self._is_first_over = False
 
     def open(self, most: int | None = None) -> None:
         """Subscribe; `most`: take no more messages at a time than so many.
@@ -123,13 +121,7 @@ class Subscription:
         if self._is_narrow:
             self._is_narrow = False
             self._first_alone = 1
-            self._subscribe(MORE, self._size - (not self._leaves_first))
-
-    @property
-    def _leaves_first(self) -> bool:
-        # Artemis gives each message group to one consumer: half of them would go one by one.
-        # RabbitMQ cannot be left: it takes no ACK for a subscription that has ended.
-        return self.session.dialect.broker == "artemis"
+            self._subscribe(MORE, self._size - 1)
 
     def _subscribe(self, name: str, most: int) -> None:
         headers = self._terms.headers_for(self.session.dialect, self._ack, most, name=name)
@@ -161,12 +153,9 @@ class Subscription:
         for frame in self.session.take():
             if frame.command == "MESSAGE":
                 self.confirmed = True
-                if self._first_alone and self._is_stray(frame):
-                    continue
-                number = self._window.add(frame)
-                if self._is_narrow:
-                    self._first_number = number
-                messages.append((number, frame))
+                if self._first_alone:
+                    self._look_whose(frame)
+                messages.append((self._window.add(frame), frame))
             elif frame.command == "RECEIPT":
                 self.confirmed = True
             elif frame.command == "ERROR":
@@ -177,22 +166,19 @@ class Subscription:
             raise ConnectionLost("it does not answer the subscription")
         return messages
 
-    def _is_stray(self, message: Frame) -> bool:
-        """Look whose message this is; return whether it will come again.
+    def _look_whose(self, message: Frame) -> None:
+        """Look which subscription a message came by.
 
         Raises:
             OneConsumer: The second subscription gets none.
         """
         if message.headers.get("subscription") == MORE:
-            self._first_alone = 0 if not self._leaves_first else 1
-            return False
-        if self._leaves_first:
-            return self._is_first_over
+            self._first_alone = 0
+            return
         self._first_alone += 1
         if self._first_alone > ALONE:
             self.caution.one_consumer = True
             raise OneConsumer("the queue has a single active consumer")
-        return False
 
     def acknowledge(self, number: int) -> None:
         """Note that a message is done; `flush` tells the broker."""
@@ -234,14 +220,6 @@ class Subscription:
             ConnectionLost: The connection has ended.
         """
         self._window.send()
-        if self._first_alone and self._leaves_first and not self._is_first_over:
-            self._leave_first()
-
-    def _leave_first(self) -> None:
-        """End the first subscription once its message is settled; what it gets then returns."""
-        if self._window.message(self._first_number) is None:
-            self._is_first_over = True
-            self.session.send_frame("UNSUBSCRIBE", {"id": FIRST})
 
     def close(self, seconds: float = GOODBYE) -> None:
         """End in good order: what was acknowledged is so, the rest is delivered again."""

@@ -98,7 +98,7 @@ class Terms:
             "ack": ack,
             "receipt": "subscribe",
         }
-        headers |= dialect.prefetch_headers(most)
+        headers |= dialect.narrow_headers() if most == 1 else dialect.prefetch_headers(most)
         headers |= dialect.routing_headers(self.destination, to="subscription")
         if self.durable is not None:
             headers |= dialect.durable_headers(self.durable)

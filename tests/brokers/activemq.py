@@ -103,6 +103,7 @@ class Artemis(Server):
     """The newest ActiveMQ Artemis; `/queue/` and `/topic/` are its prefixes for the two kinds."""
 
     name = family = "artemis"
+    checks_logins = False
     prefetch_header = "consumer-window-size"
     home = CACHE / "artemis"
 
@@ -153,7 +154,9 @@ class Artemis(Server):
                 {"destination": "activemq.management", "_AMQ_Attribute": "messageCount"} | reply,
             )
             answer = wire.expect("MESSAGE")[1]
-            return int(answer.strip(b"[]\0"))
+            # An address that nobody has used has no count, but a word about that.
+            count = answer.strip(b"[]\0")
+            return int(count) if count.isdigit() else 0
 
 
 _ARTEMIS_ACCEPTORS = """<acceptors>

@@ -49,6 +49,7 @@ class Server:
         vhost: The virtual host to name, or None.
         prefetch_header: The SUBSCRIBE header that bounds what is delivered unacknowledged.
         tells: Whether it tells how often a message was delivered in vain.
+        checks_logins: Whether it refuses a wrong password; Artemis takes it for no login.
         forgets: How many acknowledgements it had taken may be lost when it is killed.
         ca_file: The certificate authority (PEM) that signed the broker's certificate.
         client_cert, client_key: A client's certificate (PEM), signed by the same.
@@ -61,6 +62,7 @@ class Server:
     prefetch_header = ""
     forgets = 0
     tells = False
+    checks_logins = True
     host = "127.0.0.1"
     user = USER
     password = PASSWORD

@@ -71,16 +71,18 @@ def test_a_refused_message_is_moved_and_an_acknowledged_one_is_gone(
     (moved,) = events(out)
     assert moved["data"]["body"] == "bad\0"
     assert moved["data"]["headers"]["flow-refused-from"] == queue
-    assert broker.depth(queue) == 0
+    until(lambda: broker.depth(queue) == 0)
 
 
 @pytest.fixture
 def forbidden(broker, queue):
     """Who is refused what destination, and what the broker says of that."""
+    if broker.family == "artemis":
+        pytest.skip("everybody may write everywhere there")
     return {
         "rabbitmq": (broker.user, "/nonsense", b"Unknown destination"),
         "activemq": (READER, f"{queue}.failed", b"not authorized to write"),
-    }[broker.name]
+    }[broker.family]
 
 
 def test_a_dead_letter_that_the_broker_does_not_take_stays_in_its_queue(
@@ -114,7 +116,7 @@ def test_idle_takes_all_that_the_queue_holds_and_leaves_nothing(
     status, out, err = shell(line if ack == "worker" else line.partition(" |")[0], **login)
     assert (status, err) == (0, "")
     assert len(out.splitlines()) == (1000 if ack == "pipe" else 0)
-    assert broker.depth(queue) == 0
+    until(lambda: broker.depth(queue) == 0)
 
 
 def test_a_durable_subscription_keeps_what_comes_while_nobody_listens(
@@ -149,6 +151,8 @@ def test_events_go_through_tls_and_the_broker_unchanged(broker, queue, login, ru
 
 
 def test_a_wrong_password_is_refused_at_once(broker, queue, run):
+    if not broker.checks_logins:
+        pytest.skip(f"{broker.name} takes a wrong password for none")
     login = {"FLOW_USER": "guest", "FLOW_PASSWORD": "wrong"}
     status, _, err = run("flow-listen-stomp", broker.url(queue), env=login)
     assert (status, err.count("\n")) == (77, 1)

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from flowtools.source.vizone.entries import xml_of
 from flowtools.vizone.asset import Asset
-from flowtools.vizone.document import as_text
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Details:
     def add_to(self, data: dict[str, Any], asset: Asset | None) -> None:
         """Add what is asked for beyond what every event says; null where there is no asset."""
         if self.xml:
-            data["xml"] = as_text(asset.element) if asset else None
+            data["xml"] = xml_of(asset) if asset else None
         if self.metadata:
             payload = asset.payload if asset else None
             data["metadata"] = payload.as_dict() if payload else None

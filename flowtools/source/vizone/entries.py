@@ -11,11 +11,15 @@ from flowtools.core.kind import Kind
 from flowtools.stomp.message import Message
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
+from flowtools.vizone.document import as_text
 from flowtools.vizone.metadata import PAYLOAD_TYPE
 from flowtools.vizone.transport import without_user
 
 _LEAP = re.compile(r"(T[0-9]{2}:[0-9]{2}):60")
 _MIDNIGHT = re.compile(r"T24:00((?::00(?:[.,]0+)?)?)(?=$|[Z+-])")
+
+_LOGIN = re.compile(r"""(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/"'<>?#]*@""")
+"""A user and perhaps a password in an address, with what stands before it."""
 
 _TYPES = {"describedby": PAYLOAD_TYPE}
 
@@ -86,6 +90,11 @@ def links_of(change: Change) -> dict[str, str]:
     if change.location:
         found.setdefault("self", without_user(change.location))
     return found
+
+
+def xml_of(entry: Entry) -> str:
+    """Return the entry as text of its own, without the logins that its addresses may have."""
+    return _LOGIN.sub(r"\1", as_text(entry.element))
 
 
 def amended(event: Event, data: Mapping[str, Any], type: str | None = None) -> Event:

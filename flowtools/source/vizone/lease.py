@@ -28,6 +28,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
+from flowtools.process.vitals import vitals
 from flowtools.source.vizone.stored import ANSWER, APPLICATION
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -121,6 +122,7 @@ class Lease:
                 self._has_looked = True
                 if found is not None and found[0] != holder:
                     holder = found[0]
+                    vitals.connection = f"stands by; {_shown(holder)} works"
                     _log.warning("waiting: '%s' is held by %s", self.name, _shown(holder))
                 if found != seen:
                     seen, since = found, now()
@@ -161,6 +163,7 @@ class Lease:
             "working: '%s' is ours",
             self.name,
         )
+        vitals.connection = ""
         self.lost.clear()
         self._ending.close()
         self._ending = Stop()

@@ -19,6 +19,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.process.vitals import vitals
 from flowtools.source.stomp import GenericStompListener
 from flowtools.source.vizone.entries import modified
 from flowtools.source.vizone.lease import Held, Lease, LeaseLost, guarded
@@ -83,7 +84,11 @@ def listen(
         return
     lease = Lease(account, listening.standby)
     own = guarded(outlet, lease)
-    try:
+    with ExitStack() as ending:
+        ending.callback(lease.close)
+        ending.enter_context(vitals.providing(is_holder=lambda: float(lease.is_held)))
+        if isinstance(own, LineWriter):
+            vitals.provide("events_out", lambda: own.emitted)
         while lease.acquire(stop):
             held = Held(lease, stop)
             try:
@@ -97,8 +102,6 @@ def listen(
             if lease.is_held:
                 return
             lease.release()
-    finally:
-        lease.close()
 
 
 def _work(

@@ -178,6 +178,12 @@ class Progress:
         with self._changed:
             return set(self._seen)
 
+    @property
+    def last_seen(self) -> float | None:
+        """The time of the last change that is known as done; None: none is."""
+        with self._changed:
+            return max(self._seen.values(), default=None)
+
     def drop(self, keys: Iterable[str]) -> None:
         """Forget that these are done: they are not there any more."""
         with self._changed:
@@ -220,6 +226,8 @@ class Progress:
     def _try_to_save(self, before: str | None) -> str | None:
         """Write the file; return what is wrong, which is said if it was not so `before`."""
         assert self._file is not None
+        if not self._file.is_ours:
+            return before
         try:
             self._save()
         except OSError as error:

@@ -273,10 +273,13 @@ class Replay:
 
     def _since(self, since: float) -> Iterator[list[Sight]]:
         """Yield what is not older than `since`; all, where the feed is in no order."""
-        order = _Order(since + MARGIN) if self._ordered else None
+        # Not the mark: where somebody has said with --since where to start, nothing need have
+        # changed at that time.
+        last = self._progress.last_seen
+        order = _Order(last) if self._ordered else None
         for number, page in enumerate(self._pages()):
             if number == 0 and self._ordered:
-                since -= self._gone_back(page, since + MARGIN)
+                since -= self._gone_back(page, last)
             sights = self._look(page)
             yield [each for each in sights if each.when is None or each.when >= since]
             if order is not None:
@@ -284,14 +287,17 @@ class Replay:
                 if order.is_kept_by(times) and times and max(times) < since:
                     return
 
-    def _gone_back(self, page: Feed, mark: float) -> float:
+    def _gone_back(self, page: Feed, last: float | None) -> float:
         """Return the seconds by which the server's clock has gone back; mostly 0.
 
-        What changes then says a time at which, by the mark, all was done already.
+        What changes then says a time at which, by the mark, all was done already. `last` is a
+        time that the server has told before.
         """
         if page.served is None:
             return 0.0
-        seconds = max(mark - page.served, self._progress.clock_back(page.served - time()))
+        seconds = self._progress.clock_back(page.served - time())
+        if last is not None:
+            seconds = max(seconds, min(last, time()) - page.served)
         if seconds <= MARGIN:
             return 0.0
         _log.warning(
@@ -305,9 +311,9 @@ class Replay:
 class _Order:
     """Whether a feed shows the last change first, page by page."""
 
-    def __init__(self, mark: float) -> None:
-        """Nothing of it has been seen; something has changed at `mark`."""
-        self._mark = mark
+    def __init__(self, known: float | None) -> None:
+        """Nothing of it has been seen; something is known to have changed at `known`."""
+        self._known = known
         self._last: float | None = None
         self._is_kept = True
 
@@ -315,15 +321,16 @@ class _Order:
         """Return whether the pages so far are in order, the times of one more among them."""
         if not self._is_kept or not times:
             return self._is_kept
-        if self._last is None and max(times) < self._mark - MARGIN:
+        is_first = self._last is None and self._known is not None
+        if not is_descending(times if self._last is None else [self._last, *times]):
+            _log.warning("the feed is not in the order of modification: all of it is read")
+            self._is_kept = False
+        elif is_first and max(times) < min(self._known or 0.0, time()) - MARGIN:
             # It has gone, or stands further on.
             _log.warning(
                 "the last change in the feed is older than one that has been seen: all of it is"
                 " read"
             )
-            self._is_kept = False
-        elif not is_descending(times if self._last is None else [self._last, *times]):
-            _log.warning("the feed is not in the order of modification: all of it is read")
             self._is_kept = False
         self._last = times[-1]
         return self._is_kept

@@ -36,6 +36,12 @@ class Kept:
 
     name: str
     every: float = 1.0
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it may be written now: another listener may be at work."""
+        return True
+
     _of: str
     _source: str
 

@@ -61,6 +61,11 @@ class StoredState(Kept):
         self._client = Client(account, seconds=ANSWER, pauses=(0.5,))
         self._key = f"state.{name}"
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it may be written now."""
+        return self._may_write()
+
     def load(self) -> Position | None:
         """Return where the source is; None where nothing has been kept yet.
 
@@ -77,8 +82,6 @@ class StoredState(Kept):
         Raises:
             OSError: It cannot be written.
         """
-        if not self._may_write():
-            return
         value = self.document(mark, seen, clock)
         try:
             self._client.store(APPLICATION).put(self._key, value)
