@@ -55,7 +55,8 @@ class EvilRetry(Retry):
 
 class Hostile:
     def start(self, event):
-        return getattr(self, event.data)(event)
+        way = event.data if isinstance(event.data, str) else event["way"]
+        return getattr(self, way)(event)
 
     def ok(self, event):
         return "ok"
@@ -110,6 +111,14 @@ class Hostile:
 
     def limits_itself(self, event):
         raise TimeLimit
+
+    def changes_its_data(self, event):
+        """A list as data: tells what it is, and adds to it."""
+        event.attributes["data"]["seen"] += 1
+        seen, source, time = event["seen"], event.source, event.time
+        with Path("seen").open("a") as file:
+            file.write(f"{seen} {source} {time}\n")
+        raise ValueError("again")
 
     def takes_the_id(self, event):
         del event.attributes["id"]

@@ -98,6 +98,23 @@ def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_pat
 
 
 @ISOLATION
+@pytest.mark.parametrize("is_event", [True, False])
+def test_every_attempt_gets_the_event_as_it_was_read(isolation, is_event, start, tmp_path):
+    data = {"way": "changes_its_data", "seen": 0}
+    line = orjson.dumps(event(data, 1) if is_event else data) + b"\n"
+    process = start(
+        "flow-work", "tests.hostile:Hostile", "--isolation", isolation, "--retries", "2",
+        "--backoff", "0.001", "--failed", "failed", stdin=PIPE,
+    )  # fmt: skip
+    assert process.communicate(line, timeout=60)[0] == b""
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
+    assert seen[0].split()[:2] == ["1", "s" if is_event else "flow-work"]
+    assert orjson.loads((tmp_path / "failed").read_bytes())["data"] == data
+
+
+@ISOLATION
 def test_all_of_that_at_once_leaves_a_pool_that_works(isolation, start, tmp_path):
     ways = [each for way in WAYS for each in ("ok", way)]
     options = ("-j", "4", "--isolation", isolation, "--timeout", "2", "--grace", "20")

@@ -134,6 +134,7 @@ def pool():
         running.stop.set()
         running.end()
         os.close(running.out)
+        running.stop.close()
 
 
 class Held:

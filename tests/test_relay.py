@@ -74,11 +74,16 @@ class Pipeline(RuleBasedStateMachine):
         self.begin_session()
 
     def begin_session(self):
+        if hasattr(self, "delivery"):
+            self.delivery.close()
         self.broker, self.pipe = Broker(), Pipe()
         self.delivery = Delivery(self.broker, self.pipe, Inlet())
         self.number = 0
         self.session = self.session + 1 if hasattr(self, "session") else 0
         self.of_ackto = {}
+
+    def teardown(self):
+        self.delivery.close()
 
     @rule(parts=st.integers(1, 4))
     def deliver(self, parts):

@@ -28,7 +28,8 @@ def may_exceed(text: bytes) -> bool:
     can follow.
     """
     # Of nineteen bytes in a row, four in steps of four are in any case.
-    if b"0000" not in text[::4].translate(_DIGITS):
+    # From behind: `in` takes three times as long where there are nearly as many digits.
+    if text[::4].translate(_DIGITS).rfind(b"0000") < 0:
         return False
     seen = text.translate(_STARTS)
     return _LONG_NUMBER in seen or seen.startswith(_NINETEEN_DIGITS)

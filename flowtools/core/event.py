@@ -315,7 +315,9 @@ def usual(line: bytes) -> dict[str, Any] | None:
             and (identity := value["id"])
             and (source := value["source"])
             and (kind := value["type"])
-            and identity.__class__ is source.__class__ is kind.__class__ is str
+            and type(identity) is str
+            and type(source) is str
+            and type(kind) is str
             and "data_base64" not in value
         ):
             return value

@@ -42,6 +42,11 @@ class Control:
             self.error = error
         self.end(cancel=isinstance(error, ReaderGone))
 
+    def close(self) -> None:
+        """Release the descriptors; no thread of the pool runs any more."""
+        for each in (self.ending, self.leader, self.watchdog):
+            each.close()
+
     def note_start(self) -> None:
         """Wake a watchdog that sleeps for good: an attempt is about to start."""
         if self.dozing:

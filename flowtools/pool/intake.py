@@ -80,9 +80,20 @@ class Intake:
         self._refuse(line[0], line[1], EventError(f"not JSON: integer {huge} exceeds 64 bits"))
         return True
 
-    def flight(self, line: Line, *, digits_checked: bool = True) -> InFlight | None:
-        """Return the event of `line`, to be kept; None: it is none, which is settled here."""
+    def flight(
+        self,
+        line: Line,
+        attributes: dict[str, Any] | None = None,
+        *,
+        digits_checked: bool = True,
+    ) -> InFlight | None:
+        """Return the event of `line`, to be kept; None: the line is not an event, and is settled.
+
+        `attributes`: of that event, where they are known.
+        """
         number, text, since = line
+        if attributes is not None:
+            return InFlight(Event.of(attributes), text, number, since)
         try:
             event = self._event(text, number, digits_checked)
         except EventError as error:
@@ -96,11 +107,6 @@ class Intake:
         except NotAnEvent as other:
             with self._counting:
                 return self._namer.event(other.value, text, number)
-
-    def examined(self, line: Line) -> dict[str, Any] | None:
-        """Return the attributes of a line that is not `usual`; None: it is no event."""
-        flight = self.flight(line)
-        return flight.event.attributes if flight is not None else None
 
     def drain(self) -> list[InFlight]:
         """Return what nobody took; lines that are no events are settled as such."""

@@ -124,12 +124,11 @@ class Pool:
 
     def _serve(self, slot: Slot) -> bool:  # noqa: C901  the inner loop: a call costs every event
         """Take events and run them. False: no more; True: the attempt was claimed."""
-        backlog, intake = self._backlog, self._intake
+        backlog, intake, control = self._backlog, self._intake, self._control
         chooses, popleft = self._chooses, intake.lines.popleft
         runner, timeout = slot.runner, self._settings.timeout or inf
         start, prepare = runner.start, runner.prepare
         is_plain, note = self._settlement.is_plain, self._settlement.note
-        control = self._control
         current: Line | InFlight
         attributes: dict[str, Any] | None
         while not control.stopping:
@@ -143,19 +142,20 @@ class Pool:
                     attributes = flight.event.attributes
                 else:
                     current = line = popleft()
-                    flight = None
-                    attributes = usual(line[1]) or intake.examined(line)
-                    if attributes is None:
-                        continue
+                    flight, attributes = None, usual(line[1])
+                    if attributes is None or "ackto" in attributes:
+                        if (flight := intake.flight(line, attributes)) is None:
+                            continue
+                        current, attributes = flight, flight.event.attributes
             except IndexError:
                 slot.is_busy = False
                 if self._wait_for_work(slot):
                     continue
                 return False
             slot.event = event = ReadEvent()
-            # A copy: whatever the Worker does to it, the pool knows which event this is.
-            event.attributes = attributes.copy()
-            slot.attributes = attributes
+            # A copy where the pool needs them afterwards, whatever the Worker does to its own.
+            event.attributes = attributes.copy() if note or flight else attributes
+            has_duty = "ackto" in attributes
             slot.in_flight = current
             slot.started = now = monotonic()
             event.deadline = slot.deadline = now + timeout
@@ -171,7 +171,7 @@ class Pool:
             slot.deadline = None
             if slot.claim is not None and slot.is_claimed():
                 return True
-            if is_plain and failure is None and lines is None and "ackto" not in attributes:
+            if is_plain and failure is None and lines is None and not has_duty:
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
@@ -301,6 +301,7 @@ class Pool:
             self._control.leader.ring()
             return False
         slot.is_busy = True
+        self._control.note_start()
         return True
 
     def _lead(self) -> bool:

@@ -15,16 +15,17 @@ from time import monotonic, time
 
 from flowtools.ack.records import AckError, Reason, with_ackto
 from flowtools.core.errors import FlowError
-from flowtools.core.event import Event, EventError, decode, rfc3339
+from flowtools.core.event import Event, EventError, NotAnEvent, parse, rfc3339
 from flowtools.core.lines import TooLong
+from flowtools.core.log import get_log
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
-from flowtools.pool.inflight import InFlight, Line, Slot
+from flowtools.pool.inflight import InFlight, Line, Slot, about
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 _DONE = Outcome.DONE  # A look-up in the enumeration would cost every event.
 
@@ -129,7 +130,8 @@ class Settlement:
             flight.attempt,
             failure.outcome,
             failure.text,
-            extra={"traceback": failure.traceback},
+            traceback=failure.traceback,
+            about=about(flight.event.attributes, flight.attempt),
         )
         if delay is None:
             self._give_up(attempt, flight)
@@ -137,8 +139,7 @@ class Settlement:
         for recorder in self._recorders:
             recorder.record(attempt)
         flight.attempt += 1
-        # Values inside its data may be what the Worker has made of them.
-        flight.event = decode(flight.line, flight.number)
+        flight.event = _anew(flight)
         self._keep_place(flight)
         self._backlog.delay(flight, delay)
         return True
@@ -269,6 +270,14 @@ class Settlement:
     def _leave(self, flight: InFlight) -> None:
         if flight.key is not None:
             self._backlog.leave(flight.key)
+
+
+def _anew(flight: InFlight) -> Event:
+    """Return the event of `flight` as it was read: the Worker may have changed values inside it."""
+    try:
+        return parse(flight.line, digits_checked=True)
+    except NotAnEvent as other:
+        return Event.of(flight.event.attributes | {"data": other.value})
 
 
 def _tell_nobody() -> None:

@@ -4,12 +4,12 @@ Whoever gets a session owns it and ends it with `close` or `abort`, which join t
 of its transport (see transport.py).
 """
 
-import logging
 import time
 from collections import deque
 from threading import Condition, Lock
 
 from flowtools.core.errors import ProtocolError, RefusedError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame, FrameParser, encode_frame
@@ -27,7 +27,7 @@ PLENTY = 65536
 """Bytes that keep whoever takes them busy for longer than a breath, whatever a broker's segments
 or TLS records are."""
 
-_log = logging.getLogger("flowtools.broker")
+_log = get_log("flowtools.broker")
 
 
 class Session:

@@ -5,13 +5,13 @@ come and go; the pauses are in `due`. Where notices are not to be had, it looks 
 again and again, at most a tenth of the time.
 """
 
-import logging
 import os
 import select
 from collections.abc import Callable
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 from flowtools.source.folder.inotify import Watches
 from flowtools.source.folder.mounts import Mounts
 from flowtools.source.folder.tree import Tree
@@ -37,7 +37,7 @@ SAY_EVERY = 60.0
 SLICE = 0.05
 """Seconds that are spent on looking before a stop is listened to."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class Lookout:

@@ -1,12 +1,12 @@
 """A folder of this machine, as a stream of reports: everything that looks, in one object."""
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 from flowtools.source.folder import mounts
 from flowtools.source.folder.checksums import Checksums
 from flowtools.source.folder.clearing import Clearing
@@ -27,7 +27,7 @@ from flowtools.source.settings import Watching
 STATE_ENDINGS = ("", "-wal", "-shm", "-journal")
 """What the names of SQLite's files end with."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class Watcher:

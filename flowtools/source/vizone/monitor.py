@@ -4,7 +4,6 @@ The link is looked up in a thread of its own, so that a signal ends the command 
 a server does not answer; that thread is left behind then, and ends with the process.
 """
 
-import logging
 import os
 import select
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UsageError
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
@@ -40,7 +40,7 @@ T = TypeVar("T")
 ASKING = 10.0
 """Seconds for each request that asks where to listen, before a lost broker is looked for."""
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class RunningStage(Stage, Protocol):

@@ -5,12 +5,12 @@ thread that keeps the state file up to date, `close` ends and joins it; any thre
 the rest.
 """
 
-import logging
 import time
 from collections.abc import Iterable
 from threading import Condition, Thread
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 from flowtools.source.vizone.state import Kept
 
 MARGIN = 60.0
@@ -22,7 +22,7 @@ MOST_SEEN = 20_000
 MOST_THERE = 100_000
 """The same, where all that is there is remembered."""
 
-_log = logging.getLogger("flowtools.source.vizone.state")
+_log = get_log("flowtools.source.vizone.state")
 
 
 class Progress:

@@ -20,6 +20,7 @@ from time import monotonic, time
 
 from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
 from flowtools.source.vizone.shown import Sight, is_descending
@@ -34,7 +35,7 @@ LAG = 20.0
 
 _RECENT = 5000
 
-_log = logging.getLogger("flowtools.source.vizone.replay")
+_log = get_log("flowtools.source.vizone.replay")
 
 
 class Replay:
