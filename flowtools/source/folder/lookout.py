@@ -153,10 +153,9 @@ class Lookout:
         reading = watches.read()
         if reading.overflowed:
             now = self._monotonic()
-            level = logging.WARNING if now - self._overflow_said >= SAY_EVERY else logging.DEBUG
+            say = log.warning if now - self._overflow_said >= SAY_EVERY else log.debug
             self._overflow_said = now
-            log.log(
-                level,
+            say(
                 "more happened in '%s' at once than the system keeps notices of; looking at"
                 " everything (sysctl fs.inotify.max_queued_events allows more)",
                 self._tree.path,
