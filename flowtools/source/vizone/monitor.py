@@ -13,7 +13,13 @@ from threading import Thread
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UsageError
+from flowtools.core.errors import (
+    FlowError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
@@ -36,6 +42,9 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 
 T = TypeVar("T")
+
+AGAIN = 3.0
+"""Seconds for which a listener that could not work leaves the lease to others."""
 
 ASKING = 10.0
 """Seconds for each request that asks where to listen, before a lost broker is looked for."""
@@ -89,19 +98,31 @@ def listen(
         ending.enter_context(vitals.providing(is_holder=lambda: float(lease.is_held)))
         if isinstance(own, LineWriter):
             vitals.provide("events_out", lambda: own.emitted)
-        while lease.acquire(stop):
-            held = Held(lease, stop)
-            try:
-                work(lease, own, held.stop)
-            except LeaseLost as error:
-                _log.info("%s", error)
-            finally:
-                held.close()
-            if isinstance(own, LineWriter):
-                own.drop()
-            if lease.is_held:
-                return
-            lease.release()
+        _take_turns(lease, lambda term: work(lease, own, term), own, stop)
+
+
+def _take_turns(lease: Lease, work: Callable[[Stop], None], own: Outlet, stop: Stop) -> None:
+    """Let `work` run, with a stop of its own, whenever `lease` is ours, until it ends by itself."""
+    while lease.acquire(stop):
+        held = Held(lease, stop)
+        passing: FlowError | None = None
+        try:
+            work(held.stop)
+        except LeaseLost as error:
+            _log.info("%s", error)
+        except (UnreachableError, ProtocolError, RefusedError) as error:
+            # Who has taken a lease has been let in: it may pass, and others wait.
+            passing = error
+        finally:
+            held.close()
+        if isinstance(own, LineWriter):
+            own.drop()
+        if passing is None and lease.is_held:
+            return
+        lease.release()
+        if passing is not None:
+            _log.warning("cannot work: %s; waiting again", passing)
+            stop.wait(AGAIN)
 
 
 def _work(
