@@ -14,7 +14,6 @@ the server that the step's own links lead to.
 """
 
 import functools
-import logging
 from collections.abc import Callable
 from math import inf
 from threading import get_ident
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 
 from flowtools.core.errors import ConfigurationError, FlowError, ProtocolError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.source.local import STDIN
 from flowtools.vizone.account import Account
 from flowtools.vizone.asset import Asset
@@ -38,7 +38,7 @@ from flowtools.worker.description import describe
 from flowtools.worker.exceptions import TimeLimit
 from flowtools.worker.needs import SECONDS, Equipment
 
-log = logging.getLogger("flowtools.plugin")
+log = get_log("flowtools.plugin")
 
 
 class Document(STDIN):

@@ -51,6 +51,14 @@ def forks():
     forks.close()
 
 
+@pytest.fixture(autouse=True)
+def _no_console():
+    """A command that a test runs in this process leaves its console behind."""
+    yield
+    if "flowtools.process.console" in sys.modules:
+        sys.modules["flowtools.process.console"].release()
+
+
 def end(processes):
     """Kill processes that have not ended, and close our ends of their pipes."""
     for process in processes:

@@ -15,7 +15,6 @@ import json
 import os
 import pkgutil
 import runpy
-import select
 import shutil
 import signal
 import socket
@@ -26,6 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, TimeoutExpired
+
+from flowtools.core.wait import wait
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "FAKETIME")
@@ -126,7 +127,7 @@ class Fork:
 
     def wait(self, timeout=None):
         if self.returncode is None:
-            if not select.select([self._status], [], [], timeout)[0]:
+            if not wait(self._status, seconds=timeout):
                 raise TimeoutExpired(self.args, timeout)
             self.returncode = int(self._status.recv(100))
             self._status.close()
@@ -170,11 +171,11 @@ def serve(channel):
     """Fork for each request, and tell how forks end; return the request of this fork."""
     running = {}
     while True:
-        ready = select.select([channel, *running], [], [])[0]
+        ready = wait(channel, *running)  # Not select(2): descriptors may be above 1023.
         for pidfd in running.keys() & {*ready}:
             tell_end(*running.pop(pidfd))
             os.close(pidfd)
-        if channel not in ready:
+        if channel.fileno() not in ready:
             continue
         said, numbers, _, _ = socket.recv_fds(channel, 1 << 20, 4)
         if not said:

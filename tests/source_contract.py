@@ -275,7 +275,8 @@ class Running:
         self.outlet.give_up(self.stop, 0.2)
         self.error = None
         self._source = source
-        self._lines = LineReader(self.reader, Stop())
+        self._never = Stop()
+        self._lines = LineReader(self.reader, self._never)
         self._read = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -318,6 +319,8 @@ class Running:
         for fd in (self.reader, self._write_end):
             if fd >= 0:
                 os.close(fd)
+        for each in (self.stop, self._never):
+            each.close()
 
 
 class Contract:
@@ -349,6 +352,7 @@ class Contract:
         assert not thread.is_alive()
         os.close(reader)
         os.close(writer)
+        stop.close()
 
     def test_a_reader_that_leaves_ends_it(self, world):
         running = self.run_fed(world, 1)

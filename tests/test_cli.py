@@ -14,7 +14,7 @@ import pytest
 
 from flowtools import errors
 from flowtools.errors import FlowError, Status
-from flowtools.process.console import one_line
+from flowtools.process.message import one_line
 from tests.conftest import environment
 
 HEAD = """#!/usr/bin/env python3
@@ -118,7 +118,7 @@ def test_only_verbose_shows_a_traceback(end, body):
     assert "Traceback" not in end(body, "-q")[2]
     first, second, *rest = end(body, "-v")[2].splitlines()
     assert first.startswith("flow-x: ")
-    assert second == "Traceback (most recent call last):"
+    assert second == "    Traceback (most recent call last):"
     assert rest
 
 

@@ -196,6 +196,26 @@ def test_a_replacement_that_cannot_start_is_tried_again(work, notes, tmp_path):
     assert err.count("a process for the Worker has started again") == 1
 
 
+def test_an_event_that_came_while_a_process_was_awaited_has_its_time_limit(work, notes, tmp_path):
+    code = (
+        REFUSES
+        + """        elif event.data == 'hang':
+            time.sleep(1000)
+"""
+    )
+    process = work(code, "--timeout", 0.5)
+    process.stdin.write(lines("crash"))
+    process.stdin.flush()
+    wait_for(lambda: notes().count("refused") == 2, "a second try")
+    time.sleep(1.2)  # Two time-outs without an event: the watchdog sleeps for good.
+    process.stdin.write(lines("hang"))
+    process.stdin.flush()
+    (tmp_path / "refuses").unlink()
+    status, _, err = finish(process)
+    assert status == 1
+    assert "timeout: not done within 0.5 s" in err
+
+
 def test_a_process_killed_while_it_starts_is_tried_again(work, notes, tmp_path):
     code = REFUSES.replace("raise Conn", "os.kill(os.getpid(), 9); raise Conn")
     process = work(code)
@@ -327,7 +347,7 @@ class W:
         return event.data * 3
 """
     text = "\r\u2028" + "x" * 700_000
-    status, out, _ = finish(work(code, "--max-line", 1_000_000), lines(text, text))
+    status, out, _ = finish(work(code, "--max-line", 3_000_000), lines(text, text))
     assert status == 0
     assert [event["data"] for event in out] == [text * 3] * 2
 

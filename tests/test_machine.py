@@ -265,6 +265,7 @@ WALL = {
     "core/times.py": "how long ago, as a person writes it",
     "process/statussocket.py": "when the command was started",
     "process/screen.py": "the year that a person need not be shown",
+    "process/message.py": "the time of a message, for people",
     "pool/once.py": "how long an event counts as done, over restarts",
     "pool/settlement.py": "when an attempt finished, for the job log",
     "source/vizone/progress.py": "no mark beyond the present",

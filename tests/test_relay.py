@@ -85,6 +85,9 @@ class Pipeline(RuleBasedStateMachine):
         self.session = self.session + 1 if hasattr(self, "session") else 0
         self.of_ackto = {}
 
+    def teardown(self):
+        self.delivery.close()
+
     @rule(parts=st.integers(1, 4))
     def deliver(self, parts):
         self.number += 1

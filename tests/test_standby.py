@@ -10,6 +10,7 @@ import pytest
 
 from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError
+from flowtools.sim.asking import Reply
 from flowtools.sim.faults import Rates
 from flowtools.source.vizone.lease import Lease
 from flowtools.source.vizone.stored import StoredState
@@ -122,6 +123,23 @@ def test_a_holder_that_cannot_renew_stops_before_its_term_ends(server, start):
     until(lambda: subscriptions(server), 40)
     live = server.catalogue.create("live")
     until(lambda: all_told([live], first, _), 40)
+
+
+def test_a_listener_that_cannot_work_when_it_takes_over_waits_and_tries_again(server, start):
+    first, second = pair(start, server)
+    answer = server._web.resources.answer
+
+    def without_feed(request):
+        is_feed = request.path.endswith("/asset/item")
+        return Reply(status=404) if is_feed else answer(request)
+
+    server._web.resources.answer = without_feed
+    first.process.send_signal(signal.SIGTERM)
+    until(lambda: second.has_said("cannot work: "), 40)
+    server._web.resources.answer = answer
+    until(lambda: subscriptions(server), 40)
+    live = server.catalogue.create("live")
+    until(lambda: all_told([live], second), 40)
 
 
 def test_standby_needs_a_state_that_others_can_see(server, run):

@@ -307,7 +307,7 @@ def test_whatever_else_is_written_to_stdout_goes_to_stderr(work):
 def test_what_a_worker_prints_bears_its_events_name(work):
     event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "clip 7"}
     _, _, err = finish(work("Whatever"), lines(event | {"data": ["print", "hello"]}))
-    assert "flow-work: clip 7: hello\n" in err
+    assert "flow-work: clip 7 (1): hello\n" in err
 
 
 # How it ends

@@ -1,6 +1,5 @@
 """What flow-ack does: acknowledge, or reject, every event that is read."""
 
-import logging
 from typing import Protocol
 
 from flowtools.ack.records import AckError, Reason
@@ -8,12 +7,13 @@ from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed
 from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.lines import TooLong
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 
 CLOSE_WITHIN = 30.0
 """Seconds that a frozen source has to take the last acknowledgements."""
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Lines(Protocol):

@@ -1,6 +1,5 @@
 """What flow-jq does: run a program in the jq language on each event, and carry its duty on."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,11 +11,12 @@ from flowtools.ack.relay import Relay
 from flowtools.core.errors import ConfigurationError, EventsFailed, ReaderGone, UsageError
 from flowtools.core.event import Event, EventError, NotAnEvent, encode_value, parse
 from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 
 RESULT = "flow.jq.result"
 
-_log = logging.getLogger("flowtools.jq")
+_log = get_log("flowtools.jq")
 
 
 class Program:

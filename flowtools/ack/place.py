@@ -7,7 +7,6 @@ makes the next one removes it with its directory.
 """
 
 import errno
-import logging
 import os
 import shutil
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from flowtools.ack.records import BYE
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 
 LONGEST_PATH = 107
 """Bytes that the path of a Unix socket may have (unix(7))."""
@@ -31,7 +31,7 @@ UNFINISHED = 3600.0
 _PREFIX = "flow-"
 _NAMES = {"ack", "new"}
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Place:

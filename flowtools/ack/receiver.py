@@ -17,7 +17,6 @@ made again there, or in a new directory where that is not possible.
 """
 
 import errno
-import logging
 import os
 import secrets
 import select
@@ -32,6 +31,7 @@ from flowtools.ack.place import Place
 from flowtools.ack.records import Ack
 from flowtools.ack.stall import Stall
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
 
 LOOK_EVERY = 10.0
@@ -45,7 +45,7 @@ REMEMBERED = 50_000
 
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 def new_epoch() -> str:

@@ -12,7 +12,6 @@ happened to it: they deliver again, and the new lines find out whatever stands d
 `split` and `carry` may be called by any thread; the inlet's thread settles.
 """
 
-import logging
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
@@ -22,9 +21,10 @@ from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
 from flowtools.ack.records import Ack, Reason, parse_ackto
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import ReaderGone
+from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, Wake, wait
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Relay:

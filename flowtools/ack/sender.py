@@ -9,7 +9,6 @@ source does not take is kept until it does. The thread starts with the first lin
 """
 
 import errno
-import logging
 import re
 import select
 import time
@@ -21,6 +20,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from flowtools.ack.records import BYE, MAX_PACKET, Reason, parse_ackto
+from flowtools.core.log import get_log
 
 if TYPE_CHECKING:
     import socket
@@ -42,7 +42,7 @@ _BREAK = ""
 _FULL = {errno.EAGAIN, errno.ENOBUFS}
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class AckSender:

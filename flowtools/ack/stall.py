@@ -1,12 +1,13 @@
 """The warning that a pipeline stands still: its window is full, and nothing is acknowledged."""
 
-import logging
 from time import monotonic
+
+from flowtools.core.log import get_log
 
 WARN_AFTER = (60.0, 300.0, 900.0, 3600.0)
 """Seconds of standstill after which it is said; then again after each further hour."""
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Stall:

@@ -1,15 +1,14 @@
 """What flow-tee does: copy lines to several branches; an event is done once all have done it."""
 
-import logging
-
 from flowtools.ack.branches import Branch, Branches
 from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 
-_log = logging.getLogger("flowtools.tee")
+_log = get_log("flowtools.tee")
 
 
 class Tee:

@@ -64,9 +64,9 @@ class Command(click.Command):
             status = Status.USAGE
         except click.Abort:
             _end_by_signal(signal.SIGINT)
+        _flush_messages()
         if self._leaves_threads:
             # One of them may be stuck where the interpreter would wait for it.
-            sys.stderr.flush()
             os._exit(int(status or Status.DONE))
         sys.exit(int(status or Status.DONE))
 
@@ -91,19 +91,23 @@ class Command(click.Command):
         from flowtools.process.signals import Signalled, end_by
 
         verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
-        console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"])
+        level = ctx.meta.get("flowtools.worker_log_level")
+        console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"], level)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except ReaderGone:
             _discard_stdout()
+            console.flush()
             end_by(signal.SIGPIPE)
         except Signalled as ended:
             if isinstance(ended.__cause__, FlowError):
                 _report(ended.__cause__)
+            console.flush()
             end_by(ended.signum)
         except KeyboardInterrupt:
+            console.flush()
             end_by(signal.SIGINT)
         except UsageError as error:
             raise click.UsageError(str(error), ctx) from None
@@ -112,14 +116,13 @@ class Command(click.Command):
 
     def _complain(self, args: Sequence[str] | None, text: str) -> None:
         """Say what is wrong before the options are known: --log-format is looked for by hand."""
-        import logging
-
+        from flowtools.core.log import get_log
         from flowtools.process import console
 
         given = list(sys.argv[1:] if args is None else args)
         is_json = "--log-format=json" in given or ("--log-format", "json") in pairwise(given)
         console.configure(str(self.name), -1, "json" if is_json else "text")
-        logging.getLogger("flowtools").error("%s", text)
+        get_log("flowtools").error("%s", text)
 
     def leave_threads(self) -> None:
         """End without waiting for any thread, once the command has ended: one is stuck."""
@@ -231,9 +234,9 @@ def _usage_text(error: click.ClickException) -> str:
 
 
 def _report(error: Exception) -> int:
-    import logging
+    from flowtools.core.log import get_log
 
-    log = logging.getLogger("flowtools")
+    log = get_log("flowtools")
     if isinstance(error, FlowError):
         # That events failed is a result: where in our code it was counted tells nobody anything.
         log.error("%s", error, exc_info=None if isinstance(error, EventsFailed) else error)
@@ -272,6 +275,13 @@ def _report(error: Exception) -> int:
         exc_info=error,
     )
     return Status.INTERNAL
+
+
+def _flush_messages() -> None:
+    """Wait for messages to be written, if there were any."""
+    console = sys.modules.get("flowtools.process.console")
+    if console is not None:
+        console.flush()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.binding import FiniteRange, option
-from flowtools.cli.command import parsed
+from flowtools.cli.command import keep, parsed
 from flowtools.pool.settings import Choice, RetryPolicy, Settings
 
 
@@ -204,6 +204,14 @@ dry_run = option(
     "--dry-run", of=Choice, is_flag=True, help="Check the Worker and the lines; run nothing."
 )
 
+worker_log_level = click.option(
+    "--worker-log-level",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"]),
+    expose_value=False,
+    callback=keep,
+    help="Least level at which `logging` of a Worker is shown. Default: as -v and -q say.",
+)
+
 _ALL = (
     threads,
     timeout,
@@ -231,6 +239,7 @@ _ALL = (
     progress,
     metrics,
     dry_run,
+    worker_log_level,
 )
 
 

@@ -113,7 +113,8 @@ def main(
     is_said = _is_typed(ctx, "verbose") or _is_typed(ctx, "quiet")
     if debug or (found.profile.verbosity is not None and not is_said):
         wanted = 2 if debug else found.profile.verbosity or 0
-        configure("flow-run", wanted, ctx.meta["flowtools.log_format"])
+        level = ctx.meta["flowtools.worker_log_level"]
+        configure("flow-run", wanted, ctx.meta["flowtools.log_format"], level)
     _take_from_profile(ctx, chosen, found.profile, workers)
     command = ctx.command
     assert isinstance(command, Command)

@@ -18,6 +18,7 @@ from flowtools.cli.command import Command
 @options.grace
 @pool_options.config
 @pool_options.setting
+@pool_options.worker_log_level
 @click.pass_context
 def main(
     ctx: click.Context,
@@ -46,10 +47,12 @@ def main(
     from flowtools.worker.config import load
     from flowtools.worker.needs import make
 
-    made = make("Source", load_source(source), source, load(config, settings))
-    custom = CustomSource(
-        made, source, ack=ack, prefetch=prefetch, count=count, grace=grace, drain=drain
-    )
+    def custom() -> CustomSource:
+        made = make("Source", load_source(source), source, load(config, settings))
+        return CustomSource(
+            made, source, ack=ack, prefetch=prefetch, count=count, grace=grace, drain=drain
+        )
+
     command = ctx.command
     assert isinstance(command, Command)
     run_on_stdout(custom, command.leave_threads)

@@ -1,12 +1,12 @@
 """FTP by its old names: FXP, ftp_write, connect."""
 
 import ftplib
-import logging
 from typing import Any
 
 from flowtools import ftp
+from flowtools.core.log import get_log
 
-_log = logging.getLogger("flowtools.app")
+_log = get_log("flowtools.app")
 
 
 class FXP:

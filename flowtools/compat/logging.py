@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import orjson
 from lxml import etree
 
-from flowtools.process.console import one_line
+from flowtools.process.message import one_line
 
 _log = logging.getLogger("flowtools.app")
 

@@ -1,6 +1,5 @@
 """The connection that NeedsStomp gives: handlers for STOMP addresses."""
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -9,13 +8,14 @@ from typing import Any
 from flowtools.compat.message import Message
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.message import Message as Received
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import BrokerURL, parse_url
 
-_log = logging.getLogger("flowtools.app")
+_log = get_log("flowtools.app")
 
 
 class Stomp:

@@ -6,11 +6,13 @@ import sys
 
 from flowtools.core.errors import Status
 from flowtools.core.lines import LineWriter
+from flowtools.core.log import quieten
 from flowtools.doctor.examination import Examination, Finding
 from flowtools.doctor.machine import examine_machine
 from flowtools.doctor.stomp import examine_broker
 from flowtools.doctor.vizone import Patient, examine_vizone
-from flowtools.process.console import form, one_line
+from flowtools.process.console import form
+from flowtools.process.message import one_line
 from flowtools.process.signals import stopped_by_signals
 from flowtools.stomp.url import parse_url
 
@@ -33,7 +35,7 @@ def visit(patient: Patient, stomp_url: str | None) -> Status:
     """
     url = parse_url(stomp_url) if stomp_url else None
     # What the connection itself has to say is said by the findings.
-    logging.getLogger("flowtools.broker").setLevel(logging.ERROR)
+    quieten("flowtools.broker", logging.ERROR)
     with stopped_by_signals() as stop:
         is_quiet = form().verbosity < 0
         examination = Examination(_tell_what_is_not_well if is_quiet else _tell)

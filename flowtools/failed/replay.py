@@ -8,7 +8,6 @@ is killed takes out less than was done: those events are replayed once more, non
 The main thread writes the events; the inlet's thread only counts the acknowledgements.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
 from flowtools.ack.records import Ack
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.failed.file import FailedLines, key_of
@@ -29,7 +29,7 @@ REWRITE_EVERY = 60.0
 HINT_AFTER = 10.0
 """Seconds without any acknowledgement after which the usual cause is said."""
 
-_log = logging.getLogger("flowtools.failed")
+_log = get_log("flowtools.failed")
 
 
 class Replay:

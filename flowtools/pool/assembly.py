@@ -1,13 +1,11 @@
 """flow-work put together: from what was chosen to a pool that runs on standard input."""
 
-import logging
 import os
 import stat
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from flowtools.ack.sender import AckSender
 from flowtools.core.errors import UsageError
 from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.lines import LineReader, LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop
 from flowtools.pool.inflight import Crew
@@ -27,7 +26,8 @@ from flowtools.pool.settings import Choice, Known, Recorder
 from flowtools.pool.tally import Snapshot
 from flowtools.pool.work import Input, Parts, Reopened, Rest, Sender, Work, check
 from flowtools.process.bounded import bounded
-from flowtools.process.console import say
+from flowtools.process.console import bound_flush, is_terminal, say, terminal
+from flowtools.process.ear import Ear
 from flowtools.process.memory import spare_the_collector
 from flowtools.process.service import speaking
 from flowtools.process.signals import stopped_by_signals
@@ -52,7 +52,7 @@ STDIN = 0
 LAST_LINES = 1.0
 """Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
 
-log = logging.getLogger("flowtools.work")
+log = get_log("flowtools.work")
 
 
 Opener = Callable[[Worker | None, Stop], AbstractContextManager[Input]]
@@ -96,12 +96,14 @@ def run(
     """
     settings = load_config(choice.config, choice.settings) if config is None else config
     with ExitStack() as stack:
+        bound_flush(choice.pool.drain)
+        ear = stack.enter_context(closing(Ear()))
         # First of all, for a template process is forked before there is a second thread.
-        runners = _processes(choice, settings, equipment, stack)
+        runners = _processes(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
         server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
         crew = Crew()
-        writer = stack.enter_context(guarded_stdout(crew.label))
+        writer = stack.enter_context(guarded_stdout(ear, crew.whose))
         spare_the_collector()
         worker = None
         seconds = choice.pool.drain if drain is None else drain
@@ -159,12 +161,16 @@ def _work(
 
 def _tell_skipped(number: int) -> None:
     """Tell a person why less was done than came; cron would mail it after every run."""
-    tell = say if sys.stderr.isatty() else log.info
+    tell = say if is_terminal() else log.info
     tell(f"{number} events were done already: skipped")
 
 
 def _processes(
-    choice: Choice, settings: ConfigParser, equipment: "Equipment | None", stack: ExitStack
+    choice: Choice,
+    settings: ConfigParser,
+    equipment: "Equipment | None",
+    ear: Ear,
+    stack: ExitStack,
 ) -> Callable[[], Runner] | None:
     """Return what makes runners that have a process each; None: threads were asked for."""
     if choice.isolation != "process" or choice.dry_run:
@@ -173,7 +179,7 @@ def _processes(
     from flowtools.pool.isolation import ProcessRunner
     from flowtools.pool.template import Template
 
-    template = Template(Plan(choice.worker, settings, equipment))
+    template = Template(Plan(choice.worker, settings, equipment), ear)
     stack.callback(template.close)
     return lambda: ProcessRunner(template, choice.pool.drain)
 
@@ -197,7 +203,8 @@ class _Shown:
         if choice.progress:
             from flowtools.pool import progress
 
-            self._progress = progress.Progress(sys.stderr, say)
+            self._stream = terminal()
+            self._progress = progress.Progress(self._stream, say)
             self.recorders.append(self._progress)
 
     def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
@@ -206,6 +213,7 @@ class _Shown:
             self._metrics.show(snapshot)
         if self._progress is not None:
             self._progress.start(snapshot)
+            stack.callback(self._stream.close)
             stack.callback(self._progress.stop)
 
 

@@ -17,19 +17,24 @@ import sys
 import threading
 from configparser import ConfigParser
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any
 
 import orjson
 
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event, ReadEvent
+from flowtools.core.log import About
 from flowtools.pool import packets
 from flowtools.pool.outcome import Failure
 from flowtools.pool.packets import BROKEN, CLEAN, DONE, ERROR, LINES, READY
 from flowtools.pool.results import lines_of
-from flowtools.process.console import Form, configure, form, shows_tracebacks
+from flowtools.process import console
+from flowtools.process.console import form, shows_tracebacks
+from flowtools.process.ear import Mouth
 from flowtools.process.kin import die_with_parent
-from flowtools.process.stdout import LabelledStderr
+from flowtools.process.message import Form
+from flowtools.process.overheard import Overheard, overhearing
 from flowtools.worker.contract import make
 from flowtools.worker.loading import clean_up
 from flowtools.worker.needs import Equipment
@@ -45,6 +50,7 @@ class Plan:
         equipment: What it may ask for; None: as the environment says.
         form: How messages are given.
         path: Where modules are looked for, as `sys.path`.
+        mark: Begins a message of the process among what its programs write.
     """
 
     worker: str
@@ -52,9 +58,22 @@ class Plan:
     equipment: Equipment | None = None
     form: Form = field(default_factory=form)
     path: list[str] = field(default_factory=lambda: list(sys.path))
+    mark: bytes = field(default_factory=lambda: b"\x1e" + token_hex(8).encode() + b" ")
 
 
-def be_child(plan: Plan, parent: int, events: socket.socket, answers: socket.socket) -> int:
+def speak(plan: Plan, output: int) -> None:
+    """Let all that this process writes go to `output`, a pipe; messages as such.
+
+    `console.configure` has been called, here or in the process that this one is a fork of.
+    """
+    for fd in (1, 2):
+        os.dup2(output, fd)
+    console.relay_to(Mouth(output, plan.mark).say)
+
+
+def be_child(
+    plan: Plan, parent: int, events: socket.socket, answers: socket.socket, output: int
+) -> int:
     """Be the process; return its exit status.
 
     Args:
@@ -62,15 +81,28 @@ def be_child(plan: Plan, parent: int, events: socket.socket, answers: socket.soc
         parent: The process with which this one dies.
         events: Where events come from.
         answers: Where what became of them goes.
+        output: The pipe for what it writes.
     """
+    # Every page that is written to here, and not in the template already, is not shared.
     os.setpgid(0, 0)
     die_with_parent(parent)
     # Whatever the Worker forks has no part in the conversation, and must not hold it open.
     for each in (events, answers):
         os.register_at_fork(after_in_child=each.close)
-    configure(*plan.form)
-    label = ["worker"]
-    sys.stdout = LabelledStderr(lambda: label[0])
+    speak(plan, output)
+    about: list[About | None] = [None]
+    with overhearing(lambda: about[0], follows_threads=False) as streams:
+        return _work(plan, events, answers, about, streams)
+
+
+def _work(
+    plan: Plan,
+    events: socket.socket,
+    answers: socket.socket,
+    about: list[About | None],
+    streams: tuple[Overheard, Overheard],
+) -> int:
+    out, err = streams
     try:
         worker = make(plan.worker, plan.config, plan.equipment)
     except ConfigurationError as error:
@@ -79,9 +111,12 @@ def be_child(plan: Plan, parent: int, events: socket.socket, answers: socket.soc
     packets.send(answers, READY)
     while packet := events.recv(packets.LARGEST + 1):
         event = ReadEvent.of(orjson.loads(_whole(packet, events)))
-        label[0] = str(event.subject or event.id)
-        packets.send(answers, *_answer(worker, event))
-    label[0] = "worker"
+        about[0] = About(str(event.id), event.subject)
+        answer = _answer(worker, event)
+        out.finish()
+        err.finish()
+        packets.send(answers, *answer)
+    about[0] = None
     try:
         clean_up(worker, "Worker")
     except FlowError as error:
@@ -95,7 +130,7 @@ def _whole(packet: bytes, events: socket.socket) -> bytes:
     """Return the content of an event's packet; of a large one it is a file's descriptor."""
     if packet[:1] != packets.FILE:
         return packet[1:]
-    _, fds, _, _ = socket.recv_fds(events, 1, 1)
+    _, fds, _, _ = socket.recv_fds(events, 1, 1, socket.MSG_CMSG_CLOEXEC)
     with os.fdopen(fds[0], "rb") as file:
         file.seek(0)
         return file.read()
@@ -131,11 +166,14 @@ def leave(status: int) -> None:
         os._exit(status)
 
 
-def main_fresh(parent: int, plan: int, events: int, answers: int) -> None:
+def main_fresh(parent: int, plan: int, events: int, answers: int, output: int) -> None:
     """Be the process, as a fresh interpreter; `plan` is the descriptor of a pickled Plan."""
     ignore_signals_for_all()
     with os.fdopen(plan, "rb") as file:
         made: Plan = pickle.load(file)  # noqa: S301  from our own parent
     sys.path[:] = made.path
+    console.configure(*made.form[:4])
+    for fd in (events, answers, output):
+        os.set_inheritable(fd, False)
     channels = socket.socket(fileno=events), socket.socket(fileno=answers)
-    sys.exit(be_child(made, parent, *channels))
+    sys.exit(be_child(made, parent, *channels, output))

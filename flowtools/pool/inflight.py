@@ -10,10 +10,13 @@ claim that found the deadline stands, and the thread will find it; one that did 
 import threading
 from collections.abc import Iterator
 from time import monotonic, sleep
+from typing import Any
 
 from flowtools.core.event import Event, decode
+from flowtools.core.log import About
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
+from flowtools.process.overheard import inherited
 
 Line = tuple[int, bytes, float]
 """A line just read: its number, from 1; the line, without its end; since when it waits."""
@@ -53,6 +56,13 @@ class InFlight:
     def label(self) -> str:
         """What to call the event in a message: its subject, else its id."""
         return str(self.event.subject or self.event.id)
+
+
+def about(attributes: dict[str, Any], attempt: int) -> About:
+    """Return what to say of an attempt; a Worker may have done anything to the attributes."""
+    subject = attributes.get("subject")
+    identity = str(attributes.get("id", "?"))
+    return About(identity, None if subject is None else str(subject), attempt)
 
 
 class Claim:
@@ -99,6 +109,7 @@ class Slot:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
+        runner.attribute_to(self.about)
         self.thread: threading.Thread | None = None
         self.is_busy = False
         self.in_flight: Line | InFlight | None = None
@@ -118,6 +129,19 @@ class Slot:
         number, line, since = in_flight
         # Not from `event`, which the Worker may have changed.
         return InFlight(decode(line, number), line, number, since)
+
+    def about(self, *, is_last: bool = False) -> About | None:
+        """Return which attempt runs, for what is said meanwhile; None: none does.
+
+        `is_last`: or which one ran last.
+        """
+        flight = self.flight
+        if flight is not None:
+            return about(flight.event.attributes, flight.attempt)
+        if not is_last or self.event is None:
+            return None
+        attributes = self.event.attributes
+        return about(attributes if isinstance(attributes, dict) else {}, 1)
 
     def put(self, claim: Claim, deadline: float) -> bool:
         """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
@@ -187,13 +211,26 @@ class Crew:
         flights = [(slot.flight, now - slot.started) for slot in self.slots]
         return [(flight.label, seconds) for flight, seconds in flights if flight is not None]
 
-    def label(self) -> str:
-        """Return what to call the event that the calling thread runs, for what it prints."""
-        me = threading.get_ident()
+    def whose(self) -> About | None:
+        """Return which attempt the calling thread works for, for what it writes.
+
+        That is the one that it runs, or that was running in the thread by which it was started.
+        Where nobody knows, it is the one that runs, if there is only one.
+        """
+        me, running = threading.get_ident(), []
         for slot in self._all():
-            if slot.thread is not None and slot.thread.ident == me and slot.flight is not None:
-                return slot.flight.label
-        return "worker"
+            about = slot.about()
+            if about is None:
+                continue
+            if slot.thread is not None and slot.thread.ident == me:
+                return about
+            running.append(about)
+        started_by = inherited()
+        if started_by in running:
+            return started_by
+        if not running and len(self.slots) == 1:
+            return self.slots[0].about(is_last=True)  # A program's last words come late.
+        return running[0] if len(running) == 1 else None
 
     def _all(self) -> Iterator[Slot]:
         yield from list(self.slots)

@@ -7,7 +7,6 @@ had and no other. Ours rather than a process pool of a library: those hand event
 threads and poll, and here the pool's own thread waits on the process's socket.
 """
 
-import logging
 import os
 import pickle
 import socket
@@ -17,11 +16,13 @@ from time import monotonic, sleep
 
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.pool import packets
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.template import Template
+from flowtools.process.console import Whose
 from flowtools.process.kin import how_it_ended, kill_group
 from flowtools.process.programs import end_tree
 
@@ -31,7 +32,7 @@ READY_SECONDS = 120.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds between attempts to start a process: at first, and after many that failed."""
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 
 class Failed(Exception):
@@ -55,7 +56,12 @@ class ProcessRunner:
         self._failures = 0
         self._next_try = 0.0
         self._is_ready = self._is_up = self._is_killed = False
+        self._whose: Whose = lambda: None
         self._spawn()
+
+    def attribute_to(self, whose: Whose) -> None:
+        """Let `whose` say to which attempt belongs what the process writes."""
+        self._whose = whose
 
     def prepare(self, stop: Stop) -> float:
         """See that there is a process with a Worker; making one is in no event's time.
@@ -98,6 +104,8 @@ class ProcessRunner:
             self._send(line)
             try:
                 kind, content = packets.receive(self._answers)
+                # What was written until now belongs to this event.
+                self._template.ear.hear_out(self._output)
             except (EOFError, OSError):
                 is_untouched = self._take_back()
                 how = how_it_ended(self._discard())
@@ -198,9 +206,11 @@ class ProcessRunner:
         self._answers, answers = packets.pair()
         # Kept open here, too: what a process has not read when it dies can be taken back.
         self._unread = events
-        with answers:
+        ear = self._template.ear
+        self._output, output = ear.listen(lambda: self._whose(), self._template.mark)
+        with answers, os.fdopen(output):
             try:
-                self._pid = self._template.spawn(events, answers)
+                self._pid = self._template.spawn(events, answers, output)
             except FlowError:
                 self._close_sockets()
                 raise
@@ -209,6 +219,7 @@ class ProcessRunner:
     def _close_sockets(self) -> None:
         for each in (self._events, self._unread, self._answers):
             each.close()
+        self._template.ear.leave(self._output)
 
     def _expect_ready(self, stop: Stop) -> None:
         found = wait(self._answers, stop, seconds=READY_SECONDS)

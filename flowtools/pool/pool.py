@@ -301,6 +301,7 @@ class Pool:
             self._control.leader.ring()
             return False
         slot.is_busy = True
+        self._control.note_start()
         return True
 
     def _lead(self) -> bool:

@@ -1,8 +1,6 @@
 """The live display of --progress, drawn with rich below whatever else goes to stderr."""
 
-import logging
 import os
-import sys
 from typing import Self, TextIO
 
 from rich.console import Console, ConsoleDimensions
@@ -10,7 +8,8 @@ from rich.live import Live
 from rich.text import Text
 
 from flowtools.pool.tally import Figures, Snapshot, duration
-from flowtools.process.console import one_line
+from flowtools.process import console
+from flowtools.process.message import one_line
 
 SLOWEST = 5
 """Running events that are shown, the one that has run longest first."""
@@ -22,8 +21,7 @@ Pair = tuple[str, str, str]
 class Display:
     """Rows at the bottom of a terminal. One thread at a time may draw.
 
-    While it is shown, messages of the process appear above it: rich stands in for
-    sys.stderr, and log handlers that write there are led to it.
+    While it is shown, messages of the process appear above it.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -34,19 +32,23 @@ class Display:
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
-            redirect_stderr=stream is sys.stderr,
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> Self:
         self._live.start()
         # rich hides the cursor; a process that a second signal kills would leave it so.
         self._console.show_cursor(True)
-        _lead_log(self._stream, sys.stderr)
+        console.lead(self._show)
         return self
 
     def __exit__(self, *error: object) -> None:
-        _lead_log(sys.stderr, self._stream)
+        console.lead(None)
         self._live.stop()
+
+    def _show(self, text: str) -> None:
+        """Print whole lines of messages above the rows."""
+        self._console.print(Text(text.removesuffix("\n")), soft_wrap=True)
 
     def draw(self, figures: Figures, snapshot: Snapshot) -> None:
         """Show these figures."""
@@ -96,9 +98,3 @@ def _flowed(pairs: list[Pair], width: int) -> list[Text]:
             lines.append(Text())
         lines[-1].append("   " if lines[-1] else "").append_text(pair)
     return lines
-
-
-def _lead_log(old: TextIO, new: TextIO) -> None:
-    for handler in logging.getLogger("flowtools").handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is old:
-            handler.setStream(new)

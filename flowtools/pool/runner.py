@@ -1,22 +1,22 @@
 """How a thread of the pool runs its Worker: here, in the thread itself."""
 
 import ctypes
-import logging
 from collections.abc import Callable
 from threading import Thread
 from typing import Any, Protocol
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import ResultError, lines_of
-from flowtools.process.console import shows_tracebacks
+from flowtools.process.console import Whose, shows_tracebacks
 from flowtools.process.programs import end_programs
 from flowtools.worker.contract import Worker
 from flowtools.worker.exceptions import TimeLimit
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 
 class RunnerBroken(Exception):
@@ -29,6 +29,9 @@ class RunnerBroken(Exception):
 
 class Runner(Protocol):
     """Runs the Worker for one thread of the pool."""
+
+    def attribute_to(self, whose: Whose) -> None:
+        """Let `whose` say to which attempt belongs what is written where the Worker runs."""
 
     @property
     def start(self) -> Callable[[Event], Any]:
@@ -77,6 +80,7 @@ class BoundedRunner:
         self.interrupt = runner.interrupt
         self.release = runner.release
         self.close = runner.close
+        self.attribute_to = runner.attribute_to
 
     @property
     def start(self) -> Callable[[Event], Any]:
@@ -133,6 +137,9 @@ class ThreadRunner:
         killed = end_programs(thread.native_id or 0, since)
         if killed:
             log.info("%d processes that the Worker had started have been killed", killed)
+
+    def attribute_to(self, whose: Whose) -> None:
+        """What a thread writes is attributed by the thread."""
 
     def release(self) -> None:
         """Nothing to release."""

@@ -17,14 +17,15 @@ from flowtools.ack.records import AckError, Reason, with_ackto
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError, NotAnEvent, parse, rfc3339
 from flowtools.core.lines import TooLong
+from flowtools.core.log import get_log
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
-from flowtools.pool.inflight import InFlight, Line, Slot
+from flowtools.pool.inflight import InFlight, Line, Slot, about
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 _DONE = Outcome.DONE  # A look-up in the enumeration would cost every event.
 
@@ -129,7 +130,8 @@ class Settlement:
             flight.attempt,
             failure.outcome,
             failure.text,
-            extra={"traceback": failure.traceback},
+            traceback=failure.traceback,
+            about=about(flight.event.attributes, flight.attempt),
         )
         if delay is None:
             self._give_up(attempt, flight)

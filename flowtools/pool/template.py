@@ -14,7 +14,6 @@ dies, the kernel kills its processes, and flow-work starts another template.
 """
 
 import gc
-import logging
 import os
 import pickle
 import signal
@@ -26,16 +25,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError, InternalError
+from flowtools.core.log import get_log
 from flowtools.pool import packets
-from flowtools.pool.child import Plan, be_child, ignore_signals_for_all, leave
-from flowtools.process.kin import kill_group, threads_of_this_process
+from flowtools.pool.child import Plan, be_child, ignore_signals_for_all, leave, speak
+from flowtools.process import console
+from flowtools.process.ear import Ear
+from flowtools.process.kin import c_library, kill_group, threads_of_this_process
+from flowtools.process.overheard import overhearing
 from flowtools.worker.contract import load
 
 _FORKS, _FRESH, _BROKEN = b"f", b"i", b"b"
 _SPAWN, _REAP = b"s", b"r"
 _HOME = Path(__file__).resolve().parents[2]
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 
 class Template:
@@ -43,35 +46,45 @@ class Template:
 
     Attributes:
         has_served: A process of it has configured its Worker: others should be able to.
+        ear: Hears what the processes write.
+        mark: Begins a message of theirs.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, ear: Ear) -> None:
         """Start the template, and wait until it has imported the Worker's module.
+
+        `ear` hears what the processes write.
 
         Raises:
             ConfigurationError: The module cannot be imported, or has no such Worker.
         """
         self.has_served = False
+        self.ear = ear
+        self.mark = plan.mark
+        self._output = -1
         self._plan = plan
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._begin()
 
-    def spawn(self, events: socket.socket, answers: socket.socket) -> int:
+    def spawn(self, events: socket.socket, answers: socket.socket, output: int) -> int:
         """Start a process that reads `events` and writes `answers`; return its id.
+
+        It writes whatever else it has to say to `output`, a pipe.
 
         Raises:
             InternalError: It cannot be started.
         """
+        given = [events.fileno(), answers.fileno(), output]
         with self._lock:
             try:
-                said = self._ask(_SPAWN, [events.fileno(), answers.fileno()])
+                said = self._ask(_SPAWN, given)
             except (EOFError, OSError):
                 log.warning("the template process has died; starting another")
                 self._discard()
                 self._begin()
-                said = self._ask(_SPAWN, [events.fileno(), answers.fileno()])
+                said = self._ask(_SPAWN, given)
         if said.isdigit():
             return int(said)
         raise InternalError(f"cannot start a process: {said.decode()}")
@@ -92,19 +105,24 @@ class Template:
 
     def _begin(self) -> None:
         self._control, theirs = packets.pair()
+        self._output, output = os.pipe2(os.O_CLOEXEC)
         with theirs:
+            console.rest()
             if not self._pid and threads_of_this_process() == 1:
                 self._pid = os.fork()
                 if self._pid == 0:
-                    leave(_guarded(theirs, self._control, self._plan))
+                    leave(_guarded(theirs, self._control, self._plan, output))
             else:
                 self._process = subprocess.Popen(  # noqa: S603  ourselves
                     fresh(f"template.main_fresh({theirs.fileno()})"),
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    stdout=2,
+                    stdout=output,
+                    stderr=output,
                     process_group=0,
                 )
+        os.close(output)
+        self.ear.add(self._output, lambda: None, self.mark)
         if self._process is not None:
             packets.send(self._control, packets.EVENT, pickle.dumps(self._plan))
         try:
@@ -131,6 +149,7 @@ class Template:
 
     def _discard(self) -> None:
         self._control.close()
+        self.ear.leave(self._output)
         with suppress(ChildProcessError):
             if self._process is not None:
                 self._process.wait()
@@ -156,17 +175,22 @@ def main_fresh(control: int) -> None:
     channel = socket.socket(fileno=control)
     plan: Plan = pickle.loads(packets.receive(channel)[1])  # noqa: S301  from flow-work
     sys.path[:] = plan.path
+    console.configure(*plan.form[:4])
+    speak(plan, os.dup(2))
     sys.exit(_serve(channel, plan))
 
 
-def _guarded(control: socket.socket, theirs: socket.socket, plan: Plan) -> int:
+def _guarded(control: socket.socket, theirs: socket.socket, plan: Plan, output: int) -> int:
     """Be the template, as a fork; return the exit status."""
     theirs.close()
     os.setpgid(0, 0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # Whoever reads the results is to see their end when flow-work ends.
     try:
-        return _serve(control, plan)
+        # Whoever reads the results is to see their end when flow-work ends: not on 1, either.
+        speak(plan, output)
+        # Pickled and made anew: no connection of flow-work's is to be shared.
+        own: Plan = pickle.loads(pickle.dumps(plan))  # noqa: S301
+        return _serve(control, own)
     except BaseException:  # noqa: BLE001  there is no frame below that could take it
         sys.excepthook(*sys.exc_info())
         return 70
@@ -175,17 +199,19 @@ def _guarded(control: socket.socket, theirs: socket.socket, plan: Plan) -> int:
 def _serve(control: socket.socket, plan: Plan) -> int:
     ignore_signals_for_all()
     try:
-        load(plan.worker)
+        with overhearing(lambda: None, follows_threads=False):
+            load(plan.worker)
     except ConfigurationError as error:
         packets.send(control, _BROKEN, str(error).encode("utf-8", "backslashreplace"))
         return 0
     forks = threads_of_this_process() == 1
     packets.send(control, _FORKS if forks else _FRESH)
+    c_library()
     gc.collect()
     gc.freeze()  # The collector would touch, and so copy, the pages that processes share.
     processes: dict[int, subprocess.Popen[bytes] | None] = {}
     while True:
-        request, fds, _, _ = socket.recv_fds(control, 64, 2)
+        request, fds, _, _ = socket.recv_fds(control, 64, 3, socket.MSG_CMSG_CLOEXEC)
         if not request:
             break
         if request[:1] == _REAP:
@@ -222,9 +248,9 @@ def _spawn(
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            # Pickled and made anew: no connection of flow-work's is to be shared.
-            own: Plan = pickle.loads(pickle.dumps(plan))  # noqa: S301
-            status = be_child(own, parent, *(socket.socket(fileno=fd) for fd in fds))
+            status = be_child(
+                plan, parent, socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]), fds[2]
+            )
         except BaseException:  # noqa: BLE001  there is no frame below that could take it
             sys.excepthook(*sys.exc_info())
         finally:

@@ -4,7 +4,6 @@ It runs in the thread that called `run`, which is the one that starts the pool's
 threads, and returns when they have ended. It never joins an abandoned thread.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from math import inf
@@ -12,6 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
+from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, Wake, wait
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, Slot
@@ -23,7 +23,7 @@ from flowtools.pool.settings import Settings
 SETTLED = 1.0
 """Seconds that a thread has to settle an attempt that has been cancelled."""
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 
 class Notifier(Protocol):

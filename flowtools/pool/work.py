@@ -5,7 +5,6 @@ read and not done goes where nothing loses it, the last acknowledgements are sen
 the Worker cleans up.
 """
 
-import logging
 import signal
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Protocol
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
@@ -35,7 +35,7 @@ from flowtools.pool.tally import Snapshot
 from flowtools.pool.watchdog import Notifier, Watchdog
 from flowtools.process.console import say
 
-log = logging.getLogger("flowtools.pool")
+log = get_log("flowtools.pool")
 
 LEFT = "left"
 """What counts the lines that were read, are not done, and are in no other place."""

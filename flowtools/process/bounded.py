@@ -6,18 +6,19 @@ process by the signal that asked for it: its handler has served, so that signal 
 it means to every process (see signals.py).
 """
 
-import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
+from flowtools.process import console
 from flowtools.process.signals import end_at_once
 
 _PAUSE = 0.1
 
-_log = logging.getLogger("flowtools")
+_log = get_log("flowtools")
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def bounded(what: str, stop: Stop, seconds: float) -> Iterator[None]:
         _log.error(
             "%s has not ended within %g s after %s; ending all the same", what, seconds, name
         )
+        console.flush(1.0)
         end_at_once(signum)
 
     thread = Thread(target=watch, name="bounded", daemon=True)

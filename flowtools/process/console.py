@@ -1,79 +1,173 @@
 """What a command says to people: lines on stderr, one a message, as text or JSON.
 
-Library code logs to the standard `logging` module under the name "flowtools"; only a
-command calls `configure`. Nothing here writes to stdout.
+Our own code says it by way of core/log.py; only a command calls `configure`. What a Worker or
+Source writes comes by `hear`, with the event that it belongs to. Everything goes through one
+writer (stderr.py), so that nobody waits for whoever reads stderr. Nothing here writes to stdout.
 """
 
-import json
 import logging
 import os
-import re
-import sys
-from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import TextIO
 
-LogFormat = Literal["text", "json"]
+from flowtools.core.log import About, Said, formatted, lead_to
+from flowtools.process.message import Form, LogFormat, shown
+from flowtools.process.stderr import Stderr
 
-# The last two ranges turn the direction of writing, so that a line reads as another.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+FLUSH_SECONDS = 5.0
+"""How long a command that ends waits for who reads its messages, by default."""
 
-# sd-daemon(3): the severities of syslog(3).
-_PRIORITIES = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+LEAST_FLUSH_SECONDS = 1.0
+"""How long it waits at least: who reads may only be slow."""
 
-
-class Form(NamedTuple):
-    """How messages are given; the arguments of `configure`."""
-
-    command: str
-    verbosity: int
-    log_format: LogFormat
+_LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
 
 
-_form = Form("flowtools", 0, "text")
+Whose = Callable[[], About | None]
+"""Returns the attempt that the calling thread works for; None where that is unknown."""
+
+
+class _State:
+    whose: Whose = staticmethod(lambda: None)
+    form = Form("flowtools", 0, "text")
+    is_journal = False
+    flush_seconds = FLUSH_SECONDS
+    writer: Stderr | None = None
+    # What takes each message in place of the writer: in a process that a Worker runs in.
+    relay: Callable[[Said], None] | None = None
 
 
 def form() -> Form:
     """Return what `configure` was called with, for a process of our own to do the same."""
-    return _form
+    return _State.form
 
 
 def shows_tracebacks() -> bool:
     """Return whether a message comes with the traceback of its error (`-v`)."""
-    return _form.verbosity > 0
+    return _State.form.shows_tracebacks
 
 
-def configure(command: str, verbosity: int, log_format: LogFormat) -> None:
-    """Send the messages of `flowtools` loggers to stderr, in `command`'s name.
+def configure(
+    command: str, verbosity: int, log_format: LogFormat, worker_level: str | None = None
+) -> None:
+    """Send messages to stderr, in `command`'s name.
 
     Args:
         command: Stands in front of each message.
         verbosity: -1 errors; 0 warnings too; 1 what happens; 2 details for debugging.
         log_format: "text" for people, "json" for one object a line.
+        worker_level: Least level of what others write by way of `logging`; None: as verbosity.
     """
-    global _form
-    _form = Form(command, verbosity, log_format)
-    logger = logging.getLogger("flowtools")
-    levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
-    logger.setLevel(levels.get(verbosity, logging.DEBUG))
-    handler = logging.StreamHandler(sys.stderr)
-    make = JsonFormatter if log_format == "json" else TextFormatter
-    formatter = make(command, tracebacks=verbosity > 0)
-    handler.setFormatter(JournalFormatter(formatter) if _is_journal(2) else formatter)
-    logger.handlers = [handler]
-    logger.propagate = False
-    # stomp.py reports each failure to the console besides raising it; it is ours to say.
-    logging.getLogger("stomp.py").setLevel(logging.CRITICAL)
+    _State.form = Form(command, verbosity, log_format, worker_level)
+    if _State.writer is None:
+        _State.writer = Stderr(2, _tell_dropped)
+    _State.is_journal = _is_journal(_State.writer.fd)
+    level = _LEVELS.get(verbosity, logging.DEBUG)
+    lead_to(_take, level)
+    _listen_to_logging()
 
 
-def say(text: str, *, printed: bool = False) -> None:
-    """Write a line that was asked for, in the form of a message, whatever -q says.
+def release() -> None:
+    """Undo `configure`: messages go to the `logging` module again, as in any library."""
+    flush()
+    lead_to(None)
+    root, own = logging.getLogger(), logging.getLogger("flowtools")
+    root.handlers = [each for each in root.handlers if not isinstance(each, _Handler)]
+    root.setLevel(logging.WARNING)
+    own.handlers, own.propagate = [], True
+    own.setLevel(logging.NOTSET)
 
-    `printed`: a Worker has printed it, and its control characters are the Worker's own.
-    """
-    record = logging.makeLogRecord({"msg": text, "levelno": logging.INFO, "levelname": "INFO"})
-    record.printed = printed
-    for handler in logging.getLogger("flowtools").handlers:
-        handler.handle(record)
+
+def say(text: str) -> None:
+    """Write what was asked for, in the form of a message, whatever -q says."""
+    _take(Said(logging.INFO, text))
+
+
+def hear(said: Said) -> None:
+    """Write what a Worker, a Source, their libraries or programs have to say."""
+    _take(said)
+
+
+def whose() -> About | None:
+    """Return the attempt that the calling thread works for; None where that is unknown."""
+    return _State.whose()
+
+
+def attribute_to(whose: Whose) -> Whose:
+    """Let `whose` say which attempt a message comes from; return who did."""
+    before = _State.whose
+    _State.whose = staticmethod(whose)
+    return before
+
+
+def name_others(name: str) -> None:
+    """Let a message that no attempt can be named for begin with `name`: worker, source."""
+    _State.form = _State.form._replace(others=name)
+
+
+def relay_to(take: Callable[[Said], None] | None) -> None:
+    """Give every message of this process to `take`, which hands it to the command's."""
+    _State.relay = take
+
+
+def write_to(fd: int) -> int:
+    """Write messages to `fd` from now on; return where they went."""
+    writer = _writer()
+    before, writer.fd = writer.fd, fd
+    return before
+
+
+def lead(write: Callable[[str], object] | None) -> None:
+    """Let `write` show messages, as long as something else is drawn on the terminal."""
+    _writer().lead = write
+
+
+def terminal() -> TextIO:
+    """Return a stream for what is drawn where the messages go; its owner closes it."""
+    return os.fdopen(os.dup(_writer().fd), "w", encoding="utf-8", errors="backslashreplace")
+
+
+def is_terminal() -> bool:
+    """Return whether messages go to a terminal."""
+    return os.isatty(_writer().fd)
+
+
+def bound_flush(seconds: float) -> None:
+    """Let `flush` wait no longer than `seconds`, or LEAST, where the caller does not say."""
+    _State.flush_seconds = max(LEAST_FLUSH_SECONDS, min(FLUSH_SECONDS, seconds))
+
+
+def flush(seconds: float | None = None) -> bool:
+    """Wait until all messages are written, at most `seconds`; return whether they are."""
+    most = _State.flush_seconds if seconds is None else seconds
+    return _State.writer is None or _State.writer.flush(most)
+
+
+def rest() -> None:
+    """Write all messages, and have no thread until there is another: before a fork."""
+    if _State.writer is not None:
+        _State.writer.stop(FLUSH_SECONDS)
+
+
+def _writer() -> Stderr:
+    if _State.writer is None:
+        _State.writer = Stderr(2, _tell_dropped)
+    return _State.writer
+
+
+def _take(said: Said) -> None:
+    if _State.relay is not None:
+        _State.relay(said)
+    else:
+        _writer().put(_line(said))
+
+
+def _line(said: Said) -> bytes:
+    return shown(said, _State.form, is_journal=_State.is_journal)
+
+
+def _tell_dropped(count: int) -> bytes:
+    return _line(Said(logging.WARNING, f"{count} messages were dropped: nobody read stderr"))
 
 
 def _is_journal(fd: int) -> bool:
@@ -85,68 +179,50 @@ def _is_journal(fd: int) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
-def one_line(text: str) -> str:
-    """Return `text` with control characters made visible, so that it is one safe line."""
-    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
+class _Handler(logging.Handler):
+    """Passes log records on, with their level and the name of their logger.
+
+    What a class of the older Flow logs ("flowtools.app") belongs to its event as any print does.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except Exception as misfit:  # noqa: BLE001  the arguments are code of others
+            text = f"{record.msg!r} with arguments that do not fit: {type(misfit).__name__}"
+        error = record.exc_info[1] if record.exc_info else None
+        traceback = formatted(error) if error is not None else None
+        is_named_as_ours = record.name.partition(".")[0] == "flowtools"
+        is_ours = is_named_as_ours and record.name != "flowtools.app"
+        name = None if is_named_as_ours else record.name
+        about = whose()
+        hear(Said(record.levelno, text, traceback, about, name, is_ours=is_ours))
 
 
-def _traceback(record: logging.LogRecord, formatter: logging.Formatter) -> str | None:
-    """Return the traceback of a message, which may come as text: the pool makes it early."""
-    if record.exc_info:
-        return formatter.formatException(record.exc_info)
-    text: str | None = getattr(record, "traceback", None)
-    return text
+_OF_OURS = ("httpx", "httpcore")
+"""Libraries that our own code uses, too: they speak of each request."""
 
 
-class TextFormatter(logging.Formatter):
-    """`flow-x: message`; a warning and a debugging detail say that they are."""
-
-    def __init__(self, command: str, *, tracebacks: bool) -> None:
-        super().__init__()
-        self._command = command
-        self._tracebacks = tracebacks
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and the traceback below it where one is wanted."""
-        label = {logging.WARNING: "warning: ", logging.DEBUG: "debug: "}.get(record.levelno, "")
-        text = record.getMessage()
-        text = text if getattr(record, "printed", False) else one_line(text)
-        line = f"{self._command}: {label}{text}"
-        if self._tracebacks and (traceback := _traceback(record, self)):
-            line += "\n" + traceback
-        return line
+def _listen_to_logging() -> None:
+    """Pass on what is logged: by others, warnings only where no code of a user's runs."""
+    handler = _Handler()
+    root, own = logging.getLogger(), logging.getLogger("flowtools")
+    root.handlers = [handler, *(each for each in root.handlers if not isinstance(each, _Handler))]
+    root.setLevel(logging.WARNING)
+    # A user's own logger may be named so, too.
+    own.handlers, own.propagate = [handler], False
+    own.setLevel(_LEVELS.get(_State.form.verbosity, logging.DEBUG))
+    # stomp.py reports each failure to the console besides raising it; it is ours to say.
+    logging.getLogger("stomp.py").setLevel(logging.CRITICAL)
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a message: time, level, command, message, and traceback if wanted."""
-
-    def __init__(self, command: str, *, tracebacks: bool) -> None:
-        super().__init__()
-        self._command = command
-        self._tracebacks = tracebacks
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the object as one line."""
-        moment = datetime.fromtimestamp(record.created, UTC)
-        said = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "command": self._command,
-            "message": record.getMessage(),
-        }
-        if self._tracebacks and (traceback := _traceback(record, self)):
-            said["traceback"] = traceback
-        return json.dumps(said)
-
-
-class JournalFormatter(logging.Formatter):
-    """What another formatter says, each line with the priority that the journal reads."""
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the lines, each with its <N> in front (sd-daemon(3))."""
-        mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
-        return "\n".join(mark + line for line in self._inner.format(record).split("\n"))
+def listen_to_users() -> None:
+    """Pass on what is logged at the level that was chosen: code of a user's runs here."""
+    chosen = _State.form.worker_level
+    if chosen is None:
+        level = _LEVELS.get(_State.form.verbosity, logging.DEBUG)
+        for name in _OF_OURS:
+            logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    else:
+        level = logging.getLevelNamesMapping()[chosen.upper()]
+    logging.getLogger().setLevel(level)

@@ -4,10 +4,17 @@ import ctypes
 import os
 import signal
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
+
+
+@cache
+def c_library() -> ctypes.CDLL:
+    """Return the C library; best asked for before a fork, which then shares it."""
+    return ctypes.CDLL(None)
 
 
 def die_with_parent(parent: int) -> None:
@@ -16,7 +23,7 @@ def die_with_parent(parent: int) -> None:
     That lasts until this process executes a program that changes its user (prctl(2),
     PR_SET_PDEATHSIG), and is not inherited by a fork.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    c_library().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # It died before we asked.
         os._exit(1)
 

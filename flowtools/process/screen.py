@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowtools.core.errors import FlowError, ReaderGone
-from flowtools.process.console import one_line
+from flowtools.process.message import one_line
 
 LONGEST = 400
 """Characters that are shown of one text in a table."""

@@ -9,7 +9,6 @@ Nothing here may keep a command from its work: where the socket cannot be made, 
 """
 
 import json
-import logging
 import os
 import re
 import signal
@@ -28,6 +27,7 @@ from typing import Any
 
 from flowtools import __version__
 from flowtools.core.event import rfc3339
+from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Wake, wait
 from flowtools.process import console
 from flowtools.process.vitals import Vitals, as_dict
@@ -46,7 +46,7 @@ _ANSWER_SECONDS = 2.0
 
 _UNIT = re.compile(r"/([^/]+\.(?:service|scope))$", re.MULTILINE)
 
-_log = logging.getLogger("flowtools.status")
+_log = get_log("flowtools.status")
 
 
 def directories() -> list[Path]:

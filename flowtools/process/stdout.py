@@ -1,58 +1,55 @@
 """stdout for event lines alone, while code of others runs that may write there, too.
 
 `guarded_stdout` keeps the descriptor that the pipe is on for the lines: whatever else
-writes to stdout (print in a Worker or a Source, a child process) lands on stderr.
+writes to stdout or stderr (print in a Worker or a Source, C code, a program that it starts)
+becomes messages of the command.
 """
 
-import io
+import faulthandler
 import os
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flowtools.core.lines import LineWriter
-from flowtools.process.console import one_line, say
+from flowtools.process import console
+from flowtools.process.console import Whose
+from flowtools.process.ear import Ear
+from flowtools.process.overheard import overhearing
 
-
-class LabelledStderr(io.TextIOBase):
-    """sys.stdout while such code runs: each line goes to stderr with the event it belongs to."""
-
-    def __init__(self, label: Callable[[], str]) -> None:
-        self._label = label
-        self._local = threading.local()
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def fileno(self) -> int:
-        """Return the descriptor of stdout, which leads to stderr meanwhile."""
-        return 1
-
-    def write(self, text: str) -> int:
-        """Write the whole lines of `text`; keep an unfinished one for this thread's next call."""
-        *whole, rest = (getattr(self._local, "rest", "") + text).split("\n")
-        for line in whole:
-            say(f"{one_line(self._label())}: {line}", printed=True)
-        self._local.rest = rest
-        return len(text)
+_FLUSH_SECONDS = 1.0
 
 
 @contextmanager
-def guarded_stdout(label: Callable[[], str]) -> Iterator[LineWriter]:
-    """Yield a writer for the real stdout; everything else written there goes to stderr.
+def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
+    """Yield a writer for the real stdout; everything else written there becomes messages.
 
-    `label` says, in any thread, which event is running there.
+    `whose` says, in any thread, which attempt is running there; `ear` hears programs.
     """
-    own = os.dup(1)
-    os.set_inheritable(own, False)
-    os.dup2(2, 1)
-    printed, sys.stdout = sys.stdout, LabelledStderr(label)
+    out, err = os.dup(1), os.dup(2)
+    for fd in (out, err):
+        os.set_inheritable(fd, False)
+    console.flush(_FLUSH_SECONDS)
+    console.write_to(err)
+    was_enabled = faulthandler.is_enabled()
+    faulthandler.enable(err)  # What it says when the process dies is not to end in the pipe.
+    name, pipe = ear.listen(whose)
+    os.dup2(pipe, 1)
+    os.dup2(pipe, 2)
+    os.close(pipe)
     try:
-        yield LineWriter(own)
+        with overhearing(whose):
+            yield LineWriter(out)
     finally:
-        # Descriptor 1 still leads to stderr: what code of others prints at the very end (atexit,
-        # __del__) must not come among the lines.
-        sys.stdout = printed
-        os.close(own)
+        # Descriptor 1 leads to stderr from now on: what code of others prints at the very end
+        # (atexit, __del__) must not come among the lines.
+        os.dup2(err, 1)
+        os.dup2(err, 2)
+        ear.leave(name)
+        console.write_to(2)
+        if was_enabled:
+            faulthandler.enable(2)
+        else:
+            faulthandler.disable()
+        os.close(out)
+        if console.flush(_FLUSH_SECONDS):
+            os.close(err)  # Else it is being written to, and its number must not be used again.

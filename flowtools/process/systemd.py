@@ -4,15 +4,16 @@ The protocol is sd_notify(3): datagrams of NAME=value lines to the Unix socket t
 environment names. Not run by systemd, nothing is sent.
 """
 
-import logging
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flowtools.core.log import get_log
+
 if TYPE_CHECKING:
     import socket
 
-log = logging.getLogger("flowtools.process.systemd")
+log = get_log("flowtools.process.systemd")
 
 SEND_SECONDS = 1.0
 """Time that one message may take when the service manager does not read."""

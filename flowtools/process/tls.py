@@ -1,13 +1,13 @@
 """TLS to a broker: what is checked, and why a handshake failed, in words."""
 
-import logging
 import ssl
 from functools import cache
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 
-_log = logging.getLogger("flowtools.process.tls")
+_log = get_log("flowtools.process.tls")
 
 # OpenSSL's X509_V_ERR codes (verify(1), "DIAGNOSTICS").
 _VERDICTS = {

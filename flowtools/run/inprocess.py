@@ -4,7 +4,6 @@ Both are what they are in two processes; only what is between them differs. The 
 a thread of its own, which `beside` starts, and joins once the pool has ended.
 """
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from flowtools.ack.sender import AckSender
 from flowtools.ack.stall import Stall
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.pool.work import Input, Rest, Sender
 from flowtools.source import Source
@@ -34,7 +34,7 @@ LEAVE = 10.0
 
 _OURS = "self:#"
 
-_log = logging.getLogger("flowtools.run")
+_log = get_log("flowtools.run")
 
 
 class DirectAcks:

@@ -4,7 +4,6 @@ The options are those of the section [Source], the same as in the old framework;
 command has as an option of its own counts before them.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from configparser import ConfigParser
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from flowtools.ack.receiver import AckInlet
 from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.core.log import get_log
 from flowtools.core.settings import Given
 from flowtools.run import sourcekeys
 from flowtools.run.profile import number, truth
@@ -24,7 +24,7 @@ from flowtools.source.settings import Importing, Standard, Taking
 from flowtools.worker.config import refuse_unset
 from flowtools.worker.needs import Equipment, make
 
-_log = logging.getLogger("flowtools.run")
+_log = get_log("flowtools.run")
 
 _SPELT = {
     "headers": "header",

@@ -11,7 +11,6 @@ The directory that PYTHON_CONFIG_ROOT names may hold base profiles: `flow.ini` c
 the profile, `<app name>.ini` after it and so over it.
 """
 
-import logging
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
@@ -21,6 +20,7 @@ from io import StringIO
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.core.log import get_log
 from flowtools.stomp.settings import Settings, parse_heart_beat
 from flowtools.worker.config import read_into
 
@@ -51,7 +51,7 @@ _REFERENCE = re.compile(r"%\(([^)]+)\)s")
 _DEPTH = 10
 _LONGEST = 1 << 16
 
-_log = logging.getLogger("flowtools.run")
+_log = get_log("flowtools.run")
 
 
 class _OldParser(ConfigParser):

@@ -1,6 +1,5 @@
 """flow-run put together: a Worker, its own SOURCE beside it, and a pool between them."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 from flowtools.core.settings import Given
 from flowtools.core.wait import Stop
 from flowtools.pool import assembly
@@ -26,7 +26,7 @@ from flowtools.worker.config import load as load_config
 from flowtools.worker.contract import Worker, load, make
 from flowtools.worker.needs import SECONDS, Equipment, application_of
 
-log = logging.getLogger("flowtools.run")
+log = get_log("flowtools.run")
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ A key is written as the option without its dashes: `skip empty` is --skip-empty.
 without case, and `_` is the same as a space. An option on the command line counts first.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.kind import OF_VIZ_ONE
+from flowtools.core.log import get_log
 from flowtools.core.settings import Given
 from flowtools.run.profile import number, truth
 
-_log = logging.getLogger("flowtools.run")
+_log = get_log("flowtools.run")
 
 Parse = Callable[[str, str], Any]
 """Makes the value of an option of the text of its key; the other text says where it stands."""

@@ -5,7 +5,6 @@ starts another, which writes what is queued and the heart-beats, and joins it at
 so a client that does not read holds up nobody but itself.
 """
 
-import logging
 import select
 import socket
 import time
@@ -21,6 +20,7 @@ from coilmq.protocol import STOMP11, STOMP12, protocol_class_from_first_frame
 from coilmq.server.socket_server import StompRequestHandler
 from coilmq.util.frames import Frame
 
+from flowtools.core.log import get_log
 from flowtools.sim.frames import FrameReader, pack
 from flowtools.sim.session import Session
 
@@ -29,7 +29,7 @@ MAX_UNSENT = 32 * 1024 * 1024
 
 _VERSIONS = {STOMP11: "1.1", STOMP12: "1.2"}
 
-_log = logging.getLogger("flowtools.sim")
+_log = get_log("flowtools.sim")
 
 
 class Handler(StompRequestHandler):  # type: ignore[misc]

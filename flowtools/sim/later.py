@@ -5,15 +5,16 @@
 
 import heapq
 import itertools
-import logging
 import time
 from collections.abc import Callable
 from threading import Condition, Thread
 
+from flowtools.core.log import get_log
+
 MOST = 100_000
 """Actions that may be waiting."""
 
-_log = logging.getLogger("flowtools.sim")
+_log = get_log("flowtools.sim")
 
 
 class Later:

@@ -4,11 +4,11 @@ One thread sends; `start` starts it, `close` ends and joins it. As a topic does,
 what was on its way when the connection was lost is not sent again.
 """
 
-import logging
 import queue
 from threading import Thread
 
 from flowtools.core.errors import FlowError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.sim.people import ADMIN
 from flowtools.stomp.broker import Broker
@@ -20,7 +20,7 @@ from flowtools.stomp.url import BrokerURL
 MOST = 100_000
 """Messages that may wait to be sent; one more is dropped."""
 
-_log = logging.getLogger("flowtools.sim")
+_log = get_log("flowtools.sim")
 
 
 class Outside:

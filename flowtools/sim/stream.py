@@ -3,7 +3,6 @@
 `Stream.start` starts its thread, `close` ends and joins it.
 """
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from functools import partial
 from threading import Event as Flag
 from threading import Thread
 
+from flowtools.core.log import get_log
 from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.vocabulary import GoneError, Kind
 from flowtools.vizone.document import parse, serialise
@@ -21,7 +21,7 @@ _SUBJECTS = ("Harbour", "Election", "Marathon", "Budget", "Storm", "Festival", "
 _FORMS = ("interview", "report", "press conference", "drone shots", "studio talk", "archive")
 _PLACES = ("Bergen", "Lisbon", "Utrecht", "Gdansk", "Toronto", "Osaka", "Nairobi", "Cardiff")
 
-_log = logging.getLogger("flowtools.sim")
+_log = get_log("flowtools.sim")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ each connection has a thread of its own, which ends with it or with the process.
 
 import base64
 import binascii
-import logging
 import socket
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from flowtools import __version__
 from flowtools.core.errors import ProtocolError
+from flowtools.core.log import get_log
 from flowtools.sim.faults import Faults, Rates
 from flowtools.sim.guests import CONNECTIONS, Limited, Names, Sessions
 from flowtools.sim.people import People
@@ -31,7 +31,7 @@ FAULTS_PATH = "/sim/faults"
 _PIECES = 20
 """Pieces in which a slow body comes."""
 
-_log = logging.getLogger("flowtools.sim")
+_log = get_log("flowtools.sim")
 
 
 class WebServer(Limited, HTTPServer):

@@ -4,26 +4,28 @@ The user's code runs in a thread of its own, which `run` starts, and joins unles
 stuck, so that a signal ends the command whatever that code does.
 """
 
-import logging
 import select
 from collections.abc import Callable
 from threading import Thread
 from typing import Any, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
-from flowtools.core.errors import ReaderGone, UsageError
+from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, UsageError
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
+from flowtools.process import console
+from flowtools.process.ear import Ear
 from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
+from flowtools.source.telling import clean_up_within
 from flowtools.worker.description import described
-from flowtools.worker.loading import clean_up
 
-_log = logging.getLogger("flowtools.source")
+_log = get_log("flowtools.source")
 
 
 class CustomSource:
@@ -31,6 +33,7 @@ class CustomSource:
 
     Attributes:
         is_stuck: Its thread was left behind and may never end.
+        drain: Seconds that the end may take.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class CustomSource:
             UsageError: It has no `done`, and `ack` is "worker".
         """
         self.is_stuck = False
+        self._not_told = 0
         self._source = source
         self._name = name
         self._done: Callable[[Event, bool], Any] | None = getattr(source, "done", None)
@@ -72,7 +76,7 @@ class CustomSource:
         self._prefetch = prefetch
         self._count = count
         self._grace = grace
-        self._drain = drain
+        self.drain = self._drain = drain
         self._inlet = inlet
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -99,14 +103,20 @@ class CustomSource:
                 _log.warning("the Source '%s' has not ended and is left behind", self._name)
             else:
                 thread.join()
-            gate.wait_until_settled(outlet, stop, self._drain)
+            self.is_stuck |= not gate.wait_until_settled(outlet, stop, self._drain)
         finally:
             if inlet is not None:
                 inlet.close()
+        late = False
         if not self.is_stuck:
             ended.close()
-            clean_up(self._source, "Source")
+            self.is_stuck = late = not clean_up_within(self._source, self._drain)
         gate.raise_failure(self._name)
+        if late:
+            text = f"cannot clean up after the Source: not done within {self._drain:g} s"
+            raise FlowError(text)
+        if self._not_told:
+            raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; make it end once it should."""
@@ -139,13 +149,14 @@ class CustomSource:
         except Ended:
             pass
         except BaseException as error:  # noqa: BLE001  it is raised in the thread of `run`
+            gate.said = described(error)
             gate.failure = gate.failure or error
         ended.ring()
 
     def _source_stop(self) -> None:
         try:
             self._source.stop()
-        except Exception as error:  # noqa: BLE001  the end goes on
+        except BaseException as error:  # noqa: BLE001  the end goes on
             _log.warning("the 'stop' of Source '%s' failed: %s", self._name, described(error))
 
     def _tell(self, event: Event, ok: bool) -> None:
@@ -153,12 +164,15 @@ class CustomSource:
             return
         try:
             self._done(event, ok)
-        except Exception as error:  # noqa: BLE001  it must not end the acknowledgements
+        except Ended:
+            pass  # It wanted to emit, and the command has ended.
+        except BaseException as error:  # noqa: BLE001  it must not end the acknowledgements
+            self._not_told += 1
             _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
 
 
-def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
-    """Let `source` write to stdout; what its code prints goes to stderr.
+def run_on_stdout(make: Callable[[], CustomSource], on_stuck: Callable[[], None]) -> None:
+    """Let the source that `make` makes write to stdout; what its code prints becomes messages.
 
     `on_stuck` is called if a thread is left behind that may never end.
 
@@ -166,9 +180,16 @@ def run_on_stdout(source: CustomSource, on_stuck: Callable[[], None]) -> None:
         FlowError, ReaderGone: As CustomSource.run.
         Signalled: A signal asked for the end.
     """
-    with stopped_by_signals() as stop, guarded_stdout(lambda: "source") as writer:
-        try:
-            source.run(writer, stop)
-        finally:
-            if source.is_stuck:
-                on_stuck()
+    console.name_others("source")
+    ear = Ear()
+    try:
+        with stopped_by_signals() as stop, guarded_stdout(ear, lambda: None) as writer:
+            source = make()
+            console.bound_flush(source.drain)
+            try:
+                source.run(writer, stop)
+            finally:
+                if source.is_stuck:
+                    on_stuck()
+    finally:
+        ear.close()

@@ -5,7 +5,6 @@ Every event is written together with a duty, which is settled once the event is 
 event says so, by the number that stands in the line's `ackto`.
 """
 
-import logging
 from collections.abc import Callable
 from itertools import count
 from threading import Lock
@@ -15,12 +14,13 @@ from flowtools.ack.receiver import AckInlet, new_epoch
 from flowtools.ack.records import Ack, Reason
 from flowtools.core.errors import ProtocolError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
 from flowtools.source.pipe import Pipe
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.transport import ConnectionLost
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 class Duty(Protocol):

@@ -1,26 +1,31 @@
 """The gate between a user's Source and the outlet: makes events of values, and holds back."""
 
-import logging
 import select
 from collections.abc import Callable, Iterable
 from itertools import count as numbers_from
 from threading import Condition
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from flowtools.ack.receiver import AckInlet, new_epoch
 from flowtools.ack.records import Ack
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake
-from flowtools.worker.description import described
+from flowtools.source.telling import Telling, Told
 
-_log = logging.getLogger("flowtools.source")
+_log = get_log("flowtools.source")
 
 
 class Ended(Exception):
-    """Raised by `emit`: the command has ended, and takes nothing any more."""
+    """Raised by `emit`: the command has ended, and takes nothing any more.
+
+    A Source may let it pass, in any of its threads: nobody is told.
+    """
+
+    is_quiet = True
 
 
 class Gate:
@@ -28,6 +33,7 @@ class Gate:
 
     Attributes:
         failure: What ended the Source.
+        said: What that says, made where it was raised: it is a user's code that makes it.
         full: Rung when `count` is reached.
     """
 
@@ -40,11 +46,14 @@ class Gate:
         inlet: AckInlet | None,
     ) -> None:
         self.failure: BaseException | None = None
+        self.said = ""
         self.full = Wake()
         self._outlet = outlet
         self._prefetch = prefetch
         self._count = count
         self._tell = tell
+        self._telling = Telling(tell, self._told)
+        self._untold = 0
         self._epoch = new_epoch()
         self._ackto = inlet.ackto(self._epoch) if inlet is not None else None
         self._taken = self._refused = 0
@@ -82,7 +91,7 @@ class Gate:
         event = _event(value)
         event.encode()  # Before it is counted.
         with self._change:
-            while len(self._waiting) >= self._prefetch and not self._is_closed:
+            while self._is_full() and not self._is_closed:
                 self._change.wait()
             if self._is_closed or (self._count is not None and self._taken >= self._count):
                 raise Ended
@@ -107,16 +116,27 @@ class Gate:
 
     def settle(self, acks: list[Ack]) -> None:
         """Take acknowledgements: the inlet's thread."""
-        settled: list[tuple[Event, bool]] = []
+        settled: list[Told] = []
         with self._change:
             for ack in acks:
                 is_ours = ack.epoch == self._epoch
                 event = self._waiting.pop(ack.number, None) if is_ours else None
                 if event is not None:
                     settled.append((event, ack.done))
+            self._untold += len(settled)
+        if settled:
+            self._telling.put(settled)
+
+    def _told(self) -> None:
+        """`done` has returned for one event: another one may come."""
+        with self._change:
+            self._untold -= 1
             self._change.notify_all()
-        for event, ok in settled:
-            self._tell(event, ok)
+
+    def _is_full(self) -> bool:
+        # `done` itself may emit: to wait there for its own return would be for ever.
+        in_flight = len(self._waiting) + self._untold
+        return in_flight >= self._prefetch and not self._telling.is_here()
 
     def shut(self) -> None:
         """Ask for no further value; what is given all the same still counts."""
@@ -128,32 +148,45 @@ class Gate:
             self._is_closed = True
             self._change.notify_all()
 
-    def wait_until_settled(self, outlet: Outlet, stop: Stop, seconds: float) -> None:
-        """Wait for the acknowledgements that are missing, up to `seconds` after a stop."""
+    def wait_until_settled(self, outlet: Outlet, stop: Stop, seconds: float) -> bool:
+        """Wait for what is missing, up to `seconds` after a stop: acknowledgements, and `done`.
+
+        Return whether `done` has returned for each event that was acknowledged.
+        """
         poller = select.poll()
         poller.register(outlet.fileno(), 0)
         deadline: float | None = None
-        while self._waiting and not isinstance(self.failure, ReaderGone):
+        while self._waiting or self._untold:
+            if isinstance(self.failure, ReaderGone) and not self._untold:
+                break
             if stop.is_set():
                 deadline = deadline or monotonic() + seconds
                 if monotonic() >= deadline:
-                    _log.warning("ends with %d events unacknowledged", len(self._waiting))
-                    return
+                    if self._waiting:
+                        _log.warning("ends with %d events unacknowledged", len(self._waiting))
+                    break
             if dict(poller.poll(50)).get(outlet.fileno(), 0) & select.POLLERR:
                 self.failure = self.failure or ReaderGone()
-                return
+                if not stop.is_set():
+                    deadline = deadline or monotonic() + seconds
+                if not self._untold or (deadline is not None and monotonic() >= deadline):
+                    break
+                sleep(0.05)
+        if self._untold:
+            _log.error("'done' has not returned; %d events were not told", self._untold)
+        return not self._untold
 
     def raise_failure(self, name: str) -> None:
         """Raise what ended the Source, if it has not just come to its end."""
         failure = self.failure
         if isinstance(failure, EventError):
             raise FlowError(
-                f"the Source '{name}' gave a value that is no event: {described(failure)}"
+                f"the Source '{name}' gave a value that is no event: {self.said}"
             ) from failure
         if isinstance(failure, FlowError | ReaderGone):
             raise failure
         if failure is not None:
-            raise FlowError(f"the Source '{name}' failed: {described(failure)}") from failure
+            raise FlowError(f"the Source '{name}' failed: {self.said}") from failure
         if self._refused:
             total = self._taken + self._refused
             raise EventsFailed(f"{self._refused} of {total} values were no events")

@@ -6,13 +6,14 @@ from math import inf
 
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, digest, rfc3339
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.clock import Clock
 from flowtools.source.daytime import Window, local_zone
 from flowtools.source.schedule import Cron, Due, Every, Schedule
 
-log = logging.getLogger("flowtools.source.interval")
+log = get_log("flowtools.source.interval")
 
 
 class Interval:
@@ -85,7 +86,7 @@ class Interval:
             self._clock.wait(self._schedule.wait(), stop, outlet)
 
     def _say_next(self) -> None:
-        if not log.isEnabledFor(logging.INFO):
+        if not log.is_enabled_for(logging.INFO):
             return
         instant = self._schedule.next()
         # The clock may drift by parts of a second; ticks of a second and less say enough.

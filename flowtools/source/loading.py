@@ -15,6 +15,8 @@ A value is an Event, or whatever JSON can say, which becomes the data of a
 - `stop()`: the command is to end; called once, from another thread. What was given before
   the Source ends still counts. Without it, an iterator is ended between two values, and
   anything that does not end within the grace is left behind.
+- `emit` raises flowtools.source.gate.Ended once the command takes nothing any more; a Source
+  may let that pass, in each of its threads.
 - `done(event, ok)`: the event is written (--ack pipe), or its Worker is done with it
   (--ack worker; `ok` is false where it failed for good). Not called for an event of which
   nothing is known when the command ends.

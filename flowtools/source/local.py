@@ -1,6 +1,5 @@
 """Standard input as events: STDIN."""
 
-import logging
 import os
 import select
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Literal
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event, EventError, NotAnEvent, digest, parse
 from flowtools.core.lines import BLOCK, LineReader, TooLong
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.seen import Occurrences, Wrapper
 from flowtools.core.wait import Stop, wait
@@ -17,7 +17,7 @@ from flowtools.source.settings import Standard
 
 Form = Literal["lines", "null", "json", "document"]
 
-_log = logging.getLogger("flowtools.source.local")
+_log = get_log("flowtools.source.local")
 
 
 class STDIN:

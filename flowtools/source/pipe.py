@@ -1,6 +1,5 @@
 """Event lines into a pipe that may be full: held back, let out, waited for."""
 
-import logging
 import select
 from collections.abc import Callable
 from time import monotonic
@@ -8,10 +7,11 @@ from time import monotonic
 from flowtools.core.errors import ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import BLOCK, LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class Pipe:

@@ -4,7 +4,6 @@ The thread that calls `run` does all of it but the receiving of acknowledgements
 --ack worker, so that these flow on while a full pipe holds up the lines.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
@@ -15,6 +14,7 @@ from flowtools.ack.records import Reason
 from flowtools.core.errors import ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import MAX_LINE
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, wait
 from flowtools.source.delivery import Delivery, MessageDuty
@@ -29,7 +29,7 @@ from flowtools.stomp.transport import ConnectionLost
 _LARGE = MAX_LINE // 16
 """Bytes of a body below which its line cannot be too long: JSON takes at most six for one."""
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class Detour(Protocol):

@@ -1,6 +1,5 @@
 """GenericStompListener: events from any STOMP destination, at least once each."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -9,6 +8,7 @@ from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.ack.records import Ack
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.serving import Detour, Serving
@@ -23,7 +23,7 @@ from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class GenericStompListener:

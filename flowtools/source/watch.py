@@ -1,6 +1,5 @@
 """HotFolder: an event for each file that has arrived whole in a folder, changed, or gone."""
 
-import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from typing import Any
 
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import EventsFailed, ReaderGone
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, wait
 from flowtools.source.clock import Clock
@@ -29,7 +29,7 @@ BATCH = 100
 FULL = 1.0
 """Seconds between two looks while the window is full, and nothing happens."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class HotFolder:

@@ -3,7 +3,6 @@
 A `Broker` makes them and owns none (see session.py).
 """
 
-import logging
 import random
 import socket
 import ssl
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.process.tls import client_context
 from flowtools.stomp.session import Session
@@ -29,7 +29,7 @@ STABLE = 5.0
 REFUSED_FOR = 30.0
 """Seconds for which a broker that had let us in may refuse us: it may be starting."""
 
-_log = logging.getLogger("flowtools.broker")
+_log = get_log("flowtools.broker")
 
 
 class Broker:

@@ -13,7 +13,6 @@ destination once a connection, and drops what is sent to a queue that was delete
 One thread does all of it: the first rejection starts it, `close` joins it.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from time import monotonic
 from flowtools.ack.records import Reason
 from flowtools.core.errors import FlowError, ProtocolError
 from flowtools.core.event import now
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import dead_letter_headers, failure_headers
 from flowtools.stomp.frames import Frame, encode_frame
@@ -40,7 +40,7 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 """Seconds before a message that was not taken is tried again: the first pause, doubling."""
 
-_log = logging.getLogger("flowtools.ack")
+_log = get_log("flowtools.ack")
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ a lost connection one message goes alone, and each receipt lets one more be on i
 One thread does everything here; the acknowledgements to upstream go through AckSender's.
 """
 
-import logging
 import re
 import select
 from collections import deque
@@ -25,6 +24,7 @@ from flowtools.core.errors import EventsFailed, RefusedError, UsageError
 from flowtools.core.event import EventError
 from flowtools.core.key import Key
 from flowtools.core.lines import LineReader
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
@@ -59,7 +59,7 @@ _PASSING = re.compile(
 )
 """In an ERROR that is about a state which passes: the message is as good as any other."""
 
-_log = logging.getLogger("flowtools.send")
+_log = get_log("flowtools.send")
 
 
 class Publisher:

@@ -10,13 +10,13 @@ second subscription on the same connection brings the rest of the window: STOMP 
 the first, and a new connection would count as another delivery in vain.
 """
 
-import logging
 from collections.abc import Callable
 from math import inf
 from time import monotonic
 
 from flowtools.ack.records import Reason
 from flowtools.core.errors import ProtocolError, RefusedError
+from flowtools.core.log import get_log
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.caution import Caution
 from flowtools.stomp.deadletters import DeadLetters
@@ -41,7 +41,7 @@ ALONE = 16
 """Messages in a row to the first subscription that show that the second gets none: the queue
 has a single active consumer."""
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class OneConsumer(ConnectionLost):

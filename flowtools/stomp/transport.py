@@ -7,7 +7,6 @@ for anybody who reads events: the I/O thread hands bytes to `deliver`, which mus
 """
 
 import errno
-import logging
 import socket
 import ssl
 import time
@@ -17,6 +16,7 @@ from threading import Event as Flag
 from threading import Lock, Thread
 
 from flowtools.core.errors import ProtocolError
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.process.tls import refusal
 from flowtools.stomp.library import Reading
@@ -30,7 +30,7 @@ LAST_WORDS = 0.5
 
 Deliver = Callable[[bytes], None]
 
-_log = logging.getLogger("flowtools.transport")
+_log = get_log("flowtools.transport")
 
 
 class ConnectionLost(Exception):

@@ -11,7 +11,7 @@ from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, EventError, decode
 from flowtools.core.key import Key
 from flowtools.core.lines import TooLong
-from flowtools.process.console import one_line
+from flowtools.process.message import one_line
 
 DEFAULT = "time,type,subject,title"
 

@@ -6,7 +6,6 @@ and what has been read is passed on whatever becomes of the display.
 """
 
 import errno
-import logging
 import os
 import select
 import time
@@ -15,12 +14,13 @@ from typing import TextIO
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.lines import PIPE_BUF, LineReader
+from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, poll_time, wait
 from flowtools.view.columns import NO_EVENT, Columns
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer
 
-log = logging.getLogger("flowtools.view")
+log = get_log("flowtools.view")
 
 UNACKNOWLEDGED = (
     "the source waits for acknowledgements, which flow-view does not send;"

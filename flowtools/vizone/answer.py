@@ -1,6 +1,5 @@
 """An answer of the server: its bytes within bounds, or the error that its status means."""
 
-import logging
 import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -12,10 +11,11 @@ import httpcore
 import httpx
 
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.log import get_log
 from flowtools.vizone.document import MAX_DOCUMENT
 from flowtools.vizone.errors import ConflictError, NotFoundError
 
-_log = logging.getLogger("flowtools.vizone")
+_log = get_log("flowtools.vizone")
 
 _EXPLANATION = 200
 """Characters of what a server says about an error."""

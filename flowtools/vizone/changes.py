@@ -6,12 +6,12 @@ message, and nothing is guessed: where a message does not say created, updated o
 the change is "changed".
 """
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from flowtools.core.errors import ProtocolError
 from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 from flowtools.vizone.atom import Entry, Feed, Tombstone, as_tombstone
 from flowtools.vizone.document import Element, child, parse, text
 from flowtools.vizone.namespaces import ATOM, MAM
@@ -33,7 +33,7 @@ _VERBS: tuple[tuple[tuple[str, ...], Kind], ...] = (
     (("delete", "remove"), Kind.DELETED),
 )
 
-_log = logging.getLogger("flowtools.vizone")
+_log = get_log("flowtools.vizone")
 
 
 @dataclass(frozen=True)

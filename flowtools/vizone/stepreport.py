@@ -3,7 +3,6 @@
 The step is edited as it came and sent whole, so that all that is unknown in it stays.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf, isfinite
@@ -11,6 +10,7 @@ from threading import RLock
 from time import monotonic
 
 from flowtools.core.errors import FlowError, UnreachableError
+from flowtools.core.log import get_log
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.client import Client
 from flowtools.vizone.document import serialise
@@ -22,7 +22,7 @@ PATIENCE = 10.0
 SLOW = 1.0
 """Seconds above which a report holds a transfer up: the next comes after nine times as many."""
 
-log = logging.getLogger("flowtools.plugin")
+log = get_log("flowtools.plugin")
 
 
 class StepReport:

@@ -10,7 +10,6 @@ whose streams count the time-out from the first read after the last write, as lo
 write takes.
 """
 
-import logging
 import random
 import ssl
 import time
@@ -28,6 +27,7 @@ from flowtools.core.errors import (
     RefusedError,
     UnreachableError,
 )
+from flowtools.core.log import get_log
 from flowtools.process.tls import refusal_in
 from flowtools.vizone.account import Account, context_for
 from flowtools.vizone.answer import Answer, Passing, complain, read_content
@@ -58,7 +58,7 @@ KEPT_FOR = 5.0
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
 _PORTS = {"http": 80, "https": 443}
 
-_log = logging.getLogger("flowtools.vizone")
+_log = get_log("flowtools.vizone")
 
 
 @dataclass(frozen=True)

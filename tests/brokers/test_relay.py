@@ -80,7 +80,7 @@ class Chain:
         with self._broker.connect() as wire:
             wire.subscribe(self.sent_to)
             for _ in range(left):
-                _, _, body = wire.expect("MESSAGE")
+                _, body = wire.expect("MESSAGE")
                 made = orjson.loads(body)
                 self.arrived.add(f"{made['n']}.{made['part']}")
         return self.arrived

@@ -8,7 +8,6 @@ them and goes when all have been moved. After a crash the next start finishes wh
 else a file would wait for ever for a sidecar that has been moved already.
 """
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import orjson
 
 from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
 from flowtools.source.folder.mark import Mark
 from flowtools.source.folder.moving import HIDDEN, clean_up, move_file, move_folder, remove_folder
@@ -32,7 +32,7 @@ PAUSES = (1.0, 5.0)
 
 _NOTE = ".moving"
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 @dataclass(frozen=True)

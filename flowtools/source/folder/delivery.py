@@ -9,7 +9,6 @@ done first: so an acknowledgement of any copy counts, whatever its epoch.
 The inlet's thread only puts what has come into a queue; everything else is of the source's thread.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
@@ -17,13 +16,14 @@ from threading import Lock
 from flowtools.ack.receiver import AckInlet, new_epoch
 from flowtools.ack.records import Ack
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
 from flowtools.source.folder.clearing import Clearing
 from flowtools.source.folder.names import text_of
 from flowtools.source.folder.report import Report
 from flowtools.source.folder.state import State
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class Window:

@@ -1,13 +1,14 @@
 """Free space below a limit: said once, and again when there is enough."""
 
-import logging
 import os
 from collections.abc import Callable
+
+from flowtools.core.log import get_log
 
 LOOK_EVERY = 10.0
 """Seconds between two looks at the free space."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class FreeSpace:

@@ -4,7 +4,6 @@ A row a file, so that remembering one costs the same however many there are; and
 SQLite finds the last whole transaction. The writer holds the database alone from start to end.
 """
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 from flowtools.source.folder.mark import Mark
 
 PATIENCE = 5.0
@@ -22,7 +22,7 @@ _FORM = b"flow-watch 1"
 _WRAP = 2**64
 """Inode numbers have 64 bits without a sign; SQLite's integers have one."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class State:

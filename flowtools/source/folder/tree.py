@@ -9,12 +9,12 @@ between is found twice, which does no harm.
 """
 
 import errno
-import logging
 import os
 import stat
 from collections import deque
 from collections.abc import Iterator
 
+from flowtools.core.log import get_log
 from flowtools.source.folder.files import Files
 from flowtools.source.folder.inotify import (
     ATTRIBUTES,
@@ -31,7 +31,7 @@ from flowtools.source.folder.wanted import Wanted
 STEP = 500
 """Entries of a folder that are looked at in one step of a scan."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class _Node:

@@ -1,12 +1,12 @@
 """A folder of this machine, as a stream of reports: everything that looks, in one object."""
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 from flowtools.source.folder import mounts
 from flowtools.source.folder.checksums import Checksums
 from flowtools.source.folder.clearing import Clearing
@@ -27,7 +27,7 @@ from flowtools.source.settings import Watching
 STATE_ENDINGS = ("", "-wal", "-shm", "-journal")
 """What the names of SQLite's files end with."""
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class Watcher:
@@ -118,8 +118,13 @@ class Watcher:
         if self._lookout.look() and self._begin():
             findings = self._files.findings()
             while len(self._ready) < limit and (finding := next(findings, None)) is not None:
-                if finding.kind is not Kind.DELETED or finding.name not in self._leaving:
-                    self._add(self._grouping.take(finding))
+                is_leaving = finding.name in self._leaving
+                if is_leaving and finding.kind is Kind.DELETED:
+                    continue
+                if is_leaving and finding.kind is Kind.MODIFIED:
+                    # Perhaps another file, which has come in the place of the one that leaves.
+                    finding = replace(finding, kind=Kind.CREATED)
+                self._add(self._grouping.take(finding))
             self._add(self._grouping.ripe())
         if self._checksums is not None:
             self._fetch(self._checksums)

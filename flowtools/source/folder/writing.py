@@ -1,8 +1,7 @@
 """Reports as lines: which are wanted, what becomes of the others, and how many there have been."""
 
-import logging
-
 from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.source.clock import Clock
 from flowtools.source.folder.delivery import Window
@@ -12,7 +11,7 @@ from flowtools.source.folder.report import Report
 from flowtools.source.folder.rules import Rules
 from flowtools.source.folder.state import State
 
-log = logging.getLogger("flowtools.source.watch")
+log = get_log("flowtools.source.watch")
 
 
 class Writing:

@@ -26,6 +26,7 @@ from threading import Thread
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
@@ -48,7 +49,7 @@ LOOK = 1.0
 SETTLE = 1.0
 """Seconds between the writing and the reading back, for others that write at the same time."""
 
-_log = logging.getLogger("flowtools.source.vizone.lease")
+_log = get_log("flowtools.source.vizone.lease")
 
 
 class LeaseLost(FlowError):

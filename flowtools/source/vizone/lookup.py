@@ -7,7 +7,6 @@ after PATIENCE, with the reason as its attribute `metadataerror`.
 `start` starts the threads; `close` lets them go: each ends after the request that is under way.
 """
 
-import logging
 import os
 import queue
 from collections import deque
@@ -19,6 +18,7 @@ from time import monotonic
 
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -44,7 +44,7 @@ MOST_REASON = 500
 Ask = Callable[[Client, Event], Event | None]
 """Asks about an event; returns it as it is to be written, or None where it is not wanted."""
 
-_log = logging.getLogger("flowtools.source.vizone.lookup")
+_log = get_log("flowtools.source.vizone.lookup")
 
 
 class _Item:

@@ -4,7 +4,6 @@ The link is looked up in a thread of its own, so that a signal ends the command 
 a server does not answer; that thread is left behind then, and ends with the process.
 """
 
-import logging
 import os
 import select
 from collections.abc import Callable, Sequence
@@ -14,9 +13,16 @@ from threading import Thread
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UsageError
+from flowtools.core.errors import (
+    FlowError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
+from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
@@ -37,10 +43,13 @@ from flowtools.vizone.client import Client
 
 T = TypeVar("T")
 
+AGAIN = 3.0
+"""Seconds for which a listener that could not work leaves the lease to others."""
+
 ASKING = 10.0
 """Seconds for each request that asks where to listen, before a lost broker is looked for."""
 
-_log = logging.getLogger("flowtools.source.stomp")
+_log = get_log("flowtools.source.stomp")
 
 
 class RunningStage(Stage, Protocol):
@@ -89,19 +98,31 @@ def listen(
         ending.enter_context(vitals.providing(is_holder=lambda: float(lease.is_held)))
         if isinstance(own, LineWriter):
             vitals.provide("events_out", lambda: own.emitted)
-        while lease.acquire(stop):
-            held = Held(lease, stop)
-            try:
-                work(lease, own, held.stop)
-            except LeaseLost as error:
-                _log.info("%s", error)
-            finally:
-                held.close()
-            if isinstance(own, LineWriter):
-                own.drop()
-            if lease.is_held:
-                return
-            lease.release()
+        _take_turns(lease, lambda term: work(lease, own, term), own, stop)
+
+
+def _take_turns(lease: Lease, work: Callable[[Stop], None], own: Outlet, stop: Stop) -> None:
+    """Let `work` run, with a stop of its own, whenever `lease` is ours, until it ends by itself."""
+    while lease.acquire(stop):
+        held = Held(lease, stop)
+        passing: FlowError | None = None
+        try:
+            work(held.stop)
+        except LeaseLost as error:
+            _log.info("%s", error)
+        except (UnreachableError, ProtocolError, RefusedError) as error:
+            # Who has taken a lease has been let in: it may pass, and others wait.
+            passing = error
+        finally:
+            held.close()
+        if isinstance(own, LineWriter):
+            own.drop()
+        if passing is None and lease.is_held:
+            return
+        lease.release()
+        if passing is not None:
+            _log.warning("cannot work: %s; waiting again", passing)
+            stop.wait(AGAIN)
 
 
 def _work(

@@ -5,12 +5,12 @@ thread that keeps the state file up to date, `close` ends and joins it; any thre
 the rest.
 """
 
-import logging
 import time
 from collections.abc import Iterable
 from threading import Condition, Thread
 
-from flowtools.core.errors import ConfigurationError
+from flowtools.core.errors import ConfigurationError, UnreachableError
+from flowtools.core.log import get_log
 from flowtools.source.vizone.state import Kept
 
 MARGIN = 60.0
@@ -22,7 +22,7 @@ MOST_SEEN = 20_000
 MOST_THERE = 100_000
 """The same, where all that is there is remembered."""
 
-_log = logging.getLogger("flowtools.source.vizone.state")
+_log = get_log("flowtools.source.vizone.state")
 
 
 class Progress:
@@ -71,13 +71,17 @@ class Progress:
 
         Raises:
             ConfigurationError: It cannot be written.
+            UnreachableError: It is in a store that cannot be reached.
         """
         if self._file is None:
             return
         try:
             self._save()
         except OSError as error:
-            raise ConfigurationError(f"cannot write {self._file.name}: {error.strerror}") from None
+            reason = f"cannot write {self._file.name}: {error.strerror}"
+            # Without a number it is not of this machine: the store may answer later.
+            kind = ConfigurationError if error.errno else UnreachableError
+            raise kind(reason) from None
         self._thread = Thread(target=self._keep, name="state", daemon=True)
         self._thread.start()
 

@@ -20,6 +20,7 @@ from time import monotonic, time
 
 from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
 from flowtools.source.vizone.shown import Sight, is_descending
@@ -34,7 +35,7 @@ LAG = 20.0
 
 _RECENT = 5000
 
-_log = logging.getLogger("flowtools.source.vizone.replay")
+_log = get_log("flowtools.source.vizone.replay")
 
 
 class Replay:
@@ -322,7 +323,9 @@ class _Order:
         if not self._is_kept or not times:
             return self._is_kept
         is_first = self._last is None and self._known is not None
-        if not is_descending(times if self._last is None else [self._last, *times]):
+        # A page may show again what the one before has shown, where much is changing meanwhile.
+        goes_back = self._last is not None and max(times) > self._last + MARGIN
+        if goes_back or not is_descending(times):
             _log.warning("the feed is not in the order of modification: all of it is read")
             self._is_kept = False
         elif is_first and max(times) < min(self._known or 0.0, time()) - MARGIN:

@@ -7,7 +7,6 @@ after the request that is under way.
 """
 
 import heapq
-import logging
 import os
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from time import monotonic
 
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
+from flowtools.core.log import get_log
 from flowtools.source.vizone.entries import key_of, modified
 from flowtools.source.vizone.lookup import ANSWER, Ask, patiently
 from flowtools.source.vizone.passage import Ticket
@@ -32,7 +32,7 @@ THREADS = 4
 MOST = 10_000
 """Files that may be kept at a time, and those written last that are remembered."""
 
-_log = logging.getLogger("flowtools.source.vizone.settling")
+_log = get_log("flowtools.source.vizone.settling")
 
 
 @dataclass

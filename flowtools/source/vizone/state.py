@@ -1,7 +1,6 @@
 """The file that keeps how far a source has come, over an absence."""
 
 import fcntl
-import logging
 import os
 import time
 from contextlib import suppress
@@ -13,13 +12,14 @@ from typing import Any
 import orjson
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
 
 PATIENCE = 5.0
 """Seconds that a new listener waits for the one before it to let the file go."""
 
 _TOMORROW = 86400.0
 
-_log = logging.getLogger("flowtools.source.vizone.state")
+_log = get_log("flowtools.source.vizone.state")
 
 
 Position = tuple[float, dict[str, float], float | None]

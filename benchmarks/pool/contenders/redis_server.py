@@ -1,0 +1,29 @@
+"""A Redis server of our own, on a Unix socket: apt-get install redis-server."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+
+@contextmanager
+def running(folder: str) -> Iterator[redis.Redis]:
+    """Yield a connection to a server whose socket is `folder`/redis."""
+    path = Path(folder) / "redis"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            while not path.exists():
+                time.sleep(0.01)
+            yield redis.Redis(unix_socket_path=str(path))
+        finally:
+            server.terminate()
+
+
+def wait_for(connection: redis.Redis, key: str) -> None:
+    """Wait until `key` is there."""
+    while not connection.exists(key):
+        time.sleep(0.002)

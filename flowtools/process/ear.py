@@ -1,0 +1,169 @@
+"""Hears what programs and C code write to the standard descriptors: pipes, read by one thread.
+
+Each line becomes a message with the event that is running where it comes from. A process of
+ours that runs a Worker writes whole messages, too (see `Mouth`), which say themselves what
+they belong to.
+"""
+
+import json
+import os
+import select
+import threading
+from contextlib import suppress
+
+from flowtools.core.log import About, Said
+from flowtools.core.wait import Stop
+from flowtools.process import console
+from flowtools.process.console import Whose
+from flowtools.process.message import bounded
+from flowtools.process.overheard import hear_line
+
+BLOCK = 65536
+
+
+class _Pipe:
+    """One pipe that is listened to."""
+
+    def __init__(self, fd: int, whose: Whose, mark: bytes | None) -> None:
+        self.fd = fd
+        self.whose = whose
+        self.mark = mark
+        self.rest = b""
+
+    def read(self) -> bool:
+        """Read what there is; return whether there was anything."""
+        about = self.whose()
+        try:
+            block = os.read(self.fd, BLOCK)
+        except BlockingIOError:
+            return False
+        if not block:
+            return False
+        *lines, self.rest = (self.rest + block).split(b"\n")
+        for line in lines:
+            self._hear(line, about)
+        if len(self.rest) > BLOCK:
+            self.finish()
+        return True
+
+    def finish(self) -> None:
+        """Pass on a line that has no end."""
+        rest, self.rest = self.rest, b""
+        if rest:
+            self._hear(rest, self.whose())
+
+    def _hear(self, line: bytes, about: About | None) -> None:
+        if self.mark is not None and self.mark in line:
+            before, _, message = line.partition(self.mark)
+            if before:
+                hear_line(_text(before), about)
+            try:
+                said = _unpacked(message)
+            except (ValueError, TypeError):
+                line = message  # Others have written in the middle of it.
+            else:
+                if about is not None and (said.about is None or said.about.event == about.event):
+                    said = said._replace(about=about)  # It knows which attempt it is.
+                console.hear(said)
+                return
+        hear_line(_text(line), about)
+
+
+class Ear:
+    """Listens to pipes, in a thread that the first one starts; safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pipes: dict[int, _Pipe] = {}
+        self._poller = select.epoll()
+        self._thread: threading.Thread | None = None
+        self._end = Stop()
+
+    def listen(self, whose: Whose, mark: bytes | None = None) -> tuple[int, int]:
+        """Make a pipe; return a name for it, and the descriptor to write to, which is the caller's.
+
+        Args:
+            whose: Says what is running there.
+            mark: Begins a message of a Mouth.
+        """
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        self.add(reader, whose, mark)
+        return reader, writer
+
+    def add(self, reader: int, whose: Whose, mark: bytes | None = None) -> None:
+        """Listen to a pipe, which is the ear's from now on; its descriptor is its name."""
+        os.set_blocking(reader, False)
+        with self._lock:
+            self._pipes[reader] = _Pipe(reader, whose, mark)
+            self._poller.register(reader, select.EPOLLIN)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
+                self._thread.start()
+
+    def hear_out(self, name: int) -> None:
+        """Pass on what has been written to a pipe until now."""
+        with self._lock:
+            pipe = self._pipes.get(name)
+            while pipe is not None and pipe.read():
+                pass
+
+    def leave(self, name: int) -> None:
+        """Pass on what has been written to a pipe, and listen to it no more."""
+        with self._lock:
+            pipe = self._pipes.pop(name, None)
+            if pipe is None:
+                return
+            with suppress(FileNotFoundError):
+                self._poller.unregister(name)
+            while pipe.read():
+                pass
+            pipe.finish()
+            os.close(name)
+
+    def close(self) -> None:
+        """End the thread; every pipe has been left."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._poller.close()
+        self._end.close()
+
+    def _run(self) -> None:
+        self._poller.register(self._end.fileno(), select.EPOLLIN)
+        while not self._end.is_set():
+            for fd, how in self._poller.poll():
+                with self._lock:
+                    pipe = self._pipes.get(fd)
+                    if pipe is not None and not pipe.read() and how & select.EPOLLHUP:
+                        self._poller.unregister(fd)  # Its writers are gone; its owner will leave.
+
+
+class Mouth:
+    """Writes messages into a pipe to which an Ear of another process listens."""
+
+    def __init__(self, fd: int, mark: bytes) -> None:
+        self._fd = fd
+        self._mark = mark
+        self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+    def say(self, said: Said) -> None:
+        """Write one message, in one piece as far as the kernel allows."""
+        packed = json.dumps(bounded(said)).encode()
+        view = memoryview(self._mark + packed + b"\n")
+        with self._lock:
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+
+def _unpacked(message: bytes) -> Said:
+    fields = json.loads(message)
+    said = Said(*fields)
+    return said._replace(about=About(*said.about) if said.about is not None else None)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace").removesuffix("\r")

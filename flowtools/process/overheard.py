@@ -1,0 +1,177 @@
+"""What code of others says in this process: streams, `logging`, warnings, lost exceptions.
+
+Each line becomes one message with the event that it belongs to. Here is what Python itself
+writes; what programs and C code write to the descriptors is heard by ear.py.
+"""
+
+import io
+import logging
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from flowtools.core.log import About, Said, formatted
+from flowtools.core.text import MAX_TEXT
+from flowtools.process import console
+from flowtools.process.console import Whose
+
+
+def hear_line(text: str, about: About | None) -> None:
+    """Pass on one line of text."""
+    console.hear(Said(logging.INFO, text, about=about, is_ours=False))
+
+
+class Overheard(io.TextIOBase):
+    """sys.stdout or sys.stderr while code of others runs: each line becomes a message.
+
+    An unfinished line waits for its thread's next text, until that belongs to another attempt,
+    or `finish` is called.
+    """
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._unfinished: dict[int, tuple[About | None, str]] = {}
+        self.buffer = _Bytes(self)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def isatty(self) -> bool:
+        """Return False: what is written goes into messages."""
+        return False
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream, which leads to messages, too."""
+        return self._fd
+
+    def write(self, text: str) -> int:
+        """Pass on the whole lines of `text`; keep an unfinished one."""
+        me, about = threading.get_ident(), console.whose()
+        before, rest = self._unfinished.pop(me, (about, ""))
+        if rest and before != about:
+            hear_line(rest, before)
+            rest = ""
+        *whole, rest = (rest + text).split("\n")
+        for line in whole:
+            hear_line(line.removesuffix("\r"), about)
+        if len(rest) > MAX_TEXT:
+            hear_line(rest, about)
+        elif rest:
+            self._unfinished[me] = about, rest
+        return len(text)
+
+    def finish(self) -> None:
+        """Pass on what this thread has not finished."""
+        if self._unfinished and (left := self._unfinished.pop(threading.get_ident(), None)):
+            hear_line(left[1], left[0])
+
+    def finish_all(self) -> None:
+        """Pass on what any thread has not finished."""
+        while self._unfinished:
+            about, text = self._unfinished.popitem()[1]
+            hear_line(text, about)
+
+
+class _Bytes(io.RawIOBase):
+    """`sys.stdout.buffer`: the same for bytes."""
+
+    def __init__(self, text: Overheard) -> None:
+        self._text = text
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        raw = bytes(data)
+        self._text.write(raw.decode("utf-8", "backslashreplace"))
+        return len(raw)
+
+
+class _Inheritance:
+    is_watched = False
+    of: ClassVar[weakref.WeakKeyDictionary[threading.Thread, About]] = weakref.WeakKeyDictionary()
+
+
+def inherited() -> About | None:
+    """Return the attempt in the course of which the calling thread was started, if any."""
+    return _Inheritance.of.get(threading.current_thread())
+
+
+def _watch_threads(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note for which attempt a thread is started: an audit hook, called by who starts it.
+
+    Python's documentation lists both events; the function that they name is the new thread's.
+    """
+    if event in ("_thread.start_new_thread", "_thread.start_joinable_thread"):
+        thread = getattr(arguments[0], "__self__", None)
+        if isinstance(thread, threading.Thread) and (about := console.whose()) is not None:
+            _Inheritance.of[thread] = about
+
+
+@contextmanager
+def overhearing(
+    whose: Whose, *, follows_threads: bool = True
+) -> Iterator[tuple[Overheard, Overheard]]:
+    """Turn into messages what Python writes to stdout and stderr.
+
+    Warnings, and exceptions that end a thread or that nobody could catch, are one message each.
+    `follows_threads`: note for which attempt each thread is started (see `inherited`).
+    """
+    before = sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook
+    whose_before = console.attribute_to(whose)
+    out, err = Overheard(1), Overheard(2)
+    console.listen_to_users()
+    if follows_threads and not _Inheritance.is_watched:
+        _Inheritance.is_watched = True
+        sys.addaudithook(_watch_threads)
+    shown = warnings.showwarning
+    sys.stdout, sys.stderr = out, err
+    threading.excepthook = _thread_ended
+    sys.unraisablehook = _unraisable
+    warnings.showwarning = _warned
+    try:
+        yield out, err
+    finally:
+        for each in (out, err):
+            each.finish_all()
+        warnings.showwarning = shown
+        sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook = before
+        console.attribute_to(whose_before)
+
+
+def _thread_ended(args: Any) -> None:
+    name = args.thread.name if args.thread is not None else "?"
+    if args.exc_type is not SystemExit and not getattr(args.exc_type, "is_quiet", False):
+        _tell(f"the thread '{name}' ended by {args.exc_type.__name__}", args.exc_value)
+
+
+def _unraisable(args: Any) -> None:
+    _tell(args.err_msg or "an exception was ignored", args.exc_value)
+
+
+def _tell(text: str, error: BaseException | None) -> None:
+    traceback = formatted(error) if error is not None else None
+    said = Said(logging.ERROR, text, traceback, console.whose(), is_ours=False)
+    console.hear(said)
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    text = f"{category.__name__}: {message} ({filename}, line {lineno})"
+    console.hear(
+        Said(logging.WARNING, text, about=console.whose(), logger="py.warnings", is_ours=False)
+    )

@@ -1,0 +1,77 @@
+"""Threads that run the small parts of a user's Source, so that nobody else waits for them.
+
+`done` is a user's code: it may hang, raise anything, or emit further values. Acknowledgements
+go on meanwhile; only the window of the gate, which counts an event until `done` has returned,
+bounds how many wait here.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from flowtools.core.errors import FlowError
+from flowtools.core.event import Event
+from flowtools.worker.description import described
+from flowtools.worker.loading import clean_up
+
+Told = tuple[Event, bool]
+
+
+class Telling:
+    """Calls `tell` for each event, in a thread that the first one starts.
+
+    The thread is a daemon and never joined: what a user's code does may not end.
+    """
+
+    def __init__(self, tell: Callable[[Event, bool], None], told: Callable[[], None]) -> None:
+        """Call `tell`, which must not raise, for each event, and then `told`."""
+        self._tell = tell
+        self._told = told
+        self._waiting: deque[Told] = deque()
+        self._change = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, settled: list[Told]) -> None:
+        """Have these events told, in their order. Safe from any thread."""
+        with self._change:
+            self._waiting.extend(settled)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="done", daemon=True)
+                self._thread.start()
+            self._change.notify()
+
+    def is_here(self) -> bool:
+        """Return whether the calling thread is the one that calls `tell`."""
+        return threading.current_thread() is self._thread
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._waiting)
+                event, ok = self._waiting.popleft()
+            self._tell(event, ok)
+            self._told()
+
+
+def clean_up_within(source: object, seconds: float) -> bool:
+    """Let a Source clean up; return False if it has not done so in `seconds`.
+
+    Raises:
+        FlowError: It raised.
+    """
+    failures: list[FlowError] = []
+
+    def run() -> None:
+        try:
+            clean_up(source, "Source")
+        except FlowError as error:
+            failures.append(error)
+        except BaseException as error:  # noqa: BLE001  a user's code
+            failures.append(FlowError(f"cannot clean up after the Source: {described(error)}"))
+
+    thread = threading.Thread(target=run, name="source-clean-up", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    return not thread.is_alive()

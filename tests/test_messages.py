@@ -1,0 +1,220 @@
+"""What a Worker says, in threads and in processes: heard, with its event, and never in the way.
+
+tests/test_hostile.py has the other ways in which a Worker misbehaves.
+"""
+
+import json
+import re
+import signal
+import threading
+import time
+from subprocess import PIPE
+
+import orjson
+import pytest
+
+PATIENCE = 60
+
+HEAD = """import ctypes, logging, logging.config, os, signal, subprocess, sys
+import threading, time, warnings
+log = logging.getLogger("mine.module")
+class W:
+    def start(self, event):
+        if event.data == "bad":
+            self.misbehave(event)
+        return event.data
+    def misbehave(self, event):
+"""
+
+
+def event(data, identity="id-1", subject=None):
+    fields = {"specversion": "1.0", "id": identity, "source": "s", "type": "t", "data": data}
+    return orjson.dumps(fields | ({"subject": subject} if subject else {})) + b"\n"
+
+
+@pytest.fixture(params=["thread", "process"])
+def work(request, start, tmp_path):
+    """Start flow-work on a Worker whose `misbehave` has this body."""
+
+    def run(body, *args, **options):
+        lines = "".join(f"        {line}\n" for line in body.strip().split("\n"))
+        (tmp_path / "mine.py").write_text(HEAD + lines)
+        isolation = ("--isolation", request.param)
+        return start("flow-work", "mine:W", *isolation, *args, stdin=PIPE, **options)
+
+    run.isolation = request.param
+    return run
+
+
+def finish(process, text):
+    out, err = process.communicate(text, timeout=PATIENCE)
+    return process.returncode, [orjson.loads(line)["data"] for line in out.splitlines()], err
+
+
+SILENCERS = {
+    "dictConfig": "logging.config.dictConfig({'version': 1})",
+    "disable": "logging.disable(logging.CRITICAL)",
+    "no handlers": "logging.root.handlers = []; logging.getLogger('flowtools').handlers = []",
+    "level": "logging.getLogger('flowtools').setLevel(1000)",
+    "record factory": "logging.setLogRecordFactory(lambda *a, **k: 1 / 0)",
+    "shutdown": "logging.shutdown()",
+    "force": "logging.basicConfig(force=True, filename='elsewhere')",
+    "closed streams": "sys.stderr = sys.stdout = None",
+    "closed descriptors": "os.closerange(1, 3)",
+    "patched": "logging.Logger.log = logging.Logger.warning = lambda *a, **k: None",
+}
+
+
+@pytest.mark.parametrize("body", SILENCERS.values(), ids=SILENCERS)
+def test_a_worker_cannot_silence_the_command(work, body):
+    status, out, err = finish(
+        work(body + "\nraise ValueError('no')", "-j", 1), event("bad") + event("bad") + event("ok")
+    )
+    assert (status, out) == (1, ["ok"])
+    assert err.decode().count("failed: ValueError: no (") == 2
+    assert err.endswith(b"flow-work: 2 of 3 events failed\n")
+
+
+WORDS = {
+    "print": ("print('said')", "info", None),
+    "stdout without an end": ("sys.stdout.write('said')", "info", None),
+    "stdout in bytes": ("sys.stdout.buffer.write(b'said\\n')", "info", None),
+    "stderr": ("sys.stderr.write('said\\n')", "info", None),
+    "stderr without an end": ("print('said', end='', file=sys.stderr)", "info", None),
+    "a program": ("subprocess.run(['echo', 'said'])", "info", None),
+    "a program's stderr": ("subprocess.run('echo said >&2', shell=True)", "info", None),
+    "a descriptor": ("os.write(1, b'said\\n')", "info", None),
+    "a thread": (
+        "each = threading.Thread(target=print, args=('said',)); each.start(); each.join()",
+        "info",
+        None,
+    ),
+    "a warning": ("warnings.warn('said')", "warning", "py.warnings"),
+    "logging": ("log.warning('%s', 'said')", "warning", "mine.module"),
+    "an error": ("log.error('said')", "error", "mine.module"),
+    "a level of its own": ("log.log(35, 'said')", "warning", "mine.module"),
+    "an exception": (
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    log.exception('said')",
+        "error",
+        "mine.module",
+    ),
+    "the end of a thread": (
+        "each = threading.Thread(target=lambda: 1 / 0, name='said'); each.start(); each.join()",
+        "error",
+        None,
+    ),
+    "unraisable": (
+        "class Said:\n    def __del__(self):\n        raise ValueError('said')\nSaid()",
+        "error",
+        None,
+    ),
+    "C code": ("ctypes.CDLL(None).puts(b'said'); ctypes.CDLL(None).fflush(None)", "info", None),
+}
+
+
+@pytest.mark.parametrize(("body", "level", "logger"), WORDS.values(), ids=WORDS)
+def test_each_word_of_a_worker_is_one_message_with_its_event(work, body, level, logger):
+    text = event("ok", "id-0", "other") + event("bad", "id-7", "clip 7")
+    status, out, err = finish(work(body, "--log-format", "json"), text)
+    assert (status, out) == (0, ["ok", "bad"])
+    (said,) = [json.loads(line) for line in err.splitlines()]
+    assert "said" in (said["message"] + said.get("traceback", "")).lower()
+    assert (said["event"], said["subject"], said["attempt"]) == ("id-7", "clip 7", 1)
+    assert (said["level"], said.get("logger")) == (level, logger)
+    assert ("traceback" in said) is (level == "error" and body != WORDS["an error"][0])
+
+
+@pytest.mark.parametrize("body", [each for each, _, _ in WORDS.values()], ids=WORDS)
+def test_as_text_each_line_of_it_has_the_event_in_front(work, body):
+    status, _, err = finish(work(body), event("bad", "id-7", "clip 7"))
+    assert status == 0
+    for line in err.decode().splitlines():
+        assert re.match(r"flow-work: (warning: )?clip 7 \(id-7\): |    ", line), line
+
+
+def test_the_attempt_is_named(work):
+    options = ("--retries", 1, "--backoff", 0, "--log-format", "json")
+    body = "print('said'); subprocess.run(['echo', 'said']); raise ValueError"
+    _, _, err = finish(work(body, *options), event("bad"))
+    said = [json.loads(line) for line in err.splitlines()]
+    assert [each["attempt"] for each in said if each["message"] == "said"] == [1, 1, 2, 2]
+
+
+CONTROLS = "\x1b[2J \x9b31m \u202eabc \u200b \u200e \ufeff \u2066 \x07"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_control_character_reaches_the_terminal(work, log_format):
+    body = (
+        f"text = {CONTROLS!r} + '\\nflow-work: 0 events failed'\n"
+        "print(text); log.error(text); os.write(1, text.encode() + b'\\n')\n"
+        "raise ValueError(text)"
+    )
+    _, _, err = finish(work(body, "-v", "--log-format", log_format), event("bad"))
+    text = err.decode()
+    shown = text if log_format == "text" else "".join(
+        value for line in text.splitlines() for value in json.loads(line).values()
+        if isinstance(value, str)
+    )  # fmt: skip
+    assert not set(CONTROLS) - set(" [2J31mabc") & set(shown)
+    assert "Traceback" in shown
+    assert "\nflow-work: 0 events failed" not in "\n" + text
+
+
+@pytest.mark.parametrize(
+    ("options", "heard"),
+    [
+        ((), ["warning"]),
+        (("-v",), ["info", "warning"]),
+        (("-vv",), ["debug", "info", "warning"]),
+        (("-q",), []),
+        (("--worker-log-level", "debug"), ["debug", "info", "warning"]),
+        (("-vv", "--worker-log-level", "warning"), ["warning"]),
+    ],
+)
+def test_the_level_of_a_workers_logging_can_be_chosen(work, options, heard):
+    body = "log.debug('debug'); log.info('info'); log.warning('warning')"
+    _, _, err = finish(work(body, "--log-format", "json", *options), event("bad"))
+    said = [json.loads(line) for line in err.splitlines()]
+    assert [each["message"] for each in said if each.get("logger") == "mine.module"] == heard
+
+
+def test_a_message_is_bounded(work):
+    body = "print('x' * 3_000_000); log.error('y' * 3_000_000)\nos.write(1, b'z' * 3_000_000)"
+    _, _, err = finish(work(body), event("bad"))
+    lines = err.decode().splitlines()
+    assert max(map(len, lines)) < 70_000
+    assert [line for line in lines if "[cut: " in line]
+
+
+FLOOD = """
+for number in range(3000):
+    print(f"{number} " + "x" * 1000)
+"""
+
+
+def test_a_stderr_that_nobody_reads_holds_up_nothing(work):
+    process = work(FLOOD, "-j", 2, "--timeout", 50)
+    process.stdin.write(event("bad") * 4 + event("ok") * 20)
+    process.stdin.close()
+    assert len([process.stdout.readline() for _ in range(24)][-1]) > 1
+    err = b"".join(process.stderr)  # Now somebody reads.
+    assert process.wait(PATIENCE) == 0
+    assert 0 < err.count(b"\n") < 12_000
+    lost = [int(found) for found in re.findall(rb"(\d+) messages were dropped: nobody read", err)]
+    assert sum(lost) + err.count(b"xxx\n") == 12_000
+
+
+@pytest.mark.parametrize("body", [FLOOD, FLOOD + "time.sleep(1000)"], ids=["flood", "and hang"])
+def test_the_end_is_bounded_although_nobody_reads_stderr(work, body):
+    process = work(body, "--drain", 1, "--timeout", 500)
+    process.stdin.write(event("bad") * 1000)
+    process.stdin.flush()
+    first = threading.Thread(target=process.stdout.read)
+    first.start()
+    time.sleep(1)  # However far it got: most likely, stderr is full.
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert process.wait(PATIENCE) == -signal.SIGTERM
+    assert time.monotonic() - began < 30  # Not the 1000 seconds, nor for ever.
+    first.join()
