@@ -73,9 +73,6 @@ class Pipeline(RuleBasedStateMachine):
         self.told = []  # (session, message, done) in all sessions
         self.begin_session()
 
-    def teardown(self):
-        self.delivery.close()
-
     def begin_session(self):
         if hasattr(self, "delivery"):
             self.delivery.close()
