@@ -125,7 +125,12 @@ class GenericStompListener:
         acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
-                acks.start(self._settle, lost=self._lose, held=self._held)
+                acks.start(
+                    self._settle,
+                    lost=self._lose,
+                    held=self._held,
+                    in_flight=self._in_flight,
+                )
             self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
@@ -196,3 +201,6 @@ class GenericStompListener:
 
     def _held(self) -> int:
         return current.held if (current := self._current) is not None else 0
+
+    def _in_flight(self) -> int:
+        return current.delivery.outstanding if (current := self._current) is not None else 0
