@@ -4,7 +4,6 @@ The user's code runs in a thread of its own, which `run` starts, and joins unles
 stuck, so that a signal ends the command whatever that code does.
 """
 
-import select
 from collections.abc import Callable
 from threading import Thread
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop, Wake
+from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process import console
 from flowtools.process.ear import Ear
 from flowtools.process.signals import stopped_by_signals
@@ -91,11 +90,9 @@ class CustomSource:
         if isinstance(outlet, LineWriter):
             # Half of the time that the Source has to end in: the other half is its own.
             outlet.give_up(stop, self._grace / 2)
-        gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
         ended = Wake()
         try:
-            if inlet is not None:
-                inlet.start(gate.settle)
+            gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
             thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)
             thread.start()
             self._mind(gate, ended, outlet, stop)
@@ -120,16 +117,14 @@ class CustomSource:
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; make it end once it should."""
-        poller = select.poll()
-        poller.register(ended.fileno(), select.POLLIN)
-        poller.register(stop.fileno(), select.POLLIN)
-        poller.register(gate.full.fileno(), select.POLLIN)
-        poller.register(outlet.fileno(), 0)
-        ready = dict(poller.poll())
-        if ended.fileno() in ready:
-            return
-        if ready.get(outlet.fileno(), 0) & select.POLLERR:
-            gate.failure = ReaderGone()
+        while True:
+            ready = wait(ended, stop, gate.full, gate.lost, gone=outlet)
+            if ended.fileno() in ready:
+                return
+            if outlet.fileno() in ready:
+                gate.failure = ReaderGone()
+            if ready != {gate.lost.fileno()} or not gate.write_again():
+                break
         if hasattr(self._source, "stop"):
             # It says itself when it is at its end.
             Thread(target=self._source_stop, name="source-stop", daemon=True).start()
