@@ -1,6 +1,5 @@
 """Waiting for descriptors, and the Wake that another thread rings."""
 
-import os
 import socket
 import threading
 from pathlib import Path
@@ -14,12 +13,12 @@ from tests.running import until
 
 def wakes():
     """How many eventfds are open."""
-    return sum(_what(fd) == "anon_inode:[eventfd]" for fd in os.listdir("/proc/self/fd"))
+    return sum(_what(fd) == "anon_inode:[eventfd]" for fd in Path("/proc/self/fd").iterdir())
 
 
 def _what(fd):
     try:
-        return str(Path(f"/proc/self/fd/{fd}").readlink())
+        return str(fd.readlink())
     except FileNotFoundError:  # The one that the list was read from.
         return ""
 
