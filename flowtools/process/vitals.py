@@ -47,9 +47,6 @@ FIGURES = {
 RATE_SPAN = 60.0
 """Seconds that a rate looks back."""
 
-RECENT = 300.0
-"""Seconds for which an error counts as recent."""
-
 
 @dataclass
 class Snapshot:
