@@ -186,11 +186,8 @@ def run_on_stdout(
     console.name_others("source")
     ear = Ear()
     try:
-        with (
-            working() as stop,
-            guarded_stdout(ear, lambda: None) as writer,
-            vitals.providing(events_out=lambda: writer.emitted),
-        ):
+        with working() as stop, guarded_stdout(ear, lambda: None) as writer:
+            vitals.provide("events_out", lambda: writer.emitted)
             source = make()
             console.bound_flush(source.drain)
             try:
