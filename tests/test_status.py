@@ -69,6 +69,19 @@ def test_a_table_has_a_row_for_it(status, tick):
     assert str(tick.pid) in [row[1] for row in rows[1:]]
 
 
+def test_the_last_error_that_a_command_printed_is_said(status, start, place):
+    process = start("flow-stdin", "--json", stdin=PIPE, env=place, real=True)
+    until(lambda: said_by(status, process))
+    assert said_by(status, process)["last_error"] == ""
+    process.stdin.write(b"no JSON\n")
+    process.stdin.flush()
+    printed = process.stderr.readline().decode()
+    assert printed.startswith("flow-stdin: line 1: ")
+    text = printed.removeprefix("flow-stdin: ").rstrip("\n")
+    until(lambda: said_by(status, process)["last_error"] == text)
+    assert f"ago: {text}" in status()[1]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_the_entry_of_a_command_that_has_ended_vanishes(status, tick, signum, runtime):
     assert said_by(status, tick)

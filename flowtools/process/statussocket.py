@@ -61,7 +61,7 @@ def directories() -> list[Path]:
     runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
     if Path(runtime).is_absolute() and os.access(runtime, os.W_OK | os.X_OK):
         found.append(Path(runtime) / "flowtools")
-    with suppress(FileNotFoundError):  # No directory can be written: all disks are full.
+    with suppress(FileNotFoundError):  # Nothing can be written anywhere.
         found.append(Path(tempfile.gettempdir()) / f"flowtools-{os.geteuid()}")
     return found
 

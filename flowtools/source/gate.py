@@ -77,7 +77,12 @@ class Gate:
         self._is_shut = self._is_closed = False
         if inlet is not None:
             self._begin(inlet)
-            inlet.start(self._settle, lost=self._lose, held=self._held)
+            inlet.start(
+                self._settle,
+                lost=self._lose,
+                held=self._held,
+                in_flight=lambda: len(self._waiting),
+            )
 
     def exhaust(self, values: Iterable[Any]) -> None:
         """Take all that can be iterated over; one that is no event is refused and told of."""
