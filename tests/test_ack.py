@@ -23,6 +23,7 @@ from flowtools.ack.records import MAX_PACKET, MAX_REASON, Ack, AckError, Reason,
 from flowtools.ack.sender import BARE_BLOCKS, AckSender
 from flowtools.core.lines import TooLong
 from flowtools.errors import ConfigurationError, EventsFailed
+from flowtools.process.vitals import vitals
 from tests.acks import Receiver
 from tests.running import until
 
@@ -629,6 +630,21 @@ def test_a_standstill_is_over_once_something_is_settled_or_there_is_room(caplog)
     watch.look(5, 190.0)
     watch.look(5, 191.0)
     assert watch.warnings == 1
+
+
+def test_what_the_socket_knows_is_among_the_figures_of_the_command(source, monkeypatch):
+    monkeypatch.setattr("flowtools.ack.receiver.LOOK_EVERY", 0.01)
+    monkeypatch.setattr(stall, "WARN_AFTER", (0.0, 3600.0))
+    figures = vitals.snapshot().figures
+    assert figures["copied"] == 0
+    assert "stalled_seconds" not in figures  # It has no window, as a relay's has none.
+    inlet = AckSocket()
+    inlet.start(lambda acks: None, held=lambda: 5, in_flight=lambda: 5)
+    until(lambda: vitals.snapshot().figures["stalled_seconds"] > 0)
+    now = vitals.snapshot()
+    assert (now.figures["in_flight"], now.trouble()[:7]) == (5.0, "stalled")
+    inlet.close()
+    assert "stalled_seconds" not in vitals.snapshot().figures
 
 
 # The place

@@ -179,7 +179,7 @@ def test_a_file_that_nobody_may_ask_about_is_whole_once_it_is_closed(folder):
         stdout=subprocess.PIPE,
     ) as process:
         try:
-            time.sleep(3)  # It watches by then, or the file is old, and nothing comes.
+            wait_until_it_watches(child_of(process.pid))
             with (folder / "a").open("wb", buffering=0) as file:
                 os.chown(folder / "a", 65534, 65534)
                 file.write(b"x")
@@ -191,12 +191,28 @@ def test_a_file_that_nobody_may_ask_about_is_whole_once_it_is_closed(folder):
 
 
 def child_of(pid):
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    deadline = time.monotonic() + 30
+    while not children.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(children.read_text().split()[0])
+
+
+def wait_until_it_watches(pid):
+    deadline = time.monotonic() + 30
+    while not any(
+        "inotify wd" in each.read_text() for each in Path(f"/proc/{pid}/fdinfo").iterdir()
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1)  # What it lists after that is old.
 
 
 def test_a_file_that_stands_still_without_being_whole_is_reported_once(watch, folder):
-    watching = watch("--stalled", "1s", "--include", "stalled", "--include", "created")
-    time.sleep(1)
+    watching = watch(
+        "--existing", "--stalled", "1s", "--include", "stalled", "--include", "created"
+    )
     (folder / "upload.part").write_bytes(b"x" * 10)
     with (folder / "open").open("wb", buffering=0) as file:
         file.write(b"x")
@@ -248,8 +264,7 @@ def test_names_of_transfers_in_progress_are_not_wanted(name, temporary, wanted):
 
 
 def test_a_file_is_told_by_the_name_that_it_has_in_the_end(watch, folder):
-    watching = watch("--ignore-case", "--match", "*.mxf")
-    time.sleep(1)
+    watching = watch("--existing", "--ignore-case", "--match", "*.mxf")
     (folder / "CLIP.MXF.part").write_text("x")
     time.sleep(1)
     (folder / "CLIP.MXF.part").rename(folder / "CLIP.MXF")
@@ -263,8 +278,7 @@ def test_rsync_s_files_are_told_once_each(watch, folder, tmp_path):
     for number in range(30):
         (tmp_path / "from" / str(number % 3)).mkdir(parents=True, exist_ok=True)
         (tmp_path / "from" / str(number % 3) / f"f{number}").write_bytes(b"x" * 100_000)
-    watching = watch("-r", "--match", "*", "--match", ".*")
-    time.sleep(1)
+    watching = watch("--existing", "-r", "--match", "*", "--match", ".*")
     subprocess.run(["rsync", "-a", f"{tmp_path}/from/", folder], check=True)
     wanted = [("created", f"{number % 3}/f{number}") for number in range(30)]
     watching.wait_for(*wanted, seconds=SOON)

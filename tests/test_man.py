@@ -48,6 +48,10 @@ ANOTHER = {
         "not to wait until the night",
     ),
     "'30 6 * * MON-FRI'": ("'* * * * * *'", "not to wait until the morning"),
+    "--max-silence 1h": (
+        "--max-silence 1h || test $? = 1",
+        "whether something else runs on this machine, and how well, is not ours to say",
+    ),
     "Interval(900)": ("Interval(0.1)", "not to wait so long"),
     "wait(10)": ("wait(0.1)", "not to wait so long"),
     '"dw.state:old"': ('"no such words"', "the stand-in has no such field"),

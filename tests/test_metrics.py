@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+from subprocess import PIPE
 from urllib.request import urlopen
 
 import pytest
@@ -13,6 +14,9 @@ from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 from flowtools.process.metrics import MetricsServer
 from flowtools.process.vitals import Vitals
+from tests.running import until
+
+pytest_plugins = ["tests.stomp_fixtures"]
 
 
 def attempt(outcome="done", ran=0.02, final=True, finished=1760000000.5):
@@ -235,6 +239,33 @@ def test_every_source_serves_its_figures(start):
     assert process.stdout.readline()
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
         assert "flowtools_events_out_total 1.0" in answer.read().decode()
+
+
+def test_a_source_says_what_is_in_flight_stands_still_or_was_copied(start, script, tmp_path):
+    path = tmp_path / "m"
+    options = ("--ack", "worker", "--metrics", f"unix:{path}", script.url())
+    process = start("flow-listen-stomp", *options)
+    peer = script.accept()
+    peer.subscribed()
+    for number in (1, 2, 3):
+        peer.message(number, b"{}")
+    lines = [process.stdout.readline() for _ in range(3)]
+    for _ in range(2):  # The second is a copy's.
+        ack = start("flow-ack", stdin=PIPE)
+        ack.communicate(lines[0], timeout=60)
+
+    def said():
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            text = client.makefile().read().partition("\n\n")[2]
+        families = text_string_to_metric_families(text)
+        return {sample.name: sample.value for family in families for sample in family.samples}
+
+    until(lambda: said()["flowtools_copied_total"] == 1)
+    found = said()
+    assert (found["flowtools_in_flight"], found["flowtools_stalled_seconds"]) == (2, 0)
 
 
 def test_an_address_in_use_ends_a_source_with_a_line(run):

@@ -150,6 +150,43 @@ def test_a_worker_that_dies_behind_jq_is_missed_and_the_pipe_ends(
     assert process.wait(SECONDS) != 0
 
 
+SOURCE = """
+class Two:
+    def run(self, emit):
+        emit({"body": {"n": 1}})
+        emit({"body": {"n": 2}})
+
+    def done(self, event, ok):
+        pass
+"""
+
+
+def sourcing(folder):
+    (folder / "two.py").write_text(SOURCE)
+    return "flow-source --ack worker two:Two"
+
+
+@needs_jq
+def test_a_worker_that_dies_behind_jq_is_missed_by_a_source_of_ones_own(pipeline, tmp_path):
+    process = pipeline(f"{sourcing(tmp_path)} | jq --unbuffered -c . | flow-work -j 2 mine:Slow")
+    until(lambda: len((tmp_path / "done").read_text().split()) == 2)
+    (worker,) = pids_of("flow-work", process.pid)
+    os.kill(worker, signal.SIGKILL)
+    process.errors.until(b"writing 2 events again: flow-work")
+    assert process.wait(SECONDS) != 0  # jq wrote them to nobody, and the source saw it go.
+
+
+def test_what_a_dead_worker_had_the_next_one_does(pipeline, tmp_path):
+    process = pipeline(
+        f"{sourcing(tmp_path)} | sed -u '' | (flow-work -j 2 mine:Slow; flow-work mine:Done)"
+    )
+    until(lambda: len((tmp_path / "done").read_text().split()) == 2)
+    (worker,) = pids_of("flow-work", process.pid)
+    os.kill(worker, signal.SIGKILL)
+    assert process.wait(SECONDS) == 0
+    assert sorted((tmp_path / "done").read_text().split()) == ["1", "1", "2", "2"]
+
+
 def test_what_flow_jq_drops_is_acknowledged_and_idle_ends(pipeline, script, tmp_path):
     process = pipeline(
         f"{listening(script, '--idle', '1')} | flow-jq 'select(.data.body.n > 2)' |"

@@ -202,8 +202,7 @@ def test_a_state_file_gives_back_what_it_was_given(tmp_path_factory, changes):
 
 
 def test_an_event_comes_when_both_files_are_whole(watch, folder):
-    watching = watch("--match", "*.mxf", "--sidecar", "{stem}.xml")
-    time.sleep(1)
+    watching = watch("--existing", "--match", "*.mxf", "--sidecar", "{stem}.xml")
     write(folder / "late.mxf", "12345")
     write(folder / "early.xml")
     write(folder / "alone.mxf")
@@ -225,8 +224,7 @@ def test_an_event_comes_when_both_files_are_whole(watch, folder):
 
 
 def test_a_sidecar_that_does_not_come_is_reported(watch, folder):
-    watching = watch("--match", "*.mxf", "--sidecar", "{stem}.xml", "--stalled", "1")
-    time.sleep(1)
+    watching = watch("--existing", "--match", "*.mxf", "--sidecar", "{stem}.xml", "--stalled", "1")
     write(folder / "a.mxf")
     watching.said("a.mxf' has not changed for 1 s and is not whole: 'a.xml' has not come")
 
@@ -275,8 +273,7 @@ def test_a_checksum_that_came_along_is_checked(start, folder, algorithm, make, e
 
 
 def test_a_folder_is_one_event(watch, folder):
-    watching = watch("--unit", "folder")
-    time.sleep(1)
+    watching = watch("--existing", "--unit", "folder")
     write(folder / "card" / "CONTENTS" / "CLIP" / "1.xml", "12")
     with (folder / "card" / "big.mxf").open("wb", buffering=0) as file:
         file.write(b"x" * 10)
@@ -301,8 +298,7 @@ def test_a_folder_is_one_event(watch, folder):
 
 
 def test_frames_are_one_event(watch, folder):
-    watching = watch("--unit", "sequence", "-r")
-    time.sleep(1)
+    watching = watch("--existing", "--unit", "sequence", "-r")
     for number in [*range(1, 151), 153, 160]:
         write(folder / "shot" / f"a.{number:04}.dpx", "x" * 10)
     write(folder / "shot" / "notes")

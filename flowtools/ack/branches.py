@@ -14,7 +14,7 @@ from time import monotonic
 
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
-from flowtools.core.wait import Stop, poll_time
+from flowtools.core.wait import Stop, wait
 
 OPEN_AGAIN = 0.1
 """Seconds until a named pipe that nobody reads yet is tried again."""
@@ -120,12 +120,8 @@ class Branches:
 
     def _await_room(self, waiting: list[Branch]) -> bool:
         """Wait until one takes more; return False once the time after a stop is over."""
-        poller = select.poll()
-        for each in waiting:
-            poller.register(each, select.POLLOUT)
         if self._stop.is_set():
             self._deadline = self._deadline or monotonic() + self._drain
-            return bool(poller.poll(poll_time(self._deadline - monotonic())))
-        poller.register(self._stop.fileno(), select.POLLIN)
-        poller.poll()
+            return bool(wait(writable=waiting, seconds=self._deadline - monotonic()))
+        wait(self._stop, writable=waiting)
         return True

@@ -21,7 +21,7 @@ import os
 import secrets
 import select
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from threading import Thread
 from time import monotonic
 from typing import Protocol
@@ -33,6 +33,7 @@ from flowtools.ack.stall import Stall
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
+from flowtools.process.vitals import vitals
 
 LOOK_EVERY = 10.0
 """Seconds between two looks at the socket's place and at the window."""
@@ -78,6 +79,7 @@ class AckInlet(Protocol):
         *,
         lost: Callable[[str], None] = nothing_lost,
         held: Callable[[], int] = nothing_held,
+        in_flight: Callable[[], int] | None = None,
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in another thread.
 
@@ -87,6 +89,7 @@ class AckInlet(Protocol):
                 delivered again, in a new epoch.
             held: Returns how many events are unacknowledged where no further one may be (the
                 window is full), otherwise 0.
+            in_flight: Returns how many events are unacknowledged, for the figures of the command.
         """
 
     def close(self) -> None:
@@ -112,6 +115,7 @@ class AckSocket:
         self.malformed = 0
         self.copied = 0
         self.stall = Stall()
+        self._figures = ExitStack()
         self._receive: Callable[[list[Ack]], None] = _drop
         self._lost: Callable[[str], None] = nothing_lost
         self._held: Callable[[], int] = nothing_held
@@ -144,12 +148,19 @@ class AckSocket:
         *,
         lost: Callable[[str], None] = nothing_lost,
         held: Callable[[], int] = nothing_held,
+        in_flight: Callable[[], int] | None = None,
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in a thread of its own.
 
-        See AckInlet for `lost` and `held`.
+        See AckInlet for the others. Until `close`, `vitals` has the figures.
         """
         self._receive, self._lost, self._held = receive, lost, held
+        self._figures.enter_context(vitals.providing(copied=lambda: self.copied))
+        if held is not nothing_held:  # A relay has no window, and its process may have another.
+            seconds = vitals.providing(stalled_seconds=lambda: self.stall.seconds)
+            self._figures.enter_context(seconds)
+        if in_flight is not None:
+            self._figures.enter_context(vitals.providing(in_flight=in_flight))
         self._look_at = monotonic() + LOOK_EVERY
         self._thread = Thread(target=self._run, name="ack-socket", daemon=True)
         self._thread.start()
@@ -159,6 +170,7 @@ class AckSocket:
         if self._is_closed:
             return
         self._is_closed = True
+        self._figures.close()
         self._ending.ring()
         if self._thread is not None:
             self._thread.join()

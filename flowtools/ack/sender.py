@@ -10,7 +10,6 @@ source does not take is kept until it does. The thread starts with the first lin
 
 import errno
 import re
-import select
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from flowtools.ack.records import BYE, MAX_PACKET, Reason, parse_ackto
 from flowtools.core.log import get_log
+from flowtools.core.wait import wait
 
 if TYPE_CHECKING:
     import socket
@@ -323,12 +323,8 @@ def _connected(path: str) -> "socket.socket":
 
 def _await_room(sources: "Iterable[_Source]") -> None:
     """Wait until one of `sources` takes more; not for long, since others may be told sooner."""
-    poller = select.poll()
-    for each in sources:
-        if each.fileno() >= 0:
-            poller.register(each, select.POLLOUT)
     with suppress(OSError):
-        poller.poll(RETRY * 1000)
+        wait(writable=[each for each in sources if each.fileno() >= 0], seconds=RETRY)
 
 
 def _take_packet(records: deque[bytes]) -> list[bytes]:

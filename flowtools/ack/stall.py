@@ -26,6 +26,12 @@ class Stall:
         self._since: float | None = None
         self._said = 0
 
+    @property
+    def seconds(self) -> float:
+        """How long nothing has moved; 0 before the first warning. Any thread may ask."""
+        since = self._since
+        return monotonic() - since if since is not None and self._said else 0.0
+
     def moved(self) -> None:
         """Note that an event has been settled."""
         self._since = None

@@ -92,6 +92,7 @@ class LineReader:
         self._tail = b""
         self._ended = self._has_all = False
         self.block = b""
+        # Registered once, and not by wait(): it is asked for every block.
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
         self._poller.register(stop.fileno(), select.POLLIN)
@@ -223,6 +224,7 @@ class LineWriter:
         self._rest = memoryview(b"")
         self._torn = False
         self._given_up: tuple[Stop, float] | None = None
+        # Registered once, and not by wait(): it is asked before every write.
         self._room = select.poll()
         self._room.register(fd, select.POLLOUT)
 

@@ -7,6 +7,7 @@ are descriptors, too, so that one call waits for all of them.
 
 import os
 import select
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -28,7 +29,7 @@ def poll_time(seconds: float | None) -> float | None:
 
 def wait(
     *readable: int | HasFileno,
-    writable: int | HasFileno | None = None,
+    writable: int | HasFileno | Sequence[HasFileno] | None = None,
     gone: int | HasFileno | None = None,
     seconds: float | None = None,
 ) -> set[int]:
@@ -36,7 +37,7 @@ def wait(
 
     Args:
         readable: Wait until one of these can be read, or its other end has closed.
-        writable: Wait until this can be written, or its other end has closed.
+        writable: Wait until this, or one of these, can be written, or its other end has closed.
         gone: Wait until the reader of this pipe has gone (POLLERR), or its socket has failed.
         seconds: How long to wait; 0 does not wait; None waits for ever, and nothing waits
             longer than LONGEST_WAIT.
@@ -48,7 +49,8 @@ def wait(
     for each in readable:
         poller.register(each, select.POLLIN)
     if writable is not None:
-        poller.register(writable, select.POLLOUT)
+        for other in writable if isinstance(writable, Sequence) else (writable,):
+            poller.register(other, select.POLLOUT)
     if gone is not None:
         poller.register(gone, 0)  # POLLERR and POLLHUP are always reported.
     return {fd for fd, _ in poller.poll(poll_time(seconds))}
@@ -57,8 +59,11 @@ def wait(
 class Wake:
     """An eventfd(2): readable once rung, until it is cleared.
 
-    Any thread, and any signal handler, may ring it.
+    Any thread, and any signal handler, may ring it. A thread that is left behind may ring it
+    later than anybody could close it: so the last to hold it releases the descriptor.
     """
+
+    _fd = -1
 
     def __init__(self) -> None:
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -84,8 +89,14 @@ class Wake:
         return bool(wait(self._fd, seconds=seconds))
 
     def close(self) -> None:
-        """Release the descriptor."""
-        os.close(self._fd)
+        """Release the descriptor, once nobody waits for it or rings it any more."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        """Release the descriptor of one that was not closed."""
+        self.close()
 
 
 class Stop:

@@ -77,7 +77,12 @@ class Replay:
         """
         inlet = self._make_inlet()
         try:
-            inlet.start(self._settle, lost=self._lose, held=self._held)
+            inlet.start(
+                self._settle,
+                lost=self._lose,
+                held=self._held,
+                in_flight=lambda: len(self._outstanding),
+            )
             self._write_all(inlet.ackto(self._epoch), outlet, stop)
             self._wait_until_settled(outlet, stop)
         finally:

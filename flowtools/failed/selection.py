@@ -45,11 +45,6 @@ class Selection:
             return False
         return self._matches_time(record)
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether nothing was asked for, so that all events are selected."""
-        return self == Selection()
-
     def _matches_time(self, record: Record) -> bool:
         if self.since is None and self.until is None:
             return True

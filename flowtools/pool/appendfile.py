@@ -63,19 +63,26 @@ class AppendFile:
         """
         try:
             # The lock is for the write alone: what to cut off depends on the position.
-            with self._lock, self._held():
-                written = os.write(self._fd, line)
-                if written != len(line):
-                    self._complete(line, written)
-                if sync and self._is_regular():
-                    os.fdatasync(self._fd)
+            with self._lock:
+                if not self.IS_REWRITTEN:
+                    self._put(line, sync)  # A context manager would cost every event.
+                    return
+                with self._held():
+                    self._put(line, sync)
         except OSError as error:
             raise self.failure("write", self.path, error) from None
+
+    def _put(self, line: bytes, sync: bool) -> None:
+        written = os.write(self._fd, line)
+        if written != len(line):
+            self._complete(line, written)
+        if sync and self._is_regular():
+            os.fdatasync(self._fd)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Keep the file from being rewritten meanwhile, where that may happen."""
-        if not self.IS_REWRITTEN or not self._is_regular():
+        if not self._is_regular():
             yield
             return
         # Where there are no locks (some network file systems) nobody can rewrite it either.

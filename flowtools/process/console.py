@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from flowtools.core.log import About, Said, formatted, lead_to
-from flowtools.process.message import Form, LogFormat, shown
+from flowtools.process.message import Form, LogFormat, one_line, shown
 from flowtools.process.stderr import Stderr
 
 FLUSH_SECONDS = 5.0
@@ -35,6 +35,7 @@ class _State:
     writer: Stderr | None = None
     # What takes each message in place of the writer: in a process that a Worker runs in.
     relay: Callable[[Said], None] | None = None
+    note: Callable[[str], None] | None = None
 
 
 def form() -> Form:
@@ -110,6 +111,11 @@ def relay_to(take: Callable[[Said], None] | None) -> None:
     _State.relay = take
 
 
+def note_with(note: Callable[[str], None] | None) -> None:
+    """Let `note` know each warning and error of our own that is printed; None: nobody."""
+    _State.note = note
+
+
 def write_to(fd: int) -> int:
     """Write messages to `fd` from now on; return where they went."""
     writer = _writer()
@@ -158,8 +164,10 @@ def _writer() -> Stderr:
 def _take(said: Said) -> None:
     if _State.relay is not None:
         _State.relay(said)
-    else:
-        _writer().put(_line(said))
+        return
+    _writer().put(_line(said))
+    if _State.note is not None and said.is_ours and said.level >= logging.WARNING:
+        _State.note(one_line(said.text))
 
 
 def _line(said: Said) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from flowtools.process import console
 from flowtools.process.vitals import vitals
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def speaking(command: str, metrics: str | None = None) -> Iterator["MetricsServe
     from flowtools.process.statussocket import StatusSocket
 
     with ExitStack() as stack:
+        console.note_with(vitals.note_error)
+        stack.callback(console.note_with, None)
         server = None
         if metrics is not None:
             from flowtools.process.metrics import MetricsServer  # prometheus_client is slow.

@@ -37,7 +37,7 @@ FIGURES = {
     "rejected": Figure("counter", "Events or messages that were rejected."),
     "in_flight": Figure("gauge", "Events or messages taken and not yet settled."),
     "oldest_seconds": Figure("gauge", "Age of the oldest event or message in flight."),
-    "stalled_seconds": Figure("gauge", "How long the window has been full and nothing settled."),
+    "stalled_seconds": Figure("gauge", "Time that a full window stands still; 0 below a minute."),
     "paused": Figure("gauge", "1 while the pool waits for what stands behind its Worker."),
     "copied": Figure("counter", "Events settled by more than one reader of copied lines."),
     "is_holder": Figure("gauge", "1 on the listener that works, 0 on one that stands by."),
@@ -46,9 +46,6 @@ FIGURES = {
 
 RATE_SPAN = 60.0
 """Seconds that a rate looks back."""
-
-RECENT = 300.0
-"""Seconds for which an error counts as recent."""
 
 
 @dataclass

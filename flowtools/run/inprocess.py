@@ -7,7 +7,7 @@ a thread of its own, which `beside` starts, and joins once the pool has ended.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
@@ -27,6 +27,7 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.pool.work import Input, Rest, Sender
+from flowtools.process.vitals import vitals
 from flowtools.source import Source
 
 LEAVE = 10.0
@@ -48,6 +49,7 @@ class DirectAcks:
 
     def __init__(self) -> None:
         self.stall = Stall()
+        self._figures = ExitStack()
         self._given: deque[Ack] = deque()
         self._held: Callable[[], int] = nothing_held
         self._wake = Flag()
@@ -66,18 +68,21 @@ class DirectAcks:
         *,
         lost: Callable[[str], None] = nothing_lost,
         held: Callable[[], int] = nothing_held,
+        in_flight: Callable[[], int] | None = None,
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in a thread of its own.
 
-        None is ever `lost`: both ends are in this process.
+        None is ever `lost`: both ends are in this process. The pool knows what is in flight.
         """
         self._receive, self._held = receive, held
+        self._figures.enter_context(vitals.providing(stalled_seconds=lambda: self.stall.seconds))
         self._thread = Thread(target=self._run, name="acks", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Hand on what has come so far, and end the thread."""
         self._ending = True
+        self._figures.close()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()

@@ -104,13 +104,6 @@ OF_STOMP: dict[str, tuple[str, Parse]] = {
     "selector": ("selector", as_it_is),
 }
 
-OF_FOLDERS: dict[str, tuple[str, Parse]] = {
-    "count": ("count", whole),
-    "existing": ("existing", truth),
-    "skip empty": ("skip_empty", truth),
-    "settle": ("settle", number),
-}
-
 
 class SourceKeys:
     """The keys of [Source] that are left to be taken.

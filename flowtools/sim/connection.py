@@ -5,7 +5,6 @@ starts another, which writes what is queued and the heart-beats, and joins it at
 so a client that does not read holds up nobody but itself.
 """
 
-import select
 import socket
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from coilmq.server.socket_server import StompRequestHandler
 from coilmq.util.frames import Frame
 
 from flowtools.core.log import get_log
+from flowtools.core.wait import wait
 from flowtools.sim.frames import FrameReader, pack
 from flowtools.sim.session import Session
 
@@ -85,11 +85,9 @@ class Handler(StompRequestHandler):  # type: ignore[misc]
 
     def iter_frames(self) -> Iterator[Frame]:
         """Yield what the client sends, until it is gone or the server ends."""
-        poller = select.poll()
-        poller.register(self.request, select.POLLIN)
         heard = time.monotonic()
         while not self.server.shutdown_requested.is_set():
-            if not poller.poll(200):
+            if not wait(self.request, seconds=0.2):
                 if self.patience is not None and time.monotonic() - heard > self.patience:
                     raise ProtocolError("no heart-beat from you")
                 continue

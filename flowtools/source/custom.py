@@ -4,8 +4,8 @@ The user's code runs in a thread of its own, which `run` starts, and joins unles
 stuck, so that a signal ends the command whatever that code does.
 """
 
-import select
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Thread
 from typing import Any, Literal
 
@@ -15,11 +15,11 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop, Wake
+from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process import console
 from flowtools.process.ear import Ear
-from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
+from flowtools.process.vitals import vitals
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
 from flowtools.source.telling import clean_up_within
@@ -91,11 +91,9 @@ class CustomSource:
         if isinstance(outlet, LineWriter):
             # Half of the time that the Source has to end in: the other half is its own.
             outlet.give_up(stop, self._grace / 2)
-        gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
         ended = Wake()
         try:
-            if inlet is not None:
-                inlet.start(gate.settle)
+            gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
             thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)
             thread.start()
             self._mind(gate, ended, outlet, stop)
@@ -120,16 +118,14 @@ class CustomSource:
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; make it end once it should."""
-        poller = select.poll()
-        poller.register(ended.fileno(), select.POLLIN)
-        poller.register(stop.fileno(), select.POLLIN)
-        poller.register(gate.full.fileno(), select.POLLIN)
-        poller.register(outlet.fileno(), 0)
-        ready = dict(poller.poll())
-        if ended.fileno() in ready:
-            return
-        if ready.get(outlet.fileno(), 0) & select.POLLERR:
-            gate.failure = ReaderGone()
+        while True:
+            ready = wait(ended, stop, gate.full, gate.lost, gone=outlet)
+            if ended.fileno() in ready:
+                return
+            if outlet.fileno() in ready:
+                gate.failure = ReaderGone()
+            if ready != {gate.lost.fileno()} or not gate.write_again():
+                break
         if hasattr(self._source, "stop"):
             # It says itself when it is at its end.
             Thread(target=self._source_stop, name="source-stop", daemon=True).start()
@@ -171,10 +167,17 @@ class CustomSource:
             _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
 
 
-def run_on_stdout(make: Callable[[], CustomSource], on_stuck: Callable[[], None]) -> None:
+def run_on_stdout(
+    make: Callable[[], CustomSource],
+    working: Callable[[], AbstractContextManager[Stop]],
+    on_stuck: Callable[[], None],
+) -> None:
     """Let the source that `make` makes write to stdout; what its code prints becomes messages.
 
-    `on_stuck` is called if a thread is left behind that may never end.
+    Args:
+        make: Makes the source.
+        working: While this context lasts the process stops by signals, and says what it does.
+        on_stuck: Is called if a thread is left behind that may never end.
 
     Raises:
         FlowError, ReaderGone: As CustomSource.run.
@@ -183,7 +186,8 @@ def run_on_stdout(make: Callable[[], CustomSource], on_stuck: Callable[[], None]
     console.name_others("source")
     ear = Ear()
     try:
-        with stopped_by_signals() as stop, guarded_stdout(ear, lambda: None) as writer:
+        with working() as stop, guarded_stdout(ear, lambda: None) as writer:
+            vitals.provide("events_out", lambda: writer.emitted)
             source = make()
             console.bound_flush(source.drain)
             try:

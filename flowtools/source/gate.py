@@ -1,7 +1,13 @@
-"""The gate between a user's Source and the outlet: makes events of values, and holds back."""
+"""The gate between a user's Source and the outlet: makes events of values, and holds back.
 
-import select
+Nobody but this process has what a Source gave. So when acknowledgements are lost, because the
+process that owed them has died, the events in flight are written again, in a new epoch. Where the
+dead process was the last reader behind a filter, this also finds out that nobody reads any more.
+"""
+
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count as numbers_from
 from threading import Condition
 from time import monotonic, sleep
@@ -13,8 +19,12 @@ from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop, Wake
+from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.telling import Telling, Told
+
+EPOCHS = 100
+"""The epochs in which an acknowledgement counts: the lines of earlier ones may still lie in the
+pipe, in front of their copies, and are done first."""
 
 _log = get_log("flowtools.source")
 
@@ -35,6 +45,7 @@ class Gate:
         failure: What ended the Source.
         said: What that says, made where it was raised: it is a user's code that makes it.
         full: Rung when `count` is reached.
+        lost: Rung when `write_again` is to be called.
     """
 
     def __init__(
@@ -48,19 +59,30 @@ class Gate:
         self.failure: BaseException | None = None
         self.said = ""
         self.full = Wake()
+        self.lost = Wake()
         self._outlet = outlet
         self._prefetch = prefetch
         self._count = count
         self._tell = tell
         self._telling = Telling(tell, self._told)
         self._untold = 0
-        self._epoch = new_epoch()
-        self._ackto = inlet.ackto(self._epoch) if inlet is not None else None
+        self._inlet = inlet
+        self._epochs: deque[str] = deque(maxlen=EPOCHS)
+        self._ackto = ""
+        self._loss = ""
         self._taken = self._refused = 0
         self._numbers = numbers_from(1)
         self._waiting: dict[int, Event] = {}
         self._change = Condition()
         self._is_shut = self._is_closed = False
+        if inlet is not None:
+            self._begin(inlet)
+            inlet.start(
+                self._settle,
+                lost=self._lose,
+                held=self._held,
+                in_flight=lambda: len(self._waiting),
+            )
 
     def exhaust(self, values: Iterable[Any]) -> None:
         """Take all that can be iterated over; one that is no event is refused and told of."""
@@ -96,30 +118,69 @@ class Gate:
             if self._is_closed or (self._count is not None and self._taken >= self._count):
                 raise Ended
             self._taken += 1
-            if self._ackto is not None:
+            if self._inlet is not None:
                 number = next(self._numbers)
                 self._waiting[number] = event
                 event.attributes["ackto"] = f"{self._ackto}{number}"
-        try:
-            # A line at once: nobody can tell when the next one comes.
-            self._outlet.emit(event)
-            self._outlet.flush()
-        except (ReaderGone, FlowError) as error:
-            self.failure = self.failure or error
-            self._is_closed = True
-            raise Ended from None
-        if self._ackto is None:
+        # A line at once: nobody can tell when the next one comes.
+        self._write([event])
+        if self._inlet is None:
             self._tell(event, True)
         if self._taken == self._count:
             self._is_shut = True
             self.full.ring()
 
-    def settle(self, acks: list[Ack]) -> None:
+    def write_again(self) -> bool:
+        """Write what is unacknowledged once more; return False where nothing can be written.
+
+        Waits while the pipe is full.
+        """
+        self.lost.clear()
+        with self._change:
+            if self._inlet is None or not self._waiting:
+                return True
+            _log.warning("writing %d events again: %s", len(self._waiting), self._loss)
+            self._begin(self._inlet)
+            copies = [
+                Event.of(event.attributes | {"ackto": f"{self._ackto}{number}"})
+                for number, event in self._waiting.items()
+            ]
+        with suppress(Ended):
+            self._write(copies)
+            return True
+        return False
+
+    def _begin(self, inlet: AckInlet) -> None:
+        epoch = new_epoch()
+        self._epochs.append(epoch)
+        self._ackto = inlet.ackto(epoch)
+
+    def _write(self, events: Iterable[Event]) -> None:
+        try:
+            for event in events:
+                self._outlet.emit(event)
+            self._outlet.flush()
+        except (ReaderGone, FlowError) as error:
+            self.failure = self.failure or error
+            self._is_closed = True
+            raise Ended from None
+
+    def _lose(self, reason: str) -> None:
+        """Note that acknowledgements are lost: the inlet's thread."""
+        self._loss = reason
+        self.lost.ring()
+
+    def _held(self) -> int:
+        """Return how many events stand in the way of the next, or of the end."""
+        held = len(self._waiting)
+        return held if held >= self._prefetch or self._is_shut else 0
+
+    def _settle(self, acks: list[Ack]) -> None:
         """Take acknowledgements: the inlet's thread."""
         settled: list[Told] = []
         with self._change:
             for ack in acks:
-                is_ours = ack.epoch == self._epoch
+                is_ours = ack.epoch in self._epochs
                 event = self._waiting.pop(ack.number, None) if is_ours else None
                 if event is not None:
                     settled.append((event, ack.done))
@@ -153,8 +214,7 @@ class Gate:
 
         Return whether `done` has returned for each event that was acknowledged.
         """
-        poller = select.poll()
-        poller.register(outlet.fileno(), 0)
+        self.shut()
         deadline: float | None = None
         while self._waiting or self._untold:
             if isinstance(self.failure, ReaderGone) and not self._untold:
@@ -165,7 +225,7 @@ class Gate:
                     if self._waiting:
                         _log.warning("ends with %d events unacknowledged", len(self._waiting))
                     break
-            if dict(poller.poll(50)).get(outlet.fileno(), 0) & select.POLLERR:
+            if self._is_gone_in_a_moment(outlet, stop):
                 self.failure = self.failure or ReaderGone()
                 if not stop.is_set():
                     deadline = deadline or monotonic() + seconds
@@ -175,6 +235,12 @@ class Gate:
         if self._untold:
             _log.error("'done' has not returned; %d events were not told", self._untold)
         return not self._untold
+
+    def _is_gone_in_a_moment(self, outlet: Outlet, stop: Stop) -> bool:
+        """Write again what is to be written, and wait a little; return whether nobody reads."""
+        if not stop.is_set() and self.lost.wait(0):
+            self.write_again()
+        return bool(wait(gone=outlet, seconds=0.05))
 
     def raise_failure(self, name: str) -> None:
         """Raise what ended the Source, if it has not just come to its end."""

@@ -1,6 +1,5 @@
 """Event lines into a pipe that may be full: held back, let out, waited for."""
 
-import select
 from collections.abc import Callable
 from time import monotonic
 
@@ -9,7 +8,7 @@ from flowtools.core.event import Event, EventError
 from flowtools.core.lines import BLOCK, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, wait
 
 _log = get_log("flowtools.source.stomp")
 
@@ -27,9 +26,7 @@ class Pipe:
         self._drain_until = drain_until
         self._writer = outlet if isinstance(outlet, LineWriter) else None
         self._held = 0
-        self._room = select.poll()
-        self._room.register(stop.fileno(), select.POLLIN)
-        self._room.register(outlet.fileno(), select.POLLOUT)
+        self._stop = stop
 
     @property
     def is_block(self) -> bool:
@@ -71,13 +68,11 @@ class Pipe:
             ReaderGone: The reader has gone.
         """
         outlet = self._outlet.fileno()
-        ready = dict(self._room.poll())
-        if outlet not in ready:
-            poller = select.poll()
-            poller.register(outlet, select.POLLOUT)
-            ready = dict(poller.poll(max(0.0, self._drain_until() - monotonic()) * 1000))
-        if ready.get(outlet, 0) & select.POLLERR:
+        has_room = outlet in wait(self._stop, writable=outlet)
+        if not has_room:
+            has_room = bool(wait(writable=outlet, seconds=self._drain_until() - monotonic()))
+        if has_room and wait(gone=outlet, seconds=0):
             raise ReaderGone
-        if outlet not in ready:
+        if not has_room:
             _log.warning("ends without a reader for its last lines")
-        return outlet in ready
+        return has_room

@@ -89,7 +89,6 @@ class GenericStompListener:
         Raises:
             UsageError: The URL names no destination.
         """
-        more = {"selector": selector} if selector is not None else {}
         self._terms = Terms(
             url=url,
             prefetch=prefetch,
@@ -99,7 +98,7 @@ class GenericStompListener:
             refused_to=dead_letter,
             refused_headers=dead_letter_headers or {},
             max_deliveries=max_deliveries,
-            headers={**more, **(headers or {})},
+            headers=({} if selector is None else {"selector": selector}) | dict(headers or {}),
         )
         self._settings = settings
         self.count = count
@@ -125,7 +124,7 @@ class GenericStompListener:
         acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
-                acks.start(self._settle, lost=self._lose, held=self._held)
+                acks.start(self._settle, lost=self._lose, held=self._held, in_flight=self._waiting)
             self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
@@ -134,8 +133,7 @@ class GenericStompListener:
                 _log.info("%d acknowledgements came for events not waiting any more", self._stale)
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
-        count = self.count
-        accepted = False
+        count, accepted = self.count, False
         while (session := broker.connect(stop)) is not None:
             if broker.url.destination is not None:
                 self._terms = replace(self._terms, url=broker.url)
@@ -196,3 +194,6 @@ class GenericStompListener:
 
     def _held(self) -> int:
         return current.held if (current := self._current) is not None else 0
+
+    def _waiting(self) -> int:
+        return current.delivery.outstanding if (current := self._current) is not None else 0

@@ -100,10 +100,6 @@ class Dialect:
         self.commits = self.broker == "activemq"
         self.cumulative = version != "1.0" or self.broker != "unknown"
 
-    def ack_mode(self, *, individual: bool) -> str:
-        """Return the `ack` header of SUBSCRIBE."""
-        return "client-individual" if individual and self.individual else "client"
-
     def prefetch_headers(self, prefetch: int) -> dict[str, str]:
         """Return the headers that keep at most `prefetch` messages unacknowledged here."""
         return self._pick(

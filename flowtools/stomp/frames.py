@@ -154,8 +154,11 @@ def _body_end(data: bytes, start: int, length: str | None) -> int:
     """Return where the NUL of a frame is to be, maybe beyond `data`; -1: nobody knows yet."""
     if length is not None:
         length = length.strip(" \t")
-        if length.isdecimal() and len(length) < 19:
-            return start + int(length)
+        if not (length.isascii() and length.isdigit()):
+            raise ProtocolError(f"not STOMP: a frame has the content-length '{length[:40]}'")
+        if len(length) > 18:
+            raise _too_large()
+        return start + int(length)
     return data.find(b"\0", start)
 
 

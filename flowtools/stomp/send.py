@@ -25,7 +25,7 @@ from flowtools.core.event import EventError
 from flowtools.core.key import Key
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, wait
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, UNIQUE_HEADER, Outgoing, ackto_of, outgoing
@@ -216,9 +216,7 @@ class Publisher:
                 )
         else:
             # The stop's descriptor stays readable for ever.
-            poller = select.poll()
-            poller.register(session.fileno(), select.POLLIN)
-            poller.poll(max(0.0, deadline - monotonic()) * 1000)
+            wait(session, seconds=max(0.0, deadline - monotonic()))
 
     def _batch(self, session: Session, reader: LineReader) -> list[Outgoing]:
         """Return the messages that are to go now, together."""

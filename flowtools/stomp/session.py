@@ -27,6 +27,8 @@ PLENTY = 65536
 """Bytes that keep whoever takes them busy for longer than a breath, whatever a broker's segments
 or TLS records are."""
 
+_JAVA = ("java.", "javax.", "jakarta.", "org.", "at ", "\tat ", "Caused by:", "...")
+
 _log = get_log("flowtools.broker")
 
 
@@ -244,10 +246,13 @@ class Session:
 def error_text(frame: Frame) -> str:
     """Return what an ERROR frame says, as one line."""
     said = frame.headers.get("message", "").strip()
-    details = frame.body.decode("utf-8", "replace").strip().partition("\n")[0].strip()
-    if details and details != said and not details.startswith(("java.", "org.", "at ")):
+    lines = [line.strip() for line in frame.body.decode("utf-8", "replace").splitlines()]
+    # Not the stack of a Java broker's exception.
+    lines = [line for line in lines if line and line != said and not line.startswith(_JAVA)]
+    details = "; ".join(lines)
+    if details:
         said = f"{said}: {details}" if said else details
-    return said[:500] or "it does not say why"
+    return said[:500] or "an ERROR frame without a text"
 
 
 def _heart_beats(ours: str, theirs: str) -> tuple[float, float]:

@@ -7,7 +7,6 @@ and what has been read is passed on whatever becomes of the display.
 
 import errno
 import os
-import select
 import time
 from contextlib import ExitStack
 from typing import TextIO
@@ -15,7 +14,7 @@ from typing import TextIO
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.lines import PIPE_BUF, LineReader
 from flowtools.core.log import get_log
-from flowtools.core.wait import Stop, poll_time, wait
+from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.view.columns import NO_EVENT, Columns
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer
@@ -72,10 +71,10 @@ class Viewer:
         try:
             reading = True
             while not stop.is_set() and (reading or self._is_held()):
-                ready = self._poll(fd if reading else None, stop)
+                ready = self._wait(fd if reading else None, stop)
                 self._serve_display(ready)
                 if self._out in ready:
-                    self._pass_on(ready[self._out])
+                    self._pass_on()
                 if fd in ready and reading:
                     reading = self._take(reader)
                 if isinstance(self._display, Live) and self._display.quits:
@@ -95,23 +94,21 @@ class Viewer:
     def _is_held(self) -> bool:
         return self._holds and isinstance(self._display, Live) and self._display.keys is not None
 
-    def _poll(self, fd: int | None, stop: Stop) -> dict[int, int]:
-        poller = select.poll()
-        poller.register(stop.fileno(), select.POLLIN)
+    def _wait(self, fd: int | None, stop: Stop) -> set[int]:
+        readable: list[int | HasFileno] = [stop]
         if fd is not None and not self._pending:
-            poller.register(fd, select.POLLIN)
-        if self._out is not None:
-            # POLLERR comes unasked: the reader has gone.
-            poller.register(self._out, select.POLLOUT if self._pending else 0)
+            readable.append(fd)
         seconds = None
         if isinstance(self._display, Live):
             seconds = self._display.wait()
-            poller.register(self._display.suspended.fileno(), select.POLLIN)
+            readable.append(self._display.suspended)
             if self._display.keys is not None:
-                poller.register(self._display.keys.fileno(), select.POLLIN)
-        return dict(poller.poll(poll_time(seconds)))
+                readable.append(self._display.keys)
+        if self._pending:
+            return wait(*readable, writable=self._out, seconds=seconds)
+        return wait(*readable, gone=self._out, seconds=seconds)
 
-    def _serve_display(self, ready: dict[int, int]) -> None:
+    def _serve_display(self, ready: set[int]) -> None:
         display = self._display
         if not isinstance(display, Live):
             return
@@ -164,9 +161,9 @@ class Viewer:
         self._display = None
         self._shown.close()
 
-    def _pass_on(self, happened: int) -> None:
-        """Write as much as the pipe takes at once."""
-        if not happened & select.POLLOUT:
+    def _pass_on(self) -> None:
+        """Write as much as the pipe takes at once; with nothing to write, its reader has gone."""
+        if not self._pending:
             raise ReaderGone
         self._write(self._pending[:PIPE_BUF])
 

@@ -69,7 +69,7 @@ class Window:
         self._lost: str | None = None
         self._wake = Wake()
         self._begin()
-        inlet.start(self._receive, lost=self._note_loss, held=self._held)
+        inlet.start(self._receive, lost=self._note_loss, held=self._held, in_flight=self.unsettled)
 
     def filenos(self) -> list[int]:
         """Return what becomes readable when there is something to settle."""

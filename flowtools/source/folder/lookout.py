@@ -26,7 +26,13 @@ WITHOUT_NOTICES = 2.0
 """Seconds, at least, between two looks at what the system gives no notices of."""
 
 SHARE = 10
-"""A look that nothing asked for comes after a pause of so many times what the last one took."""
+"""Without notices, a look comes after a pause of so many times what the last one took."""
+
+IDLE_SHARE = 100
+"""The same for the look at everything that comes in spite of notices."""
+
+SAY_EVERY = 60.0
+"""Seconds between two warnings that the system has dropped notices."""
 
 SLICE = 0.05
 """Seconds that are spent on looking before a stop is listened to."""
@@ -71,7 +77,7 @@ class Lookout:
         self._epoll = select.epoll()
         # When the last look at everything, and at what has no watch, began; what it took.
         self._scanned = self._glanced = float("-inf")
-        self._mounts_read = float("-inf")
+        self._mounts_read = self._overflow_said = float("-inf")
         self._scan_took = self._glance_took = 0.0
         self._scan_is_full = False
         self.is_complete = False
@@ -146,7 +152,10 @@ class Lookout:
     def _take_notices(self, watches: Watches) -> None:
         reading = watches.read()
         if reading.overflowed:
-            log.warning(
+            now = self._monotonic()
+            say = log.warning if now - self._overflow_said >= SAY_EVERY else log.debug
+            self._overflow_said = now
+            say(
                 "more happened in '%s' at once than the system keeps notices of; looking at"
                 " everything (sysctl fs.inotify.max_queued_events allows more)",
                 self._tree.path,
@@ -174,8 +183,9 @@ class Lookout:
     def _scan_pause(self) -> float:
         if self._poll is not None:
             return self._poll
-        least = RESCAN if self._watches is not None else WITHOUT_NOTICES
-        return max(least, SHARE * self._scan_took)
+        if self._watches is not None:
+            return max(RESCAN, IDLE_SHARE * self._scan_took)
+        return max(WITHOUT_NOTICES, SHARE * self._scan_took)
 
     def _is_there(self) -> bool:
         """Return whether the folder is there; when it is back, watch it anew."""

@@ -118,8 +118,13 @@ class Watcher:
         if self._lookout.look() and self._begin():
             findings = self._files.findings()
             while len(self._ready) < limit and (finding := next(findings, None)) is not None:
-                if finding.kind is not Kind.DELETED or finding.name not in self._leaving:
-                    self._add(self._grouping.take(finding))
+                is_leaving = finding.name in self._leaving
+                if is_leaving and finding.kind is Kind.DELETED:
+                    continue
+                if is_leaving and finding.kind is Kind.MODIFIED:
+                    # Perhaps another file, which has come in the place of the one that leaves.
+                    finding = replace(finding, kind=Kind.CREATED)
+                self._add(self._grouping.take(finding))
             self._add(self._grouping.ripe())
         if self._checksums is not None:
             self._fetch(self._checksums)

@@ -7,11 +7,9 @@ after PATIENCE, with the reason as its attribute `metadataerror`.
 `start` starts the threads; `close` lets them go: each ends after the request that is under way.
 """
 
-import os
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic
@@ -19,6 +17,7 @@ from time import monotonic
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.wait import Wake
 from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
@@ -61,7 +60,7 @@ class Lookup:
         """Prepare to ask `account`'s Viz One with `ask`, and `hosts` where a link leads there."""
         self._client = Client(account, seconds=ANSWER, hosts=hosts)
         self._ask = ask
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = Wake()
         self._inside: deque[_Item] = deque()
         self._to_do: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._ending = Flag()
@@ -79,7 +78,7 @@ class Lookup:
 
     def fileno(self) -> int:
         """Return what becomes readable when there may be something to take."""
-        return self._wake
+        return self._wake.fileno()
 
     @property
     def room(self) -> int:
@@ -94,12 +93,11 @@ class Lookup:
 
     def take(self, most: int) -> Sequence[tuple[Event | None, Ticket]]:
         """Return up to `most` events whose turn it is."""
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+        self._wake.clear()
         taken: list[tuple[Event | None, Ticket]] = []
         while self._inside and self._inside[0].done:
             if len(taken) == most:
-                os.eventfd_write(self._wake, 1)
+                self._wake.ring()
                 break
             item = self._inside.popleft()
             taken.append((item.event, item.ticket))
@@ -118,7 +116,7 @@ class Lookup:
             except Exception:  # noqa: BLE001  the thread serves all: it goes on
                 _log.exception("an internal error in asking about an event")
             item.done = True
-            os.eventfd_write(self._wake, 1)
+            self._wake.ring()
 
 
 def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | None:

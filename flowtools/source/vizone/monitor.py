@@ -4,8 +4,6 @@ The link is looked up in a thread of its own, so that a signal ends the command 
 a server does not answer; that thread is left behind then, and ends with the process.
 """
 
-import os
-import select
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,7 +22,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
 from flowtools.source.stomp import GenericStompListener
 from flowtools.source.vizone.entries import modified
@@ -277,25 +275,22 @@ def _in_thread(work: Callable[[], T], stop: Stop) -> T | None:
     """Return what `work` returns, or raise what it raises; None once `stop` is set."""
     results: list[T] = []
     errors: list[BaseException] = []
-    done = os.eventfd(0, os.EFD_CLOEXEC)
+    done = Wake()
 
     def run() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001  it is raised in the other thread
             errors.append(error)
-        os.eventfd_write(done, 1)
+        done.ring()
 
     thread = Thread(target=run, name="find-monitor", daemon=True)
     thread.start()
-    poller = select.poll()
-    poller.register(done, select.POLLIN)
-    poller.register(stop.fileno(), select.POLLIN)
-    poller.poll()
+    wait(done, stop)
     if not results and not errors:
         return None  # Stopped; `done` stays open for the thread.
     thread.join()
-    os.close(done)
+    done.close()
     if errors:
         raise errors[0]
     return results[0]

@@ -10,10 +10,8 @@ request that is under way) and `close` ends all.
 """
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic, time
@@ -21,6 +19,7 @@ from time import monotonic, time
 from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
 from flowtools.source.vizone.shown import Sight, is_descending
@@ -74,7 +73,7 @@ class Replay:
         self._ordered = ordered
         self._lag = lag
         self._retry_for = retry_for
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = Wake()
         self._lock = Lock()
         self._spools: deque[Spool] = deque()
         self._error: FlowError | None = None
@@ -83,7 +82,7 @@ class Replay:
 
     def fileno(self) -> int:
         """Return the file descriptor to poll for reading."""
-        return self._wake
+        return self._wake.fileno()
 
     def start(self) -> None:
         """Ask for what has changed since the mark: there is a subscription."""
@@ -104,8 +103,6 @@ class Replay:
         self._ending.set()
         with self._lock:
             self._drop_spools()
-            os.close(self._wake)
-            self._wake = -1
 
     def take(self, most: int) -> list[tuple[Event, int]]:
         """Return up to `most` events that are to be written now.
@@ -114,8 +111,7 @@ class Replay:
             UnreachableError: The feed could not be read for as long as it may be tried.
             InternalError: There is a mistake in the reading.
         """
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+        self._wake.clear()
         # An error is told once: whatever comes after it has to find that out for itself.
         error, self._error = self._error, None
         if error is not None:
@@ -134,7 +130,7 @@ class Replay:
             # Only now: the mark may move past what has not begun.
             self._progress.reach(oldest)
         if self._spools and most > 0:
-            self._rouse()
+            self._wake.ring()
         return events
 
     def begin(self, event: Event) -> int:
@@ -149,7 +145,7 @@ class Replay:
     def done(self, tokens: Sequence[int]) -> None:
         """Note that the events with these tokens are done; any thread may call."""
         self._progress.done(tokens)
-        self._rouse()
+        self._wake.ring()
 
     def forget(self, token: int) -> None:
         """Note that the event with this token is not going to be done: nobody wants it."""
@@ -168,11 +164,6 @@ class Replay:
     def _drop_spools(self) -> None:
         while self._spools:
             self._spools.popleft().close()
-
-    def _rouse(self) -> None:
-        with self._lock:
-            if self._wake >= 0:
-                os.eventfd_write(self._wake, 1)
 
     def _read(self, since: float, ending: Flag) -> None:
         newest = self._try_to_read(since, ending)
@@ -204,7 +195,7 @@ class Replay:
                 if said:
                     away = monotonic() - began
                     _log.warning("what has changed can be asked for again, after %.1f s", away)
-                self._rouse()
+                self._wake.ring()
                 return newest
             if self._retry_for is not None and monotonic() - began >= self._retry_for:
                 away = monotonic() - began
@@ -231,7 +222,7 @@ class Replay:
 
     def _fail(self, error: FlowError) -> None:
         self._error = error
-        self._rouse()
+        self._wake.ring()
 
     def _offer(self, spool: Spool, ending: Flag) -> None:
         with self._lock:

@@ -7,10 +7,8 @@ after the request that is under way.
 """
 
 import heapq
-import os
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from threading import Condition, Thread
@@ -20,6 +18,7 @@ from time import monotonic
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
+from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of, modified
 from flowtools.source.vizone.lookup import ANSWER, Ask, patiently
 from flowtools.source.vizone.passage import Ticket
@@ -59,7 +58,7 @@ class Settling:
         self._client = Client(account, seconds=ANSWER, hosts=hosts)
         self._seconds = seconds
         self._ask = ask
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = Wake()
         self._changed = Condition()
         self._kept: dict[str, _Kept] = {}
         self._due: list[tuple[float, int, str, _Kept]] = []
@@ -81,7 +80,7 @@ class Settling:
 
     def fileno(self) -> int:
         """Return what becomes readable when there may be something to take."""
-        return self._wake
+        return self._wake.fileno()
 
     @property
     def room(self) -> int:
@@ -112,12 +111,11 @@ class Settling:
 
     def take(self, most: int) -> Sequence[tuple[Event | None, Ticket]]:
         """Return up to `most` events whose time has come."""
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+        self._wake.clear()
         with self._changed:
             taken = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
             if self._ready:
-                os.eventfd_write(self._wake, 1)
+                self._wake.ring()
         return taken
 
     def renew(self, *, forget: bool) -> None:
@@ -149,7 +147,7 @@ class Settling:
 
     def _let_go(self, event: Event | None, ticket: Ticket) -> None:
         self._ready.append((event, ticket))
-        os.eventfd_write(self._wake, 1)
+        self._wake.ring()
 
     def _run(self) -> None:
         while (found := self._next()) is not None:
