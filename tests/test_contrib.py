@@ -82,7 +82,7 @@ def test_a_stop_lets_the_running_event_end_and_leaves_the_rest_to_the_broker(coi
     (it.service.etc / "go").touch()
     status = it.service.ended()
     assert it.service.is_clean(status), (status, it.service.said)
-    assert it.notes() == ["wait 1", "wait 1 over", "clean_up"]
+    assert it.notes() == ["wait 1", "wait 1 over", "clean_up"], it.service.said
     until(lambda: coil.store.size("/queue/a") == 2)
     it.service.start()
     it.service.hear("READY=1")

@@ -122,10 +122,11 @@ def test_a_line_that_is_too_long_takes_no_memory_and_the_next_is_done(start):
         "flow-work",
         "mine:Nothing",
         stdin=subprocess.PIPE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28)),
+        # Addresses, of which each thread reserves 64 MiB for its heap without using them.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29)),
     )
     process.stdin.write(b'"')
-    for _ in range(200):
+    for _ in range(600):
         process.stdin.write(b"x" * 2**20)
     out, err = process.communicate(b'"\n' + line, SECONDS * 2)
     assert (process.returncode, out) == (1, b""), err

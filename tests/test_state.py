@@ -93,8 +93,9 @@ def test_what_changes_while_nobody_listens_comes_later_oldest_first(server, star
     assert {event["type"] for event in events} == {"flow.asset.changed"}
 
 
-def test_a_replayed_change_has_the_id_of_the_live_one(server, start):
+def test_a_replayed_change_has_the_id_of_the_live_one(server, start, tmp_path):
     process = listen(start, server, "--state", "s")
+    until((tmp_path / "s").exists)  # From then on what happens is reported as it happens.
     server.catalogue.create("one")
     live = next_event(process)
     end(server, process)

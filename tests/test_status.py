@@ -16,6 +16,7 @@ from flowtools.process.vitals import FIGURES, Snapshot, Vitals
 from flowtools.status.asking import State
 from flowtools.status.check import Limits, trouble_of
 from flowtools.status.pipelines import name_of, pipelines
+from tests.conftest import ROOT
 from tests.running import until
 
 
@@ -62,6 +63,16 @@ def test_a_running_command_is_there_with_what_it_does(status, tick):
     assert 0 <= said["up"] < 60
 
 
+def test_a_source_of_ones_own_is_there_with_what_is_in_flight(status, start, place):
+    place = place | {"PYTHONPATH": str(ROOT), "NOTES": os.devnull}
+    options = ("--ack", "worker", "--prefetch", "3")
+    process = start("flow-source", *options, "tests.sources:Flood", env=place, real=True)
+    for _ in range(3):
+        process.stdout.readline()
+    figures = said_by(status, process)["figures"]
+    assert figures == {"events_out": 3, "in_flight": 3, "stalled_seconds": 0, "copied": 0}
+
+
 def test_a_table_has_a_row_for_it(status, tick):
     code, out, err = status()
     rows = [line.split() for line in out.splitlines()]
@@ -106,9 +117,11 @@ def test_commands_that_a_pipe_joins_are_one_pipeline(status, start, place):
     source = start("flow-interval", "60", env=place, real=True)
     view = start("flow-work", "tests.workers:Echo", stdin=source.stdout, env=place, real=True)
     assert view.stdout.readline()
-    until(lambda: said_by(status, view) and said_by(status, source))
-    assert said_by(status, source)["pipeline"] == "flow-interval | flow-work"
-    assert said_by(status, view)["pipeline"] == "flow-interval | flow-work"
+    # Whoever runs code of others has another stdout than the pipe meanwhile.
+    end = start("flow-work", "tests.workers:Nop", stdin=view.stdout, env=place, real=True)
+    until(lambda: all(said_by(status, each) for each in (source, view, end)))
+    for each in (source, view, end):
+        assert said_by(status, each)["pipeline"] == "flow-interval | flow-work | flow-work"
 
 
 def test_a_check_is_silent_when_all_is_well(run, place):

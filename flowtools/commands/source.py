@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from flowtools.cli import options, pool_options
-from flowtools.cli.command import Command
+from flowtools.cli.command import Command, working
 
 
 @click.command("flow-source", cls=Command)
@@ -19,6 +19,7 @@ from flowtools.cli.command import Command
 @pool_options.config
 @pool_options.setting
 @pool_options.worker_log_level
+@options.metrics
 @click.pass_context
 def main(
     ctx: click.Context,
@@ -55,7 +56,7 @@ def main(
 
     command = ctx.command
     assert isinstance(command, Command)
-    run_on_stdout(custom, command.leave_threads)
+    run_on_stdout(custom, working, command.leave_threads)
 
 
 if __name__ == "__main__":

@@ -36,11 +36,14 @@ class Control:
         self.leader.ring()
         self.watchdog.ring()
 
-    def fail(self, error: Exception) -> None:
-        """Take no further event, and end with `error` (the first one counts)."""
+    def fail(self, error: Exception, *, cancel: bool | None = None) -> None:
+        """Take no further event, and end with `error` (the first one counts).
+
+        `cancel` the attempts that run, too; None: if nobody reads what they would write.
+        """
         if self.error is None:
             self.error = error
-        self.end(cancel=isinstance(error, ReaderGone))
+        self.end(cancel=isinstance(error, ReaderGone) if cancel is None else cancel)
 
     def close(self) -> None:
         """Release the descriptors; no thread of the pool runs any more."""

@@ -23,6 +23,11 @@ from flowtools.pool.settings import Settings
 SETTLED = 1.0
 """Seconds that a thread has to settle an attempt that has been cancelled."""
 
+SIGNAL_ARRIVES = 0.25
+"""Seconds after the reader has gone in which a signal to stop may still come. A signal goes to
+every process of a pipeline, and those that have nothing to do end first: what runs here is then
+to be ended by the drain, and not to be cut short because its reader was quicker."""
+
 log = get_log("flowtools.pool")
 
 
@@ -76,6 +81,7 @@ class Watchdog:
         self._drain_until = inf
         self._has_drained = False
         self._leave_at = inf
+        self._gone_at = inf
         self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
 
     def run(self) -> None:
@@ -126,11 +132,12 @@ class Watchdog:
                 answer()
         if self._out is not None and self._out.fileno() in ready:
             self._out = None
-            self._control.fail(ReaderGone())
+            self._gone_at = monotonic() + SIGNAL_ARRIVES
         if self._stop is not None and self._stop.fileno() in ready:
             self._stop = None  # It stays readable.
             self._drain_until = monotonic() + self._settings.drain
             self._control.end()
+            self._gone_at = inf  # The reader was stopped, too; who has results will notice.
 
     def _next_event(self) -> float:
         """Return the earliest time at which there is something to do.
@@ -144,7 +151,9 @@ class Watchdog:
         idle = self._pool.is_idle()
         next_start = inf if idle and control.dozing else monotonic() + (settings.timeout or inf)
         control.dozing = idle
-        earliest = min(next_start, self._drain_until, self._leave_at, self._next_ping)
+        earliest = min(
+            next_start, self._drain_until, self._leave_at, self._gone_at, self._next_ping
+        )
         for slot in self._crew.slots:
             claim, deadline = slot.claim, slot.deadline
             if claim is not None:
@@ -155,6 +164,9 @@ class Watchdog:
 
     def _look_for_an_end(self) -> None:
         control = self._control
+        if monotonic() >= self._gone_at:
+            self._gone_at = inf
+            control.fail(ReaderGone(), cancel=False)
         if control.error is not None and self._drain_until == inf and not self._has_drained:
             self._drain_until = monotonic() + self._settings.drain
         if monotonic() >= self._drain_until:

@@ -76,6 +76,8 @@ class StatusSocket:
         self._ending = Wake()
         self._dump = Wake()
         self._started = time.time()
+        # Now: while code of others runs, descriptor 1 leads elsewhere.
+        self._pipes = {"stdin": _pipe(0), "stdout": _pipe(1)}
         self._path: Path | None = None
         self._inlet = self._bound()
         self._thread = Thread(target=self._serve, name="status", daemon=True)
@@ -168,8 +170,7 @@ class StatusSocket:
             "uid": os.geteuid(),
             "unit": _unit(),
             "started": rfc3339(self._started),
-            "stdin": _pipe(0),
-            "stdout": _pipe(1),
+            **self._pipes,
             **as_dict(self._vitals.snapshot()),
         }
 

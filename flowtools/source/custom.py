@@ -5,6 +5,7 @@ stuck, so that a signal ends the command whatever that code does.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Thread
 from typing import Any, Literal
 
@@ -17,8 +18,8 @@ from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process import console
 from flowtools.process.ear import Ear
-from flowtools.process.signals import stopped_by_signals
 from flowtools.process.stdout import guarded_stdout
+from flowtools.process.vitals import vitals
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
 from flowtools.source.telling import clean_up_within
@@ -166,10 +167,17 @@ class CustomSource:
             _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
 
 
-def run_on_stdout(make: Callable[[], CustomSource], on_stuck: Callable[[], None]) -> None:
+def run_on_stdout(
+    make: Callable[[], CustomSource],
+    working: Callable[[], AbstractContextManager[Stop]],
+    on_stuck: Callable[[], None],
+) -> None:
     """Let the source that `make` makes write to stdout; what its code prints becomes messages.
 
-    `on_stuck` is called if a thread is left behind that may never end.
+    Args:
+        make: Makes the source.
+        working: While this context lasts the process stops by signals, and says what it does.
+        on_stuck: Is called if a thread is left behind that may never end.
 
     Raises:
         FlowError, ReaderGone: As CustomSource.run.
@@ -178,7 +186,8 @@ def run_on_stdout(make: Callable[[], CustomSource], on_stuck: Callable[[], None]
     console.name_others("source")
     ear = Ear()
     try:
-        with stopped_by_signals() as stop, guarded_stdout(ear, lambda: None) as writer:
+        with working() as stop, guarded_stdout(ear, lambda: None) as writer:
+            vitals.provide("events_out", lambda: writer.emitted)
             source = make()
             console.bound_flush(source.drain)
             try:
