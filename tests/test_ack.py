@@ -20,7 +20,7 @@ from flowtools.ack import place, stall
 from flowtools.ack.ack import acknowledge
 from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import MAX_PACKET, MAX_REASON, Ack, AckError, Reason, read_packet
-from flowtools.ack.sender import AckSender
+from flowtools.ack.sender import BARE_BLOCKS, AckSender
 from flowtools.core.lines import TooLong
 from flowtools.errors import ConfigurationError, EventsFailed
 from flowtools.process.vitals import vitals
@@ -421,6 +421,40 @@ def test_who_ends_without_bye_leaves_events_to_be_delivered_again(source):
     sender.close(bye=False)
     assert "ended before it had settled all it took" in source.losses.get(timeout=30)
     assert source.received.empty()
+
+
+def test_after_many_blocks_without_ackto_the_end_of_a_block_still_connects(source):
+    sender = AckSender()
+    bare = event_line() * 100
+    for _ in range(2 * BARE_BLOCKS):
+        sender.see(bare)
+    assert sender._thread is None
+    sender.see(bare + event_line(ackto=source.base + "1"))
+    until(lambda: source._connections)
+    sender.close(bye=False)
+    assert source.losses.get(timeout=30)
+
+
+@pytest.mark.parametrize("options", [(), ("-j", "4", "--key", "subject")])
+def test_an_event_that_runs_is_missed_however_many_lines_before_had_no_ackto(
+    source, start, tmp_path, options
+):
+    (tmp_path / "waits.py").write_text(
+        "import time\n"
+        "class Waits:\n"
+        "    def start(self, event):\n"
+        "        while 'ackto' in event.attributes:\n"
+        "            time.sleep(0.05)\n"
+    )
+    process = start("flow-work", "waits:Waits", *options, stdin=subprocess.PIPE, real=True)
+    bare = event_line(id="x" * 200) * 40  # A third of a block.
+    process.stdin.write(bare * (6 * BARE_BLOCKS))
+    # Not near the end of a block; and the pipe holds it, since a single thread reads no more.
+    process.stdin.write(event_line(ackto=source.base + "1") + bare)
+    process.stdin.flush()
+    until(lambda: source._connections)
+    process.kill()
+    assert "ended before it had settled all it took" in source.losses.get(timeout=30)
 
 
 def test_who_says_bye_leaves_nothing_behind(source):

@@ -29,6 +29,11 @@ _REQUIRED = ("id", "source", "type")
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _loads = orjson.loads
+# orjson gives a name that it meets again as the same object, and a dict finds what is the same
+# object without a comparison: a look-up with a name from orjson takes half the time.
+_VERSION, _ID, _SOURCE, _TYPE, _BASE64 = _loads(
+    '{"specversion":0,"id":0,"source":0,"type":0,"data_base64":0}'
+)
 
 
 class EventError(ValueError):
@@ -311,14 +316,12 @@ def usual(line: bytes) -> dict[str, Any] | None:
     try:
         value: dict[str, Any] = _loads(line)
         if (
-            value["specversion"] == "1.0"
-            and (identity := value["id"])
-            and (source := value["source"])
-            and (kind := value["type"])
-            and type(identity) is str
-            and type(source) is str
-            and type(kind) is str
-            and "data_base64" not in value
+            value[_VERSION] == "1.0"
+            # True for text that is not empty; no other JSON value can be compared with text.
+            and value[_ID] > ""
+            and value[_SOURCE] > ""
+            and value[_TYPE] > ""
+            and _BASE64 not in value
         ):
             return value
     except (ValueError, KeyError, TypeError, IndexError):

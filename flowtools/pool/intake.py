@@ -5,7 +5,7 @@ longer than it runs: memory that is in the processor's cache is used again at on
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count, repeat
 from threading import Lock
 from time import monotonic
@@ -31,13 +31,22 @@ class Intake:
         is_reading: A thread waits for input.
     """
 
-    def __init__(self, reader: LineReader, settlement: Settlement) -> None:
-        """Read from `reader`; lines that are no events go to `settlement`."""
+    def __init__(
+        self,
+        reader: LineReader,
+        settlement: Settlement,
+        see: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Read from `reader`; lines that are no events go to `settlement`.
+
+        `see` is told of each line with an `ackto` when it is taken (AckSender.see).
+        """
         self.lines: deque[Line] = deque()
         self.has_ended = False
         self.is_reading = False
         self._reader = reader
         self._settlement = settlement
+        self._see = see
         self._number = 0
         self._namer = Wrapper(SOURCE)
         self._counting = Lock()
@@ -93,12 +102,15 @@ class Intake:
         """
         number, text, since = line
         if attributes is not None:
-            return InFlight(Event.of(attributes), text, number, since)
-        try:
-            event = self._event(text, number, digits_checked)
-        except EventError as error:
-            self._refuse(number, text, error)
-            return None
+            event = Event.of(attributes)
+        else:
+            try:
+                event = self._event(text, number, digits_checked)
+            except EventError as error:
+                self._refuse(number, text, error)
+                return None
+        if self._see is not None and "ackto" in event.attributes:
+            self._see(text)
         return InFlight(event, text, number, since)
 
     def _event(self, text: bytes, number: int, digits_checked: bool) -> Event:

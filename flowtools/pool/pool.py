@@ -155,7 +155,6 @@ class Pool:
             slot.event = event = ReadEvent()
             # A copy where the pool needs them afterwards, whatever the Worker does to its own.
             event.attributes = attributes.copy() if note or flight else attributes
-            has_duty = "ackto" in attributes
             slot.in_flight = current
             slot.started = now = monotonic()
             event.deadline = slot.deadline = now + timeout
@@ -171,7 +170,8 @@ class Pool:
             slot.deadline = None
             if slot.claim is not None and slot.is_claimed():
                 return True
-            if is_plain and failure is None and lines is None and not has_duty:
+            is_easy = is_plain and failure is None and lines is None
+            if is_easy and (flight is None or "ackto" not in attributes):  # A line has no duty.
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)

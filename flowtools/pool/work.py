@@ -176,14 +176,15 @@ class Work:
             acks=given.acks,
             relay=parts.relay,
         )
+        see = given.acks.see if given.acks is not None else None
         self._reader = reader = LineReader(
             given.fd,
             given.stop,
             wake=control.leader.fileno(),
             max_line=given.max_line or parts.max_line,
-            tee=given.acks.see if given.acks is not None else None,
+            tee=see,
         )
-        intake = Intake(reader, settlement)
+        intake = Intake(reader, settlement, see)
         self.pool = Pool(intake, backlog, settlement, results, settings, crew, control)
         self._watchdog = Watchdog(
             crew,
