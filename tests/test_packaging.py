@@ -44,7 +44,7 @@ def count(client: Client) -> int:
     return sum(1 for asset in client.assets.find() if asset.title)
 
 
-Retry(after="soon")  # wrong
+Retry(after=None)  # wrong
 Event(1, None, source="test")  # wrong
 """
 """What a user writes, as mypy is to see it."""

@@ -96,6 +96,7 @@ def test_a_holder_that_is_killed_is_followed_when_its_term_is_over(server, start
     until(lambda: all_told(made, second), 40)
 
 
+@pytest.mark.timeout(300)
 def test_a_holder_that_was_frozen_does_not_tell_on(server, start):
     first, second = pair(start, server)
     first.process.send_signal(signal.SIGSTOP)
@@ -110,7 +111,7 @@ def test_a_holder_that_was_frozen_does_not_tell_on(server, start):
     until(lambda: first.has_said("waiting: 'n' is held by"), 60)
     second.process.send_signal(signal.SIGTERM)
     made.append(server.catalogue.create("the first again"))
-    until(lambda: all_told(made[-1:], first), 40)
+    until(lambda: all_told(made[-1:], first), 90)
 
 
 def test_a_holder_that_cannot_renew_stops_before_its_term_ends(server, start):
