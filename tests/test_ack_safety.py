@@ -10,10 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from coilmq.util.frames import Frame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowtools.ack import place, receiver
+from flowtools.ack import place, receiver, stall
 from flowtools.ack.receiver import AckSocket
 from flowtools.ack.sender import AckSender
 from flowtools.core.lines import LineWriter
@@ -22,6 +23,7 @@ from flowtools.errors import ConfigurationError
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
+from tests.running import until
 from tests.stomp_servers import SECONDS, Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -237,3 +239,25 @@ def test_no_forged_packet_acknowledges_what_was_not_delivered(listening):
     sender.ack(delivered[1])
     assert peer.read().headers == {"id": "a1"}
     sender.close()
+
+
+def test_what_an_idle_listener_waits_for_in_vain_is_said(coil, monkeypatch, caplog):
+    """A filter in the pipe has dropped the line: the window has room, and --idle never ends."""
+    monkeypatch.setattr(stall, "WARN_AFTER", (0.1, 3600.0))
+    monkeypatch.setattr(receiver, "LOOK_EVERY", 0.05)
+    frame = Frame("SEND", {"destination": "/queue/a"}, b"dropped")
+    coil.server.queue_manager.send(frame)
+    source = GenericStompListener(
+        parse_url(coil.url()), Settings(), ack="worker", idle=0.1, drain=0.1
+    )
+    stop = Stop()
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=source.run, args=(LineWriter(writer), stop))
+    thread.start()
+    until(lambda: any("1 events are unacknowledged" in each for each in caplog.messages))
+    assert thread.is_alive()
+    stop.set()
+    thread.join(SECONDS)
+    stop.close()
+    os.close(reader)
+    os.close(writer)

@@ -53,7 +53,7 @@ class Stall:
             self.warnings += 1
             self.held = held
             _log.warning(
-                "%d events are unacknowledged, which is all that may be, and none has been"
+                "%d events are unacknowledged and nothing moves without them: none has been"
                 " acknowledged for %d s; usual causes: a filter in the pipe drops lines"
                 " (flow-jq acknowledges what it drops), a Worker hangs, a reader behind a"
                 " filter is dead",

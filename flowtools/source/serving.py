@@ -105,9 +105,10 @@ class Serving:
 
     @property
     def held(self) -> int:
-        """How many events fill the window, so that no message comes before one is settled."""
+        """How many events nothing moves without: they fill the window, or --idle waits for them."""
         outstanding = self.delivery.outstanding
-        return outstanding if outstanding >= self._terms.prefetch else 0
+        holds = outstanding >= self._terms.prefetch or self._terms.idle is not None
+        return outstanding if holds else 0
 
     def forsake(self, reason: str) -> None:
         """End the session where events are outstanding: they are then delivered again.
