@@ -133,7 +133,8 @@ def test_as_text_each_line_of_it_has_the_event_in_front(work, body):
 
 
 def test_the_attempt_is_named(work):
-    options = ("--retries", 1, "--backoff", 0, "--log-format", "json")
+    # A program's words are read a moment later: the next attempt is not to have begun by then.
+    options = ("--retries", 1, "--backoff", 1, "--log-format", "json")
     body = "print('said'); subprocess.run(['echo', 'said']); raise ValueError"
     _, _, err = finish(work(body, *options), event("bad"))
     said = [json.loads(line) for line in err.splitlines()]
