@@ -16,11 +16,11 @@ from subprocess import DEVNULL
 
 import pytest
 
+from flowtools.core.times import instant
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.sim.broker import Broker
 from flowtools.sim.people import People
-from flowtools.source.vizone.entries import instant
 from flowtools.source.vizone.progress import Progress
 from flowtools.source.vizone.replay import Replay
 from flowtools.source.vizone.shown import Sight

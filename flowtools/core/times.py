@@ -2,12 +2,15 @@
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d|w)")
 _WHOLE = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h|d|w))+")
+
+_LEAP = re.compile(r"(T[0-9]{2}:[0-9]{2}):60")
+_MIDNIGHT = re.compile(r"T24:00((?::00(?:[.,]0+)?)?)(?=$|[Z+-])")
 
 
 def parse_duration(text: str) -> float:
@@ -44,15 +47,21 @@ def short_duration(seconds: float) -> str:
 
 
 def instant(text: str | None) -> float | None:
-    """Return the moment of an RFC 3339 text, in seconds since the epoch; None: it is not one.
+    """Return the moment (seconds since the epoch) that an RFC 3339 text says, if it says one.
 
-    A time without a zone is taken as UTC.
+    A leap second is the one before it and a second; 24:00:00 is the next day's midnight (ISO
+    8601, 5.3.2); what is written in lower case counts, too (RFC 3339, 5.6). A time without a zone
+    is taken as UTC.
     """
+    said = (text or "").strip().upper()
+    is_leap = _LEAP.search(said)
+    said, is_midnight = _MIDNIGHT.subn(r"T00:00\1", _LEAP.sub(r"\1:59", said))
     try:
-        moment = datetime.fromisoformat((text or "").strip())
+        moment = datetime.fromisoformat(said)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return moment.timestamp()
+        later = timedelta(days=is_midnight, seconds=1 if is_leap else 0)
+        return (moment.astimezone(UTC) + later).timestamp()
     except (ValueError, OverflowError):
         return None
 

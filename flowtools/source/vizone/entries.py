@@ -3,20 +3,17 @@
 import re
 from collections.abc import Mapping
 from copy import copy
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flowtools.core.event import Event, digest, encode_value, rfc3339
 from flowtools.core.kind import Kind
+from flowtools.core.times import instant
 from flowtools.stomp.message import Message
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.changes import Change
 from flowtools.vizone.document import as_text
 from flowtools.vizone.metadata import PAYLOAD_TYPE
 from flowtools.vizone.transport import without_user
-
-_LEAP = re.compile(r"(T[0-9]{2}:[0-9]{2}):60")
-_MIDNIGHT = re.compile(r"T24:00((?::00(?:[.,]0+)?)?)(?=$|[Z+-])")
 
 _LOGIN = re.compile(r"""(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/"'<>?#]*@""")
 """A user and perhaps a password in an address, with what stands before it."""
@@ -56,25 +53,6 @@ def modified(event: Event) -> float | None:
     """Return when the resource of `event` was modified, as its entry says."""
     updated: Any = event.get("updated")
     return instant(updated)
-
-
-def instant(text: str | None) -> float | None:
-    """Return the moment (seconds since the epoch) that an RFC 3339 text says, if it says one.
-
-    A leap second is the one before it and a second; 24:00:00 is the next day's midnight (ISO
-    8601, 5.3.2); what is written in lower case counts, too (RFC 3339, 5.6).
-    """
-    said = (text or "").strip().upper()
-    is_leap = _LEAP.search(said)
-    said, is_midnight = _MIDNIGHT.subn(r"T00:00\1", _LEAP.sub(r"\1:59", said))
-    try:
-        moment = datetime.fromisoformat(said)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        later = timedelta(days=is_midnight, seconds=1 if is_leap else 0)
-        return (moment.astimezone(UTC) + later).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def addresses_in(entry: Entry) -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import Literal
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import UsageError
 from flowtools.core.kind import OF_VIZ_ONE, Kind, chosen
+from flowtools.core.times import instant
 from flowtools.source.settings import Taking
-from flowtools.source.vizone.entries import instant
 from flowtools.source.vizone.stored import checked_name, name_in_store
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from flowtools.core.event import Event
-from flowtools.source.vizone.entries import instant, key_of
+from flowtools.core.times import instant
+from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN
 from flowtools.stomp.message import Message
 from flowtools.vizone.account import Account
