@@ -239,7 +239,7 @@ class Pool:
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
         flight = slot.flight
-        assert flight is not None
+        assert isinstance(flight, InFlight)
         waits = False
         if failure is None:
             self._settlement.done(flight, slot.started, lines)
@@ -249,7 +249,7 @@ class Pool:
 
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
         flight = slot.flight
-        assert flight is not None
+        assert isinstance(flight, InFlight)
         waits = False
         if claim.verdict is Outcome.CANCELLED:
             self._settlement.cancelled(flight)
@@ -296,13 +296,17 @@ class Pool:
         finally:
             if reads:
                 self._leader.release()
-        has_input = not self._intake.has_ended or self._intake.lines or self._backlog.held
-        if self._is_over or self._control.stopping or not (has_input or self._crew.is_busy()):
+        comes_more = self._has_input() or self._crew.is_busy()
+        if self._is_over or self._control.stopping or not comes_more:
             self._control.leader.ring()
             return False
         slot.is_busy = True
         self._control.note_start()
         return True
+
+    def _has_input(self) -> bool:
+        """Return whether there is, or may come, an event that nobody runs."""
+        return bool(not self._intake.has_ended or self._intake.lines or self._backlog.held)
 
     def _lead(self) -> bool:
         gated = self._is_gated()
@@ -341,7 +345,7 @@ class Pool:
 
     def put_back(self, slot: Slot) -> None:
         """Keep what is half settled in `slot` with what was not tried, or let it come again."""
-        if (flight := slot.flight) is not None:
+        if isinstance(flight := slot.flight, InFlight):
             self._backlog.delay(flight, 0.0)
 
     def is_idle(self) -> bool:
