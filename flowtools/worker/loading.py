@@ -13,8 +13,8 @@ from flowtools.worker.signature import class_of
 def load_class(name: str, what: str) -> type:
     """Return the class that `name` ("package.module:Class") stands for.
 
-    A Worker may be a function: what is returned is a class whose `start` it is. The current directory is searched first, as by `python -m`. `what` is what an error
-    calls it: Worker, Source.
+    A Worker may be a function, too: its class has that as `start`. The current directory is
+    searched first, as by `python -m`. `what` is what an error calls it: Worker, Source.
 
     Raises:
         ConfigurationError: There is no such module or class, or its module fails; with the
@@ -51,6 +51,10 @@ def load_class(name: str, what: str) -> type:
         raise failure("load", what, name, error) from error
     except (Exception, SystemExit) as error:
         raise failure("load", what, name, error) from error
+    return _class(found, what, name)
+
+
+def _class(found: Any, what: str, name: str) -> type:
     if isinstance(found, type):
         return found
     if what == "Worker" and callable(found):
