@@ -1,6 +1,8 @@
 """How a command stands with its broker: what it shows, and what it says of one that is away."""
 
+import json
 import logging
+import signal
 from subprocess import PIPE
 
 import pytest
@@ -91,14 +93,17 @@ def test_flow_status_and_sigusr1_show_the_connection(start, run, script, tmp_pat
     tmp_path.chmod(0o700)
     process = start("flow-listen-stomp", script.url(), env=place, real=True)
     script.accept().subscribed()
-    name = f"'127.0.0.1:{script.port}' (rabbitmq)"
-    until(lambda: name in run("flow-status", env=place)[1].decode())
-    assert run("flow-status", "--check", env=place)[0] == 0
+
+    def said(name):
+        lines = map(json.loads, run("flow-status", "--json", env=place)[1].splitlines())
+        return next((each[name] for each in lines if each["pid"] == process.pid), None)
+
+    until(lambda: said("connection") == f"'127.0.0.1:{script.port}' (rabbitmq)")
+    assert said("trouble") == ""
     script.close()
-    until(lambda: run("flow-status", "--check", env=place)[0] == 1)
-    out = run("flow-status", "--check", env=place)[1].decode()
-    assert f"not connected: '127.0.0.1:{script.port}': " in out
-    process.send_signal(10)
+    until(lambda: said("trouble"))
+    assert said("trouble").startswith(f"not connected: '127.0.0.1:{script.port}': ")
+    process.send_signal(signal.SIGUSR1)
     assert "connected 0, reconnects 0, received 0" in Lines(
         map(bytes.decode, process.stderr)
     ).until("state:")
