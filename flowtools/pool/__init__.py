@@ -7,6 +7,9 @@ those that wait for their key or for another attempt. The `watchdog` has the dea
 says whether all of them go on. `work` is one run: it makes these and ends them. `assembly` brings
 what was asked for to it, by `settings` and `limits` (--rate, --halt).
 
+A Worker that takes several events at once has another pool: `gathering` puts them together, and a
+`batch` is one attempt of them.
+
 Where each thread has a process for its Worker, `isolation` is the runner: the `template` process
 forks a `child` for it, with which it exchanges `packets`.
 
