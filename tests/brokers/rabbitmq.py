@@ -35,15 +35,17 @@ class RabbitMQ(Server):
     prefetch_header = "prefetch-count"
     root = Path("/")
     settings = ""
+    syncing = "mnesia:sync_log()."
 
     def __init__(self, folder, journal=64):
         """Prepare; see Server.
 
         Args:
             folder: Of this broker alone.
-            journal: Entries of a queue's journal (queue_index_max_journal_entries) that
-                RabbitMQ keeps in memory, and forgets when it is killed; None: its own
-                32,768, by which it delivers as many acknowledged messages again.
+            journal: Entries of a queue's journal that RabbitMQ keeps in memory, and forgets
+                when it is killed (3: queue_index_max_journal_entries; 4: a segment,
+                classic_queue_index_v2_segment_entry_count); None: its own 32,768, or 4,096,
+                by which it delivers as many acknowledged messages again.
 
         Raises:
             BrokerMissing: RabbitMQ is not installed.
@@ -60,7 +62,8 @@ class RabbitMQ(Server):
         self._node = f"tests{self.port}@localhost"
         # What is on its way inside the broker comes on top of the journal.
         self.forgets = 2 * (journal or 32_768)
-        journal_setting = f"{{queue_index_max_journal_entries,{journal}}}" if journal else ""
+        limits = ("queue_index_max_journal_entries", "classic_queue_index_v2_segment_entry_count")
+        journal_setting = ",".join(f"{{{limit},{journal}}}" for limit in limits if journal)
         (self.folder / "advanced.config").write_text(f"[{{rabbit,[{journal_setting}]}}].\n")
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
@@ -136,9 +139,13 @@ class RabbitMQ(Server):
             self._epmd = None
 
     def settle(self):
-        """Return once every queue is on disk: Mnesia's log lags behind by a second or so."""
-        if self.root == Path("/"):
-            self._ctl("eval", "mnesia:sync_log().")
+        """Return once every queue is on disk, which lags behind by a second or so.
+
+        RabbitMQ 3 keeps its queues in Mnesia's log, 4 the names of its quorum queues in a
+        DETS table. A queue that was not yet in there is empty after a kill, with all that was
+        confirmed of it.
+        """
+        self._ctl("eval", self.syncing)
 
     def depth(self, destination):
         """Return how many messages the queue holds; see Server."""
@@ -175,6 +182,7 @@ class RabbitMQ4(RabbitMQ):
 
     name = "rabbitmq4"
     root = CACHE / "rabbitmq"
+    syncing = "[dets:sync(Table) || Table <- dets:all()]."
 
 
 class RabbitMQQuorum(RabbitMQ4):
