@@ -155,8 +155,20 @@ class RabbitMQ(Server):
     def limit(self, destination, most):
         """Let the queue hold at most so many messages, and reject others (reject-publish)."""
         name = destination.rsplit("/", 1)[1]
-        definition = json.dumps({"max-length": most, "overflow": "reject-publish"})
-        self._ctl("set_policy", "--apply-to", "queues", name, f"^{re.escape(name)}$", definition)
+        self._policy(name, {"max-length": most, "overflow": "reject-publish"})
+
+    def retry(self, destination, seconds):
+        """Let the queue's rejected messages come back after a while, by way of another queue.
+
+        A dead-letter exchange and a time to live, as RabbitMQ's users build a retry. Returns
+        the other queue.
+        """
+        name = destination.rsplit("/", 1)[1]
+        there = {"dead-letter-exchange": "", "dead-letter-routing-key": f"{name}.retry"}
+        back = {"dead-letter-exchange": "", "dead-letter-routing-key": name}
+        self._policy(name, there)
+        self._policy(f"{name}.retry", back | {"message-ttl": int(seconds * 1000)})
+        return f"{destination}.retry"
 
     def purge(self, destination):
         """Throw away what the queue holds."""
@@ -165,6 +177,10 @@ class RabbitMQ(Server):
     def delete(self, destination):
         """Delete the queue with all that is in it."""
         self._ctl("delete_queue", destination.rsplit("/", 1)[1])
+
+    def _policy(self, name, definition):
+        where = ("--apply-to", "queues", name, f"^{re.escape(name)}$")
+        self._ctl("set_policy", *where, json.dumps(definition))
 
     def _ctl(self, *words):
         return subprocess.run(
