@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.ack.records import Ack
+from flowtools.core.described import Described
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
@@ -26,7 +27,7 @@ from flowtools.stomp.url import BrokerURL
 _log = get_log("flowtools.source.stomp")
 
 
-class GenericStompListener:
+class GenericStompListener(Described):
     """A source of the messages of one STOMP destination.
 
     With `ack="pipe"` a message is acknowledged once its line is written; with "worker"
@@ -37,6 +38,8 @@ class GenericStompListener:
         count: End after the message that brings the number of events to this; None: go on.
         inlet: Makes what receives acknowledgements; None with `ack="pipe"`.
     """
+
+    FACTS = ("count",)
 
     redelivers: ClassVar = True
     """What is not done comes again."""

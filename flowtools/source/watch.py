@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from flowtools.ack.receiver import AckInlet, AckSocket
+from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
@@ -32,7 +33,7 @@ FULL = 1.0
 log = get_log("flowtools.source.watch")
 
 
-class HotFolder:
+class HotFolder(Described):
     """A source of the files in one folder of this machine.
 
     Its types are flow.path.created, modified and deleted, and stalled where that is asked for.
@@ -47,6 +48,8 @@ class HotFolder:
         inlet: Makes what receives acknowledgements, with ack="worker".
         redelivers: What is not done is reported again at the next start.
     """
+
+    FACTS = ("_path", "count")
 
     def __init__(
         self,
