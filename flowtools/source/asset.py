@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from flowtools.core.described import Described
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
@@ -31,7 +30,7 @@ from flowtools.vizone.errors import NotFoundError
 DELETED, CHANGED = f"flow.asset.{Kind.DELETED}", f"flow.asset.{Kind.CHANGED}"
 
 
-class AssetEntryListener(Described):
+class AssetEntryListener:
     """A source of asset entries as they are created, updated and deleted.
 
     Its types are flow.asset.created, updated, deleted, and changed where the message does
@@ -43,8 +42,6 @@ class AssetEntryListener(Described):
     Attributes:
         listening: How it listens.
     """
-
-    FACTS = ("_account",)
 
     redelivers: ClassVar = True
     """What is not done comes again."""

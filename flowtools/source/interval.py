@@ -4,7 +4,6 @@ import logging
 from datetime import datetime, tzinfo
 from math import inf
 
-from flowtools.core.described import Described
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, digest, rfc3339
 from flowtools.core.log import get_log
@@ -17,7 +16,7 @@ from flowtools.source.schedule import Cron, Due, Every, Schedule
 log = get_log("flowtools.source.interval")
 
 
-class Interval(Described):
+class Interval:
     """Ticks, each an event of type flow.interval.tick.
 
     A tick that comes while the last one is still unread in the pipe is skipped, and
@@ -26,8 +25,6 @@ class Interval(Described):
     Attributes:
         count: End after so many events; None: go on.
     """
-
-    FACTS = ("_name", "count")
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event, EventError, NotAnEvent, digest, parse
 from flowtools.core.lines import BLOCK, LineReader, TooLong
@@ -21,7 +20,7 @@ Form = Literal["lines", "null", "json", "document"]
 _log = get_log("flowtools.source.local")
 
 
-class STDIN(Described):
+class STDIN:
     """What comes on standard input: its lines, or all of it.
 
     Holds one block and one unfinished line, or the whole document. The same input gives
@@ -31,8 +30,6 @@ class STDIN(Described):
         is_whole: All of it is one event.
         count: End after so many events; None: at the end of the input.
     """
-
-    FACTS = ("_form", "count")
 
     def __init__(
         self,

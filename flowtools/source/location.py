@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from flowtools.core.described import Described
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
@@ -32,7 +31,7 @@ from flowtools.vizone.files import as_file
 from flowtools.vizone.transport import without_user
 
 
-class UnmanagedFilesListener(Described):
+class UnmanagedFilesListener:
     """A source of the files in one import storage.
 
     Its types are flow.file.created, updated, deleted, and changed where the message does
@@ -44,8 +43,6 @@ class UnmanagedFilesListener(Described):
     Attributes:
         listening: How it listens.
     """
-
-    FACTS = ("_location", "_account")
 
     redelivers: ClassVar = True
     """What is not done comes again."""

@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.ack.records import Ack
-from flowtools.core.described import Described
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
@@ -27,7 +26,7 @@ from flowtools.stomp.url import BrokerURL
 _log = get_log("flowtools.source.stomp")
 
 
-class GenericStompListener(Described):
+class GenericStompListener:
     """A source of the messages of one STOMP destination.
 
     With `ack="pipe"` a message is acknowledged once its line is written; with "worker"
@@ -38,8 +37,6 @@ class GenericStompListener(Described):
         count: End after the message that brings the number of events to this; None: go on.
         inlet: Makes what receives acknowledgements; None with `ack="pipe"`.
     """
-
-    FACTS = ("count",)
 
     redelivers: ClassVar = True
     """What is not done comes again."""
@@ -128,7 +125,8 @@ class GenericStompListener(Described):
         try:
             if acks is not None:
                 acks.start(self._settle, lost=self._lose, held=self._held, in_flight=self._waiting)
-            self._serve(broker, acks, outlet, stop)
+            with broker.contact.shown(terms.destination):
+                self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
                 acks.close()
@@ -141,9 +139,8 @@ class GenericStompListener(Described):
             if broker.url.destination is not None:
                 self._terms = replace(self._terms, url=broker.url)
             terms = self._terms
-            subscription = Subscription(
-                *(session, terms, self._settings, self._caution), individual=acks is not None
-            )
+            common = (session, terms, self._settings, self._caution, broker.contact)
+            subscription = Subscription(*common, individual=acks is not None)
             current = self._current = Serving(
                 *(subscription, terms, outlet, stop, self._to_events),
                 count=count,

@@ -8,7 +8,6 @@ from time import monotonic
 from typing import Any
 
 from flowtools.ack.receiver import AckInlet, AckSocket
-from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
@@ -33,7 +32,7 @@ FULL = 1.0
 log = get_log("flowtools.source.watch")
 
 
-class HotFolder(Described):
+class HotFolder:
     """A source of the files in one folder of this machine.
 
     Its types are flow.path.created, modified and deleted, and stalled where that is asked for.
@@ -48,8 +47,6 @@ class HotFolder(Described):
         inlet: Makes what receives acknowledgements, with ack="worker".
         redelivers: What is not done is reported again at the next start.
     """
-
-    FACTS = ("_path", "count")
 
     def __init__(
         self,
