@@ -1,8 +1,10 @@
 """A user's class: loaded by its name, cleaned up after, and what is wrong with it in one line."""
 
+import builtins
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError, FlowError
@@ -55,7 +57,23 @@ def load_class(name: str, what: str) -> type:
     return found
 
 
-_METHOD = {"Worker": " with a 'start'", "Source": ""}
+def load_exceptions(names: Sequence[str]) -> tuple[type[Exception], ...]:
+    """Return the exceptions that `names` stand for, each MODULE:CLASS or one of Python's own.
+
+    Raises:
+        ConfigurationError: As `load_class`, or one is not an exception.
+    """
+    loaded = []
+    for name in names:
+        full = f"builtins:{name}" if name in dir(builtins) else name
+        found = load_class(full, "exception")
+        if not issubclass(found, Exception):
+            raise ConfigurationError(f"cannot pause on '{name}': it is not an exception")
+        loaded.append(found)
+    return tuple(loaded)
+
+
+_METHOD = {"Worker": " with a 'start'", "Source": "", "exception": ""}
 
 
 def clean_up(made: object, what: str) -> None:
