@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from flowtools.source.interval import Interval
 from flowtools.worker import Reject, Unavailable
 from tests.sources import note
-from flowtools.source.interval import Interval
 
 
 class Refused(OSError):

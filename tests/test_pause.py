@@ -63,15 +63,15 @@ def pool():
 def down(start, tmp_path):
     """Start a command with a Worker of tests/down.py; `up()` starts the server."""
 
-    class Down:
-        notes = tmp_path / "notes"
-        env = {"PYTHONPATH": str(ROOT), "NOTES": str(notes), "UP": str(tmp_path / "up")}
+    notes = tmp_path / "notes"
+    env = {"PYTHONPATH": str(ROOT), "NOTES": str(notes), "UP": str(tmp_path / "up")}
 
+    class Down:
         def start(self, *args, command="flow-work", **more):
-            return start(command, *args, stdin=PIPE, env=self.env | more)
+            return start(command, *args, stdin=PIPE, env=env | more)
 
         def calls(self):
-            return self.notes.read_text().split() if self.notes.exists() else []
+            return notes.read_text().split() if notes.exists() else []
 
         def up(self):
             (tmp_path / "up").touch()

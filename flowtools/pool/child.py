@@ -139,9 +139,7 @@ def _whole(packet: bytes, events: socket.socket) -> bytes:
         return file.read()
 
 
-def _answer(
-    worker: Any, event: Event, pausing: tuple[type[Exception], ...]
-) -> tuple[bytes, bytes]:
+def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> tuple[bytes, bytes]:
     try:
         returned = worker.start(event)
         lines = lines_of(event, returned) if returned is not None else None

@@ -25,7 +25,7 @@ from flowtools.pool.outcome import Failure
 from flowtools.pool.settings import RetryPolicy
 
 SHORTEST = 0.1
-"""Seconds that a pause has at least, whatever --backoff says: a probe takes a thread's whole time."""
+"""Seconds that a pause has at least, whatever --backoff says: no probe follows another at once."""
 
 REMIND_AFTER = 60.0
 """Seconds of a pause until it is said again; each further time after twice as long."""
