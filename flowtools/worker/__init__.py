@@ -3,8 +3,9 @@
     from flowtools.worker import Reject, Retry, Unavailable
 
 The `contract` says what a Worker is, and makes one, which may raise `exceptions`; `loading` imports
-its class, `config` reads its settings, and `needs` gives it what it NEEDS: a client, a store. A
-`description` is what an exception of its code says, in one line.
+its class, `signature` sees whether it can be called as it will be, `config` reads its settings, and
+`needs` gives it what it NEEDS: a client, a store. A `description` is what an exception of its code
+says, in one line.
 """
 
 from flowtools.worker.contract import Worker

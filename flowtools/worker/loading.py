@@ -9,13 +9,14 @@ from typing import Any
 
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.worker.description import described
+from flowtools.worker.signature import class_of
 
 
 def load_class(name: str, what: str) -> type:
     """Return the class that `name` ("package.module:Class") stands for.
 
-    The current directory is searched first, as by `python -m`. `what` is what an error
-    calls it: Worker, Source.
+    A Worker may be a function, too: its class has that as `start`. The current directory is
+    searched first, as by `python -m`. `what` is what an error calls it: Worker, Source.
 
     Raises:
         ConfigurationError: There is no such module or class, or its module fails; with the
@@ -52,9 +53,7 @@ def load_class(name: str, what: str) -> type:
         raise failure("load", what, name, error) from error
     except (Exception, SystemExit) as error:
         raise failure("load", what, name, error) from error
-    if not isinstance(found, type):
-        raise ConfigurationError(f"cannot load {what} '{name}': it is no class{_METHOD[what]}")
-    return found
+    return _class(found, what, name)
 
 
 def load_exceptions(names: Sequence[str]) -> tuple[type[Exception], ...]:
@@ -73,7 +72,19 @@ def load_exceptions(names: Sequence[str]) -> tuple[type[Exception], ...]:
     return tuple(loaded)
 
 
-_METHOD = {"Worker": " with a 'start'", "Source": "", "exception": ""}
+def _class(found: Any, what: str, name: str) -> type:
+    if isinstance(found, type):
+        return found
+    if what == "Worker" and callable(found):
+        return class_of(found)
+    raise ConfigurationError(f"cannot load {what} '{name}': {_NEITHER[what]}")
+
+
+_NEITHER = {
+    "Worker": "it is neither a class with a 'start' nor a function",
+    "Source": "it is not a class",
+    "exception": "it is not a class",
+}
 
 
 def clean_up(made: object, what: str) -> None:
