@@ -454,9 +454,10 @@ def test_an_idle_connection_that_is_closed_is_no_refusal(start, script):
     assert process.wait(SECONDS) == 0
 
 
-def test_a_queue_that_is_not_found_at_first_may_come(script):
+@pytest.mark.parametrize("said", ["NOT_FOUND - no queue 'a' in vhost '/'", "Processing error"])
+def test_a_queue_that_is_not_found_at_first_or_in_trouble_may_come(script, said):
     def broker():
-        refusing(script, "NOT_FOUND - no queue 'a' in vhost '/'", 2)
+        refusing(script, said, 2)
         peer = script.accept()
         peer.login()
         confirm(peer, peer.read("SEND"))

@@ -29,6 +29,7 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.contact import Contact
+from flowtools.stomp.dialect import TROUBLE
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, UNIQUE_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.stomp.session import Session, error_text
@@ -345,7 +346,8 @@ class Publisher:
         now = monotonic()
         self._refused_since = self._refused_since or now
         # Some queues are not there yet just after the start of a broker.
-        is_plain = alone and not self._confirmed and "NOT_FOUND" not in whole
+        may_pass = "NOT_FOUND" in whole or TROUBLE in whole
+        is_plain = alone and not self._confirmed and not may_pass
         if is_plain or now - self._refused_since > REFUSED_FOR:
             line = ""
             if self._confirmed and alone:

@@ -239,7 +239,7 @@ class Subscription:
         self.session.abort()
 
     def _fail(self, said: str) -> None:
-        if not self.confirmed:
+        if not self.confirmed and not self.caution.may_pass(said):
             raise RefusedError(
                 f"'{self.session.name}' refuses the subscription to "
                 f"'{self._terms.destination}': {said}"
