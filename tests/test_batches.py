@@ -18,7 +18,7 @@ from tests.running import finish, metrics_at, until
 HEAD = """import os, subprocess, sys, threading, time
 from pathlib import Path
 from flowtools.event import Event
-from flowtools.worker import Reject, Retry
+from flowtools.worker import Reject, Retry, Unavailable
 def note(text):
     with open('notes', 'ab', buffering=0) as file:
         file.write(f'{text}\\n'.encode())
@@ -425,6 +425,32 @@ def test_what_the_events_are_and_when_one_may_fail():
     events.end()
     with pytest.raises(RuntimeError, match="has ended"):
         events.fail(first, "why")
+
+
+@pytest.mark.parametrize(
+    "body", ["raise Unavailable('down')", "events.fail(events[0], Unavailable('down'))"]
+)
+def test_an_outage_pauses_the_pool_and_is_probed_with_one_event(work, notes, tmp_path, body):
+    code = f"""class W(Noting):
+    def do(self, events):
+        if not Path('up').exists():
+            {body}
+"""
+    process = work(
+        code, "-j", 2, "--batch", 5, "--backoff", 0.05, "--max-backoff", 0.05, "--linger", 0.05,
+        "--joblog", "log",
+    )  # fmt: skip
+    give(process, *range(30))
+    until(lambda: len(notes()) >= 6)
+    # What ran when the pause began: a batch for each thread. Then one event at a time.
+    assert all(len(batch) == 1 for batch in notes()[2:])
+    (tmp_path / "up").touch()
+    status, _, err = finish(process)
+    assert status == 0, err
+    final = [row for row in rows(tmp_path / "log") if row["final"]]
+    assert [(row["outcome"], row["attempt"]) for row in final] == [("done", 1)] * 30
+    assert err.count("paused, for the Worker cannot do any event now") == 1
+    assert err.count("going on after a pause") == 1
 
 
 # Keys, order, rate

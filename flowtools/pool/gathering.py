@@ -65,7 +65,8 @@ class BatchPool(Pool):
         with self._leader:
             flights = self._gathered = []
             try:
-                self._fill(slot, flights)
+                while self._fill(slot, flights) and self._has_to_wait(flights[0]):
+                    self._give_back(flights)
             except BaseException:
                 self._give_back(flights)
                 raise
@@ -76,31 +77,42 @@ class BatchPool(Pool):
         self._control.note_start()
         return flights
 
-    def _fill(self, slot: Slot, flights: list[InFlight]) -> None:
-        """Take events until the batch is complete, the pool ends, or there are no more."""
+    def _has_to_wait(self, flight: InFlight) -> bool:
+        """Return whether `flight` must not start, for a pause has begun since it was taken."""
+        return self._pause.is_on and not self._pause.is_probe(flight)
+
+    def _fill(self, slot: Slot, flights: list[InFlight]) -> bool:
+        """Take events until the batch is complete, the pool ends, or there are no more.
+
+        Return whether there are any.
+        """
         until, size = inf, 0
         while not self._control.stopping:
             slot.is_busy = True
+            if self._next is not None and self._has_to_wait(self._next[0]):
+                self._give_back([self._next[0]])
+                self._next = None
             try:
                 flight, start = self._next = self._next or self._take_next()
             except IndexError:
                 if flights and not self._wait_for_more(until):
-                    return
+                    break
                 slot.is_busy = bool(flights)
                 if not flights and (self._is_over or not self._lead()):
-                    return
+                    break
                 continue
             if flights and (flight.runs_alone or start > until):
-                return
+                break
             if start and self._control.ending.wait(max(0.0, start - monotonic())):
-                return
+                break
             self._next = None
             flights.append(flight)
             size += len(flight.line)
             if flight.runs_alone or len(flights) >= self._size or size >= MAX_BYTES:
-                return
+                break
             if len(flights) == 1:
                 until = flight.since + self._linger
+        return bool(flights)
 
     def _take_next(self) -> tuple[InFlight, float]:
         """Return an event that may run, and when: 0.0 for at once.
@@ -149,7 +161,7 @@ class BatchPool(Pool):
 
     def _give_back(self, flights: list[InFlight]) -> None:
         for flight in flights:
-            self._backlog.delay(flight, 0.0)
+            self._backlog.keep(flight)
         flights.clear()
 
     def _run(self, slot: Slot, flights: list[InFlight]) -> bool:
@@ -187,13 +199,13 @@ class BatchPool(Pool):
             flight = batch.flights[place]
             answer = batch.whole(failure, place) if failure is not None else answers[place]
             if isinstance(answer, Failure):
-                is_one_of_several = place not in batch.failures and len(batch.flights) > 1
-                if failure is not None and failure.after is None and is_one_of_several:
+                if failure is not None and _may_be_the_cause(failure, batch, place):
                     flight.runs_alone = True
                 waits |= self._settlement.failed(flight, slot.started, answer)
             else:
                 self._settlement.done(flight, slot.started, answer)
             batch.left.popleft()
+            self._end_probe(flight, is_done=not isinstance(answer, Failure))
         self._vacate(slot, waits)
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
@@ -208,6 +220,7 @@ class BatchPool(Pool):
             for place in [place for place in batch.left if place not in batch.failures]:
                 batch.left.remove(place)
                 self._settlement.cancelled(batch.flights[place])
+                self._end_probe(batch.flights[place], is_done=False)
         text = f"not done within {self._settings.timeout:g} s"
         self._settle_all(slot, batch, (), Failure(claim.verdict, text))
 
@@ -229,3 +242,9 @@ class BatchPool(Pool):
             self._backlog.delay(self._next[0], 0.0)
             self._next = None
         return super().left_over(more)
+
+
+def _may_be_the_cause(failure: Failure, batch: Batch[InFlight], place: int) -> bool:
+    """Return whether the event at `place` may be why the batch has failed as a whole."""
+    is_asked_for = failure.after is not None or failure.outcome.pauses
+    return len(batch.flights) > 1 and place not in batch.failures and not is_asked_for

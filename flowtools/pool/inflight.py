@@ -9,11 +9,12 @@ claim that found the deadline stands, and the thread will find it; one that did 
 
 import threading
 from collections.abc import Iterator
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any
 
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
+from flowtools.core.times import instant
 from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -32,12 +33,13 @@ class InFlight:
         line: The input line, without its end.
         number: The line's place in the input, from 1.
         since: When it began to wait for a thread, in seconds of `time.monotonic()`.
+        read: When its line was read, in the same seconds.
         attempt: 1 for the first try.
         key: What `--key` gave for it, or None.
         runs_alone: It gets no other event beside it: a batch has failed as a whole with it.
     """
 
-    __slots__ = ("attempt", "event", "key", "line", "number", "runs_alone", "since")
+    __slots__ = ("attempt", "event", "key", "line", "number", "read", "runs_alone", "since")
 
     def __init__(
         self,
@@ -51,10 +53,17 @@ class InFlight:
         self.event = event
         self.line = line
         self.number = number
-        self.since = since
+        self.since = self.read = since
         self.attempt = attempt
         self.key = key
         self.runs_alone = False
+
+    @property
+    def age(self) -> float:
+        """Seconds since the event's `time`, or since it was read where that says nothing."""
+        said = self.event.attributes.get("time")
+        moment = instant(said) if isinstance(said, str) else None
+        return monotonic() - self.read if moment is None else max(0.0, time() - moment)
 
     @property
     def label(self) -> str:

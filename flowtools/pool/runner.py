@@ -139,10 +139,12 @@ class ThreadRunner:
 
     prepare = None
 
-    def __init__(self, worker: Any) -> None:
+    def __init__(self, worker: Any, pausing: tuple[type[Exception], ...] = ()) -> None:
+        """Run `worker`; exceptions of the classes `pausing` mean the same as Unavailable."""
         # One of the two is missing where the Worker takes batches, or takes none.
         self.start: Callable[[Event], Any] = getattr(worker, "start", _nothing)
         self._start_many: Callable[[Events], Any] = getattr(worker, "start_many", _nothing)
+        self._pausing = pausing
 
     def start_many(self, batch: Batch[Any]) -> list[Answer]:
         """Return what became of each event; generators run here."""
@@ -154,7 +156,7 @@ class ThreadRunner:
 
     def failure(self, error: BaseException) -> Failure:
         """Return what the exception says."""
-        return Failure.of(error, with_traceback=shows_tracebacks())
+        return Failure.of(error, pausing=self._pausing, with_traceback=shows_tracebacks())
 
     def interrupt(self, thread: Thread, since: float) -> None:
         """Raise TimeLimit in `thread` at its next bytecode, and kill its programs.

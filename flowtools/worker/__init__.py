@@ -1,6 +1,6 @@
 """What a user's Worker is, and how it is found, equipped and made.
 
-    from flowtools.worker import Reject, Retry
+    from flowtools.worker import Reject, Retry, Unavailable
 
 The `contract` says what a Worker is, and makes one, which may raise `exceptions`; `batch` is what
 one gets that takes several events at once. `loading` imports its class, `signature` sees whether it
@@ -10,6 +10,6 @@ client, a store. A `description` is what an exception of its code says, in one l
 
 from flowtools.worker.batch import BatchWorker, Events
 from flowtools.worker.contract import Worker
-from flowtools.worker.exceptions import Reject, Retry, TimeLimit
+from flowtools.worker.exceptions import Reject, Retry, TimeLimit, Unavailable
 
-__all__ = ["BatchWorker", "Events", "Reject", "Retry", "TimeLimit", "Worker"]
+__all__ = ["BatchWorker", "Events", "Reject", "Retry", "TimeLimit", "Unavailable", "Worker"]
