@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import ConfigurationError, UsageError
-from flowtools.core.event import EventError, NotAnEvent, parse
-from flowtools.core.lines import LineReader, LineWriter
+from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
-from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop
+from flowtools.pool.dryrun import dry_run
 from flowtools.pool.inflight import Crew
-from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import FAILURES, Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
 from flowtools.pool.settings import BATCH, LINGER, Choice, Known, Recorder, Settings
@@ -108,22 +106,15 @@ def run(
         spare_the_collector()
         worker = None
         seconds = choice.pool.drain if drain is None else drain
-        runners: Callable[[], Runner]
         if template is None:
             with bounded("the Worker's 'configure'", stop, seconds):
                 worker = make(choice.worker, settings, equipment)
-            runners = partial(ThreadRunner, worker, load_exceptions(choice.pause_on))
-            has_batches = takes_batches(worker)
-        else:
-            from flowtools.pool.isolation import ProcessRunner
-
-            runners = partial(ProcessRunner, template, choice.pool.drain)
-            has_batches = template.takes_batches
+        runners, has_batches = _runners(choice, worker, template)
         choice = replace(choice, pool=_with_batches(choice, has_batches=has_batches))
         try:
             with opener(worker, stop) as given:
                 if choice.dry_run:
-                    totals = _dry_run(choice, stop)
+                    totals = dry_run(choice, _done(choice), stop)
                 else:
                     totals = _work(choice, given, writer, runners, crew, stack, server)
         finally:
@@ -172,6 +163,18 @@ def _tell_skipped(number: int) -> None:
     """Tell a person why less was done than came; cron would mail it after every run."""
     tell = say if is_terminal() else log.info
     tell(f"{number} events were done already: skipped")
+
+
+def _runners(
+    choice: Choice, worker: Worker | None, template: "Template | None"
+) -> tuple[Callable[[], Runner], bool]:
+    """Return what makes a runner for each thread, and whether their Worker takes batches."""
+    if template is None:
+        pausing = load_exceptions(choice.pause_on)
+        return partial(ThreadRunner, worker, pausing), takes_batches(worker)
+    from flowtools.pool.isolation import ProcessRunner
+
+    return partial(ProcessRunner, template, choice.pool.drain), template.takes_batches
 
 
 def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:
@@ -355,44 +358,3 @@ def _done(choice: Choice) -> Known:
     from flowtools.pool.joblog import Done
 
     return Done.read(choice.joblog)
-
-
-def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
-    """Read all lines and say what would be done with each; run nothing."""
-    done = _done(choice)
-    wrapper = Wrapper(SOURCE)
-    totals: Counter[str] = Counter()
-    reader = LineReader(STDIN, stop, max_line=choice.max_line)
-    number = 0
-    while (block := reader.read()) is not None:
-        for line in block:
-            number += 1
-            if line.strip():
-                totals[_would(choice, line, number, done, wrapper)] += 1
-    say(
-        f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
-        f" {choice.pool.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
-        f" {totals[Outcome.INVALID]} lines are no events"
-    )
-    return totals
-
-
-def _would(choice: Choice, line: bytes, number: int, done: Known, wrapper: Wrapper) -> Outcome:
-    try:
-        event = parse(line)
-    except NotAnEvent as other:
-        event = wrapper.event(other.value, line, number)
-    except EventError as error:
-        log.error("line %d is not an event: %s", number, error)
-        return Outcome.INVALID
-    if event in done:
-        return Outcome.SKIPPED
-    key = choice.pool.key(event) if choice.pool.key else None
-    log.info(
-        "line %d: would run %s '%s'%s",
-        number,
-        event.type,
-        event.subject or event.id,
-        f" after others of key '{key}'" if key is not None else "",
-    )
-    return Outcome.DONE

@@ -35,10 +35,8 @@ class BatchPool(Pool):
         super().__init__(*args, **more)
         self._size = self._settings.batch or 1
         self._linger = LINGER if self._settings.linger is None else self._settings.linger
-        # What is in no other place meanwhile: the batch that is gathered; the event that was
-        # taken and must not be in it, and when that may start.
-        self._gathered: list[InFlight] = []
-        self._next: tuple[InFlight, float] | None = None
+        self._gathered: list[InFlight] = []  # The batch that is gathered, if one is.
+        self._next_start: float | None = None  # Reserved of --rate, and not used yet.
 
     # What follows runs in the worker threads.
 
@@ -89,11 +87,8 @@ class BatchPool(Pool):
         until, size = inf, 0
         while not self._control.stopping:
             slot.is_busy = True
-            if self._next is not None and self._has_to_wait(self._next[0]):
-                self._give_back([self._next[0]])
-                self._next = None
             try:
-                flight, start = self._next = self._next or self._take_next()
+                flight = self._take_next()
             except IndexError:
                 if flights and not self._wait_for_more(until):
                     break
@@ -101,11 +96,9 @@ class BatchPool(Pool):
                 if not flights and (self._is_over or not self._lead()):
                     break
                 continue
-            if flights and (flight.runs_alone or start > until):
+            if (flights and flight.runs_alone) or not self._wait_for_start(until):
+                self._backlog.keep(flight)  # It is the first that the next batch gets.
                 break
-            if start and self._control.ending.wait(max(0.0, start - monotonic())):
-                break
-            self._next = None
             flights.append(flight)
             size += len(flight.line)
             if flight.runs_alone or len(flights) >= self._size or size >= MAX_BYTES:
@@ -114,8 +107,8 @@ class BatchPool(Pool):
                 until = flight.since + self._linger
         return bool(flights)
 
-    def _take_next(self) -> tuple[InFlight, float]:
-        """Return an event that may run, and when: 0.0 for at once.
+    def _take_next(self) -> InFlight:
+        """Return an event that may run, but for --rate.
 
         Raises:
             IndexError: There is none now.
@@ -123,8 +116,19 @@ class BatchPool(Pool):
         flight = None
         while flight is None:
             flight = self._take()
+        return flight
+
+    def _wait_for_start(self, until: float) -> bool:
+        """Wait until --rate lets an event start; False: not before `until`, or the pool ends."""
         pace, now = self._settings.pace, monotonic()
-        return flight, 0.0 if pace is None else now + pace.wait_time(now)
+        if pace is None:
+            return True
+        if self._next_start is None:
+            self._next_start = now + pace.wait_time(now)
+        if self._next_start > until or self._control.ending.wait(max(0.0, self._next_start - now)):
+            return False
+        self._next_start = None
+        return True
 
     def _wait_for_more(self, until: float) -> bool:
         """Wait until there may be another event for the batch; False: it is to wait no longer."""
@@ -147,9 +151,6 @@ class BatchPool(Pool):
                 self._leader_sleeps = False
         self._control.leader.clear()
         return monotonic() < until
-
-    def _has_input(self) -> bool:
-        return super()._has_input() or bool(self._next or self._gathered)
 
     def _runs_the_last(self) -> bool:
         """Return whether a batch that is gathered when the pool ends is still run.
@@ -234,14 +235,7 @@ class BatchPool(Pool):
 
     def queued(self) -> int:
         """Return how many events have been read and wait."""
-        return super().queued() + len(self._gathered) + (self._next is not None)
-
-    def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
-        """Return what was read and not done, and `more` lines; the threads have ended."""
-        if self._next is not None:
-            self._backlog.delay(self._next[0], 0.0)
-            self._next = None
-        return super().left_over(more)
+        return super().queued() + len(self._gathered)
 
 
 def _may_be_the_cause(failure: Failure, batch: Batch[InFlight], place: int) -> bool:

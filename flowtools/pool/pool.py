@@ -334,17 +334,13 @@ class Pool:
         finally:
             if reads:
                 self._leader.release()
-        comes_more = self._has_input() or self._crew.is_busy()
-        if self._is_over or self._control.stopping or not comes_more:
+        has_input = not self._intake.has_ended or self._intake.lines or self._backlog.held
+        if self._is_over or self._control.stopping or not (has_input or self._crew.is_busy()):
             self._control.leader.ring()
             return False
         slot.is_busy = True
         self._control.note_start()
         return True
-
-    def _has_input(self) -> bool:
-        """Return whether there is, or may come, an event that nobody runs."""
-        return bool(not self._intake.has_ended or self._intake.lines or self._backlog.held)
 
     def _lead(self) -> bool:
         due = self._due()
