@@ -6,6 +6,6 @@ is the value of an event by which others are grouped. A `kind` is what happened:
 The `text` of others is bounded. `errors` has one class for each exit status, and `log` is how our
 own code says something. `wait` waits for descriptors, for a wake-up from another thread, and for
 the request to stop. `times` reads moments and lengths of time as people write them. `seen`
-remembers what has come before. `settings` has the defaults that several parts share, and brings
-the options of a command to where they act.
+remembers what has come before; a `spool` keeps lines until they are all there. `settings` has
+the defaults that several parts share, and brings the options of a command to where they act.
 """
