@@ -25,6 +25,10 @@ _ARTEMIS_MESSAGE = 1024
 _ALL = 1_000_000_000
 """A prefetch of ActiveMQ's that is more than any queue holds; with 0 it would deliver none."""
 
+TROUBLE = "Processing error"
+"""All that RabbitMQ says where something failed inside it, and not because of what was asked: two
+clients that declare one quorum queue at the same time, for example (tried: 4.3.6)."""
+
 _NOT_THE_SENDERS = frozenset(
     {
         "message-id",
