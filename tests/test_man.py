@@ -257,6 +257,8 @@ class Playground:
         assert status in (0, 143, -signal.SIGTERM), (line, status, out.text, err.text)
 
     def has_worked(self, line, out):
+        if "flow-failed" in line:
+            return False  # It ends.
         if "flow-send" in line and "|" in line and "--raw" not in line:
             self.command("flow-listen-stomp", "--count", 1, self.queue("assets"))
             return True
