@@ -85,15 +85,18 @@ def test_one_that_waits_for_a_retry_keeps_its_place(pool):
     tried = []
 
     def start(event):
-        tried.append(event["n"])
-        if tried == [0, 1] or tried == [0]:
+        number = event["n"]
+        is_first = number not in tried
+        tried.append(number)
+        if is_first and number < 2:
             raise Retry
 
     policy = RetryPolicy(retries=3, backoff=0.05)
     running = pool(start, threads=4, per_key=2, retry=policy)
     running.feed(*events(*"aaa"))
     assert running.end() == {"done": 3}
-    assert set(tried[:2]) == set(tried[2:4]) == {0, 1}
+    assert set(tried[:2]) == {0, 1}
+    assert tried.index(2) >= 3  # After the second attempt of one of them.
 
 
 @pytest.mark.parametrize("threads", [1, 8])
