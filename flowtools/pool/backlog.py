@@ -88,7 +88,8 @@ class Backlog:
             while True:
                 is_reserved = False
                 if self._kept:
-                    flight = heappop(self._kept)[1]
+                    # The start that was reserved for it did not come about.
+                    flight, is_reserved = heappop(self._kept)[1], True
                 elif self._delayed and self._delayed[0][0] <= now:
                     _, _, flight, is_reserved = heappop(self._delayed)
                 elif self._ready:
