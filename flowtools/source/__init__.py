@@ -7,7 +7,8 @@ A `stomp` source is `serving` one session at a time; a `delivery` writes its eve
 which may be full, and settles what each of them owes.
 `interval` ticks by a `schedule` or a `cron` expression, at a `daytime`, on a `clock`. What `watch`
 is made of is in `folder`. `loading` says what a user's Source may be; a `gate` stands between it
-and the outlet, and `telling` calls its `done`. `settings` has the defaults.
+and the outlet, and `telling` calls its `done`; its `cursor` remembers up to where all is done, in a
+`wholefile`. `settings` has the defaults.
 """
 
 from typing import TYPE_CHECKING, Protocol

@@ -22,6 +22,10 @@ Broker = Literal["rabbitmq", "activemq", "artemis", "coilmq", "unknown"]
 _ARTEMIS_MESSAGE = 1024
 """Bytes that Artemis's window, which is in bytes, gives each message of --prefetch."""
 
+TROUBLE = "Processing error"
+"""All that RabbitMQ says where something failed inside it, and not because of what was asked: two
+clients that declare one quorum queue at the same time, for example (tried: 4.3.6)."""
+
 _NOT_THE_SENDERS = frozenset(
     {
         "message-id",
