@@ -9,7 +9,7 @@ import click
 from flowtools.cli import options
 from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import keep, parsed
-from flowtools.pool.settings import Choice, RetryPolicy, Settings
+from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
@@ -63,6 +63,22 @@ max_abandoned = option(
     type=click.IntRange(min=1),
     metavar="N",
     help="Abandoned threads at which to drain and end. Default: 32, or twice --threads.",
+)
+
+batch = option(
+    "--batch",
+    of=Settings,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Events that a Worker with start_many(events) gets at once, at most. Default: {BATCH}.",
+)
+
+linger = option(
+    "--linger",
+    of=Settings,
+    type=SECONDS,
+    metavar="SECONDS",
+    help=f"How long a batch waits for more events, from when its first came. Default: {LINGER:g}.",
 )
 
 isolation = option(
@@ -240,6 +256,8 @@ _ALL = (
     options.grace,
     options.drain,
     max_abandoned,
+    batch,
+    linger,
     isolation,
     retries,
     backoff,

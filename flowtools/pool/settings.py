@@ -78,6 +78,9 @@ class Pace(Protocol):
         """Reserve the next start and return how many seconds away it is."""
 
 
+BATCH, LINGER = 100, 1.0
+"""Events of a batch, and seconds for which it waits for more, where nothing else is said."""
+
 ASKED_RETRIES = 10
 """Further attempts that a Worker's own Retry gets where --retries says nothing."""
 
@@ -138,6 +141,10 @@ class Settings(Ending):
         drain: Seconds that running events have to end after a signal.
         max_abandoned: Stuck threads at which the pool drains and ends; None: see
             `most_abandoned`.
+        batch: Events that a Worker with `start_many` gets at once, at most; None: it gets
+            single events, or nothing has been said.
+        linger: Seconds for which a batch waits for more, from when its first event came;
+            None: LINGER.
         retry: When a failed event is tried again.
         key: Gives the key whose events run one at a time and in order.
         pace: Limits the starts.
@@ -153,6 +160,8 @@ class Settings(Ending):
     threads: int = 1
     timeout: float = 60.0
     max_abandoned: int | None = None
+    batch: int | None = None
+    linger: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     key: "Callable[[Event], str | None] | None" = None
     pace: Pace | None = None

@@ -23,6 +23,7 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
+from flowtools.pool.gathering import BatchPool
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import Intake
 from flowtools.pool.outcome import Outcome
@@ -189,7 +190,8 @@ class Work:
             tee=see,
         )
         intake = Intake(reader, settlement, see)
-        self.pool = Pool(intake, backlog, settlement, results, settings, crew, control, pause)
+        kind = BatchPool if settings.batch else Pool
+        self.pool = kind(intake, backlog, settlement, results, settings, crew, control, pause)
         self._watchdog = Watchdog(
             crew,
             control,
