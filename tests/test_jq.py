@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from flowtools.ack.sender import AckSender
-from flowtools.event import Event
+from flowtools.event import Event, digest
 from tests.acks import Receiver
 from tests.stomp_servers import SECONDS, Lines
 
@@ -45,8 +45,8 @@ def test_several_outputs_are_counted(start, receiver):
     made = [json.loads(lines.next()) for _ in range(2)]
     assert [each["data"] for each in made] == [1, 2]
     assert [(each["type"], each["id"], each["subject"]) for each in made] == [
-        ("flow.jq.result", "1/0", "x"),
-        ("flow.jq.result", "1/1", "x"),
+        ("flow.jq.result", digest("s", "1") + "/0", "x"),
+        ("flow.jq.result", digest("s", "1") + "/1", "x"),
     ]
     sender = AckSender()
     sender.ack(made[0]["ackto"])

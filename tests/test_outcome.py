@@ -6,6 +6,7 @@ A new member needs no change here: it is tried in each place as those that are t
 import math
 import os
 import pickle
+import signal
 from collections import Counter
 from datetime import timedelta
 
@@ -165,10 +166,15 @@ def test_the_exception_of_an_outcome_leads_to_it_in_a_thread_and_in_a_process(
     process = start(
         "flow-work", "raises:Worker", "--isolation", isolation, "--joblog", "jobs", stdin=-1
     )
-    _, err = process.communicate(b"1\n", timeout=60)
+    process.stdin.write(b"1\n")
+    process.stdin.flush()
+    if outcome.pauses:  # It is tried for ever.
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
     row = orjson.loads((tmp_path / "jobs").read_bytes().splitlines()[0])
-    assert (row["outcome"], row["error"]) == (outcome, "Sub: why")
-    assert process.returncode == outcome.status, err
+    assert (row["outcome"], row["error"], row["final"]) == (outcome, "Sub: why", not outcome.pauses)
+    assert process.returncode == (-signal.SIGTERM if outcome.pauses else outcome.status), err
 
 
 def test_any_other_exception_is_a_failure():
@@ -190,6 +196,11 @@ def test_any_other_exception_is_a_failure():
 )
 def test_retry_takes_a_number_text_or_a_timedelta(after, seconds):
     assert Failure.of(Retry(after=after)).after == seconds
+
+
+def test_the_time_of_a_retry_may_come_second_without_its_name():
+    assert Retry("busy", 5).after == 5.0
+    assert str(Retry("busy", 5)) == "busy"
 
 
 @pytest.mark.parametrize("after", ["soon", "", None, math.inf, math.nan, "inf", [1], 10**400])

@@ -200,7 +200,8 @@ def test_a_module_in_the_current_directory_is_found(start, tmp_path):
         ("", "nothere:X", "cannot load Worker 'nothere:X': there is no module 'nothere' in "),
         ("", "mine:X", "cannot load Worker 'mine:X': there is no class 'X' in "),
         ("", "mine", "cannot load Worker 'mine': write MODULE:CLASS, such as mymod:Tag"),
-        ("X = 1", "mine:X", "cannot load Worker 'mine:X': it is no class with a 'start'"),
+        ("X = 1", "mine:X", "'mine:X': it is neither a class with a 'start' nor a function"),
+        ("class X: pass", "mine:X", "cannot load Worker 'mine:X': its class has no 'start'"),
         ("import nowhere", "mine:X", "No module named 'nowhere' ({dir}/mine.py, line 1)"),
         (
             "def (",

@@ -12,6 +12,7 @@ from flowtools.core.errors import ConfigurationError, EventsFailed, ReaderGone, 
 from flowtools.core.event import Event, EventError, NotAnEvent, encode_value, parse
 from flowtools.core.lines import LineReader, TooLong
 from flowtools.core.log import get_log
+from flowtools.core.result import result_of
 from flowtools.core.wait import Stop
 
 RESULT = "flow.jq.result"
@@ -140,11 +141,7 @@ def _event_of(event: Event, value: Any, index: int) -> bytes:
         line = encode_value(value)[:-1]
         parse(line)  # What says that it is an event has to be one: nobody could settle it.
         return line
-    made = Event(RESULT, value, source="flow-jq", id=f"{event.id}/{index}", subject=event.subject)
-    for name in ("traceparent", "tracestate"):
-        if name in event.attributes:
-            made.attributes[name] = event.attributes[name]
-    return made.encode()[:-1]
+    return result_of(event, value, index, source="flow-jq", type=RESULT).encode()[:-1]
 
 
 def variables_from(

@@ -30,6 +30,12 @@ def _rate(text: str) -> Any:
     return Rate.parse(text)
 
 
+def _duration(text: str) -> float:
+    from flowtools.core.times import parse_duration
+
+    return parse_duration(text)
+
+
 SECONDS = FiniteRange(min=0)
 FILE = click.Path(readable=False, path_type=Path)
 
@@ -88,6 +94,22 @@ max_backoff = option(
     type=SECONDS,
     metavar="SECONDS",
     help="Wait that no retry exceeds, but one that the Worker asks for.",
+)
+
+retry_until = option(
+    "--retry-until",
+    of=RetryPolicy,
+    callback=parsed(_duration),
+    metavar="AGE",
+    help="Retry until an event is so old (90s, 2h, 1h30m), instead of a number of times.",
+)
+
+pause_on = option(
+    "--pause-on",
+    of=Choice,
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Exception of the Worker that pauses the pool, as Unavailable does. May be repeated.",
 )
 
 key = option(
@@ -222,6 +244,8 @@ _ALL = (
     retries,
     backoff,
     max_backoff,
+    retry_until,
+    pause_on,
     key,
     keep_order,
     rate,
@@ -258,6 +282,8 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    if chosen["retries"] and chosen["retry_until"] is not None:
+        raise click.UsageError("--retries and --retry-until exclude each other")
     if chosen["pass_on"] and chosen["relay"]:
         raise click.UsageError(
             "--pass and --relay exclude each other: the duty goes on with the event, or with its"

@@ -36,7 +36,7 @@ from flowtools.process.systemd import Notifier
 from flowtools.process.vitals import vitals
 from flowtools.worker.config import load as load_config
 from flowtools.worker.contract import Worker, make
-from flowtools.worker.loading import clean_up
+from flowtools.worker.loading import clean_up, load_exceptions
 
 if TYPE_CHECKING:
     from flowtools.ack.relay import Relay
@@ -110,7 +110,7 @@ def run(
         if runners is None:
             with bounded("the Worker's 'configure'", stop, seconds):
                 worker = make(choice.worker, settings, equipment)
-            runners = partial(ThreadRunner, worker)
+            runners = partial(ThreadRunner, worker, load_exceptions(choice.pause_on))
         try:
             with opener(worker, stop) as given:
                 if choice.dry_run:
@@ -179,7 +179,7 @@ def _processes(
     from flowtools.pool.isolation import ProcessRunner
     from flowtools.pool.template import Template
 
-    template = Template(Plan(choice.worker, settings, equipment), ear)
+    template = Template(Plan(choice.worker, settings, equipment, choice.pause_on), ear)
     stack.callback(template.close)
     return lambda: ProcessRunner(template, choice.pool.drain)
 
@@ -225,6 +225,7 @@ def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
         failed=lambda: sum(work.counts()[each] for each in FAILURES),
         in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
         oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
+        paused=lambda: float(work.pause.is_on),
     )
 
 

@@ -36,7 +36,7 @@ from flowtools.process.kin import die_with_parent
 from flowtools.process.message import Form
 from flowtools.process.overheard import Overheard, overhearing
 from flowtools.worker.contract import make
-from flowtools.worker.loading import clean_up
+from flowtools.worker.loading import clean_up, load_exceptions
 from flowtools.worker.needs import Equipment
 
 
@@ -48,6 +48,7 @@ class Plan:
         worker: MODULE:CLASS.
         config: The Worker's settings.
         equipment: What it may ask for; None: as the environment says.
+        pause_on: Exceptions that mean the same as Unavailable, each MODULE:CLASS.
         form: How messages are given.
         path: Where modules are looked for, as `sys.path`.
         mark: Begins a message of the process among what its programs write.
@@ -56,6 +57,7 @@ class Plan:
     worker: str
     config: ConfigParser
     equipment: Equipment | None = None
+    pause_on: tuple[str, ...] = ()
     form: Form = field(default_factory=form)
     path: list[str] = field(default_factory=lambda: list(sys.path))
     mark: bytes = field(default_factory=lambda: b"\x1e" + token_hex(8).encode() + b" ")
@@ -105,6 +107,7 @@ def _work(
     out, err = streams
     try:
         worker = make(plan.worker, plan.config, plan.equipment)
+        pausing = load_exceptions(plan.pause_on)
     except ConfigurationError as error:
         packets.send(answers, BROKEN, str(error).encode("utf-8", "backslashreplace"))
         return 1
@@ -112,7 +115,7 @@ def _work(
     while packet := events.recv(packets.LARGEST + 1):
         event = ReadEvent.of(orjson.loads(_whole(packet, events)))
         about[0] = About(str(event.id), event.subject)
-        answer = _answer(worker, event)
+        answer = _answer(worker, event, pausing)
         out.finish()
         err.finish()
         packets.send(answers, *answer)
@@ -136,13 +139,13 @@ def _whole(packet: bytes, events: socket.socket) -> bytes:
         return file.read()
 
 
-def _answer(worker: Any, event: Event) -> tuple[bytes, bytes]:
+def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> tuple[bytes, bytes]:
     try:
         returned = worker.start(event)
         lines = lines_of(event, returned) if returned is not None else None
         return (LINES, b"".join(lines)) if lines else (DONE, b"")
     except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
-        failure = Failure.of(error, with_traceback=shows_tracebacks())
+        failure = Failure.of(error, pausing=pausing, with_traceback=shows_tracebacks())
         return ERROR, pickle.dumps(failure)
 
 

@@ -9,11 +9,12 @@ claim that found the deadline stands, and the thread will find it; one that did 
 
 import threading
 from collections.abc import Iterator
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any
 
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
+from flowtools.core.times import instant
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
 from flowtools.process.overheard import inherited
@@ -30,11 +31,12 @@ class InFlight:
         line: The input line, without its end.
         number: The line's place in the input, from 1.
         since: When it began to wait for a thread, in seconds of `time.monotonic()`.
+        read: When its line was read, in the same seconds.
         attempt: 1 for the first try.
         key: What `--key` gave for it, or None.
     """
 
-    __slots__ = ("attempt", "event", "key", "line", "number", "since")
+    __slots__ = ("attempt", "event", "key", "line", "number", "read", "since")
 
     def __init__(
         self,
@@ -48,9 +50,16 @@ class InFlight:
         self.event = event
         self.line = line
         self.number = number
-        self.since = since
+        self.since = self.read = since
         self.attempt = attempt
         self.key = key
+
+    @property
+    def age(self) -> float:
+        """Seconds since the event's `time`, or since it was read where that says nothing."""
+        said = self.event.attributes.get("time")
+        moment = instant(said) if isinstance(said, str) else None
+        return monotonic() - self.read if moment is None else max(0.0, time() - moment)
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
+from flowtools.core.result import result_of, traced
 from flowtools.worker.exceptions import Reject
 
 RESULT = "flow.work.result"
@@ -24,8 +25,9 @@ def lines_of(event: Event, returned: Any) -> list[bytes]:
     """Return what `start` returned for `event` as lines.
 
     An Event is a line as it is; any other JSON value becomes the data of a
-    `flow.work.result` event that has the subject of `event` and an id made from its id,
-    so that doing the same event again gives the same ids. None gives nothing. The
+    `flow.work.result` event that has the subject of `event` and an id made from its source and
+    id, so that doing the same event again gives the same ids. None gives nothing. Each result
+    has the trace of `event` (`traceparent`, `tracestate`) unless it has its own. The
     acknowledgement address never travels on: acknowledging is the pool's own duty.
 
     Raises:
@@ -42,10 +44,10 @@ def _line(event: Event, value: Any, index: int) -> Iterator[bytes]:
     if value is None:
         return
     if not isinstance(value, Event):
-        identity = f"{event.id}/{index}"
-        value = Event(RESULT, value, source="flow-work", id=identity, subject=event.subject)
-    elif "ackto" in value.attributes:
-        value = _without_ackto(value)
+        value = result_of(event, value, index, source="flow-work", type=RESULT)
+    elif "ackto" in value.attributes or "traceparent" in event.attributes:
+        # A copy: the Worker may use its event again.
+        value = traced(_without_ackto(value), event)
     yield value.encode()
 
 

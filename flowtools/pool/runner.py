@@ -113,8 +113,10 @@ class ThreadRunner:
 
     prepare = None
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, pausing: tuple[type[Exception], ...] = ()) -> None:
+        """Run `worker`; exceptions of the classes `pausing` mean the same as Unavailable."""
         self.start = worker.start
+        self._pausing = pausing
 
     def lines(self, event: Event, returned: Any) -> list[bytes]:
         """Return the lines; a generator runs here."""
@@ -122,7 +124,7 @@ class ThreadRunner:
 
     def failure(self, error: BaseException) -> Failure:
         """Return what the exception says."""
-        return Failure.of(error, with_traceback=shows_tracebacks())
+        return Failure.of(error, pausing=self._pausing, with_traceback=shows_tracebacks())
 
     def interrupt(self, thread: Thread, since: float) -> None:
         """Raise TimeLimit in `thread` at its next bytecode, and kill its programs.

@@ -33,6 +33,7 @@ from flowtools.process.ear import Ear
 from flowtools.process.kin import c_library, kill_group, threads_of_this_process
 from flowtools.process.overheard import overhearing
 from flowtools.worker.contract import load
+from flowtools.worker.loading import load_exceptions
 
 _FORKS, _FRESH, _BROKEN = b"f", b"i", b"b"
 _SPAWN, _REAP = b"s", b"r"
@@ -201,6 +202,7 @@ def _serve(control: socket.socket, plan: Plan) -> int:
     try:
         with overhearing(lambda: None, follows_threads=False):
             load(plan.worker)
+            load_exceptions(plan.pause_on)
     except ConfigurationError as error:
         packets.send(control, _BROKEN, str(error).encode("utf-8", "backslashreplace"))
         return 0

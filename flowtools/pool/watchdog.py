@@ -40,6 +40,9 @@ class Notifier(Protocol):
     def ping(self) -> None:
         """Say that all is well."""
 
+    def status(self, text: str) -> None:
+        """Say in a line how things are."""
+
 
 class Watchdog:
     """Starts the threads of a pool, holds their deadlines, and replaces the stuck ones.

@@ -37,8 +37,13 @@ def load_source(name: str) -> type:
     """
     found = load_class(name, "Source")
     if not is_source(found):
+        hint = (
+            "; an asynchronous one needs a 'def run(self, emit)' with asyncio.run(...) inside it"
+            if hasattr(found, "__aiter__")
+            else ""
+        )
         raise ConfigurationError(
-            f"cannot load Source '{name}': it can neither be iterated over nor has it a 'run'"
+            f"cannot load Source '{name}': it can neither be iterated over nor has it a 'run'{hint}"
         )
     return found
 

@@ -2,7 +2,7 @@
 
 A Worker is any class with a `start(event)`; no base class is needed. One instance serves
 all threads. Optional: `configure(config)`, once, before the first event, and `clean_up()`,
-once, after the last.
+once, after the last. A function that takes an event is a Worker, too.
 """
 
 from configparser import ConfigParser
@@ -34,7 +34,7 @@ def load(name: str) -> type:
     """
     found = load_class(name, "Worker")
     if not callable(getattr(found, "start", None)):
-        raise ConfigurationError(f"cannot load Worker '{name}': it is no class with a 'start'")
+        raise ConfigurationError(f"cannot load Worker '{name}': its class has no 'start'")
     return found
 
 
@@ -42,7 +42,8 @@ def make(name: str, config: ConfigParser, equipment: Equipment | None = None) ->
     """Load the class `name`, make its one instance, give it what it NEEDS, `configure` it.
 
     Raises:
-        ConfigurationError: As `load` and `equip`, or making or configuring it raised.
+        ConfigurationError: As `load` and `equip`, or its methods cannot be called as the pool
+            calls them (see signature.py), or making or configuring it raised.
     """
     worker: Worker = needs.make("Worker", load(name), name, config, equipment=equipment)
     return worker

@@ -1,19 +1,22 @@
 """A user's class: loaded by its name, cleaned up after, and what is wrong with it in one line."""
 
+import builtins
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.worker.description import described
+from flowtools.worker.signature import class_of
 
 
 def load_class(name: str, what: str) -> type:
     """Return the class that `name` ("package.module:Class") stands for.
 
-    The current directory is searched first, as by `python -m`. `what` is what an error
-    calls it: Worker, Source.
+    A Worker may be a function, too: its class has that as `start`. The current directory is
+    searched first, as by `python -m`. `what` is what an error calls it: Worker, Source.
 
     Raises:
         ConfigurationError: There is no such module or class, or its module fails; with the
@@ -50,12 +53,38 @@ def load_class(name: str, what: str) -> type:
         raise failure("load", what, name, error) from error
     except (Exception, SystemExit) as error:
         raise failure("load", what, name, error) from error
-    if not isinstance(found, type):
-        raise ConfigurationError(f"cannot load {what} '{name}': it is no class{_METHOD[what]}")
-    return found
+    return _class(found, what, name)
 
 
-_METHOD = {"Worker": " with a 'start'", "Source": ""}
+def load_exceptions(names: Sequence[str]) -> tuple[type[Exception], ...]:
+    """Return the exceptions that `names` stand for, each MODULE:CLASS or one of Python's own.
+
+    Raises:
+        ConfigurationError: As `load_class`, or one is not an exception.
+    """
+    loaded = []
+    for name in names:
+        full = f"builtins:{name}" if name in dir(builtins) else name
+        found = load_class(full, "exception")
+        if not issubclass(found, Exception):
+            raise ConfigurationError(f"cannot pause on '{name}': it is not an exception")
+        loaded.append(found)
+    return tuple(loaded)
+
+
+def _class(found: Any, what: str, name: str) -> type:
+    if isinstance(found, type):
+        return found
+    if what == "Worker" and callable(found):
+        return class_of(found)
+    raise ConfigurationError(f"cannot load {what} '{name}': {_NEITHER[what]}")
+
+
+_NEITHER = {
+    "Worker": "it is neither a class with a 'start' nor a function",
+    "Source": "it is not a class",
+    "exception": "it is not a class",
+}
 
 
 def clean_up(made: object, what: str) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.worker.loading import failure
+from flowtools.worker.signature import check
 
 if TYPE_CHECKING:
     from flowtools.stomp.settings import Settings as BrokerSettings
@@ -132,13 +133,15 @@ def make(
         equipment: What it may ask for; by default what the environment says.
 
     Raises:
-        ConfigurationError: It asks for what there is not, or its own code failed.
+        ConfigurationError: It asks for what there is not, its methods take other arguments than
+            they get, or its own code failed.
     """
     equipment = equipment or Equipment(application_of(name))
     try:
         if hasattr(kind, "make_old"):
             return kind.make_old(equipment, config, **(options or {}))
         made = kind(**(options or {}))
+        check(what, made, name)
         equip(made, equipment)
         configure = getattr(made, "configure", None)
         if configure is not None:

@@ -144,9 +144,10 @@ def test_a_reader_that_stalls_does_not_stall_what_it_sends(broker, queue):
         wire.publish(queue, [b"x" * 10_000] * 2000)
     with Proxy(broker.port) as proxy, Wire(proxy.port, vhost=broker.vhost) as reader:
         reader.subscribe(queue)
-        reader.write("SEND", {"destination": f"{queue}-other"}, b"still here")
         with broker.connect() as wire:
+            # First, since RabbitMQ 4 fails where two declare a quorum queue at the same time.
             wire.subscribe(f"{queue}-other")
+            reader.write("SEND", {"destination": f"{queue}-other"}, b"still here")
             assert received(wire, 1) == [b"still here"]
 
 
