@@ -18,6 +18,12 @@ NODES = 3
 STOMP_PORT = 61613
 _EPMD_PORT = 4369
 
+TICK_SECONDS = 10
+"""How long a node that falls silent is still believed in (RabbitMQ's own default: 60).
+
+Until then what was on its way to it, as a queue's leader, is not sent to the new leader.
+"""
+
 WHOLE_SECONDS = 120
 """How long a node that came back may take until each of its queues has caught up."""
 
@@ -48,7 +54,7 @@ class Node(RabbitMQQuorum):
             for each in range(1, NODES + 1)
         )
         self.settings = (
-            f"{RabbitMQQuorum.settings}"
+            f"{RabbitMQQuorum.settings}net_ticktime = {TICK_SECONDS}\n"
             f"stomp.listeners.tcp.2 = {self.host}:{STOMP_PORT}\n"
             "cluster_formation.peer_discovery_backend = classic_config\n"
             f"{nodes}"
@@ -61,9 +67,7 @@ class Node(RabbitMQQuorum):
         self._node = f"rabbit@{self._hostname}"
         (self.folder / "hosts").write_text(
             "127.0.0.1 localhost\n"
-            + "".join(
-                f"{network.address(10 + each)} mq{each}\n" for each in range(1, NODES + 1)
-            )
+            + "".join(f"{network.address(10 + each)} mq{each}\n" for each in range(1, NODES + 1))
         )
 
     def cut(self):

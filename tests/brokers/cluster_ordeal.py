@@ -9,7 +9,6 @@ A fault is over once *every* listener has done an event that was made after the 
 the publisher, the queue and that listener. Until then the node stays dead, frozen or cut off.
 """
 
-import time
 from collections import Counter
 
 from tests.brokers.ordeal import Fault
@@ -199,11 +198,11 @@ class ClusterOrdeal:
 
     def report(self):
         """Return the table: faults by kind, seconds to recover, lost, duplicates."""
-        lines = [
+        about = (
             f"RabbitMQ 4, {len(self.cluster.nodes)} nodes, quorum queue; {LISTENERS} listeners, "
-            f"prefetch {PREFETCH}; flow-send --window {WINDOW}; --heart-beat {HEART_BEAT}",
-            f"{'fault':<18}{'times':>6}{'seconds to recover':>24}",
-        ]
+            f"prefetch {PREFETCH}; flow-send --window {WINDOW}; --heart-beat {HEART_BEAT}"
+        )
+        lines = [about, f"{'fault':<18}{'times':>6}{'seconds to recover':>24}"]
         for kind in NODE_KINDS + PROCESS_KINDS:
             seconds = sorted(each.seconds for each in self.faults if each.kind == kind)
             if seconds:

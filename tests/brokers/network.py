@@ -44,7 +44,7 @@ class Network:
         ip("link", "set", self._name, "up")
 
     def add(self, number):
-        """Make a namespace; return its name and its address, which ends with `number` (2 to 254)."""
+        """Make a namespace; return its name and its address, whose last part is `number`."""
         space, address = f"{self._name}-{number}", self.address(number)
         outer, inner = f"{self._name}o{number}", f"{self._name}i{number}"
         ip("netns", "add", space)
