@@ -108,7 +108,10 @@ class Cluster:
     Attributes:
         nodes: Each Node, in the order of their names.
         away: The nodes that a test has killed, frozen or cut off, and how.
+        about: What it is, in a few words.
     """
+
+    about = f"RabbitMQ 4, {NODES} nodes, net_ticktime {TICK_SECONDS}, quorum queue"
 
     def __init__(self, folder):
         """Prepare in `folder`; nothing is started.

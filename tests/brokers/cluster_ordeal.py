@@ -199,11 +199,11 @@ class ClusterOrdeal:
     def report(self):
         """Return the table: faults by kind, seconds to recover, lost, duplicates."""
         about = (
-            f"RabbitMQ 4, {len(self.cluster.nodes)} nodes, quorum queue; {LISTENERS} listeners, "
+            f"{self.cluster.about}; {LISTENERS} listeners, "
             f"prefetch {PREFETCH}; flow-send --window {WINDOW}; --heart-beat {HEART_BEAT}"
         )
         lines = [about, f"{'fault':<18}{'times':>6}{'seconds to recover':>24}"]
-        for kind in NODE_KINDS + PROCESS_KINDS:
+        for kind in (*NODE_KINDS, *PROCESS_KINDS):
             seconds = sorted(each.seconds for each in self.faults if each.kind == kind)
             if seconds:
                 range_ = " ".join(f"{each:.1f}" for each in seconds)

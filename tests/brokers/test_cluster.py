@@ -128,10 +128,11 @@ def test_flow_send_waits_for_the_home_node_of_a_classic_queue(cluster, queue, se
     feed(process, range(50))
     log = tmp_path / "send.log"
     wait_for(
-        lambda: b"is down or inaccessible" in log.read_bytes(),
+        # RabbitMQ 3 says NOT_FOUND "home node is down"; 4.3 closes the connection without a word.
+        lambda: log.read_text().count("lost the connection") >= 2,
         60,
         tend=lambda: None,
-        what="the broker says that the home node is down",
+        what="flow-send is turned away by two nodes",
     )
     feed(process, range(50, 100), DOWN_SECONDS / 50)
     assert time.monotonic() - down >= DOWN_SECONDS
