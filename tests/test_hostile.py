@@ -33,7 +33,7 @@ WAYS = {
     "takes_the_id": ("failed", "ValueError: gone"),
     "takes_everything": ("failed", "ValueError: gone"),
     "replaces_attributes": ("failed", "ValueError: gone"),
-    "takes_the_id_and_returns": ("failed", "no attribute 'id'"),
+    "takes_the_id_and_returns": ("failed", "the event has no attribute"),
     "returns_what_is_not_json": ("failed", "EventError"),
     "yields_and_raises": ("failed", "ValueError: later"),
     "says_much": ("failed", r"ValueError: yyy.*y \[cut: .* bytes in all\]"),
@@ -45,7 +45,38 @@ WAYS = {
     "tells_of_all": ("failed", r"several.*1\. ValueError: first; 2\. KeyError: 'second'"),
     "program_fails": ("failed", "CalledProcessError: .*; stderr: why"),
     "hangs": ("timeout", "not done within"),
+    "forks_and_raises": ("failed", "ValueError: forked"),
+    "forks_and_returns": ("failed", "ValueError: forked"),
+    "reads_the_input": ("failed", "ValueError: read ''"),
+    "goes_elsewhere": ("failed", "ValueError: no"),
+    "clears_the_environment": ("failed", "ValueError: no"),
+    "never_ends_its_recursion": ("failed", "RecursionError"),
+    "wants_all_memory": ("failed", "MemoryError|OverflowError"),
+    "returns_itself_within_itself": ("failed", "EventError|ValueError|RecursionError"),
+    "leaves_a_thread_that_raises": ("failed", "ValueError: no"),
+    "floods_stderr": ("failed", "ValueError: no"),
+    "stops_the_collector": ("failed", "ValueError: no"),
+    "configures_logging": ("failed", "ValueError: no"),
+    "disables_logging": ("failed", "ValueError: no"),
+    "takes_the_handlers": ("failed", "ValueError: no"),
+    "sets_a_level": ("failed", "ValueError: no"),
+    "breaks_the_records": ("failed", "ValueError: no"),
+    "shuts_logging_down": ("failed", "ValueError: no"),
+    "logs_elsewhere": ("failed", "ValueError: no"),
+    "closes_its_streams": ("failed", "ValueError: no"),
+    "closes_descriptors": ("failed", "ValueError: no"),
+    "patches_logging": ("failed", "ValueError: no"),
 }
+FATAL = {
+    "segfaults": ("failed", "its process was killed by SIGSEGV"),
+    "leaves_at_once": ("failed", "its process ended with status 5"),
+    "kills_itself": ("failed", "its process was killed by SIGKILL"),
+    "stops_itself": ("timeout", "not done within"),
+}
+"""What no thread survives: only a process of its own is promised to."""
+EVERY = [(way, isolation) for way in WAYS for isolation in ("thread", "process")] + [
+    (way, "process") for way in FATAL
+]
 LIMIT = 16 * 1024 + 1000
 """Bytes of a line about a failure: its text, and what stands around it."""
 
@@ -73,15 +104,14 @@ def run_hostile(start, tmp_path, ways, *options):
     return process.returncode, out.splitlines(), err.splitlines(), *files
 
 
-@ISOLATION
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("way", "isolation"), EVERY)
 def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_path):
-    retries = "0" if WAYS[way][0] == "timeout" else "1"
+    outcome, text = (WAYS | FATAL)[way]
+    retries = "0" if outcome == "timeout" else "1"
     options = ("--isolation", isolation, "--timeout", "2", "--grace", "20", "--retries", retries)
     status, out, err, jobs, failed = run_hostile(
         start, tmp_path, ["ok", way, "ok"], *options, "--backoff", "0.001"
     )
-    outcome, text = WAYS[way]
     rows = [orjson.loads(line) for line in jobs]
     last = next(row for row in rows if row["id"] == "id-1" and row["final"])
     assert (last["outcome"], last["subject"]) == (outcome, "subject-1"), err
@@ -92,6 +122,8 @@ def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_pat
     assert err[-1] == b"flow-work: 1 of 3 events failed" + (
         b"" if outcome == "failed" else f" (1 {outcome})".encode()
     )
+    # Whatever it does to logging, streams and descriptors, the command says what has failed.
+    assert any(f"(line 2, attempt {last['attempt']}): {outcome}: ".encode() in each for each in err)
     assert [orjson.loads(line)["id"] for line in failed] == ["id-1"]
     assert orjson.loads(failed[0])["data"] == way
     assert max(map(len, [*err, *jobs, *failed])) < LIMIT
@@ -116,13 +148,14 @@ def test_every_attempt_gets_the_event_as_it_was_read(isolation, is_event, start,
 
 @ISOLATION
 def test_all_of_that_at_once_leaves_a_pool_that_works(isolation, start, tmp_path):
-    ways = [each for way in WAYS for each in ("ok", way)]
+    every = {**WAYS, **FATAL} if isolation == "process" else WAYS
+    ways = [each for way in every for each in ("ok", way)]
     options = ("-j", "4", "--isolation", isolation, "--timeout", "2", "--grace", "20")
     status, out, err, jobs, failed = run_hostile(
         start, tmp_path, ways, *options, "--retries", "1", "--backoff", "0.001"
     )
     assert status == 1, err
-    assert len(out) == len(failed) == len(WAYS)
+    assert len(out) == len(failed) == len(every)
     assert sum(b'"final":true' in line for line in jobs) == len(ways)
 
 

@@ -5,12 +5,19 @@ when its time is up. That is settled without a lock. When `start` has returned, 
 the deadline away and then looks for a claim; when the time is up, the watchdog puts a claim and
 then looks whether the deadline is still there. So one of the two sees the other in any case: a
 claim that found the deadline stands, and the thread will find it; one that did not is withdrawn.
+
+This assumes two things of the interpreter. Each store to an attribute is seen by the other thread
+after those that came before it in the program, and `list.pop` gives an item to one caller only.
+CPython's global interpreter lock gives both, as one thread at a time runs Python code. Without
+that lock neither has been proved here, so cli/command.py refuses a free-threaded Python.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from time import monotonic, sleep, time
 from typing import Any
+from weakref import WeakSet
 
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
@@ -207,6 +214,14 @@ class Crew:
         """Begin with these slots; their threads are about to start."""
         self.slots[:] = slots
         self.serving = len(slots)
+        _crews.add(self)
+
+    def disown(self) -> None:
+        """Let no thread settle what it runs, or take anything more: it ends instead."""
+        for slot in self.slots:
+            slot.claim = claim = Claim(Outcome.CANCELLED, monotonic())
+            claim.stands = claim.interrupted = True
+            claim.is_mine()  # Nobody else's, from now on.
 
     def join(self) -> bool:
         """Wait for the threads that have ended; return whether that is all of them."""
@@ -260,3 +275,20 @@ class Crew:
     def _all(self) -> Iterator[Slot]:
         yield from list(self.slots)
         yield from list(self.abandoned)
+
+
+_crews: WeakSet[Crew] = WeakSet()
+
+
+def _disown_copies() -> None:
+    """End a copy of this process when the attempt that has made it returns.
+
+    A Worker may call `os.fork()` and let the copy return from `start`, or raise. The copy has the
+    thread that forked, with all that it has in hand: it would settle the event a second time, take
+    lines away from the real pool, and acknowledge them.
+    """
+    for crew in _crews:
+        crew.disown()
+
+
+os.register_at_fork(after_in_child=_disown_copies)
