@@ -5,7 +5,7 @@ import re
 import signal
 import time
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 
 import orjson
 import pytest
@@ -168,13 +168,78 @@ def test_with_v_a_traceback_is_bounded_too(isolation, start, tmp_path):
     assert b"Traceback" in b"\n".join(err)
 
 
+# Many of them
+
+THOUSAND = {
+    # Each thread is abandoned and replaced; it ends a while later.
+    "a stuck thread": ("hangs_for_a_while", ("--timeout", "0.01", "--grace", "0.01", "-j", "4")),
+    "a time-out": ("loops", ("--timeout", "0.01", "--grace", "20", "-j", "8")),
+    "an exception": ("raises", ("-j", "2")),
+    "a crash": ("leaves_at_once", ("-j", "2", "--isolation", "process")),
+    "a killed process": (
+        "loops", ("--timeout", "0.01", "-j", "4", "--isolation", "process"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("way", "options"), THOUSAND.values(), ids=THOUSAND)
+def test_a_thousand_in_a_row_leave_nothing_behind(way, options, start, tmp_path):
+    process = start(
+        "flow-work", "tests.hostile:Hostile", "--joblog", "log", "--max-abandoned", "1000",
+        *options, stdin=PIPE, stderr=DEVNULL,
+    )  # fmt: skip
+    log = tmp_path / "log"
+    wait_for(log.exists, "the job log")
+
+    def run(count):
+        before = len(log.read_bytes().splitlines())
+        lines = (orjson.dumps(event(way, number)) + b"\n" for number in range(count))
+        process.stdin.write(b"".join(lines))
+        process.stdin.flush()
+        wait_for(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts")
+
+    def measured():
+        """Descriptors and anonymous memory of flow-work and of its template, if it has one."""
+        found = [process.pid]
+        if "process" in options:
+            found += children(process.pid)
+            assert len(found) == 2
+        return [(len([*Path(f"/proc/{pid}/fd").iterdir()]), memory(pid)) for pid in found]
+
+    def threads():
+        return len([*Path(f"/proc/{process.pid}/task").iterdir()])
+
+    run(200)
+    wait_for(lambda: threads() <= 40, "the end of threads that were stuck")
+    early, usual = measured(), threads()
+    run(800)
+    wait_for(lambda: threads() <= usual, "the end of threads that were stuck")
+    for (fds, kilobytes), (fds_later, kilobytes_later) in zip(early, measured(), strict=True):
+        assert fds_later <= fds + 2  # A process may be just being replaced.
+        assert kilobytes_later <= kilobytes + 3000
+    if "process" in options:
+        assert len(children(children(process.pid)[0])) <= 5
+    process.stdin.close()
+    assert process.wait(60) == 1
+
+
+def children(pid):
+    return [int(each) for path in Path(f"/proc/{pid}/task").glob("*/children")
+            for each in path.read_text().split()]  # fmt: skip
+
+
+def memory(pid):
+    """Anonymous memory of a process, in KiB."""
+    return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
 # Programs that the Worker starts
 
 
 def wait_for(condition, what):
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < limit, f"waited 30 s for {what}"
+        assert time.monotonic() < limit, f"waited 60 s for {what}"
         time.sleep(0.01)
 
 
