@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flowtools.core.settings import Given, default_of
+from flowtools.core.times import parse_duration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -21,6 +22,24 @@ class FiniteRange(click.FloatRange):
         if not isfinite(number):
             self.fail(f"'{value}' is not a finite number", param, ctx)
         return number
+
+
+class Duration(FiniteRange):
+    """A length of time in seconds: a number, or text with units such as 90s, 5m, 2h, 1h30m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds."""
+        if isinstance(value, str):
+            try:
+                float(value)  # A number out of range has a better message in the base class.
+            except ValueError:
+                try:
+                    value = parse_duration(value)
+                except ValueError as error:
+                    self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class FieldOption(click.Option):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from flowtools import __version__
-from flowtools.cli.binding import option
+from flowtools.cli.binding import Duration, option
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, Status, UsageError
 from flowtools.core.settings import Messages
 
@@ -40,6 +40,13 @@ class Command(click.Command):
         for add in _COMMON_OPTIONS:
             add(self)
         click.version_option(__version__, "-V", "--version", prog_name=self.name)(self)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say after the options how a length of time may be written, where one takes it."""
+        if any(isinstance(each.type, Duration) for each in self.params):
+            formatter.write_paragraph()
+            formatter.write_text("SECONDS may have a unit: 90s, 5m, 2h, 1d.")
+        super().format_epilog(ctx, formatter)
 
     def main(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import FiniteRange, option
+from flowtools.cli.binding import Duration, option
 from flowtools.cli.command import keep, parsed
 from flowtools.pool.settings import Choice, RetryPolicy, Settings
 
@@ -36,7 +36,7 @@ def _duration(text: str) -> float:
     return parse_duration(text)
 
 
-SECONDS = FiniteRange(min=0)
+SECONDS = Duration(min=0)
 FILE = click.Path(readable=False, path_type=Path)
 
 
@@ -181,7 +181,7 @@ once = option(
 once_age = option(
     "--once-age",
     of=Choice,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Duration(min=0, min_open=True),
     metavar="SECONDS",
     help="How long --once keeps an id.",
 )

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -17,14 +18,16 @@ def parse_duration(text: str) -> float:
     """Return the seconds that `text` means.
 
     A number alone is in seconds; `ms`, `s`, `m`, `h`, `d` and `w` (weeks) are units, and
-    several parts are added: `1h30m` is 5400.
+    several parts are added: `1h30m` is 5400. Upper and lower case are the same.
 
     Raises:
         ValueError: It has another form.
     """
-    text = text.strip()
-    if re.fullmatch(_NUMBER, text):
-        return float(text)
+    text = text.strip().lower()
+    with suppress(ValueError):
+        number = float(text)
+        if 0 <= number < float("inf"):
+            return number
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"'{text}' is not a length of time such as 90, 90s, 5m, 2h or 1h30m")
     return sum(float(part[1]) * _UNITS[part[2]] for part in _PART.finditer(text))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowtools.core.errors import UsageError
+from flowtools.core.times import parse_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,7 @@ def parse_heart_beat(text: str) -> tuple[float, float]:
         UsageError: It is not two numbers from 0 to 3600.
     """
     try:
-        out, heard = (float(part) for part in text.split(","))
+        out, heard = (parse_duration(part) for part in text.split(","))
     except ValueError:
         out = heard = -1.0
     if not (0 <= out <= 3600 and 0 <= heard <= 3600):
