@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from flowtools.core.settings import Given, default_of
-from flowtools.core.times import parse_duration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -32,6 +31,8 @@ class Duration(FiniteRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the seconds."""
         if isinstance(value, str):
+            from flowtools.core.times import parse_duration  # Not for --help.
+
             try:
                 float(value)  # A number out of range has a better message in the base class.
             except ValueError:

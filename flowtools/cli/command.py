@@ -156,6 +156,20 @@ def working() -> "Iterator[Stop]":
         yield stop
 
 
+def standard_input() -> int:
+    """Return the descriptor of standard input; where that is a terminal, say what is awaited."""
+    fd = 0  # sys.stdin is None where the caller has closed it.
+    if os.isatty(fd):
+        from flowtools.core.log import get_log
+
+        get_log("flowtools").warning(
+            "waits for event lines from the terminal: put a source in front, as in"
+            " 'flow-interval 60 | %s ...', or type JSON lines and end them with Ctrl-D",
+            click.get_current_context().command.name,
+        )
+    return fd
+
+
 def run_source(source: "Source", drain: float | None = None) -> None:
     """Let `source` write its events to stdout until it ends or a signal asks it to.
 

@@ -9,13 +9,28 @@ import click
 from flowtools.cli import options
 from flowtools.cli.binding import Duration, option
 from flowtools.cli.command import keep, parsed
+from flowtools.core.errors import UsageError
 from flowtools.pool.settings import Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
-    from flowtools.core.key import Key
+    from flowtools.core.key import Key, WatchedKey
 
-    return Key.parse(text).of
+    return WatchedKey(Key.parse(text), "--key").of
+
+
+class _Width(click.ParamType[int]):
+    """A number of threads, or one that depends on the CPUs as -j of GNU parallel does."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        from flowtools.pool.width import width
+
+        try:
+            return width(value) if isinstance(value, str) else int(value)
+        except UsageError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
 
 
 def _halt(text: str) -> Any:
@@ -44,9 +59,9 @@ threads = option(
     "-j",
     "--threads",
     of=Settings,
-    type=click.IntRange(min=1),
+    type=_Width(),
     metavar="N",
-    help="Events that run at the same time.",
+    help="Events that run at the same time. Depending on the CPUs: 100%, 50%, +2, -1.",
 )
 
 timeout = option(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowtools.core.errors import UsageError
-from flowtools.core.times import parse_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +108,8 @@ def parse_heart_beat(text: str) -> tuple[float, float]:
     Raises:
         UsageError: It is not two numbers from 0 to 3600.
     """
+    from flowtools.core.times import parse_duration  # Not for the defaults alone.
+
     try:
         out, heard = (parse_duration(part) for part in text.split(","))
     except ValueError:
