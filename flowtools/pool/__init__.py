@@ -6,7 +6,7 @@ Begin with `pool`: what a thread of it does with a line. `intake` is where it ta
 those that wait for their key or for another attempt, and `pause` says whether nothing can be done
 just now. The `watchdog` has the deadlines. `control`
 says whether all of them go on. `work` is one run: it makes these and ends them. `assembly` brings
-what was asked for to it, by `settings` and `limits` (--rate, --halt).
+what was asked for to it, by `settings`, `limits` (--rate, --halt) and `width` (-j).
 
 Where each thread has a process for its Worker, `isolation` is the runner: the `template` process
 forks a `child` for it, with which it exchanges `packets`.
