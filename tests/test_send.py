@@ -514,7 +514,7 @@ def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, m
             peer = script.accept()
             peer.login()
             frames = [peer.read("SEND"), peer.read("SEND")]
-            while "has not confirmed" not in caplog.text:
+            while caplog.text.count("has not confirmed") < 2:  # After 0.3 and 0.6 s.
                 peer.socket.sendall(b"\n")  # Its heart-beats go on.
                 time.sleep(0.05)
             for frame in frames:
@@ -525,7 +525,7 @@ def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, m
         publisher.run(reader, stop)
         done.result(SECONDS)
     os.close(reader)
-    assert caplog.text.count("has not confirmed a message") == 1
+    assert caplog.text.count("has not confirmed a message") < 5
 
 
 def test_one_of_several_that_is_refused_at_once_is_found(script, monkeypatch):
