@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import Duration, option
+from flowtools.cli.binding import Duration, FiniteRange, option
 from flowtools.cli.command import keep, parsed
 from flowtools.core.errors import UsageError
 from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
