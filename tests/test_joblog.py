@@ -71,6 +71,13 @@ def test_a_job_log_of_several_workers_and_of_an_earlier_version_says_whose_event
     ]
 
 
+def test_a_locale_without_all_characters_gets_escapes(run, joblog):
+    env = {"PYTHONIOENCODING": "latin-1", "TZ": "UTC"}
+    status, out, err = run("flow-joblog", joblog, env=env, real=True)
+    assert (status, err) == (0, "")
+    assert b"\\u2588" in out  # A bar.
+
+
 def test_something_else_is_not_a_job_log(run, tmp_path):
     (tmp_path / "f").write_text('{"specversion":"1.0"}\n')
     status, _, err = run("flow-joblog", tmp_path / "f")

@@ -35,7 +35,7 @@ class Screen:
     """
 
     def __init__(self) -> None:
-        if isinstance(sys.stdout, TextIOWrapper):
+        if isinstance(sys.stdout, TextIOWrapper) and "utf" not in sys.stdout.encoding.lower():
             # What the locale lacks becomes an escape, and not an internal error.
             sys.stdout.reconfigure(errors="backslashreplace")
         self._console = Console(highlight=False, markup=False, emoji=False)
