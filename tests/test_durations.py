@@ -34,8 +34,6 @@ LENGTHS = [(name, each) for name, each in parameters() if isinstance(each.type, 
     [
         ("90", 90.0),
         ("0.5", 0.5),
-        (".5", 0.5),
-        ("1e3", 1000.0),
         ("0", 0.0),
         ("500ms", 0.5),
         ("90s", 90.0),
@@ -75,6 +73,7 @@ def test_an_option_takes_a_length_with_a_unit_and_names_what_is_not_one(name, pa
     context = click.Context(click.Command(name))
     assert parameter.type.convert("1m", parameter, context) == 60.0
     assert parameter.type.convert("0.5", parameter, context) == 0.5
+    assert parameter.type.convert("1e3", parameter, context) == 1000.0
     assert parameter.type.convert(7, parameter, context) == 7.0
     with pytest.raises(click.BadParameter, match="'5y' is not a length of time") as raised:
         parameter.type.convert("5y", parameter, context)
@@ -117,6 +116,7 @@ def test_a_heart_beat_and_the_clock_of_the_stand_in_take_units():
 def test_a_profile_takes_units():
     assert seconds("5m", "[Source] interval") == 300.0
     assert seconds("0.5", "[Source] interval") == 0.5
+    assert seconds("1e3", "[Source] interval") == 1000.0
     with pytest.raises(ConfigurationError) as raised:
         seconds("5x", "[Source] interval")
     assert str(raised.value) == (

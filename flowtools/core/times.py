@@ -2,7 +2,6 @@
 
 import re
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -24,10 +23,8 @@ def parse_duration(text: str) -> float:
         ValueError: It has another form.
     """
     text = text.strip().lower()
-    with suppress(ValueError):
-        number = float(text)
-        if 0 <= number < float("inf"):
-            return number
+    if re.fullmatch(_NUMBER, text):
+        return float(text)
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"'{text}' is not a length of time such as 90, 90s, 5m, 2h or 1h30m")
     return sum(float(part[1]) * _UNITS[part[2]] for part in _PART.finditer(text))

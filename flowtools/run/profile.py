@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from configparser import ConfigParser, Interpolation
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -256,15 +257,23 @@ def seconds(said: str, where: str) -> float:
     Raises:
         ConfigurationError: It is neither, or below 0.
     """
-    try:
-        found = parse_duration(said)
-    except ValueError:
-        found = -1.0
+    found = -1.0
+    with suppress(ValueError):
+        # A number of any form counted before there were units.
+        found = float(said) if _is_number(said) else parse_duration(said)
     if not 0 <= found < 1e9:
         raise ConfigurationError(
             f"{where}: '{said}' is no number from 0 up, nor a length of time such as 90s, 5m or 2h"
         )
     return found
+
+
+def _is_number(said: str) -> bool:
+    try:
+        float(said)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_base(config: ConfigParser, path: Path) -> None:
