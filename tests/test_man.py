@@ -88,6 +88,9 @@ class Any:
     def start(self, event):
         return event.subject
 Tag = Index = Poll = Sweep = Report = Check = Store = Ingest = Job = Rundown = Transfer = Any
+class Bulk:
+    def start_many(self, events):
+        return [event.subject for event in events]
 """
 
 JOBLOG = (
@@ -254,6 +257,8 @@ class Playground:
         assert status in (0, 143, -signal.SIGTERM), (line, status, out.text, err.text)
 
     def has_worked(self, line, out):
+        if "flow-failed" in line:
+            return False  # It ends.
         if "flow-send" in line and "|" in line and "--raw" not in line:
             self.command("flow-listen-stomp", "--count", 1, self.queue("assets"))
             return True

@@ -7,6 +7,7 @@ where a source puts its events. A `key` is the value of an event by which others
 for each exit status, and `log` is how our own code says something. `wait` waits for descriptors,
 for a wake-up from another thread, and for the request to stop. `times` reads moments and lengths
 of time as people write them; a `reminder` knows when something is to be said again. `seen`
-remembers what has come before. A `described` object has a repr. `settings` has the defaults that
-several parts share, and brings the options of a command to where they act.
+remembers what has come before; a `spool` keeps lines until they are all there. A `described`
+object has a repr. `settings` has the defaults that several parts share, and brings the options of a
+command to where they act.
 """

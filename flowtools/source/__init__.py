@@ -1,6 +1,7 @@
 """The sources: one file each, every one with a `run` that writes events to an outlet.
 
-Of any broker: `stomp`. Of Viz One: `asset` and `location`; what those two share is in `vizone`.
+Of any broker: `stomp`, and `browse`, which only looks. Of Viz One: `asset` and `location`; what
+those two share is in `vizone`.
 Of this machine: `interval`, `local` (standard input) and `watch`. A user's own: `custom`.
 
 A `stomp` source is `serving` one session at a time; a `delivery` writes its events into a `pipe`,
