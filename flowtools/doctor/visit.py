@@ -12,6 +12,7 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.log import quieten
 from flowtools.doctor.examination import Examination, Finding
 from flowtools.doctor.machine import examine_machine
+from flowtools.doctor.sharing import examine_hosts
 from flowtools.doctor.stomp import examine_broker
 from flowtools.doctor.vizone import Patient, examine_vizone
 from flowtools.process.console import form
@@ -46,6 +47,7 @@ def visit(patient: Patient, stomp_url: str | None, *, strict: bool) -> Status:
         examination = Examination(_unless_well(tell) if is_quiet else tell, strict=strict)
         examine_machine(examination)
         if url is not None:
+            examine_hosts(examination, url)
             examine_broker(examination, url, patient.settings, stop, patient.expiry_days)
         else:
             examine_vizone(examination, patient, stop)

@@ -12,7 +12,8 @@ A Worker that takes several events at once has another pool: `gathering` puts th
 `batch` is one attempt of them.
 
 Where each thread has a process for its Worker, `isolation` is the runner: the `template` process
-forks a `child` for it, with which it exchanges `packets`.
+forks a `child` for it, with which it exchanges `packets`; `recycling` says when another takes its
+place.
 
 What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it,
 `once` keeps ids, and `tally` counts it for `progress` (`progress_display`) and `metrics`. What
