@@ -25,7 +25,7 @@ def findings(out):
     for line in out.decode().splitlines():
         if line.strip().startswith("-> "):
             found[last][2] = line.strip()[3:]
-        elif line and not re.match(r"\d+ (failed|warning|skipped|ok)", line):
+        elif line and not re.match(r"\d+ (failed|warning|hint|skipped|ok)", line):
             verdict, check, text = line[:9].strip(), line[10:34].strip(), line[35:]
             found.setdefault(check, [verdict, text, ""])
             last = check
@@ -438,16 +438,16 @@ def serving_queues(answers):
     ("answer", "verdict", "said"),
     [
         (INEQUIVALENT.format("x-queue-type", CURRENT.format("quorum")), "ok", "a quorum queue"),
-        (INEQUIVALENT.format("x-queue-type", CURRENT.format("classic")), "warning", "classic"),
+        (INEQUIVALENT.format("x-queue-type", CURRENT.format("classic")), "hint", "classic"),
         (
             INEQUIVALENT.format("x-max-priority", "received '-1' but current is none"),
-            "warning",
+            "hint",
             "classic",
         ),
         (INEQUIVALENT.format("x-message-ttl", "received none but current is 5"), "ok", "not told"),
         ("PRECONDITION_FAILED - consumer prefetch count is not set for", "warning", "a stream"),
         ("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", "warning", "another"),
-        (ABSENT, "warning", "not there yet"),
+        (ABSENT, "hint", "not there yet"),
         (
             "ACCESS_REFUSED - configure access to queue 'a' refused",
             "failed",
@@ -462,15 +462,15 @@ def test_what_a_queue_of_rabbitmq_is_can_be_seen(doctor, answer, verdict, said):
     assert found["queue"][0] == verdict
     assert said in found["queue"][1]
     assert bool(found["queue"][2]) == (verdict != "ok")
-    assert found["dead letters"][0] == "warning"
+    assert found["dead letters"][0] == "hint"
     assert "--dead-letter-header x-queue-type=quorum" in found["dead letters"][2]
     assert status == (77 if verdict == "failed" else 0)
 
 
-def test_one_host_only_is_a_warning_and_several_are_well(doctor, coil):
+def test_one_host_only_is_a_hint_and_several_are_well(doctor, coil):
     _, out, _ = doctor(coil.url())
     verdict, _, fix = findings(out)["broker hosts"]
-    assert verdict == "warning"
+    assert verdict == "hint"
     assert "stomp://a:61613,b:61613/" in fix
     url = f"stomp://127.0.0.1:{coil.port},localhost:{coil.port}/?destination=/queue/a"
     _, out, _ = doctor(url)

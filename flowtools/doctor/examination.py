@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 Fix = str | Callable[[FlowError], str]
 
-Verdict = Literal["ok", "warning", "failed", "skipped"]
+Verdict = Literal["ok", "hint", "warning", "failed", "skipped"]
 
 
 class Doubt(Exception):
@@ -23,6 +23,10 @@ class Doubt(Exception):
     def __init__(self, text: str, fix: str) -> None:
         super().__init__(text)
         self.fix = fix
+
+
+class Hint(Doubt):
+    """A check finds something that is well here, and could be better, as with more servers."""
 
 
 class Untried(Exception):
@@ -43,7 +47,8 @@ class Finding:
 
     Attributes:
         check: Its name.
-        verdict: "ok", "warning" (works, and should not stay so), "failed" or "skipped".
+        verdict: "ok", "hint" (well, and could be better), "warning" (works, and should not stay
+            so), "failed" or "skipped".
         text: What was found, in one line.
         fix: What to do about it; empty where there is nothing to do.
     """
@@ -82,7 +87,8 @@ class Examination:
         try:
             text, value = look()
         except Doubt as doubt:
-            self.add(Finding(name, "warning", str(doubt), doubt.fix))
+            verdict: Verdict = "hint" if isinstance(doubt, Hint) else "warning"
+            self.add(Finding(name, verdict, str(doubt), doubt.fix))
             return None
         except Untried as reason:
             self.add(Finding(name, "skipped", str(reason), reason.fix))
@@ -112,7 +118,7 @@ class Examination:
         """Return what it amounts to, in one line."""
         counts = {
             verdict: sum(each.verdict == verdict for each in self.findings)
-            for verdict in ("failed", "warning", "skipped", "ok")
+            for verdict in ("failed", "warning", "hint", "skipped", "ok")
         }
         said = [f"{number} {verdict}" for verdict, number in counts.items() if number]
         return ", ".join(said)

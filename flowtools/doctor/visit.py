@@ -20,7 +20,13 @@ from flowtools.process.message import one_line
 from flowtools.process.signals import stopped_by_signals
 from flowtools.stomp.url import parse_url
 
-_STYLES = {"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[1;31m", "skipped": "\x1b[2m"}
+_STYLES = {
+    "ok": "\x1b[32m",
+    "hint": "\x1b[36m",
+    "warning": "\x1b[33m",
+    "failed": "\x1b[1;31m",
+    "skipped": "\x1b[2m",
+}
 _INDENT = 35
 
 
