@@ -1,7 +1,7 @@
 """Certificates that servers have shown to this process: said in time that one is about to end.
 
 A process has one `certificates`. Whoever makes a TLS connection shows it (`saw`); one that ends
-within SOON days is told of then, and once a day as long as it is the last that was seen, by the
+within two weeks is told of then, and once a day as long as it is the last that was seen, by the
 thread that answers flow-status (statussocket.py). One that has been renewed since is seen at the
 next connection.
 """
@@ -13,9 +13,7 @@ from threading import Lock
 
 from flowtools.core.event import rfc3339
 from flowtools.core.log import get_log
-
-SOON = 14
-"""Days before its end at which a certificate is worth a warning."""
+from flowtools.core.settings import Expiring
 
 DAY = 86400.0
 
@@ -52,7 +50,7 @@ class Certificates:
             due = [
                 (name, each)
                 for name, each in self._seen.items()
-                if each.ends - now < SOON * DAY
+                if each.ends - now < Expiring.expiry_days * DAY
                 and (each.said_at is None or not 0 <= now - each.said_at < DAY)
             ]
             for _, each in due:
