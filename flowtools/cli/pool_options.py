@@ -36,7 +36,7 @@ class _Width(click.ParamType[int]):
 def _halt(text: str) -> Any:
     from flowtools.pool.limits import Halt
 
-    return Halt.parse(text).record
+    return Halt.parse(text)
 
 
 def _rate(text: str) -> Any:
