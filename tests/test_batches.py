@@ -487,6 +487,25 @@ def test_a_batch_has_one_event_of_a_key_and_the_next_comes_after_it_is_done(work
     assert all(len({each[0] for each in batch}) == len(batch) for batch in words)
 
 
+def test_a_batch_has_as_many_of_a_key_as_may_run_at_a_time(work, notes):
+    given = [event(f"{key}{n}", subject=key) for n in range(4) for key in "ab"]
+    process = work(PLAIN, "--key", "subject", "--per-key", 2, "--linger", 0.01)
+    assert finish(process, lines(*given))[0] == 0
+    assert notes() == [["a0", "b0", "a1", "b1"], ["a2", "b2", "a3", "b3"]]
+
+
+def test_a_process_that_has_served_enough_is_replaced_between_two_batches(start, notes, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        HEAD + "class W(Noting):\n    def do(self, events): note(f'by {os.getpid()}')\n"
+    )
+    options = ("--isolation", "process", "--recycle", 5, "--batch", 3)
+    process = start("flow-work", "mine:W", *options, stdin=PIPE)
+    assert finish(process, lines(*range(12)))[0] == 0
+    by = [each[1] for each in notes() if each[0] == "by"]
+    assert [len(each) for each in notes() if each[0] != "by"] == [3, 3, 3, 3]
+    assert by[0] == by[1] != by[2] == by[3]
+
+
 def test_results_are_in_the_order_of_the_input_where_that_is_asked_for(work):
     code = """class W:
     def start_many(self, events):
