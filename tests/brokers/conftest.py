@@ -20,6 +20,8 @@ def pytest_collection_modifyitems(items):
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.brokers)
             item.add_marker(pytest.mark.xdist_group(_group(item)))
+    # The longest first: they are one test each, which nobody could share at the end.
+    items.sort(key=lambda item: item.path.stem not in ("test_standby", "test_cluster"))
 
 
 def _group(item):
@@ -36,15 +38,20 @@ def _group(item):
     return next(iter([*named, *fixtures]), item.path.stem)
 
 
+def missing(reason):
+    """End a test for which something is not there: as failed where the brokers are required."""
+    if REQUIRED:
+        pytest.fail(str(reason))
+    pytest.skip(str(reason))
+
+
 def _served(kind, tmp_path_factory):
     if kind.name not in chosen():
         pytest.skip(f"BROKERS does not name {kind.name}")
     try:
         server = kind(tmp_path_factory.mktemp(kind.name))
-    except BrokerMissing as missing:
-        if REQUIRED:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    except BrokerMissing as error:
+        missing(error)
     try:
         yield server.start()
     finally:

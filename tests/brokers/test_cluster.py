@@ -13,7 +13,7 @@ import pytest
 
 from tests.brokers.cluster import Cluster, Node
 from tests.brokers.cluster_ordeal import NODE_KINDS, PROCESS_KINDS, ClusterOrdeal
-from tests.brokers.conftest import REQUIRED
+from tests.brokers.conftest import missing
 from tests.brokers.network import NoNetwork
 from tests.brokers.server import BrokerMissing
 from tests.brokers.servers import chosen
@@ -34,10 +34,8 @@ def _cluster(tmp_path_factory):
         pytest.skip(f"BROKERS does not name {Node.name}")
     try:
         cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    except (BrokerMissing, NoNetwork) as missing:
-        if REQUIRED:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    except (BrokerMissing, NoNetwork) as error:
+        missing(error)
     try:
         yield cluster.start()
     finally:

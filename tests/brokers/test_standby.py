@@ -21,9 +21,11 @@ from flowtools.errors import FlowError
 from flowtools.sim.settings import Plan
 from flowtools.sim.standin import StandIn
 from flowtools.vizone import Account, Client
+from tests.brokers.conftest import missing
 from tests.brokers.network import Network, NoNetwork
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import BrokerMissing, free_ports
+from tests.brokers.servers import chosen
 from tests.conftest import environment
 
 CHANGES = 2000
@@ -45,10 +47,12 @@ class Note:
 @pytest.fixture
 def network():
     """A bridge with the address HOME, to which namespaces can be added."""
+    if RabbitMQ.name not in chosen():
+        pytest.skip(f"BROKERS does not name {RabbitMQ.name}")
     try:
         network = Network(HOME.rpartition(".")[0])
     except NoNetwork as error:
-        pytest.skip(str(error))
+        missing(error)
     yield network
     network.close()
 
@@ -60,8 +64,8 @@ def vizone(network, tmp_path):
     kind = type("Reachable", (RabbitMQ,), {"settings": f"stomp.listeners.tcp.2 = {HOME}:{port}\n"})
     try:
         broker = kind(tmp_path / "rabbitmq")
-    except BrokerMissing as missing:
-        pytest.skip(str(missing))
+    except BrokerMissing as error:
+        missing(error)
     try:
         broker.start()
         broker._ctl("add_user", "admin", "secret-of-admin")
