@@ -24,6 +24,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in ("test_standby", "test_cluster"))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have shown in the processes of pytest-xdist."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            told = getattr(report, "user_properties", ()) if _is_call(report) else ()
+            for text in [text for name, text in told if name == "shown"]:
+                terminalreporter.write_line(f"\n{report.nodeid}\n{text}")
+
+
+def _is_call(report):
+    return getattr(report, "when", None) == "call"
+
+
 def _group(item):
     """Return the broker that a test is about, or its file: one process runs all of a group.
 
@@ -99,6 +112,20 @@ def activemq(_activemq):
 def broker(_broker):
     """Each of the chosen brokers, one after the other."""
     yield from _lent(_broker)
+
+
+@pytest.fixture
+def show(request, capsys):
+    """Print past pytest's capture, or at the end of the run: tables are what one runs tests for."""
+
+    def show(text):
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            request.node.user_properties.append(("shown", text))
+        else:
+            with capsys.disabled():
+                print(f"\n{text}", flush=True)
+
+    return show
 
 
 @pytest.fixture
