@@ -16,8 +16,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flowtools.core.digits import long_digits, may_exceed
+from flowtools.core.encoding import MAX_DEPTH
 from flowtools.core.event import (
-    MAX_DEPTH,
     Event,
     EventError,
     NotAnEvent,
@@ -223,17 +223,17 @@ class Measured:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (math.nan, "NaN and infinity are no JSON numbers"),
-        ({"a": [1, math.inf]}, "NaN and infinity are no JSON numbers"),
-        ((-math.inf,), "NaN and infinity are no JSON numbers"),
-        (Measured(math.nan), "NaN and infinity are no JSON numbers"),
-        (2**64, "integer exceeds 64-bit range"),
-        (-(2**63) - 1, "integer exceeds 64-bit range"),
-        ("\ud800", "str is not valid UTF-8: surrogates not allowed"),
-        ({1: 2}, "dict key must be str"),
-        ({"\udfff": 2}, "str is not valid UTF-8: surrogates not allowed"),
-        ({1, 2}, "type is not JSON serializable: set"),
-        ({"a": b"raw"}, "type is not JSON serializable: bytes"),
+        (math.nan, "data: NaN and infinity are not JSON numbers"),
+        ({"a": [1, math.inf]}, "data.a[1]: NaN and infinity are not JSON numbers"),
+        ((-math.inf,), "data[0]: NaN and infinity are not JSON numbers"),
+        (Measured(math.nan), "data.seconds: NaN and infinity are not JSON numbers"),
+        (2**64, "data: integer exceeds 64-bit range"),
+        (-(2**63) - 1, "data: integer exceeds 64-bit range"),
+        ("\ud800", "data: str is not valid UTF-8: surrogates not allowed"),
+        ({1: 2}, "data: dict key must be str, and one is int"),
+        ({"\udfff": 2}, "data: a key: str is not valid UTF-8: surrogates not allowed"),
+        ({"my key": [0, 1j]}, "data['my key'][1]: type is not JSON serializable: complex"),
+        ({"a": b"raw"}, "data.a: bytes is not text: decode it, or encode it as Base64"),
         (nested(MAX_DEPTH), f"it is nested deeper than {MAX_DEPTH} levels"),
     ],
 )

@@ -8,22 +8,16 @@ import re
 import time as clock
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import orjson
 
 from flowtools.core.digits import huge_integer, may_exceed
-
-MAX_DEPTH = 254
-"""Levels of nesting that an event may have to be written, its own object counted.
-
-orjson's limit; a line that is read may have 1024.
-"""
+from flowtools.core.encoding import OPTIONS, not_finite, plain, why_not
 
 _REQUIRED = ("id", "source", "type")
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
@@ -83,7 +77,8 @@ class Event:
     ) -> None:
         """Make a new event; `id` defaults to a random UUID, `time` to now.
 
-        `data` of type bytes is carried as `data_base64`; any other value must be JSON.
+        `data` of type bytes is carried as `data_base64`; any other value must be JSON, or have a
+        form in it (flow-worker(7), "Results").
 
         Raises:
             EventError: An extension's name is not lower-case letters and digits.
@@ -102,7 +97,7 @@ class Event:
                 raise EventError(f"'{name}' is not a CloudEvents attribute name (a-z, 0-9)")
             if value is not None:
                 attributes[name] = value
-        if isinstance(data, bytes):
+        if isinstance(data, bytes | bytearray | memoryview):
             attributes["datacontenttype"] = "application/octet-stream"
             attributes["data_base64"] = b64encode(data).decode()
         elif data is not None:
@@ -175,7 +170,8 @@ class Event:
 
         Raises:
             EventError: It holds something that JSON has not: NaN, an integer of more
-                than 64 bits, text that is not Unicode, nesting beyond MAX_DEPTH.
+                than 64 bits, text that is not Unicode, nesting beyond MAX_DEPTH, an object
+                without a form (see `flowtools.core.encoding.plain`); the text says where.
         """
         return encode_value(self.attributes)
 
@@ -222,21 +218,17 @@ def _blake2b() -> Callable[..., Any]:
 
 
 def encode_value(value: Any) -> bytes:
-    """Return any JSON value as one line, with its newline.
+    """Return any JSON value as one line, with its newline; `plain` has the forms of other values.
 
     Raises:
         EventError: As `Event.encode`.
     """
     try:
-        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(value, plain, OPTIONS)
     except TypeError as error:
-        text = _lower(str(error))
-        if text == "recursion limit reached":
-            text = f"it is nested deeper than {MAX_DEPTH} levels"
-        raise EventError(f"cannot be written as JSON: {text}") from None
-    # orjson writes NaN and the infinities as null without a word.
-    if b"null" in line and any(not isfinite(number) for number in _floats(value)):
-        raise EventError("cannot be written as JSON: NaN and infinity are no JSON numbers")
+        raise EventError(f"cannot be written as JSON: {why_not(value, error)}") from None
+    if b"null" in line and (where := not_finite(value)):
+        raise EventError(f"cannot be written as JSON: {where}")
     return line
 
 
@@ -354,19 +346,6 @@ def _complaint(value: dict[str, Any]) -> str | None:
         except (TypeError, ValueError):
             return "its data_base64 is not Base64"
     return None
-
-
-def _floats(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _floats(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _floats(item)
-    elif is_dataclass(value):  # orjson writes one as an object.
-        yield from _floats([getattr(value, field.name) for field in fields(value)])
 
 
 def _lower(text: str) -> str:
