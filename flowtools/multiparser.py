@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from flowtools.core.described import Described
+
 if TYPE_CHECKING:
     from flowtools.vizone.client import Client
     from flowtools.vizone.dictionary import Term
@@ -22,8 +24,10 @@ TYPES = ("string", "integer", "float", "iso", "date", "time", "datetime", "dicti
 """What a text can be."""
 
 
-class MultiParser:
+class MultiParser(Described):
     """Reads one kind of value."""
+
+    FACTS = ("type", "_format")
 
     def __init__(
         self,

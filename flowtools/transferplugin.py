@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ConfigurationError, FlowError, ProtocolError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
@@ -54,7 +55,7 @@ class PluginFailed(BaseException):
     """
 
 
-class TransferPlugin:
+class TransferPlugin(Described):
     """A base class for plugins; one object is one step.
 
     Attributes:
@@ -69,6 +70,8 @@ class TransferPlugin:
         destination: The URL to write it to.
         asset: The asset, with its metadata as `payload`.
     """
+
+    FACTS = ("step", "asset")
 
     SOURCE: ClassVar[Any] = Document
     PROGRESS_SECONDS = 1.0

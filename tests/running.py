@@ -1,7 +1,10 @@
 """What tests do with a process: its end, and conditions that come about."""
 
 import json
+import socket
 import time
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.stomp_servers import SECONDS
 
@@ -16,3 +19,14 @@ def until(condition):
     while not condition():
         assert time.monotonic() < limit, "it does not come about"
         time.sleep(0.01)
+
+
+def metrics_at(path):
+    """The samples that a command serves at the Unix socket `path`: {name: value}."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(SECONDS)
+        client.connect(str(path))
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        text = client.makefile().read().partition("\n\n")[2]
+    families = text_string_to_metric_families(text)
+    return {sample.name: sample.value for family in families for sample in family.samples}

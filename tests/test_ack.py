@@ -634,7 +634,7 @@ def test_a_standstill_is_over_once_something_is_settled_or_there_is_room(caplog)
 
 def test_what_the_socket_knows_is_among_the_figures_of_the_command(source, monkeypatch):
     monkeypatch.setattr("flowtools.ack.receiver.LOOK_EVERY", 0.01)
-    monkeypatch.setattr(stall, "WARN_AFTER", (0.0, 3600.0))
+    monkeypatch.setattr("flowtools.core.reminder.AGAIN_AFTER", (0.0, 3600.0))
     figures = vitals.snapshot().figures
     assert figures["copied"] == 0
     assert "stalled_seconds" not in figures  # It has no window, as a relay's has none.

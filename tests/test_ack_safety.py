@@ -14,9 +14,10 @@ from coilmq.util.frames import Frame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowtools.ack import place, receiver, stall
+from flowtools.ack import place, receiver
 from flowtools.ack.receiver import AckSocket
 from flowtools.ack.sender import AckSender
+from flowtools.core import reminder
 from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError
@@ -243,7 +244,7 @@ def test_no_forged_packet_acknowledges_what_was_not_delivered(listening):
 
 def test_what_an_idle_listener_waits_for_in_vain_is_said(coil, monkeypatch, caplog):
     """A filter in the pipe has dropped the line: the window has room, and --idle never ends."""
-    monkeypatch.setattr(stall, "WARN_AFTER", (0.1, 3600.0))
+    monkeypatch.setattr(reminder, "AGAIN_AFTER", (0.1, 3600.0))
     monkeypatch.setattr(receiver, "LOOK_EVERY", 0.05)
     frame = Frame("SEND", {"destination": "/queue/a"}, b"dropped")
     coil.server.queue_manager.send(frame)

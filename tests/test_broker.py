@@ -1,10 +1,8 @@
 """The connection to a broker: URLs, logins, TLS, heart-beats, and how it comes back."""
 
 import logging
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +19,6 @@ from flowtools.stomp.settings import Settings, parse_headers
 from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.url import BrokerURL, parse_url
 from flowtools.stomp.wire import Wire
-from tests.brokers.certificates import lasting
 from tests.stomp_servers import SECONDS, Script
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -393,54 +390,6 @@ def test_a_broker_that_grants_no_heart_beats_is_used_without(script, stop, grant
 
 
 # TLS
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    """Certificates made with openssl, in a folder: for 127.0.0.1, another host, expired."""
-    assert shutil.which("openssl")
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    for name in ("ca", "self"):
-        to = ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}"]
-        extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
-        openssl("req", "-x509", *key, *to, "-days", "2", *extension)
-    signed_by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext"]
-    for name, alternative, days in [
-        ("good", "IP:127.0.0.1", "2"),
-        ("other", "DNS:elsewhere", "2"),
-        ("expired", "IP:127.0.0.1", "-1"),
-        ("client", "DNS:client", "2"),
-    ]:
-        (folder / "ext").write_text(f"subjectAltName={alternative}\n")
-        request = f"{name}.csr"
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", request, "-subj", f"/CN={name}")
-        to = ["-in", request, "-out", f"{name}.pem", *lasting(days)]
-        openssl("x509", "-req", *to, *signed_by)
-    return folder
-
-
-@pytest.fixture
-def secured(authority):
-    """Start a scripted server with the certificate of that name."""
-    servers = []
-
-    def start(name, *, client_ca=False):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(authority / f"{name}.pem", authority / f"{name}.key")
-        if client_ca:
-            context.load_verify_locations(authority / "ca.pem")
-            context.verify_mode = ssl.CERT_REQUIRED
-        servers.append(Script(context))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 def test_messages_come_through_tls(secured, authority, stop):

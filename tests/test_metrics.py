@@ -14,7 +14,7 @@ from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 from flowtools.process.metrics import MetricsServer
 from flowtools.process.vitals import Vitals
-from tests.running import until
+from tests.running import metrics_at, until
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -254,17 +254,8 @@ def test_a_source_says_what_is_in_flight_stands_still_or_was_copied(start, scrip
         ack = start("flow-ack", stdin=PIPE)
         ack.communicate(lines[0], timeout=60)
 
-    def said():
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(20)
-            client.connect(str(path))
-            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            text = client.makefile().read().partition("\n\n")[2]
-        families = text_string_to_metric_families(text)
-        return {sample.name: sample.value for family in families for sample in family.samples}
-
-    until(lambda: said()["flowtools_copied_total"] == 1)
-    found = said()
+    until(lambda: metrics_at(path)["flowtools_copied_total"] == 1)
+    found = metrics_at(path)
     assert (found["flowtools_in_flight"], found["flowtools_stalled_seconds"]) == (2, 0)
 
 

@@ -192,6 +192,11 @@ def test_retry_takes_a_number_text_or_a_timedelta(after, seconds):
     assert Failure.of(Retry(after=after)).after == seconds
 
 
+def test_the_time_of_a_retry_may_come_second_without_its_name():
+    assert Retry("busy", 5).after == 5.0
+    assert str(Retry("busy", 5)) == "busy"
+
+
 @pytest.mark.parametrize("after", ["soon", "", None, math.inf, math.nan, "inf", [1], 10**400])
 def test_any_other_time_of_a_retry_is_an_error_that_names_it(after):
     with pytest.raises(ValueError, match=r"^invalid Retry\(after=.*\): expected seconds"):

@@ -7,8 +7,8 @@ import pytest
 
 from flowtools.vizone import AtomCategory, ConflictError, NotFoundError
 from flowtools.vizone.asset import as_asset, set_group_permissions
-from flowtools.vizone.atom import as_entry, same_type
-from flowtools.vizone.document import parse
+from flowtools.vizone.atom import Entry, as_entry, same_type
+from flowtools.vizone.document import parse, serialise
 from tests.vizone_servers import Scripted, client_at, client_of, reply, stand_in
 
 
@@ -224,3 +224,28 @@ def test_an_asset_with_media_takes_no_other(client):
 )
 def test_media_types_are_compared_by_what_counts(one, other, same):
     assert same_type(one, other) == same
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        b"<title>Old</title>",
+        b'<title type="xhtml"><div xmlns="http://www.w3.org/1999/xhtml">Old <b>b</b></div></title>',
+        b"",
+    ],
+)
+def test_a_title_is_set_as_plain_text_whatever_it_was(title):
+    entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><id>urn:7</id>%s</entry>' % title
+    asset = as_asset(Entry(parse(entry, name="test")))
+    asset.title = "New & <b>bold</b>"
+    assert asset.title == "New & <b>bold</b>"
+    assert serialise(asset.element).count(b"title") == 2
+    assert b"xhtml" not in serialise(asset.element)
+
+
+def test_a_title_that_was_set_is_stored_by_an_update(server):
+    with client_of(server) as client:
+        asset = client.assets.create("Old")
+        asset.title = "New"
+        assert client.assets.update(asset).title == "New"
+        assert client.assets.get(asset.follow("self")).title == "New"

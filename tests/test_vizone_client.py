@@ -19,7 +19,16 @@ from flowtools.errors import (
     RefusedError,
     UnreachableError,
 )
-from flowtools.vizone import Account, Client, ConflictError, NotFoundError, retry_on_conflict
+from flowtools.vizone import (
+    Account,
+    BusyError,
+    Client,
+    ConflictError,
+    HTTPError,
+    InvalidRequestError,
+    NotAllowedError,
+    NotFoundError,
+)
 from flowtools.vizone.transport import without_user
 from tests.vizone_servers import Scripted, account_of, client_at, client_of, reply, stand_in
 
@@ -274,26 +283,71 @@ def test_what_the_server_says_about_an_error_is_passed_on_in_one_line(body, type
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        ("400 Bad Request", ProtocolError),
-        ("401 Unauthorized", RefusedError),
-        ("403 Forbidden", RefusedError),
+        ("400 Bad Request", InvalidRequestError),
+        ("401 Unauthorized", NotAllowedError),
+        ("403 Forbidden", NotAllowedError),
         ("404 Not Found", NotFoundError),
         ("409 Conflict", ConflictError),
         ("410 Gone", NotFoundError),
         ("412 Precondition Failed", ConflictError),
+        ("413 Content Too Large", InvalidRequestError),
+        ("422 Unprocessable Content", InvalidRequestError),
         ("428 Precondition Required", ConflictError),
-        ("501 Not Implemented", UnreachableError),
+        ("429 Too Many Requests", BusyError),
+        ("501 Not Implemented", BusyError),
+        ("503 Service Unavailable", BusyError),
     ],
 )
 def test_each_status_is_an_error_of_its_own_kind_at_once(status, error):
     with (
         Scripted(reply(b"no", status)) as server,
-        client_at(server.url) as client,
-        pytest.raises(error, match=status) as raised,
+        client_at(server.url, pauses=()) as client,
+        pytest.raises(error, match=status.split()[0]) as raised,
     ):
         client.feed(f"{server.url}/feed")
     assert type(raised.value) is error
+    assert raised.value.http_status == int(status.split()[0])
+    assert raised.value.reason.endswith(": no")
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "general"),
+    [
+        (InvalidRequestError, ProtocolError),
+        (NotFoundError, ProtocolError),
+        (ConflictError, ProtocolError),
+        (NotAllowedError, RefusedError),
+        (BusyError, UnreachableError),
+    ],
+)
+def test_each_error_of_an_answer_is_a_general_one_with_its_exit_status(error, general):
+    assert issubclass(error, (HTTPError, general))
+    assert error.status == general.status
+
+
+@pytest.mark.parametrize(
+    ("header", "date", "seconds"),
+    [
+        ("7", None, 7.0),
+        ("Sat, 01 Jan 2000 00:00:30 GMT", "Sat, 01 Jan 2000 00:00:00 GMT", 30.0),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", "Sat, 01 Jan 2000 00:00:30 GMT", 0.0),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", None, 0.0),
+        ("soon", None, None),
+        ("-5", None, None),
+        (None, None, None),
+    ],
+)
+def test_an_error_says_how_long_the_server_asks_to_wait(header, date, seconds):
+    headers = {"Retry_After": header, "Date": date}
+    given = {name: value for name, value in headers.items() if value is not None}
+    with (
+        Scripted(reply(b"", "429 Too Many Requests", **given)) as server,
+        client_at(server.url, pauses=()) as client,
+        pytest.raises(HTTPError) as raised,
+    ):
+        client.feed(f"{server.url}/feed")
+    assert raised.value.retry_after == seconds
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "502 Bad Gateway", "503 Busy", "429 Slow Down"])
@@ -593,23 +647,6 @@ def test_an_address_that_makes_no_sense_is_a_configuration_error(url):
 def test_what_is_missing_is_named():
     with pytest.raises(ConfigurationError, match="VIZONE_USER and VIZONE_PASSWORD not set"):
         Account.from_environment({"VIZONE_URL": "http://h"})
-
-
-def test_a_function_that_collides_is_called_three_times():
-    calls = []
-
-    @retry_on_conflict
-    def change(succeeds_at):
-        calls.append(succeeds_at)
-        if len(calls) < succeeds_at:
-            raise ConflictError("somebody was faster")
-        return "done"
-
-    assert (change(3), len(calls)) == ("done", 3)
-    calls.clear()
-    with pytest.raises(ConflictError):
-        change(4)
-    assert len(calls) == 3
 
 
 def test_many_threads_share_a_client_and_lose_no_change(server):

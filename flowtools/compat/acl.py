@@ -6,6 +6,7 @@ from typing import Any, overload
 
 from lxml import etree
 
+from flowtools.core.described import Described
 from flowtools.vizone.asset import RIGHTS
 from flowtools.vizone.document import Element
 from flowtools.vizone.namespaces import ACL, PREFIXES
@@ -75,8 +76,10 @@ class AclEntry:
         return self.name, *(str(getattr(self, each)) for each in RIGHTS)
 
 
-class Acl:
+class Acl(Described):
     """Who may do what with an asset, or with its media; a part of the asset's document."""
+
+    FACTS = ("groupentries",)
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from flowtools.compat.instance import use_for_default
 from flowtools.compat.payloadclass import payload_class
 from flowtools.compat.received import old_object
 from flowtools.compat.store import Store
+from flowtools.core.described import Described
 from flowtools.core.event import Event
 from flowtools.worker.needs import Equipment
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from flowtools.compat.stomp import Stomp
 
 
-class NeedsClient:
+class NeedsClient(Described):
     """Has `self.client`."""
 
     def set_client(self, client: Client) -> None:
@@ -27,7 +28,7 @@ class NeedsClient:
         self.client = client
 
 
-class NeedsStomp:
+class NeedsStomp(Described):
     """Has `self.stomp`."""
 
     def set_stomp(self, stomp: "Stomp") -> None:
@@ -35,7 +36,7 @@ class NeedsStomp:
         self.stomp = stomp
 
 
-class NeedsStore:
+class NeedsStore(Described):
     """Has `self.store`."""
 
     def set_store(self, store: Store) -> None:
@@ -43,7 +44,7 @@ class NeedsStore:
         self.store = store
 
 
-class NeedsConfig:
+class NeedsConfig(Described):
     """Has `configure(config)`."""
 
     def configure(self, config: ConfigParser) -> None:
@@ -51,7 +52,7 @@ class NeedsConfig:
         raise NotImplementedError("a class that NeedsConfig has a configure(self, config)")
 
 
-class NeedsCleanUp:
+class NeedsCleanUp(Described):
     """Has `clean_up()`."""
 
     def clean_up(self) -> None:
@@ -75,7 +76,7 @@ def give(made: Any, equipment: Equipment, config: ConfigParser) -> None:
         made.configure(config)
 
 
-class Flow:
+class Flow(Described):
     """The base class of Workers; `start` gets the object that it always got."""
 
     SOURCE: Any
@@ -122,7 +123,7 @@ class OldWorker:
             self._flow.clean_up()
 
 
-class _OldSource:
+class _OldSource(Described):
     """What the three kinds share."""
 
     @classmethod

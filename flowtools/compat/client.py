@@ -1,5 +1,6 @@
 """The client by its old methods: GET, PUT, POST and DELETE of a link or an address."""
 
+import time
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -8,12 +9,14 @@ from flowtools.compat.document import Document, as_sent
 from flowtools.compat.merge import Collision, rebase
 from flowtools.compat.payload import Payload
 from flowtools.compat.service import ServiceDocument
+from flowtools.core.described import Described
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
 from flowtools.vizone.answer import answer_of
 from flowtools.vizone.atom import ENTRY_TYPE
 from flowtools.vizone.client import Client as VizOne
+from flowtools.vizone.conflict import Backoff
 from flowtools.vizone.document import Element, parse
-from flowtools.vizone.errors import TRIES, ConflictError, NotFoundError
+from flowtools.vizone.errors import ConflictError, NotFoundError
 from flowtools.vizone.transport import SECONDS
 
 _STATUS: tuple[tuple[type[FlowError], int], ...] = (
@@ -36,7 +39,7 @@ class Raw:
         return self.document
 
 
-class Response:
+class Response(Described):
     """An answer.
 
     Attributes:
@@ -45,6 +48,8 @@ class Response:
         headers: Its headers, whose names count without case.
         url: Where it came from.
     """
+
+    FACTS = ("status_code", "url")
 
     def __init__(self, status_code: int, content: bytes, headers: Any, url: str) -> None:
         self.status_code = status_code
@@ -112,13 +117,15 @@ class Session:
         object.__setattr__(self, name, value)
 
 
-class Client:
+class Client(Described):
     """A Viz One, as applications of the older Flow call it.
 
     Attributes:
         one: The same as flowtools has it.
         session: Stands for the session of requests that python-one had; see Session.
     """
+
+    FACTS = ("one",)
 
     def __init__(self, one: VizOne, seconds: float = SECONDS) -> None:
         """Wrap `one`; a login of its own has `seconds` for each answer, too."""
@@ -189,7 +196,9 @@ class Client:
     def _put_entry(
         self, link: Any, entry: Document, headers: Any, *, check_status: bool
     ) -> Response:
-        for left in range(TRIES - 1, -1, -1):
+        backoff = Backoff()
+        for attempt in range(1, backoff.tries + 1):
+            begun = time.monotonic()
             body, changes = entry.for_put(), entry.changes()
             etag = entry.response_etag
             try:
@@ -198,8 +207,13 @@ class Client:
                 sent = Raw(body, entry.content_type)
                 answer = self._send("PUT", link, headers, sent, etag, check_status=True)
             except HTTPClientError as error:
-                if error.response.status_code == 409 and changes is not None and left:
+                if (
+                    error.response.status_code == 409
+                    and changes is not None
+                    and attempt < backoff.tries
+                ):
                     entry.response_etag = None  # It is out of date: look at what is stored.
+                    backoff.wait(attempt, time.monotonic() - begun)
                     continue
                 if check_status:
                     raise

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 
 from flowtools.compat.answers import root_of
 from flowtools.compat.links import Link
+from flowtools.core.described import Described
 from flowtools.core.errors import ConfigurationError
 from flowtools.vizone.asset import Asset
 from flowtools.vizone.atom import ENTRY_TYPE, normalise_rel
@@ -31,7 +32,7 @@ Fetch = Callable[[str], Any]
 _INLINE = f"{{{ATOM}}}inline"
 
 
-class Document:
+class Document(Described):
     """An entry whose links are attributes: `self_link`, `import_unmanaged_link` and so on.
 
     Only what is part of the document can be assigned; any other name raises AttributeError.
@@ -39,6 +40,8 @@ class Document:
     Attributes:
         response_etag: Its etag, where one is known.
     """
+
+    FACTS = ("atomid", "id", "title")
 
     content_type: ClassVar[str] = ENTRY_TYPE
     NAME: ClassVar[str] = "the entry"

@@ -11,6 +11,7 @@ from flowtools.compat.client import Client
 from flowtools.compat.document import Document
 from flowtools.compat.instance import get_default_instance
 from flowtools.compat.payload import Payload
+from flowtools.core.described import Described
 from flowtools.vizone.atom import as_feed
 from flowtools.vizone.document import Element, child, text
 from flowtools.vizone.files import KEYWORDS, Location
@@ -66,7 +67,7 @@ class PlaceCollection(FeedDocument):
     ENTRY: ClassVar[Any] = Place
 
 
-class FeedIterator:
+class FeedIterator(Described):
     """Goes through the entries of a feed, page after page, each read when it is needed."""
 
     def __init__(self, feed: Any, client: Client | None = None) -> None:
@@ -141,7 +142,7 @@ class MetadataFormCollection(FeedDocument):
     ENTRY: ClassVar[Any] = MetadataForm
 
 
-class Model:
+class Model(Described):
     """The fields of a form.
 
     Attributes:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from flowtools.compat.document import Document
+from flowtools.core.described import Described
 from flowtools.vizone.document import Element
 from flowtools.vizone.files import UnmanagedFile as File
 from flowtools.vizone.namespaces import ATOM
@@ -68,7 +69,7 @@ class UnmanagedFileCollection(Document):
         return iter(self.entries)
 
 
-class UriList:
+class UriList(Described):
     """A list of addresses."""
 
     content_type = "text/uri-list"

@@ -4,12 +4,13 @@ import ftplib
 from typing import Any
 
 from flowtools import ftp
+from flowtools.core.described import Described
 from flowtools.core.log import get_log
 
 _log = get_log("flowtools.app")
 
 
-class FXP:
+class FXP(Described):
     """A transfer that two servers make between them."""
 
     def __init__(self, source: str, destination: str, debug: bool = False) -> None:

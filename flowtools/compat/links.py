@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
+from flowtools.core.described import Described
 from flowtools.vizone.document import Element, child, serialise
 from flowtools.vizone.namespaces import ATOM, VDF
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
 _INLINE = f"{{{ATOM}}}inline"
 
 
-class Link:
+class Link(Described):
     """A link of an entry; it is part of the entry's document.
 
     Attributes:
         href: The address that it leads to; None where it has none, as an inlined link may.
     """
+
+    FACTS = ("rel", "href")
 
     def __init__(self, href: str | None, element: Element | None = None) -> None:
         self.href = href

@@ -5,16 +5,19 @@ from collections.abc import Mapping
 
 import orjson
 
+from flowtools.core.described import Described
 from flowtools.core.event import Event
 
 
-class Message:
+class Message(Described):
     """A message of a STOMP broker.
 
     Attributes:
         headers: Its headers, text by name.
         content: Its body: text, or bytes where it is not text in its charset.
     """
+
+    FACTS = ("identity", "location")
 
     def __init__(self, headers: Mapping[str, str], content: bytes | str) -> None:
         self.headers = headers

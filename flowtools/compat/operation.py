@@ -17,8 +17,9 @@ from flowtools.compat.merge import plain
 from flowtools.compat.payload import Payload
 from flowtools.multiparser import as_text
 from flowtools.vizone.asset import AtomCategory
+from flowtools.vizone.conflict import Backoff
+from flowtools.vizone.conflict import retry_on_conflict as patiently
 from flowtools.vizone.errors import NotFoundError
-from flowtools.vizone.errors import retry_on_conflict as patiently
 from flowtools.vizone.metadata import Payload as Form
 from flowtools.vizone.namespaces import VDF
 
@@ -45,6 +46,7 @@ def retry_on_conflict(max_retries: int = 3) -> Callable[[Callable[..., Any]], An
         @functools.wraps(function)
         def patient(*args: Any, **options: Any) -> Any:
             for attempt in range(1, max_retries + 1):
+                begun = time.monotonic()
                 told = {"conflict": attempt > 1} if takes_it else {}
                 try:
                     return function(*args, **options, **told)
@@ -54,7 +56,7 @@ def retry_on_conflict(max_retries: int = 3) -> Callable[[Callable[..., Any]], An
                 except Retry:
                     if attempt == max_retries:
                         raise
-                time.sleep(0.02 * attempt)
+                Backoff().wait(attempt, time.monotonic() - begun)
             return None
 
         return patient

@@ -5,12 +5,13 @@ from typing import Any
 from lxml import etree
 
 from flowtools.compat.answers import root_of
+from flowtools.core.described import Described
 from flowtools.vizone.document import serialise
 from flowtools.vizone.metadata import PAYLOAD_TYPE
 from flowtools.vizone.metadata import Payload as Form
 
 
-class Payload:
+class Payload(Described):
     """Metadata: get, set, and how it is sent.
 
     Attributes:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from flowtools.compat.links import Link
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.client import Client
 from flowtools.vizone.service import Collection as Found
@@ -52,7 +53,7 @@ class Collection:
         return Resolve(self._found.templates[id])
 
 
-class ServiceDocument:
+class ServiceDocument(Described):
     """What a Viz One offers; `client.servicedoc`."""
 
     def __init__(self, one: Client) -> None:

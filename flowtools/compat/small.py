@@ -5,8 +5,10 @@ from importlib import import_module
 from itertools import count
 from typing import Any
 
+from flowtools.core.described import Described
 
-class LogId:
+
+class LogId(Described):
     """Numbers from 0 on, each once, for any thread."""
 
     def __init__(self) -> None:

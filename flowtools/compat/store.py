@@ -3,6 +3,7 @@
 from typing import Any
 
 from flowtools.compat.instance import get_default_instance
+from flowtools.core.described import Described
 from flowtools.vizone.atom import Resource
 from flowtools.vizone.store import Store as VizOneStore
 
@@ -19,7 +20,7 @@ class _Named(Resource):
         return self._id
 
 
-class Store:
+class Store(Described):
     """Values that Viz One keeps for an application; each is what JSON can say."""
 
     def __init__(self, appname: str, client: Any = None) -> None:

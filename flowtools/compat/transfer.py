@@ -9,6 +9,7 @@ from flowtools.compat.client import Client
 from flowtools.compat.payload import Payload
 from flowtools.compat.payloadclass import payload_class
 from flowtools.compat.steps import TransferRequest, TransferStep
+from flowtools.core.described import Described
 from flowtools.core.event import Event
 from flowtools.transferplugin import TransferPlugin as Plugin
 from flowtools.vizone.document import serialise
@@ -16,7 +17,7 @@ from flowtools.vizone.plugindata import PluginData as Parts
 from flowtools.worker.needs import Equipment
 
 
-class PluginData:
+class PluginData(Described):
     """The document, with its parts by their old names."""
 
     def __init__(self, document: Any) -> None:

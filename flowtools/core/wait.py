@@ -7,12 +7,16 @@ are descriptors, too, so that one call waits for all of them.
 
 import os
 import select
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
 LONGEST_WAIT = 24 * 86400.0
 """Seconds that poll(2) can wait: it counts milliseconds in 31 bits."""
+
+_SLICE = 0.1
+"""Seconds of a sleep after which the thread looks whether it is to end."""
 
 
 class HasFileno(Protocol):
@@ -54,6 +58,13 @@ def wait(
     if gone is not None:
         poller.register(gone, 0)  # POLLERR and POLLHUP are always reported.
     return {fd for fd, _ in poller.poll(poll_time(seconds))}
+
+
+def sleep(seconds: float) -> None:
+    """Sleep in slices: the pool's TimeLimit reaches a thread between two bytecodes only."""
+    ends_at = time.monotonic() + seconds
+    while (left := ends_at - time.monotonic()) > 0:
+        time.sleep(min(left, _SLICE))
 
 
 class Wake:

@@ -125,7 +125,8 @@ class GenericStompListener:
         try:
             if acks is not None:
                 acks.start(self._settle, lost=self._lose, held=self._held, in_flight=self._waiting)
-            self._serve(broker, acks, outlet, stop)
+            with broker.contact.shown(terms.destination):
+                self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
                 acks.close()
@@ -138,9 +139,8 @@ class GenericStompListener:
             if broker.url.destination is not None:
                 self._terms = replace(self._terms, url=broker.url)
             terms = self._terms
-            subscription = Subscription(
-                *(session, terms, self._settings, self._caution), individual=acks is not None
-            )
+            common = (session, terms, self._settings, self._caution, broker.contact)
+            subscription = Subscription(*common, individual=acks is not None)
             current = self._current = Serving(
                 *(subscription, terms, outlet, stop, self._to_events),
                 count=count,

@@ -13,6 +13,7 @@ from flowtools.core.errors import FlowError, ProtocolError, RefusedError, Unreac
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
 from flowtools.process.tls import client_context
+from flowtools.stomp.contact import Contact
 from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.tcp import open_socket
@@ -39,6 +40,7 @@ class Broker:
 
     Attributes:
         url: Where it is.
+        contact: How we stand with it: for the log and for whoever looks.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Broker:
         None where it does not know.
         """
         self.url = url
+        self.contact = Contact()
         self._settings = settings
         self._client_id = client_id
         self._relocate = relocate
@@ -119,7 +122,7 @@ class Broker:
             self._down_since = now
         else:
             self._check_time()
-        _log.warning("lost the connection to '%s': %s; connecting again", session.name, reason)
+        self.contact.lost(session, reason)
 
     def _check_time(self) -> None:
         retry_for = self._settings.retry_for
@@ -203,13 +206,14 @@ class Broker:
 
     def _note_up(self, session: Session) -> None:
         now = time.monotonic()
-        if self._down_since is not None and (self._up_since is not None or self._failures):
-            _log.warning("connected to '%s' after %.1f s", session.name, now - self._down_since)
+        is_first_try = self._up_since is None and not self._failures
+        away = None if self._down_since is None or is_first_try else now - self._down_since
+        self.contact.up(session, away)
         self._up_since = now
         self._refused_since = None
 
     def _judge(self, failures: list[Exception]) -> None:
-        """Give up, or say once that the broker is being tried again.
+        """Give up, or say that the broker is being tried again.
 
         A host that refuses is told of before one that cannot be reached.
         """
@@ -224,8 +228,7 @@ class Broker:
             self._refused_since = None
         self._reason = (refusals or failures)[0]
         self._check_time()
-        if self._up_since is None and not self._failures:
-            _log.warning("cannot reach the broker: %s; trying again", self._reason)
+        self.contact.away(self._reason)
 
     def _with_name(self, error: Exception, name: str) -> Exception:
         if isinstance(error, ConnectionLost):

@@ -15,6 +15,7 @@ import re
 import select
 from collections import deque
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from math import inf
 from time import monotonic
 
@@ -27,6 +28,7 @@ from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.stomp.broker import REFUSED_FOR, Broker
+from flowtools.stomp.contact import Contact
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, UNIQUE_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.stomp.session import Session, error_text
@@ -134,7 +136,7 @@ class Publisher:
             ProtocolError: The other side does not speak STOMP.
         """
         broker = Broker(self._url, self._settings)
-        with select.epoll() as wake:
+        with select.epoll() as wake, self._shown(broker.contact):
             reader = LineReader(fd, stop, wake=wake.fileno(), tee=self._acks.see)
             try:
                 while (session := broker.connect(stop)) is not None:
@@ -157,6 +159,15 @@ class Publisher:
             _log.warning("the broker has not confirmed %d messages", len(self._unconfirmed))
         if self._failed:
             raise EventsFailed(f"{self._failed} of {self._number} lines were not sent")
+
+    def _shown(self, contact: Contact) -> AbstractContextManager[None]:
+        return contact.shown(
+            self._headers["destination"],
+            events_in=lambda: self._number,
+            done=lambda: self._confirmed,
+            rejected=lambda: self._failed,
+            in_flight=lambda: len(self._unconfirmed),
+        )
 
     def _serve(self, session: Session, reader: LineReader, stop: Stop) -> None:
         self._head = b"".join(

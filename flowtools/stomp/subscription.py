@@ -19,6 +19,7 @@ from flowtools.core.errors import ProtocolError, RefusedError
 from flowtools.core.log import get_log
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.caution import Caution
+from flowtools.stomp.contact import Contact
 from flowtools.stomp.deadletters import DeadLetters
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.message import Message
@@ -63,6 +64,7 @@ class Subscription:
         terms: Terms,
         settings: Settings,
         caution: Caution,
+        contact: Contact,
         *,
         individual: bool,
     ) -> None:
@@ -73,6 +75,7 @@ class Subscription:
             terms: What to, and how.
             settings: How to connect once more, for the dead letters.
             caution: What is known of earlier deliveries.
+            contact: Where messages are counted.
             individual: Whether messages are acknowledged in any order; else each is
                 acknowledged after those before it.
         """
@@ -80,6 +83,7 @@ class Subscription:
         self.confirmed = False
         self.caution = caution
         self._terms = terms
+        self._contact = contact
         # Without the client-id of a durable subscription, which only one connection may have.
         beside = Broker(terms.url, settings)
         self._dead_letters = DeadLetters(
@@ -162,6 +166,7 @@ class Subscription:
                 self._fail(error_text(frame))
             else:
                 raise ProtocolError(f"'{self.session.name}' sends a {frame.command} frame")
+        self._contact.received += len(messages)
         if self.unanswered == 0:
             raise ConnectionLost("it does not answer the subscription")
         return messages
@@ -200,6 +205,7 @@ class Subscription:
         message = self._window.message(number)
         if message is None:
             return
+        self._contact.reject()
 
         def acknowledge() -> None:
             if moved is not None:
@@ -211,6 +217,7 @@ class Subscription:
 
     def bury(self, message: Frame, moved: Callable[[], None], reason: Reason | None = None) -> None:
         """Move a message to the dead letters that this broker has not delivered."""
+        self._contact.reject()
         self._dead_letters.put(message, reason, moved)
 
     def flush(self) -> None:

@@ -6,8 +6,8 @@
     for asset in client.assets.find():
         print(asset.id, asset.title)
 
-For a Worker, besides the `client`: `locked`, `store`, and the `errors`. For a
-transfer plugin: its `plugindata`, and the `stepreport` of its step.
+For a Worker, besides the `client`: `locked`, `store`, the `errors`, and `conflict`, which tries a
+change again. For a transfer plugin: its `plugindata`, and the `stepreport` of its step.
 
 A GET crosses three modules: `atompub` (the protocol: collections, entries, feeds, metadata by
 their addresses), `transport` (HTTP: the login of an `account`, time-outs, what is tried again)
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from flowtools.vizone.account import Account
     from flowtools.vizone.asset import Asset, AtomCategory
     from flowtools.vizone.client import Client
-    from flowtools.vizone.errors import ConflictError, NotFoundError, retry_on_conflict
+    from flowtools.vizone.conflict import Backoff, retry_on_conflict
+    from flowtools.vizone.errors import (
+        BusyError,
+        ConflictError,
+        HTTPError,
+        InvalidRequestError,
+        NotAllowedError,
+        NotFoundError,
+    )
     from flowtools.vizone.locked import Locked
     from flowtools.vizone.metadata import Payload
     from flowtools.vizone.store import Store
@@ -40,9 +48,14 @@ __all__ = [
     "Account",
     "Asset",
     "AtomCategory",
+    "Backoff",
+    "BusyError",
     "Client",
     "ConflictError",
+    "HTTPError",
+    "InvalidRequestError",
     "Locked",
+    "NotAllowedError",
     "NotFoundError",
     "Payload",
     "Store",
@@ -54,14 +67,19 @@ _HOMES = {
     "Account": "account",
     "Asset": "asset",
     "AtomCategory": "asset",
+    "Backoff": "conflict",
+    "BusyError": "errors",
     "Client": "client",
     "ConflictError": "errors",
+    "HTTPError": "errors",
+    "InvalidRequestError": "errors",
     "Locked": "locked",
+    "NotAllowedError": "errors",
     "NotFoundError": "errors",
     "Payload": "metadata",
     "Store": "store",
     "TransferFailed": "transfer",
-    "retry_on_conflict": "errors",
+    "retry_on_conflict": "conflict",
 }
 
 

@@ -1,6 +1,7 @@
 """An answer of the server: its bytes within bounds, or the error that its status means."""
 
 import re
+import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -10,10 +11,17 @@ from urllib.parse import urljoin
 import httpcore
 import httpx
 
-from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
+from flowtools.core.errors import FlowError, ProtocolError
 from flowtools.core.log import get_log
 from flowtools.vizone.document import MAX_DOCUMENT
-from flowtools.vizone.errors import ConflictError, NotFoundError
+from flowtools.vizone.errors import (
+    BusyError,
+    ConflictError,
+    HTTPError,
+    InvalidRequestError,
+    NotAllowedError,
+    NotFoundError,
+)
 
 _log = get_log("flowtools.vizone")
 
@@ -25,7 +33,9 @@ _COMPLAINT = 16 * 1024
 
 _PASSING = {429, 500, 502, 503, 504}
 
-_KINDS: dict[int, type[FlowError]] = {
+_KINDS: dict[int, type[HTTPError]] = {
+    401: NotAllowedError,
+    403: NotAllowedError,
     404: NotFoundError,
     410: NotFoundError,
     409: ConflictError,
@@ -59,10 +69,7 @@ class Answer:
     @property
     def served(self) -> float | None:
         """When it was sent, by the server's clock (seconds since the epoch), if it says."""
-        try:
-            return parsedate_to_datetime(self.headers["Date"]).timestamp()
-        except (KeyError, ValueError, TypeError, OverflowError):
-            return None
+        return _moment(self.headers.get("Date", ""))
 
     def resolve(self, address: str) -> str:
         """Return `address`, which may be relative to where this answer came from.
@@ -125,25 +132,29 @@ def complain(what: str, response: httpx.Response, home: str, *, is_ours: bool) -
     """
     status = response.status_code
     content = _start_of(response)
-    said = f"{what}: {status} {_phrase(status)}"
+    reason = _phrase(status)
     if is_ours:
-        said += _explanation(response, content)
-    error: FlowError
+        reason += _explanation(response, content)
+    said = f"{what}: {status} {reason}"
     if status in (401, 403):
         advice = (
             "check the user, the password and their permissions"
             if is_ours
             else f"no login was sent, as it is another host than '{home}'"
         )
-        error = RefusedError(f"{said}; {advice}")
-    elif status in _PASSING:
-        error = UnreachableError(said)
-    else:
-        error = _KINDS.get(status, UnreachableError if status >= 500 else ProtocolError)(said)
+        said += f"; {advice}"
+    error = _kind(status)(said)
+    error.http_status, error.reason = status, reason
+    error.retry_after = _retry_after(response)
     error.__dict__["answer"] = Answer(str(response.url), status, response.headers, content)
     if status in _PASSING:
-        raise Passing(error, asked=_retry_after(response))
+        raise Passing(error, asked=error.retry_after)
     raise error
+
+
+def _kind(status: int) -> type[HTTPError]:
+    busy = status in _PASSING or status >= 500
+    return BusyError if busy else _KINDS.get(status, InvalidRequestError)
 
 
 def answer_of(error: FlowError) -> Answer | None:
@@ -174,8 +185,24 @@ def _encoding(response: httpx.Response) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    said = response.headers.get("Retry-After", "")
-    return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else None
+    """Return the seconds that the server asks to wait: a number of them, or a date."""
+    said = response.headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdigit() and len(said) < 10:
+        return float(said)
+    until = _moment(said)
+    if until is None:
+        return None
+    # By the server's own clock, if it says what that shows: the two may differ.
+    now = _moment(response.headers.get("Date", ""))
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _moment(date: str) -> float | None:
+    """Return the seconds since the epoch of an HTTP date (RFC 9110, 5.6.7), if it is one."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _explanation(response: httpx.Response, content: bytes) -> str:

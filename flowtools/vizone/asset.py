@@ -29,6 +29,23 @@ class AtomCategory(NamedTuple):
 class Asset(Entry):
     """An asset entry."""
 
+    SHOWN = ("id", "title", "status")
+
+    @property
+    def title(self) -> str | None:
+        """The title, as plain text; what is assigned takes its place, see Assets.update."""
+        return super().title
+
+    @title.setter
+    def title(self, title: str) -> None:
+        element = child(self.element, "title", ATOM)
+        if element is None:
+            element = etree.SubElement(self.element, f"{{{ATOM}}}title")
+        # It may have been of type html or xhtml (RFC 4287, 3.1.1); this is text.
+        element.attrib.pop("type", "")
+        del element[:]
+        element.text = title
+
     @property
     def status(self) -> str | None:
         """The state of its media: online, offline, importing, failed, new, empty, deleted."""

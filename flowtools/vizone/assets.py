@@ -10,12 +10,12 @@ from typing import BinaryIO, Literal
 
 from lxml import etree
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.asset import Asset, AtomCategory, as_asset, set_group_permissions
 from flowtools.vizone.atom import Entry, Feed, Resource
 from flowtools.vizone.atompub import AtomPub
-from flowtools.vizone.document import child
-from flowtools.vizone.errors import ConflictError, NotFoundError, retry_on_conflict
+from flowtools.vizone.errors import ConflictError, NotFoundError
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.namespaces import ATOM, DCTERMS
 from flowtools.vizone.paging import with_query
@@ -32,8 +32,10 @@ Way = Literal["edit-media", "upload"]
 Content = bytes | str | Path | BinaryIO
 
 
-class Assets:
+class Assets(Described):
     """What can be done with assets; `client.assets`."""
+
+    FACTS = ("_client",)
 
     def __init__(self, client: AtomPub) -> None:
         self._client = client
@@ -105,7 +107,6 @@ class Assets:
         asset.keywords = keywords
         return as_asset(self._client.create(self._collection(), asset))
 
-    @retry_on_conflict
     def create_or_update_asset(
         self,
         identifier: str,
@@ -123,11 +124,14 @@ class Assets:
             ConflictError: Somebody else keeps changing it.
         """
         wanted = None if keywords is None else [AtomCategory(*each) for each in keywords]
-        asset = self.find_one(identifier)
-        if asset is None:
-            asset = self.create(title or identifier, identifier, wanted or ())
-        elif _amend(asset, title, wanted):
-            asset = self.update(asset)
+
+        def create_or_update() -> Asset:
+            asset = self.find_one(identifier)
+            if asset is None:
+                return self.create(title or identifier, identifier, wanted or ())
+            return self.update(asset) if _amend(asset, title, wanted) else asset
+
+        asset = self._client.backoff.call(create_or_update)
         if metadata:
             self.set_metadata(asset, metadata)
         return asset
@@ -171,7 +175,6 @@ class Assets:
         """
         latest = [asset]
 
-        @retry_on_conflict
         def change() -> Asset:
             current = latest[0]
             if not set_group_permissions(current.element, group, asset_rights, media_rights):
@@ -182,19 +185,25 @@ class Assets:
                 latest[0] = self.get(current.follow("self", "edit"))
                 raise
 
-        return change()
+        return self._client.backoff.call(change)
 
-    @retry_on_conflict
     def set_metadata(self, asset: Resource, values: Mapping[str, str | None]) -> Payload:
         """Set fields of the asset's metadata and leave the rest; return what is stored.
+
+        A conflict reads the metadata again and repeats the change, as often as the client's
+        `backoff` says.
 
         Raises:
             NotFoundError: It has no metadata.
             ConflictError: Somebody else keeps changing it.
         """
-        payload = self.metadata(asset)
-        changed = [payload.set(name, value) for name, value in values.items()]
-        return self._client.put_metadata(payload) if any(changed) else payload
+
+        def change() -> Payload:
+            payload = self.metadata(asset)
+            changed = [payload.set(name, value) for name, value in values.items()]
+            return self._client.put_metadata(payload) if any(changed) else payload
+
+        return self._client.backoff.call(change)
 
     def metadata(self, asset: Resource) -> Payload:
         """Return the asset's metadata.
@@ -225,9 +234,8 @@ class Assets:
 def _amend(asset: Asset, title: str | None, keywords: list[AtomCategory] | None) -> bool:
     """Set what is given in the entry; return whether that has changed it."""
     before = (asset.title, asset.keywords)
-    element = child(asset.element, "title", ATOM)
-    if title is not None and element is not None:
-        element.text = title
+    if title is not None:
+        asset.title = title
     if keywords is not None:
         asset.keywords = keywords
     return (asset.title, asset.keywords) != before

@@ -6,7 +6,9 @@ with whatever else was in it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.document import Element, address, child, number, text
 from flowtools.vizone.namespaces import (
@@ -67,8 +69,10 @@ def _essence(media_type: str | None) -> tuple[str, str]:
     return bare, given.get("type", "").strip('"')
 
 
-class Resource:
+class Resource(Described):
     """An element that has an identity and links."""
+
+    FACTS: ClassVar[tuple[str, ...]] = ("id", "title")
 
     def __init__(self, element: Element) -> None:
         self.element = element

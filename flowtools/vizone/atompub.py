@@ -9,6 +9,7 @@ from flowtools.core.errors import ProtocolError
 from flowtools.vizone.account import Account
 from flowtools.vizone.answer import Answer
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE, Entry, Feed, as_entry, as_feed
+from flowtools.vizone.conflict import Backoff
 from flowtools.vizone.document import Element, parse, serialise
 from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
@@ -28,6 +29,7 @@ class AtomPub:
 
     Attributes:
         account: Where it is, and the login.
+        backoff: How a change that collides with somebody else's is tried again.
     """
 
     def __init__(
@@ -37,13 +39,21 @@ class AtomPub:
         seconds: float = SECONDS,
         pauses: tuple[float, ...] = PAUSES,
         hosts: Some[str] | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
-        """Make a client; nothing is sent yet. What is given, and raised, is Transport's."""
+        """Make a client; nothing is sent yet. What is given, and raised, is Transport's.
+
+        What is not: `backoff`, how a change that collides with another is tried again.
+        """
         self.account = account
+        self.backoff = backoff or Backoff()
         self._transport = Transport(account, seconds=seconds, pauses=pauses, hosts=hosts)
         self._collections: list[Collection] | None = None
         self._descriptions: dict[str, Template] = {}
         self._asking = Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of '{self.account.user}' at '{self.account.url}'>"
 
     def __enter__(self) -> Self:
         return self

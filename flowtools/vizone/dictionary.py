@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Literal
 from urllib.parse import quote, unquote, urljoin
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.atompub import AtomPub
@@ -44,8 +45,10 @@ class Term:
         return self.href, self.id
 
 
-class Dictionaries:
+class Dictionaries(Described):
     """The dictionaries, by name; `client.dictionaries`. Any thread may ask."""
+
+    FACTS = ("_kind", "_client")
 
     def __init__(
         self,

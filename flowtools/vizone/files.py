@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ConfigurationError, ProtocolError
 from flowtools.vizone.atom import ENTRY_TYPE, URI_LIST, Entry, Feed, Resource, as_entry
 from flowtools.vizone.atompub import AtomPub
@@ -60,8 +61,10 @@ def as_file(entry: Entry) -> UnmanagedFile:
     return UnmanagedFile(entry.element, entry.etag)
 
 
-class Files:
+class Files(Described):
     """What can be done with unmanaged files; `client.files`."""
+
+    FACTS = ("_client",)
 
     def __init__(self, client: AtomPub) -> None:
         self._client = client

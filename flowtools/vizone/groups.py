@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lxml import etree
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import ENTRY_TYPE, URI_LIST, Entry, as_entry
 from flowtools.vizone.document import Element, child, parse, text
@@ -46,8 +47,10 @@ class Member(Entry):
     """An entry in the feed of a collection's members; `id` is that of what it stands for."""
 
 
-class Groups:
+class Groups(Described):
     """What can be done with series, programs, folders and aggregates; `client.groups`."""
+
+    FACTS = ("_client",)
 
     def __init__(self, client: "AtomPub") -> None:
         self._client = client

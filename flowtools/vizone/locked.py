@@ -4,6 +4,8 @@ import threading
 from contextlib import suppress
 from typing import Self
 
+from flowtools.core.described import Described
+
 _WAIT = 0.1
 """Seconds between two looks at whether this thread has been asked to end."""
 
@@ -22,7 +24,7 @@ _locks: dict[object, _Lock] = {}
 _guard = threading.Lock()
 
 
-class Locked:
+class Locked(Described):
     """Hold the lock of a key for the length of a `with` block.
 
         with Locked(event.subject):
@@ -33,6 +35,8 @@ class Locked:
     is what etags are for. A key that nobody uses takes no memory. A Worker whose time is
     up while it waits stops waiting.
     """
+
+    FACTS = ("_key",)
 
     def __init__(self, key: object) -> None:
         """Prepare to lock `key`, which can be hashed."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from lxml import etree
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.document import Element
 from flowtools.vizone.namespaces import VDF
@@ -22,7 +23,7 @@ _PAYLOAD = f"{{{VDF}}}payload"
 _ORIGIN = f"{{{VDF}}}origin"
 
 
-class Payload:
+class Payload(Described):
     """The fields of a form, by name; `payload["asset.title"]` is text, or None if unset.
 
     Attributes:
@@ -30,6 +31,8 @@ class Payload:
         url: Where it was read and is to be written; None for a row of a table.
         etag: The etag it was read with, verbatim.
     """
+
+    FACTS = ("url", "model", "etag")
 
     def __init__(self, element: Element, url: str | None = None, etag: str | None = None) -> None:
         """Wrap `element`.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Entry, Resource
 from flowtools.vizone.document import Element, child, text
@@ -46,8 +47,10 @@ class Form:
     href: str
 
 
-class Models:
+class Models(Described):
     """The forms; `client.models`."""
+
+    FACTS = ("_client",)
 
     def __init__(self, client: "AtomPub") -> None:
         self._client = client

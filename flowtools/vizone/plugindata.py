@@ -12,6 +12,7 @@ from typing import Self
 
 from lxml import etree
 
+from flowtools.core.described import Described
 from flowtools.vizone.asset import Asset
 from flowtools.vizone.document import Element, child, parse
 from flowtools.vizone.metadata import Payload
@@ -68,7 +69,7 @@ class TransferStep(Step):
         _child(self.element, "error").text = _clean(message)
 
 
-class PluginData:
+class PluginData(Described):
     """The parts of a document; None is what it does not have.
 
     Attributes:
@@ -80,6 +81,8 @@ class PluginData:
         destination: Where to write it.
         asset: The asset, with its metadata as `payload`.
     """
+
+    FACTS = ("step", "asset")
 
     def __init__(self, element: Element) -> None:
         """Look for the parts in the document `element`."""

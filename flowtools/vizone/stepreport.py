@@ -9,6 +9,7 @@ from math import inf, isfinite
 from threading import RLock
 from time import monotonic
 
+from flowtools.core.described import Described
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.log import get_log
 from flowtools.vizone.atom import ENTRY_TYPE
@@ -25,7 +26,7 @@ SLOW = 1.0
 log = get_log("flowtools.plugin")
 
 
-class StepReport:
+class StepReport(Described):
     """Reports to one step, from any thread; once it has ended, nothing is reported any more.
 
     A report takes the time of whoever makes it, with a server that does not answer as long as
@@ -35,6 +36,8 @@ class StepReport:
         is_open: How it ends has not been told.
         failed: An error has been told.
     """
+
+    FACTS = ("_step", "is_open", "failed")
 
     def __init__(
         self, client: Client, step: TransferStep, pause: float, *, after_error: bool = False

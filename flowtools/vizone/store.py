@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.atom import Resource
 from flowtools.vizone.errors import NotFoundError
@@ -17,12 +18,14 @@ GENERAL, PER_ASSET = "client-config", "client-asset-config"
 VALUE_TYPE = "application/octet-stream"
 
 
-class Store:
+class Store(Described):
     """The values of one application and one user; any thread may call.
 
     A value is whatever JSON can say. Viz One keeps it for the user who is logged in and
     the application named; two who write the same key overwrite each other.
     """
+
+    FACTS = ("application", "_client")
 
     def __init__(self, client: "AtomPub", application: str) -> None:
         """Keep values for `application`, a name of your own."""

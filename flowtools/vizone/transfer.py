@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lxml import etree
 
+from flowtools.core.described import Described
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.vizone.atom import Entry, Resource
 from flowtools.vizone.document import child, integer, text
@@ -27,6 +28,8 @@ class TransferFailed(FlowError):
 
 class Step(Entry):
     """An Incoming or a transfer request: something that goes on for a while."""
+
+    FACTS = ("id", "title", "state")
 
     @property
     def state(self) -> str | None:
@@ -81,8 +84,10 @@ class TransferRequest(Step):
         return None if done is None else (done, total or 100)
 
 
-class Transfers:
+class Transfers(Described):
     """What can be done with them; `client.transfers`."""
+
+    FACTS = ("_client",)
 
     def __init__(self, client: "AtomPub") -> None:
         self._client = client

@@ -28,6 +28,7 @@ from flowtools.core.errors import (
     UnreachableError,
 )
 from flowtools.core.log import get_log
+from flowtools.core.wait import sleep
 from flowtools.process.tls import refusal_in
 from flowtools.vizone.account import Account, context_for
 from flowtools.vizone.answer import Answer, Passing, complain, read_content
@@ -43,9 +44,6 @@ LONGEST_WAIT = 30.0
 
 LONG_WAIT = 10.0
 """Seconds of waiting for one request from which on it is said."""
-
-_SLICE = 0.1
-"""Seconds of a wait after which the thread looks whether it is to end."""
 
 MAX_REDIRECTS = 5
 
@@ -152,12 +150,13 @@ class Transport:
         the server says that it cannot answer now.
 
         Raises:
-            UnreachableError: No connection, no answer in time, or a 5xx to the end.
-            RefusedError: 401, 403, or a certificate that is not trusted.
+            UnreachableError: No connection, or no answer in time; or, as BusyError, 429 or a 5xx
+                to the end.
+            RefusedError: A certificate that is not trusted; or, as NotAllowedError, 401 or 403.
             NotFoundError: 404 or 410.
             ConflictError: 409, 412 or 428.
-            ProtocolError: Anything else of 400 and more, or no HTTP at all; or it leads to a
-                host that may not be asked.
+            InvalidRequestError: Anything else from 400 to 499.
+            ProtocolError: No HTTP at all; or it leads to a host that may not be asked.
         """
         url = self._addressed(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -214,7 +213,7 @@ class Transport:
                 waited += seconds
                 if waited >= LONG_WAIT:
                     _log.warning("%s; trying again in %.0f s", passing.error, seconds)
-                _wait(seconds)
+                sleep(seconds)
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _send_once(self, method: str, url: str, body: Body, headers: dict[str, str]) -> Answer:
@@ -280,13 +279,6 @@ def _spread(pause: float, asked: float | None) -> float:
     if asked is not None:
         return asked
     return pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
-
-
-def _wait(seconds: float) -> None:
-    # In slices: the pool's TimeLimit reaches a thread between two bytecodes only.
-    ends_at = time.monotonic() + seconds
-    while (left := ends_at - time.monotonic()) > 0:
-        time.sleep(min(left, _SLICE))
 
 
 def _reason(error: Exception) -> str:

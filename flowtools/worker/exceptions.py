@@ -13,7 +13,6 @@ class Retry(Exception):
     def __init__(
         self,
         reason: str = "the Worker asks for another try",
-        *,
         after: float | str | timedelta = 0.0,
     ) -> None:
         """Ask for another attempt no earlier than `after` from now.

@@ -1,0 +1,71 @@
+"""What the objects of the public API look like in a shell."""
+
+import inspect
+from importlib import import_module
+
+import pytest
+
+from flowtools.core.described import Described
+from flowtools.vizone import Account, Client, Locked
+from flowtools.vizone.plugindata import PluginData
+from tests.vizone_servers import client_of, stand_in
+
+MODULES = [
+    "flowtools.event",
+    "flowtools.multiparser",
+    "flowtools.transferplugin",
+    "flowtools.vizone",
+    "flowtools.compat",
+]
+
+
+def public_classes():
+    for name in MODULES:
+        module = import_module(name)
+        listed = getattr(module, "__all__", ())
+        for each in listed or dir(module):
+            found = getattr(module, each)
+            home = "flowtools" if listed else name
+            is_ours = inspect.isclass(found) and found.__module__.startswith(home)
+            # A source is named, and made by its command: nobody has it in a shell.
+            is_ours = is_ours and not hasattr(found, "run")
+            if is_ours and not each.startswith("_") and not getattr(found, "_is_protocol", False):
+                yield found
+
+
+@pytest.mark.parametrize("kind", sorted(set(public_classes()), key=str), ids=lambda kind: str(kind))
+def test_every_public_class_has_a_repr_of_its_own(kind):
+    assert kind.__repr__ is not object.__repr__
+
+
+def test_an_asset_shows_what_it_is():
+    with stand_in() as server, client_of(server) as client:
+        asset = client.assets.create("News")
+        assert repr(asset) == f"<Asset id='{asset.id}' title='News'>"
+        assert repr(client) == f"<Client of 'admin' at '{server.url}'>"
+        assert server.password not in repr(client.assets)
+
+
+def test_no_password_is_shown():
+    client = Client(Account("http://h", "anna", "s3cret"))
+    data = PluginData.read(
+        "<data><sourceurl>ftp://u:s3cret@h/a</sourceurl></data>",
+    )
+    for each in (client, client.assets, client.store("x"), data):
+        assert "s3cret" not in repr(each)
+
+
+def test_a_key_that_is_long_is_cut():
+    assert repr(Locked("k" * 1000)) == "<Locked key='" + "k" * 79 + "...>"
+
+
+def test_what_cannot_be_read_is_left_out():
+    class Broken(Described):
+        FACTS = ("here", "broken", "missing")
+        here = 1
+
+        @property
+        def broken(self):
+            raise OSError("no")
+
+    assert repr(Broken()) == "<Broken here=1>"
