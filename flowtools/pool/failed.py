@@ -29,6 +29,7 @@ from typing import Any
 
 import orjson
 
+from flowtools.core.cloudevents import clean
 from flowtools.core.errors import FlowError
 from flowtools.core.event import bare, rfc3339
 from flowtools.pool.appendfile import AppendFile
@@ -71,7 +72,7 @@ class FailedFile(AppendFile):
 def replayable(attempt: Attempt) -> bytes:
     """Return the line, with its newline, that repeats the event of `attempt`."""
     line = bare(attempt.line)
-    error = (attempt.error or attempt.outcome).encode("utf-8", "replace").decode()
+    error = clean(attempt.error or attempt.outcome)
     added = {ERROR: error, ATTEMPTS: attempt.attempt, FAILED_AT: rfc3339(attempt.finished)}
     try:
         value = orjson.loads(line)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from types import GeneratorType
 from typing import Any
 
+from flowtools.core.cloudevents import complaint
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import LineWriter
 from flowtools.core.result import result_of, traced
@@ -45,6 +46,8 @@ def _line(event: Event, value: Any, index: int) -> Iterator[bytes]:
         return
     if not isinstance(value, Event):
         value = result_of(event, value, index, source="flow-work", type=RESULT)
+    elif found := complaint(value.attributes):
+        raise ResultError(f"a result is not a CloudEvents 1.0 event: {found}")
     elif "ackto" in value.attributes or "traceparent" in event.attributes:
         # A copy: the Worker may use its event again.
         value = traced(_without_ackto(value), event)

@@ -15,6 +15,7 @@ from typing import Any
 
 from flowtools.ack.receiver import AckInlet, new_epoch
 from flowtools.ack.records import Ack
+from flowtools.core.cloudevents import complaint
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.log import get_log
@@ -261,4 +262,6 @@ class Gate:
 def _event(value: Any) -> Event:
     if not isinstance(value, Event):
         return Event("flow.source.value", value, source="flow-source")
+    if found := complaint(value.attributes):
+        raise EventError(f"not a CloudEvents 1.0 event: {found}")
     return Event.of(dict(value.attributes))

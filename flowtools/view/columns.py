@@ -97,7 +97,7 @@ def safe(text: str) -> str:
 def _instant_of(event: Event) -> float | None:
     """Return the event's time in seconds since the epoch; None where it has no usable one."""
     try:
-        moment = datetime.fromisoformat(event.time)
+        moment = datetime.fromisoformat(event.time or "")
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
