@@ -67,7 +67,7 @@ def test_failing_again_replaces_the_error():
 def test_where_to_acknowledge_is_taken_out_and_nothing_else(line, kept):
     rest = (
         b'"specversion":"1.0","id":"i","source":"s","type":"t",'
-        b'"data":[1.10,{"ackto":[{"ackto":2}],"b":["}"]}],"s":",{\"ackto\""'
+        b'"data":[1.10,{"ackto":[{"ackto":2}],"b":["}"]}],"s":",{\\"ackto\\""'
     )
     written = replayable(failed(line % rest))
     assert written.startswith(kept % rest + b'"flowerror"')
