@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowtools.core.lines import TooLong
+from flowtools.core.toolong import TooLong
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event, EventError, decode
 from flowtools.pool.failed import FailedFile, FailedFileError, replayable

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Stop
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import ResultError, lines_of
@@ -100,11 +101,8 @@ class BoundedRunner:
         """
         lines = self._runner.lines(event, returned)
         for line in lines:
-            if len(line) > self._max_line + 1:
-                raise ResultError(
-                    f"a result has {len(line) - 1} bytes, and the next command refuses more than"
-                    f" {self._max_line}; --max-line allows more, in both"
-                )
+            if found := exceeds(line, self._max_line):
+                raise ResultError(f"a result is too long: {found}")
         return lines
 
 

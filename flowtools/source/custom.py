@@ -12,7 +12,7 @@ from typing import Any, Literal
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, UsageError
 from flowtools.core.event import Event
-from flowtools.core.lines import LineWriter
+from flowtools.core.lines import MAX_LINE, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
@@ -46,6 +46,7 @@ class CustomSource:
         count: int | None = None,
         grace: float = Taking.grace,
         drain: float = Taking.drain,
+        max_line: int = MAX_LINE,
         inlet: Callable[[], AckInlet] = AckSocket,
     ) -> None:
         """Prepare to run `source`.
@@ -58,6 +59,7 @@ class CustomSource:
             count: End after so many events.
             grace: Seconds to end in, once asked to.
             drain: Seconds that outstanding acknowledgements have after a stop.
+            max_line: Bytes of an event's line above which it is refused.
             inlet: Makes what receives acknowledgements.
 
         Raises:
@@ -77,6 +79,7 @@ class CustomSource:
         self._count = count
         self._grace = grace
         self.drain = self._drain = drain
+        self._max_line = max_line
         self._inlet = inlet
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -93,7 +96,7 @@ class CustomSource:
             outlet.give_up(stop, self._grace / 2)
         ended = Wake()
         try:
-            gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
+            gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet, self._max_line)
             thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)
             thread.start()
             self._mind(gate, ended, outlet, stop)
