@@ -50,10 +50,13 @@ test-install: $(VENV) ## Run the tests that build the packages, and install them
 	@PYTHONDONTWRITEBYTECODE= python -m pytest -q -n $$(nproc) --dist worksteal -m install \
 		tests/test_install.py tests/test_packaging.py
 
+# As many brokers at a time as there are processors: a loss test keeps one busy.
+BROKER_JOBS ?= $$(nproc)
+
 .PHONY: test-brokers
 test-brokers: $(VENV) ## Run the tests against real brokers (BROKERS=rabbitmq: one), installing them as root.
 	@sh contrib/install-brokers.sh
-	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers tests/brokers
+	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers -n $(BROKER_JOBS) --dist loadgroup tests/brokers
 
 FUZZ_SECONDS ?= 60
 

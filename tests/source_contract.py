@@ -22,8 +22,10 @@ from flowtools.core.wait import Stop
 from flowtools.failed.file import FailedLines
 from flowtools.failed.replay import Replay
 from flowtools.failed.selection import Selection
-from flowtools.failed.work import selected
+from flowtools.sim.broker import Broker
+from flowtools.sim.people import People
 from flowtools.source.asset import AssetEntryListener
+from flowtools.source.browse import Browse
 from flowtools.source.custom import CustomSource
 from flowtools.source.interval import Interval
 from flowtools.source.local import STDIN
@@ -183,6 +185,28 @@ class StompWorld(World):
             self.coil.server.queue_manager.send(frame)
 
 
+class BrowseWorld(World):
+    """A topic, at which a look goes on; tests/test_browse.py has what a look at a queue does."""
+
+    kind = Browse
+    repeats = False  # A topic keeps nothing.
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.broker = Broker("127.0.0.1", 0, People("pw"))
+        self.broker.start()
+        self.stack.callback(self.broker.close)
+
+    def source(self, count=None):
+        url = parse_url(f"stomp://guest@127.0.0.1:{self.broker.port}/?destination=/topic/a")
+        return Browse(url, Settings(password="pw"), count=count)
+
+    def feed(self, number):
+        until(lambda: self.broker.has_subscriber("/topic/a", 0.1))
+        for each in range(number):
+            self.broker.publish("/topic/a", {}, b"%d" % each)
+
+
 class VizOneWorld(World):
     at_most = 40
     repeats = False  # A topic keeps nothing; test_state.py has what is reported after an absence.
@@ -236,8 +260,7 @@ class ReplayWorld(World):
 
     def source(self, count=None):
         lines = FailedLines(self.path)
-        events = selected(lines.records(), Selection())
-        return Replay(lines, events, prefetch=100_000, drain=0.2)
+        return Replay(lines, Selection(), prefetch=100_000, drain=0.2)
 
     def feed(self, number):
         event = {"specversion": "1.0", "source": "s", "type": "t", "flowerror": "no"}
@@ -252,6 +275,7 @@ WORLDS = (
     FolderWorld,
     CustomWorld,
     StompWorld,
+    BrowseWorld,
     AssetWorld,
     LocationWorld,
     ReplayWorld,

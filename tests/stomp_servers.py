@@ -128,8 +128,8 @@ class Peer:
 class Script:
     """A listening socket whose connections a test serves by itself."""
 
-    def __init__(self, context=None):
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, context=None, host="127.0.0.1"):
+        self.listener = socket.create_server((host, 0))
         self.listener.settimeout(SECONDS)
         self.port = self.listener.getsockname()[1]
         self.context = context

@@ -10,6 +10,7 @@ from coilmq.util.frames import Frame
 
 from flowtools.ack.sender import AckSender
 from flowtools.core.lines import LineWriter
+from flowtools.stomp.caution import Caution
 from tests.running import until
 from tests.stomp_servers import SECONDS, Lines
 
@@ -467,6 +468,34 @@ def test_a_refused_subscription_ends_it(script, start):
     peer.write("ERROR", {"message": "access denied"})
     assert process.wait(SECONDS) == 77
     assert b"refuses the subscription to '/queue/a': access denied" in process.stderr.read()
+
+
+def in_trouble(script):
+    peer = script.accept()
+    peer.login()
+    peer.read("SUBSCRIBE")
+    peer.write("ERROR", {"message": "Processing error"}, b"Processing error")
+    peer.close()
+
+
+def test_trouble_inside_the_broker_is_not_a_refusal_of_the_subscription(script, start):
+    process = listen(start, script, "--count", 1)
+    in_trouble(script)
+    in_trouble(script)
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(1, b"at last")
+    assert b"at last" in Lines(process.stdout).next()
+    peer.goodbye()
+    assert process.wait(SECONDS) == 0
+
+
+def test_trouble_inside_the_broker_that_stays_is_a_refusal(monkeypatch):
+    caution = Caution()
+    assert not caution.may_pass("access denied")
+    assert caution.may_pass("Processing error")
+    monkeypatch.setattr("flowtools.stomp.caution.TROUBLED_FOR", -1.0)
+    assert not caution.may_pass("Processing error")
 
 
 def test_garbage_is_a_protocol_error(script, start):

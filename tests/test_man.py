@@ -28,6 +28,7 @@ ANOTHER = {
     "stomp+ssl://mq:61614": ("stomp://{broker}", "the stand-in has no TLS; tests/test_tls.py has"),
     "stomp://mq": ("stomp://{broker}", "the broker has another name"),
     "https://vizone.example VIZONE_USER=flow": ("{vizone} VIZONE_USER=admin", "another server"),
+    "https://example.com/items": ("{web}/items.json", "another server"),
     "https://example.com/rundown": ("{web}/mymod.py", "another server"),
     "127.0.0.1:8080": ("127.0.0.1:{free[0]}", "the port may be in use"),
     "127.0.0.1:61613": ("127.0.0.1:{free[1]}", "the port may be in use"),
@@ -68,10 +69,17 @@ MORE = {
     "class Print": "echo '{}' | flow-work shown:Print",
     "from flowtools.source.interval": "flow-run shown:Sweep",
     "class Poll": "flow-source shown:Poll --count 2",
+    "class Items": "flow-source shown:Items --set items.state=items.cursor --count 2",
 }
 """How a class that a page shows is run, by how its text begins."""
 
-BEFORE = {"class Poll": "import threading\n\n\ndef look():\n    yield 1\n\n\n"}
+BEFORE = {
+    "class Poll": "import threading\n\n\ndef look():\n    yield 1\n\n\n",
+    "class Items": (
+        "from flowtools.event import Event\nfrom flowtools.source.cursor import Cursor\n\n\n"
+        "def items_after(last):\n    return [{'id': '1'}, {'id': '2'}]\n\n\n"
+    ),
+}
 """What a class that is shown takes for granted."""
 
 MOD = """
@@ -80,6 +88,9 @@ class Any:
     def start(self, event):
         return event.subject
 Tag = Index = Poll = Sweep = Report = Check = Store = Ingest = Job = Rundown = Transfer = Any
+class Bulk:
+    def start_many(self, events):
+        return [event.subject for event in events]
 """
 
 JOBLOG = (
@@ -122,6 +133,7 @@ class Playground:
         for name in ("in", "share", "bin", "kept", "logs"):
             (folder / name).mkdir()
         (folder / "mymod.py").write_text(MOD)
+        (folder / "items.json").write_text('{"items": [{"id": 1}, {"id": 2}]}')
         (folder / "jobs.py").write_text(MOD + "Encode = Any\n")
         (folder / "list.txt").write_text("a\nb\n")
         (folder / "failed.jsonl").write_text(FAILED)
@@ -245,6 +257,8 @@ class Playground:
         assert status in (0, 143, -signal.SIGTERM), (line, status, out.text, err.text)
 
     def has_worked(self, line, out):
+        if "flow-failed" in line:
+            return False  # It ends.
         if "flow-send" in line and "|" in line and "--raw" not in line:
             self.command("flow-listen-stomp", "--count", 1, self.queue("assets"))
             return True

@@ -6,6 +6,7 @@ A new member needs no change here: it is tried in each place as those that are t
 import math
 import os
 import pickle
+import signal
 from collections import Counter
 from datetime import timedelta
 
@@ -165,10 +166,15 @@ def test_the_exception_of_an_outcome_leads_to_it_in_a_thread_and_in_a_process(
     process = start(
         "flow-work", "raises:Worker", "--isolation", isolation, "--joblog", "jobs", stdin=-1
     )
-    _, err = process.communicate(b"1\n", timeout=60)
+    process.stdin.write(b"1\n")
+    process.stdin.flush()
+    if outcome.pauses:  # It is tried for ever.
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
     row = orjson.loads((tmp_path / "jobs").read_bytes().splitlines()[0])
-    assert (row["outcome"], row["error"]) == (outcome, "Sub: why")
-    assert process.returncode == outcome.status, err
+    assert (row["outcome"], row["error"], row["final"]) == (outcome, "Sub: why", not outcome.pauses)
+    assert process.returncode == (-signal.SIGTERM if outcome.pauses else outcome.status), err
 
 
 def test_any_other_exception_is_a_failure():

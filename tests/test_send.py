@@ -454,9 +454,10 @@ def test_an_idle_connection_that_is_closed_is_no_refusal(start, script):
     assert process.wait(SECONDS) == 0
 
 
-def test_a_queue_that_is_not_found_at_first_may_come(script):
+@pytest.mark.parametrize("said", ["NOT_FOUND - no queue 'a' in vhost '/'", "Processing error"])
+def test_a_queue_that_is_not_found_at_first_or_in_trouble_may_come(script, said):
     def broker():
-        refusing(script, "NOT_FOUND - no queue 'a' in vhost '/'", 2)
+        refusing(script, said, 2)
         peer = script.accept()
         peer.login()
         confirm(peer, peer.read("SEND"))
@@ -513,7 +514,7 @@ def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, m
             peer = script.accept()
             peer.login()
             frames = [peer.read("SEND"), peer.read("SEND")]
-            while "has not confirmed" not in caplog.text:
+            while caplog.text.count("has not confirmed") < 2:  # After 0.3 and 0.6 s.
                 peer.socket.sendall(b"\n")  # Its heart-beats go on.
                 time.sleep(0.05)
             for frame in frames:
@@ -524,7 +525,7 @@ def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, m
         publisher.run(reader, stop)
         done.result(SECONDS)
     os.close(reader)
-    assert caplog.text.count("has not confirmed a message") == 1
+    assert caplog.text.count("has not confirmed a message") < 5
 
 
 def test_one_of_several_that_is_refused_at_once_is_found(script, monkeypatch):

@@ -1,7 +1,7 @@
 """Options whose default is a field's, and objects that are made of several options."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import isfinite
 from typing import Any
 
@@ -81,3 +81,15 @@ def given_by(ctx: click.Context, values: dict[str, Any]) -> Given:
     """Return the values of the options of `ctx`, and which of them were on the command line."""
     typed = click.core.ParameterSource.COMMANDLINE
     return Given(values, [name for name in values if ctx.get_parameter_source(name) is typed])
+
+
+def refuse(ctx: click.Context, names: Collection[str], reason: str) -> None:
+    """Refuse the options with these parameter names that were on the command line.
+
+    Raises:
+        UsageError: One was; the text is its name and `reason`.
+    """
+    typed = click.core.ParameterSource.COMMANDLINE
+    for param in ctx.command.params:
+        if param.name in names and ctx.get_parameter_source(param.name) is typed:
+            raise click.UsageError(f"{param.opts[0]} {reason}", ctx)

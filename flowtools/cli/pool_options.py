@@ -9,7 +9,7 @@ import click
 from flowtools.cli import options
 from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import keep, parsed
-from flowtools.pool.settings import Choice, RetryPolicy, Settings
+from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
@@ -28,6 +28,12 @@ def _rate(text: str) -> Any:
     from flowtools.pool.limits import Rate
 
     return Rate.parse(text)
+
+
+def _duration(text: str) -> float:
+    from flowtools.core.times import parse_duration
+
+    return parse_duration(text)
 
 
 SECONDS = FiniteRange(min=0)
@@ -59,6 +65,22 @@ max_abandoned = option(
     help="Abandoned threads at which to drain and end. Default: 32, or twice --threads.",
 )
 
+batch = option(
+    "--batch",
+    of=Settings,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Events that a Worker with start_many(events) gets at once, at most. Default: {BATCH}.",
+)
+
+linger = option(
+    "--linger",
+    of=Settings,
+    type=SECONDS,
+    metavar="SECONDS",
+    help=f"How long a batch waits for more events, from when its first came. Default: {LINGER:g}.",
+)
+
 isolation = option(
     "--isolation",
     of=Choice,
@@ -88,6 +110,22 @@ max_backoff = option(
     type=SECONDS,
     metavar="SECONDS",
     help="Wait that no retry exceeds, but one that the Worker asks for.",
+)
+
+retry_until = option(
+    "--retry-until",
+    of=RetryPolicy,
+    callback=parsed(_duration),
+    metavar="AGE",
+    help="Retry until an event is so old (90s, 2h, 1h30m), instead of a number of times.",
+)
+
+pause_on = option(
+    "--pause-on",
+    of=Choice,
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Exception of the Worker that pauses the pool, as Unavailable does. May be repeated.",
 )
 
 key = option(
@@ -218,10 +256,14 @@ _ALL = (
     options.grace,
     options.drain,
     max_abandoned,
+    batch,
+    linger,
     isolation,
     retries,
     backoff,
     max_backoff,
+    retry_until,
+    pause_on,
     key,
     keep_order,
     rate,
@@ -258,6 +300,8 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    if chosen["retries"] and chosen["retry_until"] is not None:
+        raise click.UsageError("--retries and --retry-until exclude each other")
     if chosen["pass_on"] and chosen["relay"]:
         raise click.UsageError(
             "--pass and --relay exclude each other: the duty goes on with the event, or with its"

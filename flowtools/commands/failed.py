@@ -1,13 +1,28 @@
 """flow-failed: look at events that failed for good, and replay or drop them."""
 
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flowtools.cli import options
-from flowtools.cli.command import Command, parsed, run_source
+from flowtools.cli.binding import FiniteRange, option, refuse
+from flowtools.cli.command import Command, parsed, run_source, working
+from flowtools.stomp.settings import Looking
+
+if TYPE_CHECKING:
+    from flowtools.core.wait import Stop
+    from flowtools.failed.store import Store
+    from flowtools.stomp.settings import Settings
+
+
+_OF_A_QUEUE = (
+    *("idle", "headers", "user", "password_file", "ca_file", "insecure", "client_certificate"),
+    *("client_key", "heart_beat", "connect_timeout", "retry_for"),
+)
+"""Options that mean nothing to a file."""
 
 
 def _expression(text: str) -> Any:
@@ -22,24 +37,62 @@ def _moment(text: str) -> float:
     return parse_moment(text)
 
 
-def _confirm(number: int) -> bool:
+def _confirm(number: int, stop: "Stop") -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError(
             f"--drop would remove {number} events: add --yes where nobody can be asked"
         )
-    return click.confirm(f"remove {number} events for good?", err=True)
+    from flowtools.core.wait import wait
+
+    click.echo(f"remove {number} events for good? [y/N]: ", nl=False, err=True)
+    # Not click's question: a signal is to end it, and a queue is to get its messages back.
+    wait(sys.stdin, stop)
+    return not stop.is_set() and sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _is_url(place: str) -> bool:
+    return place.lower().startswith(("stomp://", "stomp+ssl://"))
+
+
+def _store(place: str, settings: "Settings", headers: tuple[str, ...], **more: Any) -> "Store":
+    """Return where the events are kept; `more` goes to `FailedQueue`."""
+    if _is_url(place):
+        from flowtools.failed.queue import FailedQueue
+        from flowtools.stomp.settings import parse_headers
+        from flowtools.stomp.url import parse_url
+
+        return FailedQueue(parse_url(place), settings, headers=parse_headers(headers), **more)
+    from pathlib import Path
+
+    from flowtools.failed.file import FailedLines
+
+    return FailedLines(Path(place))
+
+
+@contextmanager
+def _stopping(place: str) -> "Iterator[Stop]":
+    """Yield what a signal sets, so that a queue gets its messages back; a file can wait."""
+    from flowtools.core.wait import Stop
+
+    if _is_url(place):
+        with working() as stop:
+            yield stop
+    else:
+        stop = Stop()
+        yield stop
+        stop.close()
 
 
 @click.command("flow-failed", cls=Command)
-@click.argument("file", type=options.PATH)
+@click.argument("place", type=options.PATH, metavar="FILE|URL")
 @click.option("--list", "action", flag_value="list", help="Show a line for each event.")
 @click.option("--show", metavar="ID", help="Show all that is known of the event with this id.")
 @click.option(
     "--replay",
     "action",
     flag_value="replay",
-    help="Write the events to standard output again. Each is taken out of the file once "
-    "flow-work, flow-send or flow-ack behind the pipe has acknowledged it.",
+    help="Write the events to standard output again. Each is taken out of the file, or off the "
+    "queue, once flow-work, flow-send or flow-ack behind the pipe has acknowledged it.",
 )
 @click.option("--drop", "action", flag_value="drop", help="Remove the events for good.")
 @click.option(
@@ -62,55 +115,72 @@ def _confirm(number: int) -> bool:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Select the first N only.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
 @click.option("--yes", is_flag=True, help="With --drop: do not ask.")
+@option(
+    "--idle",
+    of=Looking,
+    type=FiniteRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="A queue has been seen once no message has come for so long, where the broker does "
+    "not say that.",
+)
+@options.header
 @options.prefetch
 @options.drain
+@options.broker_settings
 @options.metrics
+@click.pass_context
 def main(
-    file: str,
+    ctx: click.Context,
+    /,
+    place: str,
     action: str | None,
-    show: str | None,
-    error: Any,
-    type: str | None,
-    subject: str | None,
-    since: float | None,
-    until: float | None,
-    limit: int | None,
     as_json: bool,
     yes: bool,
     prefetch: int,
     drain: float,
+    headers: tuple[str, ...],
+    idle: float,
+    settings: "Settings",
+    **chosen: Any,
 ) -> None:
-    """Show why events failed: the events of FILE, which flow-work --failed wrote.
+    """Show why events failed: those of FILE, which flow-work --failed wrote, or of a queue.
 
-    Without an action a table has one row for each reason: how many events, from when to
-    when, after how many attempts. Numbers and names in an error do not make another reason.
+    URL is that of a dead-letter queue; its messages stay where they are. Without an action
+    a table has one row for each reason: how many events, from when to when, after how many
+    attempts. Numbers and names in an error do not make another reason.
 
     \b
     Examples:
       flow-failed failed.jsonl
+      flow-failed 'stomp://mq/?destination=/queue/jobs.failed'
       flow-failed failed.jsonl --error 'not found' --list
       flow-failed failed.jsonl --since 12h --replay | flow-work mymod:Tag
     """
-    from flowtools.failed import work
-    from flowtools.failed.file import FailedLines
-    from flowtools.failed.replay import Replay
     from flowtools.failed.selection import Selection
 
+    show = chosen["show"]
     if show is not None and action is not None:
         raise click.UsageError(f"--show and --{action} exclude each other")
-    selection = Selection(error, type, subject, show, since, until, limit)
-    lines = FailedLines(Path(file))
+    selection = Selection(id=chosen.pop("show"), **chosen)
+    if not _is_url(place):
+        refuse(ctx, _OF_A_QUEUE, f"is for a queue; '{place}' is a file")
+    take = action in ("replay", "drop")
+    store = _store(place, settings, headers, idle=idle, take=take)
     if action == "replay":
-        events = work.selected(lines.records(), selection)
-        run_source(Replay(lines, events, prefetch=prefetch, drain=drain))
-    elif action == "drop":
-        work.drop(lines, selection, (lambda number: True) if yes else _confirm)
-    else:
-        from flowtools.failed.show import Look
-        from flowtools.failed.show import show as show_events
+        from flowtools.failed.replay import Replay
 
-        how = Look("whole" if show is not None else "list" if action else "summary", as_json)
-        show_events(work.selected(lines.records(), selection), how)
+        run_source(Replay(store, selection, prefetch=prefetch, drain=drain))
+        return
+    from flowtools.failed import work
+    from flowtools.failed.show import Look
+    from flowtools.failed.show import show as show_events
+
+    with _stopping(place) as stop, store.opened(stop, most=selection.most) as failed:
+        if failed is not None and action == "drop":
+            work.drop(failed, selection, (lambda n: True) if yes else (lambda n: _confirm(n, stop)))
+        elif failed is not None:
+            look = Look("whole" if show is not None else "list" if action else "summary", as_json)
+            show_events(selection.select(failed.records()), look)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """flow-listen-stomp: write the messages of a STOMP destination as event lines."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flowtools.cli import listener_options, options
+from flowtools.cli.binding import given_by, refuse
 from flowtools.cli.command import Command, run_source
 
 if TYPE_CHECKING:
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 @click.command("flow-listen-stomp", cls=Command)
 @click.argument("url")
+@click.option(
+    "--browse",
+    is_flag=True,
+    help="Look only: write what the queue holds now, and end. No message is taken.",
+)
 @options.ack
 @options.prefetch
 @listener_options.durable
@@ -26,53 +32,45 @@ if TYPE_CHECKING:
 @options.drain
 @options.broker_settings
 @options.metrics
+@click.pass_context
 def main(
+    ctx: click.Context,
+    /,
     url: str,
-    ack: Literal["pipe", "worker"],
-    prefetch: int,
-    durable: str | None,
-    selector: str | None,
+    browse: bool,
     headers: tuple[str, ...],
-    count: int | None,
-    idle: float | None,
-    dead_letter: str | None,
     dead_letter_headers: tuple[str, ...],
-    max_deliveries: int,
-    drain: float,
     settings: "Settings",
+    **chosen: Any,
 ) -> None:
-    """Write the messages of the STOMP destination in URL, one event line each.
+    """Take the messages of the STOMP destination in URL, and write an event line for each.
 
-    URL is stomp://HOST:PORT/?destination=NAME, or stomp+ssl:// for TLS. Several hosts
-    stand separated by commas. The query may name a vhost; every other parameter becomes
-    a header of the subscription.
+    A message that has been written is gone from its queue (see --ack); to look without
+    taking, give --browse. URL is stomp://HOST:PORT/?destination=NAME, or stomp+ssl:// for
+    TLS. Several hosts stand separated by commas. The query may name a vhost; every other
+    parameter becomes a header of the subscription.
 
     \b
     Examples:
-      flow-listen-stomp 'stomp://mq/?destination=/queue/jobs' | jq .data.body
+      flow-listen-stomp --browse 'stomp://mq/?destination=/queue/jobs' | jq .data.body
       flow-listen-stomp --ack worker "$URL" | flow-work mymod:Job -j 16
       flow-listen-stomp --idle 5 "$URL.failed" >refused.jsonl
     """
-    from flowtools.source.stomp import GenericStompListener
     from flowtools.stomp.settings import parse_headers
     from flowtools.stomp.url import parse_url
 
-    source = GenericStompListener(
-        parse_url(url),
-        settings,
-        ack=ack,
-        prefetch=prefetch,
-        durable=durable,
-        selector=selector,
-        headers=parse_headers(headers),
-        count=count,
-        idle=idle,
-        dead_letter=dead_letter,
-        dead_letter_headers=parse_headers(dead_letter_headers),
-        max_deliveries=max_deliveries,
-        drain=drain,
-    )
-    run_source(source)
+    given = given_by(ctx, chosen | {"dead_letter_headers": parse_headers(dead_letter_headers)})
+    place, more = parse_url(url), parse_headers(headers)
+    if browse:
+        from flowtools.source.browse import Browse
+
+        look = given.make(Browse, place, settings, headers=more)
+        refuse(ctx, given.untaken(), "is of no use with --browse, which takes nothing")
+        run_source(look, drain=0.0)
+    else:
+        from flowtools.source.stomp import GenericStompListener
+
+        run_source(given.make(GenericStompListener, place, settings, headers=more))
 
 
 if __name__ == "__main__":

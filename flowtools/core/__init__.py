@@ -8,7 +8,7 @@ events. A `key` is the value of an event by which others are grouped. A `kind` i
 created, deleted. The `text` of others is bounded. `errors` has one class for each exit status, and
 `log` is how our own code says something. `wait` waits for descriptors, for a wake-up from another
 thread, and for the request to stop. `times` reads moments and lengths of time as people write them;
-a `reminder` knows when something is to be said again. `seen` remembers what has come before. A
-`described` object has a repr. `settings` has the defaults that several parts share, and brings the
-options of a command to where they act.
+a `reminder` knows when something is to be said again. `seen` remembers what has come before; a
+`spool` keeps lines until they are all there. A `described` object has a repr. `settings` has the
+defaults that several parts share, and brings the options of a command to where they act.
 """

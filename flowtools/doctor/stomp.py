@@ -1,5 +1,6 @@
 """Checks of a STOMP broker: the way there, the login, heart-beats, the subscription."""
 
+import ssl
 import time
 from dataclasses import replace
 
@@ -14,6 +15,11 @@ from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import GRACE, ConnectionLost
 from flowtools.stomp.url import BrokerURL
 
+_FILES_FIX = (
+    "name files in PEM form with --ca-file, --client-certificate and --client-key; the key is the"
+    " one that the certificate was made for"
+)
+
 CHECKS = ("broker login", "broker heart-beat", "subscription")
 
 _LOGIN_FIX = "check user, password and virtual host; the broker's log tells more than it tells us"
@@ -23,21 +29,31 @@ def examine_broker(
     examination: Examination, url: BrokerURL, settings: Settings, stop: Stop
 ) -> None:
     """Check the broker at `url`, one after another where there are several hosts."""
+    context = None
+    if url.tls:
+        context = examination.check("broker TLS files", lambda: _trust(settings), _FILES_FIX)
+        if context is None:
+            examination.skip(CHECKS, "the files for TLS cannot be used")
+            return
     for host, port in url.hosts:
         one = replace(url, hosts=((host, port),))
-        context = None
-        if url.tls:
-            context = client_context(
-                settings.ca_file,
-                settings.client_certificate,
-                settings.client_key,
-                insecure=settings.insecure,
-            )
         way = Way(examination, "broker", stop, settings.connect_timeout, "stomp://")
         if not way.examine(host, port, context):
             examination.skip(CHECKS, "there is no connection to the broker")
             continue
         _examine_session(examination, one, replace(settings, retry_for=0.0), stop)
+
+
+def _trust(settings: Settings) -> tuple[str, ssl.SSLContext]:
+    context = client_context(
+        settings.ca_file,
+        settings.client_certificate,
+        settings.client_key,
+        insecure=settings.insecure,
+    )
+    trusted = f"'{settings.ca_file}'" if settings.ca_file else "the system's authorities"
+    shown = settings.client_certificate
+    return f"{trusted}, client certificate {repr(str(shown)) if shown else 'none'}", context
 
 
 def _examine_session(

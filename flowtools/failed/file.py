@@ -13,21 +13,45 @@ import fcntl
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from flowtools.core.errors import FlowError
+from flowtools.core.wait import HasFileno, Stop
 from flowtools.failed.record import Record, read_record
 
 
 class FailedLines:
-    """The events of the failed file at `path`."""
+    """The events of the failed file at `path`: a `Store` (store.py)."""
+
+    take_out_every = 60.0
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def name(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    @contextmanager
+    def opened(self, stop: Stop | None = None, *, most: int | None = None) -> Iterator[Self]:
+        """Yield this object: a file need not be opened to be looked at."""
+        yield self
+
+    def descriptors(self) -> Sequence[HasFileno]:
+        """Return nothing: a file does not speak up."""
+        return ()
+
+    def tend(self) -> None:
+        """Do nothing; see `descriptors`."""
+
+    def key_of(self, record: Record) -> bytes:
+        """Return what a line is recognised by: 16 bytes made of all that it holds."""
+        return key_of(record)
 
     def records(self) -> Iterator[Record]:
         """Yield every event that is in the file now, the oldest first.

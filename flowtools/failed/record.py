@@ -20,10 +20,12 @@ class Record:
     Attributes:
         line: Its bytes in the failed file, without the line's end.
         attributes: The JSON object of the line; empty where the line is not one.
+        key: What its store recognises it by; empty where that is made of the line.
     """
 
     line: bytes
     attributes: dict[str, Any]
+    key: bytes = b""
 
     @property
     def error(self) -> str:

@@ -1,16 +1,16 @@
-"""Replaying the failed file: its events are written again, and taken out once they are done.
+"""Replaying failed events: they are written again, and taken out once they are done.
 
 A source like any other. Each event gets an `ackto`, so whoever reads the pipe (flow-work,
-flow-send, flow-ack) says what became of it. What was acknowledged is taken out of the file, at
-the end and every REWRITE_EVERY seconds; what was rejected or never settled stays. A replay that
-is killed takes out less than was done: those events are replayed once more, none is lost.
+flow-send, flow-ack) says what became of it. What was acknowledged is taken out of where it was
+kept (store.py), at the end and every so often; what was rejected or never settled stays. A replay
+that is killed takes out less than was done: those events are replayed once more, none is lost.
 
 The main thread writes the events; the inlet's thread only counts the acknowledgements.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from threading import Lock
 
 from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
@@ -20,11 +20,8 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
-from flowtools.failed.file import FailedLines, key_of
-from flowtools.failed.record import Record
-
-REWRITE_EVERY = 60.0
-"""Seconds after which what is done by then is taken out of the file."""
+from flowtools.failed.selection import Selection
+from flowtools.failed.store import Failed, Store
 
 HINT_AFTER = 10.0
 """Seconds without any acknowledgement after which the usual cause is said."""
@@ -33,28 +30,28 @@ _log = get_log("flowtools.failed")
 
 
 class Replay:
-    """Writes events of the failed file again; takes out those that are done."""
+    """Writes failed events again; takes out those that are done."""
 
     def __init__(
         self,
-        file: FailedLines,
-        records: Iterable[Record],
+        store: Store,
+        selection: Selection,
         *,
         prefetch: int,
         drain: float,
         inlet: Callable[[], AckInlet] = AckSocket,
     ) -> None:
-        """Prepare to replay `records`, which are in `file`.
+        """Prepare to replay events that are kept in `store`.
 
         Args:
-            file: Where events that are done are taken out.
-            records: The events to replay.
+            store: Where they are, and are taken out of once they are done.
+            selection: Which of them to replay.
             prefetch: How many events may be written and not yet settled.
             drain: Seconds that outstanding acknowledgements have after a stop.
             inlet: Makes what receives acknowledgements.
         """
-        self._file = file
-        self._records = records
+        self._store = store
+        self._selection = selection
         self._prefetch = prefetch
         self._drain = drain
         self._make_inlet = inlet
@@ -65,16 +62,24 @@ class Replay:
         self._settled = Wake()
         self._is_forsaken = False
         self._removed = self._rejected = self._written = self._skipped = 0
-        self._rewritten_at = time.monotonic()
+        self._taken_out_at = self._waiting_since = time.monotonic()
+        self._failed: Failed
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write the events, wait until they are settled, and take out what is done.
 
         Raises:
-            EventsFailed: Some events were rejected, or not settled; they are still in the file.
+            EventsFailed: Some events were rejected, or not settled; they are still there.
             ReaderGone: Nobody reads any more; what was done by then has been taken out.
-            FlowError: The file cannot be read or rewritten.
+            FlowError: The events cannot be read or taken out.
         """
+        with self._store.opened(stop, most=self._selection.most) as failed:
+            if failed is not None:
+                self._replay(failed, outlet, stop)
+
+    def _replay(self, failed: Failed, outlet: Outlet, stop: Stop) -> None:
+        self._failed = failed
+        self._waiting_since = time.monotonic()
         inlet = self._make_inlet()
         try:
             inlet.start(
@@ -92,7 +97,7 @@ class Replay:
         self._report()
 
     def _write_all(self, ackto: str, outlet: Outlet, stop: Stop) -> None:
-        for record in self._records:
+        for record in self._selection.select(self._failed.records()):
             if record.is_refused:
                 self._skipped += 1
                 continue
@@ -102,23 +107,28 @@ class Replay:
                     return
             self._written += 1
             with self._lock:
-                self._outstanding[self._written] = key_of(record)
+                self._outstanding[self._written] = self._failed.key_of(record)
             outlet.emit(Event.of(record.attributes | {"ackto": f"{ackto}{self._written}"}))
             if stop.is_set() or self._is_forsaken:
                 return
 
-    def _wait_for_room(self, outlet: Outlet, stop: Stop, seconds: float = HINT_AFTER) -> None:
+    def _wait_for_room(self, outlet: Outlet, stop: Stop) -> None:
         outlet.flush()
-        ready = wait(self._settled, stop, gone=outlet, seconds=seconds)
+        others = self._failed.descriptors()
+        ready = wait(self._settled, stop, *others, gone=outlet, seconds=HINT_AFTER)
         if outlet.fileno() in ready:
             raise ReaderGone
         self._settled.clear()
-        if not ready and not self._done and not self._rejected and not self._removed:
+        self._failed.tend()
+        now = time.monotonic()
+        is_any_settled = self._done or self._rejected or self._removed
+        if not is_any_settled and now - self._waiting_since >= HINT_AFTER:
+            self._waiting_since = now
             _log.warning(
                 "no event has been acknowledged yet: what reads this must do that, as flow-work,"
                 " flow-send and flow-ack do; to look at events without taking any, use --list"
             )
-        if time.monotonic() - self._rewritten_at >= REWRITE_EVERY:
+        if now - self._taken_out_at >= self._failed.take_out_every:
             self._take_out()
 
     def _wait_until_settled(self, outlet: Outlet, stop: Stop) -> None:
@@ -151,7 +161,7 @@ class Replay:
     def _lose(self, reason: str) -> None:
         """Give up what is not settled, and stays in the file: called in the inlet's thread."""
         if self._outstanding:
-            _log.warning("%s; what is not settled stays in '%s'", reason, self._file.path)
+            _log.warning("%s; what is not settled stays in '%s'", reason, self._failed.name)
             self._is_forsaken = True
             self._settled.ring()
 
@@ -162,20 +172,20 @@ class Replay:
     def _take_out(self) -> None:
         with self._lock:
             done, self._done = self._done, Counter()
-        self._removed += self._file.take_out(done)
-        self._rewritten_at = time.monotonic()
+        self._removed += self._failed.take_out(done)
+        self._taken_out_at = time.monotonic()
 
     def _report(self) -> None:
         if self._skipped:
             _log.warning(
                 "%d lines of '%s' were never events and cannot be replayed; --list shows them",
                 self._skipped,
-                self._file.path,
+                self._failed.name,
             )
         _log.info("replayed %d events; %d are done and taken out", self._written, self._removed)
         left = len(self._outstanding)
         if left or self._rejected:
             raise EventsFailed(
                 f"{self._rejected} events were rejected and {left} not settled; they are still in"
-                f" '{self._file.path}'"
+                f" '{self._failed.name}'"
             )

@@ -1,8 +1,10 @@
 """Which failed events are wanted: the options that select."""
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from flowtools.core.errors import UsageError
 from flowtools.failed.record import Record
@@ -29,6 +31,16 @@ class Selection:
     since: float | None = None
     until: float | None = None
     limit: int | None = None
+
+    @property
+    def most(self) -> int | None:
+        """How many events have to be looked at; None: all, as they are to be chosen from."""
+        chooses = (self.error, self.type, self.subject, self.id, self.since, self.until)
+        return self.limit if all(each is None for each in chooses) else None
+
+    def select(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield those of `records` that are wanted."""
+        return islice(filter(self.matches, records), self.limit)
 
     def matches(self, record: Record) -> bool:
         """Return whether `record` is wanted, `limit` aside.

@@ -1,28 +1,21 @@
-"""What flow-failed does with the events that were selected."""
+"""What flow-failed removes, and how it asks before."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable
 
-from flowtools.failed.file import FailedLines, key_of
-from flowtools.failed.record import Record
 from flowtools.failed.selection import Selection
+from flowtools.failed.store import Failed
 
 
-def selected(records: Iterable[Record], selection: Selection) -> Iterator[Record]:
-    """Yield those of `records` that are wanted."""
-    return islice(filter(selection.matches, records), selection.limit)
-
-
-def drop(file: FailedLines, selection: Selection, confirm: Callable[[int], bool]) -> int:
-    """Take the selected events out of `file` for good; return how many.
+def drop(failed: Failed, selection: Selection, confirm: Callable[[int], bool]) -> int:
+    """Take the selected events out of `failed` for good; return how many.
 
     `confirm` is called with their number, and decides. Events that fail meanwhile stay.
 
     Raises:
-        FlowError: The file cannot be read or rewritten.
+        FlowError: They cannot be read or taken out.
     """
-    keys = Counter(key_of(record) for record in selected(file.records(), selection))
+    keys = Counter(failed.key_of(record) for record in selection.select(failed.records()))
     if not keys or not confirm(keys.total()):
         return 0
-    return file.take_out(keys)
+    return failed.take_out(keys)

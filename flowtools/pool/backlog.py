@@ -1,4 +1,4 @@
-"""Events that wait inside the pool: for their key's turn, or for the end of a back-off.
+"""Events that wait inside the pool: for their key's turn, a back-off, or the end of a pause.
 
 Waiting occupies no thread. What waits is bounded by number and by bytes; while the
 backlog is full the pool reads no further input.
@@ -11,6 +11,7 @@ from threading import Lock
 from time import monotonic
 
 from flowtools.pool.inflight import InFlight
+from flowtools.pool.pause import Pause
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 64 * 1024 * 1024
@@ -21,16 +22,26 @@ class Backlog:
 
     Attributes:
         held: How many wait.
+        leads: Whether a thread must ask here before it takes a line of the input.
         is_full: Whether the pool must not read further input.
     """
 
-    def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        pause: Pause | None = None,
+        max_events: int = MAX_EVENTS,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        """Hold up to so many events, or so many bytes of lines; `pause` may stop the pool."""
         self._lock = Lock()
+        self._pause = pause
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._bytes = 0
         self.held = 0
+        self.leads = False
         self.is_full = False
+        self._kept: list[tuple[int, InFlight]] = []
         self._order = count()
         self._delayed: list[tuple[float, int, InFlight]] = []
         self._ready: deque[InFlight] = deque()
@@ -40,7 +51,7 @@ class Backlog:
     def next_due(self) -> float | None:
         """Return when the next event can start (monotonic seconds); None: none will by itself."""
         with self._lock:
-            if self._ready:
+            if self._ready or self._kept:
                 return 0.0
             return self._delayed[0][0] if self._delayed else None
 
@@ -51,11 +62,25 @@ class Backlog:
             heappush(self._delayed, (flight.since, next(self._order), flight))
             self._hold(flight)
 
+    def keep(self, flight: InFlight) -> None:
+        """Keep an event until the pause is over; it is the first to be tried, by input order."""
+        with self._lock:
+            flight.since = monotonic()
+            heappush(self._kept, (flight.number, flight))
+            self._hold(flight)
+
+    def note_pause(self) -> None:
+        """Take note that the pause has ended."""
+        with self._lock:
+            self._measure()
+
     def take(self) -> InFlight | None:
         """Return an event that can start now, if there is one."""
         if not self.held:
             return None
         with self._lock:
+            if self._kept:
+                return self._release(heappop(self._kept)[1])
             if self._delayed and self._delayed[0][0] <= monotonic():
                 return self._release(heappop(self._delayed)[2])
             return self._release(self._ready.popleft()) if self._ready else None
@@ -85,9 +110,11 @@ class Backlog:
     def drain(self) -> list[InFlight]:
         """Return every event that waits, in input order, and forget them."""
         with self._lock:
-            flights = [flight for _, _, flight in self._delayed]
+            flights = [flight for _, flight in self._kept]
+            flights += (flight for _, _, flight in self._delayed)
             flights += self._ready
             flights += (flight for waiting in self._keys.values() for flight in waiting)
+            self._kept.clear()
             self._delayed.clear()
             self._ready.clear()
             self._keys.clear()
@@ -107,4 +134,5 @@ class Backlog:
         return flight
 
     def _measure(self) -> None:
+        self.leads = self.held > 0 or (self._pause is not None and self._pause.is_on)
         self.is_full = self.held >= self._max_events or self._bytes >= self._max_bytes

@@ -9,14 +9,17 @@ claim that found the deadline stands, and the thread will find it; one that did 
 
 import threading
 from collections.abc import Iterator
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any
 
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
+from flowtools.core.times import instant
+from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
 from flowtools.process.overheard import inherited
+from flowtools.worker.batch import Events
 
 Line = tuple[int, bytes, float]
 """A line just read: its number, from 1; the line, without its end; since when it waits."""
@@ -30,11 +33,13 @@ class InFlight:
         line: The input line, without its end.
         number: The line's place in the input, from 1.
         since: When it began to wait for a thread, in seconds of `time.monotonic()`.
+        read: When its line was read, in the same seconds.
         attempt: 1 for the first try.
         key: What `--key` gave for it, or None.
+        runs_alone: It gets no other event beside it: a batch has failed as a whole with it.
     """
 
-    __slots__ = ("attempt", "event", "key", "line", "number", "since")
+    __slots__ = ("attempt", "event", "key", "line", "number", "read", "runs_alone", "since")
 
     def __init__(
         self,
@@ -48,9 +53,17 @@ class InFlight:
         self.event = event
         self.line = line
         self.number = number
-        self.since = since
+        self.since = self.read = since
         self.attempt = attempt
         self.key = key
+        self.runs_alone = False
+
+    @property
+    def age(self) -> float:
+        """Seconds since the event's `time`, or since it was read where that says nothing."""
+        said = self.event.attributes.get("time")
+        moment = instant(said) if isinstance(said, str) else None
+        return monotonic() - self.read if moment is None else max(0.0, time() - moment)
 
     @property
     def label(self) -> str:
@@ -99,7 +112,7 @@ class Slot:
     Attributes:
         is_busy: The thread takes events, and has not yet found that there are none.
         in_flight: What `event` was made from; None between two events.
-        event: What the Worker has, or had last.
+        event: What the Worker has, or had last: an event, or those of a batch.
         deadline: Of the attempt while `start` runs, in seconds of `time.monotonic()`; then None.
         claim: The watchdog's, if there is one.
         started: When the attempt began, in seconds of `time.monotonic()`.
@@ -112,8 +125,8 @@ class Slot:
         runner.attribute_to(self.about)
         self.thread: threading.Thread | None = None
         self.is_busy = False
-        self.in_flight: Line | InFlight | None = None
-        self.event: Event | None = None
+        self.in_flight: Line | InFlight | Batch[InFlight] | None = None
+        self.event: Event | Events | None = None
         self.deadline: float | None = None
         self.claim: Claim | None = None
         self.started = 0.0
@@ -121,10 +134,10 @@ class Slot:
         self.ended = False
 
     @property
-    def flight(self) -> InFlight | None:
-        """What runs. A InFlight is made only for who asks: most events need none."""
+    def flight(self) -> "InFlight | Batch[InFlight] | None":
+        """What runs. An InFlight is made only for who asks: most events need none."""
         in_flight = self.in_flight
-        if in_flight is None or isinstance(in_flight, InFlight):
+        if in_flight is None or isinstance(in_flight, InFlight | Batch):
             return in_flight
         number, line, since = in_flight
         # Not from `event`, which the Worker may have changed.
@@ -136,12 +149,24 @@ class Slot:
         `is_last`: or which one ran last.
         """
         flight = self.flight
+        if isinstance(flight, Batch):
+            return about_all(flight.events, flight.flights[0].attempt)
         if flight is not None:
             return about(flight.event.attributes, flight.attempt)
         if not is_last or self.event is None:
             return None
+        if isinstance(self.event, Events):
+            return about_all(self.event)
         attributes = self.event.attributes
         return about(attributes if isinstance(attributes, dict) else {}, 1)
+
+    @property
+    def labels(self) -> list[str]:
+        """What to call each event that runs."""
+        flight = self.flight
+        if isinstance(flight, Batch):
+            return [each.label for each in flight.flights]
+        return [flight.label] if flight is not None else []
 
     def put(self, claim: Claim, deadline: float) -> bool:
         """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
@@ -208,8 +233,8 @@ class Crew:
     def running(self) -> list[tuple[str, float]]:
         """Return what runs: the event's label, and for how many seconds."""
         now = monotonic()
-        flights = [(slot.flight, now - slot.started) for slot in self.slots]
-        return [(flight.label, seconds) for flight, seconds in flights if flight is not None]
+        busy = [(slot.labels, now - slot.started) for slot in self.slots]
+        return [(label, seconds) for labels, seconds in busy for label in labels]
 
     def whose(self) -> About | None:
         """Return which attempt the calling thread works for, for what it writes.

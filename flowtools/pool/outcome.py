@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from flowtools.core.errors import Status
 from flowtools.core.event import Event
 from flowtools.worker.description import describe, described, traceback_of
-from flowtools.worker.exceptions import Reject, Retry, TimeLimit, seconds
+from flowtools.worker.exceptions import Reject, Retry, TimeLimit, Unavailable, seconds
 
 
 class Answer(Enum):
@@ -40,6 +40,7 @@ class Meaning:
         may_retry: Another attempt may end differently.
         answer: What the source hears where the outcome is final. A failure that --failed
             has kept is acknowledged all the same.
+        pauses: No event can be done now: the pool pauses, and the attempt does not count.
         raised: The exception by which a Worker asks for this outcome; None: there is none.
     """
 
@@ -48,6 +49,7 @@ class Meaning:
     is_done: bool
     may_retry: bool
     answer: Answer
+    pauses: bool = False
     raised: type[Exception] | None = None
 
 
@@ -84,6 +86,19 @@ class Outcome(StrEnum):
         ),
     )
     """The Worker raised Reject."""
+    UNAVAILABLE = (
+        "unavailable",
+        Meaning(
+            ran=True,
+            is_failure=False,
+            is_done=False,
+            may_retry=True,
+            answer=Answer.NOTHING,
+            pauses=True,
+            raised=Unavailable,
+        ),
+    )
+    """The Worker raised Unavailable, or an exception that --pause-on names. Never final."""
     INVALID = (
         "invalid",
         Meaning(ran=False, is_failure=True, is_done=False, may_retry=False, answer=Answer.NACK),
@@ -105,6 +120,7 @@ class Outcome(StrEnum):
     is_done: bool
     may_retry: bool
     answer: Answer
+    pauses: bool
     raised: type[Exception] | None
 
     def __new__(cls, label: str, meaning: Meaning) -> Self:
@@ -143,8 +159,8 @@ class Failure(NamedTuple):
     Attributes:
         outcome: How the attempt ended.
         text: One line that says what went wrong.
-        after: Seconds to wait before another attempt, where the Worker asks for one (Retry);
-            0.0: as long as the pool would; None: the Worker does not ask.
+        after: Seconds to wait before another attempt, where the Worker asks for one (Retry,
+            Unavailable); 0.0: as long as the pool would; None: the Worker does not ask.
         traceback: Where that happened, as Python shows it; None where nobody wants to see it.
     """
 
@@ -154,8 +170,16 @@ class Failure(NamedTuple):
     traceback: str | None = None
 
     @classmethod
-    def of(cls, error: BaseException, *, with_traceback: bool = False) -> "Failure":
+    def of(
+        cls,
+        error: BaseException,
+        *,
+        pausing: tuple[type[Exception], ...] = (),
+        with_traceback: bool = False,
+    ) -> "Failure":
         """Return what the exception `error` of a Worker says; this may run the Worker's code.
+
+        Exceptions of the classes `pausing` mean the same as Unavailable.
 
         Raises:
             TimeLimit: The time of the attempt is up meanwhile. Nothing else is raised.
@@ -163,7 +187,11 @@ class Failure(NamedTuple):
         traceback = traceback_of(error) if with_traceback else None
         try:
             outcome = Outcome.of(error)
-            after = seconds(error.after) if isinstance(error, Retry) else None
+            if outcome is Outcome.FAILED and isinstance(error, pausing):
+                outcome = Outcome.UNAVAILABLE
+            after = None
+            if isinstance(error, (Retry, Unavailable)):
+                after = seconds(error.after, "Retry" if isinstance(error, Retry) else "Unavailable")
         except TimeLimit:
             raise
         except BaseException as other:  # noqa: BLE001  the exception's own code has raised it

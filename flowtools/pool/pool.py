@@ -23,6 +23,7 @@ from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, InFlight, Line, Slot
 from flowtools.pool.intake import Intake
 from flowtools.pool.outcome import Failure, Outcome
+from flowtools.pool.pause import Pause
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.settings import Pace, Settings
@@ -41,6 +42,7 @@ class Pool:
         settings: How the pool behaves.
         crew: The threads; theirs are the slots.
         control: Says whether the pool goes on.
+        pause: Says whether it pauses.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Pool:
         settings: Settings,
         crew: Crew,
         control: Control,
+        pause: Pause,
     ) -> None:
         self._intake = intake
         self._backlog = backlog
@@ -60,6 +63,7 @@ class Pool:
         self._settings = settings
         self._crew = crew
         self._control = control
+        self._pause = pause
         self._is_over = False
         self._leader = threading.Lock()
         self._leader_sleeps = False
@@ -138,7 +142,7 @@ class Pool:
                     return False
                 continue
             try:
-                if chooses or backlog.held:
+                if chooses or backlog.leads:
                     current = flight = self._choose()
                     attributes = flight.event.attributes
                 else:
@@ -205,12 +209,24 @@ class Pool:
         Raises:
             IndexError: There is none now.
         """
+        if not self._pause.is_on:
+            return self._find()
+        if not self._pause.claim():
+            raise IndexError
+        flight = None
+        try:
+            flight = self._find()
+        finally:
+            self._pause.send(flight)
+        return flight
+
+    def _find(self) -> InFlight | None:
         settings = self._settings
         with self._taking:  # Between a line and its key's turn no other line may come.
             flight = self._backlog.take()
             if flight is not None:
                 return flight
-            if self._is_gated():
+            if self._is_full():
                 raise IndexError
             flight = self._intake.flight(self._intake.lines.popleft())
             is_done = flight is not None and self._is_done(flight.event)
@@ -230,6 +246,12 @@ class Pool:
     def _leave(self, flight: InFlight) -> None:
         if flight.key is not None:
             self._backlog.leave(flight.key)
+        self._end_probe(flight, is_done=True)
+
+    def _end_probe(self, flight: InFlight, *, is_done: bool) -> None:
+        if self._pause.is_on and self._pause.ended(flight, is_done=is_done):
+            self._backlog.note_pause()
+            self._control.leader.ring()
 
     def _wait_for_pace(self, pace: Pace, flight: InFlight) -> bool:
         seconds = pace.wait_time(monotonic())
@@ -240,23 +262,25 @@ class Pool:
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
         flight = slot.flight
-        assert flight is not None
+        assert isinstance(flight, InFlight)
         waits = False
         if failure is None:
             self._settlement.done(flight, slot.started, lines)
         else:
             waits = self._settlement.failed(flight, slot.started, failure)
+        self._end_probe(flight, is_done=failure is None)
         self._vacate(slot, waits)
 
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
         flight = slot.flight
-        assert flight is not None
+        assert isinstance(flight, InFlight)
         waits = False
         if claim.verdict is Outcome.CANCELLED:
             self._settlement.cancelled(flight)
         else:
             text = f"not done within {self._settings.timeout:g} s"
             waits = self._settlement.failed(flight, slot.started, Failure(claim.verdict, text))
+        self._end_probe(flight, is_done=False)
         self._vacate(slot, waits)
 
     def _vacate(self, slot: Slot, waits: bool) -> None:
@@ -264,8 +288,22 @@ class Pool:
         if waits or self._leader_sleeps:
             self._control.leader.ring()  # The leader must learn when the next attempt is due.
 
-    def _is_gated(self) -> bool:
+    def _is_full(self) -> bool:
         return self._backlog.is_full or self._results.is_full
+
+    def _is_gated(self) -> bool:
+        """Return whether no further input is to be read."""
+        return self._is_full() or self._pause.holds()
+
+    def _due(self) -> float | None:
+        """Return when an event inside can start (monotonic seconds); None: none by itself."""
+        due = self._backlog.next_due()
+        if self._intake.lines and not self._is_full():
+            due = 0.0
+        if due is None or not self._pause.is_on:
+            return due
+        opens = self._pause.opens()
+        return None if opens is None else max(due, opens)
 
     def _wait_for_work(self, slot: Slot) -> bool:
         """Wait until there may be something to take; False: nothing will come any more."""
@@ -306,13 +344,11 @@ class Pool:
         return True
 
     def _lead(self) -> bool:
-        gated = self._is_gated()
-        if self._intake.lines and not gated:
-            return True
-        due = self._backlog.next_due()
+        due = self._due()
         seconds = None if due is None else due - monotonic()
         if seconds is not None and seconds <= 0:
             return True
+        gated = self._is_gated()
         if not (self._intake.has_ended or gated):
             if not self._intake.read(seconds):
                 self._control.leader.clear()
@@ -334,7 +370,10 @@ class Pool:
 
     def _has_news(self) -> bool:
         """Return whether a sleeping leader has something to do, as far as this thread can tell."""
-        if self._backlog.held or self._intake.lines or not self._crew.is_busy():
+        if not (self._backlog.held or self._intake.lines or self._crew.is_busy()):
+            return True
+        due = self._due()
+        if due is not None and due <= monotonic():
             return True
         return not (self._intake.has_ended or self._is_gated())
 
@@ -342,7 +381,7 @@ class Pool:
 
     def put_back(self, slot: Slot) -> None:
         """Keep what is half settled in `slot` with what was not tried, or let it come again."""
-        if (flight := slot.flight) is not None:
+        if isinstance(flight := slot.flight, InFlight):
             self._backlog.delay(flight, 0.0)
 
     def is_idle(self) -> bool:

@@ -81,6 +81,8 @@ def _pairs(figures: Figures, snapshot: Snapshot) -> list[Pair]:
     ]
     if snapshot.abandoned:
         pairs.append(("stuck", f"{snapshot.abandoned}", "bold red"))
+    if snapshot.paused:
+        pairs.append(("paused", duration(snapshot.paused), "bold red"))
     pairs.append(("rate", f"{figures.rate:.1f}/s", "bold"))
     if figures.median is not None and figures.high is not None:
         pairs.append(("p50", duration(figures.median), "bold"))

@@ -78,6 +78,9 @@ class Pace(Protocol):
         """Reserve the next start and return how many seconds away it is."""
 
 
+BATCH, LINGER = 100, 1.0
+"""Events of a batch, and seconds for which it waits for more, where nothing else is said."""
+
 ASKED_RETRIES = 10
 """Further attempts that a Worker's own Retry gets where --retries says nothing."""
 
@@ -90,28 +93,40 @@ class RetryPolicy:
         retries: Further attempts after a failure.
         backoff: Seconds before the first of them; doubled for each one after.
         max_backoff: Seconds that no wait exceeds, but one that a Retry asks for.
+        retry_until: Seconds since an event came into being after which no attempt begins; until
+            then there are as many as there is time for. None: `retries` counts.
     """
 
     retries: int = 0
     backoff: float = 1.0
     max_backoff: float = 300.0
+    retry_until: float | None = None
 
-    def delay(self, attempt: int, failure: "Failure") -> float | None:
+    def delay(self, attempt: int, failure: "Failure", age: float = 0.0) -> float | None:
         """Return the seconds to wait after attempt number `attempt`; None: it was the last.
 
+        `age`: how many seconds old the event is.
         The wait is drawn from the upper half of its range, so that events which failed
         together do not come back together. A Retry with `after` waits that long.
         """
-        asked = failure.after is not None
-        allowed = self.retries or (ASKED_RETRIES if asked else 0)
-        if not failure.outcome.may_retry or attempt > allowed:
+        if not failure.outcome.may_retry:
             return None
-        if failure.after:
-            return failure.after
+        if self.retry_until is not None:
+            left = self.retry_until - age
+            if left <= 0 or (failure.after or 0.0) > left:
+                return None
+            return min(failure.after or self.wait(attempt), left)  # The last one is in time.
+        asked = failure.after is not None
+        if attempt > (self.retries or (ASKED_RETRIES if asked else 0)):
+            return None
+        return failure.after or self.wait(attempt)
+
+    def wait(self, number: int) -> float:
+        """Return the seconds of the wait with this `number`, from 1."""
         import random  # Not at the top: most runs retry nothing, and all start quicker.
 
         # The exponent is bounded: 2.0 ** 1024 overflows.
-        ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
+        ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(number - 1, 60))
         return ceiling * random.uniform(0.5, 1.0)  # noqa: S311  no secret
 
 
@@ -126,6 +141,10 @@ class Settings(Ending):
         drain: Seconds that running events have to end after a signal.
         max_abandoned: Stuck threads at which the pool drains and ends; None: see
             `most_abandoned`.
+        batch: Events that a Worker with `start_many` gets at once, at most; None: it gets
+            single events, or nothing has been said.
+        linger: Seconds for which a batch waits for more, from when its first event came;
+            None: LINGER.
         retry: When a failed event is tried again.
         key: Gives the key whose events run one at a time and in order.
         pace: Limits the starts.
@@ -141,6 +160,8 @@ class Settings(Ending):
     threads: int = 1
     timeout: float = 60.0
     max_abandoned: int | None = None
+    batch: int | None = None
+    linger: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     key: "Callable[[Event], str | None] | None" = None
     pace: Pace | None = None
@@ -165,6 +186,7 @@ class Choice(Reading):
     Attributes:
         worker: The Worker, as MODULE:CLASS.
         pool: How its pool behaves.
+        pause_on: Exceptions of a Worker that mean the same as Unavailable, each MODULE:CLASS.
         isolation: Whether the Worker runs in threads of this process, or in others.
         keep_order: Write results in the order of the input.
         no_ack: Acknowledge nothing: the lines are copies that others settle.
@@ -183,6 +205,7 @@ class Choice(Reading):
 
     worker: str
     pool: Settings = field(default_factory=Settings)
+    pause_on: tuple[str, ...] = ()
     isolation: Literal["thread", "process"] = "thread"
     keep_order: bool = False
     no_ack: bool = False

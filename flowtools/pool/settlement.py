@@ -22,6 +22,7 @@ from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import InFlight, Line, Slot, about
 from flowtools.pool.outcome import Answer, Attempt, Failure, Outcome
+from flowtools.pool.pause import Pause
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 
@@ -49,6 +50,7 @@ class Settlement:
         backlog: Backlog,
         settings: Settings,
         control: Control,
+        pause: Pause | None = None,
         *,
         recorders: Sequence[Recorder] = (),
         failures: Failures | None = None,
@@ -62,6 +64,7 @@ class Settlement:
             backlog: Where an event waits for its next attempt.
             settings: Of the pool.
             control: Ends the pool when --halt says so, or where the failed file cannot be written.
+            pause: Hears of events that cannot be done now.
             recorders: Are told of each attempt.
             failures: Keeps the lines of events that failed for good; None: they are refused.
             acks: Tells the source what became of each event; None: nobody is told.
@@ -73,6 +76,7 @@ class Settlement:
         self._backlog = backlog
         self._settings = settings
         self._control = control
+        self._pause = pause or Pause(settings.retry)
         self._is_ordered = isinstance(results, OrderedResults)
         self._recorders = tuple(recorders)
         self._failures = failures
@@ -118,7 +122,10 @@ class Settlement:
 
     def failed(self, flight: InFlight, started: float, failure: Failure) -> bool:
         """The attempt did not do the event; return whether the event waits for another one."""
-        delay = self._settings.retry.delay(flight.attempt, failure)
+        pauses = failure.outcome.pauses
+        retry = self._settings.retry
+        age = 0.0 if retry.retry_until is None else flight.age
+        delay = 0.0 if pauses else retry.delay(flight.attempt, failure, age)
         attempt = _attempt(
             flight, failure.outcome, failure.text, started=started, final=delay is None
         )
@@ -138,10 +145,14 @@ class Settlement:
             return False
         for recorder in self._recorders:
             recorder.record(attempt)
-        flight.attempt += 1
         flight.event = _anew(flight)
         self._keep_place(flight)
-        self._backlog.delay(flight, delay)
+        if pauses:
+            self._pause.note(flight, started, failure)  # First, for nobody is to take it now.
+            self._backlog.keep(flight)
+        else:
+            flight.attempt += 1
+            self._backlog.delay(flight, delay)
         return True
 
     def cancelled(self, flight: InFlight) -> None:

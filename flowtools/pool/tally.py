@@ -58,12 +58,14 @@ class Snapshot(NamedTuple):
         queued: Events that have been read and wait, for a thread, their key or a retry.
         threads: The pool's width.
         abandoned: Threads that are stuck in the Worker and have been replaced.
+        paused: Seconds for which the pool has taken nothing, for nothing can be done; or 0.
     """
 
     running: list[tuple[str, float]]
     queued: int
     threads: int
     abandoned: int
+    paused: float = 0.0
 
 
 class Tally:

@@ -40,6 +40,9 @@ class Notifier(Protocol):
     def ping(self) -> None:
         """Say that all is well."""
 
+    def status(self, text: str) -> None:
+        """Say in a line how things are."""
+
 
 class Watchdog:
     """Starts the threads of a pool, holds their deadlines, and replaces the stuck ones.
@@ -136,6 +139,7 @@ class Watchdog:
         if self._stop is not None and self._stop.fileno() in ready:
             self._stop = None  # It stays readable.
             self._drain_until = monotonic() + self._settings.drain
+            self._control.drains = True
             self._control.end()
             self._gone_at = inf  # The reader was stopped, too; who has results will notice.
 

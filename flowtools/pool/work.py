@@ -24,9 +24,11 @@ from flowtools.core.toolong import Spill
 from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
+from flowtools.pool.gathering import BatchPool
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import Intake
 from flowtools.pool.outcome import Outcome
+from flowtools.pool.pause import Pause
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
@@ -147,7 +149,7 @@ class Work:
         crew: Its threads, for those who ask what runs; made here if it is not given.
 
     Attributes:
-        pool, crew, control: See there.
+        pool, crew, control, pause: See there.
     """
 
     def __init__(
@@ -168,12 +170,15 @@ class Work:
         self._writer = writer
         self._dump, self._rotated = Wake(), Wake()
         results = OrderedResults(writer) if parts.keep_order else Results(writer)
-        backlog = Backlog()
+        tell = parts.notifier.status if parts.notifier is not None else None
+        self.pause = pause = Pause(settings.retry, tell)
+        backlog = Backlog(pause)
         self._settlement = settlement = Settlement(
             results,
             backlog,
             settings,
             control,
+            pause,
             recorders=parts.recorders,
             failures=parts.failures,
             acks=given.acks,
@@ -189,7 +194,8 @@ class Work:
             spill=parts.spill,
         )
         intake = Intake(reader, settlement, see)
-        self.pool = Pool(intake, backlog, settlement, results, settings, crew, control)
+        kind = BatchPool if settings.batch else Pool
+        self.pool = kind(intake, backlog, settlement, results, settings, crew, control, pause)
         self._watchdog = Watchdog(
             crew,
             control,
@@ -280,7 +286,13 @@ class Work:
     def snapshot(self) -> Snapshot:
         """Return what the pool is busy with; safe from any thread."""
         crew = self.crew
-        return Snapshot(crew.running(), self.pool.queued(), self._settings.threads, crew.stuck())
+        return Snapshot(
+            crew.running(),
+            self.pool.queued(),
+            self._settings.threads,
+            crew.stuck(),
+            self.pause.seconds,
+        )
 
     def report(self) -> None:
         """Print the pool's state and every thread's stack to stderr."""
@@ -291,6 +303,8 @@ class Work:
         waiting, stuck = self.pool.queued(), self.crew.stuck()
         counted = counted or "no event has ended"
         lines = [f"{counted}; {waiting} events waiting; {stuck} threads abandoned"]
+        if self.pause.is_on:
+            lines[0] += f"; paused for {self.pause.seconds:.0f} s"
         for slot in [*self.crew.slots, *self.crew.abandoned]:
             flight, thread = slot.flight, slot.thread
             what = f"'{flight.label}' for {now - slot.started:.1f} s" if flight else "idle"

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flowtools.core.log import get_log
+from flowtools.process.message import one_line
 
 if TYPE_CHECKING:
     import socket
@@ -58,6 +59,10 @@ class Notifier:
     def ping(self) -> None:
         """Say that the service is alive; due at least every `watchdog_interval` seconds."""
         self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """Say in a line, which may be empty, how things are: `systemctl status` shows it."""
+        self._send(f"STATUS={one_line(text)}")
 
     def close(self) -> None:
         """Release the socket; nothing is sent any more."""

@@ -68,16 +68,46 @@ def client_context(
         context = trusting(ca_file)
     except (OSError, ValueError) as error:
         raise ConfigurationError(_cannot_use("CA file", ca_file, error)) from None
-    try:
-        if certificate is not None:
-            context.load_cert_chain(str(certificate), str(key) if key else None)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(_cannot_use("client certificate", certificate, error)) from None
+    if certificate is not None:
+        _show(context, certificate, key)
     if insecure:
         _warn()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Let `context` show the client certificate, with its key."""
+    try:
+        context.load_cert_chain(str(certificate), str(key) if key else None, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(_why_not(certificate, key, error)) from None
+
+
+def _no_password() -> str:
+    # Without this OpenSSL would ask on the terminal, and wait.
+    raise ValueError("it has a passphrase; 'openssl pkey -in KEY -out NEW' writes it without")
+
+
+def _why_not(certificate: Path, key: Path | None, error: Exception) -> str:
+    """Return which of the two files cannot be used, and why."""
+    if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+        other = f"the client key '{key}'" if key else "the key in the same file"
+        return f"cannot use the client certificate '{certificate}': {other} does not belong to it"
+    for what, path in (("client certificate", certificate), ("client key", key)):
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as reason:
+            return _cannot_use(what, path, reason)
+    if not isinstance(error, ssl.SSLError):
+        return _cannot_use("client key", key or certificate, error)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(str(certificate))
+    except (OSError, ValueError):
+        return _cannot_use("client certificate", certificate, error)
+    return f"cannot use the client key '{key or certificate}': it holds no key in PEM form"
 
 
 @cache
@@ -117,7 +147,5 @@ def refusal_in(error: BaseException) -> str | None:
 def _cannot_use(what: str, path: Path | None, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     if isinstance(error, ssl.SSLError):
-        reason = "it holds no certificate (and key) in PEM form"
-        if error.reason == "KEY_VALUES_MISMATCH":
-            reason = "the certificate and the key do not match"
+        reason = "it holds no certificate in PEM form"
     return f"cannot use the {what} '{path}': {reason}"

@@ -9,6 +9,7 @@ shown of all of it.
 In: a `subscription`, on certain `terms`, gives messages, each with a number, and keeps them in a
 `window` until `acknowledge(number)` or `refuse(number)` is called. What is refused is moved to
 the dead letters (`deadletters`); `caution` knows how often a message was delivered in vain.
-`message` makes events of messages, for the sources.
+`message` makes events of messages, for the sources. A `look` shows what a queue holds, and takes
+nothing off it but what is acknowledged.
 Out: `send` is flow-send, `outgoing` the message that it makes of a line.
 """

@@ -13,8 +13,9 @@ deliveries that this process has seen are counted, one a session, until the mess
 """
 
 from collections import OrderedDict
+from time import monotonic
 
-from flowtools.stomp.dialect import Dialect
+from flowtools.stomp.dialect import TROUBLE, Dialect
 from flowtools.stomp.frames import Frame
 
 SUSPECT = 3
@@ -23,6 +24,9 @@ SUSPECT = 3
 PROBATION = 8
 """Messages that are handled one by one where the broker does not tell how often the first of
 them has been delivered before (Artemis)."""
+
+TROUBLED_FOR = 30.0
+"""Seconds for which a broker may answer a subscription with trouble of its own."""
 
 MOST = 10_000
 """Messages whose deliveries are counted here."""
@@ -38,6 +42,18 @@ class Caution:
     def __init__(self) -> None:
         self.one_consumer = False
         self._seen: OrderedDict[str, tuple[int, object]] = OrderedDict()
+        self._trouble_since: float | None = None
+
+    def may_pass(self, said: str) -> bool:
+        """Return whether the answer `said` to a subscription is worth another attempt.
+
+        So it is for a while where the broker tells of trouble of its own.
+        """
+        if TROUBLE not in said:
+            return False
+        now = monotonic()
+        self._trouble_since = self._trouble_since or now
+        return now - self._trouble_since <= TROUBLED_FOR
 
     def failed(self, message: Frame, dialect: Dialect, session: object) -> int:
         """Return how often `message` is known to have been delivered in vain.
@@ -55,7 +71,11 @@ class Caution:
             self._seen.popitem(last=False)
         return self._seen[name][0]
 
+    @property
+    def counts(self) -> bool:
+        """Whether deliveries of any message have been counted here."""
+        return bool(self._seen)
+
     def forget(self, message: Frame, dialect: Dialect) -> None:
         """Note that `message` is settled."""
-        if self._seen:
-            self._seen.pop(dialect.event_id(message), None)
+        self._seen.pop(dialect.event_id(message), None)

@@ -11,6 +11,7 @@ acknowledgement: tried with RabbitMQ 3.10.8, ActiveMQ 5.17.2, CoilMQ 1.1.0.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 from flowtools.ack.records import Reason
@@ -21,6 +22,13 @@ Broker = Literal["rabbitmq", "activemq", "artemis", "coilmq", "unknown"]
 
 _ARTEMIS_MESSAGE = 1024
 """Bytes that Artemis's window, which is in bytes, gives each message of --prefetch."""
+
+_ALL = 1_000_000_000
+"""A prefetch of ActiveMQ's that is more than any queue holds; with 0 it would deliver none."""
+
+TROUBLE = "Processing error"
+"""All that RabbitMQ says where something failed inside it, and not because of what was asked: two
+clients that declare one quorum queue at the same time, for example (tried: 4.3.6)."""
 
 _NOT_THE_SENDERS = frozenset(
     {
@@ -107,6 +115,39 @@ class Dialect:
             activemq={"activemq.prefetchSize": str(prefetch)},
             artemis={"consumer-window-size": str(prefetch * _ARTEMIS_MESSAGE)},
         )
+
+    @property
+    def browses(self) -> bool:
+        """Whether it can show what a queue holds without delivering it (Artemis 2.56 cannot)."""
+        return self.broker == "activemq"
+
+    def browser_headers(self) -> dict[str, str]:
+        """Return the headers of a look at a queue that `browses`."""
+        return {"browser": "true"}
+
+    def lending_headers(self, most: int | None) -> dict[str, str]:
+        """Return the headers that have `most` messages delivered before any is acknowledged.
+
+        None: all of the queue. Artemis's window is in bytes, so that it is all in any case.
+        """
+        return self._pick(
+            rabbitmq={"prefetch-count": str(most or 0)},
+            activemq={"activemq.prefetchSize": str(most or _ALL)},
+            artemis={"consumer-window-size": "-1"},
+        )
+
+    @property
+    def gives_back(self) -> Literal["at the end", "by UNSUBSCRIBE", "by NACK"]:
+        """How messages get back to their queue without being counted as delivered in vain.
+
+        Tried 25 times in a row with 1,000 messages, which stayed in order: an end of the
+        connection counts on RabbitMQ's quorum queues and on Artemis. Artemis does not count
+        after UNSUBSCRIBE, RabbitMQ 4.3 does not count NACK; RabbitMQ 3.10 counts anyway, and
+        ActiveMQ and classic queues have no count.
+        """
+        known: dict[str, Literal["by UNSUBSCRIBE", "by NACK"]]
+        known = {"artemis": "by UNSUBSCRIBE", "rabbitmq": "by NACK"}
+        return known.get(self.broker, "at the end")
 
     def narrow_headers(self) -> dict[str, str]:
         """Return the headers that keep one message unacknowledged here, whatever its size."""
@@ -243,6 +284,18 @@ def failure_headers(reason: Reason) -> dict[str, str]:
     return {name: text for name, text in said.items() if text}
 
 
+def death_of(headers: Mapping[str, str]) -> str:
+    """Return why the broker itself has made a message a dead letter; empty: it does not say."""
+    if cause := headers.get("dlqDeliveryFailureCause"):
+        return f"moved by ActiveMQ: {cause}"
+    reason = headers.get("x-last-death-reason") or headers.get("x-first-death-reason")
+    if reason:
+        queue = headers.get("x-last-death-queue") or headers.get("x-first-death-queue", "")
+        return f"moved by RabbitMQ from queue '{queue}': {reason}"
+    return ""
+
+
+@lru_cache(maxsize=1024)  # Asked for every header of every message, and there are few names.
 def _is_the_brokers(header: str) -> bool:
     return header in _NOT_THE_SENDERS or header.startswith(_BROKERS_OWN)
 

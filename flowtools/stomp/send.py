@@ -29,6 +29,7 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.contact import Contact
+from flowtools.stomp.dialect import TROUBLE
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, UNIQUE_HEADER, Outgoing, ackto_of, outgoing
 from flowtools.stomp.session import Session, error_text
@@ -46,7 +47,8 @@ GOODBYE = 5.0
 """Seconds that the broker has for the receipt of DISCONNECT."""
 
 QUIET = 30.0
-"""Seconds without a receipt after which it is said that the broker makes us wait."""
+"""Seconds without a receipt after which it is said that the broker makes us wait; said again
+after twice as long each time."""
 
 SILENT = 60.0
 """Seconds without a receipt after which another host of the URL is tried, if there is one."""
@@ -207,23 +209,24 @@ class Publisher:
 
     def _begin_to_wait(self) -> None:
         """Note that a message is on its way, or that the broker has confirmed one."""
-        self._warn_at = monotonic() + QUIET
+        self._waits_since = monotonic()
+        self._warn_after = QUIET
         self._silent_at = monotonic() + self._patience
 
     def _wait(self, session: Session, stop: Stop, deadline: float | None) -> None:
         if deadline is None:
             now = monotonic()
-            left = min(self._warn_at, self._silent_at) - now
-            session.wait(stop, None if left == inf else left)
+            left = min(self._waits_since + self._warn_after, self._silent_at) - now
+            session.wait(stop, left)
             if monotonic() >= self._silent_at:
                 raise ConnectionLost(f"it confirms nothing for {self._patience:.0f} s")
-            if monotonic() >= self._warn_at:
-                self._warn_at = inf
+            if monotonic() >= self._waits_since + self._warn_after:
+                seconds, self._warn_after = self._warn_after, 2 * self._warn_after
                 _log.warning(
                     "'%s' has not confirmed a message for %.0f s, and is waited for: its memory, "
                     "its disk or the queue may be full",
                     session.name,
-                    QUIET,
+                    seconds,
                 )
         else:
             # The stop's descriptor stays readable for ever.
@@ -345,7 +348,8 @@ class Publisher:
         now = monotonic()
         self._refused_since = self._refused_since or now
         # Some queues are not there yet just after the start of a broker.
-        is_plain = alone and not self._confirmed and "NOT_FOUND" not in whole
+        may_pass = "NOT_FOUND" in whole or TROUBLE in whole
+        is_plain = alone and not self._confirmed and not may_pass
         if is_plain or now - self._refused_since > REFUSED_FOR:
             line = ""
             if self._confirmed and alone:

@@ -156,7 +156,7 @@ class Session:
         if version != "1.0":
             ours = headers.get("heart-beat", "0,0")
             self.heart_beat = _heart_beats(ours, answer.headers.get("heart-beat", "0,0"))
-            self._transport.pulse(*self.heart_beat)
+        self._transport.pulse(*self.heart_beat)
         _log.info(
             "connected to '%s' (%s, STOMP %s)",
             self.name,

@@ -66,6 +66,18 @@ class Sending:
     persistent: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Looking:
+    """How to look at a queue without taking from it.
+
+    Attributes:
+        idle: Seconds without a message after which the queue has been seen, where the broker
+            does not say so.
+    """
+
+    idle: float = 2.0
+
+
 def settings_from(
     *,
     user: str | None,

@@ -12,10 +12,7 @@ from flowtools.stomp.transport import ConnectionLost, ConnectionRefusedForGood
 from flowtools.stomp.wire import CHUNK, Wire
 
 UNHEARD = 30.0
-"""Seconds of silence after which the system asks, where no heart-beat is expected."""
-
-UNCONFIRMED = 120.0
-"""Seconds that the other side has to confirm what was sent, where no heart-beat is expected."""
+"""Seconds of silence after which the system asks, with --heart-beat OUT,0."""
 
 
 def open_socket(
@@ -29,7 +26,7 @@ def open_socket(
     """Connect to `host`, with TLS where there is a `context`; try each of its addresses.
 
     `keep_alive` is after how many silent seconds the system asks whether the other side is
-    there; 0: after UNHEARD, and what is sent has to be confirmed within UNCONFIRMED.
+    there; 0: after UNHEARD.
 
     Raises:
         ConnectionLost: It cannot be reached, `seconds` have passed, or `stop` is set.
@@ -63,17 +60,12 @@ def open_socket(
 
 
 def _keep_alive(connected: socket.socket, seconds: float) -> None:
-    """Let the system find out that a connection is dead (tcp(7))."""
+    """Let the system find out that a connection is dead (tcp(7)); see Transport.pulse, too."""
     idle = max(1, round(seconds or UNHEARD))
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    if not seconds:
-        # Not beside heart-beats, which tell: it would end a connection to a broker that is
-        # alive and takes no more for a while, too.
-        milliseconds = round(UNCONFIRMED * 1000)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def _connect(connecting: socket.socket, address: object, stop: Stop, deadline: float) -> None:

@@ -28,6 +28,11 @@ GRACE = 1.5
 LAST_WORDS = 0.5
 """Seconds that the I/O thread has to read what the broker sent before it hung up."""
 
+UNCONFIRMED = 120.0
+"""Seconds that the other side has to answer the system, where no heart-beat is expected: to what
+was sent, or to its questions while nothing is (this counts for more than how many of those there
+were; tcp(7), TCP_USER_TIMEOUT)."""
+
 Deliver = Callable[[bytes], None]
 
 _log = get_log("flowtools.transport")
@@ -95,6 +100,13 @@ class Transport:
         """Send a heart-beat, and expect one, at least every so many seconds; 0: none."""
         self._beat_every = beat_every
         self._hear_every = hear_every
+        if not hear_every:
+            # Not beside heart-beats, which tell: it would end a connection to a broker that is
+            # alive and takes no more for a while, too (tcp(7)).
+            milliseconds = round(UNCONFIRMED * 1000)
+            with suppress(OSError):  # It has ended, as whoever reads it finds.
+                option = socket.TCP_USER_TIMEOUT
+                self._wire.socket.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
         if beat_every or hear_every:
             self._start_thread(self._keep_pulse)
 

@@ -22,6 +22,7 @@ class Account:
         password: Its password; not part of the repr.
         ca_file: PEM file of the authorities to trust instead of the system's.
         insecure: Take any certificate.
+        password_file: The file that the password comes from, which may be renewed; see `secret`.
     """
 
     url: str
@@ -29,6 +30,7 @@ class Account:
     password: str = field(repr=False)
     ca_file: str | None = None
     insecure: bool = False
+    password_file: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", _checked(self.url))
@@ -84,7 +86,16 @@ class Account:
             str(given["VIZONE_PASSWORD"]),
             ca_file,
             insecure,
+            password_file or None,
         )
+
+    def secret(self) -> str:
+        """Return the password as it is now: its file may have been renewed.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        return self.password if self.password_file is None else read_password(self.password_file)
 
 
 def _checked(url: str) -> str:
@@ -106,22 +117,37 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-@lru_cache(maxsize=8)
 def context_for(account: Account) -> ssl.SSLContext:
-    """Return how to check the server's certificate; one and the same for equal accounts.
-
-    To make one takes some megabytes for a moment, and a listener with a state file makes a
-    client each time that the broker was away.
+    """Return how to check the server's certificate, by the CA file as it is now.
 
     Raises:
         ConfigurationError: The account's CA file cannot be used.
     """
+    return _context(account.ca_file, account.insecure, _stamp(account.ca_file))
+
+
+def _stamp(path: str | None) -> tuple[int, ...]:
+    """Return what tells a file from its renewal."""
     try:
-        context = trusting(account.ca_file)
+        found = os.stat(path) if path is not None else None  # noqa: PTH116
+    except OSError:
+        found = None  # Whoever reads it finds out.
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else ()
+
+
+@lru_cache(maxsize=8)
+def _context(ca_file: str | None, insecure: bool, stamp: tuple[int, ...]) -> ssl.SSLContext:
+    """Return one and the same context for the same file.
+
+    To make one takes some megabytes for a moment, and a listener with a state file makes a
+    client each time that the broker was away.
+    """
+    try:
+        context = trusting(ca_file)
     except OSError as error:
         reason = error.strerror or "no certificate in it"
-        raise ConfigurationError(f"cannot read CA file '{account.ca_file}': {reason}") from None
-    if account.insecure:
+        raise ConfigurationError(f"cannot read CA file '{ca_file}': {reason}") from None
+    if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

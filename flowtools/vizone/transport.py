@@ -106,7 +106,7 @@ class Transport:
             hosts: Other hosts, each HOST or HOST:PORT, that may be asked; None: any.
 
         Raises:
-            ConfigurationError: The account's CA file cannot be used.
+            ConfigurationError: The account's CA file or password file cannot be used.
         """
         self.account = account
         self._home = urlsplit(account.url)
@@ -125,7 +125,7 @@ class Transport:
         }
         self._ours = httpx.Client(
             transport=_Wire(context),
-            auth=httpx.BasicAuth(account.user, account.password),
+            auth=httpx.BasicAuth(account.user, account.secret()),
             **options,  # type: ignore[arg-type]
         )
         # Of its own, so that no cookie of ours is in its jar.

@@ -26,7 +26,36 @@ class Retry(Exception):
             ValueError: `after` is something else, or is not finite.
         """
         super().__init__(reason)
-        self.after = seconds(after)
+        self.after = seconds(after, "Retry")
+
+
+class Unavailable(Exception):
+    """Raised in `start`: what stands behind the Worker is down, for this event and all others.
+
+    The attempt does not count. The pool pauses, tries one event again later, and goes on with
+    all of them once that is done.
+    """
+
+    after: float
+    """Seconds to pause, at least; 0.0: as long as the pool would by itself."""
+
+    def __init__(
+        self,
+        reason: str = "what stands behind the Worker is down",
+        *,
+        after: float | str | timedelta = 0.0,
+    ) -> None:
+        """Ask for a pause of at least `after`.
+
+        Args:
+            reason: Why; one line of text.
+            after: As Retry takes it.
+
+        Raises:
+            ValueError: `after` is something else, or is not finite.
+        """
+        super().__init__(reason)
+        self.after = seconds(after, "Unavailable")
 
 
 class Reject(Exception):
@@ -41,8 +70,8 @@ class TimeLimit(BaseException):
     """
 
 
-def seconds(after: object) -> float:
-    """Return the seconds that a Retry asks for, 0.0 or more.
+def seconds(after: object, name: str) -> float:
+    """Return the seconds that the exception `name` asks for, 0.0 or more.
 
     Raises:
         ValueError: `after` is not a finite number, numeric text or a timedelta.
@@ -54,7 +83,7 @@ def seconds(after: object) -> float:
         found = float("nan")
     if not isfinite(found):
         raise ValueError(
-            f"invalid Retry(after={after!r}): expected seconds as a number or as text, or a"
+            f"invalid {name}(after={after!r}): expected seconds as a number or as text, or a"
             " timedelta"
         )
     return max(0.0, found)

@@ -1,8 +1,10 @@
 """A user's class: loaded by its name, cleaned up after, and what is wrong with it in one line."""
 
+import builtins
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError, FlowError
@@ -54,6 +56,22 @@ def load_class(name: str, what: str) -> type:
     return _class(found, what, name)
 
 
+def load_exceptions(names: Sequence[str]) -> tuple[type[Exception], ...]:
+    """Return the exceptions that `names` stand for, each MODULE:CLASS or one of Python's own.
+
+    Raises:
+        ConfigurationError: As `load_class`, or one is not an exception.
+    """
+    loaded = []
+    for name in names:
+        full = f"builtins:{name}" if name in dir(builtins) else name
+        found = load_class(full, "exception")
+        if not issubclass(found, Exception):
+            raise ConfigurationError(f"cannot pause on '{name}': it is not an exception")
+        loaded.append(found)
+    return tuple(loaded)
+
+
 def _class(found: Any, what: str, name: str) -> type:
     if isinstance(found, type):
         return found
@@ -65,6 +83,7 @@ def _class(found: Any, what: str, name: str) -> type:
 _NEITHER = {
     "Worker": "it is neither a class with a 'start' nor a function",
     "Source": "it is not a class",
+    "exception": "it is not a class",
 }
 
 

@@ -104,6 +104,7 @@ class Artemis(Server):
 
     name = family = "artemis"
     checks_logins = False
+    own_dead_letters = "/queue/DLQ"
     prefetch_header = "consumer-window-size"
     home = CACHE / "artemis"
 

@@ -35,15 +35,17 @@ class RabbitMQ(Server):
     prefetch_header = "prefetch-count"
     root = Path("/")
     settings = ""
+    syncing = "mnesia:sync_log()."
 
     def __init__(self, folder, journal=64):
         """Prepare; see Server.
 
         Args:
             folder: Of this broker alone.
-            journal: Entries of a queue's journal (queue_index_max_journal_entries) that
-                RabbitMQ keeps in memory, and forgets when it is killed; None: its own
-                32,768, by which it delivers as many acknowledged messages again.
+            journal: Entries of a queue's journal that RabbitMQ keeps in memory, and forgets
+                when it is killed (3: queue_index_max_journal_entries; 4: a segment,
+                classic_queue_index_v2_segment_entry_count); None: its own 32,768, or 4,096,
+                by which it delivers as many acknowledged messages again.
 
         Raises:
             BrokerMissing: RabbitMQ is not installed.
@@ -60,7 +62,8 @@ class RabbitMQ(Server):
         self._node = f"tests{self.port}@localhost"
         # What is on its way inside the broker comes on top of the journal.
         self.forgets = 2 * (journal or 32_768)
-        journal_setting = f"{{queue_index_max_journal_entries,{journal}}}" if journal else ""
+        limits = ("queue_index_max_journal_entries", "classic_queue_index_v2_segment_entry_count")
+        journal_setting = ",".join(f"{{{limit},{journal}}}" for limit in limits if journal)
         (self.folder / "advanced.config").write_text(f"[{{rabbit,[{journal_setting}]}}].\n")
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
@@ -136,9 +139,13 @@ class RabbitMQ(Server):
             self._epmd = None
 
     def settle(self):
-        """Return once every queue is on disk: Mnesia's log lags behind by a second or so."""
-        if self.root == Path("/"):
-            self._ctl("eval", "mnesia:sync_log().")
+        """Return once every queue is on disk, which lags behind by a second or so.
+
+        RabbitMQ 3 keeps its queues in Mnesia's log, 4 the names of its quorum queues in a
+        DETS table. A queue that was not yet in there is empty after a kill, with all that was
+        confirmed of it.
+        """
+        self._ctl("eval", self.syncing)
 
     def depth(self, destination):
         """Return how many messages the queue holds; see Server."""
@@ -148,8 +155,20 @@ class RabbitMQ(Server):
     def limit(self, destination, most):
         """Let the queue hold at most so many messages, and reject others (reject-publish)."""
         name = destination.rsplit("/", 1)[1]
-        definition = json.dumps({"max-length": most, "overflow": "reject-publish"})
-        self._ctl("set_policy", "--apply-to", "queues", name, f"^{re.escape(name)}$", definition)
+        self._policy(name, {"max-length": most, "overflow": "reject-publish"})
+
+    def retry(self, destination, seconds):
+        """Let the queue's rejected messages come back after a while, by way of another queue.
+
+        A dead-letter exchange and a time to live, as RabbitMQ's users build a retry. Returns
+        the other queue.
+        """
+        name = destination.rsplit("/", 1)[1]
+        there = {"dead-letter-exchange": "", "dead-letter-routing-key": f"{name}.retry"}
+        back = {"dead-letter-exchange": "", "dead-letter-routing-key": name}
+        self._policy(name, there)
+        self._policy(f"{name}.retry", back | {"message-ttl": int(seconds * 1000)})
+        return f"{destination}.retry"
 
     def purge(self, destination):
         """Throw away what the queue holds."""
@@ -158,6 +177,10 @@ class RabbitMQ(Server):
     def delete(self, destination):
         """Delete the queue with all that is in it."""
         self._ctl("delete_queue", destination.rsplit("/", 1)[1])
+
+    def _policy(self, name, definition):
+        where = ("--apply-to", "queues", name, f"^{re.escape(name)}$")
+        self._ctl("set_policy", *where, json.dumps(definition))
 
     def _ctl(self, *words):
         return subprocess.run(
@@ -175,6 +198,7 @@ class RabbitMQ4(RabbitMQ):
 
     name = "rabbitmq4"
     root = CACHE / "rabbitmq"
+    syncing = "[dets:sync(Table) || Table <- dets:all()]."
 
 
 class RabbitMQQuorum(RabbitMQ4):

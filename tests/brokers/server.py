@@ -49,6 +49,8 @@ class Server:
         vhost: The virtual host to name, or None.
         prefetch_header: The SUBSCRIBE header that bounds what is delivered unacknowledged.
         tells: Whether it tells how often a message was delivered in vain.
+        own_dead_letters: Where it moves a message itself that was delivered in vain too often;
+            "": nowhere.
         checks_logins: Whether it refuses a wrong password; Artemis takes it for no login.
         forgets: How many acknowledgements it had taken may be lost when it is killed.
         ca_file: The certificate authority (PEM) that signed the broker's certificate.
@@ -62,6 +64,7 @@ class Server:
     prefetch_header = ""
     forgets = 0
     tells = False
+    own_dead_letters = ""
     checks_logins = True
     host = "127.0.0.1"
     user = USER

@@ -116,6 +116,7 @@ def with_login(settings: Settings, account: Account) -> Settings:
         settings,
         user=account.user,
         password=account.password,
+        password_file=Path(account.password_file) if account.password_file else None,
         ca_file=Path(account.ca_file) if account.ca_file else settings.ca_file,
         insecure=account.insecure or settings.insecure,
     )

@@ -7,11 +7,11 @@ the rest.
 
 import time
 from collections.abc import Iterable
-from threading import Condition, Thread
+from threading import Lock
 
 from flowtools.core.errors import ConfigurationError, UnreachableError
-from flowtools.core.log import get_log
 from flowtools.source.vizone.state import Kept
+from flowtools.source.wholefile import Keeper
 
 MARGIN = 60.0
 """Seconds before the mark from which on the server is asked again: clocks and indexes lag."""
@@ -21,8 +21,6 @@ MOST_SEEN = 20_000
 
 MOST_THERE = 100_000
 """The same, where all that is there is remembered."""
-
-_log = get_log("flowtools.source.vizone.state")
 
 
 class Progress:
@@ -47,7 +45,7 @@ class Progress:
         self._by_time = by_time
         self._clock = clock
         self._most = MOST_SEEN if by_time else MOST_THERE
-        self._changed = Condition()
+        self._changed = Lock()
         self._file = file
         self._highest = mark
         self._pending: float | None = None
@@ -56,9 +54,7 @@ class Progress:
         self._known: dict[str, int] = {}
         self._replayed: dict[str, float] = {}
         self._seen = dict(seen)
-        self._dirty = file is not None
-        self._closing = False
-        self._thread: Thread | None = None
+        self._keeper: Keeper | None = None
 
     @property
     def mark(self) -> float:
@@ -82,16 +78,15 @@ class Progress:
             # Without a number it is not of this machine: the store may answer later.
             kind = ConfigurationError if error.errno else UnreachableError
             raise kind(reason) from None
-        self._thread = Thread(target=self._keep, name="state", daemon=True)
-        self._thread.start()
+        file = self._file
+        keeper = Keeper(file.name, self._save, file.every, lambda: file.is_ours)
+        keeper.open()
+        self._keeper = keeper
 
     def close(self) -> None:
         """Write the file a last time."""
-        if self._thread is not None:
-            with self._changed:
-                self._closing = True
-                self._changed.notify()
-            self._thread.join()
+        if self._keeper is not None:
+            self._keeper.close()
         if self._file is not None:
             self._file.close()
 
@@ -202,9 +197,8 @@ class Progress:
         return min([self._highest, *times])
 
     def _touch(self) -> None:
-        if not self._dirty:
-            self._dirty = True
-            self._changed.notify()
+        if self._keeper is not None:
+            self._keeper.touch()
         if self._file is None and len(self._seen) >= self._most:
             self._forget(self._low() - MARGIN)
 
@@ -214,43 +208,9 @@ class Progress:
         self._seen = {key: when for key, when in self._seen.items() if when >= before}
         self._replayed = {key: when for key, when in self._replayed.items() if when >= before}
 
-    def _keep(self) -> None:
-        file = self._file
-        assert file is not None
-        closing = False
-        problem = None
-        while not closing:
-            with self._changed:
-                self._changed.wait_for(lambda: self._dirty or self._closing)
-                if not self._closing:
-                    self._changed.wait_for(lambda: self._closing, file.every)
-                closing = self._closing
-            problem = self._try_to_save(problem)
-
-    def _try_to_save(self, before: str | None) -> str | None:
-        """Write the file; return what is wrong, which is said if it was not so `before`."""
-        assert self._file is not None
-        if not self._file.is_ours:
-            return before
-        try:
-            self._save()
-        except OSError as error:
-            with self._changed:
-                self._dirty = True
-            if error.strerror != before:
-                _log.error(
-                    "cannot write %s: %s; going on, and what is done since may come again",
-                    *(self._file.name, error.strerror),
-                )
-            return error.strerror
-        if before is not None:
-            _log.warning("%s is written again", self._file.name)
-        return None
-
     def _save(self) -> None:
         assert self._file is not None
         with self._changed:
-            self._dirty = False
             mark = self._low()
             self._forget(mark - MARGIN)
             seen = dict(self._seen)

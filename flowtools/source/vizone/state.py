@@ -1,9 +1,6 @@
 """The file that keeps how far a source has come, over an absence."""
 
-import fcntl
-import os
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -13,9 +10,7 @@ import orjson
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
-
-PATIENCE = 5.0
-"""Seconds that a new listener waits for the one before it to let the file go."""
+from flowtools.source.wholefile import WholeFile
 
 _TOMORROW = 86400.0
 
@@ -108,39 +103,13 @@ class StateFile(Kept):
     def __init__(self, path: str | Path, of: str, source: str) -> None:
         """Take the file for oneself; `of` and `source` say what it is about.
 
-        One whose process is about to end is waited for, up to PATIENCE.
-
         Raises:
             ConfigurationError: Another process has it, or its directory cannot be used.
         """
-        self.path = Path(path)
-        # Through links: a file that is replaced would take the place of the link to it. And the
-        # lock lies beside the file itself, whatever name led there.
-        try:
-            self._file = self.path.resolve()
-        except (OSError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or "its links lead in a circle"
-            raise ConfigurationError(f"cannot use state file '{path}': {reason}") from None
-        self.name = f"state file '{path}'"
+        self._file = WholeFile(path, holder="listener")
+        self.name = self._file.name
         self._of = of
         self._source = source
-        if self._file.is_dir():
-            raise ConfigurationError(f"cannot use state file '{path}': it is a directory")
-        lock = self._file.with_name(self._file.name + ".lock")
-        ends_at = time.monotonic() + PATIENCE
-        try:
-            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            while not (ours := _lock(self._lock)) and time.monotonic() < ends_at:
-                time.sleep(0.05)
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot use state file '{path}': '{lock}': {error.strerror}"
-            ) from None
-        if not ours:
-            os.close(self._lock)
-            raise ConfigurationError(
-                f"cannot use state file '{path}': another listener has it; give each its own"
-            )
 
     def load(self) -> Position | None:
         """Return the mark, what is done after it, and how far ahead the server's clock was.
@@ -150,14 +119,9 @@ class StateFile(Kept):
         Raises:
             ConfigurationError: It cannot be read, is damaged, or is about something else.
         """
-        try:
-            content = self._file.read_bytes()
-        except FileNotFoundError:
+        content = self._file.read()
+        if content is None:
             return None
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot read state file '{self.path}': {error.strerror}"
-            ) from None
         try:
             kept = orjson.loads(content)
         except ValueError:
@@ -165,40 +129,14 @@ class StateFile(Kept):
         return read_position(self.name, kept, self._of, self._source)
 
     def save(self, mark: float, seen: dict[str, float], clock: float | None = None) -> None:
-        """Replace the file; a reader finds the old or the new one, whatever happens.
+        """Replace the file.
 
         Raises:
             OSError: It cannot be written.
         """
         value = self.document(mark, seen, clock)
-        new = self._file.with_name(self._file.name + ".new")
-        with suppress(FileNotFoundError):
-            new.unlink()  # What a killed listener has left; the lock says that it is ours.
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._file)
-        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        self._file.replace(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
         """Let others have the file."""
-        os.close(self._lock)
-
-
-def _lock(fd: int) -> bool:
-    """Lock the file, if nobody else has; return whether it is ours now.
-
-    Raises:
-        OSError: There are no locks where it lies.
-    """
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        self._file.close()

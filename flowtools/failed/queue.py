@@ -1,0 +1,151 @@
+"""A dead-letter queue: its events are looked at where they are, and taken off one by one.
+
+To look is to take nothing (stomp/look.py). To replay or drop, the messages of the whole queue are
+held unacknowledged; those that are done are acknowledged, and all others go back to their places.
+What comes to the queue meanwhile is left alone: a replay whose events fail again into the same
+queue would never end.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+from flowtools.core.spool import Spool
+from flowtools.core.wait import HasFileno, Stop
+from flowtools.failed.record import Record, read_record
+from flowtools.pool.failed import ERROR, FAILED_AT
+from flowtools.stomp.dialect import death_of
+from flowtools.stomp.look import Look, looking
+from flowtools.stomp.message import Message, event_of
+from flowtools.stomp.settings import Looking, Settings
+from flowtools.stomp.url import BrokerURL
+
+
+class FailedQueue:
+    """The failed events of the queue at `url`: a `Store` (store.py)."""
+
+    def __init__(
+        self,
+        url: BrokerURL,
+        settings: Settings,
+        *,
+        headers: Mapping[str, str] | None = None,
+        idle: float | None = None,
+        take: bool = False,
+    ) -> None:
+        """Prepare to look.
+
+        Args:
+            url: The broker and the queue.
+            settings: How to connect.
+            headers: More headers of SUBSCRIBE, besides the URL's own.
+            idle: Seconds without a message after which the queue has been seen, where the
+                broker does not say so; None: Looking.idle.
+            take: Whether events will be taken off the queue.
+        """
+        self._url = url
+        self._settings = settings
+        self._headers = headers
+        self._idle = Looking.idle if idle is None else idle
+        self._take = take
+
+    @contextmanager
+    def opened(self, stop: Stop, *, most: int | None = None) -> "Iterator[FailedMessages | None]":
+        """Yield the queue's events, with a connection to it; None: `stop` was set before.
+
+        Raises:
+            UsageError: The URL names no queue.
+            RefusedError: The broker refuses login, subscription or TLS.
+            UnreachableError: It is away for too long, or goes away meanwhile.
+        """
+        with looking(
+            *(self._url, self._settings, stop),
+            headers=self._headers,
+            most=most,
+            idle=self._idle,
+            take=self._take,
+        ) as look:
+            if look is None:
+                yield None
+            else:
+                yield FailedMessages(look, self._url.public, stop, is_held=self._take)
+
+
+class FailedMessages:
+    """The events of a queue during a look at it: `Failed` of store.py.
+
+    Attributes:
+        name: The queue's URL.
+    """
+
+    take_out_every = 0.0
+
+    def __init__(self, look: Look, name: str, stop: Stop, *, is_held: bool) -> None:
+        """Show what `look` sees; `is_held`: keep it until the look is closed."""
+        self.name = name
+        self._look = look
+        self._stop = stop
+        self._is_held = is_held
+        self._tokens: list[str] = []
+
+    def records(self) -> Iterator[Record]:
+        """Yield every event that is in the queue now, in its order.
+
+        Raises:
+            RefusedError: The broker refuses the subscription.
+            ConnectionLost: The connection has ended.
+        """
+        with closing(Spool(self._lines())) as lines:
+            if not self._is_held:
+                self._look.close()  # Before anybody reads what was seen: that may take long.
+            if self._stop.is_set():
+                return  # It has not been seen whole.
+            for number, line in enumerate(lines):
+                record = read_record(line)
+                if record is not None:
+                    yield replace(record, key=b"%d" % number)
+
+    def _lines(self) -> Iterator[bytes]:
+        for message in self._look.messages(self._stop):
+            if self._is_held:
+                self._tokens.append(self._look.token_of(message))
+            yield _line_of(message, self._look, self.name)
+
+    def key_of(self, record: Record) -> bytes:
+        """Return the number of its message."""
+        return record.key
+
+    def take_out(self, unwanted: Counter[bytes]) -> int:
+        """Take the messages with these keys off the queue.
+
+        Raises:
+            ConnectionLost: The connection has ended.
+        """
+        tokens = [self._tokens[int(key)] for key in unwanted]
+        if tokens:
+            self._look.acknowledge(tokens)
+        return len(tokens)
+
+    def descriptors(self) -> Sequence[HasFileno]:
+        """Return what becomes readable when `tend` is to be called."""
+        return (self._look,)
+
+    def tend(self) -> None:
+        """Take no notice of what comes to the queue meanwhile.
+
+        Raises:
+            ConnectionLost: The connection has ended.
+        """
+        self._look.discard()
+
+
+def _line_of(message: Message, look: Look, source: str) -> bytes:
+    """Return the event of `message` as a line, with what there is to say of its failure."""
+    event = event_of(message, look.dialect, source)
+    attributes, headers = event.attributes, message.headers
+    if ERROR not in attributes and (reason := death_of(headers)):
+        attributes[ERROR] = reason
+    if FAILED_AT not in attributes and "flow-refused-at" in headers:
+        attributes[FAILED_AT] = headers["flow-refused-at"]
+    return event.encode()

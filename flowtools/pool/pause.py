@@ -1,0 +1,173 @@
+"""The pause of a pool while what stands behind its Worker is down.
+
+It begins when a Worker raises Unavailable, or an exception that --pause-on names. The event is
+kept and its attempt does not count; the pool takes no event and reads no input. After a wait,
+one event is tried: the *probe*. While probes raise the same again, the waits grow; once one is
+done, the pool goes on. A probe that fails in another way says nothing about the server: the
+event fails as it always would, and another one is the probe, without a further wait.
+
+Attempts that were running when the pause began end as they like. Those that raise Unavailable,
+too, are kept, and change nothing else; one that does so after the pause has ended began
+before it, and is only kept.
+
+Who wants an event calls `claim`, and then `send` with what was found. Whoever has ended a probe
+calls `ended`, unless it was `note` that heard of it.
+"""
+
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+
+from flowtools.core.log import get_log
+from flowtools.core.times import short_duration
+from flowtools.pool.inflight import InFlight
+from flowtools.pool.outcome import Failure
+from flowtools.pool.settings import RetryPolicy
+
+SHORTEST = 0.1
+"""Seconds that a pause has at least, whatever --backoff says: no probe follows another at once."""
+
+REMIND_AFTER = 60.0
+"""Seconds of a pause until it is said again; each further time after twice as long."""
+
+LONGEST_SILENCE = 3600.0
+
+log = get_log("flowtools.pool")
+
+
+class Pause:
+    """Whether the pool pauses, and who may probe. Safe from any thread; nothing here blocks.
+
+    Attributes:
+        is_on: The pool pauses.
+        since: When that began, in seconds of `time.monotonic()`.
+    """
+
+    def __init__(self, policy: RetryPolicy, tell: Callable[[str], None] | None = None) -> None:
+        """Wait as `policy` says; `tell` the service manager in a line how things are."""
+        self.is_on = False
+        self.since = 0.0
+        self._policy = policy
+        self._tell = tell
+        self._lock = Lock()
+        self._is_probing = False
+        self._probe: InFlight | None = None
+        self._opens = 0.0
+        self._waited = 0.0
+        self._waits = 0
+        self._probes = 0
+        self._over_at = float("-inf")
+        self._remind_at = 0.0
+        self._silence = REMIND_AFTER
+
+    @property
+    def seconds(self) -> float:
+        """How long the pool has paused; 0 where it does not."""
+        return monotonic() - self.since if self.is_on else 0.0
+
+    def opens(self) -> float | None:
+        """Return when the next probe may start (monotonic seconds); None: one is under way.
+
+        To be asked while the pause is on.
+        """
+        with self._lock:
+            return None if self._is_probing else self._opens
+
+    def holds(self) -> bool:
+        """Return whether no event may be taken now."""
+        if not self.is_on:
+            return False
+        opens = self.opens()
+        return opens is None or opens > monotonic()
+
+    def claim(self) -> bool:
+        """Return whether the caller may look for an event; it then calls `send` in any case."""
+        with self._lock:
+            if not self.is_on:
+                return True
+            if self._is_probing or self._opens > monotonic():
+                return False
+            self._is_probing = True
+            return True
+
+    def send(self, flight: InFlight | None) -> None:
+        """Make `flight` the probe; None: the caller found no event."""
+        with self._lock:
+            self._probe = flight
+            self._is_probing = self.is_on and flight is not None
+
+    def is_probe(self, flight: InFlight) -> bool:
+        """Return whether `flight` may start although the pool pauses."""
+        return flight is self._probe
+
+    def note(self, flight: InFlight, started: float, failure: Failure) -> None:
+        """An attempt at `flight` that began at `started` found the server down."""
+        with self._lock:
+            now = monotonic()
+            asked = failure.after or 0.0
+            is_probe = self.is_on and flight is self._probe
+            if is_probe:
+                said = self._go_on_pausing(now, asked, failure)
+            elif self.is_on:
+                # One of those that ran when the pause began: no probe is earlier than it asks.
+                self._opens = max(self._opens, now + asked)
+                return
+            elif started < self._over_at:
+                return
+            else:
+                said = self._begin(now, asked, flight, failure)
+        self._say(said)
+
+    def ended(self, flight: InFlight, *, is_done: bool) -> bool:
+        """An attempt has ended otherwise; return whether it was the probe."""
+        with self._lock:
+            if not self.is_on or flight is not self._probe:
+                return False
+            self._is_probing, self._probe = False, None
+            if not is_done:
+                self._opens = monotonic()
+                return True
+            self.is_on = False
+            self._over_at = monotonic()
+            said = f"going on after a pause of {short_duration(self._over_at - self.since)}"
+        self._say(f"{said}: event '{flight.label}' is done", status="")
+        return True
+
+    def _begin(self, now: float, asked: float, flight: InFlight, failure: Failure) -> str:
+        # An outage that comes back at once is the same one: its waits go on growing.
+        is_new = now - self._over_at > self._waited
+        self.is_on, self.since = True, now
+        self._probes = 0
+        self._silence = REMIND_AFTER
+        self._remind_at = now + self._silence
+        seconds = self._delay(now, asked, number=1 if is_new else self._waits + 1)
+        return (
+            f"paused, for the Worker cannot do any event now: event '{flight.label}':"
+            f" {failure.text}; trying one event in {short_duration(seconds)}"
+        )
+
+    def _go_on_pausing(self, now: float, asked: float, failure: Failure) -> str:
+        self._is_probing, self._probe = False, None
+        self._probes += 1
+        seconds = self._delay(now, asked, number=self._waits + 1)
+        if now < self._remind_at:
+            return ""
+        self._silence = min(2 * self._silence, LONGEST_SILENCE)
+        self._remind_at = now + self._silence
+        return (
+            f"still paused after {short_duration(now - self.since)} and {self._probes} probes:"
+            f" {failure.text}; trying one event in {short_duration(seconds)}"
+        )
+
+    def _delay(self, now: float, asked: float, *, number: int) -> float:
+        self._waits = number
+        self._waited = max(asked, self._policy.wait(number), SHORTEST)
+        self._opens = now + self._waited
+        return self._waited
+
+    def _say(self, text: str, status: str | None = None) -> None:
+        if not text:
+            return
+        log.warning("%s", text)
+        if self._tell is not None:
+            self._tell(text if status is None else status)

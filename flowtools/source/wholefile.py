@@ -1,0 +1,199 @@
+"""A small file that is replaced as a whole, by one process at a time, and who writes it when.
+
+A reader of a `WholeFile` finds the old or the new one, whatever dies in between. A `Keeper` writes
+it from a thread of its own, soon after what it is to hold has changed, and at most so often; a
+disk that is full is reported once, and written to again when it can be.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Condition, Thread
+
+from flowtools.core.errors import ConfigurationError
+from flowtools.core.log import get_log
+
+PATIENCE = 5.0
+"""Seconds that a new process waits for the one before it to let the file go."""
+
+_log = get_log("flowtools.source.state")
+
+
+class WholeFile:
+    """A file that is replaced as a whole, by one process at a time.
+
+    Attributes:
+        path: The path as it was given.
+        name: What to call it in a message.
+    """
+
+    def __init__(self, path: str | Path, kind: str = "state file", holder: str = "process") -> None:
+        """Take the file for oneself.
+
+        Another process that has it and is about to end is waited for, up to PATIENCE.
+
+        Args:
+            path: Where it is, or is to be.
+            kind: What such a file is called in a message.
+            holder: What the other process is called there.
+
+        Raises:
+            ConfigurationError: Another process has it, or its directory cannot be used.
+        """
+        self.path = Path(path)
+        self.name = f"{kind} '{path}'"
+        # Through links: a file that is replaced would take the place of the link to it. And the
+        # lock lies beside the file itself, whatever name led there.
+        try:
+            self._file = self.path.resolve()
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or "its links lead in a circle"
+            raise ConfigurationError(f"cannot use {self.name}: {reason}") from None
+        if self._file.is_dir():
+            raise ConfigurationError(f"cannot use {self.name}: it is a directory")
+        lock = self._file.with_name(self._file.name + ".lock")
+        ends_at = time.monotonic() + PATIENCE
+        try:
+            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            while not (ours := _lock(self._lock)) and time.monotonic() < ends_at:
+                time.sleep(0.05)
+        except OSError as error:
+            reason = f"'{lock}': {error.strerror}"
+            raise ConfigurationError(f"cannot use {self.name}: {reason}") from None
+        if not ours:
+            os.close(self._lock)
+            raise ConfigurationError(
+                f"cannot use {self.name}: another {holder} has it; give each its own"
+            )
+
+    def read(self) -> bytes | None:
+        """Return what it holds; None where there is no file yet.
+
+        Raises:
+            ConfigurationError: It cannot be read.
+        """
+        try:
+            return self._file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {self.name}: {error.strerror}") from None
+
+    def replace(self, content: bytes) -> None:
+        """Replace it; a reader finds the old or the new one, whatever happens.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        new = self._file.with_name(self._file.name + ".new")
+        with suppress(FileNotFoundError):
+            new.unlink()  # What a killed process has left; the lock says that it is ours.
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._file)
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        """Let others have the file."""
+        os.close(self._lock)
+
+
+class Keeper:
+    """Saves something soon after it has changed, in a thread of its own; any thread may call."""
+
+    def __init__(
+        self,
+        name: str,
+        save: Callable[[], None],
+        every: float = 1.0,
+        may_save: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Save nothing yet.
+
+        Args:
+            name: What is written, for a message.
+            save: Writes it, and raises OSError where it cannot.
+            every: Seconds from a change to the writing, in which others may gather.
+            may_save: Says whether it may be written now.
+        """
+        self._name = name
+        self._save = save
+        self._every = every
+        self._may_save = may_save
+        self._changed = Condition()
+        self._dirty = self._closing = False
+        self._thread = Thread(target=self._keep, name="state", daemon=True)
+
+    def open(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def touch(self) -> None:
+        """Note that there is something to save."""
+        with self._changed:
+            if not self._dirty:
+                self._dirty = True
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Save a last time, and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _keep(self) -> None:
+        closing = False
+        problem = None
+        while not closing:
+            with self._changed:
+                self._changed.wait_for(lambda: self._dirty or self._closing)
+                if not self._closing:
+                    self._changed.wait_for(lambda: self._closing, self._every)
+                closing = self._closing
+            problem = self._try_to_save(problem)
+
+    def _try_to_save(self, before: str | None) -> str | None:
+        """Save; return what is wrong, which is said if it was not so `before`."""
+        if not self._may_save():
+            return before
+        with self._changed:
+            self._dirty = False
+        try:
+            self._save()
+        except OSError as error:
+            with self._changed:
+                self._dirty = True
+            if error.strerror != before:
+                _log.error(
+                    "cannot write %s: %s; going on, and what is done since may come again",
+                    *(self._name, error.strerror),
+                )
+            return error.strerror
+        if before is not None:
+            _log.warning("%s is written again", self._name)
+        return None
+
+
+def _lock(fd: int) -> bool:
+    """Lock the file, if nobody else has; return whether it is ours now.
+
+    Raises:
+        OSError: There are no locks where it lies.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Each delivery of a message has the same event id, however it came to be delivered again."""
+
+import json
+
+import pytest
+
+from tests.brokers.tally import wait_for
+from tests.stomp_servers import SECONDS, Lines
+
+
+@pytest.fixture
+def deliver(broker, queue, start):
+    """Return the event of the queue's message as a listener tells it that is then killed."""
+    login = {"FLOW_USER": broker.user, "FLOW_PASSWORD": broker.password}
+
+    def deliver():
+        process = start("flow-listen-stomp", "--ack", "worker", broker.url(queue), env=login)
+        event = json.loads(Lines(process.stdout).next())
+        process.kill()
+        process.wait(SECONDS)
+        return event
+
+    return deliver
+
+
+def publish(broker, queue):
+    with broker.connect() as wire:
+        wire.publish(queue, [b"one \xc3\xa9"], kind="a:b\\c", **{"content-type": "text/plain"})
+
+
+def reject(broker, queue):
+    """Take the message and give it back, so that the broker counts a delivery in vain."""
+    with broker.connect() as wire:
+        wire.subscribe(queue, ack="client-individual", **{broker.prefetch_header: "1"})
+        headers, _ = wire.expect("MESSAGE")
+        wire.write("NACK", {"id": headers["ack"], "requeue": "false", "receipt": "back"})
+        wire.expect("RECEIPT", receipt_id="back")
+
+
+def test_three_deliveries_of_a_message_have_one_event_id(broker, queue, deliver):
+    publish(broker, queue)
+    events = [deliver(), deliver()]
+    # Somebody else takes it and ends in good order.
+    with broker.connect() as wire:
+        wire.subscribe(queue, ack="client-individual", **{broker.prefetch_header: "1"})
+        wire.expect("MESSAGE")
+        wire.close()
+    events.append(deliver())
+    assert len({event["id"] for event in events}) == 1
+    assert {event["data"]["body"] for event in events} == {"one \u00e9"}
+    assert "redelivered" not in events[0]
+
+
+def test_a_message_has_one_event_id_when_its_broker_was_killed(broker, queue, deliver):
+    publish(broker, queue)
+    first = deliver()
+    broker.settle()
+    broker.kill()
+    broker.start()
+    assert deliver()["id"] == first["id"]
+
+
+def test_a_message_has_one_event_id_when_rabbitmq_tries_it_again_by_dead_letters(
+    any_rabbitmq, queue, deliver
+):
+    broker = any_rabbitmq
+    aside = broker.retry(queue, 0.2)
+    with broker.connect() as wire:
+        # Makes the queue: who sends to one makes it, and it has no consumer.
+        wire.publish(aside, [b"first"])
+        wire.subscribe(queue)
+        wire.expect("MESSAGE")
+    publish(broker, queue)
+    events = [deliver()]
+    for _ in range(2):
+        reject(broker, queue)
+        wait_for(lambda: broker.depth(queue) == 1, 30, tend=lambda: None, what="it comes back")
+        events.append(deliver())
+    assert len({event["id"] for event in events}) == 1
+    headers = [event["data"]["headers"] for event in events]
+    assert ["x-first-death-reason" in each for each in headers] == [False, True, True]
+    assert headers[0]["destination"] == headers[2]["destination"] == queue

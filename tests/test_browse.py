@@ -1,0 +1,161 @@
+"""flow-listen-stomp --browse: a look at a queue that takes nothing."""
+
+import json
+import signal
+from subprocess import PIPE
+
+import pytest
+
+from tests.queues import LOGIN, Queue
+from tests.running import until
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+
+@pytest.fixture
+def queue():
+    queue = Queue("/queue/jobs")
+    yield queue
+    queue.close()
+
+
+def bodies(out):
+    return [json.loads(line)["data"]["body"] for line in out.splitlines()]
+
+
+def browse(run, queue, *options, **more):
+    return run("flow-listen-stomp", "--browse", "--idle", "0.3", *options, queue.url, **more)
+
+
+def test_a_look_shows_all_in_order_and_takes_nothing(queue, run):
+    for number in range(300):
+        queue.put(b"%d" % number)
+    for _ in range(2):
+        status, out, err = browse(run, queue, env=LOGIN)
+        assert (status, err, bodies(out)) == (0, "", [str(n) for n in range(300)])
+        assert queue.waiting() == [str(n) for n in range(300)]
+
+
+def test_the_count_ends_it_before_the_end_of_the_queue(queue, run):
+    for body in (b"a", b"b", b"c"):
+        queue.put(body)
+    status, out, _ = browse(run, queue, "--count", 2, "--idle", "60", env=LOGIN)
+    assert (status, bodies(out), queue.waiting()) == (0, ["a", "b"], ["a", "b", "c"])
+
+
+def test_an_empty_queue_is_seen_at_once(queue, run):
+    assert browse(run, queue, env=LOGIN) == (0, b"", "")
+
+
+def test_what_a_broker_lends_is_given_back_before_a_slow_reader_has_it(queue, start):
+    """The lines do not fit into the pipe, and nobody reads them."""
+    for number in range(300):
+        queue.put(b"%d" % number + b"x" * 1000)
+    process = start("flow-listen-stomp", "--browse", "--idle", "0.3", queue.url, env=LOGIN)
+    until(lambda: not queue.waiting())
+    until(lambda: len(queue.waiting()) == 300)
+    assert process.poll() is None
+    assert process.communicate(timeout=60)[0].count(b"\n") == 300
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_gives_everything_back(queue, start, signum):
+    for number in range(5):
+        queue.put(b"%d" % number)
+    process = start("flow-listen-stomp", "--browse", "--idle", "60", queue.url, env=LOGIN)
+    until(lambda: not queue.waiting())
+    process.send_signal(signum)
+    assert process.wait(30) == -signum
+    assert queue.waiting() == list("01234")
+
+
+def test_a_reader_that_leaves_gives_everything_back(queue, start):
+    queue.put(b"a")
+    process = start("flow-listen-stomp", "--browse", "--idle", "60", queue.url, env=LOGIN)
+    until(lambda: not queue.waiting())
+    process.stdout.close()
+    assert process.wait(30) == -signal.SIGPIPE
+    assert queue.waiting() == ["a"]
+
+
+def test_a_topic_is_looked_at_until_the_count(queue, start):
+    url = queue.at("/topic/news")
+    process = start("flow-listen-stomp", "--browse", "--count", "2", url, env=LOGIN)
+    assert queue.broker.has_subscriber("/topic/news", 30)
+    queue.put(b"a", "/topic/news")
+    assert bodies(process.stdout.readline()) == ["a"]
+    queue.put(b"b", "/topic/news")
+    assert (process.wait(30), bodies(process.stdout.read())) == (0, ["b"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ack", "worker"],
+        ["--prefetch", "5"],
+        ["--durable", "me"],
+        ["--dead-letter", "/queue/x"],
+        ["--dead-letter-header", "a=b"],
+        ["--max-deliveries", "3"],
+        ["--drain", "1"],
+    ],
+)
+def test_what_is_for_taking_is_refused(run, options):
+    status, _, err = run(
+        "flow-listen-stomp", "--browse", *options, "stomp://a/?destination=/queue/a"
+    )
+    assert status == 2
+    assert f"{options[0]} is of no use with --browse, which takes nothing" in err
+
+
+def test_a_browser_of_activemq_ends_when_the_broker_says_so(script, start):
+    process = start("flow-listen-stomp", "--browse", "--idle", "60", script.url())
+    peer = script.accept()
+    peer.login(server="ActiveMQ/5.17.2")
+    asked = peer.read("SUBSCRIBE").headers
+    assert (asked["browser"], asked["ack"]) == ("true", "auto")
+    peer.message(1, b"a")
+    peer.write("MESSAGE", {"message-id": "e", "subscription": "flow", "browser": "end"})
+    assert peer.goodbye() == []
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, bodies(out)) == (0, ["a"])
+
+
+def given_back(script, start, server):
+    """Look at two messages of a broker that lends; return the frames after SUBSCRIBE."""
+    process = start("flow-listen-stomp", "--browse", "--count", "2", script.url(), stderr=PIPE)
+    peer = script.accept()
+    peer.subscribed(server=server)
+    for number in (1, 2):
+        peer.message(number, b"%d" % number)
+    frames = []
+    while (frame := peer.read()).command != "DISCONNECT":
+        frames.append(frame)
+        if "receipt" in frame.headers:
+            peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+    peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+    assert process.wait(30) == 0
+    return [frame.command for frame in frames]
+
+
+def test_a_connection_lost_in_the_middle_is_said_and_shows_nothing(script, start):
+    process = start("flow-listen-stomp", "--browse", script.url())
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(1, b"a")
+    peer.socket.close()
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (69, b"")
+    assert b"during the look" in err
+    assert b"is in the queue as before" in err
+
+
+def test_a_refused_look_is_said(script, start):
+    process = start("flow-listen-stomp", "--browse", script.url())
+    peer = script.accept()
+    peer.login()
+    peer.read("SUBSCRIBE")
+    peer.write("ERROR", {"message": "not for you"})
+    err = process.communicate(timeout=30)[1]
+    assert process.returncode == 77
+    assert b"refuses the subscription to '/queue/a': not for you" in err

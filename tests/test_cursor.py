@@ -1,0 +1,239 @@
+"""Cursor: the position behind which nothing is left to do, remembered over an absence."""
+
+import json
+import os
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from flowtools.errors import ConfigurationError
+from flowtools.event import Event
+from flowtools.source.cursor import Cursor
+from tests.conftest import ROOT
+from tests.running import until
+
+ITEMS = 80
+
+
+def event(id, source="s"):
+    return Event("t", None, source=source, id=str(id))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "items.cursor"
+
+
+def test_a_position_counts_once_all_before_it_is_done(path):
+    with Cursor(path) as cursor:
+        for n in (1, 2, 3):
+            cursor.begin(event(n), n)
+        cursor.done(event(3))
+        cursor.done(event(2))
+        assert (cursor.position, cursor.in_flight) == (None, 1)
+        cursor.done(event(1))
+        assert (cursor.position, cursor.in_flight) == (3, 0)
+    with Cursor(path) as cursor:
+        assert cursor.position == 3
+
+
+def test_the_end_of_a_page_waits_for_what_is_on_it(path):
+    with Cursor(path, start="page1") as cursor:
+        assert cursor.position == "page1"
+        cursor.begin(event(1), "page1")
+        cursor.reach("page2")
+        assert cursor.position == "page1"
+        cursor.done(event(1))
+        assert cursor.position == "page2"
+
+
+def test_one_that_failed_for_good_does_not_come_again(path):
+    with Cursor(path) as cursor:
+        cursor.begin(event(1), 1)
+        cursor.done(event(1), False)
+        assert cursor.position == 1
+
+
+def test_an_event_that_comes_twice_is_done_twice(path):
+    with Cursor(path) as cursor:
+        cursor.begin(event(1), 1)
+        cursor.begin(event(1), 2)
+        cursor.done(event(1))
+        assert cursor.position == 1
+        cursor.done(event(1))
+        cursor.done(event(1))  # Once more than it began: nothing.
+        assert cursor.position == 2
+
+
+def test_the_same_id_of_another_source_is_another_event(path):
+    with Cursor(path) as cursor:
+        cursor.begin(event(1, "a"), 1)
+        cursor.done(event(1, "b"))
+        assert cursor.position is None
+
+
+def test_it_is_written_while_it_goes_on(path):
+    with Cursor(path, every=0.01, of="x") as cursor:
+        cursor.begin(event(1), {"page": [1, "a"]})
+        cursor.done(event(1))
+        until(path.exists)
+        assert json.loads(path.read_bytes()) == {
+            "flow-cursor": 1,
+            "of": "x",
+            "position": {"page": [1, "a"]},
+        }
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_never_done_leaves_no_file(path):
+    with Cursor(path) as cursor:
+        cursor.begin(event(1), 1)
+    assert not path.exists()
+
+
+def test_a_full_disk_is_reported_and_the_source_goes_on(path, caplog):
+    with Cursor(path, every=0.01) as cursor:
+        blocked = path.with_name(path.name + ".new")
+        blocked.mkdir()  # Where the new file is to be.
+        cursor.begin(event(1), 1)
+        cursor.done(event(1))
+        until(lambda: "going on" in caplog.text)
+        blocked.rmdir()
+        until(path.exists)
+    assert f"cannot write cursor '{path}'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"[]", b"{}", b'{"flow-cursor": 2, "of": "", "position": 1}']
+)
+def test_a_damaged_file_is_refused_and_kept(path, content):
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"cannot use cursor '{path}': it is damaged"):
+        Cursor(path)
+    assert path.read_bytes() == content
+
+
+def test_a_file_about_something_else_is_refused(path):
+    with Cursor(path, of="https://a/") as cursor:
+        cursor.reach(1)
+    with pytest.raises(ConfigurationError, match="it is about 'https://a/', not 'https://b/'"):
+        Cursor(path, of="https://b/")
+
+
+def test_two_cannot_have_one_file(path, monkeypatch):
+    monkeypatch.setattr("flowtools.source.wholefile.PATIENCE", 0.1)
+    with Cursor(path), pytest.raises(ConfigurationError, match="another process has it"):
+        Cursor(path)
+    Cursor(path).close()
+
+
+@pytest.mark.parametrize("position", [object(), {1, 2}, 2**80])
+def test_a_position_without_a_json_form_is_refused(path, position):
+    with Cursor(path) as cursor, pytest.raises(ValueError, match="has no JSON form"):
+        cursor.begin(event(1), position)
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Items 1 to ITEMS, five a page."""
+
+    def do_GET(self):
+        query = parse_qs(urlsplit(self.path).query)
+        after = int(query.get("after", ["0"])[0])
+        if after < self.server.last:
+            self.server.starts.append(after)
+        self.server.last = after
+        items = [{"id": n} for n in range(after + 1, min(after + 5, ITEMS) + 1)]
+        body = json.dumps({"items": items}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def pages():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    server.starts, server.last = [], 0
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+RECORD = """
+import os, time
+
+class Record:
+    def start(self, event):
+        time.sleep(0.1)
+        fd = os.open("done", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(fd, b"%d\\n" % event.data["id"])
+        os.close(fd)
+"""
+
+
+def kept(path):
+    return path.read_bytes() if path.exists() else b""
+
+
+def numbers(path):
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+@pytest.fixture
+def pipeline(start, tmp_path):
+    """Start the example and a Worker behind it; gives both processes."""
+    (tmp_path / "rec.py").write_text(RECORD)
+
+    def begin(url):
+        env = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+        reader, writer = os.pipe()
+        settings = [f"items.url={url}", f"items.state={tmp_path / 'state'}", "items.seconds=0.1"]
+        source = start(
+            *("flow-source", "--ack", "worker", "--prefetch", 8),
+            *[word for setting in settings for word in ("--set", setting)],
+            "examples.sources.paged_items:PagedItems",
+            stdout=writer,
+            env=env,
+        )
+        os.close(writer)
+        worker = start("flow-work", "rec:Record", "-j", 4, stdin=reader, env=env)
+        os.close(reader)
+        return source, worker
+
+    return begin
+
+
+def test_whoever_is_killed_no_item_of_the_paged_example_is_lost(pipeline, tmp_path):
+    done, state = tmp_path / "done", tmp_path / "state"
+    with pages() as server:
+        for killed in ("source", "both", "worker", "both", ""):
+            before = len(numbers(done))
+            processes = pipeline(f"http://127.0.0.1:{server.server_port}/")
+            if killed == "both":
+                # Right after the file was written: what it says is done must be done.
+                was = kept(state)
+                until(lambda was=was: kept(state) != was)
+            elif killed:
+                until(lambda before=before: len(numbers(done)) >= min(before + 5, ITEMS))
+            else:
+                until(lambda: set(numbers(done)) == set(range(1, ITEMS + 1)))
+            for name, process in zip(("source", "worker"), processes, strict=True):
+                if killed in (name, "both"):
+                    process.kill()
+            if killed != "source":
+                processes[0].terminate()
+            for process in processes:
+                process.communicate(timeout=60)
+        assert json.loads(state.read_bytes())["position"] == ITEMS
+    assert any(server.starts)  # It has gone on where it was, and not each time from the start.
