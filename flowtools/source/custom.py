@@ -75,11 +75,9 @@ class CustomSource:
                 f"--ack worker is of no use: the Source '{name}' has no 'done' to be told by"
             )
         self._worker = ack == "worker"
-        self._prefetch = prefetch
-        self._count = count
+        self._prefetch, self._count, self._max_line = prefetch, count, max_line
         self._grace = grace
         self.drain = self._drain = drain
-        self._max_line = max_line
         self._inlet = inlet
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -90,7 +88,7 @@ class CustomSource:
             EventsFailed: It gave values that are no events.
             ReaderGone: Nobody reads any more.
         """
-        inlet = self._inlet() if self._worker else None
+        inlet, drain = self._inlet() if self._worker else None, self._drain
         if isinstance(outlet, LineWriter):
             # Half of the time that the Source has to end in: the other half is its own.
             outlet.give_up(stop, self._grace / 2)
@@ -104,18 +102,17 @@ class CustomSource:
                 _log.warning("the Source '%s' has not ended and is left behind", self._name)
             else:
                 thread.join()
-            self.is_stuck |= not gate.wait_until_settled(outlet, stop, self._drain)
+            self.is_stuck |= not gate.wait_until_settled(outlet, stop, drain)
         finally:
             if inlet is not None:
                 inlet.close()
         late = False
         if not self.is_stuck:
             ended.close()
-            self.is_stuck = late = not clean_up_within(self._source, self._drain)
+            self.is_stuck = late = not clean_up_within(self._source, drain)
         gate.raise_failure(self._name)
         if late:
-            text = f"cannot clean up after the Source: not done within {self._drain:g} s"
-            raise FlowError(text)
+            raise FlowError(f"cannot clean up after the Source: not done within {drain:g} s")
         if self._not_told:
             raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
 

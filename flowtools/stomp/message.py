@@ -18,8 +18,8 @@ from typing import Any
 
 import orjson
 
-from flowtools.core.digits import long_digits
 from flowtools.core.cloudevents import clean
+from flowtools.core.digits import long_digits
 from flowtools.core.event import Event, EventError, now, parse, rfc3339
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
