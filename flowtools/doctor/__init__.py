@@ -2,5 +2,5 @@
 
 A `visit` chooses the checks, an `examination` does them in order and says what they amount
 to; they are those of the `machine`, of the `network`, of `stomp` and of `vizone`. `settings` has
-the defaults.
+the defaults; a `schema` says what an event holds.
 """
