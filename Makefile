@@ -141,6 +141,23 @@ build: $(VENV) ## Make the wheel and the sdist in dist/; the same bytes from the
 	said=$$(python -m build --no-isolation --outdir dist . 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*
 
+.PHONY: release
+release: check .venv/with-release ## Build and check a release, and tag it. Uploads nothing.
+	@contrib/release.sh
+
+.PHONY: test-floors
+test-floors: $(VENV) ## Run the tests with the oldest libraries that pyproject.toml allows.
+	@rm -rf build/floors && python -m venv build/floors
+	@python contrib/floors.py >build/floors/constraints.txt
+	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c build/floors/constraints.txt -e '.[sim,dev]'
+	@PATH="$(CURDIR)/build/floors/bin:$$PATH" PYTHONDONTWRITEBYTECODE= python -m pytest -q \
+		-n $(JOBS) --dist worksteal -m 'not brokers and not install' $(TESTS)
+
+.PHONY: test-python
+test-python: ## Run the tests in a Debian SUITE (trixie, sid) with its own Python; root.
+	@sh contrib/test-python.sh "$(SUITE)"
+
 .PHONY: install
 install: $(VENV) ## Put commands, pages and completion below PREFIX (/usr/local).
 	@sh contrib/install.sh $(PYTHON) $(PREFIX) "$(DESTDIR)"

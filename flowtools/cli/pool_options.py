@@ -30,6 +30,12 @@ def _rate(text: str) -> Any:
     return Rate.parse(text)
 
 
+def _key_rate(text: str) -> Any:
+    from flowtools.pool.limits import KeyRate
+
+    return KeyRate.parse(text)
+
+
 def _duration(text: str) -> float:
     from flowtools.core.times import parse_duration
 
@@ -135,6 +141,22 @@ key = option(
     metavar="EXPR",
     help="Run events of one key in order, one at a time: an attribute such as subject, "
     "or a JSON Pointer into data.",
+)
+
+per_key = option(
+    "--per-key",
+    of=Settings,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --key: events of one key that run at the same time.",
+)
+
+key_rate = option(
+    "--key-rate",
+    of=Settings,
+    callback=parsed(_key_rate),
+    metavar="N/s",
+    help="With --key: start no more than N events of one key a second (/m, /h).",
 )
 
 keep_order = option(
@@ -265,6 +287,8 @@ _ALL = (
     retry_until,
     pause_on,
     key,
+    per_key,
+    key_rate,
     keep_order,
     rate,
     halt,
@@ -300,6 +324,9 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    for name, option_name in (("per_key", "--per-key"), ("key_rate", "--key-rate")):
+        if chosen["key"] is None and chosen[name] not in (None, 1):
+            raise click.UsageError(f"{option_name} needs --key EXPR")
     if chosen["retries"] and chosen["retry_until"] is not None:
         raise click.UsageError("--retries and --retry-until exclude each other")
     if chosen["pass_on"] and chosen["relay"]:

@@ -5,6 +5,11 @@ when its time is up. That is settled without a lock. When `start` has returned, 
 the deadline away and then looks for a claim; when the time is up, the watchdog puts a claim and
 then looks whether the deadline is still there. So one of the two sees the other in any case: a
 claim that found the deadline stands, and the thread will find it; one that did not is withdrawn.
+
+This assumes two things of the interpreter. Each store to an attribute is seen by the other thread
+after those that came before it in the program, and `list.pop` gives an item to one caller only.
+CPython's global interpreter lock gives both, as one thread at a time runs Python code. Without
+that lock neither has been proved here, so cli/command.py refuses a free-threaded Python.
 """
 
 import threading

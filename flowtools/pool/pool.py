@@ -69,7 +69,7 @@ class Pool:
         self._leader_sleeps = False
         self._taking = threading.Lock()
         # A single thread keeps every order by itself, but for what waits for a retry.
-        keyed = settings.key is not None and settings.threads > 1
+        keyed = settings.key is not None and (settings.threads > 1 or settings.key_rate is not None)
         ordered = isinstance(results, OrderedResults)
         known = settings.done or settings.known
         self._chooses = bool(keyed or known or settings.pace or ordered)

@@ -78,6 +78,13 @@ class Pace(Protocol):
         """Reserve the next start and return how many seconds away it is."""
 
 
+class KeyPace(Protocol):
+    """A limit on how fast events of one key may start."""
+
+    def wait_time(self, key: str, now: float) -> float:
+        """Reserve the next start of `key` and return how many seconds away it is."""
+
+
 BATCH, LINGER = 100, 1.0
 """Events of a batch, and seconds for which it waits for more, where nothing else is said."""
 
@@ -146,7 +153,9 @@ class Settings(Ending):
         linger: Seconds for which a batch waits for more, from when its first event came;
             None: LINGER.
         retry: When a failed event is tried again.
-        key: Gives the key whose events run one at a time and in order.
+        key: Gives the key whose events run `per_key` at a time; one at a time, in order.
+        per_key: How many that are.
+        key_rate: Limits the starts of each key.
         pace: Limits the starts.
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Events that a job log has as done: not run again.
@@ -164,6 +173,8 @@ class Settings(Ending):
     linger: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     key: "Callable[[Event], str | None] | None" = None
+    per_key: int = 1
+    key_rate: KeyPace | None = None
     pace: Pace | None = None
     halt: "Callable[[Attempt], str | None] | None" = None
     done: Known = ()

@@ -27,6 +27,7 @@ from flowtools.pool.control import Control
 from flowtools.pool.gathering import BatchPool
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import Intake
+from flowtools.pool.keys import Keys
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pause import Pause
 from flowtools.pool.pool import Pool
@@ -172,7 +173,7 @@ class Work:
         results = OrderedResults(writer) if parts.keep_order else Results(writer)
         tell = parts.notifier.status if parts.notifier is not None else None
         self.pause = pause = Pause(settings.retry, tell)
-        backlog = Backlog(pause)
+        backlog = Backlog(pause, Keys(settings.per_key, settings.key_rate))
         self._settlement = settlement = Settlement(
             results,
             backlog,
