@@ -71,7 +71,8 @@ def test_assets_are_as_their_schema_says(shell):
 def test_files_of_a_storage_are_as_their_schema_says(shell):
     status, out, err = shell(
         "flow-sim --files 10 --rate 100 -- sh -c"
-        " 'flow-listen-files xmlimport --count 5 --xml; flow-listen-files xmlimport --existing --count 2'"
+        " 'flow-listen-files xmlimport --count 5 --xml;"
+        " flow-listen-files xmlimport --existing --count 2'"
     )
     assert status == 0, err
     assert all(event["data"]["location"] for event in hold(out, least=set()))
@@ -82,7 +83,12 @@ def test_files_of_a_storage_are_as_their_schema_says(shell):
     [
         ("", 6, {"created", "modified", "deleted"}, {"moved_from"}),
         ("--sidecar '{stem}.xml'", 1, {"created"}, {"sidecars"}),
-        ("--unit sequence", 1, {"created"}, {"first", "last", "missing", "count", "files"}),
+        (
+            "--unit sequence --match '*.dpx'",
+            1,
+            {"created"},
+            {"first", "last", "missing", "count", "files"},
+        ),
         ("--stalled 0.5 --include stalled --temporary '*.mxf'", 1, {"stalled"}, {"reason"}),
     ],
 )
@@ -107,7 +113,7 @@ def test_messages_of_a_broker_are_as_their_schema_says():
         ("", b"\xff"),
     ):
         headers = {"destination": "/queue/a\n", "message-id": "m", "content-type": content_type}
-        message = Frame("MESSAGE", headers, body)
+        message = Frame(headers, body)
         hold(event_of(message, dialect, "stomp://mq:61613").encode(), least={"flow.stomp.message"})
 
 

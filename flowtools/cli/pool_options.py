@@ -94,6 +94,22 @@ isolation = option(
     help="Run the Worker in threads, or each in a process that a time-out kills.",
 )
 
+recycle = option(
+    "--recycle",
+    of=Choice,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --isolation process: replace each process after N events.",
+)
+
+recycle_memory = option(
+    "--recycle-memory",
+    of=Choice,
+    type=FiniteRange(min=1),
+    metavar="MIB",
+    help="With --isolation process: replace a process that has more MiB of memory.",
+)
+
 retries = option(
     "--retries",
     of=RetryPolicy,
@@ -281,6 +297,8 @@ _ALL = (
     batch,
     linger,
     isolation,
+    recycle,
+    recycle_memory,
     retries,
     backoff,
     max_backoff,
@@ -324,6 +342,12 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    for name, option_name in (("recycle", "--recycle"), ("recycle_memory", "--recycle-memory")):
+        if chosen["isolation"] != "process" and chosen[name] is not None:
+            raise click.UsageError(
+                f"{option_name} needs --isolation process: threads share one process, which cannot"
+                " be replaced while it runs"
+            )
     for name, option_name in (("per_key", "--per-key"), ("key_rate", "--key-rate")):
         if chosen["key"] is None and chosen[name] not in (None, 1):
             raise click.UsageError(f"{option_name} needs --key EXPR")

@@ -11,8 +11,9 @@ to it, by `settings` and `limits` (--rate, --halt); `dryrun` stands in for all o
 A Worker that takes several events at once has another pool: `gathering` puts them together, and a
 `batch` is one attempt of them.
 
-Where each thread has a process for its Worker, `isolation` is the runner: the `template`
-process forks a `child` for it, with which it exchanges `packets`.
+Where each thread has a process for its Worker, `isolation` is the runner: the `template` process
+forks a `child` for it, with which it exchanges `packets`; `recycling` says when another takes its
+place.
 
 What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it,
 `oversize` keeps lines that are too long, `once` keeps ids, and `tally` counts it for `progress`

@@ -174,8 +174,11 @@ def _runners(
         pausing = load_exceptions(choice.pause_on)
         return partial(ThreadRunner, worker, pausing), takes_batches(worker)
     from flowtools.pool.isolation import ProcessRunner
+    from flowtools.pool.recycling import Limits
 
-    return partial(ProcessRunner, template, choice.pool.drain), template.takes_batches
+    memory = None if choice.recycle_memory is None else choice.recycle_memory * 2**20
+    limits = Limits(choice.recycle, memory)
+    return partial(ProcessRunner, template, choice.pool.drain, limits), template.takes_batches
 
 
 def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:

@@ -199,6 +199,8 @@ class Choice(Reading):
         pool: How its pool behaves.
         pause_on: Exceptions of a Worker that mean the same as Unavailable, each MODULE:CLASS.
         isolation: Whether the Worker runs in threads of this process, or in others.
+        recycle: Events after which a process of the Worker is replaced; None: never.
+        recycle_memory: MiB of resident memory beyond which it is; None: never.
         keep_order: Write results in the order of the input.
         no_ack: Acknowledge nothing: the lines are copies that others settle.
         joblog: The file that has a line for each attempt.
@@ -218,6 +220,8 @@ class Choice(Reading):
     pool: Settings = field(default_factory=Settings)
     pause_on: tuple[str, ...] = ()
     isolation: Literal["thread", "process"] = "thread"
+    recycle: int | None = None
+    recycle_memory: float | None = None
     keep_order: bool = False
     no_ack: bool = False
     joblog: "Path | None" = None
