@@ -19,6 +19,7 @@ from flowtools.pool.runner import ThreadRunner
 from flowtools.pool.settings import BATCH, RetryPolicy, Settings
 from flowtools.pool.work import Input, Parts, Work
 from flowtools.testing.standin import VizOne
+from flowtools.vizone.client import Client
 from flowtools.worker import needs
 from flowtools.worker.contract import load, takes_batches
 from flowtools.worker.loading import clean_up
@@ -191,6 +192,9 @@ def _made(
         clean_up(made, "Worker")
     finally:
         equipment.close()
+        own = getattr(made, "client", None)
+        if isinstance(own, Client):
+            own.close()  # A transfer plugin has made its own.
 
 
 def _has_method(worker: Any) -> bool:

@@ -29,7 +29,7 @@ def run_source(source: Any, *, count: int | None = None, seconds: float = 10.0) 
     running = _Running(source, count)
     try:
         events = running.take(count, seconds)
-        running.join(seconds, "has not ended by itself")
+        running.join(seconds, "has not ended" + (f" after {count} events" if count else ""))
     finally:
         running.close()
     running.raise_error()
