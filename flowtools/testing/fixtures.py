@@ -1,4 +1,4 @@
-"""Fixtures for pytest: `pytest_plugins = ["flowtools.testing.fixtures"]` in conftest.py."""
+"""Fixtures for pytest: `pytest_plugins = ["flowtools.testing.fixtures"]` in a test or conftest."""
 
 from collections.abc import Iterator
 
