@@ -354,6 +354,57 @@ def test_a_crash_costs_each_of_the_batch_one_attempt(start, notes, tmp_path):
     assert Counter(row["outcome"] for row in final) == {"done": 2, "failed": 1, "rejected": 1}
 
 
+ANYTHING = """import random
+class W:
+    def start_many(self, events):
+        chance = random.random()
+        if chance < 0.05:
+            raise ValueError('whole')
+        if chance < 0.1:
+            raise Retry('again', after=0.01)
+        if chance < 0.12 and os.environ.get('CRASHES'):
+            os._exit(1)
+        if chance < 0.13:
+            time.sleep(0.5)
+        for event in events:
+            chance = random.random()
+            if chance < 0.02:
+                events.fail(event, 'one')
+            elif chance < 0.04:
+                events.fail(event, Retry('one', after=0.005))
+            elif chance < 0.06:
+                events.fail(event, Reject('never'))
+        return [event.data for event in events]
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--key", "subject"], ["--keep-order", "--key", "subject", "--per-key", 2]]
+)
+def test_every_event_ends_once_whatever_becomes_of_its_batches(work, tmp_path, options):
+    env = {"CRASHES": "1"} if work.isolation == "process" else {}
+    process = work(
+        ANYTHING, "-j", 5, "--batch", 7, "--linger", 0.01, "--retries", 4, "--backoff", 0.005,
+        "--timeout", 0.2, "--grace", 0.1, "--joblog", "log", "--failed", "failed", *options,
+        env=env,
+    )  # fmt: skip
+    given = [event(n, subject=f"k{n % 40}") for n in range(1500)]
+    status, out, err = finish(process, lines(*given))
+    assert status == 1
+    final = {row["id"]: row["outcome"] for row in rows(tmp_path / "log") if row["final"]}
+    assert len(final) == sum(row["final"] for row in rows(tmp_path / "log")) == 1500
+    done = [number for number, outcome in final.items() if outcome == "done"]
+    assert sorted(each["data"] for each in out) == sorted(map(int, done))
+    assert len(rows(tmp_path / "failed")) == 1500 - len(done)
+    assert f"{1500 - len(done)} of 1500 events failed" in err
+    if "--keep-order" in options:
+        assert [each["data"] for each in out] == sorted(map(int, done))
+    elif "--key" in options:
+        for key in range(40):
+            of_key = [each["data"] for each in out if each["data"] % 40 == key]
+            assert of_key == sorted(of_key)
+
+
 HURTS = {
     "str_raises": "StrRaises: its text cannot be made: KeyError",
     "str_exits": "StrExits: its text cannot be made: SystemExit",
