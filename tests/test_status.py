@@ -70,7 +70,8 @@ def test_a_source_of_ones_own_is_there_with_what_is_in_flight(status, start, pla
     for _ in range(3):
         process.stdout.readline()
     figures = said_by(status, process)["figures"]
-    assert figures == {"events_out": 3, "in_flight": 3, "stalled_seconds": 0, "copied": 0}
+    known = {"events_out": 3, "in_flight": 3, "stalled_seconds": 0, "copied": 0}
+    assert figures == known | {"oldest_seconds": 0}
 
 
 def test_a_table_has_a_row_for_it(status, tick):
@@ -226,8 +227,12 @@ def test_a_pipeline_is_called_by_its_unit():
         ({"connected": 0}, "not connected: refused"),
         ({"stalled_seconds": 70}, "stalled: nothing settled for 70 s while the window is full"),
         ({"paused": 1}, "paused: what stands behind the Worker is down"),
-        ({"oldest_seconds": 61}, "lag: the oldest event in flight is 61 s old"),
+        ({"oldest_seconds": 61}, "lag: the oldest event in flight was taken 61 s ago"),
         ({"oldest_seconds": 59}, ""),
+        ({"lag_seconds": 61}, "lag: the oldest event in flight happened 61 s ago"),
+        ({"lag_seconds": 59, "oldest_seconds": 1}, ""),
+        ({"stuck": 1, "threads": 4}, "stuck: 1 thread hangs in the Worker beyond its time-out"),
+        ({"stuck": 4, "threads": 4}, "wedged: 4 threads hang in the Worker beyond its time-out"),
     ],
 )
 def test_what_counts_as_trouble(figures, trouble):

@@ -14,6 +14,7 @@ from flowtools.core.lines import LineReader, TooLong
 from flowtools.core.log import get_log
 from flowtools.core.result import result_of
 from flowtools.core.wait import Stop
+from flowtools.process.vitals import vitals
 
 RESULT = "flow.jq.result"
 
@@ -81,6 +82,8 @@ class Filter:
             ReaderGone: Nobody reads the output any more.
         """
         at_end = False
+        vitals.provide("events_in", lambda: self._number)
+        vitals.provide("failed", lambda: self._failed)
         try:
             while (block := reader.read()) is not None:
                 for line in block:

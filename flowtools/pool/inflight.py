@@ -14,7 +14,7 @@ from typing import Any
 
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
-from flowtools.core.times import instant
+from flowtools.core.times import happened_at
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
 from flowtools.process.overheard import inherited
@@ -57,8 +57,7 @@ class InFlight:
     @property
     def age(self) -> float:
         """Seconds since the event's `time`, or since it was read where that says nothing."""
-        said = self.event.attributes.get("time")
-        moment = instant(said) if isinstance(said, str) else None
+        moment = happened_at(self.event)
         return monotonic() - self.read if moment is None else max(0.0, time() - moment)
 
     @property
@@ -219,6 +218,11 @@ class Crew:
         now = monotonic()
         flights = [(slot.flight, now - slot.started) for slot in self.slots]
         return [(flight.label, seconds) for flight, seconds in flights if flight is not None]
+
+    def lag(self) -> float | None:
+        """Return the age of the oldest event that runs, in seconds; None where nothing runs."""
+        flights = [slot.flight for slot in self.slots]
+        return max((each.age for each in flights if each is not None), default=None)
 
     def whose(self) -> About | None:
         """Return which attempt the calling thread works for, for what it writes.
