@@ -226,8 +226,8 @@ def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
         in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
         oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
         lag_seconds=work.crew.lag,
-        threads=lambda: work.snapshot().threads,
-        stuck=lambda: work.snapshot().abandoned,
+        stuck=work.crew.stuck,
+        wedged=lambda: float(work.crew.stuck() >= work.snapshot().threads),
         paused=lambda: float(work.pause.is_on),
     )
 

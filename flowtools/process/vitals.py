@@ -40,8 +40,8 @@ FIGURES = {
     "lag_seconds": Figure(
         "gauge", "Time since the oldest event in flight happened, by its own time."
     ),
-    "threads": Figure("gauge", "Width of the pool."),
     "stuck": Figure("gauge", "Threads that are stuck in the Worker beyond its time-out."),
+    "wedged": Figure("gauge", "1 while as many threads are stuck as the pool is wide."),
     "stalled_seconds": Figure("gauge", "Time that a full window stands still; 0 below a minute."),
     "paused": Figure("gauge", "1 while the pool waits for what stands behind its Worker."),
     "copied": Figure("counter", "Events settled by more than one reader of copied lines."),
@@ -84,8 +84,8 @@ class Snapshot:
         stalled = self.figures.get("stalled_seconds", 0)
         if stalled:
             return f"stalled: nothing settled for {stalled:.0f} s while the window is full"
-        stuck, threads = self.figures.get("stuck", 0), self.figures.get("threads", 0)
-        if threads and stuck >= threads:
+        if self.figures.get("wedged"):
+            stuck = self.figures.get("stuck", 0)
             return f"wedged: {stuck:.0f} threads hang in the Worker beyond its time-out"
         if self.figures.get("paused"):
             return "paused: what stands behind the Worker is down"
