@@ -50,10 +50,13 @@ test-install: $(VENV) ## Run the tests that build the packages, and install them
 	@PYTHONDONTWRITEBYTECODE= python -m pytest -q -n $$(nproc) --dist worksteal -m install \
 		tests/test_install.py tests/test_packaging.py
 
+# As many brokers at a time as there are processors: a loss test keeps one busy.
+BROKER_JOBS ?= $$(nproc)
+
 .PHONY: test-brokers
 test-brokers: $(VENV) ## Run the tests against real brokers (BROKERS=rabbitmq: one), installing them as root.
 	@sh contrib/install-brokers.sh
-	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers tests/brokers
+	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers -n $(BROKER_JOBS) --dist loadgroup tests/brokers
 
 FUZZ_SECONDS ?= 60
 
@@ -133,6 +136,23 @@ build: $(VENV) ## Make the wheel and the sdist in dist/; the same bytes from the
 	export SOURCE_DATE_EPOCH; \
 	said=$$(python -m build --no-isolation --outdir dist . 2>&1) || { echo "$$said" >&2; exit 1; }
 	@ls dist/*
+
+.PHONY: release
+release: check .venv/with-release ## Build and check a release, and tag it. Uploads nothing.
+	@contrib/release.sh
+
+.PHONY: test-floors
+test-floors: $(VENV) ## Run the tests with the oldest libraries that pyproject.toml allows.
+	@rm -rf build/floors && python -m venv build/floors
+	@python contrib/floors.py >build/floors/constraints.txt
+	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c build/floors/constraints.txt -e '.[sim,dev]'
+	@PATH="$(CURDIR)/build/floors/bin:$$PATH" PYTHONDONTWRITEBYTECODE= python -m pytest -q \
+		-n $(JOBS) --dist worksteal -m 'not brokers and not install' $(TESTS)
+
+.PHONY: test-python
+test-python: ## Run the tests in a Debian SUITE (trixie, sid) with its own Python; root.
+	@sh contrib/test-python.sh "$(SUITE)"
 
 .PHONY: install
 install: $(VENV) ## Put commands, pages and completion below PREFIX (/usr/local).

@@ -37,6 +37,7 @@ missing() {
     ! wanted rabbitmq4 || has_rabbitmq4 || command -v debootstrap >/dev/null || echo debootstrap
     command -v openssl >/dev/null || echo openssl
     command -v setpriv >/dev/null || echo util-linux
+    command -v ip >/dev/null || echo iproute2  # Networks of the tests' own.
 }
 
 incomplete() {

@@ -95,7 +95,8 @@ for file in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE benchmark
     docs/*.md docs/pictures/*.svg; do
     put 644 "$file" "$prefix/share/doc/flowtools/$file"
 done
-find contrib examples -type f ! -name '*.pyc' ! -name install-brokers.sh ! -name 'make-deb.sh' |
-    sort | while read -r file; do
+# What builds, tests and installs flowtools stays in the checkout.
+find contrib examples -type f ! -name '*.pyc' ! -path 'contrib/*.sh' ! -path 'contrib/brokers/*' \
+    ! -path 'contrib/debian/*' | sort | while read -r file; do
     put 644 "$file" "$prefix/share/doc/flowtools/$file"
 done

@@ -27,6 +27,19 @@ done
 find "$root/usr/share/man" -name '*.[1-8]' -exec gzip -9n {} +
 # Compiled files name the time of their sources: made anew when it is installed.
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
+# Some libraries bring their tests, and modules that are marked as programs.
+lib=$root/usr/lib/flowtools
+rm -rf "$lib"/*/tests
+find "$lib" -name '*.py' -exec chmod 644 {} +
+find "$lib" -name '*.py' -exec sed -i '1{/^#!/d}' {} +
+
+doc=$root/usr/share/doc/flowtools
+"$python" contrib/debian/copyright.py "$lib" "$version" >"$doc/copyright"
+released=$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
+maintainer="The flowtools authors <flowtools@packages.invalid>"
+printf 'flowtools (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md beside this file.\n\n -- %s  %s\n' \
+    "$version" "$maintainer" "$released" | gzip -9n >"$doc/changelog.gz"
+install -D -m 644 contrib/debian/lintian-overrides "$root/usr/share/lintian/overrides/flowtools"
 
 mkdir "$root/DEBIAN"
 size=$(du -sk --exclude=DEBIAN "$root" | cut -f1)
@@ -34,9 +47,9 @@ cat >"$root/DEBIAN/control" <<END
 Package: flowtools
 Version: $version
 Architecture: $architecture
-Maintainer: The flowtools authors <flowtools@localhost>
+Maintainer: $maintainer
 Installed-Size: $size
-Depends: python3 (>= ${minor% *}), python3 (<< ${minor#* }~)
+Depends: libc6, python3 (>= ${minor% *}), python3 (<< ${minor#* }~)
 Suggests: bash-completion, jq, rabbitmq-server
 Section: video
 Priority: optional

@@ -13,6 +13,7 @@ from subprocess import DEVNULL, PIPE
 import pytest
 
 from flowtools import errors
+from flowtools.commands import interval
 from flowtools.errors import FlowError, Status
 from flowtools.process.message import one_line
 from tests.conftest import environment
@@ -110,6 +111,16 @@ BUG = "raise ZeroDivisionError('by nothing')"
 def test_a_bug_is_status_70_and_one_line(end):
     line = "flow-x: internal error: ZeroDivisionError: by nothing; --verbose shows where\n"
     assert end(BUG) == (70, "", line)
+
+
+def test_a_python_without_its_global_lock_is_refused(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        interval.main(["1", "--count", "1"])
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out) == (78, "")
+    assert "free-threaded Python" in err
+    assert "PYTHON_GIL=1" in err
 
 
 @pytest.mark.parametrize("body", [BUG, "raise errors.RefusedError('no')"])

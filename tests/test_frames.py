@@ -89,8 +89,34 @@ def test_version_1_0_knows_no_escapes():
     assert encode_frame("SEND", {"a": "b:c\\d\ne"}, version="1.0") == b"SEND\na:b:c\\d e\n\n\0"
 
 
-def test_an_escape_that_is_not_defined_stays_as_it_is():
-    assert parser().feed(b"MESSAGE\na:x\\ty\\c\n\n\0")[0].headers == {"a": "x\\ty:"}
+@pytest.mark.parametrize(
+    ("version", "header"),
+    [
+        ("1.2", "a:x\\ty"),
+        ("1.1", "a:x\\ty"),
+        ("1.1", "a:x\\ry"),
+        ("1.2", "a\\x:y"),
+        ("1.2", "a:x\\"),
+    ],
+)
+def test_an_escape_that_is_not_defined_is_a_protocol_error(version, header):
+    with pytest.raises(ProtocolError, match="unknown escape"):
+        parser(version).feed(f"MESSAGE\n{header}\n\n\0".encode())
+
+
+def test_what_an_error_says_is_read_whatever_its_escapes():
+    data = b"ERROR\nmessage:C:\\temp\\c is full\nno colon\n\nwhy\0"
+    (frame,) = parser("1.2").feed(data)
+    assert (frame.headers["message"], frame.body) == ("C:\\temp: is full", b"why")
+
+
+@pytest.mark.parametrize("header", ["no colon", ":no name"])
+def test_a_header_without_name_or_colon_is_a_protocol_error_from_1_1_on(header):
+    data = f"MESSAGE\n{header}\n\n\0".encode()
+    for version in ("1.1", "1.2"):
+        with pytest.raises(ProtocolError, match=f"a header of a MESSAGE frame is '{header}'"):
+            parser(version).feed(data)
+    assert len(parser("1.0").feed(data)) == 1
 
 
 def test_of_a_repeated_header_the_first_counts():

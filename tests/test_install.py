@@ -76,8 +76,12 @@ def test_the_debian_package_holds_what_it_should_and_is_reproducible(tmp_path):
         assert f"./usr/share/man/man1/{name}.1.gz\n" in listed
     assert all(" root/root " in line for line in listed.splitlines())
     assert "__pycache__" not in listed
+    for name in ("copyright", "changelog.gz", "CHANGELOG.md", "README.md"):
+        assert f"./usr/share/doc/flowtools/{name}\n" in listed
+    assert "install.sh" not in listed
+    assert "make-deb.sh" not in listed
     control = call("dpkg-deb", "--field", made[0])
     major, minor = sys.version_info[:2]
-    depends = f"Depends: python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}~)\n"
+    depends = f"Depends: libc6, python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}~)\n"
     assert depends in control
     assert made[0].read_bytes() == made[1].read_bytes()

@@ -88,6 +88,9 @@ class Any:
     def start(self, event):
         return event.subject
 Tag = Index = Poll = Sweep = Report = Check = Store = Ingest = Job = Rundown = Transfer = Any
+class Bulk:
+    def start_many(self, events):
+        return [event.subject for event in events]
 """
 
 JOBLOG = (

@@ -25,7 +25,7 @@ class Client:
             offer = {} if version == "1.0" else {"accept-version": version, "host": "any.vhost"}
             self.send("CONNECT", **offer, login="admin", passcode=passcode, **headers)
             self.connected = self.read()
-            self.reader.escapes = version != "1.0"
+            self.reader.version = version
 
     def __enter__(self):
         return self
@@ -36,7 +36,7 @@ class Client:
     def send(self, command, body=b"", **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         frame = session.Frame(command, headers, body)
-        self.socket.sendall(pack(frame, escapes=self.reader.escapes))
+        self.socket.sendall(pack(frame, self.reader.version))
 
     def read(self):
         """The next frame; None at the end."""
@@ -309,6 +309,10 @@ def test_frames_may_come_a_byte_at_a_time():
         (b"SUBSCRIBE\ndestination:/queue/q\n\n\0", "SUBSCRIBE has no id"),
         (b"SUBSCRIBE\nid:1\ndestination:/q\nack:x\n\n\0", "unknown ack mode 'x'"),
         (b"SUBSCRIBE\nid:1\ndestination:/q\nselector:x\n\n\0", "selectors are not supported"),
+        (b"SUBSCRIBE\nid:1\ndestination:/q\n\nbody\0", "SUBSCRIBE must not have a body"),
+        (b"BEGIN\ntransaction:t\n\nbody\0", "BEGIN must not have a body"),
+        (b"UNSUBSCRIBE\nid:9\n\n\0", "there is no subscription '9'"),
+        (b"UNSUBSCRIBE\ndestination:/q\n\n\0", "UNSUBSCRIBE has no id"),
         (b"ACK\nid:1\n\n\0", "there is no message '1' to acknowledge"),
         (b"ACK\n\n\0", "ACK has no id"),
         (b"COMMIT\ntransaction:t\n\n\0", "there is no transaction 't'"),
@@ -316,6 +320,11 @@ def test_frames_may_come_a_byte_at_a_time():
         (b"CONNECT\n\n\0", "connected already"),
         (b"SEND\ncontent-length:x\n\n\0", "the content-length of a frame is no number"),
         (b"SEND\ncontent-length:99999999999\n\n\0", "the content-length of a frame is no number"),
+        (
+            b"SEND\ncontent-length:" + b"1" * 5000 + b"\n\nx\0",
+            "the content-length of a frame is no",
+        ),
+        (b"SEND\n:x\n\n\0", "a header has no name"),
         (b"SEND\ncontent-length:1\n\nxy\0", "the body of a frame does not end where"),
         (b"SEND\na:\\q\n\n\0", "a header has an unknown escape"),
         (b"SEND\na:\xff\n\n\0", "the headers of a frame are not UTF-8"),
@@ -329,6 +338,73 @@ def test_what_makes_no_sense_is_an_error_and_ends_that_connection_only(broker, s
         assert (frame.cmd, frame.headers["message"][: len(message)]) == ("ERROR", message)
         assert client.read() is None
         assert other.sync() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "sent", "message"),
+    [
+        ("1.1", b"SEND\na:\\r\n\n\0", "a header has an unknown escape"),
+        ("1.1", b"ACK\nmessage-id:1\n\n\0", "ACK has no subscription"),
+        ("1.1", b"UNSUBSCRIBE\nid:9\n\n\0", "there is no subscription '9'"),
+        ("1.0", b"UNSUBSCRIBE\ndestination:/q\n\n\0", "there is no subscription '/q'"),
+        ("1.0", b"NACK\nmessage-id:1\n\n\0", "STOMP 1.0 has no NACK"),
+    ],
+)
+def test_each_version_has_rules_of_its_own(broker, version, sent, message):
+    with Client(broker, version) as client:
+        client.socket.sendall(sent)
+        assert client.read().headers["message"][: len(message)] == message
+        assert client.read() is None
+
+
+def test_version_1_0_has_no_escapes_and_may_unsubscribe_by_destination(broker):
+    with Client(broker, "1.0") as client:
+        client.send("SUBSCRIBE", destination="/queue/q")
+        client.socket.sendall(b"SEND\ndestination:/queue/q\npath:C:\\temp\n\nx\0")
+        assert client.read().headers["path"] == "C:\\temp"
+        client.send("UNSUBSCRIBE", destination="/queue/q")
+        client.send("SEND", b"y", destination="/queue/q")
+        assert client.sync() == []
+
+
+def test_an_error_names_the_frame_that_it_is_about(broker):
+    with Client(broker) as client:
+        client.send("SEND", receipt="r7")
+        frame = client.read()
+    assert (frame.cmd, frame.headers["receipt-id"]) == ("ERROR", "r7")
+    assert frame.headers["message"] == frame.body.decode() == "SEND has no destination"
+    with Client(broker) as client:
+        client.send("BEGIN", transaction="t", receipt="r1")
+        assert client.read().headers["receipt-id"] == "r1"
+        client.socket.sendall(b"no colon\nat all\n\n\0")  # No frame: there is none to name.
+        assert "receipt-id" not in client.read().headers
+
+
+def test_whoever_speaks_no_version_of_ours_is_told_which_there_are(broker):
+    with Client(broker, "3.0") as client:
+        assert client.connected.cmd == "ERROR"
+        assert client.connected.headers["version"] == "1.0,1.1,1.2"
+        assert client.read() is None
+
+
+def test_stomp_is_another_word_for_connect(broker):
+    with Client(broker, connect=False) as client:
+        client.send("STOMP", accept_version="1.2", host="x", login="admin", passcode="pw")
+        assert client.read().headers["version"] == "1.2"
+
+
+def test_with_ack_client_a_refusal_covers_all_before_it_too(broker):
+    fill(broker, b"a", b"b", b"c", b"d")
+    with Client(broker) as client:
+        client.subscribe("/queue/q", ack="client")
+        frames = [client.read() for _ in range(4)]
+        client.ack(frames[0])
+        client.ack(frames[2], "NACK")
+        assert client.sync() == []
+    with Client(broker) as client:
+        client.subscribe(delivery.DEAD_LETTERS, id="1", ack="auto")
+        client.subscribe("/queue/q", id="2", ack="auto")
+        assert client.bodies(3) == [b"b", b"c", b"d"]
 
 
 def test_whoever_does_not_log_in_first_is_refused(broker):

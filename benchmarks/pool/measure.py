@@ -50,11 +50,11 @@ def workspace() -> Iterator[Path]:
             os.chdir(before)
 
 
-def write_lines(path: Path, count: int) -> Path:
-    """Write `count` event lines to `path`."""
+def write_lines(path: Path, count: int, subjects: int = 1000) -> Path:
+    """Write `count` event lines with so many `subjects` to `path`."""
     with path.open("wb") as file:
         for number in range(count):
-            file.write(line(number))
+            file.write(line(number, subjects))
     return path
 
 

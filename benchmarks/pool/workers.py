@@ -62,6 +62,18 @@ class Peak(Noop):
         sys.stderr.write(f"peak {peak}\n")
 
 
+class Used(Noop):
+    """Says the CPU time of all events together, and the peak of resident memory in KiB."""
+
+    def configure(self, config):
+        self.began = time.process_time()
+
+    def clean_up(self):
+        used = time.process_time() - self.began
+        peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+        sys.stderr.write(f"used {used:.6f} {peak}\n")
+
+
 class Pid(Noop):
     """Says its process's id at the first event."""
 

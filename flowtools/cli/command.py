@@ -13,7 +13,14 @@ import click
 
 from flowtools import __version__
 from flowtools.cli.binding import option
-from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, Status, UsageError
+from flowtools.core.errors import (
+    ConfigurationError,
+    EventsFailed,
+    FlowError,
+    ReaderGone,
+    Status,
+    UsageError,
+)
 from flowtools.core.settings import Messages
 
 if TYPE_CHECKING:
@@ -94,6 +101,7 @@ class Command(click.Command):
         level = ctx.meta.get("flowtools.worker_log_level")
         console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"], level)
         try:
+            _require_the_lock()
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
@@ -300,6 +308,23 @@ def _end_by_signal(signum: int) -> NoReturn:
 
     end_by(signum)
     raise AssertionError("a signal that kills has not")
+
+
+def _require_the_lock() -> None:
+    """Refuse a Python that runs without its global interpreter lock.
+
+    The pool settles attempts without locks of its own (pool/inflight.py), which has been proved
+    only where one thread at a time runs Python code. `sys._is_gil_enabled` is of Python 3.13.
+
+    Raises:
+        ConfigurationError: Several threads run Python code at once.
+    """
+    is_locked = getattr(sys, "_is_gil_enabled", None)
+    if is_locked is not None and not is_locked():
+        raise ConfigurationError(
+            f"'{sys.executable}' is a free-threaded Python, with which flowtools has not been "
+            "proved; use the ordinary build, or set PYTHON_GIL=1"
+        )
 
 
 def _hold_closed() -> None:

@@ -9,7 +9,7 @@ import click
 from flowtools.cli import options
 from flowtools.cli.binding import FiniteRange, option
 from flowtools.cli.command import keep, parsed
-from flowtools.pool.settings import Choice, RetryPolicy, Settings
+from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
@@ -28,6 +28,12 @@ def _rate(text: str) -> Any:
     from flowtools.pool.limits import Rate
 
     return Rate.parse(text)
+
+
+def _key_rate(text: str) -> Any:
+    from flowtools.pool.limits import KeyRate
+
+    return KeyRate.parse(text)
 
 
 def _duration(text: str) -> float:
@@ -65,11 +71,43 @@ max_abandoned = option(
     help="Abandoned threads at which to drain and end. Default: 32, or twice --threads.",
 )
 
+batch = option(
+    "--batch",
+    of=Settings,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Events that a Worker with start_many(events) gets at once, at most. Default: {BATCH}.",
+)
+
+linger = option(
+    "--linger",
+    of=Settings,
+    type=SECONDS,
+    metavar="SECONDS",
+    help=f"How long a batch waits for more events, from when its first came. Default: {LINGER:g}.",
+)
+
 isolation = option(
     "--isolation",
     of=Choice,
     type=click.Choice(["thread", "process"]),
     help="Run the Worker in threads, or each in a process that a time-out kills.",
+)
+
+recycle = option(
+    "--recycle",
+    of=Choice,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --isolation process: replace each process after N events.",
+)
+
+recycle_memory = option(
+    "--recycle-memory",
+    of=Choice,
+    type=FiniteRange(min=1),
+    metavar="MIB",
+    help="With --isolation process: replace a process that has more MiB of memory.",
 )
 
 retries = option(
@@ -119,6 +157,22 @@ key = option(
     metavar="EXPR",
     help="Run events of one key in order, one at a time: an attribute such as subject, "
     "or a JSON Pointer into data.",
+)
+
+per_key = option(
+    "--per-key",
+    of=Settings,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --key: events of one key that run at the same time.",
+)
+
+key_rate = option(
+    "--key-rate",
+    of=Settings,
+    callback=parsed(_key_rate),
+    metavar="N/s",
+    help="With --key: start no more than N events of one key a second (/m, /h).",
 )
 
 keep_order = option(
@@ -240,13 +294,19 @@ _ALL = (
     options.grace,
     options.drain,
     max_abandoned,
+    batch,
+    linger,
     isolation,
+    recycle,
+    recycle_memory,
     retries,
     backoff,
     max_backoff,
     retry_until,
     pause_on,
     key,
+    per_key,
+    key_rate,
     keep_order,
     rate,
     halt,
@@ -282,6 +342,15 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    for name, option_name in (("recycle", "--recycle"), ("recycle_memory", "--recycle-memory")):
+        if chosen["isolation"] != "process" and chosen[name] is not None:
+            raise click.UsageError(
+                f"{option_name} needs --isolation process: threads share one process, which cannot"
+                " be replaced while it runs"
+            )
+    for name, option_name in (("per_key", "--per-key"), ("key_rate", "--key-rate")):
+        if chosen["key"] is None and chosen[name] not in (None, 1):
+            raise click.UsageError(f"{option_name} needs --key EXPR")
     if chosen["retries"] and chosen["retry_until"] is not None:
         raise click.UsageError("--retries and --retry-until exclude each other")
     if chosen["pass_on"] and chosen["relay"]:

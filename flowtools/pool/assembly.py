@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowtools.ack.sender import AckSender
-from flowtools.core.errors import UsageError
-from flowtools.core.event import EventError, NotAnEvent, parse
-from flowtools.core.lines import LineReader, LineWriter
+from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
-from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop
+from flowtools.pool.dryrun import dry_run
 from flowtools.pool.inflight import Crew
-from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import FAILURES, Outcome
 from flowtools.pool.runner import BoundedRunner, Runner, ThreadRunner
-from flowtools.pool.settings import Choice, Known, Recorder
+from flowtools.pool.settings import BATCH, LINGER, Choice, Known, Recorder, Settings
 from flowtools.pool.tally import Snapshot
 from flowtools.pool.work import Input, Parts, Reopened, Rest, Sender, Work, check
 from flowtools.process.bounded import bounded
@@ -35,7 +33,7 @@ from flowtools.process.stdout import guarded_stdout
 from flowtools.process.systemd import Notifier
 from flowtools.process.vitals import vitals
 from flowtools.worker.config import load as load_config
-from flowtools.worker.contract import Worker, make
+from flowtools.worker.contract import Worker, make, takes_batches
 from flowtools.worker.loading import clean_up, load_exceptions
 
 if TYPE_CHECKING:
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from flowtools.pool.failed import FailedFile
     from flowtools.pool.metrics import Metrics
     from flowtools.pool.progress import Progress
+    from flowtools.pool.template import Template
     from flowtools.process.metrics import MetricsServer
     from flowtools.worker.needs import Equipment
 
@@ -99,7 +98,7 @@ def run(
         bound_flush(choice.pool.drain)
         ear = stack.enter_context(closing(Ear()))
         # First of all, for a template process is forked before there is a second thread.
-        runners = _processes(choice, settings, equipment, ear, stack)
+        template = _template(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
         server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
         crew = Crew()
@@ -107,14 +106,15 @@ def run(
         spare_the_collector()
         worker = None
         seconds = choice.pool.drain if drain is None else drain
-        if runners is None:
+        if template is None:
             with bounded("the Worker's 'configure'", stop, seconds):
                 worker = make(choice.worker, settings, equipment)
-            runners = partial(ThreadRunner, worker, load_exceptions(choice.pause_on))
+        runners, has_batches = _runners(choice, worker, template)
+        choice = replace(choice, pool=_with_batches(choice, has_batches=has_batches))
         try:
             with opener(worker, stop) as given:
                 if choice.dry_run:
-                    totals = _dry_run(choice, stop)
+                    totals = dry_run(choice, _done(choice), stop)
                 else:
                     totals = _work(choice, given, writer, runners, crew, stack, server)
         finally:
@@ -165,23 +165,56 @@ def _tell_skipped(number: int) -> None:
     tell(f"{number} events were done already: skipped")
 
 
-def _processes(
+def _runners(
+    choice: Choice, worker: Worker | None, template: "Template | None"
+) -> tuple[Callable[[], Runner], bool]:
+    """Return what makes a runner for each thread, and whether their Worker takes batches."""
+    if template is None:
+        pausing = load_exceptions(choice.pause_on)
+        return partial(ThreadRunner, worker, pausing), takes_batches(worker)
+    from flowtools.pool.isolation import ProcessRunner
+    from flowtools.pool.recycling import Limits
+
+    memory = None if choice.recycle_memory is None else choice.recycle_memory * 2**20
+    limits = Limits(choice.recycle, memory)
+    return partial(ProcessRunner, template, choice.pool.drain, limits), template.takes_batches
+
+
+def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:
+    """Return how the pool behaves, with batches where the Worker takes them.
+
+    Raises:
+        ConfigurationError: Batches were asked for, and the Worker takes none.
+    """
+    pool = choice.pool
+    if has_batches:
+        linger = LINGER if pool.linger is None else pool.linger
+        return replace(pool, batch=pool.batch or BATCH, linger=linger)
+    if pool.batch is not None or pool.linger is not None:
+        option = "--batch" if pool.batch is not None else "--linger"
+        raise ConfigurationError(
+            f"Worker '{choice.worker}' takes single events, so {option} means nothing to it: give"
+            f" it a start_many(events), or leave {option} out"
+        )
+    return pool
+
+
+def _template(
     choice: Choice,
     settings: ConfigParser,
     equipment: "Equipment | None",
     ear: Ear,
     stack: ExitStack,
-) -> Callable[[], Runner] | None:
-    """Return what makes runners that have a process each; None: threads were asked for."""
+) -> "Template | None":
+    """Return what makes the processes of the Worker; None: threads were asked for."""
     if choice.isolation != "process" or choice.dry_run:
         return None
     from flowtools.pool.child import Plan
-    from flowtools.pool.isolation import ProcessRunner
     from flowtools.pool.template import Template
 
     template = Template(Plan(choice.worker, settings, equipment, choice.pause_on), ear)
     stack.callback(template.close)
-    return lambda: ProcessRunner(template, choice.pool.drain)
+    return template
 
 
 class _Shown:
@@ -331,44 +364,3 @@ def _done(choice: Choice) -> Known:
     from flowtools.pool.joblog import Done
 
     return Done.read(choice.joblog)
-
-
-def _dry_run(choice: Choice, stop: Stop) -> Counter[str]:
-    """Read all lines and say what would be done with each; run nothing."""
-    done = _done(choice)
-    wrapper = Wrapper(SOURCE)
-    totals: Counter[str] = Counter()
-    reader = LineReader(STDIN, stop, max_line=choice.max_line)
-    number = 0
-    while (block := reader.read()) is not None:
-        for line in block:
-            number += 1
-            if line.strip():
-                totals[_would(choice, line, number, done, wrapper)] += 1
-    say(
-        f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
-        f" {choice.pool.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
-        f" {totals[Outcome.INVALID]} lines are no events"
-    )
-    return totals
-
-
-def _would(choice: Choice, line: bytes, number: int, done: Known, wrapper: Wrapper) -> Outcome:
-    try:
-        event = parse(line)
-    except NotAnEvent as other:
-        event = wrapper.event(other.value, line, number)
-    except EventError as error:
-        log.error("line %d is not an event: %s", number, error)
-        return Outcome.INVALID
-    if event in done:
-        return Outcome.SKIPPED
-    key = choice.pool.key(event) if choice.pool.key else None
-    log.info(
-        "line %d: would run %s '%s'%s",
-        number,
-        event.type,
-        event.subject or event.id,
-        f" after others of key '{key}'" if key is not None else "",
-    )
-    return Outcome.DONE

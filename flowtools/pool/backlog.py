@@ -11,6 +11,7 @@ from threading import Lock
 from time import monotonic
 
 from flowtools.pool.inflight import InFlight
+from flowtools.pool.keys import Keys
 from flowtools.pool.pause import Pause
 
 MAX_EVENTS = 10_000
@@ -29,10 +30,14 @@ class Backlog:
     def __init__(
         self,
         pause: Pause | None = None,
+        keys: Keys | None = None,
         max_events: int = MAX_EVENTS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        """Hold up to so many events, or so many bytes of lines; `pause` may stop the pool."""
+        """Hold up to so many events, or so many bytes of lines.
+
+        `pause` may stop the pool; `keys` says when the turn of an event's key has come.
+        """
         self._lock = Lock()
         self._pause = pause
         self._max_events = max_events
@@ -43,10 +48,10 @@ class Backlog:
         self.is_full = False
         self._kept: list[tuple[int, InFlight]] = []
         self._order = count()
-        self._delayed: list[tuple[float, int, InFlight]] = []
+        # With each event, whether its key's next start has been reserved for it.
+        self._delayed: list[tuple[float, int, InFlight, bool]] = []
         self._ready: deque[InFlight] = deque()
-        # A key is here while one of its events runs or waits for a retry.
-        self._keys: dict[str, deque[InFlight]] = {}
+        self._keys = keys or Keys()
 
     def next_due(self) -> float | None:
         """Return when the next event can start (monotonic seconds); None: none will by itself."""
@@ -59,7 +64,7 @@ class Backlog:
         """Keep an event for `seconds`; it keeps its key's place."""
         with self._lock:
             flight.since = monotonic() + seconds
-            heappush(self._delayed, (flight.since, next(self._order), flight))
+            heappush(self._delayed, (flight.since, next(self._order), flight, False))
             self._hold(flight)
 
     def keep(self, flight: InFlight) -> None:
@@ -79,48 +84,57 @@ class Backlog:
         if not self.held:
             return None
         with self._lock:
-            if self._kept:
-                return self._release(heappop(self._kept)[1])
-            if self._delayed and self._delayed[0][0] <= monotonic():
-                return self._release(heappop(self._delayed)[2])
-            return self._release(self._ready.popleft()) if self._ready else None
+            now = monotonic()
+            while True:
+                is_reserved = False
+                if self._kept:
+                    # The start that was reserved for it did not come about.
+                    flight, is_reserved = heappop(self._kept)[1], True
+                elif self._delayed and self._delayed[0][0] <= now:
+                    _, _, flight, is_reserved = heappop(self._delayed)
+                elif self._ready:
+                    flight = self._ready.popleft()
+                else:
+                    return None
+                if is_reserved or self._may_start(flight, now):
+                    return self._release(flight)
 
     def enter(self, flight: InFlight, key: str) -> bool:
         """Return True if the event may start at once; else keep it until its key's turn comes."""
         with self._lock:
-            waiting = self._keys.get(key)
-            if waiting is None:
-                self._keys[key] = deque()
+            if self._keys.enter(flight, key) and self._may_start(flight, monotonic()):
                 return True
-            waiting.append(flight)
             self._hold(flight)
             return False
 
     def leave(self, key: str) -> None:
         """Say that the event of `key` that ran is settled: the next one becomes ready."""
         with self._lock:
-            waiting = self._keys[key]
-            if waiting:
-                flight = waiting.popleft()
+            flight = self._keys.leave(key)
+            if flight is not None:
                 flight.since = monotonic()
                 self._ready.append(flight)
-            else:
-                del self._keys[key]
 
     def drain(self) -> list[InFlight]:
         """Return every event that waits, in input order, and forget them."""
         with self._lock:
             flights = [flight for _, flight in self._kept]
-            flights += (flight for _, _, flight in self._delayed)
+            flights += (flight for _, _, flight, _ in self._delayed)
             flights += self._ready
-            flights += (flight for waiting in self._keys.values() for flight in waiting)
+            flights += self._keys.drain()
             self._kept.clear()
             self._delayed.clear()
             self._ready.clear()
-            self._keys.clear()
             self.held = self._bytes = 0
             self._measure()
         return sorted(flights, key=lambda flight: flight.number)
+
+    def _may_start(self, flight: InFlight, now: float) -> bool:
+        """Return True if the event's key may start now; else delay it until then."""
+        seconds = self._keys.wait_time(flight, now)
+        if seconds > 0:
+            heappush(self._delayed, (now + seconds, next(self._order), flight, True))
+        return seconds <= 0
 
     def _hold(self, flight: InFlight) -> None:
         self.held += 1

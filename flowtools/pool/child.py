@@ -17,6 +17,7 @@ import sys
 import threading
 from configparser import ConfigParser
 from dataclasses import dataclass, field
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -26,8 +27,19 @@ from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event, ReadEvent
 from flowtools.core.log import About
 from flowtools.pool import packets
+from flowtools.pool.batch import about_all, failed, run_batch
 from flowtools.pool.outcome import Failure
-from flowtools.pool.packets import BROKEN, CLEAN, DONE, ERROR, LINES, READY
+from flowtools.pool.packets import (
+    ANSWERS,
+    BATCH,
+    BROKEN,
+    CLEAN,
+    DONE,
+    ERROR,
+    FAILED,
+    LINES,
+    READY,
+)
 from flowtools.pool.results import lines_of
 from flowtools.process import console
 from flowtools.process.console import form, shows_tracebacks
@@ -35,6 +47,7 @@ from flowtools.process.ear import Mouth
 from flowtools.process.kin import die_with_parent
 from flowtools.process.message import Form
 from flowtools.process.overheard import Overheard, overhearing
+from flowtools.worker.batch import Events
 from flowtools.worker.contract import make
 from flowtools.worker.loading import clean_up, load_exceptions
 from flowtools.worker.needs import Equipment
@@ -113,9 +126,15 @@ def _work(
         return 1
     packets.send(answers, READY)
     while packet := events.recv(packets.LARGEST + 1):
-        event = ReadEvent.of(orjson.loads(_whole(packet, events)))
-        about[0] = About(str(event.id), event.subject)
-        answer = _answer(worker, event, pausing)
+        kind, content = _whole(packet, events)
+        if kind == BATCH:
+            batch = _Batch(content, answers, pausing)
+            about[0] = about_all(batch.events)
+            answer = batch.answer(worker)
+        else:
+            event = ReadEvent.of(orjson.loads(content))
+            about[0] = About(str(event.id), event.subject)
+            answer = _answer(worker, event, pausing)
         out.finish()
         err.finish()
         packets.send(answers, *answer)
@@ -129,14 +148,14 @@ def _work(
     return 0
 
 
-def _whole(packet: bytes, events: socket.socket) -> bytes:
-    """Return the content of an event's packet; of a large one it is a file's descriptor."""
+def _whole(packet: bytes, events: socket.socket) -> tuple[bytes, bytes]:
+    """Return what a packet is and its content; that of a large one is in a file."""
     if packet[:1] != packets.FILE:
-        return packet[1:]
+        return packet[:1], packet[1:]
     _, fds, _, _ = socket.recv_fds(events, 1, 1, socket.MSG_CMSG_CLOEXEC)
     with os.fdopen(fds[0], "rb") as file:
         file.seek(0)
-        return file.read()
+        return packet[1:], file.read()
 
 
 def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> tuple[bytes, bytes]:
@@ -145,8 +164,54 @@ def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> 
         lines = lines_of(event, returned) if returned is not None else None
         return (LINES, b"".join(lines)) if lines else (DONE, b"")
     except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
-        failure = Failure.of(error, pausing=pausing, with_traceback=shows_tracebacks())
-        return ERROR, pickle.dumps(failure)
+        return ERROR, pickle.dumps(_failure(error, pausing))
+
+
+class _Batch:
+    """Several events for one call of `start_many`."""
+
+    def __init__(
+        self, lines: bytes, channel: socket.socket, pausing: tuple[type[Exception], ...]
+    ) -> None:
+        """Read the events of `lines`; those that the Worker fails are told to `channel` at once.
+
+        So flow-work knows of them even if this process does not live to answer.
+        """
+        made = [ReadEvent.of(orjson.loads(line)) for line in lines.splitlines()]
+        self.events = Events(made, self._fail)
+        self._failures: dict[int, Failure] = {}
+        self._channel = channel
+        self._failure = partial(_failure, pausing=pausing)
+        # Threads of the Worker's may fail events, and a failure may take several packets.
+        self._sending = threading.Lock()
+        self._is_answered = False
+
+    def _fail(self, place: int, error: BaseException | str) -> None:
+        made = failed(error, self._failure)
+        with self._sending:
+            if self._is_answered:
+                return
+            self._failures[place] = made
+            packets.send(self._channel, FAILED, pickle.dumps((place, made)))
+
+    def answer(self, worker: Any) -> tuple[bytes, bytes]:
+        """Run the Worker; return what to answer."""
+        answer: tuple[bytes, bytes]
+        try:
+            found = run_batch(
+                worker.start_many, self.events, self._failures, lines_of, self._failure
+            )
+            answer = ANSWERS, pickle.dumps(found)
+        except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
+            answer = ERROR, pickle.dumps(self._failure(error))
+        self.events.end()
+        with self._sending:
+            self._is_answered = True  # No failure comes behind the answer.
+        return answer
+
+
+def _failure(error: BaseException, pausing: tuple[type[Exception], ...]) -> Failure:
+    return Failure.of(error, pausing=pausing, with_traceback=shows_tracebacks())
 
 
 def ignore_signals_for_all() -> None:

@@ -13,6 +13,7 @@ class Control:
         stopping: No further event is taken.
         ending: The same, to wait for.
         cancels: Attempts that run are to be cancelled, too.
+        drains: A signal has asked for the end: what was taken has its time to run.
         error: What ended the pool early; None: nothing has.
         leader: Ends the wait of the thread that reads.
         watchdog: Ends the watchdog's wait.
@@ -22,7 +23,7 @@ class Control:
     def __init__(self) -> None:
         self.stopping = False
         self.ending = Stop()
-        self.cancels = False
+        self.cancels = self.drains = False
         self.error: Exception | None = None
         self.leader = Wake()
         self.watchdog = Wake()

@@ -5,6 +5,11 @@ when its time is up. That is settled without a lock. When `start` has returned, 
 the deadline away and then looks for a claim; when the time is up, the watchdog puts a claim and
 then looks whether the deadline is still there. So one of the two sees the other in any case: a
 claim that found the deadline stands, and the thread will find it; one that did not is withdrawn.
+
+This assumes two things of the interpreter. Each store to an attribute is seen by the other thread
+after those that came before it in the program, and `list.pop` gives an item to one caller only.
+CPython's global interpreter lock gives both, as one thread at a time runs Python code. Without
+that lock neither has been proved here, so cli/command.py refuses a free-threaded Python.
 """
 
 import threading
@@ -15,9 +20,11 @@ from typing import Any
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
 from flowtools.core.times import happened_at
+from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
 from flowtools.process.overheard import inherited
+from flowtools.worker.batch import Events
 
 Line = tuple[int, bytes, float]
 """A line just read: its number, from 1; the line, without its end; since when it waits."""
@@ -34,9 +41,10 @@ class InFlight:
         read: When its line was read, in the same seconds.
         attempt: 1 for the first try.
         key: What `--key` gave for it, or None.
+        runs_alone: It gets no other event beside it: a batch has failed as a whole with it.
     """
 
-    __slots__ = ("attempt", "event", "key", "line", "number", "read", "since")
+    __slots__ = ("attempt", "event", "key", "line", "number", "read", "runs_alone", "since")
 
     def __init__(
         self,
@@ -53,6 +61,7 @@ class InFlight:
         self.since = self.read = since
         self.attempt = attempt
         self.key = key
+        self.runs_alone = False
 
     @property
     def age(self) -> float:
@@ -107,7 +116,7 @@ class Slot:
     Attributes:
         is_busy: The thread takes events, and has not yet found that there are none.
         in_flight: What `event` was made from; None between two events.
-        event: What the Worker has, or had last.
+        event: What the Worker has, or had last: an event, or those of a batch.
         deadline: Of the attempt while `start` runs, in seconds of `time.monotonic()`; then None.
         claim: The watchdog's, if there is one.
         started: When the attempt began, in seconds of `time.monotonic()`.
@@ -120,8 +129,8 @@ class Slot:
         runner.attribute_to(self.about)
         self.thread: threading.Thread | None = None
         self.is_busy = False
-        self.in_flight: Line | InFlight | None = None
-        self.event: Event | None = None
+        self.in_flight: Line | InFlight | Batch[InFlight] | None = None
+        self.event: Event | Events | None = None
         self.deadline: float | None = None
         self.claim: Claim | None = None
         self.started = 0.0
@@ -129,10 +138,10 @@ class Slot:
         self.ended = False
 
     @property
-    def flight(self) -> InFlight | None:
-        """What runs. A InFlight is made only for who asks: most events need none."""
+    def flight(self) -> "InFlight | Batch[InFlight] | None":
+        """What runs. An InFlight is made only for who asks: most events need none."""
         in_flight = self.in_flight
-        if in_flight is None or isinstance(in_flight, InFlight):
+        if in_flight is None or isinstance(in_flight, InFlight | Batch):
             return in_flight
         number, line, since = in_flight
         # Not from `event`, which the Worker may have changed.
@@ -144,12 +153,32 @@ class Slot:
         `is_last`: or which one ran last.
         """
         flight = self.flight
+        if isinstance(flight, Batch):
+            return about_all(flight.events, flight.flights[0].attempt)
         if flight is not None:
             return about(flight.event.attributes, flight.attempt)
         if not is_last or self.event is None:
             return None
+        if isinstance(self.event, Events):
+            return about_all(self.event)
         attributes = self.event.attributes
         return about(attributes if isinstance(attributes, dict) else {}, 1)
+
+    @property
+    def labels(self) -> list[str]:
+        """What to call each event that runs."""
+        flight = self.flight
+        if isinstance(flight, Batch):
+            return [each.label for each in flight.flights]
+        return [flight.label] if flight is not None else []
+
+    @property
+    def ages(self) -> list[float]:
+        """The age of each event that runs, in seconds."""
+        flight = self.flight
+        if isinstance(flight, Batch):
+            return [each.age for each in flight.flights]
+        return [flight.age] if flight is not None else []
 
     def put(self, claim: Claim, deadline: float) -> bool:
         """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
@@ -216,13 +245,12 @@ class Crew:
     def running(self) -> list[tuple[str, float]]:
         """Return what runs: the event's label, and for how many seconds."""
         now = monotonic()
-        flights = [(slot.flight, now - slot.started) for slot in self.slots]
-        return [(flight.label, seconds) for flight, seconds in flights if flight is not None]
+        busy = [(slot.labels, now - slot.started) for slot in self.slots]
+        return [(label, seconds) for labels, seconds in busy for label in labels]
 
     def lag(self) -> float | None:
         """Return the age of the oldest event that runs, in seconds; None where nothing runs."""
-        flights = [slot.flight for slot in self.slots]
-        return max((each.age for each in flights if each is not None), default=None)
+        return max((age for slot in self.slots for age in slot.ages), default=None)
 
     def whose(self) -> About | None:
         """Return which attempt the calling thread works for, for what it writes.

@@ -10,21 +10,26 @@ threads and poll, and here the pool's own thread waits on the process's socket.
 import os
 import pickle
 import socket
+from collections.abc import Callable
 from random import uniform
 from threading import Thread
 from time import monotonic, sleep
+from typing import Any
 
 from flowtools.core.errors import ConfigurationError, FlowError
-from flowtools.core.event import Event
+from flowtools.core.event import Event, EventError
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
 from flowtools.pool import packets
+from flowtools.pool.batch import Answer, Batch
 from flowtools.pool.outcome import Failure, Outcome
+from flowtools.pool.recycling import Age, Limits
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.template import Template
 from flowtools.process.console import Whose
 from flowtools.process.kin import how_it_ended, kill_group
 from flowtools.process.programs import end_tree
+from flowtools.worker.batch import Events
 
 READY_SECONDS = 120.0
 """How long a process may take to configure its Worker."""
@@ -44,13 +49,15 @@ class Failed(Exception):
 
 
 class ProcessRunner:
-    """Runs the Worker in a process, which is replaced when it has died."""
+    """Runs the Worker in a process, which is replaced when it has died or is past its limits."""
 
-    def __init__(self, template: Template, drain: float) -> None:
+    def __init__(self, template: Template, drain: float, limits: Limits | None = None) -> None:
         """Start a process of `template`; `prepare` waits until it is ready.
 
-        So the processes of a pool start together. `drain`: seconds to clean up in.
+        So the processes of a pool start together. `drain`: seconds to clean up in. `limits`:
+        when another takes its place.
         """
+        self._age = Age(limits or Limits())
         self._template = template
         self._drain = drain
         self._failures = 0
@@ -72,7 +79,7 @@ class ProcessRunner:
         Raises:
             RunnerBroken: No process of this pool has been able to make its Worker.
         """
-        if self._is_ready and not self._is_killed:
+        if self._is_ready and not self._is_killed and not self._retire():
             return 0.0
         try:
             if self._is_killed:
@@ -93,32 +100,89 @@ class ProcessRunner:
             self._failures = 0
         return 0.0
 
+    def _retire(self) -> bool:
+        """End a process that has served long enough; return whether there is none any more."""
+        reason = self._age.end(self._pid)
+        if reason is None:
+            return False
+        log.info("process %d is replaced after %s", self._pid, reason)
+        self.release()
+        try:
+            self.close()
+        except FlowError as error:
+            log.error("%s", error)
+        return True
+
     def start(self, event: Event) -> list[bytes] | None:
         """Run the Worker; see flowtools.pool.runner.Runner.
 
         Raises:
             Failed: The Worker raised, or the process has died.
         """
-        line = event.encode()
-        while True:
-            self._send(line)
+        self._age.served += 1
+        kind, content = self._ask(packets.EVENT, event.encode(), event)
+        return content.splitlines(keepends=True) if kind == packets.LINES else None
+
+    def start_many(self, batch: Batch[Any]) -> list[Answer]:
+        """Run the Worker on a batch; see flowtools.pool.runner.Runner.
+
+        Raises:
+            Failed: The Worker raised, or the process has died.
+        """
+        self._age.served += len(batch.events)
+        found: dict[int, Answer] = {}
+        lines: dict[int, bytes] = {}
+        for place, event in enumerate(batch.events):
             try:
-                kind, content = packets.receive(self._answers)
+                lines[place] = event.encode()
+            except EventError as error:  # It is nested too deeply, and alone in that.
+                found[place] = batch.failures[place] = Failure.of(error)
+        if lines:
+            places = list(lines)  # The process knows the events that it gets, and numbers those.
+
+            def note(place: int, failure: Failure) -> None:
+                batch.failures[places[place]] = failure
+
+            content = b"".join(lines.values())
+            said = self._ask(packets.BATCH, content, batch.events, note)[1]
+            answers: list[Answer] = pickle.loads(said)  # noqa: S301  from a process of our own
+            found |= zip(places, answers, strict=True)
+        return [found[place] for place in range(len(batch.events))]
+
+    def _ask(
+        self,
+        kind: bytes,
+        content: bytes,
+        events: Event | Events,
+        note: Callable[[int, Failure], None] | None = None,
+    ) -> tuple[bytes, bytes]:
+        """Give the process `events`, and return its answer.
+
+        `note` is told of the events of a batch that it fails meanwhile.
+
+        Raises:
+            Failed: The Worker raised, or the process has died.
+        """
+        while True:
+            self._send(kind, content)
+            try:
+                answer, said = packets.receive(self._answers)
+                while answer == packets.FAILED and note is not None:
+                    note(*pickle.loads(said))  # noqa: S301  from a process of our own
+                    answer, said = packets.receive(self._answers)
                 # What was written until now belongs to this event.
                 self._template.ear.hear_out(self._output)
             except (EOFError, OSError):
                 is_untouched = self._take_back()
                 how = how_it_ended(self._discard())
-                if is_untouched and self._replace(event):
+                if is_untouched and self._replace(events):
                     continue  # It died while it had nothing to do, by no fault of this event.
                 raise Failed(Failure(Outcome.FAILED, how)) from None
-            if kind == packets.DONE:
-                return None
-            if kind == packets.LINES:
-                return content.splitlines(keepends=True)
-            raise Failed(pickle.loads(content))  # noqa: S301  from a process of our own
+            if answer == packets.ERROR:
+                raise Failed(pickle.loads(said))  # noqa: S301  from a process of our own
+            return answer, said
 
-    def _replace(self, event: Event) -> bool:
+    def _replace(self, event: Event | Events) -> bool:
         """Wait for another process, within the time of `event`; return whether there is one."""
         stop = Stop()  # Never set: the watchdog cancels the event.
         try:
@@ -183,25 +247,27 @@ class ProcessRunner:
                 return said, True
         return said, False
 
-    def _send(self, line: bytes) -> None:
-        if len(line) <= packets.LARGEST:
-            self._events.send(packets.EVENT + line)
+    def _send(self, kind: bytes, content: bytes) -> None:
+        if len(content) <= packets.LARGEST:
+            self._events.send(kind + content)
             return
         with os.fdopen(os.memfd_create("event"), "wb") as file:
-            file.write(line)
+            file.write(content)
             file.flush()
-            self._events.send(packets.FILE)
+            self._events.send(packets.FILE + kind)
             socket.send_fds(self._events, [packets.DESCRIPTOR], [file.fileno()])
 
     def _take_back(self) -> bool:
         """Return whether the process has not even read the last event."""
         try:
-            return self._unread.recv(1, socket.MSG_DONTWAIT) in (packets.EVENT, packets.FILE)
+            found = self._unread.recv(1, socket.MSG_DONTWAIT)
         except OSError:
             return False
+        return found in (packets.EVENT, packets.BATCH, packets.FILE)
 
     def _spawn(self) -> None:
         self._is_ready = False
+        self._age.begin()
         self._events, events = packets.pair()
         self._answers, answers = packets.pair()
         # Kept open here, too: what a process has not read when it dies can be taken back.

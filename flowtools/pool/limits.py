@@ -1,4 +1,4 @@
-"""--rate and --halt: how fast events may start, and when a pool ends before its input does."""
+"""--rate, --key-rate, --halt: how fast events may start, and when a pool ends early."""
 
 import re
 from collections import Counter
@@ -6,7 +6,10 @@ from threading import Lock
 from typing import Literal
 
 from flowtools.core.errors import UsageError
+from flowtools.core.log import get_log
 from flowtools.pool.outcome import Attempt
+
+log = get_log("flowtools.pool")
 
 When = Literal["soon", "now"]
 Why = Literal["fail", "success", "done"]
@@ -135,12 +138,7 @@ class Rate:
         Raises:
             UsageError: It has another form, or the number is 0.
         """
-        found = _RATE.fullmatch(text)
-        if not found or float(found[1]) == 0:
-            raise UsageError(
-                f"'{text}' is no rate: write how many a second, such as 10/s, /m or /h"
-            )
-        return cls(float(found[1]) / _UNITS[found[2]])
+        return cls(_per_second(text))
 
     def wait_time(self, now: float) -> float:
         """Reserve the next start and return how many seconds after `now` it is.
@@ -152,3 +150,61 @@ class Rate:
             start = max(self._next, now - CREDIT)
             self._next = start + self._interval
         return max(0.0, start - now)
+
+
+MOST_KEYS = 100_000
+"""Keys whose next start is remembered, in some 15 MB; --key-rate needs that until it has come."""
+
+
+class KeyRate:
+    """Spaces the starts of each key evenly, as Rate does those of all. Not thread-safe."""
+
+    def __init__(self, per_second: float, most: int = MOST_KEYS) -> None:
+        self._interval = 1.0 / per_second
+        self._most = most
+        self._next: dict[str, float] = {}
+        self._has_warned = False
+
+    @classmethod
+    def parse(cls, text: str) -> "KeyRate":
+        """Read what Rate reads.
+
+        Raises:
+            UsageError: It has another form, or the number is 0.
+        """
+        return cls(_per_second(text))
+
+    def wait_time(self, key: str, now: float) -> float:
+        """Reserve the next start of `key` and return how many seconds after `now` it is.
+
+        Args:
+            key: The key.
+            now: In seconds of `time.monotonic()`.
+        """
+        start = max(self._next.get(key, float("-inf")), now - CREDIT)
+        self._next[key] = start + self._interval
+        if len(self._next) > self._most:
+            self._tidy(now)
+        return max(0.0, start - now)
+
+    def _tidy(self, now: float) -> None:
+        """Forget the keys that may start at any time, and beyond `most` those that soon may."""
+        kept = {key: due for key, due in self._next.items() if due > now - CREDIT}
+        if len(kept) > self._most // 2:  # Else a look at all of them would follow soon.
+            if not self._has_warned:
+                log.warning(
+                    "--key-rate: more than %d keys wait for their next start; some are forgotten,"
+                    " and may start earlier",
+                    len(kept),
+                )
+                self._has_warned = True
+            latest = sorted(kept.items(), key=lambda each: each[1])[len(kept) // 2 :]
+            kept = dict(latest)
+        self._next = kept
+
+
+def _per_second(text: str) -> float:
+    found = _RATE.fullmatch(text)
+    if not found or float(found[1]) == 0:
+        raise UsageError(f"'{text}' is no rate: write how many a second, such as 10/s, /m or /h")
+    return float(found[1]) / _UNITS[found[2]]

@@ -10,11 +10,15 @@ import socket
 READY, BROKEN, CLEAN = b"R", b"B", b"C"
 """The Worker is configured; it cannot be; `clean_up` has returned, or has raised."""
 
-EVENT, FILE, DESCRIPTOR = b"V", b"F", b"G"
-"""An event; a large one, in the file whose descriptor comes next."""
+EVENT, BATCH, FILE, DESCRIPTOR = b"V", b"M", b"F", b"G"
+"""An event; several, a line each; either of them, too large for a packet (the content says
+which), in the file whose descriptor comes next."""
 
 DONE, LINES, ERROR = b"D", b"L", b"E"
-"""`start` has returned nothing; has returned lines; has raised."""
+"""`start` has returned nothing; has returned lines; it, or `start_many`, has raised."""
+
+ANSWERS, FAILED = b"A", b"X"
+"""What became of each event of a batch; that one of a batch has failed, which still runs."""
 
 LARGEST = 65536
 """Bytes of content that one packet may have. The kernel takes some 200 KiB."""

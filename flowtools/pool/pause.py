@@ -96,6 +96,10 @@ class Pause:
             self._probe = flight
             self._is_probing = self.is_on and flight is not None
 
+    def is_probe(self, flight: InFlight) -> bool:
+        """Return whether `flight` may start although the pool pauses."""
+        return flight is self._probe
+
     def note(self, flight: InFlight, started: float, failure: Failure) -> None:
         """An attempt at `flight` that began at `started` found the server down."""
         with self._lock:

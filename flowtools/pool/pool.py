@@ -68,7 +68,7 @@ class Pool:
         self._leader_sleeps = False
         self._taking = threading.Lock()
         # A single thread keeps every order by itself, but for what waits for a retry.
-        keyed = settings.key is not None and settings.threads > 1
+        keyed = settings.key is not None and (settings.threads > 1 or settings.key_rate is not None)
         ordered = isinstance(results, OrderedResults)
         known = settings.done or settings.known
         self._chooses = bool(keyed or known or settings.pace or ordered)
@@ -261,7 +261,7 @@ class Pool:
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
         flight = slot.flight
-        assert flight is not None
+        assert isinstance(flight, InFlight)
         waits = False
         if failure is None:
             self._settlement.done(flight, slot.started, lines)
@@ -272,7 +272,7 @@ class Pool:
 
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
         flight = slot.flight
-        assert flight is not None
+        assert isinstance(flight, InFlight)
         waits = False
         if claim.verdict is Outcome.CANCELLED:
             self._settlement.cancelled(flight)
@@ -380,7 +380,7 @@ class Pool:
 
     def put_back(self, slot: Slot) -> None:
         """Keep what is half settled in `slot` with what was not tried, or let it come again."""
-        if (flight := slot.flight) is not None:
+        if isinstance(flight := slot.flight, InFlight):
             self._backlog.delay(flight, 0.0)
 
     def is_idle(self) -> bool:

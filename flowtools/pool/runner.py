@@ -9,11 +9,12 @@ from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
+from flowtools.pool.batch import Answer, Batch, run_batch
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import ResultError, lines_of
 from flowtools.process.console import Whose, shows_tracebacks
 from flowtools.process.programs import end_programs
-from flowtools.worker.contract import Worker
+from flowtools.worker.batch import Events
 from flowtools.worker.exceptions import TimeLimit
 
 log = get_log("flowtools.pool")
@@ -36,6 +37,12 @@ class Runner(Protocol):
     @property
     def start(self) -> Callable[[Event], Any]:
         """Runs the Worker's `start` to its end, returns what it returned, raises what it raised."""
+
+    def start_many(self, batch: Batch[Any]) -> list[Answer]:
+        """Run the Worker's `start_many` to its end; return what became of each event.
+
+        Raises what it raised, which fails all of them.
+        """
 
     @property
     def prepare(self) -> Callable[[Stop], float] | None:
@@ -98,7 +105,21 @@ class BoundedRunner:
         Raises:
             ResultError: One is too long. No further attempt would make it shorter.
         """
-        lines = self._runner.lines(event, returned)
+        return self._checked(self._runner.lines(event, returned))
+
+    def start_many(self, batch: Batch[Any]) -> list[Answer]:
+        """Return the answers of the other runner; a line that is too long fails its event."""
+        return [self._answer(each) for each in self._runner.start_many(batch)]
+
+    def _answer(self, answer: Answer) -> Answer:
+        if isinstance(answer, Failure):
+            return answer
+        try:
+            return self._checked(answer)
+        except ResultError as error:
+            return Failure.of(error)
+
+    def _checked(self, lines: list[bytes]) -> list[bytes]:
         for line in lines:
             if len(line) > self._max_line + 1:
                 raise ResultError(
@@ -108,15 +129,26 @@ class BoundedRunner:
         return lines
 
 
+def _nothing(given: Any) -> Any:
+    """Stand for a method that the Worker does not have; the pool calls the other one."""
+    raise TypeError("the Worker has no such method")
+
+
 class ThreadRunner:
     """Runs the Worker in the calling thread."""
 
     prepare = None
 
-    def __init__(self, worker: Worker, pausing: tuple[type[Exception], ...] = ()) -> None:
+    def __init__(self, worker: Any, pausing: tuple[type[Exception], ...] = ()) -> None:
         """Run `worker`; exceptions of the classes `pausing` mean the same as Unavailable."""
-        self.start = worker.start
+        # One of the two is missing where the Worker takes batches, or takes none.
+        self.start: Callable[[Event], Any] = getattr(worker, "start", _nothing)
+        self._start_many: Callable[[Events], Any] = getattr(worker, "start_many", _nothing)
         self._pausing = pausing
+
+    def start_many(self, batch: Batch[Any]) -> list[Answer]:
+        """Return what became of each event; generators run here."""
+        return run_batch(self._start_many, batch.events, batch.failures, lines_of, self.failure)
 
     def lines(self, event: Event, returned: Any) -> list[bytes]:
         """Return the lines; a generator runs here."""

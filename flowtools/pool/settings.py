@@ -78,6 +78,16 @@ class Pace(Protocol):
         """Reserve the next start and return how many seconds away it is."""
 
 
+class KeyPace(Protocol):
+    """A limit on how fast events of one key may start."""
+
+    def wait_time(self, key: str, now: float) -> float:
+        """Reserve the next start of `key` and return how many seconds away it is."""
+
+
+BATCH, LINGER = 100, 1.0
+"""Events of a batch, and seconds for which it waits for more, where nothing else is said."""
+
 ASKED_RETRIES = 10
 """Further attempts that a Worker's own Retry gets where --retries says nothing."""
 
@@ -138,8 +148,14 @@ class Settings(Ending):
         drain: Seconds that running events have to end after a signal.
         max_abandoned: Stuck threads at which the pool drains and ends; None: see
             `most_abandoned`.
+        batch: Events that a Worker with `start_many` gets at once, at most; None: it gets
+            single events, or nothing has been said.
+        linger: Seconds for which a batch waits for more, from when its first event came;
+            None: LINGER.
         retry: When a failed event is tried again.
-        key: Gives the key whose events run one at a time and in order.
+        key: Gives the key whose events run `per_key` at a time; one at a time, in order.
+        per_key: How many that are.
+        key_rate: Limits the starts of each key.
         pace: Limits the starts.
         halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
         done: Events that a job log has as done: not run again.
@@ -153,8 +169,12 @@ class Settings(Ending):
     threads: int = 1
     timeout: float = 60.0
     max_abandoned: int | None = None
+    batch: int | None = None
+    linger: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     key: "Callable[[Event], str | None] | None" = None
+    per_key: int = 1
+    key_rate: KeyPace | None = None
     pace: Pace | None = None
     halt: "Callable[[Attempt], str | None] | None" = None
     done: Known = ()
@@ -179,6 +199,8 @@ class Choice(Reading):
         pool: How its pool behaves.
         pause_on: Exceptions of a Worker that mean the same as Unavailable, each MODULE:CLASS.
         isolation: Whether the Worker runs in threads of this process, or in others.
+        recycle: Events after which a process of the Worker is replaced; None: never.
+        recycle_memory: MiB of resident memory beyond which it is; None: never.
         keep_order: Write results in the order of the input.
         no_ack: Acknowledge nothing: the lines are copies that others settle.
         joblog: The file that has a line for each attempt.
@@ -198,6 +220,8 @@ class Choice(Reading):
     pool: Settings = field(default_factory=Settings)
     pause_on: tuple[str, ...] = ()
     isolation: Literal["thread", "process"] = "thread"
+    recycle: int | None = None
+    recycle_memory: float | None = None
     keep_order: bool = False
     no_ack: bool = False
     joblog: "Path | None" = None

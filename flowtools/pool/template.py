@@ -32,10 +32,11 @@ from flowtools.process import console
 from flowtools.process.ear import Ear
 from flowtools.process.kin import c_library, kill_group, threads_of_this_process
 from flowtools.process.overheard import overhearing
-from flowtools.worker.contract import load
+from flowtools.worker.contract import load, takes_batches
 from flowtools.worker.loading import load_exceptions
 
 _FORKS, _FRESH, _BROKEN = b"f", b"i", b"b"
+_MANY = b"m"
 _SPAWN, _REAP = b"s", b"r"
 _HOME = Path(__file__).resolve().parents[2]
 
@@ -49,6 +50,7 @@ class Template:
         has_served: A process of it has configured its Worker: others should be able to.
         ear: Hears what the processes write.
         mark: Begins a message of theirs.
+        takes_batches: The Worker has a `start_many`.
     """
 
     def __init__(self, plan: Plan, ear: Ear) -> None:
@@ -59,7 +61,7 @@ class Template:
         Raises:
             ConfigurationError: The module cannot be imported, or has no such Worker.
         """
-        self.has_served = False
+        self.has_served = self.takes_batches = False
         self.ear = ear
         self.mark = plan.mark
         self._output = -1
@@ -137,6 +139,7 @@ class Template:
         if kind == _BROKEN:
             self._discard()
             raise ConfigurationError(content.decode())
+        self.takes_batches = content == _MANY
         if kind == _FRESH:
             log.warning(
                 "importing Worker '%s' starts threads: each process is a fresh interpreter, which"
@@ -201,13 +204,14 @@ def _serve(control: socket.socket, plan: Plan) -> int:
     ignore_signals_for_all()
     try:
         with overhearing(lambda: None, follows_threads=False):
-            load(plan.worker)
+            worker = load(plan.worker)
             load_exceptions(plan.pause_on)
     except ConfigurationError as error:
         packets.send(control, _BROKEN, str(error).encode("utf-8", "backslashreplace"))
         return 0
     forks = threads_of_this_process() == 1
-    packets.send(control, _FORKS if forks else _FRESH)
+    many = _MANY if takes_batches(worker) else b""
+    packets.send(control, _FORKS if forks else _FRESH, many)
     c_library()
     gc.collect()
     gc.freeze()  # The collector would touch, and so copy, the pages that processes share.

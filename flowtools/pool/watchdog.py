@@ -139,6 +139,7 @@ class Watchdog:
         if self._stop is not None and self._stop.fileno() in ready:
             self._stop = None  # It stays readable.
             self._drain_until = monotonic() + self._settings.drain
+            self._control.drains = True
             self._control.end()
             self._gone_at = inf  # The reader was stopped, too; who has results will notice.
 

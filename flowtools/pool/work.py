@@ -23,8 +23,10 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
+from flowtools.pool.gathering import BatchPool
 from flowtools.pool.inflight import Crew
 from flowtools.pool.intake import Intake
+from flowtools.pool.keys import Keys
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.pause import Pause
 from flowtools.pool.pool import Pool
@@ -168,7 +170,7 @@ class Work:
         results = OrderedResults(writer) if parts.keep_order else Results(writer)
         tell = parts.notifier.status if parts.notifier is not None else None
         self.pause = pause = Pause(settings.retry, tell)
-        backlog = Backlog(pause)
+        backlog = Backlog(pause, Keys(settings.per_key, settings.key_rate))
         self._settlement = settlement = Settlement(
             results,
             backlog,
@@ -189,7 +191,8 @@ class Work:
             tee=see,
         )
         intake = Intake(reader, settlement, see)
-        self.pool = Pool(intake, backlog, settlement, results, settings, crew, control, pause)
+        kind = BatchPool if settings.batch else Pool
+        self.pool = kind(intake, backlog, settlement, results, settings, crew, control, pause)
         self._watchdog = Watchdog(
             crew,
             control,

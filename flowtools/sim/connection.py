@@ -27,6 +27,9 @@ from flowtools.sim.session import Session
 MAX_UNSENT = 32 * 1024 * 1024
 """Bytes that may wait for a client that does not read, before it is cut off."""
 
+VERSIONS = ("1.0", "1.1", "1.2")
+"""Of the protocol."""
+
 _VERSIONS = {STOMP11: "1.1", STOMP12: "1.2"}
 
 _log = get_log("flowtools.sim")
@@ -71,11 +74,11 @@ class Handler(StompRequestHandler):  # type: ignore[misc]
                 partial(Session, version=version),
             )
             for frame in chain([first], incoming):
-                engine.process_frame(frame)
-                if engine.protocol.closing:
+                if not self._process(engine, frame) or engine.protocol.closing:
                     return
-        except (ProtocolError, AuthError) as error:
-            self._refuse(str(error))
+        except ProtocolError as error:
+            # Of the first frame it may be the version, so those that are spoken are named.
+            self._refuse(str(error), {} if engine else {"version": ",".join(VERSIONS)})
         except OSError as error:
             _log.debug("a STOMP client has gone: %s", error)
         finally:
@@ -100,7 +103,7 @@ class Handler(StompRequestHandler):  # type: ignore[misc]
 
     def send_frame(self, frame: Frame) -> None:
         """Queue `frame` to be sent; a client with too much unsent is cut off."""
-        packed = pack(frame, escapes=self.buffer.escapes)
+        packed = pack(frame, self.buffer.version)
         with self._changed:
             self._unsent.append(packed)
             self._unsent_bytes += len(packed)
@@ -121,8 +124,19 @@ class Handler(StompRequestHandler):  # type: ignore[misc]
         except OSError:
             return  # It is closed already.
 
-    def _refuse(self, reason: str) -> None:
-        self.send_frame(Frame("ERROR", {"message": reason, "content-type": "text/plain"}, reason))
+    def _process(self, engine: StompEngine, frame: Frame) -> bool:
+        """Do what `frame` asks; return whether that could be done."""
+        try:
+            engine.process_frame(frame)
+        except (ProtocolError, AuthError) as error:
+            receipt = frame.headers.get("receipt")
+            self._refuse(str(error), {} if receipt is None else {"receipt-id": receipt})
+            return False
+        return True
+
+    def _refuse(self, reason: str, more: dict[str, str]) -> None:
+        headers = {"message": reason, "content-type": "text/plain"} | more
+        self.send_frame(Frame("ERROR", headers, reason))
 
     def _end(self) -> None:
         with self._changed:

@@ -113,11 +113,17 @@ class Delivery:
             self._drain(subscription.destination)
 
     def unsubscribe(self, connection: Connection, id: str | None, destination: str | None) -> None:
-        """End the subscription with this id, or without an id to this destination."""
+        """End the subscription with this id, or without an id to this destination.
+
+        Raises:
+            ProtocolError: Its connection has none such.
+        """
         with self._changed:
             for each in self._of(connection):
                 if each.id == id or (id is None and each.destination == destination):
                     self._end([each])
+                    return
+        raise ProtocolError(f"there is no subscription '{id or destination}'")
 
     def disconnect(self, connection: Connection) -> None:
         """End all subscriptions of `connection`; what a queue gave it goes to others."""
@@ -149,15 +155,19 @@ class Delivery:
         """
         with self._changed:
             judged = [(verdict, *self._find(connection, verdict)) for verdict in verdicts]
+            settled: dict[tuple[Subscription, str], bool] = {}
+            for verdict, subscription, token in judged:
+                for each in _covered(subscription, token):
+                    settled.setdefault((subscription, each), verdict.accepted)
             refused = [
                 subscription.pending[token]
-                for verdict, subscription, token in judged
-                if not verdict.accepted
+                for (subscription, token), accepted in settled.items()
+                if not accepted
             ]
             arriving = [*messages, *map(_dead_letter, refused)]
             self._check_room(arriving)
-            for verdict, subscription, token in judged:
-                _settle(subscription, token, cumulative=verdict.accepted)
+            for subscription, token in settled:
+                del subscription.pending[token]
             for message in arriving:
                 self._place(message)
             for _, subscription, _ in judged:
@@ -260,13 +270,12 @@ def _deliver(subscription: Subscription, message: Message) -> None:
     subscription.connection.send_frame(Frame("MESSAGE", headers, message.body))
 
 
-def _settle(subscription: Subscription, token: str, *, cumulative: bool) -> None:
-    if cumulative and subscription.ack == "client":
-        for each in list(subscription.pending):
-            del subscription.pending[each]
-            if each == token:
-                return
-    subscription.pending.pop(token, None)
+def _covered(subscription: Subscription, token: str) -> list[str]:
+    """Return what an ACK or NACK is about: with ack "client" the messages before it, too."""
+    if subscription.ack != "client":
+        return [token]
+    pending = list(subscription.pending)
+    return pending[: pending.index(token) + 1]
 
 
 def _dead_letter(message: Message) -> Message:

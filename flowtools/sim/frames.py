@@ -18,8 +18,13 @@ MAX_BODY = 16 * 1024 * 1024
 
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
 _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
-_UNESCAPE = {"n": "\n", "r": "\r", "c": ":", "\\": "\\"}
-_ESCAPE = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", ":": "\\c"})
+_MEANING = {"n": "\n", "c": ":", "\\": "\\"}
+_UNESCAPE = {"1.1": _MEANING, "1.2": _MEANING | {"r": "\r"}}
+_ESCAPED_AS = {"\\": "\\\\", "\n": "\\n", ":": "\\c"}
+_ESCAPE = {
+    "1.1": str.maketrans(_ESCAPED_AS | {"\r": " "}),
+    "1.2": str.maketrans(_ESCAPED_AS | {"\r": "\\r"}),
+}
 _NEVER_ESCAPED = {"CONNECT", "CONNECTED"}
 
 
@@ -27,11 +32,11 @@ class FrameReader:
     """Frames from bytes as they come; the interface is that of CoilMQ's FrameBuffer.
 
     Attributes:
-        escapes: Whether header values have escapes: from STOMP 1.1 on.
+        version: The version of the protocol: from 1.1 on header values have escapes.
     """
 
     def __init__(self) -> None:
-        self.escapes = False
+        self.version = "1.0"
         self._buffer = bytearray()
 
     def append(self, data: bytes) -> None:
@@ -71,14 +76,16 @@ class FrameReader:
             command, *lines = head.decode().split("\n")
         except UnicodeDecodeError:
             raise ProtocolError("the headers of a frame are not UTF-8") from None
-        command = command.rstrip("\r")
+        command = command.removesuffix("\r")
         headers: dict[str, str] = {}
         for line in lines:
-            name, colon, value = line.rstrip("\r").partition(":")
+            name, colon, value = line.removesuffix("\r").partition(":")
             if not colon:
                 raise ProtocolError(f"a header has no colon: {line[:80]!r}")
-            if self.escapes and command not in _NEVER_ESCAPED:
-                name, value = _unescape(name), _unescape(value)
+            if not name:
+                raise ProtocolError(f"a header has no name: {line[:80]!r}")
+            if (escapes := _UNESCAPE.get(self.version)) and command not in _NEVER_ESCAPED:
+                name, value = _unescape(name, escapes), _unescape(value, escapes)
             # The first of several counts (STOMP 1.2, "Repeated Header Entries").
             headers.setdefault(name, value)
         return command, headers
@@ -90,7 +97,9 @@ class FrameReader:
             if end < 0 and len(buffer) - start > MAX_BODY:
                 raise ProtocolError("the body of a frame is too long")
             return end if end >= 0 else None
-        if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY:
+        # Its length first: Python refuses to read an integer of thousands of digits.
+        is_number = length.isascii() and length.isdigit() and len(length.lstrip("0")) < 19
+        if not is_number or int(length) > MAX_BODY:
             raise ProtocolError("the content-length of a frame is no number, or too large")
         end = start + int(length)
         if len(buffer) <= end:
@@ -100,23 +109,24 @@ class FrameReader:
         return end
 
 
-def pack(frame: Frame, *, escapes: bool) -> bytes:
+def pack(frame: Frame, version: str) -> bytes:
     """Return the bytes of `frame`; its content-length is set to what its body has."""
+    escapes = _ESCAPE.get(version) if frame.cmd not in _NEVER_ESCAPED else None
     body = frame.body if isinstance(frame.body, bytes) else frame.body.encode()
     headers = dict(frame.headers) | {"content-length": str(len(body))}
     lines = [frame.cmd]
     for name, value in headers.items():
-        if escapes and frame.cmd not in _NEVER_ESCAPED:
-            lines.append(f"{name.translate(_ESCAPE)}:{str(value).translate(_ESCAPE)}")
+        if escapes is not None:
+            lines.append(f"{name.translate(escapes)}:{str(value).translate(escapes)}")
         else:
             lines.append(f"{name}:{value}".replace("\n", " "))
     return "\n".join(lines).encode() + b"\n\n" + body + b"\0"
 
 
-def _unescape(text: str) -> str:
+def _unescape(text: str, escapes: dict[str, str]) -> str:
     def replace(found: re.Match[str]) -> str:
-        if found[1] not in _UNESCAPE:
+        if found[1] not in escapes:
             raise ProtocolError(f"a header has an unknown escape: {found[0]!r}")
-        return _UNESCAPE[found[1]]
+        return escapes[found[1]]
 
     return _ESCAPED.sub(replace, text) if "\\" in text else text

@@ -28,7 +28,11 @@ _COMMANDS = {"CONNECT", "STOMP", "SEND", "SUBSCRIBE", "UNSUBSCRIBE", "ACK", "NAC
 
 
 class Session(STOMP):  # type: ignore[misc]
-    """The protocol from CONNECT to DISCONNECT; takes the place of CoilMQ's STOMP10 to 12."""
+    """The protocol from CONNECT to DISCONNECT; takes the place of CoilMQ's STOMP10 to 12.
+
+    A frame that the specification of the version does not allow is an error, even where real
+    brokers let it pass: whoever develops against the stand-in learns of it here.
+    """
 
     def __init__(self, engine: StompEngine, version: str) -> None:
         super().__init__(engine)
@@ -47,6 +51,8 @@ class Session(STOMP):  # type: ignore[misc]
             raise ProtocolError("connected already" if connecting else "not connected")
         if frame.cmd not in _COMMANDS:
             raise ProtocolError(f"unknown command '{frame.cmd[:20]}'")
+        if frame.body and frame.cmd != "SEND" and self.version != "1.0":
+            raise ProtocolError(f"{frame.cmd} must not have a body")
         if "transaction" in frame.headers and frame.cmd in _IN_TRANSACTIONS:
             self._transaction(frame).append(frame)
         else:
@@ -64,7 +70,7 @@ class Session(STOMP):  # type: ignore[misc]
         if self.version != "1.0":
             headers["version"] = self.version
             headers["heart-beat"] = self._agree_on_beats(frame.headers.get("heart-beat", "0,0"))
-            self.engine.connection.buffer.escapes = True
+            self.engine.connection.buffer.version = self.version
         self._answer("CONNECTED", headers)
 
     def send(self, frame: Frame) -> None:
@@ -92,6 +98,8 @@ class Session(STOMP):  # type: ignore[misc]
 
     def unsubscribe(self, frame: Frame) -> None:
         """End a subscription."""
+        if self.version != "1.0" and "id" not in frame.headers:
+            raise ProtocolError("UNSUBSCRIBE has no id")
         self.engine.queue_manager.unsubscribe(
             self.engine.connection, frame.headers.get("id"), frame.headers.get("destination")
         )
@@ -145,6 +153,8 @@ class Session(STOMP):  # type: ignore[misc]
         needed = {"1.2": "id"}.get(self.version, "message-id")
         if needed not in headers:
             raise ProtocolError(f"{frame.cmd} has no {needed}")
+        if self.version == "1.1" and "subscription" not in headers:
+            raise ProtocolError(f"{frame.cmd} has no subscription")
         if self.version == "1.2":
             return Verdict(frame.cmd == "ACK", token=headers["id"])
         return Verdict(

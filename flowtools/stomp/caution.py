@@ -71,7 +71,11 @@ class Caution:
             self._seen.popitem(last=False)
         return self._seen[name][0]
 
+    @property
+    def counts(self) -> bool:
+        """Whether deliveries of any message have been counted here."""
+        return bool(self._seen)
+
     def forget(self, message: Frame, dialect: Dialect) -> None:
         """Note that `message` is settled."""
-        if self._seen:
-            self._seen.pop(dialect.event_id(message), None)
+        self._seen.pop(dialect.event_id(message), None)

@@ -11,6 +11,7 @@ acknowledgement: tried with RabbitMQ 3.10.8, ActiveMQ 5.17.2, CoilMQ 1.1.0.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 from flowtools.ack.records import Reason
@@ -311,6 +312,7 @@ def death_of(headers: Mapping[str, str]) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)  # Asked for every header of every message, and there are few names.
 def _is_the_brokers(header: str) -> bool:
     return header in _NOT_THE_SENDERS or header.startswith(_BROKERS_OWN)
 

@@ -23,8 +23,13 @@ _COMMAND_SO_FAR = re.compile(rb"[A-Z]{1,20}\r?(?:\n|$)")
 _COMMANDS = frozenset({"MESSAGE", "RECEIPT", "ERROR", "CONNECTED"})
 _ESCAPE = re.compile(r"[\\\n\r:]")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", ":": "\\c"}
-_UNESCAPE = re.compile(r"\\([\\nrc])")
-_UNESCAPES = {"\\": "\\", "n": "\n", "r": "\r", "c": ":"}
+_UNESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_UNESCAPES = {
+    "1.1": {"\\": "\\", "n": "\n", "c": ":"},
+    "1.2": {"\\": "\\", "n": "\n", "r": "\r", "c": ":"},
+}
+"""What follows a backslash, and means; anything else is a protocol error (STOMP 1.1 and 1.2,
+"Value Encoding")."""
 
 
 class Frame(NamedTuple):
@@ -138,12 +143,16 @@ class FrameParser:
         command = lines.pop(0)
         if command not in _COMMANDS and not _COMMAND_SO_FAR.fullmatch(command.encode()):
             raise ProtocolError(f"not STOMP: it begins with '{command[:40]}'")
-        escaped = b"\\" in head and self.version != "1.0" and command != "CONNECTED"
+        # Of an ERROR what it says counts: the connection ends anyway.
+        strict = self.version != "1.0" and command not in ("CONNECTED", "ERROR")
+        escapes = _UNESCAPES.get(self.version) if b"\\" in head and command != "CONNECTED" else None
         headers: dict[str, str] = {}
         for line in lines:
-            key, _, value = line.partition(":")
-            if escaped:
-                key, value = _unescaped(key), _unescaped(value)
+            key, colon, value = line.partition(":")
+            if strict and not (colon and key):
+                raise ProtocolError(f"not STOMP: a header of a {command} frame is '{line[:40]}'")
+            if escapes is not None:
+                key, value = (_unescaped(text, escapes, strict) for text in (key, value))
             # Of a header that is there twice, the first one counts.
             if key not in headers:
                 headers[key] = value
@@ -169,9 +178,15 @@ def _too_large() -> ProtocolError:
     )
 
 
-def _unescaped(text: str) -> str:
-    # An escape that is not defined stays as it is.
-    return _UNESCAPE.sub(lambda found: _UNESCAPES[found[1]], text) if "\\" in text else text
+def _unescaped(text: str, escapes: Mapping[str, str], strict: bool) -> str:
+    def meant(found: re.Match[str]) -> str:
+        if found[1] in escapes:
+            return escapes[found[1]]
+        if strict:
+            raise ProtocolError(f"not STOMP: a header has the unknown escape '{found[0]}'")
+        return found[0]
+
+    return _UNESCAPE.sub(meant, text) if "\\" in text else text
 
 
 def _check_head(head: bytes) -> None:

@@ -187,13 +187,11 @@ class Subscription:
 
     def acknowledge(self, number: int) -> None:
         """Note that a message is done; `flush` tells the broker."""
-        self._forget(number)
+        if self.caution.counts:
+            message = self._window.message(number)
+            if message is not None:
+                self.caution.forget(message, self.session.dialect)
         self._window.acknowledge(number)
-
-    def _forget(self, number: int) -> None:
-        message = self._window.message(number)
-        if message is not None:
-            self.caution.forget(message, self.session.dialect)
 
     def refuse(
         self, number: int, moved: Callable[[], None] | None = None, reason: Reason | None = None

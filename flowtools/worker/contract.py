@@ -33,9 +33,14 @@ def load(name: str) -> type:
         ConfigurationError: As `load_class`, or the class has no `start`.
     """
     found = load_class(name, "Worker")
-    if not callable(getattr(found, "start", None)):
+    if not (callable(getattr(found, "start", None)) or takes_batches(found)):
         raise ConfigurationError(f"cannot load Worker '{name}': its class has no 'start'")
     return found
+
+
+def takes_batches(worker: object) -> bool:
+    """Return whether a Worker, or its class, takes several events at once."""
+    return callable(getattr(worker, "start_many", None))
 
 
 def make(name: str, config: ConfigParser, equipment: Equipment | None = None) -> Worker:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flowtools.core.errors import ConfigurationError
 
-_WORKER = {"start": ("event",), "configure": ("config",), "clean_up": ()}
+_WORKER = {"start": ("event",), "start_many": ("events",), "configure": ("config",), "clean_up": ()}
 _SOURCE = {
     "run": ("emit",),
     "__iter__": (),
@@ -22,7 +22,7 @@ _SOURCE = {
 _METHODS: dict[str, dict[str, tuple[str, ...]]] = {"Worker": _WORKER, "Source": _SOURCE}
 """The arguments of each method, by what the class is."""
 
-_MAY_GENERATE = ("start", "__iter__")
+_MAY_GENERATE = ("start", "start_many", "__iter__")
 _FUNCTION = "_flow_function"
 
 

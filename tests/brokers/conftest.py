@@ -15,10 +15,25 @@ REQUIRED = bool(os.environ.get("CI") or os.environ.get("FLOWTOOLS_REQUIRE_BROKER
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark them before pytest deselects by marker."""
+    """Mark them before pytest deselects by marker, and group them for pytest-xdist."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.brokers)
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item):
+    """Return the broker that a test is about, or its file: one process runs all of a group.
+
+    So each broker is started once, and with `-n 2 --dist loadgroup` two of them run at a time.
+    Networks all have the same addresses.
+    """
+    if "network" in item.fixturenames:
+        return "network"
+    told = getattr(item, "callspec", None)
+    named = [value for value in (told.params.values() if told else ()) if value in ALL]
+    fixtures = [name for name in item.fixturenames if name in ALL]
+    return next(iter([*named, *fixtures]), item.path.stem)
 
 
 def _served(kind, tmp_path_factory):
@@ -77,6 +92,14 @@ def activemq(_activemq):
 def broker(_broker):
     """Each of the chosen brokers, one after the other."""
     yield from _lent(_broker)
+
+
+@pytest.fixture
+def any_rabbitmq(broker):
+    """Each of the chosen brokers that is a RabbitMQ."""
+    if broker.family != "rabbitmq":
+        pytest.skip("what RabbitMQ alone does")
+    return broker
 
 
 @pytest.fixture

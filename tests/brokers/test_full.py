@@ -1,4 +1,4 @@
-"""Queues that take no more: nothing is lost, and once there is room all goes on."""
+"""Queues that take no more, or are gone: nothing is lost, and once there is room all goes on."""
 
 import json
 import subprocess
@@ -7,12 +7,13 @@ import time
 import pytest
 
 from flowtools.ack.sender import AckSender
+from tests.brokers.tally import wait_for
 from tests.stomp_servers import SECONDS, Lines
 
 
 @pytest.fixture
-def login(rabbitmq):
-    return {"FLOW_USER": rabbitmq.user, "FLOW_PASSWORD": rabbitmq.password}
+def login(any_rabbitmq):
+    return {"FLOW_USER": any_rabbitmq.user, "FLOW_PASSWORD": any_rabbitmq.password}
 
 
 def filled(broker, queue, most):
@@ -22,31 +23,52 @@ def filled(broker, queue, most):
         wire.publish(queue, [b"old"] * most)
 
 
-def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(rabbitmq, queue, login, start):
+def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(
+    any_rabbitmq, queue, login, start
+):
     dead_letter = f"{queue}.failed"
-    filled(rabbitmq, dead_letter, 1)
-    with rabbitmq.connect() as wire:
+    filled(any_rabbitmq, dead_letter, 1)
+    with any_rabbitmq.connect() as wire:
         wire.publish(queue, [b"bad"])
-    process = start("flow-listen-stomp", "--ack", "worker", rabbitmq.url(queue), env=login)
+    process = start("flow-listen-stomp", "--ack", "worker", any_rabbitmq.url(queue), env=login)
     lines, said = Lines(process.stdout), Lines(process.stderr)
     sender = AckSender()
     sender.nack(json.loads(lines.next())["ackto"])
     said.until(f"cannot move a rejected message to '{dead_letter}'".encode())
     # The others go on meanwhile.
-    with rabbitmq.connect() as wire:
+    with any_rabbitmq.connect() as wire:
         wire.publish(queue, [b"good"])
     sender.ack(json.loads(lines.next())["ackto"])
-    rabbitmq.limit(dead_letter, 2)
+    any_rabbitmq.limit(dead_letter, 2)
     said.until(b"takes messages again")
     sender.close(SECONDS)
     process.terminate()
     process.wait(SECONDS)
-    assert (rabbitmq.depth(queue), rabbitmq.depth(dead_letter)) == (0, 2)
+    assert (any_rabbitmq.depth(queue), any_rabbitmq.depth(dead_letter)) == (0, 2)
 
 
-def test_messages_for_a_full_queue_wait_and_go_on_once_there_is_room(rabbitmq, queue, login, start):
-    filled(rabbitmq, queue, 4)
-    process = start("flow-send", "--raw", rabbitmq.url(queue), env=login, stdin=subprocess.PIPE)
+def test_a_dead_letter_queue_that_was_deleted_is_made_again(any_rabbitmq, queue, login, start):
+    dead_letter = f"{queue}.failed"
+    with any_rabbitmq.connect() as wire:
+        wire.publish(queue, [b"1", b"2", b"3"])
+    process = start("flow-listen-stomp", "--ack", "worker", any_rabbitmq.url(queue), env=login)
+    lines = Lines(process.stdout)
+    sender = AckSender()
+    for _ in range(3):
+        sender.nack(json.loads(lines.next())["ackto"])
+        wait_for(lambda: any_rabbitmq.depth(dead_letter) == 1, 30, tend=lambda: None, what="it")
+        any_rabbitmq.delete(dead_letter)
+    sender.close(SECONDS)
+    process.terminate()
+    process.wait(SECONDS)
+    assert any_rabbitmq.depth(queue) == 0
+
+
+def test_messages_for_a_full_queue_wait_and_go_on_once_there_is_room(
+    any_rabbitmq, queue, login, start
+):
+    filled(any_rabbitmq, queue, 4)
+    process = start("flow-send", "--raw", any_rabbitmq.url(queue), env=login, stdin=subprocess.PIPE)
     said = Lines(process.stderr)
     process.stdin.write(b"1\n2\n3\n4\n5\n")
     process.stdin.close()
@@ -55,6 +77,6 @@ def test_messages_for_a_full_queue_wait_and_go_on_once_there_is_room(rabbitmq, q
     deadline = time.monotonic() + 4 * SECONDS  # A purge takes seconds on a busy machine.
     while process.poll() is None:
         # There is never room for all: were all sent again each time, it would not end.
-        rabbitmq.purge(queue)
+        any_rabbitmq.purge(queue)
         assert time.monotonic() < deadline, "it does not get on"
     assert process.returncode == 0

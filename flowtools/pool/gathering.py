@@ -1,0 +1,244 @@
+"""A pool whose Worker takes several events at once: gathering them, and settling each.
+
+The thread that leads gathers a batch: it takes what has been read, and reads on, until the batch
+is full or has waited long enough. The others run theirs meanwhile, or wait to lead; so no two
+batches are half full for want of what the other one has. A batch waits from when its *first
+event* came: after a time in which all threads were busy it does not wait at all.
+
+A batch has at most one event of a key, since the events of a key run one after another, and one
+that fails comes again before the next. What fails by itself is tried again in whatever batch
+comes. Where a batch has failed as a whole, by an exception, its time-out or the death of its
+process, nobody knows which event it was: then each is tried again alone, so that a bad one takes
+no other with it to the end of its attempts. A Retry of the Worker's tells that no event is bad.
+"""
+
+from collections.abc import Sequence
+from math import inf
+from time import monotonic
+from typing import Any
+
+from flowtools.pool.batch import Answer, Batch
+from flowtools.pool.inflight import Claim, InFlight, Slot
+from flowtools.pool.outcome import Failure, Outcome
+from flowtools.pool.pool import Pool
+from flowtools.pool.settings import LINGER
+from flowtools.worker.exceptions import TimeLimit
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes of lines at which a batch is full, however few they are."""
+
+
+class BatchPool(Pool):
+    """Runs a Worker's `start_many` over batches of events; see Pool."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._size = self._settings.batch or 1
+        self._linger = LINGER if self._settings.linger is None else self._settings.linger
+        self._gathered: list[InFlight] = []  # The batch that is gathered, if one is.
+        self._next_start: float | None = None  # Reserved of --rate, and not used yet.
+
+    # What follows runs in the worker threads.
+
+    def _serve(self, slot: Slot) -> bool:
+        """Gather batches and run them. False: no more; True: the attempt was claimed."""
+        prepare = slot.runner.prepare
+        while not self._control.stopping:
+            if prepare is not None and (pause := prepare(self._control.ending)):
+                if not self._wait_for_runner(slot, pause):
+                    return False
+                continue
+            flights = self._gather(slot)
+            if not flights:
+                return False
+            if self._run(slot, flights):
+                return True
+        return False
+
+    def _gather(self, slot: Slot) -> list[InFlight]:
+        """Return the events of the next batch; none: nothing will come any more."""
+        slot.is_busy = False
+        if self._backlog.held or self._leader_sleeps:
+            self._control.leader.ring()  # Whoever gathers is to see what this thread gave back.
+        with self._leader:
+            flights = self._gathered = []
+            try:
+                while self._fill(slot, flights) and self._has_to_wait(flights[0]):
+                    self._give_back(flights)
+            except BaseException:
+                self._give_back(flights)
+                raise
+            if self._control.stopping and not self._runs_the_last():
+                self._give_back(flights)
+            slot.is_busy = bool(flights)
+            self._gathered = []
+        self._control.note_start()
+        return flights
+
+    def _has_to_wait(self, flight: InFlight) -> bool:
+        """Return whether `flight` must not start, for a pause has begun since it was taken."""
+        return self._pause.is_on and not self._pause.is_probe(flight)
+
+    def _fill(self, slot: Slot, flights: list[InFlight]) -> bool:
+        """Take events until the batch is complete, the pool ends, or there are no more.
+
+        Return whether there are any.
+        """
+        until, size = inf, 0
+        while not self._control.stopping:
+            slot.is_busy = True
+            try:
+                flight = self._take_next()
+            except IndexError:
+                if flights and not self._wait_for_more(until):
+                    break
+                slot.is_busy = bool(flights)
+                if not flights and (self._is_over or not self._lead()):
+                    break
+                continue
+            if (flights and flight.runs_alone) or not self._wait_for_start(until):
+                self._backlog.keep(flight)  # It is the first that the next batch gets.
+                break
+            flights.append(flight)
+            size += len(flight.line)
+            if flight.runs_alone or len(flights) >= self._size or size >= MAX_BYTES:
+                break
+            if len(flights) == 1:
+                until = flight.since + self._linger
+        return bool(flights)
+
+    def _take_next(self) -> InFlight:
+        """Return an event that may run, but for --rate.
+
+        Raises:
+            IndexError: There is none now.
+        """
+        flight = None
+        while flight is None:
+            flight = self._take()
+        return flight
+
+    def _wait_for_start(self, until: float) -> bool:
+        """Wait until --rate lets an event start; False: not before `until`, or the pool ends."""
+        pace, now = self._settings.pace, monotonic()
+        if pace is None:
+            return True
+        if self._next_start is None:
+            self._next_start = now + pace.wait_time(now)
+        if self._next_start > until or self._control.ending.wait(max(0.0, self._next_start - now)):
+            return False
+        self._next_start = None
+        return True
+
+    def _wait_for_more(self, until: float) -> bool:
+        """Wait until there may be another event for the batch; False: it is to wait no longer."""
+        if self._is_gated():
+            return False
+        now = monotonic()
+        due = self._backlog.next_due()
+        seconds = max(0.0, min(until, inf if due is None else due) - now)
+        if not self._intake.has_ended:
+            # Even where its time is over: what has come already still finds room.
+            if self._intake.read(seconds):
+                return True
+        elif not self._backlog.held:
+            return False
+        else:
+            self._leader_sleeps = True
+            try:
+                self._control.leader.wait(seconds)
+            finally:
+                self._leader_sleeps = False
+        self._control.leader.clear()
+        return monotonic() < until
+
+    def _runs_the_last(self) -> bool:
+        """Return whether a batch that is gathered when the pool ends is still run.
+
+        After a signal it is: its events were taken, and nothing is wrong.
+        """
+        control = self._control
+        return control.drains and control.error is None and not control.cancels
+
+    def _give_back(self, flights: list[InFlight]) -> None:
+        for flight in flights:
+            self._backlog.keep(flight)
+        flights.clear()
+
+    def _run(self, slot: Slot, flights: list[InFlight]) -> bool:
+        """Run a batch and settle it; return whether the attempt was claimed."""
+        runner = slot.runner
+        now = monotonic()
+        deadline = now + (self._settings.timeout or inf)
+        batch = Batch(flights, deadline, runner.failure)
+        slot.event = batch.events
+        slot.in_flight = batch
+        slot.started = now
+        slot.deadline = deadline
+        answers: Sequence[Answer] = ()
+        failure = None
+        try:
+            answers = runner.start_many(batch)
+        except TimeLimit:
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
+            failure = runner.failure(error)
+        slot.deadline = None
+        if slot.claim is not None and slot.is_claimed():
+            return True
+        self._settle_all(slot, batch, answers, failure)
+        return False
+
+    def _settle_all(
+        self, slot: Slot, batch: Batch[InFlight], answers: Sequence[Answer], failure: Failure | None
+    ) -> None:
+        """Settle each event by its answer, or all of them by the `failure` of the batch."""
+        batch.events.end()
+        waits = False
+        while batch.left:
+            place = batch.left[0]
+            flight = batch.flights[place]
+            answer = batch.whole(failure, place) if failure is not None else answers[place]
+            if isinstance(answer, Failure):
+                if failure is not None and _may_be_the_cause(failure, batch, place):
+                    flight.runs_alone = True
+                waits |= self._settlement.failed(flight, slot.started, answer)
+            else:
+                self._settlement.done(flight, slot.started, answer)
+            batch.left.popleft()
+            self._end_probe(flight, is_done=not isinstance(answer, Failure))
+        self._vacate(slot, waits)
+
+    def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
+        batch = slot.flight
+        assert isinstance(batch, Batch)
+        self._settle_all(slot, batch, [lines] * len(batch.flights), failure)
+
+    def _settle_claim(self, slot: Slot, claim: Claim) -> None:
+        batch = slot.flight
+        assert isinstance(batch, Batch)
+        if claim.verdict is Outcome.CANCELLED:
+            for place in [place for place in batch.left if place not in batch.failures]:
+                batch.left.remove(place)
+                self._settlement.cancelled(batch.flights[place])
+                self._end_probe(batch.flights[place], is_done=False)
+        text = f"not done within {self._settings.timeout:g} s"
+        self._settle_all(slot, batch, (), Failure(claim.verdict, text))
+
+    # Called from any thread.
+
+    def put_back(self, slot: Slot) -> None:
+        """Keep what is not settled in `slot` with what was not tried, or let it come again."""
+        batch = slot.flight
+        if isinstance(batch, Batch):
+            self._give_back([batch.flights[place] for place in batch.left])
+
+    def queued(self) -> int:
+        """Return how many events have been read and wait."""
+        return super().queued() + len(self._gathered)
+
+
+def _may_be_the_cause(failure: Failure, batch: Batch[InFlight], place: int) -> bool:
+    """Return whether the event at `place` may be why the batch has failed as a whole."""
+    is_asked_for = failure.after is not None or failure.outcome.pauses
+    return len(batch.flights) > 1 and place not in batch.failures and not is_asked_for

@@ -1,0 +1,66 @@
+"""Whose turn it is, by key: so many events of one key at a time, and so many starts of it a second.
+
+A key is known only while an event of it runs or waits, so the number of different keys costs
+nothing. What limits the starts has a memory of its own, which it bounds.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from flowtools.pool.inflight import InFlight
+from flowtools.pool.settings import KeyPace
+
+
+class _Turn:
+    """One key: how many of its events run or wait for another attempt, and which come after."""
+
+    __slots__ = ("running", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.waiting: deque[InFlight] | None = None
+
+
+class Keys:
+    """The keys of a pool's events. Not thread-safe: the backlog's lock is held."""
+
+    def __init__(self, per_key: int = 1, pace: KeyPace | None = None) -> None:
+        """Let `per_key` events of a key run at a time, and start as `pace` says."""
+        self._per_key = per_key
+        self._pace = pace
+        self._turns: dict[str, _Turn] = {}
+
+    def enter(self, flight: InFlight, key: str) -> bool:
+        """Return True if it is the event's turn; else keep it until that comes."""
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._turns[key] = _Turn()
+        if turn.running < self._per_key:
+            turn.running += 1
+            return True
+        if turn.waiting is None:
+            turn.waiting = deque()
+        turn.waiting.append(flight)
+        return False
+
+    def leave(self, key: str) -> InFlight | None:
+        """Say that an event of `key` is settled; return the one whose turn has come."""
+        turn = self._turns[key]
+        if turn.waiting:
+            return turn.waiting.popleft()
+        turn.running -= 1
+        if not turn.running:
+            del self._turns[key]
+        return None
+
+    def wait_time(self, flight: InFlight, now: float) -> float:
+        """Reserve the next start of the event's key; return how many seconds away it is."""
+        if self._pace is None or flight.key is None:
+            return 0.0
+        return self._pace.wait_time(flight.key, now)
+
+    def drain(self) -> Iterator[InFlight]:
+        """Yield the events that wait, and forget all keys."""
+        for turn in self._turns.values():
+            yield from turn.waiting or ()
+        self._turns.clear()

@@ -1,0 +1,103 @@
+"""Several events for one call of a Worker: what `start_many(events)` gets."""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from time import monotonic
+from typing import Any, Protocol, overload
+
+from flowtools.core.event import Event
+
+
+class Events(Sequence[Event]):
+    """The events of one batch, in the order in which they came.
+
+    Attributes:
+        deadline: When the time of this attempt is up, in seconds of `time.monotonic()`; the
+            same for each of its events. Infinity without a time-out.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[Event],
+        on_failure: Callable[[int, BaseException | str], None],
+        deadline: float = inf,
+    ) -> None:
+        """Make a batch of `events`.
+
+        Args:
+            events: They; each is another object.
+            on_failure: Told of each event that `fail` is called for: its place, and why.
+            deadline: Of the batch and of each of its events.
+        """
+        self._events = tuple(events)
+        self._places = {id(event): place for place, event in enumerate(self._events)}
+        self._on_failure = on_failure
+        self._has_ended = False
+        self.deadline = deadline
+        for event in self._events:
+            event.deadline = deadline
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @overload
+    def __getitem__(self, place: int) -> Event: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Event]: ...
+    def __getitem__(self, place: int | slice) -> Event | Sequence[Event]:
+        return self._events[place]
+
+    def __repr__(self) -> str:
+        return f"<Events {list(self._events)!r}>"
+
+    def fail(self, event: Event, error: BaseException | type[BaseException] | str) -> None:
+        """Fail one event of the batch, whatever becomes of the others; safe from any thread.
+
+        The last call for an event counts.
+
+        Args:
+            event: One of this batch; the object itself, not a copy.
+            error: Why: an exception (a Retry and a Reject mean what they mean when they are
+                raised), its class, or text.
+
+        Raises:
+            ValueError: The event is not of this batch.
+            TypeError: `error` is neither an exception nor text.
+            RuntimeError: `start_many` has returned, or its time is up.
+        """
+        place = self._places.get(id(event))
+        if place is None:
+            raise ValueError(f"{event!r} is not an event of this batch")
+        if isinstance(error, type) and issubclass(error, BaseException):
+            error = error()
+        if not isinstance(error, BaseException | str):
+            raise TypeError(f"an event fails with an exception or with text, not with {error!r}")
+        if self._has_ended:
+            raise RuntimeError("the batch has ended: nothing can be said of its events any more")
+        self._on_failure(place, error)
+
+    def cancelled(self) -> bool:
+        """Return True once no result is wanted any more: time is up, or the pool stops."""
+        return monotonic() >= self.deadline
+
+    def cancel(self) -> None:
+        """Make `cancelled()` true, of each event too; called by the pool, from any thread."""
+        self.deadline = -inf
+        for event in self._events:
+            event.cancel()
+
+    def end(self) -> None:
+        """Refuse further calls of `fail`; called by the pool when it settles the batch."""
+        self._has_ended = True
+
+
+class BatchWorker(Protocol):
+    """What the pool calls where a Worker takes batches."""
+
+    def start_many(self, events: Events) -> Any:
+        """Do the work for several events at once, in a thread of the pool.
+
+        None: all are done, but those that `events.fail` was called for. Otherwise one result
+        for each event, in their order: each is what `start` would have returned for it, or an
+        exception, which fails that event. An exception that is raised fails all of them.
+        """

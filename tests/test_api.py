@@ -1,0 +1,63 @@
+"""The page of the public API: docs/api.md names what there is, and what pages and examples use."""
+
+import ast
+import importlib
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "api.md").read_text()
+ROW = re.compile(r"^\| `(flowtools[\w.]*)` \| (`.*`) \|", re.MULTILINE)
+
+NAMES = {module: re.findall(r"`(\w+)`", names) for module, names in ROW.findall(PAGE)}
+"""The names that the page lists, by module."""
+
+CODE = re.compile(
+    r"^(?:>>> |\s*)(from flowtools\S* import [\w, ]+|import flowtools\S*)$", re.MULTILINE
+)
+
+
+def users():
+    """Yield what imports flowtools: (file, its imports), of the examples and of all pages."""
+    for path in sorted((ROOT / "examples").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        yield path, [node for node in found if (node.module or "").startswith("flowtools")]
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "man").glob("*.[17]")]
+    for path in pages:
+        if path.name in ("architecture.md", "api.md"):
+            continue  # They describe the inside, too.
+        lines = [line.strip() for line in CODE.findall(path.read_text())]
+        trees = [ast.parse(line).body[0] for line in lines]
+        yield path, [node for node in trees if isinstance(node, ast.ImportFrom)]
+
+
+def test_the_page_has_rows():
+    assert len(NAMES) > 10
+    assert "Retry" in NAMES["flowtools.worker"]
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_each_name_of_the_page_can_be_imported(module):
+    found = importlib.import_module(module)
+    assert found.__doc__
+    for name in NAMES[module]:
+        assert getattr(found, name), name
+    public = getattr(found, "__all__", None)
+    if public is not None:
+        assert sorted(NAMES[module]) == sorted(public)
+
+
+@pytest.mark.parametrize(
+    ("path", "imports"), [pytest.param(*user, id=user[0].name) for user in users() if user[1]]
+)
+def test_pages_and_examples_import_only_what_is_public(path, imports):
+    for node in imports:
+        names = {alias.name for alias in node.names}
+        if node.module == "flowtools":
+            names = {name for name in names if f"flowtools.{name}" not in NAMES}
+            assert not names
+        elif node.module != "flowtools.compat" and not node.module.startswith("flowtools.compat."):
+            assert names <= set(NAMES.get(node.module, ())), f"{path.name}: {node.module}"

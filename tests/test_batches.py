@@ -1,0 +1,682 @@
+"""start_many: several events at once, in threads and in processes."""
+
+import signal
+import time
+from collections import Counter
+from subprocess import PIPE
+
+import orjson
+import pytest
+
+from flowtools.event import Event
+from flowtools.pool.settings import BATCH
+from flowtools.worker import Events
+from tests.acks import Receiver
+from tests.hostile import Hostile
+from tests.running import finish, metrics_at, until
+
+HEAD = """import os, subprocess, sys, threading, time
+from pathlib import Path
+from flowtools.event import Event
+from flowtools.worker import Reject, Retry, Unavailable
+def note(text):
+    with open('notes', 'ab', buffering=0) as file:
+        file.write(f'{text}\\n'.encode())
+def noted(events):
+    note(' '.join(str(event.data) for event in events))
+class Noting:
+    def start_many(self, events):
+        noted(events)
+        return self.do(events)
+    def do(self, events):
+        pass
+"""
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """The batches that the Worker has noted, each a list of texts."""
+    path = tmp_path / "notes"
+    return lambda: [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture(params=["thread", "process"])
+def work(request, start, tmp_path):
+    """Start flow-work on a Worker W, in threads and in processes."""
+
+    def run(code, *args, **options):
+        (tmp_path / "mine.py").write_text(HEAD + code)
+        options = {"stdin": PIPE} | options
+        return start("flow-work", "mine:W", "--isolation", request.param, *args, **options)
+
+    run.isolation = request.param
+    return run
+
+
+PLAIN = "class W(Noting): pass\n"
+
+
+def lines(*values):
+    return b"".join(orjson.dumps(value) + b"\n" for value in values)
+
+
+def rows(path):
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def give(process, *values):
+    process.stdin.write(lines(*values))
+    process.stdin.flush()
+
+
+# What a batch holds
+
+
+def test_a_batch_has_as_many_events_as_asked_and_the_last_one_the_rest(work, notes):
+    assert finish(work(PLAIN, "--batch", 4), lines(*range(10))) == (0, [], "")
+    assert notes() == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9"]]
+
+
+def test_without_options_a_batch_has_the_default(work, notes):
+    assert finish(work(PLAIN), lines(*range(2 * BATCH + 50)))[0] == 0
+    assert [len(batch) for batch in notes()] == [BATCH, BATCH, 50]
+
+
+def test_what_comes_within_the_linger_is_one_batch(work, notes):
+    process = work(PLAIN, "--batch", 3, "--linger", 600)
+    for number in range(5):  # Three and two pieces, each read by itself.
+        give(process, number)
+        time.sleep(0.02)
+    until(lambda: notes() == [["0", "1", "2"]])
+    assert finish(process, lines(5))[0] == 0
+    assert notes()[1:] == [["3", "4", "5"]]
+
+
+def test_a_batch_waits_no_longer_than_it_may(work, notes):
+    process = work(PLAIN, "--linger", 0.05)
+    for number in range(3):
+        give(process, number)
+        until(lambda number=number: sum(map(len, notes())) == number + 1)
+    assert finish(process)[0] == 0
+
+
+def test_without_a_linger_a_batch_is_what_has_been_read(work, notes):
+    assert finish(work(PLAIN, "--linger", 0), lines(*range(150)))[0] == 0
+    assert [len(batch) for batch in notes()] == [100, 50]
+
+
+def test_what_waited_while_all_threads_were_busy_is_run_at_once(work, notes, tmp_path):
+    code = """class W(Noting):
+    def do(self, events):
+        while not Path('go').exists():
+            time.sleep(0.01)
+"""
+    process = work(code, "--batch", 10, "--linger", 0.2)
+    give(process, 0)
+    until(lambda: notes() == [["0"]])
+    for number in range(1, 5):
+        give(process, number)
+    time.sleep(0.4)
+    (tmp_path / "go").touch()
+    until(lambda: notes()[1:] == [["1", "2", "3", "4"]])
+    assert finish(process)[0] == 0
+
+
+def test_a_batch_is_bounded_in_bytes_too(work, notes):
+    code = "class W:\n    def start_many(self, events): note(' '.join('x' for e in events))\n"
+    text = "x" * (6 * 1024 * 1024)
+    assert finish(work(code), lines(*[text] * 4))[0] == 0
+    assert [len(batch) for batch in notes()] == [3, 1]
+
+
+def test_lines_that_are_no_events_are_in_no_batch(work, notes):
+    status, _, err = finish(work(PLAIN), b'1\nnonsense\n\n2\n{"specversion":"1.0"}\n3\n')
+    assert (status, notes()) == (1, [["1", "2", "3"]])
+    assert "2 of 5 events failed (2 invalid)" in err
+
+
+def test_several_threads_share_the_events(work, notes):
+    code = "class W(Noting):\n    def do(self, events): time.sleep(0.01)\n"
+    assert finish(work(code, "-j", 4, "--batch", 7), lines(*range(500)))[0] == 0
+    assert Counter(len(batch) for batch in notes()) == {7: 71, 3: 1}
+    assert sorted(int(each) for batch in notes() for each in batch) == list(range(500))
+
+
+# Results
+
+
+def test_each_event_has_its_result(work):
+    code = """class W:
+    def start_many(self, events):
+        return [None if event.data == 1 else event.data * 10 for event in events]
+"""
+    status, out, _ = finish(work(code, "--batch", 3), lines(*range(5)))
+    assert (status, [each["data"] for each in out]) == (0, [0, 20, 30, 40])
+    single = "class W:\n    def start(self, event): return event.data * 10\n"
+    _, alone, _ = finish(work(single), lines(*range(5)))
+    ids = {each["data"]: each["id"] for each in alone}
+    assert [each["id"] for each in out] == [ids[each["data"]] for each in out]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "tuple(event.data for event in events)",
+        "(event.data for event in events)",
+        "map(lambda event: event.data, events)",
+        "[(each for each in [event.data]) for event in events]",
+        "[Event('t', event.data, source='s') for event in events]",
+    ],
+)
+def test_a_sequence_has_several_forms(work, returned):
+    code = f"class W:\n    def start_many(self, events): return {returned}\n"
+    status, out, err = finish(work(code), lines(7, 8))
+    assert (status, [each["data"] for each in out], err) == (0, [7, 8], "")
+
+
+def test_start_many_may_yield_its_results(work):
+    code = """class W:
+    def start_many(self, events):
+        for event in events:
+            yield event.data
+"""
+    status, out, _ = finish(work(code), lines(7, 8))
+    assert (status, [each["data"] for each in out]) == (0, [7, 8])
+
+
+@pytest.mark.parametrize(
+    ("returned", "complaint"),
+    [
+        ("[1]", "returned 1 results for 2 events"),
+        ("[1, 2, 3]", "returned more results for 2 events"),
+        ("iter(int, 1)", "returned more results for 2 events"),
+        ("'ab'", "returned str"),
+        ("{1: 2, 3: 4}", "returned dict"),
+        ("{1, 2}", "returned set"),
+        ("events[0]", "returned ReadEvent"),
+        ("5", "returned int"),
+    ],
+)
+def test_anything_but_a_result_for_each_fails_all_and_is_not_tried_again(
+    work, tmp_path, returned, complaint
+):
+    code = f"class W:\n    def start_many(self, events): return {returned}\n"
+    process = work(code, "--retries", 3, "--joblog", "log")
+    status, out, err = finish(process, lines(7, 8))
+    assert (status, out) == (1, [])
+    assert [(row["outcome"], row["attempt"]) for row in rows(tmp_path / "log")] == [
+        ("rejected", 1)
+    ] * 2
+    assert complaint in err
+
+
+def test_a_result_that_cannot_be_written_fails_its_event_alone(work, tmp_path):
+    code = """class W:
+    def start_many(self, events):
+        return [1, object(), 'x' * 5000, ValueError('not this one'), 5]
+"""
+    process = work(code, "--joblog", "log", "--max-line", 4000)
+    status, out, _ = finish(process, lines(*range(5)))
+    assert (status, [each["data"] for each in out]) == (1, [1, 5])
+    found = {row["outcome"] + " " + (row["error"] or "") for row in rows(tmp_path / "log")}
+    assert {each.split(": ")[0] for each in found} >= {"done ", "failed ValueError"}
+    assert sum(row["outcome"] == "done" for row in rows(tmp_path / "log")) == 2
+
+
+# Failures
+
+
+FAILS = """class W(Noting):
+    def do(self, events):
+        for event in events:
+            error = dict(text='just so', error=ValueError('bad'), kind=KeyError,
+                         reject=Reject('never'), retry=Retry('later', after=0.01)).get(event.data)
+            if error is not None:
+                events.fail(event, error)
+        return [event.data for event in events]
+"""
+
+
+def test_only_what_failed_is_tried_again(work, notes, tmp_path):
+    process = work(
+        FAILS, "--retries", 1, "--backoff", 0.01, "--joblog", "log", "--failed", "failed"
+    )
+    ways = ["text", "error", "kind", "reject", "retry"]
+    status, out, _ = finish(process, lines(1, *ways, 2))
+    assert (status, [each["data"] for each in out]) == (1, [1, 2])
+    assert notes()[0] == ["1", *ways, "2"]
+    assert sorted(each for batch in notes()[1:] for each in batch) == [
+        "error", "kind", "retry", "text",
+    ]  # fmt: skip
+    errors = {each["flowerror"].split(" (")[0] for each in rows(tmp_path / "failed")}
+    assert errors == {"just so", "ValueError: bad", "KeyError", "Reject: never", "Retry: later"}
+    final = [row for row in rows(tmp_path / "log") if row["final"]]
+    assert Counter(row["outcome"] for row in final) == {"done": 2, "failed": 4, "rejected": 1}
+    assert Counter(row["attempt"] for row in final) == {1: 3, 2: 4}
+    replay = work(PLAIN)
+    assert finish(replay, (tmp_path / "failed").read_bytes())[0] == 0
+    assert sorted(notes()[-1]) == sorted(ways)
+
+
+def test_where_a_batch_has_failed_each_event_is_tried_again_alone(work, notes, tmp_path):
+    code = """class W(Noting):
+    def do(self, events):
+        if any(event.data == 'bad' for event in events):
+            raise ValueError('no')
+"""
+    process = work(code, "--retries", 1, "--backoff", 0.01, "--failed", "failed")
+    status, _, err = finish(process, lines(1, "bad", 3))
+    assert notes()[0] == ["1", "bad", "3"]
+    assert sorted(notes()[1:]) == [["1"], ["3"], ["bad"]]
+    (kept,) = rows(tmp_path / "failed")
+    assert (kept["data"], kept["flowattempts"], status) == ("bad", 2, 1)
+    assert "1 of 3 events failed" in err
+
+
+def test_what_asks_for_a_retry_of_all_gets_them_together(work, notes):
+    code = """class W(Noting):
+    def do(self, events):
+        if not Path('once').exists():
+            Path('once').touch()
+            raise Retry('the server is busy', after=0.01)
+"""
+    assert finish(work(code), lines(1, 2, 3))[0] == 0
+    assert sorted(notes()[1]) == ["1", "2", "3"]
+
+
+def test_reject_rejects_all(work, tmp_path):
+    code = "class W:\n    def start_many(self, events): raise Reject('no')\n"
+    process = work(code, "--retries", 3, "--joblog", "log")
+    assert finish(process, lines(1, 2, 3))[0] == 1
+    found = [(row["outcome"], row["error"]) for row in rows(tmp_path / "log")]
+    assert found == [("rejected", "Reject: no (with a batch of 3 events)")] * 3
+
+
+@pytest.mark.parametrize("body", ["while True: time.sleep(0.01)", "while True: pass"])
+def test_a_time_out_is_that_of_the_batch(work, notes, tmp_path, body):
+    code = f"""class W(Noting):
+    def do(self, events):
+        for event in events:
+            if event.data == 'rejected':
+                events.fail(event, Reject('known before'))
+        if any(event.data == 'hang' for event in events):
+            {body}
+"""
+    process = work(
+        code, "--retries", 1, "--backoff", 0.01, "--timeout", 0.5, "--grace", 20,
+        "--joblog", "log",
+    )  # fmt: skip
+    assert finish(process, lines(1, "hang", "rejected", 4))[0] == 1
+    assert notes()[0] == ["1", "hang", "rejected", "4"]
+    assert sorted(notes()[1:]) == [["1"], ["4"], ["hang"]]
+    found = sorted((row["outcome"], row["attempt"], row["error"]) for row in rows(tmp_path / "log"))
+    late = "not done within 0.5 s"
+    assert found == [
+        ("done", 2, None),
+        ("done", 2, None),
+        ("rejected", 1, "Reject: known before"),
+        *[("timeout", 1, f"{late} (with a batch of 4 events)")] * 3,
+        ("timeout", 2, late),
+    ]
+
+
+def test_a_thread_that_stays_stuck_is_replaced_and_its_batch_settled(start, notes, tmp_path):
+    code = """class W(Noting):
+    def do(self, events):
+        if len(events) > 1:
+            time.sleep(3)
+"""
+    (tmp_path / "mine.py").write_text(HEAD + code)
+    options = ("--timeout", 0.1, "--grace", 0.1, "--retries", 1, "--backoff", 0.01)
+    process = start("flow-work", "mine:W", *options, stdin=PIPE)
+    status, _, err = finish(process, lines(1, 2, 3))
+    assert status == 0
+    assert "a thread is stuck in event" in err
+    assert "and 2 more' and has been replaced" in err
+    assert sorted(notes()[1:]) == [["1"], ["2"], ["3"]]
+
+
+def test_a_crash_costs_each_of_the_batch_one_attempt(start, notes, tmp_path):
+    code = """class W(Noting):
+    def do(self, events):
+        for event in events:
+            if event.data == 'told':
+                events.fail(event, Reject('before the crash'))
+        if any(event.data == 'crash' for event in events):
+            os._exit(3)
+"""
+    (tmp_path / "mine.py").write_text(HEAD + code)
+    options = ("--isolation", "process", "--retries", 1, "--backoff", 0.01, "--joblog", "log")
+    process = start("flow-work", "mine:W", *options, stdin=PIPE)
+    assert finish(process, lines(1, "crash", "told", 4))[0] == 1
+    assert sorted(notes()[1:]) == [["1"], ["4"], ["crash"]]
+    final = [row for row in rows(tmp_path / "log") if row["final"]]
+    assert Counter(row["outcome"] for row in final) == {"done": 2, "failed": 1, "rejected": 1}
+
+
+HURTS = {
+    "str_raises": "StrRaises: its text cannot be made: KeyError",
+    "str_exits": "StrExits: its text cannot be made: SystemExit",
+    "evil_retry": "invalid Retry(after='soon')",
+    "retry_junk": "invalid Retry(after=[30])",
+    "interrupts_itself": "KeyboardInterrupt",
+    "takes_everything": "ValueError: gone",
+    "says_much": "ValueError: yyy",
+    "exits": "SystemExit: 5",
+    "takes_the_id_and_returns": "the event has no attribute",
+    "returns_what_is_not_json": "",
+    "yields_and_raises": "ValueError: later",
+}
+
+
+@pytest.mark.parametrize("how", ["fail", "result"])
+def test_what_hurts_fails_its_event_alone(work, tmp_path, how):
+    assert all(hasattr(Hostile, way) for way in HURTS)
+    code = """from tests.hostile import Hostile
+class W(Hostile):
+    def start_many(self, events):
+        for event in events:
+            try:
+                yield self.start(event)
+            except BaseException as error:
+                """
+    code += "events.fail(event, error); yield" if how == "fail" else "yield error"
+    process = work(code, "--joblog", "log")
+    given = [
+        Event("t", way, source="s", id=f"{number}").attributes
+        for number, way in enumerate(["ok", *HURTS, "ok"])
+    ]
+    status, out, _ = finish(process, lines(*given))
+    assert status == 1
+    assert [each["data"] for each in out] == ["ok", "ok"]
+    found = {int(row["id"]): row for row in rows(tmp_path / "log")}
+    for number, text in enumerate(HURTS.values(), 1):
+        assert found[number]["outcome"] == "failed"
+        assert text in found[number]["error"]
+        assert len(found[number]["error"]) < 17_000
+
+
+def test_a_text_that_hangs_is_within_the_time_of_the_batch(work):
+    code = """from tests.hostile import StrHangs
+class W:
+    def start_many(self, events):
+        events.fail(events[0], StrHangs())
+"""
+    process = work(code, "--timeout", 0.3, "--grace", 20)
+    status, _, err = finish(process, lines(1, 2))
+    assert (status, err.count("timeout: not done within 0.3 s")) == (1, 2)
+
+
+def test_what_the_events_are_and_when_one_may_fail():
+    told = []
+    first, second = (Event("t", number, source="s", id="same") for number in range(2))
+    events = Events([first, second], lambda place, error: told.append((place, error)), 7.0)
+    assert (len(events), list(events), events[1] is second) == (2, [first, second], True)
+    assert first.deadline == second.deadline == events.deadline == 7.0
+    events.fail(second, "why")
+    assert told == [(1, "why")]
+    with pytest.raises(ValueError, match="not an event of this batch"):
+        events.fail(Event.of(dict(first.attributes)), "why")
+    with pytest.raises(TypeError, match="with an exception or with text, not with 5"):
+        events.fail(first, 5)
+    assert events.cancelled()
+    events.cancel()
+    assert first.cancelled()
+    events.end()
+    with pytest.raises(RuntimeError, match="has ended"):
+        events.fail(first, "why")
+
+
+@pytest.mark.parametrize(
+    "body", ["raise Unavailable('down')", "events.fail(events[0], Unavailable('down'))"]
+)
+def test_an_outage_pauses_the_pool_and_is_probed_with_one_event(work, notes, tmp_path, body):
+    code = f"""class W(Noting):
+    def do(self, events):
+        if not Path('up').exists():
+            {body}
+"""
+    process = work(
+        code, "-j", 2, "--batch", 5, "--backoff", 0.05, "--max-backoff", 0.05, "--linger", 0.05,
+        "--joblog", "log",
+    )  # fmt: skip
+    give(process, *range(30))
+    until(lambda: len(notes()) >= 6)
+    # What ran when the pause began: a batch for each thread. Then one event at a time.
+    assert all(len(batch) == 1 for batch in notes()[2:])
+    (tmp_path / "up").touch()
+    status, _, err = finish(process)
+    assert status == 0, err
+    final = [row for row in rows(tmp_path / "log") if row["final"]]
+    assert [(row["outcome"], row["attempt"]) for row in final] == [("done", 1)] * 30
+    assert err.count("paused, for the Worker cannot do any event now") == 1
+    assert err.count("going on after a pause") == 1
+
+
+# Keys, order, rate
+
+
+def test_a_batch_has_one_event_of_a_key_and_the_next_comes_after_it_is_done(work, tmp_path, notes):
+    code = """class W(Noting):
+    def do(self, events):
+        for event in events:
+            note('start ' + event.data)
+            if event.data == 'a1' and not Path('once').exists():
+                Path('once').touch()
+                events.fail(event, 'not yet')
+            else:
+                note('done ' + event.data)
+"""
+    process = work(code, "-j", 2, "--key", "subject", "--retries", 1, "--backoff", 0.05,
+                   "--linger", 0.01)  # fmt: skip
+    given = [
+        Event("t", f"{key}{number}", source="s", subject=key).attributes
+        for number in range(1, 4)
+        for key in "abc"
+    ]
+    assert finish(process, lines(*given))[0] == 0
+    words = [batch for batch in notes() if batch[0] not in ("start", "done")]
+    assert all(len({each[0] for each in batch}) == len(batch) for batch in words)
+    for key in "abc":
+        done = [what for word, what in (n for n in notes() if n[0] == "done") if what[0] == key]
+        assert done == [f"{key}{number}" for number in range(1, 4)]
+    # One thread keeps keys apart, too.
+    process = work(code, "--key", "subject", "--linger", 0.01)
+    assert finish(process, lines(*given))[0] == 0
+    words = [batch for batch in notes() if batch[0] not in ("start", "done")]
+    assert all(len({each[0] for each in batch}) == len(batch) for batch in words)
+
+
+def test_results_are_in_the_order_of_the_input_where_that_is_asked_for(work):
+    code = """class W:
+    def start_many(self, events):
+        time.sleep(0.05 if events[0].data % 2 else 0)
+        return [event.data for event in events]
+"""
+    process = work(code, "-j", 4, "--batch", 3, "--keep-order")
+    status, out, _ = finish(process, lines(*range(60)))
+    assert (status, [each["data"] for each in out]) == (0, list(range(60)))
+
+
+def test_events_come_into_a_batch_no_faster_than_the_rate(work, notes, tmp_path):
+    code = "class W(Noting):\n    def do(self, events): note(f'at {time.monotonic()}')\n"
+    process = work(code, "--rate", "50/s", "--batch", 10, "--linger", 0.1)
+    assert finish(process, lines(*range(60)))[0] == 0
+    batches = [batch for batch in notes() if batch[0] != "at"]
+    times = [float(batch[1]) for batch in notes() if batch[0] == "at"]
+    assert sum(map(len, batches)) == 60
+    assert max(len(batch) for batch in batches) < 10 + 1
+    # With the credit of a tenth of a second.
+    assert times[-1] - times[0] > (60 - len(batches[0])) / 50 - 0.2
+
+
+# Acknowledgement and the end
+
+
+def event(number, **more):
+    return Event("t", number, source="s", id=f"{number}", **more).attributes
+
+
+def test_each_event_is_acknowledged_by_itself(work, tmp_path):
+    code = """class W:
+    def start_many(self, events):
+        events.fail(events[1], Reject('no'))
+        return [event.data for event in events]
+"""
+    with Receiver(tmp_path / "ack") as receiver:
+        process = work(code)
+        given = [event(n, ackto=receiver.ackto(f"1.{n}")) for n in range(3)]
+        give(process, *given)
+        process.stdin.close()
+        process.stdin = None
+        said = receiver.until_gone()
+        out, _ = process.communicate(timeout=60)
+    assert [line.split()[:2] for line in said] == [["1.0", "ack"], ["1.1", "nack"], ["1.2", "ack"]]
+    assert "Reject: no" in said[1]
+    assert [orjson.loads(line)["data"] for line in out.splitlines()] == [0, 2]
+    assert receiver.byes == 1
+
+
+def test_pass_and_relay_hand_each_duty_on(work, tmp_path):
+    code = """class W:
+    def start_many(self, events):
+        return [event.data or None for event in events]
+"""
+    with Receiver(tmp_path / "ack") as receiver:
+        given = [event(n, ackto=receiver.ackto(f"1.{n}")) for n in range(2)]
+        status, out, _ = finish(work(code, "--pass"), lines(*given))
+        assert status == 0
+        assert [each.get("ackto") for each in out if each["type"] == "t"] == [
+            receiver.ackto("1.0"), receiver.ackto("1.1"),
+        ]  # fmt: skip
+    with Receiver(tmp_path / "ack2") as receiver:
+        given = [event(n, ackto=receiver.ackto(f"1.{n}")) for n in range(2)]
+        process = work(code, "--relay")
+        give(process, *given)
+        assert receiver.lines(1) == ["1.0 ack"]
+        (line,) = [orjson.loads(process.stdout.readline())]
+        assert line["data"] == 1
+        assert line["ackto"] == receiver.ackto("1.1")  # The one result has the duty.
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_resume_skips_what_is_done(work, notes, tmp_path):
+    process = work(FAILS, "--joblog", "log")
+    assert finish(process, lines(event(1), event("text"), event(3)))[0] == 1
+    process = work(PLAIN, "--joblog", "log", "--resume")
+    assert finish(process, lines(event(1), event("text"), event(3), event(4)))[0] == 0
+    assert notes()[1:] == [["text", "4"]]
+
+
+def test_after_a_signal_a_batch_that_waits_for_more_is_run(work, notes, tmp_path):
+    process = work(PLAIN, "--linger", 600, "--joblog", "log", "--metrics", "unix:metrics")
+
+    def queued():
+        try:
+            return metrics_at(tmp_path / "metrics").get("flowtools_queued")
+        except OSError:
+            return None  # It is not there, or not listening, yet.
+
+    give(process, 1, 2, 3)
+    until(lambda: queued() == 3)
+    assert notes() == []
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM, err
+    assert notes() == [["1", "2", "3"]]
+    assert [row["outcome"] for row in rows(tmp_path / "log")] == ["done"] * 3
+
+
+def test_what_cannot_end_within_the_drain_counts_as_not_tried(work, notes, tmp_path):
+    code = """class W(Noting):
+    def do(self, events):
+        events.fail(events[0], Reject('known'))
+        while not events.cancelled() and not events[1].cancelled():
+            time.sleep(0.01)
+"""
+    process = work(code, "--drain", 0.1, "--linger", 0.05, "--joblog", "log", "--failed", "failed")
+    give(process, 1, 2, 3)
+    until(lambda: notes() == [["1", "2", "3"]])
+    time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=60)
+    kept = {each["data"]: each["flowerror"] for each in rows(tmp_path / "failed")}
+    assert kept == {
+        1: "Reject: known", 2: "not tried: the pool ended", 3: "not tried: the pool ended",
+    }  # fmt: skip
+
+
+def test_halt_takes_no_further_batch(work, notes, tmp_path):
+    code = "class W(Noting):\n    def do(self, events): events.fail(events[0], 'no')\n"
+    process = work(code, "--batch", 2, "--halt", "soon,fail=1", "--failed", "failed")
+    assert finish(process, lines(*range(10)))[0] == 1
+    assert notes() == [["0", "1"]]
+    assert [each["data"] for each in rows(tmp_path / "failed")] == [0, *range(2, 10)]
+
+
+# What is said, and what is refused
+
+
+def test_words_of_a_batch_name_its_first_event(work):
+    code = "class W:\n    def start_many(self, events): print('hello')\n"
+    process = work(code, "--batch", 2, "--log-format", "json")
+    given = [event(n, subject=f"asset-{n}") for n in range(3)]
+    _, _, err = finish(process, lines(*given))
+    said = [orjson.loads(line) for line in err.splitlines()]
+    assert [(each["subject"], each["event"], each["message"]) for each in said] == [
+        ("asset-0 and 1 more", "0", "hello"),
+        ("asset-2", "2", "hello"),
+    ]
+
+
+@pytest.mark.parametrize("option", ["--batch", "--linger"])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_batches_are_refused_where_the_worker_takes_none(work, option, dry):
+    process = work("class W:\n    def start(self, event): pass\n", option, 5, *dry)
+    status, out, err = finish(process, lines(1))
+    assert (status, out) == (78, [])
+    assert err == (
+        f"flow-work: Worker 'mine:W' takes single events, so {option} means nothing to it:"
+        f" give it a start_many(events), or leave {option} out\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "complaint"),
+    [
+        ("async def start_many(self, events): pass", "coroutine function"),
+        ("def start_many(self): pass", "cannot be called with 1 argument"),
+        ("def start_much(self, events): pass", "its class has no 'start'"),
+    ],
+)
+def test_what_cannot_be_called_is_refused_when_it_is_loaded(work, method, complaint):
+    status, _, err = finish(work(f"class W:\n    {method}\n"), lines(1))
+    assert (status, complaint in err) == (78, True)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--batch", "0"), ("--linger", "nan")])
+def test_values_that_mean_nothing_are_refused(work, option, value):
+    assert finish(work(PLAIN, option, value))[0] == 2
+
+
+def test_start_many_is_taken_where_there_is_start_too(work, notes):
+    code = "class W(Noting):\n    def start(self, event): note('alone')\n"
+    assert finish(work(code), lines(1, 2))[0] == 0
+    assert notes() == [["1", "2"]]
+
+
+def test_flow_run_runs_batches(start, notes, tmp_path):
+    code = """from flowtools.source.interval import Interval
+class W(Noting):
+    SOURCE = Interval(0.001, count=7)
+    def do(self, events):
+        note(' '.join(str(event["number"]) for event in events))
+"""
+    (tmp_path / "mine.py").write_text(HEAD + code.replace("return self.do", "self.do"))
+    process = start("flow-run", "mine:W", "--batch", 3, "--linger", 60)
+    assert finish(process)[0] == 0
+    numbers = [batch for batch in notes() if all(each.isdigit() for each in batch)]
+    assert [len(batch) for batch in numbers] == [3, 3, 1]
+    flat = [int(each) for batch in numbers for each in batch]
+    assert flat == list(range(flat[0], flat[0] + 7))

@@ -1,0 +1,192 @@
+"""--per-key and --key-rate: how many of a key run at a time, and how many start in a second."""
+
+import os
+import threading
+import time
+from subprocess import PIPE
+
+import orjson
+import pytest
+
+from flowtools.errors import UsageError
+from flowtools.event import Event
+from flowtools.pool.backlog import Backlog
+from flowtools.pool.inflight import InFlight
+from flowtools.pool.keys import Keys
+from flowtools.pool.limits import CREDIT, KeyRate
+from flowtools.pool.settings import RetryPolicy
+from flowtools.worker import Retry
+from tests.conftest import ROOT
+from tests.test_pool import Running, wait_for
+
+
+@pytest.fixture
+def pool():
+    """Start a pool in this process; it is ended with the test."""
+    started = []
+
+    def start(function, **settings):
+        started.append(Running(function, key=lambda event: event["key"], **settings))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop.set()
+        running.end()
+        os.close(running.out)
+        running.stop.close()
+
+
+def events(*keys):
+    return [{"key": key, "n": n} for n, key in enumerate(keys)]
+
+
+class Busy:
+    """A `start` that notes how many of a key run at once, and waits until it may end."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.now, self.most = {}, {}
+        self.order = []
+        self.release = threading.Event()
+
+    def __call__(self, event):
+        key = event["key"]
+        with self.lock:
+            self.order.append(event["n"])
+            self.now[key] = self.now.get(key, 0) + 1
+            self.most[key] = max(self.most.get(key, 0), self.now[key])
+        self.release.wait(30)
+        with self.lock:
+            self.now[key] -= 1
+
+
+@pytest.mark.parametrize("per_key", [1, 2, 3])
+def test_so_many_of_a_key_run_at_a_time_and_others_beside_them(pool, per_key):
+    start = Busy()
+    running = pool(start, threads=8, per_key=per_key)
+    running.feed(*events(*"aaaaaaaaaab"))
+    wait_for(lambda: start.now == {"a": per_key, "b": 1}, "the events that may run")
+    start.release.set()
+    assert running.end() == {"done": 11}
+    assert start.most == {"a": per_key, "b": 1}
+
+
+def test_they_start_in_the_order_of_the_input(pool):
+    start = Busy()
+    start.release.set()
+    running = pool(start, threads=4, per_key=1)
+    running.feed(*events(*"aaaaaaaaaaaaaaaaaaaa"))
+    assert running.end() == {"done": 20}
+    assert start.order == list(range(20))
+
+
+def test_one_that_waits_for_a_retry_keeps_its_place(pool):
+    tried = []
+
+    def start(event):
+        number = event["n"]
+        is_first = number not in tried
+        tried.append(number)
+        if is_first and number < 2:
+            raise Retry
+
+    policy = RetryPolicy(retries=3, backoff=0.05)
+    running = pool(start, threads=4, per_key=2, retry=policy)
+    running.feed(*events(*"aaa"))
+    assert running.end() == {"done": 3}
+    assert set(tried[:2]) == {0, 1}
+    assert tried.index(2) >= 3  # After the second attempt of one of them.
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_key_starts_no_faster_than_its_rate_and_holds_up_no_other(pool, threads):
+    starts = {}
+
+    def start(event):
+        starts.setdefault(event["key"], []).append(time.monotonic())
+
+    running = pool(start, threads=threads, per_key=100, key_rate=KeyRate(20.0))
+    running.feed(*events(*"aaaaaaaaaaaaaaa", *map(str, range(100))))
+    assert running.end() == {"done": 115}
+    assert starts["a"][-1] - starts["a"][0] > 14 / 20 - 2 * CREDIT
+    # All others had been started when the slow key was at its last.
+    assert max(starts[str(n)][0] for n in range(100)) < starts["a"][-1]
+
+
+def test_a_rate_and_one_at_a_time_keep_the_order(pool):
+    order = []
+    running = pool(lambda event: order.append(event["n"]), threads=4, key_rate=KeyRate(200.0))
+    running.feed(*events(*"abcabcabcabcabcabc"))
+    assert running.end() == {"done": 18}
+    for key in range(3):
+        of_key = [n for n in order if n % 3 == key]
+        assert of_key == sorted(of_key)
+
+
+def test_a_retry_is_a_start_and_reserves_nothing_while_it_waits():
+    clock = time.monotonic()
+    pace = KeyRate(0.001)
+    backlog = Backlog(keys=Keys(2, pace))
+    first, second = (
+        InFlight(Event("t", source="s", id=str(n)), b"1", n, 0.0, key="k") for n in (1, 2)
+    )
+    assert backlog.enter(first, "k")
+    backlog.delay(first, 100.0)
+    assert not backlog.enter(second, "k")  # 1000 s after the first, and not 1100.
+    assert backlog.take() is None
+    assert pace.wait_time("k", clock) == pytest.approx(2000, abs=2)
+
+
+def test_keys_are_paced_apart():
+    rate = KeyRate.parse("10/s")
+    assert [rate.wait_time("a", 5.0) for _ in range(3)] == pytest.approx([0, 0, 0.1])
+    assert rate.wait_time("b", 5.0) == 0
+    assert rate.wait_time("a", 6.0) == 0
+
+
+def test_keys_that_may_start_at_any_time_are_forgotten(caplog):
+    rate = KeyRate(10.0, most=1000)
+    for number in range(100_000):
+        rate.wait_time(f"k{number}", number / 1000)
+        assert len(rate._next) <= 1001
+    assert not caplog.records
+
+
+def test_the_memory_of_keys_that_wait_long_is_bounded_and_the_loss_is_said_once(caplog):
+    rate = KeyRate.parse("1/h")
+    rate._most = 1000
+    for number in range(10_000):
+        rate.wait_time(f"k{number}", number / 1000)
+        assert len(rate._next) <= 1001
+    # What was used last is remembered.
+    assert rate.wait_time("k9999", 10.0) > 3590
+    (record,) = caplog.records
+    assert "--key-rate: more than 1001 keys" in record.getMessage()
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_flow_work_runs_so_many_of_each_key(start, tmp_path, isolation):
+    process = start(
+        "flow-work", "tests.workers:Meet", "-j", "6", "--key", "/key", "--per-key", "3",
+        "--key-rate", "1000/s", "--isolation", isolation, stdin=PIPE,
+        env={"PYTHONPATH": str(ROOT), "NOTES": str(tmp_path / "notes"), "MEET": "6"},
+    )  # fmt: skip
+    lines = b"".join(orjson.dumps(each) + b"\n" for each in events(*"aaaaaabbbbbb"))
+    _, err = process.communicate(lines, timeout=60)
+    assert process.returncode == 0, err
+    met = (tmp_path / "notes").read_text().split()
+    assert sorted(met[:6]) == ["a", "a", "a", "b", "b", "b"]
+    assert sorted(met) == ["a"] * 6 + ["b"] * 6
+
+
+@pytest.mark.parametrize("option", [["--per-key", "3"], ["--key-rate", "3/s"]])
+def test_without_a_key_they_are_refused(run, option):
+    status, _, err = run("flow-work", "x:Y", *option)
+    assert status == 2
+    assert f"{option[0]} needs --key EXPR" in err
+
+
+def test_what_is_no_rate_is_refused():
+    with pytest.raises(UsageError, match="write how many a second"):
+        KeyRate.parse("3")
