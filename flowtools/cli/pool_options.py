@@ -21,7 +21,7 @@ def _key(text: str) -> Any:
 def _halt(text: str) -> Any:
     from flowtools.pool.limits import Halt
 
-    return Halt.parse(text).record
+    return Halt.parse(text)
 
 
 def _rate(text: str) -> Any:

@@ -125,7 +125,9 @@ def run(
                     clean_up(worker, "Worker")
         if totals[Outcome.SKIPPED] and not (choice.progress or choice.dry_run):
             _tell_skipped(totals[Outcome.SKIPPED])
-        check(totals)
+        halt = choice.pool.halt
+        if halt is None or not halt.is_success:
+            check(totals)
 
 
 def _work(
