@@ -125,7 +125,9 @@ def run(
                     clean_up(worker, "Worker")
         if totals[Outcome.SKIPPED] and not (choice.progress or choice.dry_run):
             _tell_skipped(totals[Outcome.SKIPPED])
-        check(totals)
+        halt = choice.pool.halt
+        if halt is None or not halt.is_success:
+            check(totals)
 
 
 def _work(
@@ -284,7 +286,7 @@ def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStac
     if choice.joblog is not None:
         from flowtools.pool.joblog import JobLog
 
-        joblog = stack.enter_context(JobLog(choice.joblog))
+        joblog = stack.enter_context(JobLog(choice.joblog, choice.worker))
         recorders.append(joblog)
         files.append(joblog)
     failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None
