@@ -110,7 +110,8 @@ def names(text):
 
 def test_every_name_is_exported(exported):
     used = names(ALERTS.read_text()).union(*map(names, EXPRESSIONS + QUERIES))
-    # Prometheus makes the one, a listener that stands by the other; there is a lag while events run.
+    # Prometheus makes the one, and one that stands by has the other. While an event runs there is a
+    # lag.
     assert used - exported - {"flowtools_lag_seconds"} == {"up", "flowtools_is_holder"}
     ours = {each for each in exported if each.startswith("flowtools_")}
     # What flow-status shows of every command; the pool's own metrics say the same in more detail.

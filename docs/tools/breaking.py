@@ -18,5 +18,5 @@ class Tag:
         if number % 2:
             raise Reject(f"asset {number} is not in the archive")
         if number % 5:
-            raise Reject(f"HTTP 503 from 'http://archive.example/items/{number}'")
+            raise Reject(f"HTTP 503 from the archive for item {number}")
         raise Reject(f"title of asset {number} is longer than 64 characters")

@@ -7,15 +7,30 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import FiniteRange, option
+from flowtools.cli.binding import Duration, FiniteRange, option
 from flowtools.cli.command import keep, parsed
+from flowtools.core.errors import UsageError
 from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
-    from flowtools.core.key import Key
+    from flowtools.core.key import Key, WatchedKey
 
-    return Key.parse(text).of
+    return WatchedKey(Key.parse(text), "--key").of
+
+
+class _Width(click.ParamType[int]):
+    """A number of threads, or one that depends on the CPUs as -j of GNU parallel does."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        from flowtools.pool.width import width
+
+        try:
+            return width(value) if isinstance(value, str) else int(value)
+        except UsageError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
 
 
 def _halt(text: str) -> Any:
@@ -42,7 +57,7 @@ def _duration(text: str) -> float:
     return parse_duration(text)
 
 
-SECONDS = FiniteRange(min=0)
+SECONDS = Duration(min=0)
 FILE = click.Path(readable=False, path_type=Path)
 
 
@@ -50,9 +65,9 @@ threads = option(
     "-j",
     "--threads",
     of=Settings,
-    type=click.IntRange(min=1),
+    type=_Width(),
     metavar="N",
-    help="Events that run at the same time.",
+    help="Events that run at the same time. Depending on the CPUs: 100%, 50%, +2, -1.",
 )
 
 timeout = option(
@@ -235,7 +250,7 @@ once = option(
 once_age = option(
     "--once-age",
     of=Choice,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Duration(min=0, min_open=True),
     metavar="SECONDS",
     help="How long --once keeps an id.",
 )

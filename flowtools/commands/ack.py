@@ -3,7 +3,7 @@
 import click
 
 from flowtools.cli import options
-from flowtools.cli.command import Command, working
+from flowtools.cli.command import Command, standard_input, working
 
 
 @click.command("flow-ack", cls=Command)
@@ -28,8 +28,6 @@ def main(nack: bool, reason: str | None) -> None:
       done
       flow-listen-stomp --ack worker "$URL" | tee -a log | flow-ack
     """
-    import sys
-
     from flowtools.ack.ack import acknowledge
     from flowtools.ack.sender import AckSender
     from flowtools.core.errors import UsageError
@@ -39,7 +37,7 @@ def main(nack: bool, reason: str | None) -> None:
         raise UsageError("--reason says why events are rejected: give --nack, too")
     sender = AckSender()
     with working() as stop:
-        lines = LineReader(sys.stdin.fileno(), stop, tee=sender.see)
+        lines = LineReader(standard_input(), stop, tee=sender.see)
         acknowledge(lines, refuse=nack, error=reason, sender=sender, stop=stop)
 
 

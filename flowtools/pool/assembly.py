@@ -286,7 +286,7 @@ def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStac
     if choice.joblog is not None:
         from flowtools.pool.joblog import JobLog
 
-        joblog = stack.enter_context(JobLog(choice.joblog))
+        joblog = stack.enter_context(JobLog(choice.joblog, choice.worker))
         recorders.append(joblog)
         files.append(joblog)
     failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None
