@@ -30,6 +30,7 @@ from flowtools.core.event import rfc3339
 from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Wake, wait
 from flowtools.process import console
+from flowtools.process.certificates import certificates
 from flowtools.process.systemd import Notifier
 from flowtools.process.vitals import Vitals, as_dict, in_a_line
 
@@ -157,6 +158,7 @@ class StatusSocket:
                 if time.monotonic() - told_at >= SAMPLE_EVERY:
                     told_at = time.monotonic()
                     self._tell()
+                certificates.look()
                 if self._dump.fileno() in ready:
                     self._dump.clear()
                     dump(self._vitals)
