@@ -449,7 +449,7 @@ def test_an_outage_pauses_the_pool_and_is_probed_with_one_event(work, notes, tmp
     assert status == 0, err
     final = [row for row in rows(tmp_path / "log") if row["final"]]
     assert [(row["outcome"], row["attempt"]) for row in final] == [("done", 1)] * 30
-    assert err.count("paused, for the Worker cannot do any event now") == 1
+    assert err.count("paused: what stands behind the Worker is down") == 1
     assert err.count("going on after a pause") == 1
 
 
