@@ -310,7 +310,7 @@ def test_a_broker_whose_heart_beats_do_not_come_is_found(doctor):
 
 def test_a_broker_that_has_no_heart_beats_is_a_warning(doctor):
     def serve(peer):
-        peer.login(heart_beat="0,0")
+        peer.login(server="ActiveMQ/6.3.1", heart_beat="0,0")
         peer.goodbye()
 
     with Serving(Script(), serve) as script:
@@ -340,6 +340,74 @@ def test_each_host_of_a_broker_is_examined(doctor, coil):
     assert status == 69
     assert out.decode().count("broker port") == 2
     assert re.search(r"^ok +broker login", out.decode(), re.MULTILINE)
+
+
+# A broker that several servers share
+
+INEQUIVALENT = "PRECONDITION_FAILED - inequivalent arg '{}' for queue 'a' in vhost '/': {}"
+CURRENT = "received 'stream' but current is '{}'"
+ABSENT = (
+    "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'a' in vhost '/' of queue type"
+    " rabbit_stream_queue"
+)
+
+
+def serving_queues(answers):
+    """Serve a RabbitMQ whose queues give these answers, by name, to whoever subscribes."""
+
+    def serve(peer):
+        peer.login(heart_beat="0,0")
+        while (frame := peer.read()).command == "SUBSCRIBE":
+            assert frame.headers["x-max-priority"] == "-1"
+            body = answers[frame.headers["destination"]].encode()
+            peer.write("ERROR", {"message": "precondition_failed"}, body)
+            peer.ended()
+        peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+
+    return Serving(Script(), serve)
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "said"),
+    [
+        (INEQUIVALENT.format("x-queue-type", CURRENT.format("quorum")), "ok", "a quorum queue"),
+        (INEQUIVALENT.format("x-queue-type", CURRENT.format("classic")), "warning", "classic"),
+        (
+            INEQUIVALENT.format("x-max-priority", "received '-1' but current is none"),
+            "warning",
+            "classic",
+        ),
+        (INEQUIVALENT.format("x-message-ttl", "received none but current is 5"), "ok", "not told"),
+        ("PRECONDITION_FAILED - consumer prefetch count is not set for", "warning", "a stream"),
+        ("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", "warning", "another"),
+        (ABSENT, "warning", "not there yet"),
+        (
+            "ACCESS_REFUSED - configure access to queue 'a' refused",
+            "failed",
+            "refused",
+        ),
+    ],
+)
+def test_what_a_queue_of_rabbitmq_is_can_be_seen(doctor, answer, verdict, said):
+    with serving_queues({"/queue/a": answer, "/queue/a.failed": ABSENT}) as script:
+        status, out, _ = doctor(script.url())
+    found = findings(out)
+    assert found["queue"][0] == verdict
+    assert said in found["queue"][1]
+    assert bool(found["queue"][2]) == (verdict != "ok")
+    assert found["dead letters"][0] == "warning"
+    assert "--dead-letter-header x-queue-type=quorum" in found["dead letters"][2]
+    assert status == (77 if verdict == "failed" else 0)
+
+
+def test_one_host_only_is_a_warning_and_several_are_well(doctor, coil):
+    _, out, _ = doctor(coil.url())
+    verdict, _, fix = findings(out)["broker hosts"]
+    assert verdict == "warning"
+    assert "stomp://a:61613,b:61613/" in fix
+    url = f"stomp://127.0.0.1:{coil.port},localhost:{coil.port}/?destination=/queue/a"
+    _, out, _ = doctor(url)
+    assert findings(out)["broker hosts"][0] == "ok"
 
 
 # This machine

@@ -374,13 +374,6 @@ def test_writers_are_seen_by_a_lease_and_in_proc(folder):
     assert writers.has_any(str(folder / "none")) is None
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("30", 30.0), ("0", 0.0), ("1.5s", 1.5), ("10m", 600.0), ("1d", 86400.0)]
-)
-def test_times_are_read(text, seconds):
-    assert amounts.seconds_of(text) == seconds
-
-
 @pytest.mark.parametrize(("text", "size"), [("10", 10), ("1.5k", 1500), ("10G", 10**10)])
 def test_sizes_are_read(text, size):
     assert amounts.bytes_of(text) == size
@@ -388,8 +381,6 @@ def test_sizes_are_read(text, size):
 
 @pytest.mark.parametrize("text", ["", "-1", "1w", "s", "1 s", "nan"])
 def test_what_is_not_a_time_or_a_size_is_a_usage_error(text):
-    with pytest.raises(UsageError, match="is not a time: write 30s"):
-        amounts.seconds_of(text)
     with pytest.raises(UsageError, match="is not a size: write 500M"):
         amounts.bytes_of(text)
     with pytest.raises(UsageError):

@@ -1,21 +1,27 @@
 """--halt: its words, and when it is enough."""
 
+import shutil
+import subprocess
 import threading
 
+import orjson
 import pytest
 
 from flowtools.errors import UsageError
 from flowtools.pool.limits import Halt
 from flowtools.pool.outcome import Attempt, Outcome
+from tests.conftest import environment
 
 
 def attempt(outcome, final=True):
     return Attempt(None, b"", 1, Outcome(outcome), 1, final, 0.0, 0.0, 0.0, None)
 
 
-def verdicts(text, outcomes):
+def verdicts(text, outcomes, total=None):
     """What Halt says, event by event; d and f are short for done and failed."""
     halt = Halt.parse(text)
+    if total is not None:
+        halt.note_total(total)
     words = {"d": "done", "f": "failed"}
     return [halt.record(attempt(words.get(each, each))) for each in outcomes]
 
@@ -51,14 +57,39 @@ def test_a_number_of_events_halts_as_in_gnu_parallel(text, outcomes, expected):
         ("now,fail=50%", "dddfff", "now"),
         ("now,fail=100%", "dffff", None),
         ("now,success=75%", "dfdd", "now"),
+        ("now,fail=10%", "fffffffff", None),
+        ("now,fail=10%", "ffffffffff", "now"),
+        ("now,fail=10%", "dddddddfff", "now"),
+        ("now,done=1%", "d" * 200, None),
     ],
 )
-def test_a_percentage_is_of_the_events_that_have_ended_once_three_count(text, outcomes, halted):
+def test_a_percentage_of_an_unknown_total_is_of_those_that_have_ended_once_they_are_enough(
+    text, outcomes, halted
+):
     assert verdicts(text, outcomes)[-1] == halted
 
 
+@pytest.mark.parametrize(
+    ("text", "total", "outcomes", "halted"),
+    [
+        ("soon,fail=50%", 10, "ffff", None),
+        ("soon,fail=50%", 10, "fffff", "soon"),
+        ("soon,fail=1%", 10, "df", "soon"),
+        ("soon,success=30%", 10, "fdfd", None),
+        ("soon,success=30%", 10, "fdfdd", "soon"),
+        ("now,done=50%", 10, "dfdf", None),
+        ("now,done=50%", 10, "dfdff", "now"),
+        ("now,fail=7%", 100, "f" * 7, "now"),
+        ("now,fail=50%", 12, ["skipped", "skipped", *"fffff"], "now"),
+    ],
+)
+def test_a_percentage_of_a_known_total_is_of_all_that_are_run(text, total, outcomes, halted):
+    assert verdicts(text, outcomes, total)[-1] == halted
+    assert halted is None or verdicts(text, outcomes, total)[-2] is None
+
+
 def test_no_verdict_comes_from_an_event_of_the_other_kind():
-    assert verdicts("now,fail=10%", "fffd") == [None, None, "now", None]
+    assert verdicts("now,fail=50%", "fffd") == [None, None, "now", None]
 
 
 @pytest.mark.parametrize("outcome", ["failed", "timeout", "rejected", "invalid"])
@@ -108,9 +139,99 @@ def test_nonsense_is_refused_with_what_to_type(text):
         ("soon,fail=0", "at least 1"),
         ("soon,fail=0%", "from 1 to 100"),
         ("now,fail=101%", "from 1 to 100"),
-        ("now,done=10%", "write done=N"),
     ],
 )
 def test_a_number_that_cannot_be_meant_is_refused(text, why):
     with pytest.raises(UsageError, match=why):
         Halt.parse(text)
+
+
+# Beside GNU parallel itself
+
+WORKER = """\
+import time
+def note(text):
+    with open("ours", "ab", buffering=0) as file:
+        file.write(text.encode() + b"\\n")
+class Job:
+    def start(self, event):
+        if event.data.startswith("slow"):
+            time.sleep(2)
+        note(event.data)
+        if event.data.startswith("bad"):
+            raise ValueError("bad")
+"""
+
+COMMAND = """case {} in slow*) sleep 2;; esac; echo {} >>theirs; case {} in bad*) exit 1;; esac"""
+
+MIXED = "obobboobooobbooooooo"
+FIRST_BAD = "bbbbbooooooooooooooo"
+WELL = "oooooooooo"
+BAD = "bbbbbbbbbb"
+
+FORMS = [
+    ("never", MIXED), ("0", MIXED), ("0", WELL),
+    ("1", MIXED), ("2", MIXED), ("-1", MIXED), ("-2", MIXED), ("-1", FIRST_BAD), ("-2", WELL),
+    ("-2", BAD),
+    ("soon,fail=1", MIXED), ("now,fail=1", WELL), ("soon,fail=3", MIXED), ("now,fail=3", BAD),
+    ("soon,fail=100", MIXED), ("now,success=1", FIRST_BAD), ("soon,success=3", MIXED),
+    ("soon,success=100", WELL), ("soon,success=100", MIXED), ("now,done=1", WELL),
+    ("now,done=1", BAD), ("soon,done=7", MIXED), ("now,done=100", MIXED),
+    ("10%", MIXED), ("25%", MIXED), ("50%", MIXED), ("soon,fail=25%", FIRST_BAD),
+    ("now,fail=1%", MIXED), ("now,fail=100%", BAD), ("now,fail=99%", BAD), ("now,fail=10%", WELL),
+    ("soon,success=50%", MIXED), ("now,success=100%", WELL), ("now,success=5%", FIRST_BAD),
+    ("soon,success=75%", MIXED), ("soon,done=50%", MIXED), ("now,done=25%", FIRST_BAD),
+    ("soon,done=100%", WELL), ("now,done=1%", WELL),
+]  # fmt: skip
+
+
+@pytest.fixture
+def beside(start, tmp_path):
+    """Run jobs with GNU parallel and with flow-work; give what ran, and how they ended, of each."""
+    if shutil.which("parallel") is None:
+        pytest.skip("needs GNU parallel: apt-get install parallel")
+    (tmp_path / "jobs.py").write_text(WORKER)
+
+    def run(form, jobs, threads):
+        (tmp_path / "list").write_text("".join(f"{job}\n" for job in jobs))
+        (tmp_path / "lines").write_bytes(b"".join(orjson.dumps(job) + b"\n" for job in jobs))
+        with (tmp_path / "list").open() as file:
+            theirs = subprocess.run(
+                ["parallel", "--will-cite", f"-j{threads}", "--halt", form, COMMAND],
+                stdin=file, capture_output=True, cwd=tmp_path, timeout=100,
+                env=environment(HOME=str(tmp_path), PARALLEL=""), check=False,
+            )  # fmt: skip
+        with (tmp_path / "lines").open() as file:
+            ours = start("flow-work", "jobs:Job", "-j", threads, "--halt", form, stdin=file)
+            _, err = ours.communicate(timeout=100)
+        assert theirs.returncode < 255, theirs.stderr
+
+        def ran(name):
+            path = tmp_path / name
+            return path.read_text().split() if path.exists() else []
+
+        return (ran("theirs"), bool(theirs.returncode)), (ran("ours"), bool(ours.returncode)), err
+
+    return run
+
+
+@pytest.mark.parametrize(("form", "pattern"), FORMS, ids=[f"{f} {p}" for f, p in FORMS])
+def test_it_runs_as_many_jobs_as_gnu_parallel_and_ends_as_well(beside, form, pattern):
+    names = {"o": "ok", "b": "bad"}
+    jobs = [f"{names[each]}{number}" for number, each in enumerate(pattern)]
+    theirs, ours, err = beside(form, jobs, 1)
+    assert ours == theirs, err
+
+
+def test_so_many_done_of_which_none_failed_is_a_success_unlike_in_gnu_parallel(beside):
+    theirs, ours, _ = beside("soon,done=7", [f"ok{number}" for number in range(10)], 1)
+    assert ours[0] == theirs[0]
+    assert (ours[1], theirs[1]) == (False, True)
+
+
+@pytest.mark.parametrize("form", ["now,fail=1", "soon,fail=1", "now,success=1", "soon,success=1"])
+def test_what_runs_beside_is_cut_short_or_ends_as_in_gnu_parallel(beside, form):
+    kind = "bad" if "fail" in form else "ok"
+    theirs, ours, err = beside(form, ["slow1", f"{kind}2", "ok3", "ok4"], 2)
+    assert ours == theirs, err
+    assert ("slow1" in ours[0]) == form.startswith("soon")

@@ -457,9 +457,15 @@ def test_a_zone_that_does_not_exist_is_a_usage_error(name):
         ([], "give either SECONDS or a cron expression"),
         (["5", "--cron", "* * * * *"], "give either SECONDS or a cron expression"),
         (["0"], "an interval of 0 seconds cannot be meant; from 0.001 up"),
-        (["nan"], "an interval of nan seconds cannot be meant; from 0.001 up"),
-        (["inf"], "an interval of inf seconds cannot be meant; from 0.001 up"),
-        (["soon"], "invalid value for '[SECONDS]': 'soon' is no number"),
+        (["nan"], "invalid value for '[SECONDS]': 'nan' is not a finite number"),
+        (["inf"], "invalid value for '[SECONDS]': 'inf' is not a finite number"),
+        (
+            ["soon"],
+            (
+                "invalid value for '[SECONDS]': 'soon' is not a length of time such as 90, 90s,"
+                " 5m, 2h or 1h30m"
+            ),
+        ),
         (
             ["--cron", "99 * * * *"],
             (

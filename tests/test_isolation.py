@@ -411,3 +411,101 @@ class W:
 """
     _, _, err = finish(work(code, "--log-format", "json"), lines(1))
     assert "hello" in json.loads(err)["message"]
+
+
+# --recycle
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_process_is_replaced_after_so_many_events_and_none_is_lost(
+    work, notes, tmp_path, threads
+):
+    code = """class W:
+    def start(self, event):
+        note(f'{os.getpid()} {event.data}')
+    def clean_up(self):
+        note(f'{os.getpid()} clean')
+"""
+    process = work(code, "--recycle", "10", "-j", threads)
+    status, _, err = finish(process, lines(*range(95)))
+    assert (status, err) == (0, "")
+    rows = [row.split() for row in notes()]
+    assert sorted(int(data) for _, data in rows if data != "clean") == list(range(95))
+    of_pid = {}
+    for pid, data in rows:
+        of_pid.setdefault(pid, []).append(data)
+    assert len(of_pid) >= 10
+    for data in of_pid.values():
+        assert len(data) <= 11
+        assert data.count("clean") == 1
+        assert data[-1] == "clean"
+
+
+def test_a_process_that_leaks_is_replaced_before_it_is_too_large(work, notes):
+    code = """class W:
+    kept = []
+    def start(self, event):
+        self.kept.append(bytearray(os.urandom(1 << 20)) * 20)
+        time.sleep(0.15)
+        note(os.getpid())
+"""
+    process = work(code, "-v", "--recycle-memory", "150")
+    status, _, err = finish(process, lines(*range(20)))
+    assert status == 0, err
+    pids = notes()
+    # 20 MiB an event beside what Python has: some six events for each process.
+    assert len(pids) == 20
+    assert 3 <= len(set(pids)) <= 10
+    assert re.search(r"process [0-9]+ is replaced after 1[5-9][0-9] MiB", err), err
+
+
+def test_a_replacement_that_cannot_start_is_tried_again_after_recycling(work, tmp_path):
+    code = """class W:
+    def configure(self, config):
+        if os.path.exists('once') and not os.path.exists('twice'):
+            open('twice', 'w').close()
+            raise ConnectionError('not now')
+        open('once', 'w').close()
+    def start(self, event):
+        pass
+"""
+    status, _, err = finish(work(code, "--recycle", "2"), lines(*range(5)))
+    assert status == 0
+    assert "cannot replace a process" in err
+    assert "ConnectionError: not now" in err
+    assert "has started again" in err
+
+
+def test_what_a_recycled_process_complains_of_is_said_and_the_rest_is_done(work):
+    code = """class W:
+    def start(self, event):
+        pass
+    def clean_up(self):
+        raise ValueError('still open')
+"""
+    status, _, err = finish(work(code, "--recycle", "2"), lines(*range(3)))
+    said = [line for line in err.splitlines() if "ValueError: still open" in line]
+    # Of the first process when it is replaced, and of the second at the end, which ends with it.
+    assert len(said) == 3
+    assert status == 1
+
+
+def test_batches_count_their_events_for_recycling(work, notes):
+    code = """class W:
+    def start_many(self, events):
+        note(f'{os.getpid()} {len(events)}')
+"""
+    status, _, err = finish(work(code, "--recycle", "10", "--batch", "4"), lines(*range(24)))
+    assert status == 0, err
+    of_pid = {}
+    for row in notes():
+        pid, count = row.split()
+        of_pid[pid] = of_pid.get(pid, 0) + int(count)
+    assert list(of_pid.values()) == [12, 12]
+
+
+@pytest.mark.parametrize("option", [["--recycle", "5"], ["--recycle-memory", "100"]])
+def test_in_threads_recycling_is_refused_with_a_hint(run, option):
+    status, _, err = run("flow-work", "mine:W", *option)
+    assert status == 2
+    assert f"{option[0]} needs --isolation process: threads share one process" in err

@@ -27,6 +27,7 @@ def test_a_job_log_is_summed_up(run, joblog):
         "events": 3,
         "outcomes": {"done": 2, "timeout": 1},
         "retries": 1,
+        "workers": {},
         "ran": {"p50": 3.0, "p95": 4.0, "p99": 4.0, "longest": 4.0},
         "queued": {"p50": 0.5, "p95": 0.5, "p99": 0.5, "longest": 0.5},
         "hours": {"2026-01-01T10:00:00.000Z": {"done": 2, "timeout": 1}},
@@ -51,6 +52,30 @@ def test_a_job_log_of_flow_work_itself(shell, tmp_path):
     shell("seq 20 | flow-work tests.workers:Echo --joblog log >/dev/null")
     status, out, _ = shell("flow-joblog --json log")
     assert (status, json.loads(out)["outcomes"]) == (0, {"done": 20})
+    assert json.loads(out)["workers"] == {"tests.workers:Echo": 20}
+    assert "Workers" not in shell("flow-joblog log")[1].decode()
+
+
+def test_a_job_log_of_several_workers_and_of_an_earlier_version_says_whose_events_they_were(
+    run, shell, joblog
+):
+    joblog.write_bytes(joblog.read_bytes().removesuffix(b'{"torn'))
+    for worker, count in (("Echo", 4), ("Nop", 2)):
+        shell(f"seq {count} | flow-work tests.workers:{worker} --joblog {joblog} >/dev/null")
+    out = run("flow-joblog", joblog)[1].decode()
+    rows = [line.split() for line in out.partition("Workers")[2].splitlines()[2:5]]
+    assert [" ".join(row) for row in rows] == [
+        "tests.workers:Echo 4",
+        "tests.workers:Nop 2",
+        "(not said) 3",
+    ]
+
+
+def test_a_locale_without_all_characters_gets_escapes(run, joblog):
+    env = {"PYTHONIOENCODING": "latin-1", "TZ": "UTC"}
+    status, out, err = run("flow-joblog", joblog, env=env, real=True)
+    assert (status, err) == (0, "")
+    assert b"\\u2588" in out  # A bar.
 
 
 def test_something_else_is_not_a_job_log(run, tmp_path):

@@ -44,7 +44,7 @@ def path(tmp_path):
 
 
 def test_an_attempt_is_one_line_with_all_that_is_known_of_it(path):
-    with JobLog(path) as log:
+    with JobLog(path, "mymod:Tag") as log:
         log.record(attempt())
     assert lines(path) == [
         {
@@ -58,6 +58,7 @@ def test_an_attempt_is_one_line_with_all_that_is_known_of_it(path):
             "queued": 0.25,
             "ran": 0.012345,
             "finished": "2025-10-09T08:53:20.123Z",
+            "worker": "mymod:Tag",
             "error": None,
         }
     ]

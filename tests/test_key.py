@@ -2,7 +2,7 @@
 
 import pytest
 
-from flowtools.core.key import Key
+from flowtools.core.key import FIRST, Key, WatchedKey
 from flowtools.errors import UsageError
 from flowtools.event import Event
 
@@ -56,3 +56,60 @@ def test_a_value_too_deep_to_be_written_is_no_key():
     for _ in range(300):
         deep = [deep]
     assert Key.parse("/x").of(Event("t", {"x": deep}, source="s")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("subjct", "subject"),
+        ("zzz", None),
+        ("/X", "/x"),
+        ("/a~1b/~0C", "/a~1b/~0c"),
+        ("/a~1B/~0c", "/a~1b/~0c"),
+        ("/n/deeper", None),
+        ("/zzz", None),
+    ],
+)
+def test_an_expression_that_looks_much_like_it_is_found(text, near):
+    event = Event.of(EVENT.attributes | {"subject": "s1"})
+    assert Key.parse(text).near(event) == near
+
+
+def test_a_key_that_none_of_the_first_events_has_is_a_warning_once(caplog):
+    key = WatchedKey(Key.parse("/X"), "--key")
+    for _ in range(FIRST - 1):
+        assert key.of(EVENT) is None
+    assert caplog.text == ""
+    for _ in range(FIRST):
+        key.of(EVENT)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == (
+        "--key '/X': none of the first 100 events has it, so nothing is kept in order;"
+        " perhaps '/x' is meant"
+    )
+
+
+def test_a_key_that_one_of_the_first_events_has_is_no_warning(caplog):
+    key = WatchedKey(Key.parse("subject"), "--key")
+    with_it = Event.of(EVENT.attributes | {"subject": "s1"})
+    for event in [*[EVENT] * (FIRST - 1), with_it, *[EVENT] * FIRST]:
+        key.of(event)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("typed", ["subjct", "/asset/ID"])
+def test_flow_work_warns_of_a_misspelt_key(run, tmp_path, typed):
+    (tmp_path / "mymod.py").write_text("class W:\n    def start(self, event):\n        pass\n")
+    lines = [
+        f'{{"specversion":"1.0","id":"{n}","source":"s","type":"t","subject":"a","data":'
+        f'{{"asset":{{"id":"{n}"}}}}}}'
+        for n in range(150)
+    ]
+    text = "\n".join(lines).encode() + b"\n"
+    status, _, err = run("flow-work", "mymod:W", "-j", "4", "--key", typed, input=text)
+    meant = {"subjct": "subject", "/asset/ID": "/asset/id"}[typed]
+    assert status == 0
+    assert err == (
+        f"flow-work: warning: --key '{typed}': none of the first 100 events has it, so nothing is"
+        f" kept in order; perhaps '{meant}' is meant\n"
+    )

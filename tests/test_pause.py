@@ -330,7 +330,7 @@ def test_a_probe_that_hangs_gives_way_to_the_next(pool):
 
 def test_halt_counts_no_attempt_that_found_it_down(pool):
     server = Server()
-    running = pool(server, threads=4, retry=QUICK, halt=Halt.parse("now,fail=1").record)
+    running = pool(server, threads=4, retry=QUICK, halt=Halt.parse("now,fail=1"))
     running.feed(*range(20))
     wait_for(lambda: len(server.calls) > 8, "probes")
     server.up = True

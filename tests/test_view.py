@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowtools.errors import UsageError
-from flowtools.view.columns import NO_EVENT, Columns, age
+from flowtools.view.columns import NO_EVENT, Columns, age, drawn_in, suiting, with_room
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import MAX_TYPES, OTHERS, SPAN, Rates, sparkline
@@ -68,12 +68,17 @@ def test_the_cells_are_those_of_the_fields():
     [
         ({"title": "t", "name": "n"}, "t"),
         ({"title": None, "name": "n"}, "n"),
-        ({"title": None, "x": 1}, ""),
+        ({"title": None, "x": 1}, '{"title":null,"x":1}'),
+        ({"title": ""}, '{"title":""}'),
+        ({"title": 5}, "5"),
+        ({"title": "", "path": "/a"}, "/a"),
+        ({"title": False}, "false"),
+        ("", '""'),
         ({"body": "<xml/>"}, "<xml/>"),
         ({"x": [1, 2]}, '{"x":[1,2]}'),
         ("text", "text"),
         (3, "3"),
-        (None, ""),
+        (None, "null"),
     ],
 )
 def test_the_title_is_what_the_data_is_about(data, title):
@@ -94,6 +99,71 @@ def test_a_line_that_is_no_event_says_so_whatever_the_fields_are():
 
 def test_any_other_json_value_is_an_event():
     assert row(b"[1]").cells[1:] == ("flow.stdin.line", "", "[1]")
+
+
+ATTEMPT = {
+    "id": "i7",
+    "source": "s",
+    "subject": "asset:7",
+    "type": "flow.asset.created",
+    "outcome": "failed",
+    "attempt": 2,
+    "final": True,
+    "queued": 0.1,
+    "ran": 0.2,
+    "finished": "2026-11-28T08:00:00.000Z",
+    "worker": "m:T",
+    "error": "no such asset",
+}
+
+
+@pytest.mark.parametrize("without", ["", "worker", "source"])
+def test_a_line_of_a_job_log_is_a_row_at_its_own_time(without):
+    fields = {name: value for name, value in ATTEMPT.items() if name != without}
+    found = row(json.dumps(fields).encode())
+    assert found.cells == (
+        "2026-11-28T08:00:00.000Z",
+        "flow.asset.created",
+        "asset:7",
+        "failed, attempt 2: no such asset",
+    )
+    assert found.instant == 1795852800.0
+
+
+def test_a_failed_event_is_a_row_at_the_time_of_its_failure():
+    found = row(event(flowerror="boom", flowattempts=1, flowfailedat="2026-11-25T00:00:00Z"))
+    assert found.cells[0] == "2026-11-25T00:00:00Z"
+    assert found.instant == 1795564800.0
+
+
+def test_what_an_encoding_lacks_is_an_escape():
+    columns = Columns.parse("title")
+    columns.suits = suiting("latin-1")
+    assert columns.row(event(data="é ☃").strip()).cells == ("é \\u2603",)
+    assert suiting("UTF-8")("☃") == "☃"
+    assert "▁█…".translate(drawn_in("latin-1")) == "_#~"
+    assert drawn_in("utf-8") == {}
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [
+        (80, "time type subject title age"),
+        (47, "time type subject title"),
+        (30, "type subject title"),
+        (20, "subject title"),
+        (12, "title"),
+        (1, "title"),
+    ],
+)
+def test_columns_without_room_are_left_out(width, kept):
+    names = ["time", "type", "subject", "title", "age"]
+    places = with_room(names, [8, 18, 26, 30, 8], width)
+    assert [names[place] for place in places] == kept.split()
+
+
+def test_of_columns_that_were_chosen_the_last_go_first():
+    assert with_room(["/a", "/b", "/c"], [20, 20, 20], 20) == [0, 2]
 
 
 @given(st.binary(max_size=300))
@@ -239,6 +309,51 @@ def test_events_that_wait_for_an_acknowledgement_are_warned_about_once(run):
     assert status == 0
     assert err.count("the source waits for acknowledgements") == 1
     assert "flow-view --tee | flow-ack" in err
+
+
+def test_a_field_that_no_event_has_is_warned_of_and_shown_where_one_has_it(run):
+    text = event(1) + event(2, bogus="mine")
+    status, out, err = run("flow-view", "--fields", "id,bogus", input=text)
+    assert (status, out.split()) == (0, [b"id-1", b"id-2", b"mine"])
+    assert err.startswith("flow-view: warning: no event of flowtools has 'bogus'; the fields are ")
+    assert run("flow-view", "--fields", "id,flowerror,/size", input=text)[2] == ""
+
+
+def test_a_locale_without_all_characters_gets_escapes(run):
+    text = event(data={"title": "é ☃"})
+    env = {"PYTHONIOENCODING": "latin-1"}
+    status, out, err = run("flow-view", "--fields", "title", input=text, env=env, real=True)
+    assert (status, out, err) == (0, "é \\u2603\n".encode("latin-1"), "")
+
+
+def test_a_table_in_such_a_locale_is_drawn_with_what_it_has(terminal, tmp_path):
+    lines = [event(n, data={"title": "☃" * 80}) for n in range(3)]
+    (tmp_path / "in").write_bytes(b"".join(lines))
+    shown = terminal("flow-view --hold <in", cwd=tmp_path, columns=60, PYTHONIOENCODING="latin-1")
+    shown.wait_for("\\u2603")
+    assert "…" not in shown.text
+    assert "~" in shown.text
+    shown.press("q")
+    assert shown.end() == 0
+
+
+@pytest.mark.parametrize("columns", [120, 60, 40, 20])
+def test_a_long_type_keeps_its_end_behind_a_mark(terminal, tmp_path, columns):
+    kind = "com.example.broadcast.playout.very.long.type.name.created.indeed"
+    (tmp_path / "in").write_bytes(event(1, kind) * 7)
+    shown = terminal("flow-view --hold <in", cwd=tmp_path, columns=columns)
+    shown.wait_for(lambda: re.search(r"^  ….*indeed +7( |$)", shown.text, re.MULTILINE))
+    shown.press("q")
+    assert shown.end() == 0
+
+
+@pytest.mark.parametrize("options", ["", "--follow"])
+def test_a_terminal_of_20_cells_leaves_columns_out(terminal, tmp_path, options):
+    (tmp_path / "in").write_bytes(event(1))
+    shown = terminal(f"flow-view {options} --hold <in; sleep 5", cwd=tmp_path, columns=20)
+    shown.wait_for("Title 1")
+    assert "asset:1" in shown.text
+    assert "04:58" not in shown.text
 
 
 def test_a_field_that_cannot_be_meant_is_a_usage_error(run):

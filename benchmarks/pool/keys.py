@@ -36,7 +36,7 @@ def main() -> None:
                             text=True,
                             check=True,
                         )
-                    _, seconds, peak = ended.stderr.split()
+                    seconds, peak = ended.stderr.split()[-2:]
                     times.setdefault((name, keys), []).append(float(seconds) / LINES * 1e6)
                     peaks.setdefault((name, keys), []).append(int(peak) / 1024)
     columns = [f"{what}, {keys:,} keys" for what in ("µs", "MiB") for keys in KEYS]

@@ -23,6 +23,26 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class Duration(FiniteRange):
+    """A length of time in seconds: a number, or text with units such as 90s, 5m, 2h, 1h30m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds."""
+        if isinstance(value, str):
+            from flowtools.core.times import parse_duration  # Not for --help.
+
+            try:
+                float(value)  # A number out of range has a better message in the base class.
+            except ValueError:
+                try:
+                    value = parse_duration(value)
+                except ValueError as error:
+                    self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class FieldOption(click.Option):
     """An option that takes its default from a settings class.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from flowtools import __version__
-from flowtools.cli.binding import option
+from flowtools.cli.binding import Duration, option
 from flowtools.core.errors import (
     ConfigurationError,
     EventsFailed,
@@ -47,6 +47,13 @@ class Command(click.Command):
         for add in _COMMON_OPTIONS:
             add(self)
         click.version_option(__version__, "-V", "--version", prog_name=self.name)(self)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say after the options how a length of time may be written, where one takes it."""
+        if any(isinstance(each.type, Duration) for each in self.params):
+            formatter.write_paragraph()
+            formatter.write_text("SECONDS may have a unit: 90s, 5m, 2h, 1d.")
+        super().format_epilog(ctx, formatter)
 
     def main(
         self,
@@ -155,6 +162,20 @@ def working() -> "Iterator[Stop]":
     metrics = ctx.meta.get("flowtools.metrics")
     with stopped_by_signals() as stop, speaking(str(ctx.command.name), metrics):
         yield stop
+
+
+def standard_input() -> int:
+    """Return the descriptor of standard input; where that is a terminal, say what is awaited."""
+    fd = 0  # sys.stdin is None where the caller has closed it.
+    if os.isatty(fd):
+        from flowtools.core.log import get_log
+
+        get_log("flowtools").warning(
+            "waits for event lines from the terminal: put a source in front, as in"
+            " 'flow-interval 60 | %s ...', or type JSON lines and end them with Ctrl-D",
+            click.get_current_context().command.name,
+        )
+    return fd
 
 
 def run_source(source: "Source", drain: float | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from flowtools.cli.binding import Decorator, FiniteRange, option
+from flowtools.cli.binding import Decorator, Duration, option
 from flowtools.source.settings import Importing
 
 everything = click.option(
@@ -48,7 +48,7 @@ def settle(default: float | None = Importing.settle) -> Decorator:
     return option(
         "--settle",
         of=Importing,
-        type=FiniteRange(min=0),
+        type=Duration(min=0),
         default=default,
         show_default=False,
         metavar="SECONDS",
@@ -82,7 +82,7 @@ selector = click.option(
 
 idle = click.option(
     "--idle",
-    type=FiniteRange(min=0, min_open=True),
+    type=Duration(min=0, min_open=True),
     metavar="SECONDS",
     help="End when no message has come for so long, and none is still to be acknowledged. "
     "Default: go on until stopped.",

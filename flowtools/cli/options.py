@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from flowtools.cli.binding import Decorator, FiniteRange, option, together
+from flowtools.cli.binding import Decorator, Duration, option, together
 from flowtools.cli.command import keep
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
@@ -124,7 +124,7 @@ heart_beat = heart_beat_of(Settings)
 connect_timeout = option(
     "--connect-timeout",
     of=Settings,
-    type=FiniteRange(min=0, min_open=True),
+    type=Duration(min=0, min_open=True),
     metavar="SECONDS",
     help="Time to connect, and again to log in, before the next host is tried.",
 )
@@ -132,7 +132,7 @@ connect_timeout = option(
 retry_for = option(
     "--retry-for",
     of=Settings,
-    type=FiniteRange(min=0),
+    type=Duration(min=0),
     metavar="SECONDS",
     help="Give up a broker that has been away for so long. Default: never.",
 )
@@ -195,7 +195,7 @@ max_deliveries = option(
 drain = option(
     "--drain",
     of=Ending,
-    type=FiniteRange(min=0),
+    type=Duration(min=0),
     metavar="SECONDS",
     help="Time after SIGTERM for what still runs, and for acknowledgements still missing.",
 )
@@ -203,7 +203,7 @@ drain = option(
 grace = option(
     "--grace",
     of=Ending,
-    type=FiniteRange(min=0),
+    type=Duration(min=0),
     metavar="SECONDS",
     help="Time that a Worker or Source has to end once it is told to; then its thread is "
     "abandoned.",

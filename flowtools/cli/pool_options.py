@@ -7,21 +7,36 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import FiniteRange, option
+from flowtools.cli.binding import Duration, FiniteRange, option
 from flowtools.cli.command import keep, parsed
+from flowtools.core.errors import UsageError
 from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
 
 
 def _key(text: str) -> Any:
-    from flowtools.core.key import Key
+    from flowtools.core.key import Key, WatchedKey
 
-    return Key.parse(text).of
+    return WatchedKey(Key.parse(text), "--key").of
+
+
+class _Width(click.ParamType[int]):
+    """A number of threads, or one that depends on the CPUs as -j of GNU parallel does."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        from flowtools.pool.width import width
+
+        try:
+            return width(value) if isinstance(value, str) else int(value)
+        except UsageError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
 
 
 def _halt(text: str) -> Any:
     from flowtools.pool.limits import Halt
 
-    return Halt.parse(text).record
+    return Halt.parse(text)
 
 
 def _rate(text: str) -> Any:
@@ -42,7 +57,7 @@ def _duration(text: str) -> float:
     return parse_duration(text)
 
 
-SECONDS = FiniteRange(min=0)
+SECONDS = Duration(min=0)
 FILE = click.Path(readable=False, path_type=Path)
 
 
@@ -50,9 +65,9 @@ threads = option(
     "-j",
     "--threads",
     of=Settings,
-    type=click.IntRange(min=1),
+    type=_Width(),
     metavar="N",
-    help="Events that run at the same time.",
+    help="Events that run at the same time. Depending on the CPUs: 100%, 50%, +2, -1.",
 )
 
 timeout = option(
@@ -92,6 +107,22 @@ isolation = option(
     of=Choice,
     type=click.Choice(["thread", "process"]),
     help="Run the Worker in threads, or each in a process that a time-out kills.",
+)
+
+recycle = option(
+    "--recycle",
+    of=Choice,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --isolation process: replace each process after N events.",
+)
+
+recycle_memory = option(
+    "--recycle-memory",
+    of=Choice,
+    type=FiniteRange(min=1),
+    metavar="MIB",
+    help="With --isolation process: replace a process that has more MiB of memory.",
 )
 
 retries = option(
@@ -219,7 +250,7 @@ once = option(
 once_age = option(
     "--once-age",
     of=Choice,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Duration(min=0, min_open=True),
     metavar="SECONDS",
     help="How long --once keeps an id.",
 )
@@ -281,6 +312,8 @@ _ALL = (
     batch,
     linger,
     isolation,
+    recycle,
+    recycle_memory,
     retries,
     backoff,
     max_backoff,
@@ -324,6 +357,12 @@ def check(chosen: dict[str, Any]) -> None:
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
+    for name, option_name in (("recycle", "--recycle"), ("recycle_memory", "--recycle-memory")):
+        if chosen["isolation"] != "process" and chosen[name] is not None:
+            raise click.UsageError(
+                f"{option_name} needs --isolation process: threads share one process, which cannot"
+                " be replaced while it runs"
+            )
     for name, option_name in (("per_key", "--per-key"), ("key_rate", "--key-rate")):
         if chosen["key"] is None and chosen[name] not in (None, 1):
             raise click.UsageError(f"{option_name} needs --key EXPR")

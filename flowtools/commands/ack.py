@@ -2,7 +2,7 @@
 
 import click
 
-from flowtools.cli.command import Command
+from flowtools.cli.command import Command, standard_input
 
 
 @click.command("flow-ack", cls=Command)
@@ -26,8 +26,6 @@ def main(nack: bool, reason: str | None) -> None:
       done
       flow-listen-stomp --ack worker "$URL" | tee -a log | flow-ack
     """
-    import sys
-
     from flowtools.ack.ack import acknowledge
     from flowtools.ack.sender import AckSender
     from flowtools.core.errors import UsageError
@@ -38,7 +36,7 @@ def main(nack: bool, reason: str | None) -> None:
         raise UsageError("--reason says why events are rejected: give --nack, too")
     sender = AckSender()
     with stopped_by_signals() as stop:
-        lines = LineReader(sys.stdin.fileno(), stop, tee=sender.see)
+        lines = LineReader(standard_input(), stop, tee=sender.see)
         acknowledge(lines, refuse=nack, error=reason, sender=sender, stop=stop)
 
 

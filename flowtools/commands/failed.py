@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import FiniteRange, option, refuse
+from flowtools.cli.binding import Duration, option, refuse
 from flowtools.cli.command import Command, parsed, run_source, working
 from flowtools.stomp.settings import Looking
 
@@ -118,7 +118,7 @@ def _stopping(place: str) -> "Iterator[Stop]":
 @option(
     "--idle",
     of=Looking,
-    type=FiniteRange(min=0, min_open=True),
+    type=Duration(min=0, min_open=True),
     metavar="SECONDS",
     help="A queue has been seen once no message has come for so long, where the broker does "
     "not say that.",

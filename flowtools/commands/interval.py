@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import Duration
 from flowtools.cli.command import Command, parsed, run_source
 
 
@@ -21,7 +22,7 @@ def _zone(text: str) -> Any:
 
 
 @click.command("flow-interval", cls=Command)
-@click.argument("seconds", type=float, required=False)
+@click.argument("seconds", type=Duration(), required=False)
 @click.option(
     "--cron",
     metavar="EXPRESSION",

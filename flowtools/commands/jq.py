@@ -3,7 +3,7 @@
 import click
 
 from flowtools.cli import options
-from flowtools.cli.command import Command
+from flowtools.cli.command import Command, standard_input
 
 
 @click.command("flow-jq", cls=Command)
@@ -74,7 +74,7 @@ def main(
     with stopped_by_signals() as stop:
         out = Branches([Branch(sys.stdout.fileno(), "standard output")], stop, drain)
         reader = LineReader(
-            *(sys.stdin.fileno(), stop), wake=out.fileno(), max_line=max_line, tee=sender.see
+            *(standard_input(), stop), wake=out.fileno(), max_line=max_line, tee=sender.see
         )
         Filter(compiled, Relay(sender), out).run(reader, stop, drain)
 

@@ -6,7 +6,7 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.binding import option
-from flowtools.cli.command import Command, working
+from flowtools.cli.command import Command, standard_input, working
 from flowtools.stomp.settings import Sending
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def main(
       flow-listen-assets --ack worker | flow-send 'stomp://mq/?destination=/queue/assets'
       flow-interval 60 | flow-send --raw --destination /topic/ticks stomp://mq
     """
-    import sys
-
-    from flowtools.core.key import Key
+    from flowtools.core.key import Key, WatchedKey
     from flowtools.stomp.send import Publisher
     from flowtools.stomp.settings import parse_headers
     from flowtools.stomp.url import parse_url
@@ -78,13 +76,13 @@ def main(
         destination=destination,
         headers=parse_headers(headers),
         window=window,
-        group_key=Key.parse(group_key) if group_key is not None else None,
+        group_key=None if group_key is None else WatchedKey(Key.parse(group_key), "--group-key"),
         unique=unique,
         persistent=persistent,
         raw=raw,
     )
     with working() as stop:
-        publisher.run(sys.stdin.fileno(), stop)
+        publisher.run(standard_input(), stop)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import FiniteRange, option
+from flowtools.cli.binding import Duration, FiniteRange, option
 from flowtools.cli.command import Command, parsed
 from flowtools.sim.settings import Plan
 
@@ -93,7 +93,7 @@ def _rates(text: str) -> "Rates":
 )
 @click.option(
     "--session",
-    type=FiniteRange(min=0, min_open=True),
+    type=Duration(min=0, min_open=True),
     metavar="SECONDS",
     help="Let a session cookie expire after SECONDS. Default: never.",
 )
@@ -120,7 +120,7 @@ def _rates(text: str) -> "Rates":
     "--import-time",
     "import_seconds",
     of=Plan,
-    type=FiniteRange(min=0),
+    type=Duration(min=0),
     metavar="SECONDS",
     help="How long an import or upload takes.",
 )

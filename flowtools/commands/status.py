@@ -1,17 +1,11 @@
 """flow-status: what runs on this host."""
 
 import sys
-from typing import Any
 
 import click
 
-from flowtools.cli.command import Command, parsed
-
-
-def _seconds(text: str) -> Any:
-    from flowtools.core.times import parse_duration
-
-    return parse_duration(text)
+from flowtools.cli.binding import Duration
+from flowtools.cli.command import Command
 
 
 @click.command("flow-status", cls=Command)
@@ -22,14 +16,14 @@ def _seconds(text: str) -> Any:
 )
 @click.option(
     "--max-lag",
-    callback=parsed(_seconds),
-    metavar="TIME",
-    help="An event in flight that is older is trouble: 90s, 5m, 2h. Default: any age is well.",
+    type=Duration(min=0),
+    metavar="SECONDS",
+    help="An event in flight that is older is trouble. Default: any age is well.",
 )
 @click.option(
     "--max-silence",
-    callback=parsed(_seconds),
-    metavar="TIME",
+    type=Duration(min=0),
+    metavar="SECONDS",
     help="No event for that long is trouble. Default: any silence is well.",
 )
 @click.option("--once", is_flag=True, help="On a terminal: print the table once, and end.")

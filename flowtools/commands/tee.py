@@ -3,7 +3,7 @@
 import click
 
 from flowtools.cli import options
-from flowtools.cli.command import Command
+from flowtools.cli.command import Command, standard_input
 
 
 @click.command("flow-tee", cls=Command)
@@ -42,7 +42,7 @@ def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, dr
         named = [each for each in opened if each is not None]
         branches = Branches([*named, stdout_branch(sys.stdout.fileno())], stop, drain)
         reader = LineReader(
-            *(sys.stdin.fileno(), stop),
+            *(standard_input(), stop),
             wake=branches.fileno(),
             max_line=max_line,
             tee=sender.see,

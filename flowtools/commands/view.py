@@ -6,7 +6,7 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.binding import option
-from flowtools.cli.command import Command, parsed
+from flowtools.cli.command import Command, parsed, standard_input
 from flowtools.view.settings import Choice
 
 
@@ -69,6 +69,7 @@ def main(
     """
     from flowtools.view.assembly import run
 
+    standard_input()
     chosen = Choice(
         fields=fields,
         follow=follow,

@@ -5,18 +5,12 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import FiniteRange
+from flowtools.cli.binding import Duration
 from flowtools.cli.command import Command, parsed, run_source
 from flowtools.core.kind import OF_FILES, ON_DEMAND
 from flowtools.source.settings import Watching
 
 KIND = click.Choice([kind.value for kind in OF_FILES + ON_DEMAND])
-
-
-def _seconds(text: str) -> Any:
-    from flowtools.source.folder.amounts import seconds_of
-
-    return seconds_of(text)
 
 
 def _bytes(text: str) -> Any:
@@ -59,7 +53,7 @@ def _settle_for(texts: Any) -> Any:
 @click.option("--skip-empty", is_flag=True, help="Say nothing about a file while its size is 0.")
 @click.option(
     "--settle",
-    type=FiniteRange(min=0),
+    type=Duration(min=0),
     metavar="SECONDS",
     help="Report a file once it has not changed for SECONDS and is closed. Default: "
     f"{Watching.settle:g}; on a network mount, where only the time tells, "
@@ -74,14 +68,14 @@ def _settle_for(texts: Any) -> Any:
 )
 @click.option(
     "--stalled",
-    callback=parsed(_seconds),
+    type=Duration(min=0),
     metavar="SECONDS",
     help="Warn of a file that has not changed for so long and is not whole; 0: never. "
     f"Default: {Watching.stalled:g}.",
 )
 @click.option(
     "--poll",
-    type=FiniteRange(min=0.1),
+    type=Duration(min=0.1),
     metavar="SECONDS",
     help="Look at everything every so often. Default: only on network mounts, which give no "
     "notice of what other machines do.",

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from flowtools.cli import options, pool_options
-from flowtools.cli.command import Command
+from flowtools.cli.command import Command, standard_input
 from flowtools.core.settings import Given
 
 
@@ -32,6 +32,7 @@ def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:
     pool_options.check(chosen)
     command = ctx.command
     assert isinstance(command, Command)
+    standard_input()
     run(Given(chosen).make(Choice, worker=worker), command.leave_threads)
 
 

@@ -1,6 +1,7 @@
 """A key taken from an event: what events are grouped, ordered or locked by."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,12 @@ import orjson
 
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event
+from flowtools.core.log import get_log
+
+FIRST = 100
+"""Events without the key, from the first one on, at which that is said: it may be misspelt."""
+
+_log = get_log("flowtools.key")
 
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
@@ -71,3 +78,65 @@ class Key:
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         except TypeError:
             return None
+
+    def near(self, event: Event) -> str | None:
+        """Return an expression that `event` has a value for and that looks much like this one."""
+        attributes = event.attributes
+        if self.attribute is not None:
+            return _like(self.attribute, attributes)
+        value = attributes.get("data")
+        steps: list[str] = []
+        for step in self.steps:
+            if not isinstance(value, dict):
+                return None
+            found = step if step in value else _like(step, value)
+            if found is None:
+                return None
+            steps.append(found)
+            value = value[found]
+        escaped = (each.replace("~", "~0").replace("/", "~1") for each in steps)
+        return "".join(f"/{each}" for each in escaped)
+
+
+class WatchedKey:
+    """A key that warns, once, when none of the first events has it.
+
+    Such events run at once and in no order, which is not what who gives a key wants. Any thread
+    may call; a count that two of them miss only delays the warning.
+    """
+
+    def __init__(self, key: Key, option: str) -> None:
+        """Give the key `key`; `option` is what the command line calls it."""
+        self._key = key
+        self._option = option
+        self._missed = 0
+        self._is_over = False
+
+    def of(self, event: Event) -> str | None:
+        """Return the key of `event`, as Key.of."""
+        found = self._key.of(event)
+        if not self._is_over:
+            self._look(event, has_it=found is not None)
+        return found
+
+    def _look(self, event: Event, *, has_it: bool) -> None:
+        self._missed += 1
+        if has_it:
+            self._is_over = True
+        elif self._missed >= FIRST:
+            self._is_over = True
+            near = self._key.near(event)
+            _log.warning(
+                "%s '%s': none of the first %d events has it, so nothing is kept in order%s",
+                *(self._option, self._key.text, FIRST),
+                f"; perhaps '{near}' is meant" if near else "",
+            )
+
+
+def _like(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that looks most like `name`, whatever its case; None: none does."""
+    from difflib import get_close_matches  # Only for a warning.
+
+    lower = {each.lower(): each for each in names}
+    found = get_close_matches(name.lower(), lower, 1)
+    return lower[found[0]] if found else None

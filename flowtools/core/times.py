@@ -17,12 +17,12 @@ def parse_duration(text: str) -> float:
     """Return the seconds that `text` means.
 
     A number alone is in seconds; `ms`, `s`, `m`, `h`, `d` and `w` (weeks) are units, and
-    several parts are added: `1h30m` is 5400.
+    several parts are added: `1h30m` is 5400. Upper and lower case are the same.
 
     Raises:
         ValueError: It has another form.
     """
-    text = text.strip()
+    text = text.strip().lower()
     if re.fullmatch(_NUMBER, text):
         return float(text)
     if not _WHOLE.fullmatch(text):

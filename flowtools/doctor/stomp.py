@@ -8,6 +8,7 @@ from flowtools.core.errors import ProtocolError, RefusedError, UnreachableError
 from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
+from flowtools.doctor.sharing import examine_queues
 from flowtools.process.tls import client_context
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.session import Session, error_text
@@ -35,13 +36,17 @@ def examine_broker(
         if context is None:
             examination.skip(CHECKS, "the files for TLS cannot be used")
             return
+    once = replace(settings, retry_for=0.0)
+    brokers = set()
     for host, port in url.hosts:
         one = replace(url, hosts=((host, port),))
         way = Way(examination, "broker", stop, settings.connect_timeout, "stomp://")
         if not way.examine(host, port, context):
             examination.skip(CHECKS, "there is no connection to the broker")
             continue
-        _examine_session(examination, one, replace(settings, retry_for=0.0), stop)
+        brokers.add(_examine_session(examination, one, once, stop))
+    if "rabbitmq" in brokers:
+        examine_queues(examination, url, once, stop)
 
 
 def _trust(settings: Settings) -> tuple[str, ssl.SSLContext]:
@@ -58,7 +63,9 @@ def _trust(settings: Settings) -> tuple[str, ssl.SSLContext]:
 
 def _examine_session(
     examination: Examination, url: BrokerURL, settings: Settings, stop: Stop
-) -> None:
+) -> str | None:
+    """Check login, heart-beat and subscription; return what broker it is, None without a login."""
+
     def log_in() -> tuple[str, Session]:
         session = Broker(url, settings).connect(stop)
         if session is None:
@@ -72,7 +79,7 @@ def _examine_session(
     session = examination.check("broker login", log_in, _LOGIN_FIX)
     if session is None:
         examination.skip(CHECKS[1:], "there is no login")
-        return
+        return None
     try:
         examination.check(
             "broker heart-beat",
@@ -87,6 +94,7 @@ def _examine_session(
         )
     finally:
         session.close(2.0)
+    return session.dialect.broker
 
 
 def _hear(session: Session, settings: Settings, stop: Stop) -> tuple[str, bool]:

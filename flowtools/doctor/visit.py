@@ -9,6 +9,7 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.log import quieten
 from flowtools.doctor.examination import Examination, Finding
 from flowtools.doctor.machine import examine_machine
+from flowtools.doctor.sharing import examine_hosts
 from flowtools.doctor.stomp import examine_broker
 from flowtools.doctor.vizone import Patient, examine_vizone
 from flowtools.process.console import form
@@ -41,6 +42,7 @@ def visit(patient: Patient, stomp_url: str | None) -> Status:
         examination = Examination(_tell_what_is_not_well if is_quiet else _tell)
         examine_machine(examination)
         if url is not None:
+            examine_hosts(examination, url)
             examine_broker(examination, url, patient.settings, stop)
         else:
             examine_vizone(examination, patient, stop)

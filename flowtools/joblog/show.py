@@ -28,6 +28,7 @@ def show(summary: Summary, *, as_json: bool) -> None:
         return
     tables = {
         "Outcomes": (("outcome", "events", "share"), _outcomes(summary)),
+        "Workers": (("worker", "events"), _workers(summary)),
         "Seconds": (("", *(name for name, _ in SHARES)), _durations(summary)),
         "By hour": (("hour", "events", "not done", ""), _hours(summary)),
         "Slowest attempts": (
@@ -51,6 +52,7 @@ def _as_object(summary: Summary) -> dict[str, object]:
         "events": summary.outcomes.total(),
         "outcomes": dict(summary.outcomes),
         "retries": summary.retries,
+        "workers": dict(summary.workers),
         "ran": _quantiles(summary.ran),
         "queued": _quantiles(summary.queued),
         "hours": {rfc3339(hour): dict(of) for hour, of in sorted(summary.hours.items())},
@@ -70,6 +72,15 @@ def _outcomes(summary: Summary) -> list[tuple[str, ...]]:
     if summary.retries:
         rows.append(("attempts retried", str(summary.retries), ""))
     return rows
+
+
+def _workers(summary: Summary) -> list[tuple[str, ...]]:
+    """Return a row for each Worker; none where a single one has made the whole job log."""
+    if len(summary.workers) < 2 and summary.workers.total() == summary.outcomes.total():
+        return []
+    rows: list[tuple[str, ...]] = [(name, str(n)) for name, n in summary.workers.most_common()]
+    unknown = summary.outcomes.total() - summary.workers.total()
+    return [*rows, ("(not said)", str(unknown))] if unknown and rows else rows
 
 
 def _named(first: str, entry: tuple[float, str, str, str]) -> dict[str, object]:

@@ -35,6 +35,8 @@ class Summary:
         queued: Seconds that each event waited before its attempt.
         slowest: The attempts that took longest: seconds, id, subject, outcome.
         retried: The events with the most attempts: attempts, id, subject, outcome.
+        workers: Events by the Worker that ran them; those of earlier versions, which do not say it,
+            are not in it.
         unreadable: Lines that are not records of a job log.
     """
 
@@ -45,6 +47,7 @@ class Summary:
     queued: "array[float]" = field(default_factory=lambda: array("d"))
     slowest: list[tuple[float, str, str, str]] = field(default_factory=list)
     retried: list[tuple[int, str, str, str]] = field(default_factory=list)
+    workers: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
 
     def add(self, fields: dict[str, Any]) -> None:
@@ -65,6 +68,8 @@ class Summary:
             return
         events = int(fields.get("events", 1))  # What --resume has skipped is one line.
         self.outcomes[outcome] += events
+        if fields.get("worker"):
+            self.workers[str(fields["worker"])] += events
         moment = instant(fields["finished"])
         if moment is not None:
             hour = int(moment // _HOUR) * _HOUR

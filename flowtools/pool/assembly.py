@@ -125,7 +125,9 @@ def run(
                     clean_up(worker, "Worker")
         if totals[Outcome.SKIPPED] and not (choice.progress or choice.dry_run):
             _tell_skipped(totals[Outcome.SKIPPED])
-        check(totals)
+        halt = choice.pool.halt
+        if halt is None or not halt.is_success:
+            check(totals)
 
 
 def _work(
@@ -173,8 +175,11 @@ def _runners(
         pausing = load_exceptions(choice.pause_on)
         return partial(ThreadRunner, worker, pausing), takes_batches(worker)
     from flowtools.pool.isolation import ProcessRunner
+    from flowtools.pool.recycling import Limits
 
-    return partial(ProcessRunner, template, choice.pool.drain), template.takes_batches
+    memory = None if choice.recycle_memory is None else choice.recycle_memory * 2**20
+    limits = Limits(choice.recycle, memory)
+    return partial(ProcessRunner, template, choice.pool.drain, limits), template.takes_batches
 
 
 def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:
@@ -278,7 +283,7 @@ def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStac
     if choice.joblog is not None:
         from flowtools.pool.joblog import JobLog
 
-        joblog = stack.enter_context(JobLog(choice.joblog))
+        joblog = stack.enter_context(JobLog(choice.joblog, choice.worker))
         recorders.append(joblog)
         files.append(joblog)
     failures = stack.enter_context(_failed_file(choice.failed)) if choice.failed else None

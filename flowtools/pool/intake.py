@@ -21,6 +21,9 @@ from flowtools.pool.settlement import Settlement
 SOURCE = "flow-work"
 """The source of an event that a line becomes which is another JSON value."""
 
+LOOK_AHEAD = 16 * 1024 * 1024
+"""Bytes that are read to find the end of the input, where somebody wants to know the total."""
+
 
 class Intake:
     """The lines that have been read and not been taken.
@@ -36,10 +39,13 @@ class Intake:
         reader: LineReader,
         settlement: Settlement,
         see: Callable[[bytes], None] | None = None,
+        tell_total: Callable[[int], None] | None = None,
     ) -> None:
         """Read from `reader`; lines that are no events go to `settlement`.
 
         `see` is told of each line with an `ackto` when it is taken (AckSender.see).
+        `tell_total` is told how many lines that are not empty the input has, when it has ended;
+        None: nobody wants to know, and nothing is read ahead.
         """
         self.lines: deque[Line] = deque()
         self.has_ended = False
@@ -47,7 +53,8 @@ class Intake:
         self._reader = reader
         self._settlement = settlement
         self._see = see
-        self._number = 0
+        self._tell_total = tell_total
+        self._number = self._total = 0
         self._namer = Wrapper(SOURCE)
         self._counting = Lock()
 
@@ -62,9 +69,22 @@ class Intake:
         self.is_reading = True
         lines = self._reader.read(seconds)
         self.is_reading = False
+        found = self._accept(lines)
+        ahead = 0
+        while found and self._tell_total and not self.has_ended and ahead < LOOK_AHEAD:
+            if not self._accept(self._reader.read(0)):
+                break
+            ahead += len(self._reader.block)
+        return found
+
+    def _accept(self, lines: list[bytes] | None) -> bool:
         if lines is None:
+            if self._tell_total is not None and not self.has_ended:
+                self._tell_total(self._total)
             self.has_ended = True
             return False
+        if self._tell_total is not None:
+            self._total += sum(1 for line in lines if line.strip())
         if not lines:
             return False
         first = self._number + 1

@@ -23,6 +23,7 @@ from flowtools.core.wait import Stop, wait
 from flowtools.pool import packets
 from flowtools.pool.batch import Answer, Batch
 from flowtools.pool.outcome import Failure, Outcome
+from flowtools.pool.recycling import Age, Limits
 from flowtools.pool.runner import RunnerBroken
 from flowtools.pool.template import Template
 from flowtools.process.console import Whose
@@ -48,13 +49,15 @@ class Failed(Exception):
 
 
 class ProcessRunner:
-    """Runs the Worker in a process, which is replaced when it has died."""
+    """Runs the Worker in a process, which is replaced when it has died or is past its limits."""
 
-    def __init__(self, template: Template, drain: float) -> None:
+    def __init__(self, template: Template, drain: float, limits: Limits | None = None) -> None:
         """Start a process of `template`; `prepare` waits until it is ready.
 
-        So the processes of a pool start together. `drain`: seconds to clean up in.
+        So the processes of a pool start together. `drain`: seconds to clean up in. `limits`:
+        when another takes its place.
         """
+        self._age = Age(limits or Limits())
         self._template = template
         self._drain = drain
         self._failures = 0
@@ -76,7 +79,7 @@ class ProcessRunner:
         Raises:
             RunnerBroken: No process of this pool has been able to make its Worker.
         """
-        if self._is_ready and not self._is_killed:
+        if self._is_ready and not self._is_killed and not self._retire():
             return 0.0
         try:
             if self._is_killed:
@@ -97,12 +100,26 @@ class ProcessRunner:
             self._failures = 0
         return 0.0
 
+    def _retire(self) -> bool:
+        """End a process that has served long enough; return whether there is none any more."""
+        reason = self._age.end(self._pid)
+        if reason is None:
+            return False
+        log.info("process %d is replaced after %s", self._pid, reason)
+        self.release()
+        try:
+            self.close()
+        except FlowError as error:
+            log.error("%s", error)
+        return True
+
     def start(self, event: Event) -> list[bytes] | None:
         """Run the Worker; see flowtools.pool.runner.Runner.
 
         Raises:
             Failed: The Worker raised, or the process has died.
         """
+        self._age.served += 1
         kind, content = self._ask(packets.EVENT, event.encode(), event)
         return content.splitlines(keepends=True) if kind == packets.LINES else None
 
@@ -112,6 +129,7 @@ class ProcessRunner:
         Raises:
             Failed: The Worker raised, or the process has died.
         """
+        self._age.served += len(batch.events)
         found: dict[int, Answer] = {}
         lines: dict[int, bytes] = {}
         for place, event in enumerate(batch.events):
@@ -249,6 +267,7 @@ class ProcessRunner:
 
     def _spawn(self) -> None:
         self._is_ready = False
+        self._age.begin()
         self._events, events = packets.pair()
         self._answers, answers = packets.pair()
         # Kept open here, too: what a process has not read when it dies can be taken back.

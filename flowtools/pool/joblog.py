@@ -42,8 +42,9 @@ class JobLog(AppendFile):
 
     A line is an object with id, source, subject and type of the event (null for a line that is
     no event), outcome, attempt (1 for the first try), final (whether no further attempt
-    follows), queued and ran (seconds, to the microsecond), finished (RFC 3339, UTC) and
-    error (null where nothing went wrong). What --resume has skipped is one line at the end,
+    follows), queued and ran (seconds, to the microsecond), finished (RFC 3339, UTC), worker
+    (what ran, MODULE:CLASS; not in job logs of earlier versions) and error (null where nothing
+    went wrong). What --resume has skipped is one line at the end,
     with a member `events`: how many they were.
 
     Raises:
@@ -53,8 +54,9 @@ class JobLog(AppendFile):
     WHAT = "job log"
     ERROR = JobLogError
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, worker: str = "") -> None:
         super().__init__(path)
+        self._worker = worker
         # The text of the time in use, and from when until when it is that.
         self._clock = (0.0, 0.0, "")
         self._skipped = 0
@@ -90,6 +92,7 @@ class JobLog(AppendFile):
             "queued": int(queued * 1e6) / 1e6,
             "ran": int(ran * 1e6) / 1e6,
             "finished": clock,
+            "worker": self._worker,
             "error": error,
         }
         try:
@@ -110,7 +113,8 @@ class JobLog(AppendFile):
                 nothing = dict.fromkeys(("id", "source", "subject", "type"))
                 times = {"attempt": 0, "final": True, "queued": 0.0, "ran": 0.0}
                 fields = nothing | {"outcome": Outcome.SKIPPED} | times
-                fields |= {"finished": now(), "error": None, "events": skipped}
+                fields |= {"finished": now(), "worker": self._worker, "error": None}
+                fields["events"] = skipped
                 self.append(_dumps(fields, None, _NEWLINE))
         finally:
             super().close()

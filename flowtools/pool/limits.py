@@ -15,7 +15,7 @@ When = Literal["soon", "now"]
 Why = Literal["fail", "success", "done"]
 
 MIN_FOR_SHARE = 3
-"""Events that must have counted before a percentage does: one failure at once is no 100 %."""
+"""Events that must have counted before a percentage of an unknown total does."""
 
 _SHORT = {
     "0": "never",
@@ -34,9 +34,14 @@ class Halt:
     fail counts events that failed for good, success those that are done, done both. What
     --resume skipped, or the end of the pool cut short, counts nowhere.
 
-    GNU parallel reads all of its input first, so that N% is of all jobs. An input without
-    an end has no such total: here fail=N% is N percent of the events that have ended so
-    far, once at least MIN_FOR_SHARE have failed.
+    P% is of all events of the input, as in GNU parallel, which reads all of it for that. Where
+    the end of the input is not known yet, it is of the events that have ended so far, once these
+    are enough: at least 100/P, so that the share of one is no larger than P%, of which
+    MIN_FOR_SHARE have counted. done=P% waits for the end of the input.
+
+    Attributes:
+        wants_total: It is to be told how many events the input has, once that is known.
+        is_success: A success was asked for, and it has come: failures before it do not count.
     """
 
     def __init__(
@@ -50,12 +55,16 @@ class Halt:
         self._why = why
         self._count = count
         self._percent = percent
+        self.wants_total = percent > 0
+        self.is_success = False
+        self._total: int | None = None
+        self._skipped = 0
         self._ended: Counter[str] = Counter()
         self._lock = Lock()
 
     @classmethod
     def parse(cls, text: str) -> "Halt":
-        """Read `never`, `soon,fail=3`, `now,fail=10%`, `soon,success=1`, `now,done=100` ...
+        """Read `never`, `soon,fail=3`, `now,fail=10%`, `soon,success=1`, `now,done=50%` ...
 
         GNU parallel's short forms 0, 1, 2, -1, -2 and N% (soon,fail=N%) are read, too.
 
@@ -71,20 +80,21 @@ class Halt:
         if not found:
             raise UsageError(
                 f"'{text}' does not say when to halt: write never, soon,fail=N, now,fail=N, "
-                "soon,fail=P% or now,fail=P%; also with success, and with done=N"
+                "soon,fail=P% or now,fail=P%; also with success and with done"
             )
         when, why, number = found[1], found[2], int(found[3])
         if found[4]:
             if not 1 <= number <= 100:
                 raise UsageError(f"'{text}': a percentage goes from 1 to 100")
-            if why == "done":
-                raise UsageError(
-                    f"'{text}': lines come one by one, so their total is not known: write done=N"
-                )
             return cls(when, why, percent=number)  # type: ignore[arg-type]
         if number < 1:
             raise UsageError(f"'{text}': the number of events is at least 1; never is a word")
         return cls(when, why, count=number)  # type: ignore[arg-type]
+
+    def note_total(self, total: int) -> None:
+        """Take note that the input has `total` events, those included that --resume skips."""
+        with self._lock:
+            self._total = total
 
     def record(self, attempt: Attempt) -> When | None:
         """Take note of an attempt; return "soon" or "now" when the pool is to end."""
@@ -96,19 +106,26 @@ class Halt:
         elif attempt.outcome.is_failure:
             kind = "fail"
         else:
+            with self._lock:
+                self._skipped += attempt.outcome.is_done
             return None
         with self._lock:
             self._ended[kind] += 1
             self._ended["done"] += 1
-            if self._why not in (kind, "done"):
+            if self._why not in (kind, "done") or not self._is_enough():
                 return None
-            return self._when if self._is_enough() else None
+            self.is_success = self._why == "success"
+            return self._when
 
     def _is_enough(self) -> bool:
-        counted = self._ended[self._why]
+        counted, ended = self._ended[self._why], self._ended["done"]
         if self._count:
             return counted >= self._count
-        return counted >= MIN_FOR_SHARE and counted * 100 >= self._percent * self._ended["done"]
+        if self._total is not None:
+            return counted * 100 >= self._percent * (self._total - self._skipped)
+        if self._why == "done" or counted < MIN_FOR_SHARE or ended * self._percent < 100:
+            return False
+        return counted * 100 >= self._percent * ended
 
 
 CREDIT = 0.1

@@ -85,6 +85,21 @@ class KeyPace(Protocol):
         """Reserve the next start of `key` and return how many seconds away it is."""
 
 
+class Halting(Protocol):
+    """Says when a pool ends before its input does; flowtools.pool.limits.Halt is one."""
+
+    wants_total: bool
+    """It is to be told how many events the input has, once that is known."""
+    is_success: bool
+    """The pool has ended as was asked for, whatever failed before."""
+
+    def record(self, attempt: "Attempt") -> str | None:
+        """Take note of `attempt`; return "soon" or "now" when the pool is to end."""
+
+    def note_total(self, total: int) -> None:
+        """Take note that the input has so many events."""
+
+
 BATCH, LINGER = 100, 1.0
 """Events of a batch, and seconds for which it waits for more, where nothing else is said."""
 
@@ -157,7 +172,7 @@ class Settings(Ending):
         per_key: How many that are.
         key_rate: Limits the starts of each key.
         pace: Limits the starts.
-        halt: Told of each final attempt; says "soon" or "now" when the pool is to end.
+        halt: Says when the pool is to end early.
         done: Events that a job log has as done: not run again.
         known: Says whether an event is known as done by --once, and not run again.
         pass_on: Write each event on after success, with the duty to acknowledge it.
@@ -176,7 +191,7 @@ class Settings(Ending):
     per_key: int = 1
     key_rate: KeyPace | None = None
     pace: Pace | None = None
-    halt: "Callable[[Attempt], str | None] | None" = None
+    halt: Halting | None = None
     done: Known = ()
     known: "Callable[[Event], bool] | None" = None
     pass_on: bool = False
@@ -199,6 +214,8 @@ class Choice(Reading):
         pool: How its pool behaves.
         pause_on: Exceptions of a Worker that mean the same as Unavailable, each MODULE:CLASS.
         isolation: Whether the Worker runs in threads of this process, or in others.
+        recycle: Events after which a process of the Worker is replaced; None: never.
+        recycle_memory: MiB of resident memory beyond which it is; None: never.
         keep_order: Write results in the order of the input.
         no_ack: Acknowledge nothing: the lines are copies that others settle.
         joblog: The file that has a line for each attempt.
@@ -218,6 +235,8 @@ class Choice(Reading):
     pool: Settings = field(default_factory=Settings)
     pause_on: tuple[str, ...] = ()
     isolation: Literal["thread", "process"] = "thread"
+    recycle: int | None = None
+    recycle_memory: float | None = None
     keep_order: bool = False
     no_ack: bool = False
     joblog: "Path | None" = None

@@ -228,7 +228,7 @@ class Settlement:
         with self._counting:
             self.counts[attempt.outcome] += 1
         if self._settings.halt is not None:
-            verdict = self._settings.halt(attempt)
+            verdict = self._settings.halt.record(attempt)
             if verdict is not None:
                 self._control.end(cancel=verdict == "now")
 

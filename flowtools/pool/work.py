@@ -190,7 +190,9 @@ class Work:
             max_line=given.max_line or parts.max_line,
             tee=see,
         )
-        intake = Intake(reader, settlement, see)
+        halt = settings.halt
+        total = halt.note_total if halt is not None and halt.wants_total else None
+        intake = Intake(reader, settlement, see, total)
         kind = BatchPool if settings.batch else Pool
         self.pool = kind(intake, backlog, settlement, results, settings, crew, control, pause)
         self._watchdog = Watchdog(

@@ -14,7 +14,7 @@ from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.core.log import get_log
 from flowtools.core.settings import Given
 from flowtools.run import sourcekeys
-from flowtools.run.profile import number, truth
+from flowtools.run.profile import seconds, truth
 from flowtools.run.sourcekeys import SourceKeys
 from flowtools.source import Source
 from flowtools.source.custom import CustomSource
@@ -204,7 +204,7 @@ def _interval(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment
     said = given.take("interval", None if cron else "60")
     tz = given.take("time zone")
     source = kind(
-        number(said, "[Source] interval") if said is not None else None,
+        seconds(said, "[Source] interval") if said is not None else None,
         cron=cron,
         window=_window(given.take("window start"), given.take("window end")),
         tz=zone(tz) if tz else None,
@@ -232,7 +232,7 @@ def _folder(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) 
         for key in ("recursive", "existing", "skip empty", "ignore case", "remove")
     }
     numbers = {
-        key: number(said, f"[Source] {key}")
+        key: seconds(said, f"[Source] {key}")
         for key in ("settle", "stalled", "poll")
         if (said := given.take(key))
     }

@@ -15,12 +15,14 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from configparser import ConfigParser, Interpolation
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.core.log import get_log
+from flowtools.core.times import parse_duration
 from flowtools.stomp.settings import Settings, parse_heart_beat
 from flowtools.worker.config import read_into
 
@@ -213,7 +215,7 @@ def understand(
         worker=_as_module_and_class(worker) if worker else None,
         application=flow.get("app name"),
         threads=_whole(flow, "Flow", "workers"),
-        timeout=_number(flow, "Flow", "worker_timeout"),
+        timeout=_seconds(flow, "Flow", "worker_timeout"),
         source=sections["Source"],
         verbosity=_VERBOSITY.get(told.get("level", "").lower()),
         viz_one=sections["Viz One"],
@@ -249,6 +251,31 @@ def number(said: str, where: str) -> float:
     return found
 
 
+def seconds(said: str, where: str) -> float:
+    """Return the seconds that `said` is: a number, or a length of time such as 5m.
+
+    Raises:
+        ConfigurationError: It is neither, or below 0.
+    """
+    found = -1.0
+    with suppress(ValueError):
+        # A number of any form counted before there were units.
+        found = float(said) if _is_number(said) else parse_duration(said)
+    if not 0 <= found < 1e9:
+        raise ConfigurationError(
+            f"{where}: '{said}' is no number from 0 up, nor a length of time such as 90s, 5m or 2h"
+        )
+    return found
+
+
+def _is_number(said: str) -> bool:
+    try:
+        float(said)
+    except ValueError:
+        return False
+    return True
+
+
 def _read_base(config: ConfigParser, path: Path) -> None:
     if path.exists():
         read_into(config, path, "profile")
@@ -281,12 +308,12 @@ def _as_module_and_class(name: str) -> str:
 
 
 def _whole(section: dict[str, str], title: str, key: str) -> int | None:
-    found = _number(section, title, key)
+    found = number(section[key], f"[{title}] {key}") if key in section else None
     return None if found is None else max(1, int(found))
 
 
-def _number(section: dict[str, str], title: str, key: str) -> float | None:
-    return number(section[key], f"[{title}] {key}") if key in section else None
+def _seconds(section: dict[str, str], title: str, key: str) -> float | None:
+    return seconds(section[key], f"[{title}] {key}") if key in section else None
 
 
 def _heart_beat(stomp: dict[str, str]) -> tuple[float, float] | None:
@@ -294,8 +321,8 @@ def _heart_beat(stomp: dict[str, str]) -> tuple[float, float] | None:
         return None
     if not truth(stomp.get("heartbeats", "yes"), "[Stomp] heartbeats"):
         return 0.0, 0.0
-    interval = _number(stomp, "Stomp", "heartbeat interval")
-    timeout = _number(stomp, "Stomp", "heartbeat timeout")
+    interval = _seconds(stomp, "Stomp", "heartbeat interval")
+    timeout = _seconds(stomp, "Stomp", "heartbeat timeout")
     ours, theirs = Settings.heart_beat
     if interval is not None:
         ours = interval

@@ -18,7 +18,7 @@ from flowtools.pool.work import Input
 from flowtools.process.console import say
 from flowtools.run.inprocess import acks_between, beside
 from flowtools.run.ownsource import Own, Wishes, own_source
-from flowtools.run.profile import Profile, number, read, truth, understand
+from flowtools.run.profile import Profile, read, seconds, truth, understand
 from flowtools.source.settings import Standard
 from flowtools.stomp.settings import settings_from
 from flowtools.worker.config import change
@@ -157,7 +157,7 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
         # As the old framework did, so that what it has stored is found.
         application=f"flow_{name}" if name else application_of(target.worker),
         enabled=truth(said.get("enabled", "yes"), "[Viz One] enabled"),
-        seconds=number(said["time out"], "[Viz One] time out") if "time out" in said else SECONDS,
+        seconds=seconds(said["time out"], "[Viz One] time out") if "time out" in said else SECONDS,
         has_options=True,
     )
     login = {name: given[name] for name in ("url", "user", "password_file")}

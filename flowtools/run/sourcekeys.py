@@ -11,7 +11,7 @@ from flowtools.core.errors import ConfigurationError
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.log import get_log
 from flowtools.core.settings import Given
-from flowtools.run.profile import number, truth
+from flowtools.run.profile import seconds, truth
 
 _log = get_log("flowtools.run")
 
@@ -55,7 +55,7 @@ def above_zero(said: str, where: str) -> float:
     Raises:
         ConfigurationError: It does not say one.
     """
-    found = number(said, where)
+    found = seconds(said, where)
     if not found:
         raise ConfigurationError(f"{where}: '{said}' is not a number above 0")
     return found
@@ -92,7 +92,7 @@ OF_FILES = _OF_VIZ_ONE | {
     "existing": ("existing", truth),
     "skip empty": ("skip_empty", truth),
     "skip empty files": ("skip_empty", truth),
-    "settle": ("settle", number),
+    "settle": ("settle", seconds),
 }
 
 OF_STOMP: dict[str, tuple[str, Parse]] = {

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from threading import Lock
 
+from flowtools.core.times import parse_duration
 from flowtools.sim.asking import Reply
 
 KINDS = {
@@ -86,7 +87,7 @@ class Rates:
             if name is None or name in given:
                 known = ", ".join([*KINDS, CLOCK])
                 raise ValueError(f"expected KIND=RATE with a kind of {known}: '{part}'")
-            given[name] = _number(said)
+            given[name] = _seconds(said) if name == CLOCK else _number(said)
             if name == CLOCK and not abs(given[name]) <= LARGEST_CLOCK:
                 raise ValueError(f"expected a number of seconds, such as -3600: '{part}'")
             if name != CLOCK and not 0 <= given[name] <= 1:
@@ -175,6 +176,15 @@ class Faults:
 def _number(said: str) -> float:
     try:
         return float(said)
+    except ValueError:
+        return float("nan")
+
+
+def _seconds(said: str) -> float:
+    """Return the seconds that `said` is; a minus stands for a clock that is behind."""
+    try:
+        behind = said.startswith("-")
+        return parse_duration(said.lstrip("-+")) * (-1 if behind else 1)
     except ValueError:
         return float("nan")
 

@@ -13,7 +13,7 @@ from flowtools.core.event import (
     parse,
     wrap,
 )
-from flowtools.core.key import Key
+from flowtools.core.key import Key, WatchedKey
 from flowtools.core.lines import TooLong
 from flowtools.stomp.message import EVENT_TYPE
 
@@ -49,7 +49,7 @@ class Outgoing:
 
 
 def outgoing(
-    line: bytes, number: int, *, raw: bool, group_key: Key | None, unique: bool = False
+    line: bytes, number: int, *, raw: bool, group_key: Key | WatchedKey | None, unique: bool = False
 ) -> Outgoing:
     """Return the message for `line`.
 

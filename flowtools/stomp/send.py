@@ -23,7 +23,7 @@ from flowtools.ack.records import AckError, Reason, parse_ackto
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed, RefusedError, UsageError
 from flowtools.core.event import EventError
-from flowtools.core.key import Key
+from flowtools.core.key import Key, WatchedKey
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, wait
@@ -77,7 +77,7 @@ class Publisher:
         destination: str | None = None,
         headers: Mapping[str, str] | None = None,
         window: int = Sending.window,
-        group_key: Key | None = None,
+        group_key: Key | WatchedKey | None = None,
         unique: bool = False,
         persistent: bool = Sending.persistent,
         raw: bool = False,

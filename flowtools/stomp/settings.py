@@ -120,8 +120,10 @@ def parse_heart_beat(text: str) -> tuple[float, float]:
     Raises:
         UsageError: It is not two numbers from 0 to 3600.
     """
+    from flowtools.core.times import parse_duration  # Not for the defaults alone.
+
     try:
-        out, heard = (float(part) for part in text.split(","))
+        out, heard = (parse_duration(part) for part in text.split(","))
     except ValueError:
         out = heard = -1.0
     if not (0 <= out <= 3600 and 0 <= heard <= 3600):

@@ -4,8 +4,9 @@ import os
 import sys
 from typing import TextIO
 
+from flowtools.core.log import get_log
 from flowtools.process.signals import stopped_by_signals
-from flowtools.view.columns import DEFAULT, TABLE_DEFAULT, Columns
+from flowtools.view.columns import DEFAULT, KNOWN, TABLE_DEFAULT, Columns, suiting
 from flowtools.view.keys import Keys
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer
@@ -13,6 +14,8 @@ from flowtools.view.settings import Choice, When
 from flowtools.view.viewer import Viewer
 
 STDIN, STDOUT = 0, 1
+
+log = get_log("flowtools.view")
 
 
 def run(choice: Choice) -> None:
@@ -27,6 +30,11 @@ def run(choice: Choice) -> None:
     able = stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
     is_table = able and not choice.follow
     columns = choice.fields or Columns.parse(TABLE_DEFAULT if is_table else DEFAULT)
+    columns.suits = suiting(stream.encoding)
+    strange = ", ".join(f"'{name}'" for name in columns.strange)
+    if strange:
+        strange = f"no event of flowtools has {strange}; the fields are {', '.join(KNOWN)}"
+        log.warning("%s, extensions of others, and JSON Pointers such as /size", strange)
     with stopped_by_signals() as stop:
         viewer = Viewer(
             columns,
@@ -35,6 +43,8 @@ def run(choice: Choice) -> None:
             holds=choice.hold,
             max_line=choice.max_line,
         )
+        if is_table and (strange or os.isatty(STDIN)):
+            viewer.note(strange or "waits for event lines from the terminal; Ctrl-D ends them")
         viewer.run(STDIN, stop)
 
 

@@ -1,6 +1,6 @@
 """From an event line to the cells that are shown of it, all of them safe for a terminal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, EventError, decode
 from flowtools.core.key import Key
 from flowtools.core.lines import TooLong
+from flowtools.core.times import instant
 from flowtools.process.message import one_line
 
 DEFAULT = "time,type,subject,title"
@@ -21,8 +22,27 @@ TABLE_DEFAULT = f"{DEFAULT},age"
 MAX_CELL = 300
 """Characters that are kept of a value; a terminal's line has not so many."""
 
+KNOWN = (
+    *("time", "type", "subject", "title", "age", "id", "source", "data", "datacontenttype"),
+    *("dataschema", "specversion", "ackto", "redelivered", "replayed", "flowerror"),
+    *("flowattempts", "flowfailedat", "traceparent", "tracestate"),
+)
+"""The names that an event of flowtools may have something for, besides extensions of others."""
+
+LEAST = 8
+"""Cells below which a column tells nothing."""
+
+GAP = 2
+"""Cells between two columns."""
+
+FIRST_TO_GO = ("age", "time", "type", "id", "source")
+"""The columns that a terminal without room for all does without, in this order; then the others."""
+
 NO_EVENT = "not an event"
 """Stands for the type of a line that is none."""
+
+_ATTEMPT = {"outcome", "attempt", "final", "queued", "ran", "finished", "error"}
+"""What each line of a job log has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +71,18 @@ class Columns:
 
     Attributes:
         names: What --fields called them.
+        suits: Makes text that the terminal's or the file's encoding has.
     """
 
     def __init__(self, names: tuple[str, ...], pick: tuple[Callable[[Event], str], ...]) -> None:
         self.names = names
+        self.suits: Callable[[str], str] = str
         self._pick = pick
+
+    @property
+    def strange(self) -> list[str]:
+        """The names that events of flowtools do not have."""
+        return [name for name in self.names if name not in KNOWN and not name.startswith("/")]
 
     @classmethod
     def parse(cls, text: str) -> "Columns":
@@ -72,16 +99,16 @@ class Columns:
         try:
             if isinstance(line, TooLong):
                 raise EventError("the line is too long")
-            event = decode(line)
+            event = _as_attempt(decode(line))
         except EventError as error:
             return self._of_no_event(line, error)
         given = event.attributes
         identity = f"{given['id'][:MAX_CELL]}\n{given['source'][:MAX_CELL]}"
-        cells = tuple(pick(event) for pick in self._pick)
-        return Row(safe(event.type), cells, _instant_of(event), identity)
+        cells = tuple(self.suits(pick(event)) for pick in self._pick)
+        return Row(self.suits(safe(event.type)), cells, _instant_of(event), identity)
 
     def _of_no_event(self, line: bytes, error: EventError) -> Row:
-        text = safe(line[:MAX_CELL].decode("utf-8", "backslashreplace"))
+        text = self.suits(safe(line[:MAX_CELL].decode("utf-8", "backslashreplace")))
         told = {"type": NO_EVENT, "subject": safe(str(error)), "title": text}
         cells = tuple(told.get(name, "") for name in self.names)
         if not any(cells):
@@ -94,28 +121,47 @@ def safe(text: str) -> str:
     return one_line(text[:MAX_CELL])
 
 
+def _time_of(event: Event) -> str:
+    """Return when it happened; of an event that has failed for good, when that was."""
+    failed = event.attributes.get("flowfailedat")
+    return failed if isinstance(failed, str) and failed else str(event.time or "")
+
+
 def _instant_of(event: Event) -> float | None:
-    """Return the event's time in seconds since the epoch; None where it has no usable one."""
-    try:
-        moment = datetime.fromisoformat(event.time)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
+    """Return that time in seconds since the epoch; None where it has no usable one."""
+    return instant(_time_of(event))
+
+
+def _as_attempt(event: Event) -> Event:
+    """Return the line of a job log as an event at its own time; any other event as it is."""
+    data = event.attributes.get("data")
+    is_plain = event.type == "flow.stdin.line"  # Any JSON value that is not an event.
+    if not is_plain or not isinstance(data, dict) or not data.keys() >= _ATTEMPT:
+        return event
+    said = f"{data['outcome']}, attempt {data['attempt']}"
+    if data["error"]:
+        said += f": {data['error']}"
+    texts = {name: data.get(name) for name in ("id", "source", "subject", "type")}
+    given = {name: value for name, value in texts.items() if isinstance(value, str) and value}
+    return Event.of(
+        event.attributes | given | {"time": str(data["finished"]), "data": data | {"title": said}}
+    )
 
 
 def _title_of(event: Event) -> str:
     """Return what the event is about, for people: a title, a name, else the data itself.
 
-    Empty where the data has a place for a title and nothing in it, as a deletion's.
+    Empty only where there is no data at all.
     """
-    data: Any = event.attributes.get("data", event.attributes.get("data_base64"))
-    if isinstance(data, dict):
-        named = [data[key] for key in ("title", "name", "path", "body") if key in data]
-        if named:
-            return next((value for value in named if isinstance(value, str)), "")[:MAX_CELL]
-    if data is None:
+    given = event.attributes
+    if "data" not in given and "data_base64" not in given:
         return ""
-    return data[:MAX_CELL] if isinstance(data, str) else _json(data)
+    data: Any = given.get("data", given.get("data_base64"))
+    if isinstance(data, dict):
+        named = (data.get(key) for key in ("title", "name", "path", "body"))
+        found = next((value for value in named if value is not None and value != ""), None)
+        data = data if found is None else found
+    return data[:MAX_CELL] if isinstance(data, str) and data else _json(data)[:MAX_CELL]
 
 
 def _json(data: Any) -> str:
@@ -149,6 +195,8 @@ def _picker(name: str) -> Callable[[Event], str]:
         return lambda event: safe(_title_of(event))
     if name == "age":
         return lambda event: ""
+    if name == "time":
+        return lambda event: safe(_time_of(event))
     try:
         key = Key.parse(name)
     except UsageError:
@@ -164,3 +212,34 @@ def _of(key: Key, event: Event) -> str:
         return key.of(event) or ""
     except TypeError:
         return "(nested too deeply to show)"
+
+
+def with_room(names: Sequence[str], needs: Sequence[int], width: int) -> list[int]:
+    """Return the places of the columns that `width` cells have room for, each as wide as to tell.
+
+    `needs`: the cells that each would take; the title, or the last, is always among them.
+    """
+    kept = list(range(len(names)))
+    order = [names.index(name) for name in FIRST_TO_GO if name in names]
+    order += [place for place in reversed(kept) if place not in order]
+    stays = names.index("title") if "title" in names else kept[-1]
+    for place in order:
+        if sum(min(needs[each], LEAST) + GAP for each in kept) - GAP <= width:
+            break
+        if place != stays:
+            kept.remove(place)
+    return kept
+
+
+def suiting(encoding: str | None) -> Callable[[str], str]:
+    """Return what makes text writable in `encoding`: an escape for what that does not have."""
+    name = encoding or "ascii"
+    if name.lower().replace("-", "").startswith("utf"):
+        return str
+    return lambda text: text.encode(name, "backslashreplace").decode(name)
+
+
+def drawn_in(encoding: str | None) -> dict[int, str]:
+    """Return a table for str.translate: the signs that we draw with, where `encoding` has none."""
+    pairs = zip("▁▂▃▄▅▆▇█…", "___---##~", strict=True)
+    return {ord(sign): plain for sign, plain in pairs if suiting(encoding)(sign) != sign}

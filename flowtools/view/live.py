@@ -17,7 +17,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.segment import Segment
 
 from flowtools.core.wait import Wake
-from flowtools.view.columns import Columns, Row
+from flowtools.view.columns import Columns, Row, drawn_in
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import Rates
@@ -60,6 +60,7 @@ class Live:
         )
         self._state = State(columns.names, History(search), Rates(monotonic()), 0.0)
         self._state.has_keys = keys is not None
+        self._plain = drawn_in(stream.encoding)
         self._state.spare = spare
         self._drawn = 0.0
         self._is_new = True
@@ -119,9 +120,15 @@ class Live:
         lines = self._console.render_lines(Screen(self._state), pad=True)
         # A wide character at the edge, a terminal of two lines: never more than there is room.
         shaped = Segment.set_shape(lines, width, height)
-        self._console.update_screen_lines(shaped)
+        self._console.update_screen_lines([self._suited(line) for line in shaped])
         self._drawn = monotonic()
         self._is_new = False
+
+    def _suited(self, line: list[Segment]) -> list[Segment]:
+        """Return the line without signs that the terminal's encoding does not have."""
+        if not self._plain:
+            return line
+        return [Segment(each.text.translate(self._plain), *each[1:]) for each in line]
 
     def press(self) -> None:
         """Do what the keys say that have been pressed."""
@@ -211,7 +218,10 @@ class Live:
         state.paused, state.back, state.ended = None, 0, False
         self._update(time())
         _, height = self._console.size = _size(self.stream)
-        self._console.print(Screen(state, final=True), height=max(height - 1, 3))
+        with self._console.capture() as picture:
+            self._console.print(Screen(state, final=True), height=max(height - 1, 3))
+        self.stream.write(picture.get().translate(self._plain))
+        self.stream.flush()
 
     def _update(self, now: float) -> None:
         state = self._state

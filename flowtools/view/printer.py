@@ -8,7 +8,16 @@ from rich.cells import cell_len, set_cell_size
 
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.kind import Kind
-from flowtools.view.columns import NO_EVENT, Columns, Row, age, clock_text
+from flowtools.view.columns import (
+    GAP,
+    NO_EVENT,
+    Columns,
+    Row,
+    age,
+    clock_text,
+    drawn_in,
+    with_room,
+)
 
 WIDTHS = {"time": 24, "type": 20, "subject": 41, "age": 5, "id": 36, "source": 28}
 """Cells that a column takes at least, so that the next one stands below itself."""
@@ -17,8 +26,6 @@ OTHER_WIDTH = 16
 
 TIME_ON_TERMINAL = 8
 """Cells of a local time of day."""
-
-GAP = "  "
 
 _RESET = "\x1b[0m"
 _COLOURS = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
@@ -44,6 +51,7 @@ class Printer:
         self._colour = colour
         self._search = search.lower()
         self._is_terminal = stream.isatty()
+        self._cut = "…".translate(drawn_in(stream.encoding))
         self._widths = [WIDTHS.get(name, OTHER_WIDTH) for name in self._names]
         if self._is_terminal:
             self._widths = [
@@ -71,17 +79,22 @@ class Printer:
 
     def _line(self, row: Row, now: float, room: int | None) -> str:
         pieces = []
-        last = len(self._names) - 1
-        share = (room or 0) // 3  # Of a narrow terminal no column takes more, if it can help it.
-        for place, (name, cell) in enumerate(zip(self._names, row.cells, strict=True)):
-            text = self._text(name, cell, row, now)
+        places = list(range(len(self._names)))
+        if room is not None:
+            places = with_room(self._names, self._widths, room)
+        last = places[-1]
+        # Of a narrow terminal no column takes more, if it can help it.
+        share = (room or 0) // min(3, len(places))
+        for place in places:
+            name = self._names[place]
+            text = self._text(name, row.cells[place], row, now)
             width = cell_len(text)
             if room is not None and place != last and width > share:
-                text, width = "…" + text[-(share - 1) :], share
+                text, width = self._cut + text[-(share - 1) :], share
             if room is not None and width > room:
-                text, width = set_cell_size(text, max(room - 1, 0)) + "…", room
+                text, width = set_cell_size(text, max(room - 1, 0)) + self._cut, room
             least = self._widths[place] if room is None else min(self._widths[place], share)
-            padding = "" if place == last else " " * max(least - width, 0) + GAP
+            padding = "" if place == last else " " * (max(least - width, 0) + GAP)
             pieces.append(self._styled(name, text, row) + padding)
             if room is not None:
                 room -= width + len(padding)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowtools.core.kind import Kind
-from flowtools.view.columns import NO_EVENT, Row, age, clock_text
+from flowtools.view.columns import GAP, LEAST, NO_EVENT, Row, age, clock_text, with_room
 from flowtools.view.history import History
 from flowtools.view.rates import SPAN, Rates, Track, sparkline
 
@@ -18,11 +18,20 @@ MAX_BARS = 60
 
 TYPES_SHOWN = 6
 
+TYPE_WIDTH = 40
+"""Cells of the longest type on top of the table; a longer one keeps its end."""
+
+COUNTS = 28
+"""Cells around a type: how many have come, and how many a second."""
+
+TOTAL = 10
+"""Cells around a type where there is only room for how many have come."""
+
+NARROWEST = LEAST + COUNTS
+"""Cells below which that is so."""
+
 NARROW = 80
 """Cells below which the table leaves out a column that nobody asked for."""
-
-GAP = 2
-"""Cells between two columns."""
 
 HELP = "/ search   space pause   c clear   q quit"
 HELP_PAUSED = "space go on   up, down, page-up, page-down look back   q quit"
@@ -90,8 +99,10 @@ class Screen:
         shown = state.rates.most(min(TYPES_SHOWN, max(height // 4, 1)))
         lines = [self._totals()]
         if height > 8:
-            widest = max((len(kind) for kind, _ in shown), default=0)
-            lines += [self._track(kind, track, min(widest, 40), width) for kind, track in shown]
+            widest = max((cell_len(kind) for kind, _ in shown), default=0)
+            counts = COUNTS if width >= NARROWEST else TOTAL
+            widest = min(widest, TYPE_WIDTH, max(width - counts, 1))
+            lines += [self._track(kind, track, widest, width) for kind, track in shown]
         return [_fitted(line, width) for line in lines]
 
     def _totals(self) -> Text:
@@ -111,7 +122,11 @@ class Screen:
         return line
 
     def _track(self, kind: str, track: Track, widest: int, width: int) -> Text:
-        line = Text(f"  {kind[:widest]:<{widest}}", _style(kind))
+        name = Text(kind)
+        _keep_end(name, widest)
+        line = Text(f"  {name.plain}{' ' * (widest - name.cell_len)}", _style(kind))
+        if width < NARROWEST:
+            return line.append(f" {track.total:>{TOTAL - 3},}", "bold")
         line.append(f" {track.total:>11,}", "bold")
         line.append(f" {track.rate(self._state.elapsed):>9,.1f}/s  ", "dim")
         seconds = list(track.seconds)
@@ -123,16 +138,16 @@ class Screen:
 
     def _table(self, rows: list[Row], width: int) -> Table:
         spare = self._state.spare if width < NARROW else ""
-        names = [name for name in self._state.names if name != spare]
-        texts = [
-            [
-                self._cell(name, cell, row)
-                for name, cell in zip(self._state.names, row.cells, strict=True)
-                if name != spare
-            ]
-            for row in rows
+        named = [(place, name) for place, name in enumerate(self._state.names) if name != spare]
+        texts = [[self._cell(name, row.cells[at], row) for at, name in named] for row in rows]
+        heads = [Text(name.upper(), "bold underline") for _, name in named]
+        needs = [
+            max(cell.cell_len for cell in column) for column in zip(heads, *texts, strict=True)
         ]
-        heads = [Text(name.upper(), "bold underline") for name in names]
+        kept = with_room([name for _, name in named], needs, width)
+        names = [named[place][1] for place in kept]
+        heads = [heads[place] for place in kept]
+        texts = [[cells[place] for place in kept] for cells in texts]
         rest = names.index("title") if "title" in names else len(names) - 1
         widths = _shared([heads, *texts], width, rest)
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))

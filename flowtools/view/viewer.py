@@ -140,6 +140,11 @@ class Viewer:
                 self._lose_display(error)
         return True
 
+    def note(self, text: str) -> None:
+        """Say `text` at the foot of a table."""
+        if isinstance(self._display, Live):
+            self._display.note(text)
+
     def _warn(self, text: str) -> None:
         self._has_warned = True
         if isinstance(self._display, Live):

@@ -108,8 +108,13 @@ class Artemis(Server):
     prefetch_header = "consumer-window-size"
     home = CACHE / "artemis"
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options, core_port=None):
         """Prepare; see Server.
+
+        Args:
+            folder: Of this broker alone.
+            options: More options of `artemis create`.
+            core_port: Where brokers find each other; None: any.
 
         Raises:
             BrokerMissing: Artemis or Java is not installed.
@@ -125,8 +130,8 @@ class Artemis(Server):
                 *("--user", USER, "--password", PASSWORD, "--allow-anonymous"),
                 *("--no-web", "--no-autotune", "--no-amqp-acceptor", "--no-mqtt-acceptor"),
                 *("--no-hornetq-acceptor", "--no-stomp-acceptor", "--nio", "--relax-jolokia"),
-                *("--java-options", "-Xmx512M", "--default-port", *map(str, free_ports(1))),
-                *("--host", "127.0.0.1", "--force"),
+                *("--java-options", "-Xmx512M", "--host", "127.0.0.1", "--force"),
+                *("--default-port", str(core_port or free_ports(1)[0]), *options),
             ],
             check=True,
             capture_output=True,

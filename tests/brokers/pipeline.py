@@ -58,6 +58,11 @@ class Pipeline:
         self.starts += 1
         self._ended_at = None
 
+    @property
+    def status(self):
+        """How the run that was started last has ended; None: it goes on."""
+        return self._process.poll()
+
     def tend(self):
         """Start it again if it has ended."""
         status = self._process.poll()

@@ -122,13 +122,13 @@ class RabbitMQ(Server):
         unshare = ["unshare", "--mount", "--propagation", "private"]
         return [*unshare, "sh", "-c", mounts, "sh", *command]
 
-    def start(self):
-        """Start; see Server. A first start takes about five seconds."""
+    def launch(self):
+        """Start its process, and before that its epmd; see Server."""
         if self._epmd is None:
             # An epmd that Erlang starts by itself would be a daemon that nobody owns.
             self._epmd = self._spawn(self._inside(["epmd"]), self._environment())
-            until_open(self._epmd_port)
-        return super().start()
+            until_open(self._epmd_port, self.host)
+        super().launch()
 
     def close(self):
         """End it and its epmd."""

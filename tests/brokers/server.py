@@ -94,8 +94,16 @@ class Server:
 
     def start(self):
         """Start it, on the ports and data it had; return once it answers a CONNECT."""
+        self.launch()
+        return self.wait_until_up()
+
+    def launch(self):
+        """Start its process, and wait for nothing."""
         assert not self.running, f"{self.name} runs already"
         self._process = self._spawn(self._command(), self._environment())
+
+    def wait_until_up(self):
+        """Return once it answers a CONNECT."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -146,6 +154,7 @@ class Server:
             context = ssl.create_default_context(cafile=str(self.ca_file))
         return Wire(
             self.tls_port if tls else self.port,
+            host=self.host,
             login=self.user,
             passcode=self.password,
             vhost=self.vhost,
@@ -227,11 +236,12 @@ def free_ports(number):
     return taken
 
 
-def until_open(port, seconds=30):
+def until_open(port, host="127.0.0.1", seconds=30):
+    """Return once something listens on `port`."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 5).close()
+            socket.create_connection((host, port), 5).close()
         except OSError:
             if time.monotonic() > deadline:
                 raise

@@ -37,6 +37,7 @@ class Tally:
         sessions: When the first event of each connection was done (`time.monotonic`).
         lines: How many lines there are.
         shortest: The length (bytes) of the shortest event line.
+        highest: The highest number that was done; -1: none.
     """
 
     def __init__(self, folder):
@@ -49,6 +50,7 @@ class Tally:
         self.sessions = {}
         self.lines = 0
         self.shortest = 1 << 30
+        self.highest = -1
 
     def close(self):
         """Close the file."""
@@ -71,6 +73,8 @@ class Tally:
             name, session, moment, length = line.decode().split()
             self.times[name] += 1
             self.sessions.setdefault(session, float(moment))
+            if name.isdigit():
+                self.highest = max(self.highest, int(name))
             self.shortest = min(self.shortest, int(length))
         self.lines += len(lines)
 

@@ -8,7 +8,6 @@ takeover took, is printed (pytest -s).
 import json
 import os
 import random
-import shutil
 import signal
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from flowtools.errors import FlowError
 from flowtools.sim.settings import Plan
 from flowtools.sim.standin import StandIn
 from flowtools.vizone import Account, Client
+from tests.brokers.network import Network, NoNetwork
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import BrokerMissing, free_ports
 from tests.conftest import environment
@@ -42,41 +42,15 @@ class Note:
 """
 
 
-def ip(*words):
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
 @pytest.fixture
 def network():
-    """A bridge with the address HOME; gives a function that adds a namespace to it."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root and iproute2")
-    name = f"vz{os.getpid() % 100000}"
-    added = []
+    """A bridge with the address HOME, to which namespaces can be added."""
     try:
-        ip("link", "add", name, "type", "bridge")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network can be made here: {error.stderr.decode().strip()}")
-    ip("addr", "add", f"{HOME}/24", "dev", name)
-    ip("link", "set", name, "up")
-
-    def add(number):
-        space, outer, inner = f"{name}-{number}", f"{name}o{number}", f"{name}i{number}"
-        ip("netns", "add", space)
-        added.append(space)
-        ip("link", "add", outer, "type", "veth", "peer", "name", inner)
-        ip("link", "set", outer, "master", name, "up")
-        ip("link", "set", inner, "netns", space)
-        ip("-n", space, "addr", "add", f"10.77.0.{number}/24", "dev", inner)
-        ip("-n", space, "link", "set", inner, "up")
-        ip("-n", space, "link", "set", "lo", "up")
-        return space, outer
-
-    yield add
-    for space in added:
-        with suppress(subprocess.CalledProcessError):
-            ip("netns", "del", space)
-    ip("link", "del", name)
+        network = Network(HOME.rpartition(".")[0])
+    except NoNetwork as error:
+        pytest.skip(str(error))
+    yield network
+    network.close()
 
 
 @pytest.fixture
@@ -108,8 +82,8 @@ class Server:
 
     def __init__(self, number, network, vizone, folder):
         self.number = number
-        self.space, self.link = network(number)
-        self._vizone, self._folder = vizone, folder
+        self.space, _ = network.add(number)
+        self._network, self._vizone, self._folder = network, vizone, folder
         self.process = None
 
     def start(self):
@@ -141,7 +115,7 @@ class Server:
 
     def hurt(self, how):
         if how == "cut":
-            ip("link", "set", self.link, "down")
+            self._network.cut(self.space)
         else:
             self.signal(signal.SIGKILL if how == "kill" else signal.SIGSTOP)
             if how == "kill":
@@ -149,7 +123,7 @@ class Server:
 
     def bring_back(self, how):
         if how == "cut":
-            ip("link", "set", self.link, "up")
+            self._network.join(self.space)
         elif how == "freeze":
             self.signal(signal.SIGCONT)
         else:

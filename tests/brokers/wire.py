@@ -15,14 +15,24 @@ class WireError(Exception):
 class Wire:
     """One connection to a broker, logged in."""
 
-    def __init__(self, port, *, login=None, passcode=None, vhost=None, context=None, timeout=30):
-        """Connect to `port` on the loopback; `context` (ssl) makes it TLS.
+    def __init__(
+        self,
+        port,
+        *,
+        host="127.0.0.1",
+        login=None,
+        passcode=None,
+        vhost=None,
+        context=None,
+        timeout=30,
+    ):
+        """Connect to `port` of `host`, the loopback by default; `context` (ssl) makes it TLS.
 
         Raises:
             OSError: No connection, or no answer within `timeout` seconds.
             WireError: The broker refused.
         """
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self._socket = socket.create_connection((host, port), timeout)
         self._buffer = bytearray()
         try:
             if context is not None:

@@ -1,25 +1,13 @@
-"""Amounts as people write them: seconds as in `90s`, `10m`, and bytes as in `10G`."""
+"""Amounts as people write them: bytes as in `10G`, and a settle time as in `*.mxf=90s`."""
 
 import re
 from math import isfinite
 
 from flowtools.core.errors import UsageError
+from flowtools.core.times import parse_duration
 
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _FORM = re.compile(r"(\d+(?:\.\d+)?)([a-z]?)")
-
-
-def seconds_of(text: str) -> float:
-    """Return the seconds that `text` says: 30, 30s, 10m, 2h or 1d.
-
-    Raises:
-        UsageError: The text has another form.
-    """
-    found = _FORM.fullmatch(text.lower())
-    if not found or found[2] not in _SECONDS or not isfinite(float(found[1])):
-        raise UsageError(f"'{text}' is not a time: write 30s, 10m, 2h or 1d")
-    return float(found[1]) * _SECONDS[found[2]]
 
 
 def bytes_of(text: str) -> int:
@@ -43,4 +31,7 @@ def settle_for(text: str) -> tuple[str, float]:
     pattern, separator, seconds = text.rpartition("=")
     if not separator or not pattern:
         raise UsageError(f"'{text}' is not a settle time by pattern: write '*.mxf=30s'")
-    return pattern, seconds_of(seconds)
+    try:
+        return pattern, parse_duration(seconds)
+    except ValueError as error:
+        raise UsageError(f"'{text}' is not a settle time by pattern: {error}") from None

@@ -1,0 +1,39 @@
+"""The width of a pool as -j says it: a number, or one that depends on this machine's CPUs."""
+
+import os
+import re
+from math import ceil
+
+from flowtools.core.errors import UsageError
+
+_FORM = re.compile(r"([+-]?)([0-9]{1,6})|([0-9]{1,6}(?:\.[0-9]{1,6})?)%")
+
+
+def width(text: str) -> int:
+    """Return the number of threads that `text` means, 1 or more.
+
+    `4` is 4; `100%` is one for each CPU, `50%` half as many, rounded up; `+2` two more than CPUs,
+    `-1` one less. That is how -j of GNU parallel reads it, but for 0, which means as many as
+    possible there and is refused here. Only CPUs that this process may use count, as for nproc(1).
+
+    Raises:
+        UsageError: It has another form, or is 0.
+    """
+    found = _FORM.fullmatch(text)
+    if not found:
+        raise UsageError(
+            f"'{text}' is not a number of threads: write 8, or 100%, +2 or -1 for a number that"
+            " depends on the CPUs"
+        )
+    sign, number, per_cent = found.groups()
+    if per_cent is not None:
+        return max(1, ceil(_cpus() * float(per_cent) / 100))
+    if sign:
+        return max(1, _cpus() + int(sign + number))
+    if int(number) == 0:
+        raise UsageError("'0' is not a number of threads: at least 1 is needed")
+    return int(number)
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0))
