@@ -3,6 +3,7 @@
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command
 from flowtools.doctor.settings import Examining
 
@@ -24,8 +25,21 @@ from flowtools.doctor.settings import Examining
     metavar="HANDLE",
     help="Check this import storage of Viz One, too; may be repeated.",
 )
+@option(
+    "--expiry-days",
+    of=Examining,
+    type=click.IntRange(min=0, max=3650),
+    metavar="N",
+    help="Warn of a certificate that ends within N days.",
+)
+@option("--strict", of=Examining, is_flag=True, help="Let a warning make the exit status 1.")
 @options.heart_beat_of(Examining)
 @options.connect_timeout
+@click.option(
+    "--schema",
+    metavar="TYPE",
+    help="Print the JSON Schema of the events of this type, such as flow.asset.created.",
+)
 def main(
     stomp_url: str | None,
     url: str | None,
@@ -37,8 +51,11 @@ def main(
     client_key: str | None,
     broker: str | None,
     locations: tuple[str, ...],
+    expiry_days: int,
+    strict: bool,
     heart_beat: tuple[float, float],
     connect_timeout: float,
+    schema: str | None,
 ) -> int:
     """Check a Viz One, or the broker at STOMP-URL, and this machine, step by step.
 
@@ -50,7 +67,14 @@ def main(
       flow-doctor
       flow-doctor --location xmlimport --password-file ~/.vizone-password
       flow-doctor 'stomp+ssl://mq:61614/?destination=/topic/news'
+      flow-doctor --schema flow.asset.created
+      flow-doctor -q --strict --expiry-days 30 || mail -s 'flow-doctor' ops
     """
+    if schema is not None:
+        from flowtools.doctor.schema import show
+
+        show(schema)
+        return 0
     from flowtools.doctor.visit import visit
     from flowtools.doctor.vizone import Patient
     from flowtools.stomp.settings import settings_from
@@ -66,8 +90,10 @@ def main(
         connect_timeout=connect_timeout,
         retry_for=0.0,
     )
-    patient = Patient(url, user, password_file, ca_file, insecure, locations, broker, settings)
-    return visit(patient, stomp_url)
+    patient = Patient(
+        *(url, user, password_file, ca_file, insecure, locations, broker, settings, expiry_days)
+    )
+    return visit(patient, stomp_url, strict=strict)
 
 
 if __name__ == "__main__":
