@@ -391,7 +391,9 @@ class W(Hostile):
     assert [each["data"] for each in out] == ["ok", "ok"]
     found = {int(row["id"]): row for row in rows(tmp_path / "log")}
     for number, text in enumerate(HURTS.values(), 1):
-        assert found[number]["outcome"] == "failed"
+        # What has no form is known by its result: the work was done, and is not done again.
+        has_no_form = [*HURTS][number - 1] == "returns_what_is_not_json"
+        assert found[number]["outcome"] == ("rejected" if has_no_form else "failed")
         assert text in found[number]["error"]
         assert len(found[number]["error"]) < 17_000
 
