@@ -54,6 +54,7 @@ KEPT = 64
 KEPT_FOR = 5.0
 """Seconds that they are."""
 
+_HTTPS = "it speaks TLS on this port; let the address begin with https://"
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
 _PORTS = {"http": 80, "https": 443}
 
@@ -372,10 +373,9 @@ class _Stream(httpcore.NetworkStream):
         return self._first(self._stream.read(max_bytes, self._ends_at - now))
 
     def _first(self, data: bytes) -> bytes:
-        """Look at what comes first: a server that wants TLS answers HTTP with an alert."""
+        """Look at what comes first: one that wants TLS answers HTTP with an alert."""
         if not self._is_heard and data.startswith(b"\x15\x03"):  # RFC 8446, 5.1.
-            reason = "it speaks TLS on this port; let the address begin with https://"
-            raise httpcore.RemoteProtocolError(reason)
+            raise httpcore.RemoteProtocolError(_HTTPS)
         self._is_heard = True
         return data
 
@@ -393,8 +393,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         secured = self._stream.start_tls(ssl_context, server_hostname, timeout)
-        ends = ends_at(secured.get_extra_info("ssl_object"))
-        certificates.saw(server_hostname or "Viz One", ends)
+        certificates.saw(server_hostname or "", ends_at(secured.get_extra_info("ssl_object")))
         return _Stream(secured)
 
     def get_extra_info(self, info: str) -> Any:
