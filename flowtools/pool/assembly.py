@@ -261,6 +261,9 @@ def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
         failed=lambda: sum(work.counts()[each] for each in FAILURES),
         in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
         oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
+        lag_seconds=work.crew.lag,
+        stuck=work.crew.stuck,
+        wedged=lambda: float(work.crew.stuck() >= work.snapshot().threads),
         paused=lambda: float(work.pause.is_on),
     )
 
