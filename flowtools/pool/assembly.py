@@ -239,7 +239,7 @@ class _Shown:
             from flowtools.pool import progress
 
             self._stream = terminal()
-            self._progress = progress.Progress(self._stream, say)
+            self._progress = progress.Progress(self._stream, say, STDIN)
             self.recorders.append(self._progress)
 
     def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
