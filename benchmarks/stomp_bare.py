@@ -3,11 +3,18 @@
     stomp_bare.py consume PORT VHOST DESTINATION NUMBER auto|individual [HEADER=VALUE ...]
     stomp_bare.py socket  PORT VHOST DESTINATION NUMBER auto|individual [HEADER=VALUE ...]
     stomp_bare.py produce PORT VHOST DESTINATION NUMBER WINDOW
+    stomp_bare.py drain   PORT VHOST DESTINATION NUMBER CA-FILE [HEADER=VALUE ...]
+    stomp_bare.py push    PORT VHOST DESTINATION NUMBER CA-FILE WINDOW
+
+The last two are the least that a program can do, over TLS unless CA-FILE is `-`: a loop around
+`recv` that counts NULs, and one that sends. What they lose over TLS is the broker's and OpenSSL's.
 
 Each prints the seconds from its first message to its last; with `individual`, and for the
 producer, until the broker has confirmed the last.
 """
 
+import socket as sockets
+import ssl
 import sys
 from threading import Event
 from time import perf_counter
@@ -117,8 +124,63 @@ def socket(port, vhost, destination, number, mode, *headers):
         print(perf_counter() - first)
 
 
+class Loop:
+    """A connection on which frames are only counted: no body of ours has a NUL."""
+
+    def __init__(self, port, vhost, ca_file):
+        self.ahead = 0
+        self.socket = sockets.create_connection(("127.0.0.1", int(port)), 60)
+        self.socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        if ca_file != "-":
+            context = ssl.create_default_context(cafile=ca_file)
+            self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
+        self.send(
+            f"CONNECT\naccept-version:1.2\nhost:{vhost or '/'}\nlogin:guest\npasscode:guest\n\n\0"
+        )
+        self.count(1)
+
+    def send(self, text):
+        self.socket.sendall(text.encode())
+
+    def count(self, frames):
+        """Read until so many have come; return when the first did."""
+        first = 0.0
+        while self.ahead < frames:
+            data = self.socket.recv(262144)
+            first = first or perf_counter()
+            assert data, "the broker has closed the connection"
+            self.ahead += data.count(b"\0")
+        self.ahead -= frames
+        return first
+
+
+def drain(port, vhost, destination, number, ca_file, *headers):
+    loop = Loop(port, vhost, ca_file)
+    more = "".join(f"{h.replace('=', ':', 1)}\n" for h in headers)
+    loop.send(f"SUBSCRIBE\nid:0\nack:auto\ndestination:{destination}\n{more}\n\0")
+    first = loop.count(number)
+    print(perf_counter() - first)
+
+
+def push(port, vhost, destination, number, ca_file, window):
+    loop = Loop(port, vhost, ca_file)
+    half = int(window) // 2
+    head = f"SEND\ndestination:{destination}\npersistent:true\ncontent-type:text/plain\n"
+    first = perf_counter()
+    underway = 0
+    for begin in range(0, number, half):
+        size = min(half, number - begin)
+        frames = f"{head}\n{BODY}\0" * (size - 1) + f"{head}receipt:{begin}\n\n{BODY}\0"
+        loop.send(frames)
+        underway += 1
+        if underway > 1:
+            loop.count(1)
+            underway -= 1
+    loop.count(underway)
+    print(perf_counter() - first)
+
+
 if __name__ == "__main__":
     what, port, vhost, destination, number, *rest = sys.argv[1:]
-    {"consume": consume, "produce": produce, "socket": socket}[what](
-        int(port), vhost or None, destination, int(number), *rest
-    )
+    turns = {"consume": consume, "produce": produce, "socket": socket, "drain": drain, "push": push}
+    turns[what](int(port), vhost or None, destination, int(number), *rest)

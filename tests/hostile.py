@@ -2,9 +2,16 @@
 """A Worker that does what hurts: each method of Hostile is one way; `start` calls the one named."""
 
 import atexit
+import ctypes
+import gc
+import logging
+import logging.config
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -186,6 +193,126 @@ class Hostile:
 
     def hangs(self, event):
         time.sleep(1000)
+
+    def raises(self, event):
+        raise ValueError("no")
+
+    def hangs_for_a_while(self, event):
+        """Too long for its time-out and the grace after that, but not for ever."""
+        time.sleep(0.2)
+
+    def loops(self, event):
+        while True:
+            time.sleep(0.001)
+
+    # What it does to the process that it is in
+
+    def segfaults(self, event):
+        ctypes.string_at(0)
+
+    def leaves_at_once(self, event):
+        os._exit(5)
+
+    def kills_itself(self, event):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def stops_itself(self, event):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def forks_and_raises(self, event):
+        """A copy of the process goes on in `start`, too, and both raise."""
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        raise ValueError("forked")
+
+    def forks_and_returns(self, event):
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+            raise ValueError("forked")
+        return "of the copy"
+
+    def reads_the_input(self, event):
+        raise ValueError(f"read {sys.stdin.read()!r}")
+
+    def goes_elsewhere(self, event):
+        os.chdir("/")
+        raise ValueError("no")
+
+    def clears_the_environment(self, event):
+        os.environ.clear()
+        raise ValueError("no")
+
+    def never_ends_its_recursion(self, event):
+        return self.never_ends_its_recursion(event)
+
+    def wants_all_memory(self, event):
+        return bytearray(1 << 62)
+
+    def returns_itself_within_itself(self, event):
+        circle = []
+        circle.append(circle)
+        return circle
+
+    def leaves_a_thread_that_raises(self, event):
+        each = threading.Thread(target=lambda: 1 / 0)
+        each.start()
+        each.join()
+        raise ValueError("no")
+
+    def floods_stderr(self, event):
+        for _ in range(2_000):
+            sys.stderr.write("y" * 1000 + "\n")
+        raise ValueError("no")
+
+    def stops_the_collector(self, event):
+        gc.disable()
+        gc.set_threshold(1)
+        raise ValueError("no")
+
+    # What would silence the command
+
+    def configures_logging(self, event):
+        logging.config.dictConfig({"version": 1})
+        raise ValueError("no")
+
+    def disables_logging(self, event):
+        logging.disable(logging.CRITICAL)
+        raise ValueError("no")
+
+    def takes_the_handlers(self, event):
+        logging.root.handlers = []
+        logging.getLogger("flowtools").handlers = []
+        raise ValueError("no")
+
+    def sets_a_level(self, event):
+        logging.getLogger("flowtools").setLevel(1000)
+        raise ValueError("no")
+
+    def breaks_the_records(self, event):
+        logging.setLogRecordFactory(lambda *a, **k: 1 / 0)
+        raise ValueError("no")
+
+    def shuts_logging_down(self, event):
+        logging.shutdown()
+        raise ValueError("no")
+
+    def logs_elsewhere(self, event):
+        logging.basicConfig(force=True, filename="elsewhere")
+        raise ValueError("no")
+
+    def closes_its_streams(self, event):
+        sys.stderr = sys.stdout = None
+        raise ValueError("no")
+
+    def closes_descriptors(self, event):
+        os.closerange(1, 3)
+        raise ValueError("no")
+
+    def patches_logging(self, event):
+        logging.Logger.log = logging.Logger.warning = lambda *a, **k: None
+        raise ValueError("no")
 
 
 class ConfigureHangs(Hostile):

@@ -1,5 +1,6 @@
 """flow-doctor: a sound stand-in, and set-ups that are broken in each way that it knows."""
 
+import json
 import re
 import socket
 import ssl
@@ -25,7 +26,7 @@ def findings(out):
     for line in out.decode().splitlines():
         if line.strip().startswith("-> "):
             found[last][2] = line.strip()[3:]
-        elif line and not re.match(r"\d+ (failed|warning|skipped|ok)", line):
+        elif line and not re.match(r"\d+ (failed|warning|hint|skipped|ok)", line):
             verdict, check, text = line[:9].strip(), line[10:34].strip(), line[35:]
             found.setdefault(check, [verdict, text, ""])
             last = check
@@ -159,7 +160,7 @@ def test_a_certificate_that_is_not_trusted_is_found(doctor, server, tmp_path):
     _, out, _ = doctor("--ca-file", str(pem), server=server, VIZONE_URL=url)
     verdict, text, fix = findings(out)["Viz One TLS"]
     assert (verdict, fix) == ("warning", "have the server's certificate renewed")
-    assert "ends in 1 days" in text
+    assert "ends in 1 day" in text
     assert verdicts(out)["login"] == "ok"
     _, out, _ = doctor("--insecure", server=server, VIZONE_URL=url)
     assert "not checked" in findings(out)["Viz One TLS"][1]
@@ -273,8 +274,74 @@ def test_a_sound_broker_is_well_and_its_queue_is_left_alone(doctor, coil):
     status, out, err = doctor(coil.url())
     assert (status, err) == (0, "")
     assert verdicts(out)["broker login"] == "ok"
-    assert findings(out)["subscription"][0] == "warning"
+    assert findings(out)["subscription"][0] == "skipped"
     assert "would take messages from others" in findings(out)["subscription"][1]
+
+
+def beating(peer, heart_beat="100,100"):
+    """A sound broker, which sends the heart-beats that it has promised."""
+    peer.login(heart_beat=heart_beat)
+    peer.socket.settimeout(0.05)
+    with suppress(ConnectionError, AssertionError):
+        while True:
+            peer.socket.sendall(b"\n")
+            try:
+                frame = peer.read()
+            except TimeoutError:
+                continue
+            if "receipt" in frame.headers:
+                peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+
+
+def test_quiet_is_silent_when_a_queue_is_well_and_strict_changes_nothing_then(doctor):
+    with Serving(Script(), beating) as script:
+        assert doctor("-q", "--strict", script.url()) == (0, b"", "")
+
+
+def not_beating(peer):
+    """A broker that grants no heart-beats, of which a warning tells."""
+    beating(peer, "0,0")
+
+
+def test_strict_makes_a_warning_the_status_1_and_a_failure_keeps_its_own(doctor):
+    with Serving(Script(), not_beating) as script:
+        status, out, err = doctor("-q", "--strict", script.url())
+        assert (status, err, verdicts(out)) == (1, "", {"broker heart-beat": "warning"})
+        assert doctor("-q", script.url())[0] == 0
+        for hosts in (
+            f"127.0.0.1:1,127.0.0.1:{script.port}",
+            f"127.0.0.1:{script.port},127.0.0.1:1",
+        ):
+            url = f"stomp://{hosts}/?destination=/queue/a"
+            assert doctor("-q", "--strict", url)[0] == 69
+
+
+def test_in_json_each_check_is_an_object(doctor):
+    with Serving(Script(), not_beating) as script:
+        status, out, err = doctor("--log-format", "json", script.url())
+        in_words = doctor(script.url())[1]
+        short = doctor("-q", "--log-format", "json", script.url())[1]
+    found = [json.loads(line) for line in out.splitlines()]
+    assert (status, err) == (0, "")
+    assert all(set(each) == {"check", "verdict", "text", "fix"} for each in found)
+    assert {each["check"]: each["verdict"] for each in found} == verdicts(in_words)
+    (only,) = map(json.loads, short.splitlines())
+    assert (only["check"], only["verdict"]) == ("broker heart-beat", "warning")
+
+
+@pytest.mark.parametrize(
+    ("days", "verdict", "status"), [("1", "ok", 0), ("2", "warning", 1), (None, "warning", 1)]
+)
+def test_a_certificate_that_ends_soon_is_a_warning(
+    doctor, authority, secured, days, verdict, status
+):
+    """It is good for two days, less what has passed."""
+    options = ("--strict", "--ca-file", authority / "ca.pem")
+    options += ("--expiry-days", days) if days else ()
+    with Serving(secured("good"), beating) as script:
+        found = doctor(*options, script.url())
+    assert (found[0], findings(found[1])["broker TLS"][0]) == (status, verdict)
+    assert "the certificate ends in 1 day" in findings(found[1])["broker TLS"][1]
 
 
 def test_a_broker_that_refuses_the_login_is_found(doctor):
@@ -372,16 +439,16 @@ def serving_queues(answers):
     ("answer", "verdict", "said"),
     [
         (INEQUIVALENT.format("x-queue-type", CURRENT.format("quorum")), "ok", "a quorum queue"),
-        (INEQUIVALENT.format("x-queue-type", CURRENT.format("classic")), "warning", "classic"),
+        (INEQUIVALENT.format("x-queue-type", CURRENT.format("classic")), "hint", "classic"),
         (
             INEQUIVALENT.format("x-max-priority", "received '-1' but current is none"),
-            "warning",
+            "hint",
             "classic",
         ),
         (INEQUIVALENT.format("x-message-ttl", "received none but current is 5"), "ok", "not told"),
         ("PRECONDITION_FAILED - consumer prefetch count is not set for", "warning", "a stream"),
         ("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", "warning", "another"),
-        (ABSENT, "warning", "not there yet"),
+        (ABSENT, "hint", "not there yet"),
         (
             "ACCESS_REFUSED - configure access to queue 'a' refused",
             "failed",
@@ -396,15 +463,15 @@ def test_what_a_queue_of_rabbitmq_is_can_be_seen(doctor, answer, verdict, said):
     assert found["queue"][0] == verdict
     assert said in found["queue"][1]
     assert bool(found["queue"][2]) == (verdict != "ok")
-    assert found["dead letters"][0] == "warning"
+    assert found["dead letters"][0] == "hint"
     assert "--dead-letter-header x-queue-type=quorum" in found["dead letters"][2]
     assert status == (77 if verdict == "failed" else 0)
 
 
-def test_one_host_only_is_a_warning_and_several_are_well(doctor, coil):
+def test_one_host_only_is_a_hint_and_several_are_well(doctor, coil):
     _, out, _ = doctor(coil.url())
     verdict, _, fix = findings(out)["broker hosts"]
-    assert verdict == "warning"
+    assert verdict == "hint"
     assert "stomp://a:61613,b:61613/" in fix
     url = f"stomp://127.0.0.1:{coil.port},localhost:{coil.port}/?destination=/queue/a"
     _, out, _ = doctor(url)

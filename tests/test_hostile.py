@@ -5,7 +5,7 @@ import re
 import signal
 import time
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 
 import orjson
 import pytest
@@ -33,7 +33,7 @@ WAYS = {
     "takes_the_id": ("failed", "ValueError: gone"),
     "takes_everything": ("failed", "ValueError: gone"),
     "replaces_attributes": ("failed", "ValueError: gone"),
-    "takes_the_id_and_returns": ("failed", "no attribute 'id'"),
+    "takes_the_id_and_returns": ("failed", "the event has no attribute"),
     "returns_what_is_not_json": ("failed", "EventError"),
     "yields_and_raises": ("failed", "ValueError: later"),
     "says_much": ("failed", r"ValueError: yyy.*y \[cut: .* bytes in all\]"),
@@ -45,7 +45,38 @@ WAYS = {
     "tells_of_all": ("failed", r"several.*1\. ValueError: first; 2\. KeyError: 'second'"),
     "program_fails": ("failed", "CalledProcessError: .*; stderr: why"),
     "hangs": ("timeout", "not done within"),
+    "forks_and_raises": ("failed", "ValueError: forked"),
+    "forks_and_returns": ("failed", "ValueError: forked"),
+    "reads_the_input": ("failed", "ValueError: read ''"),
+    "goes_elsewhere": ("failed", "ValueError: no"),
+    "clears_the_environment": ("failed", "ValueError: no"),
+    "never_ends_its_recursion": ("failed", "RecursionError"),
+    "wants_all_memory": ("failed", "MemoryError|OverflowError"),
+    "returns_itself_within_itself": ("failed", "EventError|ValueError|RecursionError"),
+    "leaves_a_thread_that_raises": ("failed", "ValueError: no"),
+    "floods_stderr": ("failed", "ValueError: no"),
+    "stops_the_collector": ("failed", "ValueError: no"),
+    "configures_logging": ("failed", "ValueError: no"),
+    "disables_logging": ("failed", "ValueError: no"),
+    "takes_the_handlers": ("failed", "ValueError: no"),
+    "sets_a_level": ("failed", "ValueError: no"),
+    "breaks_the_records": ("failed", "ValueError: no"),
+    "shuts_logging_down": ("failed", "ValueError: no"),
+    "logs_elsewhere": ("failed", "ValueError: no"),
+    "closes_its_streams": ("failed", "ValueError: no"),
+    "closes_descriptors": ("failed", "ValueError: no"),
+    "patches_logging": ("failed", "ValueError: no"),
 }
+FATAL = {
+    "segfaults": ("failed", "its process was killed by SIGSEGV"),
+    "leaves_at_once": ("failed", "its process ended with status 5"),
+    "kills_itself": ("failed", "its process was killed by SIGKILL"),
+    "stops_itself": ("timeout", "not done within"),
+}
+"""What no thread survives: only a process of its own is promised to."""
+EVERY = [(way, isolation) for way in WAYS for isolation in ("thread", "process")] + [
+    (way, "process") for way in FATAL
+]
 LIMIT = 16 * 1024 + 1000
 """Bytes of a line about a failure: its text, and what stands around it."""
 
@@ -73,15 +104,14 @@ def run_hostile(start, tmp_path, ways, *options):
     return process.returncode, out.splitlines(), err.splitlines(), *files
 
 
-@ISOLATION
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("way", "isolation"), EVERY)
 def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_path):
-    retries = "0" if WAYS[way][0] == "timeout" else "1"
+    outcome, text = (WAYS | FATAL)[way]
+    retries = "0" if outcome == "timeout" else "1"
     options = ("--isolation", isolation, "--timeout", "2", "--grace", "20", "--retries", retries)
     status, out, err, jobs, failed = run_hostile(
         start, tmp_path, ["ok", way, "ok"], *options, "--backoff", "0.001"
     )
-    outcome, text = WAYS[way]
     rows = [orjson.loads(line) for line in jobs]
     last = next(row for row in rows if row["id"] == "id-1" and row["final"])
     assert (last["outcome"], last["subject"]) == (outcome, "subject-1"), err
@@ -92,6 +122,8 @@ def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_pat
     assert err[-1] == b"flow-work: 1 of 3 events failed" + (
         b"" if outcome == "failed" else f" (1 {outcome})".encode()
     )
+    # Whatever it does to logging, streams and descriptors, the command says what has failed.
+    assert any(f"(line 2, attempt {last['attempt']}): {outcome}: ".encode() in each for each in err)
     assert [orjson.loads(line)["id"] for line in failed] == ["id-1"]
     assert orjson.loads(failed[0])["data"] == way
     assert max(map(len, [*err, *jobs, *failed])) < LIMIT
@@ -116,13 +148,14 @@ def test_every_attempt_gets_the_event_as_it_was_read(isolation, is_event, start,
 
 @ISOLATION
 def test_all_of_that_at_once_leaves_a_pool_that_works(isolation, start, tmp_path):
-    ways = [each for way in WAYS for each in ("ok", way)]
+    every = {**WAYS, **FATAL} if isolation == "process" else WAYS
+    ways = [each for way in every for each in ("ok", way)]
     options = ("-j", "4", "--isolation", isolation, "--timeout", "2", "--grace", "20")
     status, out, err, jobs, failed = run_hostile(
         start, tmp_path, ways, *options, "--retries", "1", "--backoff", "0.001"
     )
     assert status == 1, err
-    assert len(out) == len(failed) == len(WAYS)
+    assert len(out) == len(failed) == len(every)
     assert sum(b'"final":true' in line for line in jobs) == len(ways)
 
 
@@ -135,13 +168,78 @@ def test_with_v_a_traceback_is_bounded_too(isolation, start, tmp_path):
     assert b"Traceback" in b"\n".join(err)
 
 
+# Many of them
+
+THOUSAND = {
+    # Each thread is abandoned and replaced; it ends a while later.
+    "a stuck thread": ("hangs_for_a_while", ("--timeout", "0.01", "--grace", "0.01", "-j", "4")),
+    "a time-out": ("loops", ("--timeout", "0.01", "--grace", "20", "-j", "8")),
+    "an exception": ("raises", ("-j", "2")),
+    "a crash": ("leaves_at_once", ("-j", "2", "--isolation", "process")),
+    "a killed process": (
+        "loops", ("--timeout", "0.01", "-j", "4", "--isolation", "process"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("way", "options"), THOUSAND.values(), ids=THOUSAND)
+def test_a_thousand_in_a_row_leave_nothing_behind(way, options, start, tmp_path):
+    process = start(
+        "flow-work", "tests.hostile:Hostile", "--joblog", "log", "--max-abandoned", "1000",
+        *options, stdin=PIPE, stderr=DEVNULL,
+    )  # fmt: skip
+    log = tmp_path / "log"
+    wait_for(log.exists, "the job log")
+
+    def run(count):
+        before = len(log.read_bytes().splitlines())
+        lines = (orjson.dumps(event(way, number)) + b"\n" for number in range(count))
+        process.stdin.write(b"".join(lines))
+        process.stdin.flush()
+        wait_for(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts")
+
+    def measured():
+        """Descriptors and anonymous memory of flow-work and of its template, if it has one."""
+        found = [process.pid]
+        if "process" in options:
+            found += children(process.pid)
+            assert len(found) == 2
+        return [(len([*Path(f"/proc/{pid}/fd").iterdir()]), memory(pid)) for pid in found]
+
+    def threads():
+        return len([*Path(f"/proc/{process.pid}/task").iterdir()])
+
+    run(200)
+    wait_for(lambda: threads() <= 40, "the end of threads that were stuck")
+    early, usual = measured(), threads()
+    run(800)
+    wait_for(lambda: threads() <= usual, "the end of threads that were stuck")
+    for (fds, kilobytes), (fds_later, kilobytes_later) in zip(early, measured(), strict=True):
+        assert fds_later <= fds + 2  # A process may be just being replaced.
+        assert kilobytes_later <= kilobytes + 3000
+    if "process" in options:
+        assert len(children(children(process.pid)[0])) <= 5
+    process.stdin.close()
+    assert process.wait(60) == 1
+
+
+def children(pid):
+    return [int(each) for path in Path(f"/proc/{pid}/task").glob("*/children")
+            for each in path.read_text().split()]  # fmt: skip
+
+
+def memory(pid):
+    """Anonymous memory of a process, in KiB."""
+    return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
 # Programs that the Worker starts
 
 
 def wait_for(condition, what):
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < limit, f"waited 30 s for {what}"
+        assert time.monotonic() < limit, f"waited 60 s for {what}"
         time.sleep(0.01)
 
 

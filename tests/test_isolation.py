@@ -365,44 +365,6 @@ class W:
     assert notes() == ["thread", "atexit"]
 
 
-def test_a_thousand_crashes_leave_nothing_behind(work, tmp_path):
-    code = """
-class W:
-    def start(self, event):
-        os._exit(1)
-"""
-    process = work(code, "-j", 2, "--joblog", "log")
-
-    def crash(count):
-        before = len((tmp_path / "log").read_bytes().splitlines())
-        process.stdin.write(lines(*range(count)))
-        process.stdin.flush()
-        wait_for(
-            lambda: len((tmp_path / "log").read_bytes().splitlines()) == before + count,
-            "the crashes",
-        )
-        (template,) = children(process.pid)
-        return [
-            (len([*Path(f"/proc/{pid}/fd").iterdir()]), memory(pid))
-            for pid in (process.pid, template)
-        ]
-
-    process.stderr.close()
-    wait_for((tmp_path / "log").exists, "the job log")
-    early = crash(100)
-    late = crash(900)
-    for (fds, kilobytes), (fds_later, kilobytes_later) in zip(early, late, strict=True):
-        assert fds_later <= fds + 2  # One may be just being replaced.
-        assert kilobytes_later <= kilobytes + 2000
-    assert len(children(children(process.pid)[0])) <= 3
-    process.stdin.close()
-    process.wait(PATIENCE)
-
-
-def memory(pid):
-    return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
-
-
 def test_log_format_json_reaches_the_processes(work):
     code = """
 class W:

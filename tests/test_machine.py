@@ -273,6 +273,7 @@ WALL = {
     "source/vizone/shown.py": "no mark beyond the present",
     "source/vizone/listening.py": "--since 2h",
     "source/vizone/state.py": "a state file from the future is refused",
+    "process/certificates.py": "the days that a certificate has left",
     "doctor/network.py": "the days that a certificate has left",
     "doctor/vizone.py": "the difference from the server's clock",
     "view/live.py": "the age of an event, for people",

@@ -58,9 +58,11 @@ def contenders() -> list[Contender]:
         every.append(Contender("pebble.ProcessPool, 2 processes", command, FEW))
     if shutil.which("redis-server"):
         if importlib.util.find_spec("celery"):
-            every.append(Contender("Celery prefork, 2, Redis", python("celery_prefork", 2), FEW))
+            every.append(
+                Contender("Celery prefork, 2, Redis", python("celery_worker", "prefork", 2, 0), FEW)
+            )
         if importlib.util.find_spec("dramatiq"):
-            command = python("dramatiq_processes", 2)
+            command = python("dramatiq_worker", 2, 1, 0)
             every.append(Contender("Dramatiq, 2 processes, Redis", command, FEW))
     return every
 

@@ -27,6 +27,13 @@ class Sleep(Noop):
         time.sleep(0.05)
 
 
+class Wait(Noop):
+    """Waits 20 ms an event."""
+
+    def start(self, event):
+        time.sleep(0.02)
+
+
 class Latency(Noop):
     """Says how long each event took from being written to `start`, in microseconds."""
 

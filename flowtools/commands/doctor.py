@@ -3,6 +3,7 @@
 import click
 
 from flowtools.cli import options
+from flowtools.cli.binding import option
 from flowtools.cli.command import Command
 from flowtools.doctor.settings import Examining
 
@@ -24,6 +25,14 @@ from flowtools.doctor.settings import Examining
     metavar="HANDLE",
     help="Check this import storage of Viz One, too; may be repeated.",
 )
+@option(
+    "--expiry-days",
+    of=Examining,
+    type=click.IntRange(min=0, max=3650),
+    metavar="N",
+    help="Warn of a certificate that ends within N days.",
+)
+@option("--strict", of=Examining, is_flag=True, help="Let a warning make the exit status 1.")
 @options.heart_beat_of(Examining)
 @options.connect_timeout
 def main(
@@ -37,6 +46,8 @@ def main(
     client_key: str | None,
     broker: str | None,
     locations: tuple[str, ...],
+    expiry_days: int,
+    strict: bool,
     heart_beat: tuple[float, float],
     connect_timeout: float,
 ) -> int:
@@ -50,6 +61,7 @@ def main(
       flow-doctor
       flow-doctor --location xmlimport --password-file ~/.vizone-password
       flow-doctor 'stomp+ssl://mq:61614/?destination=/topic/news'
+      flow-doctor -q --strict --expiry-days 30 || mail -s 'flow-doctor' ops
     """
     from flowtools.doctor.visit import visit
     from flowtools.doctor.vizone import Patient
@@ -66,8 +78,10 @@ def main(
         connect_timeout=connect_timeout,
         retry_for=0.0,
     )
-    patient = Patient(url, user, password_file, ca_file, insecure, locations, broker, settings)
-    return visit(patient, stomp_url)
+    patient = Patient(
+        *(url, user, password_file, ca_file, insecure, locations, broker, settings, expiry_days)
+    )
+    return visit(patient, stomp_url, strict=strict)
 
 
 if __name__ == "__main__":

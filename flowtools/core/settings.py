@@ -33,6 +33,17 @@ class Ending:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Expiring:
+    """When a certificate counts as one that ends soon.
+
+    Attributes:
+        expiry_days: Days before its end at which it is warned of.
+    """
+
+    expiry_days: int = 14
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """How lines are read.
 

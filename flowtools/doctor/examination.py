@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 Fix = str | Callable[[FlowError], str]
 
-Verdict = Literal["ok", "warning", "failed", "skipped"]
+Verdict = Literal["ok", "hint", "warning", "failed", "skipped"]
 
 
 class Doubt(Exception):
@@ -25,13 +25,30 @@ class Doubt(Exception):
         self.fix = fix
 
 
+class Hint(Doubt):
+    """A check finds something that is well here, and could be better, as with more servers."""
+
+
+class Untried(Exception):
+    """A check that is not made, because it would do harm.
+
+    Attributes:
+        fix: How to make sure otherwise.
+    """
+
+    def __init__(self, text: str, fix: str) -> None:
+        super().__init__(text)
+        self.fix = fix
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one check has found.
 
     Attributes:
         check: Its name.
-        verdict: "ok", "warning" (works, and should not stay so), "failed" or "skipped".
+        verdict: "ok", "hint" (well, and could be better), "warning" (works, and should not stay
+            so), "failed" or "skipped".
         text: What was found, in one line.
         fix: What to do about it; empty where there is nothing to do.
     """
@@ -47,13 +64,16 @@ class Examination:
 
     Attributes:
         findings: All so far.
-        status: The exit status of the first check that failed; DONE if none has.
+        status: The exit status of the first check that failed; if none has, FAILED where it is
+            strict and has warned, else DONE.
     """
 
-    def __init__(self, tell: Callable[[Finding], None]) -> None:
+    def __init__(self, tell: Callable[[Finding], None], *, strict: bool = False) -> None:
+        """Give each finding to `tell`; `strict`: a warning makes the status FAILED."""
         self.findings: list[Finding] = []
         self.status = Status.DONE
         self._tell = tell
+        self._strict = strict
 
     def check(self, name: str, look: Callable[[], tuple[str, T]], fix: Fix) -> T | None:
         """Make the check `name`; return what it found out, or None where it failed.
@@ -61,16 +81,20 @@ class Examination:
         Args:
             name: What is checked.
             look: Returns what to say, and a value; raises a FlowError that says what is
-                wrong, or a Doubt.
+                wrong, a Doubt, or Untried.
             fix: What to do where it fails; it may depend on what is wrong.
         """
         try:
             text, value = look()
         except Doubt as doubt:
-            self.add(Finding(name, "warning", str(doubt), doubt.fix))
+            verdict: Verdict = "hint" if isinstance(doubt, Hint) else "warning"
+            self.add(Finding(name, verdict, str(doubt), doubt.fix))
+            return None
+        except Untried as reason:
+            self.add(Finding(name, "skipped", str(reason), reason.fix))
             return None
         except FlowError as error:
-            if self.status == Status.DONE:
+            if self.status in (Status.DONE, Status.FAILED):
                 self.status = error.status
             advice = fix if isinstance(fix, str) else fix(error)
             self.add(Finding(name, "failed", str(error), advice))
@@ -86,13 +110,15 @@ class Examination:
     def add(self, finding: Finding) -> None:
         """Take a finding."""
         self.findings.append(finding)
+        if finding.verdict == "warning" and self._strict and self.status == Status.DONE:
+            self.status = Status.FAILED
         self._tell(finding)
 
     def summary(self) -> str:
         """Return what it amounts to, in one line."""
         counts = {
             verdict: sum(each.verdict == verdict for each in self.findings)
-            for verdict in ("failed", "warning", "skipped", "ok")
+            for verdict in ("failed", "warning", "hint", "skipped", "ok")
         }
         said = [f"{number} {verdict}" for verdict, number in counts.items() if number]
         return ", ".join(said)

@@ -8,21 +8,25 @@ from contextlib import closing
 from flowtools.core.errors import FlowError, RefusedError, UnreachableError
 from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination
+from flowtools.process.certificates import DAY, days_left
 from flowtools.process.tls import NO_TLS
 from flowtools.stomp.tcp import open_socket
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import host_and_port
 from flowtools.stomp.wire import Wire
 
-SOON = 14
-"""Days before its end at which a certificate is worth a warning."""
-
 
 class Way:
     """The way to one server."""
 
     def __init__(
-        self, examination: Examination, prefix: str, stop: Stop, seconds: float, plain: str
+        self,
+        examination: Examination,
+        prefix: str,
+        stop: Stop,
+        seconds: float,
+        plain: str,
+        expiry_days: int,
     ) -> None:
         """Prepare to check it.
 
@@ -32,12 +36,14 @@ class Way:
             stop: Ends them.
             seconds: The time-out of each.
             plain: How an address begins whose server speaks no TLS.
+            expiry_days: Days before its end at which a certificate is warned of.
         """
         self._examination = examination
         self._prefix = prefix
         self._stop = stop
         self._seconds = seconds
         self._plain = plain
+        self._expiry_days = expiry_days
 
     def examine(self, host: str, port: int, context: ssl.SSLContext | None) -> bool:
         """Check name, port and, where there is a `context`, TLS; return whether all is well."""
@@ -93,21 +99,18 @@ class Way:
     def _encrypt(self, host: str, port: int, context: ssl.SSLContext) -> tuple[str, bool]:
         with closing(self._open(host, port, context)) as connected:
             assert connected.tls is not None
-            version, certificate = connected.tls.version(), connected.tls.getpeercert()
+            version, ends = connected.tls.version(), connected.certificate_ends
         if context.verify_mode == ssl.CERT_NONE:
             raise Doubt(
                 f"{version}, and the certificate is not checked (--insecure)",
                 "leave out --insecure, and name the authority with --ca-file",
             )
-        assert certificate is not None
-        ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-        days = int((ends - time.time()) // 86400)
-        if days < SOON:
-            raise Doubt(
-                f"{version}, and the certificate ends in {days} days",
-                "have the server's certificate renewed",
-            )
-        return f"{version}, certificate good for {days} days", True
+        assert ends is not None
+        now = time.time()
+        said = f"{version}, and the certificate {days_left(ends, now)}"
+        if ends - now < self._expiry_days * DAY:
+            raise Doubt(said, "have the server's certificate renewed")
+        return said, True
 
     def _open(self, host: str, port: int, context: ssl.SSLContext | None) -> Wire:
         try:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from flowtools.core.errors import RefusedError, UnreachableError
 from flowtools.core.wait import Stop
-from flowtools.doctor.examination import Doubt, Examination
+from flowtools.doctor.examination import Doubt, Examination, Hint
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.dialect import dead_letter_destination
 from flowtools.stomp.session import Session, error_text
@@ -39,7 +39,7 @@ def examine_hosts(examination: Examination, url: BrokerURL) -> None:
     def look() -> tuple[str, bool]:
         if len(url.hosts) > 1:
             return f"{len(url.hosts)} in the URL, tried in turn", True
-        raise Doubt(
+        raise Hint(
             "one only: while it is away, events wait",
             "with a cluster, or a live and a backup broker, name all: stomp://a:61613,b:61613/...",
         )
@@ -66,7 +66,7 @@ def _judge_queue(
 ) -> tuple[str, bool]:
     kind = _kind(destination, broker, stop, settings)
     if kind == "missing":
-        raise Doubt(
+        raise Hint(
             f"'{destination}' is not there yet: whoever comes first makes it",
             "make it a quorum queue: by 'x-queue-type=quorum' in the URL of all commands, or"
             f" beforehand; {_ADVICE}",
@@ -78,7 +78,7 @@ def _judge_queue(
 def _judge_dead(dead: str, broker: Broker, stop: Stop, settings: Settings) -> tuple[str, bool]:
     kind = _kind(dead, broker, stop, settings)
     if kind == "missing":
-        raise Doubt(
+        raise Hint(
             f"'{dead}' is not there yet: the first refused message makes it, of the broker's"
             " default type",
             "make it before, or let --dead-letter-header x-queue-type=quorum of"
@@ -97,7 +97,7 @@ _NAMES: dict[Kind, str] = {
 
 def _complain(destination: str, kind: Kind) -> None:
     if kind == "classic":
-        raise Doubt(
+        raise Hint(
             f"'{destination}' is a classic queue: it is away whenever the node that holds it is",
             f"use a quorum queue, which has a copy on several nodes; {_ADVICE}",
         )

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from flowtools.core.errors import ProtocolError, RefusedError, UnreachableError
 from flowtools.core.wait import Stop
-from flowtools.doctor.examination import Doubt, Examination
+from flowtools.doctor.examination import Doubt, Examination, Untried
 from flowtools.doctor.network import Way
+from flowtools.doctor.settings import Examining
 from flowtools.doctor.sharing import examine_queues
 from flowtools.process.tls import client_context
 from flowtools.stomp.broker import Broker
@@ -27,9 +28,16 @@ _LOGIN_FIX = "check user, password and virtual host; the broker's log tells more
 
 
 def examine_broker(
-    examination: Examination, url: BrokerURL, settings: Settings, stop: Stop
+    examination: Examination,
+    url: BrokerURL,
+    settings: Settings,
+    stop: Stop,
+    expiry_days: int = Examining.expiry_days,
 ) -> None:
-    """Check the broker at `url`, one after another where there are several hosts."""
+    """Check the broker at `url`, one after another where there are several hosts.
+
+    A certificate that ends within `expiry_days` is warned of.
+    """
     context = None
     if url.tls:
         context = examination.check("broker TLS files", lambda: _trust(settings), _FILES_FIX)
@@ -40,7 +48,8 @@ def examine_broker(
     brokers = set()
     for host, port in url.hosts:
         one = replace(url, hosts=((host, port),))
-        way = Way(examination, "broker", stop, settings.connect_timeout, "stomp://")
+        seconds = settings.connect_timeout
+        way = Way(examination, "broker", stop, seconds, "stomp://", expiry_days)
         if not way.examine(host, port, context):
             examination.skip(CHECKS, "there is no connection to the broker")
             continue
@@ -115,7 +124,7 @@ def _hear(session: Session, settings: Settings, stop: Stop) -> tuple[str, bool]:
 
 def _subscribe(session: Session, destination: str, stop: Stop, seconds: float) -> tuple[str, bool]:
     if "topic" not in destination.split("/")[1:2]:
-        raise Doubt(
+        raise Untried(
             f"not tried on '{destination}': it would take messages from others",
             "try it with flow-listen-stomp when nothing depends on it",
         )

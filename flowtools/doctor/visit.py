@@ -1,8 +1,11 @@
 """A visit to the doctor: which checks, and how their findings are told."""
 
+import json
 import logging
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from textwrap import wrap
 
 from flowtools.core.errors import Status
@@ -18,19 +21,26 @@ from flowtools.process.message import one_line
 from flowtools.process.signals import stopped_by_signals
 from flowtools.stomp.url import parse_url
 
-_STYLES = {"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[1;31m", "skipped": "\x1b[2m"}
+_STYLES = {
+    "ok": "\x1b[32m",
+    "hint": "\x1b[36m",
+    "warning": "\x1b[33m",
+    "failed": "\x1b[1;31m",
+    "skipped": "\x1b[2m",
+}
 _INDENT = 35
 
 _NARROW = 60
 """Cells below which a terminal has no room beside the name of a check."""
 
 
-def visit(patient: Patient, stomp_url: str | None) -> Status:
+def visit(patient: Patient, stomp_url: str | None, *, strict: bool) -> Status:
     """Examine the broker at `stomp_url`, or Viz One; write the findings to standard output.
 
-    With -q only those that are not well are written, and no summary.
+    With -q only those that are not well are written, and no summary; with --log-format json
+    each is an object, and there is no summary either.
 
-    Returns the exit status of the first check that failed.
+    Returns the exit status of the first check that failed; with `strict` that of a warning is 1.
 
     Raises:
         UsageError: The URL has another form.
@@ -42,15 +52,16 @@ def visit(patient: Patient, stomp_url: str | None) -> Status:
     # What the connection itself has to say is said by the findings.
     quieten("flowtools.broker", logging.ERROR)
     with stopped_by_signals() as stop:
-        is_quiet = form().verbosity < 0
-        examination = Examination(_tell_what_is_not_well if is_quiet else _tell)
+        is_quiet, is_json = form().verbosity < 0, form().log_format == "json"
+        tell = _tell_as_json if is_json else _tell
+        examination = Examination(_unless_well(tell) if is_quiet else tell, strict=strict)
         examine_machine(examination)
         if url is not None:
             examine_hosts(examination, url)
-            examine_broker(examination, url, patient.settings, stop)
+            examine_broker(examination, url, patient.settings, stop, patient.expiry_days)
         else:
             examine_vizone(examination, patient, stop)
-        if not is_quiet:
+        if not (is_quiet or is_json):
             _write(f"\n{examination.summary()}\n")
         return examination.status
 
@@ -85,10 +96,18 @@ def _broken(text: str, indent: int, width: int | None) -> str:
     return f"\n{'':{indent}}".join(lines) + "\n"
 
 
-def _tell_what_is_not_well(finding: Finding) -> None:
-    # What was skipped follows from what failed.
-    if finding.verdict in ("warning", "failed"):
-        _tell(finding)
+def _tell_as_json(finding: Finding) -> None:
+    _write(json.dumps(asdict(finding)) + "\n")
+
+
+def _unless_well(tell: Callable[[Finding], None]) -> Callable[[Finding], None]:
+    """Return what tells of warnings and failures alone; what was skipped follows from those."""
+
+    def tell_of_trouble(finding: Finding) -> None:
+        if finding.verdict in ("warning", "failed"):
+            tell(finding)
+
+    return tell_of_trouble
 
 
 def _write(text: str) -> None:

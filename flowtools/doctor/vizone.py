@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
+from flowtools.doctor.settings import Examining
 from flowtools.doctor.stomp import CHECKS, examine_broker
 from flowtools.source.asset import AssetEntryListener
 from flowtools.source.location import UnmanagedFilesListener
@@ -38,6 +39,7 @@ class Patient:
         locations: Handles of import storages to be listened to.
         broker: Host and port of the broker, as --broker gives them.
         settings: How to connect to the broker.
+        expiry_days: Days before its end at which a certificate is warned of.
     """
 
     url: str | None
@@ -48,6 +50,7 @@ class Patient:
     locations: tuple[str, ...]
     broker: str | None
     settings: Settings
+    expiry_days: int = Examining.expiry_days
 
 
 def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> None:
@@ -64,7 +67,8 @@ def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> No
     parts = urlsplit(account.url)
     assert parts.hostname is not None
     context = context_for(account) if parts.scheme == "https" else None
-    way = Way(examination, "Viz One", stop, patient.settings.connect_timeout, "http://")
+    seconds = patient.settings.connect_timeout
+    way = Way(examination, "Viz One", stop, seconds, "http://", patient.expiry_days)
     if not way.examine(parts.hostname, parts.port or _PORTS[parts.scheme], context):
         examination.skip(("login", *_BEHIND_LOGIN), "there is no connection to Viz One")
         return
@@ -81,7 +85,7 @@ def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> No
             "give --broker HOST:PORT if that broker is yours, here and to the listener",
         )
         if url is not None:
-            examine_broker(examination, url, settings, stop)
+            examine_broker(examination, url, settings, stop, patient.expiry_days)
 
 
 def _examine_client(examination: Examination, client: Client, patient: Patient) -> list[str]:

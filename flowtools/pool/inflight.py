@@ -12,10 +12,12 @@ CPython's global interpreter lock gives both, as one thread at a time runs Pytho
 that lock neither has been proved here, so cli/command.py refuses a free-threaded Python.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from time import monotonic, sleep, time
 from typing import Any
+from weakref import WeakSet
 
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
@@ -212,6 +214,14 @@ class Crew:
         """Begin with these slots; their threads are about to start."""
         self.slots[:] = slots
         self.serving = len(slots)
+        _crews.add(self)
+
+    def disown(self) -> None:
+        """Let no thread settle what it runs, or take anything more: it ends instead."""
+        for slot in self.slots:
+            slot.claim = claim = Claim(Outcome.CANCELLED, monotonic())
+            claim.stands = claim.interrupted = True
+            claim.is_mine()  # Nobody else's, from now on.
 
     def join(self) -> bool:
         """Wait for the threads that have ended; return whether that is all of them."""
@@ -265,3 +275,20 @@ class Crew:
     def _all(self) -> Iterator[Slot]:
         yield from list(self.slots)
         yield from list(self.abandoned)
+
+
+_crews: WeakSet[Crew] = WeakSet()
+
+
+def _disown_copies() -> None:
+    """End a copy of this process when the attempt that has made it returns.
+
+    A Worker may call `os.fork()` and let the copy return from `start`, or raise. The copy has the
+    thread that forked, with all that it has in hand: it would settle the event a second time, take
+    lines away from the real pool, and acknowledge them.
+    """
+    for crew in _crews:
+        crew.disown()
+
+
+os.register_at_fork(after_in_child=_disown_copies)

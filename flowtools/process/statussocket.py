@@ -30,6 +30,7 @@ from flowtools.core.event import rfc3339
 from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Wake, wait
 from flowtools.process import console
+from flowtools.process.certificates import certificates
 from flowtools.process.vitals import Vitals, as_dict
 
 SAMPLE_EVERY = 10.0
@@ -147,6 +148,7 @@ class StatusSocket:
                 return
             try:
                 self._vitals.sample()
+                certificates.look()
                 if self._dump.fileno() in ready:
                     self._dump.clear()
                     dump(self._vitals)

@@ -12,6 +12,7 @@ from time import monotonic
 from flowtools.core.log import get_log
 from flowtools.core.reminder import Reminder
 from flowtools.core.times import short_duration
+from flowtools.process.certificates import certificates
 from flowtools.process.vitals import vitals
 from flowtools.stomp.session import Session
 
@@ -80,6 +81,8 @@ class Contact:
         self._away.end()
         broker = session.dialect.broker
         self._show(f"'{session.name}'" + (f" ({broker})" if broker != "unknown" else ""))
+        if self._is_shown:
+            certificates.saw(session.name, session.certificate_ends)
         if away is not None:
             _log.warning("connected to '%s' after %.1f s", session.name, away)
 

@@ -41,6 +41,7 @@ class Session:
         name: The broker's host and port.
         dialect: What this broker does its own way.
         heart_beat: Seconds after which we send a heart-beat, and expect one; 0: none.
+        certificate_ends: When the broker's certificate ends (seconds of the epoch), if known.
     """
 
     heart_beat: tuple[float, float] = (0.0, 0.0)
@@ -48,6 +49,7 @@ class Session:
     def __init__(self, wire: Wire, name: str) -> None:
         """Start a session on a connected `wire`; `login` comes next."""
         self.name = name
+        self.certificate_ends = wire.certificate_ends
         self.dialect = Dialect("", "1.0")
         self._inbox: deque[bytes] = deque()
         # Bytes: the I/O thread counts what has come, whoever holds `_parsing` what is gone.

@@ -10,6 +10,8 @@ import socket
 import ssl
 from threading import Lock
 
+from flowtools.process.certificates import ends_at
+
 CHUNK = 262144
 """Bytes read at a time: more than a busy broker sends in a breath (see session.py)."""
 
@@ -20,6 +22,8 @@ class Wire:
     Attributes:
         socket: The TCP socket.
         tls: The TLS connection on it; None where it is plain.
+        certificate_ends: When the other side's certificate ends (seconds of the epoch); None
+            where that is not known.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class Wire:
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
         self._sealing = Lock()
+        self.certificate_ends: float | None = None
         if context is not None:
             self.tls = context.wrap_bio(self._in, self._out, server_hostname=host)
 
@@ -49,6 +54,7 @@ class Wire:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
             return False, self._out.read()
+        self.certificate_ends = ends_at(self.tls)
         return True, self._out.read()
 
     def feed(self, data: bytes) -> None:

@@ -29,6 +29,7 @@ from flowtools.core.errors import (
 )
 from flowtools.core.log import get_log
 from flowtools.core.wait import sleep
+from flowtools.process.certificates import certificates, ends_at
 from flowtools.process.tls import refusal_in
 from flowtools.vizone.account import Account, context_for
 from flowtools.vizone.answer import Answer, Passing, complain, read_content
@@ -382,7 +383,10 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        secured = self._stream.start_tls(ssl_context, server_hostname, timeout)
+        ends = ends_at(secured.get_extra_info("ssl_object"))
+        certificates.saw(server_hostname or "Viz One", ends)
+        return _Stream(secured)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -20,6 +20,21 @@ def pytest_collection_modifyitems(items):
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.brokers)
             item.add_marker(pytest.mark.xdist_group(_group(item)))
+    # The longest first: they are one test each, which nobody could share at the end.
+    items.sort(key=lambda item: item.path.stem not in ("test_standby", "test_cluster"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have shown in the processes of pytest-xdist."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            told = getattr(report, "user_properties", ()) if _is_call(report) else ()
+            for text in [text for name, text in told if name == "shown"]:
+                terminalreporter.write_line(f"\n{report.nodeid}\n{text}")
+
+
+def _is_call(report):
+    return getattr(report, "when", None) == "call"
 
 
 def _group(item):
@@ -36,15 +51,20 @@ def _group(item):
     return next(iter([*named, *fixtures]), item.path.stem)
 
 
+def missing(reason):
+    """End a test for which something is not there: as failed where the brokers are required."""
+    if REQUIRED:
+        pytest.fail(str(reason))
+    pytest.skip(str(reason))
+
+
 def _served(kind, tmp_path_factory):
     if kind.name not in chosen():
         pytest.skip(f"BROKERS does not name {kind.name}")
     try:
         server = kind(tmp_path_factory.mktemp(kind.name))
-    except BrokerMissing as missing:
-        if REQUIRED:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    except BrokerMissing as error:
+        missing(error)
     try:
         yield server.start()
     finally:
@@ -92,6 +112,20 @@ def activemq(_activemq):
 def broker(_broker):
     """Each of the chosen brokers, one after the other."""
     yield from _lent(_broker)
+
+
+@pytest.fixture
+def show(request, capsys):
+    """Print past pytest's capture, or at the end of the run: tables are what one runs tests for."""
+
+    def show(text):
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            request.node.user_properties.append(("shown", text))
+        else:
+            with capsys.disabled():
+                print(f"\n{text}", flush=True)
+
+    return show
 
 
 @pytest.fixture

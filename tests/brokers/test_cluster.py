@@ -13,7 +13,7 @@ import pytest
 
 from tests.brokers.cluster import Cluster, Node
 from tests.brokers.cluster_ordeal import NODE_KINDS, PROCESS_KINDS, ClusterOrdeal
-from tests.brokers.conftest import REQUIRED
+from tests.brokers.conftest import missing
 from tests.brokers.network import NoNetwork
 from tests.brokers.server import BrokerMissing
 from tests.brokers.servers import chosen
@@ -34,10 +34,8 @@ def _cluster(tmp_path_factory):
         pytest.skip(f"BROKERS does not name {Node.name}")
     try:
         cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    except (BrokerMissing, NoNetwork) as missing:
-        if REQUIRED:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    except (BrokerMissing, NoNetwork) as error:
+        missing(error)
     try:
         yield cluster.start()
     finally:
@@ -95,7 +93,7 @@ def numbers_in(node, queue, **headers):
 
 @pytest.mark.timeout(400 + 400 * ROUNDS)
 def test_whatever_happens_to_nodes_and_processes_every_event_is_done(
-    cluster, queue, tmp_path, capsys
+    cluster, queue, tmp_path, show
 ):
     seed = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
     kinds = [*NODE_KINDS, *PROCESS_KINDS] * ROUNDS
@@ -106,8 +104,7 @@ def test_whatever_happens_to_nodes_and_processes_every_event_is_done(
         for kind in kinds:
             ordeal.inflict(kind)
         ordeal.finish()
-        with capsys.disabled():
-            print(f"\nFLOWTOOLS_SEED={seed}, {time.monotonic() - began:.0f} s\n{ordeal.report()}")
+        show(f"FLOWTOOLS_SEED={seed}, {time.monotonic() - began:.0f} s\n{ordeal.report()}")
         assert ordeal.missing == []
         assert ordeal.total >= TOTAL
         assert ordeal.duplicates <= ordeal.most_duplicates

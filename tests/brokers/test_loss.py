@@ -17,23 +17,11 @@ TIMES = 2
 
 
 @pytest.fixture
-def seed(capsys):
+def seed(show):
     """What the moments and the order of the faults depend on; FLOWTOOLS_SEED repeats a run."""
     chosen = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
-    with capsys.disabled():
-        print(f"\nFLOWTOOLS_SEED={chosen}", flush=True)
+    show(f"FLOWTOOLS_SEED={chosen}")
     return chosen
-
-
-@pytest.fixture
-def show(capsys):
-    """Print past pytest's capture: these tables are what one runs the test for."""
-
-    def show(text):
-        with capsys.disabled():
-            print(text, flush=True)
-
-    return show
 
 
 def all_faults(ordeal):

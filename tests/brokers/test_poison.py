@@ -60,10 +60,10 @@ def test_a_message_that_kills_its_worker_takes_no_other_with_it(broker, queue, t
     deaths = numbers(tmp_path / "deaths")
     assert sorted(set(numbers(tmp_path / "done"))) == sorted(set(range(TOTAL)) - set(POISON))
     assert len(deaths) >= 40
-    assert max(deaths.count(n) for n in POISON) <= DELIVERIES
     queues = [f"{queue}.failed", *filter(None, [broker.own_dead_letters])]
     letters = dead_letters(broker, *queues)
     assert sorted(json.loads(body)["n"] for _, body in letters) == sorted(POISON)
     if broker.tells:
+        assert max(deaths.count(n) for n in POISON) <= DELIVERIES
         reasons = {headers["flow-error"] for headers, _ in letters}
         assert reasons == {f"delivered {DELIVERIES} times without being settled"}

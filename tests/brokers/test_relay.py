@@ -103,7 +103,7 @@ class Chain:
 
 
 @pytest.mark.timeout(1800)
-def test_whichever_command_of_a_chain_is_killed_nothing_is_lost(rabbitmq, queue, tmp_path, capsys):
+def test_whichever_command_of_a_chain_is_killed_nothing_is_lost(rabbitmq, queue, tmp_path, show):
     seed = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
     chance = random.Random(seed)
     chain = Chain(rabbitmq, queue, tmp_path)
@@ -136,5 +136,4 @@ def test_whichever_command_of_a_chain_is_killed_nothing_is_lost(rabbitmq, queue,
         )
     assert chain.noted() == chain.expected() == chain.arrived
     assert rabbitmq.depth(f"{queue}.failed") == 0
-    with capsys.disabled():
-        print(f"\n{ROUNDS} rounds of {EVENTS}: lost 0; killed {killed}", flush=True)
+    show(f"{ROUNDS} rounds of {EVENTS}: lost 0; killed {killed}")

@@ -32,7 +32,7 @@ class Run(Note):
 
 
 @pytest.mark.timeout(600)
-def test_killed_again_and_again_it_does_every_event(broker, queue, tmp_path, request, capsys):
+def test_killed_again_and_again_it_does_every_event(broker, queue, tmp_path, request, show):
     seed = random.SystemRandom().randrange(10**6)
     dice = random.Random(seed)
     tally = Tally(tmp_path)
@@ -67,11 +67,10 @@ def test_killed_again_and_again_it_does_every_event(broker, queue, tmp_path, req
         status = pipeline.end("flow-run")
     moved = broker.depth(f"{queue}.failed")
     bad = sum(number % BAD == 7 for number in range(TOTAL))
-    with capsys.disabled():
-        print(
-            f"\n{broker.name}, seed {seed}: {KILLS} times killed, {tally.done} of {TOTAL} done,"
-            f" {tally.duplicates} twice, {moved} moved to the dead-letter destination ({bad} bad)"
-        )
+    show(
+        f"{broker.name}, seed {seed}: {KILLS} times killed, {tally.done} of {TOTAL} done,"
+        f" {tally.duplicates} twice, {moved} moved to the dead-letter destination ({bad} bad)"
+    )
     assert tally.missing(TOTAL) == []
     assert tally.duplicates <= KILLS * PREFETCH
     # A kill between the move and what the broker made of it may move one twice.

@@ -25,8 +25,8 @@ def doctor(broker):
 def test_a_queue_that_is_not_there_is_seen_and_not_made(broker, queue, doctor):
     found = doctor(queue)
     text = f"'{queue}' is not there yet: whoever comes first makes it"
-    assert found["queue"][:2] == ["warning", text]
-    assert found["dead letters"][0] == "warning"
+    assert found["queue"][:2] == ["hint", text]
+    assert found["dead letters"][0] == "hint"
     assert broker.depth(queue) == 0
     names = broker._ctl("list_queues", "name").split()
     assert queue.removeprefix("/queue/") not in names
@@ -34,7 +34,7 @@ def test_a_queue_that_is_not_there_is_seen_and_not_made(broker, queue, doctor):
 
 @pytest.mark.parametrize(
     ("kind", "verdict", "said"),
-    [("quorum", "ok", "is a quorum queue"), ("classic", "warning", "is a classic queue")],
+    [("quorum", "ok", "is a quorum queue"), ("classic", "hint", "is a classic queue")],
 )
 def test_what_a_queue_is_is_seen_and_its_messages_stay(broker, queue, doctor, kind, verdict, said):
     with broker.connect() as wire:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.brokers import certificates
 from tests.brokers.activemq import ActiveMQ
+from tests.brokers.conftest import missing
 from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import BrokerMissing
 from tests.brokers.servers import chosen
@@ -25,8 +26,8 @@ def own(request, tmp_path_factory):
         pytest.skip(f"BROKERS does not name {request.param.name}")
     try:
         server = request.param(tmp_path_factory.mktemp(request.param.name))
-    except BrokerMissing as missing:
-        pytest.skip(str(missing))
+    except BrokerMissing as error:
+        missing(error)
     yield server
     server.close()
 

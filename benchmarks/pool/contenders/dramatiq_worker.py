@@ -1,12 +1,13 @@
-"""Dramatiq with processes of one thread each and Redis: from the first message to the last done.
+"""Dramatiq and Redis: from the first message sent to the last one done.
 
-`dramatiq_processes.py 2 < lines`; the worker imports this file as a module, too.
+`dramatiq_worker.py PROCESSES THREADS SECONDS < lines`, with so many threads in each process; each
+message waits for so many seconds. The worker imports this file as a module, too.
 """
 
 import os
 import subprocess
 import sys
-import tempfile
+import time
 from time import perf_counter
 
 import dramatiq
@@ -15,24 +16,28 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 
 FOLDER = os.environ.get("CONTENDER_FOLDER", "")
+SECONDS = float(os.environ.get("CONTENDER_SECONDS", "0"))
 dramatiq.set_broker(RedisBroker(client=redis.Redis(unix_socket_path=f"{FOLDER}/redis")))
 
 
 @dramatiq.actor
 def start(event):
-    pass
+    if SECONDS:
+        time.sleep(SECONDS)
 
 
 @dramatiq.actor
 def mark(name):
+    start(None)  # The last of the others are done by then.
     redis.Redis(unix_socket_path=f"{FOLDER}/redis").set(name, 1)
 
 
-def main() -> None:
+def main(processes: str, threads: str) -> None:
     from benchmarks.pool.contenders.redis_server import running, wait_for
 
-    name = "benchmarks.pool.contenders.dramatiq_processes"
-    command = [sys.executable, "-m", "dramatiq", name, "--processes", sys.argv[1], "--threads", "1"]
+    name = "benchmarks.pool.contenders.dramatiq_worker"
+    command = [sys.executable, "-m", "dramatiq", name]
+    command += ["--processes", processes, "--threads", threads]
     with running(FOLDER) as connection:
         devnull = subprocess.DEVNULL
         with subprocess.Popen(command, stdout=devnull, stderr=devnull) as worker:
@@ -48,11 +53,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if FOLDER:
-        from benchmarks.pool.contenders import dramatiq_processes
+    from benchmarks.pool.contenders.redis_server import as_module
 
-        dramatiq_processes.main()
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            environment = os.environ | {"CONTENDER_FOLDER": folder}
-            sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
+    as_module("dramatiq_worker")

@@ -1,12 +1,13 @@
-"""Celery with prefork processes and Redis: from the first task sent to the last one done.
+"""Celery and Redis: from the first task sent to the last one done.
 
-`celery_prefork.py 2 FOLDER < lines`; the worker imports this file as a module, too.
+`celery_worker.py prefork|threads WIDTH SECONDS < lines`; each task waits for so many seconds. The
+worker imports this file as a module, too.
 """
 
 import os
 import subprocess
 import sys
-import tempfile
+import time
 from time import perf_counter
 
 import orjson
@@ -14,26 +15,29 @@ import redis
 from celery import Celery
 
 FOLDER = os.environ.get("CONTENDER_FOLDER", "")
+SECONDS = float(os.environ.get("CONTENDER_SECONDS", "0"))
 app = Celery("contender", broker=f"redis+socket://{FOLDER}/redis")
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
 
 
 @app.task
 def start(event):
-    pass
+    if SECONDS:
+        time.sleep(SECONDS)
 
 
 @app.task
 def mark(name):
+    start(None)  # The last of the others are done by then.
     redis.Redis(unix_socket_path=f"{FOLDER}/redis").set(name, 1)
 
 
-def main() -> None:
+def main(kind: str, width: str) -> None:
     from benchmarks.pool.contenders.redis_server import running, wait_for
 
-    name = "benchmarks.pool.contenders.celery_prefork"
-    command = [sys.executable, "-m", "celery", "-A", name, "worker", "-P", "prefork"]
-    command += ["-c", sys.argv[1], "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    name = "benchmarks.pool.contenders.celery_worker"
+    command = [sys.executable, "-m", "celery", "-A", name, "worker", "-P", kind]
+    command += ["-c", width, "--without-gossip", "--without-mingle", "--without-heartbeat"]
     with running(FOLDER) as connection:
         devnull = subprocess.DEVNULL
         with subprocess.Popen(command, stdout=devnull, stderr=devnull) as worker:
@@ -49,12 +53,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if FOLDER:
-        # As the module that the worker has, so that the tasks have the same names.
-        from benchmarks.pool.contenders import celery_prefork
+    from benchmarks.pool.contenders.redis_server import as_module
 
-        celery_prefork.main()
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            environment = os.environ | {"CONTENDER_FOLDER": folder}
-            sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
+    as_module("celery_worker")

@@ -1,0 +1,56 @@
+"""Huey and Redis: from the first task sent to the last one done.
+
+`huey_worker.py thread|process WIDTH SECONDS < lines`; each task waits for so many seconds. The
+worker imports this file as a module, too.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from time import perf_counter
+
+import orjson
+import redis
+from huey import RedisHuey
+
+FOLDER = os.environ.get("CONTENDER_FOLDER", "")
+SECONDS = float(os.environ.get("CONTENDER_SECONDS", "0"))
+app = RedisHuey("contender", results=False, url=f"unix://{FOLDER}/redis")
+
+
+@app.task()
+def start(event):
+    if SECONDS:
+        time.sleep(SECONDS)
+
+
+@app.task()
+def mark(name):
+    start.call_local(None)  # The last of the others are done by then.
+    redis.Redis(unix_socket_path=f"{FOLDER}/redis").set(name, 1)
+
+
+def main(kind: str, width: str) -> None:
+    from benchmarks.pool.contenders.redis_server import running, wait_for
+
+    name = "benchmarks.pool.contenders.huey_worker.app"
+    command = [sys.executable, "-m", "huey.bin.huey_consumer", name, "-k", kind, "-w", width]
+    with running(FOLDER) as connection:
+        devnull = subprocess.DEVNULL
+        with subprocess.Popen(command, stdout=devnull, stderr=devnull) as worker:
+            mark("ready")
+            wait_for(connection, "ready")
+            began = perf_counter()
+            for line in sys.stdin.buffer:
+                start(orjson.loads(line))
+            mark("done")
+            wait_for(connection, "done")
+            sys.stderr.write(f"inside {perf_counter() - began:.6f}\n")
+            worker.terminate()
+
+
+if __name__ == "__main__":
+    from benchmarks.pool.contenders.redis_server import as_module
+
+    as_module("huey_worker")
