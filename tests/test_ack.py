@@ -21,7 +21,7 @@ from flowtools.ack.ack import acknowledge
 from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import MAX_PACKET, MAX_REASON, Ack, AckError, Reason, read_packet
 from flowtools.ack.sender import BARE_BLOCKS, AckSender
-from flowtools.core.lines import TooLong
+from flowtools.core.toolong import TooLong
 from flowtools.errors import ConfigurationError, EventsFailed
 from flowtools.process.vitals import vitals
 from tests.acks import Receiver

@@ -6,8 +6,8 @@ from flowtools.ack.records import AckError, Reason
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed
 from flowtools.core.event import EventError, NotAnEvent, parse
-from flowtools.core.lines import TooLong
 from flowtools.core.log import get_log
+from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
 
 CLOSE_WITHIN = 30.0

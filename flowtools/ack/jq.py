@@ -10,9 +10,10 @@ from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import ConfigurationError, EventsFailed, ReaderGone, UsageError
 from flowtools.core.event import Event, EventError, NotAnEvent, encode_value, parse
-from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.lines import MAX_LINE, LineReader
 from flowtools.core.log import get_log
 from flowtools.core.result import result_of
+from flowtools.core.toolong import TooLong, exceeds
 from flowtools.core.wait import Stop
 
 RESULT = "flow.jq.result"
@@ -66,8 +67,11 @@ class Program:
 class Filter:
     """Runs a program on lines. What it drops is acknowledged, what it gives carries the duty."""
 
-    def __init__(self, program: Program, relay: Relay, out: Branches) -> None:
-        """Write to `out`, which has one branch."""
+    def __init__(
+        self, program: Program, relay: Relay, out: Branches, max_line: int = MAX_LINE
+    ) -> None:
+        """Write to `out`, which has one branch, lines of at most `max_line` bytes."""
+        self._max_line = max_line
         self._program = program
         self._relay = relay
         self._out = out
@@ -102,6 +106,8 @@ class Filter:
         bare, ackto = take_ackto(line)
         try:
             lines = [*self._lines_of(bare, line)]
+            if found := next(filter(None, (exceeds(x, self._max_line) for x in lines)), None):
+                raise EventError(f"an output is too long: {found}")
             acktos = self._relay.carry(ackto, len(lines)) if ackto is not None else []
         except (EventError, AckError) as error:
             self._fail(ackto, error)
@@ -119,7 +125,7 @@ class Filter:
     def _lines_of(self, bare: bytes, line: bytes) -> Iterator[bytes]:
         """Yield what the program makes of a line, each without its end and without an `ackto`."""
         if isinstance(line, TooLong):
-            raise EventError("longer than --max-line allows")
+            raise EventError(line.reason)
         try:
             event: Event | None = parse(bare)
         except NotAnEvent:

@@ -4,8 +4,9 @@ from flowtools.ack.branches import Branch, Branches
 from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import EventsFailed, ReaderGone
-from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
+from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
 
 _log = get_log("flowtools.tee")
@@ -105,7 +106,7 @@ class Tee:
 
     def _refuse(self, line: TooLong) -> None:
         self._failed += 1
-        error = "longer than --max-line allows"
+        error = line.reason
         _log.error("line %d: %s", self._number, error)
         if line.ackto is not None:
             self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
