@@ -1,7 +1,6 @@
 """What every command is built on: its common options and the one way in which it ends."""
 
 import errno
-import logging
 import os
 import signal
 import sys
@@ -266,11 +265,10 @@ def _usage_text(error: click.ClickException) -> str:
 
 def _describe(ctx: click.Context) -> None:
     """With -vv, say what runs, and with which options; texts may be secret, and are left out."""
+    if ctx.meta["flowtools.verbose"] < 2 or ctx.meta["flowtools.quiet"]:
+        return
     from flowtools.core.log import get_log
 
-    log = get_log("flowtools")
-    if not log.is_enabled_for(logging.DEBUG):
-        return
     typed = click.core.ParameterSource.COMMANDLINE
     given = [
         f"{each.opts[-1]}={ctx.params[each.name]}"
@@ -279,7 +277,7 @@ def _describe(ctx: click.Context) -> None:
         if isinstance(ctx.params[each.name], bool | int | float)
     ]
     python = ".".join(map(str, sys.version_info[:3]))
-    log.debug(
+    get_log("flowtools").debug(
         "version %s, Python %s, process %d%s",
         *(__version__, python, os.getpid(), f", with {', '.join(given)}" if given else ""),
     )
