@@ -15,6 +15,7 @@ from flowtools.core.log import get_log
 from flowtools.core.result import result_of
 from flowtools.core.toolong import TooLong, exceeds
 from flowtools.core.wait import Stop
+from flowtools.process.vitals import vitals
 
 RESULT = "flow.jq.result"
 
@@ -85,6 +86,8 @@ class Filter:
             ReaderGone: Nobody reads the output any more.
         """
         at_end = False
+        vitals.provide("events_in", lambda: self._number)
+        vitals.provide("failed", lambda: self._failed)
         try:
             while (block := reader.read()) is not None:
                 for line in block:

@@ -8,6 +8,7 @@ from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
+from flowtools.process.vitals import vitals
 
 _log = get_log("flowtools.tee")
 
@@ -30,6 +31,8 @@ class Tee:
             ReaderGone: Nobody reads any more.
         """
         at_end = False
+        vitals.provide("events_in", lambda: self._number)
+        vitals.provide("failed", lambda: self._failed)
         try:
             while (block := reader.read()) is not None:
                 self._look()

@@ -262,6 +262,9 @@ def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
         failed=lambda: sum(work.counts()[each] for each in FAILURES),
         in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
         oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
+        lag_seconds=work.crew.lag,
+        stuck=work.crew.stuck,
+        wedged=lambda: float(work.crew.stuck() >= work.snapshot().threads),
         paused=lambda: float(work.pause.is_on),
     )
 
@@ -339,7 +342,8 @@ def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
         other = seen.setdefault((found.st_dev, found.st_ino), f"'{option} {path}'")
         if other != f"'{option} {path}'":
             raise UsageError(f"'{option} {path}' is {other}, too; write to another file")
-    if choice.joblog and choice.failed and choice.joblog.resolve() == choice.failed.resolve():
+    files = [os.path.realpath(path) for path in (choice.joblog, choice.failed) if path]
+    if len(files) > len(set(files)):
         raise UsageError(f"'--failed {choice.failed}' is the job log, too; write to another file")
 
 

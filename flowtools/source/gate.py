@@ -86,7 +86,7 @@ class Gate:
                 self._settle,
                 lost=self._lose,
                 held=self._held,
-                in_flight=lambda: len(self._waiting),
+                in_flight=lambda: self._waiting,
             )
 
     def exhaust(self, values: Iterable[Any]) -> None:
