@@ -103,6 +103,10 @@ pictures: $(VENV) ## Draw the pictures of the README anew.
 	@python docs/tools/pipeline_picture.py >docs/pictures/pipeline.svg
 	@python docs/tools/terminal_pictures.py
 
+.PHONY: schemas
+schemas: $(VENV) ## Write the JSON Schemas of the events anew, from their types.
+	@python docs/tools/schemas.py
+
 .PHONY: docs
 docs: .venv/with-docs ## Build the documentation site in build/site.
 	@command -v mandoc >/dev/null || { echo "make: mandoc is needed; try apt install mandoc" >&2; exit 1; }

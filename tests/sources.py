@@ -66,7 +66,7 @@ class Garbage:
 class EmitsGarbage:
     def run(self, emit):
         try:
-            emit({1, 2})
+            emit({1, 2j})
         except EventError as error:
             emit(str(error)[:26])
         emit(object())

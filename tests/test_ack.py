@@ -21,7 +21,7 @@ from flowtools.ack.ack import acknowledge
 from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import MAX_PACKET, MAX_REASON, Ack, AckError, Reason, read_packet
 from flowtools.ack.sender import BARE_BLOCKS, AckSender
-from flowtools.core.lines import TooLong
+from flowtools.core.toolong import TooLong
 from flowtools.errors import ConfigurationError, EventsFailed
 from flowtools.process.vitals import vitals
 from tests.acks import Receiver
@@ -639,7 +639,7 @@ def test_what_the_socket_knows_is_among_the_figures_of_the_command(source, monke
     assert figures["copied"] == 0
     assert "stalled_seconds" not in figures  # It has no window, as a relay's has none.
     inlet = AckSocket()
-    inlet.start(lambda acks: None, held=lambda: 5, in_flight=lambda: 5)
+    inlet.start(lambda acks: None, held=lambda: 5, in_flight=lambda: dict.fromkeys(range(5)))
     until(lambda: vitals.snapshot().figures["stalled_seconds"] > 0)
     now = vitals.snapshot()
     assert (now.figures["in_flight"], now.trouble()[:7]) == (5.0, "stalled")

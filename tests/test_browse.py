@@ -2,7 +2,6 @@
 
 import json
 import signal
-from subprocess import PIPE
 
 import pytest
 
@@ -121,21 +120,49 @@ def test_a_browser_of_activemq_ends_when_the_broker_says_so(script, start):
     assert (process.returncode, bodies(out)) == (0, ["a"])
 
 
-def given_back(script, start, server):
-    """Look at two messages of a broker that lends; return the frames after SUBSCRIBE."""
-    process = start("flow-listen-stomp", "--browse", "--count", "2", script.url(), stderr=PIPE)
+RABBIT = ["BEGIN", "NACK a2", "UNSUBSCRIBE", "COMMIT"]
+"""To give back the last message in ack mode client is to give back all; while the subscription
+lasts they would come again."""
+
+
+@pytest.mark.parametrize(
+    ("server", "frames", "window"),
+    [
+        ("RabbitMQ/4.3.6", RABBIT, ("prefetch-count", "65535")),
+        (
+            "ActiveMQ-Artemis/2.56.0 ActiveMQ Artemis Messaging Engine",
+            ["UNSUBSCRIBE"],
+            ("consumer-window-size", "-1"),
+        ),
+    ],
+)
+def test_each_broker_gets_its_messages_back_in_its_way(script, start, server, frames, window):
+    process = start("flow-listen-stomp", "--browse", "--idle", "0.3", "--count", "1", script.url())
     peer = script.accept()
-    peer.subscribed(server=server)
+    asked = peer.subscribed(server=server).headers
+    assert (asked["ack"], asked[window[0]]) == ("client", window[1])
     for number in (1, 2):
         peer.message(number, b"%d" % number)
-    frames = []
-    while (frame := peer.read()).command != "DISCONNECT":
-        frames.append(frame)
-        if "receipt" in frame.headers:
-            peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
-    peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+    said = [
+        f"{each.command} {each.headers.get('id', '')}".removesuffix(" flow").strip()
+        for each in peer.goodbye()
+    ]
+    assert said == frames
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, bodies(out)) == (0, ["1"])
+
+
+def test_what_is_taken_is_acknowledged_and_the_rest_given_back_one_by_one(script, start):
+    process = start(
+        *("flow-failed", "--drop", "--yes", "--idle", "0.3", "--limit", "1", script.url())
+    )
+    peer = script.accept()
+    assert peer.subscribed(server="RabbitMQ/4.3.6").headers["ack"] == "client-individual"
+    for number in (1, 2, 3):
+        peer.message(number, b"%d" % number)
+    said = [f"{each.command} {each.headers.get('id', '')}".strip() for each in peer.goodbye()]
+    assert said == ["ACK a1", "BEGIN", "NACK a2", "NACK a3", "UNSUBSCRIBE flow", "COMMIT"]
     assert process.wait(30) == 0
-    return [frame.command for frame in frames]
 
 
 def test_a_connection_lost_in_the_middle_is_said_and_shows_nothing(script, start):

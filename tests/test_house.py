@@ -32,6 +32,7 @@ BEHIND = {
     "xxhash": {"source/folder/checksums.py"},
     "jq": {"ack/jq.py"},
     "click": {"cli/", "commands/"},
+    "pytest": {"testing/fixtures.py"},
     "orjson": {""},  # Wherever there is JSON.
 }
 """Each library, and what of ours it stands behind: a change of it is a change there."""

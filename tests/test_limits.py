@@ -1,20 +1,27 @@
 """What is too large or oddly formed: each has its documented answer (flowtools(7), Input)."""
 
 import json
+import os
 import resource
 import subprocess
+import threading
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from flowtools.core.lines import MAX_LINE, TooLong
+from flowtools.core.lines import MAX_LINE, LineReader
+from flowtools.core.toolong import LongLine, TooLong
+from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError, ProtocolError
 from flowtools.event import Event, EventError, decode
+from flowtools.pool.oversize import Oversize
 from flowtools.process.password import MAX_PASSWORD, read_password
 from flowtools.stomp.frames import MAX_FRAME, FrameParser, encode_frame
 from flowtools.vizone.document import MAX_TAGS, parse
 from tests.acks import Receiver
 from tests.conftest import environment
+from tests.running import until
 from tests.stomp_servers import SECONDS
 from tests.vizone_servers import Scripted, client_at, stand_in
 
@@ -154,7 +161,7 @@ def test_an_event_that_is_too_long_goes_to_the_dead_letters(run, inlet, tmp_path
     ],
 )
 def test_only_the_last_member_of_a_long_line_says_where_it_came_from(end, ackto):
-    assert TooLong.of(b"x", end).ackto == ackto
+    assert LongLine([b"x", end], None).end().ackto == ackto
 
 
 def test_flow_ack_acknowledges_even_what_is_too_long(run, inlet, tmp_path):
@@ -186,6 +193,144 @@ def test_a_message_whose_line_would_be_too_long_goes_to_the_dead_letters(script,
     assert peer.read("ACK").headers["id"] == "a1"
     process.kill()
     assert b"its line would be longer than 16777216 bytes" in process.stderr.read()
+
+
+# What one command writes, the next one can read
+
+REFUSES = "bytes, and the next command refuses more than 16777216; --max-line allows more, in both"
+
+
+@pytest.mark.parametrize("words", [(), ("--null",), ("--document",)])
+def test_flow_stdin_refuses_what_grows_beyond_the_limit_as_an_event(run, words):
+    status, out, err = run("flow-stdin", *words, input=b"\xff" * 14_000_000)
+    assert (status, out) == (1, b"")
+    assert ("as an event it has 1866" in err, REFUSES in err) == (True, True)
+
+
+def test_flow_stdin_takes_it_where_both_allow_more(shell):
+    status, _, err = shell(
+        "head -c 14000000 /dev/zero | tr '\\0' '\\377' | flow-stdin --max-line 20000000 |"
+        " flow-work --max-line 20000000 mine:Nothing"
+    )
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("size", range(100, 330, 3))
+def test_whatever_a_source_writes_at_the_limit_is_read_with_its_duty_and_its_failure(size):
+    """The member that says whom to tell, and why an event failed, are no part of its length."""
+    event = Event("t", "x" * size, source="s", id="1", time="2026-01-02T03:04:05.678Z")
+    line = event.encode()[:-1]
+    duty = b',"ackto":"unix:/run/user/1000/flow/s#e.1"}'
+    failure = b',"flowerror":"%b","flowattempts":3,"flowfailedat":"2026-01-02T03:04:05.678Z"' % (
+        b"y\\u0001" * 2000
+    )
+    forms = (line[:-1] + duty, line[:-1] + failure + b"}", line[:-1] + failure + duty, line)
+    for form in forms:
+        (read,) = lines_read(form, max_line=300)
+        assert isinstance(read, TooLong) == (len(line) > 300)
+        assert isinstance(read, TooLong) or read == form
+
+
+def lines_read(line, **options):
+    end, begin = os.pipe()
+    writer = threading.Thread(target=lambda: (os.write(begin, line), os.close(begin)))
+    writer.start()
+    stop = Stop()
+    reader = LineReader(end, stop, **options)
+    found = []
+    while (block := reader.read()) is not None:
+        found += block
+    writer.join()
+    stop.close()
+    os.close(end)
+    return found
+
+
+def test_an_event_of_a_source_that_is_at_the_limit_goes_through_the_whole_pipeline(run, tmp_path):
+    """Through --failed and back, with an error as long as one may be."""
+    event = Event("t", "x" * 1000, source="s", id="1")
+    limit = len(event.encode()) - 1
+    words = ("--max-line", limit)
+    long = "class Fail:\n    def start(self, event):\n        raise ValueError('\\1' * 20_000)\n"
+    (tmp_path / "fails.py").write_text(long)
+    assert run("flow-work", *words, "--failed", "f", "fails:Fail", input=event.encode())[0] == 1
+    status, out, err = run("flow-work", *words, "mine:Echo", input=(tmp_path / "f").read_bytes())
+    assert (status, json.loads(out)["data"], err) == (0, "x" * 1000, "")
+
+
+def test_a_source_of_ones_own_refuses_a_value_that_is_too_long(run, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class Source:\n    def __iter__(self):\n        yield 'x' * 17_000_000\n        yield 1\n"
+    )
+    status, out, err = run("flow-source", "mine:Source")
+    assert (status, data_of(out)) == (1, [1])
+    assert "value 1 of the Source is no event: as an event it has 170001" in err
+
+
+def test_an_output_of_flow_jq_that_is_too_long_rejects_its_event(run, inlet, tmp_path):
+    lines = b"".join(
+        Event("t", "x", source="s", id=str(n), ackto=f"unix:{tmp_path}/s#e.{n}").encode()
+        for n in (1, 2)
+    )
+    program = 'if .id == "1" then .data * 500 else .data end'
+    status, out, err = run("flow-jq", "--max-line", 300, program, input=lines)
+    assert (status, data_of(out)) == (1, ["x"])
+    assert "line 1: an output is too long: as an event it has" in err
+    assert inlet.recv().startswith(b"e.1 nack {")
+
+
+def test_a_line_that_is_too_long_is_kept_whole_beside_the_failed_file(run, tmp_path):
+    text = b'{"a":"' + b"x" * 3_000_000 + b'"}'
+    words = ("--max-line", 2_000_000, "--failed", "f")
+    status, _, err = run("flow-work", *words, "mine:Echo", input=text + b"\n1\n")
+    assert status == 1
+    (record,) = map(json.loads, (tmp_path / "f").read_text().splitlines())
+    kept = Path(record["flowlinefile"])
+    assert kept.parent == tmp_path
+    assert kept.read_bytes() == text
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert record["flowerror"] == (
+        f"longer than --max-line allows: {len(text)} bytes; its whole text is in '{kept}'"
+    )
+    assert record["flowerror"] in err
+    status, out, _ = run("flow-work", "mine:Echo", input=kept.read_bytes())
+    assert (status, data_of(out)) == (0, [json.loads(text)])
+
+
+def test_a_short_line_that_is_too_long_is_kept_too(run, tmp_path):
+    run(
+        "flow-work", "--max-line", 100, "--failed", "f", "mine:Echo", input=b'"%b"\n' % (b"x" * 150)
+    )
+    record = json.loads((tmp_path / "f").read_text())
+    assert Path(record["flowlinefile"]).read_bytes() == b'"%b"' % (b"x" * 150)
+
+
+def test_what_its_source_keeps_is_not_kept_again(run, inlet, tmp_path):
+    line = long_line(f"unix:{tmp_path}/s#e.1", size=200_000)
+    run("flow-work", "--max-line", 300, "--failed", "f", "mine:Echo", input=line)
+    assert "flowlinefile" not in json.loads((tmp_path / "f").read_text())
+    assert not list(tmp_path.glob("f.line-*"))
+
+
+def test_a_line_for_which_there_is_no_room_is_given_up_and_told_of(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("flowtools.pool.oversize.MAX_SIZE", 5000)
+    line = LongLine([b"x" * 3000], Oversize(tmp_path / "f"))
+    line.add(b"y" * 3000)
+    line.add(b"z")
+    ended = line.end()
+    assert (ended.path, ended.size) == (None, 6001)
+    assert not list(tmp_path.glob("f*"))
+    assert "it has more than 5000 bytes" in caplog.text
+
+
+def test_a_line_that_never_ends_leaves_nothing_behind_when_the_pool_stops(start, tmp_path):
+    process = start("flow-work", "--max-line", 1000, "--failed", "f", "mine:Echo", stdin=PIPE)
+    process.stdin.write(b"x" * 300_000)
+    process.stdin.flush()
+    until(lambda: list(tmp_path.glob("f.line-*")))
+    process.terminate()
+    process.wait(SECONDS)
+    assert not list(tmp_path.glob("f.line-*"))
 
 
 def feed(*chunks):

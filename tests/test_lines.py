@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowtools.core.lines import BLOCK, PIPE_BUF, LineReader, LineWriter, TooLong
+from flowtools.core.lines import BLOCK, PIPE_BUF, LineReader, LineWriter
+from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, ReaderGone
 from flowtools.event import Event, EventError
@@ -147,7 +148,7 @@ def test_an_input_that_cannot_be_read_is_an_error(stop, tmp_path):
 
 def event_of(size):
     """An event whose line has `size` bytes."""
-    event = Event("t", "", source="s", id="1", time="x")
+    event = Event("t", "", source="s", id="1", time="2026-01-02T03:04:05Z")
     event.attributes["data"] = "d" * (size - len(event.encode()))
     assert len(event.encode()) == size
     return event
@@ -239,7 +240,7 @@ def test_an_event_without_a_json_form_leaves_the_others_unharmed():
         writer = LineWriter(ends[1])
         writer.emit_line(b"a\n")
         with pytest.raises(EventError):
-            writer.emit(Event("t", {1, 2}, source="s"))
+            writer.emit(Event("t", {1, 2j}, source="s"))
         writer.emit_line(b"b\n")
         writer.flush()
         assert os.read(ends[0], BLOCK) == b"a\nb\n"

@@ -1,6 +1,7 @@
 """--metrics: what a Prometheus server reads over real HTTP."""
 
 import http.client
+import os
 import socket
 from subprocess import PIPE
 from urllib.request import urlopen
@@ -8,7 +9,9 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flowtools.core.event import rfc3339
 from flowtools.errors import ConfigurationError, UsageError
+from flowtools.event import Event
 from flowtools.pool.metrics import Metrics
 from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
@@ -239,6 +242,54 @@ def test_every_source_serves_its_figures(start):
     assert process.stdout.readline()
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
         assert "flowtools_events_out_total 1.0" in answer.read().decode()
+
+
+def test_a_tee_says_what_it_reads_and_what_is_not_settled(start, script, tmp_path):
+    path, copy = tmp_path / "m", tmp_path / "copy"
+    source = start("flow-listen-stomp", "--ack", "worker", script.url())
+    peer = script.accept()
+    peer.subscribed()
+    os.mkfifo(copy)
+    tee = start("flow-tee", copy, "--metrics", f"unix:{path}", stdin=source.stdout)
+    reader = copy.open("rb")
+    for number in (1, 2):
+        peer.message(number, b"{}")
+    lines = [tee.stdout.readline() for _ in range(2)]
+    until(lambda: metrics_at(path).get("flowtools_in_flight") == 4)
+    start("flow-ack", stdin=PIPE).communicate(lines[0], timeout=60)
+    until(lambda: metrics_at(path)["flowtools_in_flight"] == 3)
+    assert metrics_at(path)["flowtools_events_in_total"] == 2
+    assert "flowtools_stalled_seconds" not in metrics_at(path)
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("flow-jq", "."), "flowtools_events_in_total"),
+        (("flow-ack",), "flowtools_failed_total"),
+    ],
+)
+def test_commands_between_source_and_worker_serve_their_figures(start, tmp_path, command, name):
+    path = tmp_path / "m"
+    process = start(*command, "--metrics", f"unix:{path}", stdin=PIPE)
+    process.stdin.write(b'{"a":1}\n')
+    process.stdin.flush()
+    until(lambda: path.exists() and metrics_at(path).get(name) == 1)
+
+
+def test_the_lag_is_the_age_of_an_event_by_its_own_time(metrics):
+    metrics.serve("127.0.0.1:0")
+    event = Event("t", source="s", time=rfc3339(1760000000))
+    first = attempt(final=False, finished=1760000010, outcome="failed")
+    metrics.record(first._replace(event=event))
+    metrics.record(attempt(finished=1760000070)._replace(event=event, attempt=2))
+    metrics.record(attempt(finished=1760000070))  # Of an event that does not say when.
+    found = scrape(metrics)
+    assert found["flowtools_lag_taken_seconds_count",] == 1
+    assert found["flowtools_lag_taken_seconds_sum",] == pytest.approx(9.98)
+    assert found["flowtools_lag_done_seconds_count",] == 1
+    assert found["flowtools_lag_done_seconds_sum",] == 70
 
 
 def test_a_source_says_what_is_in_flight_stands_still_or_was_copied(start, script, tmp_path):

@@ -5,16 +5,19 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from itertools import combinations
-from subprocess import PIPE
 from urllib.error import URLError
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flowtools.core.event import now
 from flowtools.pool.outcome import Outcome
 from tests.conftest import ROOT
+from tests.queues import LOGIN, Queue
 from tests.running import until
 
 ALERTS = ROOT / "contrib" / "prometheus" / "alerts.yml"
@@ -23,7 +26,18 @@ TARGETS = [target for panel in BOARD["panels"] for target in panel["targets"]]
 EXPRESSIONS = [target["expr"] for target in TARGETS]
 QUERIES = [each["definition"] for each in BOARD["templating"]["list"] if "definition" in each]
 
+needs_prometheus = pytest.mark.skipif(
+    not shutil.which("prometheus"), reason="needs Debian's package prometheus"
+)
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
+
+
+def free_ports(number):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 def promtool(*args):
@@ -31,31 +45,63 @@ def promtool(*args):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture
-def exported(start):
-    """The names of all samples that a real flow-work serves."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    env = {"PYTHONPATH": str(ROOT)}
-    args = ["tests.workers:Nop", "--metrics", f"127.0.0.1:{port}"]
-    process = start("flow-work", *args, stdin=PIPE, env=env)
-    process.stdin.write(b"1\n")
-    process.stdin.flush()
-    found = {}
+class Observed:
+    """A pipeline of three commands with --metrics, behind a broker of the test's own.
 
-    def is_there():
+    Attributes:
+        addresses: HOST:PORT of each command's figures.
+    """
+
+    def __init__(self, start):
+        self.queue = Queue("/queue/jobs")
+        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
+        env = LOGIN | {"PYTHONPATH": str(ROOT)}
+        options = ("--ack", "worker", "--metrics", self.addresses[0], self.queue.url)
+        self.listener = start("flow-listen-stomp", *options, env=env)
+        options = ("/dev/null", "--metrics", self.addresses[1])
+        self.tee = start("flow-tee", *options, stdin=self.listener.stdout, env=env)
+        options = ("tests.workers:PoisonNine", "-j", "2", "--metrics", self.addresses[2])
+        self.work = start("flow-work", *options, stdin=self.tee.stdout, env=env)
+        self.number = 0
+
+    def feed(self):
+        """Let a message come; every tenth is rejected."""
+        event = {"specversion": "1.0", "id": str(self.number), "source": "s", "type": "t"}
+        event |= {"time": now(), "data": {"n": self.number}}
+        self.queue.put(json.dumps(event).encode(), content_type="application/cloudevents+json")
+        self.number += 1
+
+
+@pytest.fixture
+def observed(start):
+    """A pipeline that has done an event."""
+    pipeline = Observed(start)
+    for _ in range(10):
+        pipeline.feed()
+    until(lambda: samples(pipeline).get(("flowtools_events_total", "rejected")) == 1)
+    yield pipeline
+    pipeline.queue.close()
+
+
+def samples(pipeline):
+    """All samples of the commands, by name and outcome."""
+    found = {}
+    for address in pipeline.addresses:
         try:
-            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            with urlopen(f"http://{address}/metrics", timeout=20) as answer:
                 text = answer.read().decode()
         except URLError:
-            return False
+            return {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 found[sample.name, sample.labels.get("outcome")] = sample.value
-        return found.get(("flowtools_events_total", "done")) == 1
+    return found
 
-    until(is_there)
-    return {name for name, _ in found}
+
+@pytest.fixture
+def exported(observed):
+    """The names of all samples that a real pipeline serves."""
+    return {name for name, _ in samples(observed)}
 
 
 def names(text):
@@ -64,12 +110,18 @@ def names(text):
 
 def test_every_name_is_exported(exported):
     used = names(ALERTS.read_text()).union(*map(names, EXPRESSIONS + QUERIES))
-    assert used - exported == {"up"}  # Prometheus itself makes that one.
+    # Prometheus makes the one, and one that stands by has the other. While an event runs there is a
+    # lag.
+    assert used - exported - {"flowtools_lag_seconds"} == {"up", "flowtools_is_holder"}
     ours = {each for each in exported if each.startswith("flowtools_")}
     # What flow-status shows of every command; the pool's own metrics say the same in more detail.
-    unused = {f"flowtools_{name}" for name in ("done_total", "failed_total", "in_flight")}
-    unused |= {"flowtools_oldest_seconds"}
-    unused |= {"flowtools_run_seconds_count", "flowtools_run_seconds_sum"}
+    unused = {f"flowtools_{name}" for name in ("done_total", "failed_total", "stuck", "wedged")}
+    unused |= {"flowtools_paused"}
+    unused |= {
+        f"flowtools_{name}_seconds_{end}"
+        for name in ("run", "lag_taken", "lag_done")
+        for end in ("count", "sum")
+    }
     assert {n for n in ours if not n.endswith("_created")} - used == unused
 
 
@@ -130,10 +182,20 @@ WELL = [
     series("flowtools_queued", "0x600"),
     series("flowtools_idle_seconds", "0+1x600"),
     series("flowtools_healthy", "1x600"),
+    series("flowtools_connected", "1x600"),
+    series("flowtools_connected", "0x600", instance="b"),
+    series("flowtools_is_holder", "0x600", instance="b"),
+    series("flowtools_stalled_seconds", "0x600"),
+    series("flowtools_rejected_total", "0x600"),
+    series("flowtools_lag_seconds", "2x600"),
     series("process_open_fds", "20x600"),
     series("process_max_fds", "1024x600"),
 ]
 ILL = {
+    "FlowBrokerAway": [series("flowtools_connected", "1x590 0x10")],
+    "FlowStalled": [series("flowtools_stalled_seconds", "0x500 60+60x100")],
+    "FlowDeadLettersGrow": [series("flowtools_rejected_total", "0x500 1+1x100")],
+    "FlowLags": [series("flowtools_lag_seconds", "0x500 1800x100")],
     "FlowDown": [series("up", "1 1 0x600")],
     "FlowRestarts": [series("process_start_time_seconds", "100x580 1x5 2x5 3x20")],
     "FlowEventsFail": [series("flowtools_events_total", "0x595 1x5", outcome="failed")],
@@ -169,4 +231,110 @@ def test_each_alert_comes_when_it_should_and_no_other_does(tmp_path, alert):
 
 
 def test_every_rule_is_tried():
-    assert re.findall(r"alert: (\w+)", ALERTS.read_text()) == list(ILL)
+    assert sorted(re.findall(r"alert: (\w+)", ALERTS.read_text())) == sorted(ILL)
+
+
+class Prometheus:
+    """A real Prometheus that scrapes commands every second."""
+
+    def __init__(self, folder, addresses):
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}/api/v1"
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(ALERTS)],
+            "scrape_configs": [
+                {"job_name": "flowtools", "static_configs": [{"targets": addresses}]}
+            ],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        self.process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--log.level=error",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def ask(self, path, **query):
+        """Return the data of an answer; None while it does not answer."""
+        try:
+            with urlopen(f"{self.url}/{path}?{urlencode(query)}", timeout=20) as answer:
+                return json.load(answer)["data"]
+        except URLError:
+            return None
+
+    def values(self, expression):
+        """Return the values that an expression has now, without those that are no number."""
+        data = self.ask("query", query=expression)
+        found = [float(each["value"][1]) for each in data["result"]] if data else []
+        return [each for each in found if each == each]
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.fixture
+def prometheus(tmp_path, observed):
+    server = Prometheus(tmp_path, observed.addresses)
+    yield server
+    server.close()
+
+
+def in_this_test(expression):
+    """A query of the dashboard as Grafana asks it: with its variables, in a short span."""
+    expression = re.sub(r"\$job|\$instance", ".+", expression)
+    return re.sub(r"\$__rate_interval|\b1h\b", "10s", expression)
+
+
+def measured(rule):
+    """What a rule compares: each side of its comparisons that is not a number, in a short span."""
+    sides = re.split(r" (?:==|>=|>|and) ", rule.partition(" unless ")[0])
+    return [re.sub(r"\[(?:15|30)m\]", "[10s]", each) for each in sides if "{" in each]
+
+
+@needs_prometheus
+@pytest.mark.timeout(240)
+def test_a_real_prometheus_answers_every_query_and_every_alert(prometheus, observed):
+    rules = re.findall(r"expr: (?:>-\n((?: {10}.*\n)+)|(.*)\n)", ALERTS.read_text())
+    rules = [" ".join((folded or plain).split()) for folded, plain in rules]
+    assert len(rules) == len(ILL)
+    wanted = {in_this_test(each) for each in EXPRESSIONS}
+    wanted |= {side for each in rules for side in measured(each)}
+    wanted |= {
+        each.removeprefix("label_values(").partition(",")[0].partition("{")[0] for each in QUERIES
+    }
+    found, limit = {}, time.monotonic() + 120
+    while len(found) < len(wanted):
+        assert time.monotonic() < limit, sorted(wanted - set(found))
+        observed.feed()
+        time.sleep(0.05)
+        for each in wanted - set(found):
+            if values := prometheus.values(each):
+                found[each] = values
+    assert all(value >= 0 for values in found.values() for value in values)
+    known = [each for group in prometheus.ask("rules")["groups"] for each in group["rules"]]
+    assert [each["name"] for each in known if each["health"] != "ok"] == []
+    assert {each["name"] for each in known} == set(ILL)
+
+
+@needs_prometheus
+@pytest.mark.timeout(240)
+def test_a_real_prometheus_sees_a_broker_that_goes_away(prometheus, observed):
+    (rule,) = re.findall(r"FlowBrokerAway\n +expr: >-\n((?: {10}.*\n)+)", ALERTS.read_text())
+
+    def alerts():
+        return {each["labels"]["alertname"] for each in prometheus.ask("alerts")["alerts"]}
+
+    until(lambda: prometheus.values('count(up{job="flowtools"} == 1)') == [3.0])
+    until(lambda: prometheus.values("flowtools_connected") == [1.0])
+    assert prometheus.values(rule) == []
+    observed.queue.close()
+    until(lambda: prometheus.values(rule) == [0.0])
+    until(lambda: "FlowBrokerAway" in alerts())
+    assert "FlowDown" not in alerts()

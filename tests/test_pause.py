@@ -111,7 +111,7 @@ def test_an_outage_costs_few_calls_no_attempt_and_no_event(down, isolation, tmp_
     said += process.stderr.read().decode().splitlines()
     assert process.wait() == 0, said
     assert len(said) == 2, said
-    assert "paused, for the Worker cannot do any event now: event '" in said[0]
+    assert "paused: what stands behind the Worker is down: event '" in said[0]
     assert "Unavailable: connection refused" in said[0]
     assert "going on after a pause of" in said[1]
     calls = down.calls()
@@ -258,8 +258,8 @@ def test_threads_that_find_it_down_at_once_begin_one_pause(pool, caplog):
     wait_for(lambda: len(server.calls) > 10, "probes")
     server.up = True
     assert running.end() == {"done": 100}
-    said = [record.getMessage().split(",")[0] for record in caplog.records if record.levelno >= 30]
-    assert [text.split(" after")[0] for text in said] == ["paused", "going on"]
+    said = [record.getMessage().split()[0] for record in caplog.records if record.levelno >= 30]
+    assert said == ["paused:", "going"]
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from flowtools.status.show import HEADS
 from tests.conftest import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -30,8 +31,11 @@ def test_a_picture_fetches_nothing_from_elsewhere(path):
 
 
 def test_a_picture_of_a_terminal_is_of_what_its_command_shows_today():
-    view, work = ((PICTURES / f"{name}.svg").read_text() for name in ("view", "work"))
+    names = ("view", "work", "status", "failed")
+    view, work, status, failed = ((PICTURES / f"{name}.svg").read_text() for name in names)
     assert shown(view) >= {"TIME", "TYPE", "SUBJECT", "TITLE", "AGE", "flow.asset.created"}
+    assert shown(status) >= {word for head in HEADS for word in head.split()}
+    assert shown(failed) >= {"count", "first", "last", "attempts"}
     assert shown(work) >= {"done", "failed", "running", "queued", "rate", "p50", "p95"}
 
 

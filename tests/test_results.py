@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flowtools.event import Event
+from tests.acks import Receiver
 
 TRACE = {
     "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -13,6 +14,7 @@ TRACE = {
 
 WORKERS = """
 from flowtools.event import Event
+from tests.acks import Receiver
 
 class Echo:
     def start(self, event):
@@ -81,3 +83,14 @@ def test_every_result_has_the_trace_of_its_event(results, isolation):
 
 def test_an_event_without_a_trace_gives_results_without_one(results):
     assert "traceparent" not in results("Echo", made("x"))[0]
+
+
+def test_a_trace_passes_where_the_duty_does(run, tmp_path):
+    (tmp_path / "mine.py").write_text(WORKERS)
+    with Receiver(tmp_path / "s") as receiver:
+        for words in (("flow-work", "--relay", "mine:Echo"), ("flow-jq", ".data")):
+            event = made("x", ackto=receiver.ackto("e.1"), **TRACE)
+            status, out, _ = run(*words, input=event.encode())
+            result = json.loads(out)
+            assert (status, result["ackto"]) == (0, receiver.ackto("e.1"))
+            assert {name: result[name] for name in TRACE} == TRACE

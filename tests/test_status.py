@@ -70,7 +70,8 @@ def test_a_source_of_ones_own_is_there_with_what_is_in_flight(status, start, pla
     for _ in range(3):
         process.stdout.readline()
     figures = said_by(status, process)["figures"]
-    assert figures == {"events_out": 3, "in_flight": 3, "stalled_seconds": 0, "copied": 0}
+    known = {"events_out": 3, "in_flight": 3, "stalled_seconds": 0, "copied": 0}
+    assert figures == known | {"oldest_seconds": 0}
 
 
 def test_a_table_has_a_row_for_it(status, tick):
@@ -133,6 +134,35 @@ def test_silence_beyond_a_limit_is_trouble(status, tick):
     out = status("--check", "--max-silence", "1ms")[1]
     assert f"flow-interval (pid {tick.pid}): silent: no event for" in out
     assert str(tick.pid) not in status("--check", "--max-silence", "1h")[1]
+
+
+def test_an_event_that_happened_long_ago_is_lag(status, start, place, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\n\n\nclass W:\n    def start(self, event):\n        time.sleep(100)\n"
+    )
+    worker = start("flow-work", "slow:W", stdin=PIPE, env=place, real=True)
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
+    worker.stdin.write(json.dumps(event | {"time": "2020-01-01T00:00:00Z"}).encode() + b"\n")
+    worker.stdin.flush()
+    until(lambda: (said_by(status, worker) or {"figures": {}})["figures"].get("lag_seconds"))
+    out = status("--check", "--max-lag", "1h")[1]
+    assert f"flow-work (pid {worker.pid}): lag: the oldest event in flight happened" in out
+    assert str(worker.pid) not in status("--check", "--max-lag", "900000h")[1]
+
+
+def test_a_worker_that_hangs_beyond_its_time_out_is_said(status, start, place, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\n\n\nclass W:\n    def start(self, event):\n"
+        "        while True:\n            try:\n                time.sleep(1)\n"
+        "            except BaseException:\n                pass\n"
+    )
+    options = ("--timeout", "0.1", "--grace", "0.1", "-j", "2", "slow:W")
+    worker = start("flow-work", *options, stdin=PIPE, env=place, real=True)
+    worker.stdin.write(b"1\n")
+    worker.stdin.flush()
+    until(lambda: (said_by(status, worker) or {"trouble": ""})["trouble"])
+    trouble = said_by(status, worker)["trouble"]
+    assert trouble == "stuck: 1 thread hangs in the Worker beyond its time-out"
 
 
 @pytest.mark.parametrize("given", ["soon", "-1", ""])
@@ -227,8 +257,12 @@ def test_a_pipeline_is_called_by_its_unit():
         ({"connected": 0}, "not connected: refused"),
         ({"stalled_seconds": 70}, "stalled: nothing settled for 70 s while the window is full"),
         ({"paused": 1}, "paused: what stands behind the Worker is down"),
-        ({"oldest_seconds": 61}, "lag: the oldest event in flight is 61 s old"),
+        ({"oldest_seconds": 61}, "lag: the oldest event in flight was taken 61 s ago"),
         ({"oldest_seconds": 59}, ""),
+        ({"lag_seconds": 61}, "lag: the oldest event in flight happened 61 s ago"),
+        ({"lag_seconds": 59, "oldest_seconds": 1}, ""),
+        ({"stuck": 1, "wedged": 0}, "stuck: 1 thread hangs in the Worker beyond its time-out"),
+        ({"stuck": 4, "wedged": 1}, "wedged: 4 threads hang in the Worker beyond its time-out"),
     ],
 )
 def test_what_counts_as_trouble(figures, trouble):

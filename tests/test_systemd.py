@@ -1,6 +1,7 @@
 """Messages to the service manager, received on a real socket."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from flowtools.process.systemd import Notifier
-from tests.conftest import environment
+from tests.conftest import ROOT, environment
 
 
 @pytest.fixture
@@ -39,6 +40,48 @@ def test_each_message_is_a_datagram(manager, notifier):
         b"WATCHDOG=1",
         b"STOPPING=1",
     ]
+
+
+def test_a_notifier_that_keeps_the_variables_leaves_them_for_another(manager):
+    first, second = Notifier(keep=True), Notifier()
+    first.status("a")
+    second.ready()
+    assert [manager.recv(100) for _ in range(2)] == [b"STATUS=a", b"READY=1"]
+    first.close()
+    second.close()
+    assert "NOTIFY_SOCKET" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("flow-interval 60", "flow-interval: well, "),
+        ("sleep 60 | flow-work tests.workers:Nop", "flow-work tests.workers:Nop: well, "),
+        ("sleep 60 | flow-tee /dev/null", "flow-tee: well, "),
+        ("sleep 60 | flow-ack", "flow-ack: well, "),
+        (
+            "flow-listen-stomp stomp://127.0.0.1:1/?destination=/queue/a | cat",
+            "flow-listen-stomp /queue/a: not connected: ",
+        ),
+    ],
+)
+def test_each_command_that_runs_for_long_says_what_it_does(manager, tmp_path, command, said):
+    env = environment(NOTIFY_SOCKET=manager.getsockname(), PYTHONPATH=str(ROOT))
+    line = f"{command} >/dev/null"
+    with subprocess.Popen(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as shell:
+        try:
+            manager.settimeout(60)
+            while not (found := manager.recv(1000).decode()).startswith("STATUS="):
+                pass
+            assert found.startswith(f"STATUS={said}")
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
 
 
 def test_an_abstract_socket_is_reached(monkeypatch):

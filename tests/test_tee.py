@@ -142,7 +142,7 @@ def test_lines_without_duty_pass_byte_for_byte_and_too_long_ones_are_rejected(
     assert (status, out) == (1, plain.replace(b"\r", b""))
     assert (tmp_path / "kept").read_bytes() == out
     assert "line 5: longer than --max-line allows" in err
-    assert receiver.lines(1)[0].startswith('e.7 nack {"error":"longer than --max-line allows"')
+    assert receiver.lines(1)[0].startswith('e.7 nack {"error":"longer than --max-line allows: ')
 
 
 def test_a_file_that_cannot_be_written_is_said(run):

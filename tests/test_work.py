@@ -294,7 +294,7 @@ def test_long_lines_of_many_threads_are_never_mixed(work):
 def test_a_result_that_is_no_json_fails_its_event(work):
     status, out, err = finish(work("Whatever"), lines("nan"))
     assert (status, out) == (1, [])
-    assert "NaN and infinity are no JSON numbers" in err
+    assert "NaN and infinity are not JSON numbers" in err
 
 
 def test_whatever_else_is_written_to_stdout_goes_to_stderr(work):

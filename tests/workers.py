@@ -184,3 +184,12 @@ class BadCleanUp:
 
     def clean_up(self):
         raise OSError("cannot close")
+
+
+class PoisonNine:
+    """Rejects every tenth event, and takes a moment for the others."""
+
+    def start(self, event):
+        if event["n"] % 10 == 9:
+            raise Reject(f"{event['n']} is not wanted")
+        time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Take pictures of flow-view and of flow-work --progress at work on the stand-in, as SVG.
+"""Take pictures of commands at work on the stand-in, as SVG.
 
 Each is a real run on a (pseudo) terminal, looked at when its condition holds. A picture that
 differs from the one that is there in nothing but figures is left alone: times and rates are
@@ -39,15 +39,30 @@ FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monos
 FIGURES = re.compile(r"[\d.,:]+|\b(?:now|m?s)\b|[▁-█]|\s|…|&#160;")
 
 VIEW = "flow-listen-assets | flow-view"
+STATUS = "flow-status"
+FAILED = "flow-failed failed.jsonl"
 WORK = "flow-listen-assets | flow-work examples.tag:Tag -j 8 --retries 2 --progress"
 
 
-def take(name: str, stand_in: str, command: str, rows: int, ready: Callable[[str], object]) -> None:
-    """Run `command` on the stand-in until `ready(screen)`, and keep what is seen then."""
-    terminal = Terminal(f"{stand_in} -- bash -c '{command}'", columns=COLUMNS, rows=rows, cwd=ROOT)
+def take(
+    name: str,
+    stand_in: str,
+    command: str,
+    rows: int,
+    ready: Callable[[str], object],
+    *,
+    before: str = "",
+    columns: int = COLUMNS,
+) -> None:
+    """Run `command` on the stand-in until `ready(screen)`, and keep what is seen then.
+
+    `before` is what the shell does first, unseen.
+    """
+    run = f"{stand_in} -- bash -c '{before}{command}'"
+    terminal = Terminal(run, columns=columns, rows=rows, cwd=ROOT)
     try:
         terminal.wait_for(lambda: ready(terminal.text), 60)
-        svg = drawn(terminal, command, name)
+        svg = drawn(terminal, command, name, columns)
     finally:
         terminal.close()
     path = PICTURES / f"{name}.svg"
@@ -55,9 +70,9 @@ def take(name: str, stand_in: str, command: str, rows: int, ready: Callable[[str
         path.write_text(svg)
 
 
-def drawn(terminal: Terminal, command: str, name: str) -> str:
+def drawn(terminal: Terminal, command: str, name: str, columns: int) -> str:
     """Return the screen as an SVG that fetches nothing from elsewhere."""
-    console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True)
+    console = Console(width=columns, record=True, file=io.StringIO(), force_terminal=True)
     lines = [row_of(terminal, row) for row in range(terminal.screen.lines)]
     while lines and not lines[-1].plain.strip():
         lines.pop()
@@ -71,7 +86,7 @@ def drawn(terminal: Terminal, command: str, name: str) -> str:
 
 def row_of(terminal: Terminal, row: int) -> Text:
     """Return one row of the screen, with its colours."""
-    cells = (terminal.screen.buffer[row][column] for column in range(COLUMNS))
+    cells = (terminal.screen.buffer[row][column] for column in range(terminal.screen.columns))
     text = Text()
     for style, same in groupby(cells, style_of):
         text.append("".join(cell.data for cell in same), style)
@@ -96,8 +111,41 @@ def colour(name: str) -> str | None:
     return NAMES.get(name, name.replace("bright", "bright_"))
 
 
+PIPELINE = (
+    "export XDG_RUNTIME_DIR=$(mktemp -d) TMPDIR=$(mktemp -d); "
+    "flow-listen-assets --ack worker | flow-jq . | flow-tee /dev/null"
+    " | flow-work examples.tag:Tag -j 8 --timeout 30 2>/dev/null & sleep 20; "
+)
+"""Four commands that have run for a while."""
+
+FAILURES = (
+    "export PYTHONPATH=$PWD/docs/tools; cd $(mktemp -d); "
+    "flow-listen-assets --count 300 | flow-work breaking:Tag -j 8 --timeout 1 --grace 0.1"
+    " --failed failed.jsonl >/dev/null 2>&1; "
+)
+"""A failed file of a bad day."""
+
+
 def main() -> None:
-    """Take both."""
+    """Take all."""
+    take(
+        "status",
+        "flow-sim --assets 10000 --rate 20 --faults slow=0.4",
+        STATUS,
+        8,
+        lambda seen: "flow-work" in seen and "Control-C" in seen,
+        before=PIPELINE,
+        columns=132,
+    )
+    take(
+        "failed",
+        "flow-sim --assets 10000 --rate 40 --seed 1",
+        FAILED,
+        12,
+        lambda seen: "attempts" in seen and seen.strip().count("\n") >= 3,
+        before=FAILURES,
+        columns=132,
+    )
     take(
         "view",
         "flow-sim --assets 70 --rate 6",

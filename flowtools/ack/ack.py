@@ -6,9 +6,10 @@ from flowtools.ack.records import AckError, Reason
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed
 from flowtools.core.event import EventError, NotAnEvent, parse
-from flowtools.core.lines import TooLong
 from flowtools.core.log import get_log
+from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
+from flowtools.process.vitals import vitals
 
 CLOSE_WITHIN = 30.0
 """Seconds that a frozen source has to take the last acknowledgements."""
@@ -45,7 +46,10 @@ def acknowledge(
     """
     sender = sender or AckSender()
     reason = Reason.here(error, 1, "flow-ack") if error is not None else None
-    number = failed = 0
+    number = failed = settled = 0
+    vitals.provide("events_in", lambda: number)
+    vitals.provide("rejected" if refuse else "done", lambda: settled)
+    vitals.provide("failed", lambda: failed)
     at_end = False
     try:
         while (block := lines.read()) is not None:
@@ -57,6 +61,7 @@ def acknowledge(
                         sender.nack(ackto, reason)
                     else:
                         sender.ack(ackto)
+                    settled += 1
                 except (AckError, EventError) as problem:
                     failed += 1
                     _log.error("line %d: %s", number, problem)

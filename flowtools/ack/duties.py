@@ -3,7 +3,7 @@
 `Duties` is the relay's book-keeping, without a socket or a thread: see relay.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -45,6 +45,11 @@ class Duties:
         self.epoch = epoch
         self._numbers = count(1)
         self._parts: dict[int, _Duty] = {}
+
+    @property
+    def parts(self) -> Mapping[int, object]:
+        """The parts that are not settled, by number."""
+        return self._parts
 
     @property
     def outstanding(self) -> int:

@@ -10,10 +10,12 @@ from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import ConfigurationError, EventsFailed, ReaderGone, UsageError
 from flowtools.core.event import Event, EventError, NotAnEvent, encode_value, parse
-from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.lines import MAX_LINE, LineReader
 from flowtools.core.log import get_log
 from flowtools.core.result import result_of
+from flowtools.core.toolong import TooLong, exceeds
 from flowtools.core.wait import Stop
+from flowtools.process.vitals import vitals
 
 RESULT = "flow.jq.result"
 
@@ -66,8 +68,11 @@ class Program:
 class Filter:
     """Runs a program on lines. What it drops is acknowledged, what it gives carries the duty."""
 
-    def __init__(self, program: Program, relay: Relay, out: Branches) -> None:
-        """Write to `out`, which has one branch."""
+    def __init__(
+        self, program: Program, relay: Relay, out: Branches, max_line: int = MAX_LINE
+    ) -> None:
+        """Write to `out`, which has one branch, lines of at most `max_line` bytes."""
+        self._max_line = max_line
         self._program = program
         self._relay = relay
         self._out = out
@@ -81,6 +86,8 @@ class Filter:
             ReaderGone: Nobody reads the output any more.
         """
         at_end = False
+        vitals.provide("events_in", lambda: self._number)
+        vitals.provide("failed", lambda: self._failed)
         try:
             while (block := reader.read()) is not None:
                 for line in block:
@@ -102,6 +109,8 @@ class Filter:
         bare, ackto = take_ackto(line)
         try:
             lines = [*self._lines_of(bare, line)]
+            if found := next(filter(None, (exceeds(x, self._max_line) for x in lines)), None):
+                raise EventError(f"an output is too long: {found}")
             acktos = self._relay.carry(ackto, len(lines)) if ackto is not None else []
         except (EventError, AckError) as error:
             self._fail(ackto, error)
@@ -114,7 +123,7 @@ class Filter:
     def _lines_of(self, bare: bytes, line: bytes) -> Iterator[bytes]:
         """Yield what the program makes of a line, each without its end and without an `ackto`."""
         if isinstance(line, TooLong):
-            raise EventError("longer than --max-line allows")
+            raise EventError(line.reason)
         try:
             event: Event | None = parse(bare)
         except NotAnEvent:

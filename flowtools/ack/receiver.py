@@ -20,12 +20,13 @@ import errno
 import os
 import secrets
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from threading import Thread
 from time import monotonic
 from typing import Protocol
 
+from flowtools.ack.ages import Ages
 from flowtools.ack.connection import Connection
 from flowtools.ack.place import Place
 from flowtools.ack.records import Ack
@@ -79,7 +80,7 @@ class AckInlet(Protocol):
         *,
         lost: Callable[[str], None] = nothing_lost,
         held: Callable[[], int] = nothing_held,
-        in_flight: Callable[[], int] | None = None,
+        in_flight: Callable[[], Mapping[int, object]] | None = None,
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in another thread.
 
@@ -89,7 +90,8 @@ class AckInlet(Protocol):
                 delivered again, in a new epoch.
             held: Returns how many events are unacknowledged where no further one may be (the
                 window is full), otherwise 0.
-            in_flight: Returns how many events are unacknowledged, for the figures of the command.
+            in_flight: Returns the unacknowledged events by their numbers, for the figures of the
+                command.
         """
 
     def close(self) -> None:
@@ -130,6 +132,8 @@ class AckSocket:
         self._settled: tuple[str, dict[int, Connection]] = ("", {})
         self._vanished: tuple[float, str] | None = None
         self._look_at = monotonic() + LOOK_EVERY
+        self._ages = Ages()
+        self._in_flight: Callable[[], Mapping[int, object]] = dict
         self._has_warned = self._is_short = self._is_closed = False
 
     @property
@@ -148,7 +152,7 @@ class AckSocket:
         *,
         lost: Callable[[str], None] = nothing_lost,
         held: Callable[[], int] = nothing_held,
-        in_flight: Callable[[], int] | None = None,
+        in_flight: Callable[[], Mapping[int, object]] | None = None,
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in a thread of its own.
 
@@ -160,7 +164,12 @@ class AckSocket:
             seconds = vitals.providing(stalled_seconds=lambda: self.stall.seconds)
             self._figures.enter_context(seconds)
         if in_flight is not None:
-            self._figures.enter_context(vitals.providing(in_flight=in_flight))
+            self._in_flight = in_flight
+            figures = vitals.providing(
+                in_flight=lambda: len(in_flight()),
+                oldest_seconds=lambda: self._ages.oldest(in_flight()),
+            )
+            self._figures.enter_context(figures)
         self._look_at = monotonic() + LOOK_EVERY
         self._thread = Thread(target=self._run, name="ack-socket", daemon=True)
         self._thread.start()
@@ -292,6 +301,7 @@ class AckSocket:
             if not os.path.lexists(self.path):
                 self._make_again()
             self.stall.look(self._held(), now)
+            self._ages.look(self._in_flight(), now)
 
     def _make_again(self) -> None:
         """Make the socket again, at its place or elsewhere; tell that some may be lost.

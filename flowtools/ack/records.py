@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from flowtools.core.event import EventError, now, parse
-from flowtools.core.lines import TooLong
+from flowtools.core.toolong import TooLong
 
 MAX_PACKET = 16 * 1024
 """Bytes of a packet that we send; at least one record fits."""

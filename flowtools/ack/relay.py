@@ -30,8 +30,21 @@ _log = get_log("flowtools.ack")
 class Relay:
     """Splits events into lines that are settled one by one."""
 
-    def __init__(self, upstream: AckSender, inlet: Callable[[], AckInlet] = AckSocket) -> None:
-        """Tell sources through `upstream`; `inlet` makes what hears of the lines, when needed."""
+    def __init__(
+        self,
+        upstream: AckSender,
+        inlet: Callable[[], AckInlet] = AckSocket,
+        *,
+        shows: bool = False,
+    ) -> None:
+        """Prepare to split events.
+
+        Args:
+            upstream: Tells the sources.
+            inlet: Makes what hears of the lines, when it is needed.
+            shows: Whether the lines that are not settled are what the command has in flight.
+        """
+        self._shows = shows
         self._upstream = upstream
         self._make_inlet = inlet
         self._inlet: AckInlet | None = None
@@ -78,7 +91,8 @@ class Relay:
             if self._inlet is None:
                 self._inlet = inlet = self._make_inlet()
                 self._ackto = inlet.ackto(self._duties.epoch)
-                inlet.start(self._settle, lost=self._lose)
+                in_flight = (lambda: self._duties.parts) if self._shows else None
+                inlet.start(self._settle, lost=self._lose, in_flight=in_flight)
             return [f"{self._ackto}{number}" for number in self._duties.split(ackto, lines)]
 
     def reject(self, ackto: str, reason: Reason) -> None:

@@ -50,8 +50,8 @@ class Stall:
             _log.warning(
                 "%d events are unacknowledged and nothing moves without them: none has been"
                 " acknowledged for %d s; usual causes: a filter in the pipe drops lines"
-                " (flow-jq acknowledges what it drops), a Worker hangs, a reader behind a"
-                " filter is dead",
+                " (flow-jq acknowledges what it drops), a Worker hangs, a pool pauses for what"
+                " stands behind its Worker is down, a reader behind a filter is dead",
                 held,
                 seconds,
             )

@@ -4,9 +4,11 @@ from flowtools.ack.branches import Branch, Branches
 from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import EventsFailed, ReaderGone
-from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
+from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
+from flowtools.process.vitals import vitals
 
 _log = get_log("flowtools.tee")
 
@@ -29,6 +31,8 @@ class Tee:
             ReaderGone: Nobody reads any more.
         """
         at_end = False
+        vitals.provide("events_in", lambda: self._number)
+        vitals.provide("failed", lambda: self._failed)
         try:
             while (block := reader.read()) is not None:
                 self._look()
@@ -101,7 +105,7 @@ class Tee:
 
     def _refuse(self, line: TooLong) -> None:
         self._failed += 1
-        error = "longer than --max-line allows"
+        error = line.reason
         _log.error("line %d: %s", self._number, error)
         if line.ackto is not None:
             self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))

@@ -2,7 +2,8 @@
 
 import click
 
-from flowtools.cli.command import Command, standard_input
+from flowtools.cli import options
+from flowtools.cli.command import Command, standard_input, working
 
 
 @click.command("flow-ack", cls=Command)
@@ -12,6 +13,7 @@ from flowtools.cli.command import Command, standard_input
     help="Reject the events: their messages go to the dead-letter destination.",
 )
 @click.option("--reason", metavar="TEXT", help="With --nack: why; the dead letter says so.")
+@options.metrics
 def main(nack: bool, reason: str | None) -> None:
     """Tell the sources of the event lines on standard input that the events are done.
 
@@ -30,12 +32,11 @@ def main(nack: bool, reason: str | None) -> None:
     from flowtools.ack.sender import AckSender
     from flowtools.core.errors import UsageError
     from flowtools.core.lines import LineReader
-    from flowtools.process.signals import stopped_by_signals
 
     if reason is not None and not nack:
         raise UsageError("--reason says why events are rejected: give --nack, too")
     sender = AckSender()
-    with stopped_by_signals() as stop:
+    with working() as stop:
         lines = LineReader(standard_input(), stop, tee=sender.see)
         acknowledge(lines, refuse=nack, error=reason, sender=sender, stop=stop)
 

@@ -35,6 +35,11 @@ from flowtools.doctor.settings import Examining
 @option("--strict", of=Examining, is_flag=True, help="Let a warning make the exit status 1.")
 @options.heart_beat_of(Examining)
 @options.connect_timeout
+@click.option(
+    "--schema",
+    metavar="TYPE",
+    help="Print the JSON Schema of the events of this type, such as flow.asset.created.",
+)
 def main(
     stomp_url: str | None,
     url: str | None,
@@ -50,6 +55,7 @@ def main(
     strict: bool,
     heart_beat: tuple[float, float],
     connect_timeout: float,
+    schema: str | None,
 ) -> int:
     """Check a Viz One, or the broker at STOMP-URL, and this machine, step by step.
 
@@ -61,8 +67,14 @@ def main(
       flow-doctor
       flow-doctor --location xmlimport --password-file ~/.vizone-password
       flow-doctor 'stomp+ssl://mq:61614/?destination=/topic/news'
+      flow-doctor --schema flow.asset.created
       flow-doctor -q --strict --expiry-days 30 || mail -s 'flow-doctor' ops
     """
+    if schema is not None:
+        from flowtools.doctor.schema import show
+
+        show(schema)
+        return 0
     from flowtools.doctor.visit import visit
     from flowtools.doctor.vizone import Patient
     from flowtools.stomp.settings import settings_from

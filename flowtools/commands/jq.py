@@ -3,7 +3,7 @@
 import click
 
 from flowtools.cli import options
-from flowtools.cli.command import Command, standard_input
+from flowtools.cli.command import Command, standard_input, working
 
 
 @click.command("flow-jq", cls=Command)
@@ -38,6 +38,7 @@ from flowtools.cli.command import Command, standard_input
 )
 @options.max_line
 @options.drain
+@options.metrics
 def main(
     program: str | None,
     from_file: str | None,
@@ -64,19 +65,18 @@ def main(
     from flowtools.ack.relay import Relay
     from flowtools.ack.sender import AckSender
     from flowtools.core.lines import LineReader
-    from flowtools.process.signals import stopped_by_signals
 
     if (program is None) == (from_file is None):
         raise click.UsageError("give one program: PROGRAM, or --from-file FILE")
     text = program if program is not None else program_from(str(from_file))
     compiled = Program(text, variables_from(dict(arg), dict(argjson), dict(slurpfile)))
     sender = AckSender()
-    with stopped_by_signals() as stop:
+    with working() as stop:
         out = Branches([Branch(sys.stdout.fileno(), "standard output")], stop, drain)
         reader = LineReader(
             *(standard_input(), stop), wake=out.fileno(), max_line=max_line, tee=sender.see
         )
-        Filter(compiled, Relay(sender), out).run(reader, stop, drain)
+        Filter(compiled, Relay(sender, shows=True), out, max_line).run(reader, stop, drain)
 
 
 if __name__ == "__main__":

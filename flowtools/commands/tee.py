@@ -3,7 +3,7 @@
 import click
 
 from flowtools.cli import options
-from flowtools.cli.command import Command, standard_input
+from flowtools.cli.command import Command, standard_input, working
 
 
 @click.command("flow-tee", cls=Command)
@@ -16,6 +16,7 @@ from flowtools.cli.command import Command, standard_input
 )
 @options.max_line
 @options.drain
+@options.metrics
 def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, drain: float) -> None:
     """Copy event lines to standard output and to each FILE, as tee(1) does.
 
@@ -34,10 +35,9 @@ def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, dr
     from flowtools.ack.sender import AckSender
     from flowtools.ack.tee import Tee, stdout_branch
     from flowtools.core.lines import LineReader
-    from flowtools.process.signals import stopped_by_signals
 
     sender = AckSender()
-    with stopped_by_signals() as stop:
+    with working() as stop:
         opened = [open_branch(path, stop, append=append) for path in files]
         named = [each for each in opened if each is not None]
         branches = Branches([*named, stdout_branch(sys.stdout.fileno())], stop, drain)
@@ -47,7 +47,7 @@ def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, dr
             max_line=max_line,
             tee=sender.see,
         )
-        Tee(Relay(sender), branches, tolerate=tolerate).run(reader, stop, drain)
+        Tee(Relay(sender, shows=True), branches, tolerate=tolerate).run(reader, stop, drain)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,26 @@
 """The event line: a CloudEvents 1.0 event in JSON format, one to a line.
 
-Attribute names and their rules are those of the CloudEvents 1.0 specification
-(sections 3.1, "Context attributes", and JSON event format 3.1, "Handling of data").
+Attribute names and their rules are those of the CloudEvents 1.0 specification (sections 3.1,
+"Context attributes", and JSON event format 3.1, "Handling of data"); cloudevents.py has them.
 """
 
-import re
 import time as clock
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from math import inf, isfinite
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from flowtools.core.cloudevents import OPTIONAL, checked, clean, complaint, is_time, optional
 from flowtools.core.digits import huge_integer, may_exceed
+from flowtools.core.encoding import OPTIONS, not_finite, plain, why_not
 
-MAX_DEPTH = 254
-"""Levels of nesting that an event may have to be written, its own object counted.
-
-orjson's limit; a line that is read may have 1024.
-"""
-
-_REQUIRED = ("id", "source", "type")
-_EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_loads = orjson.loads
-# orjson gives a name that it meets again as the same object, and a dict finds what is the same
-# object without a comparison: a look-up with a name from orjson takes half the time.
-_VERSION, _ID, _SOURCE, _TYPE, _BASE64 = _loads(
-    '{"specversion":0,"id":0,"source":0,"type":0,"data_base64":0}'
-)
+_JSON = "application/json"
 
 
 class EventError(ValueError):
@@ -55,9 +42,9 @@ class NotAnEvent(EventError):
 class Event:
     """One event: its CloudEvents attributes by name, and its data.
 
-    `event.subject`, `event.type` and any extension attribute read as attributes;
-    an optional one that is absent is None (an absent extension raises AttributeError).
-    `event["key"]` reads a key of `data`. Times are RFC 3339 text.
+    Its attributes are properties; an optional one that is absent is None. An extension reads as
+    an attribute, too, and as `event.attributes["name"]`, which type checkers accept; one that is
+    absent raises AttributeError. `event["key"]` reads a key of `data`. Times are RFC 3339 text.
 
     Attributes:
         attributes: The JSON object of the line, as decoded.
@@ -83,30 +70,34 @@ class Event:
     ) -> None:
         """Make a new event; `id` defaults to a random UUID, `time` to now.
 
-        `data` of type bytes is carried as `data_base64`; any other value must be JSON.
+        `data` of type bytes is carried as `data_base64`; any other value must be JSON, or have a
+        form in it (flow-worker(7), "Results"). An empty `subject` is left out. Characters that
+        CloudEvents does not allow in text, such as a newline, are written as in `\\x0a`.
 
         Raises:
-            EventError: An extension's name is not lower-case letters and digits.
+            EventError: An attribute breaks a rule of CloudEvents: a name other than lower-case
+                letters and digits, a value other than text, a truth value or a 32-bit integer,
+                an empty source or type, a time that is not RFC 3339.
         """
         attributes: dict[str, Any] = {
             "specversion": "1.0",
-            "id": id or str(uuid.uuid4()),
-            "source": source,
-            "type": type,
+            "id": _text("id", id) if id else str(uuid.uuid4()),
+            "source": _text("source", source),
+            "type": _text("type", type),
         }
-        if subject is not None:
-            attributes["subject"] = subject
+        if subject is not None and subject != "":
+            attributes["subject"] = _text("subject", subject)
+        if time and not is_time(time):
+            raise EventError("its 'time' is not a timestamp of RFC 3339")
         attributes["time"] = time or now()
         for name, value in extensions.items():
-            if not _EXTENSION_NAME.fullmatch(name):
-                raise EventError(f"'{name}' is not a CloudEvents attribute name (a-z, 0-9)")
             if value is not None:
-                attributes[name] = value
-        if isinstance(data, bytes):
-            attributes["datacontenttype"] = "application/octet-stream"
+                attributes[name] = _extension(name, value)
+        if isinstance(data, bytes | bytearray | memoryview):
+            attributes.setdefault("datacontenttype", "application/octet-stream")
             attributes["data_base64"] = b64encode(data).decode()
         elif data is not None:
-            attributes["datacontenttype"] = "application/json"
+            attributes.setdefault("datacontenttype", _JSON)
             attributes["data"] = data
         self.attributes = attributes
         self.deadline = None
@@ -119,17 +110,61 @@ class Event:
         event.deadline = None
         return event
 
-    def __getattr__(self, name: str) -> Any:
-        # Reached for the event's own attributes, and for a slot that copy or pickle
-        # look at before it is filled.
-        if name in Event.__slots__:
-            raise AttributeError(name)
+    @property
+    def specversion(self) -> str:
+        """The version of CloudEvents: "1.0"."""
+        return self._required("specversion")
+
+    @property
+    def id(self) -> str:
+        """The same whenever the same event comes again; with `source`, the event's identity."""
+        return self._required("id")
+
+    @property
+    def source(self) -> str:
+        """Where it came from, a URI-reference: the URL of a Viz One or broker, `flow-stdin`."""
+        return self._required("source")
+
+    @property
+    def type(self) -> str:
+        """What happened, such as `flow.asset.changed`."""
+        return self._required("type")
+
+    @property
+    def subject(self) -> str | None:
+        """What it happened to: an asset's id, a file's name; None: it does not say."""
+        return self.attributes.get("subject")
+
+    @property
+    def time(self) -> str | None:
+        """When, RFC 3339 text; None: it does not say."""
+        return self.attributes.get("time")
+
+    @property
+    def datacontenttype(self) -> str | None:
+        """The media type of the data; None where it does not say: JSON."""
+        return self.attributes.get("datacontenttype")
+
+    @property
+    def dataschema(self) -> str | None:
+        """The URI of the schema of the data; None: it does not say."""
+        return self.attributes.get("dataschema")
+
+    def _required(self, name: str) -> str:
         try:
-            return self.attributes[name]
+            value: str = self.attributes[name]
         except KeyError:
-            if name in ("subject", "time", "datacontenttype", "dataschema"):
-                return None
             raise AttributeError(f"the event has no attribute '{name}'") from None
+        return value
+
+    if not TYPE_CHECKING:  # So that a type checker finds a name that is misspelt.
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached for an extension, and for a slot that copy or pickle look at before it
+            # is filled.
+            if name in Event.__slots__:
+                raise AttributeError(name)
+            return self._required(name)
 
     def __getstate__(self) -> tuple[dict[str, Any], float | None]:
         return self.attributes, self.deadline
@@ -175,7 +210,8 @@ class Event:
 
         Raises:
             EventError: It holds something that JSON has not: NaN, an integer of more
-                than 64 bits, text that is not Unicode, nesting beyond MAX_DEPTH.
+                than 64 bits, text that is not Unicode, nesting beyond MAX_DEPTH, an object
+                without a form (see `flowtools.core.encoding.plain`); the text says where.
         """
         return encode_value(self.attributes)
 
@@ -222,21 +258,17 @@ def _blake2b() -> Callable[..., Any]:
 
 
 def encode_value(value: Any) -> bytes:
-    """Return any JSON value as one line, with its newline.
+    """Return any JSON value as one line, with its newline; `plain` has the forms of other values.
 
     Raises:
         EventError: As `Event.encode`.
     """
     try:
-        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(value, plain, OPTIONS)
     except TypeError as error:
-        text = _lower(str(error))
-        if text == "recursion limit reached":
-            text = f"it is nested deeper than {MAX_DEPTH} levels"
-        raise EventError(f"cannot be written as JSON: {text}") from None
-    # orjson writes NaN and the infinities as null without a word.
-    if b"null" in line and any(not isfinite(number) for number in _floats(value)):
-        raise EventError("cannot be written as JSON: NaN and infinity are no JSON numbers")
+        raise EventError(f"cannot be written as JSON: {why_not(value, error)}") from None
+    if b"null" in line and (where := not_finite(value)):
+        raise EventError(f"cannot be written as JSON: {where}")
     return line
 
 
@@ -257,9 +289,10 @@ def parse(line: bytes, *, digits_checked: bool = False) -> Event:
         raise EventError(f"not JSON: integer {huge} exceeds 64 bits")
     if type(value) is not dict or "specversion" not in value:
         raise NotAnEvent(value)
-    complaint = _complaint(value)
-    if complaint:
-        raise EventError(f"not a CloudEvents 1.0 event: {complaint}")
+    if found := complaint(value):
+        raise EventError(f"not a CloudEvents 1.0 event: {found}")
+    if None in value.values():  # An attribute that is null is one that is absent.
+        value = {name: each for name, each in value.items() if each is not None or name == "data"}
     event: Event = ReadEvent.of(value)
     return event
 
@@ -307,28 +340,6 @@ def decode(
         return wrap(other.value, source=source, type=type, id=identity)
 
 
-def usual(line: bytes) -> dict[str, Any] | None:
-    """Return the attributes of an ordinary event line; None: `parse` has to look closely.
-
-    The pool's inner loop: as short as it can be. Only for lines that hold no integer beyond 64
-    bits alone (see `may_exceed`).
-    """
-    try:
-        value: dict[str, Any] = _loads(line)
-        if (
-            value[_VERSION] == "1.0"
-            # True for text that is not empty; no other JSON value can be compared with text.
-            and value[_ID] > ""
-            and value[_SOURCE] > ""
-            and value[_TYPE] > ""
-            and _BASE64 not in value
-        ):
-            return value
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None
-    return None
-
-
 def bare(line: bytes) -> bytes:
     """Return `line` without the space around it, and the byte order mark before it.
 
@@ -338,35 +349,20 @@ def bare(line: bytes) -> bytes:
     return line.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
 
 
-def _complaint(value: dict[str, Any]) -> str | None:
-    if value["specversion"] != "1.0":
-        return "its specversion is not '1.0'"
-    for name in _REQUIRED:
-        if name not in value:
-            return f"it has no '{name}'"
-        if not isinstance(value[name], str) or not value[name]:
-            return f"its '{name}' is not a non-empty string"
-    if "data_base64" in value:
-        if "data" in value:
-            return "it has both data and data_base64"
-        try:
-            b64decode(value["data_base64"], validate=True)
-        except (TypeError, ValueError):
-            return "its data_base64 is not Base64"
-    return None
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise EventError(f"its '{name}' is not a non-empty string")
+    return clean(value)
 
 
-def _floats(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _floats(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _floats(item)
-    elif is_dataclass(value):  # orjson writes one as an object.
-        yield from _floats([getattr(value, field.name) for field in fields(value)])
+def _extension(name: str, value: Any) -> Any:
+    try:
+        if name in OPTIONAL:
+            optional(name, value)
+            return clean(value)
+        return checked(name, value)
+    except ValueError as error:
+        raise EventError(str(error)) from None
 
 
 def _lower(text: str) -> str:

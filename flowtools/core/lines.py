@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import re
 import select
 import stat
 import struct
@@ -17,6 +16,7 @@ from time import monotonic
 from flowtools.core.errors import FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event
 from flowtools.core.settings import Reading
+from flowtools.core.toolong import ROOM, LongLine, Spill, TooLong, bounded
 from flowtools.core.wait import Stop, poll_time, wait
 
 BLOCK = 32768
@@ -31,29 +31,6 @@ PIPE_BUF = 4096
 
 
 _WITHOUT_END = itemgetter(slice(-1))
-_TAIL = 400
-_ACKTO_AT_END = re.compile(rb',"ackto":"(unix:[^"\\]+)"\}\s*$')
-
-
-class TooLong(bytes):
-    """The first bytes of a line beyond the limit, and "...": never JSON, whatever it was.
-
-    Attributes:
-        ackto: Where to say what became of the event, if the line ended with that.
-    """
-
-    ackto: str | None = None
-
-    @classmethod
-    def of(cls, line: bytes, end: bytes) -> "TooLong":
-        """Return what is kept of a `line` that ends with `end`."""
-        kept = cls(line[:200] + b"...")
-        # A source adds it as the last member. A string cannot hold this: in one the quotes
-        # would be escaped; nor can an inner object: it would not be the end.
-        found = _ACKTO_AT_END.search(end)
-        if found is not None:
-            kept.ackto = found[1].decode("utf-8", "replace")
-        return kept
 
 
 class LineReader:
@@ -76,20 +53,23 @@ class LineReader:
         max_line: int = MAX_LINE,
         separator: bytes = b"\n",
         tee: Callable[[bytes], None] | None = None,
+        spill: Spill | None = None,
     ) -> None:
         """Read lines of at most `max_line` bytes from `fd` until its end or `stop`.
 
         `wake` is a file descriptor that ends a wait when it becomes readable. `tee` is
-        called with each block as it was read, before it is taken apart.
+        called with each block as it was read, before it is taken apart. `spill` keeps the
+        text of longer lines.
         """
         self._fd = fd
         self._stop = stop
         self._max_line = max_line
         self._separator = separator
         self._tee = tee
+        self._spill = spill
         self._partial: list[bytes] = []
         self._partial_size = 0
-        self._tail = b""
+        self._long: LongLine | None = None
         self._ended = self._has_all = False
         self.block = b""
         # Registered once, and not by wait(): it is asked for every block.
@@ -123,7 +103,7 @@ class LineReader:
             return []
         if not block:
             self._ended = True
-            return [self._take_partial()] if self._partial else None
+            return [self._take_partial()] if self._partial_size else None
         if self._tee is not None:
             self._tee(block)
         return self._split(block)
@@ -144,10 +124,18 @@ class LineReader:
             if block is None:
                 return
             if not block:
-                if self._partial:
+                if self._partial_size:
                     yield [self._take_partial()]
                 return
             yield self._split(block)
+
+    def close(self) -> None:
+        """Drop what was read of an incomplete line."""
+        if self._long is not None:
+            self._long.drop()
+            self._long = None
+        self._partial.clear()
+        self._partial_size = 0
 
     def _read_block(self) -> bytes | None:
         """Return what can be read, empty at the end; None where another reader was quicker."""
@@ -171,36 +159,35 @@ class LineReader:
         else:
             lines = block.split(self._separator)
             rest = lines.pop()
-        if lines and self._partial:
+        if lines and self._partial_size:
             self._keep(lines[0])
             lines[0] = self._take_partial()
         if rest:
             self._keep(rest)
         if self._max_line < BLOCK:  # Otherwise only a line of several blocks can be longer.
-            lines = [x if len(x) <= self._max_line else _cut(x) for x in lines]
+            most, spill = self._max_line, self._spill
+            lines = [x if isinstance(x, TooLong) else bounded(x, most, spill) for x in lines]
         return lines
 
     def _keep(self, piece: bytes) -> None:
-        # Only as much as shows that the limit is passed, whatever the line holds.
-        room = self._max_line + 1 - self._partial_size
-        if room > 0:
-            self._partial.append(piece[:room])
         self._partial_size += len(piece)
-        if self._partial_size > self._max_line:
-            self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
+        if self._long is None and self._partial_size <= self._max_line + ROOM:
+            self._partial.append(piece)
+        elif self._long is None:
+            self._long = LongLine([*self._partial, piece], self._spill)
+            self._partial.clear()
+        else:
+            self._long.add(piece)
 
     def _take_partial(self) -> bytes:
-        line = b"".join(self._partial)
-        if self._partial_size > self._max_line:
-            line = TooLong.of(line, self._tail)
-            self._tail = b""
+        if self._long is not None:
+            line: bytes = self._long.end()
+            self._long = None
+        else:
+            line = bounded(b"".join(self._partial), self._max_line, self._spill)
         self._partial.clear()
         self._partial_size = 0
         return line
-
-
-def _cut(line: bytes) -> TooLong:
-    return line if isinstance(line, TooLong) else TooLong.of(line, line[-_TAIL:])
 
 
 class LineWriter:

@@ -4,6 +4,8 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 
+from flowtools.core.event import Event
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d|w)")
@@ -64,6 +66,12 @@ def instant(text: str | None) -> float | None:
         return (moment.astimezone(UTC) + later).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def happened_at(event: Event) -> float | None:
+    """Return when `event` happened, in seconds since the epoch; None where it does not say."""
+    said = event.attributes.get("time")
+    return instant(said) if isinstance(said, str) else None
 
 
 def parse_moment(text: str) -> float:

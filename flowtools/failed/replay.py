@@ -86,7 +86,7 @@ class Replay:
                 self._settle,
                 lost=self._lose,
                 held=self._held,
-                in_flight=lambda: len(self._outstanding),
+                in_flight=lambda: self._outstanding,
             )
             self._write_all(inlet.ackto(self._epoch), outlet, stop)
             self._wait_until_settled(outlet, stop)

@@ -38,6 +38,7 @@ from flowtools.worker.loading import clean_up, load_exceptions
 
 if TYPE_CHECKING:
     from flowtools.ack.relay import Relay
+    from flowtools.core.toolong import Spill
     from flowtools.pool.failed import FailedFile
     from flowtools.pool.metrics import Metrics
     from flowtools.pool.progress import Progress
@@ -260,6 +261,9 @@ def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
         failed=lambda: sum(work.counts()[each] for each in FAILURES),
         in_flight=lambda: len(work.snapshot().running) + work.snapshot().queued,
         oldest_seconds=lambda: max((age for _, age in work.snapshot().running), default=0.0),
+        lag_seconds=work.crew.lag,
+        stuck=work.crew.stuck,
+        wedged=lambda: float(work.crew.stuck() >= work.snapshot().threads),
         paused=lambda: float(work.pause.is_on),
     )
 
@@ -300,7 +304,16 @@ def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStac
         keep_order=choice.keep_order,
         max_line=choice.max_line,
         files=files,
+        spill=_spill(choice),
     )
+
+
+def _spill(choice: Choice) -> "Spill | None":
+    if choice.failed is None or not stat.S_ISREG(choice.failed.stat().st_mode):
+        return None  # A device, or a named pipe, has no place beside it.
+    from flowtools.pool.oversize import Oversize
+
+    return Oversize(choice.failed)
 
 
 def _refuse_one_file_for_two(choice: Choice, out: int) -> None:

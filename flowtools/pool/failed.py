@@ -13,8 +13,9 @@ replay: the Worker gets the same event as the first time, its id and data includ
 - A line that could not be read has no event to repeat; as text it would make this file
   unreadable for JSON tools, and it has no place for the error. It becomes an object that
   is no event either, with `flowerror` and the text as `flowline` (`flowline64`, in Base64,
-  where it is no UTF-8; of a line beyond --max-line, its beginning). A replay refuses it
-  again and keeps the first error. To repair such lines and run them:
+  where it is no UTF-8; of a line beyond --max-line, its beginning, with `flowlinefile`, the
+  file that holds the whole of it). A replay refuses it again and keeps the first error. To
+  repair such lines and run them:
   `jq -r '.flowline // empty' FILE | sed ... | flow-work ...`
 
 A line is in the file, and on the disk, before the event is acknowledged: nobody else has it
@@ -29,8 +30,10 @@ from typing import Any
 
 import orjson
 
+from flowtools.core.cloudevents import clean
 from flowtools.core.errors import FlowError
 from flowtools.core.event import bare, rfc3339
+from flowtools.core.toolong import TooLong
 from flowtools.pool.appendfile import AppendFile
 from flowtools.pool.outcome import Attempt
 
@@ -39,6 +42,7 @@ ATTEMPTS = "flowattempts"
 FAILED_AT = "flowfailedat"
 LINE = "flowline"
 LINE_BASE64 = "flowline64"
+LINE_FILE = "flowlinefile"
 
 _OURS = frozenset({ERROR, ATTEMPTS, FAILED_AT, "ackto"})
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
@@ -71,7 +75,7 @@ class FailedFile(AppendFile):
 def replayable(attempt: Attempt) -> bytes:
     """Return the line, with its newline, that repeats the event of `attempt`."""
     line = bare(attempt.line)
-    error = (attempt.error or attempt.outcome).encode("utf-8", "replace").decode()
+    error = clean(attempt.error or attempt.outcome)
     added = {ERROR: error, ATTEMPTS: attempt.attempt, FAILED_AT: rfc3339(attempt.finished)}
     try:
         value = orjson.loads(line)
@@ -121,5 +125,7 @@ def _refused(line: bytes, members: dict[str, Any]) -> bytes:
         text = {LINE: line.decode()}
     except UnicodeDecodeError:
         text = {LINE_BASE64: b64encode(line).decode()}
+    if isinstance(line, TooLong) and line.path is not None:
+        text[LINE_FILE] = line.path
     # It says that it is an event and lacks what one must have, so that no Worker gets it.
     return orjson.dumps({"specversion": "1.0"} | members | text) + b"\n"

@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 from flowtools.core.event import Event, decode
 from flowtools.core.log import About
-from flowtools.core.times import instant
+from flowtools.core.times import happened_at
 from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -68,8 +68,7 @@ class InFlight:
     @property
     def age(self) -> float:
         """Seconds since the event's `time`, or since it was read where that says nothing."""
-        said = self.event.attributes.get("time")
-        moment = instant(said) if isinstance(said, str) else None
+        moment = happened_at(self.event)
         return monotonic() - self.read if moment is None else max(0.0, time() - moment)
 
     @property
@@ -175,6 +174,14 @@ class Slot:
             return [each.label for each in flight.flights]
         return [flight.label] if flight is not None else []
 
+    @property
+    def ages(self) -> list[float]:
+        """The age of each event that runs, in seconds."""
+        flight = self.flight
+        if isinstance(flight, Batch):
+            return [each.age for each in flight.flights]
+        return [flight.age] if flight is not None else []
+
     def put(self, claim: Claim, deadline: float) -> bool:
         """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
         self.claim = claim
@@ -250,6 +257,10 @@ class Crew:
         now = monotonic()
         busy = [(slot.labels, now - slot.started) for slot in self.slots]
         return [(label, seconds) for labels, seconds in busy for label in labels]
+
+    def lag(self) -> float | None:
+        """Return the age of the oldest event that runs, in seconds; None where nothing runs."""
+        return max((age for slot in self.slots for age in slot.ages), default=None)
 
     def whose(self) -> About | None:
         """Return which attempt the calling thread works for, for what it writes.

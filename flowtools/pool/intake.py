@@ -13,8 +13,9 @@ from typing import Any
 
 from flowtools.core.digits import huge_integer, may_exceed
 from flowtools.core.event import Event, EventError, NotAnEvent, parse
-from flowtools.core.lines import LineReader, TooLong
+from flowtools.core.lines import LineReader
 from flowtools.core.seen import Wrapper
+from flowtools.core.toolong import TooLong
 from flowtools.pool.inflight import InFlight, Line
 from flowtools.pool.settlement import Settlement
 
@@ -148,7 +149,7 @@ class Intake:
 
     def _refuse(self, number: int, line: bytes, error: EventError) -> None:
         if isinstance(line, TooLong):
-            error = EventError("longer than --max-line allows")
+            error = EventError(line.reason)
         if line.strip():
             self._settlement.invalid(number, line, error)
         else:

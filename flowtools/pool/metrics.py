@@ -12,11 +12,16 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from flowtools.core.times import happened_at
 from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 
 BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Bounds of the histogram in seconds: from a look-up to the transfer of a long film."""
+
+
+AGES = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 21600, 86400)
+"""Bounds of the histograms of ages in seconds: from at once to a day."""
 
 
 class Metrics:
@@ -39,6 +44,15 @@ class Metrics:
             "flowtools_run_seconds", "Seconds that an attempt took.", buckets=BUCKETS,
             registry=registry,
         )  # fmt: skip
+        self._taken, self._done = (
+            Histogram(
+                f"flowtools_lag_{moment}_seconds",
+                f"Seconds from when an event happened, by its own time, until it was {moment}.",
+                buckets=AGES,
+                registry=registry,
+            )
+            for moment in ("taken", "done")
+        )
         self._last = Gauge(
             "flowtools_last_event_timestamp_seconds", "When the last attempt ended.",
             registry=registry,
@@ -63,7 +77,19 @@ class Metrics:
             self._seconds.observe(attempt.ran)
         if attempt.final:
             self._events.labels(attempt.outcome).inc()
+        self._note_lag(attempt)
         self._last.set(attempt.finished)
+
+    def _note_lag(self, attempt: Attempt) -> None:
+        """Note how long after it had happened an event was taken, and done."""
+        happened = None if attempt.event is None else happened_at(attempt.event)
+        if happened is None:
+            return
+        lag = attempt.finished - happened
+        if attempt.attempt == 1:
+            self._taken.observe(max(0.0, lag - attempt.ran - attempt.queued))
+        if attempt.outcome is Outcome.DONE:
+            self._done.observe(max(0.0, lag))
 
 
 class _State(Collector):

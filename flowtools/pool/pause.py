@@ -142,7 +142,7 @@ class Pause:
         self._remind_at = now + self._silence
         seconds = self._delay(now, asked, number=1 if is_new else self._waits + 1)
         return (
-            f"paused, for the Worker cannot do any event now: event '{flight.label}':"
+            f"paused: what stands behind the Worker is down: event '{flight.label}':"
             f" {failure.text}; trying one event in {short_duration(seconds)}"
         )
 

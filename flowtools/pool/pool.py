@@ -16,7 +16,8 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.core.event import Event, ReadEvent, usual
+from flowtools.core.event import Event, ReadEvent
+from flowtools.core.usual import usual
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, InFlight, Line, Slot

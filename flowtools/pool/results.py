@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from types import GeneratorType
 from typing import Any
 
-from flowtools.core.event import Event
+from flowtools.core.cloudevents import complaint
+from flowtools.core.event import Event, EventError
 from flowtools.core.lines import LineWriter
 from flowtools.core.result import result_of, traced
 from flowtools.worker.exceptions import Reject
@@ -31,7 +32,7 @@ def lines_of(event: Event, returned: Any) -> list[bytes]:
     acknowledgement address never travels on: acknowledging is the pool's own duty.
 
     Raises:
-        EventError: A value has no JSON form.
+        ResultError: A value has no JSON form. The work was done, so it is not done again.
     """
     if returned is None:
         return []
@@ -45,10 +46,15 @@ def _line(event: Event, value: Any, index: int) -> Iterator[bytes]:
         return
     if not isinstance(value, Event):
         value = result_of(event, value, index, source="flow-work", type=RESULT)
+    elif found := complaint(value.attributes):
+        raise ResultError(f"a result is not a CloudEvents 1.0 event: {found}")
     elif "ackto" in value.attributes or "traceparent" in event.attributes:
         # A copy: the Worker may use its event again.
         value = traced(_without_ackto(value), event)
-    yield value.encode()
+    try:
+        yield value.encode()
+    except EventError as error:
+        raise ResultError(f"a result {error}") from None
 
 
 def _without_ackto(event: Event) -> Event:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Stop
 from flowtools.pool.batch import Answer, Batch, run_batch
 from flowtools.pool.outcome import Failure
@@ -121,11 +122,8 @@ class BoundedRunner:
 
     def _checked(self, lines: list[bytes]) -> list[bytes]:
         for line in lines:
-            if len(line) > self._max_line + 1:
-                raise ResultError(
-                    f"a result has {len(line) - 1} bytes, and the next command refuses more than"
-                    f" {self._max_line}; --max-line allows more, in both"
-                )
+            if found := exceeds(line, self._max_line):
+                raise ResultError(f"a result is too long: {found}")
         return lines
 
 

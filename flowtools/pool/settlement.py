@@ -16,8 +16,8 @@ from time import monotonic, time
 from flowtools.ack.records import AckError, Reason, with_ackto
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError, NotAnEvent, parse, rfc3339
-from flowtools.core.lines import TooLong
 from flowtools.core.log import get_log
+from flowtools.core.toolong import TooLong
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import InFlight, Line, Slot, about

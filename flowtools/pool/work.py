@@ -20,6 +20,7 @@ from typing import Protocol
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
 from flowtools.core.log import get_log
+from flowtools.core.toolong import Spill
 from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
@@ -124,6 +125,7 @@ class Parts:
         keep_order: Write results in the order of the input.
         max_line: Bytes that an input line may have.
         files: Go on in new files when SIGHUP asks for it, after a log rotation.
+        spill: Keeps the text of lines that are too long.
     """
 
     recorders: Sequence[Recorder] = ()
@@ -133,6 +135,7 @@ class Parts:
     keep_order: bool = False
     max_line: int = MAX_LINE
     files: Sequence[Reopened] = ()
+    spill: Spill | None = None
 
 
 class Work:
@@ -189,6 +192,7 @@ class Work:
             wake=control.leader.fileno(),
             max_line=given.max_line or parts.max_line,
             tee=see,
+            spill=parts.spill,
         )
         halt = settings.halt
         total = halt.note_total if halt is not None and halt.wants_total else None
@@ -248,6 +252,8 @@ class Work:
                     lost += self._lose(lines)
         except (FlowError, ReaderGone) as error:
             self.control.fail(error)
+        finally:
+            self._reader.close()
         if lost and not isinstance(self.control.error, ReaderGone):
             log.warning(
                 "%d lines had been read and are not done; --failed FILE would have kept them", lost

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from flowtools.process import console
+from flowtools.process.systemd import Notifier
 from flowtools.process.vitals import vitals
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def speaking(command: str, metrics: str | None = None) -> Iterator["MetricsServe
             server = MetricsServer(metrics, command, vitals)
             stack.callback(server.close)
             server.start()
-        status = StatusSocket(command, vitals)
+        notifier = Notifier(keep=True)
+        stack.callback(notifier.close)
+        status = StatusSocket(command, vitals, notifier)
         stack.callback(status.close)
         status.start()
         yield server

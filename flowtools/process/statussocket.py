@@ -31,7 +31,8 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Wake, wait
 from flowtools.process import console
 from flowtools.process.certificates import certificates
-from flowtools.process.vitals import Vitals, as_dict
+from flowtools.process.systemd import Notifier
+from flowtools.process.vitals import Vitals, as_dict, in_a_line
 
 SAMPLE_EVERY = 10.0
 """Seconds between two looks at how many events there have been."""
@@ -70,8 +71,13 @@ def directories() -> list[Path]:
 class StatusSocket:
     """Says what this command is doing, to flow-status and on SIGUSR1."""
 
-    def __init__(self, command: str, vitals: Vitals) -> None:
-        """Prepare to speak for `command` (its name); `start` begins to."""
+    def __init__(self, command: str, vitals: Vitals, notifier: Notifier | None = None) -> None:
+        """Prepare to speak for `command` (its name); `start` begins to.
+
+        `notifier` tells the service manager, if there is one, the same in a line.
+        """
+        self._notifier = notifier
+        self._had_trouble = False
         self._command = command
         self._vitals = vitals
         self._ending = Wake()
@@ -142,12 +148,16 @@ class StatusSocket:
         waited_for: list[HasFileno] = [self._ending, self._dump]
         if self._inlet is not None:
             waited_for.append(self._inlet)
+        told_at = -SAMPLE_EVERY
         while True:
             ready = wait(*waited_for, seconds=SAMPLE_EVERY)
             if self._ending.fileno() in ready:
                 return
             try:
                 self._vitals.sample()
+                if time.monotonic() - told_at >= SAMPLE_EVERY:
+                    told_at = time.monotonic()
+                    self._tell()
                 certificates.look()
                 if self._dump.fileno() in ready:
                     self._dump.clear()
@@ -156,6 +166,19 @@ class StatusSocket:
                     self._answer(self._inlet)
             except Exception:  # noqa: BLE001  the top of a thread
                 _log.debug("cannot say what happens", exc_info=True)
+
+    def _tell(self) -> None:
+        """Tell the service manager what happens.
+
+        A service is one pipeline, and has one line. Its last command writes it; another one
+        does while it is in trouble, and once more when that is over.
+        """
+        snapshot = self._vitals.snapshot()
+        has_trouble = bool(snapshot.trouble())
+        is_last = not self._pipes["stdout"]
+        if self._notifier is not None and (is_last or has_trouble or self._had_trouble):
+            self._notifier.status(in_a_line(self._command, snapshot))
+        self._had_trouble = has_trouble
 
     def _answer(self, inlet: socket.socket) -> None:
         with suppress(BlockingIOError):

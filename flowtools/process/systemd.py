@@ -23,8 +23,8 @@ SEND_SECONDS = 1.0
 class Notifier:
     """Talks to the service manager that started this process, if one did.
 
-    Takes its variables out of the environment, so that a Worker's own child processes do
-    not speak for this one.
+    Takes its variables out of the environment, unless it is to keep them, so that a Worker's
+    own child processes do not speak for this one.
 
     Attributes:
         watchdog_interval: Seconds without a `ping` after which the service counts as hung;
@@ -33,10 +33,13 @@ class Notifier:
 
     watchdog_interval: float | None
 
-    def __init__(self) -> None:
-        path = os.environ.pop("NOTIFY_SOCKET", "")
-        interval = os.environ.pop("WATCHDOG_USEC", "")
-        watched = os.environ.pop("WATCHDOG_PID", "")
+    def __init__(self, *, keep: bool = False) -> None:
+        """Find the service manager; with `keep` leave its variables for another Notifier."""
+        path = os.environ.get("NOTIFY_SOCKET", "")
+        interval = os.environ.get("WATCHDOG_USEC", "")
+        watched = os.environ.get("WATCHDOG_PID", "")
+        for name in () if keep else ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+            os.environ.pop(name, None)
         # A leading @ stands for the NUL byte of an abstract socket, unix(7).
         self._address = "\0" + path[1:] if path.startswith("@") else path
         self._socket: socket.socket | None = None

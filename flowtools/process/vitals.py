@@ -37,6 +37,11 @@ FIGURES = {
     "rejected": Figure("counter", "Events or messages that were rejected."),
     "in_flight": Figure("gauge", "Events or messages taken and not yet settled."),
     "oldest_seconds": Figure("gauge", "Age of the oldest event or message in flight."),
+    "lag_seconds": Figure(
+        "gauge", "Time since the oldest event in flight happened, by its own time."
+    ),
+    "stuck": Figure("gauge", "Threads that are stuck in the Worker beyond its time-out."),
+    "wedged": Figure("gauge", "1 while as many threads are stuck as the pool is wide."),
     "stalled_seconds": Figure("gauge", "Time that a full window stands still; 0 below a minute."),
     "paused": Figure("gauge", "1 while the pool waits for what stands behind its Worker."),
     "copied": Figure("counter", "Events settled by more than one reader of copied lines."),
@@ -79,6 +84,9 @@ class Snapshot:
         stalled = self.figures.get("stalled_seconds", 0)
         if stalled:
             return f"stalled: nothing settled for {stalled:.0f} s while the window is full"
+        if self.figures.get("wedged"):
+            stuck = self.figures.get("stuck", 0)
+            return f"wedged: {stuck:.0f} threads hang in the Worker beyond its time-out"
         if self.figures.get("paused"):
             return "paused: what stands behind the Worker is down"
         return ""
@@ -178,3 +186,18 @@ def as_dict(snapshot: Snapshot) -> dict[str, Any]:
         if made[name] is not None:
             made[name] = round(made[name], 3)
     return made
+
+
+def in_a_line(command: str, snapshot: Snapshot) -> str:
+    """Return what `command` does, in one line for people."""
+    figures = snapshot.figures
+    said = [snapshot.trouble() or snapshot.connection or "well", f"{snapshot.rate:.1f} events/s"]
+    if "in_flight" in figures:
+        said.append(f"{figures['in_flight']:g} in flight")
+    if figures.get("oldest_seconds"):
+        said.append(f"the oldest for {figures['oldest_seconds']:.0f} s")
+    failed = figures.get("failed", figures.get("rejected"))
+    if failed:
+        said.append(f"{failed:g} failed")
+    about = f"{command} {snapshot.about}" if snapshot.about else command
+    return f"{about}: {', '.join(said)}"

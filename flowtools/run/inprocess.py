@@ -6,7 +6,7 @@ a thread of its own, which `beside` starts, and joins once the pool has ended.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Event as Flag
 from threading import Lock, Thread
@@ -68,7 +68,7 @@ class DirectAcks:
         *,
         lost: Callable[[str], None] = nothing_lost,
         held: Callable[[], int] = nothing_held,
-        in_flight: Callable[[], int] | None = None,
+        in_flight: Callable[[], Mapping[int, object]] | None = None,
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in a thread of its own.
 

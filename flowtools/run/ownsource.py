@@ -265,6 +265,7 @@ def _stdin(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) -
         form,
         max_size=max(Standard.max_size, wishes.given["max_line"]),
         size_option="--max-line",
+        is_for_a_pipe=False,
     )
     return Own(source, False, source.is_whole)
 

@@ -2,7 +2,8 @@
 
 Of any broker: `stomp`, and `browse`, which only looks. Of Viz One: `asset` and `location`; what
 those two share is in `vizone`.
-Of this machine: `interval`, `local` (standard input) and `watch`. A user's own: `custom`.
+Of this machine: `interval`, `local` (standard input, which is an `input`) and `watch`. A user's
+own: `custom`.
 
 A `stomp` source is `serving` one session at a time; a `delivery` writes its events into a `pipe`,
 which may be full, and settles what each of them owes.

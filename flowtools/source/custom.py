@@ -12,7 +12,7 @@ from typing import Any, Literal
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, UsageError
 from flowtools.core.event import Event
-from flowtools.core.lines import LineWriter
+from flowtools.core.lines import MAX_LINE, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
@@ -46,6 +46,7 @@ class CustomSource:
         count: int | None = None,
         grace: float = Taking.grace,
         drain: float = Taking.drain,
+        max_line: int = MAX_LINE,
         inlet: Callable[[], AckInlet] = AckSocket,
     ) -> None:
         """Prepare to run `source`.
@@ -58,6 +59,7 @@ class CustomSource:
             count: End after so many events.
             grace: Seconds to end in, once asked to.
             drain: Seconds that outstanding acknowledgements have after a stop.
+            max_line: Bytes of an event's line above which it is refused.
             inlet: Makes what receives acknowledgements.
 
         Raises:
@@ -73,8 +75,7 @@ class CustomSource:
                 f"--ack worker is of no use: the Source '{name}' has no 'done' to be told by"
             )
         self._worker = ack == "worker"
-        self._prefetch = prefetch
-        self._count = count
+        self._prefetch, self._count, self._max_line = prefetch, count, max_line
         self._grace = grace
         self.drain = self._drain = drain
         self._inlet = inlet
@@ -87,13 +88,13 @@ class CustomSource:
             EventsFailed: It gave values that are no events.
             ReaderGone: Nobody reads any more.
         """
-        inlet = self._inlet() if self._worker else None
+        inlet, drain = self._inlet() if self._worker else None, self._drain
         if isinstance(outlet, LineWriter):
             # Half of the time that the Source has to end in: the other half is its own.
             outlet.give_up(stop, self._grace / 2)
         ended = Wake()
         try:
-            gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet)
+            gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet, self._max_line)
             thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)
             thread.start()
             self._mind(gate, ended, outlet, stop)
@@ -101,18 +102,17 @@ class CustomSource:
                 _log.warning("the Source '%s' has not ended and is left behind", self._name)
             else:
                 thread.join()
-            self.is_stuck |= not gate.wait_until_settled(outlet, stop, self._drain)
+            self.is_stuck |= not gate.wait_until_settled(outlet, stop, drain)
         finally:
             if inlet is not None:
                 inlet.close()
         late = False
         if not self.is_stuck:
             ended.close()
-            self.is_stuck = late = not clean_up_within(self._source, self._drain)
+            self.is_stuck = late = not clean_up_within(self._source, drain)
         gate.raise_failure(self._name)
         if late:
-            text = f"cannot clean up after the Source: not done within {self._drain:g} s"
-            raise FlowError(text)
+            raise FlowError(f"cannot clean up after the Source: not done within {drain:g} s")
         if self._not_told:
             raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
 

@@ -80,6 +80,7 @@ class Delivery:
         subscription: Where the messages come from.
         in_worker_mode: Whether events are acknowledged from outside.
         taken: How many events have been written.
+        waiting: The duties of the events that wait for an acknowledgement, by number.
         stale: How many acknowledgements were for events that do not wait (any more).
     """
 
@@ -94,7 +95,7 @@ class Delivery:
         self._ackto = acks.ackto(self._epoch) if acks is not None else ""
         self._numbers = count(1)
         self._state = Lock()
-        self._waiting: dict[int, Duty] = {}
+        self.waiting: dict[int, Duty] = {}
         self._written: list[Duty] = []
         self._settling = False
         self._over = Wake()
@@ -107,7 +108,7 @@ class Delivery:
     @property
     def outstanding(self) -> int:
         """How many events wait for an acknowledgement, or one more while that is sent on."""
-        return len(self._waiting) + self._settling
+        return len(self.waiting) + self._settling
 
     @property
     def unsettled(self) -> int:
@@ -125,7 +126,7 @@ class Delivery:
             number = next(self._numbers)
             event.attributes["ackto"] = f"{self._ackto}{number}"
             with self._state:
-                self._waiting[number] = duty
+                self.waiting[number] = duty
         else:
             self._written.append(duty)
         self.taken += 1
@@ -171,7 +172,7 @@ class Delivery:
             with self._state:
                 for ack in acks:
                     is_ours = ack.epoch == self._epoch
-                    duty = self._waiting.pop(ack.number, None) if is_ours else None
+                    duty = self.waiting.pop(ack.number, None) if is_ours else None
                     if duty is None:
                         self.stale += 1
                     else:
@@ -182,5 +183,5 @@ class Delivery:
         finally:
             self._settling = False
             with self._state:
-                if not self._waiting and not self._closed:
+                if not self.waiting and not self._closed:
                     self._over.ring()

@@ -15,10 +15,13 @@ from typing import Any
 
 from flowtools.ack.receiver import AckInlet, new_epoch
 from flowtools.ack.records import Ack
+from flowtools.core.cloudevents import complaint
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.event import Event, EventError
+from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.telling import Telling, Told
 
@@ -55,7 +58,9 @@ class Gate:
         count: int | None,
         tell: Callable[[Event, bool], None],
         inlet: AckInlet | None,
+        max_line: int = MAX_LINE,
     ) -> None:
+        self._max_line = max_line
         self.failure: BaseException | None = None
         self.said = ""
         self.full = Wake()
@@ -81,7 +86,7 @@ class Gate:
                 self._settle,
                 lost=self._lose,
                 held=self._held,
-                in_flight=lambda: len(self._waiting),
+                in_flight=lambda: self._waiting,
             )
 
     def exhaust(self, values: Iterable[Any]) -> None:
@@ -105,13 +110,15 @@ class Gate:
         """Write `value` as an event; waits while too many are unacknowledged, or the pipe is full.
 
         Raises:
-            EventError: It has no JSON form; nothing is written.
+            EventError: It has no JSON form, or is too long as a line; nothing is written.
             Ended: The command has ended.
         """
         if value is None:
             return
         event = _event(value)
-        event.encode()  # Before it is counted.
+        line = event.encode()  # Before it is counted.
+        if found := exceeds(line, self._max_line):
+            raise EventError(found)
         with self._change:
             while self._is_full() and not self._is_closed:
                 self._change.wait()
@@ -261,4 +268,6 @@ class Gate:
 def _event(value: Any) -> Event:
     if not isinstance(value, Event):
         return Event("flow.source.value", value, source="flow-source")
+    if found := complaint(value.attributes):
+        raise EventError(f"not a CloudEvents 1.0 event: {found}")
     return Event.of(dict(value.attributes))

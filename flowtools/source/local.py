@@ -1,18 +1,16 @@
 """Standard input as events: STDIN."""
 
-import os
-import select
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event, EventError, NotAnEvent, digest, parse
-from flowtools.core.lines import BLOCK, LineReader, TooLong
+from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.seen import Occurrences, Wrapper
+from flowtools.core.toolong import TooLong, exceeds
 from flowtools.core.wait import Stop, wait
+from flowtools.source.input import blocks, goodbye
 from flowtools.source.settings import Standard
 
 Form = Literal["lines", "null", "json", "document"]
@@ -39,6 +37,7 @@ class STDIN:
         max_line: int = Standard.max_line,
         max_size: int = Standard.max_size,
         size_option: str = "--max-size",
+        is_for_a_pipe: bool = True,
         fd: int = 0,
     ) -> None:
         """Read `fd` in one of four forms.
@@ -48,17 +47,22 @@ class STDIN:
                 "null": pieces that end with a NUL byte; "json": a JSON value a line;
                 "document": everything.
             count: End after so many events. What was read beyond them, up to a block, is gone.
-            max_line: Bytes of a line or piece above which it is refused.
+            max_line: Bytes of a line or piece above which it is refused; its event may have so
+                many, too, or 16 MiB.
             max_size: Bytes of a document above which it is refused.
             size_option: What the command calls that.
+            is_for_a_pipe: A document must be short enough as an event, too, for the next command.
             fd: The file descriptor.
         """
         self.is_whole = form == "document"
         self.count = count
         self._form = form
         self._max_line = max_line
+        # What the next command reads, as far as can be known here.
+        self._longest = max(max_line, Standard.max_line)
         self._max_size = max_size
         self._size_option = size_option
+        self._is_for_a_pipe = is_for_a_pipe
         self._fd = fd
         self._occurrences = Occurrences()
         self._wrapper = Wrapper("flow-stdin")
@@ -81,7 +85,7 @@ class STDIN:
     def _lines(self, outlet: Outlet, stop: Stop) -> None:
         separator = b"\0" if self._form == "null" else b"\n"
         number = refused = written = 0
-        with _goodbye(outlet) as gone:
+        with goodbye(outlet) as gone:
             reader = LineReader(
                 self._fd, stop, wake=gone, max_line=self._max_line, separator=separator
             )
@@ -125,14 +129,23 @@ class STDIN:
             return True
         if self._form == "lines":
             line = line.removesuffix(b"\r")
-        outlet.emit(_event("flow.stdin.line", line, self._occurrences.name(line, number)))
+        event = _event("flow.stdin.line", line, self._occurrences.name(line, number))
+        if complaint := self._complaint(event, len(line)):
+            raise EventError(complaint)
+        outlet.emit(event)
         return True
 
+    def _complaint(self, event: Event, size: int) -> str | None:
+        """Return why `event`, of `size` bytes of input, cannot be read by the next command."""
+        # JSON takes at most six bytes for one.
+        is_short = 6 * size + 4096 <= self._longest
+        return None if is_short else exceeds(event.encode(), self._longest)
+
     def _document(self, outlet: Outlet, stop: Stop) -> None:
-        blocks = []
+        taken = []
         size = 0
-        for block in _blocks(self._fd, outlet, stop):
-            blocks.append(block)
+        for block in blocks(self._fd, outlet, stop):
+            taken.append(block)
             size += len(block)
             if size > self._max_size:
                 raise FlowError(
@@ -143,7 +156,11 @@ class STDIN:
             if size:
                 _log.warning("stopped before the end of the document: %d bytes are dropped", size)
         else:
-            outlet.emit(_event("flow.stdin.document", b"".join(blocks), "1"))
+            event = _event("flow.stdin.document", b"".join(taken), "1")
+            complaint = self._complaint(event, size) if self._is_for_a_pipe else None
+            if complaint:
+                raise FlowError(f"cannot take the document: {complaint}")
+            outlet.emit(event)
             outlet.flush()
 
 
@@ -154,38 +171,3 @@ def _event(kind: str, raw: bytes, name: str) -> Event:
     except UnicodeDecodeError:
         data = raw
     return Event(kind, data, source="flow-stdin", id=f"{digest(raw)}-{name}")
-
-
-def _blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:
-    """Yield what comes on `fd` until its end or `stop`."""
-    while True:
-        ready = wait(fd, stop, gone=outlet)
-        if outlet.fileno() in ready:
-            raise ReaderGone
-        if stop.fileno() in ready:
-            return
-        try:
-            block = os.read(fd, BLOCK)
-        except BlockingIOError:
-            continue
-        except OSError as error:
-            raise FlowError(f"cannot read standard input: {error.strerror}") from None
-        if not block:
-            return
-        yield block
-
-
-@contextmanager
-def _goodbye(outlet: Outlet) -> Iterator[int | None]:
-    """Yield a file descriptor that becomes readable once the reader of `outlet` has gone.
-
-    None where that cannot be seen: a regular file has no reader. An epoll, because the
-    descriptor itself would also be readable where input waits on it, as on a terminal.
-    """
-    with select.epoll() as watch:
-        try:
-            watch.register(outlet.fileno(), select.EPOLLERR)
-        except PermissionError:
-            yield None
-        else:
-            yield watch.fileno()

@@ -282,7 +282,7 @@ class Serving:
         """Return the events of a message; None where it has been refused."""
         try:
             events = self._to_events(message, self.subscription.session.dialect)
-            if len(message.body) > _LARGE and any(len(e.encode()) > MAX_LINE for e in events):
+            if len(message.body) > _LARGE and any(len(e.encode()) - 1 > MAX_LINE for e in events):
                 raise EventError(f"its line would be longer than {MAX_LINE} bytes")
             if message.headers.get("redelivered") == "true":
                 for event in events:

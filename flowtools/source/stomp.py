@@ -195,5 +195,5 @@ class GenericStompListener:
     def _held(self) -> int:
         return current.held if (current := self._current) is not None else 0
 
-    def _waiting(self) -> int:
-        return current.delivery.outstanding if (current := self._current) is not None else 0
+    def _waiting(self) -> Mapping[int, object]:
+        return current.delivery.waiting if (current := self._current) is not None else {}

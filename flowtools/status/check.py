@@ -11,7 +11,8 @@ class Limits:
     """What is still well.
 
     Attributes:
-        max_lag: Seconds that the oldest event in flight may be old; None: any.
+        max_lag: Seconds that an event in flight may be old, since it was taken or, by its own
+            time, since it happened; None: any.
         max_silence: Seconds since the last event, or since the start; None: any.
     """
 
@@ -26,9 +27,16 @@ def trouble_of(state: State, limits: Limits) -> str:
     now = Snapshot(figures=state.figures, connection=state.connection)
     if trouble := now.trouble():
         return trouble
-    oldest = state.figures.get("oldest_seconds", 0.0)
-    if limits.max_lag is not None and oldest > limits.max_lag:
-        return f"lag: the oldest event in flight is {oldest:.0f} s old"
+    if stuck := int(state.figures.get("stuck", 0)):
+        threads = "1 thread hangs" if stuck == 1 else f"{stuck} threads hang"
+        return f"stuck: {threads} in the Worker beyond its time-out"
+    if limits.max_lag is not None:
+        oldest = state.figures.get("oldest_seconds", 0.0)
+        if oldest > limits.max_lag:
+            return f"lag: the oldest event in flight was taken {oldest:.0f} s ago"
+        lag = state.figures.get("lag_seconds", 0.0)
+        if lag > limits.max_lag:
+            return f"lag: the oldest event in flight happened {lag:.0f} s ago"
     silence = state.up if state.last_event is None else state.last_event
     if limits.max_silence is not None and silence > limits.max_silence:
         return f"silent: no event for {silence:.0f} s"

@@ -11,8 +11,11 @@ from flowtools.status.asking import State
 from flowtools.status.check import Limits, trouble_of
 from flowtools.status.pipelines import name_of, pipelines
 
-HEADS = ("pipeline", "pid", "up", "rate", "in flight", "oldest", "failed", "last event", "state")
-RIGHT = ("pid", "rate", "in flight", "oldest", "failed")
+HEADS = (
+    *("pipeline", "pid", "up", "rate", "in flight", "oldest", "lag", "failed", "last event"),
+    "state",
+)
+RIGHT = ("pid", "rate", "in flight", "oldest", "lag", "failed")
 
 EVERY = 2.0
 """Seconds after which a live table is drawn again."""
@@ -93,7 +96,8 @@ def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
             short_duration(state.up),
             f"{state.rate:.1f}/s",
             _number(figures.get("in_flight")),
-            "-" if not figures.get("oldest_seconds") else short_duration(figures["oldest_seconds"]),
+            _duration(figures.get("oldest_seconds")),
+            _duration(figures.get("lag_seconds")),
             _number(failed),
             "-" if state.last_event is None else f"{short_duration(state.last_event)} ago",
             _state(state, limits),
@@ -107,6 +111,10 @@ def _state(state: State, limits: Limits) -> str:
         words += f"; last message {short_duration(state.last_error_age or 0)} ago: "
         words += state.last_error
     return words
+
+
+def _duration(seconds: float | None) -> str:
+    return short_duration(seconds) if seconds else "-"
 
 
 def _number(value: float | None) -> str:

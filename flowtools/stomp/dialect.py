@@ -23,6 +23,9 @@ Broker = Literal["rabbitmq", "activemq", "artemis", "coilmq", "unknown"]
 _ARTEMIS_MESSAGE = 1024
 """Bytes that Artemis's window, which is in bytes, gives each message of --prefetch."""
 
+LENT = 65_535
+"""Messages that RabbitMQ delivers at most before one is acknowledged."""
+
 _ALL = 1_000_000_000
 """A prefetch of ActiveMQ's that is more than any queue holds; with 0 it would deliver none."""
 
@@ -125,14 +128,28 @@ class Dialect:
         """Return the headers of a look at a queue that `browses`."""
         return {"browser": "true"}
 
-    def lending_headers(self, most: int | None) -> dict[str, str]:
-        """Return the headers that have `most` messages delivered before any is acknowledged.
+    @property
+    def lends(self) -> int | None:
+        """How many messages it delivers at most before one is acknowledged; None: any number.
 
-        None: all of the queue. Artemis's window is in bytes, so that it is all in any case.
+        RabbitMQ counts in 16 bits; 0, which is no bound, means 2,000 to a quorum queue.
         """
+        return LENT if self.broker == "rabbitmq" else None
+
+    @property
+    def lends_whole(self) -> bool:
+        """Whether a queue keeps its order only if all of it has been lent.
+
+        Tried: of three messages that came back while others waited, RabbitMQ's quorum queues
+        and ActiveMQ put the three behind the others; Artemis puts them in their places.
+        """
+        return self.broker in ("rabbitmq", "activemq")
+
+    def lending_headers(self) -> dict[str, str]:
+        """Return the headers that have a whole queue delivered before any is acknowledged."""
         return self._pick(
-            rabbitmq={"prefetch-count": str(most or 0)},
-            activemq={"activemq.prefetchSize": str(most or _ALL)},
+            rabbitmq={"prefetch-count": str(LENT)},
+            activemq={"activemq.prefetchSize": str(_ALL)},
             artemis={"consumer-window-size": "-1"},
         )
 

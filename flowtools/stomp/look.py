@@ -94,7 +94,7 @@ class Look:
         ack, how = "auto", dialect.browser_headers() if browses else {}
         if self.lends:
             ack = "client-individual" if take else "client"
-            how = dialect.lending_headers(most)
+            how = dialect.lending_headers()
         self._headers = {
             "destination": url.destination,
             "id": "flow",
@@ -127,17 +127,25 @@ class Look:
             ConnectionLost: The connection has ended.
         """
         self._session.send_frame("SUBSCRIBE", self._headers)
+        goes_on = self.lends and self.dialect.lends_whole
         seen, active = 0, monotonic()
         while not stop.is_set():
             frames = self._session.take()
             for message in self._messages_of(frames):
                 if _is_end(message):
                     return
-                yield message
                 seen += 1
-                if seen == self._most:
+                if self._most is None or seen <= self._most:
+                    yield message
+                if seen == self._most and not goes_on:
                     return
                 active = monotonic()
+            if seen == self.dialect.lends and self.lends:
+                _log.warning(
+                    "'%s' has shown %d messages, and the broker lends no more; there may be others",
+                    *(self._destination, seen),
+                )
+                return
             if frames:
                 continue
             left = self._left(active)

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from flowtools.core.cloudevents import clean
 from flowtools.core.digits import long_digits
 from flowtools.core.event import Event, EventError, now, parse, rfc3339
 from flowtools.stomp.dialect import Dialect
@@ -70,10 +71,10 @@ def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) 
     sent = headers.get("timestamp", "")
     attributes = {
         "specversion": "1.0",
-        "id": dialect.event_id(message),
+        "id": clean(dialect.event_id(message)),
         "source": source,
         "type": "flow.stomp.message",
-        "subject": headers.get("destination"),
+        "subject": clean(headers.get("destination", "")),
         # Milliseconds since the epoch, where ActiveMQ took the message.
         "time": rfc3339(int(sent) / 1000) if sent.isdecimal() and len(sent) == 13 else now(),
         "datacontenttype": "application/json",
@@ -89,12 +90,12 @@ def _failure(headers: Mapping[str, str]) -> dict[str, Any]:
     """Return the attributes of an event that has failed for good; none where it has not."""
     if "flow-error" not in headers:
         return {}
-    failure: dict[str, Any] = {"flowerror": headers["flow-error"]}
+    failure: dict[str, Any] = {"flowerror": clean(headers["flow-error"])}
     attempts = headers.get("flow-attempts", "")
-    if attempts.isascii() and attempts.isdigit() and len(attempts) < 16:
+    if attempts.isascii() and attempts.isdigit() and len(attempts) < 10:
         failure["flowattempts"] = int(attempts)
     if "flow-failed-at" in headers:
-        failure["flowfailedat"] = headers["flow-failed-at"]
+        failure["flowfailedat"] = clean(headers["flow-failed-at"])
     return failure
 
 

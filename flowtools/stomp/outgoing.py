@@ -14,7 +14,7 @@ from flowtools.core.event import (
     wrap,
 )
 from flowtools.core.key import Key, WatchedKey
-from flowtools.core.lines import TooLong
+from flowtools.core.toolong import TooLong
 from flowtools.stomp.message import EVENT_TYPE
 
 GROUP_HEADER = "JMSXGroupID"

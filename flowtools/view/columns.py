@@ -10,8 +10,8 @@ import orjson
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, EventError, decode
 from flowtools.core.key import Key
-from flowtools.core.lines import TooLong
 from flowtools.core.times import instant
+from flowtools.core.toolong import TooLong
 from flowtools.process.message import one_line
 
 DEFAULT = "time,type,subject,title"

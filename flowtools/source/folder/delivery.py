@@ -69,7 +69,12 @@ class Window:
         self._lost: str | None = None
         self._wake = Wake()
         self._begin()
-        inlet.start(self._receive, lost=self._note_loss, held=self._held, in_flight=self.unsettled)
+        inlet.start(
+            self._receive,
+            lost=self._note_loss,
+            held=self._held,
+            in_flight=lambda: self._by_number,
+        )
 
     def filenos(self) -> list[int]:
         """Return what becomes readable when there is something to settle."""

@@ -14,6 +14,7 @@ from threading import Event as Flag
 from threading import Thread
 from time import monotonic
 
+from flowtools.core.cloudevents import clean
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
@@ -143,5 +144,5 @@ def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | N
 
 def _unasked(event: Event, reason: str) -> Event:
     _log.warning("cannot ask about '%s': %s; the event comes as it is", event.subject, reason)
-    event.attributes["metadataerror"] = reason[:MOST_REASON]
+    event.attributes["metadataerror"] = clean(reason[:MOST_REASON])
     return event

@@ -1,0 +1,209 @@
+"""Python's values as JSON: the forms of those that JSON has not, and why a value has none.
+
+orjson writes what JSON has, and of Python's own types dataclasses, enumerations and UUIDs. For
+any other value it asks `plain`, which returns one of the former. Only where that fails is the
+value looked through, to say where in it the culprit is: `why_not`.
+"""
+
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+MAX_DEPTH = 254
+"""Levels of nesting that an event may have to be written, its own object counted.
+
+orjson's limit; a line that is read may have 1024.
+"""
+
+OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
+"""How a line is encoded; moments go to `plain`, for orjson would write one without a zone."""
+
+MAX_PATH = 200
+"""Characters of the place of a value that an error names."""
+
+_DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
+_NAIVE = "a datetime without a time zone names no moment: give it one, as datetime.now(UTC)"
+
+
+def plain(value: Any) -> Any:
+    """Return a value of JSON for one that is none; its members may be of any type.
+
+    | type | form |
+    | --- | --- |
+    | datetime | RFC 3339 text, `Z` for UTC; without a time zone it is refused |
+    | date, time | ISO 8601 text |
+    | timedelta | seconds, a number |
+    | Decimal | text, so that no digit is lost |
+    | Path, or what has `__fspath__` | text; bytes that are not UTF-8 as in `\\xe6` |
+    | NamedTuple | object, by the names of its fields |
+    | set, frozenset, the keys of a dict | array, sorted |
+    | deque, range, any other sequence | array |
+    | any other mapping | object |
+    | numpy's scalars and arrays (what has `__array__` and `tolist`) | number, or nested arrays |
+
+    Raises:
+        TypeError: There is no such form; the text says why.
+    """
+    for kinds, form in _FORMS:
+        if isinstance(value, kinds):
+            return form(value)
+    if hasattr(type(value), "__array__") and callable(getattr(value, "tolist", None)):
+        if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+            raise TypeError(f"{_name(value)} has no unit here: give a datetime, or a number")
+        return value.tolist()
+    raise TypeError(f"type is not JSON serializable: {_name(value)}")
+
+
+def _moment(value: datetime) -> str:
+    if value.utcoffset() is None:
+        raise TypeError(_NAIVE)
+    text = value.isoformat()
+    return text[:-6] + "Z" if value.utcoffset() == timedelta() else text
+
+
+def _path(value: "os.PathLike[Any]") -> str:
+    return os.fsencode(value).decode("utf-8", "backslashreplace")
+
+
+def _tuple(value: Any) -> Any:
+    return value._asdict() if hasattr(value, "_asdict") else list(value)
+
+
+def _ordered(value: Iterable[Any]) -> list[Any]:
+    members = list(value)
+    try:
+        return sorted(members)
+    except Exception:  # noqa: BLE001  their own code compares; text can always be compared
+        return sorted(members, key=lambda each: orjson.dumps(each, plain, OPTIONS))
+
+
+def _refused(reason: str) -> Callable[[Any], Any]:
+    def refuse(value: Any) -> Any:
+        if isinstance(value, Coroutine):
+            value.close()  # Otherwise Python warns of it, long after.
+        raise TypeError(f"{_name(value)} {reason}")
+
+    return refuse
+
+
+_FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (datetime, _moment),
+    ((date, time), lambda value: value.isoformat()),
+    (timedelta, timedelta.total_seconds),
+    (Decimal, str),
+    (os.PathLike, _path),
+    (tuple, _tuple),
+    (float, float),
+    ((bytes, bytearray, memoryview), _refused("is not text: decode it, or encode it as Base64")),
+    (Coroutine, _refused("has not run, because nothing awaits it: use asyncio.run(...)")),
+    (AbstractSet, _ordered),
+    (Mapping, dict),
+    ((Sequence, ValuesView), list),
+)
+"""Forms by type; the first that fits counts."""
+
+
+def why_not(value: Any, error: Exception) -> str:
+    """Return why `value` cannot be written, with the place in it; `error` is orjson's."""
+    found = next(_culprits(value, "", 0), None)
+    if found is None:
+        text = str(error)
+        return text[:1].lower() + text[1:]
+    return _said(*found)
+
+
+def not_finite(value: Any) -> str | None:
+    """Return where in `value` a number is not finite; None: nowhere.
+
+    orjson writes such a number as null without a word.
+    """
+    found = next(_culprits(value, "", 0), None)
+    return None if found is None else _said(*found)
+
+
+def _said(where: str, reason: str) -> str:
+    if len(where) > MAX_PATH:
+        where = where[:MAX_PATH] + "..."
+    return f"{where}: {reason}" if where and reason != _DEEP else reason
+
+
+def _culprits(value: Any, where: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield the place of what has no JSON form, and why."""
+    if isinstance(value, Enum):
+        value = value.value
+    reason = _scalar(value)
+    if reason:
+        yield where, reason
+    elif reason is None and depth >= MAX_DEPTH:
+        yield where, _DEEP
+    elif reason is None:
+        yield from _culprits_among(value, where, depth)
+
+
+def _culprits_among(value: Any, where: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield those among the members of `value`."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if reason := _key_reason(key):
+                yield where, reason
+            yield from _culprits(member, f"{where}{_step(key)}" if where else str(key), depth + 1)
+    elif isinstance(value, list) or type(value) is tuple:
+        for index, member in enumerate(value):
+            yield from _culprits(member, f"{where}[{index}]", depth + 1)
+    elif is_dataclass(value) and not isinstance(value, type):
+        # orjson leaves out what begins so.
+        for name in (each.name for each in fields(value) if not each.name.startswith("_")):
+            yield from _culprits(getattr(value, name, None), f"{where}.{name}", depth + 1)
+    else:
+        try:
+            # What is sorted by its JSON text cannot be if a member has none.
+            form = list(value) if isinstance(value, AbstractSet) else plain(value)
+        except Exception as error:  # noqa: BLE001  a user's class may raise anything
+            text = str(error)
+            yield where, text if isinstance(error, TypeError) else f"{_name(error)}: {text}"
+        else:
+            yield from _culprits(form, where, depth + 1)
+
+
+def _key_reason(key: Any) -> str:
+    if not isinstance(key, str):
+        return f"dict key must be str, and one is {_name(key)}"
+    reason = _scalar(key)
+    return f"a key: {reason}" if reason else ""
+
+
+def _scalar(value: Any) -> str | None:
+    """Return why a value without members cannot be written, "" if it can; None: it is another."""
+    if value is None or isinstance(value, bool | UUID):
+        return ""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "str is not valid UTF-8: surrogates not allowed"
+        return ""
+    if isinstance(value, int):
+        return "" if -(2**63) <= value < 2**64 else "integer exceeds 64-bit range"
+    if type(value) is float:
+        return "" if isfinite(value) else "NaN and infinity are not JSON numbers"
+    return None
+
+
+def _step(key: Any) -> str:
+    text = str(key)
+    return f".{text}" if text.isidentifier() else f"[{text!r}]"
+
+
+def _name(value: Any) -> str:
+    kind = type(value)
+    own = kind.__module__ in ("builtins", "__main__")
+    return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,127 @@
+"""The JSON Schema (draft 2020-12) of an event's line, by the type of the event."""
+
+import types
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from flowtools.core.shapes import DATA
+
+_SIMPLE: dict[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+}
+
+_TEXT = {"type": "string", "minLength": 1}
+_ATTRIBUTES: dict[str, Any] = {
+    "specversion": {"const": "1.0"},
+    "id": {**_TEXT, "description": "With source, the event's identity"},
+    "source": {**_TEXT, "description": "Where it came from, a URI-reference"},
+    "subject": {**_TEXT, "description": "What it happened to"},
+    "time": {"type": "string", "format": "date-time", "description": "When; RFC 3339"},
+    "datacontenttype": {"type": "string"},
+    "data_base64": {"type": "string", "contentEncoding": "base64"},
+    "ackto": {**_TEXT, "description": "Whom to tell when the event is done"},
+    "redelivered": {"type": "boolean", "description": "It was delivered before"},
+    "replayed": {"type": "boolean", "description": "It was asked for after an absence"},
+    "metadataerror": {**_TEXT, "description": "Why Viz One could not be asked about it"},
+    "flowerror": {**_TEXT, "description": "Why it failed for good"},
+    "flowattempts": {"type": "integer", "description": "How many attempts it had"},
+    "flowfailedat": {"type": "string", "description": "When it failed; RFC 3339"},
+    "traceparent": {**_TEXT, "description": "W3C Trace Context"},
+    "tracestate": {**_TEXT, "description": "W3C Trace Context"},
+}
+
+
+def schema_of(type: str, *, strict: bool = False) -> dict[str, Any]:
+    """Return the JSON Schema of the events of `type`, as a JSON object.
+
+    Args:
+        type: Such as `flow.asset.created`.
+        strict: Allow no members but those that are known, for tests.
+
+    Raises:
+        KeyError: No source writes events of this type.
+    """
+    data = DATA[type]
+    definitions: dict[str, Any] = {}
+    properties = dict(_ATTRIBUTES)
+    properties["type"] = {"const": type}
+    properties["data"] = _of(data, definitions, strict)
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:flowtools:event:{type}",
+        "title": type,
+        "description": (data.__doc__ or "").strip() if is_typeddict(data) else _described(data),
+        "type": "object",
+        "properties": dict(sorted(properties.items())),
+        "required": ["specversion", "id", "source", "type", *_required_data(data)],
+    }
+    if strict:
+        schema["additionalProperties"] = False
+    if definitions:
+        schema["$defs"] = dict(sorted(definitions.items()))
+    return schema
+
+
+def _required_data(data: Any) -> list[str]:
+    return ["data"] if is_typeddict(data) else []
+
+
+def _described(hint: Any) -> str:
+    return next((each for each in get_args(hint)[1:] if isinstance(each, str)), "")
+
+
+def _of(hint: Any, definitions: dict[str, Any], strict: bool) -> dict[str, Any]:
+    """Return the schema of a type hint; classes go to `definitions`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return {}
+    if hint in _SIMPLE:
+        return {"type": _SIMPLE[hint]}
+    if origin is Annotated:
+        return {**_of(arguments[0], definitions, strict), "description": _described(hint)}
+    if origin is NotRequired:
+        return _of(arguments[0], definitions, strict)
+    if origin in (Union, types.UnionType):
+        return _either([_of(each, definitions, strict) for each in arguments])
+    if origin is list:
+        return {"type": "array", "items": _of(arguments[0], definitions, strict)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _of(arguments[1], definitions, strict)}
+    if is_typeddict(hint):
+        name = hint.__name__
+        if name not in definitions:
+            definitions[name] = {}  # It may contain itself.
+            definitions[name] = _object(hint, definitions, strict)
+        return {"$ref": f"#/$defs/{name}"}
+    raise AssertionError(f"there is no schema of {hint}")
+
+
+def _object(kind: Any, definitions: dict[str, Any], strict: bool) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    made: dict[str, Any] = {
+        "type": "object",
+        "description": (kind.__doc__ or "").strip(),
+        "properties": {name: _of(hint, definitions, strict) for name, hint in hints.items()},
+        "required": sorted(kind.__required_keys__),
+    }
+    if strict:
+        made["additionalProperties"] = False
+    return made
+
+
+def _either(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    if all(set(each) == {"type"} for each in choices):
+        return {"type": [each["type"] for each in choices]}
+    return {"anyOf": choices}

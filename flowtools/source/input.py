@@ -1,0 +1,46 @@
+"""Standard input beside the reader of standard output, who may go while nothing comes."""
+
+import os
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.lines import BLOCK
+from flowtools.core.outlet import Outlet
+from flowtools.core.wait import Stop, wait
+
+
+def blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:
+    """Yield what comes on `fd` until its end or `stop`."""
+    while True:
+        ready = wait(fd, stop, gone=outlet)
+        if outlet.fileno() in ready:
+            raise ReaderGone
+        if stop.fileno() in ready:
+            return
+        try:
+            block = os.read(fd, BLOCK)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise FlowError(f"cannot read standard input: {error.strerror}") from None
+        if not block:
+            return
+        yield block
+
+
+@contextmanager
+def goodbye(outlet: Outlet) -> Iterator[int | None]:
+    """Yield a file descriptor that becomes readable once the reader of `outlet` has gone.
+
+    None where that cannot be seen: a regular file has no reader. An epoll, because the
+    descriptor itself would also be readable where input waits on it, as on a terminal.
+    """
+    with select.epoll() as watch:
+        try:
+            watch.register(outlet.fileno(), select.EPOLLERR)
+        except PermissionError:
+            yield None
+        else:
+            yield watch.fileno()

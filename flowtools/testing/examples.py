@@ -1,0 +1,102 @@
+"""Events of each type, with data as the sources write it."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from flowtools.core.event import Event
+from flowtools.core.shapes import DATA
+
+_ONE = "https://one.example"
+_ASSET: dict[str, Any] = {
+    "id": "urn:vme:default:asset:121",
+    "title": "Evening bulletin",
+    "identifiers": {"id": "121"},
+    "status": "online",
+    "media": "video",
+    "updated": "2026-01-02T03:04:05Z",
+    "keywords": [{"scheme": "https://one.example/keywords", "term": "news"}],
+    "links": {
+        "self": f"{_ONE}/thirdparty/asset/item/121",
+        "edit": f"{_ONE}/api/asset/item/121",
+        "describedby": f"{_ONE}/api/asset/item/121/metadata",
+    },
+    "headers": {"destination": "/topic/assets"},
+}
+_FILE: dict[str, Any] = {
+    "location": "xmlimport",
+    "name": "bulletin.xml",
+    "size": 1024,
+    "url": f"{_ONE}/files/bulletin.xml",
+    "updated": "2026-01-02T03:04:05Z",
+    "id": "urn:vme:default:unmanagedfile:7",
+    "links": {"self": f"{_ONE}/thirdparty/storage/xmlimport/7"},
+    "headers": {"destination": "/topic/files.xmlimport"},
+}
+_PATH: dict[str, Any] = {
+    "path": "/media/in/clip.mxf",
+    "name": "clip.mxf",
+    "size": 4096,
+    "updated": "2026-01-02T03:04:05.000Z",
+    "url": "file:///media/in/clip.mxf",
+    "moved_from": None,
+}
+_MESSAGE: dict[str, Any] = {"headers": {"destination": "/queue/jobs"}, "body": {"job": 1}}
+
+_EXAMPLES: dict[str, tuple[str, str | None, Any]] = {
+    "flow.asset": (_ONE, _ASSET["id"], _ASSET),
+    "flow.file": (_ONE, "bulletin.xml", _FILE),
+    "flow.path": ("file:///media/in", "clip.mxf", _PATH),
+    "flow.stomp": ("stomp://mq.example:61613", "/queue/jobs", _MESSAGE),
+    "flow.interval": ("flow-interval", "60s", {"number": 1, "skipped": 0}),
+    "flow.stdin": ("flow-stdin", None, "a line"),
+    "flow.source": ("flow-source", None, {"name": "a"}),
+    "flow.work": ("flow-work", None, {"name": "a"}),
+    "flow.jq": ("flow-jq", None, {"name": "a"}),
+}
+"""Source, subject and data of an event, by the beginning of its type."""
+
+
+def make_event(
+    type: str,
+    data: Any = None,
+    *,
+    source: str | None = None,
+    id: str | None = None,
+    subject: str | None = None,
+    time: str | None = None,
+    **extensions: Any,
+) -> Event:
+    """Return an event of `type` as a source would write it.
+
+    Args:
+        type: One of the types that flowtools(7) names, such as `flow.asset.created`, or one of
+            your own.
+        data: A mapping replaces these members of the example's data; any other value, bytes too,
+            replaces the data. None: the example's data.
+        source: Where it came from; None: as of the example, and `test` for a type of your own.
+        id: Its id; None: a random one.
+        subject: What it happened to; None: as of the example.
+        time: When, RFC 3339; None: now.
+        extensions: Further attributes, such as `redelivered=True`.
+
+    Raises:
+        EventError: An attribute breaks a rule of CloudEvents.
+    """
+    if type in DATA:
+        its_source, its_subject, example = _EXAMPLES[type.rpartition(".")[0]]
+    else:
+        its_source, its_subject, example = "test", None, None
+    if isinstance(data, Mapping) and isinstance(example, dict):
+        data = {**deepcopy(example), **data}
+    elif data is None:
+        data = deepcopy(example)
+    return Event(
+        type,
+        data,
+        source=source or its_source,
+        id=id,
+        subject=subject if subject is not None else its_subject,
+        time=time,
+        **extensions,
+    )

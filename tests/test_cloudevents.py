@@ -1,0 +1,216 @@
+"""The rules of CloudEvents 1.0.2, one by one: what is read, what is refused, what we write.
+
+Sections are those of the specification (spec.md, "S") and of its JSON event format (json-format.md,
+"J").
+"""
+
+import json
+
+import orjson
+import pytest
+
+from flowtools.core.usual import usual
+from flowtools.event import Event, EventError, parse
+
+BASE = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+TEXT = "is not a non-empty string"
+NAME = "is not a CloudEvents attribute name (a-z, 0-9)"
+VALUE = "is neither text nor a truth value nor an integer"
+TIME = "its 'time' is not a timestamp of RFC 3339"
+MEDIA = "its 'datacontenttype' is not a media type of RFC 2046"
+URI = "its 'dataschema' is not an absolute URI"
+
+REFUSED = [
+    ("S specversion", {"specversion": None}, "its specversion is not '1.0'"),
+    ("S specversion", {"specversion": ""}, "its specversion is not '1.0'"),
+    ("S specversion", {"specversion": "0.3"}, "its specversion is not '1.0'"),
+    ("S specversion", {"specversion": 1.0}, "its specversion is not '1.0'"),
+    ("S id: REQUIRED; J 2.2: null is absent", {"id": None}, "it has no 'id'"),
+    ("S id: non-empty", {"id": ""}, f"its 'id' {TEXT}"),
+    ("S id: String", {"id": 5}, f"its 'id' {TEXT}"),
+    ("S id: String", {"id": ["1"]}, f"its 'id' {TEXT}"),
+    ("S source: REQUIRED", {"source": None}, "it has no 'source'"),
+    ("S source: non-empty", {"source": ""}, f"its 'source' {TEXT}"),
+    ("S source: URI-reference", {"source": {}}, f"its 'source' {TEXT}"),
+    ("S type: REQUIRED", {"type": None}, "it has no 'type'"),
+    ("S type: non-empty", {"type": ""}, f"its 'type' {TEXT}"),
+    ("S type: String", {"type": True}, f"its 'type' {TEXT}"),
+    ("S subject: non-empty", {"subject": ""}, f"its 'subject' {TEXT}"),
+    ("S subject: String", {"subject": 5}, f"its 'subject' {TEXT}"),
+    ("S subject: String", {"subject": {}}, f"its 'subject' {TEXT}"),
+    ("S subject: String", {"subject": False}, f"its 'subject' {TEXT}"),
+    ("S time: RFC 3339", {"time": "yesterday"}, TIME),
+    ("S time: RFC 3339", {"time": "2026-01-02"}, TIME),
+    ("S time: RFC 3339, 5.6", {"time": "2026-01-02T03:04:05"}, TIME),
+    ("S time: RFC 3339, 5.6", {"time": "2026-01-02 03:04:05Z"}, TIME),
+    ("S time: RFC 3339, 5.6", {"time": "2026-01-02T03:04:05,123Z"}, TIME),
+    ("S time: RFC 3339, 5.6", {"time": "2026-01-02T24:00:00Z"}, TIME),
+    ("S time: RFC 3339, 5.6", {"time": "20260102T030405Z"}, TIME),
+    ("S time: RFC 3339, 5.7", {"time": "2026-02-30T03:04:05.000Z"}, TIME),
+    ("S time: RFC 3339, 5.7", {"time": "2026-13-01T03:04:05.000Z"}, TIME),
+    ("S time: Timestamp", {"time": 1767322445}, f"its 'time' {TEXT}"),
+    ("S time: non-empty", {"time": ""}, f"its 'time' {TEXT}"),
+    ("S datacontenttype: RFC 2046", {"datacontenttype": "json"}, MEDIA),
+    ("S datacontenttype: RFC 2046", {"datacontenttype": "a/b; c"}, MEDIA),
+    ("S datacontenttype: String", {"datacontenttype": 5}, f"its 'datacontenttype' {TEXT}"),
+    ("S datacontenttype", {"datacontenttype": ""}, f"its 'datacontenttype' {TEXT}"),
+    ("S dataschema: URI, RFC 3986, 4.3", {"dataschema": "schema.json"}, URI),
+    ("S dataschema: URI", {"dataschema": "https://one.example/a b"}, URI),
+    ("S dataschema: non-empty", {"dataschema": ""}, f"its 'dataschema' {TEXT}"),
+    ("S Naming Conventions", {"ComExample": "x"}, f"'ComExample' {NAME}"),
+    ("S Naming Conventions", {"my-ext": "x"}, f"'my-ext' {NAME}"),
+    ("S Naming Conventions", {"my_ext": "x"}, f"'my_ext' {NAME}"),
+    ("S Naming Conventions", {"": "x"}, f"'' {NAME}"),
+    ("S Naming Conventions", {"\u00e6": "x"}, f"'\u00e6' {NAME}"),
+    ("S Naming Conventions", {"a\nb": "x"}, f"'a\\x0ab' {NAME}"),
+    ("S Type System; J 2.2", {"ext": {"a": 1}}, f"its 'ext' {VALUE}"),
+    ("S Type System; J 2.2", {"ext": [1]}, f"its 'ext' {VALUE}"),
+    ("S Type System; J 2.2: the integer component only", {"ext": 1.5}, f"its 'ext' {VALUE}"),
+    ("J 3.1.1: mutually exclusive", {"data": 1, "data_base64": "AA=="}, "it has both data and"),
+    ("J 3.1.1: data null is data", {"data": None, "data_base64": "AA=="}, "it has both data and"),
+    ("J 3.1.2: Base64", {"data_base64": "?"}, "its data_base64 is not Base64"),
+    ("J 3.1.2: Base64", {"data_base64": 5}, "its data_base64 is not Base64"),
+    ("J 3.1.2: Base64", {"data_base64": "\u00e6"}, "its data_base64 is not Base64"),
+]
+
+READ = [
+    ("S specversion, id, source, type", {}, {}),
+    ("S id: any text", {"id": " "}, {}),
+    ("S source: a relative reference", {"source": "1-555-123-4567"}, {}),
+    ("S source: an absolute URI", {"source": "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66"}, {}),
+    ("S subject", {"subject": "mynewfile.jpg"}, {}),
+    ("J 2.2: null is absent", {"subject": None}, {"subject": ...}),
+    ("J 2.2: null is absent", {"time": None}, {"time": ...}),
+    ("J 2.2: null is absent", {"datacontenttype": None, "data": 1}, {"datacontenttype": ...}),
+    ("J 2.2: null is absent", {"dataschema": None}, {"dataschema": ...}),
+    ("J 2.2: null is absent", {"ext": None}, {"ext": ...}),
+    ("J 2.2: null is absent", {"data_base64": None}, {"data_base64": ...}),
+    ("J 2.2: null is absent", {"data": 1, "data_base64": None}, {"data_base64": ...}),
+    ("S time: RFC 3339", {"time": "2026-01-02T03:04:05Z"}, {}),
+    ("S time: RFC 3339, 5.6: any number of digits", {"time": "2026-01-02T03:04:05.1234567Z"}, {}),
+    ("S time: RFC 3339, 5.6: an offset", {"time": "2026-01-02T03:04:05.123+01:00"}, {}),
+    ("S time: RFC 3339, 5.6: -00:00", {"time": "2026-01-02T03:04:05-00:00"}, {}),
+    ("S time: RFC 3339, 5.6: lower case", {"time": "2026-01-02t03:04:05z"}, {}),
+    ("S time: RFC 3339, 5.7: a leap second", {"time": "2016-12-31T23:59:60Z"}, {}),
+    ("S time: RFC 3339, 5.7: a leap day", {"time": "2028-02-29T03:04:05.000Z"}, {}),
+    ("S datacontenttype", {"datacontenttype": "text/xml; charset=utf-8", "data": "<a/>"}, {}),
+    ("S datacontenttype: a quoted parameter", {"datacontenttype": 'a/b; c="d;e"'}, {}),
+    ("S datacontenttype: without data", {"datacontenttype": "application/json"}, {}),
+    ("S dataschema", {"dataschema": "urn:schema:1"}, {}),
+    ("S Naming Conventions", {"comexampleextension1": "value"}, {}),
+    ("S Naming Conventions: SHOULD NOT exceed 20", {"a" * 65: "value"}, {}),
+    ("S Type System: String", {"ext": ""}, {}),
+    ("S Type System: Boolean", {"ext": False}, {}),
+    ("S Type System: Integer", {"ext": -(2**31)}, {}),
+    ("J 3.1.1: an explicit null payload", {"data": None}, {}),
+    ("J 3.1.2: any JSON", {"data": {"data": [1, None]}}, {}),
+    ("J 3.1.2: text is not read as JSON", {"data": "{}"}, {}),
+    ("J 3.1.2: Base64", {"data_base64": "AP8="}, {}),
+    ("J 3.1.2: Base64 of nothing", {"data_base64": ""}, {}),
+    # What the specification forbids, or lets a reader refuse; the page says why it is taken.
+    ("S Type System: control characters", {"subject": "a\nb", "id": "\u0085"}, {}),
+    ("S Type System: noncharacters", {"subject": "\ufdd0"}, {}),
+    ("S Type System: Integer of 32 bits", {"ext": 2**40}, {}),
+    ("S source: URI-reference", {"source": "my server"}, {}),
+    ("J 3.1.2: MAY fail", {"datacontenttype": "application/xml", "data": {"a": 1}}, {}),
+]
+
+
+def lines(changes):
+    yield orjson.dumps(BASE | changes)
+    yield orjson.dumps(BASE | {"subject": "x", "time": "2026-01-02T03:04:05.678Z"} | changes)
+
+
+@pytest.mark.parametrize(("section", "changes", "why"), REFUSED)
+def test_what_the_specification_forbids_is_refused_with_the_reason(section, changes, why):
+    for line in lines(changes):
+        assert usual(line) is None
+        with pytest.raises(EventError) as refusal:
+            parse(line)
+        assert str(refusal.value).startswith(f"not a CloudEvents 1.0 event: {why}")
+
+
+@pytest.mark.parametrize(("section", "changes", "differs"), READ)
+def test_what_the_specification_allows_is_read(section, changes, differs):
+    for line in lines(changes):
+        expected = json.loads(line) | differs
+        expected = {name: value for name, value in expected.items() if value is not ...}
+        assert parse(line).attributes == expected
+        assert usual(line) in (None, expected)
+
+
+def test_a_batch_is_another_json_value():
+    """J 4: the batch format is a format of its own."""
+    with pytest.raises(EventError, match="not an event"):
+        parse(orjson.dumps([BASE]))
+
+
+def test_a_member_that_comes_twice_counts_as_it_came_last():
+    """RFC 8259, section 4: a reader may take the last one."""
+    assert parse(orjson.dumps(BASE)[:-1] + b',"id":"2"}').id == "2"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"source": ""}, f"its 'source' {TEXT}"),
+        ({"source": 5}, f"its 'source' {TEXT}"),
+        ({"type": ""}, f"its 'type' {TEXT}"),
+        ({"id": 5}, f"its 'id' {TEXT}"),
+        ({"subject": 5}, f"its 'subject' {TEXT}"),
+        ({"time": "yesterday"}, TIME),
+        ({"datacontenttype": "json"}, MEDIA),
+        ({"dataschema": "a"}, URI),
+        ({"myExt": 1}, f"'myExt' {NAME}"),
+        ({"specversion": "0.3"}, "'specversion' is not an extension"),
+        ({"data_base64": "AA=="}, f"'data_base64' {NAME}"),
+        ({"ext": {}}, f"its 'ext' {VALUE}"),
+        ({"ext": 1.0}, f"its 'ext' {VALUE}"),
+        ({"ext": 2**31}, "its 'ext' is an integer of more than 32 bits: write it as text"),
+    ],
+)
+def test_what_the_specification_forbids_is_not_made(given, why):
+    given = {"type": "t", "source": "s"} | given
+    with pytest.raises(EventError) as refusal:
+        Event(given.pop("type"), **given)
+    assert str(refusal.value) == why
+
+
+def test_what_no_text_may_hold_is_escaped_where_an_event_is_made():
+    event = Event("t", source="s", subject="a\nb\u0085\ufdd0\udce6\U0001ffff", ext="\x1b[0m")
+    assert event.subject == r"a\x0ab\x85\ufdd0\udce6\U0001ffff"
+    assert event.ext == r"\x1b[0m"
+    assert parse(event.encode()) == event
+
+
+def test_text_that_is_only_unusual_stays_as_it_is():
+    event = Event("t", source="s", subject="\u00e6\u2028 \U0001f600\u00a0")
+    assert event.subject == "\u00e6\u2028 \U0001f600\u00a0"
+
+
+def test_an_empty_subject_is_left_out():
+    assert "subject" not in Event("t", source="s", subject="").attributes
+
+
+def test_a_media_type_of_its_own_stays():
+    event = Event("t", b"<a/>", source="s", datacontenttype="application/xml")
+    assert (event.datacontenttype, event.data) == ("application/xml", b"<a/>")
+
+
+WORKER = """
+class Spoils:
+    def start(self, event):
+        event.attributes |= event.data
+        return event
+"""
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_worker_cannot_write_what_the_specification_forbids(run, tmp_path, isolation):
+    (tmp_path / "mine.py").write_text(WORKER)
+    events = [{"subject": ""}, {"my-ext": 1}, {"ext": {}}, {"time": "soon"}, {"subject": "fine"}]
+    given = b"".join(orjson.dumps(BASE | {"data": each}) + b"\n" for each in events)
+    status, out, err = run("flow-work", "mine:Spoils", "--isolation", isolation, input=given)
+    assert (status, [json.loads(line)["subject"] for line in out.splitlines()]) == (1, ["fine"])
+    for why in (f"its 'subject' {TEXT}", f"'my-ext' {NAME}", f"its 'ext' {VALUE}", TIME):
+        assert f"rejected: ResultError: a result is not a CloudEvents 1.0 event: {why}" in err
