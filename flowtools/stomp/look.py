@@ -207,7 +207,9 @@ class Look:
             # RabbitMQ carries out a transaction at COMMIT: by then the subscription is over, and
             # what is given back does not come to it again.
             name = "transaction:back\n"
-            nacks = "".join(f"NACK\n{token}{name}\n\0" for token in self._lent).encode()
+            # Where stomp.default_nack_requeue is false, NACK would throw the messages away.
+            how_back = f"requeue:true\n{name}"
+            nacks = "".join(f"NACK\n{token}{how_back}\n\0" for token in self._lent).encode()
             frames.insert(0, f"BEGIN\n{name}\n\0".encode() + nacks)
             frames.append(f"COMMIT\n{name}\n\0".encode())
         if how != "at the end":
