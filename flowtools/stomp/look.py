@@ -85,6 +85,11 @@ class Look:
         browses = dialect.browses and not take
         self.lends = not (browses or self.is_live)
         self._session = session
+        if self.lends and not self.dialect.individual:
+            _log.warning(
+                "'%s' delivers one message at a time: the first of '%s' is all that can be seen",
+                *(self._session.name, self._destination),
+            )
         self._most = most
         self._takes = take
         self._lent: dict[str, None] = {}
