@@ -14,7 +14,10 @@ from tests.brokers.server import START_SECONDS, free_ports
 from tests.brokers.wire import WireError
 
 _PASSIVE = ("AMQ221032", "AMQ221109", "AMQ221031")
-"""Artemis' log: it waits for its turn, or it is a backup by now."""
+"""What the log of a backup has when it waits."""
+
+_ACTIVE = "AMQ221010"
+"""What it has when it has taken over."""
 
 
 class ArtemisPair:
@@ -109,4 +112,4 @@ class ArtemisPair:
 def _waits(node):
     """Whether the last that the broker said of its role is that it is a backup."""
     said = node.output()
-    return max(said.rfind(each) for each in _PASSIVE) > said.rfind("AMQ221007")
+    return max(said.rfind(each) for each in _PASSIVE) > said.rfind(_ACTIVE)
