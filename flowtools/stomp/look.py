@@ -96,19 +96,22 @@ class Look:
         self._idle = None if self.is_live else idle
         self._answer_by = monotonic() + PATIENCE * settings.connect_timeout
         self._is_confirmed = self._is_closed = False
-        ack, how = "auto", dialect.browser_headers() if browses else {}
+        self._headers = self._asking() | dict(url.parameters) | dict(headers or {})
+
+    def _asking(self) -> dict[str, str]:
+        """Return our own headers of SUBSCRIBE."""
+        dialect, ack = self.dialect, "auto"
+        how = {} if self.is_live else dialect.browser_headers()
         if self.lends:
-            ack = "client-individual" if take else "client"
+            ack = "client-individual" if self._takes else "client"
             how = dialect.lending_headers()
-        self._headers = {
-            "destination": url.destination,
+        return {
+            "destination": self._destination,
             "id": "flow",
             "ack": ack,
             "receipt": "subscribe",
             **how,
-            **dialect.routing_headers(url.destination, to="subscription"),
-            **dict(url.parameters),
-            **(headers or {}),
+            **dialect.routing_headers(self._destination, to="subscription"),
         }
 
     def messages(
