@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 suite=$1
 cache=${FLOWTOOLS_PYTHONS:-/var/cache/flowtools-pythons}
 root=$cache/$suite
-packages=ca-certificates,git,iproute2,jq,make,mandoc,openssl,procps,python3,python3-venv,rsync,util-linux
+packages=ca-certificates,curl,fish,git,iproute2,jq,make,mandoc,openssl,procps,python3,python3-venv,rsync,util-linux,zsh
 
 fail() {
     echo "test-python: $2" >&2

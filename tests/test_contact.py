@@ -8,9 +8,10 @@ from subprocess import PIPE
 import pytest
 
 from flowtools.core.reminder import Reminder
+from flowtools.sim.messages import ASSETS, FILES
 from flowtools.stomp.contact import Contact
 from tests.running import metrics_at, until
-from tests.stomp_servers import Lines
+from tests.stomp_servers import SECONDS, Lines
 from tests.vizone_servers import stand_in
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -78,6 +79,7 @@ def test_a_listener_of_viz_one_counts_its_connections_and_what_comes(start, tmp_
         options = ["--metrics", f"unix:{path}", *location]
         process = start(command, *options, env=server.environment())
         until(lambda: figures(path, "connected", "received_total") == (1, 0))
+        assert server._broker.has_subscriber(f"{FILES}.xmlimport" if location else ASSETS, SECONDS)
         if location:
             server.catalogue.storages.write("xmlimport", "a.xml", b"<a/>")
         else:

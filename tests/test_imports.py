@@ -57,7 +57,8 @@ STANDARD = {
     "dataclasses",
     "copy",
     "keyword",
-    # pathlib, and what it stands on
+    # pathlib, and what it stands on (fcntl: since Python 3.14)
+    "fcntl",
     "fnmatch",
     "glob",
     "ipaddress",

@@ -79,7 +79,10 @@ def test_of_two_listeners_one_works_and_the_other_takes_over_at_once_when_it_end
     made = [server.catalogue.create(str(number)) for number in range(20)]
     until(lambda: all_told(made, first))
     assert second.told == []
-    assert [holds(start, each) for each in (first, second)] == [(1, ""), (0, "stands by; ")]
+    assert [holds(start, each) for each in (first, second)] == [
+        (1, "'127.0.0.1:"),
+        (0, "stands by; "),
+    ]
     first.process.send_signal(signal.SIGTERM)
     assert first.process.wait(30) == -signal.SIGTERM
     made += [server.catalogue.create(f"while nobody listens {number}") for number in range(5)]

@@ -214,6 +214,9 @@ def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     ctx.meta[f"flowtools.{param.name}"] = value
 
 
+_OUT_OF_MEMORY = ("can't start new thread", "failed to map segment from shared object")
+"""What CPython and the loader of shared libraries say of it, who have no class for it."""
+
 _COMMON_OPTIONS = (
     option(
         "--log-format",
@@ -317,8 +320,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` is, or came up while something coped with, a lack of memory."""
     cause: BaseException | None = error
     while cause is not None:
-        # CPython has no class of its own for a thread that cannot be had.
-        if isinstance(cause, MemoryError) or "can't start new thread" in str(cause):
+        if isinstance(cause, MemoryError) or any(text in str(cause) for text in _OUT_OF_MEMORY):
             return True
         cause = cause.__cause__ or cause.__context__
     return False

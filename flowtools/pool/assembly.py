@@ -339,7 +339,8 @@ def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
         other = seen.setdefault((found.st_dev, found.st_ino), f"'{option} {path}'")
         if other != f"'{option} {path}'":
             raise UsageError(f"'{option} {path}' is {other}, too; write to another file")
-    if choice.joblog and choice.failed and choice.joblog.resolve() == choice.failed.resolve():
+    files = [os.path.realpath(path) for path in (choice.joblog, choice.failed) if path]
+    if len(files) > len(set(files)):
         raise UsageError(f"'--failed {choice.failed}' is the job log, too; write to another file")
 
 

@@ -45,10 +45,14 @@ class Once:
         try:
             # The lock is what makes one connection safe in many threads.
             self._database = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.execute(_TABLE)
-            self._database.commit()
+            try:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=FULL")
+                self._database.execute(_TABLE)
+                self._database.commit()
+            except BaseException:
+                self._database.close()
+                raise
         except sqlite3.Error as error:
             raise self._failure("use", error) from None
 

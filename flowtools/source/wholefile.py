@@ -47,11 +47,9 @@ class WholeFile:
         self.name = f"{kind} '{path}'"
         # Through links: a file that is replaced would take the place of the link to it. And the
         # lock lies beside the file itself, whatever name led there.
-        try:
-            self._file = self.path.resolve()
-        except (OSError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or "its links lead in a circle"
-            raise ConfigurationError(f"cannot use {self.name}: {reason}") from None
+        self._file = Path(os.path.realpath(self.path))
+        if self._file.is_symlink():
+            raise ConfigurationError(f"cannot use {self.name}: its links lead in a circle")
         if self._file.is_dir():
             raise ConfigurationError(f"cannot use {self.name}: it is a directory")
         lock = self._file.with_name(self._file.name + ".lock")

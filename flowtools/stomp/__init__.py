@@ -4,7 +4,7 @@ From the `wire` up, which is a socket, plain or under TLS: `frames` are what goe
 gets it connected, `transport` reads it in a thread of stomp.py's (the `library`), `session` is one
 login on it, and `broker` makes sessions, one after another, from a `url` and `settings`;
 what one broker does otherwise than the next is in `dialect`, and `contact` is what is said and
-shown of all of it.
+shown of all of it; `trace` shows frames to whoever debugs.
 
 In: a `subscription`, on certain `terms`, gives messages, each with a number, and keeps them in a
 `window` until `acknowledge(number)` or `refuse(number)` is called. What is refused is moved to

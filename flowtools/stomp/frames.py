@@ -142,7 +142,7 @@ class FrameParser:
             lines = [line.removesuffix("\r") for line in lines]
         command = lines.pop(0)
         if command not in _COMMANDS and not _COMMAND_SO_FAR.fullmatch(command.encode()):
-            raise ProtocolError(f"not STOMP: it begins with '{command[:40]}'")
+            raise _not_stomp(head)
         # Of an ERROR what it says counts: the connection ends anyway.
         strict = self.version != "1.0" and command not in ("CONNECTED", "ERROR")
         escapes = _UNESCAPES.get(self.version) if b"\\" in head and command != "CONNECTED" else None
@@ -189,11 +189,21 @@ def _unescaped(text: str, escapes: Mapping[str, str], strict: bool) -> str:
     return _UNESCAPE.sub(meant, text) if "\\" in text else text
 
 
+def _not_stomp(start: bytes) -> ProtocolError:
+    # An alert or a handshake of TLS (RFC 8446, 5.1).
+    if start[:2] in (b"\x15\x03", b"\x16\x03"):
+        return ProtocolError(
+            "not STOMP: it speaks TLS on this port; let the URL begin with stomp+ssl://"
+        )
+    begin = start.partition(b"\n")[0][:40].decode("utf-8", "replace").strip()
+    return ProtocolError(f"not STOMP: it begins with '{begin}'")
+
+
 def _check_head(head: bytes) -> None:
     line = head.partition(b"\n")[0]
     if b"\n" in head or len(line) > 20:
         line += b"\n"
     if not _COMMAND_SO_FAR.fullmatch(line):
-        raise ProtocolError(f"not STOMP: it begins with '{line[:40].decode('latin-1').strip()}'")
+        raise _not_stomp(line)
     if len(head) > MAX_HEAD:
         raise ProtocolError("not STOMP: the headers of a frame do not end")

@@ -4,6 +4,7 @@ Whoever gets a session owns it and ends it with `close` or `abort`, which join t
 of its transport (see transport.py).
 """
 
+import logging
 import time
 from collections import deque
 from threading import Condition, Lock
@@ -13,6 +14,7 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame, FrameParser, encode_frame
+from flowtools.stomp.trace import frames_in, line_of
 from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.wire import Wire
 
@@ -30,6 +32,7 @@ or TLS records are."""
 _JAVA = ("java.", "javax.", "jakarta.", "org.", "at ", "\tat ", "Caused by:", "...")
 
 _log = get_log("flowtools.broker")
+_trace = get_log("flowtools.frames")
 
 
 class Session:
@@ -50,6 +53,7 @@ class Session:
         """Start a session on a connected `wire`; `login` comes next."""
         self.name = name
         self.certificate_ends = wire.certificate_ends
+        self._is_tls = wire.tls is not None
         self.dialect = Dialect("", "1.0")
         self._inbox: deque[bytes] = deque()
         # Bytes: the I/O thread counts what has come, whoever holds `_parsing` what is gone.
@@ -61,6 +65,7 @@ class Session:
         self._room = Condition()
         self._pausing = False
         self._wake = Wake()
+        self._is_traced = _trace.is_enabled_for(logging.DEBUG)
         self._closed = False
         self._woken = False
         self._transport = Transport(wire, self._deliver, self._rouse)
@@ -101,6 +106,9 @@ class Session:
             self._parse()
             frames, self._frames = self._frames, []
         lost = self._broken or lost
+        if frames and self._is_traced:
+            for frame in frames:
+                _trace.debug("from '%s': %s", self.name, line_of(frame))
         if self._pausing:
             with self._room:
                 self._room.notify()
@@ -122,6 +130,9 @@ class Session:
         Raises:
             ConnectionLost: The connection has ended.
         """
+        if self._is_traced:
+            for frame in frames_in(data, self.version):
+                _trace.debug("to '%s': %s", self.name, line_of(frame))
         try:
             self._transport.send(data, stop)
         except ConnectionLost:
@@ -145,7 +156,15 @@ class Session:
             ConnectionLost: It ends the connection, or does not answer in time.
         """
         self.send_frame("CONNECT", headers)
-        answer = self._answer(stop, seconds)
+        try:
+            answer = self._answer(stop, seconds)
+        except ConnectionLost as error:
+            if self._come or self._is_tls or self._transport.lost is None:
+                raise
+            raise ConnectionLost(
+                f"{error}, without an answer to the login; if it speaks TLS on this port, let the"
+                " URL begin with stomp+ssl://"
+            ) from None
         if answer.command == "ERROR":
             raise RefusedError(f"'{self.name}' refuses the login: {error_text(answer)}")
         if answer.command != "CONNECTED":

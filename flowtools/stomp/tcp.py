@@ -14,6 +14,8 @@ from flowtools.stomp.wire import CHUNK, Wire
 UNHEARD = 30.0
 """Seconds of silence after which the system asks, with --heart-beat OUT,0."""
 
+_PLAIN = "it may not speak TLS on this port"
+
 
 def open_socket(
     host: str,
@@ -89,8 +91,10 @@ def _encrypt(wire: Wire, stop: Stop, deadline: float) -> None:
                 _wait(wire.socket, stop, deadline, writable=True)
                 out = out[wire.socket.send(out) :]
             if not is_done:
-                _wait(wire.socket, stop, deadline)
+                _wait(wire.socket, stop, deadline, silent=f"no TLS handshake comes back; {_PLAIN}")
                 wire.feed(wire.socket.recv(CHUNK))
+    except ssl.SSLEOFError:
+        raise ConnectionLost(f"it ends the connection in the TLS handshake; {_PLAIN}") from None
     except ssl.SSLError as error:
         _say_goodbye(wire)
         reason = refusal(error)
@@ -107,14 +111,21 @@ def _say_goodbye(wire: Wire) -> None:
         wire.socket.send(wire.unsent())
 
 
-def _wait(waiting: socket.socket, stop: Stop, deadline: float, *, writable: bool = False) -> None:
+def _wait(
+    waiting: socket.socket,
+    stop: Stop,
+    deadline: float,
+    *,
+    writable: bool = False,
+    silent: str = "it does not answer",
+) -> None:
     left = deadline - time.monotonic()
     if writable:
         ready = wait(stop, writable=waiting, seconds=left)
     else:
         ready = wait(stop, waiting, seconds=left)
     if not ready:
-        raise ConnectionLost("it does not answer")
+        raise ConnectionLost(silent)
     if stop.fileno() in ready:
         raise ConnectionLost("stopped")
 

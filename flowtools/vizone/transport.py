@@ -54,6 +54,7 @@ KEPT = 64
 KEPT_FOR = 5.0
 """Seconds that they are."""
 
+_HTTPS = "it speaks TLS on this port; let the address begin with https://"
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
 _PORTS = {"http": 80, "https": 443}
 
@@ -359,16 +360,24 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._ends_at: float | None = None
+        self._is_heard = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if timeout is None:
-            return self._stream.read(max_bytes)
+            return self._first(self._stream.read(max_bytes))
         now = time.monotonic()
         if self._ends_at is None:
             self._ends_at = now + timeout
         if now >= self._ends_at:
             raise httpcore.ReadTimeout("the answer as a whole")
-        return self._stream.read(max_bytes, self._ends_at - now)
+        return self._first(self._stream.read(max_bytes, self._ends_at - now))
+
+    def _first(self, data: bytes) -> bytes:
+        """Look at what comes first: one that wants TLS answers HTTP with an alert."""
+        if not self._is_heard and data.startswith(b"\x15\x03"):  # RFC 8446, 5.1.
+            raise httpcore.RemoteProtocolError(_HTTPS)
+        self._is_heard = True
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._ends_at = None
@@ -384,8 +393,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         secured = self._stream.start_tls(ssl_context, server_hostname, timeout)
-        ends = ends_at(secured.get_extra_info("ssl_object"))
-        certificates.saw(server_hostname or "Viz One", ends)
+        certificates.saw(server_hostname or "", ends_at(secured.get_extra_info("ssl_object")))
         return _Stream(secured)
 
     def get_extra_info(self, info: str) -> Any:

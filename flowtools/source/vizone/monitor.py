@@ -22,6 +22,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.reminder import Reminder
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
 from flowtools.source.stomp import GenericStompListener
@@ -228,17 +229,23 @@ class _Monitors:
         self._broker = listening.broker
         self._find = find
         self._said = ""
+        self._still = Reminder()
 
     def now(self, stop: Stop) -> BrokerURL | None:
-        """Return where to listen; None where that cannot be found out, which is said once."""
+        """Return where to listen; None where that cannot be found out.
+
+        That is said when it begins, and again at growing intervals.
+        """
         try:
             url = _in_thread(self._ask, stop)
         except FlowError as error:
-            if str(error) != self._said:
+            self._still.begin()
+            if str(error) != self._said or self._still.due() is not None:
                 self._said = str(error)
                 _log.warning("cannot ask where to listen: %s; going on as before", error)
             return None
         self._said = ""
+        self._still.end()
         return url
 
     def _ask(self) -> BrokerURL:

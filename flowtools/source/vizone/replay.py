@@ -19,6 +19,7 @@ from time import monotonic, time
 from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.reminder import Reminder
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
@@ -179,7 +180,7 @@ class Replay:
         anew, and a proxy shows a page for people.
         """
         pause = 0.5
-        began, said = monotonic(), ""
+        began, said, still = monotonic(), "", Reminder()
         while not ending.is_set():
             try:
                 newest = self._read_once(since, ending)
@@ -202,7 +203,9 @@ class Replay:
                 reason = f"cannot ask for what has changed: {reason}; gives up after {away:.0f} s"
                 self._fail(UnreachableError(reason))
                 return None
-            level = logging.INFO if reason == said else logging.WARNING
+            still.begin()
+            is_new = reason != said or still.due() is not None
+            level = logging.WARNING if is_new else logging.INFO
             _log.log(level, "cannot ask for what has changed: %s; trying again", reason)
             said = reason
             ending.wait(pause)

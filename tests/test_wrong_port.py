@@ -1,0 +1,174 @@
+"""TLS spoken to a port without it, the other way round, and what -vv shows of a connection."""
+
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from subprocess import PIPE
+
+import pytest
+
+from flowtools.core.wait import Stop
+from flowtools.source.vizone.listening import Listening
+from flowtools.source.vizone.monitor import _Monitors
+from flowtools.vizone import Account
+from tests.stomp_servers import SECONDS, Lines
+
+pytest_plugins = ["tests.stomp_fixtures"]
+
+COMMANDS = ["flow-listen-stomp", "flow-send"]
+
+
+class Answering:
+    """A port that answers what comes first with `answer`, and closes; None: stays silent."""
+
+    def __init__(self, answer):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.answer = answer
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        with suppress(OSError):
+            while True:
+                connected, _ = self.listener.accept()
+                with connected:
+                    connected.settimeout(SECONDS)
+                    connected.recv(65536)
+                    if self.answer is None:
+                        while connected.recv(65536):
+                            pass
+                    else:
+                        connected.sendall(self.answer)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(SECONDS)
+        self.listener.close()
+
+
+@pytest.fixture
+def answering():
+    made = []
+
+    def serve(answer):
+        made.append(Answering(answer))
+        return made[-1].port
+
+    yield serve
+    for each in made:
+        each.close()
+
+
+PLAIN = "it may not speak TLS on this port"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        (b"ERROR\nmessage:unknown command\n\n\0", 77, "it does not speak TLS on this port"),
+        (b"", 69, f"it ends the connection in the TLS handshake; {PLAIN}"),
+        (None, 69, f"no TLS handshake comes back; {PLAIN}"),
+    ],
+    ids=["answers", "hangs-up", "silent"],
+)
+def test_tls_to_a_port_without_it_is_said_in_a_line(run, answering, command, answer, status, said):
+    url = f"stomp+ssl://127.0.0.1:{answering(answer)}/?destination=/queue/a"
+    options = ("--connect-timeout", "0.5", "--retry-for", "0")
+    found, out, err = run(command, *options, url)
+    assert (found, out) == (status, b"")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+ALERT = b"\x15\x03\x03\x00\x02\x02\x46"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        (ALERT, 76, "is not STOMP: it speaks TLS on this port; let the URL begin with stomp+ssl:"),
+        (b"", 69, "without an answer to the login; if it speaks TLS on this port, let the URL"),
+    ],
+    ids=["alert", "hangs-up"],
+)
+def test_stomp_without_tls_to_a_port_with_it_is_said_in_a_line(
+    run, answering, command, answer, status, said
+):
+    url = f"stomp://127.0.0.1:{answering(answer)}/?destination=/queue/a"
+    found, out, err = run(command, "--retry-for", "0", url)
+    assert (found, out) == (status, b"")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_real_tls_server_that_is_spoken_to_without_says_so(secured, run):
+    server = secured("good")
+
+    def serve():
+        with pytest.raises(ssl.SSLError):
+            server.accept()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    url = server.url().replace("stomp+ssl", "stomp")
+    _, _, err = run("flow-listen-stomp", "--retry-for", "0", url)
+    thread.join(SECONDS)
+    assert "TLS on this port" in err
+    assert "stomp+ssl://" in err
+
+
+def test_http_to_a_viz_one_that_speaks_tls_is_said(run, answering):
+    url = f"http://127.0.0.1:{answering(ALERT)}"
+    env = {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
+    status, out, err = run("flow-listen-assets", env=env)
+    assert (status, out) == (76, b"")
+    assert err.endswith("it speaks TLS on this port; let the address begin with https://\n")
+    assert len(err.splitlines()) == 1
+
+
+def test_viz_one_that_stays_away_is_told_of_again(monkeypatch, caplog):
+    """A listener whose broker has gone asks it where that is by now."""
+    monkeypatch.setattr("flowtools.core.reminder.AGAIN_AFTER", (0.0, 0.0, 3600.0))
+    account = Account("http://127.0.0.1:1", "u", "p")
+    monitors = _Monitors(
+        account, Listening(), lambda client: client.request("GET", account.url, accept="*/*").url
+    )
+    stop = Stop()
+    for _ in range(5):
+        monitors.now(stop)
+    stop.close()
+    assert caplog.text.count("cannot ask where to listen") == 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_twice_verbose_shows_the_frames_without_secrets_and_bodies(script, start, command):
+    env = {"FLOW_USER": "me", "FLOW_PASSWORD": "hidden-word"}
+    process = start(command, "-vv", script.url(), env=env, stdin=PIPE)
+    peer = script.accept()
+    peer.login()
+    name = f"'127.0.0.1:{script.port}'"
+    said = Lines(map(bytes.decode, process.stderr))
+    sent = said.until(f"to {name}: CONNECT ")
+    assert "login:me passcode:***" in sent
+    assert f"from {name}: CONNECTED version:1.2" in said.until("CONNECTED")
+    if command == "flow-send":
+        process.stdin.write(b'{"data": "the-body"}\n')
+        process.stdin.flush()
+        peer.read("SEND")
+        line = said.until(f"to {name}: SEND ")
+        assert "destination:/queue/a" in line
+        assert "bytes)" in line
+    else:
+        peer.read("SUBSCRIBE")
+        peer.message(1, b"the-body", api_token="hidden-word")
+        said.until(f"to {name}: SUBSCRIBE ")
+        line = said.until("MESSAGE ")
+        assert "message-id:m1" in line
+        assert "api-token:*** (8 bytes)" in line
+    process.kill()
+    rest = [sent, line, *iter(said.next, None)]
+    assert not [each for each in rest if "hidden-word" in each or "the-body" in each]
