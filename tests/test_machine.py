@@ -266,8 +266,6 @@ WALL = {
     "process/statussocket.py": "when the command was started",
     "process/screen.py": "the year that a person need not be shown",
     "process/message.py": "the time of a message, for people",
-    "pool/inflight.py": "the age of an event, for the figures and for Retry",
-    "vizone/answer.py": "Retry-After, where it is a date",
     "pool/once.py": "how long an event counts as done, over restarts",
     "pool/settlement.py": "when an attempt finished, for the job log",
     "pool/inflight.py": "how old an event is, by its own time (--retry-until)",
