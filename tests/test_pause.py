@@ -1,6 +1,7 @@
 """The pause of the pool while what stands behind its Worker is down: nothing is lost, few calls."""
 
 import fcntl
+import itertools
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from flowtools.core.event import rfc3339
 from flowtools.event import Event
 from flowtools.pool.inflight import InFlight
-from flowtools.pool.limits import Halt
+from flowtools.pool.limits import Halt, KeyRate
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.pause import Pause
 from flowtools.pool.settings import RetryPolicy
@@ -335,6 +336,31 @@ def test_halt_counts_no_attempt_that_found_it_down(pool):
     wait_for(lambda: len(server.calls) > 8, "probes")
     server.up = True
     assert running.end() == {"done": 20}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"key": lambda event: str(event.data % 50)},
+        {"key": lambda event: str(event.data % 50), "per_key": 3, "key_rate": KeyRate(2000.0)},
+        {"timeout": 0.5},
+    ],
+)
+def test_a_server_that_comes_and_goes_loses_nothing(pool, settings):
+    server, calls, done = Server(), itertools.count(1), []
+
+    def start(event):
+        server.up = next(calls) % 100 > 3  # Down for a few calls now and then.
+        server(event)
+        done.append(event.data)
+
+    running = pool(start, threads=8, retry=QUICK, **settings)
+    for begin in range(0, 600, 100):
+        running.feed(*range(begin, begin + 100))
+    assert running.end() == {"done": 600}
+    assert sorted(done) == list(range(600))
+    assert len(server.calls) > 600
 
 
 def flight(number=1):
