@@ -354,6 +354,57 @@ def test_a_crash_costs_each_of_the_batch_one_attempt(start, notes, tmp_path):
     assert Counter(row["outcome"] for row in final) == {"done": 2, "failed": 1, "rejected": 1}
 
 
+ANYTHING = """import random
+class W:
+    def start_many(self, events):
+        chance = random.random()
+        if chance < 0.05:
+            raise ValueError('whole')
+        if chance < 0.1:
+            raise Retry('again', after=0.01)
+        if chance < 0.12 and os.environ.get('CRASHES'):
+            os._exit(1)
+        if chance < 0.13:
+            time.sleep(0.5)
+        for event in events:
+            chance = random.random()
+            if chance < 0.02:
+                events.fail(event, 'one')
+            elif chance < 0.04:
+                events.fail(event, Retry('one', after=0.005))
+            elif chance < 0.06:
+                events.fail(event, Reject('never'))
+        return [event.data for event in events]
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--key", "subject"], ["--keep-order", "--key", "subject", "--per-key", 2]]
+)
+def test_every_event_ends_once_whatever_becomes_of_its_batches(work, tmp_path, options):
+    env = {"CRASHES": "1"} if work.isolation == "process" else {}
+    process = work(
+        ANYTHING, "-j", 5, "--batch", 7, "--linger", 0.01, "--retries", 4, "--backoff", 0.005,
+        "--timeout", 0.2, "--grace", 0.1, "--joblog", "log", "--failed", "failed", *options,
+        env=env,
+    )  # fmt: skip
+    given = [event(n, subject=f"k{n % 40}") for n in range(1500)]
+    status, out, err = finish(process, lines(*given))
+    assert status == 1
+    final = {row["id"]: row["outcome"] for row in rows(tmp_path / "log") if row["final"]}
+    assert len(final) == sum(row["final"] for row in rows(tmp_path / "log")) == 1500
+    done = [number for number, outcome in final.items() if outcome == "done"]
+    assert sorted(each["data"] for each in out) == sorted(map(int, done))
+    assert len(rows(tmp_path / "failed")) == 1500 - len(done)
+    assert f"{1500 - len(done)} of 1500 events failed" in err
+    if "--keep-order" in options:
+        assert [each["data"] for each in out] == sorted(map(int, done))
+    elif "--key" in options:
+        for key in range(40):
+            of_key = [each["data"] for each in out if each["data"] % 40 == key]
+            assert of_key == sorted(of_key)
+
+
 HURTS = {
     "str_raises": "StrRaises: its text cannot be made: KeyError",
     "str_exits": "StrExits: its text cannot be made: SystemExit",
@@ -487,6 +538,25 @@ def test_a_batch_has_one_event_of_a_key_and_the_next_comes_after_it_is_done(work
     assert finish(process, lines(*given))[0] == 0
     words = [batch for batch in notes() if batch[0] not in ("start", "done")]
     assert all(len({each[0] for each in batch}) == len(batch) for batch in words)
+
+
+def test_a_batch_has_as_many_of_a_key_as_may_run_at_a_time(work, notes):
+    given = [event(f"{key}{n}", subject=key) for n in range(4) for key in "ab"]
+    process = work(PLAIN, "--key", "subject", "--per-key", 2, "--linger", 0.01)
+    assert finish(process, lines(*given))[0] == 0
+    assert notes() == [["a0", "b0", "a1", "b1"], ["a2", "b2", "a3", "b3"]]
+
+
+def test_a_process_that_has_served_enough_is_replaced_between_two_batches(start, notes, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        HEAD + "class W(Noting):\n    def do(self, events): note(f'by {os.getpid()}')\n"
+    )
+    options = ("--isolation", "process", "--recycle", 5, "--batch", 3)
+    process = start("flow-work", "mine:W", *options, stdin=PIPE)
+    assert finish(process, lines(*range(12)))[0] == 0
+    by = [each[1] for each in notes() if each[0] == "by"]
+    assert [len(each) for each in notes() if each[0] != "by"] == [3, 3, 3, 3]
+    assert by[0] == by[1] != by[2] == by[3]
 
 
 def test_results_are_in_the_order_of_the_input_where_that_is_asked_for(work):

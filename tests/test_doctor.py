@@ -13,6 +13,7 @@ import pytest
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.errors import ConfigurationError, RefusedError, Status, UnreachableError
 from tests.stomp_servers import Script
+from tests.terminals import Terminal
 from tests.test_vizone_client import make_certificate
 from tests.vizone_servers import Scripted, reply, stand_in
 
@@ -526,3 +527,21 @@ def test_a_reader_that_leaves_ends_it_quietly(shell, coil):
     status, out, err = shell(f"flow-doctor '{coil.url()}' | head -n 1; echo ${{PIPESTATUS[0]}}")
     assert (status, err) == (0, "")
     assert out.splitlines()[1:] == [b"141"]
+
+
+@pytest.mark.parametrize("columns", [120, 80, 44])
+def test_a_terminal_gets_lines_that_are_broken_between_words(tmp_path, columns):
+    shown = Terminal(
+        "flow-doctor 'stomp://127.0.0.1:1/?destination=/queue/a'; sleep 5",
+        cwd=tmp_path,
+        columns=columns,
+        rows=60,
+    )
+    try:
+        shown.wait_for("1 failed")
+        words = shown.text.split()
+        for each in ("'127.0.0.1:1':", "connection", "refused", "firewall", "subscription"):
+            assert each in words
+        assert max(len(line) for line in shown.lines) <= columns
+    finally:
+        shown.close()

@@ -52,7 +52,7 @@ WAYS = {
     "clears_the_environment": ("failed", "ValueError: no"),
     "never_ends_its_recursion": ("failed", "RecursionError"),
     "wants_all_memory": ("failed", "MemoryError|OverflowError"),
-    "returns_itself_within_itself": ("failed", "EventError|ValueError|RecursionError"),
+    "returns_itself_within_itself": ("rejected", "ResultError: .*nested deeper"),
     "leaves_a_thread_that_raises": ("failed", "ValueError: no"),
     "floods_stderr": ("failed", "ValueError: no"),
     "stops_the_collector": ("failed", "ValueError: no"),
@@ -214,11 +214,17 @@ def test_a_thousand_in_a_row_leave_nothing_behind(way, options, start, tmp_path)
     early, usual = measured(), threads()
     run(800)
     wait_for(lambda: threads() <= usual, "the end of threads that were stuck")
-    for (fds, kilobytes), (fds_later, kilobytes_later) in zip(early, measured(), strict=True):
-        assert fds_later <= fds + 2  # A process may be just being replaced.
+    # Processes may just be being replaced; afterwards all is as it was.
+    usual_fds = [fds for fds, _ in early]
+    wait_for(
+        lambda: all(now <= then + 1 for (now, _), then in zip(measured(), usual_fds, strict=True)),
+        "the end of descriptors",
+    )
+    for (_, kilobytes), (_, kilobytes_later) in zip(early, measured(), strict=True):
         assert kilobytes_later <= kilobytes + 3000
     if "process" in options:
-        assert len(children(children(process.pid)[0])) <= 5
+        width = int(options[options.index("-j") + 1])
+        wait_for(lambda: len(children(children(process.pid)[0])) <= width, "processes that ended")
     process.stdin.close()
     assert process.wait(60) == 1
 

@@ -268,6 +268,8 @@ WALL = {
     "process/message.py": "the time of a message, for people",
     "pool/once.py": "how long an event counts as done, over restarts",
     "pool/settlement.py": "when an attempt finished, for the job log",
+    "pool/inflight.py": "how old an event is, by its own time (--retry-until)",
+    "vizone/answer.py": "a date in Retry-After, where the answer has none of its own",
     "source/vizone/progress.py": "no mark beyond the present",
     "source/vizone/replay.py": "an asset from the future hides nothing",
     "source/vizone/shown.py": "no mark beyond the present",

@@ -12,15 +12,18 @@ import sys
 import termios
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 
 import pytest
 
 from flowtools.core.log import get_log
-from flowtools.pool.outcome import Attempt, Outcome
+from flowtools.pool.outcome import RETRIED, Attempt, Outcome
 from flowtools.pool.progress import Progress
-from flowtools.pool.tally import SAMPLE, Snapshot, Tally, duration
+from flowtools.pool.progress_display import Display
+from flowtools.pool.tally import SAMPLE, Figures, Share, Snapshot, Tally, duration, share_of
 from flowtools.process import console
+from tests.terminals import Terminal as Screen
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -218,7 +221,63 @@ def test_the_cursor_stays_visible_whatever_ends_the_process(terminal, shown):
     screen = terminal()
     shown(idle, screen.stream)
     screen.wait_for("running 0/4")
-    assert screen.seen.rindex("\x1b[?25h") > screen.seen.rindex("\x1b[?25l")
+    assert "\x1b[?25l" not in screen.seen
+
+
+def test_a_terminal_that_has_become_narrower_keeps_no_ghost_of_the_display(terminal):
+    screen = terminal(columns=100, rows=24)
+    figures, snapshot = Tally().figures(), Snapshot([("a" * 60, 1.0)], 0, 4, 0)
+    display = Display(screen.stream)
+    with display:
+        display.draw(figures, snapshot)
+        screen.wait_for("a{60}")
+        size = struct.pack("HHHH", 24, 40, 0, 0)
+        fcntl.ioctl(screen.stream.fileno(), termios.TIOCSWINSZ, size)
+        before = len(screen.seen)
+        display.draw(figures, snapshot)
+        screen.wait_for("…")
+        # Both lines had more than 40 cells, and the terminal has broken each into two rows.
+        erasure = "\r\x1b[2K" + 3 * "\x1b[1A\x1b[2K"
+        assert screen.seen[before:].startswith(erasure)
+        assert not screen.seen[before:].startswith(f"{erasure}\x1b[1A")
+
+
+def test_the_share_of_a_file_is_that_of_its_lines_that_are_done():
+    def figures(done, seconds=10.0):
+        return Figures(Counter({Outcome.DONE: done, RETRIED: 3}), seconds, 0.0, None, None)
+
+    assert share_of(figures(0), Snapshot([], 0, 4, 0), 0, 1000) is None
+    assert share_of(figures(0), Snapshot([("a", 1.0)], 9, 4, 0), 500, 1000) == Share(0.0, None)
+    # 25 of the 50 lines of the first half are done: a quarter of all.
+    assert share_of(figures(25), Snapshot([("a", 1.0)], 24, 4, 0), 500, 1000) == Share(0.25, 30.0)
+    assert share_of(figures(50), Snapshot([], 0, 4, 0), 1000, 1000) == Share(1.0, 0.0)
+    # A file that grows while it is read.
+    assert share_of(figures(50), Snapshot([], 0, 4, 0), 1200, 1000) == Share(1.0, 0.0)
+
+
+@pytest.mark.parametrize("columns", [100, 30])
+def test_a_bar_shows_the_share_and_the_time_that_is_left(terminal, columns):
+    screen = terminal(columns=columns)
+    with Display(screen.stream) as display:
+        display.draw(Tally().figures(), idle(), Share(0.25, 90.0))
+        screen.wait_for("█+░+  25%   1:30 min left")
+
+
+def test_flow_work_shows_a_bar_for_a_file_and_none_for_a_pipe(tmp_path):
+    (tmp_path / "mymod.py").write_text(
+        "import time\nclass W:\n    def start(self, event):\n        time.sleep(0.05)\n"
+    )
+    (tmp_path / "list").write_text("".join(f"{n}\n" for n in range(100)))
+    for command, has_bar in (("<list", True), ("< <(cat list)", False)):
+        shown = Screen(f"flow-work mymod:W --progress {command}", cwd=tmp_path)
+        try:
+            shown.wait_for(lambda shown=shown: re.search(r"done [1-9][0-9]", shown.text))
+            assert (" left" in shown.text) == has_bar
+            assert ("░" in shown.text) == has_bar
+            assert shown.end() == 0
+            assert "░" not in shown.text
+        finally:
+            shown.close()
 
 
 def test_a_terminal_that_goes_away_does_no_harm(terminal, shown):

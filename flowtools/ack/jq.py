@@ -115,6 +115,11 @@ class Filter:
         except (EventError, AckError) as error:
             self._fail(ackto, error)
             return
+        _log.debug(
+            "line %d: %d outputs%s",
+            *(self._number, len(lines)),
+            "; it is acknowledged" if ackto is not None and not lines else "",
+        )
         writer = self._out.open[0].writer if self._out.open else None
         for index, each in enumerate(lines):
             if writer is not None:

@@ -96,6 +96,10 @@ class Tee:
                 acktos = self._relay.carry(ackto, len(carriers))
             except AckError as error:
                 _log.error("line %d: %s", self._number, error)
+        _log.debug(
+            "line %d goes to %d branches, %d of which are to acknowledge it",
+            *(self._number, len(self._branches.open), len(acktos)),
+        )
         plain = bare + b"\n"
         duties = dict(zip(map(id, carriers), acktos, strict=False))
         for branch in self._branches.open:

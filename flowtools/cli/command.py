@@ -107,6 +107,7 @@ class Command(click.Command):
         verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
         level = ctx.meta.get("flowtools.worker_log_level")
         console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"], level)
+        _describe(ctx)
         try:
             _require_the_lock()
             return super().invoke(ctx)
@@ -263,6 +264,26 @@ def _usage_text(error: click.ClickException) -> str:
         if message.endswith(theirs):
             message = message.removesuffix(theirs) + ours
     return message[:1].lower() + message[1:]
+
+
+def _describe(ctx: click.Context) -> None:
+    """With -vv, say what runs, and with which options; texts may be secret, and are left out."""
+    if ctx.meta["flowtools.verbose"] < 2 or ctx.meta["flowtools.quiet"]:
+        return
+    from flowtools.core.log import get_log
+
+    typed = click.core.ParameterSource.COMMANDLINE
+    given = [
+        f"{each.opts[-1]}={ctx.params[each.name]}"
+        for each in ctx.command.params
+        if each.name in ctx.params and ctx.get_parameter_source(each.name) is typed
+        if isinstance(ctx.params[each.name], bool | int | float)
+    ]
+    python = ".".join(map(str, sys.version_info[:3]))
+    get_log("flowtools").debug(
+        "version %s, Python %s, process %d%s",
+        *(__version__, python, os.getpid(), f", with {', '.join(given)}" if given else ""),
+    )
 
 
 def _report(error: Exception) -> int:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from textwrap import wrap
 
 from flowtools.core.errors import Status
 from flowtools.core.lines import LineWriter
@@ -28,6 +29,9 @@ _STYLES = {
     "skipped": "\x1b[2m",
 }
 _INDENT = 35
+
+_NARROW = 60
+"""Cells below which a terminal has no room beside the name of a check."""
 
 
 def visit(patient: Patient, stomp_url: str | None, *, strict: bool) -> Status:
@@ -66,9 +70,30 @@ def _tell(finding: Finding) -> None:
     verdict = f"{finding.verdict:<9}"
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         verdict = f"{_STYLES[finding.verdict]}{verdict}\x1b[0m"
-    _write(f"{verdict} {finding.check:<24} {one_line(finding.text)}\n")
+    # On a narrow terminal what was found stands below the name of the check.
+    width = _width()
+    indent = _INDENT if width is None or width >= _NARROW else 4
+    head = f"{verdict} {finding.check:<24}"
+    body = _broken(one_line(finding.text), indent, width)
+    _write(f"{head} {body}" if indent == _INDENT else f"{head.rstrip()}\n{'':{indent}}{body}")
     if finding.fix:
-        _write(f"{'':{_INDENT}}-> {one_line(finding.fix)}\n")
+        _write(f"{'':{indent}}-> {_broken(one_line(finding.fix), indent + 3, width)}")
+
+
+def _width() -> int | None:
+    """Return the cells of a line of the terminal; None: there is no terminal."""
+    if not sys.stdout.isatty():
+        return None
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+
+
+def _broken(text: str, indent: int, width: int | None) -> str:
+    """Return `text` as lines that are broken between words, all but the first indented."""
+    if width is None:
+        return f"{text}\n"
+    room = max(width - indent, 20)
+    lines = wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return f"\n{'':{indent}}".join(lines) + "\n"
 
 
 def _tell_as_json(finding: Finding) -> None:

@@ -17,6 +17,7 @@ forks a `child` for it, with which it exchanges `packets`; `recycling` says when
 place.
 
 What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it,
-`oversize` keeps lines that are too long, `once` keeps ids, and `tally` counts it for `progress`
-(`progress_display`) and `metrics`. What the Worker returned goes out by `results`.
+`oversize` keeps lines that are too long, `once` keeps ids, `details` say it with -vv, and `tally`
+counts it for `progress` (`progress_display`) and `metrics`. What the Worker returned goes out by
+`results`.
 """

@@ -16,6 +16,7 @@ from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop
+from flowtools.pool import details
 from flowtools.pool.dryrun import dry_run
 from flowtools.pool.inflight import Crew
 from flowtools.pool.outcome import FAILURES, Outcome
@@ -240,7 +241,7 @@ class _Shown:
             from flowtools.pool import progress
 
             self._stream = terminal()
-            self._progress = progress.Progress(self._stream, say)
+            self._progress = progress.Progress(self._stream, say, STDIN)
             self.recorders.append(self._progress)
 
     def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
@@ -284,6 +285,8 @@ def _relay(choice: Choice, acks: Sender | None) -> "Relay | None":
 def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStack) -> Parts:
     recorders: list[Recorder] = []
     files: list[Reopened] = []
+    if details.are_wanted():
+        recorders.append(details.Details())
     if choice.joblog is not None:
         from flowtools.pool.joblog import JobLog
 

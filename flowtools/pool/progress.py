@@ -5,13 +5,14 @@ On a terminal a live display, drawn a few times a second by a thread of its own,
 """
 
 import os
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
 from flowtools.pool.outcome import Attempt
-from flowtools.pool.tally import Snapshot, Tally, summary
+from flowtools.pool.tally import Figures, Share, Snapshot, Tally, share_of, summary
 
 REFRESH = 0.25
 """Seconds between two drawings."""
@@ -23,9 +24,11 @@ class Progress:
     Args:
         stream: Where to; a terminal gets the live display.
         say: Writes the summary, when the display has gone.
+        file: The descriptor of the input, if that may be a file, whose end is known.
     """
 
-    def __init__(self, stream: TextIO, say: Callable[[str], None]) -> None:
+    def __init__(self, stream: TextIO, say: Callable[[str], None], file: int | None = None) -> None:
+        self._file = file if file is not None and _is_file(file) else None
         self._tally = Tally()
         self._stream = stream
         self._say = say
@@ -56,11 +59,25 @@ class Progress:
         with suppress(OSError):  # The terminal has gone.
             self._say(summary(self._tally.figures()))
 
+    def _share(self, figures: Figures, snapshot: Snapshot) -> Share | None:
+        if self._file is None:
+            return None
+        read = os.lseek(self._file, 0, os.SEEK_CUR)
+        return share_of(figures, snapshot, read, os.fstat(self._file).st_size)
+
     def _draw(self, snapshot: Callable[[], Snapshot]) -> None:
         from flowtools.pool.progress_display import Display
 
         with suppress(OSError), Display(self._stream) as display:
             while True:
-                display.draw(self._tally.figures(), snapshot())
+                figures, now = self._tally.figures(), snapshot()
+                display.draw(figures, now, self._share(figures, now))
                 if self._ending.wait(REFRESH):
                     return
+
+
+def _is_file(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:
+        return False  # Closed: that is told where it is read.

@@ -1,15 +1,23 @@
-"""The live display of --progress, drawn with rich below whatever else goes to stderr."""
+"""The live display of --progress, drawn below whatever else goes to stderr.
+
+Each picture is drawn over the one before: the cursor goes up as many rows as that takes, and what
+is there is erased. A terminal that has become narrower has broken its lines meanwhile, as most
+terminals do, so they are counted anew for the width that it has now.
+"""
 
 import os
+from threading import Lock
 from typing import Self, TextIO
 
 from rich.console import Console, ConsoleDimensions
-from rich.live import Live
 from rich.text import Text
 
-from flowtools.pool.tally import Figures, Snapshot, duration
+from flowtools.pool.tally import Figures, Share, Snapshot, duration
 from flowtools.process import console
 from flowtools.process.message import one_line
+
+LONGEST_BAR = 60
+"""Cells of the bar where there is room."""
 
 SLOWEST = 5
 """Running events that are shown, the one that has run longest first."""
@@ -27,40 +35,63 @@ class Display:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._console = Console(file=stream, force_terminal=True, highlight=False)
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._drawing = Lock()
+        self._lines: list[Text] = []
 
     def __enter__(self) -> Self:
-        self._live.start()
-        # rich hides the cursor; a process that a second signal kills would leave it so.
-        self._console.show_cursor(True)
         console.lead(self._show)
         return self
 
     def __exit__(self, *error: object) -> None:
         console.lead(None)
-        self._live.stop()
+        with self._drawing:
+            self._write(self._erasure())
+            self._lines = []
 
     def _show(self, text: str) -> None:
         """Print whole lines of messages above the rows."""
-        self._console.print(Text(text.removesuffix("\n")), soft_wrap=True)
+        with self._drawing:
+            erasure = self._erasure()
+            self._write(f"{erasure}{text.removesuffix(chr(10))}\n{self._picture()}")
 
-    def draw(self, figures: Figures, snapshot: Snapshot) -> None:
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+    def _erasure(self) -> str:
+        """Return what takes the rows away, and leaves the cursor where they began."""
+        if not self._lines:
+            return ""
+        width = _size(self._stream).width
+        rows = sum(max(1, -(-line.cell_len // width)) for line in self._lines)
+        # Row by row: to clear all below the top of the screen would put each picture into the
+        # history of tmux.
+        return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (rows - 1)
+
+    def _picture(self) -> str:
+        with self._console.capture() as picture:
+            self._console.print(Text("\n").join(self._lines), end="", no_wrap=True)
+        return picture.get()
+
+    def draw(self, figures: Figures, snapshot: Snapshot, share: Share | None = None) -> None:
         """Show these figures."""
+        with self._drawing:
+            erasure = self._erasure()
+            self._lines = self._rows(figures, snapshot, share)
+            self._write(erasure + self._picture())
+
+    def _rows(self, figures: Figures, snapshot: Snapshot, share: Share | None) -> list[Text]:
         width, height = self._console.size = _size(self._stream)
         lines = _flowed(_pairs(figures, snapshot), width - 1)
+        if share is not None:
+            lines.append(_bar(share, width - 1))
         slowest = sorted(snapshot.running, key=lambda each: -each[1])
         for label, seconds in slowest[: max(0, min(SLOWEST, height - len(lines) - 1))]:
             lines.append(Text(f"{duration(seconds):>9}  {one_line(label)}"))
         for line in lines:
             # A subject may hold wide characters: cut by cells, and never wrap.
             line.truncate(width - 1, overflow="ellipsis")
-        self._live.update(Text("\n").join(lines), refresh=True)
+        return lines
 
 
 def _size(stream: TextIO) -> ConsoleDimensions:
@@ -89,6 +120,15 @@ def _pairs(figures: Figures, snapshot: Snapshot) -> list[Pair]:
         pairs.append(("p95", duration(figures.high), "bold"))
     pairs.append(("time", duration(figures.seconds), "bold"))
     return pairs
+
+
+def _bar(share: Share, width: int) -> Text:
+    """Return a bar of what is done, with the share and the time that is left."""
+    left = "" if share.left is None else f"   {duration(share.left)} left"
+    figure = f" {share.done:4.0%}{left}"
+    room = max(0, min(LONGEST_BAR, width - len(figure)))
+    full = round(room * share.done)
+    return Text.assemble(("█" * full, "green"), ("░" * (room - full), "dim"), (figure, "bold"))
 
 
 def _flowed(pairs: list[Pair], width: int) -> list[Text]:

@@ -68,6 +68,32 @@ class Snapshot(NamedTuple):
     paused: float = 0.0
 
 
+class Share(NamedTuple):
+    """How much of a file that is read from end to end is done.
+
+    Attributes:
+        done: The share, from 0 to 1.
+        left: Seconds that the rest is going to take; None where that cannot be said yet.
+    """
+
+    done: float
+    left: float | None
+
+
+def share_of(figures: Figures, snapshot: Snapshot, read: int, size: int) -> Share | None:
+    """Return how much is done where `read` of the `size` bytes of the input have been read.
+
+    The rest is taken to have lines as long as those so far, which take as long as those did. None
+    while nothing has been read.
+    """
+    ended = figures.counts.total() - figures.counts[RETRIED]
+    begun = ended + snapshot.queued + len(snapshot.running)
+    if not read or not begun:
+        return None
+    done = min(1.0, ended / begun * read / max(size, read))
+    return Share(done, figures.seconds * (1 - done) / done if done else None)
+
+
 class Tally:
     """Counts how attempts end, and keeps a sample of how long they took; thread-safe."""
 

@@ -75,10 +75,12 @@ class Interval:
                 skipped += due.missed
                 if number and outlet.unread():
                     skipped += 1
+                    log.debug("a tick is skipped: the reader has not taken the one before")
                 else:
                     number += 1
                     outlet.emit(self._event(due, number, skipped))
                     outlet.flush()
+                    log.debug("tick %d is written; %d were skipped before it", number, skipped)
                     skipped = 0
                     if number == self.count:
                         return

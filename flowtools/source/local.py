@@ -105,11 +105,14 @@ class STDIN:
                             break
                     # The input may pause here: what has been read is not to wait with it.
                     outlet.flush()
+                    if block:
+                        _log.debug("lines up to %d of the input are written", number)
                 except ReaderStalled as error:
                     lost = end - number + error.lines
                     raise FlowError(
                         f"{error}: {lost} lines, from line {end - lost + 1} of the input on"
                     ) from None
+        _log.debug("%d events of %d lines are written", written, number)
         if stop.is_set() and number and written != self.count:
             _log.warning("stopped after line %d of the input, which has been handed over", number)
         if refused:

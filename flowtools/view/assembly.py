@@ -35,6 +35,11 @@ def run(choice: Choice) -> None:
     if strange:
         strange = f"no event of flowtools has {strange}; the fields are {', '.join(KNOWN)}"
         log.warning("%s, extensions of others, and JSON Pointers such as /size", strange)
+    log.debug(
+        "shows %s on %s, in %s, with the columns %s",
+        *("a table" if is_table else "lines", stream.name, stream.encoding),
+        ", ".join(columns.names),
+    )
     with stopped_by_signals() as stop:
         viewer = Viewer(
             columns,

@@ -84,6 +84,7 @@ class Viewer:
         finally:
             self._drop_display()
             self._pass_all_on(stop)
+        log.debug("%d lines were shown, %d of which are no events", self._lines, self._wrong)
         if self._wrong:
             raise EventsFailed(f"{self._wrong} of {self._lines} lines were no events")
 

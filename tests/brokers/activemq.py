@@ -105,6 +105,7 @@ class Artemis(Server):
     name = family = "artemis"
     checks_logins = False
     own_dead_letters = "/queue/DLQ"
+    overdraws = 4  # Its window is in bytes, 1024 for each message of --prefetch.
     prefetch_header = "consumer-window-size"
     home = CACHE / "artemis"
 

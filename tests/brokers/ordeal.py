@@ -140,7 +140,8 @@ class Ordeal:
     def most_duplicates(self):
         """The bound: the window for each fault, and what a killed broker itself forgets."""
         killed = sum(fault.kind == "broker killed" for fault in self.faults)
-        return PREFETCH * len(self.faults) + self.broker.forgets * killed
+        window = PREFETCH * self.broker.overdraws
+        return window * len(self.faults) + self.broker.forgets * killed
 
     def report(self, lost=0):
         """Return the table: faults by kind, seconds to recover, lost, duplicates."""

@@ -51,6 +51,7 @@ class Server:
         tells: Whether it tells how often a message was delivered in vain.
         own_dead_letters: Where it moves a message itself that was delivered in vain too often;
             "": nowhere.
+        overdraws: How many times --prefetch it delivers of messages as small as the tests'.
         checks_logins: Whether it refuses a wrong password; Artemis takes it for no login.
         forgets: How many acknowledgements it had taken may be lost when it is killed.
         ca_file: The certificate authority (PEM) that signed the broker's certificate.
@@ -65,6 +66,7 @@ class Server:
     forgets = 0
     tells = False
     own_dead_letters = ""
+    overdraws = 1
     checks_logins = True
     host = "127.0.0.1"
     user = USER

@@ -18,6 +18,8 @@ def login(any_rabbitmq):
 
 def filled(broker, queue, most):
     """Make `queue` one that holds `most` messages and rejects others, and fill it."""
+    if broker.tells:
+        pytest.skip("a quorum queue takes some messages more than its limit")
     broker.limit(queue, most)
     with broker.connect() as wire:
         wire.publish(queue, [b"old"] * most)
@@ -45,6 +47,30 @@ def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(
     process.terminate()
     process.wait(SECONDS)
     assert (any_rabbitmq.depth(queue), any_rabbitmq.depth(dead_letter)) == (0, 2)
+
+
+def test_a_message_stays_where_it_is_while_the_dead_letters_are_another_queue(
+    any_rabbitmq, queue, login, start
+):
+    dead_letter = f"{queue}.failed"
+    with any_rabbitmq.connect() as wire:
+        # A queue with an argument that the listener's does not have: PRECONDITION_FAILED.
+        wire.publish(dead_letter, [b"old"], **{"x-max-length": "5"})
+        wire.publish(queue, [b"bad"])
+    process = start("flow-listen-stomp", "--ack", "worker", any_rabbitmq.url(queue), env=login)
+    lines, said = Lines(process.stdout), Lines(process.stderr)
+    sender = AckSender()
+    sender.nack(json.loads(lines.next())["ackto"])
+    said.until(f"cannot move a rejected message to '{dead_letter}'".encode())
+    with any_rabbitmq.connect() as wire:
+        wire.publish(queue, [b"good"])
+    sender.ack(json.loads(lines.next())["ackto"])
+    any_rabbitmq.delete(dead_letter)
+    said.until(b"takes messages again")
+    sender.close(SECONDS)
+    process.terminate()
+    process.wait(SECONDS)
+    assert (any_rabbitmq.depth(queue), any_rabbitmq.depth(dead_letter)) == (0, 1)
 
 
 def test_a_dead_letter_queue_that_was_deleted_is_made_again(any_rabbitmq, queue, login, start):

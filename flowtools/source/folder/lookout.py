@@ -148,6 +148,7 @@ class Lookout:
             self._scan_is_full = False
             self.is_complete = True
             self._scan_took = self._monotonic() - self._scanned
+            log.debug("looked at all of '%s' in %.3f s", self._tree.path, self._scan_took)
 
     def _take_notices(self, watches: Watches) -> None:
         reading = watches.read()
@@ -163,6 +164,8 @@ class Lookout:
             self._scan_everything()
         for folder in reading.unwatched:
             self._tree.scan(folder)
+        if reading.notices:
+            log.debug("%d notices of changes in '%s'", len(reading.notices), self._tree.path)
         self._tree.take(reading.notices)
 
     def _glance(self, now: float) -> None:

@@ -124,6 +124,7 @@ class Watcher:
                 if is_leaving and finding.kind is Kind.MODIFIED:
                     # Perhaps another file, which has come in the place of the one that leaves.
                     finding = replace(finding, kind=Kind.CREATED)
+                log.debug("'%s' is %s", text_of(finding.name), finding.kind)
                 self._add(self._grouping.take(finding))
             self._add(self._grouping.ripe())
         if self._checksums is not None:

@@ -1,0 +1,28 @@
+"""What -vv says of each attempt: how it ended, and how long it took and had waited."""
+
+import logging
+
+from flowtools.core.log import get_log
+from flowtools.pool.outcome import Attempt
+from flowtools.pool.tally import duration
+
+_log = get_log("flowtools.work")
+
+
+def are_wanted() -> bool:
+    """Return whether anybody is to hear of each attempt."""
+    return _log.is_enabled_for(logging.DEBUG)
+
+
+class Details:
+    """Says a line for each attempt; safe from any thread."""
+
+    def record(self, attempt: Attempt) -> None:
+        """Say how `attempt` has ended."""
+        event = attempt.event
+        name = f"line {attempt.number}" if event is None else event.subject or event.id
+        _log.debug(
+            "'%s': attempt %d: %s in %s, after %s in the queue%s",
+            *(name, attempt.attempt, attempt.outcome, duration(attempt.ran)),
+            *(duration(attempt.queued), "" if attempt.final else "; it is tried again"),
+        )

@@ -1,0 +1,70 @@
+"""-vv: what each command says of what it does, and no secret among it."""
+
+import pytest
+
+EVENTS = b'{"title":"a"}\n{"title":"b"}\n'
+
+MEANT = {
+    "flow-interval": (["0.05", "--count", "2"], ["tick 1 is written", "tick 2 is written"]),
+    "flow-stdin": ([], ["lines up to 2 of the input are written", "2 events of 2 lines"]),
+    "flow-tee": (["copy"], ["line 1 goes to 2 branches", "line 2 goes to 2 branches"]),
+    "flow-jq": (['select(.title == "a")'], ["line 1: 1 outputs", "line 2: 0 outputs"]),
+    "flow-view": (
+        [],
+        ["shows lines on <stdout>, in utf-8, with the columns", "2 lines"],
+    ),
+    "flow-work": (
+        ["mymod:W", "-j", "2", "--retries", "1", "--backoff", "0"],
+        [
+            "attempt 1: done in ",
+            "attempt 1: failed in ",
+            "; it is tried again",
+            "attempt 2: failed",
+        ],
+    ),
+}
+
+WORKER = """
+class W:
+    def start(self, event):
+        if event.data["title"] == "b":
+            raise ValueError("no")
+"""
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_twice_v_says_what_a_command_does(run, tmp_path, name):
+    (tmp_path / "mymod.py").write_text(WORKER)
+    args, meant = MEANT[name]
+    _, _, err = run(name, *args, "-vv", input=EVENTS)
+    for text in meant:
+        assert text in err
+    assert f"{name}: debug: version " in err.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_without_it_nothing_of_that_is_said(run, tmp_path, name):
+    (tmp_path / "mymod.py").write_text(WORKER)
+    args, _ = MEANT[name]
+    assert "debug" not in run(name, *args, "-v", input=EVENTS)[2]
+
+
+def test_flow_watch_says_what_it_sees(start, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a").write_text("x")
+    args = [folder, "--existing", "--settle", "0", "--count", "1", "-vv"]
+    process = start("flow-watch", *args)
+    _, err = process.communicate(timeout=60)
+    assert b"debug: looked at all of" in err
+    assert b"debug: 'a' is created" in err
+
+
+def test_numbers_and_flags_are_shown_and_texts_are_not(run, tmp_path):
+    (tmp_path / "mymod.py").write_text(WORKER)
+    options = ["--timeout", "5m", "--set", "a.b=s3cret", "--pass", "-vv"]
+    _, _, err = run("flow-work", "mymod:W", *options, input=EVENTS)
+    first = err.splitlines()[0]
+    assert "--timeout=300.0" in first
+    assert "--pass=True" in first
+    assert "s3cret" not in err
