@@ -35,8 +35,6 @@ missing() {
     ! java_wanted || { command -v java && command -v keytool; } >/dev/null || echo default-jre-headless
     ! maven_wanted || command -v mvn >/dev/null || echo maven
     ! wanted rabbitmq4 || has_rabbitmq4 || command -v debootstrap >/dev/null || echo debootstrap
-    # A cluster's nodes are in network namespaces.
-    ! wanted rabbitmq4-cluster || command -v ip >/dev/null || echo iproute2
     command -v openssl >/dev/null || echo openssl
     command -v setpriv >/dev/null || echo util-linux
     command -v ip >/dev/null || echo iproute2  # Networks of the tests' own.

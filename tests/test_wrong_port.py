@@ -1,5 +1,6 @@
 """TLS spoken to a port without it, the other way round, and what -vv shows of a connection."""
 
+import signal
 import socket
 import ssl
 import threading
@@ -158,7 +159,8 @@ def test_twice_verbose_shows_the_frames_without_secrets_and_bodies(script, start
     if command == "flow-send":
         process.stdin.write(b'{"data": "the-body"}\n')
         process.stdin.flush()
-        peer.read("SEND")
+        frame = peer.read("SEND")
+        peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
         line = said.until(f"to {name}: SEND ")
         assert "destination:/queue/a" in line
         assert "bytes)" in line
@@ -169,6 +171,8 @@ def test_twice_verbose_shows_the_frames_without_secrets_and_bodies(script, start
         line = said.until("MESSAGE ")
         assert "message-id:m1" in line
         assert "api-token:*** (8 bytes)" in line
-    process.kill()
+    process.send_signal(signal.SIGTERM)
+    peer.goodbye()
     rest = [sent, line, *iter(said.next, None)]
+    assert any(f"to {name}: DISCONNECT receipt:" in each for each in rest)
     assert not [each for each in rest if "hidden-word" in each or "the-body" in each]

@@ -130,9 +130,7 @@ class Session:
         Raises:
             ConnectionLost: The connection has ended.
         """
-        if self._is_traced:
-            for frame in frames_in(data, self.version):
-                _trace.debug("to '%s': %s", self.name, line_of(frame))
+        self._show_sent(data)
         try:
             self._transport.send(data, stop)
         except ConnectionLost:
@@ -193,6 +191,7 @@ class Session:
         deadline = time.monotonic() + seconds
         try:
             goodbye = encode_frame("DISCONNECT", {"receipt": "disconnect"}, version=self.version)
+            self._show_sent(goodbye)
             self._transport.send(goodbye, seconds=seconds)
             while (left := deadline - time.monotonic()) > 0:
                 self._wake.wait(left)
@@ -224,6 +223,11 @@ class Session:
             self._frames = frames[1:] + self._frames
             self._wake.ring()
         return frames[0]
+
+    def _show_sent(self, data: bytes) -> None:
+        if self._is_traced:
+            for frame in frames_in(data, self.version):
+                _trace.debug("to '%s': %s", self.name, line_of(frame))
 
     def _deliver(self, chunk: bytes) -> None:
         self._inbox.append(chunk)
