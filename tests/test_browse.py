@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+from coilmq.util.frames import Frame
 
 from tests.queues import LOGIN, Queue
 from tests.running import until
@@ -143,11 +144,10 @@ def test_each_broker_gets_its_messages_back_in_its_way(script, start, server, fr
     assert (asked["ack"], asked[window[0]]) == ("client", window[1])
     for number in (1, 2):
         peer.message(number, b"%d" % number)
-    said = [
-        f"{each.command} {each.headers.get('id', '')}".removesuffix(" flow").strip()
-        for each in peer.goodbye()
-    ]
-    assert said == frames
+    given = peer.goodbye()
+    said = [f"{each.command} {each.headers.get('id', '')}".removesuffix(" flow") for each in given]
+    assert [each.strip() for each in said] == frames
+    assert all(each.headers["requeue"] == "true" for each in given if each.command == "NACK")
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, bodies(out)) == (0, ["1"])
 
@@ -163,6 +163,17 @@ def test_what_is_taken_is_acknowledged_and_the_rest_given_back_one_by_one(script
     said = [f"{each.command} {each.headers.get('id', '')}".strip() for each in peer.goodbye()]
     assert said == ["ACK a1", "BEGIN", "NACK a2", "NACK a3", "UNSUBSCRIBE flow", "COMMIT"]
     assert process.wait(30) == 0
+
+
+def test_a_broker_that_delivers_one_message_at_a_time_shows_the_first_and_a_hint(coil, run):
+    for body in (b"a", b"b"):
+        frame = Frame("SEND", {"destination": "/queue/a"}, body)
+        coil.server.queue_manager.send(frame)
+    status, out, err = run("flow-listen-stomp", "--browse", "--idle", "0.3", coil.url())
+    assert (status, bodies(out)) == (0, ["a"])
+    assert "delivers one message at a time: the first of '/queue/a' is all" in err
+    taken = run("flow-listen-stomp", "--count", "2", coil.url())[1]
+    assert sorted(bodies(taken)) == ["a", "b"]
 
 
 def test_a_connection_lost_in_the_middle_is_said_and_shows_nothing(script, start):

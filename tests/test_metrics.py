@@ -278,6 +278,49 @@ def test_commands_between_source_and_worker_serve_their_figures(start, tmp_path,
     until(lambda: path.exists() and metrics_at(path).get(name) == 1)
 
 
+def health_at(path):
+    """What /healthz says at the Unix socket `path`: its status and its text."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        head, _, text = client.makefile().read().partition("\n\n")
+    return int(head.split()[1]), text.strip()
+
+
+def test_a_listener_is_well_while_it_is_connected_and_not_before_or_after(start, script, tmp_path):
+    path = tmp_path / "m"
+    start("flow-listen-stomp", "--metrics", f"unix:{path}", script.url())
+    peer = script.accept()
+    until(path.exists)
+    assert health_at(path)[0] == 503
+    peer.subscribed()
+    until(lambda: health_at(path) == (200, "ok"))
+    script.listener.close()
+    peer.socket.close()
+    until(lambda: health_at(path)[0] == 503)
+    assert health_at(path)[1].startswith("not connected")
+
+
+def test_a_pool_is_not_well_once_all_of_its_threads_hang(start, tmp_path):
+    path = tmp_path / "m"
+    (tmp_path / "slow.py").write_text(
+        "import time\n\n\nclass W:\n    def start(self, event):\n"
+        "        while True:\n            try:\n                time.sleep(1)\n"
+        "            except BaseException:\n                pass\n"
+    )
+    options = ("--timeout", "0.1", "--grace", "0.1", "-j", "2", "--metrics", f"unix:{path}")
+    pool = start("flow-work", *options, "slow:W", stdin=PIPE)
+    pool.stdin.write(b"1\n")
+    pool.stdin.flush()
+    until(lambda: path.exists() and metrics_at(path).get("flowtools_stuck") == 1)
+    assert health_at(path) == (200, "ok")
+    pool.stdin.write(b"2\n")
+    pool.stdin.flush()
+    until(lambda: health_at(path)[0] == 503)
+    assert health_at(path)[1] == "wedged: 2 threads hang in the Worker beyond its time-out"
+
+
 def test_the_lag_is_the_age_of_an_event_by_its_own_time(metrics):
     metrics.serve("127.0.0.1:0")
     event = Event("t", source="s", time=rfc3339(1760000000))

@@ -38,12 +38,14 @@ def usual(line: bytes) -> dict[str, Any] | None:
             and value[_ID] > ""
             and value[_SOURCE] > ""
             and value[_TYPE] > ""
-            and value[_SUBJECT] > ""
-            and value[_CONTENT] == _JSON
             and _usual_time(value[_TIME])
-            and _DATA in value
-            # These eight are all it has, or all but one.
-            and (len(value) == 8 or (len(value) == 9 and value[_ACKTO] > ""))
+            # Nothing else than these five and the usual ones of the others.
+            and len(value)
+            == 5
+            + (_SUBJECT in value and value[_SUBJECT] > "")
+            + (_CONTENT in value and value[_CONTENT] == _JSON)
+            + (_DATA in value)
+            + (_ACKTO in value and value[_ACKTO] > "")
         ):
             return value
     except (KeyError, TypeError, IndexError):

@@ -85,25 +85,33 @@ class Look:
         browses = dialect.browses and not take
         self.lends = not (browses or self.is_live)
         self._session = session
+        if self.lends and not self.dialect.individual:
+            _log.warning(
+                "'%s' delivers one message at a time: the first of '%s' is all that can be seen",
+                *(self._session.name, self._destination),
+            )
         self._most = most
         self._takes = take
         self._lent: dict[str, None] = {}
         self._idle = None if self.is_live else idle
         self._answer_by = monotonic() + PATIENCE * settings.connect_timeout
         self._is_confirmed = self._is_closed = False
-        ack, how = "auto", dialect.browser_headers() if browses else {}
+        self._headers = self._asking() | dict(url.parameters) | dict(headers or {})
+
+    def _asking(self) -> dict[str, str]:
+        """Return our own headers of SUBSCRIBE."""
+        dialect, ack = self.dialect, "auto"
+        how = {} if self.is_live else dialect.browser_headers()
         if self.lends:
-            ack = "client-individual" if take else "client"
+            ack = "client-individual" if self._takes else "client"
             how = dialect.lending_headers()
-        self._headers = {
-            "destination": url.destination,
+        return {
+            "destination": self._destination,
             "id": "flow",
             "ack": ack,
             "receipt": "subscribe",
             **how,
-            **dialect.routing_headers(url.destination, to="subscription"),
-            **dict(url.parameters),
-            **(headers or {}),
+            **dialect.routing_headers(self._destination, to="subscription"),
         }
 
     def messages(
@@ -207,7 +215,9 @@ class Look:
             # RabbitMQ carries out a transaction at COMMIT: by then the subscription is over, and
             # what is given back does not come to it again.
             name = "transaction:back\n"
-            nacks = "".join(f"NACK\n{token}{name}\n\0" for token in self._lent).encode()
+            # Where stomp.default_nack_requeue is false, NACK would throw the messages away.
+            how_back = f"requeue:true\n{name}"
+            nacks = "".join(f"NACK\n{token}{how_back}\n\0" for token in self._lent).encode()
             frames.insert(0, f"BEGIN\n{name}\n\0".encode() + nacks)
             frames.append(f"COMMIT\n{name}\n\0".encode())
         if how != "at the end":

@@ -73,6 +73,21 @@ def test_a_look_takes_nothing_however_often(broker, filled, shell):
         assert not any(each.get("redelivered") for each in last)
 
 
+def test_an_empty_queue_is_seen_to_be_empty(broker, queue, shell):
+    with broker.connect() as wire:
+        wire.publish(queue, [b"a"])
+        wire.subscribe(queue, ack="client-individual")
+        headers, _ = wire.expect("MESSAGE")
+        wire.write("ACK", {"id": headers["ack"], "receipt": "done"})
+        wire.expect("RECEIPT")
+        wire.write("DISCONNECT", {"receipt": "bye"})
+        wire.expect("RECEIPT")
+    done = shell(f"flow-listen-stomp --browse '{broker.url(queue)}'")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    table = shell(f"flow-failed '{broker.url(queue)}'")
+    assert (table.returncode, table.stdout) == (0, "no failed events\n"), table.stderr
+
+
 @pytest.mark.timeout(300)
 def test_a_dead_letter_queue_is_counted_replayed_and_dropped(broker, filled, shell):
     url = broker.url(filled)
