@@ -71,7 +71,9 @@ def test_the_costs_of_an_item_are_those_of_the_benchmarks():
     page = (ROOT / "benchmarks" / "README.md").read_text()
     table = page.partition("\n## Dispatch")[2].partition("\n## ")[0]
     ours = re.search(r"^\| \*\*flow-work -j 16\*\* \|[^|]+\| +([\d.]+)", table, re.MULTILINE)
-    parallel = re.search(r"^\| parallel -j 16 true \|[^|]+\|[^|]*\|[^|]*\| +([\d.]+)", table, re.M)
+    parallel = re.search(
+        r"^\| parallel -j 16 true \|[^|]+\|[^|]*\|[^|]*\| +([\d.]+)", table, re.MULTILINE
+    )
     (row,) = re.findall(r"^\| cost of an item .*$", README.read_text(), re.MULTILINE)
     assert f"| {float(ours[1]):.0f} µs | {float(parallel[1]) / 1000:.1f} ms |" in row
 
