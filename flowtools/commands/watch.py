@@ -104,8 +104,8 @@ def _settle_for(texts: Any) -> Any:
     "--state",
     type=options.PATH,
     metavar="FILE",
-    help="Remember in FILE what has been reported. At the start, report files that arrived, changed "
-    "or disappeared meanwhile, and nothing twice.",
+    help="Remember in FILE what has been reported. At the start, report what arrived, changed or "
+    "disappeared meanwhile, and nothing twice.",
 )
 @options.ack
 @options.prefetch
