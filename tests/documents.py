@@ -79,3 +79,107 @@ def on_the_stand_in(text, cwd, *, lines=None, **env):
             limit.cancel()
             process.terminate()
     return process.returncode, b"".join(seen) + out, err.decode()
+
+
+SAVED = re.compile(r"[Ss]ave (?:this|it|this \w+|this \w+ \w+) as `([\w.]+)`[^`]*\Z")
+ELIDED = "…"
+NOTICE = re.compile(r"^(?:\[\d+\][+-]?  .*|Terminated|Killed)\n", re.MULTILINE)
+"""What bash says of its jobs, which differs between its versions."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A block of commands, what the page shows as printed, and the files to save before."""
+
+    heading: str
+    text: str
+    shown: str
+    files: dict[str, str]
+
+    def __str__(self):
+        return f"{self.heading}: {self.text.strip().splitlines()[0]}"
+
+
+def steps(path):
+    """What a reader of the page does, in its order: saves files and runs commands."""
+    text = path.read_text()
+    headings = [(found.start(), found[1]) for found in HEADING.finditer(FENCE.sub(hidden, text))]
+    found, files, end = [], {}, 0
+    for block in FENCE.finditer(text):
+        heading = [name for at, name in headings if at < block.start()][-1]
+        between, end = text[end : block.start()], block.end()
+        if name := SAVED.search(between):
+            files[name[1]] = block[2]
+        elif block[1] == "sh":
+            found.append(Step(heading, block[2], "", files))
+            files = {}
+        elif block[1] == "text":
+            assert not between.strip(), f"output that is not right below its commands: {block[0]}"
+            found[-1] = Step(heading, found[-1].text, block[2], found[-1].files)
+    return found
+
+
+def session(steps, cwd, within="bash", **env):
+    """Run steps one after the other in one shell, started by `within ... bash`.
+
+    Gives for each what it has printed, standard error included.
+    """
+    script = Path(cwd) / "session.sh"
+    lines = ["set -m"]  # Jobs as in the shell of a person.
+    for number, step in enumerate(steps):
+        # The reader's editor: the file is there before the commands.
+        for name, text in step.files.items():
+            lines.append(f"cat >{name} <<'END OF FILE'\n{text}END OF FILE")
+        lines.append(f"exec >{cwd}/printed.{number} 2>&1\n{step.text}")
+    script.write_text("\n".join(lines))
+    with subprocess.Popen(
+        ["bash", "-c", f"{within} {script}"],
+        cwd=cwd,
+        env=environment(**env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            process.wait(timeout=1.5 * SECONDS)
+        except subprocess.TimeoutExpired:
+            pass  # What was not reached is not printed, which says more than this.
+        finally:
+            # Jobs have process groups of their own, and one session.
+            subprocess.run(["pkill", "-KILL", "--session", str(process.pid)], check=False)
+    printed = [Path(cwd) / f"printed.{number}" for number in range(len(steps))]
+    return [NOTICE.sub("", path.read_text()) if path.exists() else "NOT RUN\n" for path in printed]
+
+
+def differences(shown, printed):
+    """Lines of `shown` that were not printed, and printed ones that are not shown.
+
+    Figures may differ, spaces may be more, and an ellipsis stands for anything; the order is
+    free, since two processes may print at the same time.
+    """
+    left, missing = printed.splitlines(), []
+    for line in sorted(shown.splitlines(), key=lambda line: line.count(ELIDED)):
+        there = [each for each in left if re.fullmatch(pattern(line), each)]
+        if line.strip() == ELIDED:
+            left = []
+        elif there:
+            left.remove(there[0])
+        else:
+            missing.append(line)
+    return missing, left
+
+
+def pattern(line):
+    """The regular expression of a line that a page shows."""
+    words = re.split(r"(…|\d+|\s+)", line.rstrip())
+    meant = {ELIDED: ".*"}
+    return (
+        "".join(
+            meant.get(word)
+            or (r"\d+" if word.isdigit() else r"\s+" if word.isspace() else re.escape(word))
+            for word in words
+            if word
+        )
+        + r"\s*"
+    )

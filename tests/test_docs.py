@@ -15,7 +15,11 @@ from tests.documents import examples, on_the_stand_in, unfenced
 from tests.stomp_servers import Coil
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-ELSEWHERE = ("operating.md",)  # Needs a pipeline with a bad night behind it: test_operating.py.
+# Operating needs a pipeline with a bad night behind it; the others say what they print.
+ELSEWHERE = {
+    "operating.md": "test_operating.py",
+    "tutorial.md": "test_tutorial.py",
+}
 EXAMPLES = [(page, each) for page in PAGES if page.name not in ELSEWHERE for each in examples(page)]
 ENDLESS = {
     "One pipeline: flow-listen-stomp": 3,
@@ -58,6 +62,10 @@ def test_a_command_runs_as_it_stands(example, place, queue):
     status, out, err = on_the_stand_in(example.text, place, lines=lines, QUEUE=queue)
     assert (status, err) == (128 + signal.SIGINT if lines else 0, "")
     assert len(out.splitlines()) >= (lines or 0)
+
+
+def test_the_pages_that_have_a_test_of_their_own_are_there():
+    assert [name for name in ELSEWHERE.values() if not (ROOT / "tests" / name).exists()] == []
 
 
 def test_every_example_that_is_endless_is_there():

@@ -1,10 +1,10 @@
-"""Acknowledgement through a pipe: who finishes an event tells the source that wrote it.
+"""Acknowledgement through a pipe: the process that finishes an event tells the event's source.
 
-`receiver` is the source's side, a socket whose address each line carries as `ackto`: `place` is
-where that socket lies, `connection` one connection to it, `stall` the warning that nothing moves,
-and `ages` knows how long the oldest event waits.
-`sender` is the side of whoever finishes events. `records` has the form of what is said between
-them; begin there. `relay` hands the duty to acknowledge on to the lines made of an event, and
-`duties` keeps its count. `branches` is several readers of the
-same lines. `ack`, `tee` and `jq` are the commands of these names.
+`records` defines the protocol between the two sides; begin there.
+`receiver` is the source's side, a socket whose address each line carries as `ackto`. `place` is the
+directory of that socket, `connection` one connection to it, `stall` the warning that nothing moves,
+and `ages` measures how long the oldest event has waited.
+`sender` is the side of the process that finishes events. `relay` passes the duty to acknowledge an
+event on to the lines made of it, and `duties` counts these lines. `branches` writes the same lines
+to several readers. `ack`, `tee` and `jq` do the work of flow-ack, flow-tee and flow-jq.
 """

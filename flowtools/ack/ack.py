@@ -1,4 +1,4 @@
-"""What flow-ack does: acknowledge, or reject, every event that is read."""
+"""The work of flow-ack: acknowledge, or reject, every event that is read."""
 
 from typing import Protocol
 
@@ -18,7 +18,7 @@ _log = get_log("flowtools.ack")
 
 
 class Lines(Protocol):
-    """Where lines come from; flowtools.core.lines.LineReader is one."""
+    """A source of lines, such as flowtools.core.lines.LineReader."""
 
     def read(self) -> list[bytes] | None:
         """Return the next lines, or None at the end."""
@@ -36,10 +36,10 @@ def acknowledge(
 
     Args:
         lines: The event lines.
-        refuse: Reject the events.
-        error: Why they are rejected.
+        refuse: Whether to reject the events instead of acknowledging them.
+        error: The reason to give for a rejection.
         sender: Sends the acknowledgements, and is closed here.
-        stop: Ends the lines early; then what is unsettled is left to its source.
+        stop: Ends the input early. The sources then deliver again what is not settled.
 
     Raises:
         EventsFailed: A line has no ackto, or its source is gone.

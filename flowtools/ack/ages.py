@@ -1,8 +1,8 @@
-"""How old the oldest of several things is, found out by a look now and then.
+"""The age of the oldest of several numbered items, measured by looking now and then.
 
-Things have growing numbers. A look notes the last number that there is: later, whatever has that
-number or a smaller one is known to be at least so old. So no time is kept for each thing, and
-those that come and go between two looks cost nothing.
+The items have growing numbers. A look stores the highest number with the time. Later, every item
+with that number or a lower one is known to be at least that old. So no time is stored for each
+item, and items that come and go between two looks cost nothing.
 """
 
 from collections import deque
@@ -12,17 +12,17 @@ from time import monotonic
 from typing import Any
 
 MARKS = 1000
-"""Looks that are remembered; of older ones every second is forgotten."""
+"""Looks that are remembered. When there are more, every second one is forgotten."""
 
 
 class Ages:
-    """Watches numbered things. One thread looks, any may ask."""
+    """Watches numbered items. One thread calls `look`, any thread may call `oldest`."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[int, float]] = deque()
 
     def look(self, things: Mapping[int, Any], now: float | None = None) -> None:
-        """Take note of what there is, in the order of its numbers."""
+        """Store which items exist now; `things` must be in the order of its numbers."""
         first, last = _ends(things)
         while self._marks and (first is None or self._marks[0][0] < first):
             self._marks.popleft()
@@ -32,7 +32,7 @@ class Ages:
             self._marks = deque(list(self._marks)[::2])
 
     def oldest(self, things: Mapping[int, Any], now: float | None = None) -> float:
-        """Return how old the first of `things` is at least, in seconds; 0: no look has seen it."""
+        """Return the least age of the first of `things`, in seconds; 0: no look has seen it."""
         first, _ = _ends(things)
         if first is None:
             return 0.0
@@ -41,8 +41,8 @@ class Ages:
 
 
 def _ends(things: Mapping[int, Any]) -> tuple[int | None, int | None]:
-    """Return the first number and the last; None where there is nothing."""
-    # Another thread changes `things`: then the next look will do.
+    """Return the first and the last number; None and None if there are no items."""
+    # Another thread may change `things` during the iteration. The next look is early enough.
     with suppress(StopIteration, RuntimeError):
         return next(iter(things)), next(reversed(list(things)))
     return None, None

@@ -1,7 +1,7 @@
-"""Where lines go that several readers get: pipes whose readers acknowledge, and plain files.
+"""Branches: the pipes and plain files to which the same lines are written.
 
-All branches get each line. A slow reader holds the others up, as it does with tee(1); the wait is
-here, where a stop and a reader that goes are noticed.
+Every branch gets each line. A slow reader delays the others, as with tee(1). The wait for it
+happens here, so that a stop and a reader that has gone are noticed meanwhile.
 """
 
 import errno
@@ -17,16 +17,16 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop, wait
 
 OPEN_AGAIN = 0.1
-"""Seconds until a named pipe that nobody reads yet is tried again."""
+"""Seconds between two attempts to open a named pipe that nobody reads yet."""
 
 
 class Branch:
-    """One place where lines go.
+    """One pipe or file to which lines are written.
 
     Attributes:
-        name: What to call it.
-        has_duty: Its reader is to acknowledge what it gets: it is a pipe, not a file.
-        writer: Writes to it.
+        name: The name for messages.
+        has_duty: Whether its reader has to acknowledge the lines: true for a pipe, not for a file.
+        writer: The writer of its lines.
     """
 
     def __init__(self, fd: int, name: str) -> None:
@@ -41,12 +41,12 @@ class Branch:
 
 
 def open_branch(path: str, stop: Stop, *, append: bool) -> Branch | None:
-    """Return the branch that the file or pipe `path` is; None: the command is to stop.
+    """Open the file or pipe `path` as a branch; return None if the command has to stop.
 
-    A named pipe is waited for until somebody reads it.
+    Opening a named pipe waits until somebody reads it.
 
     Raises:
-        FlowError: It cannot be opened.
+        FlowError: The file or pipe cannot be opened.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     flags |= os.O_APPEND if append else os.O_TRUNC
@@ -74,12 +74,12 @@ class Branches:
         self._deadline: float | None = None
         self._gone = select.epoll()
         for each in self._open:
-            with suppress(PermissionError):  # A plain file has no reader that could go.
+            with suppress(PermissionError):  # epoll refuses plain files; they have no reader.
                 self._gone.register(each, 0)
 
     @property
     def open(self) -> list[Branch]:
-        """Those whose reader has not gone."""
+        """The branches whose readers have not gone."""
         return self._open
 
     def fileno(self) -> int:
@@ -87,7 +87,7 @@ class Branches:
         return self._gone.fileno()
 
     def take_gone(self) -> list[Branch]:
-        """Return the branches whose readers have gone, and write no more to these."""
+        """Return the branches whose readers have gone; nothing more is written to them."""
         ended = {fd for fd, _ in self._gone.poll(0)}
         gone = [each for each in self._open if each.fileno() in ended]
         for each in gone:
@@ -96,9 +96,9 @@ class Branches:
         return gone
 
     def flush(self) -> bool:
-        """Write what the branches hold; return whether all of it is written.
+        """Write everything that the branches hold; return whether all of it was written.
 
-        It is not where a reader has gone, or takes nothing after a stop.
+        False means that a reader has gone, or took nothing more after a stop.
         """
         waiting = [*self._open]
         is_all = True
@@ -115,11 +115,11 @@ class Branches:
         return is_all
 
     def close(self) -> None:
-        """Close what this object has opened itself."""
+        """Close the epoll descriptor; the branches stay open."""
         self._gone.close()
 
     def _await_room(self, waiting: list[Branch]) -> bool:
-        """Wait until one takes more; return False once the time after a stop is over."""
+        """Wait until a branch takes more; return False once the time after a stop is over."""
         if self._stop.is_set():
             self._deadline = self._deadline or monotonic() + self._drain
             return bool(wait(writable=waiting, seconds=self._deadline - monotonic()))

@@ -1,4 +1,4 @@
-"""One connection to an acknowledgement socket: its packets, and who is at the other end."""
+"""One connection to an acknowledgement socket: its packets, and the process at the other end."""
 
 import os
 import socket
@@ -9,20 +9,20 @@ from flowtools.ack.records import Packet, read_packet
 
 _LARGEST = 65536
 _PACKETS = 16
-"""Packets that are read before another connection has its turn."""
+"""Packets that one connection may deliver before it is another connection's turn."""
 
 _CREDENTIALS = struct.Struct("iII")
 """struct ucred of Linux: pid, uid, gid (unix(7), SO_PEERCRED)."""
 
 
 class Connection:
-    """A connection that has been accepted.
+    """An accepted connection.
 
     Attributes:
-        who: Its process, such as "flow-work (process 4711)".
-        uid: The user of that process, when it connected.
-        has_ended: The other end is closed, and everything from it has been read.
-        said_bye: It has settled everything that it took.
+        who: The process at the other end, such as "flow-work (process 4711)".
+        uid: The user ID of that process when it connected.
+        has_ended: Whether the other end is closed and everything from it has been read.
+        said_bye: Whether the process said that it has settled everything it took.
     """
 
     def __init__(self, accepted: socket.socket) -> None:
@@ -37,7 +37,7 @@ class Connection:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another user is at the other end, and not root."""
+        """Whether the process at the other end belongs to another user who is not root."""
         return self.uid not in (0, os.geteuid())
 
     def fileno(self) -> int:
@@ -45,7 +45,7 @@ class Connection:
         return self._socket.fileno()
 
     def read(self) -> Packet:
-        """Return what has come by now, some packets at most; never waits."""
+        """Return what has arrived, at most _PACKETS packets; never waits."""
         acks = []
         malformed = 0
         for _ in range(_PACKETS):
@@ -70,8 +70,8 @@ class Connection:
 
 
 def _name_of(pid: int) -> str:
-    """Return what to call a process: its program, or the script that an interpreter runs."""
-    # Read at once: a process that acknowledges one event may be gone a moment later.
+    """Return a process's name: its program, or the script that an interpreter runs."""
+    # Called on accept: a process that acknowledges one event may be gone a moment later.
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
     except OSError:

@@ -1,6 +1,6 @@
-"""Which parts an event has been split into, and what its source is to hear once all are settled.
+"""The parts of each split event, and the verdict for its source once all parts are settled.
 
-`Duties` is the relay's book-keeping, without a socket or a thread: see relay.py.
+`Duties` is the relay's bookkeeping. It uses no socket and no thread: see relay.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,12 @@ from flowtools.ack.records import Ack, Reason
 
 
 class Verdict(NamedTuple):
-    """What the source of an event is to hear.
+    """The message to an event's source: the event is done, or rejected.
 
     Attributes:
-        ackto: Where, and of which event.
+        ackto: The address of the source, with the event's acknowledgement token.
         done: True for ack, False for nack.
-        reason: Why it was rejected.
+        reason: The reason for a rejection.
     """
 
     ackto: str
@@ -35,10 +35,10 @@ class _Duty:
 
 
 class Duties:
-    """The events that have been split, and their parts, each with a number. One caller at a time.
+    """The split events and their numbered parts. Only one thread may call a method at a time.
 
     Attributes:
-        epoch: The epoch of the parts; what is settled in another one counts for nothing.
+        epoch: The epoch of the parts. Acknowledgements of another epoch are ignored.
     """
 
     def __init__(self, epoch: str) -> None:
@@ -48,12 +48,12 @@ class Duties:
 
     @property
     def parts(self) -> Mapping[int, object]:
-        """The parts that are not settled, by number."""
+        """The unsettled parts, by number."""
         return self._parts
 
     @property
     def outstanding(self) -> int:
-        """How many parts are not settled."""
+        """Number of unsettled parts."""
         return len(self._parts)
 
     def split(self, ackto: str, parts: int) -> list[int]:
@@ -64,15 +64,15 @@ class Duties:
         return numbers
 
     def settle(self, acks: Iterable[Ack]) -> list[Verdict]:
-        """Note what became of parts; return the verdicts on events of which that was the last.
+        """Settle parts; return the verdicts on those events whose last part was among them.
 
-        One rejected part rejects its event, for the first reason that was given.
+        One rejected part rejects its event, with the first reason that was given.
         """
         verdicts = []
         for ack in acks:
             duty = self._parts.pop(ack.number, None) if ack.epoch == self.epoch else None
             if duty is None:
-                continue  # Settled before, or of an earlier epoch.
+                continue  # The part was settled before, or belongs to an earlier epoch.
             duty.left -= 1
             if not ack.done:
                 duty.rejected = True
@@ -82,7 +82,7 @@ class Duties:
         return verdicts
 
     def forget(self, epoch: str) -> int:
-        """Forget all parts, and begin `epoch`; return how many were outstanding."""
+        """Forget all parts and begin `epoch`; return how many parts were unsettled."""
         forgotten = len(self._parts)
         self._parts.clear()
         self.epoch = epoch

@@ -1,4 +1,4 @@
-"""What flow-jq does: run a program in the jq language on each event, and carry its duty on."""
+"""The work of flow-jq: run a jq program on each event, and pass on the duty to acknowledge it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,11 +26,11 @@ class Program:
     """A compiled jq program."""
 
     def __init__(self, text: str, variables: Mapping[str, Any]) -> None:
-        """Compile `text`; it sees `variables` as $NAME.
+        """Compile `text`; the program can use each of `variables` as $NAME.
 
         Raises:
             ConfigurationError: The package jq is not installed.
-            UsageError: It is not a jq program.
+            UsageError: `text` is not a jq program.
         """
         try:
             import jq
@@ -66,7 +66,7 @@ class Program:
 
 
 class Filter:
-    """Runs a program on lines. What it drops is acknowledged, what it gives carries the duty."""
+    """Runs a program on lines. An event without output is acknowledged; outputs carry the duty."""
 
     def __init__(
         self, program: Program, relay: Relay, out: Branches, max_line: int = MAX_LINE
@@ -79,7 +79,7 @@ class Filter:
         self._number = self._failed = 0
 
     def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
-        """Filter until the input ends or `stop`; then wait until what was given is settled.
+        """Filter until the input ends or `stop`; then wait until all output lines are settled.
 
         Raises:
             EventsFailed: Some lines are not JSON, or the program failed for them.
@@ -126,7 +126,7 @@ class Filter:
                 writer.hold(with_ackto(each, acktos[index]) if acktos else each + b"\n")
 
     def _lines_of(self, bare: bytes, line: bytes) -> Iterator[bytes]:
-        """Yield what the program makes of a line, each without its end and without an `ackto`."""
+        """Yield the output lines for one line, without newline and without an `ackto`."""
         if isinstance(line, TooLong):
             raise EventError(line.reason)
         try:
@@ -137,7 +137,7 @@ class Filter:
             if event is None:
                 yield encode_value(value)[:-1]
             elif self._program.is_same(value, bare):
-                yield bare.strip()  # As it came: jq's numbers have 53 bits.
+                yield bare.strip()  # The original bytes: jq rounds numbers to 53 bits.
             else:
                 yield _event_of(event, value, index)
 
@@ -149,11 +149,11 @@ class Filter:
 
 
 def _event_of(event: Event, value: Any, index: int) -> bytes:
-    """Return the line of an output: an event as it is, any other value as a result of `event`."""
+    """Return the line for one output: an event unchanged, any other value as result of `event`."""
     if isinstance(value, dict) and "specversion" in value:
         value.pop("ackto", None)
         line = encode_value(value)[:-1]
-        parse(line)  # What says that it is an event has to be one: nobody could settle it.
+        parse(line)  # Raises for an invalid event: the next step could never settle it.
         return line
     return result_of(event, value, index, source="flow-jq", type=RESULT).encode()[:-1]
 
@@ -182,7 +182,7 @@ def program_from(path: str) -> str:
     """Return the program in the file `path`.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: The file cannot be read.
     """
     return _read(path)
 

@@ -1,9 +1,9 @@
-"""Where the acknowledgement socket is: a directory of its own that only this user can enter.
+"""The directory of the acknowledgement socket, which only this user can enter.
 
 The directory is `flow-XXXXXXXX` in $XDG_RUNTIME_DIR, or else in the temporary directory. The
-socket appears there under its name `ack` only when it listens (it is bound as `new` and renamed).
-So a socket `ack` that refuses a connection belongs to a process that was killed, and whoever
-makes the next one removes it with its directory.
+socket is bound as `new` and renamed to `ack` once it listens. So a socket `ack` that refuses
+connections belongs to a process that was killed. The next process that makes a directory here
+removes it.
 """
 
 import errno
@@ -20,10 +20,10 @@ from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
 
 LONGEST_PATH = 107
-"""Bytes that the path of a Unix socket may have (unix(7))."""
+"""Maximum length of a Unix socket's path, in bytes (unix(7))."""
 
 BACKLOG = 512
-"""Connections that wait until they are accepted: a shell loop makes one for each event."""
+"""Connections that may wait to be accepted: a shell loop makes one for each event."""
 
 UNFINISHED = 3600.0
 """Seconds after which a directory without a socket counts as left behind."""
@@ -38,14 +38,14 @@ class Place:
     """The directory and the name of one acknowledgement socket.
 
     Attributes:
-        path: The socket.
+        path: The path of the socket.
     """
 
     def __init__(self) -> None:
-        """Make the directory, and remove those that killed processes have left beside it.
+        """Make the directory, and remove those that killed processes left beside it.
 
         Raises:
-            ConfigurationError: There is no place for it.
+            ConfigurationError: The directory cannot be made, or other users could rename it.
         """
         base = _base()
         try:
@@ -59,10 +59,10 @@ class Place:
         _remove_stale(base, os.lstat(self._folder).st_mtime - UNFINISHED)
 
     def listen(self) -> socket.socket:
-        """Return a socket that listens at `path`; nothing of it is left after an error.
+        """Return a socket that listens at `path`; after an error the directory is removed.
 
         Raises:
-            ConfigurationError: It cannot be made there.
+            ConfigurationError: The socket cannot be made.
         """
         try:
             return _listen(self.path, f"{self._folder}/new")
@@ -71,7 +71,7 @@ class Place:
             raise
 
     def restore(self) -> bool:
-        """Make the directory again at the same place; return whether it is there, and ours."""
+        """Make the directory again under the same name; return whether it exists and is ours."""
         try:
             with suppress(FileExistsError):
                 Path(self._folder).mkdir(mode=0o700)
@@ -107,7 +107,7 @@ def _listen(path: str, unfinished: str) -> socket.socket:
 
 
 def _base() -> str:
-    """Return the directory for the socket's own: where others cannot move what is in it."""
+    """Return the parent for our directory: one in which other users cannot rename it."""
     base = os.environ.get("XDG_RUNTIME_DIR") or ""
     if Path(base).is_absolute() and os.access(base, os.W_OK | os.X_OK) and _is_safe(base):
         return base
@@ -136,7 +136,7 @@ def _is_ours(folder: str) -> bool:
 
 
 def _remove_stale(base: str, before: float) -> None:
-    """Remove directories of this user whose socket nobody holds, or never came `before` then."""
+    """Remove this user's stale directories: the socket is dead, or still missing since `before`."""
     with suppress(OSError), os.scandir(base) as found:
         for each in found:
             if each.name.startswith(_PREFIX):
@@ -149,11 +149,11 @@ def _remove_if_stale(folder: str, before: float) -> None:
         return
     names = {each.name for each in Path(folder).iterdir()}
     if not names <= _NAMES:
-        return  # Somebody else's, with a name like ours.
+        return  # Another program's directory with a name like ours.
     if "ack" in names and not _is_dead(f"{folder}/ack"):
         return
     if "ack" not in names and os.lstat(folder).st_mtime > before:
-        return  # It may be on its way to being one.
+        return  # Another process may be about to make its socket here.
     for name in names:
         if stat.S_ISSOCK(os.lstat(f"{folder}/{name}").st_mode):
             os.unlink(f"{folder}/{name}")  # noqa: PTH108  a name, not a Path
@@ -162,11 +162,11 @@ def _remove_if_stale(folder: str, before: float) -> None:
 
 
 def _is_dead(path: str) -> bool:
-    """Return whether nobody listens at the socket `path`."""
+    """Return whether no process listens at the socket `path`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(path)
-            probe.send(BYE)  # A visitor that leaves nothing unsettled.
+            probe.send(BYE)  # So that a living source does not take our leaving for a crash.
         except OSError as error:
             return error.errno == errno.ECONNREFUSED
     return False

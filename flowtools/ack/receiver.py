@@ -1,19 +1,20 @@
-"""Acknowledgement through a pipe, the source's side: a socket of our own that others connect to.
+"""Acknowledgement through a pipe, the source's side: a socket to which other processes connect.
 
-Whoever finishes events connects once, when it sees the first line of this source, and sends
-packets of records (records.py). The connection is also a *presence*. A process that has settled
-all it took says `bye`. One whose connection ends without that has taken events which nobody will
-settle: it was killed, or it stopped early. A moment later the source is told that acknowledgements
-are lost, ends its session, and the broker delivers again what was outstanding; writing that finds
-a dead reader behind a filter, too. The moment (GRACE) is for the ordinary end of a pipeline, where
-the source learns from its own stdout that its reader has gone.
+A process that finishes events connects once, when it sees the first line of this source, and sends
+packets of records (records.py). The connection also shows that the process is alive. A process
+that has settled everything it took says `bye`. If a connection ends without `bye`, the process was
+killed or stopped early, and nobody will settle the events that it took. GRACE seconds later the
+source is told that acknowledgements are lost. It ends its session, and the broker delivers again
+what was not settled; writing these lines also reveals a dead reader behind a filter. GRACE is there
+for the ordinary end of a pipeline, where the source learns from its own stdout that its reader has
+gone.
 
-An event that two connections settle has been copied: `tee`, or a replayed recording. The first
-verdict counts, so events of the other copy can be lost, and this is said.
+If two connections settle the same event, its line was copied, by `tee` or from a recording. The
+first verdict counts. Events of the other copy can then be lost, so an error is logged.
 
-One thread accepts and reads; `start` starts it, `close` joins it. That thread also looks whether
-the socket is still at its place, since whoever cleans up a directory may remove it: it is then
-made again there, or in a new directory where that is not possible.
+One thread accepts and reads; `start` starts it, `close` joins it. That thread also checks that the
+socket still exists, since a job that cleans up temporary files may remove it. The socket is then
+made again under the same name, or in a new directory if that is not possible.
 """
 
 import errno
@@ -37,13 +38,13 @@ from flowtools.core.wait import Wake
 from flowtools.process.vitals import vitals
 
 LOOK_EVERY = 10.0
-"""Seconds between two looks at the socket's place and at the window."""
+"""Seconds between two checks of the socket's file and of the window."""
 
 GRACE = 1.0
 """Seconds from a connection's end without `bye` until acknowledgements count as lost."""
 
 REMEMBERED = 50_000
-"""Settled events of which is known who settled them."""
+"""Maximum number of settled events for which the settling connection is remembered."""
 
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -51,17 +52,17 @@ _log = get_log("flowtools.ack")
 
 
 def new_epoch() -> str:
-    """Return a token that nobody can guess, for the acknowledgements of one connection."""
+    """Return a random name that cannot be guessed, for the acknowledgements of one session."""
     return secrets.token_urlsafe(9)
 
 
 def nothing_held() -> int:
-    """Say that the window has room."""
+    """Return 0: the window has room. The default for `held`."""
     return 0
 
 
 def nothing_lost(reason: str) -> None:
-    """Do nothing about lost acknowledgements."""
+    """Do nothing. The default for `lost`."""
 
 
 class AckInlet(Protocol):
@@ -69,10 +70,10 @@ class AckInlet(Protocol):
 
     @property
     def stall(self) -> Stall:
-        """Whether the pipeline stands still."""
+        """The watch for a pipeline that stands still."""
 
     def ackto(self, epoch: str) -> str:
-        """Begin `epoch`; return what `ackto` begins with; the event's number completes it."""
+        """Begin `epoch`; return the prefix of its `ackto`s, to which an event's number is added."""
 
     def start(
         self,
@@ -85,34 +86,33 @@ class AckInlet(Protocol):
         """Hand each batch of acknowledgements to `receive`, in another thread.
 
         Args:
-            receive: Is given acknowledgements, at least one.
-            lost: Is told why acknowledgements may never come: what is unacknowledged has to be
-                delivered again, in a new epoch.
-            held: Returns how many events are unacknowledged where no further one may be (the
-                window is full), otherwise 0.
+            receive: Called with each batch of acknowledgements, at least one.
+            lost: Called with the reason when acknowledgements may never come. The unacknowledged
+                events then have to be delivered again, in a new epoch.
+            held: Returns the number of unacknowledged events if the window is full, otherwise 0.
             in_flight: Returns the unacknowledged events by their numbers, for the figures of the
                 command.
         """
 
     def close(self) -> None:
-        """Hand on what has come so far, and end; a second time does nothing."""
+        """Hand on what has arrived so far, and end; a second call does nothing."""
 
 
 class AckSocket:
     """Receives acknowledgements and hands them on, a batch at a time.
 
     Attributes:
-        path: The socket.
-        malformed: How many lines were not records.
-        copied: How many events have been settled by two processes.
-        stall: Whether the pipeline stands still.
+        path: The path of the socket.
+        malformed: Number of lines that were not records.
+        copied: Number of events that two processes have settled.
+        stall: The watch for a pipeline that stands still.
     """
 
     def __init__(self) -> None:
         """Make the socket.
 
         Raises:
-            ConfigurationError: There is no place for it.
+            ConfigurationError: There is no safe directory for the socket, or it cannot be made.
         """
         self.malformed = 0
         self.copied = 0
@@ -138,11 +138,11 @@ class AckSocket:
 
     @property
     def path(self) -> str:
-        """The socket."""
+        """The path of the socket."""
         return self._place.path
 
     def ackto(self, epoch: str) -> str:
-        """Begin `epoch`; return what `ackto` begins with; the event's number completes it."""
+        """Begin `epoch`; return the prefix of its `ackto`s, to which an event's number is added."""
         self._settled = (epoch, {})
         return f"unix:{self.path}#{epoch}."
 
@@ -156,7 +156,7 @@ class AckSocket:
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in a thread of its own.
 
-        See AckInlet for the others. Until `close`, `vitals` has the figures.
+        AckInlet.start describes the arguments. Until `close`, `vitals` provides the figures.
         """
         self._receive, self._lost, self._held = receive, lost, held
         self._figures.enter_context(vitals.providing(copied=lambda: self.copied))
@@ -175,7 +175,7 @@ class AckSocket:
         self._thread.start()
 
     def close(self) -> None:
-        """Hand on what has come so far, end the thread and remove the socket."""
+        """Hand on what has arrived so far, end the thread and remove the socket."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -201,7 +201,7 @@ class AckSocket:
             ending = self._ending.fileno() in ready
             if self._listening.fileno() in ready:
                 self._accept()
-            # At the end everything that is there is read, whoever it is from.
+            # At the end, read everything that any process has sent: it may already have exited.
             while self._read([*self._connections] if ending else ready) and ending:
                 self._accept()
             try:
@@ -221,7 +221,8 @@ class AckSocket:
             except BlockingIOError:
                 return
             except OSError as error:
-                # Out of descriptors; who waits has sent its records already, and can go.
+                # Out of descriptors. Nothing is lost meanwhile: a process that waits to be
+                # accepted can already send its records, and exit.
                 if error.errno not in _NO_DESCRIPTOR:
                     raise
                 if not self._is_short:
@@ -239,7 +240,7 @@ class AckSocket:
             self._ready.register(connection, select.EPOLLIN)
 
     def _read(self, ready: "set[int] | list[int]") -> bool:
-        """Read from the connections among `ready`; return whether something has come."""
+        """Read from the connections among `ready`; return whether anything has arrived."""
         acks: list[Ack] = []
         moved = False
         for fd in ready:
@@ -270,7 +271,7 @@ class AckSocket:
             self._vanished = (due, f"{connection.who} ended before it had settled all it took")
 
     def _find_copies(self, acks: list[Ack], connection: Connection) -> None:
-        """Count the events among `acks` that another connection has settled before."""
+        """Count those events among `acks` that another connection has already settled."""
         epoch, settled = self._settled
         for ack in acks:
             if ack.epoch != epoch:
@@ -291,7 +292,7 @@ class AckSocket:
             self._settled = (epoch, dict([*settled.items()][REMEMBERED // 2 :]))
 
     def _look(self, now: float) -> None:
-        """Tell of lost acknowledgements when it is time; look after the socket and the window."""
+        """Report lost acknowledgements once GRACE is over; check the socket and the window."""
         if self._vanished is not None and now >= self._vanished[0]:
             _, reason = self._vanished
             self._vanished = None
@@ -304,9 +305,10 @@ class AckSocket:
             self._ages.look(self._in_flight(), now)
 
     def _make_again(self) -> None:
-        """Make the socket again, at its place or elsewhere; tell that some may be lost.
+        """Make the socket again, there or elsewhere; report that acknowledgements may be lost.
 
-        Connections that exist go on. But who came in vain meanwhile has lost what it had to say.
+        Existing connections continue. But a process that could not connect meanwhile has dropped
+        its acknowledgements.
         """
         place, is_same = self._place, self._place.restore()
         try:
@@ -334,4 +336,4 @@ class AckSocket:
 
 
 def _drop(acks: list[Ack]) -> None:
-    """Take acknowledgements before `start`."""
+    """Ignore acknowledgements that arrive before `start`."""

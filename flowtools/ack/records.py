@@ -1,4 +1,4 @@
-"""What is said about an event: the form of `ackto`, of a record, of a packet of records.
+"""The acknowledgement protocol: the form of `ackto`, of a record, and of a packet of records.
 
 An event line's `ackto` is `unix:PATH#EPOCH.N`: the socket of the source that wrote it, and the
 event's acknowledgement token there. A record is one line of a packet:
@@ -21,10 +21,10 @@ from flowtools.core.event import EventError, now, parse
 from flowtools.core.toolong import TooLong
 
 MAX_PACKET = 16 * 1024
-"""Bytes of a packet that we send; at least one record fits."""
+"""Maximum size of a packet that is sent, in bytes. A single record always fits."""
 
 MAX_REASON = 4096
-"""Bytes of a reason in its JSON form."""
+"""Maximum size of a reason in its JSON form, in bytes."""
 
 BYE = b"bye\n"
 
@@ -34,18 +34,18 @@ _LAST = re.compile(rb',"ackto":("unix:[^"\\]*")\}\s*$')
 
 
 class AckError(ValueError):
-    """An `ackto` is not of the form unix:PATH#EPOCH.N."""
+    """Raised for an `ackto` that is not of the form unix:PATH#EPOCH.N."""
 
 
 class Reason(NamedTuple):
-    """Why an event has failed for good.
+    """The reason why an event has failed for good.
 
     Attributes:
-        error: One line of text.
-        attempts: How many attempts it had; 0 where nothing was tried.
-        worker: What was run: MODULE:CLASS, or the name of a command.
-        host: Where.
-        time: When it was given up (RFC 3339, UTC).
+        error: The error, as one line of text.
+        attempts: Number of attempts; 0 if nothing was tried.
+        worker: The Worker as MODULE:CLASS, or the name of a command.
+        host: The name of the host on which the event failed.
+        time: The time at which the event failed for good (RFC 3339, UTC).
     """
 
     error: str
@@ -56,13 +56,13 @@ class Reason(NamedTuple):
 
     @classmethod
     def here(cls, error: str, attempts: int = 0, worker: str = "") -> "Reason":
-        """Return a reason with this host's name and the present time."""
+        """Return a reason with this host's name and the current time."""
         return cls(error, attempts, worker, os.uname().nodename, now())
 
     def encode(self) -> bytes:
         """Return the reason as a JSON object of at most MAX_REASON bytes, on one line.
 
-        What cannot be printed is replaced, and a long text is cut off.
+        Unprintable characters are replaced by spaces, and long texts are cut off.
         """
         fields: dict[str, Any] = {
             "error": printable(self.error, 2000),
@@ -79,7 +79,7 @@ class Reason(NamedTuple):
 
     @classmethod
     def decode(cls, text: bytes | str) -> "Reason | None":
-        """Return the reason that `encode` has written; None: it is not a JSON object."""
+        """Return the reason that `encode` wrote as `text`; None if `text` is not a JSON object."""
         try:
             found = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -97,12 +97,12 @@ class Reason(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """One record: what became of event `number` of connection `epoch`.
+    """One record: the acknowledgement or rejection of one event.
 
     Attributes:
         epoch, number: The event's acknowledgement token.
         done: True for ack, False for nack.
-        reason: What the sender said with a nack.
+        reason: The reason that the sender gave with a nack.
     """
 
     epoch: str
@@ -112,12 +112,12 @@ class Ack(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A packet, taken apart.
+    """The contents of a packet.
 
     Attributes:
-        acks: Its acknowledgements and rejections, in order.
-        malformed: How many of its lines are not records.
-        bye: Whether it says that the sender has settled everything.
+        acks: The acknowledgements and rejections, in order.
+        malformed: Number of lines that are not records.
+        bye: Whether the sender says that it has settled everything.
     """
 
     acks: list[Ack]
@@ -126,10 +126,10 @@ class Packet(NamedTuple):
 
 
 def parse_ackto(ackto: object) -> tuple[str, str]:
-    """Return the socket's path and the event's token.
+    """Return the socket's path and the event's acknowledgement token.
 
     Raises:
-        AckError: It has another form.
+        AckError: `ackto` is not of the form unix:PATH#EPOCH.N.
     """
     found = _ACKTO.fullmatch(ackto) if isinstance(ackto, str) else None
     if found is None:
@@ -138,9 +138,9 @@ def parse_ackto(ackto: object) -> tuple[str, str]:
 
 
 def with_ackto(line: bytes, ackto: str) -> bytes:
-    """Return the event line `line`, which has no `ackto`, with one as its last member.
+    """Return the event line `line`, which has no `ackto`, with `ackto` as its last member.
 
-    The line's end, if it has one, stays.
+    The returned line ends with a newline.
     """
     body = line.rstrip()
     quoted = ackto.replace("\\", "\\\\").replace('"', '\\"')
@@ -148,10 +148,10 @@ def with_ackto(line: bytes, ackto: str) -> bytes:
 
 
 def take_ackto(line: bytes) -> tuple[bytes, str | None]:
-    """Return an event line without its `ackto`, and that; any other line as it is, and None.
+    """Return an event line without its `ackto`, and the `ackto`; None if the line has none.
 
-    The bytes of the other members stay as they are where `ackto` is the last member, as sources
-    and these commands write it. The line's end is taken off.
+    If `ackto` is the last member, as all our commands write it, the bytes of the other members
+    stay unchanged. The newline is removed.
     """
     if isinstance(line, TooLong):
         return line, line.ackto
@@ -171,7 +171,7 @@ def take_ackto(line: bytes) -> tuple[bytes, str | None]:
 
 
 def read_packet(packet: bytes) -> Packet:
-    """Return what `packet` says; never raises."""
+    """Return the contents of `packet`; never raises."""
     acks: list[Ack] = []
     malformed = 0
     bye = False
@@ -202,6 +202,6 @@ def _read_record(line: str) -> Ack | None:
 
 
 def printable(text: str, most: int) -> str:
-    """Return `text` on one line, at most `most` characters, without what cannot be printed."""
+    """Return at most `most` characters of `text`, with a space for each unprintable one."""
     cut = text if len(text) <= most else text[: max(0, most - 3)] + "..."
     return cut if cut.isprintable() else "".join(c if c.isprintable() else " " for c in cut)

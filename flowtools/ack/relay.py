@@ -1,15 +1,17 @@
-"""The relay: hands the duty to acknowledge an event on to the lines that are made of it.
+"""The relay: passes the duty to acknowledge an event on to the lines that are made of it.
 
-Where one line is made of an event, that line carries the event's own `ackto`, and whoever settles
-the line tells the event's source. Where there are several, or copies of one, each line gets an
-`ackto` of the relay's own socket, and the source is told once all of them are settled: that the
-event is done if every line is, otherwise that it is rejected.
+If one line is made of an event, that line carries the event's own `ackto`, and the process that
+settles the line tells the event's source directly. If several lines are made of it, or copies of
+one line, each gets an `ackto` of the relay's own socket. Once all of them are settled, the relay
+tells the source: the event is done if every line is done, otherwise it is rejected.
 
-The relay keeps no lines, so it cannot write them again. When a process behind it vanishes, it
-forgets what is outstanding and breaks its connections to the sources off, which does to them what
-happened to it: they deliver again, and the new lines find out whatever stands dead in the pipe.
+The relay keeps no lines, so it cannot write them again. When a process behind it vanishes, the
+relay forgets what is outstanding and breaks off its connections to the sources without `bye`. The
+sources treat this like the loss of any other process: they deliver the events again, and writing
+the new lines reveals any dead reader in the pipe.
 
-`split` and `carry` may be called by any thread; the inlet's thread settles.
+`split` and `carry` may be called by any thread; the inlet's thread settles. The lock `_state`
+guards the duties and the epoch, which change together when lines are lost.
 """
 
 from collections.abc import Callable
@@ -40,9 +42,9 @@ class Relay:
         """Prepare to split events.
 
         Args:
-            upstream: Tells the sources.
-            inlet: Makes what hears of the lines, when it is needed.
-            shows: Whether the lines that are not settled are what the command has in flight.
+            upstream: Sends the acknowledgements to the sources.
+            inlet: Makes the receiver of the lines' acknowledgements, when it is first needed.
+            shows: Whether to show the unsettled lines as the command's events in flight.
         """
         self._shows = shows
         self._upstream = upstream
@@ -56,7 +58,7 @@ class Relay:
 
     @property
     def outstanding(self) -> int:
-        """How many lines are not settled."""
+        """Number of unsettled lines."""
         return self._duties.outstanding
 
     @property
@@ -65,11 +67,11 @@ class Relay:
         return self._is_forsaken
 
     def carry(self, ackto: str, lines: int) -> list[str]:
-        """Return the `ackto` of each of the `lines` made of an event; with none it is done.
+        """Return an `ackto` for each of the `lines` made of an event; 0 lines acknowledge it.
 
         Raises:
             AckError: `ackto` is malformed.
-            ConfigurationError: There is no place for the relay's socket.
+            ConfigurationError: The relay's socket cannot be made.
         """
         if lines == 1:
             parse_ackto(ackto)
@@ -80,11 +82,11 @@ class Relay:
         return self.split(ackto, lines)
 
     def split(self, ackto: str, lines: int) -> list[str]:
-        """Return an `ackto` of our own for each of the `lines`, one or more, of an event.
+        """Return an `ackto` of the relay's own socket for each of the `lines`, at least one.
 
         Raises:
             AckError: `ackto` is malformed.
-            ConfigurationError: There is no place for the relay's socket.
+            ConfigurationError: The relay's socket cannot be made.
         """
         parse_ackto(ackto)
         with self._state:
@@ -96,7 +98,7 @@ class Relay:
             return [f"{self._ackto}{number}" for number in self._duties.split(ackto, lines)]
 
     def reject(self, ackto: str, reason: Reason) -> None:
-        """Say that an event has failed for good.
+        """Tell the source that an event has failed for good.
 
         Raises:
             AckError: `ackto` is malformed.
@@ -115,7 +117,7 @@ class Relay:
 
         Raises:
             ReaderGone: The reader of the pipe `reader` has gone, or `news` is readable, which
-                says the same of one of several: nobody can settle some lines any more.
+                means that one of several readers has gone. Some lines can no longer be settled.
         """
         ends_at: float | None = None
         while self.outstanding:
@@ -124,7 +126,7 @@ class Relay:
                 if monotonic() >= ends_at:
                     return
             left = None if ends_at is None else ends_at - monotonic()
-            # After the stop its descriptor stays readable.
+            # Once set, the stop's descriptor stays readable and would end every wait at once.
             others = [each for each in (news, stop) if each is not None]
             if stop.is_set():
                 others.remove(stop)
@@ -134,10 +136,10 @@ class Relay:
             self._settled.clear()
 
     def close(self, *, bye: bool) -> None:
-        """End: hand on what has been settled so far.
+        """Send the verdicts that are known so far, and end.
 
         Args:
-            bye: Whether everything that was read has been settled, or carried on.
+            bye: Whether every event that was read has been settled or passed on.
         """
         if self._inlet is not None:
             self._inlet.close()
@@ -157,7 +159,7 @@ class Relay:
         self._settled.ring()
 
     def _lose(self, reason: str) -> None:
-        """Let the sources deliver again: what is outstanding will never be settled."""
+        """Make the sources deliver again: the outstanding lines will never be settled."""
         with self._state:
             epoch = new_epoch()
             forgotten = self._duties.forget(epoch)

@@ -1,11 +1,12 @@
-"""Acknowledgement through a pipe, the side of whoever finishes events.
+"""Acknowledgement through a pipe, the side of the process that finishes events.
 
-AckSender connects once to each source whose lines it sees, which tells that source that somebody
-works on its events (receiver.py), and sends what became of them. Many records share a packet.
+AckSender connects once to each source whose lines it sees. The connection tells that source that
+its events are being processed (receiver.py), and the acknowledgements go through it. Many records
+share a packet.
 
-One thread sends, so that no thread which finishes an event ever waits for a source: what a frozen
-source does not take is kept until it does. The thread starts with the first line that has an
-`ackto`; `close` ends and joins it.
+One thread sends, so that a thread that finishes an event never waits for a source. Records that a
+frozen source does not take are kept until it does. The thread starts with the first line that has
+an `ackto`; `close` ends and joins it.
 """
 
 import errno
@@ -26,22 +27,22 @@ if TYPE_CHECKING:
     import socket
 
 PAUSE = 0.002
-"""Seconds between packets where acknowledgements come faster than one by one."""
+"""Seconds between two packets when several acknowledgements were waiting: more share a packet."""
 
 RETRY = 0.02
 """Seconds until a source that takes nothing is tried again."""
 
 OPEN_AGAIN = 0.2
-"""Seconds until a connection is tried again, where there was no descriptor."""
+"""Seconds until a connection is tried again after the process was out of descriptors."""
 
 BARE_BLOCKS = 64
-"""Blocks without an `ackto` after which only the end of a block is searched for one."""
+"""Number of blocks without `ackto` after which only the last _END bytes of a block are searched."""
 
 _END = 4096
 _NAME = b'"ackto"'
 _PATH = re.compile(rb'"ackto"\s*:\s*"unix:(/[^"#\\\0]*)#')
 _BREAK = ""
-"""In place of a path: the connections are to be broken off."""
+"""Stands for a path in the queue and means: break off all connections."""
 
 _FULL = {errno.EAGAIN, errno.ENOBUFS}
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -50,11 +51,11 @@ _log = get_log("flowtools.ack")
 
 
 class AckSender:
-    """Sends acknowledgements, many to a packet; any thread may call all of it but `close`.
+    """Sends acknowledgements, many to a packet. Any thread may call any method but `close`.
 
-    An acknowledgement is on its way within 50 ms unless its source is frozen; then it is
-    kept until the source takes it. One whose source is gone is counted and dropped: the
-    broker delivers that message again, to another.
+    An acknowledgement is sent within 50 ms. If its source is frozen, it is kept until the source
+    takes it. If its source is gone, it is counted and dropped: the broker delivers that message
+    again, to another listener.
     """
 
     def __init__(self) -> None:
@@ -73,17 +74,17 @@ class AckSender:
 
     @property
     def lost(self) -> int:
-        """How many acknowledgements found no source."""
+        """Number of acknowledgements whose source was gone."""
         return self._lost
 
     def see(self, block: bytes) -> None:
         """Note that this process has read `block`, a piece of its input; never waits.
 
-        The source of its last line with an `ackto` learns that somebody has taken its events.
-        Where BARE_BLOCKS have had none, that line may be missed unless it is near the end:
-        `see` it by itself when it is taken.
+        The source of the block's last line with an `ackto` learns that its events were taken.
+        After BARE_BLOCKS blocks without any, such a line may be missed unless it is near the end
+        of the block. So call `see` again with the line itself when it is taken.
         """
-        # Far quicker than a regular expression where there is none, and not for nothing.
+        # `rfind` is far quicker than a regular expression in a block that has no `ackto`.
         at = block.rfind(_NAME, -_END if self._bare_blocks >= BARE_BLOCKS else 0)
         self._bare_blocks = 0 if at >= 0 else self._bare_blocks + 1
         found = _PATH.match(block, at) if at >= 0 else None
@@ -94,7 +95,7 @@ class AckSender:
                 self._give(path, b"")
 
     def ack(self, ackto: str) -> None:
-        """Say that the event is done; never waits.
+        """Tell the source that the event is done; never waits.
 
         Raises:
             AckError: `ackto` is malformed.
@@ -103,7 +104,7 @@ class AckSender:
         self._give(path, f"{token} ack\n".encode())
 
     def nack(self, ackto: str, reason: Reason | None = None) -> None:
-        """Say that the event has failed for good, and why; never waits.
+        """Tell the source that the event has failed for good, and why; never waits.
 
         Raises:
             AckError: `ackto` is malformed.
@@ -115,7 +116,7 @@ class AckSender:
     def break_off(self) -> None:
         """End every connection without `bye`, so that the sources deliver again; never waits.
 
-        The next line that is seen, or settled, connects again.
+        The next line that is seen or settled opens a new connection.
         """
         self._give(_BREAK, b"")
 
@@ -124,8 +125,8 @@ class AckSender:
 
         Args:
             seconds: How long a frozen source has to take what is left.
-            bye: Whether everything that was read has been settled. If not, each source
-                delivers again what is unsettled.
+            bye: Whether every event that was read has been settled. If not, each source
+                delivers its unsettled events again.
         """
         with self._starting:
             self._says_bye = bye
@@ -138,7 +139,7 @@ class AckSender:
             self._run()  # The thread could not be started.
 
     def _give(self, path: str, record: bytes) -> None:
-        # The thread looks here once more after it has said that it sleeps.
+        # No record is overlooked: `_sleep` sets `_asleep` first and then checks `_given` again.
         self._given.append((path, record))
         if self._asleep or self._thread is None:
             self._rouse()
@@ -182,7 +183,7 @@ class AckSender:
         return self._closes_at is not None and time.monotonic() >= self._closes_at
 
     def _collect(self) -> bool:
-        """Move what was given to its source; return whether it was several records."""
+        """Move each given record to its source; return whether there were several."""
         several = len(self._given) > 1
         while self._given:
             path, record = self._given.popleft()
@@ -203,7 +204,7 @@ class AckSender:
         self._seen.clear()
 
     def _send(self, source: "_Source") -> bool:
-        """Send what `source` is to be told; return False where it has to be tried again."""
+        """Send the records for `source`; return False if that has to be tried again."""
         if not source.has_news:
             return True
         try:
@@ -212,7 +213,7 @@ class AckSender:
             if error.errno not in _NO_DESCRIPTOR:
                 self._count_lost(source, error)
                 return True
-            # A Worker may be about to give some back.
+            # Out of descriptors: a Worker may be about to close some, so try again.
             if not self._has_warned:
                 _log.warning("cannot acknowledge: %s; trying again", error)
             self._has_warned = True
@@ -239,7 +240,7 @@ class AckSender:
 
 
 class _Source:
-    """One source, and what it is still to be told; for the sending thread."""
+    """One source and the records that it has not yet taken; only the sending thread uses it."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -249,34 +250,34 @@ class _Source:
         self._says_bye = False
 
     def add(self, record: bytes) -> None:
-        """Take a record; an empty one only asks for the connection."""
+        """Queue a record; an empty one only makes `send` open the connection."""
         if record:
             self._records.append(record)
         self.has_news = True
 
     def say_bye(self) -> None:
-        """Let `bye` be the last record, where there is a connection, or will be."""
+        """Queue `bye` as the last record, if there is a connection or there will be one."""
         if not self._says_bye and (self._connection is not None or self._records):
             self._says_bye = True
             self.add(BYE)
 
     def drop(self) -> int:
-        """Forget what it was to be told; return how many acknowledgements these were."""
+        """Discard the queued records; return how many acknowledgements were among them."""
         number = len(self._records) - (self._says_bye and bool(self._records))
         self._records.clear()
         self.has_news = False
         return number
 
     def send(self) -> bool:
-        """Send; return whether that was everything.
+        """Send the queued records; return whether all were taken.
 
         Raises:
-            OSError: The source is gone, or there is no descriptor.
+            OSError: The source is gone, or the process is out of descriptors.
         """
         try:
             return self._send_records()
         except (BrokenPipeError, ConnectionResetError):
-            # It has made its socket again; or it has ended, and connecting says so.
+            # The source has made its socket again, or it has ended and connecting fails.
             self.close()
             return self._send_records()
 
@@ -287,7 +288,7 @@ class _Source:
             self._connection = None
 
     def fileno(self) -> int:
-        """Return the descriptor to poll for writing; -1 where there is no connection."""
+        """Return the descriptor to poll for writing; -1 if there is no connection."""
         return -1 if self._connection is None else self._connection.fileno()
 
     def _send_records(self) -> bool:
@@ -310,7 +311,7 @@ class _Source:
 
 
 def _connected(path: str) -> "socket.socket":
-    import socket  # Whoever acknowledges nothing starts quicker without it.
+    import socket  # Imported late: a pipeline that acknowledges nothing starts quicker.
 
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
@@ -322,7 +323,7 @@ def _connected(path: str) -> "socket.socket":
 
 
 def _await_room(sources: "Iterable[_Source]") -> None:
-    """Wait until one of `sources` takes more; not for long, since others may be told sooner."""
+    """Wait until one of `sources` takes more, for at most RETRY: others may be ready sooner."""
     with suppress(OSError):
         wait(writable=[each for each in sources if each.fileno() >= 0], seconds=RETRY)
 

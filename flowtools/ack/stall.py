@@ -1,4 +1,4 @@
-"""The warning that a pipeline stands still: its window is full, and nothing is acknowledged."""
+"""The warning about a pipeline that stands still: the window is full, nothing is acknowledged."""
 
 from time import monotonic
 
@@ -9,13 +9,13 @@ _log = get_log("flowtools.ack")
 
 
 class Stall:
-    """Watches a window, and says when it has been full for long with nothing settled.
+    """Watches a window, and warns when it has been full for long with nothing settled.
 
-    For one thread: who receives the acknowledgements calls `moved` and `look`.
+    The thread that receives the acknowledgements calls `moved` and `look`.
 
     Attributes:
-        held: How many events stand still now; 0 before the first warning about them.
-        warnings: How often that was said.
+        held: Number of events that stand still; 0 before the first warning about them.
+        warnings: Number of warnings so far.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Stall:
 
     @property
     def seconds(self) -> float:
-        """How long nothing has moved; 0 before the first warning. Any thread may ask."""
+        """Seconds since something moved; 0 before the first warning. Any thread may ask."""
         since = self._still.since
         return monotonic() - since if since is not None and self._still.said else 0.0
 
@@ -37,7 +37,7 @@ class Stall:
         self.held = 0
 
     def look(self, held: int, now: float | None = None) -> None:
-        """Note that `held` events fill the window now (0: it has room); warn when it is time."""
+        """Note that `held` events fill the window (0: it has room); warn when it is time."""
         if not held:
             self._still.end()
             self.held = 0

@@ -1,4 +1,4 @@
-"""What flow-tee does: copy lines to several branches; an event is done once all have done it."""
+"""The work of flow-tee: copy lines to several branches; an event is done once all copies are."""
 
 from flowtools.ack.branches import Branch, Branches
 from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
@@ -14,7 +14,7 @@ _log = get_log("flowtools.tee")
 
 
 class Tee:
-    """Copies lines. A pipe's copies carry the duty to acknowledge, a plain file's do not."""
+    """Copies lines. Copies to a pipe carry the duty to acknowledge, copies to a file do not."""
 
     def __init__(self, relay: Relay, branches: Branches, *, tolerate: bool) -> None:
         """Copy to `branches`; with `tolerate`, go on without one whose reader has gone."""
@@ -28,7 +28,7 @@ class Tee:
 
         Raises:
             EventsFailed: Lines were too long, or a branch's reader has gone.
-            ReaderGone: Nobody reads any more.
+            ReaderGone: No reader is left.
         """
         at_end = False
         vitals.provide("events_in", lambda: self._number)
@@ -63,11 +63,12 @@ class Tee:
                 return
 
     def _look(self) -> None:
-        """Note which readers have gone.
+        """Remove the branches whose readers have gone.
 
         Raises:
-            EventsFailed: One has gone, and that is not to be tolerated.
-            ReaderGone: Standard output's reader has gone, or the last one.
+            EventsFailed: A reader has gone, without --tolerate.
+            ReaderGone: The reader of standard output has gone without --tolerate, or no reader
+                that acknowledges is left.
         """
         gone = self._branches.take_gone()
         for each in gone:
@@ -83,7 +84,7 @@ class Tee:
             raise ReaderGone
 
     def _copy(self, line: bytes) -> str | None:
-        """Give a line to all branches; return its `ackto` if it is done when it is written."""
+        """Give a line to all branches; return its `ackto` if the event is done once written."""
         self._number += 1
         if isinstance(line, TooLong):
             self._refuse(line)
@@ -119,5 +120,5 @@ STDOUT = "standard output"
 
 
 def stdout_branch(fd: int) -> Branch:
-    """Return the branch that standard output is."""
+    """Return the branch for standard output."""
     return Branch(fd, STDOUT)

@@ -225,7 +225,7 @@ _COMMON_OPTIONS = (
         type=click.Choice(["text", "json"]),
         expose_value=False,
         callback=keep,
-        help="Form of the messages on stderr.",
+        help="Format of the messages on stderr.",
     ),
     click.option(
         "-q",
@@ -233,7 +233,7 @@ _COMMON_OPTIONS = (
         is_flag=True,
         expose_value=False,
         callback=keep,
-        help="Say nothing but errors.",
+        help="Print errors only.",
     ),
     click.option(
         "-v",
@@ -241,17 +241,17 @@ _COMMON_OPTIONS = (
         count=True,
         expose_value=False,
         callback=keep,
-        help="Say what happens; twice: with details. Shows the traceback of an error.",
+        help="Print what happens; twice: with details. Also prints the traceback of an error.",
     ),
 )
 
 
-# Its names for types of ours: "'x' is not a valid float range".
+# Click's words for a type, such as "'x' is not a valid float range", and what we say instead.
 _TYPES = {
-    "not a valid integer range": "no whole number",
-    "not a valid integer": "no whole number",
-    "not a valid float range": "no number",
-    "not a valid float": "no number",
+    "not a valid integer range": "not a whole number",
+    "not a valid integer": "not a whole number",
+    "not a valid float range": "not a number",
+    "not a valid float": "not a number",
 }
 
 

@@ -1,4 +1,4 @@
-"""Options of one listener each, which flow-run has for the listener that it runs."""
+"""Options of single listeners; flow-run offers them for the listener that it runs."""
 
 import click
 
@@ -9,15 +9,15 @@ everything = click.option(
     "--all",
     "everything",
     is_flag=True,
-    help="Ask first for all assets, the one changed longest ago first. With a state file: "
-    "only if it is not there yet.",
+    help="First report all assets, the one changed longest ago first. With --state: "
+    "only if the state does not exist yet.",
 )
 
 media = click.option(
     "--media",
     multiple=True,
     metavar="KIND",
-    help="Only assets with this kind of media, such as video; may be repeated.",
+    help="Report only assets with this kind of media, such as video; may be repeated.",
 )
 
 status = click.option(
@@ -25,7 +25,7 @@ status = click.option(
     "statuses",
     multiple=True,
     metavar="STATE",
-    help="Only assets whose media is in this state, such as online; may be repeated.",
+    help="Report only assets whose media is in this state, such as online; may be repeated.",
 )
 
 resolve = click.option(
@@ -34,17 +34,17 @@ resolve = click.option(
     help="Ask Viz One about each change whose message does not say what happened.",
 )
 
-metadata = click.option("--metadata", is_flag=True, help="Read the metadata of each asset, too.")
+metadata = click.option("--metadata", is_flag=True, help="Add the metadata of each asset.")
 
-xml = click.option("--xml", is_flag=True, help="Let each event have the entry's XML.")
+xml = click.option("--xml", is_flag=True, help="Add the XML of the entry to each event.")
 
 skip_empty = click.option(
-    "--skip-empty", is_flag=True, help="Say nothing of a file while its size is 0."
+    "--skip-empty", is_flag=True, help="Do not report a file while its size is 0."
 )
 
 
 def settle(default: float | None = Importing.settle) -> Decorator:
-    """Return the option --settle; with a default of None the source's own counts."""
+    """Return the option --settle; with a default of None the source's own default applies."""
     return option(
         "--settle",
         of=Importing,
@@ -52,25 +52,26 @@ def settle(default: float | None = Importing.settle) -> Decorator:
         default=default,
         show_default=False,
         metavar="SECONDS",
-        help="Tell of a file once its size has been still for so long. Default: at once.",
+        help="Report a file once its size has not changed for SECONDS. Default: immediately.",
     )
 
 
 def existing(name: str = "everything") -> Decorator:
-    """Return the option --existing, whose value comes as `name`."""
+    """Return the option --existing, whose value is passed to the command as `name`."""
     return click.option(
         "--existing",
         name,
         is_flag=True,
-        help="Ask first for the files that are there already. With a state file: only if it is "
-        "not there yet.",
+        help="First report the files that exist already. With --state: only if the state does "
+        "not exist yet.",
     )
 
 
 durable = click.option(
     "--durable",
     metavar="NAME",
-    help="Subscribe to a topic under NAME, so that what comes while nobody listens is kept.",
+    help="Subscribe to a topic under NAME: the broker keeps messages that arrive while no "
+    "listener runs.",
 )
 
 selector = click.option(
@@ -84,6 +85,6 @@ idle = click.option(
     "--idle",
     type=Duration(min=0, min_open=True),
     metavar="SECONDS",
-    help="End when no message has come for so long, and none is still to be acknowledged. "
-    "Default: go on until stopped.",
+    help="End when no message has arrived for SECONDS and all are acknowledged. "
+    "Default: run until stopped.",
 )

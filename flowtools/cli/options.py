@@ -1,4 +1,4 @@
-"""Options that several commands share, each defined once."""
+"""Options that several commands share."""
 
 from typing import Any
 
@@ -13,35 +13,35 @@ from flowtools.stomp.settings import Settings
 
 
 def workers(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
-    """Complete the name of a Worker."""
+    """Complete the name of a Worker in the shell."""
     from flowtools.cli.completion import workers
 
     return workers(ctx, param, typed)
 
 
 def classes(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
-    """Complete the name of any class."""
+    """Complete the name of any class in the shell."""
     from flowtools.cli.completion import classes
 
     return classes(ctx, param, typed)
 
 
 def targets(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
-    """Complete the name of any class, or of a file."""
+    """Complete the name of any class, or of a file, in the shell."""
     from flowtools.cli.completion import targets
 
     return targets(ctx, param, typed)
 
 
-# Completed as a path, and otherwise a text: whoever opens it says what is wrong with it, the
-# same whether it is not there or not readable. Click would refuse it with a usage error.
+# The shell completes a path here. Click does not check the file: the code that opens it reports
+# a missing and an unreadable file alike, where Click would report a usage error.
 PATH = click.Path(readable=False)
 
 count = click.option(
     "--count",
     type=click.IntRange(min=1),
     metavar="N",
-    help="End after N events. Default: go on until stopped.",
+    help="End after N events. Default: run until stopped.",
 )
 
 max_line = option(
@@ -49,7 +49,7 @@ max_line = option(
     of=Reading,
     type=click.IntRange(min=1),
     metavar="BYTES",
-    help="Longest input line; a longer one is refused, which is a failure.",
+    help="Maximum length of an input line; a longer line counts as a failure.",
 )
 
 user = option("--user", of=Settings, metavar="NAME", help="Login name.")
@@ -73,8 +73,8 @@ insecure = option(
     "--insecure",
     of=Settings,
     is_flag=True,
-    help="Do not check the server's certificate: whoever is on the way can read and "
-    "change everything, the password included.",
+    help="Do not check the server's certificate. Anybody between us and the server can then read "
+    "and change everything, including the password.",
 )
 
 client_certificate = option(
@@ -82,7 +82,7 @@ client_certificate = option(
     of=Settings,
     type=PATH,
     metavar="FILE",
-    help="Our own certificate, and its key unless --client-key names it (PEM).",
+    help="Our own certificate (PEM), with its key unless --client-key is given.",
 )
 
 client_key = option(
@@ -115,7 +115,7 @@ def heart_beat_of(kind: type) -> Decorator:
         type=_HeartBeat(),
         default=",".join(f"{seconds:g}" for seconds in default_of(kind, "heart_beat")),
         metavar="OUT,IN",
-        help="Seconds after which we send a heart-beat, and expect one; 0: none.",
+        help="Seconds between the heart-beats that we send, and that we expect; 0: none.",
     )
 
 
@@ -134,7 +134,7 @@ retry_for = option(
     of=Settings,
     type=Duration(min=0),
     metavar="SECONDS",
-    help="Give up a broker that has been away for so long. Default: never.",
+    help="Give up after the broker has been away for this long. Default: never.",
 )
 
 metrics = click.option(
@@ -142,7 +142,7 @@ metrics = click.option(
     metavar="HOST:PORT",
     expose_value=False,
     callback=keep,
-    help="Serve figures for Prometheus there, or at unix:PATH; /healthz says whether all is well.",
+    help="Serve metrics for Prometheus at this address, or at unix:PATH; /healthz reports health.",
 )
 
 header = click.option(
@@ -150,15 +150,15 @@ header = click.option(
     "headers",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One more header for the broker; may be repeated.",
+    help="Additional header for the broker; may be repeated.",
 )
 
 ack = option(
     "--ack",
     of=Taking,
     type=click.Choice(["pipe", "worker"]),
-    help="When a message is acknowledged to the broker: once its line is in the pipe, or "
-    "once a worker has done its events.",
+    help="When to acknowledge a message to the broker: once its line is in the pipe, or "
+    "once a Worker has processed its events.",
 )
 
 prefetch = option(
@@ -166,14 +166,14 @@ prefetch = option(
     of=Taking,
     type=click.IntRange(min=1, max=65535),
     metavar="N",
-    help="Messages that may be unacknowledged: the bound of what is held in memory, and "
-    "of what comes twice after a fault.",
+    help="Maximum number of unacknowledged messages. So many are held in memory, and may be "
+    "delivered again after a fault.",
 )
 
 dead_letter = click.option(
     "--dead-letter",
     metavar="NAME",
-    help="Destination of refused messages. Default: the destination's name and '.failed'.",
+    help="Destination of rejected messages. Default: the destination's name and '.failed'.",
 )
 
 dead_letter_header = click.option(
@@ -181,7 +181,7 @@ dead_letter_header = click.option(
     "dead_letter_headers",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Another header of the refused messages, such as x-queue-type=quorum. May be repeated.",
+    help="Additional header of rejected messages, such as x-queue-type=quorum. May be repeated.",
 )
 
 max_deliveries = option(
@@ -189,7 +189,7 @@ max_deliveries = option(
     of=Taking,
     type=click.IntRange(min=0),
     metavar="N",
-    help="A message that was delivered so often, and never settled, is refused; 0: no limit.",
+    help="Reject a message that was delivered this many times without being settled; 0: no limit.",
 )
 
 drain = option(
@@ -197,7 +197,7 @@ drain = option(
     of=Ending,
     type=Duration(min=0),
     metavar="SECONDS",
-    help="Time after SIGTERM for what still runs, and for acknowledgements still missing.",
+    help="Time after SIGTERM for running events to end and outstanding acknowledgements to arrive.",
 )
 
 grace = option(
@@ -205,7 +205,7 @@ grace = option(
     of=Ending,
     type=Duration(min=0),
     metavar="SECONDS",
-    help="Time that a Worker or Source has to end once it is told to; then its thread is "
+    help="Time that a Worker or Source has to end when it is interrupted; then its thread is "
     "abandoned.",
 )
 
@@ -229,7 +229,7 @@ broker_settings = together(
     connect_timeout,
     retry_for,
 )
-"""The options of a connection to a broker; they come as one `settings`."""
+"""The options of a connection to a broker, passed to the command as one `settings`."""
 
 url = click.option(
     "--url",
@@ -242,20 +242,21 @@ include = click.option(
     "--include",
     type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
-    help="Only changes of this kind; may be repeated. Default: all.",
+    help="Report only changes of this kind; may be repeated. Default: all.",
 )
 
 exclude = click.option(
     "--exclude",
     type=click.Choice([kind.value for kind in OF_VIZ_ONE]),
     multiple=True,
-    help="No changes of this kind; may be repeated.",
+    help="Do not report changes of this kind; may be repeated.",
 )
 
 broker = click.option(
     "--broker",
     metavar="HOST:PORT",
-    help="The broker, where the monitor link is wrong or leads to another host than --url.",
+    help="Override for the broker, if the monitor link is wrong or leads to a host other than "
+    "--url.",
 )
 
 
@@ -263,23 +264,23 @@ state = click.option(
     "--state",
     type=PATH,
     metavar="FILE",
-    help="Keep here how far it has come; at the start, and when the broker was away, ask Viz "
-    "One for what has changed since. The first time it starts from now. store:NAME keeps it in "
-    "Viz One.",
+    help="File with the time up to which all changes are done. At the start, and after the broker "
+    "was away, Viz One is asked for the changes since then. Without the file, listening "
+    "begins now. store:NAME keeps it in Viz One.",
 )
 
 standby = click.option(
     "--standby",
     metavar="NAME",
-    help="Of all listeners with this NAME, on any number of servers, let one work and the others "
-    "wait. Needs --state store:NAME.",
+    help="Run as one of several listeners with this NAME, on any number of servers: one works, the "
+    "others wait to take over. Needs --state store:NAME.",
 )
 
 since = click.option(
     "--since",
     metavar="TIME",
-    help="Ask first for what has changed since TIME (2026-01-31T12:00:00Z), or for so long "
-    "(90s, 30m, 2h, 7d). With a state file: only if it is not there yet.",
+    help="First report what has changed since TIME (2026-01-31T12:00:00Z), or in the last 90s, "
+    "30m, 2h, 7d. With --state: only if the state does not exist yet.",
 )
 
 
@@ -288,7 +289,8 @@ allow_hosts = click.option(
     "allow_hosts",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="Ask this host, too, where a message names it; may be repeated. Default: Viz One's alone.",
+    help="Further host that may be asked when a message names it; may be repeated. "
+    "Default: only Viz One's host.",
 )
 
 
@@ -299,7 +301,7 @@ def _account(given: Given) -> Any:
 
 
 vizone_account = together("account", _account, url, user, password_file, ca_file, insecure)
-"""The options of a login to Viz One; they come as one `account`."""
+"""The options of a login to Viz One, passed to the command as one `account`."""
 
 
 def _listening(given: Given) -> Any:
@@ -328,4 +330,4 @@ vizone_listening = together(
     retry_for,
     also=("everything",),
 )
-"""The options of listening to Viz One; they come as one `listening`."""
+"""The options of listening to Viz One, passed to the command as one `listening`."""

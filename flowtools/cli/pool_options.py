@@ -1,4 +1,4 @@
-"""The options of the pool, which flow-work and flow-run share."""
+"""The options of the pool, shared by flow-work and flow-run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ def _key(text: str) -> Any:
 
 
 class _Width(click.ParamType[int]):
-    """A number of threads, or one that depends on the CPUs as -j of GNU parallel does."""
+    """A number of threads: fixed, or relative to the CPUs as with -j of GNU parallel."""
 
     name = "text"
 
@@ -67,7 +67,7 @@ threads = option(
     of=Settings,
     type=_Width(),
     metavar="N",
-    help="Events that run at the same time. Depending on the CPUs: 100%, 50%, +2, -1.",
+    help="Number of events that run at the same time. Relative to the CPUs: 100%, 50%, +2, -1.",
 )
 
 timeout = option(
@@ -75,7 +75,7 @@ timeout = option(
     of=Settings,
     type=SECONDS,
     metavar="SECONDS",
-    help="Time that one attempt may take; 0: no limit.",
+    help="Maximum time of one attempt; 0: no limit.",
 )
 
 max_abandoned = option(
@@ -83,7 +83,7 @@ max_abandoned = option(
     of=Settings,
     type=click.IntRange(min=1),
     metavar="N",
-    help="Abandoned threads at which to drain and end. Default: 32, or twice --threads.",
+    help="Number of abandoned threads at which to drain and end. Default: 32, or twice --threads.",
 )
 
 batch = option(
@@ -91,7 +91,8 @@ batch = option(
     of=Settings,
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Events that a Worker with start_many(events) gets at once, at most. Default: {BATCH}.",
+    help="Maximum number of events that a Worker with start_many(events) gets at once. "
+    f"Default: {BATCH}.",
 )
 
 linger = option(
@@ -99,14 +100,15 @@ linger = option(
     of=Settings,
     type=SECONDS,
     metavar="SECONDS",
-    help=f"How long a batch waits for more events, from when its first came. Default: {LINGER:g}.",
+    help=f"How long a batch waits for more events after its first. Default: {LINGER:g}.",
 )
 
 isolation = option(
     "--isolation",
     of=Choice,
     type=click.Choice(["thread", "process"]),
-    help="Run the Worker in threads, or each in a process that a time-out kills.",
+    help="Run the Worker in threads, or one Worker in each of several processes, which a time-out "
+    "or a crash can end without harm to the others.",
 )
 
 recycle = option(
@@ -122,7 +124,7 @@ recycle_memory = option(
     of=Choice,
     type=FiniteRange(min=1),
     metavar="MIB",
-    help="With --isolation process: replace a process that has more MiB of memory.",
+    help="With --isolation process: replace a process that uses more than MIB of memory.",
 )
 
 retries = option(
@@ -130,7 +132,7 @@ retries = option(
     of=RetryPolicy,
     type=click.IntRange(min=0),
     metavar="N",
-    help="Further attempts for an event that failed.",
+    help="Number of further attempts for an event that failed.",
 )
 
 backoff = option(
@@ -138,7 +140,7 @@ backoff = option(
     of=RetryPolicy,
     type=SECONDS,
     metavar="SECONDS",
-    help="Wait before the first retry; doubled for each one after.",
+    help="Wait before the first retry; it doubles with each further retry.",
 )
 
 max_backoff = option(
@@ -146,7 +148,7 @@ max_backoff = option(
     of=RetryPolicy,
     type=SECONDS,
     metavar="SECONDS",
-    help="Wait that no retry exceeds, but one that the Worker asks for.",
+    help="Upper limit of the wait before a retry; does not apply to Retry(after=...).",
 )
 
 retry_until = option(
@@ -154,7 +156,7 @@ retry_until = option(
     of=RetryPolicy,
     callback=parsed(_duration),
     metavar="AGE",
-    help="Retry until an event is so old (90s, 2h, 1h30m), instead of a number of times.",
+    help="Retry until an event has reached this age (90s, 2h, 1h30m), instead of --retries.",
 )
 
 pause_on = option(
@@ -179,7 +181,7 @@ per_key = option(
     of=Settings,
     type=click.IntRange(min=1),
     metavar="N",
-    help="With --key: events of one key that run at the same time.",
+    help="With --key: number of events of one key that may run at the same time.",
 )
 
 key_rate = option(
@@ -216,35 +218,38 @@ pass_on = option(
     "pass_on",
     of=Settings,
     is_flag=True,
-    help="Write each event on after success, with the duty to acknowledge it.",
+    help="Forward each event after success, with the duty to acknowledge it.",
 )
 
 relay = option(
     "--relay",
     of=Settings,
     is_flag=True,
-    help="Hand the duty to acknowledge each event on to its results, when there are any.",
+    help="Hand the duty to acknowledge each event on to its results, if it has any.",
 )
 
 no_ack = option(
     "--no-ack",
     of=Choice,
     is_flag=True,
-    help="Acknowledge nothing: for a copy of lines that another command settles.",
+    help="Acknowledge nothing, because another command settles these lines.",
 )
 
 joblog = option(
     "--joblog", of=Choice, type=FILE, metavar="FILE", help="Append a JSON line for each attempt."
 )
 
-resume = option("--resume", of=Choice, is_flag=True, help="Skip events that --joblog has as done.")
+resume = option(
+    "--resume", of=Choice, is_flag=True, help="Skip events that are done according to --joblog."
+)
 
 once = option(
     "--once",
     of=Choice,
     type=FILE,
     metavar="FILE",
-    help="Pass over events that FILE has as done, by source and id; keep there those that are.",
+    help="Skip events that are done according to FILE, by source and id; record in it those that "
+    "become done.",
 )
 
 once_age = option(
@@ -260,7 +265,7 @@ failed = option(
     of=Choice,
     type=FILE,
     metavar="FILE",
-    help="Append the line of each event that failed for good.",
+    help="Append the line of each event that failed permanently.",
 )
 
 config = option(
@@ -268,7 +273,7 @@ config = option(
     of=Choice,
     type=FILE,
     metavar="FILE",
-    help="INI file; its sections are the Worker's.",
+    help="INI file with the settings of the Worker.",
 )
 
 setting = option(
@@ -277,22 +282,22 @@ setting = option(
     of=Choice,
     multiple=True,
     metavar="SECTION.KEY=VALUE",
-    help="One setting for the Worker; over --config. May be repeated.",
+    help="One setting of the Worker; overrides --config. May be repeated.",
 )
 
 progress = option(
-    "--progress", of=Choice, is_flag=True, help="Show progress on stderr; a summary at the end."
+    "--progress", of=Choice, is_flag=True, help="Show progress on stderr, and a summary at the end."
 )
 
 metrics = option(
     "--metrics",
     of=Choice,
     metavar="HOST:PORT",
-    help="Serve figures for Prometheus there, or at unix:PATH; /healthz says whether all is well.",
+    help="Serve metrics for Prometheus at this address, or at unix:PATH; /healthz reports health.",
 )
 
 dry_run = option(
-    "--dry-run", of=Choice, is_flag=True, help="Check the Worker and the lines; run nothing."
+    "--dry-run", of=Choice, is_flag=True, help="Check the Worker and the lines, but run nothing."
 )
 
 worker_log_level = click.option(
@@ -300,7 +305,7 @@ worker_log_level = click.option(
     type=click.Choice(["debug", "info", "warning", "error", "critical"]),
     expose_value=False,
     callback=keep,
-    help="Least level at which `logging` of a Worker is shown. Default: as -v and -q say.",
+    help="Lowest level of a Worker's `logging` messages to show. Default: follows -v and -q.",
 )
 
 _ALL = (
@@ -343,17 +348,17 @@ _ALL = (
 
 
 def pool(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of the pool: fields of Choice, and of what that is made of."""
+    """Add the options of the pool to a command; their values are the fields of Choice."""
     for add in reversed(_ALL):
         function = add(function)
     return function
 
 
 def check(chosen: dict[str, Any]) -> None:
-    """See that the options go together.
+    """Check that the options can be combined.
 
     Raises:
-        click.UsageError: They do not.
+        click.UsageError: Two options exclude each other, or one needs another.
     """
     if chosen["resume"] and chosen["joblog"] is None:
         raise click.UsageError("--resume needs --joblog FILE")
@@ -370,8 +375,10 @@ def check(chosen: dict[str, Any]) -> None:
         raise click.UsageError("--retries and --retry-until exclude each other")
     if chosen["pass_on"] and chosen["relay"]:
         raise click.UsageError(
-            "--pass and --relay exclude each other: the duty goes on with the event, or with its"
-            " results"
+            "--pass and --relay exclude each other: the duty to acknowledge goes on with the event,"
+            " or with its results"
         )
     if chosen.get("no_ack") and (chosen["pass_on"] or chosen["relay"]):
-        raise click.UsageError("--no-ack hands no duty on: leave out --pass and --relay")
+        raise click.UsageError(
+            "--no-ack and --pass or --relay exclude each other: these hand on the duty"
+        )

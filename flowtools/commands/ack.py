@@ -1,4 +1,4 @@
-"""flow-ack: acknowledge the events that are read."""
+"""flow-ack: acknowledge the events on standard input."""
 
 import click
 
@@ -12,13 +12,15 @@ from flowtools.cli.command import Command, standard_input, working
     is_flag=True,
     help="Reject the events: their messages go to the dead-letter destination.",
 )
-@click.option("--reason", metavar="TEXT", help="With --nack: why; the dead letter says so.")
+@click.option(
+    "--reason", metavar="TEXT", help="With --nack: the reason, which the dead letter carries."
+)
 @options.metrics
 def main(nack: bool, reason: str | None) -> None:
-    """Tell the sources of the event lines on standard input that the events are done.
+    """Acknowledge the events on standard input to their sources.
 
-    It ends a pipeline of other programs behind a source with --ack worker. Lines of
-    different sources may be mixed.
+    Put it last in a pipeline of other programs behind a source with --ack worker. Lines
+    of different sources may be mixed.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""flow-jq: filter and transform events with the jq language, and keep their acknowledgement."""
+"""flow-jq: filter and transform events with the jq language, without losing acknowledgements."""
 
 import click
 
@@ -20,21 +20,21 @@ from flowtools.cli.command import Command, standard_input, working
     nargs=2,
     multiple=True,
     metavar="NAME TEXT",
-    help="Let $NAME be TEXT in the program.",
+    help="Set $NAME to TEXT in the program.",
 )
 @click.option(
     "--argjson",
     nargs=2,
     multiple=True,
     metavar="NAME JSON",
-    help="Let $NAME be a JSON value in the program.",
+    help="Set $NAME to a JSON value in the program.",
 )
 @click.option(
     "--slurpfile",
     nargs=2,
     multiple=True,
     metavar="NAME FILE",
-    help="Let $NAME be the array of the JSON lines in FILE.",
+    help="Set $NAME to the array of the JSON lines in FILE.",
 )
 @options.max_line
 @options.drain
@@ -48,10 +48,10 @@ def main(
     max_line: int,
     drain: float,
 ) -> None:
-    """Run the jq program PROGRAM on each event line, and write what it gives as event lines.
+    """Run the jq program PROGRAM on each event line, and write its outputs as event lines.
 
-    An event that the program drops is acknowledged. What it gives carries the duty to
-    acknowledge on: the event is done once all of it is.
+    An event that the program drops is acknowledged. Otherwise the event is done once all
+    of its outputs are done by the commands that read them.
 
     \b
     Examples:

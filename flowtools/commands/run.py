@@ -27,19 +27,20 @@ def _show_legacy_path(ctx: click.Context, param: click.Parameter, wanted: bool) 
     "-n",
     "--instance-name",
     metavar="NAME",
-    help="Name of the application, before [Flow] app name: whose values the store keeps.",
+    help="Name of the application, under which the store keeps its values. Overrides "
+    "[Flow] app name.",
 )
 @click.option(
     "-w", "--workers", type=click.IntRange(min=0), metavar="N", help="The same as --threads."
 )
-@click.option("--man", is_flag=True, help="Show the documentation of the Worker's class.")
+@click.option("--man", is_flag=True, help="Print the documentation of the Worker's class.")
 @click.option(
     "--legacy-path",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_show_legacy_path,
-    help="Show what PYTHONPATH takes for an application that imports flow and vizone.",
+    help="Print the PYTHONPATH for an application that imports the packages flow and vizone.",
 )
 @click.option("-g", "--debug", is_flag=True, help="The same as -vv.")
 @pool_options.pool
@@ -89,11 +90,11 @@ def main(
     debug: bool,
     **chosen: Any,
 ) -> None:
-    """Run a Worker on the events that its own SOURCE gives: a source and flow-work in one.
+    """Run a Worker on the events of its own SOURCE: a source and flow-work in one process.
 
-    PROFILE is an INI file as the older Flow has them; [Source], or --set 'Source.KEY=...',
-    holds the options of the source. An event is acknowledged to its broker once the
-    Worker has done it.
+    PROFILE is an INI file of the older Flow. Its section [Source], or --set
+    'Source.KEY=...', holds the options of the source. An event is acknowledged to its
+    broker once the Worker has processed it.
 
     \b
     Examples:
@@ -123,7 +124,7 @@ def main(
 
 
 def _make_absolute(ctx: click.Context, chosen: dict[str, Any]) -> None:
-    """Make paths independent of the current directory, which becomes that of the profile."""
+    """Make paths absolute, because the directory of the profile becomes the current one."""
     for param in ctx.command.params:
         if isinstance(param.type, click.Path) and chosen.get(str(param.name)):
             path = chosen[str(param.name)]
@@ -133,13 +134,13 @@ def _make_absolute(ctx: click.Context, chosen: dict[str, Any]) -> None:
 def _take_from_profile(
     ctx: click.Context, chosen: dict[str, Any], profile: "Profile", workers: int | None
 ) -> None:
-    """Take what was not typed from the profile, where that says it."""
+    """Take options that were not typed from the profile, if it has them."""
     if workers or not _is_typed(ctx, "threads"):
         chosen["threads"] = workers or profile.threads or chosen["threads"]
     if not _is_typed(ctx, "timeout") and profile.timeout is not None:
         chosen["timeout"] = profile.timeout
     if not _is_typed(ctx, "url"):
-        chosen["url"] = None  # The environment's counts after the profile's.
+        chosen["url"] = None  # The profile overrides the environment.
     if not _is_typed(ctx, "heart_beat") and profile.heart_beat is not None:
         chosen["heart_beat"] = profile.heart_beat
 

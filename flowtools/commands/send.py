@@ -15,32 +15,40 @@ if TYPE_CHECKING:
 
 @click.command("flow-send", cls=Command)
 @click.argument("url")
-@click.option("--destination", metavar="NAME", help="Where messages go. Default: the URL's.")
+@click.option(
+    "--destination",
+    metavar="NAME",
+    help="Destination of the messages. Default: the one in the URL.",
+)
 @option(
     "--window",
     of=Sending,
     type=click.IntRange(min=1, max=1000000),
     metavar="N",
-    help="Messages that may be on their way without the broker's receipt.",
+    help="Maximum number of messages that wait for the broker's receipt.",
 )
 @click.option(
     "--group-key",
     metavar="EXPR",
-    help="Message group: an attribute's name, or a JSON Pointer into the data (/x). A group's "
-    "messages go to one consumer, in order (ActiveMQ, Artemis).",
+    help="Message group: name of an attribute, or a JSON Pointer into the data (/x). The broker "
+    "gives the messages of a group to one consumer, in order (ActiveMQ, Artemis).",
 )
 @click.option(
     "--unique",
     is_flag=True,
-    help="Let the broker drop an event that it has had before (Artemis).",
+    help="Let the broker drop an event that it has received before (Artemis).",
 )
 @option(
     "--persistent/--no-persistent",
     of=Sending,
     show_default=False,
-    help="Whether messages are to survive a restart of the broker. Default: they are.",
+    help="Whether messages survive a restart of the broker. Default: yes.",
 )
-@click.option("--raw", is_flag=True, help="Send a line's data or text, not the whole event.")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Send only the data of an event, or the text of a line, not the whole event.",
+)
 @options.header
 @options.broker_settings
 @options.metrics
@@ -57,8 +65,8 @@ def main(
 ) -> None:
     """Send a message for each line of standard input, and wait for the broker's receipt.
 
-    An event goes as it is, so that flow-listen-stomp gives that very event again on the
-    other side. Its source is told that it is done once the broker has the message.
+    An event is sent unchanged, so that flow-listen-stomp restores it on the other side.
+    The event is acknowledged to its source once the broker has confirmed the message.
 
     \b
     Examples:

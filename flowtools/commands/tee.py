@@ -8,11 +8,11 @@ from flowtools.cli.command import Command, standard_input, working
 
 @click.command("flow-tee", cls=Command)
 @click.argument("files", metavar="FILE...", type=options.PATH, nargs=-1, required=True)
-@click.option("-a", "--append", is_flag=True, help="Append to files; do not overwrite them.")
+@click.option("-a", "--append", is_flag=True, help="Append to files instead of overwriting them.")
 @click.option(
     "--tolerate",
     is_flag=True,
-    help="Go on without a branch whose reader has gone; default: that is an error.",
+    help="Continue without a branch whose reader has gone. Default: end with an error.",
 )
 @options.max_line
 @options.drain
@@ -20,8 +20,9 @@ from flowtools.cli.command import Command, standard_input, working
 def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, drain: float) -> None:
     """Copy event lines to standard output and to each FILE, as tee(1) does.
 
-    Each pipe is a branch whose reader acknowledges its own copies; the source hears of an
-    event once all of them have. A plain file gets lines that have nothing to acknowledge.
+    Each pipe is a branch whose reader acknowledges its own copies. An event is acknowledged
+    to its source once every branch has acknowledged it. A plain file gets the lines without
+    `ackto`, so nothing in it has to be acknowledged.
 
     \b
     Examples:

@@ -17,8 +17,8 @@ from flowtools.core.settings import Given
 def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:
     """Run the Worker MODULE:CLASS on each event line of standard input.
 
-    What its `start(event)` returns goes to standard output as lines. MODULE is looked
-    for in the current directory, too.
+    The values that its `start(event)` returns are written to standard output as lines.
+    MODULE is looked for in the current directory, too.
 
     \b
     Examples:

@@ -1,0 +1,104 @@
+"""docs/tutorial.md, typed from top to bottom, prints what it shows."""
+
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, environment
+from tests.documents import Step, differences, session, steps
+from tests.running import until
+from tests.units import Service
+
+PAGE = ROOT / "docs" / "tutorial.md"
+PORTS = ("61613", "9464", "9465")
+SYSTEMD = "Under systemd"
+STEPS = [step for step in steps(PAGE) if step.heading != SYSTEMD]
+(STAND_IN,) = [n for n, step in enumerate(STEPS) if step.text.endswith("-- bash\n")]
+"""From here on the reader types into the shell of the stand-in."""
+
+pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+
+
+@pytest.fixture(scope="module")
+def free():
+    """Ports that are free in place of the page's."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
+    ports = [str(each.getsockname()[1]) for each in listeners]
+    for each in listeners:
+        each.close()
+    return dict(zip(PORTS, ports, strict=True))
+
+
+def moved(text, free):
+    return re.sub(r"127\.0\.0\.1:(\d+)", lambda found: f"127.0.0.1:{free[found[1]]}", text)
+
+
+def ported(step, free):
+    files = {name: moved(text, free) for name, text in step.files.items()}
+    return Step(step.heading, moved(step.text, free), step.shown, files)
+
+
+@pytest.fixture(scope="module")
+def printed(free, tmp_path_factory):
+    """What each step of the page has printed."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    todo = [ported(step, free) for step in STEPS]
+    with tempfile.TemporaryDirectory(prefix="tu") as runtime:
+        env = {"XDG_RUNTIME_DIR": runtime}
+        before = session(todo[:STAND_IN], folder, **env)
+        within = todo[STAND_IN].text.strip()
+        inside = folder / "tutorial"
+        after = session(todo[STAND_IN + 1 :], inside, within=within, **env)
+    return [*before, "", *after]
+
+
+@pytest.mark.parametrize("number", range(len(STEPS)), ids=[str(step) for step in STEPS])
+def test_a_step_prints_what_the_page_shows(printed, number):
+    missing, more = differences(STEPS[number].shown, printed[number])
+    if "flow-status" in STEPS[number].text and more:
+        # What else runs on this host: root is shown it, too.
+        more = [line for line in more if "titles:Titles" in line]
+        missing = [line for line in missing if "titles:Titles" in line]
+    assert (missing, more) == ([], [])
+
+
+def test_there_are_six_chapters():
+    chapters = re.findall(r"^## (\d)\. ", PAGE.read_text(), re.MULTILINE)
+    assert chapters == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_the_service_runs_as_the_page_sets_it_up(free):
+    """The commands that need root, on the unit's own folders: systemd is played by tests.units."""
+    before, start, stop = [step.text for step in steps(PAGE) if step.heading == SYSTEMD]
+    assert re.findall(r"systemctl (.*)", start + stop) == [
+        "enable --now flow@titles",
+        "status flow@titles",
+        "disable --now flow@titles",
+    ]
+    files = {name: text for step in STEPS for name, text in step.files.items()}
+    with tempfile.TemporaryDirectory(prefix="tu") as name:
+        folder = Path(name)
+        for file in ("pipeline", "titles.py"):
+            (folder / file).write_text(moved(files[file], free))
+        service = Service("flow@.service", "titles", folder, PYTHONPATH=str(ROOT))
+        text = before.replace("sudo ", "").replace("/etc/flowtools/", f"{folder}/etc/")
+        (folder / "set-up").write_text(f"{text}\nsleep 600\n")
+        stand_in = ["flow-sim", "--assets", "10000", "--", "bash", "-e", "set-up"]
+        with subprocess.Popen(stand_in, cwd=folder, env=environment()) as sim:
+            try:
+                env = folder / "etc/titles/env"
+                until(lambda: env.exists() and env.stat().st_mode & 0o777 == 0o600)
+                service.start()
+                service.hear("READY=1")
+                titles = service.path("Logs") / "titles"
+                until(lambda: titles.read_text().count("\n") > 3)
+                assert service.is_clean(service.stop()), service.said
+                assert any(service.path("State").iterdir())
+            finally:
+                service.close()
+                sim.terminate()
