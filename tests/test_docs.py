@@ -19,6 +19,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 ELSEWHERE = {
     "operating.md": "test_operating.py",
     "tutorial.md": "test_tutorial.py",
+    "cookbook.md": "test_cookbook.py",
 }
 EXAMPLES = [(page, each) for page in PAGES if page.name not in ELSEWHERE for each in examples(page)]
 ENDLESS = {
