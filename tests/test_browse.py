@@ -105,7 +105,7 @@ def test_what_is_for_taking_is_refused(run, options):
         "flow-listen-stomp", "--browse", *options, "stomp://a/?destination=/queue/a"
     )
     assert status == 2
-    assert f"{options[0]} is of no use with --browse, which takes nothing" in err
+    assert f"{options[0]} cannot be combined with --browse, which takes no messages" in err
 
 
 def test_a_browser_of_activemq_ends_when_the_broker_says_so(script, start):

@@ -1,4 +1,4 @@
-"""flow-interval: write a tick every so many seconds, or on a cron expression."""
+"""flow-interval: write a tick at a fixed interval, or on a cron expression."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def _zone(text: str) -> Any:
     "--window",
     callback=parsed(_window),
     metavar="HH:MM-HH:MM",
-    help="Tick only between these times of the day; one of them may be left out.",
+    help="Tick only between these times of the day; either may be left out.",
 )
 @click.option(
     "--tz",
@@ -57,8 +57,8 @@ def main(
 ) -> None:
     """Write a tick at once and every SECONDS after, or on a cron expression.
 
-    A tick that comes while the last one is still unread is skipped, and counted in the
-    data of the next. With --window the first tick comes when the window opens, each day.
+    A tick is skipped while the previous one is still unread; the data of the next tick
+    counts the skipped ones. With --window there is a tick each time the window opens.
 
     \b
     Examples:

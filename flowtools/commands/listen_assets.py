@@ -33,8 +33,8 @@ def main(
 ) -> None:
     """Write an event line for each asset that is created, updated or deleted in Viz One.
 
-    Viz One is found over HTTP; it tells where it publishes changes over STOMP. The user
-    needs the permission Asset/Admin.
+    The command asks Viz One over HTTP where it publishes its changes, and listens there
+    over STOMP. The user needs the permission Asset/Admin.
 
     \b
     Examples:

@@ -32,7 +32,7 @@ def main(
     """Write an event line for each unmanaged file that changes in LOCATION.
 
     LOCATION is the handle of an import storage of Viz One. A file that is being written
-    comes several times, first with size 0, unless --settle waits for its end.
+    gives several events, the first with size 0. With --settle it gives one, when it is whole.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option(
     "--browse",
     is_flag=True,
-    help="Look only: write what the queue holds now, and end. No message is taken.",
+    help="Only look: write an event for each message in the queue, and end. No message is taken.",
 )
 @options.ack
 @options.prefetch
@@ -45,10 +45,10 @@ def main(
 ) -> None:
     """Take the messages of the STOMP destination in URL, and write an event line for each.
 
-    A message that has been written is gone from its queue (see --ack); to look without
-    taking, give --browse. URL is stomp://HOST:PORT/?destination=NAME, or stomp+ssl:// for
-    TLS. Several hosts stand separated by commas. The query may name a vhost; every other
-    parameter becomes a header of the subscription.
+    Messages are consumed (see --ack); to look at them without taking them, use --browse.
+    URL is stomp://HOST:PORT/?destination=NAME, or stomp+ssl:// for TLS. Several hosts are
+    separated by commas. The query may name a vhost; every other parameter becomes a header
+    of the subscription.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def main(
         from flowtools.source.browse import Browse
 
         look = given.make(Browse, place, settings, headers=more)
-        refuse(ctx, given.untaken(), "is of no use with --browse, which takes nothing")
+        refuse(ctx, given.untaken(), "cannot be combined with --browse, which takes no messages")
         run_source(look, drain=0.0)
     else:
         from flowtools.source.stomp import GenericStompListener

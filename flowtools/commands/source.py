@@ -1,4 +1,4 @@
-"""flow-source: write what a user's own Source class gives as event lines."""
+"""flow-source: run a Source class of the user's, and write its values as event lines."""
 
 from pathlib import Path
 from typing import Literal
@@ -33,10 +33,10 @@ def main(
     config: Path | None,
     settings: tuple[str, ...],
 ) -> None:
-    """Write an event line for each value that the Source MODULE:CLASS gives.
+    """Write an event line for each value of the Source MODULE:CLASS.
 
-    A Source is any class that can be iterated over, or that has `run(emit)` and calls
-    `emit(value)`. MODULE is looked for in the current directory, too.
+    A Source is a class that can be iterated over, or that has a method `run(emit)` which
+    calls `emit(value)`. MODULE is looked for in the current directory first.
 
     \b
     Examples:

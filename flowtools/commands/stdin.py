@@ -9,8 +9,10 @@ from flowtools.source.settings import Standard
 
 
 @click.command("flow-stdin", cls=Command)
-@click.option("--null", is_flag=True, help="Lines end with a NUL byte, as of find -print0.")
-@click.option("--json", is_flag=True, help="Each line is a JSON value, and becomes the data.")
+@click.option(
+    "--null", is_flag=True, help="Lines end with a NUL byte, as find -print0 writes them."
+)
+@click.option("--json", is_flag=True, help="Each line is a JSON value, which becomes the data.")
 @click.option("--document", is_flag=True, help="All of the input becomes one event.")
 @options.max_line
 @option(
@@ -18,7 +20,7 @@ from flowtools.source.settings import Standard
     of=Standard,
     type=click.IntRange(min=1),
     metavar="BYTES",
-    help="Size of a document above which it is refused.",
+    help="Maximum size of a document; a larger one is refused.",
 )
 @options.metrics
 @options.drain
@@ -27,8 +29,8 @@ def main(
 ) -> None:
     """Write an event line for each line of standard input.
 
-    The text of the line, without its end, is the event's data. What is not UTF-8 is
-    carried as data_base64. The same input gives the same ids.
+    The event's data is the text of the line, without the newline. A line that is not UTF-8
+    is carried as data_base64. The same input gives the same ids.
 
     \b
     Examples:

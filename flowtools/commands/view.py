@@ -1,4 +1,4 @@
-"""flow-view: show the events that pass to people."""
+"""flow-view: show the events in a pipe as a live table."""
 
 from typing import Any, Literal
 
@@ -29,17 +29,21 @@ def _fields(text: str) -> Any:
     "--search",
     of=Choice,
     metavar="TEXT",
-    help="Show only events with TEXT, in whatever case. In the table the key / changes it.",
+    help="Show only events with TEXT, in upper or lower case. In the table the key / changes it.",
 )
 @click.option(
-    "--follow", is_flag=True, help="Print a line an event instead of the table on a terminal."
+    "--follow",
+    is_flag=True,
+    help="Print one line for each event, instead of the table on a terminal.",
 )
 @click.option(
     "--tee",
     is_flag=True,
     help="Pass every line on to standard output, unchanged, and show events on standard error.",
 )
-@click.option("--hold", is_flag=True, help="Keep the table after the end of the input, until q.")
+@click.option(
+    "--hold", is_flag=True, help="Keep the table after the end of the input, until q is pressed."
+)
 @option(
     "--color",
     of=Choice,
@@ -58,8 +62,8 @@ def main(
 ) -> None:
     """Show the event lines on standard input: as a live table on a terminal, else as text.
 
-    The table has the last events, how many of each type come, and how fast. Control
-    characters in the data never reach the terminal.
+    The table has the last events, the number of events of each type, and their rate.
+    Control characters in the data never reach the terminal.
 
     \b
     Examples:

@@ -31,32 +31,34 @@ def _settle_for(texts: Any) -> Any:
     "--match",
     multiple=True,
     metavar="PATTERN",
-    help="Only files whose name fits, such as '*.mxf'; may be repeated. Default: all but "
+    help="Only report files whose name matches, such as '*.mxf'; may be repeated. Default: all but "
     "those that begin with a dot.",
 )
 @click.option(
     "--ignore",
     multiple=True,
     metavar="PATTERN",
-    help="No files whose name fits; may be repeated.",
+    help="Do not report files whose name matches; may be repeated.",
 )
-@click.option("--ignore-case", is_flag=True, help="Let '*.mxf' fit CLIP.MXF, too.")
+@click.option(
+    "--ignore-case", is_flag=True, help="Ignore case in patterns: '*.mxf' matches CLIP.MXF."
+)
 @click.option(
     "--temporary",
     multiple=True,
     metavar="PATTERN",
-    help="Files whose name fits are being transferred: they are reported once they are renamed. "
-    "May be repeated; adds to '*.part', '*.tmp' and others, which 'none' clears.",
+    help="Files whose name matches are still being transferred; they are reported once they are "
+    "renamed. May be repeated; adds to '*.part', '*.tmp' and others, which 'none' removes.",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Look into sub-folders, too.")
-@click.option("--existing", is_flag=True, help="Begin with the files that are there already.")
-@click.option("--skip-empty", is_flag=True, help="Say nothing about a file while its size is 0.")
+@click.option("-r", "--recursive", is_flag=True, help="Watch sub-folders, too.")
+@click.option("--existing", is_flag=True, help="Also report the files that are already there.")
+@click.option("--skip-empty", is_flag=True, help="Do not report a file while its size is 0.")
 @click.option(
     "--settle",
     type=Duration(min=0),
     metavar="SECONDS",
     help="Report a file once it has not changed for SECONDS and is closed. Default: "
-    f"{Watching.settle:g}; on a network mount, where only the time tells, "
+    f"{Watching.settle:g}; on a network mount "
     f"{Watching.remote_settle:g}.",
 )
 @click.option(
@@ -64,28 +66,28 @@ def _settle_for(texts: Any) -> Any:
     multiple=True,
     callback=parsed(_settle_for),
     metavar="PATTERN=SECONDS",
-    help="Another settle time for files whose name fits, such as '*.mxf=30s'; may be repeated.",
+    help="Settle time for files whose name matches, such as '*.mxf=30s'; may be repeated.",
 )
 @click.option(
     "--stalled",
     type=Duration(min=0),
     metavar="SECONDS",
-    help="Warn of a file that has not changed for so long and is not whole; 0: never. "
+    help="Warn of a file that has not changed for SECONDS and is not whole; 0: never. "
     f"Default: {Watching.stalled:g}.",
 )
 @click.option(
     "--poll",
     type=Duration(min=0.1),
     metavar="SECONDS",
-    help="Look at everything every so often. Default: only on network mounts, which give no "
-    "notice of what other machines do.",
+    help="Scan everything every SECONDS. Default: only on network mounts, where the system does "
+    "not notice changes by other machines.",
 )
 @click.option(
     "--sidecar",
     multiple=True,
     metavar="PATTERN",
-    help="Each file comes with another, such as '{stem}.xml' or '{name}.md5': one event when both "
-    "are whole. May be repeated.",
+    help="Each file comes with a second one, such as '{stem}.xml' or '{name}.md5'; write one event "
+    "when both are whole. May be repeated.",
 )
 @click.option(
     "--verify",
@@ -95,15 +97,15 @@ def _settle_for(texts: Any) -> Any:
 @click.option(
     "--unit",
     type=click.Choice(["folder", "sequence"]),
-    help="One event for all that is in a folder, or for all frames with the same name but for "
-    "their number. Default: for each file.",
+    help="Write one event for each folder, or for each sequence of frames whose names differ only "
+    "in a number. Default: one event for each file.",
 )
 @click.option(
     "--state",
     type=options.PATH,
     metavar="FILE",
-    help="Remember here what has been reported; at the start, report what came, changed or went "
-    "meanwhile, and nothing twice.",
+    help="Remember in FILE what has been reported. At the start, report what arrived, changed or "
+    "disappeared meanwhile, and nothing twice.",
 )
 @options.ack
 @options.prefetch
@@ -118,7 +120,7 @@ def _settle_for(texts: Any) -> Any:
     "--failed",
     type=options.PATH,
     metavar="DIR",
-    help="With --ack worker: move a file here once its event was rejected.",
+    help="With --ack worker: move a file here if its event is rejected.",
 )
 @click.option("--remove", is_flag=True, help="With --ack worker: remove a file once it is done.")
 @click.option(
@@ -141,8 +143,8 @@ def _settle_for(texts: Any) -> Any:
 def main(directory: str, count: int | None, **given: Any) -> None:
     """Write an event line for each file in DIR that has arrived whole, changed, or gone.
 
-    DIR may go away and come back. With --ack worker and --done, --remove or --state, a file
-    whose event is not done is reported again at the next start, whatever dies.
+    DIR may disappear and come back. With --ack worker and --done, --remove or --state, a file
+    whose event was not done is reported again at the next start, whichever process dies.
 
     \b
     Examples:
