@@ -1,4 +1,4 @@
-"""What the README shows, run as it stands there."""
+"""What the README and docs/recipes.md show, run as it stands there."""
 
 import json
 import os
@@ -15,7 +15,8 @@ from tests.kafka import kafka
 from tests.test_machine import FAKETIME
 
 README = ROOT / "README.md"
-BLOCKS = examples(README)
+RECIPES = ROOT / "docs" / "recipes.md"
+BLOCKS = [*examples(README), *examples(RECIPES)]
 ENDLESS = {
     "With jq: flow-listen-assets | jq": 5,
     "With jq: flow-listen-assets --exclude": 2,
@@ -44,10 +45,12 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_the_first_block_names_the_two_commands_of_a_new_machine():
-    assert re.findall(r"^make \w+", BLOCKS[0].text, re.MULTILINE) == ["make demo", "make test"]
+def test_the_first_block_names_the_command_of_a_new_machine():
+    assert re.findall(r"^make \w+", BLOCKS[0].text, re.MULTILINE) == ["make demo"]
     makefile = (ROOT / "Makefile").read_text()
-    assert all(f"\n{target}:" in makefile for target in ("demo", "test", "test-brokers"))
+    named = set(re.findall(r"`make ([a-z-]+)", README.read_text()))
+    assert named >= {"demo", "build", "install", "uninstall", "deb"}
+    assert [target for target in named if f"\n{target}:" not in makefile] == []
 
 
 def test_the_second_block_shows_five_events(shell):
@@ -56,6 +59,23 @@ def test_the_second_block_shows_five_events(shell):
     assert (status, err) == (0, "")
     assert re.findall(r" (flow\.asset\.\w+) ", out.decode())[4:] != []
     assert len(out.splitlines()) == 5
+    # The output that the README shows differs in its times only.
+    demo, shown = examples(README, "text")
+    assert len(demo.text.splitlines()) == 9
+    assert [row[24:] for row in shown.text.splitlines()] == [
+        row[24:] for row in out.decode().splitlines()
+    ]
+
+
+def test_the_costs_of_an_item_are_those_of_the_benchmarks():
+    page = (ROOT / "benchmarks" / "README.md").read_text()
+    table = page.partition("\n## Dispatch")[2].partition("\n## ")[0]
+    ours = re.search(r"^\| \*\*flow-work -j 16\*\* \|[^|]+\| +([\d.]+)", table, re.MULTILINE)
+    parallel = re.search(
+        r"^\| parallel -j 16 true \|[^|]+\|[^|]*\|[^|]*\| +([\d.]+)", table, re.MULTILINE
+    )
+    (row,) = re.findall(r"^\| cost of an item .*$", README.read_text(), re.MULTILINE)
+    assert f"| {float(ours[1]):.0f} µs | {float(parallel[1]) / 1000:.1f} ms |" in row
 
 
 HELD = block("With cron: flow-interval")
@@ -88,6 +108,7 @@ def test_every_block_that_is_endless_is_there():
 def test_no_command_stands_where_no_test_runs_it():
     # The shell in which the others run has no end of its own.
     assert [line.split()[0] for line in unfenced(README)] == ["flow-sim"]
+    assert unfenced(RECIPES) == []
 
 
 def test_the_worker_is_set_by_the_command_line(place, shell):
@@ -124,7 +145,7 @@ def test_parallel_stands_at_the_end(place, shell):
 
 
 def test_the_crontab_runs_as_cron_would_run_it(place):
-    (table,) = examples(README, "crontab")
+    (table,) = examples(RECIPES, "crontab")
     path, job = table.text.splitlines()
     (place / "ingest").mkdir()
     for name in ("one.xml", "it's two.xml", "three.mov"):

@@ -97,10 +97,10 @@ def picture():
         said(444, 224, "done: acknowledged only now", colour=DONE),
         # What has failed.
         arrow("M664 192V240", colour=BAD),
-        said(664, 260, "failed for good: kept in a file,", colour=BAD),
+        said(664, 260, "failed permanently: kept in a file,", colour=BAD),
         said(664, 278, "or moved to the dead-letter queue", colour=BAD),
-        said(24, 260, "Whatever dies on the way, an event that was not done", anchor="start"),
-        said(24, 278, "is delivered again.", anchor="start"),
+        said(24, 260, "With --ack worker: whatever dies on the way, an event", anchor="start"),
+        said(24, 278, "that was not processed is delivered again.", anchor="start"),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
