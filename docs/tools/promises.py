@@ -7,8 +7,9 @@ DOCS = Path(__file__).parents[1]
 BEGINNING = """\
 # Promises and their tests
 
-This page is made from `docs/promises.toml` by `make promises`. Each row is a promise with the tests that
-prove it; the file of a test is linked. [Guarantees](guarantees.md) explains the promises and their conditions.
+`make promises` makes this page from `docs/promises.toml`. Each row is a promise with the
+tests that prove it; the file of each test is linked. [Guarantees](guarantees.md) explains the promises and their
+conditions.
 """
 
 
