@@ -8,8 +8,8 @@ BEGINNING = """\
 # Promises and their tests
 
 `make promises` makes this page from `docs/promises.toml`. Each row is a promise with the
-tests that prove it; the file of each test is linked. [Guarantees](guarantees.md) explains the promises and their
-conditions.
+tests that prove it; the file of each test is linked. [Guarantees](guarantees.md) explains the
+promises and their conditions.
 """
 
 
