@@ -369,7 +369,7 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
         ("Nowhere", [], 78, "cannot load Worker 'tests.runners:Nowhere': there is no class"),
         ("nowhere.ini", [], 78, "cannot read profile 'nowhere.ini': No such file or directory"),
         ("Job", ["--resume"], 2, "--resume needs --joblog FILE"),
-        ("Job", ["--heart-beat", "x", *NOWHERE], 2, "'x' is no heart-beat"),
+        ("Job", ["--heart-beat", "x", *NOWHERE], 2, "invalid heart-beat 'x'"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line_with_its_status(go, name, args, status, message):

@@ -63,7 +63,7 @@ def complaint(attributes: Mapping[str, Any]) -> str | None:
                 return found
         elif name in OPTIONAL and value is not None and (found := _optional(name, value)):
             return found
-    return _data_complaint(attributes)
+    return data_complaint(attributes)
 
 
 def is_time(text: object) -> bool:
@@ -132,7 +132,8 @@ def _extension_complaint(name: str, value: object) -> str | None:
     return f"its '{name}' is neither text nor a truth value nor an integer"
 
 
-def _data_complaint(attributes: Mapping[str, Any]) -> str | None:
+def data_complaint(attributes: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with `data_base64`; None: nothing, or there is none."""
     coded = attributes.get("data_base64")
     if coded is None:
         return None

@@ -33,6 +33,11 @@ PIPE_BUF = 4096
 _WITHOUT_END = itemgetter(slice(-1))
 
 
+def without_end(line: bytes) -> bytes:
+    """Return `line` without the newline that it may end with."""
+    return line[:-1] if line.endswith(b"\n") else line
+
+
 class LineReader:
     """Blocks of lines from a file descriptor, as they come.
 
@@ -54,12 +59,14 @@ class LineReader:
         separator: bytes = b"\n",
         tee: Callable[[bytes], None] | None = None,
         spill: Spill | None = None,
+        keep_ends: bool = False,
     ) -> None:
         """Read lines of at most `max_line` bytes from `fd` until its end or `stop`.
 
         `wake` is a file descriptor that ends a wait when it becomes readable. `tee` is
         called with each block as it was read, before it is taken apart. `spill` keeps the
-        text of longer lines.
+        text of longer lines. `keep_ends`: a line may come with its newline; without_end()
+        takes it off.
         """
         self._fd = fd
         self._stop = stop
@@ -67,6 +74,8 @@ class LineReader:
         self._separator = separator
         self._tee = tee
         self._spill = spill
+        # Only a line that has come in several blocks can be longer then.
+        self._keeps_ends = keep_ends and max_line >= BLOCK
         self._partial: list[bytes] = []
         self._partial_size = 0
         self._long: LongLine | None = None
@@ -80,7 +89,7 @@ class LineReader:
             self._poller.register(wake, select.POLLIN)
 
     def read(self, seconds: float | None = None) -> list[bytes] | None:
-        """Wait for input; return its lines without their ends, or None at the end.
+        """Wait for input; return its lines, or None at the end.
 
         A last line without an end counts as a line. The list is empty where everything
         read so far belongs to a line not yet complete, or where `seconds` have passed or
@@ -151,7 +160,9 @@ class LineReader:
     def _split(self, block: bytes) -> list[bytes]:
         if self._separator == b"\n":
             # Half the time of `split`, which compares byte by byte where this uses memchr(3).
-            lines = list(map(_WITHOUT_END, BytesIO(block)))
+            lines = BytesIO(block).readlines()
+            if not self._keeps_ends:
+                lines = list(map(_WITHOUT_END, lines))
             rest = b""
             if not block.endswith(b"\n"):
                 lines.pop()
@@ -160,7 +171,7 @@ class LineReader:
             lines = block.split(self._separator)
             rest = lines.pop()
         if lines and self._partial_size:
-            self._keep(lines[0])
+            self._keep(without_end(lines[0]))
             lines[0] = self._take_partial()
         if rest:
             self._keep(rest)

@@ -1,15 +1,15 @@
-"""STOMP: a connection that stays up, a subscription on it, and what is sent.
+"""STOMP: a connection that is restored when it is lost, subscriptions, and sending.
 
-From the `wire` up, which is a socket, plain or under TLS: `frames` are what goes over it, `tcp`
-gets it connected, `transport` reads it in a thread of stomp.py's (the `library`), `session` is one
-login on it, and `broker` makes sessions, one after another, from a `url` and `settings`;
-what one broker does otherwise than the next is in `dialect`, and `contact` is what is said and
-shown of all of it; `trace` shows frames to whoever debugs.
+From the bottom up: `wire` is a socket, plain or under TLS, and `tcp` connects it. `frames` encodes
+and parses STOMP frames. `transport` reads the socket in a thread of stomp.py (`library`). `session`
+is one login, and `broker` makes sessions, one after another, from a `url` and `settings`.
+`dialect` holds the differences between brokers. `contact` logs and shows the state of the
+connection; `trace` shows frames for debugging.
 
-In: a `subscription`, on certain `terms`, gives messages, each with a number, and keeps them in a
-`window` until `acknowledge(number)` or `refuse(number)` is called. What is refused is moved to
-the dead letters (`deadletters`); `caution` knows how often a message was delivered in vain.
-`message` makes events of messages, for the sources. A `look` shows what a queue holds, and takes
-nothing off it but what is acknowledged.
-Out: `send` is flow-send, `outgoing` the message that it makes of a line.
+In: a `subscription` with its `terms` delivers messages, each with a number, and keeps them in a
+`window` until `acknowledge(number)` or `refuse(number)` is called. `deadletters` moves rejected
+messages to the dead-letter destination; `caution` knows how often a message was delivered in vain.
+`message` turns messages into events, for the sources. `look` shows what a queue holds, and removes
+only messages that are acknowledged.
+Out: `send` does the work of flow-send, and `outgoing` makes the message for a line.
 """

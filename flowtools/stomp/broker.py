@@ -1,6 +1,8 @@
-"""A connection to a STOMP broker that comes back: sessions, one after another.
+"""A connection to a STOMP broker that is restored when it is lost: sessions, one after another.
 
-A `Broker` makes them and owns none (see session.py).
+`Broker.connect` runs in the caller's thread and waits until a session is up. The caller owns the
+session (see session.py) and reports its end with `note_lost`, which sets the pace of reconnection:
+the delay doubles from FIRST_DELAY to LONGEST_DELAY and starts again after a session that worked.
 """
 
 import random
@@ -22,25 +24,25 @@ from flowtools.stomp.url import BrokerURL, host_and_port
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0
-"""Seconds between attempts to connect: from the first, doubling, to the longest."""
+"""Seconds between attempts to connect: FIRST_DELAY, doubling, up to LONGEST_DELAY."""
 
 STABLE = 5.0
-"""Seconds after which a session counts as up, so that the next delay is the first again."""
+"""Seconds after which a session counts as stable; then the next delay is FIRST_DELAY again."""
 
 REFUSED_FOR = 30.0
-"""Seconds for which a broker that had let us in may refuse us: it may be starting."""
+"""Seconds for which a broker that accepted us before may refuse us: it may be starting."""
 
 _log = get_log("flowtools.broker")
 
 
 class Broker:
-    """Where sessions come from: connects, and connects again.
+    """Makes sessions: connects to a broker, and connects again.
 
-    The hosts of the URL are tried in turn, beginning after the one that was lost.
+    The hosts of the URL are tried in turn, beginning after the host that was lost.
 
     Attributes:
-        url: Where it is.
-        contact: How we stand with it: for the log and for whoever looks.
+        url: The URL of the broker, as `relocate` last returned it.
+        contact: The state of the connection, for the log, flow-status and metrics.
     """
 
     def __init__(
@@ -51,10 +53,10 @@ class Broker:
         client_id: str | None = None,
         relocate: Callable[[Stop], BrokerURL | None] | None = None,
     ) -> None:
-        """Prepare for `url`.
+        """Prepare to connect to `url`.
 
-        `relocate` says where the broker is by now, before each attempt to find it again;
-        None where it does not know.
+        `relocate` is called before each attempt to reconnect and returns the current URL of the
+        broker, or None if it does not know it.
         """
         self.url = url
         self.contact = Contact()
@@ -69,12 +71,12 @@ class Broker:
         self._reason: Exception | str = "it does not answer"
 
     def connect(self, stop: Stop) -> Session | None:
-        """Return a session, however long it takes; None when `stop` is set.
+        """Return a session, however long that takes; None once `stop` is set.
 
         Raises:
             RefusedError: The broker refuses the login, or TLS is impossible.
-            ProtocolError: It does not speak STOMP.
-            UnreachableError: The time for which it may be tried is over.
+            ProtocolError: The server does not speak STOMP.
+            UnreachableError: The broker was not reached within `Settings.retry_for`.
             ConfigurationError: A certificate or password file cannot be used.
         """
         while not stop.is_set():
@@ -88,7 +90,7 @@ class Broker:
         return None
 
     def _pause(self) -> float:
-        """Return the seconds until the next attempt, which is the last when time is up."""
+        """Return the seconds until the next attempt; the last one is when `retry_for` is over."""
         longest: float = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self._failures - 1, 20))
         pause = longest * random.uniform(0.5, 1.0)  # noqa: S311
         if self._settings.retry_for is None or self._down_since is None:
@@ -104,13 +106,13 @@ class Broker:
         worked: bool = False,
         accepted: bool = False,
     ) -> None:
-        """Tell that `session` has ended, for the log and for the pace of reconnection.
+        """Note that `session` has ended: log it and set the pace of reconnection.
 
-        One that `worked`, and did not only log in, is no reason to wait for long. Unless the
-        broker has `accepted` what it was asked for, it counts as one that was not reached.
+        After a session that `worked`, and did not only log in, the first delay is short. If the
+        broker has not `accepted` the session's request either, it counts as not reached.
 
         Raises:
-            UnreachableError: The time for which it may be tried is over.
+            UnreachableError: The broker was not reached within `Settings.retry_for`.
         """
         now = time.monotonic()
         if worked or (self._up_since is not None and now - self._up_since >= STABLE):
@@ -143,7 +145,7 @@ class Broker:
             self._next_host = 0
 
     def _context(self) -> ssl.SSLContext | None:
-        """Return how to speak TLS, by files as they are now: they may have been renewed."""
+        """Return a TLS context from the files as they are now: they may have been renewed."""
         if not self.url.tls:
             return None
         ours = self._settings
@@ -181,7 +183,7 @@ class Broker:
                 session.login(self._connect_headers(vhost or _own_name(host)), stop, seconds)
             except BaseException as error:
                 session.abort()
-                # CoilMQ wants its own host name, RabbitMQ the name of a virtual host.
+                # CoilMQ wants its own host name in `host`, RabbitMQ the name of a virtual host.
                 if not (isinstance(error, RefusedError) and vhost == "/" and "host" in str(error)):
                     raise
                 refused = error
@@ -213,9 +215,9 @@ class Broker:
         self._refused_since = None
 
     def _judge(self, failures: list[Exception]) -> None:
-        """Give up, or say that the broker is being tried again.
+        """Raise an error if it is time to give up; otherwise report that the broker is away.
 
-        A host that refuses is told of before one that cannot be reached.
+        A refusal by one host is reported before a failure to reach another.
         """
         now = time.monotonic()
         refusals = [each for each in failures if isinstance(each, FlowError)]
@@ -245,5 +247,5 @@ class Broker:
 
 
 def _own_name(host: str) -> str:
-    """Return the name by which a broker at `host` may know itself."""
+    """Return the name that a broker at `host` probably uses for itself."""
     return socket.getfqdn() if host in ("localhost", "127.0.0.1", "::1") else socket.getfqdn(host)

@@ -1,15 +1,15 @@
-"""How careful to be with messages that were delivered before and never settled.
+"""Caution with messages that were delivered before and never settled.
 
 RabbitMQ's quorum queues and Artemis count the deliveries of a message, and drop it or move it
-away after so many (RabbitMQ 4: 20; Artemis: 10). A consumer that dies counts for every message
-in its window, not only for the one that killed it. So a subscription begins with a window of
-one, which shows what the queue has at its head (what was delivered before comes first), and
-opens the window once that is an ordinary message (see subscription.py). A message that has
-been delivered in vain several times is suspect: it is handled while nothing else is in flight,
-so that a further death counts for it alone.
+away after a number of them (RabbitMQ 4: 20; Artemis: 10). When a consumer dies, the broker counts
+a delivery for every message in its window, not only for the one that killed it. So a subscription
+begins with a window of one. That shows the head of the queue, where redelivered messages come
+first. Once an ordinary message comes, the window is opened (see subscription.py). A message that
+has been delivered in vain several times is suspect: it is processed while nothing else is in
+flight, so that a further crash counts for this message alone.
 
-Where the broker tells only that a message was delivered before, and not how often, the
-deliveries that this process has seen are counted, one a session, until the message is settled.
+Some brokers tell only that a message was delivered before, and not how often. Then the deliveries
+that this process has seen are counted, one per session, until the message is settled.
 """
 
 from collections import OrderedDict
@@ -19,24 +19,24 @@ from flowtools.stomp.dialect import TROUBLE, Dialect
 from flowtools.stomp.frames import Frame
 
 SUSPECT = 3
-"""Deliveries in vain from which on a message is handled alone."""
+"""Number of deliveries in vain from which a message is processed alone."""
 
 PROBATION = 8
-"""Messages that are handled one by one where the broker does not tell how often the first of
-them has been delivered before (Artemis)."""
+"""Number of messages that are processed one by one after the first redelivered message, if the
+broker does not tell how often that was delivered before (Artemis)."""
 
 TROUBLED_FOR = 30.0
-"""Seconds for which a broker may answer a subscription with trouble of its own."""
+"""Seconds for which a broker may answer a subscription with an internal error of its own."""
 
 MOST = 10_000
-"""Messages whose deliveries are counted here."""
+"""Maximum number of messages whose deliveries are counted here."""
 
 
 class Caution:
-    """What is known of earlier deliveries; it outlives a session.
+    """The memory of earlier deliveries; it outlives the sessions.
 
     Attributes:
-        one_consumer: Whether the queue serves one subscription at a time.
+        one_consumer: Whether the queue serves only one subscription at a time.
     """
 
     def __init__(self) -> None:
@@ -45,9 +45,9 @@ class Caution:
         self._trouble_since: float | None = None
 
     def may_pass(self, said: str) -> bool:
-        """Return whether the answer `said` to a subscription is worth another attempt.
+        """Return whether to try again after the broker's ERROR `said` to a subscription.
 
-        So it is for a while where the broker tells of trouble of its own.
+        True for TROUBLED_FOR seconds if the broker reports an internal error of its own.
         """
         if TROUBLE not in said:
             return False
@@ -58,14 +58,14 @@ class Caution:
     def failed(self, message: Frame, dialect: Dialect, session: object) -> int:
         """Return how often `message` is known to have been delivered in vain.
 
-        `session` is the one that delivers it now.
+        `session` is the session that delivers it now.
         """
         told = dialect.failed_deliveries(message)
         if told is not None:
             return told
         name = dialect.event_id(message)
         number, last = self._seen.pop(name, (0, None))
-        # Several messages of one id, one delivery: the same session counts once.
+        # Several messages may have one id. So a session counts an id at most once.
         self._seen[name] = (number if last is session else number + 1), session
         if len(self._seen) > MOST:
             self._seen.popitem(last=False)

@@ -1,7 +1,7 @@
-"""How a command and its broker stand: what is said about it, and what is shown.
+"""The state of a command's connection to its broker: the log messages, and the figures shown.
 
-A broker that is away is told of when it goes, at growing intervals while it stays away, and when
-it is back. `shown` lets flow-status, metrics and SIGUSR1 see the same (process/vitals.py).
+The loss of a broker is logged when it goes, at growing intervals while it stays away, and when it
+is back. `shown` gives the same facts to flow-status, metrics and SIGUSR1 (process/vitals.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -20,14 +20,14 @@ _log = get_log("flowtools.broker")
 
 
 class Contact:
-    """One command's contact with one broker, whatever number of sessions it has.
+    """One command's contact with one broker, over all its sessions.
 
-    One thread connects and takes messages; any thread may ask, and `reject`.
+    One thread connects and takes messages. Any thread may read the attributes and call `reject`.
 
     Attributes:
-        connections: How often a connection has come about.
-        received: Messages that the broker has delivered.
-        rejected: Messages, and events of them, that go to the dead letters.
+        connections: Number of connections made so far.
+        received: Number of messages that the broker has delivered.
+        rejected: Number of messages, and of events made of them, that go to the dead letters.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,12 @@ class Contact:
 
     @contextmanager
     def shown(self, about: str, **figures: Callable[[], float]) -> Iterator[None]:
-        """Let everybody see it while the block runs.
+        """Show the connection in flow-status, metrics and SIGUSR1 while the block runs.
 
         Args:
-            about: What the command does, unless that has been said.
-            figures: More figures of the command; without any, it is a listener.
+            about: A description of what the command does; ignored if there is one already.
+            figures: Further figures of the command. Without any, the figures of a listener
+                are shown.
         """
         if not figures:
             figures = {"received": lambda: self.received, "rejected": lambda: self.rejected}
@@ -70,12 +71,12 @@ class Contact:
             self._is_shown = False
 
     def reject(self) -> None:
-        """Count a message that is rejected."""
+        """Count a rejected message."""
         with self._rejecting:
             self.rejected += 1
 
     def up(self, session: Session, away: float | None) -> None:
-        """Note that `session` is logged in, after `away` seconds; None: it is the first try."""
+        """Note that `session` is logged in, after `away` seconds; None: at the first attempt."""
         self._session = session
         self.connections += 1
         self._away.end()
@@ -94,7 +95,7 @@ class Contact:
         _log.warning("lost the connection to '%s': %s; connecting again", session.name, reason)
 
     def away(self, reason: Exception | str) -> None:
-        """Note that no host lets us in, for this `reason`."""
+        """Note that no host could be connected to, because of `reason`."""
         self._show(str(reason))
         if self._away.since is None:
             self._away.begin()

@@ -1,16 +1,17 @@
-"""How a rejected message gets to the dead-letter destination, and is lost on no way there.
+"""Moves rejected messages to the dead-letter destination without losing any.
 
-The message is sent there over a connection of its own and acknowledged, over the connection
-that delivered it, once the broker has confirmed the copy with a receipt. In between the
-message is in both places, and whatever dies then, it is in one of them. A connection of its
-own because RabbitMQ ends the connection at a SEND that it does not take (a full queue with
-x-overflow: reject-publish), and all that is unacknowledged on it counts as delivered in vain.
+A copy of the message is sent over a separate connection. Once the broker has confirmed the copy
+with a receipt, the message is acknowledged over the connection that delivered it. In between the
+message is in both places, so that it survives whatever process dies then. The connection is
+separate because RabbitMQ closes a connection after a SEND that it does not accept (a full queue
+with x-overflow: reject-publish), and then everything unacknowledged on it counts as delivered in
+vain.
 
-A message that the dead letters do not take waits here, and in the window, and is tried again
-at growing intervals; the others go on. Each batch has a new connection: RabbitMQ declares a
-destination once a connection, and drops what is sent to a queue that was deleted since.
+A message that the dead-letter destination does not accept stays here and in the window, and is
+tried again at growing intervals; the others continue. Each batch gets a new connection: RabbitMQ
+declares a destination once per connection, and drops what is sent to a queue deleted since then.
 
-One thread does all of it: the first rejection starts it, `close` joins it.
+One thread does all of this: the first rejection starts it, `close` joins it.
 """
 
 from collections import deque
@@ -31,14 +32,14 @@ from flowtools.stomp.session import Session, error_text
 from flowtools.stomp.transport import ConnectionLost
 
 TOGETHER = 64
-"""Messages that are sent to the dead letters before their receipts are waited for."""
+"""Maximum number of messages in a batch, sent before waiting for their receipts."""
 
 ANSWER = 30.0
-"""Seconds that the broker has for the receipts of a batch."""
+"""Seconds within which the broker must send the receipts of a batch."""
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds before a message that was not taken is tried again: the first pause, doubling."""
+"""Seconds until a message that was not accepted is tried again: FIRST_PAUSE, doubling."""
 
 _log = get_log("flowtools.ack")
 
@@ -61,7 +62,7 @@ class DeadLetters:
         destination: str,
         headers: Mapping[str, str],
     ) -> None:
-        """Move to `destination`, over sessions that `connect` makes; `headers` go with each."""
+        """Move messages to `destination` over sessions made by `connect`; add `headers` to each."""
         self._connect = connect
         self._destination = destination
         self._headers = headers
@@ -76,13 +77,13 @@ class DeadLetters:
 
     @property
     def waiting(self) -> int:
-        """How many messages are on their way, or wait for another try."""
+        """Number of messages that have not yet arrived at the dead-letter destination."""
         return self._unmoved
 
     def put(self, message: Frame, reason: Reason | None, moved: Callable[[], None]) -> None:
-        """Move `message`; call `moved`, in this object's thread, once the broker has it.
+        """Move `message`; call `moved`, in this object's thread, once the broker has the copy.
 
-        Any thread may call it, and it never waits.
+        Any thread may call this method; it never waits.
         """
         with self._state:
             if self._closed:
@@ -95,9 +96,9 @@ class DeadLetters:
             self._wake.ring()
 
     def close(self) -> None:
-        """End; what has not been moved stays with the broker that delivered it.
+        """End. Messages that have not been moved stay with the broker that delivered them.
 
-        A second time does nothing.
+        A second call does nothing.
         """
         with self._state:
             if self._closed:
@@ -119,10 +120,11 @@ class DeadLetters:
                 self._wake.clear()
 
     def _next(self) -> tuple[list[_Letter], float | None]:
-        """Return what is to be tried now, or the seconds until there is something."""
+        """Return the batch to try now; if it is empty, the seconds until there is one."""
         with self._state:
             fresh = [each for each in self._letters if not each.tries][:TOGETHER]
-            # After an ERROR it is not known which one it was about: they go one by one.
+            # An ERROR does not say which message it is about. So a failed batch is tried again
+            # one message at a time.
             first = min(self._letters, key=lambda each: each.due, default=None)
             batch = fresh or ([first] if first and first.due <= monotonic() else [])
             for each in batch:
@@ -177,7 +179,7 @@ class DeadLetters:
         return headers
 
     def _await_receipts(self, session: Session, letters: dict[int, _Letter]) -> None:
-        """Tell of each letter that has arrived, until all have.
+        """Call `moved` of each letter that has arrived, until all have arrived.
 
         Raises:
             ConnectionLost: The broker does not take one, or does not answer.
@@ -196,7 +198,7 @@ class DeadLetters:
 
     def _arrived(self, letter: _Letter) -> None:
         _log.info("a rejected message has been moved to '%s'", self._destination)
-        # The connection that delivered it may have ended: then it is delivered again.
+        # If the connection that delivered the message has ended, the broker delivers it again.
         with suppress(ConnectionLost, ProtocolError):
             letter.moved()
         with self._state:
@@ -207,7 +209,7 @@ class DeadLetters:
             return
         for each in letters:
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(each.tries, 20))
-            # Of several it is not known yet which one the broker does not take.
+            # Among several, it is not known yet which one is not accepted: retry each at once.
             each.due = monotonic() + (pause if len(letters) == 1 else 0.0)
             each.tries += 1
         with self._state:

@@ -1,12 +1,12 @@
-"""What brokers do differently: the headers of a subscription, acknowledgements, ids.
+"""The differences between brokers: headers of a subscription, acknowledgements, message ids.
 
 STOMP leaves prefetch, durable subscriptions and the identity of a message to the broker.
-The `server` header of CONNECTED tells which one it is; where it does not, the headers of
-all brokers are sent, since a broker ignores those it does not know.
+The `server` header of CONNECTED names the broker. If it does not, the headers of all brokers are
+sent, since a broker ignores headers that it does not know.
 
 Sources: RabbitMQ, "STOMP plugin" guide; ActiveMQ Classic, "Stomp" page (Stomp extensions
-to JMS); ActiveMQ Artemis user manual, "STOMP". Ids, CoilMQ and what a broker does with an
-acknowledgement: tried with RabbitMQ 3.10.8, ActiveMQ 5.17.2, CoilMQ 1.1.0.
+to JMS); ActiveMQ Artemis user manual, "STOMP". Ids, CoilMQ, and what a broker does with an
+acknowledgement were tried with RabbitMQ 3.10.8, ActiveMQ 5.17.2, CoilMQ 1.1.0.
 """
 
 import re
@@ -21,17 +21,17 @@ from flowtools.stomp.frames import Frame, escape
 Broker = Literal["rabbitmq", "activemq", "artemis", "coilmq", "unknown"]
 
 _ARTEMIS_MESSAGE = 1024
-"""Bytes that Artemis's window, which is in bytes, gives each message of --prefetch."""
+"""Bytes of Artemis's window, which is counted in bytes, for each message of --prefetch."""
 
 LENT = 65_535
-"""Messages that RabbitMQ delivers at most before one is acknowledged."""
+"""Maximum number of messages that RabbitMQ delivers before one is acknowledged."""
 
 _ALL = 1_000_000_000
-"""A prefetch of ActiveMQ's that is more than any queue holds; with 0 it would deliver none."""
+"""A prefetch for ActiveMQ larger than any queue; with 0 it would deliver nothing."""
 
 TROUBLE = "Processing error"
-"""All that RabbitMQ says where something failed inside it, and not because of what was asked: two
-clients that declare one quorum queue at the same time, for example (tried: 4.3.6)."""
+"""The only text that RabbitMQ gives for an internal failure that the request did not cause, such as
+two clients that declare the same quorum queue at the same time (tried: 4.3.6)."""
 
 _NOT_THE_SENDERS = frozenset(
     {
@@ -49,21 +49,21 @@ _NOT_THE_SENDERS = frozenset(
 )
 
 _BROKERS_OWN = (
-    # RabbitMQ counts deliveries (quorum queues) and tells of earlier dead-lettering.
+    # RabbitMQ: counts of deliveries (quorum queues), and records of earlier dead-lettering.
     "x-death",
     "x-first-death-",
     "x-last-death-",
     "x-delivery-",
     "x-acquired-",
-    # Artemis: where a message was before; its duplicate detection, which would swallow a copy.
+    # Artemis: a message's earlier queue; its duplicate detection, which would drop a copy.
     "_AMQ_",
 )
-"""Prefixes of headers that brokers set; a sender's own do not begin so."""
+"""Prefixes of the headers that brokers set; a sender's own headers do not begin with them."""
 
 _NOT_AGAIN = frozenset(
     {
-        # How long RabbitMQ keeps a message, and what queue it makes of the destination: one of
-        # a sender's that is to go by itself would take the dead letters with it.
+        # How long RabbitMQ keeps a message, and the kind of queue that it declares. With a
+        # sender's auto-delete, for example, the dead letters would vanish with their queue.
         "expiration",
         "auto-delete",
         "durable",
@@ -79,40 +79,40 @@ _NOT_AGAIN = frozenset(
         "x-queue-name",
         "x-queue-type",
         "x-single-active-consumer",
-        # When, and how often, ActiveMQ delivers it.
+        # When and how often ActiveMQ delivers the message.
         "AMQ_SCHEDULED_CRON",
         "AMQ_SCHEDULED_DELAY",
         "AMQ_SCHEDULED_PERIOD",
         "AMQ_SCHEDULED_REPEAT",
     }
 )
-"""Headers of a sender's that were for the broker, and were about its own message."""
+"""A sender's headers that instruct the broker about the original message, not about a copy."""
 
 
 class Dialect:
-    """One broker in one session.
+    """The habits of one broker in one session.
 
     Attributes:
-        broker: Which it is.
+        broker: The name of the broker.
         version: The protocol version of the session.
-        individual: Whether messages can be acknowledged in any order. If not, each is
-            acknowledged after those before it, which means the same to every broker.
-        cumulative: Whether, in ack mode client, one acknowledgement covers all before it.
-        commits: Whether the receipt of a COMMIT says that all of its transaction is safe.
-            RabbitMQ's does not; ActiveMQ's does, and it then writes to disk once and not
-            for each message.
+        individual: Whether messages can be acknowledged in any order. If not, each message is
+            acknowledged after those before it, which every broker understands in the same way.
+        cumulative: Whether, in ack mode client, one acknowledgement covers all messages before.
+        commits: Whether the receipt of a COMMIT means that its whole transaction is safe.
+            RabbitMQ's does not. ActiveMQ's does, and ActiveMQ then writes to disk once per
+            transaction instead of once per message.
     """
 
     def __init__(self, server: str, version: str) -> None:
         self.broker = _broker(server)
         self.version = version
-        # CoilMQ knows ack modes auto and client only, and has one message in flight.
+        # CoilMQ knows only the ack modes auto and client, and has one message in flight.
         self.individual = self.broker != "coilmq" and (version != "1.0" or self.broker != "unknown")
         self.commits = self.broker == "activemq"
         self.cumulative = version != "1.0" or self.broker != "unknown"
 
     def prefetch_headers(self, prefetch: int) -> dict[str, str]:
-        """Return the headers that keep at most `prefetch` messages unacknowledged here."""
+        """Return the headers that limit the unacknowledged messages to `prefetch`."""
         return self._pick(
             rabbitmq={"prefetch-count": str(prefetch)},
             activemq={"activemq.prefetchSize": str(prefetch)},
@@ -121,32 +121,32 @@ class Dialect:
 
     @property
     def browses(self) -> bool:
-        """Whether it can show what a queue holds without delivering it (Artemis 2.56 cannot)."""
+        """Whether the broker can show messages without delivering them (Artemis 2.56 cannot)."""
         return self.broker == "activemq"
 
     def browser_headers(self) -> dict[str, str]:
-        """Return the headers of a look at a queue that `browses`."""
+        """Return the headers for a look at a queue, if the broker `browses`."""
         return {"browser": "true"}
 
     @property
     def lends(self) -> int | None:
-        """How many messages it delivers at most before one is acknowledged; None: any number.
+        """Maximum number of messages delivered before one is acknowledged; None: unlimited.
 
-        RabbitMQ counts in 16 bits; 0, which is no bound, means 2,000 to a quorum queue.
+        RabbitMQ counts in 16 bits; 0 means unlimited, but 2,000 for a quorum queue.
         """
         return LENT if self.broker == "rabbitmq" else None
 
     @property
     def lends_whole(self) -> bool:
-        """Whether a queue keeps its order only if all of it has been lent.
+        """Whether a queue keeps its order only if all its messages have been lent.
 
-        Tried: of three messages that came back while others waited, RabbitMQ's quorum queues
-        and ActiveMQ put the three behind the others; Artemis puts them in their places.
+        Tried: when three messages came back while others waited, RabbitMQ's quorum queues and
+        ActiveMQ put them behind the others; Artemis put them back in their places.
         """
         return self.broker in ("rabbitmq", "activemq")
 
     def lending_headers(self) -> dict[str, str]:
-        """Return the headers that have a whole queue delivered before any is acknowledged."""
+        """Return the headers for a delivery of the whole queue before any acknowledgement."""
         return self._pick(
             rabbitmq={"prefetch-count": str(LENT)},
             activemq={"activemq.prefetchSize": str(_ALL)},
@@ -155,11 +155,11 @@ class Dialect:
 
     @property
     def gives_back(self) -> Literal["at the end", "by UNSUBSCRIBE", "by NACK"]:
-        """How messages get back to their queue without being counted as delivered in vain.
+        """How to give messages back so that they do not count as delivered in vain.
 
-        Tried 25 times in a row with 1,000 messages, which stayed in order: an end of the
-        connection counts on RabbitMQ's quorum queues and on Artemis. Artemis does not count
-        after UNSUBSCRIBE, RabbitMQ 4.3 does not count NACK; RabbitMQ 3.10 counts anyway, and
+        Tried 25 times in a row with 1,000 messages, which stayed in order. RabbitMQ's quorum
+        queues and Artemis count a delivery when the connection ends. Artemis does not count
+        after UNSUBSCRIBE. RabbitMQ 4.3 does not count a NACK; RabbitMQ 3.10 counts it, too.
         ActiveMQ and classic queues have no count.
         """
         known: dict[str, Literal["by UNSUBSCRIBE", "by NACK"]]
@@ -167,8 +167,8 @@ class Dialect:
         return known.get(self.broker, "at the end")
 
     def narrow_headers(self) -> dict[str, str]:
-        """Return the headers that keep one message unacknowledged here, whatever its size."""
-        # Artemis sends while a byte of the window is left.
+        """Return the headers that limit the unacknowledged messages to one of any size."""
+        # Artemis sends a message as long as one byte of the window is left.
         return (
             {"consumer-window-size": "1"} if self.broker == "artemis" else self.prefetch_headers(1)
         )
@@ -176,8 +176,9 @@ class Dialect:
     def routing_headers(self, destination: str, *, to: str) -> dict[str, str]:
         """Return the headers that say whether `destination` is a queue or a topic.
 
-        Artemis tells by them, unless its acceptor has prefixes for the two, and takes what
-        is not known for a topic. `to` is "subscription" or "destination": what is named.
+        Artemis needs them unless its acceptor has prefixes for queues and topics; it treats an
+        unknown destination as a topic. `to` is the kind of header: "subscription" or
+        "destination".
         """
         for prefix, kind in (("/queue/", "ANYCAST"), ("/topic/", "MULTICAST")):
             if self.broker == "artemis" and destination.startswith(prefix):
@@ -187,8 +188,8 @@ class Dialect:
     def durable_headers(self, name: str) -> dict[str, str]:
         """Return the headers of a subscription that outlives its connection.
 
-        On ActiveMQ and Artemis it belongs to the `client-id` of CONNECT, on RabbitMQ to
-        the `id` of SUBSCRIBE: both have to be `name`.
+        On ActiveMQ and Artemis the subscription belongs to the `client-id` of CONNECT, on
+        RabbitMQ to the `id` of SUBSCRIBE. Both have to be `name`.
         """
         return self._pick(
             rabbitmq={"durable": "true", "auto-delete": "false"},
@@ -197,27 +198,28 @@ class Dialect:
         )
 
     def last(self, messages: list[Frame]) -> list[Frame]:
-        """Return those whose acknowledgement, in ack mode client, covers all `messages`.
+        """Return the messages whose acknowledgement, in ack mode client, covers all `messages`.
 
-        For RabbitMQ it covers all of the connection, and another one for a message before
-        is an error; for the others all of its subscription.
+        On RabbitMQ an acknowledgement covers all earlier messages of the connection, and a
+        second one for any of them is an error. On the other brokers it covers all earlier
+        messages of its subscription.
         """
         if self.broker == "rabbitmq":
             return messages[-1:]
         return list({each.headers.get("subscription"): each for each in messages}.values())
 
     def body_headers(self, body: bytes) -> dict[str, str]:
-        """Return the header that tells the length of a text that is sent.
+        """Return the header with the length of `body`.
 
-        For ActiveMQ and Artemis, text goes without: with a length it would reach JMS
-        programs as a BytesMessage.
+        ActiveMQ and Artemis get text without it: with a length, JMS programs would receive it
+        as a BytesMessage.
         """
         if self.broker in ("activemq", "artemis") and b"\0" not in body:
             return {}
         return {"content-length": str(len(body))}
 
     def ack_headers(self, message: Frame) -> str:
-        """Return the header lines that name `message` in an ACK frame, escaped."""
+        """Return the escaped header lines that identify `message` in an ACK frame."""
         headers = message.headers
         if self.version == "1.2" and "ack" in headers:
             return f"id:{escape(headers['ack'], '1.2')}\n"
@@ -236,14 +238,14 @@ class Dialect:
 
     @property
     def tells_failed(self) -> bool:
-        """Whether it tells how often a message was delivered in vain, if that has a limit."""
+        """Whether a broker that limits deliveries in vain tells how many there were."""
         return self.broker != "artemis"
 
     def failed_deliveries(self, message: Frame) -> int | None:
-        """Return how often `message` was delivered in vain; None where that is not told.
+        """Return how often `message` was delivered in vain; None if the broker does not tell.
 
-        RabbitMQ's quorum queues tell: 4.3 counts in x-delivery-count only what failed, and
-        in x-acquired-count what was handed back (NACK), too.
+        RabbitMQ's quorum queues tell. RabbitMQ 4.3 counts only failed deliveries in
+        x-delivery-count; x-acquired-count includes those that were handed back with NACK.
         """
         if message.headers.get("redelivered") != "true":
             return 0
@@ -253,17 +255,18 @@ class Dialect:
         return 0 if "x-acquired-count" in message.headers else None
 
     def event_id(self, message: Frame) -> str:
-        """Return an id that `message` keeps whenever it is delivered again."""
+        """Return an id that `message` keeps when it is delivered again."""
         headers = message.headers
         if self.broker == "activemq" and headers.get("message-id"):
             return headers["message-id"]
         if self.broker == "artemis":
-            # The number of the consumer, which changes, and that of the message in the journal.
+            # `message-id` holds the number of the consumer, which changes between deliveries,
+            # and the number of the message in the journal, which does not.
             _, comma, number = headers.get("message-id", "").partition(",")
             if comma and "timestamp" in headers:
                 return f"{number}-{headers['timestamp']}"
         own = sorted([f"{key}\0{headers[key]}" for key in headers if not _is_the_brokers(key)])
-        # No header can hold a NUL.
+        # NUL is a safe separator: no header can contain it.
         return digest("\0".join([headers.get("destination", ""), *own]), message.body)
 
     def _pick(self, **of_brokers: dict[str, str]) -> dict[str, str]:
@@ -273,9 +276,10 @@ class Dialect:
 
 
 def dead_letter_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return what a dead letter has of the headers of its message.
+    """Return the headers that a dead letter takes over from its message.
 
-    Those of the sender; what would make the broker throw it away has another name.
+    These are the sender's headers. Those that instruct the broker, and could make it discard the
+    copy, are renamed to flow-refused-NAME.
     """
     return {
         f"flow-refused-{key}" if key in _NOT_AGAIN else key: value
@@ -291,18 +295,18 @@ FAILURE_HEADERS = {
     "flow-host": "host",
     "flow-failed-at": "time",
 }
-"""Headers of a dead letter that say why its event failed, and the field of `Reason` for each."""
+"""Headers of a dead letter that say why its event failed, each with its field of `Reason`."""
 
 
 def failure_headers(reason: Reason) -> dict[str, str]:
-    """Return the headers that say why a message has become a dead letter; none is empty."""
-    fields = Reason.decode(reason.encode()) or reason  # So bounded and printable.
+    """Return the headers that say why a message became a dead letter, without empty ones."""
+    fields = Reason.decode(reason.encode()) or reason  # Makes the texts bounded and printable.
     said = {name: str(getattr(fields, field)) for name, field in FAILURE_HEADERS.items()}
     return {name: text for name, text in said.items() if text}
 
 
 def death_of(headers: Mapping[str, str]) -> str:
-    """Return why the broker itself has made a message a dead letter; empty: it does not say."""
+    """Return why the broker itself made a message a dead letter; "" if it does not say."""
     if cause := headers.get("dlqDeliveryFailureCause"):
         return f"moved by ActiveMQ: {cause}"
     reason = headers.get("x-last-death-reason") or headers.get("x-first-death-reason")
@@ -312,17 +316,18 @@ def death_of(headers: Mapping[str, str]) -> str:
     return ""
 
 
-@lru_cache(maxsize=1024)  # Asked for every header of every message, and there are few names.
+@lru_cache(maxsize=1024)  # Called for every header of every message; there are few names.
 def _is_the_brokers(header: str) -> bool:
     return header in _NOT_THE_SENDERS or header.startswith(_BROKERS_OWN)
 
 
 def dead_letter_destination(destination: str) -> str:
-    """Return where messages of `destination` go that have been refused for good.
+    """Return the default dead-letter destination for rejected messages of `destination`.
 
-    Always a queue: in a topic without a subscriber they would be gone. And one queue, outside
-    of a wildcard where that leaves anything out: ActiveMQ sends to each of several names with
-    commas, and what the subscription takes would come again, for ever (see `takes`).
+    The result is always a queue: a topic without a subscriber would lose them. It is a single
+    queue, since ActiveMQ sends a copy to each of several names with commas. And no wildcard of
+    `destination` should match it, or rejected messages would be delivered again for ever (see
+    `takes`).
     """
     for prefix in ("/topic/", "/exchange/", "/amq/queue/"):
         if destination.startswith(prefix):
@@ -333,9 +338,9 @@ def dead_letter_destination(destination: str) -> str:
 
 
 def takes(destination: str, queue: str) -> bool:
-    """Return whether a subscription to `destination`, queues or wildcards, takes from `queue`.
+    """Return whether a subscription to `destination`, queues or wildcards, includes `queue`.
 
-    A wildcard is that of ActiveMQ: parts between dots, of which `*` is any one and `>` the rest.
+    Wildcards are those of ActiveMQ: between dots, `*` matches one part and `>` all the rest.
     """
     return any(
         _matches(pattern.split("."), name.split("."))

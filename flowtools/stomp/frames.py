@@ -1,8 +1,8 @@
 """STOMP frames: bytes to frames and back, for versions 1.0, 1.1 and 1.2 of the protocol.
 
-stomp.py 9.0.0 splits its input in a way that drops a frame which comes right after two
-heart-beats (the empty line between them is taken for the end of the frame's headers), and
-it undoes the escapes of 1.1 in a 1.0 session too; so the splitting is done here.
+The input is split here and not by stomp.py: version 9.0.0 drops a frame that comes right after two
+heart-beats (it takes the empty line between them for the end of the frame's headers), and it
+undoes the escapes of STOMP 1.1 in a 1.0 session, too.
 """
 
 import re
@@ -12,10 +12,10 @@ from typing import NamedTuple
 from flowtools.core.errors import ProtocolError
 
 MAX_HEAD = 1024 * 1024
-"""Bytes that the command and headers of a frame may have."""
+"""Maximum size of a frame's command and headers, in bytes."""
 
 MAX_FRAME = 64 * 1024 * 1024
-"""Bytes that a frame may have as a whole; more is not held, whatever a broker sends."""
+"""Maximum size of a whole frame, in bytes; it bounds the memory that a broker can make us use."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _LINE_ENDS = re.compile(rb"[\r\n]*")
@@ -28,8 +28,8 @@ _UNESCAPES = {
     "1.1": {"\\": "\\", "n": "\n", "c": ":"},
     "1.2": {"\\": "\\", "n": "\n", "r": "\r", "c": ":"},
 }
-"""What follows a backslash, and means; anything else is a protocol error (STOMP 1.1 and 1.2,
-"Value Encoding")."""
+"""Meaning of each character after a backslash. Any other character is a protocol error (STOMP 1.1
+and 1.2, "Value Encoding")."""
 
 
 class Frame(NamedTuple):
@@ -41,9 +41,9 @@ class Frame(NamedTuple):
 
 
 def escape(text: str, version: str) -> str:
-    """Return `text` as it stands in a header of that version of the protocol.
+    """Return `text` escaped for a header of that version of the protocol.
 
-    Version 1.0 has no escapes, so that a line end becomes a space there.
+    Version 1.0 has no escapes, so that a line end becomes a space.
     """
     if not _ESCAPE.search(text):
         return text
@@ -57,9 +57,9 @@ def escape(text: str, version: str) -> str:
 def encode_frame(
     command: str, headers: Mapping[str, str], body: bytes = b"", *, version: str = "1.2"
 ) -> bytes:
-    """Return a frame as bytes, its NUL included; the body's length is the caller's header."""
+    """Return a frame as bytes, including its NUL; the caller provides any content-length."""
     if command == "CONNECT":
-        version = "1.0"  # Its headers are never escaped: the version is not known yet.
+        version = "1.0"  # CONNECT headers are never escaped: no version is agreed on yet.
     head = "".join(
         [f"{escape(key, version)}:{escape(value, version)}\n" for key, value in headers.items()]
     )
@@ -67,10 +67,10 @@ def encode_frame(
 
 
 class FrameParser:
-    """Splits the bytes of a connection into frames, as they come.
+    """Splits the bytes of a connection into frames as they arrive.
 
     Attributes:
-        version: The protocol version of the session: in 1.0 nothing is unescaped.
+        version: The protocol version of the session. In 1.0 nothing is unescaped.
     """
 
     def __init__(self) -> None:
@@ -84,13 +84,13 @@ class FrameParser:
         """Take the next bytes; return the frames that they complete.
 
         Raises:
-            ProtocolError: This is no STOMP, or a frame beyond the limits.
+            ProtocolError: The bytes are not STOMP, or a frame exceeds a limit.
         """
         if self._refused:
             raise _too_large()
         self._chunks.append(chunk)
         self._size += len(chunk)
-        # A long body is joined once, when all of it is here.
+        # A long body is joined only once, when all of it has arrived.
         if self._size < self._needed or (self._needed < 0 and b"\0" not in chunk):
             if self._size > MAX_FRAME:
                 raise _too_large()
@@ -102,18 +102,18 @@ class FrameParser:
         self._chunks = [rest] if rest else []
         self._size = len(rest)
         if self._needed > MAX_FRAME:
-            # What came before it is to be had first: its own bytes are still to come.
+            # Return the frames before the oversized one first; the next call then raises.
             self._refused = True
             if not frames:
                 raise _too_large()
         return frames
 
     def _take(self, data: bytes, frames: list[Frame]) -> int:
-        """Add the whole frames of `data`; return where the first unfinished one begins."""
+        """Add the complete frames of `data`; return where the first incomplete one begins."""
         self._needed = 0
         position, size = 0, len(data)
         while position < size:
-            # Line ends between frames are heart-beats, or belong to the frame before.
+            # Line ends between frames are heart-beats, or belong to the previous frame.
             if data[position] in b"\n\r":
                 position = _LINE_ENDS.match(data, position).end()  # type: ignore[union-attr]
                 continue
@@ -143,7 +143,7 @@ class FrameParser:
         command = lines.pop(0)
         if command not in _COMMANDS and not _COMMAND_SO_FAR.fullmatch(command.encode()):
             raise _not_stomp(head)
-        # Of an ERROR what it says counts: the connection ends anyway.
+        # An ERROR is read leniently: its text matters, and the connection ends anyway.
         strict = self.version != "1.0" and command not in ("CONNECTED", "ERROR")
         escapes = _UNESCAPES.get(self.version) if b"\\" in head and command != "CONNECTED" else None
         headers: dict[str, str] = {}
@@ -153,14 +153,14 @@ class FrameParser:
                 raise ProtocolError(f"not STOMP: a header of a {command} frame is '{line[:40]}'")
             if escapes is not None:
                 key, value = (_unescaped(text, escapes, strict) for text in (key, value))
-            # Of a header that is there twice, the first one counts.
+            # If a header is repeated, the first one counts (STOMP 1.2, "Repeated Header Entries").
             if key not in headers:
                 headers[key] = value
         return command, headers
 
 
 def _body_end(data: bytes, start: int, length: str | None) -> int:
-    """Return where the NUL of a frame is to be, maybe beyond `data`; -1: nobody knows yet."""
+    """Return the position of a frame's NUL, maybe beyond `data`; -1: not known yet."""
     if length is not None:
         length = length.strip(" \t")
         if not (length.isascii() and length.isdigit()):
@@ -174,7 +174,7 @@ def _body_end(data: bytes, start: int, length: str | None) -> int:
 def _too_large() -> ProtocolError:
     return ProtocolError(
         f"cannot take a message: its frame is longer than {MAX_FRAME} bytes; it stays with the"
-        " broker, and has to be taken out of the way there"
+        " broker: remove it there"
     )
 
 

@@ -1,10 +1,10 @@
-"""The contact with stomp.py: its I/O thread, and nothing else of it.
+"""The use of stomp.py: only its I/O thread.
 
-A `Reading` is a transport of stomp.py (`stomp.transport.BaseTransport`, whose methods are there
-to be overridden) that hands all its reading to a function of ours. What stomp.py 9.0 does
-otherwise: it takes the end of a TLS stream for "nothing yet" and spins; on a heart-beat time-out
-over TLS it waits for the dead broker's goodbye; its heart-beat thread can hang behind a send that
-hangs; it tries to reconnect by itself; it drops a frame after two heart-beats (see frames.py).
+A `Reading` is a transport of stomp.py (`stomp.transport.BaseTransport`, whose methods are meant to
+be overridden) that leaves all reading to a function of ours. The rest of stomp.py 9.0 is not used:
+it takes the end of a TLS stream for "nothing yet" and spins; on a heart-beat time-out over TLS it
+waits for the dead broker's goodbye; its heart-beat thread can hang behind a send that hangs; it
+tries to reconnect by itself; it drops a frame after two heart-beats (see frames.py).
 """
 
 import os
@@ -18,7 +18,7 @@ import stomp.transport
 
 
 class Reading(stomp.transport.BaseTransport):  # type: ignore[misc]
-    """Runs the reading of one connection in stomp.py's I/O thread, from `start` on."""
+    """Reads one connection in stomp.py's I/O thread, which `start` starts."""
 
     def __init__(
         self,
@@ -30,8 +30,8 @@ class Reading(stomp.transport.BaseTransport):  # type: ignore[misc]
 
         Args:
             read: Reads until the connection ends.
-            ended: Called after that, once.
-            start_thread: Starts the thread for stomp.py.
+            ended: Called once after that.
+            start_thread: Starts a thread for stomp.py.
         """
         super().__init__(auto_decode=False)
         self.override_threading(start_thread)

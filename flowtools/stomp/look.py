@@ -1,19 +1,22 @@
-"""A look at what a queue holds: nothing is taken off it but what is acknowledged.
+"""A look at what a queue holds; only messages that are acknowledged are removed from it.
 
-ActiveMQ Classic has browsers: it shows a copy of each message, says when all have been shown,
-and the queue does not notice. The other brokers lend: the messages are delivered, stay
-unacknowledged, and go back to their places when the connection is closed. Meanwhile no other
-consumer gets them, and the broker marks them as delivered before.
+ActiveMQ Classic can browse: it shows a copy of each message, says when all have been shown, and
+leaves the queue as it is. The other brokers lend: the messages are delivered, stay unacknowledged,
+and return to their places when the connection is closed. Meanwhile no other consumer gets them,
+and the broker marks them as delivered before.
 
-A broker that lends has no word for the end of its queue: the look ends once nothing has come for
-a while. A message that comes later is none of its business, and goes back with the others.
+A broker that lends does not tell when its queue has been shown. So the look ends once no message
+has come for a while. Messages that come later are ignored and go back with the others.
 
-A topic holds nothing. To look at it is to subscribe, which takes nothing from anybody.
+A topic holds no messages. Looking at it means to subscribe, which takes nothing from others.
+
+Everything here runs in the caller's thread.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic, sleep
+from typing import NoReturn
 
 from flowtools.core.errors import ReaderGone, RefusedError, UnreachableError, UsageError
 from flowtools.core.log import get_log
@@ -26,14 +29,17 @@ from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
 
 GOODBYE = 10.0
-"""Seconds that the broker has to take the messages back: for the receipt of DISCONNECT."""
+"""Seconds to wait for the receipt of DISCONNECT: by then the broker has taken the messages back."""
 
 PATIENCE = 3
-"""How many times --connect-timeout a broker has to answer SUBSCRIBE."""
+"""Time to answer SUBSCRIBE, as a multiple of --connect-timeout."""
+
+SLOW = 10.0
+"""Seconds that a broker may pause before the last message that it has counted."""
 
 SETTLING = 0.5
-"""Seconds that RabbitMQ has to give back single messages: a quorum queue does 32 at once, and what
-has not been done when the connection ends counts as delivered in vain."""
+"""Seconds to wait while RabbitMQ takes back single messages: a quorum queue takes 32 at a time, and
+those that are left when the connection ends count as delivered in vain."""
 
 _log = get_log("flowtools.stomp")
 
@@ -42,9 +48,9 @@ class Look:
     """One look at a destination, over one session.
 
     Attributes:
-        is_live: Whether it is at a topic: messages are seen as they come, and it does not end.
-        dialect: What its broker does its own way.
-        lends: Whether other consumers miss the messages until the look is closed.
+        is_live: Whether this is a look at a topic: it shows messages as they come, without end.
+        dialect: The habits of the broker.
+        lends: Whether other consumers do not get the messages until the look is closed.
     """
 
     def __init__(
@@ -58,19 +64,19 @@ class Look:
         idle: float = Looking.idle,
         take: bool = False,
     ) -> None:
-        """Prepare to look at the destination of `url`; `messages` begins.
+        """Prepare to look at the destination of `url`; `messages` starts the look.
 
         Args:
-            session: A session with its broker; it stays the caller's.
+            session: A session with the broker; the caller keeps owning it.
             url: The destination, and headers of SUBSCRIBE.
-            settings: How patient to be.
-            headers: More headers of SUBSCRIBE.
-            most: Look at no more messages than so many; None: at all.
-            idle: Seconds without a message that mean that a queue has been seen.
+            settings: The connection settings, for the time to answer.
+            headers: Further headers of SUBSCRIBE.
+            most: Maximum number of messages to show; None: all.
+            idle: Seconds without a message after which the queue counts as shown.
             take: Whether some of the messages will be acknowledged.
 
         Raises:
-            UsageError: `url` names no destination, or a topic that something is to be taken off.
+            UsageError: `url` names no destination, or `take` is given for a topic.
             RefusedError: The broker cannot take back single messages.
         """
         if url.destination is None:
@@ -91,6 +97,7 @@ class Look:
                 *(self._session.name, self._destination),
             )
         self._most = most
+        self._whole: int | None = None
         self._takes = take
         self._lent: dict[str, None] = {}
         self._idle = None if self.is_live else idle
@@ -120,22 +127,22 @@ class Look:
         reader: HasFileno | None = None,
         pause: Callable[[], None] = lambda: None,
     ) -> Iterator[Frame]:
-        """Yield the messages of a queue, and return once it has been seen.
+        """Yield the messages of a queue, and return once all have been shown.
 
-        Those of a topic are yielded as they come. Where `stop` is set, it returns early.
+        The messages of a topic are yielded as they come, until `stop` is set.
 
         Args:
-            stop: Ends the look.
-            reader: The pipe that the messages are for.
-            pause: Is called before it waits.
+            stop: Ends the look early.
+            reader: The pipe to which the messages are written.
+            pause: Called before each wait.
 
         Raises:
             ReaderGone: The reader of the pipe has gone.
             RefusedError: The broker refuses the subscription.
             ConnectionLost: The connection has ended.
         """
-        self._session.send_frame("SUBSCRIBE", self._headers)
-        goes_on = self.lends and self.dialect.lends_whole
+        if not self._begin(stop):
+            return
         seen, active = 0, monotonic()
         while not stop.is_set():
             frames = self._session.take()
@@ -145,15 +152,9 @@ class Look:
                 seen += 1
                 if self._most is None or seen <= self._most:
                     yield message
-                if seen == self._most and not goes_on:
+                if self._is_all(seen):
                     return
                 active = monotonic()
-            if seen == self.dialect.lends and self.lends:
-                _log.warning(
-                    "'%s' has shown %d messages, and the broker lends no more; there may be others",
-                    *(self._destination, seen),
-                )
-                return
             if frames:
                 continue
             left = self._left(active)
@@ -164,12 +165,53 @@ class Look:
             if reader is not None and reader.fileno() in ready:
                 raise ReaderGone
 
+    def _begin(self, stop: Stop) -> bool:
+        """Subscribe; return whether there may be something to see."""
+        if self._takes and self.dialect.browses:
+            self._whole = self._counted(stop)
+            if not self._whole:
+                return False
+            self._idle = max(self._idle or 0.0, SLOW)
+        self._session.send_frame("SUBSCRIBE", self._headers)
+        return True
+
+    def _is_all(self, seen: int) -> bool:
+        """Return whether `seen` messages are all that is to be seen."""
+        if self.lends and seen == self.dialect.lends:
+            _log.warning(
+                "'%s' has shown %d messages, and the broker lends no more; there may be others",
+                *(self._destination, seen),
+            )
+            return True
+        goes_on = self.lends and self.dialect.lends_whole
+        return seen == self._whole or (seen == self._most and not goes_on)
+
+    def _counted(self, stop: Stop) -> int:
+        """Return how many messages a browser shows: then the end of the queue is no guess.
+
+        ActiveMQ may pause for seconds in the middle of a queue that it has not delivered before.
+        """
+        own = {"id": "flow-count", "ack": "auto"} | self.dialect.browser_headers()
+        self._session.send_frame("SUBSCRIBE", self._headers | own)
+        number = 0
+        while not stop.is_set():
+            for frame in self._session.take():
+                if frame.command == "ERROR":
+                    self._refuse(frame)
+                if _is_end(frame):
+                    self._session.send_frame("UNSUBSCRIBE", {"id": "flow-count"})
+                    return number
+                number += frame.command == "MESSAGE"
+            if not wait(self._session, stop, seconds=max(0.0, self._answer_by - monotonic())):
+                raise ConnectionLost("it does not show the queue")
+        return 0
+
     def token_of(self, message: Frame) -> str:
-        """Return what `acknowledge` takes for `message`."""
+        """Return the token by which `acknowledge` identifies `message`."""
         return self.dialect.ack_headers(message)
 
     def acknowledge(self, tokens: Iterable[str]) -> None:
-        """Take messages off the queue.
+        """Acknowledge messages, which removes them from the queue.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -180,11 +222,11 @@ class Look:
             self._lent.pop(token, None)
 
     def fileno(self) -> int:
-        """Return what becomes readable when `discard` has something to do."""
+        """Return the descriptor that becomes readable when `discard` has something to do."""
         return self._session.fileno()
 
     def discard(self) -> None:
-        """Leave what comes after the look where it is: it is not acknowledged.
+        """Read messages that come after the look, without acknowledging them.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -192,9 +234,9 @@ class Look:
         self._messages_of(self._session.take())
 
     def close(self) -> None:
-        """Let the broker take back what was not acknowledged; return once it has.
+        """Give back the messages that were not acknowledged, and wait for the broker.
 
-        A second time does nothing.
+        A second call does nothing.
         """
         if self._is_closed:
             return
@@ -207,15 +249,15 @@ class Look:
         self._session.close(GOODBYE)
 
     def _give_back(self) -> None:
-        """Give back what is still lent, so that as little as possible counts as delivered."""
+        """Give back what is still lent so that, if possible, no delivery in vain is counted."""
         self.discard()
         how, version = self.dialect.gives_back, self.dialect.version
         frames = [encode_frame("UNSUBSCRIBE", {"id": "flow"}, version=version)]
         if how == "by NACK" and self._lent:
-            # RabbitMQ carries out a transaction at COMMIT: by then the subscription is over, and
-            # what is given back does not come to it again.
+            # RabbitMQ executes a transaction at COMMIT. By then the subscription has ended, so
+            # that the messages given back are not delivered to it again.
             name = "transaction:back\n"
-            # Where stomp.default_nack_requeue is false, NACK would throw the messages away.
+            # With stomp.default_nack_requeue = false, a NACK without this header discards.
             how_back = f"requeue:true\n{name}"
             nacks = "".join(f"NACK\n{token}{how_back}\n\0" for token in self._lent).encode()
             frames.insert(0, f"BEGIN\n{name}\n\0".encode() + nacks)
@@ -226,7 +268,7 @@ class Look:
             sleep(SETTLING)
 
     def _left(self, active: float) -> float | None:
-        """Return the seconds for which to wait on.
+        """Return the seconds to wait for more messages; None: without end.
 
         Raises:
             ConnectionLost: The broker does not answer the subscription.
@@ -238,21 +280,23 @@ class Look:
             raise ConnectionLost("it does not answer the subscription")
         return self._answer_by - now
 
+    def _refuse(self, error: Frame) -> NoReturn:
+        said = error_text(error)
+        if self._is_confirmed:
+            raise ConnectionLost(f"the broker says: {said}")
+        raise RefusedError(
+            f"'{self._session.name}' refuses the subscription to '{self._destination}': {said}"
+        )
+
     def _messages_of(self, frames: list[Frame]) -> list[Frame]:
         for frame in frames:
             if frame.command == "ERROR":
-                said = error_text(frame)
-                if self._is_confirmed:
-                    raise ConnectionLost(f"the broker says: {said}")
-                raise RefusedError(
-                    f"'{self._session.name}' refuses the subscription to"
-                    f" '{self._destination}': {said}"
-                )
+                self._refuse(frame)
             self._is_confirmed = True
         messages = [frame for frame in frames if frame.command == "MESSAGE"]
         if self.lends and messages:
             if not self._takes:
-                self._lent.clear()  # To give back the last is to give back all before it.
+                self._lent.clear()  # Giving back the last one gives back all before it.
             named = messages if self._takes else messages[-1:]
             self._lent |= dict.fromkeys(map(self.token_of, named))
         return messages
@@ -269,7 +313,9 @@ def looking(
     idle: float = Looking.idle,
     take: bool = False,
 ) -> Iterator[Look | None]:
-    """Connect, yield a `Look` and close it; see there for the arguments. None: `stop` was set.
+    """Connect, yield a `Look` and close it; yield None if `stop` was set first.
+
+    `Look` describes the arguments.
 
     Raises:
         UnreachableError: The connection ended in the middle of the look.
@@ -295,10 +341,10 @@ def looking(
 
 
 def is_topic(destination: str) -> bool:
-    """Return whether `destination` hands each message to all who listen, and keeps none."""
+    """Return whether `destination` delivers each message to all subscribers and keeps none."""
     return destination.startswith(("/topic/", "/exchange/"))
 
 
 def _is_end(message: Frame) -> bool:
-    """Return whether `message` is the empty one by which ActiveMQ ends a browser."""
+    """Return whether `message` is the empty message with which ActiveMQ ends a browse."""
     return message.headers.get("browser") == "end" and not message.body

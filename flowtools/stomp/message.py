@@ -1,13 +1,12 @@
-"""A STOMP message as an event.
+"""Turns a STOMP message into an event.
 
-`data` is an object of `headers` and one of
-`body` (a JSON value where the content type is JSON, else text) or
-`body_base64` (bytes that are no text in their charset).
-A CloudEvents event has data or data_base64, never both; so the bytes stand in the data,
-where the headers can stay beside them.
+`data` is an object of `headers` and either
+`body` (a JSON value if the content type is JSON, otherwise text) or
+`body_base64` (bytes that are not text in their charset).
+A CloudEvents event has data or data_base64, never both. So the bytes are put into `data`, which
+has room for the headers, too.
 
-A body of type application/cloudevents+json, which is what flow-send sends, becomes that
-very event again.
+A body of type application/cloudevents+json, such as flow-send sends, becomes the same event again.
 """
 
 import re
@@ -25,7 +24,7 @@ from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
 
 Message = Frame
-"""What a subscription delivers: `headers` and `body`."""
+"""A message that a subscription delivers, with `headers` and `body`."""
 
 EVENT_TYPE = "application/cloudevents+json"
 """The media type of a whole event (CloudEvents JSON format 1.0, section 3)."""
@@ -37,7 +36,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def event_of(message: Frame, dialect: Dialect, source: str) -> Event:
-    """Return the event for `message`, which came from the URL `source`; it can be encoded."""
+    """Return the event for `message`, which came from the URL `source`; encoding never fails."""
     media_type, charset = _content_type(message.headers.get("content-type", ""))
     if media_type == EVENT_TYPE:
         event = _whole_event(message.body)
@@ -52,7 +51,7 @@ def event_of(message: Frame, dialect: Dialect, source: str) -> Event:
     try:
         text = body.decode(charset)
         if charset != "utf-8":
-            text.encode()  # Some charsets can give what is no Unicode.
+            text.encode()  # Some charsets can produce text that is not valid Unicode.
     except (LookupError, ValueError):
         return _event(message, dialect, source, {"body_base64": b64encode(body).decode()})
     return _event(message, dialect, source, {"body": text})
@@ -66,7 +65,7 @@ def events_of(message: Frame, dialect: Dialect, source: str) -> Sequence[Event]:
 def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) -> Event:
     headers = message.headers
     if "receipt" in headers:
-        # RabbitMQ hands on what its sender asked the broker for.
+        # RabbitMQ delivers the sender's own receipt header, which means nothing to readers.
         headers = {name: text for name, text in headers.items() if name != "receipt"}
     sent = headers.get("timestamp", "")
     attributes = {
@@ -75,7 +74,7 @@ def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) 
         "source": source,
         "type": "flow.stomp.message",
         "subject": clean(headers.get("destination", "")),
-        # Milliseconds since the epoch, where ActiveMQ took the message.
+        # ActiveMQ sets it when it accepts the message, in milliseconds since the epoch.
         "time": rfc3339(int(sent) / 1000) if sent.isdecimal() and len(sent) == 13 else now(),
         "datacontenttype": "application/json",
         **_failure(headers),
@@ -87,7 +86,7 @@ def _event(message: Frame, dialect: Dialect, source: str, body: dict[str, Any]) 
 
 
 def _failure(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return the attributes of an event that has failed for good; none where it has not."""
+    """Return the failure attributes of a dead letter's event; {} for any other message."""
     if "flow-error" not in headers:
         return {}
     failure: dict[str, Any] = {"flowerror": clean(headers["flow-error"])}
@@ -101,7 +100,7 @@ def _failure(headers: Mapping[str, str]) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _content_type(text: str) -> tuple[str, str]:
-    """Return the media type, and the charset (UTF-8 where none is named)."""
+    """Return the media type and the charset (UTF-8 if none is named)."""
     media_type, *parameters = text.split(";")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
@@ -117,14 +116,14 @@ def _whole_event(body: bytes) -> Event | None:
         event = parse(body)
     except EventError:
         return None
-    # Whom to tell about it is ours to say; what it held was the sender's.
+    # These two describe a delivery. The values in the body are from the sender's pipeline.
     event.attributes.pop("ackto", None)
     event.attributes.pop("redelivered", None)
     return event
 
 
 def _json(body: bytes) -> Any:
-    """Return the value, or _NO_JSON where it cannot be written again as it was."""
+    """Return the value, or _NO_JSON if it could not be written again unchanged."""
     if long_digits(body) or _is_deep(body):
         return _NO_JSON
     try:
@@ -134,7 +133,8 @@ def _json(body: bytes) -> Any:
 
 
 def _is_deep(body: bytes) -> bool:
-    # orjson reads 1024 levels and writes 254; few bodies have brackets enough to matter.
+    # orjson reads 1024 levels and writes 254. Counting brackets first is quick, and few bodies
+    # have enough of them to be examined.
     return body.count(b"[") + body.count(b"{") > _LEVELS and _depth(body) > _LEVELS
 
 

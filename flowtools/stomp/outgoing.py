@@ -1,4 +1,4 @@
-"""From an input line to the message that flow-send sends for it."""
+"""Makes the message that flow-send sends for an input line."""
 
 from dataclasses import dataclass
 
@@ -21,23 +21,24 @@ GROUP_HEADER = "JMSXGroupID"
 """The header of a message's group (ActiveMQ Classic and Artemis)."""
 
 UNIQUE_HEADER = "_AMQ_DUPL_ID"
-"""The header by which Artemis drops what it has had before (Artemis' manual, "Duplicate Message
-Detection")."""
+"""The header by which Artemis drops messages that it has already received (Artemis' manual,
+"Duplicate Message Detection")."""
 
 _UPSTREAM = ("ackto", "redelivered")
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """One message on its way.
+    """One message to be sent.
 
     Attributes:
-        number: The line's place in the input, from 1.
-        body: What is sent.
-        content_type: Its media type.
-        group: Its message group, if it has one.
-        ackto: Whom to tell once the broker has it; None: nobody.
-        unique: The same for each delivery of one event, if it was asked for.
+        number: The number of its line in the input, from 1.
+        body: The body of the message.
+        content_type: The media type of the body.
+        group: The message group, if it has one.
+        ackto: The address to acknowledge to once the broker has the message; None: none.
+        unique: An id for duplicate detection, the same for each delivery of one event; None
+            unless it was asked for.
     """
 
     number: int
@@ -53,11 +54,12 @@ def outgoing(
 ) -> Outgoing:
     """Return the message for `line`.
 
-    The event goes whole, but for what its source added for this pipeline. With `raw` its
-    data goes alone; a line that is no event goes as it is.
+    The message holds the whole event without the attributes that its source added for this
+    pipeline. With `raw` it holds only the event's data, and a line that is not an event is sent
+    unchanged.
 
     Raises:
-        EventError: There is nothing that could be sent for it.
+        EventError: The line cannot be sent.
     """
     if isinstance(line, TooLong):
         raise EventError("it is longer than a line may be")
@@ -88,7 +90,7 @@ def outgoing(
 
 
 def ackto_of(line: bytes) -> str | None:
-    """Return whom to tell that `line` cannot be sent; None: nobody who can be told."""
+    """Return the address to which to reject `line`; None if it has no valid `ackto`."""
     try:
         ackto = line.ackto if isinstance(line, TooLong) else parse(line).attributes.get("ackto")
         parse_ackto(ackto)

@@ -1,14 +1,15 @@
-"""What flow-send does: lines in, messages out, each confirmed by the broker's receipt.
+"""The work of flow-send: a message for each line, each confirmed by the broker's receipt.
 
-STOMP says of a receipt that earlier frames have been received, not that they have been
-processed (1.2, "RECEIPT"); so every message asks for a receipt of its own, or goes in a
-transaction whose COMMIT asks for one where the broker keeps all of it then (dialect.py).
+A STOMP receipt says that earlier frames have been received, not that they have been processed
+(1.2, "RECEIPT"). So every message asks for its own receipt. If the broker's receipt for a COMMIT
+covers the whole transaction (dialect.py), a batch of messages shares one.
 
-RabbitMQ ends the connection at a message that a full queue rejects (x-overflow:
-reject-publish), and with it goes the word that those before it are safe. Were as many sent
-again, the same would happen again, and the queue would fill with the same messages: so after
-a lost connection one message goes alone, and each receipt lets one more be on its way.
-One thread does everything here; the acknowledgements to upstream go through AckSender's.
+RabbitMQ closes the connection when a full queue rejects a message (x-overflow: reject-publish), and
+the receipts of the messages before it are lost. If the whole window were sent again, the same would
+happen again, and the queue would fill with the same messages. So after a lost connection one
+message is sent alone, and each receipt allows one more message in flight.
+
+One thread does everything here; the acknowledgements to upstream go through AckSender's thread.
 """
 
 import re
@@ -38,17 +39,17 @@ from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
 
 BATCH = 1024 * 1024
-"""Bytes that one transaction may have, more or less."""
+"""Approximate maximum size of one transaction, in bytes."""
 
 DRAIN = 10.0
-"""Seconds that missing receipts have after a stop."""
+"""Seconds to wait for missing receipts after a stop."""
 
 GOODBYE = 5.0
-"""Seconds that the broker has for the receipt of DISCONNECT."""
+"""Seconds to wait for the receipt of DISCONNECT."""
 
 QUIET = 30.0
-"""Seconds without a receipt after which it is said that the broker makes us wait; said again
-after twice as long each time."""
+"""Seconds without a receipt after which a warning is logged; the next comes after twice as long,
+and so on."""
 
 SILENT = 60.0
 """Seconds without a receipt after which another host of the URL is tried, if there is one."""
@@ -56,18 +57,18 @@ SILENT = 60.0
 _PASSING = re.compile(
     # ActiveMQ: its limit of memory or disk is reached (policy sendFailIfNoSpace; JMS 2.0, 8.7).
     "ResourceAllocationException"
-    # RabbitMQ: a node of the cluster is down; somebody closes connections; it shuts down.
+    # RabbitMQ: a node of the cluster is down; an operator closes connections; it shuts down.
     "|is down or inaccessible|CONNECTION_FORCED|AMQP channel died|shutdown|no_leader|noproc"
     # RabbitMQ: the queue is full (x-overflow: reject-publish).
     "|rejected by|[Nn]egative confirm|basic\\.nack",
 )
-"""In an ERROR that is about a state which passes: the message is as good as any other."""
+"""Texts of an ERROR about a temporary state of the broker, which is not the message's fault."""
 
 _log = get_log("flowtools.send")
 
 
 class Publisher:
-    """Sends a message for each line, in order, and sends again what was not confirmed."""
+    """Sends a message for each line, in order; unconfirmed messages are sent again."""
 
     def __init__(
         self,
@@ -85,18 +86,18 @@ class Publisher:
         """Prepare to send to `url`.
 
         Args:
-            url: The broker, and the destination unless `destination` gives it.
-            settings: How to connect.
-            destination: Where messages go.
-            headers: More headers of each message.
-            window: How many messages may be unconfirmed; a bound for the memory held.
-            group_key: What a message's group is.
-            unique: Let Artemis drop an event that it has had before.
-            persistent: Whether messages are to survive a restart of the broker.
-            raw: Send the data of an event alone.
+            url: The URL of the broker, with a destination unless `destination` gives one.
+            settings: The connection settings.
+            destination: The destination of the messages; wins over the URL's.
+            headers: Further headers of each message.
+            window: Maximum number of unconfirmed messages; this bounds the memory used.
+            group_key: The key that gives a message's group.
+            unique: Whether to let Artemis drop events that it has already received.
+            persistent: Whether messages survive a restart of the broker.
+            raw: Whether to send only the data of an event.
 
         Raises:
-            UsageError: There is no destination.
+            UsageError: Neither `url` nor `destination` names a destination.
         """
         destination = destination or url.destination
         if destination is None:
@@ -129,12 +130,12 @@ class Publisher:
         self._head = b""
 
     def run(self, fd: int, stop: Stop) -> None:
-        """Send the lines that can be read from `fd`, until its end or `stop`.
+        """Send the lines read from `fd`, until end of file or `stop`.
 
         Raises:
-            EventsFailed: Lines could not be sent.
-            RefusedError: The broker refuses login, TLS or the messages.
-            UnreachableError: It stays away for longer than the settings allow.
+            EventsFailed: Some lines could not be sent.
+            RefusedError: The broker refuses the login, TLS or the messages.
+            UnreachableError: The broker was not reached within `Settings.retry_for`.
             ProtocolError: The other side does not speak STOMP.
         """
         broker = Broker(self._url, self._settings)
@@ -193,8 +194,8 @@ class Publisher:
             is_all_sent = self._at_end and not self._lines and not self._again
             if (is_all_sent and not self._unconfirmed) or (deadline and monotonic() >= deadline):
                 break
-            # Until half of it is confirmed: a message for each receipt would keep the broker
-            # and us waking each other.
+            # Once the window is full, wait until half of it is confirmed. Sending one message
+            # for each receipt would only make the broker and us wake each other.
             self._full = self._full or self._underway >= self._allowed
             if is_all_sent or self._full:
                 self._wait(session, stop, deadline)
@@ -204,11 +205,11 @@ class Publisher:
 
     @property
     def _underway(self) -> int:
-        """How many messages wait for the broker's receipt in this session."""
+        """Number of messages that wait for the broker's receipt in this session."""
         return len(self._unconfirmed) - len(self._again)
 
     def _begin_to_wait(self) -> None:
-        """Note that a message is on its way, or that the broker has confirmed one."""
+        """Start waiting anew: a first message was sent, or the broker confirmed one."""
         self._waits_since = monotonic()
         self._warn_after = QUIET
         self._silent_at = monotonic() + self._patience
@@ -223,26 +224,26 @@ class Publisher:
             if monotonic() >= self._waits_since + self._warn_after:
                 seconds, self._warn_after = self._warn_after, 2 * self._warn_after
                 _log.warning(
-                    "'%s' has not confirmed a message for %.0f s, and is waited for: its memory, "
+                    "'%s' has not confirmed a message for %.0f s; still waiting: its memory, "
                     "its disk or the queue may be full",
                     session.name,
                     seconds,
                 )
         else:
-            # The stop's descriptor stays readable for ever.
+            # Without `stop`: it is set, so that its descriptor would end every wait at once.
             wait(session, seconds=max(0.0, deadline - monotonic()))
 
     def _batch(self, session: Session, reader: LineReader) -> list[Outgoing]:
-        """Return the messages that are to go now, together."""
+        """Return the messages to send together now."""
         if not session.dialect.commits:
             return self._next(self._window)
-        # While the broker writes one half of the window to disk, the other is on its way.
+        # While the broker writes one half of the window to disk, the other half is being sent.
         half = max(1, self._window // 2)
         self._gather(reader, half)
         return self._next(half)
 
     def _gather(self, reader: LineReader, most: int) -> None:
-        """Read what there is by now, and no more than makes `most` lines or BATCH bytes."""
+        """Read the lines that are available now, up to `most` lines or BATCH bytes."""
         size = 0
         while len(self._lines) < most and size < BATCH:
             read = self._read(reader, 0)
@@ -251,7 +252,7 @@ class Publisher:
             size += read
 
     def _read(self, reader: LineReader, seconds: float | None = None) -> int:
-        """Read lines; return how many bytes they have."""
+        """Read lines; return their size in bytes."""
         block = None if self._at_end else reader.read(seconds)
         if block is None:
             self._at_end = True
@@ -262,7 +263,7 @@ class Publisher:
         return sum(map(len, block))
 
     def _next(self, most: int) -> list[Outgoing]:
-        """Return the messages that the window has room for, at most so many."""
+        """Return at most `most` messages, as many as the window has room for."""
         room = min(most, self._allowed - self._underway)
         messages = [self._again.popleft() for _ in range(min(room, len(self._again)))]
         while self._lines and len(messages) < room:
@@ -343,11 +344,12 @@ class Publisher:
         whole = said + frame.body.decode("utf-8", "replace")
         if not self._underway or _PASSING.search(whole):
             raise ConnectionLost(f"the broker says: {said}")
-        # Where several are on their way it may be about any of them: the next goes alone.
+        # With several messages unconfirmed the ERROR may be about any of them. The caller then
+        # connects again and sends the next one alone.
         alone = self._underway == 1
         now = monotonic()
         self._refused_since = self._refused_since or now
-        # Some queues are not there yet just after the start of a broker.
+        # Just after the start of a broker some queues do not exist yet.
         may_pass = "NOT_FOUND" in whole or TROUBLE in whole
         is_plain = alone and not self._confirmed and not may_pass
         if is_plain or now - self._refused_since > REFUSED_FOR:
@@ -358,7 +360,7 @@ class Publisher:
                 f"'{session.name}' refuses messages to '{self._headers['destination']}'"
                 f"{line}: {said}"
             )
-        # An ERROR may name the message that it is about; that one is not tried again.
+        # If the ERROR names its message by receipt-id, that message is not tried again.
         message = self._unconfirmed.pop(frame.headers.get("receipt-id", ""), None)
         if message is not None:
             self._failed += 1

@@ -1,6 +1,10 @@
 """One logged-in connection to a STOMP broker: frames out, frames in.
 
-Whoever gets a session owns it and ends it with `close` or `abort`, which join the threads
+The transport's I/O thread only appends bytes to `_inbox` and rings `_wake`. The thread that calls
+`take` splits them into frames. When more than BOUND bytes wait, the I/O thread stops reading, and
+TCP makes the broker wait: so memory is bounded even if nobody takes.
+
+The caller that gets a session owns it and ends it with `close` or `abort`, which join the threads
 of its transport (see transport.py).
 """
 
@@ -19,15 +23,15 @@ from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.wire import Wire
 
 BOUND = 32 * 1024 * 1024
-"""Bytes that may wait to be taken before reading pauses."""
+"""Maximum number of bytes that wait to be taken; beyond it, reading pauses."""
 
 BREATH = 0.003
-"""Seconds for which reading pauses while `PLENTY` waits to be taken: the 20 to 100 messages of
-that time cost one turn of the thread."""
+"""Seconds for which reading pauses while PLENTY bytes wait to be taken. The 20 to 100 messages that
+arrive in that time then cost one switch of threads."""
 
 PLENTY = 65536
-"""Bytes that keep whoever takes them busy for longer than a breath, whatever a broker's segments
-or TLS records are."""
+"""Bytes that keep the taking thread busy for longer than BREATH, whatever the size of a broker's
+segments or TLS records."""
 
 _JAVA = ("java.", "javax.", "jakarta.", "org.", "at ", "\tat ", "Caused by:", "...")
 
@@ -36,15 +40,16 @@ _trace = get_log("flowtools.frames")
 
 
 class Session:
-    """One connection, logged in.
+    """One logged-in connection.
 
-    Its file descriptor becomes readable when there is something to `take`.
+    The file descriptor becomes readable when there is something to `take`.
 
     Attributes:
         name: The broker's host and port.
-        dialect: What this broker does its own way.
+        dialect: The habits of this broker.
         heart_beat: Seconds after which we send a heart-beat, and expect one; 0: none.
-        certificate_ends: When the broker's certificate ends (seconds of the epoch), if known.
+        certificate_ends: The expiry time of the broker's certificate (seconds since the epoch),
+            if known.
     """
 
     heart_beat: tuple[float, float] = (0.0, 0.0)
@@ -56,7 +61,8 @@ class Session:
         self._is_tls = wire.tls is not None
         self.dialect = Dialect("", "1.0")
         self._inbox: deque[bytes] = deque()
-        # Bytes: the I/O thread counts what has come, whoever holds `_parsing` what is gone.
+        # Counts of bytes. Only the I/O thread adds to `_come`, only the holder of `_parsing` to
+        # `_gone`: so neither count needs a lock of its own.
         self._come = self._gone = 0
         self._parser = FrameParser()
         self._parsing = Lock()
@@ -78,12 +84,12 @@ class Session:
 
     @property
     def lost(self) -> ConnectionLost | ProtocolError | None:
-        """Why the connection has ended; None while it is up."""
+        """The reason why the connection has ended; None while it is up."""
         return self._broken or self._transport.lost
 
     @property
     def heard_at(self) -> float:
-        """When the broker has last sent anything, a heart-beat too (monotonic clock)."""
+        """The time at which the broker last sent anything, even a heart-beat (monotonic clock)."""
         return self._transport.heard_at
 
     def fileno(self) -> int:
@@ -91,14 +97,14 @@ class Session:
         return self._wake.fileno()
 
     def take(self) -> list[Frame]:
-        """Return the frames that have come; does not wait.
+        """Return the frames that have arrived; does not wait.
 
         Raises:
             ConnectionLost: The connection has ended and all frames have been taken.
-            ProtocolError: It has ended because the other side does not speak STOMP.
+            ProtocolError: The connection has ended because the other side does not speak STOMP.
         """
-        # In this order: what comes after the flag is cleared wakes us again, what comes
-        # before it is among that taken below.
+        # The order matters: bytes that arrive after the flag is cleared wake us again, and bytes
+        # that arrived before are taken below.
         self._wake.clear()
         self._woken = False
         lost = self._transport.lost
@@ -115,17 +121,17 @@ class Session:
         if lost is not None:
             if not frames:
                 raise lost
-            self._rouse()  # The end itself is still to be taken: nothing else will ring.
+            self._rouse()  # The next `take` has to raise `lost`, and nothing else will ring.
         return frames
 
     def wait(self, stop: Stop, seconds: float | None) -> bool:
-        """Wait until there may be something to take (True), `stop` is set, or time is up."""
+        """Wait until there may be something to take (True), `stop` is set, or time is over."""
         return self._wake.fileno() in wait(self._wake, stop, seconds=seconds)
 
     def send(self, data: bytes, stop: Stop | None = None) -> None:
-        """Send whole frames; any thread may.
+        """Send complete frames; any thread may call this.
 
-        A `stop` ends the wait for a broker that takes no more, and the connection.
+        A `stop` ends the wait for a broker that accepts no more data, and the connection with it.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -149,9 +155,9 @@ class Session:
         """Log in with `headers` and agree on version and heart-beats.
 
         Raises:
-            RefusedError: The broker says no.
-            ProtocolError: It does not speak STOMP.
-            ConnectionLost: It ends the connection, or does not answer in time.
+            RefusedError: The broker refuses the login.
+            ProtocolError: The server does not speak STOMP.
+            ConnectionLost: The broker ends the connection, or does not answer in time.
         """
         self.send_frame("CONNECT", headers)
         try:
@@ -184,9 +190,9 @@ class Session:
         )
 
     def close(self, seconds: float) -> None:
-        """Say goodbye, wait up to `seconds` for the broker's receipt, and end.
+        """Send DISCONNECT, wait up to `seconds` for the broker's receipt, and end.
 
-        The receipt says that the broker has processed all that was sent before.
+        The receipt says that the broker has processed everything that was sent before.
         """
         deadline = time.monotonic() + seconds
         try:
@@ -203,7 +209,7 @@ class Session:
             self.abort()
 
     def abandon(self, reason: str) -> None:
-        """End the connection; any thread may, and never waits. `take` raises it."""
+        """End the connection. Any thread may call this; it never waits. `take` then raises."""
         self._transport.abandon(reason)
 
     def abort(self) -> None:
@@ -236,12 +242,12 @@ class Session:
         if self._come - self._gone > BOUND:
             self._pause()
         elif self._come - self._gone > PLENTY:
-            # Whoever takes is at work: to read on at once would only make the two threads
-            # take turns at Python's lock for a few messages each.
+            # The taking thread is at work. Reading on at once would only make the two threads
+            # take turns at Python's lock, for a few messages each.
             time.sleep(BREATH)
 
     def _parse(self) -> None:
-        """Split what has come so far into frames; `_parsing` is held."""
+        """Split the bytes that have arrived into frames; the caller holds `_parsing`."""
         for _ in range(len(self._inbox)):
             chunk = self._inbox.popleft()
             self._gone += len(chunk)
@@ -249,7 +255,7 @@ class Session:
                 try:
                     self._frames += self._parser.feed(chunk)
                 except ProtocolError as error:
-                    # Whatever ends the connection after this, this is why.
+                    # Stored first: `abandon` and later errors must not hide the real reason.
                     self._broken = error
                     self._transport.abandon(str(error))
 
@@ -269,10 +275,10 @@ class Session:
 
 
 def error_text(frame: Frame) -> str:
-    """Return what an ERROR frame says, as one line."""
+    """Return the text of an ERROR frame as one line."""
     said = frame.headers.get("message", "").strip()
     lines = [line.strip() for line in frame.body.decode("utf-8", "replace").splitlines()]
-    # Not the stack of a Java broker's exception.
+    # Leave out the stack trace of a Java broker's exception.
     lines = [line for line in lines if line and line != said and not line.startswith(_JAVA)]
     details = "; ".join(lines)
     if details:
@@ -286,7 +292,7 @@ def _heart_beats(ours: str, theirs: str) -> tuple[float, float]:
         beat, hear = (int(part) for part in ours.split(","))
         gives, wants = (int(part) for part in theirs.split(","))
     except ValueError:
-        return 0.0, 0.0  # Who cannot say it is treated as one who grants none.
+        return 0.0, 0.0  # A malformed header counts as a broker without heart-beats.
     return (
         max(beat, wants) / 1000 if beat and wants else 0.0,
         max(hear, gives) / 1000 if hear and gives else 0.0,

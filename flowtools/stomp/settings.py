@@ -1,7 +1,7 @@
-"""How to connect to a broker: the settings, from what was typed and from the environment.
+"""The settings of a connection to a broker, from the options and the environment.
 
-FLOW_USER and FLOW_PASSWORD are the login where no option gives one; a password is never
-on a command line.
+FLOW_USER and FLOW_PASSWORD are the login if no option gives one. A password is never given on a
+command line.
 """
 
 import os
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to connect; times in seconds.
+    """Connection settings; times in seconds.
 
     Attributes:
-        user: The login; the URL's comes first.
-        password: Its password.
-        password_file: The file that holds the password instead; read at each login.
-        ca_file: Who may have signed the broker's certificate (PEM); None: the system's.
-        client_certificate: Our own certificate (PEM), if the broker asks for one.
-        client_key: Its key (PEM), unless it is in the same file.
-        insecure: Do not check the broker's certificate.
-        heart_beat: How often we send a heart-beat, and how often the broker is to; 0: never.
-        connect_timeout: For connecting, and again for logging in.
-        retry_for: How long an unreachable broker is tried; None: for ever.
+        user: The login name; a name in the URL wins.
+        password: The password.
+        password_file: A file that holds the password instead; read at each login.
+        ca_file: The trusted certificate authorities (PEM); None: those of the system.
+        client_certificate: The client certificate (PEM), if the broker asks for one.
+        client_key: The key of the client certificate (PEM), unless it is in the same file.
+        insecure: Whether to skip the check of the broker's certificate.
+        heart_beat: The intervals of the heart-beats that we send and that we expect; 0: none.
+        connect_timeout: The time-out for connecting, and again for logging in.
+        retry_for: The time after which an unreachable broker is given up; None: never.
     """
 
     user: str | None = None
@@ -43,23 +43,23 @@ class Settings:
     retry_for: float | None = None
 
     def secret(self) -> str | None:
-        """Return the password as it is now: its file may have been renewed.
+        """Return the current password; its file is read anew, since it may have changed.
 
         Raises:
             ConfigurationError: The file cannot be read.
         """
-        from flowtools.process.password import read_password  # Not for the defaults alone.
+        from flowtools.process.password import read_password  # Not needed for the defaults.
 
         return self.password if self.password_file is None else read_password(self.password_file)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sending:
-    """How flow-send sends.
+    """Settings of flow-send.
 
     Attributes:
-        window: Messages that may be on their way without the broker's receipt.
-        persistent: Whether messages are to survive a restart of the broker.
+        window: Maximum number of messages without the broker's receipt.
+        persistent: Whether messages survive a restart of the broker.
     """
 
     window: int = 500
@@ -68,11 +68,11 @@ class Sending:
 
 @dataclass(frozen=True, kw_only=True)
 class Looking:
-    """How to look at a queue without taking from it.
+    """Settings for a look at a queue that takes nothing from it.
 
     Attributes:
-        idle: Seconds without a message after which the queue has been seen, where the broker
-            does not say so.
+        idle: Seconds without a message after which the queue counts as shown, if the broker does
+            not tell.
     """
 
     idle: float = 2.0
@@ -93,7 +93,7 @@ def settings_from(
     """Return the settings for the values of the options.
 
     Raises:
-        UsageError: --client-key stands alone.
+        UsageError: --client-key is given without --client-certificate.
         ConfigurationError: The password file cannot be read.
     """
     if client_key and not client_certificate:
@@ -110,7 +110,7 @@ def settings_from(
         connect_timeout=connect_timeout,
         retry_for=retry_for,
     )
-    settings.secret()  # A file that cannot be read is told of now.
+    settings.secret()  # Reports an unreadable file now and not at the first login.
     return settings
 
 
@@ -118,16 +118,16 @@ def parse_heart_beat(text: str) -> tuple[float, float]:
     """Read `OUT,IN`, both in seconds.
 
     Raises:
-        UsageError: It is not two numbers from 0 to 3600.
+        UsageError: `text` is not two numbers from 0 to 3600.
     """
-    from flowtools.core.times import parse_duration  # Not for the defaults alone.
+    from flowtools.core.times import parse_duration  # Not needed for the defaults.
 
     try:
         out, heard = (parse_duration(part) for part in text.split(","))
     except ValueError:
         out = heard = -1.0
     if not (0 <= out <= 3600 and 0 <= heard <= 3600):
-        raise UsageError(f"'{text}' is no heart-beat: write OUT,IN in seconds, such as 5,10")
+        raise UsageError(f"invalid heart-beat '{text}': expected OUT,IN in seconds, such as 5,10")
     return out, heard
 
 
@@ -135,7 +135,8 @@ def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
     """Read `KEY=VALUE` texts.
 
     Raises:
-        UsageError: One has another form, or is a header that is not the caller's to set.
+        UsageError: A text has another form, or names a header that flowtools sets itself or that
+            holds a password.
     """
     from flowtools.stomp.url import is_unicode
 
@@ -143,9 +144,9 @@ def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key or not is_unicode(text):
-            raise UsageError(f"'{text}' is no header: write KEY=VALUE, in UTF-8")
+            raise UsageError(f"invalid header '{text}': expected KEY=VALUE in UTF-8")
         if key in ("id", "ack", "receipt", "transaction", "destination", "content-length"):
-            raise UsageError(f"the header '{key}' is flowtools' own to set")
+            raise UsageError(f"the header '{key}' is set by flowtools itself")
         if key.lower() in ("passcode", "password"):
             raise UsageError(
                 f"the header '{key}' holds a password, which everybody on this machine can read on"

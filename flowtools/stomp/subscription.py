@@ -1,13 +1,13 @@
 """One subscription in one session: messages in, acknowledgements back.
 
-`take` returns the messages that have come, each with its number in the window.
-`acknowledge(number)` and `refuse(number)` say what became of one, from any thread; `flush`
-tells the broker. A refused message is moved to the dead letters first (deadletters.py).
+`take` returns the messages that have arrived, each with its number in the window. Any thread may
+settle one with `acknowledge(number)` or `refuse(number)`; `flush` sends the acknowledgements to
+the broker. A rejected message is moved to the dead letters first (deadletters.py).
 
-Where the broker may drop a message that was delivered too often in vain (caution.py), a
-subscription to a queue begins with a window of one. Once that one is an ordinary message, a
-second subscription on the same connection brings the rest of the window: STOMP cannot change
-the first, and a new connection would count as another delivery in vain.
+Some brokers drop a message that was delivered too often in vain (caution.py). There, a
+subscription to a queue begins with a window of one. Once an ordinary message has come, a second
+subscription on the same connection brings the rest of the window: STOMP cannot change the prefetch
+of the first one, and a new connection would count as another delivery in vain.
 """
 
 from collections.abc import Callable
@@ -30,32 +30,32 @@ from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.window import Window
 
 GOODBYE = 5.0
-"""Seconds that the broker has for the receipt of DISCONNECT."""
+"""Seconds to wait for the receipt of DISCONNECT."""
 
 PATIENCE = 3
-"""How many times --connect-timeout a broker has to answer SUBSCRIBE."""
+"""Time to answer SUBSCRIBE, as a multiple of --connect-timeout."""
 
 FIRST, MORE = "flow", "flow-more"
-"""Names of the subscription, and of the one that brings the rest of the window."""
+"""Ids of the first subscription, and of the second one for the rest of the window."""
 
 ALONE = 16
-"""Messages in a row to the first subscription that show that the second gets none: the queue
-has a single active consumer."""
+"""Number of messages in a row for the first subscription that show that the second one gets none:
+the queue has a single active consumer."""
 
 _log = get_log("flowtools.source.stomp")
 
 
 class OneConsumer(ConnectionLost):
-    """The queue serves one subscription at a time: begin again with the whole window."""
+    """Raised if the queue serves one subscription at a time: begin again with a full window."""
 
 
 class Subscription:
-    """Serves one session until it ends; its descriptor is readable when messages may be there.
+    """A subscription for one session; its descriptor is readable when messages may be there.
 
     Attributes:
         session: The session.
         confirmed: Whether the broker has accepted the subscription.
-        caution: What is known of earlier deliveries.
+        caution: The memory of earlier deliveries.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Subscription:
         """Prepare to subscribe on `terms`.
 
         Args:
-            session: Where to subscribe; it stays the caller's.
-            terms: What to, and how.
-            settings: How to connect once more, for the dead letters.
-            caution: What is known of earlier deliveries.
-            contact: Where messages are counted.
-            individual: Whether messages are acknowledged in any order; else each is
+            session: The session to subscribe in; the caller keeps owning it.
+            terms: The destination and the conditions of the subscription.
+            settings: The settings of the separate connection for the dead letters.
+            caution: The memory of earlier deliveries.
+            contact: The object that counts the messages.
+            individual: Whether messages are acknowledged in any order. If not, each is
                 acknowledged after those before it.
         """
         self.session = session
@@ -84,7 +84,7 @@ class Subscription:
         self.caution = caution
         self._terms = terms
         self._contact = contact
-        # Without the client-id of a durable subscription, which only one connection may have.
+        # No client-id here: only one connection may have that of a durable subscription.
         beside = Broker(terms.url, settings)
         self._dead_letters = DeadLetters(
             beside.connect, terms.dead_letter, terms.dead_letter_headers
@@ -100,7 +100,7 @@ class Subscription:
         self._first_alone = 0
 
     def open(self, most: int | None = None) -> None:
-        """Subscribe; `most`: take no more messages at a time than so many.
+        """Subscribe; `most` lowers the number of messages that may be unacknowledged.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -117,7 +117,7 @@ class Subscription:
         self._subscribe(FIRST, 1 if self._is_narrow else self._size)
 
     def widen(self) -> None:
-        """Open the window, if it is still one message: what came is ordinary.
+        """Open the window if it is still of one message; called once an ordinary one has come.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -132,7 +132,7 @@ class Subscription:
         self.session.send_frame("SUBSCRIBE", headers)
 
     def fileno(self) -> int:
-        """Return what becomes readable when there may be something to take."""
+        """Return the descriptor that becomes readable when there may be something to take."""
         return self.session.fileno()
 
     @property
@@ -142,14 +142,14 @@ class Subscription:
 
     @property
     def moving(self) -> int:
-        """How many refused messages have not arrived at the dead letters."""
+        """Number of rejected messages that have not arrived at the dead letters."""
         return self._dead_letters.waiting
 
     def take(self) -> list[tuple[int, Message]]:
-        """Return the messages that have come, each with its number; does not wait.
+        """Return the messages that have arrived, each with its number; does not wait.
 
         Raises:
-            ConnectionLost: The connection has ended, or the broker ends it by an ERROR.
+            ConnectionLost: The connection has ended, or the broker ends it with an ERROR.
             ProtocolError: The other side does not speak STOMP.
             RefusedError: The broker refuses the subscription.
         """
@@ -172,10 +172,10 @@ class Subscription:
         return messages
 
     def _look_whose(self, message: Frame) -> None:
-        """Look which subscription a message came by.
+        """Check by which of the two subscriptions a message came.
 
         Raises:
-            OneConsumer: The second subscription gets none.
+            OneConsumer: The second subscription gets no messages.
         """
         if message.headers.get("subscription") == MORE:
             self._first_alone = 0
@@ -186,7 +186,7 @@ class Subscription:
             raise OneConsumer("the queue has a single active consumer")
 
     def acknowledge(self, number: int) -> None:
-        """Note that a message is done; `flush` tells the broker."""
+        """Note that a message is done; `flush` sends the acknowledgement."""
         if self.caution.counts:
             message = self._window.message(number)
             if message is not None:
@@ -196,9 +196,9 @@ class Subscription:
     def refuse(
         self, number: int, moved: Callable[[], None] | None = None, reason: Reason | None = None
     ) -> None:
-        """Move a message to the dead letters, with the reason, then acknowledge it.
+        """Reject a message: move it to the dead letters, with the reason, then acknowledge it.
 
-        `moved` is called once it is there, by the thread of the dead letters.
+        The dead letters' thread calls `moved` once the message is there.
         """
         message = self._window.message(number)
         if message is None:
@@ -214,12 +214,12 @@ class Subscription:
         self._dead_letters.put(message, reason, acknowledge)
 
     def bury(self, message: Frame, moved: Callable[[], None], reason: Reason | None = None) -> None:
-        """Move a message to the dead letters that this broker has not delivered."""
+        """Move to the dead letters a message that this broker has not delivered."""
         self._contact.reject()
         self._dead_letters.put(message, reason, moved)
 
     def flush(self) -> None:
-        """Tell the broker of the messages that are acknowledged.
+        """Send the broker the acknowledgements noted so far.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -227,12 +227,12 @@ class Subscription:
         self._window.send()
 
     def close(self, seconds: float = GOODBYE) -> None:
-        """End in good order: what was acknowledged is so, the rest is delivered again."""
+        """End in good order: acknowledgements take effect, the rest is delivered again."""
         self._dead_letters.close()
         self.session.close(seconds)
 
     def abort(self) -> None:
-        """End at once; what is not acknowledged is delivered again."""
+        """End at once; unacknowledged messages are delivered again."""
         self._dead_letters.close()
         self.session.abort()
 

@@ -1,4 +1,4 @@
-"""From a host name to a connected socket, within a time-out and interrupted by a stop."""
+"""Connects to a host by name, within a time-out, and ends early at a stop."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from flowtools.stomp.transport import ConnectionLost, ConnectionRefusedForGood
 from flowtools.stomp.wire import CHUNK, Wire
 
 UNHEARD = 30.0
-"""Seconds of silence after which the system asks, with --heart-beat OUT,0."""
+"""Seconds of silence before TCP keep-alive probes begin, with --heart-beat OUT,0."""
 
 _PLAIN = "it may not speak TLS on this port"
 
@@ -25,14 +25,13 @@ def open_socket(
     seconds: float,
     keep_alive: float = 0.0,
 ) -> Wire:
-    """Connect to `host`, with TLS where there is a `context`; try each of its addresses.
+    """Connect to `host`, with TLS if `context` is given; try each of its addresses.
 
-    `keep_alive` is after how many silent seconds the system asks whether the other side is
-    there; 0: after UNHEARD.
+    `keep_alive` is the time of silence, in seconds, before TCP keep-alive probes begin; 0: UNHEARD.
 
     Raises:
-        ConnectionLost: It cannot be reached, `seconds` have passed, or `stop` is set.
-        ConnectionRefusedForGood: TLS will never come about.
+        ConnectionLost: The host cannot be reached, `seconds` have passed, or `stop` is set.
+        ConnectionRefusedForGood: The TLS handshake fails in a way that another try cannot mend.
     """
     deadline = time.monotonic() + seconds
     failure = ConnectionLost("it has no address")
@@ -45,7 +44,7 @@ def open_socket(
         try:
             connected.setblocking(False)
             _connect(connected, address, stop, deadline)
-            # An acknowledgement must not wait until the one before has been received.
+            # Without it an acknowledgement would wait until TCP has confirmed the one before.
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(connected, keep_alive)
             wire = Wire(connected, context, host)
@@ -62,7 +61,7 @@ def open_socket(
 
 
 def _keep_alive(connected: socket.socket, seconds: float) -> None:
-    """Let the system find out that a connection is dead (tcp(7)); see Transport.pulse, too."""
+    """Let the kernel detect a dead connection (tcp(7)); see also Transport.pulse."""
     idle = max(1, round(seconds or UNHEARD))
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
@@ -106,7 +105,7 @@ def _encrypt(wire: Wire, stop: Stop, deadline: float) -> None:
 
 
 def _say_goodbye(wire: Wire) -> None:
-    """Send the alert by which TLS tells the other side why it has failed."""
+    """Send the TLS alert that tells the other side why the handshake failed."""
     with suppress(OSError):
         wire.socket.send(wire.unsent())
 

@@ -1,4 +1,4 @@
-"""The terms of a subscription: what, how much at a time, and what becomes of what is refused."""
+"""The terms of a subscription: destination, prefetch, and treatment of rejected messages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,19 +12,20 @@ from flowtools.stomp.url import BrokerURL
 
 @dataclass(frozen=True)
 class Terms:
-    """What is subscribed to, and how its messages are treated.
+    """The destination of a subscription, and the treatment of its messages.
 
     Attributes:
-        url: The broker and the destination; more headers for SUBSCRIBE, too.
-        prefetch: Messages that may be unacknowledged.
-        drain: Seconds that outstanding acknowledgements have after a stop.
-        idle: Seconds without a message, and without one that is still to be acknowledged,
-            after which to end; None: never.
-        durable: Name of the durable subscription, if it is one.
-        refused_to: Where refused messages go, with headers for them as its query; None: see
-            dialect.py.
-        refused_headers: More headers of the messages that go there.
-        max_deliveries: Deliveries in vain after which a message is refused; 0: no limit.
+        url: The broker and the destination, and further headers for SUBSCRIBE.
+        prefetch: Maximum number of unacknowledged messages.
+        drain: Seconds to wait for outstanding acknowledgements after a stop.
+        idle: Seconds without a message, and without any unacknowledged one, after which to end;
+            None: never.
+        durable: The name of the durable subscription, if it is one.
+        refused_to: The dead-letter destination, with headers for its messages as its query; None:
+            the default of dialect.py.
+        refused_headers: Further headers for messages that go there.
+        max_deliveries: Number of deliveries in vain after which a message is rejected; 0: no
+            limit.
         headers: Headers for SUBSCRIBE; they win over the URL's, and over those made here.
     """
 
@@ -43,31 +44,31 @@ class Terms:
             raise UsageError(f"the broker URL '{self.url.public}' names no ?destination=")
         if takes(self.destination, self.dead_letter):
             raise UsageError(
-                f"what is refused would go to '{self.dead_letter}' and come again by "
+                f"rejected messages would go to '{self.dead_letter}' and be delivered again by "
                 f"'{self.destination}': give --dead-letter another destination"
             )
 
     @cached_property
     def source(self) -> str:
-        """The URL for people, and for each event."""
+        """The URL without login, for messages and as the source of each event."""
         return self.url.public
 
     @property
     def destination(self) -> str:
-        """Where messages come from."""
+        """The destination that messages come from."""
         assert self.url.destination is not None
         return self.url.destination
 
     @property
     def dead_letter(self) -> str:
-        """Where refused messages go."""
+        """The dead-letter destination, to which rejected messages go."""
         if self.refused_to is None:
             return dead_letter_destination(self.destination)
         return self.refused_to.partition("?")[0]
 
     @cached_property
     def dead_letter_headers(self) -> dict[str, str]:
-        """What each refused message gets besides the headers of its sender."""
+        """The headers that each rejected message gets besides those of its sender."""
         query = (self.refused_to or "").partition("?")[2]
         named = [
             tuple(unquote(each) for each in item.partition("=")[::2]) for item in query.split("&")
@@ -76,7 +77,7 @@ class Terms:
 
     @property
     def is_shared_queue(self) -> bool:
-        """Whether this is a queue of which any number of subscriptions can take."""
+        """Whether this is a queue from which several subscriptions can take messages."""
         asked = dict(self.url.parameters) | dict(self.headers)
         alone = ("x-single-active-consumer", "exclusive", "browser")
         return (
@@ -90,7 +91,7 @@ class Terms:
     ) -> dict[str, str]:
         """Return the headers of the SUBSCRIBE frame of the subscription `name`.
 
-        `ack` is its mode, and `most` the number of messages that may be unacknowledged.
+        `ack` is the ack mode, and `most` the maximum number of unacknowledged messages.
         """
         headers = {
             "destination": self.destination,

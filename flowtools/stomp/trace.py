@@ -1,4 +1,4 @@
-"""Frames as -vv shows them: command and headers in a line, without secrets and without the body."""
+"""Frames as -vv shows them: command and headers in one line, without secrets and body."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from flowtools.process.password import is_secret
 from flowtools.stomp.frames import Frame, FrameParser
 
 LONGEST = 1000
-"""Bytes of a line."""
+"""Maximum length of a line."""
 
 
 def line_of(frame: Frame) -> str:

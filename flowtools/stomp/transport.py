@@ -1,9 +1,11 @@
 """One connection to a broker: bytes in and out, heart-beats, and why it ended.
 
-Two threads belong to a transport, and both end when the connection does: stomp.py's I/O thread
-(see library.py), which reads, from `start` on, and from `pulse` on, where heart-beats have been
-agreed, one that sends them and watches for the broker's. `close` joins them. Neither ever waits
-for anybody who reads events: the I/O thread hands bytes to `deliver`, which must not block.
+Two threads belong to a transport, and both end with the connection. `start` starts stomp.py's I/O
+thread (see library.py), which reads. If heart-beats have been agreed on, `pulse` starts a second
+thread, which sends them and watches for the broker's. `close` joins both. The first error ends the
+connection: `_lose` stores it in `lost` and shuts the socket down, which wakes every thread that
+waits on it. The I/O thread hands bytes to `deliver`. While `deliver` makes it wait (session.py), it
+calls `heard`, or the pulse would take the pause for a dead broker.
 """
 
 import errno
@@ -23,15 +25,15 @@ from flowtools.stomp.library import Reading
 from flowtools.stomp.wire import Wire
 
 GRACE = 1.5
-"""How many times its promised interval a broker may be silent."""
+"""Time for which a broker may be silent, as a multiple of its promised interval."""
 
 LAST_WORDS = 0.5
 """Seconds that the I/O thread has to read what the broker sent before it hung up."""
 
 UNCONFIRMED = 120.0
-"""Seconds that the other side has to answer the system, where no heart-beat is expected: to what
-was sent, or to its questions while nothing is (this counts for more than how many of those there
-were; tcp(7), TCP_USER_TIMEOUT)."""
+"""Seconds for which sent data or keep-alive probes may stay unconfirmed by the other side's kernel,
+if no heart-beat is expected. This setting overrides the number of probes (tcp(7),
+TCP_USER_TIMEOUT)."""
 
 Deliver = Callable[[bytes], None]
 
@@ -39,17 +41,17 @@ _log = get_log("flowtools.transport")
 
 
 class ConnectionLost(Exception):
-    """The connection is gone; the text says why.
+    """The connection has ended; the text says why.
 
     Attributes:
-        refused: Whether the broker's TLS said no, so that trying again is useless.
+        refused: Whether TLS was refused, so that another attempt is useless.
     """
 
     refused = False
 
 
 class ConnectionRefusedForGood(ConnectionLost):
-    """TLS has found that the two sides will never agree."""
+    """The TLS handshake failed in a way that another attempt cannot mend."""
 
     refused = True
 
@@ -58,15 +60,15 @@ class Transport:
     """A connection to a broker, from a connected socket to its end.
 
     Attributes:
-        lost: Why the connection ended; None while it is up.
+        lost: The reason why the connection ended; None while it is up.
     """
 
     def __init__(self, wire: Wire, deliver: Deliver, ended: Callable[[], None]) -> None:
         """Take over a connected `wire`.
 
         Args:
-            wire: A connection; if it has TLS, the handshake is done.
-            deliver: Takes what has come, in the I/O thread.
+            wire: A connection; with TLS, its handshake is done.
+            deliver: Called with the bytes that arrive, in the I/O thread.
             ended: Called once, when the connection has ended and `lost` says why.
         """
         self.lost: ConnectionLost | ProtocolError | None = None
@@ -89,22 +91,22 @@ class Transport:
 
     @property
     def heard_at(self) -> float:
-        """When something has come in last, in seconds of the monotonic clock."""
+        """The time at which bytes last arrived, in seconds of the monotonic clock."""
         return self._heard_at
 
     def heard(self) -> None:
-        """Count this moment as a sign of life: reading pauses, so none could be seen."""
+        """Count this moment as a sign of life: while reading pauses, none can be seen."""
         self._heard_at = time.monotonic()
 
     def pulse(self, beat_every: float, hear_every: float) -> None:
-        """Send a heart-beat, and expect one, at least every so many seconds; 0: none."""
+        """Send and expect a heart-beat at least every so many seconds; 0: none."""
         self._beat_every = beat_every
         self._hear_every = hear_every
         if not hear_every:
-            # Not beside heart-beats, which tell: it would end a connection to a broker that is
-            # alive and takes no more for a while, too (tcp(7)).
+            # Only without heart-beats, which are the better sign: the option would also end a
+            # connection to a living broker that accepts no data for a while (tcp(7)).
             milliseconds = round(UNCONFIRMED * 1000)
-            with suppress(OSError):  # It has ended, as whoever reads it finds.
+            with suppress(OSError):  # The connection has ended; the reading thread finds out.
                 option = socket.TCP_USER_TIMEOUT
                 self._wire.socket.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
         if beat_every or hear_every:
@@ -134,21 +136,22 @@ class Transport:
         self._ended()
 
     def send(self, data: bytes, stop: Stop | None = None, seconds: float | None = None) -> None:
-        """Send bytes, whole frames; return when the system has taken them.
+        """Send bytes, complete frames; return when the kernel has taken them.
 
-        Any thread may call it. While the broker takes nothing it waits, as long as the
-        broker's heart-beats come; a `stop`, or that `seconds` have passed, ends the wait
-        and the connection.
+        Any thread may call this. While the broker accepts nothing, the call waits as long as the
+        broker's heart-beats come. A `stop`, or the end of `seconds`, ends the wait and the
+        connection.
 
         Raises:
-            ConnectionLost: The connection is gone.
+            ConnectionLost: The connection has ended.
         """
         try:
             with self._sending:
                 self._send_all(self._wire.sealed(data), stop, seconds)
         except (OSError, ValueError) as error:
-            # The broker's last words may still be on their way to the I/O thread, which
-            # finds the end of the connection by itself. (ValueError: the socket is closed.)
+            # The broker may have sent an ERROR before it closed the connection. So the I/O
+            # thread gets time to read it and to find the end by itself. (ValueError: the socket
+            # is closed.)
             if not isinstance(error, TimeoutError):
                 self._over.wait(LAST_WORDS)
             self._lose(_lost(error))
@@ -191,7 +194,7 @@ class Transport:
             self.lost = reason
         self._over.set()
         try:
-            # Wakes whoever reads or writes; `close` closes the socket once they have left.
+            # Wakes the threads that read or write; `close` closes the socket once they have left.
             self._wire.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             _log.debug("the socket was closed before")
@@ -213,17 +216,19 @@ class Transport:
             if not self._hear_every or silent <= self._hear_every * GRACE:
                 warned_at = None
             elif warned_at is None:
-                # After a pause of this process there may be heart-beats not yet read.
+                # After a pause of this process some heart-beats may not have been read yet. So
+                # the broker gets one more turn.
                 warned_at = now
             else:
                 self.abandon(f"no heart-beat from the broker for {silent:.0f} s")
 
     def _beat(self, now: float) -> None:
-        # Whatever is being sent is a sign of life by itself; and this thread must not wait.
+        # Data that another thread is sending is a sign of life, too; this thread must not wait.
         if not self._sending.acquire(blocking=False):
             return
         try:
-            # Not a part of it: under TLS the rest of a record would have to follow.
+            # Send it only if there is room for all of it: the rest of a TLS record would have to
+            # follow before anything else.
             if not wait(writable=self._wire, seconds=0):
                 return
             self._send_all(self._wire.sealed(b"\n"), None, 0.0)

@@ -1,4 +1,4 @@
-"""The URL of a broker and of a destination there: `stomp://host:61613/?destination=/queue/test`."""
+"""The URL of a broker and a destination, such as `stomp://host:61613/?destination=/queue/test`."""
 
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote
 from flowtools.core.errors import UsageError
 
 DEFAULT_PORTS = {"stomp": 61613, "stomp+ssl": 61614}
-"""Port of each scheme where the URL names none."""
+"""Default port of each scheme."""
 
 _SECRETS = {"password", "passcode"}
 _RESERVED = {"id", "ack", "receipt", "transaction", "login", "content-length"}
@@ -14,14 +14,14 @@ _RESERVED = {"id", "ack", "receipt", "transaction", "login", "content-length"}
 
 @dataclass(frozen=True)
 class BrokerURL:
-    """A broker, or several that stand in for each other, and a destination.
+    """A broker, or several that can replace each other, and a destination.
 
     Attributes:
-        hosts: Host and port of each, in the order in which they are tried.
+        hosts: Host and port of each broker, in the order in which they are tried.
         tls: Whether the connection is encrypted.
-        destination: Where messages come from or go to; None where the URL names none.
-        vhost: The virtual host; None where the URL names none.
-        user: The login name, which is the only secret-free half of a login.
+        destination: The destination; None if the URL names none.
+        vhost: The virtual host; None if the URL names none.
+        user: The login name; None if the URL names none. A URL never holds the password.
         parameters: All other query parameters: headers of the SUBSCRIBE frame.
     """
 
@@ -34,7 +34,7 @@ class BrokerURL:
 
     @property
     def public(self) -> str:
-        """The URL without the login name, as it stands in events and messages."""
+        """The URL without the login name, as events and log messages show it."""
         scheme = "stomp+ssl" if self.tls else "stomp"
         hosts = ",".join(host_and_port(*each) for each in self.hosts)
         named = (("destination", self.destination), ("vhost", self.vhost), *self.parameters)
@@ -47,12 +47,12 @@ class BrokerURL:
 
 
 def host_and_port(host: str, port: int) -> str:
-    """Return `host:port`, an IPv6 address in brackets."""
+    """Return `host:port`, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether `text` can be sent: an argument may hold bytes that are no UTF-8."""
+    """Return whether `text` can be sent: an argument may hold bytes that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -63,11 +63,11 @@ def is_unicode(text: str) -> bool:
 def parse_url(text: str) -> BrokerURL:
     """Read the URL of a broker.
 
-    Several hosts stand separated by commas; the slash before the query may be missing;
-    everything in the query is percent-decoded, and a plus sign is a plus sign.
+    Several hosts are separated by commas. The slash before the query may be missing. The query
+    is percent-decoded; a plus sign stays a plus sign.
 
     Raises:
-        UsageError: It is no such URL, or it holds a password.
+        UsageError: `text` is not such a URL, or it holds a password.
     """
     if not is_unicode(text):
         raise UsageError("the URL of a broker is not UTF-8; write such bytes as %XX")
@@ -129,7 +129,7 @@ def _parse_query(query: str, addresses: str) -> dict[str, str]:
                 "put it in a file and give --password-file"
             )
         if key in _RESERVED:
-            raise UsageError(f"the broker URL's parameter '{key}' is flowtools' own to set")
+            raise UsageError(f"the broker URL's parameter '{key}' is set by flowtools itself")
         if not equals or not key or (key in ("destination", "vhost") and not value):
             raise UsageError(f"the broker URL's parameter '{item}' has no value")
         if key in found:

@@ -1,9 +1,11 @@
-"""The window: the messages of one session that are still to be acknowledged.
+"""The window: the unacknowledged messages of one session.
 
-Each message has a number. Any thread may say `acknowledge(number)`; `send` then sends the
-broker the ACK frames of all that can go. With ack mode client-individual these go in any
-order. With ack mode client a message goes after all those before it, and where the broker
-takes an acknowledgement to cover all before it, only the last one is sent.
+Each message has a number. Any thread may call `acknowledge(number)`; `send` then sends the broker
+the ACK frames of all messages that are ready. With ack mode client-individual they are ready in any
+order. With ack mode client a message is ready once all those before it are, and if one
+acknowledgement covers all messages before it, only the last one is sent.
+
+The lock `_state` guards the contents; `_sending` keeps the ACK frames of two threads in order.
 """
 
 from collections import deque
@@ -15,10 +17,10 @@ from flowtools.stomp.session import Session
 
 
 class Window:
-    """Messages in flight; any thread may call all of it."""
+    """Messages in flight; any thread may call any method."""
 
     def __init__(self, session: Session, *, individual: bool) -> None:
-        """Serve `session`, whose subscription has ack mode client-individual, or client."""
+        """Serve `session`; `individual` tells ack mode client-individual from client."""
         self._session = session
         self._in_order = not individual
         self._cumulative = not individual and session.dialect.cumulative
@@ -30,7 +32,7 @@ class Window:
         self._ready: list[Frame] = []
 
     def add(self, message: Frame) -> int:
-        """Take a message into the window; return its number."""
+        """Add a message to the window; return its number."""
         number = next(self._numbers)
         with self._state:
             self._held[number] = message
@@ -43,7 +45,7 @@ class Window:
         return self._held.get(number)
 
     def acknowledge(self, number: int) -> None:
-        """Note that a message is settled; `send` tells the broker."""
+        """Note that a message is settled; `send` sends the acknowledgement."""
         with self._state:
             message = self._held.pop(number, None)
             if message is None:
@@ -54,7 +56,7 @@ class Window:
                 self._ready.append(self._order.popleft()[1])
 
     def send(self) -> None:
-        """Send the broker the acknowledgements that can go.
+        """Send the broker the acknowledgements that are ready.
 
         Raises:
             ConnectionLost: The connection has ended.

@@ -1,9 +1,9 @@
-"""A connected socket, plain or under TLS, that one thread reads and any other writes.
+"""A connected socket, plain or under TLS, that one thread reads and any thread writes.
 
-An OpenSSL connection must not be read and written by two threads at once, and `ssl.SSLSocket`
-returns one record a call, which on RabbitMQ is one message. So TLS is done in memory
-(`ssl.MemoryBIO`, "Memory BIO Support" in the documentation of Python's ssl): the socket is
-read in large pieces without any lock, and a lock is held only while bytes are sealed or opened.
+Two threads must not read and write an OpenSSL connection at the same time, and `ssl.SSLSocket`
+returns one record per call, which on RabbitMQ is one message. So TLS is done in memory
+(`ssl.MemoryBIO`, "Memory BIO Support" in the documentation of Python's ssl). The socket is read in
+large pieces without a lock; a lock is held only while bytes are encrypted or decrypted.
 """
 
 import socket
@@ -13,7 +13,7 @@ from threading import Lock
 from flowtools.process.certificates import ends_at
 
 CHUNK = 262144
-"""Bytes read at a time: more than a busy broker sends in a breath (see session.py)."""
+"""Bytes read at a time: more than a busy broker sends within BREATH (session.py)."""
 
 
 class Wire:
@@ -21,15 +21,15 @@ class Wire:
 
     Attributes:
         socket: The TCP socket.
-        tls: The TLS connection on it; None where it is plain.
-        certificate_ends: When the other side's certificate ends (seconds of the epoch); None
-            where that is not known.
+        tls: The TLS connection on it; None if it is plain.
+        certificate_ends: The expiry time of the other side's certificate (seconds since the
+            epoch); None if it is not known.
     """
 
     def __init__(
         self, connected: socket.socket, context: ssl.SSLContext | None = None, host: str = ""
     ) -> None:
-        """Take over a `connected` socket; with `context`, `step` comes next, until it is done."""
+        """Take over a `connected` socket; with `context`, call `step` until it says done."""
         self.socket = connected
         self.tls: ssl.SSLObject | None = None
         self._in = ssl.MemoryBIO()
@@ -44,10 +44,10 @@ class Wire:
         return self.socket.fileno()
 
     def step(self) -> tuple[bool, bytes]:
-        """Go on with the TLS handshake; return whether it is done, and what is to be sent.
+        """Continue the TLS handshake; return whether it is done, and the bytes to send.
 
         Raises:
-            ssl.SSLError: It cannot be done.
+            ssl.SSLError: The handshake has failed.
         """
         assert self.tls is not None
         try:
@@ -58,18 +58,18 @@ class Wire:
         return True, self._out.read()
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the handshake; b"": the other side has closed the connection."""
+        """Take bytes from the socket for TLS; b"": the other side has closed the connection."""
         if data:
             self._in.write(data)
         else:
             self._in.write_eof()
 
     def unsent(self) -> bytes:
-        """Return what TLS still has to say after an error of the handshake: its alert."""
+        """Return the bytes of TLS that are still to be sent, such as the alert after an error."""
         return self._out.read()
 
     def sealed(self, data: bytes) -> bytes:
-        """Return `data` as it goes over the socket; whoever calls it sends that next.
+        """Return `data` encrypted for the socket; the caller must send the result next.
 
         Raises:
             ssl.SSLError: The connection has ended.
@@ -80,11 +80,11 @@ class Wire:
         with self._sealing:
             while view:
                 view = view[self.tls.write(view) :]
-            # With it goes what TLS has to say by itself, such as an answer to a change of keys.
+            # This includes what TLS sends by itself, such as the answer to a change of keys.
             return self._out.read()
 
     def receive(self) -> bytes:
-        """Wait for bytes and return them; b"": the other side has closed the connection.
+        """Wait for bytes and return them decrypted; b"": the other side has closed.
 
         Raises:
             OSError: The connection has failed, or TLS has (ssl.SSLError).
@@ -99,7 +99,7 @@ class Wire:
             self.feed(self.socket.recv(CHUNK))
 
     def _opened(self) -> tuple[bytes, bool]:
-        """Return what has come, and whether nothing comes any more."""
+        """Return the decrypted bytes, and whether the connection has ended."""
         assert self.tls is not None
         opened: list[bytes] = []
         try:
@@ -108,11 +108,11 @@ class Wire:
         except ssl.SSLWantReadError:
             return b"".join(opened), False
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            pass  # Without a goodbye, or with one: an end is an end.
+            pass  # The other side has closed, with a TLS goodbye or without one.
         except ssl.SSLError:
             if not opened:
                 raise
-            return b"".join(opened), False  # It comes again with the next call.
+            return b"".join(opened), False  # The next call meets the error again and raises it.
         return b"".join(opened), True
 
     def close(self) -> None:
