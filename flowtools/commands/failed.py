@@ -72,7 +72,7 @@ def _store(place: str, settings: "Settings", headers: tuple[str, ...], **more: A
 
 @contextmanager
 def _stopping(place: str) -> "Iterator[Stop]":
-    """Yield a flag that a signal sets, so that a queue gets its messages back; a file ignores it."""
+    """Yield a flag that a signal sets: a queue then gets its messages back; a file ignores it."""
     from flowtools.core.wait import Stop
 
     if _is_url(place):
