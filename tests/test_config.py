@@ -79,7 +79,7 @@ def test_a_percent_sign_has_no_meaning(ini):
 def test_a_variable_that_is_not_set_is_named(ini, monkeypatch, form):
     monkeypatch.delenv("NO_SUCH", raising=False)
     path = ini(f"[a]\nx = {form}\n")
-    text = f"'{path}', [a] x: environment variable 'NO_SUCH' is not set; a dollar sign is $$"
+    text = f"'{path}', [a] x: environment variable 'NO_SUCH' is not set; write a dollar sign as $$"
     with pytest.raises(ConfigurationError, match=re.escape(text)):
         load(path, ())
     with pytest.raises(ConfigurationError, match=r"--set a\.x: environment variable 'NO_SUCH'"):
@@ -119,7 +119,7 @@ def test_a_byte_order_mark_is_passed_over(ini):
 
 @pytest.mark.parametrize("setting", ["", "a", "a.x", "x=1", ".x=1", "a.=1", "=1"])
 def test_what_is_no_setting_is_refused_without_its_value(setting):
-    with pytest.raises(UsageError, match=r"is no setting: write section\.key=value") as told:
+    with pytest.raises(UsageError, match=r"expected SECTION\.KEY=VALUE") as told:
         load(None, [setting])
     assert "1" not in str(told.value)
 

@@ -161,7 +161,7 @@ def _open(path: Path) -> int:
             # Such as the Worker's own text, where a word of the command line was forgotten; a
             # loss of power may leave NULs.
             if readable and os.pread(fd, 1, 0) not in b"{\0\n":
-                raise OSError("it holds something else, and no lines of JSON objects")
+                raise OSError("it holds something else than lines of JSON objects")
             # What cannot be looked at may be torn; an empty line is none to those who read it.
             if not (readable and os.pread(fd, 1, status.st_size - 1) == b"\n"):
                 # Left by a process killed while it wrote; the next line must not run into it.

@@ -114,8 +114,8 @@ def _why_not(certificate: Path, key: Path | None, error: Exception) -> str:
 def _warn() -> None:
     """Warn, once: each connection has a context of its own."""
     _log.warning(
-        "--insecure: the broker's certificate is NOT checked; whoever is on the way "
-        "can read and change everything, the password included"
+        "--insecure: the broker's certificate is NOT checked; anybody on the way "
+        "can read and change everything, including the password"
     )
 
 

@@ -73,7 +73,7 @@ class Events(Sequence[Event]):
         if not isinstance(error, BaseException | str):
             raise TypeError(f"an event fails with an exception or with text, not with {error!r}")
         if self._has_ended:
-            raise RuntimeError("the batch has ended: nothing can be said of its events any more")
+            raise RuntimeError("the batch has ended: its events cannot be failed any more")
         self._on_failure(place, error)
 
     def cancelled(self) -> bool:

@@ -128,7 +128,7 @@ def _set(config: ConfigParser, there: Sequence[str], setting: str) -> tuple[str,
     name, equals, value = setting.partition("=")
     section, dot, key = _section_and_key(there, name.strip())
     if not (equals and dot and section and key):
-        raise UsageError(f"'{name}' is no setting: write section.key=value")
+        raise UsageError(f"invalid setting '{name}': expected SECTION.KEY=VALUE")
     if section != config.default_section and not config.has_section(section):
         config.add_section(section)
     if is_secret(key) and value.strip() and not _VARIABLE.search(value):
@@ -171,7 +171,7 @@ def _expanded(value: str, where: str, key: str = "") -> str:
             shown = f"environment variable '{' '.join(name.split())}'"
             raise ConfigurationError(
                 f"{where}: {shown if may_show else 'an environment variable in it'} is not set;"
-                " a dollar sign is $$"
+                " write a dollar sign as $$"
             ) from None
 
     return _VARIABLE.sub(replace, value)
