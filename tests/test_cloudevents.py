@@ -9,6 +9,7 @@ import json
 import orjson
 import pytest
 
+from flowtools.core import usual as memory
 from flowtools.core.usual import usual
 from flowtools.event import Event, EventError, parse
 
@@ -137,6 +138,52 @@ def test_what_the_specification_allows_is_read(section, changes, differs):
         expected = {name: value for name, value in expected.items() if value is not ...}
         assert parse(line).attributes == expected
         assert usual(line) in (None, expected)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("2026-01-02T03:04:05.12", "2026-01-02T03:04:05.12Z0", "2026-01-02T03:04:05.1x3Z"),
+        *("2026-01-02T03:04:05.123Zx", "2026-01-02T03:04:05.5", "2026-01-02T03:04:05.123z "),
+        *("2026-01-02T03:04:05.\u0661\u0662\u0663Z", "2026-01-02T03:04:05.", ""),
+        *("2026-01-02T03:04:60.5Zx", "2026-01-02T03:04:05.123+24:00", 5, None, [], {}, True),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"data": 1}, {"data": 1, "ext": "x"}])
+def test_what_was_seen_before_lets_nothing_pass_that_only_resembles_it(time, more):
+    base = BASE | {"subject": "x"} | more
+    for known in ("2026-01-02T03:04:05.123Z", "2026-01-02T03:04:05.678Z"):
+        assert usual(orjson.dumps(base | {"time": known})) == base | {"time": known}
+    assert usual(orjson.dumps(base | {"time": time})) is None
+
+
+def test_of_lines_with_the_same_names_each_is_looked_at():
+    good = BASE | {"datacontenttype": "text/xml", "dataschema": "urn:a", "data_base64": "AA=="}
+    good |= {"ext": "x", "subject": "s", "time": "2026-01-02T03:04:05Z"}
+    for _ in range(2):
+        assert usual(orjson.dumps(good)) == good
+    for name, values in {
+        **{key: ["", 5, None, {}, False] for key in ("id", "source", "type", "subject")},
+        "specversion": ["0.3", 1, None],
+        "datacontenttype": ["text", "", 5, None, {}],
+        "dataschema": ["a", "text/xml", "", 5, None, []],
+        "data_base64": ["?", 5, None, {}],
+        "time": ["2026-01-02", "", 5, None],
+        "ext": [1.5, [], {}, None],
+    }.items():
+        for value in values:
+            assert usual(orjson.dumps(good | {name: value})) is None, (name, value)
+
+
+def test_what_is_remembered_of_lines_is_bounded():
+    for number in range(1000):
+        line = BASE | {f"ext{number}": 1, "datacontenttype": f"text/{number}"}
+        assert usual(orjson.dumps(line)) == line
+    line = BASE | {"a" * 5000: 1, "time": f"2026-01-02T03:04:05.{'1' * 5000}Z"}
+    assert usual(orjson.dumps(line)) == line
+    assert max(len(memory._shapes), len(memory._repeated)) <= memory._MOST
+    assert len(memory._last_time[0]) < 100
+    assert all(len(name) < 2000 for names in memory._shapes for name in names)
 
 
 def test_a_batch_is_another_json_value():

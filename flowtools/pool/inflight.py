@@ -20,6 +20,7 @@ from typing import Any
 from weakref import WeakSet
 
 from flowtools.core.event import Event, decode
+from flowtools.core.lines import without_end
 from flowtools.core.log import About
 from flowtools.core.times import happened_at
 from flowtools.pool.batch import Batch, about_all
@@ -29,7 +30,7 @@ from flowtools.process.overheard import inherited
 from flowtools.worker.batch import Events
 
 Line = tuple[int, bytes, float]
-"""A line just read: its number, from 1; the line, without its end; since when it waits."""
+"""A line just read: its number, from 1; the line, perhaps with its newline; since when it waits."""
 
 
 class InFlight:
@@ -145,7 +146,8 @@ class Slot:
         in_flight = self.in_flight
         if in_flight is None or isinstance(in_flight, InFlight | Batch):
             return in_flight
-        number, line, since = in_flight
+        number, text, since = in_flight
+        line = without_end(text)
         # Not from `event`, which the Worker may have changed.
         return InFlight(decode(line, number), line, number, since)
 

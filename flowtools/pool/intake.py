@@ -13,7 +13,7 @@ from typing import Any
 
 from flowtools.core.digits import huge_integer, may_exceed
 from flowtools.core.event import Event, EventError, NotAnEvent, parse
-from flowtools.core.lines import LineReader
+from flowtools.core.lines import LineReader, without_end
 from flowtools.core.seen import Wrapper
 from flowtools.core.toolong import TooLong
 from flowtools.pool.inflight import InFlight, Line
@@ -132,14 +132,14 @@ class Intake:
                 return None
         if self._see is not None and "ackto" in event.attributes:
             self._see(text)
-        return InFlight(event, text, number, since)
+        return InFlight(event, without_end(text), number, since)
 
     def _event(self, text: bytes, number: int, digits_checked: bool) -> Event:
         try:
             return parse(text, digits_checked=digits_checked)
         except NotAnEvent as other:
             with self._counting:
-                return self._namer.event(other.value, text, number)
+                return self._namer.event(other.value, without_end(text), number)
 
     def drain(self) -> list[InFlight]:
         """Return what nobody took; lines that are no events are settled as such."""
@@ -151,6 +151,6 @@ class Intake:
         if isinstance(line, TooLong):
             error = EventError(line.reason)
         if line.strip():
-            self._settlement.invalid(number, line, error)
+            self._settlement.invalid(number, without_end(line), error)
         else:
             self._settlement.empty(number)

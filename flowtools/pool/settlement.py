@@ -16,6 +16,7 @@ from time import monotonic, time
 from flowtools.ack.records import AckError, Reason, with_ackto
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, EventError, NotAnEvent, parse, rfc3339
+from flowtools.core.lines import without_end
 from flowtools.core.log import get_log
 from flowtools.core.toolong import TooLong
 from flowtools.pool.backlog import Backlog
@@ -96,8 +97,8 @@ class Settlement:
                 current.attempt,
             )
         else:
-            number, line, since = current
-            attempt = 1
+            number, text, since = current
+            line, attempt = without_end(text), 1
         queued = started - since if started > since else 0.0
         ran = ended - started
         fields = (event, line, number, _DONE, attempt, True, queued, ran, time(), None)

@@ -193,6 +193,7 @@ class Work:
             max_line=given.max_line or parts.max_line,
             tee=see,
             spill=parts.spill,
+            keep_ends=True,  # A copy of each line less; most are not needed any more once decoded.
         )
         halt = settings.halt
         total = halt.note_total if halt is not None and halt.wants_total else None
