@@ -21,7 +21,7 @@ from flowtools.ack.ack import acknowledge
 from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import MAX_PACKET, MAX_REASON, Ack, AckError, Reason, read_packet
 from flowtools.ack.sender import BARE_BLOCKS, AckSender
-from flowtools.core.toolong import TooLong
+from flowtools.core.toolong import LongLine
 from flowtools.errors import ConfigurationError, EventsFailed
 from flowtools.process.vitals import vitals
 from tests.acks import Receiver
@@ -211,8 +211,8 @@ class Blocks:
 def test_every_line_is_told_of_and_those_that_cannot_be_are_counted(
     receiver, caplog, refuse, verdict
 ):
-    long = TooLong.of(b"{" * 300, b',"ackto":"%s"}' % ackto(receiver, "e.3").encode())
-    lost = TooLong.of(b"{" * 300, b"}")
+    long = LongLine([b"{" * 300, b',"ackto":"%s"}' % ackto(receiver, "e.3").encode()], None).end()
+    lost = LongLine([b"{" * 300, b"}"], None).end()
     lines = [event_line(ackto=ackto(receiver, f"e.{n}")) for n in range(3)]
     with pytest.raises(EventsFailed, match=r"^3 of 7 events were not acknowledged$"):
         acknowledge(

@@ -26,6 +26,7 @@ import orjson
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event, ReadEvent
 from flowtools.core.log import About
+from flowtools.core.tracing import unprofile, untrace
 from flowtools.pool import packets
 from flowtools.pool.batch import about_all, failed, run_batch
 from flowtools.pool.outcome import Failure
@@ -160,7 +161,11 @@ def _whole(packet: bytes, events: socket.socket) -> tuple[bytes, bytes]:
 
 def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> tuple[bytes, bytes]:
     try:
-        returned = worker.start(event)
+        try:
+            returned = worker.start(event)
+        finally:  # Before any call of ours: a trace function of the Worker's may raise.
+            unprofile()
+            untrace()
         lines = lines_of(event, returned) if returned is not None else None
         return (LINES, b"".join(lines)) if lines else (DONE, b"")
     except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
@@ -198,9 +203,13 @@ class _Batch:
         """Run the Worker; return what to answer."""
         answer: tuple[bytes, bytes]
         try:
-            found = run_batch(
-                worker.start_many, self.events, self._failures, lines_of, self._failure
-            )
+            try:
+                found = run_batch(
+                    worker.start_many, self.events, self._failures, lines_of, self._failure
+                )
+            finally:
+                unprofile()
+                untrace()
             answer = ANSWERS, pickle.dumps(found)
         except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
             answer = ERROR, pickle.dumps(self._failure(error))

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic, sleep
 
+from flowtools.core.tracing import start_thread
+
 ROOM = 1024 * 1024
 """Bytes that may wait to be written."""
 
@@ -86,7 +88,7 @@ class Stderr:
         self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="stderr", daemon=True)
         try:
-            self._thread.start()
+            start_thread(self._thread)
         except RuntimeError:  # No thread can be had: the end is near, and has to be said.
             self._thread = None
             self._write(self._take())
