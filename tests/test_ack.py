@@ -211,7 +211,8 @@ class Blocks:
 def test_every_line_is_told_of_and_those_that_cannot_be_are_counted(
     receiver, caplog, refuse, verdict
 ):
-    long = LongLine([b"{" * 300, b',"ackto":"%s"}' % ackto(receiver, "e.3").encode()], None).end()
+    ending = b',"ackto":"%s"}' % ackto(receiver, "e.3").encode()
+    long = LongLine([b"{" * 300, ending], None).end()
     lost = LongLine([b"{" * 300, b"}"], None).end()
     lines = [event_line(ackto=ackto(receiver, f"e.{n}")) for n in range(3)]
     with pytest.raises(EventsFailed, match=r"^3 of 7 events were not acknowledged$"):

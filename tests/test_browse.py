@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import pytest
 from coilmq.util.frames import Frame
@@ -163,6 +164,27 @@ def test_what_is_taken_is_acknowledged_and_the_rest_given_back_one_by_one(script
     said = [f"{each.command} {each.headers.get('id', '')}".strip() for each in peer.goodbye()]
     assert said == ["ACK a1", "BEGIN", "NACK a2", "NACK a3", "UNSUBSCRIBE flow", "COMMIT"]
     assert process.wait(30) == 0
+
+
+def test_where_there_are_browsers_the_end_of_a_queue_is_known_before_anything_is_taken(
+    script, start
+):
+    """ActiveMQ may pause in the middle of a queue for longer than --idle."""
+    process = start("flow-failed", "--drop", "--yes", "--idle", "0.1", script.url())
+    peer = script.accept()
+    peer.login(server="ActiveMQ/5.17.2")
+    assert peer.read("SUBSCRIBE").headers["browser"] == "true"
+    for number in (1, 2):
+        peer.message(number, b"%d" % number)
+    peer.write("MESSAGE", {"message-id": "e", "subscription": "flow-count", "browser": "end"})
+    assert peer.read().command == "UNSUBSCRIBE"
+    asked = peer.read("SUBSCRIBE").headers
+    assert ("browser" in asked, asked["ack"]) == (False, "client-individual")
+    peer.message(1, b"1")
+    time.sleep(0.5)  # Longer than --idle: the pause that is not to end the look.
+    peer.message(2, b"2")
+    said = [f"{each.command} {each.headers['id']}" for each in peer.goodbye()]
+    assert (said, process.wait(30)) == (["ACK a1", "ACK a2"], 0)
 
 
 def test_a_broker_that_delivers_one_message_at_a_time_shows_the_first_and_a_hint(coil, run):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "conformance.md").read_text()
 ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")]
-    for line in PAGE.partition("## Known, and not used")[0].splitlines()
+    for line in PAGE.partition("## Known, but not used")[0].splitlines()
     if line.startswith("| ") and not line.startswith(("| fact |", "| --- |"))
 ]
 LEVELS = {"seen", "documented", "inferred", "unknown", "our rule"}

@@ -2,15 +2,11 @@
 
 import re
 import signal
-import subprocess
-import sys
-from importlib.util import find_spec
-from urllib.parse import unquote
 
 import pytest
 from coilmq.util.frames import Frame
 
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT
 from tests.documents import examples, on_the_stand_in, unfenced
 from tests.stomp_servers import Coil
 
@@ -101,47 +97,3 @@ def test_every_file_of_ours_that_it_names_is_there(page):
     folders = "benchmarks|bin|contrib|docs|examples|flowtools|man|tests"
     named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The folder of the built site."""
-    if not find_spec("material"):
-        pytest.skip("needs mkdocs-material: make .venv/with-docs")
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
-    env = environment(NO_MKDOCS_2_WARNING="1")
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def test_the_site_has_every_page_and_no_link_that_leads_nowhere(site):
-    pages = {path: path.read_text() for path in site.rglob("*.html") if path.name != "404.html"}
-    names = {str(path.relative_to(site)) for path in pages}
-    manual = {f"man/{page.name}.html" for page in (ROOT / "man").iterdir()}
-    assert names >= {"index.html", *manual, *(f"{page.stem}.html" for page in PAGES)}
-    anchors = {path: set(re.findall(r'\bid="?([^" >]+)', text)) for path, text in pages.items()}
-    lost = []
-    for path, text in pages.items():
-        for link in re.findall(r'\b(?:href|src)="?(?![a-z]+:|//)([^" >]+)', text):
-            name, _, anchor = map(unquote, link.partition("#"))
-            target = (path.parent / name).resolve() if name else path
-            if not target.exists() or (anchor and anchor not in anchors.get(target, ())):
-                lost.append(f"{path.relative_to(site)}: {link}")
-    assert lost == []
-
-
-def test_the_site_says_what_the_readme_and_the_manual_say(site):
-    assert "flow-sim --assets 10000 --rate 2 -- bash" in (site / "index.html").read_text()
-    work = (site / "man" / "flow-work.1.html").read_text()
-    assert re.search(r'<h2 id="EXIT_STATUS">', work)
-    assert 'href="flowtools.7.html"' in work
-
-
-def test_nothing_of_the_site_comes_from_elsewhere(site):
-    for path in site.rglob("*.html"):
-        fetched = re.findall(
-            r'<(?:script|link|img)[^>]+(?:src|href)="?(https?:[^" >]+)', path.read_text()
-        )
-        assert [url for url in fetched if "canonical" not in url] == []

@@ -236,7 +236,7 @@ def test_a_pair_of_commands_that_are_stopped_together_loses_no_line(start, tmp_p
     with (tmp_path / "input").open("rb") as input, (tmp_path / "err").open("wb") as err:
         source = start("flow-stdin", stdin=input, stdout=writing, stderr=err)
     pool = start(
-        *("flow-work", "mod:Slow", "--joblog", log, "--failed", failed, "--drain", "0.2"),
+        *("flow-work", "mod:Slow", "--joblog", log, "--failed", failed, "--drain", "3"),
         stdin=reading,
     )
     os.close(reading)

@@ -9,9 +9,11 @@ from subprocess import PIPE
 
 import pytest
 
+from flowtools.event import Event
 from flowtools.sim.documents import asset_entry
 from flowtools.sim.faults import Rates
 from flowtools.sim.xml import serialise
+from flowtools.source.vizone.lookup import patiently
 from flowtools.vizone.atom import ENTRY_TYPE
 from tests.conftest import UNCOMPILED
 from tests.vizone_servers import stand_in
@@ -243,3 +245,13 @@ def test_one_link_that_leads_nowhere_holds_up_the_others_for_a_while_only(start)
         assert time.monotonic() - began < 80
         assert ["metadataerror" in each for each in events] == [False, True, *[False] * 11]
         assert "no answer within" in events[1]["metadataerror"]
+
+
+def test_metadata_that_makes_an_event_too_long_for_the_next_command_is_left_out():
+    def ask(client, event):
+        return Event(event.type, {"metadata": "\\" * 9_000_000}, source=event.source, id=event.id)
+
+    short = Event("flow.asset.changed", {"metadata": None}, source="s", id="1")
+    event = patiently(ask, None, short, threading.Event())
+    assert event.data == {"metadata": None}
+    assert "as an event it has 18000" in event.attributes["metadataerror"]

@@ -6,12 +6,15 @@ leads out of the site. A file keeps its path below the site, with two exceptions
 x.md, and the README is index.md.
 """
 
+import json
 import posixpath
 import re
-import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import reference_pages as reference
+from manual_html import manual, terms
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -19,29 +22,99 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(\]\()(?![a-z]+:)([^)#\s]+)?(#[^)\s]*)?(\))")
+TABLE_ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
 FENCED = re.compile(r"^(?:```.*?^```$|(?:    [^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 LANGUAGES = {".py": "python", ".sh": "sh", ".ini": "ini", ".xml": "xml", ".json": "json"}
-MANUAL = "Manual pages"
+PICTURES = (".svg", ".png")
+CODE = re.compile(r"`[^`\n]+`")
+BOOSTS = {
+    "index.md": 2.0,
+    "man/": 2.0,
+    "CHANGELOG.md": 0.02,
+    "benchmarks/": 0.1,
+    "architecture.md": 0.2,
+    "conformance.md": 0.1,
+    "CONTRIBUTING.md": 0.2,
+    "python/": 0.3,
+    "schemas/": 0.5,
+}
+"""How much a page counts in the search. The first prefix that fits decides; other pages have 1."""
+MADE = {
+    "schemas/index.md": reference.event_schemas,
+    "metrics.md": reference.metrics,
+    "exit-statuses.md": reference.exit_statuses,
+    "source.md": reference.sources,
+}
+"""Pages that are made from the code, and what makes them."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Fill the navigation with the manual pages."""
+    """Show the version, and fill the lists of the navigation that come from the code."""
+    config.site_name = f"flowtools {version('flowtools')}"
     pages = sorted((ROOT / "man").iterdir(), key=lambda page: (page.suffix, page.name))
-    for entry in config.nav or []:
-        if MANUAL in entry:
-            entry[MANUAL] = [
-                {f"{page.stem}({page.suffix[1:]})": f"man/{page.name}.md"} for page in pages
-            ]
+    lists = {
+        "Manual pages": {
+            f"{page.stem}({page.suffix[1:]})": f"man/{page.name}.md" for page in pages
+        },
+        "Python API": {name: f"python/{name}.md" for name in reference.public_modules()},
+        "Event types": {"All event types": "schemas/index.md"}
+        | {path.stem: f"schemas/{path.name}.md" for path in schemas()},
+    }
+    config.nav = filled(config.nav, lists)
     return config
 
 
+def filled(nav: Any, lists: dict[str, dict[str, str]]) -> Any:
+    """Return `nav` with each of `lists` in the place that has its title."""
+    if isinstance(nav, list):
+        return [filled(entry, lists) for entry in nav if there(entry)]
+    if not isinstance(nav, dict):
+        return nav
+    return {
+        title: [{name: path} for name, path in lists[title].items()]
+        if title in lists
+        else filled(below, lists)
+        for title, below in nav.items()
+    }
+
+
+def there(entry: Any) -> bool:
+    """Say whether a page that the navigation names is there."""
+    (path,) = entry.values()
+    return not isinstance(path, str) or path in MADE or (ROOT / paths(path)[0]).exists()
+
+
+def schemas() -> list[Path]:
+    """Return the JSON Schemas of the events."""
+    return sorted((ROOT / "docs" / "schemas").glob("*.json"))
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each file outside docs/ that a page links to, or the navigation names."""
-    wanted = [*paths(config.nav), *(path for file in files for path in linked(tree_path(file)))]
+    """Add the pages that are made, and a page for each file outside docs/ that a page links to."""
+    made = {place: make() for place, make in MADE.items()}
+    made |= {
+        f"python/{name}.md": reference.python_module(name) for name in reference.public_modules()
+    }
+    made |= {f"schemas/{path.name}.md": reference.event_schema(path) for path in schemas()}
+    for place, text in made.items():
+        files.append(File.generated(config, place, content=text))
+    for name in ("search.js", "site.css"):
+        script = File.generated(
+            config, f"assets/{name}", abs_src_path=str(ROOT / "docs" / "tools" / name)
+        )
+        files.append(script)
+    wanted = [
+        *paths(config.nav),
+        *(path for file in files for path in linked(tree_path(file))),
+        *(str(path.relative_to(ROOT)) for path in reference.source_files()),
+    ]
     while wanted:
         path = wanted.pop()
         place = site_path(path)
-        if files.get_file_from_path(place) or path.startswith("docs/"):
+        if files.get_file_from_path(place) or (path.startswith("docs/") and is_page(path)):
+            continue
+        if path.endswith(PICTURES):
+            files.append(File(path, str(ROOT), config.site_dir, use_directory_urls=False))
             continue
         files.append(File.generated(config, place, content=content(path)))
         wanted += linked(path)
@@ -49,8 +122,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let each link lead to where its file is in the site."""
+    """Let each link lead to where its file is in the site, and weigh the page for the search."""
     here = tree_path(page.file)
+    weigh(page)
     if (ROOT / here).suffix != ".md":
         return markdown
 
@@ -61,7 +135,34 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             path = posixpath.relpath(target, posixpath.dirname(page.file.src_uri) or ".")
         return opened + path + anchor + closed
 
-    return outside_of_code(LINK, moved, markdown)
+    return outside_of_code(TABLE_ROW, unescaped, outside_of_code(LINK, moved, markdown))
+
+
+def unescaped(row: re.Match[str]) -> str:
+    r"""Return a row of a table with `|` for `\|` in its code: MkDocs, unlike GitHub, shows both."""
+    return CODE.sub(lambda code: code[0].replace(r"\|", "|"), row[0])
+
+
+def weigh(page: Page) -> None:
+    """Let the search find the pages for users first, and the text of source files not at all."""
+    path = page.file.src_uri
+    if path.endswith(tuple(f"{suffix}.md" for suffix in LANGUAGES)) and path[:8] != "schemas/":
+        page.meta["search"] = {"exclude": True}
+        return
+    boost = next((boost for prefix, boost in BOOSTS.items() if path.startswith(prefix)), 1.0)
+    page.meta["search"] = {"boost": boost}
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Add each term of the manual pages to the search: options, files, metrics."""
+    path = Path(config.site_dir) / "search" / "search_index.json"
+    index = json.loads(path.read_text())
+    for page in sorted((ROOT / "man").iterdir()):
+        for term in terms(manual(page)):
+            location = f"man/{page.name}.html#{term.anchor}"
+            entry = {"location": location, "title": term.title, "text": term.text, "boost": 2.0}
+            index["docs"].append(entry)
+    path.write_text(json.dumps(index, separators=(",", ":")))
 
 
 def site_path(path: str) -> str:
@@ -72,7 +173,12 @@ def site_path(path: str) -> str:
         return path.removeprefix("docs/")
     if (ROOT / path).is_dir():
         return f"{path}/index.md"
-    return path if path.endswith(".md") else f"{path}.md"
+    return path if path.endswith((".md", *PICTURES)) else f"{path}.md"
+
+
+def is_page(path: str) -> bool:
+    """Say whether MkDocs finds a file of docs/ by itself."""
+    return path.endswith((".md", ".json", *PICTURES))
 
 
 def tree_path(file: File) -> str:
@@ -139,30 +245,3 @@ def names(folder: Path) -> list[str]:
     """Return what is in `folder`, without what running it has left."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
     return sorted(str(path.relative_to(folder)) for path in found)
-
-
-def manual(page: Path) -> str:
-    """Return a manual page: its headings in Markdown, for the table of contents, the rest HTML."""
-    command = ["mandoc", "-T", "html", "-O", "fragment,man=%N.%S.html", str(page)]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    text = re.sub(r"<table class=\"(?:head|foot)\">.*?</table>", "", text, flags=re.DOTALL)
-    text = re.sub(r"</?section[^>]*>|<div class=\"manual-text\">|</div>\s*\Z", "", text)
-    # mandoc's own ids collide with those of headings; only terms keep theirs.
-    text = re.sub(
-        r"<h([12]) class=\"S[hs]\" id=\"([^\"]+)\">(.*?)</h\1>",
-        lambda found: f"\n\n{'#' * (int(found[1]) + 1)} {plain(found[3])} {{ #{found[2]} }}\n\n",
-        text,
-        flags=re.DOTALL,
-    )
-    ours = {f"{each.name}.html" for each in page.parent.iterdir()}
-    text = re.sub(
-        r"(<a class=\"Xr\") href=\"([^\"]+)\"",
-        lambda found: found[0] if found[2] in ours else found[1],
-        text,
-    )
-    return f"# {page.stem}({page.suffix[1:]})\n\n{text}\n"
-
-
-def plain(html: str) -> str:
-    """Return the text of a heading."""
-    return " ".join(re.sub(r"<[^>]+>", "", html).split())

@@ -1,4 +1,4 @@
-"""flow-doctor: try all that a source needs, and say what to fix."""
+"""flow-doctor: check everything that a source needs, and say what to fix."""
 
 import click
 
@@ -30,9 +30,9 @@ from flowtools.doctor.settings import Examining
     of=Examining,
     type=click.IntRange(min=0, max=3650),
     metavar="N",
-    help="Warn of a certificate that ends within N days.",
+    help="Warn of a certificate that expires within N days.",
 )
-@option("--strict", of=Examining, is_flag=True, help="Let a warning make the exit status 1.")
+@option("--strict", of=Examining, is_flag=True, help="End with status 1 if there is a warning.")
 @options.heart_beat_of(Examining)
 @options.connect_timeout
 @click.option(
@@ -59,8 +59,8 @@ def main(
 ) -> int:
     """Check a Viz One, or the broker at STOMP-URL, and this machine, step by step.
 
-    One line for each check, and below one that failed what to do about it. Nothing is
-    changed anywhere, and no message is taken.
+    Each check prints a line; if it failed, a second line says what to do. The command changes
+    nothing and takes no messages.
 
     \b
     Examples:

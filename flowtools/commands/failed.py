@@ -1,4 +1,4 @@
-"""flow-failed: look at events that failed for good, and replay or drop them."""
+"""flow-failed: show events that failed permanently, and replay or drop them."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _OF_A_QUEUE = (
     *("idle", "headers", "user", "password_file", "ca_file", "insecure", "client_certificate"),
     *("client_key", "heart_beat", "connect_timeout", "retry_for"),
 )
-"""Options that mean nothing to a file."""
+"""Options that apply only to a queue."""
 
 
 def _expression(text: str) -> Any:
@@ -86,15 +86,17 @@ def _stopping(place: str) -> "Iterator[Stop]":
 @click.command("flow-failed", cls=Command)
 @click.argument("place", type=options.PATH, metavar="FILE|URL")
 @click.option("--list", "action", flag_value="list", help="Show a line for each event.")
-@click.option("--show", metavar="ID", help="Show all that is known of the event with this id.")
+@click.option(
+    "--show", metavar="ID", help="Show everything that is known of the event with this id."
+)
 @click.option(
     "--replay",
     "action",
     flag_value="replay",
-    help="Write the events to standard output again. Each is taken out of the file, or off the "
-    "queue, once flow-work, flow-send or flow-ack behind the pipe has acknowledged it.",
+    help="Write the events to standard output again. Each is removed from the file or queue once "
+    "flow-work, flow-send or flow-ack at the end of the pipe has acknowledged it.",
 )
-@click.option("--drop", "action", flag_value="drop", help="Remove the events for good.")
+@click.option("--drop", "action", flag_value="drop", help="Remove the events permanently.")
 @click.option(
     "--error",
     callback=parsed(_expression),
@@ -107,12 +109,17 @@ def _stopping(place: str) -> "Iterator[Stop]":
     "--since",
     callback=parsed(_moment),
     metavar="TIME",
-    help="Select what failed since then: a time, a day, or how long ago (2h, 7d).",
+    help="Select events that failed since a time, a day, or a duration ago (2h, 7d).",
 )
 @click.option(
-    "--until", callback=parsed(_moment), metavar="TIME", help="Select what failed before then."
+    "--until",
+    callback=parsed(_moment),
+    metavar="TIME",
+    help="Select events that failed before this time.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Select the first N only.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Select only the first N events."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
 @click.option("--yes", is_flag=True, help="With --drop: do not ask.")
 @option(
@@ -120,8 +127,8 @@ def _stopping(place: str) -> "Iterator[Stop]":
     of=Looking,
     type=Duration(min=0, min_open=True),
     metavar="SECONDS",
-    help="A queue has been seen once no message has come for so long, where the broker does "
-    "not say that.",
+    help="How long to wait for another message before a queue counts as read to its end, if the "
+    "broker does not signal that.",
 )
 @options.header
 @options.prefetch
@@ -143,11 +150,11 @@ def main(
     settings: "Settings",
     **chosen: Any,
 ) -> None:
-    """Show why events failed: those of FILE, which flow-work --failed wrote, or of a queue.
+    """Show why the events in FILE or in the dead-letter queue at URL failed.
 
-    URL is that of a dead-letter queue; its messages stay where they are. Without an action
-    a table has one row for each reason: how many events, from when to when, after how many
-    attempts. Numbers and names in an error do not make another reason.
+    FILE was written by flow-work --failed. The messages of a queue stay where they are.
+    Without an action, a table has one row for each reason: the number of events, when they
+    failed, and their attempts. Errors that differ only in numbers and names are one reason.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""flow-joblog: what a job log of flow-work says about its run."""
+"""flow-joblog: sum up a job log of flow-work."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from flowtools.cli.command import Command
 @click.argument("file", type=options.PATH)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
 def main(file: str, as_json: bool) -> None:
-    """Sum up FILE, which flow-work --joblog wrote: outcomes, durations, rates, what stands out.
+    """Sum up FILE, which flow-work --joblog wrote: outcomes, durations, rates, slowest events.
 
     \b
     Examples:

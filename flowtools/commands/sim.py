@@ -48,14 +48,14 @@ def _rates(text: str) -> "Rates":
     type=click.IntRange(min=0),
     show_default=False,
     metavar="N",
-    help="Let N files arrive in the import storage xmlimport.",
+    help="Make N files arrive in the import storage xmlimport.",
 )
 @option(
     "--rate",
     of=Plan,
     type=FiniteRange(min=0, min_open=True),
     metavar="R",
-    help="Changes a second.",
+    help="Changes per second.",
 )
 @option(
     "--seed",
@@ -65,11 +65,9 @@ def _rates(text: str) -> "Rates":
     help="The same seed makes the same sequence of changes.",
 )
 @click.option(
-    "--echo", is_flag=True, help="Tell of metadata that is written over HTTP as an update, too."
+    "--echo", is_flag=True, help="Also publish an update when a client writes metadata over HTTP."
 )
-@click.option(
-    "--no-action", is_flag=True, help="Leave out the header that says what a message is about."
-)
+@click.option("--no-action", is_flag=True, help="Leave out the header that says what happened.")
 @option(
     "--deletions",
     of=Plan,
@@ -81,7 +79,7 @@ def _rates(text: str) -> "Rates":
     callback=parsed(_rates),
     metavar="KIND=RATE,...",
     help=(
-        "Let requests fail: 5xx, 401, 403, 404, html, gzip, slow, slow-body, drop, conflict; rates"
+        "Simulate faults: 5xx, 401, 403, 404, html, gzip, slow, slow-body, drop, conflict; rates"
         " from 0 to 1. clock=SECONDS sets the server's clock ahead or back."
     ),
 )
@@ -89,7 +87,7 @@ def _rates(text: str) -> "Rates":
     "--order",
     of=Plan,
     type=click.Choice(["sorted", "none", "oldest"]),
-    help="How the asset feed is ordered: as asked, not at all, or the oldest first.",
+    help="Order of the asset feed: as the request asks, unsorted, or the oldest first.",
 )
 @click.option(
     "--session",
@@ -102,19 +100,19 @@ def _rates(text: str) -> "Rates":
     of=Plan,
     type=click.IntRange(min=1),
     metavar="N",
-    help="Take N connections at a time, of HTTP and of STOMP each.",
+    help="Accept N HTTP connections and N STOMP connections at a time.",
 )
 @click.option(
     "--broker",
     callback=parsed(_address),
     metavar="HOST:PORT",
-    help="Publish at this STOMP broker, where user admin has the same password. Default: its own.",
+    help="Publish at this STOMP broker, as user admin with the same password. Default: its own.",
 )
 @click.option(
     "--alias",
     multiple=True,
     metavar="HOST",
-    help="Another name that requests may have as Host. May be repeated.",
+    help="Also accept requests with this name as Host. May be repeated.",
 )
 @option(
     "--import-time",
@@ -140,7 +138,7 @@ def _rates(text: str) -> "Rates":
     "--password-file",
     type=options.PATH,
     metavar="FILE",
-    help="File whose first line is the password. Default: one is made up.",
+    help="File whose first line is the password. Default: a generated password.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ...]")
 def main(
@@ -163,11 +161,11 @@ def main(
     password_file: str | None,
     command: tuple[str, ...],
 ) -> int:
-    """Stand in for a Viz One: run COMMAND against it, or serve until stopped.
+    """Imitate a Viz One for development: run COMMAND with it, or serve until stopped.
 
-    Built from public facts about Viz One's interfaces; nothing in it is Vizrt's. COMMAND
-    finds it by VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD; without COMMAND these are
-    printed for a shell to read.
+    It is built from public facts about Viz One's interfaces; none of it comes from Vizrt.
+    COMMAND gets its address and login in VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD;
+    without COMMAND these are printed for a shell to read.
 
     \b
     Examples:

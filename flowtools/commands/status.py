@@ -1,4 +1,4 @@
-"""flow-status: what runs on this host."""
+"""flow-status: show the flowtools commands that run on this host."""
 
 import sys
 
@@ -12,29 +12,29 @@ from flowtools.cli.command import Command
 @click.option(
     "--check",
     is_flag=True,
-    help="Print a line for each command that is not well; the status is 1 if there is one.",
+    help="Print a line for each command in trouble; the exit status is 1 if there is one.",
 )
 @click.option(
     "--max-lag",
     type=Duration(min=0),
     metavar="SECONDS",
-    help="An event in flight that is older is trouble. Default: any age is well.",
+    help="An event in flight that is older is trouble. Default: no limit.",
 )
 @click.option(
     "--max-silence",
     type=Duration(min=0),
     metavar="SECONDS",
-    help="No event for that long is trouble. Default: any silence is well.",
+    help="No event for SECONDS is trouble. Default: no limit.",
 )
 @click.option("--once", is_flag=True, help="On a terminal: print the table once, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
 def main(
     check: bool, max_lag: float | None, max_silence: float | None, once: bool, as_json: bool
 ) -> None:
-    """Show what the commands of flowtools that run on this host are doing.
+    """Show what the flowtools commands on this host are doing.
 
     On a terminal the table is drawn again every two seconds; elsewhere it is printed once.
-    Nothing has to be set up: each command that runs for long can be asked.
+    No setup is needed: every long-running command can be asked.
 
     \b
     Examples:

@@ -1,15 +1,17 @@
-"""The rules of CloudEvents 1.0.2 for an event's attributes: what is refused, and why.
+"""The rules of CloudEvents 1.0.2 for an event's attributes, and the checks for them.
 
-`complaint` is for what is read, and for what a Worker returns. It refuses what the specification
+`complaint` checks events that are read or returned by a Worker. It refuses what the specification
 forbids, with four exceptions, each of which loses nothing:
 
 - Control characters in text (section "Type System"): a file's name or an error may hold them.
-- Integers of 33 to 64 bits (the same): others write offsets and milliseconds so; JSON keeps them.
+- Integers of 33 to 64 bits (same section): other programs write offsets and milliseconds as such,
+  and JSON keeps them.
 - A `source` that is not a URI-reference: it serves as a name here, and is only compared.
 - `data` that is not text beside a `datacontenttype` other than JSON (JSON format, 3.1.2: a reader
   may refuse it).
 
-What is written has none of these: `Event` refuses or cleans its arguments (`clean`, `checked`).
+Events that flowtools makes have none of these: `Event` refuses or cleans its arguments (`clean`,
+`checked`).
 """
 
 import re
@@ -19,7 +21,7 @@ from datetime import date
 from typing import Any
 
 REQUIRED = ("id", "source", "type")
-"""Attributes that each event has, as text that is not empty (section "REQUIRED Attributes")."""
+"""Attributes that every event has, as non-empty text (section "REQUIRED Attributes")."""
 
 OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
 
@@ -46,9 +48,9 @@ _SMALLEST, _LARGEST = -(2**31), 2**31 - 1
 
 
 def complaint(attributes: Mapping[str, Any]) -> str | None:
-    """Return which rule the members of a JSON object break that says it is an event; None: none.
+    """Return the first rule that an event's attributes break, as text; None if they break none.
 
-    A member that is null counts as absent (JSON format, section 2.2), but for `data`.
+    A member that is null counts as absent (JSON format, section 2.2), except `data`.
     """
     if attributes.get("specversion") != "1.0":
         return "its specversion is not '1.0'"
@@ -74,24 +76,24 @@ def is_time(text: object) -> bool:
     try:
         date(*map(int, found.groups()))
     except ValueError:
-        return found[1] == "0000"  # A year of RFC 3339, and not of Python.
+        return found[1] == "0000"  # RFC 3339 allows the year 0, Python does not.
     return True
 
 
 def clean(text: str) -> str:
-    r"""Return `text` with the characters that no attribute may hold written as in `\\x0a`.
+    r"""Return `text` with each character that an attribute may not hold escaped, as in `\\x0a`.
 
-    These are control characters, halves of surrogate pairs and noncharacters (section "Type
-    System", String).
+    These are control characters, unpaired surrogates and noncharacters (section "Type System",
+    String).
     """
     return text if text.isprintable() else _FORBIDDEN.sub(_escaped, text)
 
 
 def checked(name: str, value: Any) -> Any:
-    """Return the value of an extension attribute as it is written: clean text, or as it is.
+    """Return the value of an extension attribute as it is written: text is cleaned.
 
     Raises:
-        ValueError: No extension may have this name or this value; the text says why.
+        ValueError: An extension may not have this name or this value; the text says why.
     """
     if name in _CORE and _NAME(name):
         raise ValueError(f"'{name}' is not an extension")
@@ -103,10 +105,10 @@ def checked(name: str, value: Any) -> Any:
 
 
 def optional(name: str, value: object) -> None:
-    """See whether an optional attribute may have this value.
+    """Check that an optional attribute may have this value.
 
     Raises:
-        ValueError: It may not; the text says why.
+        ValueError: The value is not allowed; the text says why.
     """
     if found := _optional(name, value):
         raise ValueError(found)

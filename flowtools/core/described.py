@@ -1,22 +1,22 @@
-"""A repr for objects of the public API, as a shell, a log or a failed assertion shows it."""
+"""A repr for objects of the public API, for shells, logs and failed assertions."""
 
 from typing import ClassVar
 
 _LONGEST = 80
-"""Characters of a value that are shown."""
+"""Maximum number of characters shown of a value."""
 
 
 class Described:
-    """A base whose repr shows some attributes: `<Asset id='urn:...:7' title='News'>`.
+    """A base class whose repr shows some attributes: `<Asset id='urn:...:7' title='News'>`.
 
-    What is None, or cannot be read, is left out: a repr never raises, and asks no server.
-    Name no attribute that may hold a password.
+    An attribute that is None, or raises an error, is left out: a repr never raises. FACTS must not
+    name an attribute that asks a server or that may hold a password.
     """
 
     __slots__ = ()
 
     FACTS: ClassVar[tuple[str, ...]] = ()
-    """The attributes to show; an underscore in front of a name is not shown."""
+    """The attributes to show; a leading underscore of a name is not shown."""
 
     def __repr__(self) -> str:
         facts = [type(self).__name__]
@@ -25,7 +25,7 @@ class Described:
                 value = getattr(self, name, None)
                 text = None if value is None else repr(value)
             except Exception:  # noqa: BLE001  an attribute may be any code
-                # What is shown may be malformed; that is said where it is used.
+                # The object may be malformed. The code that uses it reports that.
                 text = None
             if text is not None:
                 cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

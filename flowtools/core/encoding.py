@@ -1,8 +1,8 @@
-"""Python's values as JSON: the forms of those that JSON has not, and why a value has none.
+"""Python values as JSON: a form for types that JSON does not have, and errors that name the place.
 
-orjson writes what JSON has, and of Python's own types dataclasses, enumerations and UUIDs. For
-any other value it asks `plain`, which returns one of the former. Only where that fails is the
-value looked through, to say where in it the culprit is: `why_not`.
+orjson writes the types of JSON, and also dataclasses, enumerations and UUIDs. For any other value
+it calls `plain`, which returns a value that orjson can write. Only if that fails does `why_not`
+search the value, to name the place of the culprit.
 """
 
 import os
@@ -19,23 +19,23 @@ from uuid import UUID
 import orjson
 
 MAX_DEPTH = 254
-"""Levels of nesting that an event may have to be written, its own object counted.
+"""Maximum levels of nesting of an event that is written, including its own object.
 
-orjson's limit; a line that is read may have 1024.
+This is orjson's limit for writing; a line that is read may have 1024 levels.
 """
 
 OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
-"""How a line is encoded; moments go to `plain`, for orjson would write one without a zone."""
+"""orjson's options for a line. Datetimes go to `plain`: orjson would accept one without a zone."""
 
 MAX_PATH = 200
-"""Characters of the place of a value that an error names."""
+"""Maximum number of characters of the place that an error names."""
 
 _DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
 _NAIVE = "a datetime without a time zone names no moment: give it one, as datetime.now(UTC)"
 
 
 def plain(value: Any) -> Any:
-    """Return a value of JSON for one that is none; its members may be of any type.
+    """Return a JSON form for a value of another type; its members may be of any type.
 
     | type | form |
     | --- | --- |
@@ -51,7 +51,7 @@ def plain(value: Any) -> Any:
     | numpy's scalars and arrays (what has `__array__` and `tolist`) | number, or nested arrays |
 
     Raises:
-        TypeError: There is no such form; the text says why.
+        TypeError: The value has no JSON form; the text says why.
     """
     for kinds, form in _FORMS:
         if isinstance(value, kinds):
@@ -89,7 +89,7 @@ def _ordered(value: Iterable[Any]) -> list[Any]:
 def _refused(reason: str) -> Callable[[Any], Any]:
     def refuse(value: Any) -> Any:
         if isinstance(value, Coroutine):
-            value.close()  # Otherwise Python warns of it, long after.
+            value.close()  # Otherwise Python warns much later that it was never awaited.
         raise TypeError(f"{_name(value)} {reason}")
 
     return refuse
@@ -109,11 +109,11 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Mapping, dict),
     ((Sequence, ValuesView), list),
 )
-"""Forms by type; the first that fits counts."""
+"""Forms by type; the first matching type counts."""
 
 
 def why_not(value: Any, error: Exception) -> str:
-    """Return why `value` cannot be written, with the place in it; `error` is orjson's."""
+    """Return why `value` cannot be written, and the place in it; `error` is orjson's error."""
     found = next(_culprits(value, "", 0), None)
     if found is None:
         text = str(error)
@@ -122,9 +122,9 @@ def why_not(value: Any, error: Exception) -> str:
 
 
 def not_finite(value: Any) -> str | None:
-    """Return where in `value` a number is not finite; None: nowhere.
+    """Return the place of a number in `value` that is not finite; None if there is none.
 
-    orjson writes such a number as null without a word.
+    orjson silently writes such a number as null.
     """
     found = next(_culprits(value, "", 0), None)
     return None if found is None else _said(*found)
@@ -137,7 +137,7 @@ def _said(where: str, reason: str) -> str:
 
 
 def _culprits(value: Any, where: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield the place of what has no JSON form, and why."""
+    """Yield the place of each value without a JSON form, and the reason."""
     if isinstance(value, Enum):
         value = value.value
     reason = _scalar(value)
@@ -150,7 +150,7 @@ def _culprits(value: Any, where: str, depth: int) -> Iterator[tuple[str, str]]:
 
 
 def _culprits_among(value: Any, where: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield those among the members of `value`."""
+    """Yield the culprits among the members of `value`."""
     if isinstance(value, dict):
         for key, member in value.items():
             if reason := _key_reason(key):
@@ -160,12 +160,12 @@ def _culprits_among(value: Any, where: str, depth: int) -> Iterator[tuple[str, s
         for index, member in enumerate(value):
             yield from _culprits(member, f"{where}[{index}]", depth + 1)
     elif is_dataclass(value) and not isinstance(value, type):
-        # orjson leaves out what begins so.
+        # orjson leaves out fields that begin with an underscore.
         for name in (each.name for each in fields(value) if not each.name.startswith("_")):
             yield from _culprits(getattr(value, name, None), f"{where}.{name}", depth + 1)
     else:
         try:
-            # What is sorted by its JSON text cannot be if a member has none.
+            # Not `plain` for a set: it sorts by JSON text, which fails for the culprit itself.
             form = list(value) if isinstance(value, AbstractSet) else plain(value)
         except Exception as error:  # noqa: BLE001  a user's class may raise anything
             text = str(error)
@@ -182,7 +182,7 @@ def _key_reason(key: Any) -> str:
 
 
 def _scalar(value: Any) -> str | None:
-    """Return why a value without members cannot be written, "" if it can; None: it is another."""
+    """Return why a simple value cannot be written, or "" if it can; None: it may have members."""
     if value is None or isinstance(value, bool | UUID):
         return ""
     if isinstance(value, str):

@@ -1,12 +1,12 @@
-"""The errors a command reports in one line, one class for each exit status."""
+"""The errors that a command reports in one line, one class for each exit status."""
 
 from enum import IntEnum
 
 
 class Status(IntEnum):
-    """Exit statuses; the EXIT STATUS section of every man page quotes these.
+    """Exit statuses, as in the EXIT STATUS section of every manual page.
 
-    69 to 78 have the meaning that sysexits.h(3) gives them.
+    The numbers 69 to 78 have their meaning from sysexits.h(3).
     """
 
     DONE = 0
@@ -21,10 +21,10 @@ class Status(IntEnum):
 
 
 class FlowError(Exception):
-    """An error its reader can act on: one line on stderr, no traceback.
+    """An error that the user can act on: one line on stderr, without a traceback.
 
-    The message names what failed, the subject in single quotes, the reason,
-    and where there is one, what to do.
+    The message names what failed with the input in single quotes, the reason, and, if possible,
+    what to do.
     """
 
     status = Status.FAILED
@@ -35,10 +35,10 @@ class EventsFailed(FlowError):
 
 
 class ReaderStalled(FlowError):
-    """The reader of stdout takes nothing, and the command has been asked to end.
+    """The command has been asked to end, and the reader of stdout accepts nothing.
 
     Attributes:
-        lines: How many whole lines it has not been given.
+        lines: Number of complete lines that were not written.
     """
 
     def __init__(self, lines: int) -> None:
@@ -47,7 +47,7 @@ class ReaderStalled(FlowError):
 
 
 class UsageError(FlowError):
-    """What was typed has a form that cannot be meant: a URL, an expression, a time."""
+    """An argument or option is malformed: a URL, an expression, a time."""
 
     status = Status.USAGE
 
@@ -59,19 +59,19 @@ class UnreachableError(FlowError):
 
 
 class InternalError(FlowError):
-    """The command itself cannot go on, by no fault of its input."""
+    """The command cannot continue because of a fault of its own."""
 
     status = Status.INTERNAL
 
 
 class ProtocolError(FlowError):
-    """The other side answered with something that its protocol does not allow."""
+    """The other side's answer violates its protocol."""
 
     status = Status.PROTOCOL
 
 
 class RefusedError(FlowError):
-    """The other side understood and said no: login, permission, certificate."""
+    """The other side refused a login, a permission or a certificate."""
 
     status = Status.REFUSED
 
@@ -83,4 +83,4 @@ class ConfigurationError(FlowError):
 
 
 class ReaderGone(Exception):
-    """The reader of standard output has closed the pipe: there is no more to do."""
+    """The reader of standard output has closed the pipe, so that nothing is left to do."""

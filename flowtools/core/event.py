@@ -1,7 +1,7 @@
-"""The event line: a CloudEvents 1.0 event in JSON format, one to a line.
+"""The event line: one CloudEvents 1.0 event per line, in JSON format.
 
-Attribute names and their rules are those of the CloudEvents 1.0 specification (sections 3.1,
-"Context attributes", and JSON event format 3.1, "Handling of data"); cloudevents.py has them.
+Attribute names and their rules are those of the CloudEvents 1.0 specification (section 3.1,
+"Context attributes", and JSON event format 3.1, "Handling of data"); cloudevents.py checks them.
 """
 
 import time as clock
@@ -24,11 +24,11 @@ _JSON = "application/json"
 
 
 class EventError(ValueError):
-    """A line is not an event, or an event cannot be a line; the text says why."""
+    """A line is not an event, or an event cannot be written as a line; the text says why."""
 
 
 class NotAnEvent(EventError):
-    """A line is JSON, and does not say that it is an event: it has no `specversion`.
+    """A line is JSON but not an event: it has no `specversion`.
 
     Attributes:
         value: The JSON value.
@@ -42,13 +42,13 @@ class NotAnEvent(EventError):
 class Event:
     """One event: its CloudEvents attributes by name, and its data.
 
-    Its attributes are properties; an optional one that is absent is None. An extension reads as
-    an attribute, too, and as `event.attributes["name"]`, which type checkers accept; one that is
-    absent raises AttributeError. `event["key"]` reads a key of `data`. Times are RFC 3339 text.
+    The CloudEvents attributes are properties; an absent optional one is None. An extension can be
+    read as an attribute, too, or as `event.attributes["name"]`, which type checkers accept; an
+    absent one raises AttributeError. `event["key"]` reads a key of `data`. Times are RFC 3339 text.
 
     Attributes:
-        attributes: The JSON object of the line, as decoded.
-        deadline: When this attempt's time is up, in seconds of `time.monotonic()`;
+        attributes: The decoded JSON object of the line.
+        deadline: The time at which this attempt is over, in seconds of `time.monotonic()`;
             None before the pool has started it, infinity without a time-out.
     """
 
@@ -70,9 +70,9 @@ class Event:
     ) -> None:
         """Make a new event; `id` defaults to a random UUID, `time` to now.
 
-        `data` of type bytes is carried as `data_base64`; any other value must be JSON, or have a
-        form in it (flow-worker(7), "Results"). An empty `subject` is left out. Characters that
-        CloudEvents does not allow in text, such as a newline, are written as in `\\x0a`.
+        `data` of type bytes is carried as `data_base64`; any other value must be a JSON value, or
+        have a JSON form (flow-worker(7), "Results"). An empty `subject` is left out. Characters
+        that CloudEvents does not allow in text, such as a newline, are escaped, as in `\\x0a`.
 
         Raises:
             EventError: An attribute breaks a rule of CloudEvents: a name other than lower-case
@@ -104,7 +104,7 @@ class Event:
 
     @classmethod
     def of(cls, attributes: dict[str, Any]) -> "Event":
-        """Return an event that has these attributes; whether they are right is not looked at."""
+        """Return an event with these attributes, which are not checked."""
         event: Event = cls.__new__(cls)
         event.attributes = attributes
         event.deadline = None
@@ -117,37 +117,37 @@ class Event:
 
     @property
     def id(self) -> str:
-        """The same whenever the same event comes again; with `source`, the event's identity."""
+        """The id, stable across redelivery; with `source` it identifies the event."""
         return self._required("id")
 
     @property
     def source(self) -> str:
-        """Where it came from, a URI-reference: the URL of a Viz One or broker, `flow-stdin`."""
+        """The origin, a URI-reference: the URL of a Viz One or broker, or `flow-stdin`."""
         return self._required("source")
 
     @property
     def type(self) -> str:
-        """What happened, such as `flow.asset.changed`."""
+        """The type of the event, such as `flow.asset.changed`."""
         return self._required("type")
 
     @property
     def subject(self) -> str | None:
-        """What it happened to: an asset's id, a file's name; None: it does not say."""
+        """The object of the event, such as an asset's id or a file's name; None if absent."""
         return self.attributes.get("subject")
 
     @property
     def time(self) -> str | None:
-        """When, RFC 3339 text; None: it does not say."""
+        """The time of the event as RFC 3339 text; None if absent."""
         return self.attributes.get("time")
 
     @property
     def datacontenttype(self) -> str | None:
-        """The media type of the data; None where it does not say: JSON."""
+        """The media type of the data; None if absent, which means JSON."""
         return self.attributes.get("datacontenttype")
 
     @property
     def dataschema(self) -> str | None:
-        """The URI of the schema of the data; None: it does not say."""
+        """The URI of the schema of the data; None if absent."""
         return self.attributes.get("dataschema")
 
     def _required(self, name: str) -> str:
@@ -157,11 +157,10 @@ class Event:
             raise AttributeError(f"the event has no attribute '{name}'") from None
         return value
 
-    if not TYPE_CHECKING:  # So that a type checker finds a name that is misspelt.
+    if not TYPE_CHECKING:  # Hidden from type checkers, so that they find misspelt names.
 
         def __getattr__(self, name: str) -> Any:
-            # Reached for an extension, and for a slot that copy or pickle look at before it
-            # is filled.
+            # Called for an extension, and for a slot that copy or pickle read before it is set.
             if name in Event.__slots__:
                 raise AttributeError(name)
             return self._required(name)
@@ -186,19 +185,19 @@ class Event:
 
     @property
     def data(self) -> Any:
-        """The payload: a JSON value, bytes where the line has `data_base64`, else None."""
+        """The payload: a JSON value, bytes if the line has `data_base64`, or None."""
         data = self.attributes.get("data")
         if data is None and "data_base64" in self.attributes:
             return b64decode(self.attributes["data_base64"])
         return data
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return `data[key]`, or `default` where data is no object or lacks the key."""
+        """Return `data[key]`, or `default` if data is not an object or lacks the key."""
         data = self.attributes.get("data")
         return data.get(key, default) if isinstance(data, dict) else default
 
     def cancelled(self) -> bool:
-        """Return True once the result is no longer wanted: time is up, or the pool stops."""
+        """Return True once the result is no longer wanted: the attempt timed out, or a stop."""
         return self.deadline is not None and clock.monotonic() >= self.deadline
 
     def cancel(self) -> None:
@@ -209,9 +208,10 @@ class Event:
         """Return the event as one line, with its newline.
 
         Raises:
-            EventError: It holds something that JSON has not: NaN, an integer of more
+            EventError: The event holds a value that JSON cannot express: NaN, an integer of more
                 than 64 bits, text that is not Unicode, nesting beyond MAX_DEPTH, an object
-                without a form (see `flowtools.core.encoding.plain`); the text says where.
+                without a JSON form (see `flowtools.core.encoding.plain`). The text names the
+                place.
         """
         return encode_value(self.attributes)
 
@@ -219,8 +219,8 @@ class Event:
 class ReadEvent(Event):
     """An Event whose attributes come from a line, not from arguments.
 
-    A class of its own for speed alone: Python makes an object without a constructor of
-    its own in half the time that it takes to go round one.
+    This class exists only for speed: Python makes an object of a class without `__init__` in half
+    the time that it takes to bypass one.
     """
 
     __slots__ = ()
@@ -228,11 +228,11 @@ class ReadEvent(Event):
 
 
 def now() -> str:
-    """Return the present as RFC 3339 text, UTC, in milliseconds."""
+    """Return the current time as RFC 3339 text, UTC, in milliseconds."""
     return rfc3339(int(clock.time() * 1000) / 1000)
 
 
-@lru_cache(maxsize=16)  # A source in a hurry asks many times in one millisecond.
+@lru_cache(maxsize=16)  # A busy source asks many times within one millisecond.
 def rfc3339(timestamp: float) -> str:
     """Return `timestamp` (seconds since the epoch) as RFC 3339 text, UTC, in milliseconds."""
     moment = datetime.fromtimestamp(timestamp, UTC)
@@ -240,7 +240,7 @@ def rfc3339(timestamp: float) -> str:
 
 
 def digest(*parts: bytes | str) -> str:
-    """Return 32 hexadecimal digits that are the same whenever `parts` are (BLAKE2b, RFC 7693)."""
+    """Return a digest of `parts` as 32 hexadecimal digits (BLAKE2b, RFC 7693)."""
     state = _blake2b()(digest_size=16)
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
@@ -252,16 +252,16 @@ def digest(*parts: bytes | str) -> str:
 
 @cache
 def _blake2b() -> Callable[..., Any]:
-    from hashlib import blake2b  # It brings OpenSSL along, which most events do not need.
+    from hashlib import blake2b  # Imported late: it loads OpenSSL, which most events do not need.
 
     return blake2b
 
 
 def encode_value(value: Any) -> bytes:
-    """Return any JSON value as one line, with its newline; `plain` has the forms of other values.
+    """Return any value as one line of JSON, with its newline; `plain` converts other types.
 
     Raises:
-        EventError: As `Event.encode`.
+        EventError: The value cannot be written as JSON; see `Event.encode`.
     """
     try:
         line = orjson.dumps(value, plain, OPTIONS)
@@ -273,12 +273,12 @@ def encode_value(value: Any) -> bytes:
 
 
 def parse(line: bytes, *, digits_checked: bool = False) -> Event:
-    """Return the event that `line`, with or without its end, is.
+    """Return the event in `line`, with or without its newline.
 
-    `digits_checked`: the caller knows that it holds no integer beyond 64 bits.
+    `digits_checked` says that the caller knows that `line` holds no integer beyond 64 bits.
 
     Raises:
-        NotAnEvent: The line is JSON, and does not say that it is an event.
+        NotAnEvent: The line is JSON but not an event: it has no `specversion`.
         EventError: The line is not JSON, or breaks a rule for events.
     """
     try:
@@ -291,14 +291,14 @@ def parse(line: bytes, *, digits_checked: bool = False) -> Event:
         raise NotAnEvent(value)
     if found := complaint(value):
         raise EventError(f"not a CloudEvents 1.0 event: {found}")
-    if None in value.values():  # An attribute that is null is one that is absent.
+    if None in value.values():  # A null attribute counts as absent.
         value = {name: each for name, each in value.items() if each is not None or name == "data"}
     event: Event = ReadEvent.of(value)
     return event
 
 
 def wrap(value: Any, *, source: str, type: str, id: str) -> Event:
-    """Return an event whose data is `value`, a JSON value, even where that is null."""
+    """Return an event whose data is `value`, any JSON value, even null."""
     attributes = {
         "specversion": "1.0",
         "id": id,
@@ -323,15 +323,15 @@ def decode(
     """Read one line: an event, or any other JSON value, which becomes an event's data.
 
     Args:
-        line: The line, with or without its end.
-        number: Its place in the input; goes into the id of an event made from another
-            value, so that the same input gives the same ids and equal lines differ.
-        source: The source of such an event.
-        type: Its type.
-        digits_checked: See `parse`.
+        line: The line, with or without its newline.
+        number: The line's number in the input. It becomes part of the id of an event made from
+            another value, so that the same input gives the same ids and equal lines differ.
+        source: The source of an event made from another value.
+        type: The type of an event made from another value.
+        digits_checked: Whether the line is known to hold no integer beyond 64 bits.
 
     Raises:
-        EventError: The line is not JSON, or says it is an event and breaks a rule for events.
+        EventError: The line is not JSON, or it has a `specversion` and breaks a rule for events.
     """
     try:
         return parse(line, digits_checked=digits_checked)
@@ -341,10 +341,10 @@ def decode(
 
 
 def bare(line: bytes) -> bytes:
-    """Return `line` without the space around it, and the byte order mark before it.
+    """Return `line` without surrounding white space and without a byte order mark.
 
-    Some editors begin a file with one, and files may have been put together (RFC 8259,
-    section 8.1: a parser may pass over it).
+    Some editors begin a file with such a mark, and joined files have it in the middle (RFC 8259,
+    section 8.1, allows a parser to ignore it).
     """
     return line.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
 

@@ -1,4 +1,4 @@
-"""A key taken from an event: what events are grouped, ordered or locked by."""
+"""The key of an event: the value by which events are grouped, ordered or locked."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,8 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 
 FIRST = 100
-"""Events without the key, from the first one on, at which that is said: it may be misspelt."""
+"""Number of events, from the first one on, that must all lack the key before the warning that it
+may be misspelt."""
 
 _log = get_log("flowtools.key")
 
@@ -25,8 +26,8 @@ _INDEX = re.compile(r"0|[1-9][0-9]*")
 class Key:
     """An expression that picks one value of an event.
 
-    Either the name of an attribute (`subject`), or a JSON Pointer (RFC 6901) into the
-    event's data (`/headers/identity`).
+    The expression is the name of an attribute (`subject`), or a JSON Pointer (RFC 6901) into
+    the event's data (`/headers/identity`).
 
     Attributes:
         text: The expression.
@@ -43,7 +44,7 @@ class Key:
         """Read an expression.
 
         Raises:
-            UsageError: It is neither an attribute's name nor a JSON Pointer.
+            UsageError: `text` is neither the name of an attribute nor a JSON Pointer.
         """
         if _ATTRIBUTE.fullmatch(text):
             return cls(text, text)
@@ -56,10 +57,10 @@ class Key:
         return cls(text, None, tuple(step.replace("~1", "/").replace("~0", "~") for step in steps))
 
     def of(self, event: Event) -> str | None:
-        """Return the key of `event`: text as it is, any other value as JSON.
+        """Return the key of `event`: text unchanged, any other value as JSON.
 
-        None where the event has no such value, or it is null, an empty text, or nested
-        deeper than a line that is written may be.
+        None means that the event has no such value, or that it is null, an empty text, or nested
+        too deeply to be written as JSON.
         """
         name = self.attribute
         value: Any = event.attributes.get("data" if name is None else name)
@@ -80,7 +81,7 @@ class Key:
             return None
 
     def near(self, event: Event) -> str | None:
-        """Return an expression that `event` has a value for and that looks much like this one."""
+        """Return a similar expression for which `event` has a value; None if there is none."""
         attributes = event.attributes
         if self.attribute is not None:
             return _like(self.attribute, attributes)
@@ -99,21 +100,21 @@ class Key:
 
 
 class WatchedKey:
-    """A key that warns, once, when none of the first events has it.
+    """A key that warns once if none of the first events has it.
 
-    Such events run at once and in no order, which is not what who gives a key wants. Any thread
-    may call; a count that two of them miss only delays the warning.
+    Events without the key run at once and in no order, which is not what the user wants who gives
+    a key. Any thread may call `of`. The count has no lock: a lost update only delays the warning.
     """
 
     def __init__(self, key: Key, option: str) -> None:
-        """Give the key `key`; `option` is what the command line calls it."""
+        """Watch `key`; `option` is its option on the command line, for the warning."""
         self._key = key
         self._option = option
         self._missed = 0
         self._is_over = False
 
     def of(self, event: Event) -> str | None:
-        """Return the key of `event`, as Key.of."""
+        """Return the key of `event`, as Key.of does."""
         found = self._key.of(event)
         if not self._is_over:
             self._look(event, has_it=found is not None)
@@ -134,7 +135,7 @@ class WatchedKey:
 
 
 def _like(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that looks most like `name`, whatever its case; None: none does."""
+    """Return the one of `names` most similar to `name`, ignoring case; None if none is similar."""
     from difflib import get_close_matches  # Only for a warning.
 
     lower = {each.lower(): each for each in names}

@@ -1,4 +1,4 @@
-"""The kinds of a change: the last word of an event's type, and what options choose by."""
+"""The kinds of a change: the last word of an event's type, for --include and --exclude."""
 
 from collections.abc import Collection, Sequence
 from enum import StrEnum
@@ -8,22 +8,22 @@ from flowtools.core.errors import UsageError
 
 
 class Kind(StrEnum):
-    """What happened to an asset or a file; as text, the word that users see.
+    """The kind of a change of an asset or a file; its text is the word that users see.
 
     Attributes:
-        colour: Name of the terminal colour in which people see it.
+        colour: The name of its colour in a terminal.
     """
 
     CREATED = "created", "green"
     UPDATED = "updated", "yellow"
-    """An asset or file of Viz One is different now."""
+    """An asset or file of Viz One was changed."""
     MODIFIED = "modified", "yellow"
-    """A file of this machine is different now."""
+    """A file on this machine was changed."""
     DELETED = "deleted", "red"
     CHANGED = "changed", "cyan"
-    """One of the others; the message does not say which."""
+    """Created, updated or deleted; the message does not say which."""
     STALLED = "stalled", "red"
-    """A file of this machine stands still and is not whole."""
+    """A file on this machine is incomplete and no longer grows."""
 
     colour: str
 
@@ -45,16 +45,16 @@ _BY_WORD: dict[str, Kind] = {kind.value: kind for kind in Kind}
 OF_VIZ_ONE = (Kind.CREATED, Kind.UPDATED, Kind.DELETED, Kind.CHANGED)
 OF_FILES = (Kind.CREATED, Kind.MODIFIED, Kind.DELETED)
 ON_DEMAND = (Kind.STALLED,)
-"""Kinds that are reported only where --include names them."""
+"""Kinds that are reported only if --include names them."""
 
 
 def chosen(
     every: Sequence[Kind], include: Collection[str], exclude: Collection[str]
 ) -> frozenset[Kind]:
-    """Return the kinds that --include (empty: all of `every`) and --exclude leave.
+    """Return the kinds in --include (if empty: all of `every`) that are not in --exclude.
 
     Raises:
-        UsageError: They leave none.
+        UsageError: No kind is left.
     """
     left = frozenset(each for each in every if not include or each in include) - set(exclude)
     if not left:

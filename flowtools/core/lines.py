@@ -1,4 +1,11 @@
-"""Lines in from a file descriptor, lines out to one: blocks, bounds and whole writes."""
+"""Reads lines from a file descriptor and writes lines to one.
+
+`LineReader` reads blocks and splits them into lines; it holds at most one block and one incomplete
+line, whose size is bounded. `LineWriter` collects lines and writes complete lines of at most
+PIPE_BUF bytes at a time, so that several writers to one pipe do not interleave within a line. Both
+wait with poll(2), together with the request to stop, so that neither a silent input nor a slow
+reader can hold up the end of a command. They have no threads of their own.
+"""
 
 import errno
 import fcntl
@@ -20,14 +27,14 @@ from flowtools.core.toolong import ROOM, LongLine, Spill, TooLong, bounded
 from flowtools.core.wait import Stop, poll_time, wait
 
 BLOCK = 32768
-"""Bytes read at a time. With twice as many, what a Linux pipe holds, each thread that has
-read has half a megabyte more of the C library's memory for good (measured)."""
+"""Bytes read at a time. With twice as many, which is what a Linux pipe holds, the C library keeps
+half a megabyte more for each thread that has ever read (measured)."""
 
 MAX_LINE = Reading.max_line
-"""Bytes that a line may have by default."""
+"""Default maximum length of a line, in bytes."""
 
 PIPE_BUF = 4096
-"""Bytes that one write to a pipe puts there whole, next to other writers (POSIX, Linux)."""
+"""Maximum size of a write to a pipe that other writers cannot interleave (POSIX, Linux)."""
 
 
 _WITHOUT_END = itemgetter(slice(-1))
@@ -39,14 +46,13 @@ def without_end(line: bytes) -> bytes:
 
 
 class LineReader:
-    """Blocks of lines from a file descriptor, as they come.
+    """Reads blocks of lines from a file descriptor as they arrive.
 
-    Holds at most one block and one unfinished line. Not thread-safe: one thread at a
-    time may read.
+    Holds at most one block and one incomplete line. Not thread-safe: only one thread at a time
+    may read.
 
     Attributes:
-        block: What was read last, as it was: all of the last lines but what the first has
-            of earlier blocks.
+        block: The raw bytes of the last read. The first line may have begun in an earlier block.
     """
 
     def __init__(
@@ -61,12 +67,11 @@ class LineReader:
         spill: Spill | None = None,
         keep_ends: bool = False,
     ) -> None:
-        """Read lines of at most `max_line` bytes from `fd` until its end or `stop`.
+        """Read lines of at most `max_line` bytes from `fd` until end of file or `stop`.
 
-        `wake` is a file descriptor that ends a wait when it becomes readable. `tee` is
-        called with each block as it was read, before it is taken apart. `spill` keeps the
-        text of longer lines. `keep_ends`: a line may come with its newline; without_end()
-        takes it off.
+        `wake` is a file descriptor that ends a wait when it becomes readable. `tee` is called with
+        each raw block before it is split. `spill` keeps the text of longer lines. `keep_ends`
+        allows lines to keep their newline, which without_end() removes.
         """
         self._fd = fd
         self._stop = stop
@@ -74,14 +79,14 @@ class LineReader:
         self._separator = separator
         self._tee = tee
         self._spill = spill
-        # Only a line that has come in several blocks can be longer then.
+        # Then only a line that arrived in several blocks can be too long.
         self._keeps_ends = keep_ends and max_line >= BLOCK
         self._partial: list[bytes] = []
         self._partial_size = 0
         self._long: LongLine | None = None
         self._ended = self._has_all = False
         self.block = b""
-        # Registered once, and not by wait(): it is asked for every block.
+        # Registered once instead of with wait(): it is polled for every block.
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
         self._poller.register(stop.fileno(), select.POLLIN)
@@ -91,10 +96,9 @@ class LineReader:
     def read(self, seconds: float | None = None) -> list[bytes] | None:
         """Wait for input; return its lines, or None at the end.
 
-        A last line without an end counts as a line. The list is empty where everything
-        read so far belongs to a line not yet complete, or where `seconds` have passed or
-        `wake` has ended the wait. After a stop, what was read of an incomplete line is
-        dropped: it was never delivered.
+        A last line without a separator counts as a line. The list is empty if only a part of a
+        line has arrived, if `seconds` have passed, or if `wake` has ended the wait. After a stop
+        the part of an incomplete line is dropped: it was never delivered.
 
         Raises:
             FlowError: The input cannot be read.
@@ -118,9 +122,9 @@ class LineReader:
         return self._split(block)
 
     def rest(self, seconds: float) -> Iterator[list[bytes]]:
-        """Yield the lines that still come, stop or no stop, to the end of the input.
+        """Yield the remaining lines up to the end of the input, even after a stop.
 
-        It ends after `seconds` in any case; what was read of an incomplete line is then dropped.
+        Ends after `seconds` in any case; the part of an incomplete line is then dropped.
 
         Raises:
             FlowError: The input cannot be read.
@@ -139,7 +143,7 @@ class LineReader:
             yield self._split(block)
 
     def close(self) -> None:
-        """Drop what was read of an incomplete line."""
+        """Drop the part of an incomplete line."""
         if self._long is not None:
             self._long.drop()
             self._long = None
@@ -147,7 +151,7 @@ class LineReader:
         self._partial_size = 0
 
     def _read_block(self) -> bytes | None:
-        """Return what can be read, empty at the end; None where another reader was quicker."""
+        """Return what can be read, b"" at the end; None if another process read it first."""
         try:
             block = self.block = os.read(self._fd, BLOCK)
         except BlockingIOError:
@@ -159,7 +163,7 @@ class LineReader:
 
     def _split(self, block: bytes) -> list[bytes]:
         if self._separator == b"\n":
-            # Half the time of `split`, which compares byte by byte where this uses memchr(3).
+            # Takes half the time of `split`, which compares byte by byte; this uses memchr(3).
             lines = BytesIO(block).readlines()
             if not self._keeps_ends:
                 lines = list(map(_WITHOUT_END, lines))
@@ -175,7 +179,7 @@ class LineReader:
             lines[0] = self._take_partial()
         if rest:
             self._keep(rest)
-        if self._max_line < BLOCK:  # Otherwise only a line of several blocks can be longer.
+        if self._max_line < BLOCK:  # Otherwise `_keep` has caught every line that is too long.
             most, spill = self._max_line, self._spill
             lines = [x if isinstance(x, TooLong) else bounded(x, most, spill) for x in lines]
         return lines
@@ -202,15 +206,15 @@ class LineReader:
 
 
 class LineWriter:
-    """Whole lines to a file descriptor, from any thread.
+    """Writes complete lines to a file descriptor, from any thread.
 
-    `emit` gathers lines and writes them together, at most PIPE_BUF bytes at a time
-    unless one line is longer, so that commands sharing a pipe do not tear each other's
-    lines; whoever emits calls `flush` before it waits for input. `write` sends one line
-    at once. Who must not wait for a slow reader calls `hold` and `try_flush` instead.
+    `emit` collects lines and writes them together, at most PIPE_BUF bytes at a time unless one
+    line is longer, so that commands that share a pipe do not tear each other's lines. Call `flush`
+    before waiting for input. `write` writes one line at once. Code that must not wait for a slow
+    reader calls `hold` and `try_flush` instead.
 
     Attributes:
-        emitted: How many lines were given to it.
+        emitted: Number of lines given to it.
     """
 
     def __init__(self, fd: int) -> None:
@@ -222,14 +226,14 @@ class LineWriter:
         self._rest = memoryview(b"")
         self._torn = False
         self._given_up: tuple[Stop, float] | None = None
-        # Registered once, and not by wait(): it is asked before every write.
+        # Registered once instead of with wait(): it is polled before every write.
         self._room = select.poll()
         self._room.register(fd, select.POLLOUT)
 
     def give_up(self, stop: Stop, seconds: float) -> None:
-        """From now on wait no longer than `seconds` after `stop` for a reader that takes nothing.
+        """From now on, wait at most `seconds` after `stop` for a reader that accepts nothing.
 
-        Then whatever writes raises ReaderStalled.
+        After that time every method that writes raises ReaderStalled.
         """
         self._given_up = (stop, seconds)
 
@@ -238,31 +242,31 @@ class LineWriter:
         return self._fd
 
     def emit(self, event: Event) -> None:
-        """Put `event` into the buffer as one line.
+        """Add `event` to the buffer as one line; write the buffer first if it is full.
 
         Raises:
             EventError: The event has no JSON form.
-            ReaderGone: The pipe has been closed by its reader.
+            ReaderGone: The reader has closed the pipe.
         """
         self.emit_line(event.encode())
 
     def emit_line(self, line: bytes) -> None:
-        """Put `line`, which ends with a newline, into the buffer."""
+        """Add `line`, which ends with a newline, to the buffer, as `emit` does."""
         with self._lock:
             if self._size + len(line) > PIPE_BUF:
                 try:
                     self._write_pending()
                 except ReaderStalled as error:
-                    error.lines += 1  # This one, too.
+                    error.lines += 1  # This line was not written either.
                     raise
             self._pending.append(line)
             self._size += len(line)
             self.emitted += 1
 
     def hold(self, line: bytes) -> int:
-        """Put `line` into the buffer, whatever that holds by now; return how many bytes it is.
+        """Add `line` to the buffer, whatever its size; return the size of the buffer in bytes.
 
-        Never waits: whoever calls it sees to it that this does not grow for ever.
+        Never waits. The caller must make sure that the buffer does not grow without a bound.
         """
         with self._lock:
             self._pending.append(line)
@@ -271,12 +275,12 @@ class LineWriter:
             return self._size
 
     def try_flush(self) -> bool:
-        """Write what is in the buffer as far as there is room; return whether that was all.
+        """Write as much of the buffer as the pipe has room for; return whether that was all.
 
-        Where it was not, poll `fileno` for POLLOUT.
+        If it was not, poll `fileno` for POLLOUT.
 
         Raises:
-            ReaderGone: The pipe has been closed by its reader.
+            ReaderGone: The reader has closed the pipe.
         """
         with self._lock:
             while self._rest or self._pending:
@@ -290,7 +294,7 @@ class LineWriter:
         return True
 
     def drop(self) -> None:
-        """Drop what is in the buffer, but for the rest of a line that has been begun."""
+        """Drop the buffer, except the rest of a line that is partly written."""
         with self._lock:
             self._pending.clear()
             self._size = 0
@@ -298,20 +302,20 @@ class LineWriter:
             self._rest = self._rest[:end]
 
     def flush(self) -> None:
-        """Write what is in the buffer; return when the system has taken it."""
+        """Write the buffer; return when the kernel has taken it."""
         with self._lock:
             self._write_pending()
 
     def write(self, line: bytes) -> None:
-        """Write `line` at once, after what is in the buffer, in one write of its own."""
+        """Write the buffer, and then `line` in a write of its own."""
         with self._lock:
             self._write_pending()
             self._write_all(line)
             self.emitted += 1
 
     def unread(self) -> int:
-        """Return how many bytes the reader of a pipe has not taken yet (0: not a pipe)."""
-        # Of a terminal or a file the same call tells something else.
+        """Return the number of bytes that the reader of the pipe has not taken yet (0: no pipe)."""
+        # For a terminal or a file, FIONREAD means something else.
         if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
             return 0
         try:
@@ -321,7 +325,7 @@ class LineWriter:
         return int(struct.unpack("i", answer)[0])
 
     def _take_block(self) -> bytes:
-        """Take out of the buffer as many lines as one write may have."""
+        """Take as many lines from the buffer as fit into one write."""
         number, size = 0, 0
         for line in self._pending:
             if number and size + len(line) > PIPE_BUF:
@@ -347,15 +351,15 @@ class LineWriter:
                 self._wait_for_room(view, *self._given_up)
             written = self._write_some(view[:most])
             if not written:
-                # Someone who shares this descriptor has made it non-blocking.
+                # Another process that shares this descriptor has made it non-blocking.
                 wait(writable=self._fd)
             view = view[written:]
 
     def _wait_for_room(self, view: memoryview, stop: Stop, seconds: float) -> None:
-        """Return once a write of PIPE_BUF bytes of `view` does not block.
+        """Wait until a write of PIPE_BUF bytes of `view` would not block.
 
         Raises:
-            ReaderStalled: That has not come within `seconds` after `stop`.
+            ReaderStalled: There is still no room `seconds` after `stop`.
         """
         if self._room.poll(0) or self._fd in wait(stop, writable=self._fd):
             return
@@ -366,18 +370,18 @@ class LineWriter:
             raise ReaderStalled(lines)
 
     def _write_some(self, view: memoryview) -> int:
-        """Write; return how many bytes the system has taken.
+        """Write once; return how many bytes the kernel has taken.
 
         Raises:
-            ReaderGone: The pipe has been closed by its reader, or the terminal has gone.
-            FlowError: It cannot be written.
+            ReaderGone: The reader has closed the pipe, or the terminal has gone.
+            FlowError: Writing fails for another reason.
         """
         try:
             return os.write(self._fd, view)
         except BlockingIOError:
             return 0
         except OSError as error:
-            # Here and nowhere wider: a broken socket is another matter.
+            # Only here does EPIPE mean that the reader has gone; elsewhere it is a broken socket.
             if error.errno in (errno.EPIPE, errno.EIO):
                 raise ReaderGone from None
             raise FlowError(f"cannot write standard output: {error.strerror}") from None

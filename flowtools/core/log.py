@@ -1,9 +1,9 @@
-"""What our own code has to say: loggers that no code of others can silence.
+"""Loggers for flowtools' own messages, which user code cannot silence.
 
-In a program that uses flowtools as a library, messages go to the standard `logging` module,
-as those of every library do. In a command, they go straight to its console
-(process/console.py): a Worker may configure `logging` as it likes, disable it, or replace its
-classes, and the command's own messages do not change.
+In a program that uses flowtools as a library, messages go to the standard `logging` module, as
+those of every library do. In a command, they go straight to its console (process/console.py). So a
+Worker may configure `logging` as it likes, disable it, or replace its classes, without changing
+the command's own messages.
 """
 
 import logging
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 
 class About(NamedTuple):
-    """The attempt that a message is about, or comes from.
+    """The attempt that a message is about or comes from.
 
     Attributes:
         event: The event's id.
         subject: The event's subject, if it has one.
-        attempt: 1 for the first attempt.
+        attempt: The number of the attempt, from 1.
     """
 
     event: str
@@ -30,12 +30,13 @@ class Said(NamedTuple):
     """One message.
 
     Attributes:
-        level: As `logging` numbers it.
+        level: The level, as a number of `logging`.
         text: The message; may have several lines.
-        traceback: What belongs to it and only `-v` shows; None: nothing.
-        about: The attempt that it is about.
-        logger: Name of the logger of others that it comes from.
-        is_ours: It is the command's own, and not from a Worker, its libraries or its programs.
+        traceback: The traceback, which only `-v` shows; None if there is none.
+        about: The attempt that the message is about.
+        logger: The name of the logger, if the message comes from user code.
+        is_ours: Whether the message is the command's own, and not from a Worker, its libraries or
+            its programs.
     """
 
     level: int
@@ -47,16 +48,16 @@ class Said(NamedTuple):
 
 
 class _Sink:
-    """Where the messages of a command go; `take` is None where there is no command."""
+    """The receiver of a command's messages; `take` is None if no command runs."""
 
     take: Callable[[Said], None] | None = None
     level = logging.WARNING
 
 
 class Log:
-    """A named logger: the methods of `logging.Logger` that we use.
+    """A named logger with those methods of `logging.Logger` that flowtools uses.
 
-    `exc_info` is the exception that the message is about, or True: the one being handled.
+    `exc_info` is the exception that a message is about, or True for the one being handled.
     """
 
     def __init__(self, name: str) -> None:
@@ -64,31 +65,31 @@ class Log:
         self._least = 0
 
     def debug(self, text: str, *args: object, **more: Any) -> None:
-        """Say a detail."""
+        """Log a detail."""
         self._say(logging.DEBUG, text, args, **more)
 
     def info(self, text: str, *args: object, **more: Any) -> None:
-        """Say what happens."""
+        """Log what happens."""
         self._say(logging.INFO, text, args, **more)
 
     def warning(self, text: str, *args: object, **more: Any) -> None:
-        """Say that something is odd."""
+        """Log that something is odd."""
         self._say(logging.WARNING, text, args, **more)
 
     def error(self, text: str, *args: object, **more: Any) -> None:
-        """Say what went wrong."""
+        """Log what went wrong."""
         self._say(logging.ERROR, text, args, **more)
 
     def exception(self, text: str, *args: object) -> None:
-        """Say what went wrong, with the exception that is being handled."""
+        """Log what went wrong, with the traceback of the exception that is being handled."""
         self._say(logging.ERROR, text, args, exc_info=True)
 
     def log(self, level: int, text: str, *args: object, **more: Any) -> None:
-        """Say `text % args` at `level`."""
+        """Log `text % args` at `level`."""
         self._say(level, text, args, **more)
 
     def is_enabled_for(self, level: int) -> bool:
-        """Return whether a message of `level` would go anywhere."""
+        """Return whether a message of `level` would be shown."""
         if _Sink.take is None:
             return logging.getLogger(self._name).isEnabledFor(level)
         return level >= max(_Sink.level, self._least)
@@ -115,7 +116,7 @@ class Log:
 
 
 def formatted(error: BaseException) -> str:
-    """Return the traceback of `error`, as Python shows it, without an end of line."""
+    """Return the traceback of `error` as Python shows it, without the last newline."""
     import traceback
 
     try:
@@ -128,15 +129,15 @@ _logs: dict[str, Log] = {}
 
 
 def get_log(name: str) -> Log:
-    """Return the logger `name`, such as "flowtools.pool"; the same for the same name."""
+    """Return the logger `name`, such as "flowtools.pool"; one object per name."""
     return _logs.setdefault(name, Log(name))
 
 
 def quieten(name: str, level: int) -> None:
-    """Let the logger `name` say nothing below `level`."""
+    """Suppress the messages of the logger `name` below `level`."""
     get_log(name)._least = level  # noqa: SLF001  of this module
 
 
 def lead_to(take: Callable[[Said], None] | None, level: int = logging.WARNING) -> None:
-    """Give messages of at least `level` to `take`; None: to the `logging` module, all of them."""
+    """Send messages of at least `level` to `take`; None: send all to the `logging` module."""
     _Sink.take, _Sink.level = take, level

@@ -1,17 +1,17 @@
-"""Saying again, at growing intervals, that something is still wrong."""
+"""Repeats a warning at growing intervals while something is still wrong."""
 
 from time import monotonic
 
 AGAIN_AFTER = (60.0, 300.0, 900.0, 3600.0)
-"""Seconds after which it is said again; after these, once more after each further hour."""
+"""Times since the beginning, in seconds, at which to warn; then once more for each further hour."""
 
 
 class Reminder:
-    """Knows since when something is wrong, and when that is to be said again.
+    """Remembers since when something is wrong, and when to warn again.
 
     Attributes:
-        since: When it began (monotonic clock); None while all is well.
-        said: How often it has been said since then.
+        since: The time at which it began (monotonic clock); None while all is well.
+        said: Number of warnings since then.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Reminder:
         self.said = 0
 
     def begin(self, now: float | None = None) -> None:
-        """Note that it is wrong (`now` by the monotonic clock); what has begun goes on."""
+        """Note that something is wrong since `now` (monotonic clock), if it was not before."""
         if self.since is None:
             self.since = monotonic() if now is None else now
             self.said = 0
@@ -30,7 +30,7 @@ class Reminder:
         self.said = 0
 
     def due(self, now: float | None = None) -> float | None:
-        """Return for how many seconds it has been wrong, if that is to be said now."""
+        """Return for how many seconds it has been wrong if a warning is due now, else None."""
         if self.since is None:
             return None
         seconds = (monotonic() if now is None else now) - self.since

@@ -1,20 +1,20 @@
-"""An event that is made of another one: what flow-work and flow-jq write for a value."""
+"""Results: events made of another event, as flow-work and flow-jq write them for a value."""
 
 from typing import Any
 
 from flowtools.core.event import Event, digest
 
 TRACE = ("traceparent", "tracestate")
-"""Extension attributes that every result of an event keeps: CloudEvents' extension for distributed
-tracing, whose values are those of the headers of that name (W3C Trace Context)."""
+"""Extension attributes that a result takes over from its event: CloudEvents' extension for
+distributed tracing, with the values of the HTTP headers of these names (W3C Trace Context)."""
 
 
 def result_of(event: Event, value: Any, index: int, *, source: str, type: str) -> Event:
     """Return the result number `index` (from 0) of `event`, with `value` as its data.
 
-    Its id is made of the `source` and the `id` of `event`, which together are its identity
-    (CloudEvents 1.0, section 3.1.1), and of `index`: the same event gives the same ids again, and
-    two events of different sources never give the same.
+    The id of the result is made of `index` and of the event's `source` and `id`, which together
+    identify it (CloudEvents 1.0, section 3.1.1). So the same event gives the same ids again, and
+    events of different sources never give the same id.
     """
     made = Event(
         type,
@@ -27,7 +27,7 @@ def result_of(event: Event, value: Any, index: int, *, source: str, type: str) -
 
 
 def traced(made: Event, event: Event) -> Event:
-    """Give `made` the trace of `event`, where it has none of its own; return it."""
+    """Give `made` the trace of `event`, unless it has one of its own; return `made`."""
     given = event.attributes
     if "traceparent" in given and "traceparent" not in made.attributes:
         made.attributes |= {name: given[name] for name in TRACE if given.get(name) is not None}

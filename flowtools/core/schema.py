@@ -1,4 +1,4 @@
-"""The JSON Schema (draft 2020-12) of an event's line, by the type of the event."""
+"""Makes the JSON Schema (draft 2020-12) of an event's line, by the type of the event."""
 
 import types
 from typing import (
@@ -47,8 +47,8 @@ def schema_of(type: str, *, strict: bool = False) -> dict[str, Any]:
     """Return the JSON Schema of the events of `type`, as a JSON object.
 
     Args:
-        type: Such as `flow.asset.created`.
-        strict: Allow no members but those that are known, for tests.
+        type: The type of the events, such as `flow.asset.created`.
+        strict: Whether to allow only known members, for tests.
 
     Raises:
         KeyError: No source writes events of this type.
@@ -83,7 +83,7 @@ def _described(hint: Any) -> str:
 
 
 def _of(hint: Any, definitions: dict[str, Any], strict: bool) -> dict[str, Any]:
-    """Return the schema of a type hint; classes go to `definitions`."""
+    """Return the schema of a type hint; schemas of classes are added to `definitions`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return {}
@@ -102,7 +102,7 @@ def _of(hint: Any, definitions: dict[str, Any], strict: bool) -> dict[str, Any]:
     if is_typeddict(hint):
         name = hint.__name__
         if name not in definitions:
-            definitions[name] = {}  # It may contain itself.
+            definitions[name] = {}  # Marks it as known: a class may contain itself.
             definitions[name] = _object(hint, definitions, strict)
         return {"$ref": f"#/$defs/{name}"}
     raise AssertionError(f"there is no schema of {hint}")

@@ -1,9 +1,9 @@
-"""What has been seen before, in little memory: a set of marks, and a count of equal lines.
+"""Remembers what has been seen before, in little memory: a set of marks, and counts of equal lines.
 
-A mark is some bytes that stand for something longer, a digest. Python's own set needs some
-100 bytes for each; here the marks are sorted into 65,536 buckets by their first two bytes, and
-the rest of each stands in its bucket, one behind the other. A bucket of a set of two million
-has some thirty of them, which are searched in one call.
+A mark is a short digest of a longer text. Python's own set needs some 100 bytes per mark. Here the
+marks are sorted into 65,536 buckets by their first two bytes, and a bucket holds the remaining
+bytes of its marks one after the other. In a set of two million a bucket has some thirty marks,
+which are searched in one call.
 """
 
 from collections import defaultdict
@@ -14,10 +14,10 @@ from typing import Any
 from flowtools.core.event import Event, digest, wrap
 
 SIZE = 14
-"""Bytes of a mark: with two million of them, two are equal by chance once in 10^21 times."""
+"""Size of a mark in bytes. Among two million, two are equal by chance once in 10^21 times."""
 
 MOST = 1_000_000
-"""How many different lines are told apart by how often they have come."""
+"""Maximum number of different lines whose occurrences are counted."""
 
 _REST = SIZE - 2
 
@@ -30,7 +30,7 @@ def mark(text: bytes) -> bytes:
 
 @cache
 def _blake2b() -> Callable[..., Any]:
-    from hashlib import blake2b  # It brings OpenSSL along, which most runs do not need.
+    from hashlib import blake2b  # Imported late: it loads OpenSSL, which most runs do not need.
 
     return blake2b
 
@@ -51,7 +51,7 @@ class Seen:
             return False
         rest = found[2:]
         at = bucket.find(rest)
-        while at > 0 and at % _REST:  # The end of one and the beginning of the next.
+        while at > 0 and at % _REST:  # A false match across the border of two marks.
             at = bucket.find(rest, at + 1)
         return at >= 0
 
@@ -63,15 +63,15 @@ class Seen:
         return True
 
     def put(self, found: bytes) -> None:
-        """Add a mark without a look whether it is new; one that is not takes room twice."""
+        """Add a mark without checking that it is new; a repeated mark takes room twice."""
         self._buckets[found[:2]] += found[2:]
         self._size += 1
 
 
 class Occurrences:
-    """Counts equal lines, so that each has an id that does not depend on what stands around it.
+    """Counts equal lines, so that each gets an id that does not depend on the lines around it.
 
-    The first MOST different lines are told apart in some 20 MiB. Not thread-safe.
+    The first MOST different lines are counted, in some 20 MiB. Not thread-safe.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -80,9 +80,9 @@ class Occurrences:
         self._more: dict[bytes, int] = {}
 
     def name(self, text: bytes, number: int) -> str:
-        """Return what tells this line from others: "1" for the first `text`, "2" for the second.
+        """Return a name that tells equal lines apart: "1" for the first `text`, "2" for the second.
 
-        Beyond the bound that is the `number` of the line, written as "@17".
+        Beyond the bound the name is made of the line's `number`, as in "@17".
         """
         found = mark(text)
         times = self._more.get(found)
@@ -99,8 +99,8 @@ class Occurrences:
 class Wrapper:
     """Makes events of lines that are other JSON values. Not thread-safe.
 
-    The id of such an event is made of the bytes of the line, and of how many equal lines came
-    before: a line that is inserted, or taken out, changes the ids of no others.
+    The id of such an event is made of the bytes of the line and of the number of equal lines
+    before it. So inserting or removing a line does not change the ids of different lines.
     """
 
     def __init__(self, source: str) -> None:
@@ -108,7 +108,7 @@ class Wrapper:
         self._occurrences = Occurrences()
 
     def event(self, value: Any, line: bytes, number: int) -> Event:
-        """Return the event of `line`, number `number` of the input, which holds `value`."""
+        """Return the event for `line`, line `number` of the input, which holds `value`."""
         text = line.strip()
         identity = f"{digest(text)}-{self._occurrences.name(text, number)}"
         return wrap(value, source=self._source, type="flow.stdin.line", id=identity)

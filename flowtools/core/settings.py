@@ -1,14 +1,14 @@
-"""Settings that several parts share, and the way of an option to where it acts.
+"""Settings that several parts share, and the path of an option to the object that uses it.
 
-Every default of flowtools is the default of a field of a settings class, and is written there
-alone. A class that belongs to one part stands in that part's `settings.py`; the fields that
-several parts have stand here. Those modules load nothing heavy: the options of a command take
-their defaults from them, and `--help` shows those.
+Every default of flowtools is the default of a field of a settings class, and is written only there.
+A class that belongs to one part is in that part's `settings.py`; classes that several parts share
+are here. These modules import nothing heavy: the options of a command take their defaults from
+them, and `--help` shows these.
 
-An option acts on the parameter of its own name. `Given` holds the values of the options that a
-command was given, and makes objects of them: `given.make(HotFolder, directory)` calls HotFolder
-with each option that is a parameter of HotFolder. What nobody has taken by the end is known,
-too: such an option means nothing to the objects that were made.
+An option sets the parameter of the same name. `Given` holds the values of a command's options and
+makes objects with them: `given.make(HotFolder, directory)` calls HotFolder with each option that is
+a parameter of HotFolder. At the end `untaken` lists the options that no object used, so that the
+command can say that they have no effect.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How long what still runs has to end.
+    """Times for ending in good order.
 
     Attributes:
-        drain: Seconds after a stop for events that run, and for acknowledgements still missing.
-        grace: Seconds for code of the user's that has been told to end, such as a Worker whose
-            time is up; after that its thread is abandoned.
+        drain: Seconds after a stop for running events to end and for missing acknowledgements.
+        grace: Seconds for user code that has been told to end, such as a Worker that timed out;
+            after that its thread is abandoned.
     """
 
     drain: float = 30.0
@@ -34,10 +34,10 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class Expiring:
-    """When a certificate counts as one that ends soon.
+    """Warning about certificates that expire soon.
 
     Attributes:
-        expiry_days: Days before its end at which it is warned of.
+        expiry_days: Days before the expiry of a certificate at which to begin warning.
     """
 
     expiry_days: int = 14
@@ -45,10 +45,10 @@ class Expiring:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How lines are read.
+    """Settings for reading lines.
 
     Attributes:
-        max_line: Bytes that a line may have.
+        max_line: Maximum length of a line, in bytes.
     """
 
     max_line: int = 16 * 1024 * 1024
@@ -56,10 +56,10 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Messages:
-    """How a command speaks on stderr.
+    """Settings for messages on stderr.
 
     Attributes:
-        log_format: "text", or "json": one object a line.
+        log_format: "text", or "json" for one object per line.
     """
 
     log_format: Literal["text", "json"] = "text"
@@ -81,7 +81,7 @@ def default_of(kind: type, name: str) -> Any:
 
 
 def _made_of(kind: Any) -> Iterator[tuple[str, type]]:
-    """Yield the fields of the settings class `kind` that are settings themselves, and of what."""
+    """Yield each field of `kind` that is itself a settings class: its name and its class."""
     for field in fields(kind) if is_dataclass(kind) else ():
         inner: Any = field.default_factory
         if isinstance(inner, type) and is_dataclass(inner):
@@ -89,10 +89,10 @@ def _made_of(kind: Any) -> Iterator[tuple[str, type]]:
 
 
 class Given:
-    """The values of a command's options, each by the name of the parameter that it is for."""
+    """The values of a command's options, by the names of the parameters that they set."""
 
     def __init__(self, values: Mapping[str, Any], typed: Collection[str] = ()) -> None:
-        """Hold `values`; those in `typed` were on the command line and are no defaults."""
+        """Hold `values`; those in `typed` were given on the command line and are not defaults."""
         self._values = dict(values)
         self._typed = frozenset(typed)
         self._taken: set[str] = set()
@@ -103,21 +103,21 @@ class Given:
         return value
 
     def is_typed(self, name: str) -> bool:
-        """Return whether the option was on the command line."""
+        """Return whether the option was given on the command line."""
         return name in self._typed
 
     def fill(self, values: Mapping[str, Any]) -> None:
-        """Let `values`, from a file of settings, count for options that were not typed."""
+        """Take `values` from a settings file for options not given on the command line."""
         self._values |= {name: said for name, said in values.items() if name not in self._typed}
 
     def untaken(self) -> list[str]:
-        """Return the names of the options that were typed and that nobody has taken."""
+        """Return the names of the options that were given and that no object has used."""
         return [name for name in self._values if name in self._typed - self._taken]
 
     def make(self, kind: Callable[..., T], *args: Any, **more: Any) -> T:
-        """Return `kind(*args, **more)`, with each option besides that it has a parameter for.
+        """Return `kind(*args, **more)`, with every option that is a parameter of `kind` added.
 
-        A field of a settings class that is a settings class itself is made in the same way.
+        A field that is itself a settings class is made in the same way.
         """
         from inspect import signature
 

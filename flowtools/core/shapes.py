@@ -1,11 +1,11 @@
-"""What the data of each type of event holds, for type checkers and for JSON Schemas.
+"""The shape of the data of each type of event, for type checkers and JSON Schemas.
 
     from flowtools.event import AssetData
 
     def start(self, event: Event) -> None:
         data: AssetData = event.data
 
-The schemas in docs/schemas are made of these classes (schema.py), and tests hold them against
+The schemas in docs/schemas are made from these classes (schema.py), and tests compare them with
 what the sources write. A later version may add members.
 """
 
@@ -110,4 +110,4 @@ DATA: dict[str, Any] = {
     "flow.work.result": AnyData,
     "flow.jq.result": AnyData,
 }
-"""What the data of an event is, by its type."""
+"""The shape of an event's data, by the event's type."""

@@ -1,17 +1,17 @@
-"""Lines that are kept for later: in memory, and on disk once they are many."""
+"""Keeps lines for later: in memory, and on disk once they are many."""
 
 from collections.abc import Iterable, Iterator
 from tempfile import SpooledTemporaryFile
 
 IN_MEMORY = 16 * 1024 * 1024
-"""Bytes that are kept in memory; more go into a temporary file that has no name."""
+"""Maximum number of bytes kept in memory; more are kept in a temporary file without a name."""
 
 
 class Spool:
-    """Lines, all of which were there before the first of them is read."""
+    """A sequence of lines that is stored completely before the first line is read."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
-        """Take all `lines`, each with its newline.
+        """Store all `lines`, each with its newline.
 
         Raises:
             OSError: The temporary file cannot be written.
@@ -20,7 +20,7 @@ class Spool:
         self._file.writelines(lines)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield every line, from the first one on."""
+        """Yield all lines, beginning with the first."""
         self._file.seek(0)
         yield from self._file
 

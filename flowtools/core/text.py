@@ -1,11 +1,11 @@
-"""Text of others, bounded: a Worker's error may say more than anybody can store or read."""
+"""Cuts long texts of user code: a Worker's error may be longer than can be stored or read."""
 
 MAX_TEXT = 16 * 1024
-"""Bytes (UTF-8) of a text of others that are logged, recorded or sent."""
+"""Maximum size in bytes (UTF-8) of a text of user code that is logged, recorded or sent."""
 
 
 def cut(text: str, most: int = MAX_TEXT) -> str:
-    """Return `text`, cut to `most` bytes, and with a mark then that says that it was cut."""
+    """Return `text`, cut to `most` bytes with a note that says so if it is longer."""
     if len(text) * 4 <= most:
         return text
     raw = text.encode("utf-8", "surrogatepass")

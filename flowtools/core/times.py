@@ -1,4 +1,4 @@
-"""Moments and lengths of time, as people and event lines write them."""
+"""Reads and writes moments and durations, as people and event lines write them."""
 
 import re
 import time
@@ -18,11 +18,11 @@ _MIDNIGHT = re.compile(r"T24:00((?::00(?:[.,]0+)?)?)(?=$|[Z+-])")
 def parse_duration(text: str) -> float:
     """Return the seconds that `text` means.
 
-    A number alone is in seconds; `ms`, `s`, `m`, `h`, `d` and `w` (weeks) are units, and
-    several parts are added: `1h30m` is 5400. Upper and lower case are the same.
+    A number alone means seconds. The units are `ms`, `s`, `m`, `h`, `d` and `w` (weeks), and
+    several parts are added: `1h30m` is 5400. Case does not matter.
 
     Raises:
-        ValueError: It has another form.
+        ValueError: `text` has another form.
     """
     text = text.strip().lower()
     if re.fullmatch(_NUMBER, text):
@@ -49,11 +49,10 @@ def short_duration(seconds: float) -> str:
 
 
 def instant(text: str | None) -> float | None:
-    """Return the moment (seconds since the epoch) that an RFC 3339 text says, if it says one.
+    """Return the moment of an RFC 3339 text in seconds since the epoch; None if it is not one.
 
-    A leap second is the one before it and a second; 24:00:00 is the next day's midnight (ISO
-    8601, 5.3.2); what is written in lower case counts, too (RFC 3339, 5.6). A time without a zone
-    is taken as UTC.
+    A leap second (:60) counts as the second after :59. 24:00:00 is midnight of the next day (ISO
+    8601, 5.3.2). Lower case is accepted (RFC 3339, 5.6). A time without a zone is taken as UTC.
     """
     said = (text or "").strip().upper()
     is_leap = _LEAP.search(said)
@@ -69,7 +68,7 @@ def instant(text: str | None) -> float | None:
 
 
 def happened_at(event: Event) -> float | None:
-    """Return when `event` happened, in seconds since the epoch; None where it does not say."""
+    """Return the time of `event` in seconds since the epoch; None if it has no valid time."""
     said = event.attributes.get("time")
     return instant(said) if isinstance(said, str) else None
 
@@ -77,11 +76,11 @@ def happened_at(event: Event) -> float | None:
 def parse_moment(text: str) -> float:
     """Return the moment that `text` means, in seconds since the epoch.
 
-    It is an RFC 3339 time (`2026-01-31T12:00:00Z`), a day (`2026-01-31`, its beginning in
-    UTC), or how long ago (`90s`, `30m`, `2h`, `7d`).
+    `text` is an RFC 3339 time (`2026-01-31T12:00:00Z`), a day (`2026-01-31`: its beginning in
+    UTC), or a duration before now (`90s`, `30m`, `2h`, `7d`).
 
     Raises:
-        ValueError: It has another form.
+        ValueError: `text` has another form.
     """
     text = text.strip()
     moment = instant(f"{text}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)

@@ -1,11 +1,11 @@
-"""Lines beyond the limit: what is kept of one, and what may be added to one that is at the limit.
+"""Lines beyond the limit: the parts that are kept of them, and the room for our own additions.
 
---max-line bounds an event as its source made it. What our own commands add at its end does not
-count: where to acknowledge it, and in a failed file why it failed. So whatever one command
-writes the next one can read.
+--max-line bounds an event as its source made it. What our commands add at its end does not count:
+the `ackto`, and in a failed file the reason of the failure. So the next command can read every line
+that one command writes.
 
-Of a longer line its beginning and its end are kept in memory, whatever its size. Its whole text
-goes to a `Spill`, where there is one, as it comes.
+Of a longer line only the beginning and the end are kept in memory, whatever its size. If there is a
+`Spill`, the whole text goes there as it arrives.
 """
 
 import re
@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 ROOM = 128 * 1024
-"""Bytes that our own commands may add to a line: an error of 16 KiB, escaped, and more."""
+"""Maximum number of bytes that our commands may add to a line: an escaped error of 16 KiB and
+more."""
 
 _BEGINNING = 200
 _END = 400
 _ACKTO_AT_END = re.compile(rb',"ackto":"(unix:[^"\\]+)"\}\s*$')
-# A string cannot hold this: in one the quotes would be escaped; nor can an inner object: it would
-# not be the end.
+# This can match only our own members: inside a string the quotes would be escaped, and an inner
+# object would not be at the end of the line.
 _OURS_AT_END = re.compile(
     rb'(?:,"flowerror":"(?:[^"\\]|\\.)*","flowattempts":[0-9]+,"flowfailedat":"[^"\\]*")?'
     rb'(?:,"ackto":"unix:[^"\\]+")?\}\s*$'
@@ -27,32 +28,32 @@ _OURS_AT_END = re.compile(
 
 
 class Kept(Protocol):
-    """The whole text of one line, as it comes."""
+    """Stores the whole text of one line as it arrives."""
 
     def write(self, piece: bytes) -> None:
         """Add `piece`; never raises."""
 
     def finish(self) -> str | None:
-        """Return where the text is, and may be read; None: there was no room for it."""
+        """Return the path of the complete text; None: there was no room for it."""
 
     def discard(self) -> None:
         """Forget the text."""
 
 
 class Spill(Protocol):
-    """Where the whole text of lines goes that are too long."""
+    """Stores the whole text of lines that are too long."""
 
     def begin(self) -> Kept:
-        """Begin with a line; never raises."""
+        """Begin to store a line; never raises."""
 
 
 class TooLong(bytes):
-    """The first bytes of a line beyond the limit, and "...": never JSON, whatever it was.
+    """The first bytes of a line beyond the limit, and "...", so that it is never valid JSON.
 
     Attributes:
-        ackto: Where to say what became of the event, if the line ended with that.
-        size: Bytes of the whole line.
-        path: The file that holds the whole line; None: nothing does.
+        ackto: The event's `ackto`, if the line ended with one.
+        size: The size of the whole line, in bytes.
+        path: The file that holds the whole line; None if there is none.
     """
 
     ackto: str | None = None
@@ -61,16 +62,16 @@ class TooLong(bytes):
 
     @property
     def reason(self) -> str:
-        """Why the line is refused, and where the whole of it is."""
+        """The reason why the line is refused, and the file that holds its whole text."""
         where = f"; its whole text is in '{self.path}'" if self.path is not None else ""
         return f"longer than --max-line allows: {self.size} bytes{where}"
 
 
 class LongLine:
-    """A line that is being read and is too long already."""
+    """A line that is still being read and already too long."""
 
     def __init__(self, pieces: Iterable[bytes], spill: Spill | None) -> None:
-        """Begin with the `pieces` of it that have come."""
+        """Begin with the `pieces` of the line that have arrived."""
         self._kept = spill.begin() if spill is not None else None
         self._beginning = self._end = b""
         self._size = 0
@@ -87,17 +88,17 @@ class LongLine:
             self._kept.write(piece)
 
     def end(self) -> TooLong:
-        """Return what is kept of the line."""
+        """Return the kept part of the line, which is now complete."""
         line = TooLong(self._beginning + b"...")
         line.size = self._size
-        # A source adds it as the last member.
+        # A source adds `ackto` as the last member, so that it is in the kept end.
         found = _ACKTO_AT_END.search(self._end)
         if found is not None:
             line.ackto = found[1].decode("utf-8", "replace")
         if self._kept is not None and line.ackto is None:
             line.path = self._kept.finish()
         elif self._kept is not None:
-            self._kept.discard()  # Its source has the whole of it.
+            self._kept.discard()  # The source still has the whole event.
         return line
 
     def drop(self) -> None:
@@ -107,7 +108,7 @@ class LongLine:
 
 
 def exceeds(line: bytes, most: int) -> str | None:
-    """Return why `line`, made here, is too long for the next command; None: it is not."""
+    """Return why `line`, made here, is too long for the next command; None if it is not."""
     size = _own_size(line.rstrip(b"\n"), most)
     if size <= most:
         return None
@@ -118,11 +119,11 @@ def exceeds(line: bytes, most: int) -> str | None:
 
 
 def bounded(line: bytes, most: int, spill: Spill | None) -> bytes:
-    """Return `line`, or what is kept of it where its event has more than `most` bytes."""
+    """Return `line`, or the kept part of it if its event has more than `most` bytes."""
     return line if _own_size(line, most) <= most else LongLine([line], spill).end()
 
 
 def _own_size(line: bytes, most: int) -> int:
-    """Return the length of `line`, where that exceeds `most` without what our commands add."""
+    """Return the length of `line`; beyond `most`, without the members that our commands add."""
     ours = _OURS_AT_END.search(line, max(0, len(line) - ROOM)) if len(line) > most else None
     return len(line) if ours is None else len(line) - (ours.end() - ours.start() - 1)

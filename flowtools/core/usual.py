@@ -1,11 +1,12 @@
-"""A quick look at an event line: the pool's inner loop, as short as it can be.
+"""The fast path for ordinary event lines: the pool's inner loop, as short as possible.
 
-What has passed the rules of CloudEvents is remembered, and not looked at again (all of it bounded):
+Values that have passed the rules of CloudEvents are remembered and not checked again. All of this
+memory is bounded:
 
-- The last time that was read. Events come many to the millisecond where speed matters.
-- The second that it is in, as its first and its last millisecond. A text between the two, in the
-  order of text, begins as both do, up to the point; the four characters behind it are looked up.
-- Which names the lines of other programs had, and their content types and schemas.
+- The last time that was read: when speed matters, many events share a millisecond.
+- The second of that time, as its first and its last millisecond. A text that sorts between the two
+  begins as both do, up to the decimal point; the four characters after it are looked up.
+- The names of the attributes in lines of other programs, and their content types and schemas.
 """
 
 import re
@@ -16,15 +17,15 @@ import orjson
 from flowtools.core.cloudevents import complaint, data_complaint
 
 _loads = orjson.loads
-# orjson gives a name that it meets again as the same object, and a dict finds what is the same
-# object without a comparison: a look-up with a name from orjson takes half the time.
+# orjson returns the same object for a name that it meets again, and a dict finds an identical
+# object without comparing text. So a look-up with a name from orjson takes half the time.
 _VERSION, _ID, _SOURCE, _TYPE, _SUBJECT, _TIME, _CONTENT, _ACKTO, _DATA = _loads(
     '["specversion","id","source","type","subject","time","datacontenttype","ackto","data"]'
 )
 _SCHEMA, _BASE64 = "dataschema", "data_base64"
 _CORE = {_VERSION, _ID, _SOURCE, _TYPE, _SUBJECT, _TIME, _CONTENT, _SCHEMA, _DATA, _BASE64}
 _JSON = "application/json"
-# With an offset or without; what else is a time (a leap second, 29 February) is looked at closely.
+# With an offset or without; other valid times (a leap second, 29 February) get the complete check.
 _usual_time = re.compile(
     "[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     "|02-(?:0[1-9]|1[0-9]|2[0-8]))T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]+)?"
@@ -37,7 +38,7 @@ _second = [("1", "0")]  # Nothing lies between these.
 
 
 class _Shape(NamedTuple):
-    """Which attributes a line has, whose names are known to be right."""
+    """The attributes of a line, whose names are known to be valid."""
 
     has_time: bool
     texts: tuple[str, ...]
@@ -46,7 +47,7 @@ class _Shape(NamedTuple):
     has_base64: bool
 
 
-# What is remembered at most: so many shapes and values, none of them longer than this.
+# Bounds of the memory: the number of shapes and of values, and the length of each.
 _MOST, _MOST_CHARACTERS, _LONG_TIME = 64, 1024, 40
 _EXTENSION_TYPES = frozenset({str, bool, int})
 _shapes: dict[tuple[str, ...], _Shape] = {}
@@ -55,10 +56,9 @@ _repeated: set[tuple[str, str]] = set()
 
 
 def usual(line: bytes) -> dict[str, Any] | None:
-    """Return the attributes of an event line; None: `parse` has to look closely.
+    """Return the attributes of an ordinary event line; None means: fall back to `parse`.
 
-    The pool's inner loop: as short as it can be. Only for lines that hold no integer beyond 64
-    bits alone (see `may_exceed`).
+    The caller has made sure that the line holds no integer beyond 64 bits (see `may_exceed`).
     """
     try:
         value: dict[str, Any] = _loads(line)
@@ -67,14 +67,14 @@ def usual(line: bytes) -> dict[str, Any] | None:
     try:
         if (
             value[_VERSION] == "1.0"
-            # True for text that is not empty; no other JSON value can be compared with text.
+            # True only for non-empty text: comparing another JSON value with text raises.
             and value[_ID] > ""
             and value[_SOURCE] > ""
             and value[_TYPE] > ""
             and (value[_TIME] == _last_time[0] or _is_time(value[_TIME]))
             and _DATA in value
             and value[_SUBJECT] > ""
-            # Nothing else than these seven, and the usual ones of the others.
+            # No members other than these seven and the ordinary optional ones.
             and (
                 len(value) == 7
                 or (

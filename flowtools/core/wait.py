@@ -1,8 +1,8 @@
-"""Waiting: for descriptors, for a wake-up from another thread, for the request to stop.
+"""Waits for descriptors, for a wake-up from another thread, and for the request to stop.
 
-Everything here is built on poll(2), because what a command waits for are descriptors: its
-input, a socket, the pipe to its reader. A wake-up from another thread and the request to stop
-are descriptors, too, so that one call waits for all of them.
+Everything here uses poll(2), because a command waits for descriptors: its input, a socket, the pipe
+to its reader. A wake-up from another thread and the request to stop are descriptors, too, so that
+one call waits for all of them.
 """
 
 import os
@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Protocol
 
 LONGEST_WAIT = 24 * 86400.0
-"""Seconds that poll(2) can wait: it counts milliseconds in 31 bits."""
+"""Maximum time that poll(2) can wait, in seconds: it counts milliseconds in 31 bits."""
 
 _SLICE = 0.1
-"""Seconds of a sleep after which the thread looks whether it is to end."""
+"""Maximum length of one slice of `sleep`, in seconds."""
 
 
 class HasFileno(Protocol):
@@ -27,7 +27,7 @@ class HasFileno(Protocol):
 
 
 def poll_time(seconds: float | None) -> float | None:
-    """Return `seconds` (None: for ever) as poll(2) takes them: in milliseconds, bounded."""
+    """Return `seconds` (None: for ever) in milliseconds and bounded, as poll(2) needs them."""
     return None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT) * 1000
 
 
@@ -43,11 +43,10 @@ def wait(
         readable: Wait until one of these can be read, or its other end has closed.
         writable: Wait until this, or one of these, can be written, or its other end has closed.
         gone: Wait until the reader of this pipe has gone (POLLERR), or its socket has failed.
-        seconds: How long to wait; 0 does not wait; None waits for ever, and nothing waits
-            longer than LONGEST_WAIT.
+        seconds: The time to wait, at most LONGEST_WAIT; 0 does not wait; None waits for ever.
 
     Returns:
-        The descriptors that are ready; empty when the time is up.
+        The descriptors that are ready; empty when the time is over.
     """
     poller = select.poll()
     for each in readable:
@@ -61,17 +60,17 @@ def wait(
 
 
 def sleep(seconds: float) -> None:
-    """Sleep in slices: the pool's TimeLimit reaches a thread between two bytecodes only."""
+    """Sleep in slices, since the pool's TimeLimit reaches a thread only between two bytecodes."""
     ends_at = time.monotonic() + seconds
     while (left := ends_at - time.monotonic()) > 0:
         time.sleep(min(left, _SLICE))
 
 
 class Wake:
-    """An eventfd(2): readable once rung, until it is cleared.
+    """An eventfd(2), which is readable from the time when it is rung until it is cleared.
 
-    Any thread, and any signal handler, may ring it. A thread that is left behind may ring it
-    later than anybody could close it: so the last to hold it releases the descriptor.
+    Any thread and any signal handler may ring it. An abandoned thread may ring it at any later
+    time. So the owner does not close it then; the last reference that goes away does.
     """
 
     _fd = -1
@@ -84,36 +83,36 @@ class Wake:
         return self._fd
 
     def ring(self) -> None:
-        """Make it readable."""
+        """Make the descriptor readable."""
         os.eventfd_write(self._fd, 1)
 
     def clear(self) -> None:
-        """Make it not readable until it is rung again."""
+        """Make the descriptor unreadable until it is rung again."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._fd)
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait until it is rung, at most `seconds` (None: for ever); return whether it is.
+        """Wait until it is rung, at most `seconds` (None: for ever); return whether it is rung.
 
-        It stays rung.
+        The wait does not clear it.
         """
         return bool(wait(self._fd, seconds=seconds))
 
     def close(self) -> None:
-        """Release the descriptor, once nobody waits for it or rings it any more."""
+        """Release the descriptor; call this once no thread waits for it or rings it."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
     def __del__(self) -> None:
-        """Release the descriptor of one that was not closed."""
+        """Release the descriptor if `close` was not called."""
         self.close()
 
 
 class Stop:
-    """A request to end that any number of threads can wait for.
+    """A request to end, for which any number of threads can wait.
 
-    Its file descriptor becomes readable when the request comes, and stays so.
+    The file descriptor becomes readable when the request comes, and stays readable.
     """
 
     def __init__(self) -> None:
@@ -133,16 +132,16 @@ class Stop:
         try:
             os.write(self._writer, b"\0")
         except BlockingIOError:
-            return  # The pipe is full: it has been readable for long.
+            return  # The pipe is full, and therefore readable already.
 
     def is_set(self) -> bool:
         """Return whether the request has come."""
         return self.wait(0)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait up to `seconds` (None: for ever); return at once with True when it comes.
+        """Wait up to `seconds` (None: for ever) for the request; return whether it has come.
 
-        No longer than LONGEST_WAIT.
+        A given time is bounded by LONGEST_WAIT.
         """
         return bool(wait(self._reader, seconds=seconds))
 

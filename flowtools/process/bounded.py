@@ -1,9 +1,9 @@
-"""Code of others in the main thread that may hang: after a signal it has bounded time.
+"""Limits the time of user code that may hang in the main thread after a signal.
 
-While such code runs, the main thread cannot act on a request to end. A thread, which
-`bounded` starts and joins, waits for that request instead. When the time is up it ends the
-process by the signal that asked for it: its handler has served, so that signal now means what
-it means to every process (see signals.py).
+While such code runs, the main thread cannot act on a request to end. A thread, which `bounded`
+starts and joins, waits for the request instead. When the time is over, it ends the process by the
+signal that asked for it. The handler of that signal has run once, so that the signal has its
+default effect again (see signals.py).
 """
 
 import signal
@@ -24,20 +24,20 @@ _log = get_log("flowtools")
 
 @contextmanager
 def bounded(what: str, stop: Stop, seconds: float) -> Iterator[None]:
-    """Let the block take any time, but `seconds` at most once a signal has set `stop`.
+    """Let the block take any time, but at most `seconds` once a signal has set `stop`.
 
     After that the process ends.
 
     Args:
-        what: What the block does, for the message.
+        what: A description of the block, for the message.
         stop: The request to end.
-        seconds: The time.
+        seconds: The time for the block after the request.
     """
     over = Stop()
 
     def watch() -> None:
         wait(stop, over)
-        # Something else than a signal may have set it: then one may still come.
+        # `stop` may have been set without a signal. Then a signal may still come.
         while stop.signum is None:
             if over.wait(_PAUSE):
                 return

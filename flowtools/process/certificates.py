@@ -1,9 +1,9 @@
-"""Certificates that servers have shown to this process: said in time that one is about to end.
+"""Warns before the certificates of the servers that this process connects to expire.
 
-A process has one `certificates`. Whoever makes a TLS connection shows it (`saw`); one that ends
-within two weeks is told of then, and once a day as long as it is the last that was seen, by the
-thread that answers flow-status (statussocket.py). One that has been renewed since is seen at the
-next connection.
+A process has one `certificates` object. Code that makes a TLS connection reports the server's
+certificate with `saw`. If it expires within Expiring.expiry_days, a warning is logged at once and
+then once a day, by the thread that answers flow-status (statussocket.py). A renewed certificate is
+noticed at the next connection, which ends the warnings.
 """
 
 import ssl
@@ -27,14 +27,14 @@ class _Seen:
 
 
 class Certificates:
-    """The last certificate of each server; any thread may call."""
+    """The last certificate seen of each server. Any thread may call any method."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
         self._lock = Lock()
 
     def saw(self, name: str, ends: float | None) -> None:
-        """Take note that the certificate of the server `name` ends then (see `ends_at`)."""
+        """Note that the certificate of server `name` expires at `ends` (see `ends_at`)."""
         if ends is None:
             return
         with self._lock:
@@ -44,7 +44,7 @@ class Certificates:
         self.look()
 
     def look(self, now: float | None = None) -> None:
-        """Warn of each certificate that ends soon, once a day; `now` in seconds of the epoch."""
+        """Warn once a day of each certificate that expires soon; `now`: seconds since the epoch."""
         now = time.time() if now is None else now
         with self._lock:
             due = [
@@ -63,9 +63,10 @@ class Certificates:
 
 
 def ends_at(tls: ssl.SSLObject | ssl.SSLSocket | None) -> float | None:
-    """Return when the other side's certificate ends, in seconds of the epoch.
+    """Return the expiry time of the other side's certificate, in seconds since the epoch.
 
-    None: there is no TLS, or nothing is known because it is not checked (--insecure).
+    None means that there is no TLS, or that the certificate is not checked (--insecure), in which
+    case Python does not read it.
     """
     certificate = tls.getpeercert() if tls is not None else None
     if not certificate:
@@ -74,7 +75,7 @@ def ends_at(tls: ssl.SSLObject | ssl.SSLSocket | None) -> float | None:
 
 
 def days_left(ends: float, now: float) -> str:
-    """Return in words how long a certificate is good for."""
+    """Return in words how long a certificate is still valid."""
     days = int((ends - now) // DAY)
     if days < 0:
         return "has ended"
@@ -82,4 +83,4 @@ def days_left(ends: float, now: float) -> str:
 
 
 certificates = Certificates()
-"""Those of this process."""
+"""The certificates seen by this process."""

@@ -1,8 +1,8 @@
-"""What a command says to people: lines on stderr, one a message, as text or JSON.
+"""The messages of a command: lines on stderr, one per message, as text or JSON.
 
-Our own code says it by way of core/log.py; only a command calls `configure`. What a Worker or
-Source writes comes by `hear`, with the event that it belongs to. Everything goes through one
-writer (stderr.py), so that nobody waits for whoever reads stderr. Nothing here writes to stdout.
+Our own code logs with core/log.py; only a command calls `configure`. Text that a Worker or Source
+writes arrives through `hear`, with the event that it belongs to. Everything goes through one writer
+thread (stderr.py), so that no thread waits for the reader of stderr. Nothing here writes to stdout.
 """
 
 import logging
@@ -15,16 +15,16 @@ from flowtools.process.message import Form, LogFormat, one_line, shown
 from flowtools.process.stderr import Stderr
 
 FLUSH_SECONDS = 5.0
-"""How long a command that ends waits for who reads its messages, by default."""
+"""Default time, in seconds, for which an ending command waits for the reader of its messages."""
 
 LEAST_FLUSH_SECONDS = 1.0
-"""How long it waits at least: who reads may only be slow."""
+"""Minimum of that time, in seconds: the reader may just be slow."""
 
 _LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
 
 
 Whose = Callable[[], About | None]
-"""Returns the attempt that the calling thread works for; None where that is unknown."""
+"""Returns the attempt that the calling thread works for; None if that is unknown."""
 
 
 class _State:
@@ -33,31 +33,31 @@ class _State:
     is_journal = False
     flush_seconds = FLUSH_SECONDS
     writer: Stderr | None = None
-    # What takes each message in place of the writer: in a process that a Worker runs in.
+    # Takes each message instead of the writer, in a child process that runs a Worker.
     relay: Callable[[Said], None] | None = None
     note: Callable[[str], None] | None = None
 
 
 def form() -> Form:
-    """Return what `configure` was called with, for a process of our own to do the same."""
+    """Return the arguments of `configure`, so that a child process can call it, too."""
     return _State.form
 
 
 def shows_tracebacks() -> bool:
-    """Return whether a message comes with the traceback of its error (`-v`)."""
+    """Return whether messages show the traceback of their error (`-v`)."""
     return _State.form.shows_tracebacks
 
 
 def configure(
     command: str, verbosity: int, log_format: LogFormat, worker_level: str | None = None
 ) -> None:
-    """Send messages to stderr, in `command`'s name.
+    """Send messages to stderr, in the name of `command`.
 
     Args:
-        command: Stands in front of each message.
-        verbosity: -1 errors; 0 warnings too; 1 what happens; 2 details for debugging.
-        log_format: "text" for people, "json" for one object a line.
-        worker_level: Least level of what others write by way of `logging`; None: as verbosity.
+        command: The name at the beginning of each message.
+        verbosity: -1 for errors only; 0 adds warnings; 1 what happens; 2 details for debugging.
+        log_format: "text" for people, "json" for one object per line.
+        worker_level: Minimum level of what user code logs with `logging`; None: by `verbosity`.
     """
     _State.form = Form(command, verbosity, log_format, worker_level)
     if _State.writer is None:
@@ -80,56 +80,56 @@ def release() -> None:
 
 
 def say(text: str) -> None:
-    """Write what was asked for, in the form of a message, whatever -q says."""
+    """Write a text that the user asked for as a message, even with -q."""
     _take(Said(logging.INFO, text))
 
 
 def hear(said: Said) -> None:
-    """Write what a Worker, a Source, their libraries or programs have to say."""
+    """Write a message of a Worker, a Source, their libraries or their programs."""
     _take(said)
 
 
 def whose() -> About | None:
-    """Return the attempt that the calling thread works for; None where that is unknown."""
+    """Return the attempt that the calling thread works for; None if that is unknown."""
     return _State.whose()
 
 
 def attribute_to(whose: Whose) -> Whose:
-    """Let `whose` say which attempt a message comes from; return who did."""
+    """Let `whose` tell which attempt a message comes from; return the function used before."""
     before = _State.whose
     _State.whose = staticmethod(whose)
     return before
 
 
 def name_others(name: str) -> None:
-    """Let a message that no attempt can be named for begin with `name`: worker, source."""
+    """Let messages of user code of an unknown attempt begin with `name`: worker, source."""
     _State.form = _State.form._replace(others=name)
 
 
 def relay_to(take: Callable[[Said], None] | None) -> None:
-    """Give every message of this process to `take`, which hands it to the command's."""
+    """Give every message of this process to `take`, which passes it to the command's process."""
     _State.relay = take
 
 
 def note_with(note: Callable[[str], None] | None) -> None:
-    """Let `note` know each warning and error of our own that is printed; None: nobody."""
+    """Call `note` with each warning and error of our own that is printed; None: no longer."""
     _State.note = note
 
 
 def write_to(fd: int) -> int:
-    """Write messages to `fd` from now on; return where they went."""
+    """Write messages to `fd` from now on; return the descriptor used before."""
     writer = _writer()
     before, writer.fd = writer.fd, fd
     return before
 
 
 def lead(write: Callable[[str], object] | None) -> None:
-    """Let `write` show messages, as long as something else is drawn on the terminal."""
+    """Let `write` show messages while something else is drawn on the terminal; None: no longer."""
     _writer().lead = write
 
 
 def terminal() -> TextIO:
-    """Return a stream for what is drawn where the messages go; its owner closes it."""
+    """Return a stream for drawing on the terminal of the messages; the caller closes it."""
     return os.fdopen(os.dup(_writer().fd), "w", encoding="utf-8", errors="backslashreplace")
 
 
@@ -139,18 +139,18 @@ def is_terminal() -> bool:
 
 
 def bound_flush(seconds: float) -> None:
-    """Let `flush` wait no longer than `seconds`, or LEAST, where the caller does not say."""
+    """Set the default time of `flush`, within LEAST_FLUSH_SECONDS and FLUSH_SECONDS."""
     _State.flush_seconds = max(LEAST_FLUSH_SECONDS, min(FLUSH_SECONDS, seconds))
 
 
 def flush(seconds: float | None = None) -> bool:
-    """Wait until all messages are written, at most `seconds`; return whether they are."""
+    """Wait at most `seconds` until all messages are written; return whether they are."""
     most = _State.flush_seconds if seconds is None else seconds
     return _State.writer is None or _State.writer.flush(most)
 
 
 def rest() -> None:
-    """Write all messages, and have no thread until there is another: before a fork."""
+    """Write all messages and end the writer's thread until the next message; before a fork."""
     if _State.writer is not None:
         _State.writer.stop(FLUSH_SECONDS)
 
@@ -179,7 +179,7 @@ def _tell_dropped(count: int) -> bytes:
 
 
 def _is_journal(fd: int) -> bool:
-    """Return whether the file descriptor leads to the journal: systemd.exec(5), JOURNAL_STREAM."""
+    """Return whether `fd` leads to the journal (systemd.exec(5), JOURNAL_STREAM)."""
     try:
         found = os.fstat(fd)
     except OSError:
@@ -190,7 +190,8 @@ def _is_journal(fd: int) -> bool:
 class _Handler(logging.Handler):
     """Passes log records on, with their level and the name of their logger.
 
-    What a class of the older Flow logs ("flowtools.app") belongs to its event as any print does.
+    The logger "flowtools.app" belongs to classes of the older Flow: its records count as user code,
+    like anything that such a class prints.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -208,24 +209,24 @@ class _Handler(logging.Handler):
 
 
 _OF_OURS = ("httpx", "httpcore")
-"""Libraries that our own code uses, too: they speak of each request."""
+"""Libraries that our own code uses, too; they would log each of its requests."""
 
 
 def _listen_to_logging() -> None:
-    """Pass on what is logged: by others, warnings only where no code of a user's runs."""
+    """Pass on log records; of other loggers only warnings, until `listen_to_users`."""
     handler = _Handler()
     root, own = logging.getLogger(), logging.getLogger("flowtools")
     root.handlers = [handler, *(each for each in root.handlers if not isinstance(each, _Handler))]
     root.setLevel(logging.WARNING)
-    # A user's own logger may be named so, too.
+    # User code may use a logger of the name "flowtools", too; the handler passes it on.
     own.handlers, own.propagate = [handler], False
     own.setLevel(_LEVELS.get(_State.form.verbosity, logging.DEBUG))
-    # stomp.py reports each failure to the console besides raising it; it is ours to say.
+    # stomp.py logs each failure besides raising it. We report it ourselves.
     logging.getLogger("stomp.py").setLevel(logging.CRITICAL)
 
 
 def listen_to_users() -> None:
-    """Pass on what is logged at the level that was chosen: code of a user's runs here."""
+    """Pass on log records of the chosen level, since user code runs in this process."""
     chosen = _State.form.worker_level
     if chosen is None:
         level = _LEVELS.get(_State.form.verbosity, logging.DEBUG)

@@ -1,8 +1,10 @@
-"""Hears what programs and C code write to the standard descriptors: pipes, read by one thread.
+"""Turns what programs and C code write to the standard descriptors into messages.
 
-Each line becomes a message with the event that is running where it comes from. A process of
-ours that runs a Worker writes whole messages, too (see `Mouth`), which say themselves what
-they belong to.
+The descriptors lead to pipes, which one thread reads. Each line becomes a message with the event
+that runs at the other end of its pipe. A child process that runs a Worker also writes complete
+messages (see `Mouth`), which name their event themselves.
+
+The thread must never stop reading: a full pipe would block the program that writes to it.
 """
 
 import json
@@ -23,7 +25,7 @@ BLOCK = 65536
 
 
 class _Pipe:
-    """One pipe that is listened to."""
+    """One pipe that is read."""
 
     def __init__(self, fd: int, whose: Whose, mark: bytes | None) -> None:
         self.fd = fd
@@ -32,7 +34,7 @@ class _Pipe:
         self.rest = b""
 
     def read(self) -> bool:
-        """Read what there is; return whether there was anything."""
+        """Read what is available; return whether there was anything."""
         about = self.whose()
         try:
             block = os.read(self.fd, BLOCK)
@@ -48,7 +50,7 @@ class _Pipe:
         return True
 
     def finish(self) -> None:
-        """Pass on a line that has no end."""
+        """Pass on an incomplete line."""
         rest, self.rest = self.rest, b""
         if rest:
             self._hear(rest, self.whose())
@@ -61,17 +63,17 @@ class _Pipe:
             try:
                 said = _unpacked(message)
             except (ValueError, TypeError):
-                line = message  # Others have written in the middle of it.
+                line = message  # Another program has written into the middle of the message.
             else:
                 if about is not None and (said.about is None or said.about.event == about.event):
-                    said = said._replace(about=about)  # It knows which attempt it is.
+                    said = said._replace(about=about)  # `about` also has the attempt's number.
                 console.hear(said)
                 return
         hear_line(_text(line), about)
 
 
 class Ear:
-    """Listens to pipes, in a thread that the first one starts; safe from any thread."""
+    """Listens to pipes in one thread, which the first pipe starts. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -81,18 +83,18 @@ class Ear:
         self._end = Stop()
 
     def listen(self, whose: Whose, mark: bytes | None = None) -> tuple[int, int]:
-        """Make a pipe; return a name for it, and the descriptor to write to, which is the caller's.
+        """Make a pipe; return its name, and the descriptor to write to, which the caller owns.
 
         Args:
-            whose: Says what is running there.
-            mark: Begins a message of a Mouth.
+            whose: Returns the attempt that runs at the other end.
+            mark: The bytes that begin a message of a Mouth.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
         self.add(reader, whose, mark)
         return reader, writer
 
     def add(self, reader: int, whose: Whose, mark: bytes | None = None) -> None:
-        """Listen to a pipe, which is the ear's from now on; its descriptor is its name."""
+        """Listen to a pipe, which the ear owns from now on; its descriptor is its name."""
         os.set_blocking(reader, False)
         with self._lock:
             self._pipes[reader] = _Pipe(reader, whose, mark)
@@ -102,14 +104,14 @@ class Ear:
                 start_thread(self._thread)
 
     def hear_out(self, name: int) -> None:
-        """Pass on what has been written to a pipe until now."""
+        """Pass on everything that has been written to a pipe so far."""
         with self._lock:
             pipe = self._pipes.get(name)
             while pipe is not None and pipe.read():
                 pass
 
     def leave(self, name: int) -> None:
-        """Pass on what has been written to a pipe, and listen to it no more."""
+        """Pass on everything that has been written to a pipe, and stop listening to it."""
         with self._lock:
             pipe = self._pipes.pop(name, None)
             if pipe is None:
@@ -122,7 +124,7 @@ class Ear:
             os.close(name)
 
     def close(self) -> None:
-        """End the thread; every pipe has been left."""
+        """End the thread; call `leave` for every pipe first."""
         self._end.set()
         if self._thread is not None:
             self._thread.join()
@@ -136,7 +138,7 @@ class Ear:
                 with self._lock:
                     pipe = self._pipes.get(fd)
                     if pipe is not None and not pipe.read() and how & select.EPOLLHUP:
-                        self._poller.unregister(fd)  # Its writers are gone; its owner will leave.
+                        self._poller.unregister(fd)  # No writer is left; `leave` closes it later.
 
 
 class Mouth:
@@ -152,7 +154,7 @@ class Mouth:
         self._lock = threading.Lock()
 
     def say(self, said: Said) -> None:
-        """Write one message, in one piece as far as the kernel allows."""
+        """Write one message, if possible in one write."""
         packed = json.dumps(bounded(said)).encode()
         view = memoryview(self._mark + packed + b"\n")
         with self._lock:

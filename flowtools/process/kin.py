@@ -1,4 +1,4 @@
-"""Processes that must not outlive others: parent-death signal, process groups."""
+"""Ends processes that must not outlive others: parent-death signal, process groups."""
 
 import ctypes
 import os
@@ -13,18 +13,18 @@ _PR_SET_PDEATHSIG = 1
 
 @cache
 def c_library() -> ctypes.CDLL:
-    """Return the C library; best asked for before a fork, which then shares it."""
+    """Return the C library; call this before a fork, so that the child has it already."""
     return ctypes.CDLL(None)
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when process `parent`, its parent, dies.
+    """Let the kernel kill this process when its parent, process `parent`, dies.
 
-    That lasts until this process executes a program that changes its user (prctl(2),
-    PR_SET_PDEATHSIG), and is not inherited by a fork.
+    This lasts until the process executes a program that changes its user (prctl(2),
+    PR_SET_PDEATHSIG). A forked child does not inherit it.
     """
     c_library().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # It died before we asked.
+    if os.getppid() != parent:  # The parent died before the call above.
         os._exit(1)
 
 
@@ -35,9 +35,9 @@ def kill_group(leader: int) -> None:
 
 
 def how_it_ended(status: int | None) -> str:
-    """Return what to say of a process that ended.
+    """Return a sentence about how a process ended.
 
-    `status`: as `os.waitstatus_to_exitcode` gives it; None: nobody knows.
+    `status` is that of `os.waitstatus_to_exitcode`; None: it is unknown.
     """
     if status is None:
         return "its process has died"
@@ -49,5 +49,5 @@ def how_it_ended(status: int | None) -> str:
 
 
 def threads_of_this_process() -> int:
-    """Return how many threads this process has, those that Python does not know included."""
+    """Return the number of this process's threads, including those unknown to Python."""
     return sum(1 for _ in Path("/proc/self/task").iterdir())

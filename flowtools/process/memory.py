@@ -1,4 +1,4 @@
-"""What a process that runs for months does about its memory."""
+"""Memory settings for a process that runs for months."""
 
 import ctypes
 import gc
@@ -9,10 +9,10 @@ _M_ARENA_MAX = -8
 
 
 def spare_the_collector() -> None:
-    """Let Python's cycle collector look less often, and not at what is loaded by now.
+    """Let Python's cycle collector run less often, and skip what is loaded so far.
 
-    For a process that makes many objects and hardly a cycle. Best called when the modules
-    are loaded and nothing of a user's is: what that leaves behind is collected as ever.
+    This is for a process that makes many objects and hardly any cycles. Call it when the modules
+    are loaded but no user code yet: garbage of user code is then still collected.
     """
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
@@ -21,11 +21,11 @@ def spare_the_collector() -> None:
 def keep_one_heap() -> None:
     """Let all threads allocate from one heap; MALLOC_ARENA_MAX in the environment wins.
 
-    glibc gives each thread one of up to eight heaps per processor, and hardly ever gives
-    memory back from any. Where threads come and go with each connection, every heap grows in
-    the course of days to what the largest task has ever taken.
+    glibc gives each thread one of up to eight heaps per processor, and hardly ever returns memory
+    of any. If threads come and go with each connection, every heap grows within days to the size
+    of the largest task so far.
 
-    Best called before there is a second thread. Other C libraries have nothing to set.
+    Call this before there is a second thread. With other C libraries it does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and "MALLOC_ARENA_MAX" not in os.environ:

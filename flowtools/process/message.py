@@ -1,7 +1,7 @@
-"""A message as it is shown: text for people, or JSON; safe to print, and bounded.
+"""Formats messages: as text for people or as JSON, safe to print, and of bounded length.
 
-Text in a message may come from anywhere. Characters that would control a terminal are made
-visible, and no line of a message can pass for another message.
+The text of a message may come from anywhere. Characters that would control a terminal are escaped,
+and no line of a message can look like another message.
 """
 
 import json
@@ -15,8 +15,8 @@ from flowtools.core.text import MAX_TEXT, cut
 
 LogFormat = Literal["text", "json"]
 
-# Control characters; what turns the direction of writing, so that a line reads as another; what
-# has no width; halves of characters, which cannot be written.
+# Control characters; characters that change the direction of writing, with which a line can look
+# like another; characters without width; lone surrogates, which cannot be written.
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
@@ -29,9 +29,9 @@ _WORDS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warnin
 
 
 class Form(NamedTuple):
-    """How messages are given; the arguments of `console.configure`.
+    """The form of messages; the arguments of `console.configure`.
 
-    `others` is what to call code that is not ours, where it is not known what it works at.
+    `others` is the name for user code whose attempt is not known.
     """
 
     command: str
@@ -42,12 +42,12 @@ class Form(NamedTuple):
 
     @property
     def shows_tracebacks(self) -> bool:
-        """Whether a message of ours comes with the traceback of its error (`-v`)."""
+        """Whether our own messages show the traceback of their error (`-v`)."""
         return self.verbosity > 0
 
 
 def shown(said: Said, form: Form, *, is_journal: bool) -> bytes:
-    """Return a message as lines; in the journal, each with its <N> in front (sd-daemon(3))."""
+    """Return a message as lines; in the journal each begins with its <N> (sd-daemon(3))."""
     make = _as_json if form.log_format == "json" else _as_text
     rows = make(bounded(said), form)
     if is_journal:
@@ -57,9 +57,9 @@ def shown(said: Said, form: Form, *, is_journal: bool) -> bytes:
 
 
 def bounded(said: Said) -> Said:
-    """Return a message no part of which is longer than it may be.
+    """Return a message with its text and traceback cut to their maximum lengths.
 
-    One of ours has room for a text of others, which is bounded already, and what is said of it.
+    A message of ours may be twice as long: it may quote a text of user code, which is already cut.
     """
     traceback = cut(said.traceback, 4 * MAX_TEXT) if said.traceback else said.traceback
     most = 2 * MAX_TEXT if said.is_ours else MAX_TEXT
@@ -67,10 +67,10 @@ def bounded(said: Said) -> Said:
 
 
 def _as_text(said: Said, form: Form) -> list[str]:
-    """Return `flow-x: message`, and the traceback below it where one is wanted.
+    """Return `flow-x: message`, followed by the traceback if it is to be shown.
 
-    A warning and a debugging detail say that they are. What is not the command's own has the
-    event in front, in each of its lines, so that no text can pass for a message of ours.
+    Warnings and debugging details are labelled. Each line of user code's text begins with the
+    command and the event, so that it cannot look like a message of ours.
     """
     level = _rounded(said.level)
     word = f"{_WORDS[level]}: " if level in (logging.DEBUG, logging.WARNING) else ""
@@ -98,7 +98,7 @@ def _origin(said: Said, others: str) -> str:
 
 
 def _as_json(said: Said, form: Form) -> list[str]:
-    """Return one object: time, level, command, message, and what else is known."""
+    """Return one object: time, level, command, message, and whatever else is known."""
     moment = datetime.now(UTC)
     fields: dict[str, object] = {
         "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -118,7 +118,7 @@ def _as_json(said: Said, form: Form) -> list[str]:
 
 
 def _rounded(level: int) -> int:
-    """Return the named level at or below `level`: others may have levels of their own."""
+    """Return the named level at or below `level`: user code may have levels of its own."""
     return max((named for named in _PRIORITIES if named <= level), default=logging.DEBUG)
 
 
@@ -127,10 +127,10 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` with control characters made visible, so that it is one safe line."""
+    """Return `text` with control characters escaped, so that it is one safe line."""
     return _CONTROL.sub(_escaped, text)
 
 
 def _shown(text: str) -> str:
-    """Return a line of others as `one_line` does, but for tabs, which it keeps."""
+    """Return a line of user code as `one_line` does, but keep its tabs."""
     return _CONTROL_BUT_TAB.sub(_escaped, text)

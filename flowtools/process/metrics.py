@@ -1,11 +1,12 @@
-"""--metrics: the figures of a running command over HTTP, for Prometheus and for people.
+"""--metrics: serves the figures of a running command over HTTP, for Prometheus and for people.
 
 `/metrics` is for Prometheus, `/healthz` for a load balancer or a monitoring system (200, or 503
-with the reason), `/` for people; every other path is 404. A request is answered only when its Host
-header is an address, localhost, or a name of this machine: a web page that somebody opens in a
-browser on this network cannot read the figures by a name of its own (DNS rebinding).
+with the reason), `/` for people; every other path gives 404. A request is answered only if its Host
+header is an address, localhost, or a name of this machine. So a web page that is opened in a
+browser on this network cannot read the figures under its own name (DNS rebinding).
 
-`start` starts one thread that accepts and one for each request; `close` ends and joins the first.
+`start` starts a thread that accepts connections; each request gets a thread of its own. `close`
+ends and joins the accepting thread.
 """
 
 import html
@@ -29,7 +30,7 @@ from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.process.vitals import FIGURES, Vitals
 
 REQUEST_SECONDS = 10.0
-"""Seconds after which a client that sends or reads nothing is given up."""
+"""Seconds after which a client that neither sends nor reads is disconnected."""
 
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 
@@ -38,16 +39,16 @@ class MetricsServer:
     """Serves the figures of one process.
 
     Attributes:
-        registry: What `/metrics` shows; further collectors may be registered.
-        port: The TCP port; None where it serves on a Unix socket.
+        registry: The collectors that `/metrics` shows; more may be registered.
+        port: The TCP port; None on a Unix socket.
     """
 
     def __init__(self, address: str, command: str, vitals: Vitals) -> None:
-        """Prepare to serve at `address`: HOST:PORT, [HOST]:PORT or unix:PATH; port 0: any.
+        """Prepare to serve at `address`: HOST:PORT, [HOST]:PORT or unix:PATH; port 0: a free one.
 
         Raises:
-            UsageError: The address has another form.
-            ConfigurationError: It cannot be served there.
+            UsageError: `address` has another form.
+            ConfigurationError: The server cannot listen at `address`.
         """
         self.registry = CollectorRegistry()
         self.registry.register(_VitalsCollector(vitals))
@@ -59,11 +60,11 @@ class MetricsServer:
         self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start serving."""
         self._thread.start()
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -72,7 +73,7 @@ class MetricsServer:
                 self._path.unlink()
 
     def _bind(self, address: str) -> str:
-        """Listen; return the host's name that was asked for."""
+        """Listen at `address`; return its host name, or "" for a Unix socket."""
         try:
             if address.startswith("unix:"):
                 self._path = Path(address.removeprefix("unix:"))
@@ -105,7 +106,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that leaves in the middle is its own affair.
+        # The client has disconnected early. The default would print a traceback to stderr.
         return
 
 
@@ -113,7 +114,7 @@ class _UnixServer(_Server):
     address_family = socket.AF_UNIX
 
     def server_bind(self) -> None:
-        # The one of HTTPServer looks for a host and a port.
+        # HTTPServer's own method expects a host and a port.
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = "localhost", 0
         self.setup_environ()
@@ -127,14 +128,14 @@ class _Handler(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: standard error is for the command's messages."""
+        """Log nothing: stderr is for the command's messages."""
 
     def address_string(self) -> str:
         return "client"
 
 
 class _VitalsCollector(Collector):
-    """Makes metrics of the figures at each request."""
+    """Turns the figures into metrics at each request."""
 
     def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals
@@ -183,7 +184,7 @@ def _application(
 
 
 def _is_ours(host: str, names: set[str]) -> bool:
-    """Return whether a Host header (RFC 9110, section 7.2) is a name that we answer to."""
+    """Return whether a Host header (RFC 9110, section 7.2) is an address or one of `names`."""
     name = host.rpartition(":")[0] if re.search(r":[0-9]*$", host) else host
     name = name.strip("[]").lower()
     if not name or name in names:
@@ -232,7 +233,7 @@ def _page(command: str, vitals: Vitals) -> str:
 
 
 def _remove_dead(path: Path) -> None:
-    """Remove a socket that a killed process has left; one that somebody serves stays."""
+    """Remove a socket that a killed process left behind, but not one that is being served."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
         if not path.is_socket():
             return
@@ -243,7 +244,7 @@ def _remove_dead(path: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    # socket.gaierror has numbers of its own, negative ones, which are not an errno.
+    # socket.gaierror has negative numbers of its own, which are not an errno.
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return str(error.strerror or error)

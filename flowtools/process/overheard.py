@@ -1,7 +1,7 @@
-"""What code of others says in this process: streams, `logging`, warnings, lost exceptions.
+"""Turns what user code writes in this process into messages: streams, warnings, lost exceptions.
 
-Each line becomes one message with the event that it belongs to. Here is what Python itself
-writes; what programs and C code write to the descriptors is heard by ear.py.
+Each line becomes one message with the event that it belongs to. This module replaces `sys.stdout`,
+`sys.stderr` and Python's hooks; ear.py reads what programs and C code write to the descriptors.
 """
 
 import io
@@ -26,10 +26,10 @@ def hear_line(text: str, about: About | None) -> None:
 
 
 class Overheard(io.TextIOBase):
-    """sys.stdout or sys.stderr while code of others runs: each line becomes a message.
+    """Replaces sys.stdout or sys.stderr while user code runs: each line becomes a message.
 
-    An unfinished line waits for its thread's next text, until that belongs to another attempt,
-    or `finish` is called.
+    An incomplete line is kept until its thread completes it, writes for another attempt, or calls
+    `finish`.
     """
 
     encoding = "utf-8"
@@ -45,15 +45,15 @@ class Overheard(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Return False: what is written goes into messages."""
+        """Return False: what is written becomes messages."""
         return False
 
     def fileno(self) -> int:
-        """Return the descriptor of the stream, which leads to messages, too."""
+        """Return the descriptor of the stream; what is written to it becomes messages, too."""
         return self._fd
 
     def write(self, text: str) -> int:
-        """Pass on the whole lines of `text`; keep an unfinished one."""
+        """Pass on the complete lines of `text`; keep an incomplete one."""
         me, about = threading.get_ident(), console.whose()
         before, rest = self._unfinished.pop(me, (about, ""))
         if rest and before != about:
@@ -69,19 +69,19 @@ class Overheard(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Pass on what this thread has not finished."""
+        """Pass on the incomplete line of this thread."""
         if self._unfinished and (left := self._unfinished.pop(threading.get_ident(), None)):
             hear_line(left[1], left[0])
 
     def finish_all(self) -> None:
-        """Pass on what any thread has not finished."""
+        """Pass on the incomplete lines of all threads."""
         while self._unfinished:
             about, text = self._unfinished.popitem()[1]
             hear_line(text, about)
 
 
 class _Bytes(io.RawIOBase):
-    """`sys.stdout.buffer`: the same for bytes."""
+    """Replaces `sys.stdout.buffer`: takes bytes and passes them on as text."""
 
     def __init__(self, text: Overheard) -> None:
         self._text = text
@@ -101,14 +101,14 @@ class _Inheritance:
 
 
 def inherited() -> About | None:
-    """Return the attempt in the course of which the calling thread was started, if any."""
+    """Return the attempt that started the calling thread, if one did."""
     return _Inheritance.of.get(threading.current_thread())
 
 
 def _watch_threads(event: str, arguments: tuple[Any, ...]) -> None:
-    """Note for which attempt a thread is started: an audit hook, called by who starts it.
+    """Note for which attempt a thread is started; an audit hook, called in the starting thread.
 
-    Python's documentation lists both events; the function that they name is the new thread's.
+    Both events are in Python's documentation; their argument is the new thread's function.
     """
     if event in ("_thread.start_new_thread", "_thread.start_joinable_thread"):
         thread = getattr(arguments[0], "__self__", None)
@@ -120,10 +120,10 @@ def _watch_threads(event: str, arguments: tuple[Any, ...]) -> None:
 def overhearing(
     whose: Whose, *, follows_threads: bool = True
 ) -> Iterator[tuple[Overheard, Overheard]]:
-    """Turn into messages what Python writes to stdout and stderr.
+    """Turn what Python writes to stdout and stderr into messages while the block runs.
 
-    Warnings, and exceptions that end a thread or that nobody could catch, are one message each.
-    `follows_threads`: note for which attempt each thread is started (see `inherited`).
+    A warning, an exception that ends a thread, and one that no code could catch become one message
+    each. `follows_threads` tells to note which attempt starts which thread (see `inherited`).
     """
     before = sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook
     whose_before = console.attribute_to(whose)

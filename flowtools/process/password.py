@@ -1,4 +1,4 @@
-"""Passwords come from a file, or from the environment: never from a command line."""
+"""Reads passwords from a file. They never come from a command line, which everybody can read."""
 
 import re
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 from flowtools.core.errors import ConfigurationError
 
 MAX_PASSWORD = 4096
-"""Characters that a password may have: a file given by mistake is not read whole."""
+"""Maximum length of a password, in characters: a large file given by mistake is not read whole."""
 
 _SECRET = re.compile(r"pass(word|wd|code|phrase)?|pwd|secret|token|(api|private)[ _-]?key")
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a setting or header with this `name` holds a password or the like.
+    """Return whether a setting or header with this `name` holds a secret, such as a password.
 
-    Its last word counts: `db.password` and `api_token` do, `password_file` does not.
+    The last word of the name decides: `db.password` and `api_token` do, `password_file` does not.
     """
     words = re.split(r"[.:]", name.strip().lower())
     last = re.split(r"[ _-]", words[-1])
@@ -25,7 +25,7 @@ def read_password(path: str | Path) -> str:
     """Return the first line of the file at `path`.
 
     Raises:
-        ConfigurationError: It cannot be read, or the line is empty or endless.
+        ConfigurationError: The file cannot be read, or its first line is empty or too long.
     """
     try:
         with Path(path).open(encoding="utf-8") as file:

@@ -1,17 +1,17 @@
-"""The programs that one thread, or one process, has started: found in /proc, and ended.
+"""Finds in /proc the programs that one thread or one process has started, and kills them.
 
-The kernel keeps the children of each thread apart (/proc/PID/task/TID/children, proc(5)), so it
-is known which Worker's attempt has started a program. A program counts as the attempt's if it
-began no earlier than the attempt; Linux counts that in ticks of 10 ms. What such a program has
-started in turn, at any depth, is ended with it, whatever its process group or session.
+The kernel lists the children of each thread separately (/proc/PID/task/TID/children, proc(5)). So
+it is known which thread, and thereby which attempt, has started a program. A program belongs to
+the attempt if it did not begin before the attempt; Linux counts in ticks of 10 ms. All descendants
+of such a program are killed with it, whatever their process group or session.
 
-Each is stopped (SIGSTOP) before its own children are listed, so that none appears between the
-look and the kill. A pidfd makes sure that a signal never meets another process that was given
-the same number.
+Each process is stopped (SIGSTOP) before its own children are listed, so that it cannot start
+another one between the look and the kill. A pidfd makes sure that a signal never reaches another
+process that got the same number.
 
-What cannot be seen: a program that the Worker has started in a thread of its own, and one that
-has left its parents (a daemon, by a double fork). A process that a signal of the system ends
-leaves all of them running. `--isolation process` ends these, too.
+Two kinds of programs are not found: those that the Worker started in a thread of its own, and those
+that have left their parents (a daemon, by a double fork). And if a signal kills this process
+itself, all programs keep running. `--isolation process` ends all of these, too.
 """
 
 import os
@@ -23,15 +23,15 @@ from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROUNDS = 100
-"""Looks at the tree before it is killed as it is: a program that multiplies cannot win."""
+"""Maximum number of looks at the tree before killing: a program that keeps forking cannot win."""
 
 
 def end_programs(thread: int, since: float) -> int:
-    """Kill the programs that a thread of this process has started, and return how many.
+    """Kill the programs that a thread of this process has started; return how many.
 
     Args:
-        thread: The thread's `native_id`.
-        since: In seconds of `time.monotonic()`; a program that began earlier is left alone.
+        thread: The `native_id` of the thread.
+        since: A time in seconds of `time.monotonic()`; programs that began earlier are left alone.
     """
     began = int((since - monotonic() + clock_gettime(CLOCK_BOOTTIME)) * _TICKS)
     me = os.getpid()
@@ -39,7 +39,7 @@ def end_programs(thread: int, since: float) -> int:
 
 
 def end_tree(pid: int) -> int:
-    """Kill the process `pid`, which nobody reaps meanwhile, and all below it; return how many."""
+    """Kill process `pid` and all its descendants; return how many. `pid` must not be reaped yet."""
     return _end(lambda: [pid])
 
 
@@ -59,9 +59,9 @@ def _end(roots: Callable[[], list[int]]) -> int:
 
 
 def _stop(found: list[int], stopped: dict[int, int | None]) -> bool:
-    """Stop `found` and what is below; return whether anything was not in `stopped` before.
+    """Stop `found` and all descendants; return whether any was not in `stopped` before.
 
-    `stopped` is from pid to pidfd.
+    `stopped` maps each pid to its pidfd.
     """
     before = len(stopped)
     while found:
@@ -74,7 +74,7 @@ def _stop(found: list[int], stopped: dict[int, int | None]) -> bool:
 
 
 def _open(pid: int) -> int | None:
-    """Return a pidfd; None: there is no descriptor left for one, or the process has ended."""
+    """Return a pidfd; None if no descriptor is left for one, or the process has ended."""
     with suppress(OSError):
         return os.pidfd_open(pid)
     return None
@@ -98,13 +98,13 @@ def _children(pid: int, thread: int) -> list[int]:
     try:
         return [int(each) for each in _read(f"/proc/{pid}/task/{thread}/children").split()]
     except OSError:
-        return []  # It has ended; or the kernel was built without CONFIG_PROC_CHILDREN.
+        return []  # The thread has ended, or the kernel was built without CONFIG_PROC_CHILDREN.
 
 
 def _is_child(pid: int, parent: int, *, least: int) -> bool:
     """Return whether `pid` is a child of `parent` that began at the tick `least` or later."""
     try:
-        # After the name, which may hold anything: state, parent, ..., start.
+        # The fields after the name, which may hold any character: state, parent, ..., start.
         fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
         return int(fields[1]) == parent and int(fields[19]) >= least
     except (OSError, IndexError):

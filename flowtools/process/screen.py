@@ -1,7 +1,7 @@
-"""Tables and lines for people on standard output, or JSON lines for programs.
+"""Prints tables and lines for people, or JSON lines for programs, to standard output.
 
-For commands whose output is read by people: flow-failed, flow-joblog, flow-status. Every text
-is made safe for a terminal before it is printed.
+flow-failed, flow-joblog and flow-status use it. Every text is made safe for a terminal before it is
+printed.
 """
 
 import sys
@@ -20,10 +20,10 @@ from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.process.message import one_line
 
 LONGEST = 400
-"""Characters that are shown of one text in a table."""
+"""Maximum number of characters shown of one text in a table."""
 
 PIPE_WIDTH = 200
-"""Cells of a table that does not go to a terminal."""
+"""Width of a table that does not go to a terminal, in characters."""
 
 
 class Screen:
@@ -31,12 +31,12 @@ class Screen:
 
     Raises (every method):
         ReaderGone: The reader of standard output has closed the pipe.
-        FlowError: It cannot be written.
+        FlowError: Writing fails for another reason.
     """
 
     def __init__(self) -> None:
         if isinstance(sys.stdout, TextIOWrapper) and "utf" not in sys.stdout.encoding.lower():
-            # What the locale lacks becomes an escape, and not an internal error.
+            # A character that the locale lacks becomes an escape instead of an internal error.
             sys.stdout.reconfigure(errors="backslashreplace")
         self._console = Console(highlight=False, markup=False, emoji=False)
         if not self._console.is_terminal:
@@ -45,7 +45,7 @@ class Screen:
     def table(
         self, heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
     ) -> None:
-        """Print a table; the columns that `right` names are flush right."""
+        """Print a table; the columns named in `right` are aligned to the right."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for place, head in enumerate(heads):
             is_last = place == len(heads) - 1
@@ -64,17 +64,17 @@ class Screen:
         self._guarded(lambda: self._console.print(Text(one_line(text), style="bold")))
 
     def line(self, text: str) -> None:
-        """Print one line, however long it is."""
+        """Print one line of any length, without wrapping it."""
         self._guarded(lambda: self._console.print(Text(one_line(text)), soft_wrap=True))
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """Take the whole terminal for as long as the block runs, and give it back as it was."""
+        """Use the whole terminal while the block runs, and restore its contents afterwards."""
         with self._console.screen(hide_cursor=True):
             yield
 
     def home(self) -> None:
-        """Begin again at the top of an empty terminal."""
+        """Clear the terminal and continue at its top."""
         self._guarded(self._console.clear)
 
     def json(self, value: object) -> None:
@@ -82,7 +82,7 @@ class Screen:
         self.raw(orjson.dumps(value) + b"\n")
 
     def raw(self, data: bytes) -> None:
-        """Write `data` as it is."""
+        """Write the bytes of `data` unchanged."""
 
         def write() -> None:
             sys.stdout.buffer.write(data)
@@ -106,7 +106,7 @@ def cut(text: str) -> str:
 
 
 def short_moment(moment: float | None) -> str:
-    """Return the local date and time of day; the year in place of seconds if it is another."""
+    """Return the local date and time; in another year, the year instead of the seconds."""
     if moment is None:
         return "-"
     this_year = local_time(moment, "%Y") == f"{datetime.now(UTC).astimezone():%Y}"

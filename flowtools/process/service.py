@@ -1,4 +1,4 @@
-"""A command that runs for long says what it is doing: to flow-status, on SIGUSR1, as metrics."""
+"""Shows the state of a long-running command: to flow-status, on SIGUSR1, and as metrics."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def speaking(command: str, metrics: str | None = None) -> Iterator["MetricsServer | None"]:
-    """Speak for `command` while the block runs; yield the server of its metrics, if it has one.
+    """Show the state of `command` while the block runs; yield its metrics server, if any.
 
     Args:
-        command: The command's name.
-        metrics: Where to serve metrics: HOST:PORT or unix:PATH; None: nowhere.
+        command: The name of the command.
+        metrics: The address for metrics, HOST:PORT or unix:PATH; None: no metrics.
 
     Raises:
         UsageError: `metrics` has another form.
-        ConfigurationError: Metrics cannot be served there.
+        ConfigurationError: Metrics cannot be served at that address.
     """
     from flowtools.process.statussocket import StatusSocket
 

@@ -1,9 +1,9 @@
-"""Signals: SIGTERM and SIGINT ask a command to stop; it ends by that signal itself.
+"""Signals: SIGTERM and SIGINT ask a command to stop, and it then ends by that same signal.
 
-Python runs a handler between two bytecodes of the main thread. Where C code holds the
-interpreter, such as a regular expression that takes for ever, no handler runs at all. So the
-kernel itself is told that a handler serves once (SA_RESETHAND, sigaction(2)): the second
-SIGTERM, or SIGINT, ends the process whatever it is doing.
+Python runs a handler between two bytecodes of the main thread. While C code holds the interpreter,
+such as an endless regular expression, no handler runs at all. So the kernel is told to call each
+handler only once (SA_RESETHAND, sigaction(2)): a second SIGTERM or SIGINT ends the process,
+whatever it is doing.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signalled(Exception):
-    """The command has drained; the process is to end by the signal that asked for it."""
+    """Raised when the command has drained and the process has to end by the signal it got."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -34,12 +34,12 @@ class Signalled(Exception):
 def stopped_by_signals() -> Iterator[Stop]:
     """Yield a Stop that the first SIGTERM or SIGINT sets; a second one kills at once.
 
-    One that was ignored when the command was started stays ignored: so nohup(1), and a
-    shell's `&` without job control, keep a command from the signals of others.
+    A signal that was ignored when the command started stays ignored. So nohup(1), and a shell's
+    `&` without job control, protect a command from such signals.
 
     Raises:
-        Signalled: The block has ended and a signal had asked for it; a FlowError that the
-            block raised is its cause.
+        Signalled: The block has ended after a signal; a FlowError that the block raised is its
+            cause.
     """
     stop = Stop()
     failure: FlowError | None = None
@@ -71,7 +71,7 @@ def stopped_by_signals() -> Iterator[Stop]:
 
 
 class _SigAction(ctypes.Structure):
-    """`struct sigaction` of glibc and musl, but for MIPS and s390."""
+    """`struct sigaction` of glibc and musl, except on MIPS and s390."""
 
     _fields_ = (
         ("handler", ctypes.c_void_p),
@@ -85,13 +85,13 @@ _SA_RESETHAND = 0x80000000 - (1 << 32)
 """From bits/sigaction.h, as a signed integer."""
 
 _SA_KNOWN = 0x08000000 | 0x04000000 | 0x10000000
-"""SA_ONSTACK, SA_RESTORER, SA_RESTART: what CPython and the C library may have set."""
+"""SA_ONSTACK, SA_RESTORER, SA_RESTART: the flags that CPython and the C library may have set."""
 
 
 def _serve_once(signum: int) -> None:
-    """Have the kernel set `signum` back to its default when its handler is called.
+    """Let the kernel reset `signum` to its default when its handler is called.
 
-    Does nothing where the structure does not look as expected: on another kind of machine.
+    Does nothing if the structure does not look as expected, on another kind of machine.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     action = _SigAction()
@@ -103,12 +103,13 @@ def _serve_once(signum: int) -> None:
 
 @contextmanager
 def _heard_by_the_main_thread() -> Iterator[None]:
-    """Have each signal's handler run at once, whichever thread the kernel gives it to.
+    """Make each signal's handler run at once, whichever thread the kernel interrupts.
 
-    Python runs handlers in the main thread, whose poll(2) goes on when another thread was
-    interrupted: as Linux has it after SIGSTOP, a signal, SIGCONT, where it takes the first
-    thread that wakes. So a thread hears of every signal by way of the wake-up descriptor
-    and interrupts the main thread by SIGURG, which nobody misses: its default is nothing.
+    Python runs handlers in the main thread. If the kernel interrupts another thread, poll(2) in
+    the main thread continues, and the handler has to wait. Linux does that after SIGSTOP, a signal
+    and SIGCONT: the first thread that wakes gets the signal. So a thread learns of every signal
+    from the wake-up descriptor and interrupts the main thread with SIGURG, which is ignored by
+    default and therefore free.
     """
     main = threading.get_ident()
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -127,7 +128,7 @@ def _heard_by_the_main_thread() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        os.write(writer, b"\0")  # Not its end: a child may hold the pipe, too.
+        os.write(writer, b"\0")  # Closing would not end the read: a child may hold the pipe, too.
         thread.join()
         os.close(writer)
         os.close(reader)
@@ -135,15 +136,15 @@ def _heard_by_the_main_thread() -> Iterator[None]:
 
 
 def end_at_once(signum: int) -> NoReturn:
-    """End this process by a signal that `stopped_by_signals` has had; from any thread."""
+    """End this process by a signal that has set the Stop before; any thread may call this."""
     os.kill(os.getpid(), signum)
-    # Only where its handler could not be made to serve once.
+    # Reached only if the kernel could not be told to call the handler just once.
     time.sleep(1.0)
     os._exit(128 + signum)
 
 
 def end_by(signum: int) -> None:
-    """End this process by `signum`, so that its parent sees the signal and not a status."""
+    """End this process by `signum`, so that its parent sees the signal and not an exit status."""
     signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
     os.kill(os.getpid(), signum)

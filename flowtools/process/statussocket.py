@@ -1,11 +1,12 @@
-"""The status socket of a long-running command, and what it does on SIGUSR1.
+"""The status socket of a long-running command, and its answer to SIGUSR1.
 
-Each such command listens on a Unix socket in a directory that flow-status knows. Whoever connects
-gets one JSON object, and the connection is closed. One thread serves the socket, takes a sample
-of the figures every SAMPLE_EVERY seconds, and prints state and stacks when SIGUSR1 asks for them:
-the handler only writes to a descriptor. `close` ends and joins the thread.
+Each such command listens on a Unix socket in a directory that flow-status knows. A client gets one
+JSON object, and the connection is closed. One thread serves the socket, samples the figures every
+SAMPLE_EVERY seconds, and prints state and stacks when SIGUSR1 asks for them; the signal handler
+only writes to a descriptor. `close` ends and joins the thread.
 
-Nothing here may keep a command from its work: where the socket cannot be made, there is none.
+Nothing here may keep a command from its work: if the socket cannot be made, the command runs
+without one.
 """
 
 import json
@@ -35,16 +36,16 @@ from flowtools.process.systemd import Notifier
 from flowtools.process.vitals import Vitals, as_dict, in_a_line
 
 SAMPLE_EVERY = 10.0
-"""Seconds between two looks at how many events there have been."""
+"""Seconds between two samples of the number of events."""
 
 DEPTH = 6
-"""Frames that are printed of each thread, the innermost ones."""
+"""Number of innermost frames that are printed of each thread."""
 
 _LONGEST_PATH = 107
-"""Bytes that the path of a Unix socket may have (unix(7))."""
+"""Maximum length of a Unix socket's path, in bytes (unix(7))."""
 
 _ANSWER_SECONDS = 2.0
-"""Seconds that a client has to take its answer."""
+"""Seconds within which a client must read its answer."""
 
 _UNIT = re.compile(r"/([^/]+\.(?:service|scope))$", re.MULTILINE)
 
@@ -52,29 +53,29 @@ _log = get_log("flowtools.status")
 
 
 def directories() -> list[Path]:
-    """Return where status sockets may lie, the directory of this user's own first.
+    """Return the directories in which status sockets may be, in order of preference.
 
-    Services that systemd starts have theirs below /run/flowtools, which a unit's
-    RuntimeDirectory= makes; a user's commands use $XDG_RUNTIME_DIR, or a directory of the
-    user's own in the temporary directory.
+    Services that systemd starts use a directory below /run/flowtools, which a unit's
+    RuntimeDirectory= makes. A user's commands use $XDG_RUNTIME_DIR, or a directory of their own in
+    the temporary directory.
     """
     given = [each for each in os.environ.get("RUNTIME_DIRECTORY", "").split(":") if each]
     found = [Path(each) for each in given if Path(each).parts[:3] == ("/", "run", "flowtools")]
     runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
     if Path(runtime).is_absolute() and os.access(runtime, os.W_OK | os.X_OK):
         found.append(Path(runtime) / "flowtools")
-    with suppress(FileNotFoundError):  # Nothing can be written anywhere.
+    with suppress(FileNotFoundError):  # There is no writable temporary directory.
         found.append(Path(tempfile.gettempdir()) / f"flowtools-{os.geteuid()}")
     return found
 
 
 class StatusSocket:
-    """Says what this command is doing, to flow-status and on SIGUSR1."""
+    """Shows the state of this command to flow-status and on SIGUSR1."""
 
     def __init__(self, command: str, vitals: Vitals, notifier: Notifier | None = None) -> None:
-        """Prepare to speak for `command` (its name); `start` begins to.
+        """Prepare to show the state of `command` (its name); `start` begins.
 
-        `notifier` tells the service manager, if there is one, the same in a line.
+        `notifier` sends the same state in one line to the service manager, if there is one.
         """
         self._notifier = notifier
         self._had_trouble = False
@@ -83,7 +84,7 @@ class StatusSocket:
         self._ending = Wake()
         self._dump = Wake()
         self._started = time.time()
-        # Now: while code of others runs, descriptor 1 leads elsewhere.
+        # Looked up now: while user code runs, descriptor 1 leads elsewhere (stdout.py).
         self._pipes = {"stdin": _pipe(0), "stdout": _pipe(1)}
         self._path: Path | None = None
         self._inlet = self._bound()
@@ -91,7 +92,7 @@ class StatusSocket:
         self._before: Any = None
 
     def start(self) -> None:
-        """Start the thread, and take SIGUSR1."""
+        """Start the thread and handle SIGUSR1."""
         self._vitals.sample()
         if current_thread() is main_thread():
             self._before = signal.signal(signal.SIGUSR1, self._asked)
@@ -126,7 +127,7 @@ class StatusSocket:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, os.geteuid()):
-            raise OSError("it belongs to somebody else")
+            raise OSError("it belongs to another user")
         _remove_stale(folder)
         path = folder / f"{os.getpid()}-{self._command}.sock"
         if len(os.fsencode(path)) > _LONGEST_PATH:
@@ -134,7 +135,7 @@ class StatusSocket:
         inlet = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             with suppress(FileNotFoundError):
-                path.unlink()  # Of a process that had our number before.
+                path.unlink()  # The socket of an earlier process with our number.
             inlet.bind(str(path))
             path.chmod(0o600)
             inlet.listen(16)
@@ -168,10 +169,10 @@ class StatusSocket:
                 _log.debug("cannot say what happens", exc_info=True)
 
     def _tell(self) -> None:
-        """Tell the service manager what happens.
+        """Send the state to the service manager.
 
-        A service is one pipeline, and has one line. Its last command writes it; another one
-        does while it is in trouble, and once more when that is over.
+        A service is one pipeline and has one status line. The last command of the pipeline writes
+        it. Another command writes it while it is in trouble, and once more when that is over.
         """
         snapshot = self._vitals.snapshot()
         has_trouble = bool(snapshot.trouble())
@@ -201,7 +202,7 @@ class StatusSocket:
 
 
 def dump(vitals: Vitals) -> None:
-    """Print the figures and where each thread is, as messages."""
+    """Print the figures and the stack of each thread as messages."""
     snapshot = vitals.snapshot()
     figures = ", ".join(f"{name} {value:g}" for name, value in snapshot.figures.items())
     about = "; ".join(each for each in (snapshot.about, snapshot.connection, figures) if each)
@@ -214,7 +215,7 @@ def dump(vitals: Vitals) -> None:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove sockets of commands that were killed; a few at a time is enough."""
+    """Remove the sockets of killed commands, at most 50 per call, so that a start stays quick."""
     for path in list(folder.glob("*.sock"))[:50]:
         pid = path.name.partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
@@ -223,7 +224,7 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _unit() -> str:
-    """Return the systemd unit that this process belongs to; empty where it has none."""
+    """Return the systemd unit of this process; "" if it has none."""
     try:
         found = _UNIT.search(Path("/proc/self/cgroup").read_text())
     except OSError:
@@ -232,7 +233,7 @@ def _unit() -> str:
 
 
 def _pipe(fd: int) -> str:
-    """Return a name for the pipe at `fd`, the same at both of its ends; empty: it is not one."""
+    """Return a name for the pipe at `fd`, the same at both ends; "" if `fd` is not a pipe."""
     try:
         status = os.fstat(fd)
     except OSError:

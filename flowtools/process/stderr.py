@@ -1,9 +1,9 @@
-"""The one writer of stderr: nobody else waits for who reads it.
+"""The only writer of stderr, so that no other thread waits for its reader.
 
-A message is put into a bounded queue, and a thread writes it. Where nobody reads stderr, that
-thread waits, the queue fills, and what does not fit is dropped and counted; as soon as there
-is room again, the count is written. Setting the descriptor to not block is no way: it is shared
-with whatever else writes to the same terminal or pipe.
+A message is put into a bounded queue, and one thread writes it. If nobody reads stderr, that thread
+waits, the queue fills, and further messages are dropped and counted. As soon as there is room
+again, the count is written. The descriptor cannot be made non-blocking instead: it is shared with
+other programs that write to the same terminal or pipe.
 """
 
 import os
@@ -16,21 +16,22 @@ from time import monotonic, sleep
 from flowtools.core.tracing import start_thread
 
 ROOM = 1024 * 1024
-"""Bytes that may wait to be written."""
+"""Maximum number of bytes that wait to be written."""
 
 CROWDED = ROOM // 4
-"""Bytes that wait from which a writer of messages gives way to the thread, as long as it gets
-on: many threads that print would else fill the queue before it has the interpreter."""
+"""Number of waiting bytes above which `put` sleeps a moment while the writing thread makes
+progress. Otherwise many printing threads would fill the queue before that thread gets the
+interpreter."""
 
 STUCK_SECONDS = 0.05
-"""A write that takes so long waits for a reader."""
+"""Duration of a write, in seconds, above which it counts as waiting for the reader."""
 
 
 class Stderr:
-    """Writes lines to a descriptor, in the order in which they were put. Safe from any thread."""
+    """Writes lines to a descriptor in the order of the calls of `put`. Any thread may call."""
 
     def __init__(self, fd: int, dropped: Callable[[int], bytes]) -> None:
-        """Write to `fd`; `dropped` makes the line that says how many were dropped."""
+        """Write to `fd`; `dropped` returns the line that tells how many messages were dropped."""
         self.fd = fd
         self.lead: Callable[[str], object] | None = None
         self._dropped = dropped
@@ -46,7 +47,7 @@ class Stderr:
         self._is_ending = False
 
     def put(self, line: bytes) -> None:
-        """Have `line` written; dropped if there is no room."""
+        """Queue `line` to be written; drop it if there is no room."""
         since = self._writing_since
         if self._size > CROWDED and (since is None or monotonic() - since < STUCK_SECONDS):
             sleep(0.0005)
@@ -61,9 +62,9 @@ class Stderr:
             self._change.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all is written, at most `seconds`; return whether it is.
+        """Wait at most `seconds` until all lines are written; return whether they are.
 
-        Where nobody has read for a while, there is little hope: then it waits for less.
+        If the reader has taken nothing for a second, the wait is at most 0.2 seconds.
         """
         since = self._writing_since
         if since is not None and monotonic() - since > 1.0:
@@ -72,9 +73,9 @@ class Stderr:
             return self._change.wait_for(lambda: not self._size, seconds)
 
     def stop(self, seconds: float) -> None:
-        """Write all, within `seconds`, and end the thread; the next line starts another.
+        """Write all lines, within `seconds`, and end the thread; the next line starts another.
 
-        For a fork, which should have one thread only.
+        Called before a fork, when there should be only one thread.
         """
         self.flush(seconds)
         with self._change:
@@ -89,7 +90,7 @@ class Stderr:
         self._thread = threading.Thread(target=self._run, name="stderr", daemon=True)
         try:
             start_thread(self._thread)
-        except RuntimeError:  # No thread can be had: the end is near, and has to be said.
+        except RuntimeError:  # No thread can be started. The message is written here instead.
             self._thread = None
             self._write(self._take())
 
@@ -112,7 +113,7 @@ class Stderr:
                 self._change.notify_all()
 
     def _take(self) -> bytes:
-        """Take as many lines as one write may have; those that are taken keep their room."""
+        """Take as many lines as fit into one write; they count in `_size` until written."""
         taken = [self._lines.popleft()]
         size = len(taken[0])
         while self._lines and size + len(self._lines[0]) <= 65536:
@@ -128,7 +129,7 @@ class Stderr:
             else:
                 self._write_all(memoryview(taken))
         except (OSError, ValueError):
-            self._lost += taken.count(b"\n")  # Closed, or the disk is full: nobody to tell now.
+            self._lost += taken.count(b"\n")  # stderr is closed, or the disk is full.
         self._writing_since = None
 
     def _write_all(self, view: memoryview) -> None:
@@ -136,5 +137,5 @@ class Stderr:
             try:
                 view = view[os.write(self.fd, view) :]
             except BlockingIOError:
-                # Someone who shares this descriptor has made it non-blocking.
+                # Another process that shares this descriptor has made it non-blocking.
                 select.select([], [self.fd], [])

@@ -1,8 +1,8 @@
-"""stdout for event lines alone, while code of others runs that may write there, too.
+"""Keeps stdout for event lines while user code runs that may write there, too.
 
-`guarded_stdout` keeps the descriptor that the pipe is on for the lines: whatever else
-writes to stdout or stderr (print in a Worker or a Source, C code, a program that it starts)
-becomes messages of the command.
+`guarded_stdout` moves the pipe to a new descriptor for the lines, and puts a pipe to an Ear at the
+descriptors 1 and 2. So everything that user code writes to stdout or stderr (print in a Worker or a
+Source, C code, a program that it starts) becomes messages of the command.
 """
 
 import faulthandler
@@ -23,7 +23,7 @@ _FLUSH_SECONDS = 1.0
 def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
     """Yield a writer for the real stdout; everything else written there becomes messages.
 
-    `whose` says, in any thread, which attempt is running there; `ear` hears programs.
+    `whose` returns the attempt that runs in the calling thread; `ear` reads what programs write.
     """
     out, err = os.dup(1), os.dup(2)
     for fd in (out, err):
@@ -31,7 +31,7 @@ def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
     console.flush(_FLUSH_SECONDS)
     console.write_to(err)
     was_enabled = faulthandler.is_enabled()
-    faulthandler.enable(err)  # What it says when the process dies is not to end in the pipe.
+    faulthandler.enable(err)  # The pipe's reader, a thread of ours, would die with the process.
     name, pipe = ear.listen(whose)
     os.dup2(pipe, 1)
     os.dup2(pipe, 2)
@@ -40,8 +40,8 @@ def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
         with overhearing(whose):
             yield LineWriter(out)
     finally:
-        # Descriptor 1 leads to stderr from now on: what code of others prints at the very end
-        # (atexit, __del__) must not come among the lines.
+        # From now on descriptor 1 leads to stderr: what user code prints at the very end (atexit,
+        # __del__) must not get among the event lines.
         os.dup2(err, 1)
         os.dup2(err, 2)
         ear.leave(name)
@@ -52,4 +52,4 @@ def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
             faulthandler.disable()
         os.close(out)
         if console.flush(_FLUSH_SECONDS):
-            os.close(err)  # Else it is being written to, and its number must not be used again.
+            os.close(err)  # Otherwise it is still being written to: its number must not be reused.

@@ -1,7 +1,7 @@
-"""What a service says to systemd: that it is ready, that it is alive, that it stops.
+"""Notifies systemd that a service is ready, is alive, or stops.
 
-The protocol is sd_notify(3): datagrams of NAME=value lines to the Unix socket that the
-environment names. Not run by systemd, nothing is sent.
+The protocol is sd_notify(3): datagrams of NAME=value lines to the Unix socket that the environment
+names. Without that variable nothing is sent.
 """
 
 import os
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 log = get_log("flowtools.process.systemd")
 
 SEND_SECONDS = 1.0
-"""Time that one message may take when the service manager does not read."""
+"""Maximum time for one message, in seconds, if the service manager does not read."""
 
 
 class Notifier:
     """Talks to the service manager that started this process, if one did.
 
-    Takes its variables out of the environment, unless it is to keep them, so that a Worker's
-    own child processes do not speak for this one.
+    Removes its variables from the environment, unless `keep` is given, so that a Worker's child
+    processes cannot notify in this one's name.
 
     Attributes:
         watchdog_interval: Seconds without a `ping` after which the service counts as hung;
-            None where nobody watches.
+            None without a watchdog.
     """
 
     watchdog_interval: float | None
@@ -40,7 +40,7 @@ class Notifier:
         watched = os.environ.get("WATCHDOG_PID", "")
         for name in () if keep else ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             os.environ.pop(name, None)
-        # A leading @ stands for the NUL byte of an abstract socket, unix(7).
+        # A leading @ stands for the NUL byte of an abstract socket (unix(7)).
         self._address = "\0" + path[1:] if path.startswith("@") else path
         self._socket: socket.socket | None = None
         self.watchdog_interval = None
@@ -52,19 +52,19 @@ class Notifier:
                 self.watchdog_interval = int(interval) / 1e6 or None
 
     def ready(self) -> None:
-        """Say that start-up is complete."""
+        """Tell that start-up is complete."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the service has begun to end."""
+        """Tell that the service has begun to end."""
         self._send("STOPPING=1")
 
     def ping(self) -> None:
-        """Say that the service is alive; due at least every `watchdog_interval` seconds."""
+        """Tell that the service is alive; due at least every `watchdog_interval` seconds."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """Say in a line, which may be empty, how things are: `systemctl status` shows it."""
+        """Send the state in one line, which may be empty; `systemctl status` shows it."""
         self._send(f"STATUS={one_line(text)}")
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class Notifier:
 
 
 def _datagram_socket() -> "socket.socket":
-    import socket  # Few processes are services, and all start quicker without it.
+    import socket  # Imported late: few processes are services, and the others start quicker.
 
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     made.settimeout(SEND_SECONDS)

@@ -1,4 +1,4 @@
-"""TLS to a broker: what is checked, and why a handshake failed, in words."""
+"""TLS to a broker: the context with its checks, and the reason of a failed handshake in words."""
 
 import ssl
 from functools import cache
@@ -38,11 +38,10 @@ _ALERTS = {
 
 
 def trusting(ca_file: str | Path | None) -> ssl.SSLContext:
-    """Return a context that trusts the system's authorities, or those of `ca_file` alone.
+    """Return a context that trusts only the authorities in `ca_file`; None: those of the system.
 
-    Python 3.13 and later refuse an authority that is not made as RFC 5280 asks, and many
-    that a house has made for itself are not. One that somebody has named is trusted as it
-    is, by every Python.
+    Python 3.13 and later refuse an authority that does not follow RFC 5280, as many in-house
+    authorities do not. An authority that the user has named is trusted anyway, by every Python.
 
     Raises:
         OSError: The file cannot be read, or holds no certificate (ssl.SSLError).
@@ -57,12 +56,12 @@ def trusting(ca_file: str | Path | None) -> ssl.SSLContext:
 def client_context(
     ca_file: Path | None, certificate: Path | None, key: Path | None, *, insecure: bool
 ) -> ssl.SSLContext:
-    """Return how to speak TLS: the system's authorities, or those of `ca_file` alone.
+    """Return a client's context that trusts only `ca_file`; None: the system's authorities.
 
-    Certificate and host name are checked unless `insecure`, which is warned of.
+    Certificate and host name are checked unless `insecure`, which logs a warning.
 
     Raises:
-        ConfigurationError: A file cannot be read, or is not what it should be.
+        ConfigurationError: A file cannot be read, or does not hold a certificate or key.
     """
     try:
         context = trusting(ca_file)
@@ -78,7 +77,7 @@ def client_context(
 
 
 def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    """Let `context` show the client certificate, with its key."""
+    """Load the client certificate and its key into `context`."""
     try:
         context.load_cert_chain(str(certificate), str(key) if key else None, password=_no_password)
     except (OSError, ValueError) as error:
@@ -86,7 +85,7 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
 
 
 def _no_password() -> str:
-    # Without this OpenSSL would ask on the terminal, and wait.
+    # Without this callback OpenSSL would ask for the passphrase on the terminal, and wait.
     raise ValueError("it has a passphrase; 'openssl pkey -in KEY -out NEW' writes it without")
 
 
@@ -112,15 +111,15 @@ def _why_not(certificate: Path, key: Path | None, error: Exception) -> str:
 
 @cache
 def _warn() -> None:
-    """Warn, once: each connection has a context of its own."""
+    """Warn once per process; `client_context` is called for each connection."""
     _log.warning(
-        "--insecure: the broker's certificate is NOT checked; whoever is on the way "
-        "can read and change everything, the password included"
+        "--insecure: the broker's certificate is NOT checked; anybody between here and the broker "
+        "can read and change everything, including the password"
     )
 
 
 def refusal(error: ssl.SSLError) -> str | None:
-    """Return why the two sides will never agree; None where trying again may help."""
+    """Return why TLS fails for good, in words; None if another attempt may help."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said = str(error.verify_message).rstrip(".")
         verdict = _VERDICTS.get(error.verify_code)
@@ -135,7 +134,7 @@ def refusal(error: ssl.SSLError) -> str | None:
 
 
 def refusal_in(error: BaseException) -> str | None:
-    """Return why TLS failed for good, if that is what `error` comes from."""
+    """Return why TLS fails for good, if that is the cause of `error`; otherwise None."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

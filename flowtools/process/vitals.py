@@ -1,9 +1,9 @@
-"""What a running command knows about itself: for metrics, flow-status, SIGUSR1 and systemd.
+"""The figures of a running command, for metrics, flow-status, SIGUSR1 and systemd.
 
-A process has one `vitals`, as it has one standard error. Whatever part of the command knows a
-figure provides a function that reads it; whoever wants to show the figures takes a `snapshot`.
-So a source knows nothing of Prometheus, and the metrics nothing of STOMP. The functions are
-called in other threads than their owner's: each only reads, and never waits.
+A process has one `vitals` object. The part of the command that knows a figure provides a function
+that reads it; a part that shows the figures takes a `snapshot`. So a source knows nothing of
+Prometheus, and the metrics nothing of STOMP. The functions are called in other threads than their
+owner's. So each may only read and must never wait: it would hold up every figure.
 """
 
 import time
@@ -18,8 +18,8 @@ class Figure(NamedTuple):
     """One figure that a command may provide.
 
     Attributes:
-        kind: "counter" only grows; "gauge" goes up and down.
-        help: What it counts.
+        kind: "counter" if it only grows, "gauge" if it goes up and down.
+        help: A sentence that describes it.
     """
 
     kind: Literal["counter", "gauge"]
@@ -47,25 +47,25 @@ FIGURES = {
     "copied": Figure("counter", "Events settled by more than one reader of copied lines."),
     "is_holder": Figure("gauge", "1 on the listener that works, 0 on one that stands by."),
 }
-"""All figures, by name; a metric is called `flowtools_` and the name, see `metrics.py`."""
+"""All figures, by name. The name of a metric is `flowtools_` and the name (metrics.py)."""
 
 RATE_SPAN = 60.0
-"""Seconds that a rate looks back."""
+"""Seconds over which a rate is measured."""
 
 
 @dataclass
 class Snapshot:
-    """What a command said about itself at one moment.
+    """The state of a command at one moment.
 
     Attributes:
         figures: The value of each figure that the command provides.
-        about: What it does, in a few words: the Worker's name, the destination.
-        connection: The state of its connection in words; empty where it has none.
+        about: A short description of the command: the Worker's name, the destination.
+        connection: The state of its connection in words; empty if it has none.
         rate: Events per second over the last RATE_SPAN seconds.
         last_event: Seconds since the last event; None before the first.
-        last_error: Its last warning or error; empty where there was none.
-        last_error_age: Seconds since then.
-        up: Seconds since it was started.
+        last_error: The last warning or error; empty if there was none.
+        last_error_age: Seconds since the last warning or error; None if there was none.
+        up: Seconds since the command was started.
     """
 
     figures: dict[str, float] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Snapshot:
     up: float = 0.0
 
     def trouble(self) -> str:
-        """Return what is wrong, in a few words; an empty text when the command is well."""
+        """Return what is wrong, in a few words; an empty text if the command is well."""
         if self.figures.get("connected") == 0 and self.figures.get("is_holder") != 0:
             return f"not connected: {self.connection}" if self.connection else "not connected"
         stalled = self.figures.get("stalled_seconds", 0)
@@ -96,7 +96,7 @@ class Vitals:
     """The figures of this process. Any thread may call any method.
 
     Attributes:
-        about: What the command does, in a few words.
+        about: A short description of the command.
         connection: The state of its connection in words.
     """
 
@@ -111,14 +111,14 @@ class Vitals:
         self._error = ("", 0.0)
 
     def provide(self, name: str, read: Callable[[], float | None]) -> None:
-        """Let `read` tell the figure `name`, one of FIGURES; None: it has no value now."""
+        """Provide the figure `name`, one of FIGURES; `read` returns None for no value now."""
         assert name in FIGURES, name
         with self._lock:
             self._readers[name] = read
 
     @contextmanager
     def providing(self, **readers: Callable[[], float | None]) -> Iterator[None]:
-        """Provide figures for as long as the block runs."""
+        """Provide figures while the block runs."""
         for name, read in readers.items():
             self.provide(name, read)
         try:
@@ -129,11 +129,11 @@ class Vitals:
                     self._readers.pop(name, None)
 
     def note_error(self, text: str) -> None:
-        """Remember a warning or an error that was said."""
+        """Remember a warning or an error that was logged."""
         self._error = (text, time.monotonic())
 
     def sample(self) -> None:
-        """Look at how many events there have been: called every few seconds, for the rate."""
+        """Store the number of events so far; called every few seconds, for the rate."""
         now, events = time.monotonic(), self._events()
         with self._lock:
             if (self._marks and events != self._marks[-1][1]) or (not self._marks and events):
@@ -143,7 +143,7 @@ class Vitals:
                 self._marks.pop(0)
 
     def snapshot(self) -> Snapshot:
-        """Return what there is to say now."""
+        """Return the current state."""
         self.sample()
         now = time.monotonic()
         with self._lock:
@@ -168,7 +168,7 @@ class Vitals:
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def _events(self) -> float:
-        """Return how many events the command has handled, in whatever way it does."""
+        """Return the number of events handled: the first figure of `names` that is provided."""
         with self._lock:
             names = ("done", "events_out", "events_in", "received")
             reader = next((self._readers[name] for name in names if name in self._readers), None)
@@ -176,11 +176,11 @@ class Vitals:
 
 
 vitals = Vitals()
-"""Those of this process."""
+"""The figures of this process."""
 
 
 def as_dict(snapshot: Snapshot) -> dict[str, Any]:
-    """Return a snapshot as a JSON object, seconds to the millisecond."""
+    """Return a snapshot as a JSON object, with times in seconds, rounded to milliseconds."""
     made = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
     for name in ("rate", "last_event", "last_error_age", "up"):
         if made[name] is not None:
@@ -189,7 +189,7 @@ def as_dict(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def in_a_line(command: str, snapshot: Snapshot) -> str:
-    """Return what `command` does, in one line for people."""
+    """Return the state of `command` as one line for people."""
     figures = snapshot.figures
     said = [snapshot.trouble() or snapshot.connection or "well", f"{snapshot.rate:.1f} events/s"]
     if "in_flight" in figures:

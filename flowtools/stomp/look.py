@@ -16,6 +16,7 @@ Everything here runs in the caller's thread.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic, sleep
+from typing import NoReturn
 
 from flowtools.core.errors import ReaderGone, RefusedError, UnreachableError, UsageError
 from flowtools.core.log import get_log
@@ -32,6 +33,9 @@ GOODBYE = 10.0
 
 PATIENCE = 3
 """Time to answer SUBSCRIBE, as a multiple of --connect-timeout."""
+
+SLOW = 10.0
+"""Seconds that a broker may pause before the last message that it has counted."""
 
 SETTLING = 0.5
 """Seconds to wait while RabbitMQ takes back single messages: a quorum queue takes 32 at a time, and
@@ -93,6 +97,7 @@ class Look:
                 *(self._session.name, self._destination),
             )
         self._most = most
+        self._whole: int | None = None
         self._takes = take
         self._lent: dict[str, None] = {}
         self._idle = None if self.is_live else idle
@@ -136,8 +141,8 @@ class Look:
             RefusedError: The broker refuses the subscription.
             ConnectionLost: The connection has ended.
         """
-        self._session.send_frame("SUBSCRIBE", self._headers)
-        goes_on = self.lends and self.dialect.lends_whole
+        if not self._begin(stop):
+            return
         seen, active = 0, monotonic()
         while not stop.is_set():
             frames = self._session.take()
@@ -147,15 +152,9 @@ class Look:
                 seen += 1
                 if self._most is None or seen <= self._most:
                     yield message
-                if seen == self._most and not goes_on:
+                if self._is_all(seen):
                     return
                 active = monotonic()
-            if seen == self.dialect.lends and self.lends:
-                _log.warning(
-                    "'%s' has shown %d messages, and the broker lends no more; there may be others",
-                    *(self._destination, seen),
-                )
-                return
             if frames:
                 continue
             left = self._left(active)
@@ -165,6 +164,47 @@ class Look:
             ready = wait(self._session, stop, gone=reader, seconds=left)
             if reader is not None and reader.fileno() in ready:
                 raise ReaderGone
+
+    def _begin(self, stop: Stop) -> bool:
+        """Subscribe; return whether there may be something to see."""
+        if self._takes and self.dialect.browses:
+            self._whole = self._counted(stop)
+            if not self._whole:
+                return False
+            self._idle = max(self._idle or 0.0, SLOW)
+        self._session.send_frame("SUBSCRIBE", self._headers)
+        return True
+
+    def _is_all(self, seen: int) -> bool:
+        """Return whether `seen` messages are all that is to be seen."""
+        if self.lends and seen == self.dialect.lends:
+            _log.warning(
+                "'%s' has shown %d messages, and the broker lends no more; there may be others",
+                *(self._destination, seen),
+            )
+            return True
+        goes_on = self.lends and self.dialect.lends_whole
+        return seen == self._whole or (seen == self._most and not goes_on)
+
+    def _counted(self, stop: Stop) -> int:
+        """Return how many messages a browser shows: then the end of the queue is no guess.
+
+        ActiveMQ may pause for seconds in the middle of a queue that it has not delivered before.
+        """
+        own = {"id": "flow-count", "ack": "auto"} | self.dialect.browser_headers()
+        self._session.send_frame("SUBSCRIBE", self._headers | own)
+        number = 0
+        while not stop.is_set():
+            for frame in self._session.take():
+                if frame.command == "ERROR":
+                    self._refuse(frame)
+                if _is_end(frame):
+                    self._session.send_frame("UNSUBSCRIBE", {"id": "flow-count"})
+                    return number
+                number += frame.command == "MESSAGE"
+            if not wait(self._session, stop, seconds=max(0.0, self._answer_by - monotonic())):
+                raise ConnectionLost("it does not show the queue")
+        return 0
 
     def token_of(self, message: Frame) -> str:
         """Return the token by which `acknowledge` identifies `message`."""
@@ -240,16 +280,18 @@ class Look:
             raise ConnectionLost("it does not answer the subscription")
         return self._answer_by - now
 
+    def _refuse(self, error: Frame) -> NoReturn:
+        said = error_text(error)
+        if self._is_confirmed:
+            raise ConnectionLost(f"the broker says: {said}")
+        raise RefusedError(
+            f"'{self._session.name}' refuses the subscription to '{self._destination}': {said}"
+        )
+
     def _messages_of(self, frames: list[Frame]) -> list[Frame]:
         for frame in frames:
             if frame.command == "ERROR":
-                said = error_text(frame)
-                if self._is_confirmed:
-                    raise ConnectionLost(f"the broker says: {said}")
-                raise RefusedError(
-                    f"'{self._session.name}' refuses the subscription to"
-                    f" '{self._destination}': {said}"
-                )
+                self._refuse(frame)
             self._is_confirmed = True
         messages = [frame for frame in frames if frame.command == "MESSAGE"]
         if self.lends and messages:

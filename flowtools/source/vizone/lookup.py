@@ -17,7 +17,9 @@ from time import monotonic
 from flowtools.core.cloudevents import clean
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
+from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
+from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
@@ -123,14 +125,17 @@ class Lookup:
 def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | None:
     """Return what `ask` returns, asking for PATIENCE at most, or until `ending` is set.
 
-    Where nothing is to be learnt, the event is returned as it came, with the attribute
-    `metadataerror`, and there is a warning.
+    If nothing can be learnt, or what was learnt makes the event longer than the next command
+    accepts, the event is returned as it came, with the attribute `metadataerror`, and there is a
+    warning.
     """
     pause = 0.5
     ends_at = monotonic() + PATIENCE
     while True:
         try:
-            return ask(client, event)
+            asked = ask(client, event)
+            too_long = asked and exceeds(asked.encode(), MAX_LINE)
+            return _unasked(event, too_long) if too_long else asked
         except UnreachableError as error:
             if monotonic() + pause >= ends_at:
                 return _unasked(event, f"{error}; gives up")
