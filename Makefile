@@ -107,6 +107,10 @@ pictures: $(VENV) ## Draw the pictures of the README anew.
 schemas: $(VENV) ## Write the JSON Schemas of the events anew, from their types.
 	@python docs/tools/schemas.py
 
+.PHONY: promises
+promises: $(VENV) ## Write the table of promises and tests anew, from docs/promises.toml.
+	@python docs/tools/promises.py
+
 .PHONY: docs
 docs: .venv/with-docs ## Build the documentation site in build/site.
 	@command -v mandoc >/dev/null || { echo "make: mandoc is needed; try apt install mandoc" >&2; exit 1; }

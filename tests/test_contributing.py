@@ -61,6 +61,7 @@ def test_these_files_of_a_source_with_its_command_are_shown():
         "tests/test_secrets.py",
         "README.md",
         "docs/guarantees.md",
+        "docs/promises.toml",
         "CHANGELOG.md",
     }
 

@@ -1,6 +1,7 @@
-"""docs/guarantees.md names tests that exist, and every option of every command."""
+"""docs/promises.toml names tests that exist, and every option of every command."""
 
 import re
+import runpy
 import tomllib
 from importlib import import_module
 
@@ -8,9 +9,21 @@ import pytest
 
 from tests.conftest import ROOT
 
-TEXT = (ROOT / "docs" / "guarantees.md").read_text()
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text()
+SCRIPT = runpy.run_path(str(ROOT / "docs" / "tools" / "promises.py"))
+SECTIONS = SCRIPT["sections"]()
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-PROOFS = re.findall(r"`([a-z_/]+): ([a-z_0-9]+)`", TEXT)
+PROOFS = [
+    tuple(test.split(": "))
+    for section in SECTIONS
+    for promise in section["promise"]
+    for test in promise["tests"]
+]
+EVERY = "Every command"
+
+
+def test_the_page_is_what_its_script_makes():
+    assert (ROOT / "docs" / "promises.md").read_text() == SCRIPT["page"](), "try make promises"
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _ in PROOFS}))
@@ -21,18 +34,29 @@ def test_every_test_that_is_named_exists(file):
     assert [test for other, test in PROOFS if other == file and test not in there] == []
 
 
-def test_every_command_is_there_and_has_a_section_besides_that_of_all():
-    sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
-    everyone = next(text for text in sections if text.startswith("Every command\n"))
-    assert set(re.findall(r"flow-[a-z-]+", head_of(everyone))) == set(SCRIPTS)
-    of_some = " ".join(head_of(text) for text in sections if text is not everyone)
-    assert set(re.findall(r"flow-[a-z-]+", of_some)) == set(SCRIPTS)
+def test_every_promise_has_a_test():
+    said = [each["says"] for section in SECTIONS for each in section["promise"]]
+    assert len(said) == len(set(said))
+    untested = [
+        each["says"] for section in SECTIONS for each in section["promise"] if not each["tests"]
+    ]
+    assert untested == []
+
+
+def test_every_command_has_a_section_besides_that_of_all():
+    assert EVERY in [section["title"] for section in SECTIONS]
+    titles = " ".join(section["title"] for section in SECTIONS)
+    assert set(re.findall(r"flow-[a-z-]+", titles)) == set(SCRIPTS)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_option_is_in_a_section_of_its_command(name):
-    sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
-    own = "".join(text for text in sections if re.search(rf"{name}\b(?!-)", head_of(text)))
+    own = " ".join(
+        promise["says"]
+        for section in SECTIONS
+        if section["title"] == EVERY or re.search(rf"{name}\b(?!-)", section["title"])
+        for promise in section["promise"]
+    )
     module, _, function = SCRIPTS[name].partition(":")
     options = getattr(import_module(module), function).params
     spelt = [max(p.opts, key=len) for p in options if p.param_type_name == "option"]
@@ -40,10 +64,5 @@ def test_every_option_is_in_a_section_of_its_command(name):
 
 
 def test_what_each_command_holds_in_memory_is_said():
-    table = TEXT.split("## What is held in memory\n")[1].split("\n## ")[0]
+    table = GUARANTEES.split("## What is held in memory\n")[1]
     assert re.findall(r"^\| `(flow-[a-z-]+)` \|", table, re.MULTILINE) == sorted(SCRIPTS)
-
-
-def head_of(section):
-    """The heading, and the line of names below it where there is one."""
-    return section.partition("\n- ")[0]
