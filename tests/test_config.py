@@ -119,7 +119,7 @@ def test_a_byte_order_mark_is_passed_over(ini):
 
 @pytest.mark.parametrize("setting", ["", "a", "a.x", "x=1", ".x=1", "a.=1", "=1"])
 def test_what_is_no_setting_is_refused_without_its_value(setting):
-    with pytest.raises(UsageError, match=r"is no setting: write section\.key=value") as told:
+    with pytest.raises(UsageError, match=r"expected SECTION\.KEY=VALUE") as told:
         load(None, [setting])
     assert "1" not in str(told.value)
 

@@ -358,7 +358,7 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
         ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': it names no SOURCE"),
         ("Lettered", [], 78, "'str' is no Source: see flow-source(1)"),
         ("Numbered", [], 78, "'int' is no Source: see flow-source(1)"),
-        ("Needy", [], 78, "NEEDS names 'stor'; what can be asked for is client, store"),
+        ("Needy", [], 78, "NEEDS has the unknown name 'stor'; known are client, store"),
         ("Job", [], 78, "[Source] 'stomp url' is missing: GenericStompListener needs it"),
         ("Job", ["--set", "Source.url=http://x"], 78, "[Source]: "),
         ("Tick", ["--set", "Source.interval=soon"], 78, "[Source] interval: 'soon' is no number"),

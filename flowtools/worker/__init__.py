@@ -2,10 +2,11 @@
 
     from flowtools.worker import Reject, Retry, Unavailable
 
-The `contract` says what a Worker is, and makes one, which may raise `exceptions`; `batch` is what
-one gets that takes several events at once. `loading` imports its class, `signature` sees whether it
-can be called as it will be, `config` reads its settings, and `needs` gives it what it NEEDS: a
-client, a store. A `description` is what an exception of its code says, in one line.
+`contract` says what a Worker is, and makes one. `exceptions` are the ones that it may raise.
+`batch` holds the events of a Worker that takes several at once. `loading` imports the class,
+`signature` checks that its methods can be called, `config` reads the settings, and `needs` supplies
+what the class NEEDS: a client, a store. `description` turns an exception of the user's code into
+one line of text.
 """
 
 from flowtools.worker.batch import BatchWorker, Events

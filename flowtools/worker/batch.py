@@ -1,4 +1,4 @@
-"""Several events for one call of a Worker: what `start_many(events)` gets."""
+"""The events of a batch: the argument of a Worker's `start_many(events)`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
@@ -12,8 +12,8 @@ class Events(Sequence[Event]):
     """The events of one batch, in the order in which they came.
 
     Attributes:
-        deadline: When the time of this attempt is up, in seconds of `time.monotonic()`; the
-            same for each of its events. Infinity without a time-out.
+        deadline: When the attempt times out, in seconds of `time.monotonic()`. Every event of the
+            batch has the same deadline. Infinity without a time-out.
     """
 
     def __init__(
@@ -25,9 +25,10 @@ class Events(Sequence[Event]):
         """Make a batch of `events`.
 
         Args:
-            events: They; each is another object.
-            on_failure: Told of each event that `fail` is called for: its place, and why.
-            deadline: Of the batch and of each of its events.
+            events: The events; no object may occur twice.
+            on_failure: Called for each event that `fail` is called for, with its place in the batch
+                and the reason.
+            deadline: Deadline of the batch and of each of its events.
         """
         self._events = tuple(events)
         self._places = {id(event): place for place, event in enumerate(self._events)}
@@ -51,14 +52,14 @@ class Events(Sequence[Event]):
         return f"<Events {list(self._events)!r}>"
 
     def fail(self, event: Event, error: BaseException | type[BaseException] | str) -> None:
-        """Fail one event of the batch, whatever becomes of the others; safe from any thread.
+        """Fail one event of the batch and leave the others alone; any thread may call.
 
         The last call for an event counts.
 
         Args:
             event: One of this batch; the object itself, not a copy.
-            error: Why: an exception (a Retry and a Reject mean what they mean when they are
-                raised), its class, or text.
+            error: The reason: an exception, its class, or text. Retry and Reject have the same
+                effect as when they are raised.
 
         Raises:
             ValueError: The event is not of this batch.
@@ -73,11 +74,11 @@ class Events(Sequence[Event]):
         if not isinstance(error, BaseException | str):
             raise TypeError(f"an event fails with an exception or with text, not with {error!r}")
         if self._has_ended:
-            raise RuntimeError("the batch has ended: nothing can be said of its events any more")
+            raise RuntimeError("the batch has ended: its events cannot be failed any more")
         self._on_failure(place, error)
 
     def cancelled(self) -> bool:
-        """Return True once no result is wanted any more: time is up, or the pool stops."""
+        """Return True once the result is not wanted any more: time is up, or the pool stops."""
         return monotonic() >= self.deadline
 
     def cancel(self) -> None:
@@ -92,12 +93,13 @@ class Events(Sequence[Event]):
 
 
 class BatchWorker(Protocol):
-    """What the pool calls where a Worker takes batches."""
+    """The method that the pool calls on a Worker that takes batches."""
 
     def start_many(self, events: Events) -> Any:
         """Do the work for several events at once, in a thread of the pool.
 
-        None: all are done, but those that `events.fail` was called for. Otherwise one result
-        for each event, in their order: each is what `start` would have returned for it, or an
-        exception, which fails that event. An exception that is raised fails all of them.
+        Return None when all events are done, except those that `events.fail` was called for.
+        Otherwise return one result for each event, in the order of the events: either what `start`
+        would have returned, or an exception, which fails that event. Raising an exception fails all
+        events of the batch.
         """

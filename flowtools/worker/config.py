@@ -1,9 +1,9 @@
 """A Worker's settings: an INI file (--config) and single settings over it (--set).
 
 `$NAME` and `${NAME}` in a value stand for that environment variable, so that a secret
-need not be in the file; `$$` is a dollar sign. A variable that is not set is an error: an
-empty or literal `$PASSWORD` would only fail later, and elsewhere. Any other `$` stays.
-`%` has no meaning. Keys are compared without case, section names with it.
+need not be in the file; `$$` is a dollar sign. A variable that is not set is an error here, because
+an empty or literal `$PASSWORD` would fail later, far from its cause. Any other `$` stays. `%` has
+no meaning. Keys are case-insensitive; section names are case-sensitive.
 """
 
 import os
@@ -23,7 +23,7 @@ from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.process.password import is_secret
 
 LARGEST = 1 << 20
-"""Characters that a file of settings may have: what is larger is none."""
+"""Maximum size of a settings file, in characters."""
 
 _VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
 
@@ -32,15 +32,15 @@ def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
     """Return the settings of the INI file `path`, overridden by `settings`.
 
     Args:
-        path: The file; None: there is none.
-        settings: Each `section.key=value`; the key is what follows a section that the file
-            has, else what follows the last dot before the equals sign. The section DEFAULT is
-            the one that all others inherit from.
+        path: The INI file; None without one.
+        settings: Settings of the form `section.key=value`. Where the name begins with a section of
+            the file, the rest is the key; otherwise the key follows the last dot before the equals
+            sign. All sections inherit from the section DEFAULT.
 
     Raises:
         ConfigurationError: The file cannot be read or understood, or a variable is not
             set; the text says where.
-        UsageError: A setting has not that form.
+        UsageError: A setting does not have that form.
     """
     raw = _parser()
     if path is not None:
@@ -59,21 +59,21 @@ def load(path: Path | None, settings: Sequence[str]) -> ConfigParser:
 def change(config: ConfigParser, settings: Sequence[str]) -> set[tuple[str, str]]:
     """Set each of `settings`, a `section.key=value`, in `config`.
 
-    Returns the section and key of each: variables in their values have been replaced.
+    Returns the section and key of each setting. Environment variables in the values are replaced.
 
     Raises:
         ConfigurationError: An environment variable is not set.
-        UsageError: A setting has not that form, or is a password as it stands.
+        UsageError: A setting does not have that form, or is a literal password.
     """
     there = config.sections()
     return {_set(config, there, setting) for setting in settings}
 
 
 def refuse_unset(host: str, what: str) -> None:
-    """Refuse a host that is still the name of a variable: it would be looked for in vain.
+    """Refuse a host that still contains the name of an environment variable.
 
     Raises:
-        ConfigurationError: It is; the text calls it `what`.
+        ConfigurationError: The host contains a `$`; the message calls it `what`.
     """
     if "$" in host:
         raise ConfigurationError(f"{what}: an environment variable in '{host}' is not set")
@@ -84,10 +84,10 @@ def _parser() -> ConfigParser:
 
 
 def read_into(parser: ConfigParser, path: Path, what: str) -> None:
-    """Let `parser` read the INI file at `path`; `what` is what an error calls it.
+    """Read the INI file at `path` into `parser`; an error message calls the file `what`.
 
     Raises:
-        ConfigurationError: It cannot be read or understood, or is larger than LARGEST.
+        ConfigurationError: The file cannot be read or understood, or is larger than LARGEST.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -128,7 +128,7 @@ def _set(config: ConfigParser, there: Sequence[str], setting: str) -> tuple[str,
     name, equals, value = setting.partition("=")
     section, dot, key = _section_and_key(there, name.strip())
     if not (equals and dot and section and key):
-        raise UsageError(f"'{name}' is no setting: write section.key=value")
+        raise UsageError(f"invalid setting '{name}': expected SECTION.KEY=VALUE")
     if section != config.default_section and not config.has_section(section):
         config.add_section(section)
     if is_secret(key) and value.strip() and not _VARIABLE.search(value):
@@ -142,7 +142,7 @@ def _set(config: ConfigParser, there: Sequence[str], setting: str) -> tuple[str,
 
 
 def _section_and_key(there: Sequence[str], name: str) -> tuple[str, str, str]:
-    # A key may have dots, as the fields of metadata have: a section that is there wins.
+    # A key may contain dots, as metadata fields do: prefer a section that exists.
     known = max((each for each in there if name.startswith(f"{each}.")), key=len, default=None)
     if known is not None:
         return known, ".", name[len(known) + 1 :].strip()
@@ -154,8 +154,8 @@ def _expanded(value: str, where: str, key: str = "") -> str:
     """Return `value` with its variables replaced.
 
     Raises:
-        ConfigurationError: One is not set. It is named, unless it may be a part of a password
-            in which somebody has not doubled a dollar sign.
+        ConfigurationError: A variable is not set. The message names it, unless the "name" may be
+            part of a password whose dollar sign was not doubled.
     """
     is_whole = _VARIABLE.fullmatch(value) is not None
     may_show = is_whole or not (is_secret(key) or "@" in value)

@@ -16,13 +16,13 @@ from flowtools.worker.needs import Equipment
 
 
 class Worker(Protocol):
-    """What the pool calls."""
+    """The method that the pool calls on a Worker."""
 
     def start(self, event: Event) -> Any:
         """Do the work for one event, in a thread of the pool.
 
-        What it returns goes to stdout as lines: nothing for None, one for an Event or any
-        other JSON value, one for each item of a generator. An exception is a failure.
+        The result goes to stdout as lines: none for None, one for an Event or any other JSON value,
+        one for each item of a generator. An exception is a failure.
         """
 
 

@@ -1,11 +1,11 @@
-"""What an exception of a user's code says, as one line of bounded length.
+"""Description of an exception of a user's code, as one line of bounded length.
 
-To ask an exception for its text runs code of others: its `__str__` may raise, exit, return
-something else, hang, or make megabytes. Nothing that it raises comes out of here, but TimeLimit,
-by which the pool ends whatever hangs.
+Asking an exception for its text runs foreign code: its `__str__` may raise, exit, return something
+that is not text, hang, or make megabytes. These functions let only TimeLimit out, because the pool
+uses it to end code that hangs.
 
-More than the exception itself is told: its causes (`raise ... from`), its notes, the members of
-a group, and what a program that failed has written.
+A description also includes the causes (`raise ... from`), the notes, the members of an exception
+group, and what a failed program wrote.
 """
 
 import importlib
@@ -19,19 +19,19 @@ from flowtools.core.text import MAX_TEXT, cut
 from flowtools.worker.exceptions import TimeLimit
 
 MAX_PART = MAX_TEXT // 4
-"""Bytes of one of several texts that belong together."""
+"""Maximum size of one part of a description (a cause, a note, a member), in bytes."""
 
 MAX_MEMBERS = 10
-"""Members of a group, notes and causes that are told."""
+"""Maximum number of members, notes and causes in a description."""
 
 
 def described(error: BaseException) -> str:
-    """Return what `error` says, as one line, with its place in the user's code."""
+    """Return the description of `error` on one line, with its place in the user's code."""
     return _line(error, with_place=True)
 
 
 def describe(error: BaseException) -> str:
-    """Return what `error` says, as one line: its class, its text, and what belongs to it."""
+    """Return the description of `error` on one line: its class, text, causes and notes."""
     return _line(error, with_place=False)
 
 
@@ -49,7 +49,7 @@ def _line(error: BaseException, *, with_place: bool) -> str:
 def _said(error: BaseException) -> str:
     """Return the class of `error` and its text."""
     try:
-        # Where a mistake of the language is, `place` says.
+        # Without the line of a syntax error: `place` gives that.
         text = str(error.msg if isinstance(error, SyntaxError) else error)
     except TimeLimit:
         raise
@@ -60,7 +60,7 @@ def _said(error: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` on one line; bounded first, since it may have millions of lines."""
+    """Return `text` on one line. It is cut first, because it may have millions of lines."""
     is_short = len(text) <= MAX_TEXT
     return " ".join(text.split()) if is_short else cut(" ".join(text[: 2 * MAX_TEXT].split()))
 
@@ -94,7 +94,7 @@ def _members(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
 
 
 def _written_by_a_program(error: BaseException) -> Iterator[str]:
-    """Yield the last of what a failed program wrote, as far as `subprocess` has captured it."""
+    """Yield the end of what a failed program wrote, where `subprocess` captured it."""
     subprocess = sys.modules.get("subprocess")  # Not loaded: then it is not one of its errors.
     if not subprocess or not isinstance(error, subprocess.SubprocessError):
         return

@@ -1,4 +1,4 @@
-"""What a Worker raises on purpose, and what the pool raises in a Worker."""
+"""Exceptions that a Worker raises on purpose, and the one that the pool raises in a Worker."""
 
 from datetime import timedelta
 from math import isfinite
@@ -8,7 +8,7 @@ class Retry(Exception):
     """Raised in `start`: this attempt is void, try the event again."""
 
     after: float
-    """Seconds to wait, at least; 0.0: as long as the pool would by itself."""
+    """Minimum delay in seconds; 0.0 means the pool's own delay."""
 
     def __init__(
         self,
@@ -19,8 +19,8 @@ class Retry(Exception):
 
         Args:
             reason: Why; one line of text.
-            after: Seconds as a number, or as text such as the header Retry-After holds, or a
-                timedelta; what lies in the past counts as 0.
+            after: Seconds as a number or as text (such as the header Retry-After holds), or a
+                timedelta. A negative value counts as 0.
 
         Raises:
             ValueError: `after` is something else, or is not finite.
@@ -30,14 +30,14 @@ class Retry(Exception):
 
 
 class Unavailable(Exception):
-    """Raised in `start`: what stands behind the Worker is down, for this event and all others.
+    """Raised in `start`: a service that every event needs is down.
 
-    The attempt does not count. The pool pauses, tries one event again later, and goes on with
-    all of them once that is done.
+    The attempt does not count. The pool pauses, later tries one event, and resumes with all of them
+    once that event is done.
     """
 
     after: float
-    """Seconds to pause, at least; 0.0: as long as the pool would by itself."""
+    """Minimum pause in seconds; 0.0 means the pool's own pause."""
 
     def __init__(
         self,
@@ -59,13 +59,13 @@ class Unavailable(Exception):
 
 
 class Reject(Exception):
-    """Raised in `start`: the event is bad, and no further attempt will help."""
+    """Raised in `start`: the event is bad, and further attempts would not help."""
 
 
 class TimeLimit(BaseException):
     """Raised in a Worker's thread when the time of its attempt is up, or the pool must end.
 
-    Not an Exception, so that a Worker's `except Exception` does not swallow it. It comes
+    Not an Exception, so that a Worker's `except Exception` does not swallow it. It is raised
     between two bytecodes, wherever the Worker is; `finally` and `with` blocks run.
     """
 

@@ -1,4 +1,4 @@
-"""A user's class: loaded by its name, cleaned up after, and what is wrong with it in one line."""
+"""Load a user's class by its name, let it clean up, and report its errors in one line."""
 
 import builtins
 import importlib
@@ -16,8 +16,9 @@ from flowtools.worker.signature import class_of
 def load_class(name: str, what: str) -> type:
     """Return the class that `name` ("package.module:Class") stands for.
 
-    A Worker may be a function, too: its class has that as `start`. The current directory is
-    searched first, as by `python -m`. `what` is what an error calls it: Worker, Source.
+    A Worker may also be a function, which is then wrapped in a class as its `start`. The current
+    directory is searched first, as by `python -m`. Error messages call the class `what`: "Worker"
+    or "Source".
 
     Raises:
         ConfigurationError: There is no such module or class, or its module fails; with the
@@ -89,10 +90,10 @@ _NEITHER = {
 
 
 def clean_up(made: object, what: str) -> None:
-    """Let an object of such a class clean up, if it wants to; `what` is as in `load_class`.
+    """Call the object's `clean_up` if it has one; `what` is as in `load_class`.
 
     Raises:
-        FlowError: It raised.
+        FlowError: `clean_up` raised an exception.
     """
     method = getattr(made, "clean_up", None)
     if method is None:
@@ -107,11 +108,11 @@ _HINTS = dict.fromkeys(
     ("flow", "vizone"),
     "; for an application of the older Flow: PYTHONPATH=$(flow-run --legacy-path) flow-run ...",
 )
-"""What to do where a module is missing, by its name."""
+"""Advice for an error message, by the name of the missing module."""
 
 
 def failure(
     verb: str, what: str, name: str, error: BaseException, hint: str = ""
 ) -> ConfigurationError:
-    """Return "cannot VERB WHAT 'NAME': " and what `error` says, with its place and a hint."""
+    """Return the error "cannot VERB WHAT 'NAME': " with the description of `error` and a hint."""
     return ConfigurationError(f"cannot {verb} {what} '{name}': {described(error)}{hint}")

@@ -1,10 +1,9 @@
-"""What a Worker or Source asks for: a client of Viz One, a store on it.
+"""Objects that a Worker or Source asks for: a client of Viz One, a store on it.
 
     class Tag:
         NEEDS = ("client", "store")
 
-Each is there as an attribute of that name before `configure` is called. One client serves
-the process.
+Each becomes an attribute of that name before `configure` is called. The process has one client.
 """
 
 from collections.abc import Mapping
@@ -28,20 +27,20 @@ if TYPE_CHECKING:
 KNOWN = ("client", "store")
 
 SECONDS = 60.0
-"""Seconds that an answer of Viz One may take, by default."""
+"""Default time-out of a request to Viz One, in seconds."""
 
 
 @dataclass
 class Equipment:
-    """What can be asked for; it can be sent to another process.
+    """The source of the objects that a class NEEDS; it can be sent to another process.
 
     Attributes:
         application: The name under which the store keeps values.
-        account: Where Viz One is; None: as the environment says.
+        account: Address and login of Viz One; None: from the environment.
         enabled: Whether Viz One is to be used at all.
-        seconds: How long an answer of Viz One may take.
-        broker: How to connect to a broker, where a Worker or Source of the old kind asks.
-        has_options: The command has options that say where Viz One is.
+        seconds: Time-out of a request to Viz One.
+        broker: How to connect to a broker, for a Worker or Source of the older Flow.
+        has_options: Whether the command has options for the address of Viz One.
     """
 
     application: str
@@ -63,7 +62,7 @@ class Equipment:
         """Return the client of this process.
 
         Raises:
-            ConfigurationError: Nothing says where Viz One is, or it is not to be used.
+            ConfigurationError: The address of Viz One is not set, or `enabled` is false.
         """
         from flowtools.vizone.account import Account
         from flowtools.vizone.client import Client
@@ -93,15 +92,15 @@ class Equipment:
 
 
 def application_of(class_name: str) -> str:
-    """Return the name of the application where nothing else says it: that of its class."""
+    """Return the default name of an application, made from the name of its class."""
     return "flow_" + class_name.rpartition(":")[2].rpartition(".")[2].lower()
 
 
 def equip(made: Any, equipment: Equipment) -> None:
-    """Give the object what its class NEEDS.
+    """Set the attributes that the class of `made` NEEDS.
 
     Raises:
-        ConfigurationError: It needs something unknown, or Viz One and there is none.
+        ConfigurationError: NEEDS has an unknown name, or Viz One is needed and cannot be used.
     """
     take = getattr(made, "take_equipment", None)
     if take is not None:
@@ -110,7 +109,7 @@ def equip(made: Any, equipment: Equipment) -> None:
     for need in (needs,) if isinstance(needs, str) else needs:
         if need not in KNOWN:
             raise ConfigurationError(
-                f"NEEDS names '{need}'; what can be asked for is {', '.join(KNOWN)}"
+                f"NEEDS has the unknown name '{need}'; known are {', '.join(KNOWN)}"
             )
         setattr(made, need, getattr(equipment, need)())
 
@@ -127,15 +126,15 @@ def make(
 
     Args:
         what: What the class is, for messages: "Worker" or "Source".
-        kind: The class; one of the older Flow makes itself.
+        kind: The class; a class of the older Flow makes its own object.
         name: What the user calls it.
-        config: What `configure` gets, where there is one.
+        config: Argument of `configure`, if the class has that method.
         options: Arguments for its constructor.
-        equipment: What it may ask for; by default what the environment says.
+        equipment: Source of the objects that it NEEDS; by default from the environment.
 
     Raises:
-        ConfigurationError: It asks for what there is not, its methods take other arguments than
-            they get, or its own code failed.
+        ConfigurationError: What it NEEDS is not available, a method takes the wrong arguments, or
+            its own code failed.
     """
     equipment = equipment or Equipment(application_of(name))
     try:

@@ -1,8 +1,8 @@
-"""Whether the methods of a user's class can be called as they will be.
+"""Check that the methods of a user's class can be called the way flowtools calls them.
 
-What cannot work is found when the class is loaded, and not by the first event. A coroutine
-function returns at once, and what it was to do never happens; the same is true of a `configure`
-that is a generator. A wrong number of parameters fails every event alike.
+The check runs when the class is loaded, so that a mistake shows before the first event. A coroutine
+function returns at once and its body never runs; the same is true of a `configure` that is a
+generator. With a wrong number of parameters every event would fail.
 """
 
 import inspect
@@ -20,7 +20,7 @@ _SOURCE = {
     "clean_up": (),
 }
 _METHODS: dict[str, dict[str, tuple[str, ...]]] = {"Worker": _WORKER, "Source": _SOURCE}
-"""The arguments of each method, by what the class is."""
+"""The arguments of each method, for a Worker and for a Source."""
 
 _MAY_GENERATE = ("start", "start_many", "__iter__")
 _FUNCTION = "_flow_function"
@@ -29,7 +29,7 @@ _FUNCTION = "_flow_function"
 def class_of(function: Any) -> type:
     """Return the class of a Worker whose `start` is a plain function, or another callable.
 
-    An attribute SOURCE of the function is the class's.
+    The class takes over an attribute SOURCE of the function.
     """
     members = {"start": staticmethod(function), _FUNCTION: True}
     if hasattr(function, "SOURCE"):
@@ -39,16 +39,16 @@ def class_of(function: Any) -> type:
 
 
 def check(what: str, made: Any, name: str) -> None:
-    """See that the methods of `made`, a Worker or a Source, can be called as they will be.
+    """Check that the methods of `made`, a Worker or a Source, can be called by flowtools.
 
     Args:
-        what: What it is: "Worker" or "Source".
+        what: What the class is, for messages: "Worker" or "Source".
         made: The object.
         name: What the user calls its class.
 
     Raises:
-        ConfigurationError: One of them is a coroutine function, an asynchronous generator, a
-            generator that nobody would iterate over, or takes other arguments.
+        ConfigurationError: A method is a coroutine function, an asynchronous generator, or a
+            generator that would never be iterated over, or it takes other arguments.
     """
     for method, arguments in _METHODS[what].items():
         function = getattr(made, method, None)
@@ -77,7 +77,7 @@ _MORE = {
 
 
 def _complaint(method: str, function: Any, arguments: tuple[str, ...]) -> str:
-    # An object may be called, too; what it does then stands in its class.
+    # An object may be callable, too; its code is then the `__call__` of its class.
     called = getattr(type(function), "__call__", None)  # noqa: B004  its code, not whether
     forms = (function, called) if not inspect.isroutine(function) else (function,)
     if any(map(inspect.iscoroutinefunction, forms)):
