@@ -81,9 +81,13 @@ def on_the_stand_in(text, cwd, *, lines=None, **env):
     return process.returncode, b"".join(seen) + out, err.decode()
 
 
-SAVED = re.compile(r"[Ss]ave (?:this|it|this \w+|this \w+ \w+) as `([\w.]+)`[^`]*\Z")
+SAVED = re.compile(r"Save this(?: \w+)? as\s`([\w.]+)`[^`]*\Z")
 ELIDED = "…"
-NOTICE = re.compile(r"^(?:\[\d+\][+-]?  .*|Terminated|Killed)\n", re.MULTILINE)
+NOTICE = re.compile(
+    r"^(?:\[\d+\][+-]?  .*|Terminated|Killed"
+    r"|(?:.*: line \d+:)? +\d+ (?:Broken pipe|Killed|Terminated|Done) .*)\n",
+    re.MULTILINE,
+)
 """What bash says of its jobs, which differs between its versions."""
 
 
@@ -159,8 +163,10 @@ def differences(shown, printed):
     free, since two processes may print at the same time.
     """
     left, missing = printed.splitlines(), []
-    for line in sorted(shown.splitlines(), key=lambda line: line.count(ELIDED)):
-        there = [each for each in left if re.fullmatch(pattern(line), each)]
+    for line in sorted(
+        shown.splitlines(), key=lambda line: (line.strip() == ELIDED, line.count(ELIDED))
+    ):
+        there = [each for each in left if re.fullmatch(pattern(line), each.strip())]
         if line.strip() == ELIDED:
             left = []
         elif there:
@@ -172,14 +178,12 @@ def differences(shown, printed):
 
 def pattern(line):
     """The regular expression of a line that a page shows."""
-    words = re.split(r"(…|\d+|\s+)", line.rstrip())
-    meant = {ELIDED: ".*"}
-    return (
-        "".join(
-            meant.get(word)
-            or (r"\d+" if word.isdigit() else r"\s+" if word.isspace() else re.escape(word))
-            for word in words
-            if word
-        )
-        + r"\s*"
-    )
+
+    def meant(word):
+        if word == ELIDED:
+            return ".*"
+        if word.isdigit():
+            return r"\d+"
+        return r"\s+" if word.isspace() else re.escape(word)
+
+    return "".join(map(meant, filter(None, re.split(r"(…|\d+|\s+)", line.strip()))))

@@ -17,6 +17,7 @@ ELSEWHERE = {
     "operating.md": "test_operating.py",
     "recipes.md": "test_readme.py",
     "tutorial.md": "test_tutorial.py",
+    "cookbook.md": "test_cookbook.py",
 }
 EXAMPLES = [(page, each) for page in PAGES if page.name not in ELSEWHERE for each in examples(page)]
 ENDLESS = {

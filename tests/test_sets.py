@@ -362,7 +362,7 @@ def test_names_of_sidecars_are_made_and_recognised():
         ({"sidecar": ["a.xml"]}, "is not the name of a sidecar"),
         ({"sidecar": ["{stem}{name}.xml"]}, "is not the name of a sidecar"),
         ({"sidecar": ["{stem}.xml"], "verify": "md5"}, "needs a --sidecar that ends with .md5"),
-        ({"sidecar": ["{stem}.xml"], "unit": "folder"}, "--unit goes with neither"),
+        ({"sidecar": ["{stem}.xml"], "unit": "folder"}, "--unit cannot be combined with"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(rules, message):

@@ -40,12 +40,13 @@ def _moment(text: str) -> float:
 def _confirm(number: int, stop: "Stop") -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError(
-            f"--drop would remove {number} events: add --yes where nobody can be asked"
+            f"--drop would remove {number} events: add --yes to confirm without a terminal"
         )
     from flowtools.core.wait import wait
 
-    click.echo(f"remove {number} events for good? [y/N]: ", nl=False, err=True)
-    # Not click's question: a signal is to end it, and a queue is to get its messages back.
+    click.echo(f"remove {number} events permanently? [y/N]: ", nl=False, err=True)
+    # click.confirm would block a signal: a stop has to end the question, so that a queue gets its
+    # messages back.
     wait(sys.stdin, stop)
     return not stop.is_set() and sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -55,7 +56,7 @@ def _is_url(place: str) -> bool:
 
 
 def _store(place: str, settings: "Settings", headers: tuple[str, ...], **more: Any) -> "Store":
-    """Return where the events are kept; `more` goes to `FailedQueue`."""
+    """Return the file or queue of failed events; `more` is passed to `FailedQueue`."""
     if _is_url(place):
         from flowtools.failed.queue import FailedQueue
         from flowtools.stomp.settings import parse_headers
@@ -71,7 +72,7 @@ def _store(place: str, settings: "Settings", headers: tuple[str, ...], **more: A
 
 @contextmanager
 def _stopping(place: str) -> "Iterator[Stop]":
-    """Yield what a signal sets, so that a queue gets its messages back; a file can wait."""
+    """Yield a flag that a signal sets: a queue then gets its messages back; a file ignores it."""
     from flowtools.core.wait import Stop
 
     if _is_url(place):

@@ -1,23 +1,21 @@
-"""The pool: what flow-work does.
+"""The pool: the work of flow-work.
 
-Begin with `pool`: what a thread of it does with a line. `intake` is where it takes that from,
-`runner` what runs the Worker in that thread, and `settlement` what becomes of the event.
-`inflight` has the event on its way, and the slot of the thread that runs it; `backlog` holds
-those that wait for their key or for another attempt, and `pause` says whether nothing can be done
-just now; `keys` has whose turn it is. The `watchdog` has the deadlines. `control` says whether all
-of them go on. `work` is one run: it makes these and ends them. `assembly` brings what was asked for
-to it, by `settings`, `limits` (--rate, --halt) and `width` (-j); `dryrun` stands in for all of
-them.
+Begin with `pool`, which says what a thread does with a line. `intake` reads the lines, `runner`
+runs the Worker in the thread, and `settlement` settles the event. `inflight` has the event in
+flight and the slot of the thread that runs it. `backlog` holds the events that wait for their key
+(`keys`) or for another attempt; `pause` stops new attempts while what stands behind the Worker is
+down. The `watchdog` enforces the deadlines. `control` tells all parts to end. `work` is one run: it
+makes these parts and ends them. `assembly` makes a run from the options, with `settings`, `limits`
+(--rate, --halt) and `width` (-j); `dryrun` only shows what a run would do.
 
-A Worker that takes several events at once has another pool: `gathering` puts them together, and a
-`batch` is one attempt of them.
+A Worker that takes several events at once has another pool: `gathering` collects the events, and a
+`batch` is one attempt with several of them.
 
-Where each thread has a process for its Worker, `isolation` is the runner: the `template` process
-forks a `child` for it, with which it exchanges `packets`; `recycling` says when another takes its
-place.
+With --isolation process, `isolation` is the runner: the `template` process forks a `child` for each
+thread, with which it exchanges `packets`; `recycling` decides when a child is replaced.
 
-What became of each event is an `outcome`. `joblog` and `failed` (each an `appendfile`) keep it,
-`oversize` keeps lines that are too long, `once` keeps ids, `details` say it with -vv, and `tally`
-counts it for `progress` (`progress_display`) and `metrics`. What the Worker returned goes out by
-`results`.
+Each event ends with an `outcome`. `joblog` and `failed` (each an `appendfile`) record it,
+`oversize` keeps lines that are too long, `once` keeps ids, `details` logs it with -vv, and `tally`
+counts it for `progress` (`progress_display`) and `metrics`. `results` writes what the Worker
+returned.
 """

@@ -1,11 +1,10 @@
-"""A file that whole lines are appended to, by any number of threads and processes.
+"""A file to which any number of threads and processes append complete lines.
 
-Each line is one write to a descriptor opened with O_APPEND: Linux puts it at the end of
-a regular file, next to the lines of other writers, and what has been written is the
-system's, so that it outlives this process however it ends, and the loss of power where
-that was asked for. SIGKILL in the middle of a write can tear that one line where it crosses a
-page, seen on Linux; who opens the file next ends it, but another process that has it
-open appends right behind the piece.
+Each line is one write to a descriptor opened with O_APPEND. Linux puts it at the end of a regular
+file, never into another writer's line. A written line is in the kernel, so that it survives any end
+of this process; with `sync` it also survives a loss of power. SIGKILL in the middle of a write can
+tear that one line if it crosses a page (seen on Linux). The next process that opens the file ends
+the torn line; a process that has the file open already appends right behind the piece.
 """
 
 import fcntl
@@ -21,14 +20,14 @@ from flowtools.core.errors import ConfigurationError, FlowError
 
 
 class AppendFile:
-    """Appends lines to `path`, which is created if it is not there; safe from any thread.
+    """Appends lines to `path`, which is created if it does not exist; safe from any thread.
 
-    A class of its own says what the file is, WHAT in messages, and its ERROR. IS_REWRITTEN says
-    that another program may put a file without some of the lines in its place, while it holds
-    a lock on the old one (flock(2)); a line then goes to the new file.
+    A subclass names the kind of file: WHAT for messages, and ERROR for its errors. IS_REWRITTEN
+    tells that another program may replace the file by one without some of the lines, while it
+    holds a lock on the old file (flock(2)). A line then goes to the new file.
 
     Raises:
-        ConfigurationError: The file cannot be opened, or holds something else than JSON objects.
+        ConfigurationError: The file cannot be opened, or holds anything but JSON objects.
     """
 
     WHAT: ClassVar[str]
@@ -51,18 +50,18 @@ class AppendFile:
 
     @classmethod
     def failure(cls, verb: str, path: Path, error: OSError) -> FlowError:
-        """Return the ERROR that says what could not be done."""
+        """Return an ERROR that tells what could not be done."""
         reason = os.strerror(error.errno) if error.errno else str(error)
         return cls.ERROR(f"cannot {verb} {cls.WHAT} '{path}': {reason}")
 
     def append(self, line: bytes, *, sync: bool = False) -> None:
-        """Write `line`, which ends with a newline, in one write; with `sync` to the disk.
+        """Write `line`, which ends with a newline, in one write; with `sync`, flush to the disk.
 
         Raises:
-            ERROR: It could not be written; the file holds no part of it.
+            ERROR: The line could not be written; the file holds no part of it.
         """
         try:
-            # The lock is for the write alone: what to cut off depends on the position.
+            # The lock covers the write and its repair: what to cut off depends on the position.
             with self._lock:
                 if not self.IS_REWRITTEN:
                     self._put(line, sync)  # A context manager would cost every event.
@@ -81,11 +80,11 @@ class AppendFile:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Keep the file from being rewritten meanwhile, where that may happen."""
+        """Hold the lock that keeps other programs from replacing the file meanwhile."""
         if not self._is_regular():
             yield
             return
-        # Where there are no locks (some network file systems) nobody can rewrite it either.
+        # Without locks (on some network file systems) no other program can rewrite it either.
         with suppress(OSError):
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         while self._is_replaced():
@@ -100,7 +99,7 @@ class AppendFile:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _is_replaced(self) -> bool:
-        """Return whether another file is at the path now; a log rotation leaves none at first."""
+        """Return whether another file is at the path now; False if there is none."""
         try:
             there = self.path.stat()
         except OSError:
@@ -112,10 +111,10 @@ class AppendFile:
         return stat.S_ISREG(os.fstat(self._fd).st_mode)
 
     def reopen(self) -> None:
-        """Go on in a new file at the same path, after a log rotation has renamed this one.
+        """Continue in a new file at the same path, after a log rotation has renamed this one.
 
         Raises:
-            ERROR: It cannot be opened; lines still go to the old file.
+            ERROR: The new file cannot be opened; lines still go to the old file.
         """
         with self._lock:
             try:
@@ -125,21 +124,21 @@ class AppendFile:
             os.close(old)
 
     def close(self) -> None:
-        """Close the file; a second time does nothing."""
+        """Close the file; a second call does nothing."""
         with self._lock:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
 
     def _complete(self, line: bytes, written: int) -> None:
-        """Write the rest of a line of which the disk had room for a part, or remove the part."""
+        """Write the rest of a partly written line; if the disk is full, remove the part."""
         try:
             while written < len(line):
                 written += os.write(self._fd, line[written:])
         except OSError:
             if self._is_regular():
                 end = os.lseek(self._fd, 0, os.SEEK_CUR)
-                # Unless another process has found room behind it.
+                # Not if another process has written behind it meanwhile.
                 if end == os.fstat(self._fd).st_size:
                     os.ftruncate(self._fd, end - written)
             raise
@@ -152,19 +151,19 @@ def _open(path: Path) -> int:
         fd = os.open(path, flags | os.O_RDWR, 0o666)
     except PermissionError:
         readable = False
-        # Not to wait for the reader of a FIFO: that there is none is an error.
+        # O_NONBLOCK: a FIFO without a reader is an error; opening must not wait for one.
         fd = os.open(path, flags | os.O_WRONLY | os.O_NONBLOCK, 0o666)
     try:
         os.set_blocking(fd, True)
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_size > 0:
-            # Such as the Worker's own text, where a word of the command line was forgotten; a
-            # loss of power may leave NULs.
+            # The path may name the Worker's own source if a word was left out of the command
+            # line. A loss of power may leave NULs.
             if readable and os.pread(fd, 1, 0) not in b"{\0\n":
                 raise OSError("it holds something else, and no lines of JSON objects")
-            # What cannot be looked at may be torn; an empty line is none to those who read it.
+            # An unreadable file may end with a torn line, too. An empty line does no harm.
             if not (readable and os.pread(fd, 1, status.st_size - 1) == b"\n"):
-                # Left by a process killed while it wrote; the next line must not run into it.
+                # A process was killed while it wrote; the next line must not run into the piece.
                 os.write(fd, b"\n")
     except OSError:
         os.close(fd)

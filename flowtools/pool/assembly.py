@@ -1,4 +1,10 @@
-"""flow-work put together: from what was chosen to a pool that runs on standard input."""
+"""Assembles flow-work: makes a pool from the options and runs it on standard input.
+
+The order matters. The template process of --isolation process is forked first, before there is a
+second thread. Then come the signals, the status socket and the guarded stdout. The Worker is made
+after them, so that whatever its code prints becomes messages. `ExitStack` ends everything in the
+opposite order.
+"""
 
 import os
 import stat
@@ -48,10 +54,10 @@ if TYPE_CHECKING:
     from flowtools.worker.needs import Equipment
 
 STDIN = 0
-"""The descriptor; Python's sys.stdin is None where the caller has closed it."""
+"""The descriptor of standard input; sys.stdin is None if the caller has closed it."""
 
 LAST_LINES = 1.0
-"""Seconds that a source has, once both are stopped, to hand over the lines that it has read."""
+"""Seconds for which a source in the pipe may hand over its last lines once both are stopped."""
 
 log = get_log("flowtools.work")
 
@@ -68,7 +74,7 @@ def _is_pipe(fd: int) -> bool:
     try:
         return stat.S_ISFIFO(os.fstat(fd).st_mode)
     except OSError:
-        return False  # Closed: that is told where it is read.
+        return False  # Standard input is closed; reading it reports that.
 
 
 def run(
@@ -80,26 +86,27 @@ def run(
     opener: Opener = _standard_input,
     drain: float | None = None,
 ) -> None:
-    """Run a pool as chosen, on standard output.
+    """Run a pool with the given options; results go to standard output.
 
     Args:
         choice: The options.
-        on_stuck: Called if a thread of the pool is left behind that may never end.
-        config: The Worker's settings; None: as chosen.
-        equipment: What the Worker may need; None: as the environment says.
-        opener: Opens the input for as long as the pool runs: standard input.
+        on_stuck: Called if a thread of the pool was abandoned and may never end.
+        config: The Worker's settings; None: those named by the options.
+        equipment: Objects that the Worker may ask for; None: made from the environment.
+        opener: Opens the input while the pool runs; the default is standard input.
         drain: Seconds that `configure` and `clean_up` have after a signal; None: as the pool.
 
     Raises:
-        FlowError: As errors.py says; EventsFailed where some events failed.
-        ReaderGone: Nobody reads the results any more.
+        FlowError: The run cannot start or continue (see errors.py); EventsFailed: some events
+            failed.
+        ReaderGone: The reader of the results has gone.
         Signalled: A signal asked for the end, and the pool has drained.
     """
     settings = load_config(choice.config, choice.settings) if config is None else config
     with ExitStack() as stack:
         bound_flush(choice.pool.drain)
         ear = stack.enter_context(closing(Ear()))
-        # First of all, for a template process is forked before there is a second thread.
+        # Before everything else: the template process must be forked while there is one thread.
         template = _template(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
         server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
@@ -164,7 +171,10 @@ def _work(
 
 
 def _tell_skipped(number: int) -> None:
-    """Tell a person why less was done than came; cron would mail it after every run."""
+    """Tell how many events were skipped: a person at a terminal, otherwise only with -v.
+
+    Cron would mail the message after every run.
+    """
     tell = say if is_terminal() else log.info
     tell(f"{number} events were done already: skipped")
 
@@ -172,7 +182,7 @@ def _tell_skipped(number: int) -> None:
 def _runners(
     choice: Choice, worker: Worker | None, template: "Template | None"
 ) -> tuple[Callable[[], Runner], bool]:
-    """Return what makes a runner for each thread, and whether their Worker takes batches."""
+    """Return a function that makes a runner for a thread, and whether the Worker takes batches."""
     if template is None:
         pausing = load_exceptions(choice.pause_on)
         return partial(ThreadRunner, worker, pausing), takes_batches(worker)
@@ -185,10 +195,10 @@ def _runners(
 
 
 def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:
-    """Return how the pool behaves, with batches where the Worker takes them.
+    """Return the pool's settings, with batches if the Worker takes them.
 
     Raises:
-        ConfigurationError: Batches were asked for, and the Worker takes none.
+        ConfigurationError: --batch or --linger is given, but the Worker takes single events.
     """
     pool = choice.pool
     if has_batches:
@@ -210,7 +220,7 @@ def _template(
     ear: Ear,
     stack: ExitStack,
 ) -> "Template | None":
-    """Return what makes the processes of the Worker; None: threads were asked for."""
+    """Return the template of the Worker's processes; None with --isolation thread."""
     if choice.isolation != "process" or choice.dry_run:
         return None
     from flowtools.pool.child import Plan
@@ -222,10 +232,10 @@ def _template(
 
 
 class _Shown:
-    """What shows how the pool gets on: the metrics and the progress, where they were asked for.
+    """The displays of a running pool: metrics and progress, if they were asked for.
 
     Attributes:
-        recorders: They; each is told of every attempt.
+        recorders: The displays; each is told of every attempt.
     """
 
     def __init__(self, choice: Choice, server: "MetricsServer | None") -> None:
@@ -245,7 +255,7 @@ class _Shown:
             self.recorders.append(self._progress)
 
     def start(self, snapshot: Callable[[], Snapshot], stack: ExitStack) -> None:
-        """Show what `snapshot` says, until `stack` ends."""
+        """Show the figures of `snapshot` until `stack` ends."""
         if self._metrics is not None:
             self._metrics.show(snapshot)
         if self._progress is not None:
@@ -276,9 +286,9 @@ def _limited(runners: Callable[[], Runner], max_line: int) -> Runner:
 def _relay(choice: Choice, acks: Sender | None) -> "Relay | None":
     if not choice.pool.relay:
         return None
-    from flowtools.ack.relay import Relay  # It brings the side of a source along.
+    from flowtools.ack.relay import Relay  # Imported late: it loads the side of a source, too.
 
-    assert isinstance(acks, AckSender)  # A line that goes on leads to a socket.
+    assert isinstance(acks, AckSender)  # The relay's lines carry an ackto, which needs a socket.
     return Relay(acks)
 
 
@@ -313,14 +323,14 @@ def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStac
 
 def _spill(choice: Choice) -> "Spill | None":
     if choice.failed is None or not stat.S_ISREG(choice.failed.stat().st_mode):
-        return None  # A device, or a named pipe, has no place beside it.
+        return None  # Only beside a regular file can there be a directory for long lines.
     from flowtools.pool.oversize import Oversize
 
     return Oversize(choice.failed)
 
 
 def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
-    """Refuse to write two kinds of lines into one file: nobody could read it again.
+    """Refuse to write two kinds of lines into one file: no command could read it again.
 
     Raises:
         UsageError: The job log, the failed file and standard output are not three files.
@@ -336,7 +346,7 @@ def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
         try:
             found = path.stat()
         except OSError:
-            continue  # Not there yet, or told when it is opened.
+            continue  # The file does not exist yet, or opening it reports the error.
         if not stat.S_ISREG(found.st_mode):
             continue
         other = seen.setdefault((found.st_dev, found.st_ino), f"'{option} {path}'")
@@ -348,15 +358,15 @@ def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
 
 
 def _refuse_a_circle(choice: Choice, fd: int, out: int) -> None:
-    """Refuse to read a file that is written to meanwhile: it would never end.
+    """Refuse an input file to which this run writes: it would never end.
 
     Raises:
-        UsageError: It is the failed file, the job log, or where the results go.
+        UsageError: The input is the failed file, the job log or standard output.
     """
     try:
         read = os.fstat(fd)
     except OSError:
-        return  # Closed: that is told where it is read.
+        return  # Standard input is closed; reading it reports that.
     if not stat.S_ISREG(read.st_mode):
         return
     for option, path in (("--failed", choice.failed), ("--joblog", choice.joblog)):
@@ -374,7 +384,7 @@ def _failed_file(path: Path) -> "FailedFile":
 
 
 def _done(choice: Choice) -> Known:
-    """Return the events that are done already and not to be run again."""
+    """Return the events that --resume skips because they are done already."""
     if choice.joblog is None or not choice.resume:
         return ()
     from flowtools.pool.joblog import Done

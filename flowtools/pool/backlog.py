@@ -1,7 +1,9 @@
 """Events that wait inside the pool: for their key's turn, a back-off, or the end of a pause.
 
-Waiting occupies no thread. What waits is bounded by number and by bytes; while the
-backlog is full the pool reads no further input.
+A waiting event occupies no thread. Any thread of the pool puts events here, and the next free one
+takes the first that can start. The number and the bytes of waiting events are bounded: while the
+backlog is full, the pool reads no further input. If that bound were missing, one slow key or a long
+pause would read the whole input into memory.
 """
 
 from collections import deque
@@ -19,11 +21,11 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class Backlog:
-    """The events that wait. Safe from any thread; nothing here blocks.
+    """The waiting events. Any thread may call any method; none of them blocks.
 
     Attributes:
-        held: How many wait.
-        leads: Whether a thread must ask here before it takes a line of the input.
+        held: Number of waiting events.
+        leads: Whether a thread must call `take` before it takes a line of the input.
         is_full: Whether the pool must not read further input.
     """
 
@@ -34,9 +36,9 @@ class Backlog:
         max_events: int = MAX_EVENTS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        """Hold up to so many events, or so many bytes of lines.
+        """Hold at most `max_events` events and `max_bytes` bytes of lines.
 
-        `pause` may stop the pool; `keys` says when the turn of an event's key has come.
+        `pause` may stop the pool; `keys` knows when an event's key may start.
         """
         self._lock = Lock()
         self._pause = pause
@@ -54,28 +56,28 @@ class Backlog:
         self._keys = keys or Keys()
 
     def next_due(self) -> float | None:
-        """Return when the next event can start (monotonic seconds); None: none will by itself."""
+        """Return when the next event can start (monotonic seconds); None: no time is known."""
         with self._lock:
             if self._ready or self._kept:
                 return 0.0
             return self._delayed[0][0] if self._delayed else None
 
     def delay(self, flight: InFlight, seconds: float) -> None:
-        """Keep an event for `seconds`; it keeps its key's place."""
+        """Keep an event for `seconds`; later events of its key wait behind it."""
         with self._lock:
             flight.since = monotonic() + seconds
             heappush(self._delayed, (flight.since, next(self._order), flight, False))
             self._hold(flight)
 
     def keep(self, flight: InFlight) -> None:
-        """Keep an event until the pause is over; it is the first to be tried, by input order."""
+        """Keep an event until the pause is over; kept events come first, in input order."""
         with self._lock:
             flight.since = monotonic()
             heappush(self._kept, (flight.number, flight))
             self._hold(flight)
 
     def note_pause(self) -> None:
-        """Take note that the pause has ended."""
+        """Update `leads` after the pause has ended."""
         with self._lock:
             self._measure()
 
@@ -88,7 +90,7 @@ class Backlog:
             while True:
                 is_reserved = False
                 if self._kept:
-                    # The start that was reserved for it did not come about.
+                    # Its key's start was reserved for it, and it did not start then.
                     flight, is_reserved = heappop(self._kept)[1], True
                 elif self._delayed and self._delayed[0][0] <= now:
                     _, _, flight, is_reserved = heappop(self._delayed)
@@ -100,7 +102,7 @@ class Backlog:
                     return self._release(flight)
 
     def enter(self, flight: InFlight, key: str) -> bool:
-        """Return True if the event may start at once; else keep it until its key's turn comes."""
+        """Return True if the event may start at once; otherwise keep it until its key's turn."""
         with self._lock:
             if self._keys.enter(flight, key) and self._may_start(flight, monotonic()):
                 return True
@@ -108,7 +110,7 @@ class Backlog:
             return False
 
     def leave(self, key: str) -> None:
-        """Say that the event of `key` that ran is settled: the next one becomes ready."""
+        """Note that the running event of `key` is settled: the key's next event becomes ready."""
         with self._lock:
             flight = self._keys.leave(key)
             if flight is not None:
@@ -116,7 +118,7 @@ class Backlog:
                 self._ready.append(flight)
 
     def drain(self) -> list[InFlight]:
-        """Return every event that waits, in input order, and forget them."""
+        """Remove and return all waiting events, in input order."""
         with self._lock:
             flights = [flight for _, flight in self._kept]
             flights += (flight for _, _, flight, _ in self._delayed)
@@ -130,7 +132,7 @@ class Backlog:
         return sorted(flights, key=lambda flight: flight.number)
 
     def _may_start(self, flight: InFlight, now: float) -> bool:
-        """Return True if the event's key may start now; else delay it until then."""
+        """Return True if the event's key may start now; otherwise delay the event until then."""
         seconds = self._keys.wait_time(flight, now)
         if seconds > 0:
             heappush(self._delayed, (now + seconds, next(self._order), flight, True))

@@ -1,9 +1,9 @@
-"""One batch: several events in one attempt, and what the Worker says of each.
+"""One batch: several events in one attempt, and the Worker's answer for each.
 
-A Worker with `start_many` gets batches. All of its code runs inside the attempt here, as that of
-`start` does: the call itself, iterating what it returned, the text of the exceptions with which
-it fails single events. What comes out is an answer for each event, lines or a Failure, in the
-thread of the pool and in a process alike.
+A Worker with `start_many` gets batches. All of its code runs inside the attempt, as that of `start`
+does: the call itself, the iteration over its results, and the texts of the exceptions with which
+it fails single events. The attempt gives one answer for each event, lines or a Failure. This holds
+both in a thread of the pool and in a child process.
 """
 
 from collections import deque
@@ -23,30 +23,30 @@ from flowtools.worker.description import one_line
 from flowtools.worker.exceptions import TimeLimit
 
 Answer = list[bytes] | Failure
-"""What became of one event: the lines that the Worker returned for it, or why it failed."""
+"""The answer for one event: the lines that the Worker returned for it, or a Failure."""
 
 
 class Flight(Protocol):
-    """An event, as the pool keeps it: flowtools.pool.inflight.InFlight is one."""
+    """An event in flight, such as flowtools.pool.inflight.InFlight."""
 
     event: Event
 
     @property
     def label(self) -> str:
-        """What to call it."""
+        """The name of the event in messages."""
 
 
 F = TypeVar("F", bound=Flight)
 
 
 class Batch(Generic[F]):
-    """The events that one call of `start_many` gets.
+    """The events of one call of `start_many`.
 
     Attributes:
-        flights: They, as the pool keeps them.
-        events: They, as the Worker gets them.
-        failures: Why those failed that the Worker has failed one by one, by their place.
-        left: The places of those that are not settled.
+        flights: The events in flight, as the pool keeps them.
+        events: The same events, as the Worker gets them.
+        failures: The failures of events that the Worker has failed one by one, by their place.
+        left: The places of the events that are not settled.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Batch(Generic[F]):
         deadline: float = inf,
         failure: Callable[[BaseException], Failure] = Failure.of,
     ) -> None:
-        """Make a batch of `flights`; `failure` makes what an exception says."""
+        """Make a batch of `flights`; `failure` turns an exception into a Failure."""
         self.flights = flights
         self.failures: dict[int, Failure] = {}
         self.left = deque(range(len(flights)))
         self._failure = failure
-        # The pool needs the attributes afterwards, whatever the Worker does to its own.
+        # Copies: the pool needs the attributes later, whatever the Worker does to its own.
         copies = (ReadEvent.of(each.event.attributes.copy()) for each in flights)
         self.events = Events(copies, self._fail, deadline)
 
@@ -69,11 +69,11 @@ class Batch(Generic[F]):
 
     @property
     def label(self) -> str:
-        """What to call the batch in a message."""
+        """The name of the batch in messages."""
         return and_more(self.flights[0].label, len(self.flights))
 
     def whole(self, failure: Failure, place: int) -> Failure:
-        """Return why the event at `place` failed, where the batch has failed with `failure`."""
+        """Return the failure of the event at `place` in a batch that failed with `failure`."""
         count = len(self.flights)
         own = self.failures.get(place)
         if own is not None or count == 1:
@@ -86,19 +86,22 @@ class Batch(Generic[F]):
 def failed(
     error: BaseException | str, failure: Callable[[BaseException], Failure] = Failure.of
 ) -> Failure:
-    """Return what `error` says, with which a Worker fails an event; may run the Worker's code."""
+    """Return the Failure for `error`, with which a Worker fails an event.
+
+    This may run the Worker's code: that of its exception class.
+    """
     if isinstance(error, str):
         return Failure(Outcome.FAILED, cut(one_line(error)) or "failed by the Worker")
     return failure(error)
 
 
 def and_more(label: str, count: int) -> str:
-    """Return what to call `count` events of which the first has `label`."""
+    """Return a name for `count` events, of which the first has `label`."""
     return label if count == 1 else f"{label} and {count - 1} more"
 
 
 def about_all(events: Events, attempt: int = 1) -> About:
-    """Return what to say of an attempt with several events: nobody knows which one it is at."""
+    """Return a description of an attempt with several events, named after the first one."""
     attributes = events[0].attributes
     attributes = attributes if isinstance(attributes, dict) else {}
     identity, subject = str(attributes.get("id", "?")), attributes.get("subject")
@@ -114,18 +117,18 @@ def run_batch(
     lines: Callable[[Event, Any], list[bytes]],
     failure: Callable[[BaseException], Failure],
 ) -> list[Answer]:
-    """Run `start_many` to its end; return what became of each event.
+    """Run `start_many` to its end; return the answer for each event.
 
     Args:
-        start_many: The Worker's.
-        events: What it gets.
-        failures: Those that it fails one by one while it runs, by their place.
-        lines: Makes lines of what it returned for an event.
-        failure: Makes what an exception says.
+        start_many: The Worker's method.
+        events: The events to give to it.
+        failures: The failures of single events, by their place; filled while it runs.
+        lines: Makes the lines of what it returned for an event.
+        failure: Turns an exception into a Failure.
 
     Raises:
-        BaseException: What it raised, which fails all of them; or ResultError, where what it
-            returned is not one result for each.
+        BaseException: `start_many` raised it; it fails the whole batch. ResultError: it did not
+            return one result for each event.
     """
     results = _results(start_many(events), len(events))
     found: list[Answer] = []
@@ -157,10 +160,11 @@ def _lines(
 
 
 def _results(returned: Any, count: int) -> list[Any] | None:
-    """Return the result of each of `count` events; None: they have none.
+    """Return the result of each of `count` events; None if they have none.
 
     Raises:
-        ResultError: There is not one for each. The work was done: no other attempt helps.
+        ResultError: There is not one result for each event. The work was done, so that another
+            attempt does not help.
     """
     if returned is None:
         return None

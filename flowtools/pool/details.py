@@ -1,4 +1,4 @@
-"""What -vv says of each attempt: how it ended, and how long it took and had waited."""
+"""The line that -vv logs for each attempt: its outcome, its duration, and its wait before."""
 
 import logging
 
@@ -10,15 +10,15 @@ _log = get_log("flowtools.work")
 
 
 def are_wanted() -> bool:
-    """Return whether anybody is to hear of each attempt."""
+    """Return whether each attempt is to be logged (-vv)."""
     return _log.is_enabled_for(logging.DEBUG)
 
 
 class Details:
-    """Says a line for each attempt; safe from any thread."""
+    """Logs a line for each attempt; safe from any thread."""
 
     def record(self, attempt: Attempt) -> None:
-        """Say how `attempt` has ended."""
+        """Log how `attempt` has ended."""
         event = attempt.event
         name = f"line {attempt.number}" if event is None else event.subject or event.id
         _log.debug(

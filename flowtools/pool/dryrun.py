@@ -1,4 +1,4 @@
-"""--dry-run: what would become of each line, and nothing is run."""
+"""--dry-run: shows what would be done with each line, without running the Worker."""
 
 from collections import Counter
 
@@ -16,12 +16,12 @@ log = get_log("flowtools.work")
 
 
 def dry_run(choice: Choice, done: Known, stop: Stop) -> Counter[str]:
-    """Read all lines of standard input, and say what would be done with each.
+    """Read all lines of standard input, and log what would be done with each.
 
     Args:
         choice: The options.
         done: The events that are done already.
-        stop: Ends the reading.
+        stop: Ends the reading early.
 
     Raises:
         FlowError: The input cannot be read.

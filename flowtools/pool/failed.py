@@ -1,26 +1,25 @@
 """The failed file: the lines of events that failed for good, ready to be run again.
 
-Each line that --failed appends is one JSON object, and `flow-work ... < FILE` is the
-replay: the Worker gets the same event as the first time, its id and data included.
+Each line that --failed appends is one JSON object. `flow-work ... < FILE` runs them again: the
+Worker gets the same event as the first time, with the same id and data.
 
-- An event is its input line, byte for byte, with three members added: `flowerror`, one line
-  of text, `flowattempts`, how many attempts it had, and `flowfailedat`, when it failed
-  (RFC 3339, UTC). When it fails again these are replaced. `ackto` is taken out: the source it
-  leads to has been told already.
-- Any other JSON value becomes the event that the Worker got for it (its id depends on
-  the line's place in the input, which a replay would not repeat), with the value's own
-  bytes as `data`.
-- A line that could not be read has no event to repeat; as text it would make this file
-  unreadable for JSON tools, and it has no place for the error. It becomes an object that
-  is no event either, with `flowerror` and the text as `flowline` (`flowline64`, in Base64,
-  where it is no UTF-8; of a line beyond --max-line, its beginning, with `flowlinefile`, the
-  file that holds the whole of it). A replay refuses it again and keeps the first error. To
-  repair such lines and run them:
+- For an event, the line is its input line, byte for byte, with three members added: `flowerror`,
+  one line of text; `flowattempts`, the number of attempts; `flowfailedat`, the time of the failure
+  (RFC 3339, UTC). If it fails again, these are replaced. `ackto` is removed: the event has been
+  settled with that source.
+- Any other JSON value becomes the event that the Worker got for it, with the value's own bytes as
+  `data`: the id of that event depends on the line's place in the input, which another run would
+  not repeat.
+- A line that could not be read has no event to repeat. As text it would make this file unreadable
+  for JSON tools, and it has no place for the error. It becomes an object that is not a valid event,
+  with `flowerror` and the text as `flowline` (or `flowline64`, in Base64, if it is not UTF-8). Of a
+  line beyond --max-line, this is the beginning, and `flowlinefile` names the file with the whole
+  line. Another run refuses it again and keeps the first error. To repair such lines and run them:
   `jq -r '.flowline // empty' FILE | sed ... | flow-work ...`
 
-A line is in the file, and on the disk, before the event is acknowledged: nobody else has it
-then. It is one write (see appendfile.py). flow-failed takes events out by putting another file
-in this one's place; a lock keeps it from doing so while a line is written.
+A line is in the file and on the disk before the event is acknowledged, since afterwards there is no
+other copy. It is one write (see appendfile.py). flow-failed removes events by replacing this file
+with another one; a lock keeps it from doing so while a line is written.
 """
 
 import re
@@ -64,16 +63,16 @@ class FailedFile(AppendFile):
     IS_REWRITTEN = True
 
     def write(self, attempt: Attempt) -> None:
-        """Append the line of `attempt`; on return it is in the file.
+        """Append the line for `attempt`; on return it is on the disk.
 
         Raises:
-            FailedFileError: It could not be written; the file holds no part of it.
+            FailedFileError: The line could not be written; the file holds no part of it.
         """
         self.append(replayable(attempt), sync=True)
 
 
 def replayable(attempt: Attempt) -> bytes:
-    """Return the line, with its newline, that repeats the event of `attempt`."""
+    """Return the line, with its newline, that runs the event of `attempt` again."""
     line = bare(attempt.line)
     error = clean(attempt.error or attempt.outcome)
     added = {ERROR: error, ATTEMPTS: attempt.attempt, FAILED_AT: rfc3339(attempt.finished)}
@@ -83,7 +82,7 @@ def replayable(attempt: Attempt) -> bytes:
         return _refused(attempt.line, added)
     if isinstance(value, dict) and "specversion" in value:
         if attempt.event is None and (LINE in value or LINE_BASE64 in value):
-            return line + b"\n"  # One of ours, replayed unrepaired.
+            return line + b"\n"  # A line of a failed file, read again without a repair.
         return _annotated(line, value, added)
     if attempt.event is None:
         return _refused(attempt.line, added)
@@ -95,7 +94,7 @@ def _annotated(line: bytes, value: dict[str, Any], members: dict[str, Any]) -> b
     added = orjson.dumps(members)[1:]
     if _OURS.isdisjoint(value):
         return line[:-1] + b"," + added + b"\n"
-    # Cut out of the bytes, for to encode the value anew would change its numbers.
+    # Cut out of the bytes: encoding the value anew would change the form of its numbers.
     kept = [text for name, text in _members(line) if name not in _OURS]
     return b"{" + b",".join([*kept, added]) + b"\n"
 
@@ -127,5 +126,6 @@ def _refused(line: bytes, members: dict[str, Any]) -> bytes:
         text = {LINE_BASE64: b64encode(line).decode()}
     if isinstance(line, TooLong) and line.path is not None:
         text[LINE_FILE] = line.path
-    # It says that it is an event and lacks what one must have, so that no Worker gets it.
+    # With a specversion but without the required attributes: an invalid event, which no Worker
+    # ever gets.
     return orjson.dumps({"specversion": "1.0"} | members | text) + b"\n"

@@ -1,15 +1,16 @@
-"""A pool whose Worker takes several events at once: gathering them, and settling each.
+"""A pool whose Worker takes several events at once: it gathers batches and settles each event.
 
-The thread that leads gathers a batch: it takes what has been read, and reads on, until the batch
-is full or has waited long enough. The others run theirs meanwhile, or wait to lead; so no two
-batches are half full for want of what the other one has. A batch waits from when its *first
-event* came: after a time in which all threads were busy it does not wait at all.
+One thread at a time leads: it gathers a batch from the lines that have been read, and reads on,
+until the batch is full or has waited long enough. The other threads run their batches meanwhile, or
+wait to lead. So two batches never stay half full, each waiting for events that the other has. The
+wait counts from the time when the *first event* of the batch came: if all threads were busy until
+then, the batch does not wait at all.
 
-A batch has at most one event of a key, since the events of a key run one after another, and one
-that fails comes again before the next. What fails by itself is tried again in whatever batch
-comes. Where a batch has failed as a whole, by an exception, its time-out or the death of its
-process, nobody knows which event it was: then each is tried again alone, so that a bad one takes
-no other with it to the end of its attempts. A Retry of the Worker's tells that no event is bad.
+A batch has at most one event of each key, since the events of a key run one after another, and a
+failed one is tried again before the next. An event that fails by itself is tried again in any later
+batch. If a batch fails as a whole, by an exception, its time-out or the death of its process, the
+bad event is not known. Then each event is tried again alone, so that a bad one does not use up the
+attempts of the others. If the Worker raised Retry, no event is considered bad.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from flowtools.pool.runner import failure_of
 from flowtools.pool.settings import LINGER
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Bytes of lines at which a batch is full, however few they are."""
+"""Number of bytes at which a batch is full, however few its lines are."""
 
 
 class BatchPool(Pool):
@@ -36,13 +37,13 @@ class BatchPool(Pool):
         super().__init__(*args, **more)
         self._size = self._settings.batch or 1
         self._linger = LINGER if self._settings.linger is None else self._settings.linger
-        self._gathered: list[InFlight] = []  # The batch that is gathered, if one is.
-        self._next_start: float | None = None  # Reserved of --rate, and not used yet.
+        self._gathered: list[InFlight] = []  # The batch that is being gathered.
+        self._next_start: float | None = None  # A start reserved with --rate and not used yet.
 
     # What follows runs in the worker threads.
 
     def _serve(self, slot: Slot) -> bool:
-        """Gather batches and run them. False: no more; True: the attempt was claimed."""
+        """Gather and run batches. Return False if there are no more, True after a claim."""
         prepare = slot.runner.prepare
         while not self._control.stopping:
             if prepare is not None and (pause := prepare(self._control.ending)):
@@ -57,10 +58,10 @@ class BatchPool(Pool):
         return False
 
     def _gather(self, slot: Slot) -> list[InFlight]:
-        """Return the events of the next batch; none: nothing will come any more."""
+        """Return the events of the next batch; an empty list: no more will come."""
         slot.is_busy = False
         if self._backlog.held or self._leader_sleeps:
-            self._control.leader.ring()  # Whoever gathers is to see what this thread gave back.
+            self._control.leader.ring()  # The gathering thread must see what this one gave back.
         with self._leader:
             flights = self._gathered = []
             try:
@@ -77,13 +78,13 @@ class BatchPool(Pool):
         return flights
 
     def _has_to_wait(self, flight: InFlight) -> bool:
-        """Return whether `flight` must not start, for a pause has begun since it was taken."""
+        """Return whether a pause has begun since `flight` was taken, so that it must not start."""
         return self._pause.is_on and not self._pause.is_probe(flight)
 
     def _fill(self, slot: Slot, flights: list[InFlight]) -> bool:
         """Take events until the batch is complete, the pool ends, or there are no more.
 
-        Return whether there are any.
+        Returns whether the batch has any events.
         """
         until, size = inf, 0
         while not self._control.stopping:
@@ -98,7 +99,7 @@ class BatchPool(Pool):
                     break
                 continue
             if (flights and flight.runs_alone) or not self._wait_for_start(until):
-                self._backlog.keep(flight)  # It is the first that the next batch gets.
+                self._backlog.keep(flight)  # The next batch gets it first.
                 break
             flights.append(flight)
             size += len(flight.line)
@@ -109,10 +110,10 @@ class BatchPool(Pool):
         return bool(flights)
 
     def _take_next(self) -> InFlight:
-        """Return an event that may run, but for --rate.
+        """Return the next event that may run, without regard to --rate.
 
         Raises:
-            IndexError: There is none now.
+            IndexError: There is no such event now.
         """
         flight = None
         while flight is None:
@@ -132,14 +133,14 @@ class BatchPool(Pool):
         return True
 
     def _wait_for_more(self, until: float) -> bool:
-        """Wait until there may be another event for the batch; False: it is to wait no longer."""
+        """Wait for another event for the batch; return False if the batch must not wait longer."""
         if self._is_gated():
             return False
         now = monotonic()
         due = self._backlog.next_due()
         seconds = max(0.0, min(until, inf if due is None else due) - now)
         if not self._intake.has_ended:
-            # Even where its time is over: what has come already still finds room.
+            # Read even if the time is over: events that have already come still fit in.
             if self._intake.read(seconds):
                 return True
         elif not self._backlog.held:
@@ -154,9 +155,9 @@ class BatchPool(Pool):
         return monotonic() < until
 
     def _runs_the_last(self) -> bool:
-        """Return whether a batch that is gathered when the pool ends is still run.
+        """Return whether a batch that was being gathered when the pool ends is still run.
 
-        After a signal it is: its events were taken, and nothing is wrong.
+        After a signal it is run: its events have been taken, and there is no error.
         """
         control = self._control
         return control.drains and control.error is None and not control.cancels
@@ -231,17 +232,17 @@ class BatchPool(Pool):
     # Called from any thread.
 
     def put_back(self, slot: Slot) -> None:
-        """Keep what is not settled in `slot` with what was not tried, or let it come again."""
+        """Put the unsettled events of `slot` back into the backlog, as not tried."""
         batch = slot.flight
         if isinstance(batch, Batch):
             self._give_back([batch.flights[place] for place in batch.left])
 
     def queued(self) -> int:
-        """Return how many events have been read and wait."""
+        """Return the number of events that have been read and wait."""
         return super().queued() + len(self._gathered)
 
 
 def _may_be_the_cause(failure: Failure, batch: Batch[InFlight], place: int) -> bool:
-    """Return whether the event at `place` may be why the batch has failed as a whole."""
+    """Return whether the event at `place` may be the cause of the failure of the whole batch."""
     is_asked_for = failure.after is not None or failure.outcome.pauses
     return len(batch.flights) > 1 and place not in batch.failures and not is_asked_for

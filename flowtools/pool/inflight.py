@@ -1,15 +1,16 @@
-"""An event in flight, and who decides what becomes of its attempt.
+"""An event in flight, and the decision whether its thread or the watchdog settles the attempt.
 
-Each thread of a pool has a `Slot`. Its attempt may end by itself, or be claimed by the watchdog
-when its time is up. That is settled without a lock. When `start` has returned, the thread takes
-the deadline away and then looks for a claim; when the time is up, the watchdog puts a claim and
-then looks whether the deadline is still there. So one of the two sees the other in any case: a
-claim that found the deadline stands, and the thread will find it; one that did not is withdrawn.
+Each thread of a pool has a `Slot`. Its attempt may end by itself, or the watchdog may claim it
+after its deadline. This race is decided without a lock. When `start` has returned, the thread first
+removes the deadline and then looks for a claim. After the deadline, the watchdog first puts a claim
+and then checks that the deadline is still there. So at least one of the two always sees the other.
+A claim that found the deadline takes effect, and the thread will see it; otherwise the claim is
+withdrawn. If either side did its two steps in the other order, an event could be settled twice.
 
-This assumes two things of the interpreter. Each store to an attribute is seen by the other thread
-after those that came before it in the program, and `list.pop` gives an item to one caller only.
-CPython's global interpreter lock gives both, as one thread at a time runs Python code. Without
-that lock neither has been proved here, so cli/command.py refuses a free-threaded Python.
+This relies on two properties of the interpreter. Another thread sees the stores to attributes in
+the order of the program, and `list.pop` gives an item to only one caller. CPython's global
+interpreter lock guarantees both, since only one thread at a time runs Python code. Without that
+lock neither has been proved here, so cli/command.py refuses a free-threaded Python.
 """
 
 import os
@@ -32,21 +33,21 @@ from flowtools.process.overheard import inherited
 from flowtools.worker.batch import Events
 
 Line = tuple[int, bytes, float]
-"""A line just read: its number, from 1; the line, perhaps with its newline; since when it waits."""
+"""A line just read: its number, from 1; its bytes, perhaps with newline; the time it was read."""
 
 
 class InFlight:
-    """One event on its way through the pool.
+    """One event in flight.
 
     Attributes:
         event: The decoded event.
-        line: The input line, without its end.
-        number: The line's place in the input, from 1.
-        since: When it began to wait for a thread, in seconds of `time.monotonic()`.
-        read: When its line was read, in the same seconds.
-        attempt: 1 for the first try.
-        key: What `--key` gave for it, or None.
-        runs_alone: It gets no other event beside it: a batch has failed as a whole with it.
+        line: The input line, without its newline.
+        number: The number of the line in the input, from 1.
+        since: The time since when it waits for a thread, in seconds of `time.monotonic()`.
+        read: The time at which its line was read, in the same seconds.
+        attempt: The number of the attempt, from 1.
+        key: The event's `--key`, or None.
+        runs_alone: Whether it runs without other events, since a batch with it failed as a whole.
     """
 
     __slots__ = ("attempt", "event", "key", "line", "number", "read", "runs_alone", "since")
@@ -70,18 +71,18 @@ class InFlight:
 
     @property
     def age(self) -> float:
-        """Seconds since the event's `time`, or since it was read where that says nothing."""
+        """Seconds since the event's `time`, or since it was read if it has no valid time."""
         moment = happened_at(self.event)
         return monotonic() - self.read if moment is None else max(0.0, time() - moment)
 
     @property
     def label(self) -> str:
-        """What to call the event in a message: its subject, else its id."""
+        """The name of the event in messages: its subject, or else its id."""
         return str(self.event.subject or self.event.id)
 
 
 def about(attributes: dict[str, Any], attempt: int) -> About:
-    """Return what to say of an attempt; a Worker may have done anything to the attributes."""
+    """Return a description of an attempt; a Worker may have changed the attributes in any way."""
     subject = attributes.get("subject")
     identity = str(attributes.get("id", "?"))
     return About(identity, None if subject is None else str(subject), attempt)
@@ -91,11 +92,11 @@ class Claim:
     """The watchdog's decision on an attempt.
 
     Attributes:
-        verdict: What it is to become of the attempt.
-        at: When that was decided, in seconds of `time.monotonic()`.
-        stands: The attempt had not ended: the verdict counts.
-        withdrawn: The attempt had ended before: the verdict is void.
-        interrupted: The thread has been told.
+        verdict: The outcome that the watchdog gives to the attempt.
+        at: The time of the decision, in seconds of `time.monotonic()`.
+        stands: True once the claim takes effect: the attempt had not ended.
+        withdrawn: True once the claim is void: the attempt had ended before.
+        interrupted: True once the thread has been interrupted.
     """
 
     __slots__ = ("_settler", "at", "interrupted", "stands", "verdict", "withdrawn")
@@ -107,7 +108,7 @@ class Claim:
         self._settler = [None]
 
     def is_mine(self) -> bool:
-        """Return whether the caller is to settle the attempt: who asks first is."""
+        """Return whether the caller has to settle the attempt; True only for the first caller."""
         try:
             self._settler.pop()
         except IndexError:
@@ -116,18 +117,19 @@ class Claim:
 
 
 class Slot:
-    """One place of the pool's width: its thread, and what that runs.
+    """One of the pool's -j places: its thread, and the event or batch that it runs.
 
     Attributes:
-        is_busy: The thread takes events, and has not yet found that there are none.
-        in_flight: What `event` was made from; None between two events.
-        event: What the Worker has, or had last: an event, or those of a batch.
-        deadline: Of the attempt while `start` runs, in seconds of `time.monotonic()`; then None.
-        claim: The watchdog's, if there is one.
-        started: When the attempt began, in seconds of `time.monotonic()`.
-        done: How many events ended here that the settlement has not counted.
-        ended: The thread has.
-        is_traced: The Worker may have left a trace or profile function in the thread.
+        is_busy: Whether the thread takes events, and has not yet found that there are none.
+        in_flight: The line, event or batch that `event` was made from; None between two events.
+        event: The event, or the events of a batch, that the Worker has or had last.
+        deadline: The deadline of the attempt while `start` runs, in seconds of
+            `time.monotonic()`; otherwise None.
+        claim: The watchdog's claim, if there is one.
+        started: The time at which the attempt began, in seconds of `time.monotonic()`.
+        done: Number of events that ended here and that the settlement has not yet counted.
+        ended: Whether the thread has ended.
+        is_traced: Whether the Worker may have left a trace or profile function in the thread.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -145,19 +147,19 @@ class Slot:
 
     @property
     def flight(self) -> "InFlight | Batch[InFlight] | None":
-        """What runs. An InFlight is made only for who asks: most events need none."""
+        """The running event or batch. An InFlight is made only here: most events need none."""
         in_flight = self.in_flight
         if in_flight is None or isinstance(in_flight, InFlight | Batch):
             return in_flight
         number, text, since = in_flight
         line = without_end(text)
-        # Not from `event`, which the Worker may have changed.
+        # Decoded again, since the Worker may have changed `event`.
         return InFlight(decode(line, number), line, number, since)
 
     def about(self, *, is_last: bool = False) -> About | None:
-        """Return which attempt runs, for what is said meanwhile; None: none does.
+        """Return a description of the running attempt; None if there is none.
 
-        `is_last`: or which one ran last.
+        With `is_last`, the last attempt counts if none is running.
         """
         flight = self.flight
         if isinstance(flight, Batch):
@@ -173,7 +175,7 @@ class Slot:
 
     @property
     def labels(self) -> list[str]:
-        """What to call each event that runs."""
+        """The name of each running event, for messages."""
         flight = self.flight
         if isinstance(flight, Batch):
             return [each.label for each in flight.flights]
@@ -181,16 +183,16 @@ class Slot:
 
     @property
     def ages(self) -> list[float]:
-        """The age of each event that runs, in seconds."""
+        """The age of each running event, in seconds."""
         flight = self.flight
         if isinstance(flight, Batch):
             return [each.age for each in flight.flights]
         return [flight.age] if flight is not None else []
 
     def put(self, claim: Claim, deadline: float) -> bool:
-        """Claim the attempt that has `deadline`, which is not None; return whether that stands."""
+        """Claim the attempt that has `deadline`, not None; return whether the claim stands."""
         self.claim = claim
-        # The same object, not the same time: the next attempt may have that, too.
+        # Compared by identity: the next attempt may have an equal deadline.
         if self.deadline is deadline:
             claim.stands = True
             return True
@@ -199,11 +201,11 @@ class Slot:
         return False
 
     def is_claimed(self) -> bool:
-        """Return whether the attempt is the watchdog's; called once it has no deadline."""
+        """Return whether the watchdog has claimed the attempt; call after removing `deadline`."""
         while (claim := self.claim) is not None and not claim.withdrawn:
             if claim.stands:
                 return True
-            sleep(0)  # It is being decided.
+            sleep(0)  # Lets the watchdog run, which is about to decide in `put`.
         return False
 
 
@@ -211,9 +213,9 @@ class Crew:
     """The threads of a pool, each with its slot. Safe from any thread.
 
     Attributes:
-        slots: One for each thread of the pool's width.
+        slots: The slots of the pool's -j threads.
         abandoned: Slots whose thread is stuck and has been replaced.
-        serving: Threads that have not ended; a stuck one counts once, with its replacement.
+        serving: Number of threads that have not ended; a stuck one and its replacement count once.
     """
 
     def __init__(self) -> None:
@@ -233,49 +235,49 @@ class Crew:
             sys.addaudithook(_note_trace)
 
     def disown(self) -> None:
-        """Let no thread settle what it runs, or take anything more: it ends instead."""
+        """Make each thread end without settling what it runs and without taking more."""
         for slot in self.slots:
             slot.claim = claim = Claim(Outcome.CANCELLED, monotonic())
             claim.stands = claim.interrupted = True
-            claim.is_mine()  # Nobody else's, from now on.
+            claim.is_mine()  # Taken here, so that no other caller gets True.
 
     def join(self) -> bool:
-        """Wait for the threads that have ended; return whether that is all of them."""
+        """Join the threads that have ended; return whether all of them have."""
         for slot in self._all():
             if slot.ended and slot.thread is not None and slot.thread.ident is not None:
                 slot.thread.join()
         return all(slot.ended for slot in self._all())
 
     def note_end(self) -> bool:
-        """Count one thread less; return whether it was the last."""
+        """Note that a thread has ended; return whether it was the last one."""
         with self._counting:
             self.serving -= 1
             return not self.serving
 
     def is_busy(self) -> bool:
-        """Return whether a thread takes events, or runs one."""
-        # The last to start are the last to end: from there a busy one is found soonest.
+        """Return whether any thread takes events or runs one."""
+        # The threads that started last end last: from there a busy one is found soonest.
         return any(slot.is_busy for slot in reversed(self.slots))
 
     def stuck(self) -> int:
-        """Return how many abandoned threads have not ended."""
+        """Return the number of abandoned threads that have not ended."""
         return sum(not slot.ended for slot in self.abandoned)
 
     def running(self) -> list[tuple[str, float]]:
-        """Return what runs: the event's label, and for how many seconds."""
+        """Return the label of each running event, and for how many seconds it has been running."""
         now = monotonic()
         busy = [(slot.labels, now - slot.started) for slot in self.slots]
         return [(label, seconds) for labels, seconds in busy for label in labels]
 
     def lag(self) -> float | None:
-        """Return the age of the oldest event that runs, in seconds; None where nothing runs."""
+        """Return the age of the oldest running event, in seconds; None if nothing runs."""
         return max((age for slot in self.slots for age in slot.ages), default=None)
 
     def whose(self) -> About | None:
-        """Return which attempt the calling thread works for, for what it writes.
+        """Return the attempt that the calling thread works for, to attribute what it writes.
 
-        That is the one that it runs, or that was running in the thread by which it was started.
-        Where nobody knows, it is the one that runs, if there is only one.
+        This is the attempt that the thread runs, or that ran in the thread that started it. If
+        neither is known, it is the only running attempt, if there is just one.
         """
         me, running = threading.get_ident(), []
         for slot in self._all():
@@ -289,7 +291,7 @@ class Crew:
         if started_by in running:
             return started_by
         if not running and len(self.slots) == 1:
-            return self.slots[0].about(is_last=True)  # A program's last words come late.
+            return self.slots[0].about(is_last=True)  # A program's last output may come late.
         return running[0] if len(running) == 1 else None
 
     def _all(self) -> Iterator[Slot]:
@@ -318,11 +320,11 @@ def _note_trace(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _disown_copies() -> None:
-    """End a copy of this process when the attempt that has made it returns.
+    """Make a forked copy of this process end when the attempt that forked it returns.
 
-    A Worker may call `os.fork()` and let the copy return from `start`, or raise. The copy has the
-    thread that forked, with all that it has in hand: it would settle the event a second time, take
-    lines away from the real pool, and acknowledge them.
+    A Worker may call `os.fork()` and let the copy return from `start` or raise. The copy has the
+    thread that forked, with its slot and its event. Without this it would settle the event a
+    second time, take lines away from the real pool, and acknowledge them.
     """
     for crew in _crews:
         crew.disown()

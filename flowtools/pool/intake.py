@@ -1,7 +1,8 @@
 """Lines on their way into the pool: read a block at a time, taken one at a time.
 
-A line waits as it is and is decoded by the thread that takes it, so that an event lives no
-longer than it runs: memory that is in the processor's cache is used again at once.
+One thread at a time, the leader, reads; any thread takes. A line waits undecoded, and the thread
+that takes it decodes it. So an event lives only while it runs, and memory that is still in the
+processor's cache is used again at once.
 """
 
 from collections import deque
@@ -20,19 +21,19 @@ from flowtools.pool.inflight import InFlight, Line
 from flowtools.pool.settlement import Settlement
 
 SOURCE = "flow-work"
-"""The source of an event that a line becomes which is another JSON value."""
+"""The source of an event that is made from a line with another JSON value."""
 
 LOOK_AHEAD = 16 * 1024 * 1024
-"""Bytes that are read to find the end of the input, where somebody wants to know the total."""
+"""Maximum number of bytes to read ahead for the total number of lines, if it is asked for."""
 
 
 class Intake:
-    """The lines that have been read and not been taken.
+    """The lines that have been read and not yet taken.
 
     Attributes:
-        lines: They; `popleft` takes one, in any thread.
-        has_ended: There will be no more.
-        is_reading: A thread waits for input.
+        lines: The lines; any thread takes one with `popleft`.
+        has_ended: Whether the input has ended.
+        is_reading: Whether a thread is waiting for input.
     """
 
     def __init__(
@@ -42,11 +43,11 @@ class Intake:
         see: Callable[[bytes], None] | None = None,
         tell_total: Callable[[int], None] | None = None,
     ) -> None:
-        """Read from `reader`; lines that are no events go to `settlement`.
+        """Read from `reader`; lines that are not events go to `settlement`.
 
-        `see` is told of each line with an `ackto` when it is taken (AckSender.see).
-        `tell_total` is told how many lines that are not empty the input has, when it has ended;
-        None: nobody wants to know, and nothing is read ahead.
+        `see` is called with each line that has an `ackto` when it is taken (AckSender.see).
+        `tell_total` is called with the number of non-empty lines when the input has ended. None:
+        the number is not needed, and nothing is read ahead.
         """
         self.lines: deque[Line] = deque()
         self.has_ended = False
@@ -60,9 +61,9 @@ class Intake:
         self._counting = Lock()
 
     def read(self, seconds: float | None) -> bool:
-        """Read what there is, waiting for up to `seconds`; return whether there is a line.
+        """Read what is available, waiting for up to `seconds`; return whether there is a line.
 
-        One thread at a time may read.
+        Only one thread at a time may read.
 
         Raises:
             FlowError: The input cannot be read.
@@ -91,7 +92,8 @@ class Intake:
         first = self._number + 1
         self._number += len(lines)
         taken = zip(count(first), lines, repeat(monotonic()), strict=False)
-        # One look at the whole block is far cheaper than one at each line.
+        # One check of the whole block is far cheaper than a check of each line. The first line
+        # may have begun in an earlier block.
         if may_exceed(self._reader.block) or may_exceed(lines[0]):
             self.lines.extend([line for line in taken if not self._is_refused(line)])
         else:
@@ -99,7 +101,7 @@ class Intake:
         return True
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Take `lines`, which come after all that was read."""
+        """Add `lines` behind everything that was read."""
         taken = zip(count(self._number + 1), lines, repeat(monotonic()), strict=False)
         self._number += len(lines)
         self.lines.extend([line for line in taken if not self._is_refused(line)])
@@ -117,9 +119,9 @@ class Intake:
         *,
         digits_checked: bool = True,
     ) -> InFlight | None:
-        """Return the event of `line`, to be kept; None: the line is not an event, and is settled.
+        """Return the event of `line` as an InFlight; None: it is not an event, and was settled.
 
-        `attributes`: of that event, where they are known.
+        `attributes` are those of the event, if they are known already.
         """
         number, text, since = line
         if attributes is not None:
@@ -142,7 +144,7 @@ class Intake:
                 return self._namer.event(other.value, without_end(text), number)
 
     def drain(self) -> list[InFlight]:
-        """Return what nobody took; lines that are no events are settled as such."""
+        """Remove and return all lines as events; lines that are not events are settled."""
         flights = [flight for line in self.lines if (flight := self.flight(line)) is not None]
         self.lines.clear()
         return flights

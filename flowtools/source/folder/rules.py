@@ -95,7 +95,7 @@ class Rules:
             refuse_unless(self.verify, list(self.sidecar))
         names = self.sidecar or (() if self.verify is None else (f"{{name}}.{self.verify}",))
         if names and self.unit is not None:
-            raise UsageError("--unit goes with neither --sidecar nor --verify")
+            raise UsageError("--unit cannot be combined with --sidecar or --verify")
         return [Template(name, ignore_case=self.ignore_case) for name in names]
 
     def check(self) -> None:

@@ -1,0 +1,54 @@
+"""docs/cookbook.md: each recipe, typed in an empty folder, prints what the page shows."""
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+from contextlib import nullcontext
+from itertools import groupby
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.documents import Step, differences, session, steps
+from tests.kafka import kafka
+
+PAGE = ROOT / "docs" / "cookbook.md"
+STAND_IN, PREPARE, *REST = steps(PAGE)
+RECIPES = {name: list(found) for name, found in groupby(REST, key=lambda step: step.heading)}
+FROM_ABOVE = {name: text for step in REST for name, text in step.files.items()}
+"""Files that an earlier recipe has told the reader to save."""
+
+
+def port():
+    """A port that is free just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+def test_there_are_twenty():
+    assert len(RECIPES) == 20
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_prints_what_the_page_shows(name, tmp_path):
+    todo, at = RECIPES[name], port()
+    if "kcat" in todo[0].text and not shutil.which("kcat"):
+        pytest.skip("needs kcat")
+    for file, text in FROM_ABOVE.items():
+        (tmp_path / file).write_text(text)
+    prepare = PREPARE.text.replace("61613", at)
+    within = re.sub("61613", at, STAND_IN.text.strip())
+    clips = kafka("arrivals", *({"clip": n} for n in range(3))) if "kcat" in todo[0].text else None
+    with tempfile.TemporaryDirectory(prefix="cb") as runtime, clips or nullcontext("") as address:
+        env = {"XDG_RUNTIME_DIR": runtime, "KAFKA": address, "PYTHONPATH": str(ROOT)}
+        env["TZ"] = os.environ.get("TZ", "UTC")
+        first = Step("", prepare, "", {})
+        printed = session([first, *todo], tmp_path, within=within, **env)[1:]
+    wrong = {
+        str(step): found
+        for step, said in zip(todo, printed, strict=True)
+        if (found := differences(step.shown, said)) != ([], [])
+    }
+    assert wrong == {}

@@ -1,0 +1,73 @@
+"""docs/troubleshooting.md, glossary.md and sizing.md: what they say is in the code."""
+
+import ast
+import re
+
+import pytest
+
+from flowtools.pool.settings import Settings
+from flowtools.source.settings import Taking
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs" / "troubleshooting.md"
+SAID = re.findall(r"^### `(.*)`$", PAGE.read_text(), re.MULTILINE)
+PLACEHOLDER = re.compile(r"%[-\d.]*[a-zA-Z]")
+
+
+class Texts(ast.NodeVisitor):
+    """All texts of a module, an ellipsis in place of each value that is put in."""
+
+    def __init__(self):
+        self.found = []
+
+    def visit_JoinedStr(self, node):
+        parts = [each.value if isinstance(each, ast.Constant) else "…" for each in node.values]
+        self.found.append("".join(parts))
+
+    def visit_Constant(self, node):
+        if isinstance(node.value, str):
+            self.found.append(PLACEHOLDER.sub("…", node.value))
+
+
+@pytest.fixture(scope="module")
+def texts():
+    visitor = Texts()
+    for path in (ROOT / "flowtools").rglob("*.py"):
+        visitor.visit(ast.parse(path.read_text()))
+    return visitor.found
+
+
+def test_there_are_twenty_messages():
+    assert len(SAID) >= 20
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_a_message_is_one_of_the_code(said, texts):
+    pieces = [piece for piece in said.split("…") if piece.strip()]
+    pattern = re.compile(".*".join(map(re.escape, pieces)), re.DOTALL)
+    assert any(pattern.search(text) for text in texts)
+
+
+def test_each_message_has_something_to_do():
+    sections = re.split(r"^##+ ", PAGE.read_text(), flags=re.MULTILINE)[1:]
+    assert [each[:50] for each in sections if each.startswith("`") and "*Do:*" not in each] == []
+
+
+def test_the_words_are_in_the_order_of_the_alphabet():
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    for table in page.split("## ")[1:]:
+        words = re.findall(r"^\| (?!word |---)([^|]+) \|", table, re.MULTILINE)
+        assert len(words) > 15
+        assert words == sorted(words, key=str.lower)
+
+
+def test_the_defaults_are_those_of_the_code():
+    page = (ROOT / "docs" / "sizing.md").read_text()
+    rows = dict(re.findall(r"^\| `(-[-\w]+)` \| .* \| (\d+) \|$", page, re.MULTILINE))
+    pool = Settings()
+    assert {name: int(text) for name, text in rows.items()} == {
+        "-j": pool.threads,
+        "--timeout": pool.timeout,
+        "--prefetch": Taking.prefetch,
+        "--retries": pool.retry.retries,
+    }
