@@ -236,7 +236,9 @@ class AckSender:
         if left:
             _log.warning("gave up on %d acknowledgements: their source does not take them", left)
         if self._lost > 1:
-            _log.warning("%d acknowledgements found no source", self._lost)
+            _log.warning(
+                "%d acknowledgements were not delivered: their source has ended", self._lost
+            )
         self._lost += left
 
 

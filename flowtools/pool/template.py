@@ -144,7 +144,7 @@ class Template:
         self.takes_batches = content == _MANY
         if kind == _FRESH:
             log.warning(
-                "importing Worker '%s' starts threads: each process is a fresh interpreter, which"
+                "importing Worker '%s' starts threads, so each process is a new interpreter, which"
                 " takes longer to start and more memory",
                 self._plan.worker,
             )

@@ -236,7 +236,7 @@ class Watchdog:
             self._control.fail(
                 InternalError(
                     f"{len(self._crew.abandoned)} threads are stuck in the Worker (--max-abandoned"
-                    f" {limit}); ending, so that a fresh process can go on"
+                    f" {limit}); ending, so that a new process can continue"
                 )
             )
 

@@ -45,9 +45,7 @@ def bounded(what: str, stop: Stop, seconds: float) -> Iterator[None]:
             return
         signum = stop.signum
         name = signal.Signals(signum).name
-        _log.error(
-            "%s has not ended within %g s after %s; ending all the same", what, seconds, name
-        )
+        _log.error("%s has not ended within %g s after %s; ending anyway", what, seconds, name)
         console.flush(1.0)
         end_at_once(signum)
 

@@ -69,7 +69,7 @@ class Equipment:
         from flowtools.worker.config import refuse_unset
 
         if not self.enabled:
-            raise ConfigurationError("Viz One is needed, and [Viz One] enabled says no")
+            raise ConfigurationError("the Worker needs Viz One, but [Viz One] enabled is no")
         with self._making:
             if self._client is None:
                 account = self.account or Account.from_settings(has_options=self.has_options)
