@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.process import console
 from flowtools.process.signals import end_at_once
@@ -49,7 +50,7 @@ def bounded(what: str, stop: Stop, seconds: float) -> Iterator[None]:
         end_at_once(signum)
 
     thread = Thread(target=watch, name="bounded", daemon=True)
-    thread.start()
+    start_thread(thread)
     try:
         yield
     finally:
