@@ -93,8 +93,10 @@ for name in "$work"/flow-*; do
 done
 for file in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE benchmarks/README.md \
     benchmarks/*.svg docs/*.md docs/pictures/*.svg docs/schemas/*.json; do
-    # The manual pages and the modules that a page links to are elsewhere below PREFIX.
-    sed -E "s,\]\(((\.\./)*)man/([^)#]+\.)([1-8])([)#]),](\1../../man/man\4/\3\4\5,g
+    # The manual pages and the modules that a page links to are elsewhere below PREFIX; the
+    # tests are not installed, so their names stay without a link.
+    sed -E "s,\[([^]]*)\]\((\.\./)*tests/[^)]*\),\1,g
+        s,\]\(((\.\./)*)man/([^)#]+\.)([1-8])([)#]),](\1../../man/man\4/\3\4\5,g
         s,\]\(((\.\./)*)flowtools/,](\1../../../lib/flowtools/flowtools/,g" "$file" >"$work/page"
     put 644 "$work/page" "$prefix/share/doc/flowtools/$file"
 done
