@@ -1,12 +1,12 @@
-"""Reports on their way to whoever does them: the window, and what is remembered when.
+"""The window of reports in flight, and when each is remembered as done.
 
-Without acknowledgement a report is over once its line has been written. With it, once its event
-is done: until then it is in flight, and there are at most as many as the window has room for.
-When acknowledgements are lost, because the process that owed them has died, what is in flight is
-written again. The lines from before may still lie in the pipe, in front of the new ones, and are
+Without acknowledgement a report is done once its line has been written. With acknowledgement it is
+done once its event is; until then it is in flight, and the window limits how many are. When
+acknowledgements are lost because the process that owed them has died, the reports in flight are
+written again. The earlier lines may still be in the pipe, in front of the new ones, and are then
 done first: so an acknowledgement of any copy counts, whatever its epoch.
 
-The inlet's thread only puts what has come into a queue; everything else is of the source's thread.
+The inlet's thread only puts acknowledgements into a queue; the source's thread does the rest.
 """
 
 from collections import deque
@@ -44,12 +44,12 @@ class Window:
         """Begin to take acknowledgements.
 
         Args:
-            inlet: Where they come.
-            clearing: What becomes of files then.
-            state: What remembers them.
-            leaving: Is told of a report whose files we are going to move or remove.
-            left: Is told that this is over, and whether the files have gone.
-            size: How many may be in flight.
+            inlet: The receiver of acknowledgements.
+            clearing: Leaves, moves or removes the files.
+            state: Remembers the files.
+            leaving: Called with a report whose files are about to be moved or removed.
+            left: Called after that, with whether the files have gone.
+            size: Maximum number of reports in flight.
         """
         self._inlet = inlet
         self._clearing = clearing
@@ -95,14 +95,14 @@ class Window:
         return found
 
     def add(self, report: Report, event: Event) -> None:
-        """Take `report` for in flight; `event` says where to acknowledge it."""
+        """Add `report`, now in flight; `event` says where to acknowledge it."""
         self._number += 1
         self._by_number[self._number] = report
         self._in_flight.setdefault(id(report), []).append(self._number)
         event.attributes["ackto"] = f"{self._ackto}{self._number}"
 
     def settle(self) -> None:
-        """Take what has come: acknowledgements, and files that have been moved."""
+        """Process the acknowledgements and the finished moves that have arrived."""
         self._wake.clear()
         with self._lock:
             acks, self._acks = self._acks, deque()

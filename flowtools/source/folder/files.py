@@ -1,8 +1,8 @@
-"""What has become of each file: whole, changed, or gone. Decided by looking, after a while.
+"""Decide for each file whether it is whole, changed or gone, by looking again after a while.
 
-Somebody says where to look (`note`, `note_missing`); nothing is believed before its settle time
-is over and it has been looked at again. All that waits is in one heap, ordered by the time at
-which it is due, so that a change costs the same however many files there are.
+The caller reports what it saw (`note`, `note_missing`). A file becomes a finding only after its
+settle time, when it has been looked at again. All waiting files are in one heap, ordered by due
+time, so that the cost of a change hardly depends on the number of files.
 
 A file is *whole* when nothing about it has changed for its settle time and nobody has it open
 for writing. It counts as *deleted* when it has been away for as long, so that one which is
@@ -19,10 +19,10 @@ from flowtools.source.folder.mark import Mark
 from flowtools.source.folder.wanted import SettleTimes
 
 RECHECK = 2.0
-"""Seconds, at least, after which a file that is held back is looked at again."""
+"""Minimum time between two looks at a file that is held back, in seconds."""
 
 LONGEST_RECHECK = 10.0
-"""Seconds, at most, between two looks at a file whose name says that it is temporary."""
+"""Maximum time between two looks at a file with a temporary name, in seconds."""
 
 RENAMED = 0.05
 """Seconds by which the deletion of a file comes after its creation under another name."""

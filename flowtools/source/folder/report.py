@@ -1,4 +1,4 @@
-"""What is reported: the files that one event is about. Singly, or in groups of some kind."""
+"""Reports: the content of events, each about one file or a group of files."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from flowtools.source.folder.mark import Mark
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one event says.
+    """The content of one event.
 
     Attributes:
         kind: One of OF_FILES, or STALLED; None: nothing is to be said, only remembered.

@@ -1,4 +1,4 @@
-"""A folder of this machine, as a stream of reports: everything that looks, in one object."""
+"""The watcher of a folder: combines all parts that look, and returns reports."""
 
 import os
 from collections import deque
@@ -36,7 +36,7 @@ class Watcher:
     Its file descriptors become readable when there may be a reason to look.
 
     Attributes:
-        refused: How many files were not what their checksum says.
+        refused: Number of files that did not match their checksum.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Watcher:
         """Prepare to watch the folder `path`, an absolute path.
 
         Raises:
-            UsageError: The rules cannot be meant.
+            UsageError: The rules contradict each other.
             ConfigurationError: What `verify` needs is not installed, or the state is damaged.
         """
         kind = mounts.kind_of(path)
@@ -146,7 +146,7 @@ class Watcher:
         return [self._lookout.fileno()] + ([checksums.fileno()] if checksums is not None else [])
 
     def clearing(self) -> Clearing:
-        """Return what does with files what is to be done once their event is settled."""
+        """Return the thread that leaves, moves or removes files once their event is settled."""
         counts = self._wanted.counts
         return Clearing(self._path, self._places, self._tree.look, counts)
 

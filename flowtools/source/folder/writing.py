@@ -1,4 +1,4 @@
-"""Reports as lines: which are wanted, what becomes of the others, and how many there have been."""
+"""Write reports as event lines, count them, and settle those that are not wanted."""
 
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
