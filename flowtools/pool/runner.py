@@ -77,6 +77,13 @@ class Runner(Protocol):
         """
 
 
+def failure_of(raised: BaseException, runner: Runner) -> Failure:
+    """Return what an exception of an attempt says; raise TimeLimit, which ends it, again."""
+    if issubclass(type(raised), TimeLimit):  # Its __class__ may lie, or raise.
+        raise raised
+    return runner.failure(raised)
+
+
 class BoundedRunner:
     """Another runner, whose results the next command must be able to read."""
 
