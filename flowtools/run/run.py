@@ -114,7 +114,7 @@ def run(
         if not given.is_typed("drain"):
             drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
     if not made.redelivers:
-        pool = replace(pool, drain=0.0)  # Its time-out ends when the pool is asked to end.
+        pool = replace(pool, drain=0.0)  # `beside` drains before it asks the pool to end.
     choice = replace(choice, pool=pool)
 
     @contextmanager

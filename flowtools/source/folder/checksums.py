@@ -75,7 +75,7 @@ class Checksums:
         return found
 
     def close(self) -> None:
-        """End the thread; what it has not read is not verified."""
+        """End the thread; reports that it has not read stay unverified."""
         with self._change:
             self._ending = True
             self._change.notify()
@@ -123,7 +123,7 @@ class Checksums:
 
 
 def _said(content: bytes, digits: int) -> str | None:
-    """Return the checksum in a file of md5sum(1), of its form --tag, or of nothing but it."""
+    """Return the checksum in a file of md5sum(1), in one of its form --tag, or in a bare one."""
     found = re.search(
         rf"(?<![0-9a-fA-F])[0-9a-fA-F]{{{digits}}}(?![0-9a-fA-F])", content.decode("latin-1")
     )

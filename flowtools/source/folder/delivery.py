@@ -41,7 +41,7 @@ class Window:
         left: Callable[[Report, bool], None],
         size: int,
     ) -> None:
-        """Begin to take acknowledgements.
+        """Start to receive acknowledgements.
 
         Args:
             inlet: The receiver of acknowledgements.
@@ -85,7 +85,7 @@ class Window:
         return max(0, self._size - self.unsettled())
 
     def unsettled(self) -> int:
-        """Return how many reports are not over yet."""
+        """Return the number of reports that are not finished yet."""
         return len(self._in_flight) + self._clearings
 
     def again(self) -> list[Report]:
@@ -123,13 +123,13 @@ class Window:
         self._take_cleared()
 
     def clear(self, report: Report, *, done: bool) -> None:
-        """Do what is to be done with the files of a report that is done, or rejected."""
+        """Leave, move or remove the files of a report that is done or rejected."""
         self._clearings += 1
         self._leaving(report)
         self._clearing.put(report, done=done)
 
     def close(self) -> None:
-        """Take what has come by now; finish the moves that have begun."""
+        """Process the acknowledgements that have arrived, and finish the moves that have begun."""
         self._inlet.close()
         self.settle()
         self._clearing.close()

@@ -50,19 +50,19 @@ class Grouping(Protocol):
     """Makes reports of findings; for one thread."""
 
     def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
-        """Take it that these files have been reported, or were there before all."""
+        """Note that these files have been reported, or existed at the very start."""
 
     def take(self, finding: Finding) -> Iterator[Report]:
-        """Yield what is to be reported because of `finding`."""
+        """Yield the reports that `finding` causes."""
 
     def ripe(self) -> Iterator[Report]:
-        """Yield what is to be reported because time has passed."""
+        """Yield the reports that are due because time has passed."""
 
     def due(self) -> float | None:
-        """Return the seconds after which `ripe` may have something; None: no time."""
+        """Return the seconds after which `ripe` may have a report; None: never."""
 
     def forget(self, report: Report) -> None:
-        """Take it that the files of `report` have gone and that this is no news."""
+        """Forget the files of `report`, which have gone, without reporting that."""
 
 
 class Singles:

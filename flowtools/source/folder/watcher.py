@@ -151,11 +151,11 @@ class Watcher:
         return Clearing(self._path, self._places, self._tree.look, counts)
 
     def leaving(self, report: Report) -> None:
-        """Take it that the files of `report` are about to go, and that this is no news."""
+        """Note that the files of `report` are about to go, which is not to be reported."""
         self._leaving.update(name for name, _ in report.members)
 
     def left(self, report: Report, is_gone: bool) -> None:
-        """Take it that this is over; `is_gone`: the files have gone."""
+        """Note that this has ended; `is_gone`: the files have gone."""
         for name, _ in report.members:
             self._leaving.discard(name)
             if is_gone:
@@ -170,7 +170,7 @@ class Watcher:
             self._checksums.close()
 
     def _begin(self) -> bool:
-        """Return whether it is known what is old, so that the rest can be reported."""
+        """Return whether the old files are known, so that new ones can be reported."""
         if not self._has_begun and self._lookout.is_complete:
             self._has_begun = True
             self._grouping.begin(self._files.known())

@@ -87,7 +87,7 @@ class Passage:
     """A detour (source/serving.py) with a stage, a keeper, or both."""
 
     def __init__(self, stage: Stage | None, keeper: Keeper | None, prefetch: int) -> None:
-        """Let events pass `stage`; `keeper` counts them, and has at most `prefetch` waiting."""
+        """Lead events through `stage`; `keeper` tracks them, with at most `prefetch` in flight."""
         self._stage = stage
         self._keeper = keeper
         self._prefetch = prefetch
@@ -173,7 +173,7 @@ class Passage:
         return len(taken)
 
     def _take_extra(self, most: int) -> int:
-        """Take events of the keeper's in hand; return how many."""
+        """Take events from the keeper into the stage or the delivery; return how many."""
         keeper = self._keeper
         if keeper is None or not self._is_confirmed or not wait(keeper, seconds=0):
             return 0
