@@ -47,7 +47,7 @@ def test_a_key_is_the_value_that_its_expression_points_to(text, value):
 
 @pytest.mark.parametrize("text", ["", "Subject", "data.x", "/a~2", "/a~", ".data"])
 def test_what_is_neither_a_name_nor_a_pointer_is_refused(text):
-    with pytest.raises(UsageError, match="is no key"):
+    with pytest.raises(UsageError, match="invalid key"):
         Key.parse(text)
 
 

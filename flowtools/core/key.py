@@ -50,7 +50,7 @@ class Key:
             return cls(text, text)
         if not text.startswith("/") or _BAD_ESCAPE.search(text):
             raise UsageError(
-                f"'{text}' is no key: write an attribute's name, such as subject, "
+                f"invalid key '{text}': expected an attribute's name, such as subject, "
                 "or a JSON Pointer into its data, such as /x"
             )
         steps = text[1:].split("/")
