@@ -1,18 +1,13 @@
 """The pool: threads that take lines themselves and run a Worker on each, within time-outs.
 
-The threads follow the pattern "leader and followers": a thread that finds the buffer of lines
-empty becomes the leader and reads the next block of input; the others wait behind it (`_leader` is
-their lock). So no event has to be handed from one thread to another.
+Leader and followers: a thread that finds the buffer of lines empty becomes the leader and reads the
+next block of input; the others wait behind its lock `_leader`. So no event is handed from thread to
+thread. A leader that cannot read (a full pool, a pause, the end of the input) sleeps until
+it is rung: every thread that changes one of these conditions must ring `control.leader`.
 
-`Watchdog.run` starts the worker threads, and its own thread watches them (watchdog.py) until the
-last one has ended. A worker thread that is stuck beyond its time-out and grace is abandoned and
-replaced; it is never joined.
-
-A leader that cannot read, because the pool is full, paused or at the end of its input, sleeps until
-it is rung. Every thread that changes one of these conditions must ring `control.leader`, or the
-pool would sleep for ever.
-
-inflight.py explains how a thread and the watchdog agree who settles an attempt.
+`Watchdog.run` starts the worker threads and watches them (watchdog.py). A thread that is stuck
+beyond its time-out and grace is abandoned and replaced, and never joined. inflight.py explains how
+a thread and the watchdog agree who settles an attempt.
 """
 
 import threading
@@ -73,8 +68,7 @@ class Pool:
         self._leader = threading.Lock()
         self._leader_sleeps = False
         self._taking = threading.Lock()
-        # A single thread keeps events in order without keys, except those that wait for a retry,
-        # which the settlement enters then.
+        # A single thread needs keys only for events that wait for a retry (Settlement enters them).
         keyed = settings.key is not None and (settings.threads > 1 or settings.key_rate is not None)
         ordered = isinstance(results, OrderedResults)
         known = settings.done or settings.known
@@ -182,8 +176,7 @@ class Pool:
             if slot.claim is not None and slot.is_claimed():
                 return True
             is_easy = is_plain and failure is None and lines is None
-            # A plain line (`flight` is None) has no `ackto`, so that there is nothing to settle.
-            if is_easy and (flight is None or "ackto" not in attributes):
+            if is_easy and (flight is None or "ackto" not in attributes):  # None: it has no ackto.
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
@@ -401,10 +394,7 @@ class Pool:
         return len(self._intake.lines) + self._backlog.held
 
     def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
-        """Return all events that were read and not done, and `more` lines, in input order.
-
-        Call it when the threads have ended.
-        """
+        """Return what was read and not done, and `more`, in order; the threads have ended."""
         self._intake.add(more)
         left = [*self._backlog.drain(), *self._intake.drain()]
         return sorted(left, key=lambda flight: flight.number)
