@@ -83,7 +83,11 @@ def on_the_stand_in(text, cwd, *, lines=None, **env):
 
 SAVED = re.compile(r"Save this(?: \w+)? as\s`([\w.]+)`[^`]*\Z")
 ELIDED = "…"
-NOTICE = re.compile(r"^(?:\[\d+\][+-]?  .*|Terminated|Killed)\n", re.MULTILINE)
+NOTICE = re.compile(
+    r"^(?:\[\d+\][+-]?  .*|Terminated|Killed"
+    r"|(?:.*: line \d+:)? +\d+ (?:Broken pipe|Killed|Terminated|Done) .*)\n",
+    re.MULTILINE,
+)
 """What bash says of its jobs, which differs between its versions."""
 
 

@@ -1,15 +1,14 @@
-"""The sources: one file each, every one with a `run` that writes events to an outlet.
+"""The sources: one module each, every one with a `run` that writes events to an outlet.
 
-Of any broker: `stomp`, and `browse`, which only looks. Of Viz One: `asset` and `location`; what
-those two share is in `vizone`.
-Of this machine: `interval`, `local` (standard input, which is an `input`) and `watch`. A user's
-own: `custom`.
+For any broker: `stomp`, and `browse`, which only looks. For Viz One: `asset` and `location`, whose
+common parts are in `vizone`. For this machine: `interval`, `local` (standard input, read by
+`input`) and `watch`. For a user's own Source: `custom`.
 
-A `stomp` source is `serving` one session at a time; a `delivery` writes its events into a `pipe`,
-which may be full, and settles what each of them owes.
-`interval` ticks by a `schedule` or a `cron` expression, at a `daytime`, on a `clock`. What `watch`
-is made of is in `folder`. `loading` says what a user's Source may be; a `gate` stands between it
-and the outlet, and `telling` calls its `done`; its `cursor` remembers up to where all is done, in a
+A `stomp` source runs one session after another (`serving`). A `delivery` writes the events of a
+session into a `pipe`, which may be full, and settles their messages. `interval` ticks by a
+`schedule` or a `cron` expression, at a `daytime`, on a `clock`. The parts of `watch` are in
+`folder`. `loading` says what a user's Source may be; a `gate` stands between it and the outlet,
+`telling` calls its `done`, and a `cursor` saves the position before which everything is done in a
 `wholefile`. `settings` has the defaults.
 """
 
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """Something that events come from."""
+    """Anything that produces events."""
 
     def run(self, outlet: "Outlet", stop: "Stop") -> None:
         """Write events to `outlet` until there are no more or `stop` is set.
 
-        Returns with nothing left in the outlet's buffer.
+        The outlet's buffer is empty on return.
 
         Raises:
-            FlowError: The source cannot go on; its class says which exit status that is.
+            FlowError: The source cannot go on; the class of the error determines the exit status.
             ReaderGone: Nobody reads any more.
         """

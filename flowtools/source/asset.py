@@ -33,10 +33,10 @@ DELETED, CHANGED = f"flow.asset.{Kind.DELETED}", f"flow.asset.{Kind.CHANGED}"
 class AssetEntryListener:
     """A source of asset entries as they are created, updated and deleted.
 
-    Its types are flow.asset.created, updated, deleted, and changed where the message does
-    not tell which. `data` is an object of id, title, identifiers, status, media, updated,
-    links (by relation), keywords, and the headers of the message; what a message does not
-    say is null or empty. Where the details say so it has xml (the entry, as text) and
+    The event types are flow.asset.created, updated, deleted, and changed if the message does not
+    say which. `data` is an object of id, title, identifiers, status, media, updated, links (by
+    relation), keywords, and the headers of the message; a value that the message does not give is
+    null or empty. If the details ask for them, `data` also has xml (the entry, as text) and
     metadata (the fields by name: text, null, or a list of objects for a table).
 
     Attributes:
@@ -44,7 +44,7 @@ class AssetEntryListener:
     """
 
     redelivers: ClassVar = True
-    """What is not done comes again."""
+    """Events that are not done are delivered again."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class AssetEntryListener:
         Raises:
             RefusedError: The login, or the permission Asset/Admin, is missing.
             UnreachableError: Viz One does not answer, or its broker stays away.
-            ProtocolError: What answers is no Viz One.
+            ProtocolError: The server that answers is not a Viz One.
             ReaderGone: Nobody reads any more.
         """
         listen(
@@ -83,10 +83,10 @@ class AssetEntryListener:
         return Lookup(self._account, self.look_up, self.listening.hosts)
 
     def find_monitor(self, client: Client) -> str:
-        """Return the address at which Viz One publishes what this listens to.
+        """Return the address at which Viz One publishes changes of assets.
 
         Raises:
-            RefusedError: It shows none to this user.
+            RefusedError: Viz One shows no such address to this user.
         """
         monitor = client.assets.feed().link("monitor")
         if monitor is None:
@@ -104,13 +104,13 @@ class AssetEntryListener:
         return events if self._details.resolve else list(filter(self._wants, events))
 
     def look_up(self, client: Client, event: Event) -> Event | None:
-        """Return `event` with what the server says; None if it is not wanted then.
+        """Return `event` with the server's details added; None if they show that it is not wanted.
 
         Raises:
             FlowError: As Client.
         """
         details = self._details
-        # Without the time of its change there was no entry in the message.
+        # An event without a time of change: its message had no entry.
         says_little = event.type == CHANGED or event["updated"] is None
         if details.resolve and says_little and event.type != DELETED:
             event = self._resolved(client, event)
@@ -132,7 +132,7 @@ class AssetEntryListener:
 
     def _may_want(self, kind: Kind) -> bool:
         kinds = self.listening.kinds
-        # Who asks the server may learn that what has changed is deleted.
+        # The server's answer may be that the changed asset has been deleted since.
         is_unclear = self._details.resolve and kind is Kind.CHANGED
         return kind in kinds or (is_unclear and Kind.DELETED in kinds)
 

@@ -1,4 +1,4 @@
-"""Browse: a look at a STOMP destination, of which nothing is taken."""
+"""Browse: look at the messages of a STOMP destination without consuming them."""
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
@@ -20,9 +20,9 @@ _log = get_log("flowtools.source.stomp")
 class Browse:
     """A source of the messages that a queue holds now; all of them stay where they are.
 
-    A topic holds none: its messages are written as they come, and no other subscriber misses
-    one. What a broker only lends (stomp/look.py) is written once it has been given back, so
-    that a slow reader keeps it from nobody.
+    A topic holds no messages: they are written as they arrive, and every other subscriber gets them
+    too. Some brokers hand the messages out and take them back (stomp/look.py); these are written
+    once they have been given back, so that a slow reader does not keep them from other consumers.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Browse:
                 yield from map(parse, found)
                 return
             lines = Spool(found)
-        # The queue has its messages back: a slow reader keeps them from nobody.
+        # The queue has its messages back, so a slow reader cannot keep them from other consumers.
         with closing(lines):
             yield from map(parse, lines)
 

@@ -1,8 +1,8 @@
-"""Cron expressions as people write them, made into what cronsim reads.
+"""Translate cron expressions as people write them into the form that cronsim reads.
 
-cronsim knows what Debian's cron knows, and `#` and `L` besides. Here are the names such as
-`@daily`, ranges that wrap (`22-3`, `FRI-MON`, `NOV-FEB`), and `15W`, the weekday that is nearest
-to the 15th, as Quartz has it.
+cronsim knows the syntax of Debian's cron, and also `#` and `L`. This module adds names such as
+`@daily`, ranges that wrap (`22-3`, `FRI-MON`, `NOV-FEB`), and Quartz's `15W`, the weekday nearest
+to the 15th.
 """
 
 import re
@@ -21,7 +21,7 @@ NAMES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-"""What the names of crontab(5) stand for."""
+"""The names of crontab(5), with the expressions that they stand for."""
 
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -35,12 +35,14 @@ _NEAREST = re.compile(r"(\d{1,2})W")
 
 
 class Expression(NamedTuple):
-    """An expression in the form of cronsim, and what has to be seen to besides.
+    """An expression in cronsim's form, with the conditions that cronsim cannot express.
 
     Attributes:
         text: The expression.
-        nearest: Days of the month whose nearest weekdays alone are meant; none: all days.
-        is_fixed: It names minute and hour, so that summer time moves it and does not skip it.
+        nearest: Days of the month; only the weekday nearest to each of them matches. Empty: every
+            day matches.
+        is_fixed: Whether the expression names a fixed minute and hour: a change to summer time then
+            moves a tick instead of skipping it.
     """
 
     text: str
@@ -48,17 +50,17 @@ class Expression(NamedTuple):
     is_fixed: bool
 
     def means(self, moment: datetime) -> bool:
-        """Return whether the day of `moment`, which fits `text`, is one that is meant."""
+        """Return whether `moment`, which matches `text`, is also on a day that `nearest` allows."""
         return not self.nearest or any(
             moment.day == nearest_weekday(moment.year, moment.month, day) for day in self.nearest
         )
 
 
 def read(expression: str) -> Expression:
-    """Return `expression` in the form of cronsim; what that does not know, it refuses itself.
+    """Return `expression` in cronsim's form; cronsim itself refuses what it does not know.
 
     Raises:
-        UsageError: A name is not known, or `W` stands beside something it does not go with.
+        UsageError: A name is unknown, or `W` is combined with something it does not go with.
     """
     text = expression.strip()
     if text.startswith("@"):
@@ -87,7 +89,7 @@ def read(expression: str) -> Expression:
 def nearest_weekday(year: int, month: int, day: int) -> int | None:
     """Return the day from Monday to Friday nearest to `day` in the same month; None: no such day.
 
-    Of a Saturday that is the Friday before, of a Sunday the Monday after, unless those are in
+    For a Saturday that is the Friday before, for a Sunday the Monday after, unless that day is in
     another month.
     """
     first, last = monthrange(year, month)

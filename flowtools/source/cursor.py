@@ -1,8 +1,9 @@
-"""Cursor: up to where all events of a user's Source are done, remembered over an absence.
+"""Cursor: the position before which all events of a user's Source are done, kept in a file.
 
-Events are done in any order, and a position is true only once all before it are done. So the events
-wait here in the order in which they began, each with the position behind it; when the first of
-them are done, the last position of these is the one that counts. A thread of a Keeper writes it.
+Events are done in any order, but a position may be saved only once all events before it are done.
+So the cursor keeps the events in the order in which they began, each with the position that follows
+it. When the first events of this list are done, they leave it, and the position of the last of them
+is saved. A Keeper's thread (wholefile.py) writes the file.
 """
 
 from collections import deque
@@ -22,7 +23,7 @@ EVERY = 1.0
 
 
 class _Step:
-    """An event that has begun, and the position behind it."""
+    """An event that has begun, and the position that follows it."""
 
     def __init__(self, position: Any, *, is_done: bool) -> None:
         self.position = position
@@ -47,10 +48,10 @@ class Cursor(Described):
             def clean_up(self):
                 self.cursor.close()
 
-    A position is any JSON value: a number, a page token, a time. Whatever dies, the file holds one
-    that all was done before; what has been done behind it comes again after a restart, with the
-    same id if the Source makes it of the item. A failed disk is told of, and the Source goes on.
-    Any thread may call.
+    A position is any JSON value: a number, a page token, a time. Even after a crash, all events
+    before the position in the file are done. Events that were done after it are repeated after a
+    restart, with the same id if the Source makes the id from the item. If the disk fails there is a
+    warning, and the Source goes on. Any thread may call.
     """
 
     FACTS = ("_name", "position")
@@ -58,15 +59,14 @@ class Cursor(Described):
     def __init__(
         self, path: str | Path, start: Any = None, *, of: str = "", every: float = EVERY
     ) -> None:
-        """Take the file `path` for this process, and read it.
+        """Lock the file `path` for this process, and read it.
 
         Args:
-            path: The file; it is made at the first change of the position.
+            path: The file; it is created at the first change of the position.
             start: The position where there is no file yet.
-            of: What the positions are about, such as a URL: a file about something else is
-                refused.
-            every: Seconds from a change to the writing of the file; what is done in these is
-                done again where the machine or the process dies.
+            of: What the positions belong to, such as a URL: the file of something else is refused.
+            every: Seconds from a change to the writing of the file. Events that were done in these
+                seconds are repeated if the machine or the process dies.
 
         Raises:
             ConfigurationError: Another process has the file, it cannot be used or read, it is
@@ -96,7 +96,7 @@ class Cursor(Described):
 
     @property
     def position(self) -> Any:
-        """The position before which all is done: where to begin after a restart."""
+        """The position before which all events are done: where to begin after a restart."""
         with self._lock:
             return self._position
 
@@ -116,7 +116,8 @@ class Cursor(Described):
         Raises:
             ValueError: The position, or the event (as EventError), has no JSON form.
         """
-        event.encode()  # One that could never be written would hold the position for ever.
+        # An event that cannot be written would never be done, and the position would never move.
+        event.encode()
         step = _Step(_checked(position), is_done=False)
         with self._lock:
             self._begun.append(step)
@@ -124,7 +125,7 @@ class Cursor(Described):
         return event
 
     def reach(self, position: Any) -> None:
-        """Note a position that no event stands for, such as the end of a page.
+        """Note a position that does not belong to an event, such as the end of a page.
 
         Raises:
             ValueError: It has no JSON form.
@@ -136,8 +137,8 @@ class Cursor(Described):
     def done(self, event: Event, ok: bool = True) -> None:
         """Note that `event` is decided, whether well or for good as failed (`ok`).
 
-        One that failed for good is in the failed file or the dead letters, and is not to come
-        again. An event that has not begun here is passed over.
+        An event that failed for good is in the failed file or the dead letters, so it must not be
+        repeated. An event that has not begun here is ignored.
         """
         key = (event.source, event.id)
         with self._lock:
@@ -150,7 +151,7 @@ class Cursor(Described):
             self._advance()
 
     def close(self) -> None:
-        """Write the file a last time, and let others have it; more calls do nothing."""
+        """Write the file a last time and unlock it; further calls do nothing."""
         if self._is_open:
             self._is_open = False
             self._keeper.close()
@@ -194,7 +195,7 @@ class Cursor(Described):
 
 
 def _checked(position: Any) -> Any:
-    """Return `position` as it will be read again.
+    """Return `position` as a later start will read it.
 
     Raises:
         ValueError: It has no JSON form.

@@ -1,7 +1,7 @@
-"""A user's own Source at work; loading.py says what it may be.
+"""Run a user's own Source; loading.py says what it may be.
 
-The user's code runs in a thread of its own, which `run` starts, and joins unless it is
-stuck, so that a signal ends the command whatever that code does.
+The user's code runs in a thread of its own, so that a signal ends the command whatever that code
+does. `run` starts the thread, and joins it unless it is stuck.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ _log = get_log("flowtools.source")
 
 
 class CustomSource:
-    """Writes what a user's Source gives.
+    """A source that writes the values of a user's Source as events.
 
     Attributes:
-        is_stuck: Its thread was left behind and may never end.
-        drain: Seconds that the end may take.
+        is_stuck: Whether the Source's thread was left behind and may never end.
+        drain: Maximum time for the end, in seconds.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class CustomSource:
             source: The object.
             name: What to call it.
             ack: When `done` is called; see loading.py.
-            prefetch: How many events may be neither done nor refused (ack="worker").
+            prefetch: How many events may be unsettled at a time (ack="worker").
             count: End after so many events.
-            grace: Seconds to end in, once asked to.
+            grace: Seconds that the Source has to end, once asked to.
             drain: Seconds that outstanding acknowledgements have after a stop.
-            max_line: Bytes of an event's line above which it is refused.
+            max_line: Maximum size of an event's line in bytes; longer ones are refused.
             inlet: Makes what receives acknowledgements.
 
         Raises:
@@ -84,13 +84,13 @@ class CustomSource:
         """Write events to `outlet` until the Source ends, `count` is reached or `stop` is set.
 
         Raises:
-            FlowError: The Source raised; if that was a FlowError, it.
-            EventsFailed: It gave values that are no events.
+            FlowError: The Source raised an exception; a FlowError of its own is raised unchanged.
+            EventsFailed: It gave values that are not events.
             ReaderGone: Nobody reads any more.
         """
         inlet, drain = self._inlet() if self._worker else None, self._drain
         if isinstance(outlet, LineWriter):
-            # Half of the time that the Source has to end in: the other half is its own.
+            # The Source's own code has the other half of the time.
             outlet.give_up(stop, self._grace / 2)
         ended = Wake()
         try:
@@ -117,7 +117,7 @@ class CustomSource:
             raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
-        """Wait until the Source has ended; make it end once it should."""
+        """Wait until the Source has ended; ask it to end when the command should end."""
         while True:
             ready = wait(ended, stop, gate.full, gate.lost, gone=outlet)
             if ended.fileno() in ready:
@@ -161,7 +161,7 @@ class CustomSource:
         try:
             self._done(event, ok)
         except Ended:
-            pass  # It wanted to emit, and the command has ended.
+            pass  # `emit` raised it, because the command has ended.
         except BaseException as error:  # noqa: BLE001  it must not end the acknowledgements
             self._not_told += 1
             _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
@@ -172,12 +172,12 @@ def run_on_stdout(
     working: Callable[[], AbstractContextManager[Stop]],
     on_stuck: Callable[[], None],
 ) -> None:
-    """Let the source that `make` makes write to stdout; what its code prints becomes messages.
+    """Run the source that `make` makes on stdout; anything its code prints becomes a message.
 
     Args:
         make: Makes the source.
-        working: While this context lasts the process stops by signals, and says what it does.
-        on_stuck: Is called if a thread is left behind that may never end.
+        working: Context in which the process obeys signals and reports its status.
+        on_stuck: Called if a thread is left behind that may never end.
 
     Raises:
         FlowError, ReaderGone: As CustomSource.run.

@@ -1,4 +1,4 @@
-"""The hours of a day in which something may happen, and the zone that they are told in."""
+"""Windows of the day in which something may happen, and the time zone that they are given in."""
 
 import os
 import re
@@ -16,10 +16,10 @@ _FORM = re.compile(r"(?:([01]\d|2[0-3]):([0-5]\d))?-(?:([01]\d|2[0-3]):([0-5]\d)
 class Window:
     """The part of each day from `start` up to, and not including, `end`.
 
-    It asks what a clock on the wall shows. So in the night in which clocks go forward, a
-    window that starts inside the missing hour is open right after it, and one that also ends
-    there is open for its whole length right after it; in the night in which they go back, one
-    inside the repeated hour is open twice.
+    The window follows the local time of day. In the night in which clocks go forward, a window that
+    starts inside the missing hour opens right after it; one that also ends inside the missing hour
+    opens right after it for its whole length. In the night in which clocks go back, a window inside
+    the repeated hour is open twice.
     """
 
     start: time
@@ -27,7 +27,7 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> "Window":
-        """Read `22:00-04:00` (across midnight), `22:00-` (till midnight), `-06:00` (from it).
+        """Read `22:00-04:00` (across midnight), `22:00-` (to midnight) or `-06:00` (from midnight).
 
         Raises:
             UsageError: The text has another form, or the window is empty.
@@ -75,7 +75,7 @@ def _offset(instant: float, zone: tzinfo) -> float:
 
 
 def _gained(earlier: float, later: float, zone: tzinfo) -> float:
-    """Return the seconds by which clocks were put forward in between; 0: they were not."""
+    """Return the seconds by which clocks were put forward between two times; 0 if they were not."""
     return max(0.0, _offset(later, zone) - _offset(earlier, zone))
 
 
@@ -95,7 +95,7 @@ def zone(name: str) -> ZoneInfo:
     """Return the time zone that is called `name` in the IANA data base: Europe/Oslo.
 
     Raises:
-        UsageError: There is none of that name on this machine.
+        UsageError: This machine does not know a zone of that name.
     """
     try:
         return ZoneInfo(name)

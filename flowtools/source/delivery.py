@@ -1,8 +1,8 @@
-"""Event lines out, and what becomes of each: the way between a subscription and the reader.
+"""Write event lines to the reader, and settle each event with its subscription.
 
-Every event is written together with a duty, which is settled once the event is done. With
---ack pipe that is when its line has been written; with --ack worker when whoever finished the
-event says so, by the number that stands in the line's `ackto`.
+Every event is written together with a duty: an object that is settled once the event is done. With
+--ack pipe an event is done when its line has been written. With --ack worker it is done when its
+acknowledgement arrives, which names it by the number in the line's `ackto`.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _log = get_log("flowtools.ack")
 
 
 class Duty(Protocol):
-    """Something to be settled once an event is done, or has failed for good."""
+    """An obligation that is settled once an event is done or has failed for good."""
 
     def settle(self, done: bool, reason: Reason | None = None) -> None:
         """Note that the event is done, or rejected, for this reason.
@@ -34,7 +34,7 @@ class Duty(Protocol):
 
 
 class MessageDuty:
-    """The duty of a message: settled once all of its events are."""
+    """The duty of a message, which is settled once all events of the message are."""
 
     __slots__ = ("_left", "_number", "_reason", "_rejected", "_settled", "_subscription")
 
@@ -45,7 +45,7 @@ class MessageDuty:
         events: int,
         settled: Callable[[], None] | None = None,
     ) -> None:
-        """Acknowledge message `number` after so many `events`, or move it if one is rejected.
+        """Acknowledge message `number` after so many `events`; move it if one is rejected.
 
         `settled` is called before it is acknowledged, or once it has been moved.
         """
@@ -57,7 +57,7 @@ class MessageDuty:
         self._settled = settled
 
     def settle(self, done: bool, reason: Reason | None = None) -> None:
-        """Note that one of its events is done, or rejected; the first reason counts."""
+        """Note that one event of the message is done or rejected; the first reason counts."""
         self._left -= 1
         self._rejected = self._rejected or not done
         self._reason = self._reason or reason
@@ -72,20 +72,20 @@ class MessageDuty:
 
 
 class Delivery:
-    """Writes the events of one session, and settles their duties.
+    """Writer of the events of one session, which also settles their duties.
 
     One thread writes. With --ack worker another one calls `settle`.
 
     Attributes:
-        subscription: Where the messages come from.
+        subscription: The subscription that the messages come from.
         in_worker_mode: Whether events are acknowledged from outside.
-        taken: How many events have been written.
-        waiting: The duties of the events that wait for an acknowledgement, by number.
-        stale: How many acknowledgements were for events that do not wait (any more).
+        taken: Number of events that have been written.
+        waiting: Duties of the events that wait for an acknowledgement, by number.
+        stale: Number of acknowledgements for events that were not waiting (any more).
     """
 
     def __init__(self, subscription: Subscription, pipe: Pipe, acks: AckInlet | None) -> None:
-        """Write to `pipe`; `acks` receives acknowledgements: --ack worker."""
+        """Write to `pipe`; with --ack worker, `acks` receives the acknowledgements."""
         self.subscription = subscription
         self.in_worker_mode = acks is not None
         self.taken = 0
@@ -102,12 +102,12 @@ class Delivery:
         self._closed = False
 
     def fileno(self) -> int:
-        """Return what becomes readable when nothing is outstanding any more (--ack worker)."""
+        """Return a descriptor that is readable once nothing is outstanding (--ack worker)."""
         return self._over.fileno()
 
     @property
     def outstanding(self) -> int:
-        """How many events wait for an acknowledgement, or one more while that is sent on."""
+        """Number of unacknowledged events, plus one while acknowledgements are sent on."""
         return len(self.waiting) + self._settling
 
     @property
@@ -117,7 +117,7 @@ class Delivery:
 
     @property
     def is_block(self) -> bool:
-        """Whether as much is held back as is worth a write."""
+        """Whether the buffer holds enough lines to be worth a write."""
         return self._pipe.is_block
 
     def write(self, event: Event, duty: Duty) -> None:
@@ -139,21 +139,21 @@ class Delivery:
         return not (self._written or self.outstanding)
 
     def close(self) -> None:
-        """Release what it waits with; acknowledgements that still come are stale."""
+        """Release the descriptors; acknowledgements that still arrive are stale."""
         with self._state:
             self._closed = True
             self._over.close()
 
     def drop(self, duty: Duty) -> None:
-        """Settle the duty of an event that is not wanted."""
+        """Settle the duty of an event that is dropped."""
         with self._state:
             duty.settle(True)
 
     def flush(self) -> bool:
-        """Let the lines out that have gathered, and settle those that count as done by that.
+        """Write the gathered lines, and settle the events that are done once they are written.
 
-        Return whether they are out: they are not where a stop was asked for and the reader
-        takes nothing.
+        Return False if they could not be written: a stop was asked for, and the reader takes
+        nothing.
 
         Raises:
             ReaderGone: The reader has gone.
@@ -166,7 +166,7 @@ class Delivery:
         return True
 
     def settle(self, acks: list[Ack]) -> None:
-        """Take acknowledgements, and tell the broker of the messages that they complete."""
+        """Take acknowledgements, and settle the messages that they complete with the broker."""
         self._settling = True
         try:
             with self._state:

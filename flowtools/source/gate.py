@@ -1,8 +1,9 @@
-"""The gate between a user's Source and the outlet: makes events of values, and holds back.
+"""The gate between a user's Source and the outlet: makes events of values, and limits them.
 
-Nobody but this process has what a Source gave. So when acknowledgements are lost, because the
-process that owed them has died, the events in flight are written again, in a new epoch. Where the
-dead process was the last reader behind a filter, this also finds out that nobody reads any more.
+Only this process has the values that a Source gave. So when acknowledgements are lost because the
+process that owed them has died, the gate writes the events in flight again, in a new epoch. If the
+dead process was the last reader behind a filter, this write also shows that the pipe has no reader
+any more.
 """
 
 from collections import deque
@@ -26,29 +27,30 @@ from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.telling import Telling, Told
 
 EPOCHS = 100
-"""The epochs in which an acknowledgement counts: the lines of earlier ones may still lie in the
-pipe, in front of their copies, and are done first."""
+"""Number of latest epochs whose acknowledgements count. Lines of an earlier epoch may still be in
+the pipe, in front of their copies, and are then done first."""
 
 _log = get_log("flowtools.source")
 
 
 class Ended(Exception):
-    """Raised by `emit`: the command has ended, and takes nothing any more.
+    """Raised by `emit` after the command has ended: it takes no more values.
 
-    A Source may let it pass, in any of its threads: nobody is told.
+    A Source need not catch it, in any of its threads: it is not reported as an error.
     """
 
     is_quiet = True
 
 
 class Gate:
-    """Between the user's threads and the outlet: makes events, counts, and holds back.
+    """The way from the user's threads to the outlet: makes events, counts them, limits them.
 
     Attributes:
-        failure: What ended the Source.
-        said: What that says, made where it was raised: it is a user's code that makes it.
-        full: Rung when `count` is reached.
-        lost: Rung when `write_again` is to be called.
+        failure: The exception that ended the Source.
+        said: The text of that exception, made in the thread that raised it, because a user's code
+            makes it.
+        full: Set when `count` is reached.
+        lost: Set when `write_again` has to be called.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Gate:
             )
 
     def exhaust(self, values: Iterable[Any]) -> None:
-        """Take all that can be iterated over; one that is no event is refused and told of."""
+        """Emit every one of `values`; one that is not an event is refused and reported."""
         iterator = iter(values)
         try:
             for number, value in enumerate(iterator, 1):
@@ -107,10 +109,10 @@ class Gate:
                 close()
 
     def emit(self, value: Any) -> None:
-        """Write `value` as an event; waits while too many are unacknowledged, or the pipe is full.
+        """Write `value` as an event; wait while too many are unacknowledged or the pipe is full.
 
         Raises:
-            EventError: It has no JSON form, or is too long as a line; nothing is written.
+            EventError: The value has no JSON form, or its line is too long; nothing is written.
             Ended: The command has ended.
         """
         if value is None:
@@ -129,7 +131,7 @@ class Gate:
                 number = next(self._numbers)
                 self._waiting[number] = event
                 event.attributes["ackto"] = f"{self._ackto}{number}"
-        # A line at once: nobody can tell when the next one comes.
+        # Write each line at once: the next value may be hours away.
         self._write([event])
         if self._inlet is None:
             self._tell(event, True)
@@ -138,7 +140,7 @@ class Gate:
             self.full.ring()
 
     def write_again(self) -> bool:
-        """Write what is unacknowledged once more; return False where nothing can be written.
+        """Write the unacknowledged events once more; return False if nothing can be written.
 
         Waits while the pipe is full.
         """
@@ -173,17 +175,17 @@ class Gate:
             raise Ended from None
 
     def _lose(self, reason: str) -> None:
-        """Note that acknowledgements are lost: the inlet's thread."""
+        """Note that acknowledgements are lost; called in the inlet's thread."""
         self._loss = reason
         self.lost.ring()
 
     def _held(self) -> int:
-        """Return how many events stand in the way of the next, or of the end."""
+        """Return how many events must be settled before the next one, or before the end."""
         held = len(self._waiting)
         return held if held >= self._prefetch or self._is_shut else 0
 
     def _settle(self, acks: list[Ack]) -> None:
-        """Take acknowledgements: the inlet's thread."""
+        """Take acknowledgements; called in the inlet's thread."""
         settled: list[Told] = []
         with self._change:
             for ack in acks:
@@ -196,28 +198,28 @@ class Gate:
             self._telling.put(settled)
 
     def _told(self) -> None:
-        """`done` has returned for one event: another one may come."""
+        """Note that `done` has returned for one event, which makes room for another."""
         with self._change:
             self._untold -= 1
             self._change.notify_all()
 
     def _is_full(self) -> bool:
-        # `done` itself may emit: to wait there for its own return would be for ever.
+        # `done` itself may emit. If it waited here for its own return, it would wait for ever.
         in_flight = len(self._waiting) + self._untold
         return in_flight >= self._prefetch and not self._telling.is_here()
 
     def shut(self) -> None:
-        """Ask for no further value; what is given all the same still counts."""
+        """Ask for no further values; values that are emitted all the same still count."""
         self._is_shut = True
 
     def close(self) -> None:
-        """Take nothing any more."""
+        """Refuse all further values."""
         with self._change:
             self._is_closed = True
             self._change.notify_all()
 
     def wait_until_settled(self, outlet: Outlet, stop: Stop, seconds: float) -> bool:
-        """Wait for what is missing, up to `seconds` after a stop: acknowledgements, and `done`.
+        """Wait for acknowledgements and calls of `done`, for up to `seconds` after a stop.
 
         Return whether `done` has returned for each event that was acknowledged.
         """
@@ -244,13 +246,13 @@ class Gate:
         return not self._untold
 
     def _is_gone_in_a_moment(self, outlet: Outlet, stop: Stop) -> bool:
-        """Write again what is to be written, and wait a little; return whether nobody reads."""
+        """Write lost events again, and wait a little; return whether the reader has gone."""
         if not stop.is_set() and self.lost.wait(0):
             self.write_again()
         return bool(wait(gone=outlet, seconds=0.05))
 
     def raise_failure(self, name: str) -> None:
-        """Raise what ended the Source, if it has not just come to its end."""
+        """Raise the exception that ended the Source, if there was one."""
         failure = self.failure
         if isinstance(failure, EventError):
             raise FlowError(

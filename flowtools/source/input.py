@@ -1,4 +1,4 @@
-"""Standard input beside the reader of standard output, who may go while nothing comes."""
+"""Read standard input, and notice when the reader of standard output goes away meanwhile."""
 
 import os
 import select
@@ -12,7 +12,7 @@ from flowtools.core.wait import Stop, wait
 
 
 def blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:
-    """Yield what comes on `fd` until its end or `stop`."""
+    """Yield blocks of bytes from `fd` until its end or `stop`."""
     while True:
         ready = wait(fd, stop, gone=outlet)
         if outlet.fileno() in ready:
@@ -34,8 +34,9 @@ def blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:
 def goodbye(outlet: Outlet) -> Iterator[int | None]:
     """Yield a file descriptor that becomes readable once the reader of `outlet` has gone.
 
-    None where that cannot be seen: a regular file has no reader. An epoll, because the
-    descriptor itself would also be readable where input waits on it, as on a terminal.
+    Yield None where that cannot be seen: a regular file has no reader. The descriptor is an epoll,
+    because the output's own descriptor would also be readable when input waits on it, as on a
+    terminal.
     """
     with select.epoll() as watch:
         try:

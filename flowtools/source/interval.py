@@ -49,8 +49,9 @@ class Interval:
             clock: What tells the time.
 
         Raises:
-            UsageError: Not just one of `seconds` and `cron` is given, or it cannot be meant.
-            ConfigurationError: The machine's time zone is needed and cannot be told.
+            UsageError: Both or neither of `seconds` and `cron` are given, or the value makes no
+                sense.
+            ConfigurationError: The machine's time zone is needed and cannot be found out.
         """
         clock = clock or Clock()
         if (cron or window) and tz is None:
@@ -91,7 +92,7 @@ class Interval:
         if not log.is_enabled_for(logging.INFO):
             return
         instant = self._schedule.next()
-        # The clock may drift by parts of a second; ticks of a second and less say enough.
+        # The clock drifts by fractions of a second: report the next tick again only for more.
         if instant == inf or abs(instant - self._said) < 1.0:
             return
         self._said = instant

@@ -8,11 +8,11 @@
         def run(self, emit):
             emit({"name": "a"})
 
-A value is an Event, or whatever JSON can say, which becomes the data of a
-`flow.source.value` event; None is nothing. Optional methods:
+A value is an Event, or anything that JSON can express, which becomes the data of a
+`flow.source.value` event; None is skipped. Optional methods:
 
-- `configure(config)`, once, before anything else: an INI file's sections.
-- `stop()`: the command is to end; called once, from another thread. What was given before
+- `configure(config)` is called once, before anything else, with the sections of an INI file. -
+`stop()`: the command is to end; called once, from another thread. What was given before
   the Source ends still counts. Without it, an iterator is ended between two values, and
   anything that does not end within the grace is left behind.
 - `emit` raises flowtools.source.gate.Ended once the command takes nothing any more; a Source
@@ -33,7 +33,7 @@ def load_source(name: str) -> type:
     """Return the Source class that `name` ("package.module:Class") stands for.
 
     Raises:
-        ConfigurationError: As `load_class`, or it is no Source.
+        ConfigurationError: As `load_class`, or the class is not a Source.
     """
     found = load_class(name, "Source")
     if not is_source(found):

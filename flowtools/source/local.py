@@ -19,13 +19,13 @@ _log = get_log("flowtools.source.local")
 
 
 class STDIN:
-    """What comes on standard input: its lines, or all of it.
+    """A source of standard input: an event for each line, or one for all of it.
 
-    Holds one block and one unfinished line, or the whole document. The same input gives
-    the same ids.
+    It holds one block and one unfinished line in memory, or the whole document. The same input
+    gives the same ids.
 
     Attributes:
-        is_whole: All of it is one event.
+        is_whole: Whether all of the input is one event.
         count: End after so many events; None: at the end of the input.
     """
 
@@ -46,12 +46,13 @@ class STDIN:
             form: "lines": text without its newline and one carriage return before that;
                 "null": pieces that end with a NUL byte; "json": a JSON value a line;
                 "document": everything.
-            count: End after so many events. What was read beyond them, up to a block, is gone.
-            max_line: Bytes of a line or piece above which it is refused; its event may have so
-                many, too, or 16 MiB.
-            max_size: Bytes of a document above which it is refused.
-            size_option: What the command calls that.
-            is_for_a_pipe: A document must be short enough as an event, too, for the next command.
+            count: End after so many events. Up to a block of input that was read beyond them is
+                lost.
+            max_line: Maximum size of a line or piece in bytes; longer ones are refused. Its event
+                may be as large, or 16 MiB.
+            max_size: Maximum size of a document in bytes; a larger one is refused.
+            size_option: The command's name for `max_size`.
+            is_for_a_pipe: Whether the next command must be able to read a document's event line.
             fd: The file descriptor.
         """
         self.is_whole = form == "document"
@@ -70,7 +71,7 @@ class STDIN:
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write an event for each line, or one for the document.
 
-        It ends with the input, with `stop`, or once `count` is reached.
+        It ends at the end of the input, at `stop`, or once `count` is reached.
 
         Raises:
             EventsFailed: Lines were refused; each has been reported with its number.
@@ -103,7 +104,7 @@ class STDIN:
                             _log.error("line %d: %s", number, error)
                         if written == self.count:
                             break
-                    # The input may pause here: what has been read is not to wait with it.
+                    # The input may pause here: write what has been read before waiting.
                     outlet.flush()
                     if block:
                         _log.debug("lines up to %d of the input are written", number)

@@ -34,18 +34,18 @@ from flowtools.vizone.transport import without_user
 class UnmanagedFilesListener:
     """A source of the files in one import storage.
 
-    Its types are flow.file.created, updated, deleted, and changed where the message does
-    not tell which. A message may be about several files: each is an event. `data` is an
-    object of location, name, size, url, id, updated, links (by relation), and the headers
-    of the message; with `xml` its entry, too. A file that is being written comes several
-    times, first with size 0.
+    The event types are flow.file.created, updated, deleted, and changed if the message does not say
+    which. A message about several files becomes one event for each. `data` is an object of
+    location, name, size, url, id, updated, links (by relation), and the headers of the message;
+    with `xml` also the file's entry. A file that is being written causes several events, the first
+    with size 0.
 
     Attributes:
         listening: How it listens.
     """
 
     redelivers: ClassVar = True
-    """What is not done comes again."""
+    """Events that are not done are delivered again."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class UnmanagedFilesListener:
     ) -> None:
         """Prepare to listen to the import storage with the handle `location`.
 
-        With `skip_empty` nothing is said of a file while its size is 0; with `settle` it is
-        told of once its size has not changed for so many seconds. With `xml` each event has the
-        file's entry, as text.
+        With `skip_empty` a file is not reported while its size is 0. With `settle` it is reported
+        once its size has not changed for so many seconds. With `xml` each event has the file's
+        entry, as text.
         """
         self._account = account
         self._location = location
@@ -77,7 +77,7 @@ class UnmanagedFilesListener:
             ConfigurationError: There is no such location.
             RefusedError: The login, or a permission, is missing.
             UnreachableError: Viz One does not answer, or its broker stays away.
-            ProtocolError: What answers is no Viz One.
+            ProtocolError: The server that answers is not a Viz One.
             ReaderGone: Nobody reads any more.
         """
         listen(
@@ -92,10 +92,10 @@ class UnmanagedFilesListener:
         )
 
     def find_monitor(self, client: Client) -> str:
-        """Return the address at which Viz One publishes what this listens to.
+        """Return the address at which Viz One publishes changes in this import storage.
 
         Raises:
-            RefusedError: It shows none to this user.
+            RefusedError: Viz One shows no such address to this user.
         """
         location = client.files.location(self._location)
         monitor = client.files.feed(location).link("monitor")

@@ -1,4 +1,4 @@
-"""Event lines into a pipe that may be full: held back, let out, waited for."""
+"""Write event lines to a pipe that may be full: buffer them, flush them, wait for room."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -14,14 +14,14 @@ _log = get_log("flowtools.source.stomp")
 
 
 class Pipe:
-    """What a subscription writes its events to; for one thread.
+    """The pipe that a subscription writes its events to; only one thread may use it.
 
-    A full pipe is waited for here, where a stop can be heard. What another outlet
-    (flow-run's) does when it is full is its own business.
+    A full pipe is waited for here, because this wait also ends at a stop. Other outlets, such as
+    flow-run's, handle a full buffer themselves.
     """
 
     def __init__(self, outlet: Outlet, stop: Stop, drain_until: Callable[[], float]) -> None:
-        """Write to `outlet`; `drain_until` says when, after a stop, to wait no longer."""
+        """Write to `outlet`; `drain_until` returns the time at which waiting ends after a stop."""
         self._outlet = outlet
         self._drain_until = drain_until
         self._writer = outlet if isinstance(outlet, LineWriter) else None
@@ -30,11 +30,11 @@ class Pipe:
 
     @property
     def is_block(self) -> bool:
-        """Whether as much is held back as is worth a write."""
+        """Whether the buffer holds enough lines to be worth a write."""
         return self._held >= BLOCK
 
     def put(self, event: Event) -> None:
-        """Hold the line of `event` back until `flush`."""
+        """Buffer the line of `event` until `flush`."""
         try:
             if self._writer is None:
                 self._outlet.emit(event)
@@ -45,9 +45,9 @@ class Pipe:
             raise AssertionError(f"event '{event.id}' {error}") from error
 
     def flush(self) -> bool:
-        """Let the lines out that have gathered; return whether they are.
+        """Write the buffered lines; return whether all are written.
 
-        They are not where a stop was asked for and the reader takes nothing.
+        They are not written if a stop was asked for and the reader takes nothing.
 
         Raises:
             ReaderGone: The reader has gone.
@@ -62,7 +62,7 @@ class Pipe:
         return True
 
     def _await_room(self) -> bool:
-        """Wait until the reader has made room (True), after a stop until the drain is over.
+        """Wait until the reader has made room (True), or after a stop until the drain is over.
 
         Raises:
             ReaderGone: The reader has gone.

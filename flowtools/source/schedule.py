@@ -1,7 +1,7 @@
 """When ticks are due: every so many seconds, or on a cron expression, inside a window.
 
-A schedule never sleeps. It is asked `due()` now and then, says in `wait()` after how long
-to ask again, and does not mind being asked late: what was missed is counted, not made up.
+A schedule never sleeps. Its caller asks `due()` and then waits for `wait()` seconds before it asks
+again. Asking late does no harm: missed ticks are counted, not made up.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from flowtools.source.cron import read
 from flowtools.source.daytime import Window
 
 RECHECK = 10.0
-"""Seconds after which the wall clock is looked at again: somebody may have set it."""
+"""Seconds between two looks at the wall clock, which somebody may have set."""
 
 STEP = 60.0
 """Seconds by which the wall clock may go back without a cron tick coming a second time."""
@@ -30,12 +30,12 @@ LEAP = 1000
 
 @dataclass(frozen=True)
 class Due:
-    """A tick whose time has come.
+    """A tick that is due.
 
     Attributes:
-        instant: When it was to be, in seconds since the epoch.
-        key: Tells the tick from every other one of its schedule.
-        missed: Ticks before it that came to nothing since the last one.
+        instant: Scheduled time, in seconds since the epoch.
+        key: Unique name of the tick within its schedule.
+        missed: Number of ticks that were missed since the last one.
     """
 
     instant: float
@@ -44,7 +44,7 @@ class Due:
 
 
 class Schedule(Protocol):
-    """Tells when a tick is due."""
+    """Anything that knows when ticks are due."""
 
     def due(self) -> Due | None:
         """Return the latest tick whose time has come, once; None if there is none."""
@@ -126,9 +126,9 @@ class Every:
 class Cron:
     """Ticks at the times of a cron expression, by the wall clock in `zone`.
 
-    Summer time is as in Debian's cron: a job of a fixed hour that the night in spring
-    leaves out comes right after the gap, and in autumn comes once; one of every hour or
-    more often follows real time.
+    Summer time works as in Debian's cron. A tick at a fixed hour that the spring night leaves out
+    comes right after the gap, and comes once in autumn. Hourly and more frequent ticks follow real
+    time.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Cron:
         """Read a name such as @daily, five fields, or six with the seconds in front.
 
         Raises:
-            UsageError: It is not a cron expression, or its time never comes.
+            UsageError: The text is not a cron expression, or it never matches.
         """
         self._expression = expression
         self._read = read(expression)
@@ -188,7 +188,7 @@ class Cron:
             yield instant
             counted += 1
             if counted % LEAP == 0:
-                # The clock has leapt over years, perhaps: halve the way to the present.
+                # The clock may have leapt over years: approach the present by halves.
                 self._after = (self._after + now) / 2
 
     def _following(self) -> float:

@@ -1,7 +1,7 @@
-"""One session of a STOMP listener: from messages to event lines, until it ends.
+"""One session of a STOMP listener: turns messages into event lines until it ends.
 
-The thread that calls `run` does all of it but the receiving of acknowledgements with
---ack worker, so that these flow on while a full pipe holds up the lines.
+The thread that calls `run` does everything except receive acknowledgements (--ack worker). A thread
+of its own receives them, so that they keep flowing while a full pipe blocks the lines.
 """
 
 from collections import deque
@@ -27,20 +27,20 @@ from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 
 _LARGE = MAX_LINE // 16
-"""Bytes of a body below which its line cannot be too long: JSON takes at most six for one."""
+"""Size in bytes below which a body's line cannot be too long: JSON needs at most six for one."""
 
 _log = get_log("flowtools.source.stomp")
 
 
 class Detour(Protocol):
-    """Where a source's events pass on their way from a message to the reader.
+    """A processing stage between a source's messages and the reader.
 
-    It may keep events for a while, change or drop them, and add some of its own. It outlives
-    a session; the thread that serves the session calls all of it.
+    It may delay, change or drop events, and add some of its own. It outlives a session. Only the
+    thread that serves the session calls it.
     """
 
     def descriptors(self) -> Sequence[int]:
-        """Return what becomes readable when `pump` may have something to write."""
+        """Return descriptors that are readable when `pump` may have something to write."""
 
     def open(self, delivery: Delivery) -> None:
         """Begin a session, whose events are written to `delivery`."""
@@ -50,24 +50,24 @@ class Detour(Protocol):
 
     @property
     def room(self) -> int:
-        """How many events `put` can take now."""
+        """Number of events that `put` can take now."""
 
     def put(self, events: Sequence[Event], number: int) -> None:
         """Take the events, one or more, of message `number`."""
 
     def pump(self, most: int | None) -> int:
-        """Write what is to be written now, at most so many events; return how many."""
+        """Write the events that are ready, at most `most`; return how many."""
 
     def end(self) -> None:
-        """End the session: what was not done is delivered again, or asked for again."""
+        """End the session. Events that are not done are delivered or asked for again."""
 
 
 class Serving:
-    """Serves one session.
+    """One session with a broker.
 
     Attributes:
-        subscription: Where its messages come from.
-        delivery: Where its events go.
+        subscription: The subscription that the messages come from.
+        delivery: The writer of the events.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Serving:
         acks: AckInlet | None,
         detour: Detour | None,
     ) -> None:
-        """Prepare; `acks` makes it --ack worker, and `count` is how many events to write."""
+        """Prepare a session that ends after `count` events; `acks` means --ack worker."""
         self.subscription = subscription
         self.delivery = Delivery(subscription, Pipe(outlet, stop, self._drain_until), acks)
         self._terms = terms
@@ -105,13 +105,13 @@ class Serving:
 
     @property
     def held(self) -> int:
-        """How many events nothing moves without: they fill the window, or --idle waits for them."""
+        """Number of events in flight that fill the window or that --idle waits for; else 0."""
         outstanding = self.delivery.outstanding
         holds = outstanding >= self._terms.prefetch or self._terms.idle is not None
         return outstanding if holds else 0
 
     def forsake(self, reason: str) -> None:
-        """End the session where events are outstanding: they are then delivered again.
+        """End the session if events are outstanding, so that they are delivered again.
 
         Any thread may call.
         """
@@ -120,7 +120,7 @@ class Serving:
             session.abandon(f"{reason}; {count} events are delivered again")
 
     def run(self) -> None:
-        """Write events until `count` of them are written, a stop is asked for, or it is idle.
+        """Write events until `count` are written, a stop is asked for, or the session is idle.
 
         Raises:
             ConnectionLost: The connection has ended; there may be another.
@@ -145,16 +145,16 @@ class Serving:
         self._finish()
 
     def close(self) -> None:
-        """Release what it holds; what is not acknowledged is delivered again."""
+        """Release the resources; messages that are not acknowledged are delivered again."""
         self.subscription.abort()
         self.delivery.close()
 
     def _looked_at(
         self, messages: Sequence[tuple[int, Message]]
     ) -> Iterator[tuple[int, Message, int]]:
-        """Yield the messages that are to be written, with how often each failed before.
+        """Yield the messages to be written, each with the number of its failed deliveries.
 
-        The first ordinary one opens the window; one that failed too often is refused.
+        A message without earlier failures opens the window. One that failed too often is rejected.
         """
         caution, session = self.subscription.caution, self.subscription.session
         most = self._terms.max_deliveries
@@ -180,7 +180,7 @@ class Serving:
         self.subscription.refuse(number, reason=Reason.here(reason))
 
     def _take_held(self) -> int:
-        """Write the messages whose turn it is; return how many."""
+        """Write the held messages whose turn it is; return how many."""
         taken = 0
         while self._held and not self._left and self._has_room():
             number, message, failed = self._held[0]
@@ -197,7 +197,7 @@ class Serving:
         return taken
 
     def _may_take(self, failed: int) -> bool:
-        """Return whether a message may be in flight beside those that are."""
+        """Return whether one more message may be in flight."""
         if failed < SUSPECT and not self._is_suspect_in_flight:
             return True
         if not self.delivery.in_worker_mode:
@@ -214,13 +214,14 @@ class Serving:
         return self._is_full() or self._stop.is_set()
 
     def _idle_left(self) -> float | None:
-        """Return the seconds until it has been idle for long enough; None where it never is."""
+        """Return the seconds until the session ends as idle; None if it never does."""
         idle = self._terms.idle
         if idle is None:
             return None
         if self.delivery.outstanding or self.subscription.moving or not self._is_confirmed:
             self._active = monotonic()
-            idle = min(idle, 1.0)  # Nobody tells when the last is acknowledged: look again.
+            # No descriptor signals the last acknowledgement here: look again soon.
+            idle = min(idle, 1.0)
         return max(0.0, self._active + idle - monotonic())
 
     def _wait(self, seconds: float | None) -> None:
@@ -245,7 +246,7 @@ class Serving:
                 self._detour.confirm()
 
     def _pump(self) -> int:
-        """Write what the detour has ready; return how many events that was."""
+        """Write the events that the detour has ready; return how many."""
         detour = self._detour
         if detour is None or self._is_full() or not wait(*detour.descriptors(), seconds=0):
             return 0
@@ -254,7 +255,7 @@ class Serving:
         return detour.pump(None if self._count is None else self._count - self.delivery.taken)
 
     def _has_room(self) -> bool:
-        """Wait until an event can be taken in hand (True) or a stop is asked for."""
+        """Wait until there is room for an event (True) or a stop is asked for (False)."""
         detour = self._detour
         if detour is None:
             return True
@@ -279,7 +280,7 @@ class Serving:
                 self.delivery.write(event, duty)
 
     def _events_of(self, number: int, message: Message) -> Sequence[Event] | None:
-        """Return the events of a message; None where it has been refused."""
+        """Return the events of a message; None if the message has been rejected."""
         try:
             events = self._to_events(message, self.subscription.session.dialect)
             if len(message.body) > _LARGE and any(len(e.encode()) - 1 > MAX_LINE for e in events):
@@ -309,12 +310,12 @@ class Serving:
         return events
 
     def _write(self) -> bool:
-        """Let the lines out, then acknowledge those that count as done by that."""
+        """Write the buffered lines, then acknowledge the events that are done by that."""
         written = self.delivery.flush()
         if written:
             self.subscription.flush()
-        # What has come by now will be delivered again: after a stop, or where waiting for
-        # the reader has outlasted the connection.
+        # Messages that have arrived by now will be delivered again: there was a stop, or the
+        # connection was lost while waiting for the reader.
         self._left = self.subscription.session.lost is not None or self._stop.is_set()
         return written
 

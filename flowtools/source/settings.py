@@ -8,15 +8,15 @@ from flowtools.core.settings import Ending, Reading
 
 @dataclass(frozen=True, kw_only=True)
 class Taking(Ending):
-    """How a source takes what it is to acknowledge.
+    """How a source takes events and acknowledges them.
 
     Attributes:
-        ack: When it acknowledges: "pipe": once the line is written; "worker": once whoever
-            reads it says that the event is done.
-        prefetch: How many messages or events may be unacknowledged: the bound of what is held
-            in memory, and of what comes twice after a fault.
-        max_deliveries: How often a message may have been delivered in vain; one that was so
-            often goes to the dead letters; 0: no limit.
+        ack: When an event is acknowledged. "pipe": once its line is written; "worker": once the
+            reader acknowledges it.
+        prefetch: Maximum number of unacknowledged messages or events. It limits what is held in
+            memory, and what is delivered twice after a fault.
+        max_deliveries: Number of failed deliveries after which a message goes to the dead letters;
+            0: no limit.
     """
 
     ack: Literal["pipe", "worker"] = "pipe"
@@ -30,7 +30,7 @@ class Watching:
 
     Attributes:
         settle: Seconds that a file must be unchanged before it is reported.
-        remote_settle: The same on a network mount, where nothing but the time tells.
+        remote_settle: The same for a network mount, where writers cannot be seen.
         remote_poll: Seconds between two looks at a network mount.
         stalled: Seconds after which a file that does not become whole is reported.
     """

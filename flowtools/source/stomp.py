@@ -29,8 +29,8 @@ _log = get_log("flowtools.source.stomp")
 class GenericStompListener:
     """A source of the messages of one STOMP destination.
 
-    With `ack="pipe"` a message is acknowledged once its line is written; with "worker"
-    once its events are done, which whoever does them tells through each event's `ackto`.
+    With `ack="pipe"` a message is acknowledged once its line is written. With "worker" it is
+    acknowledged once its events are, by whoever processes them, through each event's `ackto`.
     Messages are written in the order of their delivery.
 
     Attributes:
@@ -39,7 +39,7 @@ class GenericStompListener:
     """
 
     redelivers: ClassVar = True
-    """What is not done comes again."""
+    """Events that are not done are delivered again."""
 
     def __init__(
         self,
@@ -71,20 +71,20 @@ class GenericStompListener:
             prefetch: How many messages may be unacknowledged: a bound for the memory held
                 here and for what is delivered twice after a fault.
             durable: Name of a durable subscription to a topic.
-            selector: Condition that a message has to meet, for brokers that have such.
+            selector: Condition that a message has to meet, for brokers with selectors.
             headers: More headers of SUBSCRIBE, besides the URL's own.
             count: End after the message that brings the number of events to this.
-            dead_letter: Where refused messages go; by default see stomp/dialect.py.
+            dead_letter: Destination of rejected messages; stomp/dialect.py has the default.
             dead_letter_headers: More headers of the messages that go there.
-            max_deliveries: Deliveries in vain after which a message is refused; 0: no limit.
+            max_deliveries: Failed deliveries after which a message is rejected; 0: no limit.
             drain: Seconds that outstanding acknowledgements have after a stop.
-            idle: End after so many seconds in which no message came and none was still to be
-                acknowledged; a broker that is away is no idle one.
-            to_events: Makes the events of a message, none or more, that can be encoded;
-                if it raises, the message is refused. By default each message is one event.
+            idle: End after so many seconds in which no message came and none was unacknowledged.
+                Time without a connection does not count as idle.
+            to_events: Makes the events of a message: none or more, which can be encoded. If it
+                raises, the message is rejected. By default each message is one event.
             inlet: Makes what receives the acknowledgements of `ack="worker"`.
-            detour: What events pass before they are written.
-            relocate: Says where to listen by now, before a lost broker is looked for.
+            detour: A stage that events pass before they are written.
+            relocate: Returns the present address of the broker, before a reconnect.
 
         Raises:
             UsageError: The URL names no destination.
@@ -111,7 +111,7 @@ class GenericStompListener:
         self._stale = 0
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
-        """Write events to `outlet` until `stop` is set, `count` is reached, or it is idle.
+        """Write events to `outlet` until `stop` is set, `count` is reached, or the source is idle.
 
         Raises:
             RefusedError: The broker refuses login, subscription or TLS.
@@ -172,7 +172,7 @@ class GenericStompListener:
                 return
 
     def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
-        """Tell the broker what was done before the reader went; the rest it gives to others."""
+        """Acknowledge what was done before the reader went; the broker gives the rest to others."""
         if acks is not None:
             acks.close()
             subscription.close(2.0)

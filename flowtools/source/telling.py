@@ -1,8 +1,8 @@
-"""Threads that run the small parts of a user's Source, so that nobody else waits for them.
+"""Threads that run `done` and `clean_up` of a user's Source, so that nothing else waits for them.
 
-`done` is a user's code: it may hang, raise anything, or emit further values. Acknowledgements
-go on meanwhile; only the window of the gate, which counts an event until `done` has returned,
-bounds how many wait here.
+`done` is a user's code: it may hang, raise anything, or emit further values. Acknowledgements go on
+meanwhile. The number of events that wait here is limited by the gate's window, which counts an
+event until its `done` has returned.
 """
 
 import threading
@@ -18,9 +18,9 @@ Told = tuple[Event, bool]
 
 
 class Telling:
-    """Calls `tell` for each event, in a thread that the first one starts.
+    """A queue whose thread calls `tell` for each event; the first event starts the thread.
 
-    The thread is a daemon and never joined: what a user's code does may not end.
+    The thread is a daemon and is never joined, because a user's code may never return.
     """
 
     def __init__(self, tell: Callable[[Event, bool], None], told: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class Telling:
         self._thread: threading.Thread | None = None
 
     def put(self, settled: list[Told]) -> None:
-        """Have these events told, in their order. Safe from any thread."""
+        """Queue these events for `tell`, in their order. Any thread may call."""
         with self._change:
             self._waiting.extend(settled)
             if self._thread is None:
@@ -54,7 +54,7 @@ class Telling:
 
 
 def clean_up_within(source: object, seconds: float) -> bool:
-    """Let a Source clean up; return False if it has not done so in `seconds`.
+    """Call the Source's `clean_up`; return False if it has not returned within `seconds`.
 
     Raises:
         FlowError: It raised.

@@ -1,4 +1,4 @@
-"""HotFolder: an event for each file that has arrived whole in a folder, changed, or gone."""
+"""HotFolder: an event for each file of a folder that is complete, has changed, or is gone."""
 
 import os
 from collections.abc import Callable
@@ -24,10 +24,10 @@ GATHER = 0.02
 once for all of them."""
 
 BATCH = 100
-"""Reports that are written before a stop is listened to and notices are read."""
+"""Number of reports that are written before the next look for a stop and for notices."""
 
 FULL = 1.0
-"""Seconds between two looks while the window is full, and nothing happens."""
+"""Seconds between two looks while the window is full and nothing happens."""
 
 log = get_log("flowtools.source.watch")
 
@@ -35,17 +35,17 @@ log = get_log("flowtools.source.watch")
 class HotFolder:
     """A source of the files in one folder of this machine.
 
-    Its types are flow.path.created, modified and deleted, and stalled where that is asked for.
+    The event types are flow.path.created, modified and deleted, and stalled if that is asked for.
     `data` is an object of path, name (the path below the folder), size (bytes), updated (when it
-    was modified), url, and moved_from (the name that the same file had before, where it had one).
-    A name that is not UTF-8 is shown with backslashes; its `url` is exact.
+    was modified), url, and moved_from (the name that the same file had before, where it had one). A
+    name that is not UTF-8 is shown with backslashes; its `url` is exact.
 
-    The folder may go and come back: what happened meanwhile is found out then.
+    The folder may disappear and come back: the changes in between are then found and reported.
 
     Attributes:
         count: End after so many events; None: go on.
         inlet: Makes what receives acknowledgements, with ack="worker".
-        redelivers: What is not done is reported again at the next start.
+        redelivers: Whether events that are not done are reported again at the next start.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class HotFolder:
             more: Attributes of `rules` that are to be different: `existing=True, settle=0`.
 
         Raises:
-            UsageError: The rules cannot be meant.
+            UsageError: The rules contradict each other.
             TypeError: `more` has a name that Rules does not have.
         """
         self._path = os.path.abspath(directory)  # noqa: PTH100  Path would resolve links
@@ -83,12 +83,12 @@ class HotFolder:
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write events to `outlet` until their count is reached or `stop` is set.
 
-        With ack="worker" it then waits for the acknowledgements that are missing.
+        With ack="worker" it then waits for the missing acknowledgements.
 
         Raises:
             ConfigurationError: There is no such folder at the start, or it cannot be read; or
                 the state file cannot be used.
-            EventsFailed: Files were not what their checksum says.
+            EventsFailed: Files did not match their checksums.
             ReaderGone: Nobody reads any more; found out while waiting, too.
         """
         rules, window = self._rules, None
@@ -122,7 +122,7 @@ class HotFolder:
     def _write_all(
         self, watcher: Watcher, window: Window | None, writing: Writing, outlet: Outlet, stop: Stop
     ) -> None:
-        """Write what there is to report until there are enough events or `stop` is set."""
+        """Write the reports until there are enough events or `stop` is set."""
         fds = watcher.filenos() + (window.filenos() if window is not None else [])
         while True:
             room = BATCH

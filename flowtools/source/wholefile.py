@@ -1,8 +1,8 @@
-"""A small file that is replaced as a whole, by one process at a time, and who writes it when.
+"""A small file that is replaced as a whole, by one process at a time, and a thread that saves it.
 
-A reader of a `WholeFile` finds the old or the new one, whatever dies in between. A `Keeper` writes
-it from a thread of its own, soon after what it is to hold has changed, and at most so often; a
-disk that is full is reported once, and written to again when it can be.
+A reader of a `WholeFile` finds the old or the new content, even after a crash in between. A
+`Keeper` writes the file in a thread of its own, soon after its content has changed, and at most
+once per interval. A full disk is reported once, and the write is tried again until it works.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
 
 PATIENCE = 5.0
-"""Seconds that a new process waits for the one before it to let the file go."""
+"""Seconds that a new process waits for the previous one to unlock the file."""
 
 _log = get_log("flowtools.source.state")
 
@@ -31,17 +31,17 @@ class WholeFile:
     """
 
     def __init__(self, path: str | Path, kind: str = "state file", holder: str = "process") -> None:
-        """Take the file for oneself.
+        """Lock the file for this process.
 
-        Another process that has it and is about to end is waited for, up to PATIENCE.
+        If another process has locked it, wait up to PATIENCE for that process to end.
 
         Args:
-            path: Where it is, or is to be.
+            path: Path of the file, which need not exist yet.
             kind: What such a file is called in a message.
-            holder: What the other process is called there.
+            holder: What the other process is called in a message.
 
         Raises:
-            ConfigurationError: Another process has it, or its directory cannot be used.
+            ConfigurationError: Another process has locked it, or its directory cannot be used.
         """
         self.path = Path(path)
         self.name = f"{kind} '{path}'"
@@ -68,7 +68,7 @@ class WholeFile:
             )
 
     def read(self) -> bytes | None:
-        """Return what it holds; None where there is no file yet.
+        """Return the content of the file; None if there is no file yet.
 
         Raises:
             ConfigurationError: It cannot be read.
@@ -81,14 +81,15 @@ class WholeFile:
             raise ConfigurationError(f"cannot read {self.name}: {error.strerror}") from None
 
     def replace(self, content: bytes) -> None:
-        """Replace it; a reader finds the old or the new one, whatever happens.
+        """Replace the file; a reader finds either the old or the new content, whatever happens.
 
         Raises:
             OSError: It cannot be written.
         """
         new = self._file.with_name(self._file.name + ".new")
         with suppress(FileNotFoundError):
-            new.unlink()  # What a killed process has left; the lock says that it is ours.
+            # A killed process may have left this file; holding the lock makes it ours.
+            new.unlink()
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(content)
@@ -102,12 +103,12 @@ class WholeFile:
             os.close(folder)
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Unlock the file."""
         os.close(self._lock)
 
 
 class Keeper:
-    """Saves something soon after it has changed, in a thread of its own; any thread may call."""
+    """A thread that saves something soon after it has changed; any thread may call."""
 
     def __init__(
         self,
@@ -116,13 +117,13 @@ class Keeper:
         every: float = 1.0,
         may_save: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Save nothing yet.
+        """Prepare to save; `open` starts the thread.
 
         Args:
-            name: What is written, for a message.
-            save: Writes it, and raises OSError where it cannot.
-            every: Seconds from a change to the writing, in which others may gather.
-            may_save: Says whether it may be written now.
+            name: What the file is called in a message.
+            save: Writes the file; raises OSError if it cannot.
+            every: Seconds from a change to the writing; further changes are gathered meanwhile.
+            may_save: Returns whether the file may be written now.
         """
         self._name = name
         self._save = save
@@ -137,7 +138,7 @@ class Keeper:
         self._thread.start()
 
     def touch(self) -> None:
-        """Note that there is something to save."""
+        """Note that the content has changed."""
         with self._changed:
             if not self._dirty:
                 self._dirty = True
@@ -163,7 +164,7 @@ class Keeper:
             problem = self._try_to_save(problem)
 
     def _try_to_save(self, before: str | None) -> str | None:
-        """Save; return what is wrong, which is said if it was not so `before`."""
+        """Save; return the error, which is reported unless it is the same as `before`."""
         if not self._may_save():
             return before
         with self._changed:
