@@ -92,8 +92,11 @@ for name in "$work"/flow-*; do
     put 644 "$work/fish" "$prefix/share/fish/vendor_completions.d/$name.fish"
 done
 for file in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE benchmarks/README.md \
-    docs/*.md docs/pictures/*.svg; do
-    put 644 "$file" "$prefix/share/doc/flowtools/$file"
+    benchmarks/*.svg docs/*.md docs/pictures/*.svg docs/schemas/*.json; do
+    # The manual pages and the modules that a page links to are elsewhere below PREFIX.
+    sed -E "s,\]\(((\.\./)*)man/([^)#]+\.)([1-8])([)#]),](\1../../man/man\4/\3\4\5,g
+        s,\]\(((\.\./)*)flowtools/,](\1../../../lib/flowtools/flowtools/,g" "$file" >"$work/page"
+    put 644 "$work/page" "$prefix/share/doc/flowtools/$file"
 done
 # What builds, tests and installs flowtools stays in the checkout.
 find contrib examples -type f ! -name '*.pyc' ! -path 'contrib/*.sh' ! -path 'contrib/brokers/*' \

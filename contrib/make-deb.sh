@@ -25,6 +25,7 @@ for unit in contrib/systemd/*.service contrib/systemd/*.socket contrib/systemd/*
     [ -f "$unit" ] && install -m 644 "$unit" "$root/usr/lib/systemd/system/"
 done
 find "$root/usr/share/man" -name '*.[1-8]' -exec gzip -9n {} +
+find "$root/usr/share/doc" -name '*.md' -exec sed -i -E 's,(\]\([./]*man/man[1-8]/[^)#]+),\1.gz,g' {} +
 # Compiled files name the time of their sources: made anew when it is installed.
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
 # Some libraries bring their tests, and modules that are marked as programs.

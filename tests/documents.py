@@ -146,7 +146,7 @@ def session(steps, cwd, within="bash", **env):
         start_new_session=True,
     ) as process:
         try:
-            process.wait(timeout=1.5 * SECONDS)
+            process.wait(timeout=3 * SECONDS)
         except subprocess.TimeoutExpired:
             pass  # What was not reached is not printed, which says more than this.
         finally:

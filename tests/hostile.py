@@ -55,6 +55,12 @@ class EvilNotes(Exception):
     __notes__ = 7
 
 
+def raise_in_flowtools(frame, event, argument):
+    """Trace or profile: fails in what is not the Worker's."""
+    if frame.f_code.co_filename != __file__:
+        raise ValueError("traced")
+
+
 class EvilRetry(Retry):
     def __init__(self):
         self.after = "soon"
@@ -233,6 +239,29 @@ class Hostile:
             raise ValueError("forked")
         return "of the copy"
 
+    def leaves_a_trace(self, event):
+        sys.settrace(raise_in_flowtools)
+        raise ValueError("no")
+
+    def leaves_a_profile(self, event):
+        sys.setprofile(raise_in_flowtools)
+        raise ValueError("no")
+
+    def leaves_both_and_hangs(self, event):
+        sys.settrace(raise_in_flowtools)
+        sys.setprofile(raise_in_flowtools)
+        self.hangs(event)
+
+    def leaves_a_trace_for_all(self, event):
+        threading.settrace(raise_in_flowtools)
+        threading.setprofile(raise_in_flowtools)
+        raise ValueError("no")
+
+    def traces_all_and_hangs(self, event):
+        threading.settrace(raise_in_flowtools)
+        threading.setprofile(raise_in_flowtools)
+        self.hangs(event)
+
     def reads_the_input(self, event):
         raise ValueError(f"read {sys.stdin.read()!r}")
 
@@ -335,3 +364,28 @@ class PrintsAtTheEnd(Hostile):
 
     def __del__(self):
         print("printed by __del__")
+
+
+class ForksInConfigure:
+    """A copy of the process goes on in `configure`, another in `clean_up`, and they return."""
+
+    def configure(self, config):
+        os.fork()
+
+    def start(self, event):
+        return "of one"
+
+    def clean_up(self):
+        os.fork()
+
+
+class LeavesATraceInConfigure:
+    def configure(self, config):
+        sys.settrace(raise_in_flowtools)
+        sys.setprofile(raise_in_flowtools)
+
+    def start(self, event):
+        return "traced"
+
+    def clean_up(self):
+        self.configure(None)

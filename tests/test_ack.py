@@ -120,7 +120,7 @@ def test_an_acknowledgement_to_a_source_that_is_gone_is_counted_with_one_warning
             f"cannot acknowledge to '{tmp_path}/gone': No such file or directory;"
             " the broker will deliver those events again"
         ),
-        "10 acknowledgements found no source",
+        "10 acknowledgements were not delivered: their source has ended",
     ]
 
 
@@ -131,7 +131,7 @@ def test_what_finds_no_source_is_counted_as_long_as_it_lasts(tmp_path, caplog):
     sender.ack(f"unix:{tmp_path}/gone#e.2")
     sender.close(30)
     assert sender.lost == 2
-    assert caplog.messages[1:] == ["2 acknowledgements found no source"]
+    assert caplog.messages[1:] == ["2 acknowledgements were not delivered: their source has ended"]
 
 
 def test_one_acknowledgement_without_a_source_is_told_of_once(tmp_path, caplog):
@@ -377,7 +377,7 @@ def test_what_is_no_acknowledgement_is_told_of_at_the_end(acks, caplog):
     assert received.get(timeout=30) == [Ack("a.b", 7, True)]
     inlet.close()
     inlet.close()
-    assert caplog.messages == ["3 lines at the socket were no acknowledgement"]
+    assert caplog.messages == ["3 lines at the acknowledgement socket were not acknowledgements"]
 
 
 def test_a_receiver_that_fails_gets_what_comes_next(caplog):

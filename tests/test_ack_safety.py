@@ -101,7 +101,7 @@ def test_what_another_user_has_put_in_its_place_is_not_taken(inlet, shared, capl
     assert inlet.path != taken
     assert caplog.messages[0] == (
         f"the acknowledgement socket '{taken}' was removed, and has been made again as"
-        f" '{inlet.path}'; keep whatever cleans up there away from it"
+        f" '{inlet.path}'; exclude it from automatic clean-up"
     )
     # Not by the link: a kernel may forbid (fs.protected_symlinks) to follow such a one.
     assert [*trap.iterdir()] == []
@@ -129,7 +129,7 @@ def test_a_socket_that_was_removed_is_made_anew_at_its_place(inlet, caplog):
     assert caplog.messages == [
         (
             f"the acknowledgement socket '{inlet.path}' was removed, and has been made again;"
-            " keep whatever cleans up there away from it"
+            " exclude it from automatic clean-up"
         )
     ]
 

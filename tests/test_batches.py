@@ -709,8 +709,8 @@ def test_batches_are_refused_where_the_worker_takes_none(work, option, dry):
     status, out, err = finish(process, lines(1))
     assert (status, out) == (78, [])
     assert err == (
-        f"flow-work: Worker 'mine:W' takes single events, so {option} means nothing to it:"
-        f" give it a start_many(events), or leave {option} out\n"
+        f"flow-work: Worker 'mine:W' takes single events: leave {option} out,"
+        " or give the Worker a start_many(events)\n"
     )
 
 

@@ -79,7 +79,7 @@ def test_a_percent_sign_has_no_meaning(ini):
 def test_a_variable_that_is_not_set_is_named(ini, monkeypatch, form):
     monkeypatch.delenv("NO_SUCH", raising=False)
     path = ini(f"[a]\nx = {form}\n")
-    text = f"'{path}', [a] x: environment variable 'NO_SUCH' is not set; a dollar sign is $$"
+    text = f"'{path}', [a] x: environment variable 'NO_SUCH' is not set; write a dollar sign as $$"
     with pytest.raises(ConfigurationError, match=re.escape(text)):
         load(path, ())
     with pytest.raises(ConfigurationError, match=r"--set a\.x: environment variable 'NO_SUCH'"):

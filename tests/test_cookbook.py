@@ -31,6 +31,7 @@ def test_there_are_twenty():
     assert len(RECIPES) == 20
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_prints_what_the_page_shows(name, tmp_path):
     todo, at = RECIPES[name], port()

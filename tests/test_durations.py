@@ -120,7 +120,8 @@ def test_a_profile_takes_units():
     with pytest.raises(ConfigurationError) as raised:
         seconds("5x", "[Source] interval")
     assert str(raised.value) == (
-        "[Source] interval: '5x' is no number from 0 up, nor a length of time such as 90s, 5m or 2h"
+        "[Source] interval: '5x' is not a number from 0 up, nor a length of time such as"
+        " 90s, 5m or 2h"
     )
 
 

@@ -210,7 +210,7 @@ def test_without_a_failed_file_flow_run_says_how_many_are_not_done(start, tmp_pa
     eventually(lambda: len(done_in(log)) >= 40)
     process.terminate()
     _, err = process.communicate(timeout=60)
-    found = re.search(rb"(\d+) lines had been read and are not done", err)
+    found = re.search(rb"(\d+) lines were read but not processed", err)
     assert int(found[1]) + len(done_in(log)) == 1000
 
 

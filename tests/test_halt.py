@@ -129,7 +129,9 @@ def test_it_counts_across_threads():
      "later,fail=1", "soon,failed=1", "soon fail=1", "soon,fail=1.5", "soon,fail=3 "],
 )  # fmt: skip
 def test_nonsense_is_refused_with_what_to_type(text):
-    with pytest.raises(UsageError, match=r"does not say when to halt: write never, soon,fail=N"):
+    with pytest.raises(
+        UsageError, match=r"is not a condition to halt: expected never, soon,fail=N"
+    ):
         Halt.parse(text)
 
 

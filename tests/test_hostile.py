@@ -47,6 +47,11 @@ WAYS = {
     "hangs": ("timeout", "not done within"),
     "forks_and_raises": ("failed", "ValueError: forked"),
     "forks_and_returns": ("failed", "ValueError: forked"),
+    "leaves_a_trace": ("failed", "ValueError: no"),
+    "leaves_a_profile": ("failed", "ValueError: no"),
+    "leaves_both_and_hangs": ("timeout", "not done within"),
+    "leaves_a_trace_for_all": ("failed", "ValueError: no"),
+    "traces_all_and_hangs": ("timeout", "not done within"),
     "reads_the_input": ("failed", "ValueError: read ''"),
     "goes_elsewhere": ("failed", "ValueError: no"),
     "clears_the_environment": ("failed", "ValueError: no"),
@@ -127,6 +132,21 @@ def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_pat
     assert [orjson.loads(line)["id"] for line in failed] == ["id-1"]
     assert orjson.loads(failed[0])["data"] == way
     assert max(map(len, [*err, *jobs, *failed])) < LIMIT
+
+
+@ISOLATION
+@pytest.mark.parametrize("worker", ["ForksInConfigure", "LeavesATraceInConfigure"])
+def test_what_configure_and_clean_up_leave_behind_hurts_nothing(worker, isolation, start, tmp_path):
+    process = start(
+        "flow-work", f"tests.hostile:{worker}", "--isolation", isolation, "--joblog", "jobs",
+        "-j", "2", stdin=PIPE,
+    )  # fmt: skip
+    lines = b"".join(orjson.dumps(event("ok", number)) + b"\n" for number in range(20))
+    out, err = process.communicate(lines, timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    rows = [orjson.loads(line) for line in (tmp_path / "jobs").read_bytes().splitlines()]
+    assert sorted(row["id"] for row in rows) == sorted(f"id-{number}" for number in range(20))
+    assert len(out.splitlines()) == 20
 
 
 @ISOLATION
@@ -342,7 +362,7 @@ def test_a_worker_that_hangs_at_its_ends_does_not_outlast_the_drain(
     assert process.returncode in (-signal.SIGTERM, 1), err
     if isolation == "thread":
         assert process.returncode == -signal.SIGTERM
-        assert b"has not ended within 0.3 s after SIGTERM; ending all the same" in err
+        assert b"has not ended within 0.3 s after SIGTERM; ending anyway" in err
 
 
 @ISOLATION

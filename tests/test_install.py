@@ -24,6 +24,16 @@ def contents(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
 
 
+def dead_links(doc):
+    """The links of the installed pages that lead nowhere, each after its page."""
+    return [
+        f"{page.relative_to(doc)}: {link}"
+        for page in sorted(doc.rglob("*.md"))
+        for link in re.findall(r"\]\((?![a-z]+:)([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / link).exists()
+    ]
+
+
 def test_make_install_puts_all_in_place_and_make_uninstall_takes_it_away(tmp_path):
     prefix = tmp_path / "usr"
     (prefix / "bin").mkdir(parents=True)
@@ -40,11 +50,9 @@ def test_make_install_puts_all_in_place_and_make_uninstall_takes_it_away(tmp_pat
         assert f"share/fish/vendor_completions.d/{name}.fish" in found
     assert "share/zsh/site-functions/_flowtools" in found
     assert any(name.startswith("share/doc/flowtools/contrib/") for name in found)
-    readme = prefix / "share/doc/flowtools/README.md"
-    links = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.read_text()))
-    # The manual pages lie where man looks for them.
-    lost = {link for link in links if not (readme.parent / link).exists()}
-    assert {link for link in lost if not link.startswith("man/")} == set()
+    for path in (ROOT / "docs" / "schemas").iterdir():
+        assert f"share/doc/flowtools/docs/schemas/{path.name}" in found
+    assert dead_links(prefix / "share/doc/flowtools") == []
     plain = {"PATH": os.defpath, "PYTHONPATH": OFFLINE["PYTHONPATH"]}
     for name in SCRIPTS:
         assert call(prefix / "bin" / name, "--version", env=plain, cwd="/").startswith(name)
@@ -71,6 +79,8 @@ def test_the_debian_package_holds_what_it_should_and_is_reproducible(tmp_path):
         command = ["sh", "contrib/make-deb.sh", sys.executable, tmp_path / folder]
         made.append(Path(call(*command, cwd=ROOT, env=env).strip()))
     listed = call("dpkg-deb", "--contents", made[0])
+    call("dpkg-deb", "--extract", made[0], tmp_path / "extracted")
+    assert dead_links(tmp_path / "extracted/usr/share/doc/flowtools") == []
     for name in SCRIPTS:
         assert f"./usr/bin/{name}\n" in listed
         assert f"./usr/share/man/man1/{name}.1.gz\n" in listed

@@ -34,5 +34,5 @@ def test_the_options_offer_each_kind_of_their_source_and_no_other(main, kinds, o
 def test_what_include_and_exclude_leave_is_wanted():
     assert chosen(OF_FILES, (), ()) == set(OF_FILES)
     assert chosen(OF_FILES, ("created", "deleted"), ("deleted",)) == {Kind.CREATED}
-    with pytest.raises(UsageError, match="leave nothing"):
+    with pytest.raises(UsageError, match="leave no changes"):
         chosen(OF_FILES, ("created",), ("created",))

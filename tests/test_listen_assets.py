@@ -193,7 +193,7 @@ def test_excluding_everything_is_a_usage_error(run, server):
         env=server.environment(),
     )
     assert status == 2
-    assert "leave nothing" in err
+    assert "leave no changes" in err
 
 
 def test_a_signal_ends_the_command_while_it_listens(server, start):

@@ -363,7 +363,7 @@ def test_sigterm_does_not_wait_for_ever(script, start):
     process.send_signal(signal.SIGTERM)
     assert peer.goodbye() == []
     assert process.wait(SECONDS) == -signal.SIGTERM
-    assert b"without the acknowledgement of 1 events" in process.stderr.read()
+    assert b"1 events have not been acknowledged" in process.stderr.read()
 
 
 def test_acknowledgements_flow_while_the_reader_of_the_lines_is_stalled(script, start):

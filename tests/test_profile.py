@@ -61,7 +61,7 @@ def test_a_profile_says_what_it_always_said(tmp_path, monkeypatch, caplog):
     # `$word` is no variable that is set, and may be a piece of the password: not repeated.
     assert said["password"] == "pa$$word"
     assert [r.getMessage() for r in caplog.records] == [
-        "[Viz One] password: an environment variable in it is not set; it stays as it is"
+        "[Viz One] password: an environment variable in it is not set; the text is used as it is"
     ]
 
 
@@ -112,8 +112,8 @@ def test_a_base_profile_may_say_what_the_profile_says(tmp_path, monkeypatch, cap
 def test_unknown_keys_are_named(tmp_path, caplog):
     parsed("[Flow]\nworker = 2\n[Viz One]\nhost = x\n[Logging]\nlogger = html\n", tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
-        "[Flow] 'worker' is no key of a profile and is ignored",
-        "[Viz One] 'host' is no key of a profile and is ignored",
+        "[Flow] 'worker' is not a key of a profile and is ignored",
+        "[Viz One] 'host' is not a key of a profile and is ignored",
         "[Logging] logger 'html' is not supported: messages go to standard error",
     ]
 
@@ -121,7 +121,7 @@ def test_unknown_keys_are_named(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[Flow]\nworkers = many\n", "[Flow] workers: 'many' is no number from 0 up"),
+        ("[Flow]\nworkers = many\n", "[Flow] workers: 'many' is not a number from 0 up"),
         ("[Stomp]\nheartbeats = maybe\n", "[Stomp] heartbeats: 'maybe' is neither yes nor no"),
         ("workers = 2\n", "p.ini', line 1: expected a [section] before the first key"),
         ("[Flow]\nsecret\n", "p.ini', line 2: expected 'key = value'"),
@@ -152,7 +152,7 @@ def test_no_base_profile_is_outside_their_directory(go, profile, tmp_path):
     (tmp_path / "x.ini").write_text("[Flow]\nworkers = 5\n")
     env = {"PYTHON_CONFIG_ROOT": str(tmp_path / "base")}
     path = profile("[Flow]\nclass = tests.runners.ThreeTicks\n")
-    said = "is no name of an application: it would lead out of PYTHON_CONFIG_ROOT\n"
+    said = "is not a valid application name: it leads out of PYTHON_CONFIG_ROOT\n"
     status, _, err = finish(go(path, "-n", "../x", "--dry-run", env=env))
     assert (status, err) == (78, f"flow-run: --instance-name: '../x' {said}")
     path = profile(f"[Flow]\napp name = {tmp_path}/x\nclass = tests.runners.ThreeTicks\n")
@@ -163,7 +163,7 @@ def test_no_base_profile_is_outside_their_directory(go, profile, tmp_path):
 def test_a_directory_of_base_profiles_that_is_not_there_is_named(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("PYTHON_CONFIG_ROOT", "/no/such")
     assert parsed("[Flow]\nworkers = 3\n", tmp_path).threads == 3
-    said = "PYTHON_CONFIG_ROOT: '/no/such' is no directory; there are no base profiles"
+    said = "PYTHON_CONFIG_ROOT: '/no/such' is not a directory; no base profiles are read"
     assert [record.getMessage() for record in caplog.records] == [said]
 
 
@@ -314,7 +314,7 @@ def test_a_profile_without_an_address_means_this_machine(go, profile):
     assert "'http://localhost/thirdparty'" in err
     off = profile("[Flow]\nclass = tests.runners.Asset\n[Viz One]\nenabled = no\n")
     status, _, err = finish(go(off))
-    assert (status, "[Viz One] enabled says no" in err) == (78, True)
+    assert (status, "[Viz One] enabled is no" in err) == (78, True)
 
 
 @pytest.mark.parametrize(
@@ -323,8 +323,8 @@ def test_a_profile_without_an_address_means_this_machine(go, profile):
         ("[Flow]\n", 78, "[Flow] 'class' is missing: it names the Worker"),
         ("[Flow]\nclass = nowhere.X\n", 78, "there is no module 'nowhere'"),
         ("[Flow]\nclass = ../up.X\n", 78, "cannot load Worker '../up:X': write MODULE:CLASS"),
-        ("[Flow]\nworkers = -1\n", 78, "[Flow] workers: '-1' is no number from 0 up"),
-        ("[Flow]\nworker_timeout = nan\n", 78, "worker_timeout: 'nan' is no number from 0 up"),
+        ("[Flow]\nworkers = -1\n", 78, "[Flow] workers: '-1' is not a number from 0 up"),
+        ("[Flow]\nworker_timeout = nan\n", 78, "worker_timeout: 'nan' is not a number from 0 up"),
         ("[Flow]\nclass = X\n", 78, "cannot load Worker ':X': write MODULE:CLASS"),
     ],
 )

@@ -63,7 +63,5 @@ def test_every_start_is_reserved_once():
 
 @pytest.mark.parametrize("text", ["", "10", "0/s", "0.0/m", "-1/s", "x/s", "10/d", "10 / s", "/s"])
 def test_what_is_no_rate_is_refused_with_what_to_type(text):
-    with pytest.raises(
-        UsageError, match=r"^invalid rate '.*': expected a number per second, minute or hour"
-    ):
+    with pytest.raises(UsageError, match=r"is not a rate: expected N/s, N/m or N/h"):
         Rate.parse(text)

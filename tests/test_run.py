@@ -213,7 +213,7 @@ def test_an_option_that_means_nothing_to_the_source_is_refused(go, name, option,
     where = {"Folder": ["--set", "Source.directory=."], "Job": NOWHERE}.get(name, [])
     status, events, err = finish(go(name, option, value, *where))
     assert (status, events) == (2, [])
-    assert f"{option} is of no use to the SOURCE" in err
+    assert f"{option} does not apply to the SOURCE" in err
     assert err.count("\n") == 1
 
 
@@ -270,7 +270,7 @@ def test_but_not_for_longer_than_the_drain(go, notes):
     process.send_signal(signal.SIGTERM)
     status, _, err = finish(process)
     assert status == -signal.SIGTERM
-    assert "lines had been read and are not done" in err
+    assert "lines were read but not processed" in err
 
 
 # A Source that behaves badly
@@ -338,7 +338,7 @@ def test_a_source_that_hears_nothing_does_not_outlive_a_signal(go, notes):
     process.terminate()
     status, _, err = finish(process)
     assert status == -signal.SIGTERM
-    assert "the Source 'Silent' has not ended and is left behind" in err
+    assert "the Source 'Silent' has not ended and is abandoned" in err
 
 
 def test_a_source_with_done_is_told_what_became_of_each(go, notes):
@@ -356,12 +356,17 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
     ("name", "args", "status", "message"),
     [
         ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': it names no SOURCE"),
-        ("Lettered", [], 78, "'str' is no Source: see flow-source(1)"),
-        ("Numbered", [], 78, "'int' is no Source: see flow-source(1)"),
+        ("Lettered", [], 78, "'str' is not a Source: see flow-source(1)"),
+        ("Numbered", [], 78, "'int' is not a Source: see flow-source(1)"),
         ("Needy", [], 78, "NEEDS has the unknown name 'stor'; known are client, store"),
         ("Job", [], 78, "[Source] 'stomp url' is missing: GenericStompListener needs it"),
         ("Job", ["--set", "Source.url=http://x"], 78, "[Source]: "),
-        ("Tick", ["--set", "Source.interval=soon"], 78, "[Source] interval: 'soon' is no number"),
+        (
+            "Tick",
+            ["--set", "Source.interval=soon"],
+            78,
+            "[Source] interval: 'soon' is not a number",
+        ),
         ("Tick", ["--set", "Source.window start=25"], 78, "[Source]: '25:00-' is no window"),
         ("Asset", [], 78, "VIZONE_URL and VIZONE_USER and VIZONE_PASSWORD not set"),
         ("Asset", [], 78, "or give --url, --user and --password-file"),

@@ -140,7 +140,7 @@ def test_what_means_nothing_to_the_source_is_refused(app, name, option):
     keys = {"location": "xmlimport", "stomp url": "stomp://127.0.0.1:1/?destination=/queue/a"}
     with stand_in() as server:
         status, _, err = app(name, option, *values.get(option, []), keys=keys, server=server)
-    assert (status, f"{option} is of no use to the SOURCE" in err) == (2, True), err
+    assert (status, f"{option} does not apply to the SOURCE" in err) == (2, True), err
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_source_that_hangs_does_not_outlive_a_signal(source, notes):
     process.send_signal(signal.SIGTERM)
     status, events, err = finish(process)
     assert (status, len(events)) == (-signal.SIGTERM, 1)
-    assert "has not ended and is left behind" in err
+    assert "has not ended and is abandoned" in err
 
 
 def test_a_polite_source_ends_at_once_and_its_last_value_counts(source, notes):

@@ -112,14 +112,14 @@ def test_a_branch_whose_reader_goes_is_an_error_unless_that_is_tolerated(
     out.close()
     os.close(writing)
     if tolerate:
-        assert b"has gone; going on without it" in process.stderr.readline()
+        assert b"has gone; continuing without it" in process.stderr.readline()
         process.stdin.write(line(3, ackto=receiver.ackto("e.3")))
         process.stdin.flush()
         assert ackto(stdout.next()) == receiver.ackto("e.3")
         process.kill()
     else:
         assert process.wait(SECONDS) == 1
-        assert b"--tolerate goes on without it" in process.stderr.read()
+        assert b"--tolerate continues without it" in process.stderr.read()
     settle(*first)  # These come again: the other copy of each was never settled.
     assert [each for each in receiver.until_gone() if each != "e.3 ack"] == []
     assert receiver.byes == 0

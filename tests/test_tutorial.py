@@ -24,7 +24,7 @@ STEPS = [step for step in steps(PAGE) if step.heading != SYSTEMD]
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def free():
     """Ports that are free in place of the page's."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
@@ -43,28 +43,28 @@ def ported(step, free):
     return Step(step.heading, moved(step.text, free), step.shown, files)
 
 
-@pytest.fixture(scope="module")
-def printed(free, tmp_path_factory):
-    """What each step of the page has printed."""
-    folder = tmp_path_factory.mktemp("tutorial")
+@pytest.mark.timeout(400)
+def test_each_step_prints_what_the_page_shows(free, tmp_path):
+    # One test, since a step needs those before it, and since workers would each run them all.
     todo = [ported(step, free) for step in STEPS]
     with tempfile.TemporaryDirectory(prefix="tu") as runtime:
         env = {"XDG_RUNTIME_DIR": runtime}
-        before = session(todo[:STAND_IN], folder, **env)
+        printed = session(todo[:STAND_IN], tmp_path, **env)
         within = todo[STAND_IN].text.strip()
-        inside = folder / "tutorial"
-        after = session(todo[STAND_IN + 1 :], inside, within=within, **env)
-    return [*before, "", *after]
+        inside = tmp_path / "tutorial"
+        printed += ["", *session(todo[STAND_IN + 1 :], inside, within=within, **env)]
+    found = {str(step): wrong(step, said) for step, said in zip(STEPS, printed, strict=True)}
+    assert {name: each for name, each in found.items() if each != ([], [])} == {}
 
 
-@pytest.mark.parametrize("number", range(len(STEPS)), ids=[str(step) for step in STEPS])
-def test_a_step_prints_what_the_page_shows(printed, number):
-    missing, more = differences(STEPS[number].shown, printed[number])
-    if "flow-status" in STEPS[number].text and more:
+def wrong(step, printed):
+    """What is missing in `printed`, and what the page does not show."""
+    missing, more = differences(step.shown, printed)
+    if "flow-status" in step.text and more:
         # What else runs on this host: root is shown it, too.
         more = [line for line in more if "titles:Titles" in line]
         missing = [line for line in missing if "titles:Titles" in line]
-    assert (missing, more) == ([], [])
+    return missing, more
 
 
 def test_there_are_six_chapters():

@@ -166,7 +166,7 @@ def test_kinds_can_be_chosen(watch, folder):
     (folder / "a").unlink()
     watching.wait_for(("deleted", "a"))
     assert watching.told == [("deleted", "a")]
-    with pytest.raises(UsageError, match="leave nothing"):
+    with pytest.raises(UsageError, match="leave no changes"):
         HotFolder("/", include=["created"], exclude=["created"])
 
 

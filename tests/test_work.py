@@ -330,7 +330,7 @@ def test_a_signal_drains_and_then_ends_the_process_by_that_signal(work, notes, s
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signum
     assert notes() == ["sleep"]
-    assert "1 lines had been read and are not done" in err.decode()
+    assert "1 lines were read but not processed" in err.decode()
 
 
 def test_a_signal_lets_the_worker_clean_up(work, notes):

@@ -1,14 +1,18 @@
 """Draw the picture of a pipeline in the README: prints an SVG.
 
-It stands on a ground of its own, so that it reads the same on a light page and on a dark one.
+It has its own background, so that it looks the same on a light page and on a dark one. It is
+narrow, and its letters are large, so that it can be read on a phone.
 """
 
 from html import escape
 
-WIDTH, HEIGHT = 880, 300
+WIDTH, HEIGHT = 520, 478
 GROUND, BOX, EDGE, TEXT, FAINT = "#1b2431", "#2b3a4f", "#5b7188", "#f2f5f8", "#b4c2d0"
 DONE, BAD = "#7fd1a0", "#f0a58f"
-COMMAND = "$ flow-listen-assets --state state --ack worker | flow-work mymod:Tag -j 16 | jq .data"
+COMMAND = (
+    "$ flow-listen-assets --state state --ack worker |",
+    "flow-work mymod:Tag -j 16 | jq .data",
+)
 MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
@@ -22,7 +26,7 @@ def text(x, y, words, *, size=14, colour=TEXT, anchor="middle", weight="normal",
 
 def said(x, y, words, **style):
     """Return a remark."""
-    return text(x, y, words, **{"size": 13, "colour": FAINT, "family": "sans-serif"} | style)
+    return text(x, y, words, **{"size": 15, "colour": FAINT, "family": "sans-serif"} | style)
 
 
 def box(x, y, width, height, *, edge=EDGE):
@@ -66,41 +70,49 @@ def picture():
         ),
         f"<defs>{head('head', FAINT)}{head('head-done', DONE)}{head('head-bad', BAD)}</defs>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="12" fill="{GROUND}"/>',
-        text(24, 36, COMMAND, size=15, anchor="start"),
-        # Where events come from.
-        box(24, 96, 124, 72),
-        text(86, 128, "Viz One", weight="bold", family="sans-serif"),
-        said(86, 149, "or any broker"),
-        arrow("M148 120H206"),
-        said(177, 110, "STOMP", size=12),
-        # The source.
-        box(210, 96, 176, 72),
-        text(298, 128, "flow-listen-assets", weight="bold"),
-        said(298, 149, "one event, one line"),
-        arrow("M386 120H476"),
-        said(431, 110, '{"id":…}', size=12, family=MONO),
-        # The pool.
-        box(480, 72, 220, 120),
-        text(590, 96, "flow-work -j 16", weight="bold"),
         *(
-            worker(498 + column * 63, 110 + row * 36, row == column == 1)
+            text(24 + 36 * n, 36 + 24 * n, line, size=15, anchor="start")
+            for n, line in enumerate(COMMAND)
+        ),
+        # Where events come from.
+        box(24, 88, 146, 76),
+        text(97, 121, "Viz One", size=17, weight="bold", family="sans-serif"),
+        said(97, 146, "or any broker"),
+        arrow("M170 114H250"),
+        said(210, 104, "STOMP"),
+        # The source.
+        box(254, 88, 242, 76),
+        text(375, 121, "flow-listen-assets", size=17, weight="bold"),
+        said(375, 146, "one event, one line"),
+        arrow("M410 164V226"),
+        said(420, 200, '{"id":…}', anchor="start", family=MONO),
+        # The pool.
+        box(206, 230, 290, 130),
+        text(351, 257, "flow-work -j 16", size=17, weight="bold"),
+        *(
+            worker(220 + column * 89, 270 + row * 41, row == column == 1)
             for row in range(2)
             for column in range(3)
         ),
-        arrow("M700 120H782"),
-        said(741, 110, "result", size=12),
-        box(786, 96, 70, 72),
-        text(821, 137, "jq", weight="bold"),
+        arrow("M206 295H138"),
+        said(172, 285, "result"),
+        box(24, 264, 110, 62),
+        text(79, 300, "jq", size=17, weight="bold"),
         # The way back.
-        arrow("M590 192V232H298V172", colour=DONE, dashes="6 4"),
-        arrow("M206 148H152", colour=DONE, dashes="6 4"),
-        said(444, 224, "done: acknowledged only now", colour=DONE),
+        arrow("M290 230V168", colour=DONE, dashes="6 4"),
+        arrow("M250 142H174", colour=DONE, dashes="6 4"),
+        said(280, 203, "done: acknowledged only now", colour=DONE, anchor="end"),
         # What has failed.
-        arrow("M664 192V240", colour=BAD),
-        said(664, 260, "failed permanently: kept in a file,", colour=BAD),
-        said(664, 278, "or moved to the dead-letter queue", colour=BAD),
-        said(24, 260, "With --ack worker: whatever dies on the way, an event", anchor="start"),
-        said(24, 278, "that was not processed is delivered again.", anchor="start"),
+        arrow("M450 360V392", colour=BAD),
+        said(
+            496,
+            410,
+            "failed for good: in a file, or in the dead-letter queue",
+            colour=BAD,
+            anchor="end",
+        ),
+        said(24, 440, "Whatever dies on the way: with --ack worker, an event", anchor="start"),
+        said(24, 460, "that is not done is delivered again.", anchor="start"),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -111,8 +123,8 @@ def worker(x, y, stuck):
     colour = BAD if stuck else EDGE
     words = "timeout" if stuck else "start()"
     return (
-        f'<rect x="{x}" y="{y}" width="58" height="28" rx="5" fill="{GROUND}" stroke="{colour}"/>'
-        + text(x + 29, y + 18, words, size=11, colour=BAD if stuck else FAINT)
+        f'<rect x="{x}" y="{y}" width="84" height="34" rx="5" fill="{GROUND}" stroke="{colour}"/>'
+        + text(x + 42, y + 22, words, size=14, colour=BAD if stuck else FAINT)
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from manual_html import manual, section, terms
 
 ROOT = Path(__file__).resolve().parents[2]
+METRIC = re.compile(r"flowtools_[a-z_]+(?:\{\w+\})?")
+PARAGRAPH = re.compile(r"<p class=\"Pp\">(?:(?!</p>).)*</p>", re.DOTALL)
 ROW = re.compile(r"^\| `(flowtools[\w.]*)` \| ((?:`\w+`(?:, )?)+) \| (.*) \|$", re.MULTILINE)
 
 
@@ -27,7 +29,7 @@ def python_module(name: str) -> str:
     names, purpose = public_modules()[name]
     members = "".join(f"        - {each}\n" for each in names)
     return (
-        f"# {name}\n\nFor {purpose}. The names on this page are public, see "
+        f"# {name}\n\n{purpose[0].upper()}{purpose[1:]}. The names on this page are public, see "
         f"[Public API](../api.md).\n\n::: {name}\n    options:\n      members:\n{members}"
     )
 
@@ -96,19 +98,18 @@ def metrics() -> str:
         "They are described in the manual pages that the headings name.\n"
     )
     parts = [head]
-    for page in sorted((ROOT / "man").iterdir()):
-        found = [term for term in terms(manual(page)) if "flowtools_" in term.title]
-        if not found:
-            continue
-        parts.append(
-            f"\n## {page.stem}({page.suffix[1:]})\n\n| metric | meaning |\n| --- | --- |\n"
-        )
+    for page in (ROOT / "man" / "flow-work.1", ROOT / "man" / "flow-service.7"):
+        text = manual(page)
+        parts.append(f"\n## {page.stem}({page.suffix[1:]})\n\n")
+        found = [term for term in terms(text) if METRIC.search(term.title)]
+        if found:
+            parts.append("| metric | meaning |\n| --- | --- |\n")
         for term in found:
-            names = re.sub(
-                r"[\w*{}]*flowtools_[\w*{},]+", r"`\g<0>`", term.title.replace("|", "\\|")
-            )
+            names = METRIC.sub(r"`\g<0>`", term.title)
             meaning = escape(term.text).replace("|", "&#124;")
             parts.append(f"| [{names}](man/{page.name}.md#{term.anchor}) | {meaning} |\n")
+        told = [each for each in PARAGRAPH.findall(text) if not found and METRIC.search(each)]
+        parts += [f"{each}\n\n".replace('href="flow', 'href="man/flow') for each in told]
     return "".join(parts)
 
 

@@ -169,8 +169,11 @@ def site_path(path: str) -> str:
     """Return where the project's file or folder `path` is in the site."""
     if path == "README.md":
         return "index.md"
+    if path == "docs/schemas":
+        return "schemas/index.md"
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        path = path.removeprefix("docs/")
+        return path if is_page(path) else f"{path}.md"
     if (ROOT / path).is_dir():
         return f"{path}/index.md"
     return path if path.endswith((".md", *PICTURES)) else f"{path}.md"

@@ -190,7 +190,9 @@ class AckSocket:
         self._ending.close()
         self._place.remove()
         if self.malformed:
-            _log.warning("%d lines at the socket were no acknowledgement", self.malformed)
+            _log.warning(
+                "%d lines at the acknowledgement socket were not acknowledgements", self.malformed
+            )
         if self.copied > 1:
             _log.error("%d events were settled by two processes", self.copied)
 
@@ -232,7 +234,7 @@ class AckSocket:
                 return
             connection = Connection(accepted)
             if connection.is_foreign:
-                _log.warning("%s, of another user, was refused", connection.who)
+                _log.warning("refused %s, which belongs to another user", connection.who)
                 connection.close()
                 continue
             self._is_short = False
@@ -322,8 +324,8 @@ class AckSocket:
             return
         self._has_warned = False
         _log.error(
-            "the acknowledgement socket '%s' was removed, and has been made again%s; keep whatever"
-            " cleans up there away from it",
+            "the acknowledgement socket '%s' was removed, and has been made again%s; exclude it"
+            " from automatic clean-up",
             self.path,
             "" if is_same else f" as '{place.path}'",
         )

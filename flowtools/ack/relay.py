@@ -144,7 +144,7 @@ class Relay:
         if self._inlet is not None:
             self._inlet.close()
         if left := self.outstanding:
-            _log.warning("ends without the acknowledgement of %d lines", left)
+            _log.warning("%d lines have not been acknowledged", left)
         self._upstream.close(bye=bye and not left and not self._is_forsaken)
         self._settled.close()
 

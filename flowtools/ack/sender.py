@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from flowtools.ack.records import BYE, MAX_PACKET, Reason, parse_ackto
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import wait
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class AckSender:
         with self._starting:
             if self._thread is None and self._closes_at is None:
                 self._thread = Thread(target=self._run, name="ack-sender", daemon=True)
-                self._thread.start()
+                start_thread(self._thread)
 
     def _run(self) -> None:
         while True:
@@ -235,7 +236,9 @@ class AckSender:
         if left:
             _log.warning("gave up on %d acknowledgements: their source does not take them", left)
         if self._lost > 1:
-            _log.warning("%d acknowledgements found no source", self._lost)
+            _log.warning(
+                "%d acknowledgements were not delivered: their source has ended", self._lost
+            )
         self._lost += left
 
 

@@ -48,10 +48,10 @@ class Stall:
             self.warnings += 1
             self.held = held
             _log.warning(
-                "%d events are unacknowledged and nothing moves without them: none has been"
+                "%d events are unacknowledged and the source waits for them: none has been"
                 " acknowledged for %d s; usual causes: a filter in the pipe drops lines"
-                " (flow-jq acknowledges what it drops), a Worker hangs, a pool pauses for what"
-                " stands behind its Worker is down, a reader behind a filter is dead",
+                " (flow-jq acknowledges what it drops), a Worker hangs, a pool pauses because"
+                " its server is down, the reader of a filter has died",
                 held,
                 seconds,
             )

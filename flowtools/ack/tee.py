@@ -76,10 +76,10 @@ class Tee:
                 if each.name == STDOUT:
                     raise ReaderGone
                 raise EventsFailed(
-                    f"the reader of '{each.name}' has gone, and what it has not done is delivered"
-                    " again; --tolerate goes on without it"
+                    f"the reader of '{each.name}' has gone; the events that it has not settled are"
+                    " delivered again; --tolerate continues without it"
                 )
-            _log.warning("the reader of '%s' has gone; going on without it", each.name)
+            _log.warning("the reader of '%s' has gone; continuing without it", each.name)
         if gone and not any(each.has_duty for each in self._branches.open):
             raise ReaderGone
 

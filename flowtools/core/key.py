@@ -50,8 +50,8 @@ class Key:
             return cls(text, text)
         if not text.startswith("/") or _BAD_ESCAPE.search(text):
             raise UsageError(
-                f"invalid key '{text}': expected an attribute's name, such as subject, "
-                "or a JSON Pointer into its data, such as /x"
+                f"invalid key '{text}': expected the name of an attribute, such as subject, "
+                "or a JSON Pointer into the data, such as /x"
             )
         steps = text[1:].split("/")
         return cls(text, None, tuple(step.replace("~1", "/").replace("~0", "~") for step in steps))

@@ -58,5 +58,5 @@ def chosen(
     """
     left = frozenset(each for each in every if not include or each in include) - set(exclude)
     if not left:
-        raise UsageError("--include and --exclude leave nothing")
+        raise UsageError("--include and --exclude leave no changes to report")
     return left

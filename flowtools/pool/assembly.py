@@ -207,8 +207,8 @@ def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:
     if pool.batch is not None or pool.linger is not None:
         option = "--batch" if pool.batch is not None else "--linger"
         raise ConfigurationError(
-            f"Worker '{choice.worker}' takes single events, so {option} means nothing to it: give"
-            f" it a start_many(events), or leave {option} out"
+            f"Worker '{choice.worker}' takes single events: leave {option} out, or give the"
+            " Worker a start_many(events)"
         )
     return pool
 

@@ -26,6 +26,7 @@ import orjson
 from flowtools.core.errors import ConfigurationError, FlowError
 from flowtools.core.event import Event, ReadEvent
 from flowtools.core.log import About
+from flowtools.core.tracing import unprofile, untrace
 from flowtools.pool import packets
 from flowtools.pool.batch import about_all, failed, run_batch
 from flowtools.pool.outcome import Failure
@@ -51,6 +52,10 @@ from flowtools.worker.batch import Events
 from flowtools.worker.contract import make
 from flowtools.worker.loading import clean_up, load_exceptions
 from flowtools.worker.needs import Equipment
+from flowtools.worker.signature import check
+
+_REHEARSALS = 16
+"""How often: CPython 3.11 specializes code that has run eight times."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,28 @@ def _work(
     return 0
 
 
+class _Nothing:
+    def configure(self, config: ConfigParser) -> None:
+        """Do nothing."""
+
+    def start(self, event: Event) -> int:
+        """Return anything."""
+        return len(str(event.id))
+
+
+def rehearse() -> None:
+    """Do, before any process is forked, what each of them does first.
+
+    Python then writes to memory for the last time: caches, and counts within its code after
+    which that is specialized. The processes share it; otherwise each has a copy of its own.
+    """
+    line = Event("rehearsal", {}, source="flow-work").encode()
+    for _ in range(_REHEARSALS):
+        with overhearing(lambda: None, follows_threads=False):
+            check("Worker", _Nothing(), "")
+            _answer(_Nothing(), ReadEvent.of(orjson.loads(line)), ())
+
+
 def _whole(packet: bytes, events: socket.socket) -> tuple[bytes, bytes]:
     """Return what a packet is and its content; that of a large one is in a file."""
     if packet[:1] != packets.FILE:
@@ -160,7 +187,11 @@ def _whole(packet: bytes, events: socket.socket) -> tuple[bytes, bytes]:
 
 def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> tuple[bytes, bytes]:
     try:
-        returned = worker.start(event)
+        try:
+            returned = worker.start(event)
+        finally:  # Before any call of ours: a trace function of the Worker's may raise.
+            unprofile()
+            untrace()
         lines = lines_of(event, returned) if returned is not None else None
         return (LINES, b"".join(lines)) if lines else (DONE, b"")
     except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
@@ -198,9 +229,13 @@ class _Batch:
         """Run the Worker; return what to answer."""
         answer: tuple[bytes, bytes]
         try:
-            found = run_batch(
-                worker.start_many, self.events, self._failures, lines_of, self._failure
-            )
+            try:
+                found = run_batch(
+                    worker.start_many, self.events, self._failures, lines_of, self._failure
+                )
+            finally:
+                unprofile()
+                untrace()
             answer = ANSWERS, pickle.dumps(found)
         except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
             answer = ERROR, pickle.dumps(self._failure(error))

@@ -18,12 +18,13 @@ from math import inf
 from time import monotonic
 from typing import Any
 
+from flowtools.core.tracing import unprofile, untrace
 from flowtools.pool.batch import Answer, Batch
 from flowtools.pool.inflight import Claim, InFlight, Slot
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.pool import Pool
+from flowtools.pool.runner import failure_of
 from flowtools.pool.settings import LINGER
-from flowtools.worker.exceptions import TimeLimit
 
 MAX_BYTES = 16 * 1024 * 1024
 """Number of bytes at which a batch is full, however few its lines are."""
@@ -177,13 +178,15 @@ class BatchPool(Pool):
         slot.started = now
         slot.deadline = deadline
         answers: Sequence[Answer] = ()
-        failure = None
+        raised = failure = None
         try:
             answers = runner.start_many(batch)
-        except TimeLimit:
-            raise
         except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
-            failure = runner.failure(error)
+            raised = error
+        if slot.is_traced:  # Before any call of ours, which might raise.
+            slot.is_traced = unprofile() or untrace() or False
+        if raised is not None:
+            failure, raised = failure_of(raised, runner), None
         slot.deadline = None
         if slot.claim is not None and slot.is_claimed():
             return True

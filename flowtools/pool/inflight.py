@@ -14,6 +14,7 @@ lock neither has been proved here, so cli/command.py refuses a free-threaded Pyt
 """
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from time import monotonic, sleep, time
@@ -24,6 +25,7 @@ from flowtools.core.event import Event, decode
 from flowtools.core.lines import without_end
 from flowtools.core.log import About
 from flowtools.core.times import happened_at
+from flowtools.core.tracing import note_traces_of_all
 from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -127,6 +129,7 @@ class Slot:
         started: The time at which the attempt began, in seconds of `time.monotonic()`.
         done: Number of events that ended here and that the settlement has not yet counted.
         ended: Whether the thread has ended.
+        is_traced: Whether the Worker may have left a trace or profile function in the thread.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -140,7 +143,7 @@ class Slot:
         self.claim: Claim | None = None
         self.started = 0.0
         self.done = 0
-        self.ended = False
+        self.ended = self.is_traced = False
 
     @property
     def flight(self) -> "InFlight | Batch[InFlight] | None":
@@ -226,6 +229,10 @@ class Crew:
         self.slots[:] = slots
         self.serving = len(slots)
         _crews.add(self)
+        note_traces_of_all()
+        if not _Traces.are_noted:
+            _Traces.are_noted = True
+            sys.addaudithook(_note_trace)
 
     def disown(self) -> None:
         """Make each thread end without settling what it runs and without taking more."""
@@ -293,6 +300,23 @@ class Crew:
 
 
 _crews: WeakSet[Crew] = WeakSet()
+
+
+class _Traces:
+    are_noted = False
+
+
+def _note_trace(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note that a Worker sets a trace function: an audit hook, called in its thread.
+
+    To ask after each attempt whether there is one would cost every event.
+    """
+    if event in ("sys.settrace", "sys.setprofile"):
+        me = threading.current_thread()
+        for crew in _crews:
+            for slot in crew.slots:
+                if slot.thread is me:
+                    slot.is_traced = True
 
 
 def _disown_copies() -> None:

@@ -80,16 +80,18 @@ class Halt:
         found = _EXPRESSION.fullmatch(full)
         if not found:
             raise UsageError(
-                f"'{text}' does not say when to halt: write never, soon,fail=N, now,fail=N, "
+                f"'{text}' is not a condition to halt: expected never, soon,fail=N, now,fail=N, "
                 "soon,fail=P% or now,fail=P%; also with success and with done"
             )
         when, why, number = found[1], found[2], int(found[3])
         if found[4]:
             if not 1 <= number <= 100:
-                raise UsageError(f"'{text}': a percentage goes from 1 to 100")
+                raise UsageError(f"'{text}': a percentage must be from 1 to 100")
             return cls(when, why, percent=number)  # type: ignore[arg-type]
         if number < 1:
-            raise UsageError(f"'{text}': the number of events is at least 1; never is a word")
+            raise UsageError(
+                f"'{text}': the number of events must be at least 1; to never halt, write never"
+            )
         return cls(when, why, count=number)  # type: ignore[arg-type]
 
     def note_total(self, total: int) -> None:
@@ -224,8 +226,5 @@ class KeyRate:
 def _per_second(text: str) -> float:
     found = _RATE.fullmatch(text)
     if not found or float(found[1]) == 0:
-        raise UsageError(
-            f"invalid rate '{text}': expected a number per second, minute or hour, such as 10/s,"
-            " 600/m or 3600/h"
-        )
+        raise UsageError(f"'{text}' is not a rate: expected N/s, N/m or N/h, such as 10/s")
     return float(found[1]) / _UNITS[found[2]]

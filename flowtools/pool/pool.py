@@ -16,7 +16,8 @@ from math import inf
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.core.event import Event, ReadEvent
+from flowtools.core.event import ReadEvent
+from flowtools.core.tracing import unprofile, untrace
 from flowtools.core.usual import usual
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
@@ -25,7 +26,7 @@ from flowtools.pool.intake import Intake
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.pause import Pause
 from flowtools.pool.results import OrderedResults, Results
-from flowtools.pool.runner import RunnerBroken
+from flowtools.pool.runner import RunnerBroken, failure_of
 from flowtools.pool.settings import Pace, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.worker.exceptions import TimeLimit
@@ -73,8 +74,6 @@ class Pool:
         ordered = isinstance(results, OrderedResults)
         known = settings.done or settings.known
         self._chooses = bool(keyed or known or settings.pace or ordered)
-
-    # The following methods run in the worker threads.
 
     def work(self, slot: Slot, inherited: Claim | None = None) -> None:
         """Process events until there are no more: the body of a worker thread.
@@ -153,7 +152,6 @@ class Pool:
                             continue
                         current, attributes = flight, flight.event.attributes
             except IndexError:
-                slot.is_busy = False
                 if self._wait_for_work(slot):
                     continue
                 return False
@@ -163,15 +161,17 @@ class Pool:
             slot.in_flight = current
             slot.started = now = monotonic()
             event.deadline = slot.deadline = now + timeout
-            failure = lines = None
+            raised = failure = lines = None
             try:
                 returned = start(event)
                 if returned is not None:
                     lines = runner.lines(event, returned)
-            except TimeLimit:
-                raise
             except BaseException as error:  # noqa: BLE001  whatever a Worker raises is a failure
-                failure = runner.failure(error)
+                raised = error
+            if slot.is_traced:  # Before any call of ours, which might raise.
+                slot.is_traced = unprofile() or untrace() or False
+            if raised is not None:
+                failure, raised = failure_of(raised, runner), None
             slot.deadline = None
             if slot.claim is not None and slot.is_claimed():
                 return True
@@ -180,8 +180,7 @@ class Pool:
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
-                slot.done += 1
-                slot.in_flight = None
+                slot.done, slot.in_flight = slot.done + 1, None
                 if flight is not None:
                     self._leave(flight)
             else:
@@ -229,7 +228,7 @@ class Pool:
             if self._is_full():
                 raise IndexError
             flight = self._intake.flight(self._intake.lines.popleft())
-            is_done = flight is not None and self._is_done(flight.event)
+            is_done = flight is not None and settings.is_done(flight.event)
             if flight is not None and not is_done and settings.key is not None:
                 flight.key = settings.key(flight.event)
                 if flight.key is not None and not self._backlog.enter(flight, flight.key):
@@ -238,10 +237,6 @@ class Pool:
             self._settlement.skipped(flight)
             return None
         return flight
-
-    def _is_done(self, event: Event) -> bool:
-        settings = self._settings
-        return event in settings.done or (settings.known is not None and settings.known(event))
 
     def _leave(self, flight: InFlight) -> None:
         if flight.key is not None:
@@ -307,6 +302,7 @@ class Pool:
 
     def _wait_for_work(self, slot: Slot) -> bool:
         """Wait until there may be something to take; return False if nothing more will come."""
+        slot.is_busy = False
         if not self._leader.acquire(blocking=False):
             if self._leader_sleeps and self._has_news():
                 self._control.leader.ring()

@@ -77,6 +77,13 @@ class Runner(Protocol):
         """
 
 
+def failure_of(raised: BaseException, runner: Runner) -> Failure:
+    """Return what an exception of an attempt says; raise TimeLimit, which ends it, again."""
+    if issubclass(type(raised), TimeLimit):  # Its __class__ may lie, or raise.
+        raise raised
+    return runner.failure(raised)
+
+
 class BoundedRunner:
     """Wraps a runner and refuses results that are too long for the next command to read."""
 

@@ -204,6 +204,10 @@ class Settings(Ending):
         """`max_abandoned`, or its default, which depends on the number of threads."""
         return self.max_abandoned or max(32, 2 * self.threads)
 
+    def is_done(self, event: "Event") -> bool:
+        """Return whether an earlier run has done `event`."""
+        return event in self.done or (self.known is not None and self.known(event))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Reading):

@@ -27,7 +27,7 @@ from pathlib import Path
 from flowtools.core.errors import ConfigurationError, InternalError
 from flowtools.core.log import get_log
 from flowtools.pool import packets
-from flowtools.pool.child import Plan, be_child, ignore_signals_for_all, leave, speak
+from flowtools.pool.child import Plan, be_child, ignore_signals_for_all, leave, rehearse, speak
 from flowtools.process import console
 from flowtools.process.ear import Ear
 from flowtools.process.kin import c_library, kill_group, threads_of_this_process
@@ -112,6 +112,8 @@ class Template:
         with theirs:
             console.rest()
             if not self._pid and threads_of_this_process() == 1:
+                # Or else the template's collector would copy what it shares with this process.
+                gc.freeze()
                 self._pid = os.fork()
                 if self._pid == 0:
                     leave(_guarded(theirs, self._control, self._plan, output))
@@ -142,7 +144,7 @@ class Template:
         self.takes_batches = content == _MANY
         if kind == _FRESH:
             log.warning(
-                "importing Worker '%s' starts threads: each process is a fresh interpreter, which"
+                "importing Worker '%s' starts threads, so each process is a new interpreter, which"
                 " takes longer to start and more memory",
                 self._plan.worker,
             )
@@ -213,6 +215,8 @@ def _serve(control: socket.socket, plan: Plan) -> int:
     many = _MANY if takes_batches(worker) else b""
     packets.send(control, _FORKS if forks else _FRESH, many)
     c_library()
+    if forks:
+        rehearse()
     gc.collect()
     gc.freeze()  # The collector would touch, and so copy, the pages that processes share.
     processes: dict[int, subprocess.Popen[bytes] | None] = {}

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import HasFileno, Stop, Wake, wait
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, Slot
@@ -120,7 +121,7 @@ class Watchdog:
             target=self._pool.work, args=(slot, inherited), name="flow-work", daemon=True
         )
         try:
-            slot.thread.start()
+            start_thread(slot.thread)
         except RuntimeError as error:
             slot.ended = True
             self._control.fail(InternalError(f"cannot start a thread: {error}"))
@@ -240,7 +241,7 @@ class Watchdog:
             self._control.fail(
                 InternalError(
                     f"{len(self._crew.abandoned)} threads are stuck in the Worker (--max-abandoned"
-                    f" {limit}); ending, so that a fresh process can go on"
+                    f" {limit}); ending, so that a new process can continue"
                 )
             )
 

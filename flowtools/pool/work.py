@@ -258,7 +258,7 @@ class Work:
             self._reader.close()
         if lost and not isinstance(self.control.error, ReaderGone):
             log.warning(
-                "%d lines had been read and are not done; --failed FILE would have kept them", lost
+                "%d lines were read but not processed; --failed FILE would have kept them", lost
             )
         return lost
 
@@ -327,7 +327,7 @@ class Work:
             try:
                 file.reopen()
             except FlowError as error:
-                log.error("%s; what comes still goes to the old file", error)
+                log.error("%s; still writing to the old file", error)
 
 
 def check(totals: Counter[str]) -> None:

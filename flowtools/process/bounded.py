@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.process import console
 from flowtools.process.signals import end_at_once
@@ -44,14 +45,12 @@ def bounded(what: str, stop: Stop, seconds: float) -> Iterator[None]:
             return
         signum = stop.signum
         name = signal.Signals(signum).name
-        _log.error(
-            "%s has not ended within %g s after %s; ending all the same", what, seconds, name
-        )
+        _log.error("%s has not ended within %g s after %s; ending anyway", what, seconds, name)
         console.flush(1.0)
         end_at_once(signum)
 
     thread = Thread(target=watch, name="bounded", daemon=True)
-    thread.start()
+    start_thread(thread)
     try:
         yield
     finally:

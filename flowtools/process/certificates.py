@@ -6,14 +6,17 @@ then once a day, by the thread that answers flow-status (statussocket.py). A ren
 noticed at the next connection, which ends the warnings.
 """
 
-import ssl
 import time
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from flowtools.core.event import rfc3339
 from flowtools.core.log import get_log
 from flowtools.core.settings import Expiring
+
+if TYPE_CHECKING:
+    import ssl
 
 DAY = 86400.0
 
@@ -62,7 +65,7 @@ class Certificates:
             )
 
 
-def ends_at(tls: ssl.SSLObject | ssl.SSLSocket | None) -> float | None:
+def ends_at(tls: "ssl.SSLObject | ssl.SSLSocket | None") -> float | None:
     """Return the expiry time of the other side's certificate, in seconds since the epoch.
 
     None means that there is no TLS, or that the certificate is not checked (--insecure), in which
@@ -71,6 +74,8 @@ def ends_at(tls: ssl.SSLObject | ssl.SSLSocket | None) -> float | None:
     certificate = tls.getpeercert() if tls is not None else None
     if not certificate:
         return None
+    import ssl  # Takes 1.3 MiB, and commands without TLS have this module, too.
+
     return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
 
 

@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 
 from flowtools.core.log import About, Said
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop
 from flowtools.process import console
 from flowtools.process.console import Whose
@@ -100,7 +101,7 @@ class Ear:
             self._poller.register(reader, select.EPOLLIN)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
-                self._thread.start()
+                start_thread(self._thread)
 
     def hear_out(self, name: int) -> None:
         """Pass on everything that has been written to a pipe so far."""

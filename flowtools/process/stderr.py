@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic, sleep
 
+from flowtools.core.tracing import start_thread
+
 ROOM = 1024 * 1024
 """Maximum number of bytes that wait to be written."""
 
@@ -87,7 +89,7 @@ class Stderr:
         self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="stderr", daemon=True)
         try:
-            self._thread.start()
+            start_thread(self._thread)
         except RuntimeError:  # No thread can be started. The message is written here instead.
             self._thread = None
             self._write(self._take())

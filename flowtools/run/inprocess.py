@@ -248,7 +248,7 @@ class _SourceThread:
         self._stop.set()
         self._thread.join(LEAVE)
         if self._thread.is_alive():
-            _log.warning("the source has not ended within %g s and is left behind", LEAVE)
+            _log.warning("the source has not ended within %g s and is abandoned", LEAVE)
 
     def _run(self) -> None:
         try:

@@ -96,7 +96,7 @@ def own_source(
         raise ConfigurationError(f"[Source]: {error}") from None
     for name in wishes.given.untaken():
         option = _SPELT.get(name, name.replace("_", "-"))
-        raise UsageError(f"--{option} is of no use to the SOURCE {given.kind} of this Worker")
+        raise UsageError(f"--{option} does not apply to the SOURCE {given.kind} of this Worker")
     given.warn_of_the_rest()
     return own
 
@@ -259,7 +259,7 @@ def _stdin(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) -
     if given.take("payload class"):
         form = "document"
     if form not in ("lines", "null", "json", "document"):
-        raise UsageError(f"form '{form}' is none of lines, null, json, document")
+        raise UsageError(f"form '{form}' is not one of lines, null, json, document")
     source = wishes.given.make(
         kind,
         form,
@@ -277,7 +277,7 @@ def _custom(
     name = kind.__name__
     # A text can be iterated over, too, and its letters are nobody's events.
     if not is_source(kind) or issubclass(kind, str | bytes):
-        raise ConfigurationError(f"'{name}' is no Source: see flow-source(1)")
+        raise ConfigurationError(f"'{name}' is not a Source: see flow-source(1)")
     made = found
     if found is kind:
         made = make("Source", found, name, config, given.take_all(), equipment)

@@ -113,7 +113,9 @@ class _OldInterpolation(Interpolation):
                 break
             value = _REFERENCE.sub(lambda found: defaults.get(found[1], found[0]), value)
             if len(value) > _LONGEST:
-                raise ConfigurationError(f"[{section}] {option}: its %(name)s go round in circles")
+                raise ConfigurationError(
+                    f"[{section}] {option}: its %(name)s refer to each other in a circle"
+                )
         return value
 
 
@@ -157,7 +159,7 @@ def read(path: Path, instance_name: str | None) -> ConfigParser:
     if root:
         if not Path(root).is_dir():
             _log.warning(
-                "PYTHON_CONFIG_ROOT: '%s' is no directory; there are no base profiles", root
+                "PYTHON_CONFIG_ROOT: '%s' is not a directory; no base profiles are read", root
             )
         _read_base(config, Path(root) / "flow.ini")
     read_into(config, path, "profile")
@@ -166,7 +168,7 @@ def read(path: Path, instance_name: str | None) -> ConfigParser:
         if "/" in name or "\0" in name:
             where = "--instance-name" if instance_name else f"'{path}', [Flow] app name"
             raise ConfigurationError(
-                f"{where}: '{name}' is no name of an application: it would lead out of"
+                f"{where}: '{name}' is not a valid application name: it leads out of"
                 " PYTHON_CONFIG_ROOT"
             )
         _read_base(config, Path(root) / f"{name}.ini")
@@ -203,7 +205,7 @@ def understand(
     for name, known in KNOWN.items():
         for key in sections[name]:
             if key not in known:
-                _log.warning("[%s] '%s' is no key of a profile and is ignored", name, key)
+                _log.warning("[%s] '%s' is not a key of a profile and is ignored", name, key)
     flow, stomp, told = sections["Flow"], sections["Stomp"], sections["Logging"]
     if told.get("logger", "flow") not in ("flow", "terminal"):
         _log.warning(
@@ -247,7 +249,7 @@ def number(said: str, where: str) -> float:
     except ValueError:
         found = -1.0
     if not 0 <= found < 1e9:
-        raise ConfigurationError(f"{where}: '{said}' is no number from 0 up")
+        raise ConfigurationError(f"{where}: '{said}' is not a number from 0 up")
     return found
 
 
@@ -263,7 +265,8 @@ def seconds(said: str, where: str) -> float:
         found = float(said) if _is_number(said) else parse_duration(said)
     if not 0 <= found < 1e9:
         raise ConfigurationError(
-            f"{where}: '{said}' is no number from 0 up, nor a length of time such as 90s, 5m or 2h"
+            f"{where}: '{said}' is not a number from 0 up, nor a length of time such as"
+            " 90s, 5m or 2h"
         )
     return found
 
@@ -297,7 +300,9 @@ def _expanded(said: str, where: str) -> str:
         if name in os.environ:
             return os.environ[name]
         # Not which one: it may be a piece of a password.
-        _log.warning("%s: an environment variable in it is not set; it stays as it is", where)
+        _log.warning(
+            "%s: an environment variable in it is not set; the text is used as it is", where
+        )
         return found[0]
 
     return _VARIABLE.sub(replace, said)

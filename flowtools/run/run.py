@@ -58,7 +58,7 @@ def find_target(
         plain = load_config(config, settings)
         return Target(name, understand(plain, is_old=False))
     if config is not None:
-        raise ConfigurationError(f"'{name}' is a profile: there is no --config beside it")
+        raise ConfigurationError(f"'{name}' is a profile: it cannot be combined with --config")
     read_in = read(path, instance_name)
     settled = change(read_in, settings)
     profile = understand(read_in, is_old=True, settled=settled)

@@ -153,4 +153,4 @@ class SourceKeys:
     def warn_of_the_rest(self) -> None:
         """Name what nobody has taken."""
         for key in self._left:
-            _log.warning("[Source] '%s' is no key that %s knows and is ignored", key, self.kind)
+            _log.warning("[Source] '%s' is not a key of %s and is ignored", key, self.kind)

@@ -99,7 +99,7 @@ class CustomSource:
             thread.start()
             self._mind(gate, ended, outlet, stop)
             if self.is_stuck:
-                _log.warning("the Source '%s' has not ended and is left behind", self._name)
+                _log.warning("the Source '%s' has not ended and is abandoned", self._name)
             else:
                 thread.join()
             self.is_stuck |= not gate.wait_until_settled(outlet, stop, drain)

@@ -340,7 +340,5 @@ class Serving:
             _log.warning("lost the connection to '%s' at the end: %s", name, error)
         left = self.delivery.outstanding + self.subscription.moving
         if left:
-            _log.warning(
-                "ends without the acknowledgement of %d events; they will be delivered again", left
-            )
+            _log.warning("%d events have not been acknowledged; they will be delivered again", left)
         self.subscription.close()

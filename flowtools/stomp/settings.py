@@ -97,7 +97,7 @@ def settings_from(
         ConfigurationError: The password file cannot be read.
     """
     if client_key and not client_certificate:
-        raise UsageError("--client-key is of no use without --client-certificate")
+        raise UsageError("--client-key needs --client-certificate")
     settings = Settings(
         user=user or os.environ.get("FLOW_USER") or None,
         password=None if password_file else os.environ.get("FLOW_PASSWORD"),

@@ -171,7 +171,7 @@ def _expanded(value: str, where: str, key: str = "") -> str:
             shown = f"environment variable '{' '.join(name.split())}'"
             raise ConfigurationError(
                 f"{where}: {shown if may_show else 'an environment variable in it'} is not set;"
-                " a dollar sign is $$"
+                " write a dollar sign as $$"
             ) from None
 
     return _VARIABLE.sub(replace, value)

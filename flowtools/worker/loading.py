@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError, FlowError
+from flowtools.core.tracing import confined
 from flowtools.worker.description import described
 from flowtools.worker.signature import class_of
 
@@ -34,7 +35,7 @@ def load_class(name: str, what: str) -> type:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = confined(importlib.import_module, module_name)
         for part in class_name.split("."):
             found = getattr(found, part)
     except ModuleNotFoundError as error:
@@ -98,7 +99,7 @@ def clean_up(made: object, what: str) -> None:
     if method is None:
         return
     try:
-        method()
+        confined(method)
     except (Exception, SystemExit) as error:
         raise FlowError(f"cannot clean up after the {what}: {described(error)}") from error
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.tracing import confined
 from flowtools.worker.loading import failure
 from flowtools.worker.signature import check
 
@@ -68,7 +69,7 @@ class Equipment:
         from flowtools.worker.config import refuse_unset
 
         if not self.enabled:
-            raise ConfigurationError("Viz One is needed, and [Viz One] enabled says no")
+            raise ConfigurationError("the Worker needs Viz One, but [Viz One] enabled is no")
         with self._making:
             if self._client is None:
                 account = self.account or Account.from_settings(has_options=self.has_options)
@@ -138,13 +139,13 @@ def make(
     equipment = equipment or Equipment(application_of(name))
     try:
         if hasattr(kind, "make_old"):
-            return kind.make_old(equipment, config, **(options or {}))
-        made = kind(**(options or {}))
+            return confined(kind.make_old, equipment, config, **(options or {}))
+        made = confined(kind, **(options or {}))
         check(what, made, name)
         equip(made, equipment)
         configure = getattr(made, "configure", None)
         if configure is not None:
-            configure(config)
+            confined(configure, config)
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:
