@@ -26,6 +26,7 @@ TABLE_ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
 FENCED = re.compile(r"^(?:```.*?^```$|(?:    [^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 LANGUAGES = {".py": "python", ".sh": "sh", ".ini": "ini", ".xml": "xml", ".json": "json"}
 PICTURES = (".svg", ".png")
+IMAGE = re.compile(r'<img [^>]*src="([^"]+\.svg)"[^>]*>')
 CODE = re.compile(r"`[^`\n]+`")
 BOOSTS = {
     "index.md": 2.0,
@@ -136,6 +137,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return opened + path + anchor + closed
 
     return outside_of_code(TABLE_ROW, unescaped, outside_of_code(LINK, moved, markdown))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let a click on a picture show it alone, where it can be enlarged."""
+    return IMAGE.sub(r'<a class="picture" href="\1">\g<0></a>', html)
 
 
 def unescaped(row: re.Match[str]) -> str:
