@@ -1,4 +1,4 @@
-"""One examination: checks in an order, each with its finding, and what they amount to."""
+"""An examination: makes checks in order, collects a finding for each, and sums them up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Verdict = Literal["ok", "hint", "warning", "failed", "skipped"]
 
 
 class Doubt(Exception):
-    """A check finds something that works and should not stay so.
+    """Raised by a check: something works now, but should be changed.
 
     Attributes:
         fix: What to do.
@@ -26,11 +26,11 @@ class Doubt(Exception):
 
 
 class Hint(Doubt):
-    """A check finds something that is well here, and could be better, as with more servers."""
+    """Raised by a check: something is fine here, but could be better, as with more servers."""
 
 
 class Untried(Exception):
-    """A check that is not made, because it would do harm.
+    """Raised by a check that is not made because it would do harm.
 
     Attributes:
         fix: How to make sure otherwise.
@@ -43,13 +43,13 @@ class Untried(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check has found.
+    """The result of one check.
 
     Attributes:
         check: Its name.
         verdict: "ok", "hint" (well, and could be better), "warning" (works, and should not stay
             so), "failed" or "skipped".
-        text: What was found, in one line.
+        text: Description of the result, in one line.
         fix: What to do about it; empty where there is nothing to do.
     """
 
@@ -60,7 +60,7 @@ class Finding:
 
 
 class Examination:
-    """Makes checks and tells each finding at once.
+    """Makes checks and reports each finding at once.
 
     Attributes:
         findings: All so far.
@@ -80,8 +80,8 @@ class Examination:
 
         Args:
             name: What is checked.
-            look: Returns what to say, and a value; raises a FlowError that says what is
-                wrong, a Doubt, or Untried.
+            look: Makes the check; returns the text of the finding and a value. Raises a FlowError
+                that says what is wrong, a Doubt, or Untried.
             fix: What to do where it fails; it may depend on what is wrong.
         """
         try:
@@ -115,7 +115,7 @@ class Examination:
         self._tell(finding)
 
     def summary(self) -> str:
-        """Return what it amounts to, in one line."""
+        """Return a summary of all findings, in one line."""
         counts = {
             verdict: sum(each.verdict == verdict for each in self.findings)
             for verdict in ("failed", "warning", "hint", "skipped", "ok")

@@ -10,7 +10,8 @@ from flowtools.ack.receiver import AckSocket
 from flowtools.doctor.examination import Doubt, Examination
 
 FEW_FILES = 1024
-"""File descriptors that a process should be allowed: connections, pipes, job logs."""
+"""Minimum limit of file descriptors for a process, which needs them for connections, pipes and job
+logs."""
 
 
 def examine_machine(examination: Examination) -> None:

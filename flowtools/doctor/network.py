@@ -1,4 +1,4 @@
-"""Checks of the way to a server: its name, its port, its certificate."""
+"""Checks of the connection to a server: its name, its port, its certificate."""
 
 import socket
 import ssl
@@ -35,8 +35,8 @@ class Way:
             prefix: Stands before their names.
             stop: Ends them.
             seconds: The time-out of each.
-            plain: How an address begins whose server speaks no TLS.
-            expiry_days: Days before its end at which a certificate is warned of.
+            plain: Beginning of an address without TLS.
+            expiry_days: Warn of a certificate that expires within so many days.
         """
         self._examination = examination
         self._prefix = prefix

@@ -1,11 +1,11 @@
-"""Checks of a broker that several servers are to share: its hosts, and what its queues are.
+"""Checks of a broker that several servers share: its hosts, and the kind of its queues.
 
-RabbitMQ tells what a queue is when somebody declares it in another way, and declares nothing
-then. So the check subscribes as if to a stream that has priorities, which cannot be: a queue of
-that name answers with what it is instead, and without one the answer is that this cannot be. No
-queue is made, and no message is delivered; the broker's log has a line about it, and the
-connection ends. Tried with RabbitMQ 3.10.8 and 4.3.6. What other brokers have set cannot be seen
-over STOMP without taking part.
+RabbitMQ refuses to declare an existing queue with other arguments, and its error names the kind of
+the queue. So the check subscribes as if to a stream with priorities, which cannot exist. If the
+queue exists, the error names its real kind; if it does not, the error says that such a stream is
+impossible. No queue is created and no message is delivered; the broker logs a line about it and
+closes the connection. Tried with RabbitMQ 3.10.8 and 4.3.6. What other brokers have set cannot be
+seen over STOMP without taking part.
 """
 
 import re
@@ -114,10 +114,10 @@ def _complain(destination: str, kind: Kind) -> None:
 
 
 def _kind(destination: str, broker: Broker, stop: Stop, settings: Settings) -> Kind:
-    """Return what RabbitMQ says that the queue is.
+    """Return the kind of the queue, as RabbitMQ names it.
 
     Raises:
-        RefusedError: The user must not know.
+        RefusedError: The user has no permission to find out.
         UnreachableError: There is no answer.
     """
     session = broker.connect(stop)

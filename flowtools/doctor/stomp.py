@@ -1,4 +1,4 @@
-"""Checks of a STOMP broker: the way there, the login, heart-beats, the subscription."""
+"""Checks of a STOMP broker: the connection, the login, heart-beats, the subscription."""
 
 import ssl
 import time

@@ -1,4 +1,4 @@
-"""A visit to the doctor: which checks, and how their findings are told."""
+"""A run of flow-doctor: chooses the checks and prints their findings."""
 
 import json
 import logging
@@ -37,8 +37,8 @@ _NARROW = 60
 def visit(patient: Patient, stomp_url: str | None, *, strict: bool) -> Status:
     """Examine the broker at `stomp_url`, or Viz One; write the findings to standard output.
 
-    With -q only those that are not well are written, and no summary; with --log-format json
-    each is an object, and there is no summary either.
+    With -q only warnings and failures are written, without a summary. With --log-format json each
+    finding is an object, also without a summary.
 
     Returns the exit status of the first check that failed; with `strict` that of a warning is 1.
 
@@ -49,7 +49,7 @@ def visit(patient: Patient, stomp_url: str | None, *, strict: bool) -> Status:
         Signalled: A signal asked for the end.
     """
     url = parse_url(stomp_url) if stomp_url else None
-    # What the connection itself has to say is said by the findings.
+    # The findings report what the connection would log.
     quieten("flowtools.broker", logging.ERROR)
     with stopped_by_signals() as stop:
         is_quiet, is_json = form().verbosity < 0, form().log_format == "json"
@@ -101,7 +101,7 @@ def _tell_as_json(finding: Finding) -> None:
 
 
 def _unless_well(tell: Callable[[Finding], None]) -> Callable[[Finding], None]:
-    """Return what tells of warnings and failures alone; what was skipped follows from those."""
+    """Return a function that reports only warnings and failures, from which skips follow."""
 
     def tell_of_trouble(finding: Finding) -> None:
         if finding.verdict in ("warning", "failed"):

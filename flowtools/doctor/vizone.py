@@ -24,7 +24,7 @@ from flowtools.vizone.client import Client
 from flowtools.vizone.transport import without_user
 
 CLOCK = 5.0
-"""Seconds that two clocks may differ: times are compared with a margin of 60."""
+"""Accepted difference between two clocks in seconds; replays allow a margin of 60."""
 
 _PORTS = {"http": 80, "https": 443}
 _BEHIND_LOGIN = ("clock", "monitor link", "broker name", "broker port", *CHECKS)
@@ -32,14 +32,14 @@ _BEHIND_LOGIN = ("clock", "monitor link", "broker name", "broker port", *CHECKS)
 
 @dataclass(frozen=True)
 class Patient:
-    """What is to be examined.
+    """The Viz One to be examined, and how to reach it.
 
     Attributes:
         url: Address of Viz One; with `user` and `password_file` as the options give them.
         locations: Handles of import storages to be listened to.
         broker: Host and port of the broker, as --broker gives them.
         settings: How to connect to the broker.
-        expiry_days: Days before its end at which a certificate is warned of.
+        expiry_days: Warn of a certificate that expires within so many days.
     """
 
     url: str | None
@@ -89,7 +89,7 @@ def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> No
 
 
 def _examine_client(examination: Examination, client: Client, patient: Patient) -> list[str]:
-    """Check what takes a login; return the monitor links."""
+    """Make the checks that need a login; return the monitor links."""
     logged_in = examination.check(
         "login",
         lambda: (

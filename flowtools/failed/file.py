@@ -43,7 +43,7 @@ class FailedLines:
         yield self
 
     def descriptors(self) -> Sequence[HasFileno]:
-        """Return nothing: a file does not speak up."""
+        """Return no descriptors: a file needs no attention while it is open."""
         return ()
 
     def tend(self) -> None:
@@ -88,7 +88,8 @@ class FailedLines:
         """
         if not unwanted.total():
             return 0
-        path = Path(os.path.realpath(self.path))  # A symbolic link stays one.
+        # Replace the target of a symbolic link, not the link.
+        path = Path(os.path.realpath(self.path))
         try:
             with _locked(path) as old:
                 return _rewrite(path, old, Counter(unwanted))

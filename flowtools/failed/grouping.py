@@ -1,4 +1,4 @@
-"""Failed events put together by why they failed.
+"""Group failed events by the reason why they failed.
 
 Two errors belong together when their texts are the same once everything that differs from
 event to event is folded away: numbers, ids, times, and names in quotes. So "asset 4711 not
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from flowtools.failed.record import Record
 
 MOST_GROUPS = 1000
-"""Groups that are kept apart; events of further ones are counted together, so that memory
+"""Maximum number of groups. The events of all further groups are counted together, so that memory
 is bounded."""
 
 OTHERS = "other errors"
@@ -33,7 +33,7 @@ _FOLDED = {"quoted": "'…'", "time": "TIME", "uuid": "ID", "hex": "ID", "number
 
 
 def fold(error: str) -> str:
-    """Return `error` with what differs from event to event folded away."""
+    """Return `error` with a placeholder for everything that differs from event to event."""
 
     def folded(found: re.Match[str]) -> str:
         kind = found.lastgroup or ""

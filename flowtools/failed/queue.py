@@ -1,9 +1,9 @@
-"""A dead-letter queue: its events are looked at where they are, and taken off one by one.
+"""A dead-letter queue: its events are shown without being consumed, and taken off one by one.
 
-To look is to take nothing (stomp/look.py). To replay or drop, the messages of the whole queue are
-held unacknowledged; those that are done are acknowledged, and all others go back to their places.
-What comes to the queue meanwhile is left alone: a replay whose events fail again into the same
-queue would never end.
+Showing events consumes nothing (stomp/look.py). To replay or drop events, all messages of the queue
+are held unacknowledged; those that are done are acknowledged, and all others go back to their
+places. Messages that arrive meanwhile are left alone, because a replay whose events fail again into
+the same queue would otherwise never end.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ class FailedQueue:
         idle: float | None = None,
         take: bool = False,
     ) -> None:
-        """Prepare to look.
+        """Prepare to read the queue.
 
         Args:
             url: The broker and the queue.
@@ -100,7 +100,7 @@ class FailedMessages:
             if not self._is_held:
                 self._look.close()  # Before anybody reads what was seen: that may take long.
             if self._stop.is_set():
-                return  # It has not been seen whole.
+                return  # The queue has not been read to its end.
             for number, line in enumerate(lines):
                 record = read_record(line)
                 if record is not None:
@@ -132,7 +132,7 @@ class FailedMessages:
         return (self._look,)
 
     def tend(self) -> None:
-        """Take no notice of what comes to the queue meanwhile.
+        """Read and ignore the messages that arrive meanwhile.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -141,7 +141,7 @@ class FailedMessages:
 
 
 def _line_of(message: Message, look: Look, source: str) -> bytes:
-    """Return the event of `message` as a line, with what there is to say of its failure."""
+    """Return the event of `message` as a line, with the reason and time of its failure if known."""
     event = event_of(message, look.dialect, source)
     attributes, headers = event.attributes, message.headers
     if ERROR not in attributes and (reason := death_of(headers)):

@@ -1,9 +1,10 @@
 """Replaying failed events: they are written again, and taken out once they are done.
 
-A source like any other. Each event gets an `ackto`, so whoever reads the pipe (flow-work,
-flow-send, flow-ack) says what became of it. What was acknowledged is taken out of where it was
-kept (store.py), at the end and every so often; what was rejected or never settled stays. A replay
-that is killed takes out less than was done: those events are replayed once more, none is lost.
+The replay is a source. Each event gets an `ackto`, so that the reader of the pipe (flow-work,
+flow-send, flow-ack) acknowledges or rejects it. Acknowledged events are taken out of their store
+(store.py), from time to time and at the end; events that were rejected or never settled stay. If a
+replay is killed, some events that are done may not have been taken out: they are replayed once
+more, and none is lost.
 
 The main thread writes the events; the inlet's thread only counts the acknowledgements.
 """
@@ -24,13 +25,13 @@ from flowtools.failed.selection import Selection
 from flowtools.failed.store import Failed, Store
 
 HINT_AFTER = 10.0
-"""Seconds without any acknowledgement after which the usual cause is said."""
+"""Seconds without any acknowledgement after which a hint names the usual cause."""
 
 _log = get_log("flowtools.failed")
 
 
 class Replay:
-    """Writes failed events again; takes out those that are done."""
+    """A source that writes failed events again, and takes out those that are done."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Replay:
         """Prepare to replay events that are kept in `store`.
 
         Args:
-            store: Where they are, and are taken out of once they are done.
+            store: The place that keeps the events; those that are done are taken out of it.
             selection: Which of them to replay.
             prefetch: How many events may be written and not yet settled.
             drain: Seconds that outstanding acknowledgements have after a stop.

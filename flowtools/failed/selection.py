@@ -34,7 +34,7 @@ class Selection:
 
     @property
     def most(self) -> int | None:
-        """How many events have to be looked at; None: all, as they are to be chosen from."""
+        """Maximum number of events to read; None: all, to select from them."""
         chooses = (self.error, self.type, self.subject, self.id, self.since, self.until)
         return self.limit if all(each is None for each in chooses) else None
 

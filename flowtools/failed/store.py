@@ -13,7 +13,7 @@ class Failed(Protocol):
     """Failed events that are being looked at.
 
     Attributes:
-        name: How the place is called in messages.
+        name: The name of the store in messages.
         take_out_every: Seconds after which a replay takes out what is done by then.
     """
 

@@ -1,4 +1,4 @@
-"""What flow-failed removes, and how it asks before."""
+"""Remove failed events, after asking for confirmation."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""flow-joblog: what a job log of flow-work says about its run.
+"""flow-joblog: summarize the run that a job log of flow-work records.
 
 `summary` reads the file once and counts; `show` prints that as tables or as one JSON object.
 """

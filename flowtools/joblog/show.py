@@ -16,7 +16,7 @@ SHARES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("longest", 1.0))
 
 
 def show(summary: Summary, *, as_json: bool) -> None:
-    """Print what the job log says.
+    """Print the summary of a job log.
 
     Raises:
         ReaderGone: The reader of standard output has closed the pipe.
@@ -75,7 +75,7 @@ def _outcomes(summary: Summary) -> list[tuple[str, ...]]:
 
 
 def _workers(summary: Summary) -> list[tuple[str, ...]]:
-    """Return a row for each Worker; none where a single one has made the whole job log."""
+    """Return a row for each Worker; none if the whole job log is from a single Worker."""
     if len(summary.workers) < 2 and summary.workers.total() == summary.outcomes.total():
         return []
     rows: list[tuple[str, ...]] = [(name, str(n)) for name, n in summary.workers.most_common()]

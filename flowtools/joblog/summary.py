@@ -1,4 +1,4 @@
-"""What a job log says about a run: outcomes, rates, how long attempts took, what stands out.
+"""Summarize a job log: outcomes, rates, durations of attempts, and the attempts that stand out.
 
 One pass over the file. Held in memory are the durations (8 bytes an attempt), a row for each
 hour, and the few attempts that stand out.
@@ -18,7 +18,7 @@ from flowtools.core.errors import FlowError
 from flowtools.core.times import instant
 
 MOST = 10
-"""How many of the slowest and of the most often retried are named."""
+"""Number of the slowest attempts, and of the most often retried events, that are listed."""
 
 _HOUR = 3600
 
@@ -66,7 +66,7 @@ class Summary:
         if not fields["final"]:
             self.retries += 1
             return
-        events = int(fields.get("events", 1))  # What --resume has skipped is one line.
+        events = int(fields.get("events", 1))  # All events that --resume has skipped are one line.
         self.outcomes[outcome] += events
         if fields.get("worker"):
             self.workers[str(fields["worker"])] += events

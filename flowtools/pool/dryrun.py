@@ -38,7 +38,7 @@ def dry_run(choice: Choice, done: Known, stop: Stop) -> Counter[str]:
     say(
         f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
         f" {choice.pool.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
-        f" {totals[Outcome.INVALID]} lines are no events"
+        f" {totals[Outcome.INVALID]} lines are not events"
     )
     return totals
 

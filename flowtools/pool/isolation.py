@@ -1,10 +1,10 @@
-"""How a thread of the pool runs its Worker in a process of its own.
+"""Runs the Worker of each thread of the pool in a process of its own.
 
-Each thread of the pool owns one process (child.py), which the template process makes
-(template.py). A time-out kills that process and all that it has started, as one process
-group; a process that dies (segmentation fault, os._exit, out of memory) fails the event it
-had and no other. Ours rather than a process pool of a library: those hand events over between
-threads and poll, and here the pool's own thread waits on the process's socket.
+Each thread of the pool owns one process (child.py), which the template process makes (template.py).
+A time-out kills that process and everything that it has started, as one process group. A process
+that dies (segmentation fault, os._exit, out of memory) fails the event that it had and no other. No
+library's process pool is used: those hand events from one thread to another and poll, whereas here
+the pool's own thread waits on the socket of its process.
 """
 
 import os
@@ -32,16 +32,16 @@ from flowtools.process.programs import end_tree
 from flowtools.worker.batch import Events
 
 READY_SECONDS = 120.0
-"""How long a process may take to configure its Worker."""
+"""Seconds for a process to configure its Worker."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-"""Seconds between attempts to start a process: at first, and after many that failed."""
+"""Seconds between attempts to start a process: after the first failure, and after many."""
 
 log = get_log("flowtools.pool")
 
 
 class Failed(Exception):
-    """The attempt in the process has failed, or the process has died: `failure` says how."""
+    """Raised if the attempt in the process has failed or the process has died, with `failure`."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.text)
@@ -49,13 +49,13 @@ class Failed(Exception):
 
 
 class ProcessRunner:
-    """Runs the Worker in a process, which is replaced when it has died or is past its limits."""
+    """Runs the Worker in a process, which is replaced when it has died or exceeds its limits."""
 
     def __init__(self, template: Template, drain: float, limits: Limits | None = None) -> None:
         """Start a process of `template`; `prepare` waits until it is ready.
 
-        So the processes of a pool start together. `drain`: seconds to clean up in. `limits`:
-        when another takes its place.
+        So the processes of a pool start at the same time. `drain` is the time to clean up, in
+        seconds; `limits` tells when the process is replaced.
         """
         self._age = Age(limits or Limits())
         self._template = template
@@ -67,17 +67,17 @@ class ProcessRunner:
         self._spawn()
 
     def attribute_to(self, whose: Whose) -> None:
-        """Let `whose` say to which attempt belongs what the process writes."""
+        """Let `whose` tell to which attempt the process's output belongs."""
         self._whose = whose
 
     def prepare(self, stop: Stop) -> float:
-        """See that there is a process with a Worker; making one is in no event's time.
+        """Make sure that there is a process with a Worker, outside the time of any event.
 
-        Return 0 if there is one, or `stop` is set; otherwise the seconds after which to
-        ask again: a process that cannot be started now is tried again later.
+        Returns 0 if there is one or `stop` is set. Otherwise returns the seconds after which to
+        call again: a process that cannot be started now is tried again later.
 
         Raises:
-            RunnerBroken: No process of this pool has been able to make its Worker.
+            RunnerBroken: No process of this pool has ever been able to make its Worker.
         """
         if self._is_ready and not self._is_killed and not self._retire():
             return 0.0
@@ -101,7 +101,7 @@ class ProcessRunner:
         return 0.0
 
     def _retire(self) -> bool:
-        """End a process that has served long enough; return whether there is none any more."""
+        """End a process that has exceeded its limits; return whether it was ended."""
         reason = self._age.end(self._pid)
         if reason is None:
             return False
@@ -135,10 +135,10 @@ class ProcessRunner:
         for place, event in enumerate(batch.events):
             try:
                 lines[place] = event.encode()
-            except EventError as error:  # It is nested too deeply, and alone in that.
+            except EventError as error:  # It is nested too deeply; only this event fails.
                 found[place] = batch.failures[place] = Failure.of(error)
         if lines:
-            places = list(lines)  # The process knows the events that it gets, and numbers those.
+            places = list(lines)  # The process numbers only the events that it gets.
 
             def note(place: int, failure: Failure) -> None:
                 batch.failures[places[place]] = failure
@@ -156,9 +156,9 @@ class ProcessRunner:
         events: Event | Events,
         note: Callable[[int, Failure], None] | None = None,
     ) -> tuple[bytes, bytes]:
-        """Give the process `events`, and return its answer.
+        """Give `events` to the process, and return its answer.
 
-        `note` is told of the events of a batch that it fails meanwhile.
+        `note` is called for each event of a batch that it fails meanwhile.
 
         Raises:
             Failed: The Worker raised, or the process has died.
@@ -170,20 +170,20 @@ class ProcessRunner:
                 while answer == packets.FAILED and note is not None:
                     note(*pickle.loads(said))  # noqa: S301  from a process of our own
                     answer, said = packets.receive(self._answers)
-                # What was written until now belongs to this event.
+                # Everything written so far belongs to this event.
                 self._template.ear.hear_out(self._output)
             except (EOFError, OSError):
                 is_untouched = self._take_back()
                 how = how_it_ended(self._discard())
                 if is_untouched and self._replace(events):
-                    continue  # It died while it had nothing to do, by no fault of this event.
+                    continue  # It died idle, before it read this event, which is not to blame.
                 raise Failed(Failure(Outcome.FAILED, how)) from None
             if answer == packets.ERROR:
                 raise Failed(pickle.loads(said))  # noqa: S301  from a process of our own
             return answer, said
 
     def _replace(self, event: Event | Events) -> bool:
-        """Wait for another process, within the time of `event`; return whether there is one."""
+        """Wait for another process until `event` times out; return whether there is one."""
         stop = Stop()  # Never set: the watchdog cancels the event.
         try:
             while not event.cancelled():
@@ -199,29 +199,29 @@ class ProcessRunner:
         return returned
 
     def failure(self, error: BaseException) -> Failure:
-        """Return what the process said of it."""
+        """Return the Failure that the process made of it."""
         return error.failure if isinstance(error, Failed) else Failure.of(error)
 
     def interrupt(self, thread: Thread, since: float) -> None:
         """Kill the process and all that it has started; `start` then raises in its thread."""
-        # It may have answered just before: then the next event must not meet it.
+        # The process may have answered just before. The next event must not be given to it.
         self._is_killed = True
-        end_tree(self._pid)  # What has a session of its own is not in its group.
+        end_tree(self._pid)  # Programs with a session of their own are not in its group.
         kill_group(self._pid)
 
     def release(self) -> None:
         """Ask the process to clean up and end; `close` waits for that."""
         if self._is_ready and wait(self._answers, seconds=0):
-            self._discard()  # It has died while it had nothing to do.
+            self._discard()  # The process has died while it was idle.
         if self._is_up:
             self._events.close()
             self._until = monotonic() + self._drain
 
     def close(self) -> None:
-        """Wait until the process has cleaned up and ended, for as long as a drain may take.
+        """Wait until the process has cleaned up and ended, for at most the time of a drain.
 
         Raises:
-            FlowError: It could not clean up, or not in time.
+            FlowError: The process could not clean up, or not in time.
         """
         if not self._is_up:
             return
@@ -238,7 +238,7 @@ class ProcessRunner:
             raise FlowError(said)
 
     def _farewell(self) -> tuple[str | None, bool]:
-        """Wait for the end of the process; return what it complained of, and whether it came."""
+        """Wait for the end of the process; return its error, if any, and whether it ended."""
         said = None
         while wait(self._answers, seconds=max(0.0, self._until - monotonic())):
             try:
@@ -258,7 +258,7 @@ class ProcessRunner:
             socket.send_fds(self._events, [packets.DESCRIPTOR], [file.fileno()])
 
     def _take_back(self) -> bool:
-        """Return whether the process has not even read the last event."""
+        """Take back the last event; return True if the process had not read it."""
         try:
             found = self._unread.recv(1, socket.MSG_DONTWAIT)
         except OSError:
@@ -270,7 +270,7 @@ class ProcessRunner:
         self._age.begin()
         self._events, events = packets.pair()
         self._answers, answers = packets.pair()
-        # Kept open here, too: what a process has not read when it dies can be taken back.
+        # Also kept open here: an event that a dying process has not read can be taken back.
         self._unread = events
         ear = self._template.ear
         self._output, output = ear.listen(lambda: self._whose(), self._template.mark)
@@ -294,7 +294,7 @@ class ProcessRunner:
                 f"cannot configure the Worker: not done within {READY_SECONDS:g} s"
             )
         if self._answers.fileno() not in found:
-            return  # Asked to end.
+            return  # `stop` is set.
         try:
             kind, content = packets.receive(self._answers)
         except (EOFError, OSError):
@@ -305,7 +305,7 @@ class ProcessRunner:
         self._is_ready = self._template.has_served = True
 
     def _pause(self, error: FlowError) -> float:
-        """Say that a process could not be started; return how long to wait."""
+        """Log that a process could not be started; return the seconds to wait."""
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures += 1
         seconds = uniform(longest / 2, longest)  # noqa: S311  so that not all try at once
@@ -314,12 +314,12 @@ class ProcessRunner:
         return seconds
 
     def _discard(self, *, kill: bool = True) -> int | None:
-        """Let go of the process, and return how it ended; nothing of its group stays alive."""
+        """Give up the process and return how it ended; nothing of its group stays alive."""
         if not self._is_up:
             return None
         self._is_up = self._is_ready = self._is_killed = False
         if kill:
-            # Not only itself: what it started must not run beside another attempt.
+            # The whole group: what it started must not run beside the next attempt.
             kill_group(self._pid)
         self._close_sockets()
         return self._reap()

@@ -1,8 +1,7 @@
-"""The job log: one JSON line for each attempt, and what --resume learns from it.
+"""The job log: one JSON line for each attempt, and the reading of it for --resume.
 
-A line is written, in one write, when its attempt has ended and its results are out, so a
-job log knows every completed attempt, however the process ended. Several processes may
-share one.
+A line is written, in one write, when its attempt has ended and its results are written. So a job
+log has every completed attempt, however the process ended. Several processes may share one.
 """
 
 import re
@@ -40,12 +39,11 @@ class JobLogError(FlowError):
 class JobLog(AppendFile):
     """Appends a line for each attempt to `path`; safe from any thread.
 
-    A line is an object with id, source, subject and type of the event (null for a line that is
-    no event), outcome, attempt (1 for the first try), final (whether no further attempt
-    follows), queued and ran (seconds, to the microsecond), finished (RFC 3339, UTC), worker
-    (what ran, MODULE:CLASS; not in job logs of earlier versions) and error (null where nothing
-    went wrong). What --resume has skipped is one line at the end,
-    with a member `events`: how many they were.
+    A line is an object with these members: id, source, subject and type of the event (null for a
+    line that is not an event); outcome; attempt (from 1); final (whether no further attempt
+    follows); queued and ran (seconds, to the microsecond); finished (RFC 3339, UTC); worker
+    (MODULE:CLASS; not in job logs of earlier versions); error (null if there was none). The events
+    that --resume skipped are one line at the end, whose member `events` is their number.
 
     Raises:
         ConfigurationError: The file cannot be opened.
@@ -57,19 +55,19 @@ class JobLog(AppendFile):
     def __init__(self, path: Path, worker: str = "") -> None:
         super().__init__(path)
         self._worker = worker
-        # The text of the time in use, and from when until when it is that.
+        # The text of the current millisecond, and the time span in which it is right.
         self._clock = (0.0, 0.0, "")
         self._skipped = 0
         self._counting = Lock()
 
     def record(self, attempt: Attempt) -> None:
-        """Append the line of `attempt`; on return it is in the file.
+        """Append the line for `attempt`; on return it is in the file.
 
         Raises:
-            JobLogError: It could not be written; the file holds no part of it.
+            JobLogError: The line could not be written; the file holds no part of it.
         """
-        # Called for every event, so each step is the quickest of those that were timed:
-        # to divide rounds faster than round(), and a time's text serves a millisecond.
+        # Called for every event, so each step is the fastest of several that were measured:
+        # dividing rounds faster than round(), and the text of a time is kept for a millisecond.
         event, _, _, outcome, number, final, queued, ran, finished, error = attempt
         if outcome is Outcome.SKIPPED:
             with self._counting:
@@ -102,10 +100,10 @@ class JobLog(AppendFile):
         self.append(line)
 
     def close(self) -> None:
-        """Note how many events were skipped, if any were, and close the file.
+        """Write the number of skipped events, if there are any, and close the file.
 
         Raises:
-            JobLogError: It could not be written.
+            JobLogError: The line could not be written.
         """
         skipped, self._skipped = self._skipped, 0
         try:
@@ -121,12 +119,12 @@ class JobLog(AppendFile):
 
 
 class Done:
-    """The events that a job log has as done: `event in done`.
+    """The events that are done according to a job log; use it as `event in done`.
 
-    An event is its source and its id. A job log of an earlier version has ids alone: an event
-    with such an id counts as done, whatever its source. Takes some 20 bytes for each event.
+    An event is identified by its source and its id. A job log of an earlier version has only ids:
+    an event with such an id counts as done, whatever its source. Each event takes some 20 bytes.
 
-    Done once is done: what a later run without --resume made of the same event does not count.
+    An event that was done once stays done, even if a later run without --resume failed with it.
     """
 
     def __init__(self) -> None:
@@ -143,10 +141,9 @@ class Done:
 
     @classmethod
     def read(cls, path: Path) -> "Done":
-        """Return what the job log `path` has as done; nothing where it does not exist.
+        """Return the events that are done in the job log `path`; none if it does not exist.
 
-        Lines that are no JSON objects are passed over: one may be torn where a machine lost
-        power.
+        Lines that are not JSON objects are ignored: a loss of power may have torn one.
 
         Raises:
             ConfigurationError: The file cannot be read.
@@ -156,7 +153,7 @@ class Done:
         try:
             with path.open("rb") as lines:
                 for line in lines:
-                    # Nearly every line: what it begins with, id and source, stands as we wrote it.
+                    # Fast path for nearly every line: id and source are taken without parsing.
                     if (found := _ORDINARY(line)) is not None:
                         put(mark(found[1]))
                     elif any(each in line for each in _IS_DONE):
@@ -168,7 +165,8 @@ class Done:
         return done
 
     def _add(self, line: bytes) -> None:
-        # In text the quotes would be escaped, so this is where a record begins.
+        # A torn line may precede the record. Inside a text these quotes would be escaped, so
+        # that the last occurrence is the beginning of the record.
         try:
             fields = orjson.loads(line[max(0, line.rfind(_START)) :])
         except orjson.JSONDecodeError:
@@ -190,7 +188,7 @@ def _text(value: str) -> bytes:
 
 
 def _forced(fields: dict[str, Any]) -> bytes:
-    """Encode what orjson will not: text that is not Unicode, such as a strange file name."""
+    """Encode fields that orjson refuses: text that is not Unicode, such as a strange file name."""
     safe = {
         name: str(value).encode("utf-8", "replace").decode()
         if value is not None and not isinstance(value, int | float)

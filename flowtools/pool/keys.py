@@ -1,7 +1,7 @@
-"""Whose turn it is, by key: so many events of one key at a time, and so many starts of it a second.
+"""The turns of events by key: limits how many of a key run at a time, and how fast they start.
 
-A key is known only while an event of it runs or waits, so the number of different keys costs
-nothing. What limits the starts has a memory of its own, which it bounds.
+A key is stored only while an event of it runs or waits, so that the number of different keys costs
+nothing. The limit of starts (`KeyPace`) has its own memory, which is bounded.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from flowtools.pool.settings import KeyPace
 
 
 class _Turn:
-    """One key: how many of its events run or wait for another attempt, and which come after."""
+    """One key: the number of its events that run or wait for a retry, and the events after them."""
 
     __slots__ = ("running", "waiting")
 
@@ -22,16 +22,16 @@ class _Turn:
 
 
 class Keys:
-    """The keys of a pool's events. Not thread-safe: the backlog's lock is held."""
+    """The keys of a pool's events. Not thread-safe: the caller holds the backlog's lock."""
 
     def __init__(self, per_key: int = 1, pace: KeyPace | None = None) -> None:
-        """Let `per_key` events of a key run at a time, and start as `pace` says."""
+        """Let `per_key` events of a key run at a time; `pace` limits their starts."""
         self._per_key = per_key
         self._pace = pace
         self._turns: dict[str, _Turn] = {}
 
     def enter(self, flight: InFlight, key: str) -> bool:
-        """Return True if it is the event's turn; else keep it until that comes."""
+        """Return True if it is the event's turn; otherwise keep it until its turn comes."""
         turn = self._turns.get(key)
         if turn is None:
             turn = self._turns[key] = _Turn()
@@ -44,7 +44,7 @@ class Keys:
         return False
 
     def leave(self, key: str) -> InFlight | None:
-        """Say that an event of `key` is settled; return the one whose turn has come."""
+        """Note that an event of `key` is settled; return the event whose turn has come, if any."""
         turn = self._turns[key]
         if turn.waiting:
             return turn.waiting.popleft()
@@ -60,7 +60,7 @@ class Keys:
         return self._pace.wait_time(flight.key, now)
 
     def drain(self) -> Iterator[InFlight]:
-        """Yield the events that wait, and forget all keys."""
+        """Yield the waiting events, and forget all keys."""
         for turn in self._turns.values():
             yield from turn.waiting or ()
         self._turns.clear()

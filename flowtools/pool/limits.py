@@ -1,4 +1,4 @@
-"""--rate, --key-rate, --halt: how fast events may start, and when a pool ends early."""
+"""--rate and --key-rate limit how fast events start; --halt ends a pool early."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ When = Literal["soon", "now"]
 Why = Literal["fail", "success", "done"]
 
 MIN_FOR_SHARE = 3
-"""Events that must have counted before a percentage of an unknown total does."""
+"""Minimum number of counted events before a percentage applies while the total is unknown."""
 
 _SHORT = {
     "0": "never",
@@ -28,28 +28,29 @@ _EXPRESSION = re.compile(r"(soon|now),(fail|success|done)=([0-9]{1,18})(%?)")
 
 
 class Halt:
-    """Counts how events end, and says when that is enough. Safe from any thread.
+    """Counts how events end, and decides when the pool halts. Safe from any thread.
 
-    soon: take no further event and let the running ones end; now: cancel those, too.
-    fail counts events that failed for good, success those that are done, done both. What
-    --resume skipped, or the end of the pool cut short, counts nowhere.
+    `soon` takes no further event and lets the running ones end; `now` cancels these, too. `fail`
+    counts events that failed for good, `success` those that are done, `done` both. Events that
+    --resume skipped or that the end of the pool cut short do not count.
 
-    P% is of all events of the input, as in GNU parallel, which reads all of it for that. Where
-    the end of the input is not known yet, it is of the events that have ended so far, once these
-    are enough: at least 100/P, so that the share of one is no larger than P%, of which
-    MIN_FOR_SHARE have counted. done=P% waits for the end of the input.
+    P% refers to all events of the input, as in GNU parallel, which reads the whole input for that.
+    While the end of the input is not known, it refers to the events that have ended so far, once
+    there are enough: at least 100/P events must have ended, so that one event is not more than P%,
+    and MIN_FOR_SHARE must have counted. done=P% waits for the end of the input.
 
     Attributes:
-        wants_total: It is to be told how many events the input has, once that is known.
-        is_success: A success was asked for, and it has come: failures before it do not count.
+        wants_total: Whether `note_total` has to be called once the number of events is known.
+        is_success: Whether the requested success has come, so that failures before it do not
+            count.
     """
 
     def __init__(
         self, when: When | None, why: Why = "fail", count: int = 0, percent: int = 0
     ) -> None:
-        """Halt at `count` events that ended in the way of `why`, or at `percent` of all.
+        """Halt when `count` events, or `percent` of all, have ended in the way `why` names.
 
-        `when` is None to never halt; one of `count` and `percent` is 0.
+        `when` is None to never halt. One of `count` and `percent` is 0.
         """
         self._when = when
         self._why = why
@@ -66,10 +67,10 @@ class Halt:
     def parse(cls, text: str) -> "Halt":
         """Read `never`, `soon,fail=3`, `now,fail=10%`, `soon,success=1`, `now,done=50%` ...
 
-        GNU parallel's short forms 0, 1, 2, -1, -2 and N% (soon,fail=N%) are read, too.
+        GNU parallel's short forms 0, 1, 2, -1, -2 and N% (soon,fail=N%) are accepted, too.
 
         Raises:
-            UsageError: It is none of these.
+            UsageError: `text` has another form.
         """
         full = _SHORT.get(text, text)
         if re.fullmatch(r"[0-9]+%", full):
@@ -94,12 +95,12 @@ class Halt:
         return cls(when, why, count=number)  # type: ignore[arg-type]
 
     def note_total(self, total: int) -> None:
-        """Take note that the input has `total` events, those included that --resume skips."""
+        """Note that the input has `total` events, including those that --resume skips."""
         with self._lock:
             self._total = total
 
     def record(self, attempt: Attempt) -> When | None:
-        """Take note of an attempt; return "soon" or "now" when the pool is to end."""
+        """Count an attempt; return "soon" or "now" if the pool has to end, otherwise None."""
         kind: Why
         if self._when is None or not attempt.final:
             return None
@@ -131,9 +132,9 @@ class Halt:
 
 
 CREDIT = 0.1
-"""Seconds that the pool may be behind its beat and still catch up. A thread always wakes a
-little late; without a credit every such delay would lower the rate for good. With it, at
-most a tenth of a second's worth of events start at once after an idle time."""
+"""Maximum delay, in seconds, that the pool may make up for. A thread always wakes a little late;
+without this credit every such delay would lower the rate for good. With it, at most a tenth of a
+second's worth of events start at once after an idle time."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/([smh])")
@@ -142,7 +143,7 @@ _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/([smh])")
 class Rate:
     """Spaces starts evenly. Safe from any thread.
 
-    No second ever holds more than 1.1 seconds' worth of starts and one.
+    No second ever has more starts than 1.1 times the rate, plus one.
     """
 
     def __init__(self, per_second: float) -> None:
@@ -155,7 +156,7 @@ class Rate:
         """Read `10/s`, `600/m` or `3600/h`; the number may have a fraction.
 
         Raises:
-            UsageError: It has another form, or the number is 0.
+            UsageError: `text` has another form, or the number is 0.
         """
         return cls(_per_second(text))
 
@@ -172,11 +173,11 @@ class Rate:
 
 
 MOST_KEYS = 100_000
-"""Keys whose next start is remembered, in some 15 MB; --key-rate needs that until it has come."""
+"""Maximum number of keys whose next start is remembered, in some 15 MB."""
 
 
 class KeyRate:
-    """Spaces the starts of each key evenly, as Rate does those of all. Not thread-safe."""
+    """Spaces the starts of each key evenly, as Rate does for all events. Not thread-safe."""
 
     def __init__(self, per_second: float, most: int = MOST_KEYS) -> None:
         self._interval = 1.0 / per_second
@@ -186,10 +187,10 @@ class KeyRate:
 
     @classmethod
     def parse(cls, text: str) -> "KeyRate":
-        """Read what Rate reads.
+        """Read the same forms as Rate.
 
         Raises:
-            UsageError: It has another form, or the number is 0.
+            UsageError: `text` has another form, or the number is 0.
         """
         return cls(_per_second(text))
 
@@ -207,9 +208,9 @@ class KeyRate:
         return max(0.0, start - now)
 
     def _tidy(self, now: float) -> None:
-        """Forget the keys that may start at any time, and beyond `most` those that soon may."""
+        """Forget the keys that may start now; if too many are left, also those due soonest."""
         kept = {key: due for key, due in self._next.items() if due > now - CREDIT}
-        if len(kept) > self._most // 2:  # Else a look at all of them would follow soon.
+        if len(kept) > self._most // 2:  # Otherwise `_tidy` would be called again very soon.
             if not self._has_warned:
                 log.warning(
                     "--key-rate: more than %d keys wait for their next start; some are forgotten,"

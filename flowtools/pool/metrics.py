@@ -17,11 +17,11 @@ from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 
 BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-"""Bounds of the histogram in seconds: from a look-up to the transfer of a long film."""
+"""Bounds of the histogram of durations, in seconds: from a look-up to the transfer of a film."""
 
 
 AGES = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 21600, 86400)
-"""Bounds of the histograms of ages in seconds: from at once to a day."""
+"""Bounds of the histograms of ages, in seconds: from immediately to a day."""
 
 
 class Metrics:
@@ -58,20 +58,20 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         for outcome in Outcome:
-            # From the start, so that the first failure of all is an increase, and alarms.
+            # Each counter exists from the start with 0, so that the first failure is an increase
+            # and raises an alarm.
             self._events.labels(outcome)
             self._attempts.labels(outcome)
 
     def show(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Add the pool's state.
+        """Add the gauges for the pool's state.
 
-        `snapshot` says what the pool is busy with; it is called at every request, in a
-        thread of its own.
+        `snapshot` returns the state; it is called at every request, in the request's thread.
         """
         self._registry.register(_State(snapshot))
 
     def record(self, attempt: Attempt) -> None:
-        """Take note of an attempt."""
+        """Count an attempt."""
         self._attempts.labels(attempt.outcome).inc()
         if attempt.outcome.ran:
             self._seconds.observe(attempt.ran)
@@ -81,7 +81,7 @@ class Metrics:
         self._last.set(attempt.finished)
 
     def _note_lag(self, attempt: Attempt) -> None:
-        """Note how long after it had happened an event was taken, and done."""
+        """Record the time from the event itself until it was taken, and until it was done."""
         happened = None if attempt.event is None else happened_at(attempt.event)
         if happened is None:
             return
@@ -93,7 +93,7 @@ class Metrics:
 
 
 class _State(Collector):
-    """The gauges, all from one look at the pool."""
+    """The gauges, all from one snapshot of the pool."""
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._snapshot = snapshot

@@ -1,8 +1,9 @@
-"""Which events have been done, by source and id, for a while: what --once passes over.
+"""--once: remembers for a while which events have been done, by source and id, and skips them.
 
-An id is kept in a database of SQLite and on the disk before the event is acknowledged. So
-whatever dies in between, the event comes again, and is done again or is known here; what was
-done here and acknowledged is never done here a second time, within the time that ids are kept.
+An id is stored in an SQLite database, and on the disk, before the event is acknowledged. If the
+process dies before that, the event is delivered again; then it is skipped if its id was stored, and
+otherwise done again. An event that was done and acknowledged here is never done here a second time
+while its id is kept.
 """
 
 import sqlite3
@@ -18,10 +19,10 @@ from flowtools.core.event import Event
 from flowtools.pool.outcome import Attempt
 
 BUSY = 10.0
-"""Seconds to wait for another process that writes."""
+"""Seconds to wait for another process that writes to the database."""
 
 FORGET_EVERY = 600.0
-"""Seconds between two times at which what is too old is deleted."""
+"""Seconds between two deletions of ids that are too old."""
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS flow_once (source TEXT, id TEXT, at REAL NOT NULL,"
@@ -30,20 +31,20 @@ _TABLE = (
 
 
 class Once:
-    """The events that have been done; a recorder of the pool, safe from any thread."""
+    """The database of done events; a recorder of the pool, safe from any thread."""
 
     def __init__(self, path: Path, age: float) -> None:
-        """Open the database at `path`, or make it; ids are kept for `age` seconds.
+        """Open or create the database at `path`; ids are kept for `age` seconds.
 
         Raises:
-            ConfigurationError: It cannot be used.
+            ConfigurationError: The database cannot be used.
         """
         self._path = path
         self._age = age
         self._lock = Lock()
         self._forgotten = 0.0
         try:
-            # The lock is what makes one connection safe in many threads.
+            # One connection for all threads: `_lock` makes that safe.
             self._database = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
             try:
                 self._database.execute("PRAGMA journal_mode=WAL")
@@ -85,7 +86,7 @@ class Once:
         return found is not None
 
     def record(self, attempt: Attempt) -> None:
-        """Take note of `attempt`, if it has done its event.
+        """Store the event of `attempt`, if the attempt has done it.
 
         Raises:
             FlowError: The database cannot be written.
@@ -114,5 +115,5 @@ def _identity(event: Event) -> tuple[str, str]:
 
 
 def _text(said: object) -> str:
-    # SQLite takes Unicode only, and a line may hold half of a surrogate pair.
+    # SQLite accepts only valid Unicode, but a line may hold half of a surrogate pair.
     return str(said).encode("utf-8", "backslashreplace").decode()

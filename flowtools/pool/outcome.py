@@ -1,13 +1,13 @@
-"""What became of an attempt and of its event, and everything that depends on it.
+"""The outcome of an attempt and of its event, and everything that follows from it.
 
-`Outcome` is the one place that knows what an outcome means: whether `start` ran, whether the
-event failed, what its source hears, which exception of a Worker leads to it. Everybody else
-asks. A new outcome is one more member here: Python refuses a member that leaves a question
-open, and mypy a wrong answer.
+`Outcome` is the only place that knows what an outcome means: whether `start` ran, whether the event
+failed, what its source is told, which exception of a Worker leads to it. Other code asks it. A new
+outcome is one more member here: Python refuses a member with a missing answer, and mypy one of the
+wrong type.
 
-A `Failure` is made where the Worker runs, in its thread or in its process, within the attempt's
-time: only there does the text of an exception, which is the Worker's code, run. From then on
-the exception is not needed, and a Failure travels between processes as it is.
+A `Failure` is made where the Worker runs, in its thread or its process, and within the attempt's
+time: making the text of an exception runs the Worker's code. Afterwards the exception is not needed
+any more, and the Failure can be sent to another process.
 """
 
 from dataclasses import dataclass
@@ -21,27 +21,27 @@ from flowtools.worker.exceptions import Reject, Retry, TimeLimit, Unavailable, s
 
 
 class Answer(Enum):
-    """What the source of an event hears about it."""
+    """The answer to the source of an event."""
 
     ACK = "ack"
     NACK = "nack"
     NOTHING = "nothing"
-    """So that the source delivers the event again."""
+    """No answer, so that the source delivers the event again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """What follows from an outcome.
+    """The meaning of an outcome.
 
     Attributes:
-        ran: `start` was called.
-        is_failure: The event failed; where the outcome is final, for good.
-        is_done: The event needs no further work: --resume skips it, --pass forwards it.
-        may_retry: Another attempt may end differently.
-        answer: What the source hears where the outcome is final. A failure that --failed
-            has kept is acknowledged all the same.
-        pauses: No event can be done now: the pool pauses, and the attempt does not count.
-        raised: The exception by which a Worker asks for this outcome; None: there is none.
+        ran: Whether `start` was called.
+        is_failure: Whether the event failed; for good, if the outcome is final.
+        is_done: Whether the event needs no further work: --resume skips it, --pass forwards it.
+        may_retry: Whether another attempt may end differently.
+        answer: The answer to the source if the outcome is final. A failure that --failed has kept
+            is acknowledged instead.
+        pauses: Whether no event can be done now: the pool pauses, and the attempt does not count.
+        raised: The exception with which a Worker asks for this outcome; None if there is none.
     """
 
     ran: bool
@@ -73,7 +73,7 @@ class Outcome(StrEnum):
         "timeout",
         Meaning(ran=True, is_failure=True, is_done=False, may_retry=True, answer=Answer.NACK),
     )
-    """The time of the attempt was up."""
+    """The attempt took longer than its time-out."""
     REJECTED = (
         "rejected",
         Meaning(
@@ -132,7 +132,7 @@ class Outcome(StrEnum):
 
     @property
     def status(self) -> Status:
-        """Exit status of a pool where an event ended so."""
+        """The exit status of a pool in which an event ended with this outcome."""
         return Status.FAILED if self.is_failure else Status.DONE
 
     @property
@@ -150,18 +150,18 @@ class Outcome(StrEnum):
 FAILURES = tuple(outcome for outcome in Outcome if outcome.is_failure)
 
 RETRIED = "retried"
-"""What an attempt that was not the last one is counted as."""
+"""The label under which an attempt is counted that was not the last one of its event."""
 
 
 class Failure(NamedTuple):
-    """Why an attempt has not done its event.
+    """The reason why an attempt has not done its event.
 
     Attributes:
         outcome: How the attempt ended.
-        text: One line that says what went wrong.
-        after: Seconds to wait before another attempt, where the Worker asks for one (Retry,
-            Unavailable); 0.0: as long as the pool would; None: the Worker does not ask.
-        traceback: Where that happened, as Python shows it; None where nobody wants to see it.
+        text: The error, as one line.
+        after: Seconds to wait before another attempt, if the Worker asks for one (Retry,
+            Unavailable); 0.0: the pool's own wait; None: the Worker does not ask.
+        traceback: The traceback as Python shows it; None if it is not to be shown.
     """
 
     outcome: Outcome
@@ -177,12 +177,12 @@ class Failure(NamedTuple):
         pausing: tuple[type[Exception], ...] = (),
         with_traceback: bool = False,
     ) -> "Failure":
-        """Return what the exception `error` of a Worker says; this may run the Worker's code.
+        """Return the Failure for a Worker's exception `error`; this may run the Worker's code.
 
-        Exceptions of the classes `pausing` mean the same as Unavailable.
+        Exceptions of the classes `pausing` count as Unavailable.
 
         Raises:
-            TimeLimit: The time of the attempt is up meanwhile. Nothing else is raised.
+            TimeLimit: The attempt timed out meanwhile. Nothing else is raised.
         """
         traceback = traceback_of(error) if with_traceback else None
         try:
@@ -196,7 +196,7 @@ class Failure(NamedTuple):
             raise
         except BaseException as other:  # noqa: BLE001  the exception's own code has raised it
             return cls(Outcome.FAILED, describe(other), None, traceback)
-        # Where the Worker itself decides, the line of its code is of no interest.
+        # If the Worker itself chose the outcome, the line of its code does not matter.
         is_decided = after is not None or outcome.raised is not None
         return cls(outcome, describe(error) if is_decided else described(error), after, traceback)
 
@@ -205,16 +205,16 @@ class Attempt(NamedTuple):
     """One attempt; every recorder gets it after its results have been written.
 
     Attributes:
-        event: The event; None where the line could not be read as one.
-        line: The input line, without its end.
-        number: The line's place in the input, from 1.
-        outcome: How it ended.
-        attempt: 1 for the first attempt, 2 for the first retry.
-        final: No further attempt follows.
+        event: The event; None if the line could not be read as one.
+        line: The input line, without its newline.
+        number: The number of the line in the input, from 1.
+        outcome: How the attempt ended.
+        attempt: The number of the attempt: 1 for the first, 2 for the first retry.
+        final: Whether no further attempt follows.
         queued: Seconds from the reading of the line (or the end of the back-off) to `start`.
-        ran: Seconds that `start` took.
-        finished: When it ended, in seconds since the epoch.
-        error: One line that says what went wrong; None where nothing did.
+        ran: Duration of `start`, in seconds.
+        finished: The time at which it ended, in seconds since the epoch.
+        error: The error, as one line; None if there was none.
     """
 
     event: Event | None
@@ -230,5 +230,5 @@ class Attempt(NamedTuple):
 
     @property
     def counted_as(self) -> str:
-        """The label under which it is counted: its outcome if that is final, else "retried"."""
+        """The label under which it is counted: its outcome if final, otherwise "retried"."""
         return self.outcome if self.final else RETRIED

@@ -1,9 +1,9 @@
 """The whole text of lines that are too long, kept in files beside the failed file.
 
-A file each: `FAILED.line-TIME-PROCESS-N`. One is written as its line is read, a block at a time, so
-that a line of any size takes no memory. It is given up, and removed, where the file system would
-have less than a twentieth of its room left, or the line has more than MAX_SIZE bytes: the input may
-be endless, and have no lines at all.
+Each line gets a file of its own: `FAILED.line-TIME-PROCESS-N`. The file is written while the line
+is read, a block at a time, so that a line of any size takes no memory. It is given up and removed
+if less than a twentieth of the file system would stay free, or if the line has more than MAX_SIZE
+bytes: the input may be endless and have no newline at all.
 """
 
 import os
@@ -15,24 +15,24 @@ from flowtools.core.log import get_log
 from flowtools.core.toolong import Kept
 
 MAX_SIZE = 1024 * 1024 * 1024
-"""Bytes of a line that are kept."""
+"""Maximum size of a line that is kept, in bytes."""
 
 LEAST_ROOM = 20
-"""The part of the file system, as one of so many, that stays free."""
+"""The part of the file system that must stay free: one in so many."""
 
 _LOOK_EVERY = 1024 * 1024
 _log = get_log("flowtools.pool")
 
 
 class Oversize:
-    """Keeps lines beside the failed file `path`; for one thread at a time."""
+    """Keeps lines beside the failed file `path`. Only one thread at a time may use it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._numbers = count(1)
 
     def begin(self) -> Kept:
-        """Begin with a line."""
+        """Begin to keep a line."""
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = f"{self._path}.line-{moment}-{os.getpid()}-{next(self._numbers)}"
         return _OversizeFile(Path(name).absolute())
@@ -71,7 +71,7 @@ class _OversizeFile:
             self._give_up(error.strerror)
 
     def finish(self) -> str | None:
-        """Return the name of the file, which is on the disk; None: there is none."""
+        """Flush the file to the disk and return its name; None if it was given up."""
         if self._fd is None:
             return None
         try:

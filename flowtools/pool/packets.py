@@ -1,27 +1,29 @@
 """Packets between the pool and the processes of its Workers.
 
-Each is one byte that says what it is, and content. They go through a Unix socket of type
-SOCK_SEQPACKET: a packet is read whole or not at all, and by one process alone. Content that
-is too large for a packet comes in several, all but the last of which say that more follows.
+A packet is one byte for its kind, and the content. Packets go through a Unix socket of type
+SOCK_SEQPACKET: a packet is read completely or not at all, and by only one process. Content that is
+too large for one packet is sent in several; each but the last says that more follows.
 """
 
 import socket
 
 READY, BROKEN, CLEAN = b"R", b"B", b"C"
-"""The Worker is configured; it cannot be; `clean_up` has returned, or has raised."""
+"""READY: the Worker is configured. BROKEN: it cannot be configured. CLEAN: `clean_up` has returned
+or raised."""
 
 EVENT, BATCH, FILE, DESCRIPTOR = b"V", b"M", b"F", b"G"
-"""An event; several, a line each; either of them, too large for a packet (the content says
-which), in the file whose descriptor comes next."""
+"""EVENT: one event. BATCH: several events, one per line. FILE: either of them (the content says
+which), too large for a packet, in the file whose DESCRIPTOR comes next."""
 
 DONE, LINES, ERROR = b"D", b"L", b"E"
-"""`start` has returned nothing; has returned lines; it, or `start_many`, has raised."""
+"""DONE: `start` has returned nothing. LINES: it has returned lines. ERROR: it, or `start_many`, has
+raised."""
 
 ANSWERS, FAILED = b"A", b"X"
-"""What became of each event of a batch; that one of a batch has failed, which still runs."""
+"""ANSWERS: the answer for each event of a batch. FAILED: an event of a running batch has failed."""
 
 LARGEST = 65536
-"""Bytes of content that one packet may have. The kernel takes some 200 KiB."""
+"""Maximum content of one packet, in bytes. The kernel would accept some 200 KiB."""
 
 _MORE = b"+"
 
@@ -32,7 +34,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(channel: socket.socket, kind: bytes, content: bytes = b"") -> None:
-    """Send one packet, or the several that the content needs.
+    """Send one packet, or as many as the content needs.
 
     Raises:
         OSError: The other end is closed.
@@ -44,7 +46,7 @@ def send(channel: socket.socket, kind: bytes, content: bytes = b"") -> None:
 
 
 def receive(channel: socket.socket) -> tuple[bytes, bytes]:
-    """Wait for a packet; return what it is and its content.
+    """Wait for a packet; return its kind and its content.
 
     Raises:
         EOFError: The other end is closed.

@@ -1,17 +1,18 @@
 """The pause of a pool while what stands behind its Worker is down.
 
-It begins when a Worker raises Unavailable, or an exception that --pause-on names. The event is
-kept and its attempt does not count; the pool takes no event and reads no input. After a wait,
-one event is tried: the *probe*. While probes raise the same again, the waits grow; once one is
-done, the pool goes on. A probe that fails in another way says nothing about the server: the
-event fails as it always would, and another one is the probe, without a further wait.
+A pause begins when a Worker raises Unavailable, or an exception that --pause-on names. The event is
+kept and its attempt does not count. The pool takes no event and reads no input. After a wait, one
+event is tried: the *probe*. While probes find the server down, the waits grow; once a probe is
+done, the pool continues. A probe that fails in another way says nothing about the server: its event
+fails as usual, and another event becomes the probe, without a further wait.
 
-Attempts that were running when the pause began end as they like. Those that raise Unavailable,
-too, are kept, and change nothing else; one that does so after the pause has ended began
-before it, and is only kept.
+Attempts that were running when the pause began may end in any way. Events whose attempts raise
+Unavailable, too, are kept. If such an attempt ends only after the pause, its event is kept, but no
+new pause begins.
 
-Who wants an event calls `claim`, and then `send` with what was found. Whoever has ended a probe
-calls `ended`, unless it was `note` that heard of it.
+A thread that wants an event calls `claim`, and then `send` with the event it found. A thread that
+has ended a probe calls `ended`, unless it has called `note`. If a thread did neither, the pool
+would wait for its probe for ever.
 """
 
 from collections.abc import Callable
@@ -25,10 +26,10 @@ from flowtools.pool.outcome import Failure
 from flowtools.pool.settings import RetryPolicy
 
 SHORTEST = 0.1
-"""Seconds that a pause has at least, whatever --backoff says: no probe follows another at once."""
+"""Minimum wait between two probes, in seconds, whatever --backoff says."""
 
 REMIND_AFTER = 60.0
-"""Seconds of a pause until it is said again; each further time after twice as long."""
+"""Seconds of a pause until it is logged again; then after twice as long each time."""
 
 LONGEST_SILENCE = 3600.0
 
@@ -36,15 +37,15 @@ log = get_log("flowtools.pool")
 
 
 class Pause:
-    """Whether the pool pauses, and who may probe. Safe from any thread; nothing here blocks.
+    """The state of the pause, and of its probe. Safe from any thread; nothing here blocks.
 
     Attributes:
-        is_on: The pool pauses.
-        since: When that began, in seconds of `time.monotonic()`.
+        is_on: Whether the pool pauses.
+        since: The time at which the pause began, in seconds of `time.monotonic()`.
     """
 
     def __init__(self, policy: RetryPolicy, tell: Callable[[str], None] | None = None) -> None:
-        """Wait as `policy` says; `tell` the service manager in a line how things are."""
+        """Take the waits from `policy`; `tell` sends a status line to the service manager."""
         self.is_on = False
         self.since = 0.0
         self._policy = policy
@@ -62,13 +63,13 @@ class Pause:
 
     @property
     def seconds(self) -> float:
-        """How long the pool has paused; 0 where it does not."""
+        """Seconds for which the pool has paused; 0 if it does not pause."""
         return monotonic() - self.since if self.is_on else 0.0
 
     def opens(self) -> float | None:
-        """Return when the next probe may start (monotonic seconds); None: one is under way.
+        """Return when the next probe may start (monotonic seconds); None: one is running.
 
-        To be asked while the pause is on.
+        Only meaningful while the pause is on.
         """
         with self._lock:
             return None if self._is_probing else self._opens
@@ -81,7 +82,7 @@ class Pause:
         return opens is None or opens > monotonic()
 
     def claim(self) -> bool:
-        """Return whether the caller may look for an event; it then calls `send` in any case."""
+        """Return whether the caller may look for an event; if so, it must then call `send`."""
         with self._lock:
             if not self.is_on:
                 return True
@@ -101,7 +102,7 @@ class Pause:
         return flight is self._probe
 
     def note(self, flight: InFlight, started: float, failure: Failure) -> None:
-        """An attempt at `flight` that began at `started` found the server down."""
+        """Note that an attempt at `flight`, begun at `started`, found the server down."""
         with self._lock:
             now = monotonic()
             asked = failure.after or 0.0
@@ -109,7 +110,7 @@ class Pause:
             if is_probe:
                 said = self._go_on_pausing(now, asked, failure)
             elif self.is_on:
-                # One of those that ran when the pause began: no probe is earlier than it asks.
+                # It was running when the pause began. No probe starts earlier than it asks for.
                 self._opens = max(self._opens, now + asked)
                 return
             elif started < self._over_at:
@@ -119,7 +120,7 @@ class Pause:
         self._say(said)
 
     def ended(self, flight: InFlight, *, is_done: bool) -> bool:
-        """An attempt has ended otherwise; return whether it was the probe."""
+        """Note that an attempt has ended in another way; return whether it was the probe."""
         with self._lock:
             if not self.is_on or flight is not self._probe:
                 return False
@@ -134,7 +135,7 @@ class Pause:
         return True
 
     def _begin(self, now: float, asked: float, flight: InFlight, failure: Failure) -> str:
-        # An outage that comes back at once is the same one: its waits go on growing.
+        # If the server is down again at once, it is the same outage, and the waits keep growing.
         is_new = now - self._over_at > self._waited
         self.is_on, self.since = True, now
         self._probes = 0

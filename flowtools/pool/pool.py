@@ -1,13 +1,13 @@
 """The pool: threads that take lines themselves and run a Worker on each, within time-outs.
 
-Leader and followers: whichever thread finds the buffer of lines empty reads the next
-block of input; the others wait behind it. An event so costs no hand-over between threads.
+Leader and followers: a thread that finds the buffer of lines empty becomes the leader and reads the
+next block of input; the others wait behind its lock `_leader`. So no event is handed from thread to
+thread. A leader that cannot read (a full pool, a pause, the end of the input) sleeps until
+it is rung: every thread that changes one of these conditions must ring `control.leader`.
 
-Threads and their owners: `Watchdog.run` starts the worker threads and stays in its own
-thread as their watchdog (watchdog.py) until the last has ended. A worker thread that is
-stuck beyond its time-out and grace is abandoned and replaced; nobody joins it.
-
-inflight.py says who decides what became of an attempt.
+`Watchdog.run` starts the worker threads and watches them (watchdog.py). A thread that is stuck
+beyond its time-out and grace is abandoned and replaced, and never joined. inflight.py explains how
+a thread and the watchdog agree who settles an attempt.
 """
 
 import threading
@@ -33,17 +33,17 @@ from flowtools.worker.exceptions import TimeLimit
 
 
 class Pool:
-    """Runs a Worker over lines: what the threads of a pool do.
+    """Runs a Worker over lines: the code of the pool's threads.
 
     Args:
-        intake: Where lines come from; only the leading thread reads.
-        backlog: Where events wait inside the pool.
-        settlement: Settles what became of each event.
+        intake: The source of lines; only the leading thread reads.
+        backlog: The events that wait inside the pool.
+        settlement: Settles each event.
         results: Tells when too many results wait for an earlier one.
-        settings: How the pool behaves.
-        crew: The threads; theirs are the slots.
-        control: Says whether the pool goes on.
-        pause: Says whether it pauses.
+        settings: The settings of the pool.
+        crew: The threads of the pool, each with its slot.
+        control: Tells whether the pool has to end.
+        pause: Tells whether the pool pauses.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class Pool:
         self._leader = threading.Lock()
         self._leader_sleeps = False
         self._taking = threading.Lock()
-        # A single thread keeps every order by itself, but for what waits for a retry.
+        # A single thread needs keys only for events that wait for a retry (Settlement enters them).
         keyed = settings.key is not None and (settings.threads > 1 or settings.key_rate is not None)
         ordered = isinstance(results, OrderedResults)
         known = settings.done or settings.known
         self._chooses = bool(keyed or known or settings.pace or ordered)
 
     def work(self, slot: Slot, inherited: Claim | None = None) -> None:
-        """Serve events until there are no more: the body of a worker thread.
+        """Process events until there are no more: the body of a worker thread.
 
-        `inherited` is the verdict on the attempt that an abandoned thread left unsettled.
+        `inherited` is the claim on the attempt that an abandoned thread left unsettled.
         """
         try:
             if inherited is not None:
@@ -90,7 +90,7 @@ class Pool:
                     continue
                 if not claim.is_mine():
                     slot.is_busy, slot.ended = False, True
-                    return  # Abandoned: another thread has this place now.
+                    return  # This thread was abandoned: its replacement settles the attempt.
                 slot.claim = None
                 self._settle_claim(slot, claim)
         except RunnerBroken as broken:
@@ -104,10 +104,10 @@ class Pool:
         self._control.leader.ring()
 
     def _serve_until_claimed(self, slot: Slot) -> bool:
-        """Serve; return False at the end, True when the watchdog has claimed an attempt.
+        """Process events; return False at the end, True when an attempt has been claimed.
 
-        The watchdog's TimeLimit may come between any two bytecodes; until it has come,
-        everything stays inside the outer try.
+        The watchdog's TimeLimit may be raised between any two bytecodes. Until it has been raised,
+        all code must stay inside the outer `try`, or it would end the thread.
         """
         try:
             try:
@@ -115,19 +115,19 @@ class Pool:
                     return False
             except TimeLimit:
                 slot.deadline = None
-                if not slot.is_claimed():  # Not the watchdog's: the Worker raised it itself.
+                if not slot.is_claimed():  # Without a claim, the Worker itself raised TimeLimit.
                     self._settle(slot, [], Failure(Outcome.FAILED, "the Worker raised TimeLimit"))
                     return True
             while slot.claim is None or not slot.claim.interrupted:
                 sleep(0.0005)
-            for _ in range(1000):  # A pending exception comes at a backward jump.
+            for _ in range(1000):  # CPython raises a pending exception at a backward jump.
                 pass
         except TimeLimit:
             return True
         return True
 
     def _serve(self, slot: Slot) -> bool:  # noqa: C901  the inner loop: a call costs every event
-        """Take events and run them. False: no more; True: the attempt was claimed."""
+        """Take and run events. Return False if there are no more, True after a claim."""
         backlog, intake, control = self._backlog, self._intake, self._control
         chooses, popleft = self._chooses, intake.lines.popleft
         runner, timeout = slot.runner, self._settings.timeout or inf
@@ -156,7 +156,7 @@ class Pool:
                     continue
                 return False
             slot.event = event = ReadEvent()
-            # A copy where the pool needs them afterwards, whatever the Worker does to its own.
+            # A copy if the pool needs the attributes later, whatever the Worker does to its own.
             event.attributes = attributes.copy() if note or flight else attributes
             slot.in_flight = current
             slot.started = now = monotonic()
@@ -176,7 +176,7 @@ class Pool:
             if slot.claim is not None and slot.is_claimed():
                 return True
             is_easy = is_plain and failure is None and lines is None
-            if is_easy and (flight is None or "ackto" not in attributes):  # A line has no duty.
+            if is_easy and (flight is None or "ackto" not in attributes):  # None: it has no ackto.
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
@@ -191,22 +191,22 @@ class Pool:
         """Return the next event that may run, from the backlog or the input.
 
         Raises:
-            IndexError: There is none now.
+            IndexError: There is no such event now.
         """
         flight = None
         while flight is None:
             flight = self._take()
             if self._leader_sleeps:
-                self._control.leader.ring()  # It may be time to read on.
+                self._control.leader.ring()  # There may be room again, so that it can read on.
         if self._settings.pace is not None and not self._wait_for_pace(self._settings.pace, flight):
             raise IndexError
         return flight
 
     def _take(self) -> InFlight | None:
-        """Return an event that may run, or None where a line was none, or was not to run.
+        """Return an event that may run; None: the line was not an event, or must not run now.
 
         Raises:
-            IndexError: There is none now.
+            IndexError: There is no line or event to take now.
         """
         if not self._pause.is_on:
             return self._find()
@@ -221,7 +221,7 @@ class Pool:
 
     def _find(self) -> InFlight | None:
         settings = self._settings
-        with self._taking:  # Between a line and its key's turn no other line may come.
+        with self._taking:  # Taking a line and entering its key must be one step, or order is lost.
             flight = self._backlog.take()
             if flight is not None:
                 return flight
@@ -251,7 +251,7 @@ class Pool:
     def _wait_for_pace(self, pace: Pace, flight: InFlight) -> bool:
         seconds = pace.wait_time(monotonic())
         if seconds > 0 and self._control.ending.wait(seconds):
-            self._backlog.delay(flight, 0.0)  # Not started; whoever drains finds it there.
+            self._backlog.delay(flight, 0.0)  # It has not started; `left_over` finds it there.
             return False
         return True
 
@@ -281,17 +281,17 @@ class Pool:
     def _vacate(self, slot: Slot, waits: bool) -> None:
         slot.in_flight = None
         if waits or self._leader_sleeps:
-            self._control.leader.ring()  # The leader must learn when the next attempt is due.
+            self._control.leader.ring()  # The leader must wait only until the next attempt is due.
 
     def _is_full(self) -> bool:
         return self._backlog.is_full or self._results.is_full
 
     def _is_gated(self) -> bool:
-        """Return whether no further input is to be read."""
+        """Return whether further input must not be read now."""
         return self._is_full() or self._pause.holds()
 
     def _due(self) -> float | None:
-        """Return when an event inside can start (monotonic seconds); None: none by itself."""
+        """Return when an event in the pool can start (monotonic seconds); None: not known."""
         due = self._backlog.next_due()
         if self._intake.lines and not self._is_full():
             due = 0.0
@@ -301,7 +301,7 @@ class Pool:
         return None if opens is None else max(due, opens)
 
     def _wait_for_work(self, slot: Slot) -> bool:
-        """Wait until there may be something to take; False: nothing will come any more."""
+        """Wait until there may be something to take; return False if nothing more will come."""
         slot.is_busy = False
         if not self._leader.acquire(blocking=False):
             if self._leader_sleeps and self._has_news():
@@ -310,16 +310,17 @@ class Pool:
         try:
             if self._is_over or self._control.stopping or not self._lead():
                 return False
-            slot.is_busy = True  # Said before another leads, and might find nobody busy.
+            slot.is_busy = True  # Set before another thread leads, which might find none busy.
         finally:
             self._leader.release()
         self._control.note_start()
         return True
 
     def _wait_for_runner(self, slot: Slot, seconds: float) -> bool:
-        """Wait until the runner of `slot` is worth another try; False: nothing is left to run.
+        """Wait until the runner of `slot` can be tried again; return False if nothing is left.
 
-        The others go on meanwhile. Where there are none, this thread sees the input's end.
+        The other threads continue meanwhile. If no other thread leads, this one reads, so that it
+        notices the end of the input.
         """
         slot.is_busy = False
         reads = not self._intake.lines and self._leader.acquire(blocking=False)
@@ -349,8 +350,8 @@ class Pool:
             if not self._intake.read(seconds):
                 self._control.leader.clear()
             return True
-        # From here on another thread must wake this one; so first say that it sleeps,
-        # then look whether there is anything to sleep for.
+        # From here on another thread must wake this one. So `_leader_sleeps` is set first, and the
+        # conditions are checked afterwards: no change in between can be missed.
         self._leader_sleeps = True
         try:
             if not (self._backlog.held or self._intake.lines or self._crew.is_busy()):
@@ -365,7 +366,7 @@ class Pool:
         return True
 
     def _has_news(self) -> bool:
-        """Return whether a sleeping leader has something to do, as far as this thread can tell."""
+        """Return whether a sleeping leader has something to do, as seen from this thread."""
         if not (self._backlog.held or self._intake.lines or self._crew.is_busy()):
             return True
         due = self._due()
@@ -373,23 +374,23 @@ class Pool:
             return True
         return not (self._intake.has_ended or self._is_gated())
 
-    # Called from any thread.
+    # Any thread may call the following methods.
 
     def put_back(self, slot: Slot) -> None:
-        """Keep what is half settled in `slot` with what was not tried, or let it come again."""
+        """Put the event of `slot`, which is not completely settled, back into the backlog."""
         if isinstance(flight := slot.flight, InFlight):
             self._backlog.delay(flight, 0.0)
 
     def is_idle(self) -> bool:
-        """Return whether no event runs and the leader waits for input."""
+        """Return whether no event is running and the leader waits for input."""
         return self._intake.is_reading and not self._intake.lines and not self._crew.is_busy()
 
     def queued(self) -> int:
-        """Return how many events have been read and wait."""
+        """Return the number of events that have been read and wait."""
         return len(self._intake.lines) + self._backlog.held
 
     def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
-        """Return what was read and not done, and `more` lines; the threads have ended."""
+        """Return what was read and not done, and `more`, in order; the threads have ended."""
         self._intake.add(more)
         left = [*self._backlog.drain(), *self._intake.drain()]
         return sorted(left, key=lambda flight: flight.number)

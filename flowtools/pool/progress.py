@@ -1,7 +1,7 @@
-"""--progress: how a pool gets on, for people.
+"""--progress: shows people how far a pool is.
 
-On a terminal a live display, drawn a few times a second by a thread of its own, which
-`start` starts and `stop` joins; elsewhere nothing until `stop` writes one summary line.
+On a terminal this is a live display, drawn a few times per second by a thread of its own, which
+`start` starts and `stop` joins. Elsewhere nothing is shown until `stop` writes one summary line.
 """
 
 import os
@@ -19,12 +19,12 @@ REFRESH = 0.25
 
 
 class Progress:
-    """Shows how the pool gets on, on `stream`.
+    """Shows the progress of a pool on `stream`.
 
     Args:
-        stream: Where to; a terminal gets the live display.
-        say: Writes the summary, when the display has gone.
-        file: The descriptor of the input, if that may be a file, whose end is known.
+        stream: The stream to draw on; only a terminal gets the live display.
+        say: Writes the summary when the display has been removed.
+        file: The descriptor of the input; if it is a file, the share that is done is shown.
     """
 
     def __init__(self, stream: TextIO, say: Callable[[str], None], file: int | None = None) -> None:
@@ -36,11 +36,11 @@ class Progress:
         self._thread: threading.Thread | None = None
 
     def record(self, attempt: Attempt) -> None:
-        """Take note of an attempt."""
+        """Count an attempt."""
         self._tally.record(attempt)
 
     def start(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Begin to draw what `snapshot` says, if there is a terminal.
+        """Begin to draw the state that `snapshot` returns, if there is a terminal.
 
         `snapshot` is called from the display's thread.
         """
@@ -51,10 +51,10 @@ class Progress:
             self._thread.start()
 
     def stop(self) -> None:
-        """Take the display away and write the summary line."""
+        """Remove the display and write the summary line."""
         self._ending.set()
         if self._thread is not None:
-            # Not for ever: somebody may have stopped the terminal with Control-S.
+            # A bounded wait: the user may have stopped the terminal with Control-S.
             self._thread.join(2.0)
         with suppress(OSError):  # The terminal has gone.
             self._say(summary(self._tally.figures()))
@@ -80,4 +80,4 @@ def _is_file(fd: int) -> bool:
     try:
         return stat.S_ISREG(os.fstat(fd).st_mode)
     except OSError:
-        return False  # Closed: that is told where it is read.
+        return False  # Standard input is closed; reading it reports that.

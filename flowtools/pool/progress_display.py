@@ -1,8 +1,8 @@
-"""The live display of --progress, drawn below whatever else goes to stderr.
+"""The live display of --progress, drawn below everything else that goes to stderr.
 
-Each picture is drawn over the one before: the cursor goes up as many rows as that takes, and what
-is there is erased. A terminal that has become narrower has broken its lines meanwhile, as most
-terminals do, so they are counted anew for the width that it has now.
+Each picture replaces the one before: the cursor moves up by the rows of the old picture and erases
+them. If the terminal has become narrower, most terminals have wrapped the old lines. So their rows
+are counted for the current width.
 """
 
 import os
@@ -17,17 +17,17 @@ from flowtools.process import console
 from flowtools.process.message import one_line
 
 LONGEST_BAR = 60
-"""Cells of the bar where there is room."""
+"""Maximum width of the bar, in cells."""
 
 SLOWEST = 5
-"""Running events that are shown, the one that has run longest first."""
+"""Maximum number of running events that are shown, the longest-running first."""
 
 Pair = tuple[str, str, str]
 """A label, its value, and the style of the value."""
 
 
 class Display:
-    """Rows at the bottom of a terminal. One thread at a time may draw.
+    """Rows at the bottom of a terminal. Only one thread at a time may call `draw`.
 
     While it is shown, messages of the process appear above it.
     """
@@ -49,7 +49,7 @@ class Display:
             self._lines = []
 
     def _show(self, text: str) -> None:
-        """Print whole lines of messages above the rows."""
+        """Print complete lines of messages above the rows."""
         with self._drawing:
             erasure = self._erasure()
             self._write(f"{erasure}{text.removesuffix(chr(10))}\n{self._picture()}")
@@ -59,13 +59,13 @@ class Display:
         self._stream.flush()
 
     def _erasure(self) -> str:
-        """Return what takes the rows away, and leaves the cursor where they began."""
+        """Return the escape sequences that erase the rows and put the cursor where they began."""
         if not self._lines:
             return ""
         width = _size(self._stream).width
         rows = sum(max(1, -(-line.cell_len // width)) for line in self._lines)
-        # Row by row: to clear all below the top of the screen would put each picture into the
-        # history of tmux.
+        # Row by row: clearing everything below the cursor would put each picture into the history
+        # of tmux.
         return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (rows - 1)
 
     def _picture(self) -> str:
@@ -89,13 +89,14 @@ class Display:
         for label, seconds in slowest[: max(0, min(SLOWEST, height - len(lines) - 1))]:
             lines.append(Text(f"{duration(seconds):>9}  {one_line(label)}"))
         for line in lines:
-            # A subject may hold wide characters: cut by cells, and never wrap.
+            # Cut by cells, since a subject may hold wide characters; a wrapped line would take
+            # two rows.
             line.truncate(width - 1, overflow="ellipsis")
         return lines
 
 
 def _size(stream: TextIO) -> ConsoleDimensions:
-    # rich would ask whichever of the standard streams is a terminal, if any.
+    # rich would use the size of any standard stream that is a terminal, not that of this one.
     width, height = os.get_terminal_size(stream.fileno())
     return ConsoleDimensions(width or 80, height or 24)
 
@@ -123,7 +124,7 @@ def _pairs(figures: Figures, snapshot: Snapshot) -> list[Pair]:
 
 
 def _bar(share: Share, width: int) -> Text:
-    """Return a bar of what is done, with the share and the time that is left."""
+    """Return a bar with the share that is done and the time left."""
     left = "" if share.left is None else f"   {duration(share.left)} left"
     figure = f" {share.done:4.0%}{left}"
     room = max(0, min(LONGEST_BAR, width - len(figure)))
@@ -132,7 +133,7 @@ def _bar(share: Share, width: int) -> Text:
 
 
 def _flowed(pairs: list[Pair], width: int) -> list[Text]:
-    """Return the pairs in as many lines as they need; none is broken in the middle."""
+    """Return the pairs in as many lines as they need, without breaking any pair."""
     lines = [Text()]
     for label, value, style in pairs:
         pair = Text.assemble((f"{label} ", "dim"), (value, style))

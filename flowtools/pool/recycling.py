@@ -1,4 +1,4 @@
-"""When a process of `--isolation process` has served long enough: --recycle, --recycle-memory."""
+"""--recycle and --recycle-memory: decides when a process of `--isolation process` is replaced."""
 
 import os
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from pathlib import Path
 from time import monotonic
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks at a process's memory; each costs some 20 µs."""
+"""Seconds between two checks of a process's memory; each costs some 20 µs."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process may do before another takes its place.
+    """The limits of a process, beyond which it is replaced.
 
     Attributes:
-        events: Events that it may run; None: any number.
-        memory: Bytes of resident memory that it may have between two events; None: any.
+        events: Maximum number of events that it runs; None: no limit.
+        memory: Maximum resident memory between two events, in bytes; None: no limit.
     """
 
     events: int | None = None
@@ -25,7 +25,7 @@ class Limits:
 
 
 class Age:
-    """How much one process has done. For the thread that owns the process."""
+    """Counts what one process has done; only the thread that owns the process uses it."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -33,15 +33,15 @@ class Age:
         self.begin()
 
     def begin(self) -> None:
-        """Take note that there is a new process."""
+        """Begin to count for a new process."""
         self.served = 0
 
     def end(self, pid: int) -> str | None:
-        """Return why process `pid` is to end now; None: it may go on."""
+        """Return why process `pid` has to be replaced now; None if it may continue."""
         limits = self._limits
         if limits.events is not None and self.served >= limits.events:
             return f"{self.served} events"
-        # One that has run no event would not have less memory in another process.
+        # Replacing a process that has not run any event would not save memory.
         if limits.memory is None or not self.served or monotonic() < self._look_at:
             return None
         self._look_at = monotonic() + LOOK_EVERY
@@ -50,7 +50,7 @@ class Age:
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of resident memory of process `pid` (proc(5), statm); 0: it has ended."""
+    """Return the resident memory of process `pid` in bytes (proc(5), statm); 0: it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""What a Worker returns, as lines on stdout: whole, and in order where asked."""
+"""Writes what a Worker returns as lines on stdout, with --keep-order in the order of the input."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,26 +13,26 @@ from flowtools.worker.exceptions import Reject
 
 RESULT = "flow.work.result"
 MAX_SPAN = 10_000
-"""Lines that may wait for an earlier one with --keep-order before no more are taken."""
+"""Maximum number of lines that wait for an earlier one with --keep-order."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Bytes of results that may."""
+"""Maximum size, in bytes, of the results that wait for an earlier line."""
 
 
 class ResultError(Reject):
-    """What `start` returned cannot be a line, however often it is done."""
+    """`start` returned something that cannot be a line; another attempt would not help."""
 
 
 def lines_of(event: Event, returned: Any) -> list[bytes]:
-    """Return what `start` returned for `event` as lines.
+    """Return the lines for what `start` returned for `event`.
 
-    An Event is a line as it is; any other JSON value becomes the data of a
-    `flow.work.result` event that has the subject of `event` and an id made from its source and
-    id, so that doing the same event again gives the same ids. None gives nothing. Each result
-    has the trace of `event` (`traceparent`, `tracestate`) unless it has its own. The
-    acknowledgement address never travels on: acknowledging is the pool's own duty.
+    An Event becomes a line unchanged. Any other JSON value becomes the data of a
+    `flow.work.result` event with the subject of `event` and an id made from its source and id, so
+    that processing the same event again gives the same ids. None gives no line. Each result gets
+    the trace of `event` (`traceparent`, `tracestate`) unless it has its own. `ackto` is always
+    removed: acknowledging is the pool's own duty.
 
     Raises:
-        ResultError: A value has no JSON form. The work was done, so it is not done again.
+        ResultError: A value has no JSON form. The work was done, so that it is not tried again.
     """
     if returned is None:
         return []
@@ -65,7 +65,7 @@ Written = Callable[[], None]
 
 
 class Results:
-    """Writes the lines of settled events as they come."""
+    """Writes the lines of each event at once."""
 
     is_full = False
 
@@ -76,7 +76,7 @@ class Results:
         """Write the lines of input line `number`, each in one write; then call `written`.
 
         Raises:
-            ReaderGone: Nobody reads stdout any more.
+            ReaderGone: The reader of stdout has gone.
         """
         for line in lines:
             self._writer.write(line)
@@ -91,18 +91,18 @@ class OrderedResults(Results):
         self._lock = threading.Lock()
         self._next = 1
         self._bytes = 0
-        # What waits for an earlier number; None: nothing but its turn.
+        # The results that wait for an earlier number; None: a number without results.
         self._waiting: dict[int, tuple[list[bytes], Written] | None] = {}
 
     @property
     def is_full(self) -> bool:  # type: ignore[override]
-        """Whether so much waits for an earlier line that no further one must be taken."""
+        """Whether so much waits for an earlier line that no further line may be taken."""
         return len(self._waiting) >= MAX_SPAN or self._bytes >= MAX_BYTES
 
     def put(self, number: int, lines: list[bytes], written: Written) -> None:
-        """Write, or keep until all earlier numbers have been put.
+        """Write the lines, or keep them until all earlier numbers have been put.
 
-        Where there is nothing to write, nothing waits: `written` is called at once.
+        If there are no lines, `written` is called at once.
         """
         if not lines:
             written()

@@ -1,4 +1,4 @@
-"""How a thread of the pool runs its Worker: here, in the thread itself."""
+"""Runners: how a thread of the pool runs its Worker. Here it runs in the thread itself."""
 
 import ctypes
 from collections.abc import Callable
@@ -22,7 +22,7 @@ log = get_log("flowtools.pool")
 
 
 class RunnerBroken(Exception):
-    """There is no Worker to run anything with: the pool is to end with `error`."""
+    """Raised if no Worker can be started: the pool then ends with `error`."""
 
     def __init__(self, error: FlowError) -> None:
         super().__init__(str(error))
@@ -33,44 +33,44 @@ class Runner(Protocol):
     """Runs the Worker for one thread of the pool."""
 
     def attribute_to(self, whose: Whose) -> None:
-        """Let `whose` say to which attempt belongs what is written where the Worker runs."""
+        """Let `whose` tell to which attempt the Worker's output belongs."""
 
     @property
     def start(self) -> Callable[[Event], Any]:
-        """Runs the Worker's `start` to its end, returns what it returned, raises what it raised."""
+        """A function that runs the Worker's `start`, and returns or raises what that does."""
 
     def start_many(self, batch: Batch[Any]) -> list[Answer]:
-        """Run the Worker's `start_many` to its end; return what became of each event.
+        """Run the Worker's `start_many` to its end; return the answer for each event.
 
-        Raises what it raised, which fails all of them.
+        Raises what `start_many` raised, which fails the whole batch.
         """
 
     @property
     def prepare(self) -> Callable[[Stop], float] | None:
-        """Makes ready for the next `start`, outside its time-out; None: nothing to do.
+        """A function that prepares the next `start`, outside its time-out; None: none is needed.
 
-        Returns 0 once it is ready or the Stop is set, otherwise the seconds after which to
-        call it again. Raises RunnerBroken where the pool cannot begin.
+        It returns 0 once the runner is ready or the Stop is set, otherwise the seconds after
+        which to call it again. It raises RunnerBroken if the pool cannot begin.
         """
 
     def lines(self, event: Event, returned: Any) -> list[bytes]:
-        """Return what `start` returned for `event` as lines; may run the Worker's code, too."""
+        """Return the lines for what `start` returned for `event`; may run the Worker's code."""
 
     def failure(self, error: BaseException) -> Failure:
-        """Return what `error`, raised by `start` or `lines`, says; may run the Worker's code."""
+        """Return the Failure for an error of `start` or `lines`; may run the Worker's code."""
 
     def interrupt(self, thread: Thread, since: float) -> None:
-        """Make a `start` that runs in `thread` end, and the programs that it has started.
+        """Interrupt the `start` that runs in `thread`, and kill the programs that it has started.
 
-        Called from the watchdog's thread. `since`: when it began, in seconds of
+        Called from the watchdog's thread. `since` is the beginning of the attempt, in seconds of
         `time.monotonic()`.
         """
 
     def release(self) -> None:
-        """Begin to let go of what the runner holds; no `start` runs or follows."""
+        """Begin to release the runner's resources; no `start` runs or follows."""
 
     def close(self) -> None:
-        """Wait until that is done.
+        """Wait until everything is released.
 
         Raises:
             FlowError: The Worker could not clean up.
@@ -85,10 +85,10 @@ def failure_of(raised: BaseException, runner: Runner) -> Failure:
 
 
 class BoundedRunner:
-    """Another runner, whose results the next command must be able to read."""
+    """Wraps a runner and refuses results that are too long for the next command to read."""
 
     def __init__(self, runner: Runner, max_line: int) -> None:
-        """Let `runner` run the Worker; a line of more than `max_line` bytes fails the event."""
+        """Wrap `runner`; a result of more than `max_line` bytes fails its event."""
         self._runner = runner
         self._max_line = max_line
         self.failure = runner.failure
@@ -99,24 +99,24 @@ class BoundedRunner:
 
     @property
     def start(self) -> Callable[[Event], Any]:
-        """As the other runner."""
+        """The `start` of the wrapped runner."""
         return self._runner.start
 
     @property
     def prepare(self) -> Callable[[Stop], float] | None:
-        """As the other runner."""
+        """The `prepare` of the wrapped runner."""
         return self._runner.prepare
 
     def lines(self, event: Event, returned: Any) -> list[bytes]:
-        """Return the lines of the other runner.
+        """Return the lines of the wrapped runner.
 
         Raises:
-            ResultError: One is too long. No further attempt would make it shorter.
+            ResultError: A line is too long. Another attempt would not make it shorter.
         """
         return self._checked(self._runner.lines(event, returned))
 
     def start_many(self, batch: Batch[Any]) -> list[Answer]:
-        """Return the answers of the other runner; a line that is too long fails its event."""
+        """Return the answers of the wrapped runner; a line that is too long fails its event."""
         return [self._answer(each) for each in self._runner.start_many(batch)]
 
     def _answer(self, answer: Answer) -> Answer:
@@ -135,7 +135,7 @@ class BoundedRunner:
 
 
 def _nothing(given: Any) -> Any:
-    """Stand for a method that the Worker does not have; the pool calls the other one."""
+    """Stand in for a method that the Worker does not have; the pool never calls it."""
     raise TypeError("the Worker has no such method")
 
 
@@ -145,14 +145,14 @@ class ThreadRunner:
     prepare = None
 
     def __init__(self, worker: Any, pausing: tuple[type[Exception], ...] = ()) -> None:
-        """Run `worker`; exceptions of the classes `pausing` mean the same as Unavailable."""
-        # One of the two is missing where the Worker takes batches, or takes none.
+        """Run `worker`; exceptions of the classes `pausing` count as Unavailable."""
+        # A Worker has one of the two methods: `start_many` if it takes batches, else `start`.
         self.start: Callable[[Event], Any] = getattr(worker, "start", _nothing)
         self._start_many: Callable[[Events], Any] = getattr(worker, "start_many", _nothing)
         self._pausing = pausing
 
     def start_many(self, batch: Batch[Any]) -> list[Answer]:
-        """Return what became of each event; generators run here."""
+        """Return the answer for each event; generators run here."""
         return run_batch(self._start_many, batch.events, batch.failures, lines_of, self.failure)
 
     def lines(self, event: Event, returned: Any) -> list[bytes]:
@@ -160,15 +160,14 @@ class ThreadRunner:
         return lines_of(event, returned)
 
     def failure(self, error: BaseException) -> Failure:
-        """Return what the exception says."""
+        """Return the Failure for `error`."""
         return Failure.of(error, pausing=self._pausing, with_traceback=shows_tracebacks())
 
     def interrupt(self, thread: Thread, since: float) -> None:
         """Raise TimeLimit in `thread` at its next bytecode, and kill its programs.
 
-        The first is what CPython's PyThreadState_SetAsyncExc does; a thread that waits in a
-        system call gets the exception when the call returns. A wait for a program does so
-        once that has been killed.
+        CPython's PyThreadState_SetAsyncExc raises the exception. A thread in a system call gets it
+        only when the call returns. A wait for a program returns because the program is killed.
         """
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeLimit)
@@ -178,10 +177,10 @@ class ThreadRunner:
             log.info("%d processes that the Worker had started have been killed", killed)
 
     def attribute_to(self, whose: Whose) -> None:
-        """What a thread writes is attributed by the thread."""
+        """Do nothing: output is attributed by its thread."""
 
     def release(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def close(self) -> None:
-        """Nothing to wait for."""
+        """Do nothing: there is nothing to wait for."""

@@ -1,6 +1,6 @@
-"""How a pool behaves, and the parts that plug into it.
+"""The settings of a pool, and the protocols of the parts that plug into it.
 
-The defaults of the options of flow-work and flow-run are those of the fields here.
+The fields here hold the defaults of the options of flow-work and flow-run.
 """
 
 from collections.abc import Callable
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
 
 
 class Recorder(Protocol):
-    """Is told of every attempt: the job log, the metrics, the display."""
+    """Records every attempt: the job log, the metrics, the display."""
 
     def record(self, attempt: "Attempt") -> None:
-        """Take note of `attempt`; called from any thread.
+        """Record `attempt`; called from any thread.
 
         Raises:
-            FlowError: It cannot be noted; the pool then drains and ends with this error.
+            FlowError: `attempt` cannot be recorded; the pool then drains and ends with this error.
         """
 
 
 class Acknowledger(Protocol):
-    """Tells the source of an event, by its `ackto` attribute, what became of it."""
+    """Acknowledges or rejects events at their source, by their `ackto` attribute."""
 
     def ack(self, ackto: str) -> None:
-        """The event is taken care of."""
+        """Tell the source that the event is done."""
 
     def nack(self, ackto: str, reason: "Reason | None" = None) -> None:
-        """The event failed for good, for this reason."""
+        """Tell the source that the event has failed for good, and why."""
 
 
 class Carrier(Protocol):
-    """Hands the duty to acknowledge an event on to lines; flowtools.ack.relay.Relay is one."""
+    """Passes the duty to acknowledge on to lines, as flowtools.ack.relay.Relay does."""
 
     def carry(self, ackto: str, lines: int) -> list[str]:
-        """Return the `ackto` of each of the `lines` made of an event; with none it is done.
+        """Return an `ackto` for each of the `lines` made of an event; 0 lines acknowledge it.
 
         Raises:
             AckError: `ackto` is malformed.
-            ConfigurationError: There is no place for a socket.
+            ConfigurationError: The socket cannot be made.
         """
 
 
@@ -57,7 +57,7 @@ class Failures(Protocol):
         """Keep the line of `attempt`; on return it is in the file.
 
         Raises:
-            FlowError: It could not be written.
+            FlowError: The line could not be written.
         """
 
 
@@ -65,10 +65,10 @@ class Known(Protocol):
     """The events that are done already."""
 
     def __len__(self) -> int:
-        """Return how many they are."""
+        """Return the number of events."""
 
     def __contains__(self, event: object) -> bool:
-        """Return whether `event` is one of them."""
+        """Return whether `event` is done already."""
 
 
 class Pace(Protocol):
@@ -86,25 +86,25 @@ class KeyPace(Protocol):
 
 
 class Halting(Protocol):
-    """Says when a pool ends before its input does; flowtools.pool.limits.Halt is one."""
+    """Decides when a pool ends before its input does, as flowtools.pool.limits.Halt does."""
 
     wants_total: bool
-    """It is to be told how many events the input has, once that is known."""
+    """Whether `note_total` has to be called once the number of events is known."""
     is_success: bool
-    """The pool has ended as was asked for, whatever failed before."""
+    """Whether the pool has ended as requested, so that failures before do not count."""
 
     def record(self, attempt: "Attempt") -> str | None:
-        """Take note of `attempt`; return "soon" or "now" when the pool is to end."""
+        """Count `attempt`; return "soon" or "now" if the pool has to end."""
 
     def note_total(self, total: int) -> None:
-        """Take note that the input has so many events."""
+        """Note that the input has `total` events."""
 
 
 BATCH, LINGER = 100, 1.0
-"""Events of a batch, and seconds for which it waits for more, where nothing else is said."""
+"""Default maximum of events in a batch, and default seconds for which it waits for more."""
 
 ASKED_RETRIES = 10
-"""Further attempts that a Worker's own Retry gets where --retries says nothing."""
+"""Maximum number of further attempts after a Worker's own Retry if --retries is 0."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ class RetryPolicy:
     """Exponential back-off with jitter.
 
     Attributes:
-        retries: Further attempts after a failure.
+        retries: Maximum number of further attempts after a failure.
         backoff: Seconds before the first of them; doubled for each one after.
-        max_backoff: Seconds that no wait exceeds, but one that a Retry asks for.
-        retry_until: Seconds since an event came into being after which no attempt begins; until
-            then there are as many as there is time for. None: `retries` counts.
+        max_backoff: Upper limit of the wait, in seconds; not applied to Retry(after).
+        retry_until: Age of an event, in seconds, after which no attempt begins. Until then the
+            number of attempts is not limited. None: `retries` is the limit.
     """
 
     retries: int = 0
@@ -127,9 +127,9 @@ class RetryPolicy:
     def delay(self, attempt: int, failure: "Failure", age: float = 0.0) -> float | None:
         """Return the seconds to wait after attempt number `attempt`; None: it was the last.
 
-        `age`: how many seconds old the event is.
-        The wait is drawn from the upper half of its range, so that events which failed
-        together do not come back together. A Retry with `after` waits that long.
+        `age` is the age of the event in seconds.
+        The wait is drawn at random from the upper half of its range, so that events that failed
+        together are not tried again together. A Retry with `after` waits that long.
         """
         if not failure.outcome.may_retry:
             return None
@@ -137,15 +137,16 @@ class RetryPolicy:
             left = self.retry_until - age
             if left <= 0 or (failure.after or 0.0) > left:
                 return None
-            return min(failure.after or self.wait(attempt), left)  # The last one is in time.
+            # Not longer than `left`, so that the last attempt still begins in time.
+            return min(failure.after or self.wait(attempt), left)
         asked = failure.after is not None
         if attempt > (self.retries or (ASKED_RETRIES if asked else 0)):
             return None
         return failure.after or self.wait(attempt)
 
     def wait(self, number: int) -> float:
-        """Return the seconds of the wait with this `number`, from 1."""
-        import random  # Not at the top: most runs retry nothing, and all start quicker.
+        """Return the seconds of wait number `number`, from 1."""
+        import random  # Imported late: most runs retry nothing, and all start quicker.
 
         # The exponent is bounded: 2.0 ** 1024 overflows.
         ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(number - 1, 60))
@@ -154,31 +155,30 @@ class RetryPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Ending):
-    """How the pool behaves.
+    """The settings of a pool.
 
     Attributes:
-        threads: Width of the pool.
-        timeout: Seconds that one attempt may take; 0 for no limit.
-        grace: Seconds that a Worker has to end once it is told that its time is up.
-        drain: Seconds that running events have to end after a signal.
-        max_abandoned: Stuck threads at which the pool drains and ends; None: see
-            `most_abandoned`.
-        batch: Events that a Worker with `start_many` gets at once, at most; None: it gets
-            single events, or nothing has been said.
-        linger: Seconds for which a batch waits for more, from when its first event came;
-            None: LINGER.
-        retry: When a failed event is tried again.
-        key: Gives the key whose events run `per_key` at a time; one at a time, in order.
-        per_key: How many that are.
-        key_rate: Limits the starts of each key.
-        pace: Limits the starts.
-        halt: Says when the pool is to end early.
-        done: Events that a job log has as done: not run again.
-        known: Says whether an event is known as done by --once, and not run again.
-        pass_on: Write each event on after success, with the duty to acknowledge it.
-        relay: Hand the duty to acknowledge an event on to its results.
-        worker: Name of what runs, MODULE:CLASS, for whoever is told of a failure.
-        command: What stands in front of a report of the pool's state.
+        threads: The number of threads (-j).
+        timeout: Maximum duration of one attempt, in seconds; 0: no limit.
+        grace: Seconds for a Worker to end after it has been interrupted at its time-out.
+        drain: Seconds for running events to end after a signal.
+        max_abandoned: Number of stuck threads at which the pool drains and ends; None: the default
+            of `most_abandoned`.
+        batch: Maximum number of events that a Worker with `start_many` gets at once; None: the
+            option was not given, or the Worker takes single events.
+        linger: Seconds for which a batch waits for more events after its first one; None: LINGER.
+        retry: The policy for trying failed events again.
+        key: Returns an event's key; of each key, `per_key` events run at a time (1: in order).
+        per_key: Maximum number of running events per key.
+        key_rate: The limit for the starts of each key.
+        pace: The limit for all starts.
+        halt: Decides when the pool ends early.
+        done: Events that are done according to the job log, and are skipped.
+        known: Returns whether an event is done according to --once, and is skipped.
+        pass_on: Whether to forward each event after success, with the duty to acknowledge it.
+        relay: Whether to pass the duty to acknowledge an event on to its results.
+        worker: The Worker as MODULE:CLASS, for the reason of a failure.
+        command: The name of the command.
     """
 
     threads: int = 1
@@ -201,7 +201,7 @@ class Settings(Ending):
 
     @property
     def most_abandoned(self) -> int:
-        """`max_abandoned`, or its default, which depends on the width of the pool."""
+        """`max_abandoned`, or its default, which depends on the number of threads."""
         return self.max_abandoned or max(32, 2 * self.threads)
 
     def is_done(self, event: "Event") -> bool:
@@ -211,28 +211,28 @@ class Settings(Ending):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Reading):
-    """What flow-work and flow-run were asked for; flow-work(1) explains each option.
+    """The options of flow-work and flow-run; flow-work(1) explains each of them.
 
     Attributes:
         worker: The Worker, as MODULE:CLASS.
-        pool: How its pool behaves.
-        pause_on: Exceptions of a Worker that mean the same as Unavailable, each MODULE:CLASS.
-        isolation: Whether the Worker runs in threads of this process, or in others.
-        recycle: Events after which a process of the Worker is replaced; None: never.
-        recycle_memory: MiB of resident memory beyond which it is; None: never.
-        keep_order: Write results in the order of the input.
-        no_ack: Acknowledge nothing: the lines are copies that others settle.
-        joblog: The file that has a line for each attempt.
-        resume: Skip what the job log has as done.
+        pool: The settings of the pool.
+        pause_on: Exceptions of a Worker that count as Unavailable, each as MODULE:CLASS.
+        isolation: Whether the Worker runs in threads of this process or in child processes.
+        recycle: Number of events after which a process of the Worker is replaced; None: never.
+        recycle_memory: MiB of resident memory above which it is replaced; None: never.
+        keep_order: Whether to write results in the order of the input.
+        no_ack: Whether to acknowledge nothing: the lines are copies that another process settles.
+        joblog: The job log, with a line for each attempt.
+        resume: Whether to skip events that are done according to the job log.
         once: The database with the ids of events that have been done.
-        once_age: Seconds for which it keeps them.
-        failed: The file that keeps the lines of events that failed for good.
+        once_age: Seconds for which the database keeps an id.
+        failed: The failed file, with the lines of events that failed for good.
         config: The INI file with the Worker's settings.
-        settings: More of them, each SECTION.KEY=VALUE.
-        max_line: Bytes that an input line may have.
-        progress: Show how far it is, on stderr.
-        metrics: Where to serve metrics, as HOST:PORT.
-        dry_run: Check the Worker and the lines, and run nothing.
+        settings: Further settings of the Worker, each as SECTION.KEY=VALUE.
+        max_line: Maximum length of an input line, in bytes.
+        progress: Whether to show the progress on stderr.
+        metrics: The address for metrics, as HOST:PORT or unix:PATH.
+        dry_run: Whether to check the Worker and the lines without running anything.
     """
 
     worker: str

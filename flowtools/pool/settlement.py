@@ -1,8 +1,11 @@
-"""What becomes of an event: results out, records, the failed file, the acknowledgement.
+"""Settles events: writes results, records attempts, fills the failed file, and acknowledges.
 
-The order keeps the promise that no event is lost: first the lines are written, then the
-recorders are told, then the source; so whatever dies in between, the event comes again.
-Called by the thread that ran the event, or by the one that replaced it.
+The order guarantees that no event is lost: first the lines are written, then the recorders are
+told, and the source comes last. If the process dies in between, the source delivers the event
+again. In any other order an acknowledged event could be missing from the output or the records.
+
+The thread that ran the event settles it, or the thread that replaced it. The lock `_counting` only
+guards the counts, so that threads do not wait for each other's writes.
 """
 
 import logging
@@ -29,17 +32,17 @@ from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, S
 
 log = get_log("flowtools.pool")
 
-_DONE = Outcome.DONE  # A look-up in the enumeration would cost every event.
+_DONE = Outcome.DONE  # A name of its own: a look-up in the enumeration for every event costs time.
 
 
 class Settlement:
     """Settles every event of one pool; safe from any thread.
 
     Attributes:
-        counts: Final outcomes so far.
-        is_plain: A done event that returned nothing and has no `ackto` needs no more than
-            `note`, and to be counted in its slot.
-        note: Tells the recorders of it, given what it was made from and when it started;
+        counts: The number of events by final outcome so far.
+        is_plain: Whether a done event without results and `ackto` only has to be noted with `note`
+            and counted in its slot.
+        note: Tells the recorders of such an event, given its line and the start of the attempt;
             None: there is no recorder.
     """
 
@@ -61,15 +64,15 @@ class Settlement:
         """Settle with these parts.
 
         Args:
-            results: Where returned lines go.
-            backlog: Where an event waits for its next attempt.
-            settings: Of the pool.
-            control: Ends the pool when --halt says so, or where the failed file cannot be written.
-            pause: Hears of events that cannot be done now.
-            recorders: Are told of each attempt.
-            failures: Keeps the lines of events that failed for good; None: they are refused.
-            acks: Tells the source what became of each event; None: nobody is told.
-            relay: Hands the duty to acknowledge an event on to its results.
+            results: Writes the returned lines.
+            backlog: Keeps events until their next attempt.
+            settings: The settings of the pool.
+            control: Ends the pool for --halt, or if the failed file cannot be written.
+            pause: Is told of events that cannot be done now.
+            recorders: Record each attempt.
+            failures: Keeps the lines of events that failed for good; None: these are rejected.
+            acks: Acknowledges and rejects events; None: nothing is acknowledged.
+            relay: Passes the duty to acknowledge an event on to its results.
         """
         self.counts: Counter[str] = Counter()
         self._counting = threading.Lock()
@@ -87,7 +90,7 @@ class Settlement:
         self.note = self._note if recorders else None
 
     def _note(self, event: Event, current: Line | InFlight, started: float) -> None:
-        """Tell the recorders of a plain event that is done; the caller counts it."""
+        """Tell the recorders of a done plain event; the caller counts it."""
         ended = monotonic()
         if isinstance(current, InFlight):
             number, line, since, attempt = (
@@ -107,22 +110,22 @@ class Settlement:
             recorder.record(made)
 
     def totals(self, slots: Iterable[Slot]) -> Counter[str]:
-        """Return how many events have ended with which outcome; some are counted in `slots`."""
+        """Return the number of events by outcome; those counted only in `slots` are added."""
         totals = Counter(self.counts)
         totals[_DONE] += sum(slot.done for slot in slots)
         return totals
 
     def done(self, flight: InFlight, started: float, lines: list[bytes]) -> None:
-        """`start` has returned; `lines` are its results."""
+        """Settle an event whose `start` has returned; `lines` are its results."""
         self.finish(_attempt(flight, _DONE, None, started=started), lines)
         self._leave(flight)
 
     def skipped(self, flight: InFlight) -> None:
-        """The job log of an earlier run has the event as done."""
+        """Settle an event that an earlier run has already done."""
         self.finish(_attempt(flight, Outcome.SKIPPED, None, started=monotonic()), [])
 
     def failed(self, flight: InFlight, started: float, failure: Failure) -> bool:
-        """The attempt did not do the event; return whether the event waits for another one."""
+        """Settle a failed attempt; return whether the event waits for another attempt."""
         pauses = failure.outcome.pauses
         retry = self._settings.retry
         age = 0.0 if retry.retry_until is None else flight.age
@@ -149,7 +152,8 @@ class Settlement:
         flight.event = _anew(flight)
         self._keep_place(flight)
         if pauses:
-            self._pause.note(flight, started, failure)  # First, for nobody is to take it now.
+            # The pause begins first, so that no thread takes the event back at once.
+            self._pause.note(flight, started, failure)
             self._backlog.keep(flight)
         else:
             flight.attempt += 1
@@ -157,27 +161,27 @@ class Settlement:
         return True
 
     def cancelled(self, flight: InFlight) -> None:
-        """The attempt was cut short because the pool ends: the event counts as not tried."""
+        """Put back an event whose attempt was cancelled at the end: it counts as not tried."""
         self._backlog.delay(flight, 0.0)
 
     def invalid(self, number: int, line: bytes, error: EventError) -> None:
-        """Input line `number` is no event."""
+        """Settle input line `number`, which is not an event."""
         text = str(error)
         log.warning("line %d is not an event: %s", number, text)
         attempt = Attempt(None, line, number, Outcome.INVALID, 1, True, 0.0, 0.0, time(), text)
         self._give_up(attempt, None)
         if isinstance(line, TooLong) and line.ackto is not None:
-            # Only its source has the whole of it: it goes to the dead letters.
+            # Only its source has the whole line: rejecting moves it to the dead letters there.
             self._tell(line.ackto, attempt.outcome.answer, attempt)
 
     def empty(self, number: int) -> None:
-        """Input line `number` holds nothing."""
+        """Note that input line `number` is empty, so that --keep-order does not wait for it."""
         self._results.put(number, [], _tell_nobody)
 
     def left_over(self, flight: InFlight) -> bool:
-        """The pool ends before `flight` was done; return whether it is safe all the same.
+        """Handle an event that is not done when the pool ends; return whether it is safe.
 
-        It is where its source will deliver it again, or the failed file takes it.
+        It is safe if its source will deliver it again, or once it is in the failed file.
         """
         if "ackto" in flight.event.attributes and self._acks is not None:
             return True
@@ -189,20 +193,20 @@ class Settlement:
         return True
 
     def _keep_place(self, flight: InFlight) -> None:
-        """See that no other event of the flight's key comes before its next attempt."""
+        """Make later events of the same key wait for the next attempt of `flight`."""
         if flight.key is None and self._settings.key is not None:
-            # It ran in a pool of one thread, where no key has been entered.
+            # A pool of one thread does not enter keys until an event has to be tried again.
             flight.key = self._settings.key(flight.event)
             if flight.key is not None:
                 self._backlog.enter(flight, flight.key)
 
     def _give_up(self, attempt: Attempt, flight: InFlight | None) -> None:
-        """The event has failed for good: keep its line or refuse it, and count it."""
+        """Settle an event that has failed for good: keep its line or reject it, and count it."""
         if self._failures is not None:
             try:
                 self._failures.write(attempt)
             except FlowError as error:
-                # Neither kept nor refused: left unacknowledged, so that it comes again.
+                # Neither kept nor rejected: it stays unacknowledged and is delivered again.
                 with self._counting:
                     self.counts[attempt.outcome] += 1
                 self._control.fail(error)
@@ -212,7 +216,7 @@ class Settlement:
             self._leave(flight)
 
     def finish(self, attempt: Attempt, lines: list[bytes]) -> None:
-        """Bring an event to its end: results, records, the source, the counts."""
+        """Complete an event: write results, record it, answer the source, count it."""
         if self._settings.pass_on and attempt.outcome.is_done:
             lines.append(attempt.line + b"\n")
         written = partial(self._written, attempt)
@@ -234,7 +238,7 @@ class Settlement:
                 self._control.end(cancel=verdict == "now")
 
     def _carrying(self, relay: Carrier, attempt: Attempt, lines: list[bytes]) -> list[bytes] | None:
-        """Return `lines` with the duty to acknowledge the event; None: there is none to hand on."""
+        """Return `lines` with the duty to acknowledge the event; None if there is no duty."""
         ackto = attempt.event.attributes.get("ackto") if attempt.event is not None else None
         if ackto is None:
             return None
@@ -258,7 +262,7 @@ class Settlement:
         assert attempt.event is not None
         outcome = attempt.outcome
         if outcome.is_done and self._settings.pass_on:
-            return  # The duty went on with the line.
+            return  # The forwarded line carries the duty to acknowledge.
         is_kept = outcome.is_failure and self._failures is not None
         answer = Answer.ACK if is_kept else outcome.answer
         self._tell(attempt.event.attributes["ackto"], answer, attempt)
@@ -285,7 +289,7 @@ class Settlement:
 
 
 def _anew(flight: InFlight) -> Event:
-    """Return the event of `flight` as it was read: the Worker may have changed values inside it."""
+    """Return the event of `flight` as it was read: the Worker may have changed its values."""
     try:
         return parse(flight.line, digits_checked=True)
     except NotAnEvent as other:

@@ -1,4 +1,4 @@
-"""How attempts have ended, how fast, and how long they took: what there is to say of a pool."""
+"""The figures of a pool: how attempts have ended, at which rate, and how long they took."""
 
 import random
 import threading
@@ -10,22 +10,23 @@ from typing import NamedTuple
 from flowtools.pool.outcome import FAILURES, RETRIED, Attempt, Outcome
 
 RATE_SPAN = 5.0
-"""Seconds that the displayed rate looks back."""
+"""Seconds over which the displayed rate is measured."""
 
 SAMPLE = 1000
-"""Durations that are kept, whatever the number of attempts: a uniform sample of all."""
+"""Number of durations kept, a uniform sample of all attempts, however many there are."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What there is to say at one moment.
+    """The figures at one moment.
 
     Attributes:
-        counts: Events by final outcome, and under RETRIED the attempts that were not the last.
-        seconds: Time since the start.
-        rate: Events that end in a second, over the last RATE_SPAN seconds.
-        median: Seconds that half of the attempts stay below; None before the first.
-        high: Seconds that 95 of 100 attempts stay below.
+        counts: Number of events by final outcome, and under RETRIED of attempts that were not the
+            last of their event.
+        seconds: Seconds since the start.
+        rate: Events that ended per second, over the last RATE_SPAN seconds.
+        median: Median duration of an attempt, in seconds; None before the first.
+        high: 95th percentile of the durations, in seconds; None before the first.
     """
 
     counts: Counter[str]
@@ -36,16 +37,16 @@ class Figures:
 
     @property
     def done(self) -> int:
-        """Events that are done."""
+        """Number of events that are done."""
         return self.counts[Outcome.DONE]
 
     @property
     def failed(self) -> int:
-        """Events that failed for good, in whichever way."""
+        """Number of events that failed for good, in any way."""
         return sum(self.counts[outcome] for outcome in FAILURES)
 
     def others(self) -> list[tuple[str, int]]:
-        """Return label and number of whatever is neither done nor failed and has come up."""
+        """Return label and number of each other outcome that has occurred."""
         labels = [each for each in Outcome if each is not Outcome.DONE and not each.is_failure]
         return [(each, self.counts[each]) for each in (*labels, RETRIED) if self.counts[each]]
 
@@ -54,11 +55,11 @@ class Snapshot(NamedTuple):
     """The state of a pool.
 
     Attributes:
-        running: What runs, as the event's subject or id and for how many seconds.
-        queued: Events that have been read and wait, for a thread, their key or a retry.
-        threads: The pool's width.
-        abandoned: Threads that are stuck in the Worker and have been replaced.
-        paused: Seconds for which the pool has taken nothing, for nothing can be done; or 0.
+        running: The running events: subject or id, and for how many seconds each has been running.
+        queued: Number of events that have been read and wait for a thread, their key or a retry.
+        threads: Number of threads of the pool.
+        abandoned: Number of threads that are stuck in the Worker and have been replaced.
+        paused: Seconds for which the pool has been paused; 0 if it is not.
     """
 
     running: list[tuple[str, float]]
@@ -69,11 +70,11 @@ class Snapshot(NamedTuple):
 
 
 class Share(NamedTuple):
-    """How much of a file that is read from end to end is done.
+    """The share of an input file that is done.
 
     Attributes:
         done: The share, from 0 to 1.
-        left: Seconds that the rest is going to take; None where that cannot be said yet.
+        left: Estimated seconds for the rest; None if there is no estimate yet.
     """
 
     done: float
@@ -81,10 +82,10 @@ class Share(NamedTuple):
 
 
 def share_of(figures: Figures, snapshot: Snapshot, read: int, size: int) -> Share | None:
-    """Return how much is done where `read` of the `size` bytes of the input have been read.
+    """Return the share that is done when `read` of the input's `size` bytes have been read.
 
-    The rest is taken to have lines as long as those so far, which take as long as those did. None
-    while nothing has been read.
+    The estimate assumes that the remaining lines are as long, and take as long, as those so far.
+    Returns None while nothing has been read.
     """
     ended = figures.counts.total() - figures.counts[RETRIED]
     begun = ended + snapshot.queued + len(snapshot.running)
@@ -95,7 +96,7 @@ def share_of(figures: Figures, snapshot: Snapshot, read: int, size: int) -> Shar
 
 
 class Tally:
-    """Counts how attempts end, and keeps a sample of how long they took; thread-safe."""
+    """Counts how attempts end, and keeps a sample of their durations; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -106,7 +107,7 @@ class Tally:
         self._marks: deque[tuple[float, int]] = deque([(self._began, 0)])
 
     def record(self, attempt: Attempt) -> None:
-        """Take note of an attempt."""
+        """Count an attempt."""
         with self._lock:
             self._counts[attempt.counted_as] += 1
             if attempt.outcome.ran:
@@ -114,7 +115,7 @@ class Tally:
                 self._keep(attempt.ran)
 
     def _keep(self, seconds: float) -> None:
-        # Algorithm R: each of the n durations so far is kept with the same chance.
+        # Algorithm R: each of the durations so far is in the sample with the same probability.
         if len(self._sample) < SAMPLE:
             self._sample.append(seconds)
             return
@@ -123,7 +124,7 @@ class Tally:
             self._sample[place] = seconds
 
     def figures(self) -> Figures:
-        """Return the figures up to now; call it regularly, for the rate."""
+        """Return the figures so far; call it regularly, since the rate is measured by the calls."""
         now = monotonic()
         with self._lock:
             counts = self._counts.copy()
@@ -143,7 +144,7 @@ class Tally:
 
 
 def summary(figures: Figures) -> str:
-    """Return all that the display told, in one line."""
+    """Return all figures of the display in one line."""
     counts = figures.counts
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in FAILURES if counts[kind])
     more = f" ({kinds})" if counts[Outcome.FAILED] < figures.failed else ""

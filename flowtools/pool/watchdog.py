@@ -1,7 +1,12 @@
-"""The watchdog of a pool: every deadline, every signal, every stuck thread.
+"""The watchdog of a pool: handles deadlines, signals and stuck threads.
 
-It runs in the thread that called `run`, which is the one that starts the pool's worker
-threads, and returns when they have ended. It never joins an abandoned thread.
+It runs in the thread that calls `run`. That starts the worker threads and returns when they have
+ended. In between it waits in one poll(2) for the next deadline, a signal, or the end of the reader.
+After its deadline an attempt is claimed and its thread is interrupted with TimeLimit. If the thread
+has still not ended after `grace`, it is abandoned and replaced, and never joined. How the claim
+races with the end of the attempt is explained in inflight.py.
+
+Nothing here may block, or no time-out would be enforced any more.
 """
 
 import threading
@@ -22,42 +27,42 @@ from flowtools.pool.runner import Runner
 from flowtools.pool.settings import Settings
 
 SETTLED = 1.0
-"""Seconds that a thread has to settle an attempt that has been cancelled."""
+"""Seconds for a thread to settle an attempt that has been cancelled."""
 
 SIGNAL_ARRIVES = 0.25
-"""Seconds after the reader has gone in which a signal to stop may still come. A signal goes to
-every process of a pipeline, and those that have nothing to do end first: what runs here is then
-to be ended by the drain, and not to be cut short because its reader was quicker."""
+"""Seconds for which to wait for a signal after the reader has gone. A signal goes to every process
+of a pipeline, and idle ones end first. Running events must then get their time to drain, and not be
+cancelled just because the reader was quicker."""
 
 log = get_log("flowtools.pool")
 
 
 class Notifier(Protocol):
-    """The service manager that wants to hear from us regularly."""
+    """Talks to the service manager, which expects a ping regularly."""
 
     watchdog_interval: float | None
-    """Seconds after which it takes silence for a hang; None: it does not watch."""
+    """Seconds without a ping after which the service counts as hung; None: no watchdog."""
 
     def ping(self) -> None:
-        """Say that all is well."""
+        """Tell that the service is alive."""
 
     def status(self, text: str) -> None:
-        """Say in a line how things are."""
+        """Send the state in one line."""
 
 
 class Watchdog:
-    """Starts the threads of a pool, holds their deadlines, and replaces the stuck ones.
+    """Starts the threads of a pool, enforces their deadlines, and replaces stuck ones.
 
     Args:
-        crew: The threads.
-        control: Says whether the pool goes on.
-        settings: How the pool behaves.
-        pool: What the threads run.
+        crew: The threads and their slots.
+        control: Tells whether the pool has to end.
+        settings: The settings of the pool.
+        pool: The code that the threads run.
         runners: Makes a runner for each thread.
-        stop: Asks the pool to drain.
-        bells: What to do when a Wake is rung.
-        notifier: Is pinged unless every thread hangs in settling.
-        out: Where results go; that its reader has gone is noticed at once.
+        stop: The request to drain.
+        bells: Functions to call when a Wake is rung.
+        notifier: The service manager, pinged unless every thread hangs in settling.
+        out: The output; the end of its reader is noticed at once.
     """
 
     def __init__(
@@ -89,7 +94,7 @@ class Watchdog:
         self._next_ping = 0.0 if notifier and notifier.watchdog_interval else inf
 
     def run(self) -> None:
-        """Run the pool to its end; what it ends with is the `error` of its control."""
+        """Run the pool to its end; afterwards `control.error` holds the error, if there was one."""
         self._crew.man([Slot(self._runners()) for _ in range(self._settings.threads)])
         for slot in self._crew.slots:
             self._start(slot)
@@ -111,7 +116,7 @@ class Watchdog:
                 self._control.fail(error)
 
     def _start(self, slot: Slot, inherited: Claim | None = None) -> None:
-        # Daemons: a stuck one must not keep the process from ending.
+        # Daemon threads: a stuck one must not keep the process from ending.
         slot.thread = threading.Thread(
             target=self._pool.work, args=(slot, inherited), name="flow-work", daemon=True
         )
@@ -123,7 +128,7 @@ class Watchdog:
             self._crew.note_end()
 
     def _wait(self) -> None:
-        # A millisecond more, for poll(2) counts in whole ones.
+        # A millisecond more, since poll(2) counts whole milliseconds and might return too early.
         seconds = self._next_event() - monotonic() + 0.001
         awaited: list[Wake | Stop] = [self._control.watchdog, *(bell for bell, _ in self._bells)]
         if self._stop is not None:
@@ -138,19 +143,19 @@ class Watchdog:
             self._out = None
             self._gone_at = monotonic() + SIGNAL_ARRIVES
         if self._stop is not None and self._stop.fileno() in ready:
-            self._stop = None  # It stays readable.
+            self._stop = None  # It stays readable and would end every further wait at once.
             self._drain_until = monotonic() + self._settings.drain
             self._control.drains = True
             self._control.end()
-            self._gone_at = inf  # The reader was stopped, too; who has results will notice.
+            self._gone_at = inf  # The reader got the signal, too; only writing results matters.
 
     def _next_event(self) -> float:
         """Return the earliest time at which there is something to do.
 
-        An attempt that starts after this look has its deadline no earlier than one
-        time-out from now, so nobody needs to tell the watchdog of a start. Only where it
-        has found the pool idle twice, a time-out apart and without a word between, it
-        sleeps for good, and is told.
+        An attempt that starts after this call has its deadline at least one time-out from now. So
+        a start does not have to wake the watchdog. Only if the pool was idle at two calls, a
+        time-out apart and without a start in between, the watchdog sleeps without a time limit.
+        Then `control.dozing` is set, and the next start wakes it.
         """
         settings, control = self._settings, self._control
         idle = self._pool.is_idle()
@@ -181,9 +186,9 @@ class Watchdog:
             control.end(cancel=True)
 
     def _leaves(self) -> bool:
-        """Leave threads behind that cannot write what they have, for the pool has to end.
+        """Abandon threads that cannot write their results, since the pool has to end.
 
-        A thread that runs the Worker is none of them: it is claimed, and replaced in the end.
+        Threads that run the Worker do not count: they are claimed, and replaced if necessary.
         """
         left = [slot for slot in self._crew.slots if not slot.ended]
         if monotonic() < self._leave_at or any(slot.deadline or slot.claim for slot in left):
@@ -208,7 +213,7 @@ class Watchdog:
     def _claim(self, slot: Slot, deadline: float, now: float) -> None:
         claim = Claim(Outcome.TIMEOUT if deadline <= now else Outcome.CANCELLED, now)
         if not slot.put(claim, deadline):
-            return  # The thread was quicker: the attempt has ended.
+            return  # The attempt ended before the claim.
         assert slot.event is not None
         assert slot.thread is not None
         slot.event.cancel()
@@ -217,7 +222,7 @@ class Watchdog:
 
     def _abandon(self, index: int, slot: Slot, claim: Claim) -> None:
         if not claim.is_mine():
-            return  # It has ended after all.
+            return  # The attempt has ended after all, and its thread settles it.
         flight = slot.flight
         assert flight is not None
         log.warning(
@@ -250,7 +255,7 @@ class Watchdog:
             notifier.ping()
 
     def _is_wedged(self, now: float) -> bool:
-        # This loop replaces stuck threads, so only settling can hang: stdout, a full disk.
+        # Threads stuck in the Worker are replaced, so that only settling can hang: stdout, a disk.
         limit = self._settings.grace + 1
         return all(
             slot.in_flight is not None and slot.deadline is None and now - slot.started > limit

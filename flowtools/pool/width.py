@@ -1,4 +1,4 @@
-"""The width of a pool as -j says it: a number, or one that depends on this machine's CPUs."""
+"""-j: the number of threads, given as a number or relative to this machine's CPUs."""
 
 import os
 import re
@@ -12,12 +12,12 @@ _FORM = re.compile(r"([+-]?)([0-9]{1,6})|([0-9]{1,6}(?:\.[0-9]{1,6})?)%")
 def width(text: str) -> int:
     """Return the number of threads that `text` means, 1 or more.
 
-    `4` is 4; `100%` is one for each CPU, `50%` half as many, rounded up; `+2` two more than CPUs,
-    `-1` one less. That is how -j of GNU parallel reads it, but for 0, which means as many as
-    possible there and is refused here. Only CPUs that this process may use count, as for nproc(1).
+    `4` is 4; `100%` is one for each CPU, `50%` half as many, rounded up; `+2` is two more than
+    CPUs, `-1` one less. -j of GNU parallel has the same forms, except that its 0 means as many as
+    possible, which is refused here. Only CPUs that this process may use count, as for nproc(1).
 
     Raises:
-        UsageError: It has another form, or is 0.
+        UsageError: `text` has another form, or is 0.
     """
     found = _FORM.fullmatch(text)
     if not found:

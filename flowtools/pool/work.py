@@ -1,8 +1,9 @@
-"""A pool from its parts to its end: the one order in which they start and stop.
+"""One run of a pool: makes its parts, starts and ends them in the right order.
 
-The Worker is configured before the first line is read. After the last event: what was
-read and not done goes where nothing loses it, the last acknowledgements are sent, and
-the Worker cleans up.
+The Worker is configured before the first line is read. After the last event, lines that were read
+and not done are brought to safety, then the last acknowledgements are sent, and then the Worker
+cleans up. The order matters: `bye`, the last word to a source, may only be said when it is known
+what has been settled.
 """
 
 import signal
@@ -42,11 +43,11 @@ from flowtools.process.console import say
 log = get_log("flowtools.pool")
 
 LEFT = "left"
-"""What counts the lines that were read, are not done, and are in no other place."""
+"""The label for lines that were read, are not done, and are not kept anywhere else."""
 
 
 class Onward(Carrier, Protocol):
-    """Hands duties on; flowtools.ack.relay.Relay is one."""
+    """Passes duties on and waits for them, as flowtools.ack.relay.Relay does."""
 
     def wait_until_settled(self, stop: Stop, drain: float, reader: HasFileno) -> None:
         """Wait until the lines are settled, after `stop` for up to `drain` seconds.
@@ -56,38 +57,38 @@ class Onward(Carrier, Protocol):
         """
 
     def close(self, *, bye: bool) -> None:
-        """End, and close the sender of acknowledgements behind it."""
+        """End, and close the sender of acknowledgements that it uses."""
 
 
 class Sender(Acknowledger, Protocol):
-    """Sends acknowledgements, and at the end the last of them."""
+    """Sends acknowledgements, as flowtools.ack.sender.AckSender does."""
 
     def see(self, block: bytes) -> None:
-        """Take note of a piece of the input: its source learns that its events are taken."""
+        """Note a piece of the input, so that its source learns that its events are taken."""
 
     def close(self, seconds: float, *, bye: bool) -> None:
-        """Send what is left, for up to `seconds`; `bye`: everything that was read is settled."""
+        """Send what is left, for up to `seconds`; `bye` tells that everything read is settled."""
 
 
 class Reopened(Protocol):
-    """A file that others may rename while it is written."""
+    """A file that a log rotation may rename while it is written."""
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name.
+        """Continue in a new file of the same name.
 
         Raises:
-            FlowError: It cannot be opened; what is written still goes to the old one.
+            FlowError: The new file cannot be opened; lines still go to the old one.
         """
 
 
 @dataclass(frozen=True)
 class Rest:
-    """The lines that are on their way to a pool when it ends; they are kept like those it had.
+    """The treatment of lines that are still in the pipe when a pool ends: they are kept, too.
 
     Attributes:
-        seconds: How long to wait for the end of the input.
-        ask: Asks a source in this process to end; None: the source is another process, whose
-            lines only matter after a stop, and where there is a file to keep them.
+        seconds: Seconds to wait for the end of the input.
+        ask: Asks a source in this process to end; None: the source is another process, whose lines
+            are kept only after a stop, and only if there is a failed file.
     """
 
     seconds: float
@@ -96,14 +97,14 @@ class Rest:
 
 @dataclass(frozen=True)
 class Input:
-    """What a pool reads.
+    """The input of a pool.
 
     Attributes:
-        fd: Where its lines come from.
-        stop: Asks it to take no more of them.
-        acks: Acknowledges them; None: nobody is told.
-        rest: What to do about lines that are on their way when the pool ends; None: leave them.
-        max_line: Bytes that one of its lines may have; None: as the command was told.
+        fd: The descriptor to read from.
+        stop: The request to take no more lines.
+        acks: Acknowledges the events; None: nothing is acknowledged.
+        rest: The treatment of lines still in the pipe when the pool ends; None: they are left.
+        max_line: Maximum length of a line, in bytes; None: that of the command's option.
     """
 
     fd: int
@@ -115,16 +116,16 @@ class Input:
 
 @dataclass
 class Parts:
-    """What plugs into a pool; each may be left out.
+    """The optional parts of a pool.
 
     Attributes:
-        recorders: Are told of each attempt.
+        recorders: The recorders of each attempt.
         failures: Keeps the lines of events that failed for good.
-        relay: Hands the duty to acknowledge an event on to its results.
-        notifier: The service manager that watches this process.
-        keep_order: Write results in the order of the input.
-        max_line: Bytes that an input line may have.
-        files: Go on in new files when SIGHUP asks for it, after a log rotation.
+        relay: Passes the duty to acknowledge an event on to its results.
+        notifier: Talks to the service manager that watches this process.
+        keep_order: Whether to write results in the order of the input.
+        max_line: Maximum length of an input line, in bytes.
+        files: The files to reopen on SIGHUP, after a log rotation.
         spill: Keeps the text of lines that are too long.
     """
 
@@ -142,15 +143,15 @@ class Work:
     """One run of a pool.
 
     Args:
-        settings: How the pool behaves.
-        given: What it reads.
-        writer: Where results go.
+        settings: The settings of the pool.
+        given: The input.
+        writer: Writes the results.
         runners: Makes the runner of each thread.
-        parts: What plugs into it.
-        crew: Its threads, for those who ask what runs; made here if it is not given.
+        parts: The optional parts.
+        crew: The threads; given if other code has to ask what runs, otherwise made here.
 
     Attributes:
-        pool, crew, control, pause: See there.
+        pool, crew, control, pause: The parts of these names; their classes describe them.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class Work:
             max_line=given.max_line or parts.max_line,
             tee=see,
             spill=parts.spill,
-            keep_ends=True,  # A copy of each line less; most are not needed any more once decoded.
+            keep_ends=True,  # Saves a copy of each line; most are not needed once decoded.
         )
         halt = settings.halt
         total = halt.note_total if halt is not None and halt.wants_total else None
@@ -215,17 +216,17 @@ class Work:
     def run(self) -> Counter[str]:
         """Run until the input ends, its `stop` is set, or the pool ends itself.
 
-        Returns how many events had which final outcome; LEFT counts the lines that were
-        read, not done, and are nowhere else.
+        Returns the number of events by final outcome; LEFT counts the lines that were read, are
+        not done, and are not kept anywhere else.
 
         Raises:
-            FlowError: What ended the pool early.
-            ReaderGone: Nobody reads the results any more.
+            FlowError: The error that ended the pool early.
+            ReaderGone: The reader of the results has gone.
         """
         with ExitStack() as stack:
             stack.enter_context(_rung_by(signal.SIGUSR1, self._dump))
             if self._parts.files:
-                # Where there is nothing to reopen, SIGHUP means what it means to everybody.
+                # Without a file to reopen, SIGHUP keeps its default effect.
                 stack.enter_context(_rung_by(signal.SIGHUP, self._rotated))
             self._watchdog.run()
         self._dump.close()
@@ -241,7 +242,7 @@ class Work:
         return totals
 
     def _keep_what_is_left(self) -> int:
-        """Bring what was read and not done into safety; return how many lines are nowhere."""
+        """Keep the lines that were read and not done; return how many could not be kept."""
         lost = 0
         rest = self._given.rest
         try:
@@ -267,11 +268,11 @@ class Work:
         )
 
     def _lose(self, more: Sequence[bytes]) -> int:
-        """Leave what waits, and `more` lines, where it is safe; return how many are not."""
+        """Keep the waiting events and `more` lines; return how many could not be kept."""
         return sum(not self._settlement.left_over(each) for each in self.pool.left_over(more))
 
     def _close_acks(self) -> None:
-        """Send the last acknowledgements; say `bye` only where everything that came is settled."""
+        """Send the last acknowledgements; send `bye` only if everything that came is settled."""
         acks, relay, stop = self._given.acks, self._parts.relay, self._given.stop
         bye = not (self.control.stopping or stop.is_set())
         if relay is not None:
@@ -284,11 +285,11 @@ class Work:
             acks.close(5.0, bye=bye)
 
     def counts(self) -> Counter[str]:
-        """Return how many events have had which final outcome so far; safe from any thread."""
+        """Return the number of events by final outcome so far; any thread may call this."""
         return self._settlement.totals(self.crew.slots)
 
     def snapshot(self) -> Snapshot:
-        """Return what the pool is busy with; safe from any thread."""
+        """Return the state of the pool; any thread may call this."""
         crew = self.crew
         return Snapshot(
             crew.running(),
@@ -315,7 +316,8 @@ class Work:
             lines.append(f"thread {thread.ident if thread else '?'}: {what}")
             frame = frames.get(thread.ident or 0) if thread else None
             lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
-        # Our own is among them, a circle: they would keep what each thread has in hand just now.
+        # The frames include this one, which is a reference cycle: without this they would keep the
+        # objects that every thread uses just now.
         frames.clear()
         for line in "\n".join(lines).split("\n"):
             say(line)
@@ -329,10 +331,10 @@ class Work:
 
 
 def check(totals: Counter[str]) -> None:
-    """End well only if every event did.
+    """Raise an error if some events failed.
 
     Raises:
-        EventsFailed: Some did not; its status is that of their outcomes.
+        EventsFailed: Some events failed; its exit status is that of their outcomes.
     """
     bad = [outcome for outcome in Outcome if outcome.status is EventsFailed.status]
     failed = sum(totals[outcome] for outcome in bad)
@@ -349,7 +351,7 @@ def _rung_by(signum: int, wake: Wake) -> Iterator[None]:
         wake.ring()
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # A library user's thread: signals are not ours there.
+        yield  # In another thread of a program that uses flowtools, signals are not ours.
         return
     previous = signal.signal(signum, handle)
     try:

@@ -1,7 +1,7 @@
 """A source and a pool in one process: the pipe between them, and acknowledgement without a socket.
 
-Both are what they are in two processes; only what is between them differs. The source has
-a thread of its own, which `beside` starts, and joins once the pool has ended.
+Source and pool work as they do in two processes; only the connection between them differs. The
+source has a thread of its own, which `beside` starts, and joins once the pool has ended.
 """
 
 import os
@@ -31,7 +31,7 @@ from flowtools.process.vitals import vitals
 from flowtools.source import Source
 
 LEAVE = 10.0
-"""Seconds that a source has to end, once the pool has and nobody reads any more."""
+"""Seconds that the source has to end after the pool has ended."""
 
 _OURS = "self:#"
 
@@ -39,11 +39,11 @@ _log = get_log("flowtools.run")
 
 
 class DirectAcks:
-    """Hands the acknowledgements of a pool to a source in the same process.
+    """A queue that hands a pool's acknowledgements to a source in the same process.
 
     The source's end is `ackto`, `start` and `close` (an AckInlet), the pool's `ack` and
-    `nack` (any thread; they never wait). One thread hands on, a batch at a time: `start`
-    starts it, `close` joins it. What is held is bounded by what the source lets be
+    `nack` (any thread; they never wait). One thread hands them on in batches: `start` starts it,
+    `close` joins it. The queue is no longer than the number of events that the source allows to be
     unacknowledged.
     """
 
@@ -59,7 +59,7 @@ class DirectAcks:
         self._ending = False
 
     def ackto(self, epoch: str) -> str:
-        """Return what `ackto` begins with; the event's number completes it."""
+        """Return the first part of `ackto`, which the event's number completes."""
         return f"{_OURS}{epoch}."
 
     def start(
@@ -72,7 +72,7 @@ class DirectAcks:
     ) -> None:
         """Hand each batch of acknowledgements to `receive`, in a thread of its own.
 
-        None is ever `lost`: both ends are in this process. The pool knows what is in flight.
+        `lost` is never called, because both ends are in this process.
         """
         self._receive, self._held = receive, held
         self._figures.enter_context(vitals.providing(stalled_seconds=lambda: self.stall.seconds))
@@ -80,7 +80,7 @@ class DirectAcks:
         self._thread.start()
 
     def close(self) -> None:
-        """Hand on what has come so far, and end the thread."""
+        """Hand on the acknowledgements that have arrived, and end the thread."""
         self._ending = True
         self._figures.close()
         self._wake.set()
@@ -126,7 +126,7 @@ class DirectAcks:
 
 
 class DirectSender:
-    """The pool's end: an event of our own source goes to it, any other through its socket."""
+    """The pool's end: acknowledges our own source's events directly, others by their socket."""
 
     def __init__(self, acks: DirectAcks) -> None:
         self._acks = acks
@@ -137,19 +137,19 @@ class DirectSender:
         self._others.see(block)
 
     def ack(self, ackto: str) -> None:
-        """Say that the event is done; never waits.
+        """Acknowledge the event; never waits.
 
         Raises:
             AckError: `ackto` is malformed.
         """
-        # The string is the source's own: nobody else is given it, so it is well formed.
+        # The string comes from our own source, so it is well formed.
         if _is_ours(ackto):
             self._acks.give(ackto, True)
         else:
             self._others.ack(ackto)
 
     def nack(self, ackto: str, reason: Reason | None = None) -> None:
-        """Say that the event has failed for good, and why; never waits.
+        """Reject the event, with the reason; never waits.
 
         Raises:
             AckError: `ackto` is malformed.
@@ -170,9 +170,9 @@ def _is_ours(ackto: object) -> bool:
 
 
 def acks_between(*, passed_on: bool) -> tuple[Callable[[], AckInlet], Sender]:
-    """Return what makes the source's end of the acknowledgements, and the pool's end.
+    """Return a maker of the source's end of the acknowledgements, and the pool's end.
 
-    What is `passed_on` in a line is acknowledged by another process: that takes the socket.
+    If lines are `passed_on`, another process acknowledges them, which needs the socket.
     """
     if passed_on:
         return AckSocket, AckSender()
@@ -184,15 +184,15 @@ def acks_between(*, passed_on: bool) -> tuple[Callable[[], AckInlet], Sender]:
 def beside(
     source: Source, acks: Sender, stop: Stop, *, redelivers: bool, drain: float
 ) -> Iterator[Input]:
-    """Run `source` in a thread for the time of the block; yield what a pool reads of it.
+    """Run `source` in a thread during the block; yield the input that a pool reads.
 
-    After `stop`, a source that `redelivers` what is not done leaves the pool to end as soon
-    as its running events have. What has come of any other is done first, for up to `drain`
-    seconds.
+    After `stop`, if the source `redelivers` events that are not done, the pool ends as soon as its
+    running attempts have ended. Otherwise the events that have arrived are done first, for up to
+    `drain` seconds.
 
     Raises:
-        FlowError: The source ended by it, and the block well. Where the block raises, the
-            source's error is told of only.
+        FlowError: The source raised it, and the block ended without an error. If the block raises,
+            the source's error is only logged.
     """
     thread = _SourceThread(source, stop)
     last = None if redelivers else _Later(stop, drain)
@@ -218,12 +218,12 @@ class _SourceThread:
 
     Attributes:
         fd: The pipe's end for reading.
-        error: What it ended by, if not by its end or by ours.
+        error: The exception that the source ended with, if it failed.
     """
 
     def __init__(self, source: Source, stop: Stop) -> None:
         self.fd, self._writing = os.pipe2(os.O_CLOEXEC)
-        # Made now: at the end there may be no descriptor left to make it with.
+        # Made now, because at the end there may be no free descriptor.
         unread, self._unread = os.pipe2(os.O_CLOEXEC)
         os.close(unread)
         self.error: BaseException | None = None
@@ -236,11 +236,11 @@ class _SourceThread:
         self._thread.start()
 
     def ask_to_end(self) -> None:
-        """Let the source end; what it has is still read."""
+        """Ask the source to end; the events that it has written are still read."""
         self._stop.set()
 
     def finish(self) -> None:
-        """Let the source end, now that nobody reads any more; wait until it has."""
+        """Ask the source to end, now that its pipe has no reader; wait until it has ended."""
         if self._finished:
             return
         self._finished = True
@@ -254,17 +254,17 @@ class _SourceThread:
         try:
             self._source.run(LineWriter(self._writing), self._stop)
         except ReaderGone:
-            pass  # The pool has ended, and says why.
+            pass  # The pool has ended, and reports the reason itself.
         except BaseException as error:  # noqa: BLE001  it is raised in the main thread
             self.error = error
-        # A thread of the source's own may be stuck with this descriptor: its number stays
-        # taken, by a pipe that nobody reads, and the pool reads to the end of this one.
+        # A thread of the source may be stuck with this descriptor. So its number stays in use, for
+        # a pipe without a reader, while the pool reads this pipe to its end.
         os.dup2(self._unread, self._writing, inheritable=False)
         os.close(self._unread)
 
 
 class _Later:
-    """A Stop that is set some time after another; its thread ends with `close`."""
+    """A Stop that is set a given time after another Stop; its thread ends with `close`."""
 
     def __init__(self, first: Stop, seconds: float) -> None:
         self.stop = Stop()

@@ -1,7 +1,7 @@
-"""A Worker's own SOURCE: from the class it names, and the options for it, to a source.
+"""Make the source of a Worker from the class that its SOURCE names and the options for it.
 
-The options are those of the section [Source], the same as in the old framework; what a
-command has as an option of its own counts before them.
+The options are the keys of the section [Source], as in the old framework. An option on the command
+line takes precedence.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,16 +32,15 @@ _SPELT = {
     "everything": "all",
     "statuses": "status",
 }
-"""Options that are spelt otherwise than the parameter that they are for."""
+"""Options whose name differs from the name of their parameter."""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """How the source is to be, beside the options of its section.
+    """Settings of a source beside the keys of its section.
 
     Attributes:
-        given: The options of flow-run. An option that was typed and that the source has no use
-            for is refused.
+        given: The options of flow-run. A typed option that does not apply to the source is refused.
         inlet: Makes what receives acknowledgements.
         broker: Makes flowtools.stomp.settings.Settings, for GenericStompListener.
         xml: Whether the events of Viz One carry the entry that the message had.
@@ -54,12 +53,12 @@ class Wishes:
 
 
 class Own(NamedTuple):
-    """A source, and what it is like.
+    """A source, with the properties that the pool needs to know.
 
     Attributes:
         source: The source.
-        redelivers: Whether what is not done will come again.
-        is_whole: Whether all of its input is one event, and the time for that is unlimited.
+        redelivers: Whether events that are not done will be delivered again.
+        is_whole: Whether all of its input is one event, which has no time-out.
     """
 
     source: Source
@@ -78,8 +77,8 @@ def own_source(
     """Return the source that the Worker `worker`, called `name`, names as its SOURCE.
 
     Raises:
-        ConfigurationError: It names none, or an option is missing or makes no sense.
-        UsageError: An option was typed that means nothing to it.
+        ConfigurationError: The Worker has no SOURCE, or an option is missing or makes no sense.
+        UsageError: A typed option does not apply to the source.
     """
     found = getattr(worker, "SOURCE", None)
     if found is None:
@@ -89,7 +88,7 @@ def own_source(
         )
     given = SourceKeys(options, _class_of(found))
     try:
-        # What an old class gets is the document, which it may put back.
+        # A Worker of the older Flow gets the entry as XML, which it may put back.
         wishes = replace(wishes, xml=wishes.xml or getattr(worker, "WANTS_XML", False))
         own = _make(found, given, wishes, equipment, config)
     except UsageError as error:
@@ -113,7 +112,7 @@ def _make(
         "Interval": _interval,
         "STDIN": _stdin,
     }
-    # By name and module, so that none is loaded which is not used.
+    # By name and module, so that only the source in use is loaded.
     built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
     if built_in is not None and found is not kind:
         _adopt(found, wishes)
@@ -136,7 +135,7 @@ def _redelivers(source: Any) -> bool:
 
 
 def _adopt(made: Any, wishes: Wishes) -> None:
-    """Let a source of ours that the user has made end, and acknowledge, as those we make."""
+    """Give a built-in source that the user made our --count and acknowledgement."""
     count = wishes.given["count"]
     if hasattr(made, "listening"):
         listening = replace(made.listening, ack="worker", inlet=wishes.inlet)
@@ -218,7 +217,7 @@ def _window(start: str | None, end: str | None) -> Window | None:
     """Return the window between two times of the form HH[:MM[:SS]]."""
     if not start and not end:
         return None
-    # Seconds have no meaning to a window; what is left out is 0.
+    # A window has no seconds; minutes that are left out are 0.
     first, last = (
         ":".join(part.zfill(2) for part in [*each.split(":"), "00"][:2]) if each else ""
         for each in (start or "", end or "")
@@ -275,7 +274,7 @@ def _custom(
 ) -> Own:
     kind = _class_of(found)
     name = kind.__name__
-    # A text can be iterated over, too, and its letters are nobody's events.
+    # A text can be iterated over, too, but its letters are not events.
     if not is_source(kind) or issubclass(kind, str | bytes):
         raise ConfigurationError(f"'{name}' is not a Source: see flow-source(1)")
     made = found

@@ -1,11 +1,11 @@
-"""A profile: the INI file by which applications of the older Flow are run, read as it is.
+"""Profiles: the INI files of applications of the older Flow, read without changes to them.
 
 Its own sections are [Flow], [Source], [Viz One], [Stomp] and [Logging]; any other is the
-Worker's. It is read as Python 2's ConfigParser did: keys keep their case, a `;` after a
-space begins a comment, `%(name)s` stands for another key and any other `%` for itself, and
-what comes twice counts as it came last, with a warning. `$NAME` and `${NAME}` stand for
-environment variables in its own sections; one that is not set stays as it is written, and
-is refused where it is a host, which would be looked for in vain.
+Worker's. It is read as Python 2's ConfigParser did: keys keep their case, a `;` after a space
+begins a comment, `%(name)s` stands for another key and any other `%` for itself, and the last of
+repeated keys counts, with a warning. In the profile's own sections `$NAME` and `${NAME}` stand for
+environment variables. A variable that is not set stays as it is written, but is refused in the name
+of a host.
 
 The directory that PYTHON_CONFIG_ROOT names may hold base profiles: `flow.ini` comes before
 the profile, `<app name>.ini` after it and so over it.
@@ -43,7 +43,7 @@ KNOWN: dict[str, frozenset[str]] = {
     "Stomp": frozenset({"heartbeats", "heartbeat interval", "heartbeat timeout"}),
     "Logging": frozenset({"level", "color", "logger", "formal", "file name"}),
 }
-"""The sections of its own, with the keys that they may have; [Source] has its class's."""
+"""The sections of a profile, with their keys; the keys of [Source] depend on its class."""
 
 _VERBOSITY = {"debug": 2, "info": 1, "warn": 0, "warning": 0, "error": -1}
 """The words of [Logging] level."""
@@ -57,7 +57,7 @@ _log = get_log("flowtools.run")
 
 
 class _OldParser(ConfigParser):
-    """Reads as Python 2's did; names what comes twice in a section of one file."""
+    """A parser that reads as Python 2's did, and warns of keys that a file's section repeats."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -80,7 +80,7 @@ class _OldParser(ConfigParser):
                 yield line
 
         def note(key: str) -> str:
-            # The parser asks how to write each key at the line where it stands.
+            # The parser calls this for each key at its line, so the line number is known here.
             if (section, key) in seen:
                 _log.warning(
                     "'%s', line %d: key '%s' is in section [%s] already; this one counts",
@@ -121,19 +121,19 @@ class _OldInterpolation(Interpolation):
 
 @dataclass(frozen=True)
 class Profile:
-    """What a profile says; None is what it does not say.
+    """The settings of a profile; None stands for a setting that is not given.
 
     Attributes:
-        config: All of it, for the Worker's `configure`.
+        config: The whole profile, for the Worker's `configure`.
         worker: The Worker, as MODULE:CLASS.
         application: The name of the application.
-        threads: How many Workers run at the same time.
-        timeout: Seconds for one event; 0: no limit.
+        threads: Number of events that are processed at the same time.
+        timeout: Seconds for one attempt; 0: no limit.
         source: The options of the Source.
-        verbosity: How much it says: 2 for debugging, 1 what happens, 0 warnings; None: not said.
+        verbosity: Amount of messages: 2 debugging, 1 information, 0 warnings; None: not given.
         viz_one: The section [Viz One].
         heart_beat: Seconds after which we send a heart-beat and expect one.
-        is_old: Whether it is a profile, for which the old defaults hold.
+        is_old: Whether it is a profile (and not a --config), which has the old defaults.
     """
 
     config: ConfigParser
@@ -152,7 +152,7 @@ def read(path: Path, instance_name: str | None) -> ConfigParser:
     """Read the profile at `path`, and the base profiles around it.
 
     Raises:
-        ConfigurationError: One of them cannot be read.
+        ConfigurationError: One of these files cannot be read.
     """
     config = new_parser()
     root = os.environ.get("PYTHON_CONFIG_ROOT")
@@ -183,12 +183,12 @@ def new_parser() -> ConfigParser:
 def understand(
     config: ConfigParser, *, is_old: bool, settled: Collection[tuple[str, str]] = ()
 ) -> Profile:
-    """Return what the sections of a profile mean; unknown keys are named in a warning.
+    """Return the settings in the sections of a profile; warn of unknown keys.
 
     Args:
         config: The sections.
-        is_old: It is a profile, and no --config, where variables have been replaced.
-        settled: Section and key of those where they have been replaced in a profile, too.
+        is_old: Whether it is a profile. In a --config, variables have been replaced already.
+        settled: Sections and keys of a profile whose variables have been replaced already.
 
     Raises:
         ConfigurationError: A value has another form.
@@ -227,10 +227,10 @@ def understand(
 
 
 def truth(said: str, where: str) -> bool:
-    """Return what yes, no, true, false, on, off, 1 and 0 mean.
+    """Return the truth value of yes, no, true, false, on, off, 1 or 0.
 
     Raises:
-        ConfigurationError: It is none of them.
+        ConfigurationError: The text is none of these words.
     """
     found = ConfigParser.BOOLEAN_STATES.get(said.strip().lower())
     if found is None:
@@ -242,7 +242,7 @@ def number(said: str, where: str) -> float:
     """Return the number that `said` is.
 
     Raises:
-        ConfigurationError: It is none, or below 0.
+        ConfigurationError: The text is not a number, or is below 0.
     """
     try:
         found = float(said)
@@ -257,7 +257,7 @@ def seconds(said: str, where: str) -> float:
     """Return the seconds that `said` is: a number, or a length of time such as 5m.
 
     Raises:
-        ConfigurationError: It is neither, or below 0.
+        ConfigurationError: The text is neither, or is below 0.
     """
     found = -1.0
     with suppress(ValueError):
@@ -299,7 +299,7 @@ def _expanded(said: str, where: str) -> str:
         name = found[1] or found[2]
         if name in os.environ:
             return os.environ[name]
-        # Not which one: it may be a piece of a password.
+        # The name is left out, because it may be part of a password.
         _log.warning(
             "%s: an environment variable in it is not set; the text is used as it is", where
         )

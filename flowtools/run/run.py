@@ -1,4 +1,4 @@
-"""flow-run put together: a Worker, its own SOURCE beside it, and a pool between them."""
+"""The run of flow-run: a Worker in a pool, with its own SOURCE in the same process."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,11 +31,11 @@ log = get_log("flowtools.run")
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be run.
+    """A Worker and its settings.
 
     Attributes:
         worker: The Worker, as MODULE:CLASS.
-        profile: What its profile, or its configuration, says.
+        profile: The settings of its profile or its --config.
     """
 
     worker: str
@@ -45,9 +45,9 @@ class Target:
 def find_target(
     name: str, config: Path | None, settings: tuple[str, ...], instance_name: str | None
 ) -> Target:
-    """Return what `name`, a MODULE:CLASS or the path of a profile, stands for.
+    """Return the Worker that `name` stands for: a MODULE:CLASS or the path of a profile.
 
-    With a profile, its directory becomes the current one, as it always was.
+    The directory of a profile becomes the current directory, as in the older Flow.
 
     Raises:
         ConfigurationError: The profile cannot be read, or names no class.
@@ -69,7 +69,7 @@ def find_target(
 
 
 def manual(target: Target) -> str:
-    """Return what the documentation of the Worker's class says, as --man shows it."""
+    """Return the documentation of the Worker's class, as --man shows it."""
     import pydoc
 
     return pydoc.plain(pydoc.render_doc(load(target.worker)))
@@ -83,12 +83,12 @@ def run(
     Args:
         target: What to run.
         given: The options of flow-run.
-        instance_name: The name of the application, before what the profile says.
+        instance_name: Name of the application, which overrides that of the profile.
         on_stuck: As assembly.run.
 
     Raises:
-        FlowError: As assembly.run, and what the source ended by; UsageError where an option
-            means nothing to it.
+        FlowError: As assembly.run, or the source failed; a UsageError if an option does not apply
+            to the source.
     """
     equipment = _equipment(target, given, instance_name)
     pool = given.make(Settings, command="flow-run")
@@ -105,7 +105,7 @@ def run(
     if choice.dry_run:
         _say_what_would_run(own(), choice, equipment, config)
         return
-    # What it is like decides how the pool is to be, so it is made first of all.
+    # Made first, because the properties of the source determine the pool's settings.
     made = own()
     drain = patience = pool.drain
     if made.is_whole:
@@ -114,12 +114,12 @@ def run(
         if not given.is_typed("drain"):
             drain = getattr(load(target.worker), "DRAIN", drain)  # As a TransferPlugin has it.
     if not made.redelivers:
-        pool = replace(pool, drain=0.0)  # Its time is over once the pool is asked to end.
+        pool = replace(pool, drain=0.0)  # `beside` drains before it asks the pool to end.
     choice = replace(choice, pool=pool)
 
     @contextmanager
     def opener(worker: Worker | None, stop: Stop) -> Iterator[Input]:
-        # A whole document has been measured by its source. In JSON a byte may become six.
+        # The source has checked the size of a whole document. In JSON a byte may become six.
         longest = 6 * max(Standard.max_size, choice.max_line) + 4096 if made.is_whole else None
         with beside(made.source, acks, stop, redelivers=made.redelivers, drain=drain) as given:
             yield replace(given, max_line=longest)
@@ -154,7 +154,7 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
     if name is None and profile.is_old:
         name = "default"
     equipment = Equipment(
-        # As the old framework did, so that what it has stored is found.
+        # As in the older Flow, so that values it has stored are found.
         application=f"flow_{name}" if name else application_of(target.worker),
         enabled=truth(said.get("enabled", "yes"), "[Viz One] enabled"),
         seconds=seconds(said["time out"], "[Viz One] time out") if "time out" in said else SECONDS,
@@ -175,23 +175,23 @@ def _equipment(target: Target, given: Given, instance_name: str | None) -> Equip
             environment=environment,
         )
     except ConfigurationError:
-        # Not before somebody needs it: a Worker may do without Viz One.
+        # Made only when needed: a Worker may do without Viz One.
         if is_asked_for:
             raise
     return equipment
 
 
 def _pem_file(said: dict[str, str]) -> str | None:
-    """Return the file that a profile names, where its connection has a certificate to check."""
+    """Return the CA file that a profile names, if its connection has a certificate to check."""
     if not truth(said.get("use https", "yes"), "[Viz One] use https"):
         return None
     return str(Path(said["pem file"]).expanduser()) if said.get("pem file") else None
 
 
 def _account_of(said: dict[str, str], environment: Any, *, is_old: bool) -> dict[str, str]:
-    """Return VIZONE_URL and its like as a profile has them.
+    """Return the values of a profile that stand for VIZONE_URL and the related variables.
 
-    What it does not say, the environment does; then the old defaults hold.
+    A value that the profile lacks comes from the environment, then from the old defaults.
     """
     found: dict[str, str] = {}
     scheme = "https" if truth(said.get("use https", "yes"), "[Viz One] use https") else "http"
@@ -214,5 +214,5 @@ def _broker(target: Target, given: Given, equipment: Equipment) -> Any:
         return settings
     from flowtools.source.vizone.listening import with_login
 
-    # As in the old framework: one login for Viz One and the broker.
+    # As in the older Flow: one login for Viz One and the broker.
     return with_login(settings, account)

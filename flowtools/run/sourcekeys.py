@@ -1,7 +1,7 @@
-"""The section [Source]: the keys of a source, and those that are options of its command.
+"""The section [Source]: keys for the source, some of which are options of its command.
 
-A key is written as the option without its dashes: `skip empty` is --skip-empty. Keys count
-without case, and `_` is the same as a space. An option on the command line counts first.
+A key is written as the option without its dashes: `skip empty` is --skip-empty. Keys are
+case-insensitive, and `_` is the same as a space. An option on the command line takes precedence.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ from flowtools.run.profile import seconds, truth
 _log = get_log("flowtools.run")
 
 Parse = Callable[[str, str], Any]
-"""Makes the value of an option of the text of its key; the other text says where it stands."""
+"""Makes an option's value from the text of its key; the second text names the key in errors."""
 
 
 def words(said: str, where: str) -> tuple[str, ...]:
-    """Return the words of a value, between which stand spaces or commas."""
+    """Return the words of a value, which are separated by spaces or commas."""
     return tuple(said.replace(",", " ").split())
 
 
@@ -28,7 +28,7 @@ def kinds(said: str, where: str) -> tuple[str, ...]:
     """Return the kinds of change that a value names.
 
     Raises:
-        ConfigurationError: One is none.
+        ConfigurationError: One of them is not a kind of change.
     """
     found = words(said, where)
     known = [kind.value for kind in OF_VIZ_ONE]
@@ -39,7 +39,7 @@ def kinds(said: str, where: str) -> tuple[str, ...]:
 
 
 def whole(said: str, where: str) -> int:
-    """Return the whole number from 1 up that a value says.
+    """Return the value as a whole number of at least 1.
 
     Raises:
         ConfigurationError: It does not say one.
@@ -50,7 +50,7 @@ def whole(said: str, where: str) -> int:
 
 
 def above_zero(said: str, where: str) -> float:
-    """Return the number above 0 that a value says.
+    """Return the value as a number above 0.
 
     Raises:
         ConfigurationError: It does not say one.
@@ -62,7 +62,7 @@ def above_zero(said: str, where: str) -> float:
 
 
 def as_it_is(said: str, where: str) -> str:
-    """Return the text."""
+    """Return the text unchanged."""
     return said
 
 
@@ -106,7 +106,7 @@ OF_STOMP: dict[str, tuple[str, Parse]] = {
 
 
 class SourceKeys:
-    """The keys of [Source] that are left to be taken.
+    """The keys of [Source] that have not been used yet.
 
     Attributes:
         kind: The name of the source's class, for messages.
@@ -118,14 +118,14 @@ class SourceKeys:
         self.kind = kind.__name__
 
     def take(self, key: str, default: str | None = None) -> str | None:
-        """Return the value of `key`, which nobody else gets."""
+        """Return the value of `key`, and remove the key."""
         return self._left.pop(self._names.get(key, key), default)
 
     def need(self, *keys: str) -> str:
-        """Return the value of the first of `keys` that has one.
+        """Return the value of the first of `keys` that is given.
 
         Raises:
-            ConfigurationError: None has.
+            ConfigurationError: None of them is given.
         """
         for key in keys:
             if said := self.take(key):
@@ -133,7 +133,7 @@ class SourceKeys:
         raise ConfigurationError(f"[Source] '{keys[0]}' is missing: {self.kind} needs it")
 
     def fill(self, given: Given, known: Mapping[str, tuple[str, Parse]]) -> None:
-        """Let the keys in `known` count for options that were not typed.
+        """Use the keys in `known` for options that were not typed.
 
         Raises:
             ConfigurationError: A value has another form.
@@ -146,11 +146,11 @@ class SourceKeys:
         given.fill(found)
 
     def take_all(self) -> dict[str, str]:
-        """Return all that is left, as arguments of a constructor."""
+        """Return all remaining keys, as arguments of a constructor."""
         left, self._left = self._left, {}
         return {key.replace(" ", "_"): said for key, said in left.items()}
 
     def warn_of_the_rest(self) -> None:
-        """Name what nobody has taken."""
+        """Warn of the remaining keys, which are not used."""
         for key in self._left:
             _log.warning("[Source] '%s' is not a key of %s and is ignored", key, self.kind)

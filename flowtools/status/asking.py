@@ -1,4 +1,4 @@
-"""What every running command on this host says: read from its status socket."""
+"""Read the state of every running command on this host from its status socket."""
 
 import json
 import os
@@ -15,15 +15,15 @@ ANSWER_SECONDS = 3.0
 """Seconds that a command has to answer."""
 
 MOST_BYTES = 65536
-"""Bytes that are read of an answer."""
+"""Maximum size of an answer, in bytes."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What one command says; its attributes are those of the status socket's JSON object.
+    """The state of one command; its attributes are those of the status socket's JSON object.
 
     Attributes:
-        answers: False: the process is there, and does not answer (stopped, or hung).
+        answers: False if the process exists but does not answer (it is stopped, or hangs).
     """
 
     command: str
@@ -46,7 +46,7 @@ class State:
 
 
 def running() -> list[State]:
-    """Return what every command says that this user may ask, in the order of their starts."""
+    """Return the states of all commands that this user may ask, in the order of their starts."""
     found = {path: _ask(path) for folder in _folders() for path in sorted(folder.glob("*.sock"))}
     return sorted((each for each in found.values() if each), key=lambda each: -each.up)
 
@@ -64,7 +64,7 @@ def _folders() -> Iterator[Path]:
     for folder in candidates:
         with suppress(OSError):
             status = folder.stat()
-            # What somebody else could write is only believed when root asks about all.
+            # Trust another user's directory only when root asks about all users.
             trusted = status.st_uid in (0, os.geteuid()) or os.geteuid() == 0
             key = (status.st_dev, status.st_ino)
             if trusted and key not in seen and folder.is_dir():
@@ -73,7 +73,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _ask(path: Path) -> State | None:
-    """Return what the command behind `path` says; None where there is none any more."""
+    """Return the state of the command behind `path`; None if it has ended."""
     pid, _, name = path.stem.partition("-")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:

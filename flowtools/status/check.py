@@ -1,4 +1,4 @@
-"""Whether what runs is well: for a monitoring system."""
+"""Compare running commands with the limits of a monitoring system."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from flowtools.status.asking import State
 
 @dataclass(frozen=True)
 class Limits:
-    """What is still well.
+    """The limits within which a command counts as healthy.
 
     Attributes:
         max_lag: Seconds that an event in flight may be old, since it was taken or, by its own
@@ -21,7 +21,7 @@ class Limits:
 
 
 def trouble_of(state: State, limits: Limits) -> str:
-    """Return what is wrong with a command, in a few words; an empty text: it is well."""
+    """Return what is wrong with a command, in a few words; empty if it is healthy."""
     if not state.answers:
         return "does not answer"
     now = Snapshot(figures=state.figures, connection=state.connection)

@@ -1,4 +1,4 @@
-"""Commands that pipes join: one pipeline."""
+"""Group commands that are connected by pipes into pipelines."""
 
 from collections.abc import Iterable, Sequence
 
@@ -29,6 +29,6 @@ def pipelines(states: Iterable[State]) -> list[list[State]]:
 
 
 def name_of(pipeline: Sequence[State]) -> str:
-    """Return how a pipeline is called: its unit, or its commands."""
+    """Return the name of a pipeline: its systemd unit, or its commands."""
     unit = next((state.unit for state in pipeline if state.unit), "")
     return unit or " | ".join(state.command for state in pipeline)

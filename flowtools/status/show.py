@@ -1,4 +1,4 @@
-"""What runs, for people: once as a table, or again and again on a terminal; or JSON lines."""
+"""Show running commands: as one table, as a live table on a terminal, or as JSON lines."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -22,7 +22,7 @@ EVERY = 2.0
 
 
 def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
-    """Print what `states` say.
+    """Print `states` as a table or as JSON lines.
 
     Raises:
         ReaderGone: The reader of standard output has closed the pipe.
@@ -61,10 +61,10 @@ def watch(ask: Callable[[], list[State]], limits: Limits, stop: Stop) -> None:
 
 
 def check(states: list[State], limits: Limits) -> None:
-    """Print one line for each command that is not well.
+    """Print one line for each command that is not healthy.
 
     Raises:
-        EventsFailed: Some command is not well, or none runs.
+        EventsFailed: A command is not healthy, or none runs.
     """
     screen = Screen()
     troubles = 0

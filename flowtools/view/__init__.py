@@ -1,7 +1,7 @@
-"""Events for people: what flow-view shows, and how.
+"""flow-view: show events to people.
 
-One thread does all: `viewer` waits for input, keys and the clock, hands each line to
-`columns` to be made a Row, and shows each Row by `printer` (a line an event) or `live` (a
-table on a terminal: `screen` draws it from `history` and `rates`, `keys` move in it). `assembly`
-chooses which, by the `settings`.
+One thread does everything. `viewer` waits for input, keys and the clock, and lets `columns` make a
+Row of each line. Rows are shown by `printer` (a line for each event) or by `live` (a table on a
+terminal: `screen` draws it from `history` and `rates`, and `keys` reads the keyboard). `assembly`
+chooses the display by the `settings`.
 """

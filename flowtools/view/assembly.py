@@ -1,4 +1,4 @@
-"""flow-view put together: which display, for which reader."""
+"""The run of flow-view: choose the display for the reader."""
 
 import os
 import sys
@@ -57,7 +57,7 @@ def _table(choice: Choice, stream: TextIO, columns: Columns) -> Live:
     try:
         keys = Keys()
     except OSError:
-        keys = None  # No keyboard is no reason not to show anything.
+        keys = None  # Without a keyboard the table can still be shown.
     colour = _has_colour(choice.color, stream)
     spare = "" if choice.fields else "age"
     return Live(stream, columns, colour=colour, search=choice.search, keys=keys, spare=spare)

@@ -1,4 +1,4 @@
-"""From an event line to the cells that are shown of it, all of them safe for a terminal."""
+"""Turn an event line into the cells of a row, made safe for a terminal."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TABLE_DEFAULT = f"{DEFAULT},age"
 """Of the table, which is drawn again as ages grow."""
 
 MAX_CELL = 300
-"""Characters that are kept of a value; a terminal's line has not so many."""
+"""Maximum number of characters that are kept of a value: more than fit on a terminal's line."""
 
 KNOWN = (
     *("time", "type", "subject", "title", "age", "id", "source", "data", "datacontenttype"),
@@ -30,30 +30,30 @@ KNOWN = (
 """The names that an event of flowtools may have something for, besides extensions of others."""
 
 LEAST = 8
-"""Cells below which a column tells nothing."""
+"""Minimum width of a column, in cells."""
 
 GAP = 2
 """Cells between two columns."""
 
 FIRST_TO_GO = ("age", "time", "type", "id", "source")
-"""The columns that a terminal without room for all does without, in this order; then the others."""
+"""Columns that a narrow terminal leaves out first, in this order; the others follow."""
 
 NO_EVENT = "not an event"
-"""Stands for the type of a line that is none."""
+"""The type shown for a line that is not an event."""
 
 _ATTEMPT = {"outcome", "attempt", "final", "queued", "ran", "finished", "error"}
-"""What each line of a job log has."""
+"""The keys that each line of a job log has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is kept of one line.
+    """The content of one line, as it is shown.
 
     Attributes:
         type: The event's type; NO_EVENT for a line that is none.
         cells: The text of each column. That of `age` and `time` is made when it is shown.
-        instant: When it happened, in seconds since the epoch; None where it does not say.
-        hidden: What a search looks into besides the cells: the id and the source.
+        instant: Time of the event, in seconds since the epoch; None if it has none.
+        hidden: Text that a search also looks into, besides the cells: the id and the source.
     """
 
     type: str
@@ -67,10 +67,10 @@ class Row:
 
 
 class Columns:
-    """Which columns there are, and what stands in each.
+    """The columns of a table, and how to fill them.
 
     Attributes:
-        names: What --fields called them.
+        names: Names of the columns, as given with --fields.
         suits: Makes text that the terminal's or the file's encoding has.
     """
 
@@ -89,13 +89,13 @@ class Columns:
         """Read the value of --fields: names and JSON Pointers, separated by commas.
 
         Raises:
-            UsageError: One of them is neither.
+            UsageError: One of them is neither a name nor a JSON Pointer.
         """
         names = tuple(each.strip() for each in text.split(","))
         return cls(names, tuple(_picker(name) for name in names))
 
     def row(self, line: bytes) -> Row:
-        """Return what to show of `line`, whatever it is; never raises."""
+        """Return the row for `line`, whatever it contains; never raises."""
         try:
             if isinstance(line, TooLong):
                 raise EventError("the line is too long")
@@ -215,7 +215,7 @@ def _of(key: Key, event: Event) -> str:
 
 
 def with_room(names: Sequence[str], needs: Sequence[int], width: int) -> list[int]:
-    """Return the places of the columns that `width` cells have room for, each as wide as to tell.
+    """Return the indexes of the columns that fit into `width` cells, each at least LEAST wide.
 
     `needs`: the cells that each would take; the title, or the last, is always among them.
     """
@@ -232,7 +232,7 @@ def with_room(names: Sequence[str], needs: Sequence[int], width: int) -> list[in
 
 
 def suiting(encoding: str | None) -> Callable[[str], str]:
-    """Return what makes text writable in `encoding`: an escape for what that does not have."""
+    """Return a function that escapes the characters which `encoding` lacks."""
     name = encoding or "ascii"
     if name.lower().replace("-", "").startswith("utf"):
         return str
@@ -240,6 +240,6 @@ def suiting(encoding: str | None) -> Callable[[str], str]:
 
 
 def drawn_in(encoding: str | None) -> dict[int, str]:
-    """Return a table for str.translate: the signs that we draw with, where `encoding` has none."""
+    """Return a table for str.translate: substitutes for signs that `encoding` lacks."""
     pairs = zip("▁▂▃▄▅▆▇█…", "___---##~", strict=True)
     return {ord(sign): plain for sign, plain in pairs if suiting(encoding)(sign) != sign}

@@ -6,7 +6,7 @@ from itertools import islice
 from flowtools.view.columns import Row
 
 KEPT = 10_000
-"""Rows that are kept to be searched, and again of those that a search has found."""
+"""Maximum number of rows that are kept, and again of rows that a search has found."""
 
 
 class History:
@@ -25,7 +25,7 @@ class History:
     def add(self, row: Row) -> None:
         """Keep `row`."""
         self._all.append(row)
-        # Apart from the rest, so that what is rare is not washed away by what is frequent.
+        # Kept separately, so that frequent rows do not push out the rare ones that were found.
         if self.search and row.holds(self.search.lower()):
             self._found.append(row)
 

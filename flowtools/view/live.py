@@ -1,7 +1,7 @@
 """The live table on a terminal: when it is drawn, what the keys do, how it comes and goes.
 
-It belongs to the viewer's thread. Whatever ends it, the terminal is left as it was, and a
-last picture stays on it.
+All of it runs in the viewer's thread. However it ends, the terminal's settings are restored, and
+the last table stays on the screen.
 """
 
 import os
@@ -36,7 +36,7 @@ class Live:
     Attributes:
         stream: Where it is drawn.
         keys: Where keys come from; None without a keyboard of our own.
-        suspended: Is rung when the terminal asks to stop (Control-Z); see `suspend`.
+        suspended: Set when the terminal asks the process to stop (Control-Z); see `suspend`.
         quits: Whether someone has asked to end.
     """
 
@@ -102,7 +102,7 @@ class Live:
         state.rates.count(kinds, monotonic())
         if state.paused is not None:
             state.paused += kinds.total()
-            # What is looked at stays where it is.
+            # Keep the visible rows in place while new ones arrive.
             state.back += len(state.history) - before
         self._is_new = True
 
@@ -206,7 +206,7 @@ class Live:
         if key not in steps:
             return
         if state.paused is None:
-            state.paused = 0  # To look back is to want it to hold still.
+            state.paused = 0  # Scrolling back also pauses the table.
         state.back = min(max(state.back + steps[key], 0), max(len(state.history) - 1, 0))
 
     def _leave_screen(self) -> None:

@@ -20,7 +20,7 @@ from flowtools.view.columns import (
 )
 
 WIDTHS = {"time": 24, "type": 20, "subject": 41, "age": 5, "id": 36, "source": 28}
-"""Cells that a column takes at least, so that the next one stands below itself."""
+"""Minimum widths of columns in cells, so that the columns of all lines are aligned."""
 
 OTHER_WIDTH = 16
 

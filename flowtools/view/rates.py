@@ -1,4 +1,4 @@
-"""How many events of each type came, and how fast, over the last minutes."""
+"""Number and rate of events of each type over the last minutes."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ RATE_SPAN = 5
 """Seconds that a rate is the mean of."""
 
 MAX_TYPES = 50
-"""Types that are counted apart; whatever the input holds, memory is bounded."""
+"""Maximum number of types that are counted separately, so that memory is bounded."""
 
 OTHERS = "(other types)"
 

@@ -1,4 +1,4 @@
-"""The live table: everything that stands on the terminal at one moment."""
+"""Draw the live table: everything that is on the terminal at one moment."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ TOTAL = 10
 """Cells around a type where there is only room for how many have come."""
 
 NARROWEST = LEAST + COUNTS
-"""Cells below which that is so."""
+"""Width in cells below which only the counts are shown beside the type."""
 
 NARROW = 80
 """Cells below which the table leaves out a column that nobody asked for."""
@@ -41,10 +41,10 @@ _STYLES = {kind.value: kind.colour for kind in Kind} | {NO_EVENT: "bold red"}
 
 @dataclass
 class State:
-    """What the viewer knows; the screen is drawn from it alone.
+    """The state of the viewer, from which alone the screen is drawn.
 
     Attributes:
-        names: Of the columns.
+        names: Names of the columns.
         spare: The column that a narrow terminal does without; empty: none.
         history: The rows.
         rates: The counts.
@@ -54,7 +54,7 @@ class State:
         paused: Rows that have come since the table was paused; None: it is not.
         back: How many rows the table has been moved back while paused.
         ended: The input has ended.
-        note: Something to say to whoever looks.
+        note: A message at the foot of the table.
         has_keys: Whether keys can be pressed.
     """
 
@@ -170,7 +170,7 @@ class Screen:
             return Text(clock_text(row.instant, now), "dim")
         text = Text(cell, _style(row.type) if name == "type" else "")
         if self._state.history.search:
-            # Found by hand: the text is no pattern.
+            # Searched without a regular expression, because the text is not a pattern.
             _mark(text, self._state.history.search)
         return text
 

@@ -1,4 +1,4 @@
-"""What flow-view was asked for, with its defaults."""
+"""The options of flow-view, with their defaults."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal

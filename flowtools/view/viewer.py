@@ -1,8 +1,8 @@
 """The viewer's one loop: lines in, rows to a display, and with --tee the bytes on.
 
-With --tee a block is read only once the one before has been passed on whole, and it is
-passed on as the pipe takes it, so that a slow reader behind never freezes the display,
-and what has been read is passed on whatever becomes of the display.
+With --tee the next block is read only after the previous one has been passed on completely. A block
+is written in pieces, as the pipe takes them, so that a slow reader never freezes the display.
+Everything that has been read is passed on, even if the display fails.
 """
 
 import errno
@@ -31,10 +31,10 @@ class Viewer:
     """Shows the lines of a file descriptor until its end.
 
     Args:
-        columns: What is shown of each.
-        display: Where it is shown.
-        passes_to: A file descriptor that all that is read is written to, unchanged.
-        holds: Go on showing what there is after the input has ended, until a key ends it.
+        columns: The columns to show of each line.
+        display: The printer or the live table.
+        passes_to: A file descriptor to which all input is written unchanged.
+        holds: Whether the table stays after the end of the input, until a key ends it.
         max_line: Bytes of a line above which only its beginning is looked at.
     """
 
@@ -61,8 +61,8 @@ class Viewer:
         """Read `fd` until its end, `stop`, or until someone quits.
 
         Raises:
-            EventsFailed: Some lines were no events.
-            ReaderGone: Nobody reads what is passed on, or looks at what is shown.
+            EventsFailed: Some lines were not events.
+            ReaderGone: The reader of the passed-on lines, or the terminal, has gone.
             FlowError: Input or output fails.
         """
         reader = LineReader(fd, stop, max_line=self._max_line, tee=self._keep)
@@ -154,7 +154,7 @@ class Viewer:
             log.warning("%s", text)
 
     def _lose_display(self, error: Exception) -> None:
-        """Go on without a display where lines are to be passed on; else there is no more to do."""
+        """Go on without a display if lines are passed on; otherwise end."""
         if self._display is not None:
             _discard(self._display.stream)
         self._drop_display()
@@ -168,7 +168,7 @@ class Viewer:
         self._shown.close()
 
     def _pass_on(self) -> None:
-        """Write as much as the pipe takes at once; with nothing to write, its reader has gone."""
+        """Write as much as the pipe takes; called with nothing to write, its reader has gone."""
         if not self._pending:
             raise ReaderGone
         self._write(self._pending[:PIPE_BUF])

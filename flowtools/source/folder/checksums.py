@@ -1,8 +1,8 @@
-"""Whether a file is what the checksum beside it says: read in a thread of its own.
+"""Compare files with the checksum files beside them, in a thread of its own.
 
-A file of a hundred gigabytes takes minutes to read. So one thread, which `Checksums` starts and
-`close` joins, takes the reports one after the other, and what it found is fetched from it. How
-many wait is bounded by the files that have come and are not reported.
+Reading a file of a hundred gigabytes takes minutes. So one thread, which `Checksums` starts and
+`close` joins, verifies the reports one after the other; `fetch` returns its verdicts. The queue is
+no longer than the number of files that have arrived and are not reported yet.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ from flowtools.core.wait import Wake
 from flowtools.source.folder.report import Report
 
 ENDINGS = {"md5": (".md5",), "xxh64": (".xxh64", ".xxh", ".xxhash")}
-"""How the checksum file of each algorithm ends."""
+"""Endings of the checksum files of each algorithm."""
 
 _DIGITS = {"md5": 32, "xxh64": 16}
 _BLOCK = 1 << 20
 _LONGEST = 65536
-"""Bytes of a checksum file that are read."""
+"""Maximum number of bytes that are read of a checksum file."""
 
 
 class Verdict(NamedTuple):
-    """What became of a report: `error` says why its file is refused; None: it is right."""
+    """The result for a report: `error` says why its file is refused; None if it is right."""
 
     report: Report
     error: str | None
@@ -57,7 +57,7 @@ class Checksums:
         self._thread.start()
 
     def fileno(self) -> int:
-        """Return what becomes readable when there is a verdict."""
+        """Return a descriptor that is readable when there is a verdict."""
         return self._wake.fileno()
 
     def put(self, report: Report) -> None:
@@ -75,7 +75,7 @@ class Checksums:
         return found
 
     def close(self) -> None:
-        """End the thread; what it has not read is not verified."""
+        """End the thread; reports that it has not read stay unverified."""
         with self._change:
             self._ending = True
             self._change.notify()
@@ -111,7 +111,7 @@ class Checksums:
         return f"its {self._algorithm} is {found}, and '{name}' says {said}"
 
     def _read(self, path: str) -> str | None:
-        """Return the checksum of a file; None: we are to end."""
+        """Return the checksum of a file; None if the thread has to end."""
         checksum = self._make()
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -123,7 +123,7 @@ class Checksums:
 
 
 def _said(content: bytes, digits: int) -> str | None:
-    """Return the checksum in a file of md5sum(1), of its form --tag, or of nothing but it."""
+    """Return the checksum in a file of md5sum(1), in one of its form --tag, or in a bare one."""
     found = re.search(
         rf"(?<![0-9a-fA-F])[0-9a-fA-F]{{{digits}}}(?![0-9a-fA-F])", content.decode("latin-1")
     )

@@ -1,11 +1,12 @@
-"""What becomes of files whose event is done or rejected: left, moved or removed.
+"""Leave, move or remove the files whose event is done or rejected.
 
-Copying to another disk takes long, so one thread does it, which `Clearing` starts and `close`
-joins: it finishes what it has begun. How many wait is bounded by the window of the source.
+Copying to another disk takes long, so one thread does it. `Clearing` starts the thread, and `close`
+joins it after it has finished the copy that it has begun. The queue is no longer than the window of
+the source.
 
-A set of several files is moved under a *note*, a file in the target folder that names all of
-them and goes when all have been moved. After a crash the next start finishes what the note says;
-else a file would wait for ever for a sidecar that has been moved already.
+Before a set of several files is moved, a *note* is written: a file in the target folder that names
+all of them. It is removed when all have been moved. After a crash the next start finishes the move;
+otherwise a file would wait for ever for a sidecar that has been moved already.
 """
 
 import os
@@ -40,9 +41,9 @@ class Places:
     """What to do with files.
 
     Attributes:
-        done: Folder for those whose event is done; None: leave them where they are.
-        failed: Folder for those whose event was rejected; None: leave them.
-        remove: Remove those whose event is done.
+        done: Folder for the files whose event is done; None: leave them where they are.
+        failed: Folder for the files whose event was rejected; None: leave them.
+        remove: Whether files whose event is done are removed.
     """
 
     done: str | None = None
@@ -51,12 +52,12 @@ class Places:
 
 
 class Cleared(NamedTuple):
-    """What became of the files of a report.
+    """The result of clearing the files of a report.
 
     Attributes:
         report: The report.
-        is_gone: They have been moved or removed.
-        is_settled: They are not to be reported again.
+        is_gone: Whether the files have been moved or removed.
+        is_settled: Whether the files must not be reported again.
     """
 
     report: Report
@@ -65,7 +66,7 @@ class Cleared(NamedTuple):
 
 
 class Clearing:
-    """Does with files what is to be done once their event is settled.
+    """A thread that leaves, moves or removes files once their event is settled.
 
     Its file descriptor becomes readable when there is something to fetch.
     """
@@ -77,11 +78,11 @@ class Clearing:
         look: Callable[[str], Mark | None],
         counts: Callable[[str], bool],
     ) -> None:
-        """Finish what a crash has left, and begin.
+        """Finish moves that a crash interrupted, and start the thread.
 
         Args:
             path: The watched folder.
-            places: What to do.
+            places: What to do with the files.
             look: Returns the state of a file now, by its path below the folder; called in
                 another thread.
             counts: Returns whether a file of that name would be reported, or may come to be.
@@ -107,7 +108,7 @@ class Clearing:
         return self._wake.fileno()
 
     def put(self, report: Report, *, done: bool) -> None:
-        """Do what is to be done with the files of `report`, which is done or rejected."""
+        """Leave, move or remove the files of `report`, which is done or rejected."""
         with self._change:
             self._waiting.append((report, done))
             self._change.notify()
@@ -121,7 +122,7 @@ class Clearing:
         return found
 
     def close(self) -> None:
-        """Do what is left to do, without trying twice, and end the thread."""
+        """Finish the queue, trying each move only once, and end the thread."""
         self._hurry.set()
         with self._change:
             self._ending = True
@@ -129,7 +130,7 @@ class Clearing:
         self._thread.join()
 
     def release(self) -> None:
-        """Release the descriptor; nothing can be fetched any more."""
+        """Release the descriptor; `fetch` must not be called after this."""
         self._wake.close()
 
     def _run(self) -> None:
@@ -153,7 +154,7 @@ class Clearing:
             return Cleared(report, False, done)
         for pause in (*PAUSES, None):
             if not self._is_as_reported(report):
-                # It has been written since: that is another event.
+                # The file has been written since, which is another event.
                 return Cleared(report, False, False)
             try:
                 self._remove(report) if place is None else self._move(report, Path(place))
@@ -174,7 +175,7 @@ class Clearing:
         raise AssertionError("the last pause ends it")
 
     def _is_as_reported(self, report: Report) -> bool:
-        """Return whether no file of `report` has been written, or has come to it, since."""
+        """Return whether the files of `report` are unchanged, with none added."""
         for name, mark in report.members:
             present = self._look(name)
             if mark is not None and present is not None and not present.looks_like(mark):

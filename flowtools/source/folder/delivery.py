@@ -1,12 +1,12 @@
-"""Reports on their way to whoever does them: the window, and what is remembered when.
+"""The window of reports in flight, and when each is remembered as done.
 
-Without acknowledgement a report is over once its line has been written. With it, once its event
-is done: until then it is in flight, and there are at most as many as the window has room for.
-When acknowledgements are lost, because the process that owed them has died, what is in flight is
-written again. The lines from before may still lie in the pipe, in front of the new ones, and are
+Without acknowledgement a report is done once its line has been written. With acknowledgement it is
+done once its event is; until then it is in flight, and the window limits how many are. When
+acknowledgements are lost because the process that owed them has died, the reports in flight are
+written again. The earlier lines may still be in the pipe, in front of the new ones, and are then
 done first: so an acknowledgement of any copy counts, whatever its epoch.
 
-The inlet's thread only puts what has come into a queue; everything else is of the source's thread.
+The inlet's thread only puts acknowledgements into a queue; the source's thread does the rest.
 """
 
 from collections import deque
@@ -41,15 +41,15 @@ class Window:
         left: Callable[[Report, bool], None],
         size: int,
     ) -> None:
-        """Begin to take acknowledgements.
+        """Start to receive acknowledgements.
 
         Args:
-            inlet: Where they come.
-            clearing: What becomes of files then.
-            state: What remembers them.
-            leaving: Is told of a report whose files we are going to move or remove.
-            left: Is told that this is over, and whether the files have gone.
-            size: How many may be in flight.
+            inlet: The receiver of acknowledgements.
+            clearing: Leaves, moves or removes the files.
+            state: Remembers the files.
+            leaving: Called with a report whose files are about to be moved or removed.
+            left: Called after that, with whether the files have gone.
+            size: Maximum number of reports in flight.
         """
         self._inlet = inlet
         self._clearing = clearing
@@ -85,7 +85,7 @@ class Window:
         return max(0, self._size - self.unsettled())
 
     def unsettled(self) -> int:
-        """Return how many reports are not over yet."""
+        """Return the number of reports that are not finished yet."""
         return len(self._in_flight) + self._clearings
 
     def again(self) -> list[Report]:
@@ -95,14 +95,14 @@ class Window:
         return found
 
     def add(self, report: Report, event: Event) -> None:
-        """Take `report` for in flight; `event` says where to acknowledge it."""
+        """Add `report`, now in flight; `event` says where to acknowledge it."""
         self._number += 1
         self._by_number[self._number] = report
         self._in_flight.setdefault(id(report), []).append(self._number)
         event.attributes["ackto"] = f"{self._ackto}{self._number}"
 
     def settle(self) -> None:
-        """Take what has come: acknowledgements, and files that have been moved."""
+        """Process the acknowledgements and the finished moves that have arrived."""
         self._wake.clear()
         with self._lock:
             acks, self._acks = self._acks, deque()
@@ -123,13 +123,13 @@ class Window:
         self._take_cleared()
 
     def clear(self, report: Report, *, done: bool) -> None:
-        """Do what is to be done with the files of a report that is done, or rejected."""
+        """Leave, move or remove the files of a report that is done or rejected."""
         self._clearings += 1
         self._leaving(report)
         self._clearing.put(report, done=done)
 
     def close(self) -> None:
-        """Take what has come by now; finish the moves that have begun."""
+        """Process the acknowledgements that have arrived, and finish the moves that have begun."""
         self._inlet.close()
         self.settle()
         self._clearing.close()

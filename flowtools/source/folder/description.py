@@ -1,4 +1,4 @@
-"""Events made of findings: the address of a file, its name as text, its id."""
+"""Make events of reports: the address of a file, its name as text, its id."""
 
 from typing import Any
 

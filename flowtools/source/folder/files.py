@@ -1,8 +1,8 @@
-"""What has become of each file: whole, changed, or gone. Decided by looking, after a while.
+"""Decide for each file whether it is whole, changed or gone, by looking again after a while.
 
-Somebody says where to look (`note`, `note_missing`); nothing is believed before its settle time
-is over and it has been looked at again. All that waits is in one heap, ordered by the time at
-which it is due, so that a change costs the same however many files there are.
+The caller reports what it saw (`note`, `note_missing`). A file becomes a finding only after its
+settle time, when it has been looked at again. All waiting files are in one heap, ordered by due
+time, so that the cost of a change hardly depends on the number of files.
 
 A file is *whole* when nothing about it has changed for its settle time and nobody has it open
 for writing. It counts as *deleted* when it has been away for as long, so that one which is
@@ -19,10 +19,10 @@ from flowtools.source.folder.mark import Mark
 from flowtools.source.folder.wanted import SettleTimes
 
 RECHECK = 2.0
-"""Seconds, at least, after which a file that is held back is looked at again."""
+"""Minimum time between two looks at a file that is held back, in seconds."""
 
 LONGEST_RECHECK = 10.0
-"""Seconds, at most, between two looks at a file whose name says that it is temporary."""
+"""Maximum time between two looks at a file with a temporary name, in seconds."""
 
 RENAMED = 0.05
 """Seconds by which the deletion of a file comes after its creation under another name."""
@@ -86,14 +86,14 @@ class Files:
 
         Args:
             look: Returns the state of a file, by its path below the folder; None: it has gone.
-            has_writers: Returns whether a file is open for writing; None: not to be found out.
+            has_writers: Returns whether a file is open for writing; None if that cannot be found
+                out.
             is_temporary: Returns whether the name of a file says that it will be renamed.
             settle: The settle times.
             stalled: Seconds after which a file that is held back is reported; 0: never.
-            trusts_closing: A file that has been opened is not whole before it is closed. False
-                where not every opening and closing is heard of.
-            adjust: Is told when a file that has been reported has new attributes, and nothing
-                else new.
+            trusts_closing: Whether an opened file is not whole before it is closed. False where
+                some openings and closings cause no notice.
+            adjust: Called when only the attributes of a reported file have changed.
             monotonic: A clock, in seconds.
         """
         self._look = look
@@ -128,7 +128,7 @@ class Files:
         return entry.known if entry and not entry.gone and entry.growing is None else None
 
     def unsettled(self) -> list[str]:
-        """Return the names of the files that are on their way, in or out."""
+        """Return the names of the files that are arriving or disappearing."""
         return list(self._unsettled)
 
     def known(self) -> Iterator[tuple[str, Mark]]:
@@ -139,7 +139,7 @@ class Files:
                     yield entry.name, entry.known
 
     def take_for_known(self, name: str, mark: Mark) -> None:
-        """Take a file for reported: nothing is said of it until it changes."""
+        """Note that a file counts as reported: it causes a finding only when it changes."""
         self._entry(name).known = mark
 
     def note(
@@ -150,7 +150,7 @@ class Files:
         opened: bool | None = None,
         only_attributes: bool = False,
     ) -> None:
-        """Take it that the file `name` is there, in the state `mark`.
+        """Note that the file `name` exists, in the state `mark`.
 
         Args:
             name: Its path below the folder.
@@ -179,7 +179,7 @@ class Files:
             self._wait(entry, now + self._settle.of(name))
 
     def note_missing(self, name: str) -> None:
-        """Take it that the file `name` has gone."""
+        """Note that the file `name` has gone."""
         folder, _, base = name.rpartition("/")
         entry = self._folders.get(folder, {}).get(base)
         if entry is None or entry.gone:
@@ -194,7 +194,7 @@ class Files:
         self._wait(entry, self._monotonic() + self._settle.of(name))
 
     def forget(self, name: str) -> None:
-        """Take it that the file `name` has gone and that this is no news.
+        """Forget the file `name`, which has gone, without a finding.
 
         One that has come in its place meanwhile is a new file.
         """
@@ -208,13 +208,13 @@ class Files:
             self._forget(entry)
 
     def due(self) -> float | None:
-        """Return the seconds until there may be findings; None: nothing is waited for."""
+        """Return the seconds until there may be findings; None if no file is waiting."""
         while self._heap and self._heap[0][0] != self._heap[0][2].queued:
             heapq.heappop(self._heap)
         return max(0.0, self._heap[0][0] - self._monotonic()) if self._heap else None
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what has become certain by now; each file is looked at once more for that."""
+        """Yield the findings that are certain by now; each file is looked at once more first."""
         now = self._monotonic()
         while self._heap and self._heap[0][0] <= now:
             when, _, entry = heapq.heappop(self._heap)
@@ -251,7 +251,7 @@ class Files:
             yield Finding(Kind.STALLED, entry.name, present, reason=reason)
 
     def _held_back_by(self, entry: _Entry) -> str | None:
-        """Return why a file that has not changed for its settle time is not whole; None: it is."""
+        """Return the reason why a file that has settled is not whole; None if it is whole."""
         if self._is_temporary(entry.name):
             return "its name is that of a transfer in progress"
         has_writers = self._has_writers(entry.name)

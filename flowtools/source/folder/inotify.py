@@ -1,4 +1,4 @@
-"""Notices of the system about changes in folders: inotify(7), by way of inotify_simple.
+"""Notices of changes in folders from the system: inotify(7), through inotify_simple.
 
 That library passes on what the system says and adds nothing: the bytes of a name (as Python's
 str of any bytes, PEP 383), IN_Q_OVERFLOW, IN_UNMOUNT, and the error of a watch that cannot be
@@ -7,7 +7,7 @@ UTF-8, does not say which folder a failed watch is for, nor that a file was clos
 its inotify in a module that is not public; asyncinotify is as complete, but each name becomes a
 Path of its own.
 
-No thread: whoever waits polls `fileno`. One watch a folder, never one a file.
+There is no thread: the owner polls `fileno`. Each folder has one watch, and files have none.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""When to look into a folder: at a notice, after a pause, at a mount, and when it has come back.
+"""Decide when to look into a folder: at a notice, after a pause, at a mount, at its return.
 
-Notices of inotify wake it, by way of an epoll(7) descriptor that stays the same while the watches
-come and go; the pauses are in `due`. Where notices are not to be had, it looks at everything
-again and again, at most a tenth of the time.
+Notices of inotify wake the lookout through an epoll(7) descriptor, which stays the same while
+watches come and go. `due` returns the pauses. Without notices the lookout scans everything again
+and again, for at most a tenth of the time.
 """
 
 import os
@@ -17,7 +17,7 @@ from flowtools.source.folder.mounts import Mounts
 from flowtools.source.folder.tree import Tree
 
 RESCAN = 60.0
-"""Seconds between two looks at everything, for what the system gave no notice of."""
+"""Seconds between two scans of everything, for changes without a notice."""
 
 AWAY = 1.0
 """Seconds between two looks whether the folder is still, or again, the one it was."""
@@ -26,16 +26,16 @@ WITHOUT_NOTICES = 2.0
 """Seconds, at least, between two looks at what the system gives no notices of."""
 
 SHARE = 10
-"""Without notices, a look comes after a pause of so many times what the last one took."""
+"""Without notices, the pause before a scan is so many times the duration of the last scan."""
 
 IDLE_SHARE = 100
-"""The same for the look at everything that comes in spite of notices."""
+"""The same factor for the scans of everything that are made in spite of notices."""
 
 SAY_EVERY = 60.0
 """Seconds between two warnings that the system has dropped notices."""
 
 SLICE = 0.05
-"""Seconds that are spent on looking before a stop is listened to."""
+"""Seconds that are spent on scanning before the next look for a stop."""
 
 log = get_log("flowtools.source.watch")
 

@@ -1,4 +1,4 @@
-"""What tells one state of a file from another."""
+"""Marks: the state of a file, in a form that can be compared."""
 
 import os
 from typing import NamedTuple
@@ -42,7 +42,7 @@ class Mark(NamedTuple):
         )
 
     def looks_like(self, other: "Mark") -> bool:
-        """Return whether the two states differ in no more than attributes."""
+        """Return whether the two states differ in their attributes at most."""
         return self[1:4] == other[1:4] and (
             self.device == other.device or 0 in (self.device, other.device)
         )

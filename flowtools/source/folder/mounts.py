@@ -1,8 +1,7 @@
-"""What is mounted where, from /proc/self/mountinfo (proc_pid_mountinfo(5)).
+"""The mounts below a folder, from /proc/self/mountinfo (proc_pid_mountinfo(5)).
 
-inotify says nothing when a file system is mounted inside a watched folder: what appears there
-would not be heard of. So the table is read again, once a second; that takes a tenth of a
-millisecond.
+inotify gives no notice when a file system is mounted inside a watched folder, so its files would be
+missed. So the table of mounts is read once a second, which takes a tenth of a millisecond.
 """
 
 import os
@@ -15,7 +14,7 @@ REMOTE = re.compile(
     r"nfs|nfs4|cifs|smb3|smbfs|ncpfs|afs|9p|virtiofs|ceph|gluster.*|lustre|fuse|fuse\..*|fuseblk|"
     r"davfs|beegfs|gpfs|gfs2|ocfs2|prl_fs|vboxsf|vmhgfs"
 )
-"""File systems that others may change without the system here giving notice of it."""
+"""File systems that other machines may change without a notice on this one."""
 
 LASTING = ("nfs", "nfs4", "ceph", "gfs2", "ocfs2", "gpfs", "lustre")
 """Those of REMOTE whose inode numbers and times stay as they are."""

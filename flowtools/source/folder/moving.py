@@ -1,4 +1,4 @@
-"""Moving a file that is done: never over another, across file systems, whatever dies meanwhile.
+"""Move a finished file, safely: never over another, also across file systems and after a crash.
 
 On one file system a file gets its second name by a hard link, which fails where the name is
 taken, and then loses its first: after a crash in between it has both, and the next try finds

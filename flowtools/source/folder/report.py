@@ -1,4 +1,4 @@
-"""What is reported: the files that one event is about. Singly, or in groups of some kind."""
+"""Reports: the content of events, each about one file or a group of files."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from flowtools.source.folder.mark import Mark
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one event says.
+    """The content of one event.
 
     Attributes:
         kind: One of OF_FILES, or STALLED; None: nothing is to be said, only remembered.
@@ -50,19 +50,19 @@ class Grouping(Protocol):
     """Makes reports of findings; for one thread."""
 
     def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
-        """Take it that these files have been reported, or were there before all."""
+        """Note that these files have been reported, or existed at the very start."""
 
     def take(self, finding: Finding) -> Iterator[Report]:
-        """Yield what is to be reported because of `finding`."""
+        """Yield the reports that `finding` causes."""
 
     def ripe(self) -> Iterator[Report]:
-        """Yield what is to be reported because time has passed."""
+        """Yield the reports that are due because time has passed."""
 
     def due(self) -> float | None:
-        """Return the seconds after which `ripe` may have something; None: no time."""
+        """Return the seconds after which `ripe` may have a report; None: never."""
 
     def forget(self, report: Report) -> None:
-        """Take it that the files of `report` have gone and that this is no news."""
+        """Forget the files of `report`, which have gone, without reporting that."""
 
 
 class Singles:

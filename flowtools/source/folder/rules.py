@@ -99,7 +99,7 @@ class Rules:
         return [Template(name, ignore_case=self.ignore_case) for name in names]
 
     def check(self) -> None:
-        """Refuse what cannot be meant.
+        """Refuse settings that contradict each other.
 
         Raises:
             UsageError: Two settings do not go together, or one has a form that is not understood.

@@ -19,7 +19,7 @@ _PLACE = re.compile(r"\{(stem|name)\}")
 
 
 class Template:
-    """What the sidecar of a file is called."""
+    """The pattern of a sidecar's name."""
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
         """Read `{stem}.xml` or `{name}.md5`; `ignore_case` lets it be `.XML`, too.
@@ -95,7 +95,7 @@ class Sidecars:
         self._late: dict[str, _Waiting] = {}
 
     def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
-        """Take it that these have been reported, where all of a set are among them."""
+        """Note that these files have been reported, if all files of a set are among them."""
         mains = [name for name, _ in known if not self._is_sidecar(name)]
         for name in mains:
             self._add(name)
@@ -103,7 +103,7 @@ class Sidecars:
                 self._late[name] = _Waiting(Kind.CREATED, self._monotonic(), None)
 
     def take(self, finding: Finding) -> Iterator[Report]:
-        """Yield what is to be reported because of `finding`."""
+        """Yield the reports that `finding` causes."""
         if finding.kind is Kind.STALLED:
             yield report_of(finding)
         elif self._is_sidecar(finding.name):
@@ -157,7 +157,7 @@ class Sidecars:
         return self._waiting.pop(name, None) or self._late.pop(name, None)
 
     def forget(self, report: Report) -> None:
-        """Take it that the files of `report` have gone and that this is no news."""
+        """Forget the files of `report`, which have gone, without reporting that."""
         self._remove(report.name)
         self._take_out(report.name)
 

@@ -1,4 +1,4 @@
-"""Free space below a limit: said once, and again when there is enough."""
+"""Warn once when free space falls below a limit, and report when there is enough again."""
 
 import os
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The file that remembers what has been reported, over an absence: an SQLite database.
 
-A row a file, so that remembering one costs the same however many there are; and whatever dies,
-SQLite finds the last whole transaction. The writer holds the database alone from start to end.
+Each file is a row, so that remembering one costs about the same however many there are. After a
+crash SQLite finds the last complete transaction. The process locks the database from start to end.
 """
 
 import os
@@ -15,7 +15,7 @@ from flowtools.core.log import get_log
 from flowtools.source.folder.mark import Mark
 
 PATIENCE = 5.0
-"""Seconds that a new flow-watch waits for the one before it to let the file go."""
+"""Seconds that a new flow-watch waits for the previous one to unlock the file."""
 
 _FORM = b"flow-watch 1"
 
@@ -29,7 +29,7 @@ class State:
     """What has been reported of a folder; for one thread.
 
     Attributes:
-        is_new: Nothing has been remembered yet.
+        is_new: Whether nothing has been remembered yet.
     """
 
     def __init__(self, path: str, folder: str) -> None:
@@ -103,7 +103,7 @@ class State:
             ) from None
 
     def begin(self, files: Iterable[tuple[str, Mark]]) -> None:
-        """Write what there was at the very start: together, or not at all."""
+        """Write the files that existed at the very start, in one transaction."""
         self._begins = True
         self.remember(files)
         self.save()
@@ -123,7 +123,7 @@ class State:
             self._adjusted[name] = mark
 
     def save(self) -> None:
-        """Write what is to be remembered; where that fails, say so once and try again later."""
+        """Write what is to be remembered; a failure is reported once, and tried again later."""
         if not self._pending and not self._adjusted and not self._begins:
             return
         try:
@@ -169,7 +169,7 @@ class State:
         self._base.execute("COMMIT")
 
     def close(self) -> None:
-        """Write what is to be remembered, and let others have the file."""
+        """Write what is to be remembered, and unlock the file."""
         self.save()
         self._base.close()
 

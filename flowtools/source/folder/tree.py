@@ -1,11 +1,11 @@
-"""The folders below the watched one: which there are, which are watched, what is in them.
+"""The tree of folders below the watched one: lists, scans and watches them.
 
 A notice costs one look at what it names. A new folder costs a look at what is in it, and a
 folder that goes costs what was in it. A scan works through a queue of folders in small steps,
 so that its owner can hear a stop, and read notices, in between.
 
-A folder is watched before it is listed: whatever comes later is noticed, and what comes in
-between is found twice, which does no harm.
+A folder is watched before it is listed. So later changes cause a notice, and files that arrive in
+between are found twice, which does no harm.
 """
 
 import errno
@@ -55,7 +55,7 @@ class Tree:
     """The folder `path` and what is below it; for one thread.
 
     Attributes:
-        unwatched: Folders for which no watch could be had: they need to be polled.
+        unwatched: Folders that could not be watched and need to be polled.
         links: Files that are symbolic links: no notice tells when their targets change.
     """
 
@@ -83,12 +83,12 @@ class Tree:
         self.unwatched.clear()
 
     def scan(self, folder: str = "", *, deep: bool = False, old: bool = False) -> None:
-        """Look into `folder` when its turn comes.
+        """Queue `folder` to be scanned.
 
         Args:
             folder: Its path below the watched one.
             deep: Look into the folders below it that are known already, too.
-            old: What is found is old: it is known, and nothing is said of it.
+            old: Whether the files found are old: they count as known and are not reported.
         """
         if folder in self._how:
             before = self._how[folder]
@@ -110,7 +110,7 @@ class Tree:
             self._scan = None
 
     def stop_scanning(self) -> None:
-        """Forget what was to be looked into."""
+        """Clear the queue of folders to scan."""
         self._queue.clear()
         self._how.clear()
         self._scan = None
@@ -259,7 +259,7 @@ class Tree:
         return entries
 
     def _watch(self, folder: str) -> None:
-        """Watch `folder`; where that is not to be had, note that it needs to be polled."""
+        """Watch `folder`; if that is impossible, note that it needs to be polled."""
         if self._watches is None or folder in self._watches:
             return
         try:
@@ -273,7 +273,7 @@ class Tree:
         self.unwatched.discard(folder)
 
     def _complain(self, folder: str, error: OSError) -> None:
-        """Say once what is wrong with a folder; where the limit is reached, once for all."""
+        """Report once what is wrong with a folder; the limit of watches, once for all folders."""
         path = f"{self.path}/{folder}" if folder else self.path
         key = "" if error.errno == errno.ENOSPC else path
         if self._complained.get(key) == error.errno:
@@ -302,7 +302,7 @@ class Tree:
         self._nodes.setdefault(folder, _Node()).folders.add(base)
 
     def _drop(self, folder: str) -> None:
-        """Take it that `folder` has gone, with all that was below it."""
+        """Note that `folder` has gone, with everything below it."""
         node = self._nodes.pop(folder, None)
         if node is None:
             return

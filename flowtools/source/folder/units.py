@@ -1,7 +1,7 @@
 """Many files as one event: a folder with all that is in it, or the numbered frames of a sequence.
 
-A unit is whole when nothing in it has changed for its settle time, and no file in it is still
-on its way: camera cards, P2 and XDCAM folders, DPX sequences.
+Units are for example camera cards, P2 and XDCAM folders, and DPX sequences. A unit is whole when
+nothing in it has changed for its settle time, and no file in it is still arriving.
 """
 
 import re
@@ -19,7 +19,7 @@ from flowtools.source.folder.report import Report, report_of
 from flowtools.source.folder.wanted import SettleTimes
 
 SHORT = 100
-"""Files of a unit, at most, whose names are in the event."""
+"""Maximum number of files of a unit whose names are in the event."""
 
 RECHECK = 1.0
 """Seconds after which a unit with files on their way is looked at again."""
@@ -66,7 +66,7 @@ class Units:
         Args:
             unit: "folder" or "sequence".
             settle: The settle times.
-            unsettled: Returns the names of the files that are on their way.
+            unsettled: Returns the names of the files that are arriving or disappearing.
             monotonic: A clock, in seconds.
         """
         self._is_folder = unit == "folder"
@@ -78,7 +78,7 @@ class Units:
         self._changed: dict[str, _Unit] = {}
 
     def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
-        """Take it that these have been reported."""
+        """Note that these files have been reported."""
         for name, mark in known:
             key = self._key(name)
             if key is not None:
@@ -125,7 +125,7 @@ class Units:
         return max(0.0, min(times) - self._monotonic()) if times else None
 
     def forget(self, report: Report) -> None:
-        """Take it that the files of `report` have gone and that this is no news."""
+        """Forget the files of `report`, which have gone, without reporting that."""
         for name, _ in report.members:
             key = self._key(name)
             unit = self._units.get(key) if key is not None else None

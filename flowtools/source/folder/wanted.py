@@ -1,4 +1,4 @@
-"""Which files of a folder are of interest, by the patterns of a shell.
+"""Which files of a folder are wanted, by shell patterns.
 
 All patterns of one kind are one regular expression, made when it is first needed: each name
 is matched once against it.

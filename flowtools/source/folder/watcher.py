@@ -1,4 +1,4 @@
-"""A folder of this machine, as a stream of reports: everything that looks, in one object."""
+"""The watcher of a folder: combines all parts that look, and returns reports."""
 
 import os
 from collections import deque
@@ -36,7 +36,7 @@ class Watcher:
     Its file descriptors become readable when there may be a reason to look.
 
     Attributes:
-        refused: How many files were not what their checksum says.
+        refused: Number of files that did not match their checksum.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Watcher:
         """Prepare to watch the folder `path`, an absolute path.
 
         Raises:
-            UsageError: The rules cannot be meant.
+            UsageError: The rules contradict each other.
             ConfigurationError: What `verify` needs is not installed, or the state is damaged.
         """
         kind = mounts.kind_of(path)
@@ -146,16 +146,16 @@ class Watcher:
         return [self._lookout.fileno()] + ([checksums.fileno()] if checksums is not None else [])
 
     def clearing(self) -> Clearing:
-        """Return what does with files what is to be done once their event is settled."""
+        """Return the thread that leaves, moves or removes files once their event is settled."""
         counts = self._wanted.counts
         return Clearing(self._path, self._places, self._tree.look, counts)
 
     def leaving(self, report: Report) -> None:
-        """Take it that the files of `report` are about to go, and that this is no news."""
+        """Note that the files of `report` are about to go, which is not to be reported."""
         self._leaving.update(name for name, _ in report.members)
 
     def left(self, report: Report, is_gone: bool) -> None:
-        """Take it that this is over; `is_gone`: the files have gone."""
+        """Note that this has ended; `is_gone`: the files have gone."""
         for name, _ in report.members:
             self._leaving.discard(name)
             if is_gone:
@@ -170,7 +170,7 @@ class Watcher:
             self._checksums.close()
 
     def _begin(self) -> bool:
-        """Return whether it is known what is old, so that the rest can be reported."""
+        """Return whether the old files are known, so that new ones can be reported."""
         if not self._has_begun and self._lookout.is_complete:
             self._has_begun = True
             self._grouping.begin(self._files.known())

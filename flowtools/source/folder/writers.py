@@ -1,4 +1,4 @@
-"""Whether somebody has a file open for writing: the kernel knows, and says so in two ways.
+"""Find out whether a file is open for writing, in two ways that the kernel offers.
 
 A *read lease* (fcntl(2), F_SETLEASE) is granted only on a file that nobody has open for writing,
 whoever that is. Asking costs some microseconds and two system calls; the lease is given back at
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LOOK_EVERY = 1.0
-"""Seconds for which a look at /proc serves."""
+"""Seconds for which the result of reading /proc is used."""
 
 
 class Writers:

@@ -1,4 +1,4 @@
-"""Reports as lines: which are wanted, what becomes of the others, and how many there have been."""
+"""Write reports as event lines, count them, and settle those that are not wanted."""
 
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
@@ -15,10 +15,10 @@ log = get_log("flowtools.source.watch")
 
 
 class Writing:
-    """Writes reports to an outlet, and has them remembered; for one thread.
+    """A writer of reports to an outlet, which also has them remembered; for one thread.
 
     Attributes:
-        written: How many events have been written, those that came again not counted.
+        written: Number of events that have been written; repeated ones are not counted.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Writing:
         self._settled: list[Report] = []
 
     def write(self, report: Report, *, again: bool = False) -> None:
-        """Write the event of `report`, where it is wanted; it may stay in a buffer."""
+        """Write the event of `report` if it is wanted; it may stay in a buffer."""
         if report.kind is Kind.STALLED:
             log.warning(
                 "'%s' has not changed for %g s and is not whole: %s",

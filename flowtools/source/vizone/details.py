@@ -1,4 +1,4 @@
-"""Which assets an AssetEntryListener tells of, and how much of each."""
+"""Which assets an AssetEntryListener reports, and in how much detail."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from flowtools.vizone.asset import Asset
 
 @dataclass(frozen=True)
 class Details:
-    """Which assets, and what of them.
+    """Which assets are reported, and with which details.
 
     Attributes:
         media: Only assets with one of these kinds of media; empty: all.
@@ -32,11 +32,11 @@ class Details:
         return self.resolve or self.metadata
 
     def want(self, data: dict[str, Any]) -> bool:
-        """Return whether an event with this data is wanted; what it does not say may be."""
+        """Return whether an event with this data is wanted; a missing value matches all."""
         return _is_one_of(data["media"], self.media) and _is_one_of(data["status"], self.statuses)
 
     def add_to(self, data: dict[str, Any], asset: Asset | None) -> None:
-        """Add what is asked for beyond what every event says; null where there is no asset."""
+        """Add the requested details to `data`; they are null if there is no asset."""
         if self.xml:
             data["xml"] = xml_of(asset) if asset else None
         if self.metadata:
@@ -47,7 +47,7 @@ class Details:
 def details_from(
     media: Collection[str], statuses: Collection[str], resolve: bool, metadata: bool, xml: bool
 ) -> Details:
-    """Return what the options say."""
+    """Return the details that the options ask for."""
     return Details(frozenset(media), frozenset(statuses), resolve, metadata, xml)
 
 

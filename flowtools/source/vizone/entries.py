@@ -1,4 +1,4 @@
-"""What the events of the two Viz One sources say, whichever of them it is."""
+"""The contents that the events of both Viz One sources have in common."""
 
 import re
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from flowtools.vizone.metadata import PAYLOAD_TYPE
 from flowtools.vizone.transport import without_user
 
 _LOGIN = re.compile(r"""(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/"'<>?#]*@""")
-"""A user and perhaps a password in an address, with what stands before it."""
+"""The scheme, the user and perhaps a password of an address."""
 
 _TYPES = {"describedby": PAYLOAD_TYPE}
 
 
 def event_id(change: Change, message: Message) -> str:
-    """Return an id that a redelivery of the message has, too, and a feed's entry of it.
+    """Return an id that is the same for a redelivered message and for the entry in a feed.
 
-    That takes a version that both carry: the time of the change. Where there is none, the
-    message itself counts.
+    The id is made from a version that both carry: the time of the change. Without one, the id of
+    the message is used.
     """
     name = change.identity or change.location or "unknown"
     if change.when:
@@ -38,13 +38,13 @@ def event_id(change: Change, message: Message) -> str:
 
 
 def key_of(event: Event) -> str:
-    """Return what tells one change from another: its id, and what the entry shows."""
+    """Return a key that distinguishes changes: made of the event's id and its data."""
     data = {k: v for k, v in event.data.items() if k not in ("headers", "links", "xml", "metadata")}
     return f"{digest(event.id, encode_value(data))}"
 
 
 def event_time(change: Change) -> str | None:
-    """Return when the change happened, as RFC 3339 in UTC; None where it does not say."""
+    """Return the time of the change, as RFC 3339 in UTC; None if it has none."""
     moment = instant(change.when)
     return None if moment is None else rfc3339(moment)
 
@@ -71,12 +71,12 @@ def links_of(change: Change) -> dict[str, str]:
 
 
 def xml_of(entry: Entry) -> str:
-    """Return the entry as text of its own, without the logins that its addresses may have."""
+    """Return the entry as XML text, without the logins that its addresses may contain."""
     return _LOGIN.sub(r"\1", as_text(entry.element))
 
 
 def amended(event: Event, data: Mapping[str, Any], type: str | None = None) -> Event:
-    """Return an event like `event`, with `data` instead of what it says of the same."""
+    """Return a copy of `event` in which the members of `data` replace its own."""
     new = copy(event)
     new.attributes = event.attributes | {
         "type": type or event.type,
@@ -86,6 +86,6 @@ def amended(event: Event, data: Mapping[str, Any], type: str | None = None) -> E
 
 
 def public_headers(message: Message) -> Mapping[str, str]:
-    """Return the headers of the message but for those that only serve its delivery."""
+    """Return the headers of the message, except those that only serve its delivery."""
     delivery = {"ack", "subscription", "content-length", "receipt"}
     return {name: value for name, value in message.headers.items() if name not in delivery}

@@ -1,16 +1,16 @@
-"""Which of several listeners works: a lease in Viz One's own store for programs.
+"""A lease in Viz One's own store for programs, which decides which of several listeners works.
 
-The value says who holds the lease, and has a counter. The holder writes it anew every RENEW
-seconds. The others look at it, and take it once the counter has not moved for TERM seconds by
-their own clock: the clocks of the machines do not matter, nor what time the value was written.
+The stored value names the holder and has a counter. The holder increases the counter every RENEW
+seconds. The others read the value, and take the lease once the counter has not moved for TERM
+seconds by their own clock. So the machines' clocks need not agree.
 
-To take it is to write, to pause, and to read back; of several that write, the last one has it.
-The holder reads before it renews, and so learns of another. It stops telling before its term can
-have ended for the others: TERM less SAFETY after it began the last renewal that worked. All of
-this counts the time in which a machine sleeps, too.
+To take the lease, a listener writes the value, pauses, and reads it back: if several wrote at once,
+the last one has the lease. The holder reads before it renews, and so notices another holder. It
+stops writing events before its term can have ended for the others: TERM minus SAFETY after the
+start of its last successful renewal. All these times include the time in which a machine sleeps.
 
-Two holders at once only mean that something is told twice: what they have done is kept in the
-same store, and neither moves it past what is not done.
+Two holders at once only cause duplicate events: both keep their progress in the same store, and
+neither moves it past an event that is not done.
 
 One thread renews; `acquire` starts it, `release` ends and joins it.
 """
@@ -44,10 +44,10 @@ SAFETY = 2.0
 """Seconds before the end of the term at which the holder stops."""
 
 LOOK = 1.0
-"""Seconds between two looks of those who wait."""
+"""Seconds between two reads by a listener that waits."""
 
 SETTLE = 1.0
-"""Seconds between the writing and the reading back, for others that write at the same time."""
+"""Seconds between writing the value and reading it back, while others may write too."""
 
 _log = get_log("flowtools.source.vizone.lease")
 
@@ -57,7 +57,7 @@ class LeaseLost(FlowError):
 
 
 def now() -> float:
-    """Return the seconds since the machine was started, those in which it slept too."""
+    """Return the seconds since the machine was started, including those in which it slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -65,7 +65,7 @@ class Lease:
     """The lease `name`; one thread calls its methods, any thread asks whether it is held.
 
     Attributes:
-        lost: Rung when it has been lost.
+        lost: Set when the lease has been lost.
     """
 
     def __init__(self, account: Account, name: str) -> None:
@@ -84,14 +84,14 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is ours at this moment."""
+        """Whether this process holds the lease now."""
         return now() < self._until
 
     def check(self) -> None:
-        """Return if the lease is ours.
+        """Return if this process holds the lease, else raise.
 
         Raises:
-            LeaseLost: It is not.
+            LeaseLost: This process does not hold the lease.
         """
         if not self.is_held:
             raise LeaseLost(f"the lease '{self.name}' is not ours any more")
@@ -109,7 +109,7 @@ class Lease:
             try:
                 found = self._read()
                 is_free = found is None or (found == seen and now() - since >= TERM)
-                # A look that took long, as in a machine that slept, tells nothing of now.
+                # A read that took long, as on a machine that slept, says nothing about the present.
                 if is_free and now() - asked <= 2 * ANSWER and self._take(found, stop):
                     return True
             except FlowError as error:
@@ -144,7 +144,7 @@ class Lease:
                 _log.info("cannot let go of the lease '%s': %s", self.name, error)
 
     def close(self) -> None:
-        """Release the descriptors and connections; nothing may be called any more."""
+        """Release the descriptors and connections; no other method may be called after this."""
         self.release()
         self._client.close()
         self._ending.close()
@@ -204,7 +204,7 @@ class Lease:
         try:
             holder, counter = str(value["holder"]), int(value["counter"])
         except (KeyError, TypeError, ValueError):
-            return None  # There is none, or something else: the next write is one.
+            return None  # There is no value, or not one of ours: the next write makes a valid one.
         return (holder, counter) if holder else None
 
     def _write(self, holder: str, counter: int) -> None:
@@ -214,11 +214,11 @@ class Lease:
 class Held:
     """A term of the lease: its `stop` is set when the user's is, or when the lease is lost.
 
-    A thread looks out for both; `close` ends and joins it.
+    A thread waits for both; `close` ends and joins it.
     """
 
     def __init__(self, lease: Lease, stop: Stop) -> None:
-        """Begin to look out."""
+        """Start the thread."""
         self.stop = Stop()
         self._lease = lease
         self._theirs = stop
@@ -227,7 +227,7 @@ class Held:
         self._thread.start()
 
     def close(self) -> None:
-        """End."""
+        """End the thread and release the descriptors."""
         self._ended.ring()
         self._thread.join()
         self._ended.close()
@@ -240,14 +240,14 @@ class Held:
 
 
 class GuardedWriter(LineWriter):
-    """Writes lines only while the lease is ours: a process that was frozen does not tell on."""
+    """A line writer that writes only while the lease is held, even after the process was frozen."""
 
     def __init__(self, fd: int, lease: Lease) -> None:
         super().__init__(fd)
         self._lease = lease
 
     def try_flush(self) -> bool:
-        """Write what is in the buffer as far as there is room; return whether that was all.
+        """Write as much of the buffer as there is room for; return whether that was all.
 
         Raises:
             LeaseLost: The lease is not ours any more.
@@ -258,7 +258,7 @@ class GuardedWriter(LineWriter):
 
 
 class GuardedOutlet:
-    """The same for any other outlet, such as flow-run's."""
+    """An outlet that hands events on only while the lease is held, such as for flow-run."""
 
     def __init__(self, outlet: Outlet, lease: Lease) -> None:
         """Hand on to `outlet` while `lease` is ours."""
@@ -279,7 +279,7 @@ class GuardedOutlet:
 
 
 def guarded(outlet: Outlet, lease: Lease) -> Outlet:
-    """Return an outlet that takes events only while `lease` is ours, and hands them to `outlet`."""
+    """Return an outlet that hands events to `outlet` only while `lease` is held."""
     if isinstance(outlet, LineWriter):
         return GuardedWriter(outlet.fileno(), lease)
     return GuardedOutlet(outlet, lease)

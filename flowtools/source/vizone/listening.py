@@ -1,4 +1,4 @@
-"""How the two Viz One sources listen: what their options say."""
+"""The options that the two Viz One sources share."""
 
 import re
 import time
@@ -23,14 +23,14 @@ class Listening:
     """How a source listens; see GenericStompListener for what is not said here.
 
     Attributes:
-        kinds: Which kinds of change become events; messages of others are acknowledged.
-        broker: Host and port of the broker, instead of what the monitor link says.
-        hosts: Other hosts, each HOST or HOST:PORT, that may be asked where a message names them.
+        kinds: Kinds of change that become events; messages of other kinds are only acknowledged.
+        broker: Host and port of the broker, instead of those in the monitor link.
+        hosts: Further hosts, each HOST or HOST:PORT, whose links in messages may be followed.
         settings: How to connect to the broker; the login is Viz One's own.
-        state: The file that keeps how far the listener has come; store:NAME: a value in Viz
+        state: Path of the file that keeps the listener's progress, or store:NAME for a value in Viz
             One's store for programs.
-        standby: The name of the lease: of all listeners with it one works, the others wait.
-        since: Ask first for what has changed since (seconds since the epoch; 0: all).
+        standby: Name of the lease: one of the listeners with this name works, the others wait.
+        since: First replay the changes since this time (seconds since the epoch; 0: all).
         inlet: Makes what receives acknowledgements.
     """
 
@@ -49,7 +49,7 @@ class Listening:
     inlet: Callable[[], AckInlet] = AckSocket
 
     def wants_replayed(self, kind: Kind | None) -> bool:
-        """Return whether a change that a feed shows is wanted: it does not tell all kinds."""
+        """Return whether a change from a feed is wanted; a feed does not distinguish all kinds."""
         return kind in self.kinds or (
             kind is Kind.CHANGED and not self.kinds.isdisjoint((Kind.CREATED, Kind.UPDATED))
         )
@@ -111,7 +111,7 @@ def listening_from(
 
 
 def with_login(settings: Settings, account: Account) -> Settings:
-    """Return `settings` with the login and the trust of `account`, which its broker shares."""
+    """Return `settings` with the login and trusted certificates of `account`."""
     return replace(
         settings,
         user=account.user,
@@ -123,7 +123,7 @@ def with_login(settings: Settings, account: Account) -> Settings:
 
 
 def parse_since(text: str) -> float:
-    """Return the moment (seconds since the epoch) of an RFC 3339 time, or of so long ago.
+    """Return the time (seconds since the epoch) of an RFC 3339 text, or of a duration before now.
 
     Raises:
         UsageError: It is neither.

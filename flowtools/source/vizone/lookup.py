@@ -1,10 +1,10 @@
 """A stage that asks Viz One about each event before it is written.
 
-Several threads ask at the same time, and the events keep their order. So no event may be asked
-about for ever: one whose link leads nowhere would hold up all others. It is written as it came
-after PATIENCE, with the reason as its attribute `metadataerror`.
+Several threads ask at the same time, and the events keep their order. So an event whose link leads
+nowhere would block all events after it. After PATIENCE it is therefore written unchanged, with the
+reason as its attribute `metadataerror`.
 
-`start` starts the threads; `close` lets them go: each ends after the request that is under way.
+`start` starts the threads. `close` tells them to end, which each does after its current request.
 """
 
 import queue
@@ -26,25 +26,25 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 
 THREADS = 8
-"""Requests that are under way at a time."""
+"""Maximum number of requests at a time."""
 
 MOST = 64
-"""Events that may be inside."""
+"""Maximum number of events inside the stage."""
 
 LONGEST_PAUSE = 8.0
-"""Seconds before a server that is away is asked again, at most."""
+"""Maximum pause before an unreachable server is asked again, in seconds."""
 
 PATIENCE = 30.0
-"""Seconds after which no more is asked about an event: those after it wait for it."""
+"""Seconds after which the lookup of an event is given up, because later events wait for it."""
 
 ANSWER = 15.0
-"""Seconds that an answer may take."""
+"""Time-out of a request, in seconds."""
 
 MOST_REASON = 500
-"""Characters of the reason that an event carries."""
+"""Maximum length of the attribute `metadataerror`, in characters."""
 
 Ask = Callable[[Client, Event], Event | None]
-"""Asks about an event; returns it as it is to be written, or None where it is not wanted."""
+"""Looks an event up; returns the event to be written, or None if it is not wanted."""
 
 _log = get_log("flowtools.source.vizone.lookup")
 
@@ -57,7 +57,7 @@ class _Item:
 
 
 class Lookup:
-    """Asks about each event; a server that is away is asked for a while."""
+    """A stage that looks up each event; an unreachable server is asked again for a while."""
 
     def __init__(self, account: Account, ask: Ask, hosts: frozenset[str] = frozenset()) -> None:
         """Prepare to ask `account`'s Viz One with `ask`, and `hosts` where a link leads there."""
@@ -74,13 +74,13 @@ class Lookup:
             Thread(target=self._run, name="lookup", daemon=True).start()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Tell the threads to end, without waiting for them."""
         self._ending.set()
         for _ in range(THREADS):
             self._to_do.put(None)
 
     def fileno(self) -> int:
-        """Return what becomes readable when there may be something to take."""
+        """Return a descriptor that is readable when there may be something to take."""
         return self._wake.fileno()
 
     @property
@@ -107,7 +107,7 @@ class Lookup:
         return taken
 
     def renew(self, *, forget: bool) -> None:
-        """Note that a subscription begins; with `forget`, what is inside comes again."""
+        """Note that a subscription begins; `forget` drops the events inside, which come again."""
         if forget:
             self._inside.clear()
 
@@ -123,7 +123,7 @@ class Lookup:
 
 
 def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | None:
-    """Return what `ask` returns, asking for PATIENCE at most, or until `ending` is set.
+    """Return the result of `ask`, called again for up to PATIENCE or until `ending` is set.
 
     If nothing can be learnt, or what was learnt makes the event longer than the next command
     accepts, the event is returned as it came, with the attribute `metadataerror`, and there is a

@@ -1,7 +1,7 @@
-"""What the two Viz One sources share: find the monitor link over HTTP, listen over STOMP.
+"""The run of both Viz One sources: find the monitor link over HTTP, then listen over STOMP.
 
-The link is looked up in a thread of its own, so that a signal ends the command even while
-a server does not answer; that thread is left behind then, and ends with the process.
+The link is looked up in a thread of its own, so that a signal ends the command even while the
+server does not answer. In that case the thread is left behind, and ends with the process.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,10 +43,10 @@ from flowtools.vizone.client import Client
 T = TypeVar("T")
 
 AGAIN = 3.0
-"""Seconds for which a listener that could not work leaves the lease to others."""
+"""Seconds that a listener which could not work waits before it tries to take the lease again."""
 
 ASKING = 10.0
-"""Seconds for each request that asks where to listen, before a lost broker is looked for."""
+"""Time-out of a request for the monitor link before a reconnect, in seconds."""
 
 _log = get_log("flowtools.source.stomp")
 
@@ -74,8 +74,8 @@ def listen(
 ) -> None:
     """Find the monitor link with `find`, and write the events of its messages to `outlet`.
 
-    They pass the stage that `make_stage` returns, if it returns one. Where there is a lease, that
-    is waited for before, and again when it has been lost.
+    The events pass the stage that `make_stage` returns, if any. With a lease, the listener waits
+    for it first, and again after it has been lost.
 
     Raises:
         FlowError: As Client, BrokerURL and GenericStompListener.run.
@@ -101,7 +101,7 @@ def listen(
 
 
 def _take_turns(lease: Lease, work: Callable[[Stop], None], own: Outlet, stop: Stop) -> None:
-    """Let `work` run, with a stop of its own, whenever `lease` is ours, until it ends by itself."""
+    """Run `work`, with a stop of its own, whenever `lease` is held, until it ends by itself."""
     while lease.acquire(stop):
         held = Held(lease, stop)
         passing: FlowError | None = None
@@ -110,7 +110,8 @@ def _take_turns(lease: Lease, work: Callable[[Stop], None], own: Outlet, stop: S
         except LeaseLost as error:
             _log.info("%s", error)
         except (UnreachableError, ProtocolError, RefusedError) as error:
-            # Who has taken a lease has been let in: it may pass, and others wait.
+            # A listener that could take the lease has a valid login: this error may pass, and
+            # others wait.
             passing = error
         finally:
             held.close()
@@ -161,7 +162,7 @@ def _work(
 
 
 Found = tuple[str, Kept | None, Position | None]
-"""The monitor link, what keeps the position if anything does, and where to start."""
+"""The monitor link, the keeper of the position (if any), and the position to start from."""
 
 
 def _look_up(
@@ -220,7 +221,7 @@ def _source(
 
 
 class _Monitors:
-    """Asks where to listen by now: a server may have moved its broker, or its destination."""
+    """Looks up the monitor link again: a server may have moved its broker or its destination."""
 
     def __init__(
         self, account: Account, listening: Listening, find: Callable[[Client], str]
@@ -232,9 +233,9 @@ class _Monitors:
         self._still = Reminder()
 
     def now(self, stop: Stop) -> BrokerURL | None:
-        """Return where to listen; None where that cannot be found out.
+        """Return the present address of the broker; None if it cannot be found out.
 
-        That is said when it begins, and again at growing intervals.
+        A failure is reported when it begins, and again at growing intervals.
         """
         try:
             url = _in_thread(self._ask, stop)
@@ -249,16 +250,16 @@ class _Monitors:
         return url
 
     def _ask(self) -> BrokerURL:
-        # One try, and not for long: where nothing has changed, the broker may be back already.
+        # One short try only: if nothing has changed, the broker may be back already.
         with Client(self._account, seconds=ASKING, pauses=()) as client:
             return broker_url(self._find(client), self._account, self._broker)
 
 
 def broker_url(monitor: str, account: Account, override: tuple[str, int] | None) -> BrokerURL:
-    """Return where to listen for what is published at the link `monitor`.
+    """Return the address of the broker that the link `monitor` leads to.
 
     Raises:
-        ProtocolError: The link is no address of a broker.
+        ProtocolError: The link is not the address of a broker.
         RefusedError: It leads to another host than Viz One's, and `override` does not allow that.
     """
     try:

@@ -1,9 +1,9 @@
-"""The detour of Viz One's events: past a stage, together with those that are replayed.
+"""The detour of Viz One's events: through a stage, together with replayed events.
 
-A message's events, and the replayed ones, pass a stage (which looks them up, or lets files
-settle) and are then written. A replay, if there is one, keeps count of all: each event has a
-count from when it is begun until it is done, so that the state file can follow. What a stage
-drops is done for the broker, and was never begun for the count.
+The events of messages and the replayed events pass a stage (which looks them up, or lets files
+settle) and are then written. A replay, if there is one, keeps track of all events: each has a
+number from its beginning until it is done, so that the state file can follow. An event that the
+stage drops is done for the broker, and counts as never begun for the replay.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from flowtools.source.delivery import Delivery, Duty, MessageDuty
 from flowtools.stomp.frames import Frame
 
 EXTRA = 64
-"""Replayed events that are taken before the broker's own have their turn."""
+"""Number of replayed events that are taken before it is the turn of the broker's."""
 
 _HEADERS = {"content-type": "application/cloudevents+json"}
 
 
 class Keeper(Protocol):
-    """What has events beside the broker's, and keeps count of what becomes of all."""
+    """A second source of events beside the broker, which also tracks the outcome of all events."""
 
     def fileno(self) -> int:
         """Return what becomes readable when there may be something to take."""
@@ -34,25 +34,25 @@ class Keeper(Protocol):
         """Return up to `most` events to be written now, each with its count."""
 
     def begin(self, event: Event) -> int:
-        """Note that an event of the broker's is going to be written; return its count."""
+        """Note that an event from the broker is going to be written; return its number."""
 
     def done(self, counts: Sequence[int]) -> None:
         """Note that the events with these counts are done; any thread may call."""
 
     def forget(self, count: int) -> None:
-        """Note that the event with this count is neither done nor going to be: not wanted."""
+        """Discard the event with this number, which is not wanted."""
 
     def end(self) -> None:
-        """Note that a session has ended: what is outstanding will be asked for again."""
+        """Note that a session has ended: outstanding events will be asked for again."""
 
 
 class Ticket(NamedTuple):
-    """What an event has with it in a stage.
+    """The data that accompanies an event through a stage.
 
     Attributes:
-        owner: The session that it is of.
-        duty: What is settled once it is done, or dropped.
-        number: The keeper's number of it, if there is a keeper.
+        owner: The session that the event belongs to.
+        duty: The duty to settle once the event is done or dropped.
+        number: The keeper's number of the event, if there is a keeper.
     """
 
     owner: object
@@ -61,7 +61,7 @@ class Ticket(NamedTuple):
 
 
 class Stage(Protocol):
-    """What events pass on their way out: it may keep them, change them, or drop them.
+    """A processing stage on the way out, which may delay, change or drop events.
 
     It outlives a session; one thread calls all of it.
     """
@@ -87,7 +87,7 @@ class Passage:
     """A detour (source/serving.py) with a stage, a keeper, or both."""
 
     def __init__(self, stage: Stage | None, keeper: Keeper | None, prefetch: int) -> None:
-        """Let events pass `stage`; `keeper` counts them, and has at most `prefetch` waiting."""
+        """Lead events through `stage`; `keeper` tracks them, with at most `prefetch` in flight."""
         self._stage = stage
         self._keeper = keeper
         self._prefetch = prefetch
@@ -161,7 +161,8 @@ class Passage:
         for event, ticket in taken:
             duty = ticket.duty
             if duty is None or ticket.owner is not delivery:
-                # Of an earlier session: no broker waits to hear of it any more.
+                # The event is from an earlier session, whose broker does not expect an answer any
+                # more.
                 duty = self._extra_duty(event, None)
             if event is not None:
                 delivery.write(event, duty)
@@ -172,7 +173,7 @@ class Passage:
         return len(taken)
 
     def _take_extra(self, most: int) -> int:
-        """Take events of the keeper's in hand; return how many."""
+        """Take events from the keeper into the stage or the delivery; return how many."""
         keeper = self._keeper
         if keeper is None or not self._is_confirmed or not wait(keeper, seconds=0):
             return 0
@@ -199,7 +200,7 @@ class Passage:
 
 
 class _ExtraDuty:
-    """The duty of an event that no message brought: it is made one if it is rejected."""
+    """The duty of an event without a message: a message is made from it if it is rejected."""
 
     __slots__ = ("_count", "_event", "_owner", "_passage")
 

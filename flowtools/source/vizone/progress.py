@@ -1,8 +1,8 @@
-"""How far a source has come: what has been begun, and what is done.
+"""How far a source has come: the changes that have been begun, and those that are done.
 
-Its mark is the modification time below which nothing is left to do. `open` starts the
-thread that keeps the state file up to date, `close` ends and joins it; any thread may call
-the rest.
+The mark is the modification time before which every change is done. `open` starts the thread that
+keeps the state file up to date, and `close` ends and joins it. Any thread may call the other
+methods.
 """
 
 import time
@@ -14,13 +14,13 @@ from flowtools.source.vizone.state import Kept
 from flowtools.source.wholefile import Keeper
 
 MARGIN = 60.0
-"""Seconds before the mark from which on the server is asked again: clocks and indexes lag."""
+"""Seconds before the mark at which a replay starts, because clocks and indexes lag."""
 
 MOST_SEEN = 20_000
-"""Changes that are remembered as done; what is forgotten comes twice."""
+"""Maximum number of changes that are remembered as done; forgotten ones are reported twice."""
 
 MOST_THERE = 100_000
-"""The same, where all that is there is remembered."""
+"""The same limit where all existing resources are remembered."""
 
 
 class Progress:
@@ -39,8 +39,8 @@ class Progress:
 
         `clock` is by how many seconds the server's clock was ahead of ours then.
 
-        Where times tell nothing of when a thing came (not `by_time`), only what is `seen`
-        is done, however old it is.
+        If times do not tell when a resource appeared (not `by_time`), only the changes in `seen`
+        are done, however old others are.
         """
         self._by_time = by_time
         self._clock = clock
@@ -75,7 +75,7 @@ class Progress:
             self._save()
         except OSError as error:
             reason = f"cannot write {self._file.name}: {error.strerror}"
-            # Without a number it is not of this machine: the store may answer later.
+            # An OSError without a number comes from the store, which may answer later.
             kind = ConfigurationError if error.errno else UnreachableError
             raise kind(reason) from None
         file = self._file
@@ -91,7 +91,7 @@ class Progress:
             self._file.close()
 
     def expect(self) -> float:
-        """Forget what is outstanding: it is going to be asked for; return from when on.
+        """Forget the outstanding changes, which will be asked for again; return from which time on.
 
         Until `fulfil`, the mark stays.
         """
@@ -104,7 +104,8 @@ class Progress:
     def clock_back(self, ahead: float) -> float:
         """Return by how many seconds the server's clock has gone back, now that it is `ahead`.
 
-        As much as our own has gone on: which of the two it was makes no difference.
+        A jump of our own clock forward counts the same: which of the two clocks moved makes no
+            difference.
         """
         with self._changed:
             before, self._clock = self._clock, ahead
@@ -142,7 +143,7 @@ class Progress:
             return self._tokens
 
     def done(self, tokens: Iterable[int]) -> None:
-        """Note that changes are done; of those forgotten meanwhile nothing is noted."""
+        """Note that changes are done; tokens of forgotten changes are ignored."""
         with self._changed:
             for token in tokens:
                 when, key = self._outstanding.pop(token, (0.0, ""))
@@ -156,10 +157,10 @@ class Progress:
             self._touch()
 
     def forget(self, token: int) -> None:
-        """Note that a change is not going to be done: it counts as never begun.
+        """Discard a change that was superseded or filtered out; it counts as never begun.
 
-        Another of the same resource stands for it, or it is not wanted. It is not known as
-        done then: if what stands for it is lost, the feed may show this one.
+        Either a later change of the same resource replaces it, or it is not wanted. It is not
+        remembered as done: if the later change is lost, the feed may show this one again.
         """
         with self._changed:
             _, key = self._outstanding.pop(token, (0.0, ""))
@@ -184,7 +185,7 @@ class Progress:
             return max(self._seen.values(), default=None)
 
     def drop(self, keys: Iterable[str]) -> None:
-        """Forget that these are done: they are not there any more."""
+        """Forget these keys, whose resources do not exist any more."""
         with self._changed:
             for key in keys:
                 self._seen.pop(key, None)

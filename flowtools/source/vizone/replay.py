@@ -1,12 +1,12 @@
-"""What changed while nobody listened: read from a feed, oldest first.
+"""Replay: events for the changes during an absence, read from a feed, oldest first.
 
-A feed gives the last change first, and the mark of state.py can only move the other way.
-So the feed is read into a file without a name, and that is read from its end: memory does
-not grow with the absence. A while later it is read again: what changed just before the
-subscription may not have been in it yet.
+A feed lists the latest change first, but the mark of state.py can only move forward in time. So the
+feed is written to an unnamed file, which is then read from its end. In this way memory does not
+grow with the length of the absence. The feed is read once more a while later, because its index may
+have lacked changes made just before the subscription.
 
-One thread reads the feed; `Replay.start` starts it, `end` lets it go (it ends after the
-request that is under way) and `close` ends all.
+One thread reads the feed. `Replay.start` starts it, `end` tells it to end (which it does after its
+current request), and `close` releases everything.
 """
 
 import logging
@@ -28,10 +28,10 @@ from flowtools.source.vizone.spool import Spool
 from flowtools.vizone.atom import Feed
 
 LONGEST_PAUSE = 30.0
-"""Seconds before a feed that could not be read is tried again, at most."""
+"""Maximum pause before a feed that could not be read is tried again, in seconds."""
 
 LAG = 20.0
-"""Seconds after which it is read again: a search index may be so late."""
+"""Seconds after which the feed is read again, because a search index may lag by that much."""
 
 _RECENT = 5000
 
@@ -39,7 +39,7 @@ _log = get_log("flowtools.source.vizone.replay")
 
 
 class Replay:
-    """Asks for what has changed each time that there is a subscription anew.
+    """Reads the missed changes from a feed each time that a subscription begins.
 
     Its file descriptor becomes readable when there may be something to `take`.
     """
@@ -58,13 +58,13 @@ class Replay:
         """Prepare.
 
         Args:
-            progress: What is done.
-            pages: Reads the feed, last change first.
-            look: Says what a page shows.
+            progress: The record of the changes that are done.
+            pages: Reads the pages of the feed, latest change first.
+            look: Returns the changes that a page shows.
             when: Tells when the resource of a live event was modified.
-            ordered: Whether the feed gives the last change first; else all of it is read, and
-                what is not known counts, however old it is.
-            lag: Seconds after which it is read again.
+            ordered: Whether the feed lists the latest change first. Otherwise all of it is read,
+                and every change that is not known is replayed, however old.
+            lag: Seconds after which the feed is read again.
             retry_for: Seconds for which a feed that cannot be read is tried; None: for ever.
         """
         self._progress = progress
@@ -113,7 +113,7 @@ class Replay:
             InternalError: There is a mistake in the reading.
         """
         self._wake.clear()
-        # An error is told once: whatever comes after it has to find that out for itself.
+        # An error is raised once: after it, the feed is tried anew.
         error, self._error = self._error, None
         if error is not None:
             raise error
@@ -128,7 +128,7 @@ class Replay:
                 event.attributes["replayed"] = True
                 events.append((event, self.begin(event)))
                 self._taken += 1
-            # Only now: the mark may move past what has not begun.
+            # Only after `begin`: from here on the mark may move past all that has not begun.
             self._progress.reach(oldest)
         if self._spools and most > 0:
             self._wake.ring()
@@ -140,7 +140,7 @@ class Replay:
         return self._progress.begin(key_of(event), self._when(event), replayed=replayed)
 
     def is_repeated(self, event: Event) -> bool:
-        """Return whether a live event has come as a replayed one already."""
+        """Return whether a live event has been replayed already."""
         return self._progress.is_known(key_of(event), replayed=True)
 
     def done(self, tokens: Sequence[int]) -> None:
@@ -149,7 +149,7 @@ class Replay:
         self._wake.ring()
 
     def forget(self, token: int) -> None:
-        """Note that the event with this token is not going to be done: nobody wants it."""
+        """Discard the event with this token, which is not wanted."""
         self._progress.forget(token)
 
     def _finish(self) -> None:
@@ -175,9 +175,9 @@ class Replay:
     def _try_to_read(self, since: float, ending: Flag) -> float | None:
         """Offer what the feed shows; return the last time in it, None where that cannot be.
 
-        Who listens has been let in before. So whatever the server answers now may pass: a
-        login is refused while users are moved, a feed is not found while an index is made
-        anew, and a proxy shows a page for people.
+        The listener has logged in before, so every error now may be temporary: a login is refused
+        while users are moved, a feed is not found while an index is rebuilt, and a proxy shows an
+        HTML page.
         """
         pause = 0.5
         began, said, still = monotonic(), "", Reminder()
@@ -285,8 +285,8 @@ class Replay:
     def _gone_back(self, page: Feed, last: float | None) -> float:
         """Return the seconds by which the server's clock has gone back; mostly 0.
 
-        What changes then says a time at which, by the mark, all was done already. `last` is a
-        time that the server has told before.
+        Changes made then have a time before the mark, where all counts as done. `last` is an
+        earlier time of the server.
         """
         if page.served is None:
             return 0.0

@@ -1,9 +1,9 @@
-"""A stage that keeps a file's event until its size has been still for a while.
+"""A stage that holds a file's event until the file's size has not changed for a while.
 
-A file that is being written comes several times: the last event counts. When it has been
-still for long enough, the server is asked whether it still is: a message may be lost, or
-wait behind others. `start` starts the threads that do so, `close` lets them go: each ends
-after the request that is under way.
+A file that is being written causes several events, of which the last one counts. When its size has
+not changed for long enough, the server is asked for the size once more, because a message may be
+lost or delayed. `start` starts the threads that ask. `close` tells them to end, which each does
+after its current request.
 """
 
 import heapq
@@ -26,10 +26,10 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 
 THREADS = 4
-"""Requests that are under way at a time."""
+"""Maximum number of requests at a time."""
 
 MOST = 10_000
-"""Files that may be kept at a time, and those written last that are remembered."""
+"""Maximum number of files held at a time, and of recently written files that are remembered."""
 
 _log = get_log("flowtools.source.vizone.settling")
 
@@ -45,7 +45,7 @@ class _Kept:
 
 
 class Settling:
-    """Keeps the events of files that may grow, and drops what comes twice."""
+    """A stage that holds the events of growing files, and drops duplicates."""
 
     def __init__(
         self, account: Account, seconds: float, ask: Ask, hosts: frozenset[str] = frozenset()
@@ -73,13 +73,13 @@ class Settling:
             Thread(target=self._run, name="settling", daemon=True).start()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Tell the threads to end, without waiting for them."""
         self._ending.set()
         with self._changed:
             self._changed.notify_all()
 
     def fileno(self) -> int:
-        """Return what becomes readable when there may be something to take."""
+        """Return a descriptor that is readable when there may be something to take."""
         return self._wake.fileno()
 
     @property
@@ -88,7 +88,7 @@ class Settling:
         return MOST - len(self._kept) - len(self._ready)
 
     def put(self, event: Event, ticket: Ticket) -> None:
-        """Take an event; it takes the place of the one that is kept of the same file."""
+        """Take an event, which replaces a held event of the same file."""
         name, key = _name(event), key_of(event)
         with self._changed:
             before = self._kept.get(name)
@@ -119,9 +119,9 @@ class Settling:
         return taken
 
     def renew(self, *, forget: bool) -> None:
-        """Note that a subscription begins; with `forget`, what is inside comes again."""
+        """Note that a subscription begins; `forget` drops the events inside, which come again."""
         with self._changed:
-            # What was written may not have been done, and then comes again.
+            # Events that were written may not have been done, and then come again.
             self._written.clear()
             if forget:
                 self._kept.clear()
@@ -160,7 +160,7 @@ class Settling:
             self._judge(name, kept, now)
 
     def _next(self) -> tuple[str, _Kept] | None:
-        """Wait for the next file that has been still for long enough; None: the end."""
+        """Wait for the next file whose size has not changed for long enough; None at the end."""
         with self._changed:
             while not self._ending.is_set():
                 pause = self._due[0][0] - monotonic() if self._due else None

@@ -1,4 +1,4 @@
-"""What a feed of Viz One shows of the resources that a source listens to."""
+"""The changes that a feed of Viz One shows of the resources that a source listens to."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,16 +18,16 @@ from flowtools.vizone.client import Client
 from flowtools.vizone.document import serialise
 
 JITTER = 2.0
-"""Seconds by which entries of a feed may stand in another order than that of their times."""
+"""Seconds by which the entries of a feed may be out of the order of their times."""
 
 
 class Sight(NamedTuple):
-    """What a feed shows of a resource.
+    """One entry of a feed.
 
     Attributes:
         event: Its event, if that is wanted.
         when: When it was modified (seconds since the epoch), if that is known.
-        in_order: Whether that has to do with its place: that of a tombstone has not.
+        in_order: Whether `when` determines the entry's place in the feed; not so for a tombstone.
     """
 
     event: Event | None
@@ -80,14 +80,14 @@ class Shown:
             ordered = ordered and is_descending(placed)
             if ordered and min(placed, default=newest) < newest - MARGIN:
                 break
-        # A clock that is ahead must not make us deaf until its time has come.
+        # A server's clock that is ahead must not hide all changes until that time.
         newest = min(newest, time.time())
         if self.ordered:
             seen = {key: when for key, when in seen.items() if when >= newest - MARGIN}
         return newest, seen
 
     def before(self, client: Client, since: float) -> dict[str, float]:
-        """Return what is done for who asks for all `since`, where that has to be told by name."""
+        """Return the changes that count as done because they are older than `since`."""
         if self.ordered or not since:
             return {}
         _, seen = self.present(client)

@@ -1,4 +1,4 @@
-"""Events in a file without a name: memory does not grow with how many there are."""
+"""Events in an unnamed file, so that memory does not grow with their number."""
 
 import struct
 import tempfile
@@ -56,5 +56,5 @@ class Spool:
 
     def close(self) -> None:
         """Let the file go."""
-        with suppress(OSError):  # It may still hold what did not fit on the disk.
+        with suppress(OSError):  # Its buffer may still hold bytes that did not fit on the disk.
             self._file.close()

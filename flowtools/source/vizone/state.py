@@ -1,4 +1,4 @@
-"""The file that keeps how far a source has come, over an absence."""
+"""The file that keeps a source's progress over an absence."""
 
 import time
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ Position = tuple[float, dict[str, float], float | None]
 
 
 class Kept:
-    """What keeps a position, wherever that is.
+    """A keeper of a position: a file or a value in a store.
 
     Attributes:
         name: What to call it in a message.
@@ -34,7 +34,7 @@ class Kept:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it may be written now: another listener may be at work."""
+        """Whether the position may be written now; not while another listener works."""
         return True
 
     _of: str
@@ -93,7 +93,7 @@ def read_position(name: str, kept: Any, of: str, source: str) -> Position:
         )
     if kept_source != source:
         _log.warning("%s was written for '%s', not '%s'", name, kept_source, source)
-    # A clock that was ahead a little must not hide what happens until then.
+    # A clock that was slightly ahead must not hide the changes until that time.
     return min(mark, time.time()), seen, clock
 
 

@@ -1,8 +1,8 @@
-"""How far a source has come, kept in Viz One's own store for programs: for several servers.
+"""A source's progress, kept in Viz One's own store for programs, for listeners on several servers.
 
-The store keeps a value for a user, an application and a key. There is no lock on it: who may
-write is a matter of the lease (lease.py). Two that write at once do no harm: whatever either
-writes is true, and what the other has forgotten is told again.
+The store keeps a value for a user, an application and a key. It has no locks: the lease (lease.py)
+decides which process may write. Two writers at once do no harm: each writes a valid position, and
+changes that one of them does not know as done are reported again.
 """
 
 import re
@@ -15,13 +15,13 @@ from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 
 PREFIX = "store:"
-"""What the value of --state begins with, to be a name in the store."""
+"""Prefix of a value of --state that is a name in the store."""
 
 APPLICATION = "flowtools"
 """The application whose values ours are."""
 
 ANSWER = 4.0
-"""Seconds that the store may take to answer."""
+"""Time-out of a request to the store, in seconds."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -51,7 +51,7 @@ class StoredState(Kept):
     ) -> None:
         """Prepare to keep the state `name`; `of` says what it is about.
 
-        Nothing is written while `may_write` says no: another listener is at work then.
+        Nothing is written while `may_write` returns False, which means that another listener works.
         """
         self.name = f"state '{PREFIX}{name}'"
         self._of = of
