@@ -311,7 +311,7 @@ class W:
     status, _, err = finish(work(code, "-j", 2), lines(1, "crash", 2))
     assert status == 1
     assert notes() == ["its thread runs"] * 2
-    assert err.count("importing Worker 'mine:W' starts threads: each process is a fresh") == 1
+    assert err.count("importing Worker 'mine:W' starts threads, so each process is a new") == 1
     assert "failed: its process ended with status 3" in err
 
 

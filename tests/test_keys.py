@@ -188,5 +188,5 @@ def test_without_a_key_they_are_refused(run, option):
 
 
 def test_what_is_no_rate_is_refused():
-    with pytest.raises(UsageError, match="write how many a second"):
+    with pytest.raises(UsageError, match="expected N/s"):
         KeyRate.parse("3")

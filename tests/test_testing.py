@@ -195,7 +195,7 @@ def test_a_worker_gets_a_client_of_the_stand_in():
 
 
 def test_without_a_stand_in_it_has_no_client():
-    with pytest.raises(ConfigurationError, match="Viz One is needed"):
+    with pytest.raises(ConfigurationError, match="needs Viz One"):
         run_worker(Titles, make_event("flow.asset.created"))
 
 
