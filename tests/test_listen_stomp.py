@@ -118,7 +118,9 @@ def test_what_is_refused_cannot_go_to_where_it_comes_from(run):
         url = f"stomp://localhost/?destination={destination}"
         status, _, err = run("flow-listen-stomp", "--dead-letter", dead_letter, url)
         assert (status, err.count("\n")) == (2, 1)
-        assert f"'{dead_letter}' and be delivered again by '{destination}': give --dead-letter" in err
+        assert (
+            f"'{dead_letter}' and be delivered again by '{destination}': give --dead-letter" in err
+        )
 
 
 def test_the_shell_loop_of_the_manual_works(coil, shell):

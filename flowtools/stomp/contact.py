@@ -79,12 +79,14 @@ class Contact:
         """Note that `session` is logged in, after `away` seconds; None: at the first attempt."""
         self._session = session
         self.connections += 1
+        # The connection for dead letters is closed when there are none: nobody was told of that.
+        was_told = self._away.since is not None
         self._away.end()
         broker = session.dialect.broker
         self._show(f"'{session.name}'" + (f" ({broker})" if broker != "unknown" else ""))
         if self._is_shown:
             certificates.saw(session.name, session.certificate_ends)
-        if away is not None:
+        if away is not None and was_told:
             _log.warning("connected to '%s' after %.1f s", session.name, away)
 
     def lost(self, session: Session, reason: Exception | str) -> None:
