@@ -4,11 +4,13 @@ import json
 import signal
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
 WORKER = """
 import os, time
+from contextlib import closing
 
 class Note:
     def start(self, event):
@@ -66,7 +68,7 @@ def test_what_is_killed_before_it_has_noted_an_event_does_it_again_and_then_neve
     while time.monotonic() < deadline and (not database or len(begun(tmp_path)) < 2):
         time.sleep(0.05)
         if (tmp_path / "done").exists() and len(begun(tmp_path)) == 2:
-            with sqlite3.connect(tmp_path / "done") as opened:
+            with closing(sqlite3.connect(tmp_path / "done")) as opened:
                 database = opened.execute("SELECT source, id FROM flow_once").fetchall()
     assert database == [("s", "1")]
     process.send_signal(signal.SIGKILL)
