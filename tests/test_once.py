@@ -10,7 +10,6 @@ import pytest
 
 WORKER = """
 import os, time
-from contextlib import closing
 
 class Note:
     def start(self, event):
