@@ -162,7 +162,9 @@ def differences(shown, printed):
     Figures may differ, spaces may be more, and an ellipsis stands for anything; the order is
     free, since two processes may print at the same time.
     """
-    left, missing = printed.splitlines(), []
+    # Newer shells say that what `timeout` ends was terminated.
+    left = [line for line in printed.splitlines() if not line.startswith("Terminated ")]
+    missing = []
     for line in sorted(
         shown.splitlines(), key=lambda line: (line.strip() == ELIDED, line.count(ELIDED))
     ):
