@@ -11,7 +11,8 @@ a thread and the watchdog agree who settles an attempt.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from flowtools.core.event import ReadEvent
 from flowtools.core.tracing import unprofile, untrace
 from flowtools.core.usual import usual
+from flowtools.core.wait import Stop
 from flowtools.pool.backlog import Backlog
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, InFlight, Line, Slot
@@ -30,6 +32,19 @@ from flowtools.pool.runner import RunnerBroken, failure_of
 from flowtools.pool.settings import Pace, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.worker.exceptions import TimeLimit
+
+
+class Step(Enum):
+    """What a thread of the pool does next."""
+
+    RUN = auto()
+    """It takes an event and runs it."""
+    AGAIN = auto()
+    """It begins again."""
+    CLAIMED = auto()
+    """It looks at the claim on its attempt."""
+    END = auto()
+    """It ends: nothing is left to do."""
 
 
 class Pool:
@@ -136,10 +151,10 @@ class Pool:
         current: Line | InFlight
         attributes: dict[str, Any] | None
         while not control.stopping:
-            if prepare is not None and (pause := prepare(control.ending)):
-                if not self._wait_for_runner(slot, pause):
-                    return False
-                continue
+            if prepare is not None and (step := self._prepare(slot, prepare)) is not Step.RUN:
+                if step is Step.AGAIN:
+                    continue
+                return step is Step.CLAIMED
             try:
                 if chooses or backlog.leads:
                     current = flight = self._choose()
@@ -186,6 +201,13 @@ class Pool:
             else:
                 self._settle(slot, lines or [], failure)
         return False
+
+    def _prepare(self, slot: Slot, prepare: Callable[[Stop], float]) -> Step:
+        """Prepare the runner of `slot`; return what to do next."""
+        seconds = prepare(self._control.ending)
+        if not seconds:
+            return Step.RUN
+        return Step.AGAIN if self._wait_for_runner(slot, seconds) else Step.END
 
     def _choose(self) -> InFlight:
         """Return the next event that may run, from the backlog or the input.

@@ -32,6 +32,7 @@ class _Pipe:
         self.whose = whose
         self.mark = mark
         self.rest = b""
+        self.is_held = False
 
     def read(self) -> bool:
         """Read what is available; return whether there was anything."""
@@ -103,6 +104,26 @@ class Ear:
                 self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
                 start_thread(self._thread)
 
+    def hold(self, name: int) -> None:
+        """Read a pipe only in `hear_out` until `resume`.
+
+        This is for a writer that runs ahead, of which `whose` returns an earlier attempt.
+        """
+        with self._lock:
+            pipe = self._pipes.get(name)
+            if pipe is not None and not pipe.is_held:
+                pipe.is_held = True
+                with suppress(FileNotFoundError):  # Its writers have gone.
+                    self._poller.unregister(name)
+
+    def resume(self, name: int) -> None:
+        """Read a pipe again after `hold`."""
+        with self._lock:
+            pipe = self._pipes.get(name)
+            if pipe is not None and pipe.is_held:
+                pipe.is_held = False
+                self._poller.register(name, select.EPOLLIN)
+
     def hear_out(self, name: int) -> None:
         """Pass on everything that has been written to a pipe so far."""
         with self._lock:
@@ -137,7 +158,9 @@ class Ear:
             for fd, how in self._poller.poll():
                 with self._lock:
                     pipe = self._pipes.get(fd)
-                    if pipe is not None and not pipe.read() and how & select.EPOLLHUP:
+                    if pipe is None or pipe.is_held:
+                        continue
+                    if not pipe.read() and how & select.EPOLLHUP:
                         self._poller.unregister(fd)  # No writer is left; `leave` closes it later.
 
 
