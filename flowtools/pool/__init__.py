@@ -12,7 +12,8 @@ A Worker that takes several events at once has another pool: `gathering` collect
 `batch` is one attempt with several of them.
 
 With --isolation process, `isolation` is the runner: the `template` process forks a `child` for each
-thread, with which it exchanges `packets`; `recycling` decides when a child is replaced.
+thread, with which it exchanges `packets`; `recycling` decides when a child is replaced. If events
+are short, `series` takes several and `handover` gives them to the child at once.
 
 Each event ends with an `outcome`. `joblog` and `failed` (each an `appendfile`) record it,
 `oversize` keeps lines that are too long, `once` keeps ids, `details` logs it with -vv, and `tally`
