@@ -393,6 +393,24 @@ def test_stomp_is_another_word_for_connect(broker):
         assert client.read().headers["version"] == "1.2"
 
 
+@pytest.mark.parametrize("command", ["CONNECT", "STOMP"])
+@pytest.mark.parametrize("versions", ["1.1", "1.2", "1.0,1.1", "1.0,1.1,1.2"])
+def test_a_login_without_a_host_is_an_error_from_stomp_1_1_on(broker, versions, command):
+    with Client(broker, connect=False) as client:
+        client.send(command, accept_version=versions, login="admin", passcode="pw", receipt="r")
+        answer = client.read()
+        assert (answer.cmd, answer.headers["message"]) == ("ERROR", f"{command} has no host")
+        assert answer.headers["receipt-id"] == "r"
+        assert client.read() is None
+
+
+@pytest.mark.parametrize("offer", [{}, {"accept_version": "1.0"}])
+def test_a_login_without_a_host_is_accepted_in_stomp_1_0(broker, offer):
+    with Client(broker, connect=False) as client:
+        client.send("CONNECT", **offer, login="admin", passcode="pw")
+        assert client.read().cmd == "CONNECTED"
+
+
 def test_with_ack_client_a_refusal_covers_all_before_it_too(broker):
     fill(broker, b"a", b"b", b"c", b"d")
     with Client(broker) as client:

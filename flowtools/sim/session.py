@@ -61,7 +61,15 @@ class Session(STOMP):  # type: ignore[misc]
             self._answer("RECEIPT", {"receipt-id": frame.headers["receipt"]})
 
     def connect(self, frame: Frame, response: Frame | None = None) -> None:
-        """Check the login and say CONNECTED; every virtual host is taken."""
+        """Check the login and answer CONNECTED; any name of a virtual host is accepted.
+
+        Raises:
+            ProtocolError: The frame has no `host`, which STOMP 1.1 and 1.2 require, or its
+                `heart-beat` is malformed.
+            AuthError: The login is wrong.
+        """
+        if self.version != "1.0" and "host" not in frame.headers:
+            raise ProtocolError(f"{frame.cmd} has no host")
         login, passcode = frame.headers.get("login"), frame.headers.get("passcode")
         if not self.engine.authenticator.authenticate(login, passcode):
             raise AuthError(f"access refused for user '{login or ''}'")
