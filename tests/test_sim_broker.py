@@ -262,6 +262,20 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_is_cut_off(broker, monk
         assert received < 200
 
 
+def test_a_client_that_is_disconnected_is_reported_once_and_gets_nothing_more(
+    broker, monkeypatch, caplog
+):
+    monkeypatch.setattr(connection, "MAX_UNSENT", 1_000_000)
+    with Client(broker) as stalled:
+        stalled.subscribe("/topic/t", ack="auto")
+        stalled.sync()
+        for _ in range(300):
+            broker.publish("/topic/t", {}, bytes(100_000))
+        assert [each.getMessage() for each in caplog.records if each.name == "flowtools.sim"] == [
+            "disconnecting a STOMP client that does not read"
+        ]
+
+
 def read_or_reset(client):
     try:
         return client.read()

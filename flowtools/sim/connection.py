@@ -119,12 +119,15 @@ class Handler(StompRequestHandler):  # type: ignore[misc]
         """Queue `frame` to be sent; disconnect a client with more than MAX_UNSENT bytes queued."""
         packed = pack(frame, self.buffer.version)
         with self._changed:
+            # Until its threads have noticed, a disconnected client still has subscriptions.
+            if self._ended:
+                return
             self._unsent.append(packed)
             self._unsent_bytes += len(packed)
             too_much = self._unsent_bytes > MAX_UNSENT
             self._changed.notify()
         if too_much:
-            _log.warning("a STOMP client does not read: it is cut off")
+            _log.warning("disconnecting a STOMP client that does not read")
             self.drop()
 
     def drop(self) -> None:

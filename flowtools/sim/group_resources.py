@@ -50,6 +50,7 @@ class GroupResources:
         self._base = base + PATH
         self._lock = Lock()
         self._held: dict[str, _Held] = {}
+        self._made = 0
 
     def routes(self) -> Routes:
         """Return the routes of these handlers."""
@@ -71,7 +72,9 @@ class GroupResources:
         if entry.title is None:
             raise Refusal(400, "a collection needs a title")
         with self._lock:
-            number = str(FIRST_NUMBER + 100 * len(self._held))
+            # Not by the length of `_held`: after a deletion a number would be used again.
+            number = str(FIRST_NUMBER + 100 * self._made)
+            self._made += 1
             held = _Held(kind, number, entry.title, entry.identifier, now())
             self._held[number] = held
             return self._shown(held, 201)

@@ -66,10 +66,11 @@ class OtherResources:
         return Reply(found, VALUE_TYPE)
 
     def _put_value(self, request: Request, application: str, key: str) -> Reply:
+        name = _key(request, application, key)
         with self._lock:
-            if len(self._values) >= MOST_VALUES:
+            if name not in self._values and len(self._values) >= MOST_VALUES:
                 raise Refusal(507, "the store is full")
-            self._values[_key(request, application, key)] = request.body
+            self._values[name] = request.body
         return Reply(status=204)
 
     def _delete_value(self, request: Request, application: str, key: str) -> Reply:
