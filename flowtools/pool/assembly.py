@@ -127,9 +127,8 @@ def run(
                 else:
                     totals = _work(choice, given, writer, runners, crew, stack, server)
         finally:
-            # The command then ends without the interpreter's clean-up, which may wait for threads.
             if crew.stuck():
-                on_stuck()
+                on_stuck()  # The interpreter's own end could wait for a stuck thread.
             if worker is not None:
                 with bounded("the Worker's 'clean_up'", stop, seconds):
                     clean_up(worker, "Worker")
