@@ -1,4 +1,4 @@
-"""Fixtures for pytest; put `pytest_plugins = ["flowtools.testing.fixtures"]` into conftest.py."""
+"""Fixtures for pytest; write `pytest_plugins = ["flowtools.testing.fixtures"]` in a conftest."""
 
 from collections.abc import Iterator
 

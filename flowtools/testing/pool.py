@@ -101,14 +101,12 @@ def run_worker(
     """Run a Worker on `events` as flow-work does; return its attempts and results.
 
     Args:
-        worker: The Worker. A class, its name "MODULE:CLASS" or a function is made, configured and
-            cleaned up as by flow-work. An object is used as it is, without `configure` and
-            `clean_up`.
+        worker: The Worker. A class, "MODULE:CLASS" or a function is made, configured and cleaned up
+            as by flow-work; an object is used as it is, without `configure` and `clean_up`.
         events: Events, or other JSON values, from which the pool makes events.
         retries: Maximum number of further attempts for an event that failed.
         timeout: Time-out of an attempt, in seconds; 0: none.
-        grace: Time after the time-out within which the Worker must end, in seconds; after that its
-            thread is abandoned.
+        grace: Seconds after the time-out, after which the thread of the Worker is abandoned.
         threads: Number of events that run at once.
         batch: Maximum number of events for one call of `start_many`; None: the default of --batch.
         key: Returns the key of an event; events with the same key never run at once.
