@@ -7,7 +7,7 @@ type, and `schema` makes JSON Schemas of it. A `key` is the value by which event
 `kind` is the kind of a change: created, deleted.
 
 Lines: `lines` reads and writes them on a file descriptor; `toolong` keeps the beginning of a line
-beyond the limit. An `outlet` takes a source's events. `seen` remembers lines that have come before;
+beyond the limit; `pipe` counts the bytes that wait in a pipe. An `outlet` takes a source's events. `seen` remembers lines that have come before;
 a `spool` keeps lines until all are there. `text` cuts long texts.
 
 Everything else: `errors` has one class for each exit status; `log` is the logging of our own code.
