@@ -283,14 +283,10 @@ class _Later:
 
     def close(self) -> None:
         self._ending.set()
-        self._first_or_ending()
         self._thread.join()
         self._ending.close()
 
-    def _first_or_ending(self) -> None:
-        wait(self._first, self._ending)
-
     def _run(self) -> None:
-        self._first_or_ending()
+        wait(self._first, self._ending)
         if not self._ending.wait(self._seconds if self._first.is_set() else 0):
             self.stop.set()
