@@ -269,7 +269,7 @@ class AckSocket:
         del self._connections[connection.fileno()]
         self._ready.unregister(connection)
         connection.close()
-        # Only the first counts: processes that vanish one after the other would put it off for ever.
+        # Only the first counts. Otherwise processes that keep vanishing would put it off for ever.
         if not connection.said_bye and self._vanished is None:
             due = monotonic() + GRACE
             self._vanished = (due, f"{connection.who} ended before it had settled all it took")
