@@ -197,6 +197,7 @@ class BatchPool(Pool):
         self, slot: Slot, batch: Batch[InFlight], answers: Sequence[Answer], failure: Failure | None
     ) -> None:
         """Settle each event by its answer, or all of them by the `failure` of the batch."""
+        slot.note_end(batch.flights[0].attempt)
         batch.events.end()
         waits = False
         while batch.left:

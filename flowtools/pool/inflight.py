@@ -130,6 +130,8 @@ class Slot:
         done: Number of events that ended here and that the settlement has not yet counted.
         ended: Whether the thread has ended.
         is_traced: Whether the Worker may have left a trace or profile function in the thread.
+        ended_as: The events whose attempt ended last, and that attempt's number; noted only for
+            an attempt that may have been a repetition, or that may be repeated.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -144,6 +146,7 @@ class Slot:
         self.started = 0.0
         self.done = 0
         self.ended = self.is_traced = False
+        self.ended_as: tuple[Event | Events, int] | None = None
 
     @property
     def flight(self) -> "InFlight | Batch[InFlight] | None":
@@ -161,17 +164,26 @@ class Slot:
 
         With `is_last`, the last attempt counts if none is running.
         """
-        flight = self.flight
-        if isinstance(flight, Batch):
-            return about_all(flight.events, flight.flights[0].attempt)
+        flight, event, number = self.flight, self.event, 1
         if flight is not None:
-            return about(flight.event.attributes, flight.attempt)
-        if not is_last or self.event is None:
+            number = flight.flights[0].attempt if isinstance(flight, Batch) else flight.attempt
+        # Settling counts the attempt, so the flight already has the number of the next one.
+        if self.ended_as is not None and self.ended_as[0] is event:
+            number = self.ended_as[1]
+        if isinstance(flight, Batch):
+            return about_all(flight.events, number)
+        if flight is not None:
+            return about(flight.event.attributes, number)
+        if not is_last or event is None:
             return None
-        if isinstance(self.event, Events):
-            return about_all(self.event)
-        attributes = self.event.attributes
-        return about(attributes if isinstance(attributes, dict) else {}, 1)
+        if isinstance(event, Events):
+            return about_all(event, number)
+        return about(event.attributes if isinstance(event.attributes, dict) else {}, number)
+
+    def note_end(self, attempt: int) -> None:
+        """Note that attempt number `attempt` of what runs here has ended."""
+        if self.event is not None:
+            self.ended_as = self.event, attempt
 
     @property
     def labels(self) -> list[str]:

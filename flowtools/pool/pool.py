@@ -180,6 +180,8 @@ class Pool:
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
+                if flight is not None:
+                    slot.note_end(flight.attempt)
                 slot.done, slot.in_flight = slot.done + 1, None
                 if flight is not None:
                     self._leave(flight)
@@ -258,6 +260,7 @@ class Pool:
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
         flight = slot.flight
         assert isinstance(flight, InFlight)
+        slot.note_end(flight.attempt)
         waits = False
         if failure is None:
             self._settlement.done(flight, slot.started, lines)
@@ -269,6 +272,7 @@ class Pool:
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
         flight = slot.flight
         assert isinstance(flight, InFlight)
+        slot.note_end(flight.attempt)
         waits = False
         if claim.verdict is Outcome.CANCELLED:
             self._settlement.cancelled(flight)
