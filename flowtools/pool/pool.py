@@ -182,9 +182,8 @@ class Pool:
                     note(event, current, now)
                 if flight is not None:
                     slot.note_end(flight.attempt)
-                slot.done, slot.in_flight = slot.done + 1, None
-                if flight is not None:
                     self._leave(flight)
+                slot.done, slot.in_flight = slot.done + 1, None
             else:
                 self._settle(slot, lines or [], failure)
         return False
