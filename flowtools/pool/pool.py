@@ -181,8 +181,7 @@ class Pool:
                     event.attributes = attributes
                     note(event, current, now)
                 if flight is not None:
-                    slot.note_end(flight.attempt)
-                    self._leave(flight)
+                    self._leave(slot, flight)
                 slot.done, slot.in_flight = slot.done + 1, None
             else:
                 self._settle(slot, lines or [], failure)
@@ -239,7 +238,8 @@ class Pool:
             return None
         return flight
 
-    def _leave(self, flight: InFlight) -> None:
+    def _leave(self, slot: Slot, flight: InFlight) -> None:
+        slot.note_end(flight.attempt)
         if flight.key is not None:
             self._backlog.leave(flight.key)
         self._end_probe(flight, is_done=True)
