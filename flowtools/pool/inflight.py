@@ -88,6 +88,12 @@ def about(attributes: dict[str, Any], attempt: int) -> About:
     return About(identity, None if subject is None else str(subject), attempt)
 
 
+def _attempt_of(flight: "InFlight | Batch[InFlight] | None") -> int:
+    if isinstance(flight, Batch):
+        flight = flight.flights[0]
+    return 1 if flight is None else flight.attempt
+
+
 class Claim:
     """The watchdog's decision on an attempt.
 
@@ -130,8 +136,8 @@ class Slot:
         done: Number of events that ended here and that the settlement has not yet counted.
         ended: Whether the thread has ended.
         is_traced: Whether the Worker may have left a trace or profile function in the thread.
-        ended_as: The events whose attempt ended last, and that attempt's number; noted only for
-            an attempt that may have been a repetition, or that may be repeated.
+        ended_as: The event or batch whose attempt ended last, and the number of that attempt;
+            noted only if the number may be more than 1 or the event may be retried.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -164,10 +170,9 @@ class Slot:
 
         With `is_last`, the last attempt counts if none is running.
         """
-        flight, event, number = self.flight, self.event, 1
-        if flight is not None:
-            number = flight.flights[0].attempt if isinstance(flight, Batch) else flight.attempt
-        # Settling counts the attempt, so the flight already has the number of the next one.
+        flight, event = self.flight, self.event
+        number = _attempt_of(flight)
+        # Settling counts the attempt, so the flight may already have the number of the next one.
         if self.ended_as is not None and self.ended_as[0] is event:
             number = self.ended_as[1]
         if isinstance(flight, Batch):
@@ -180,10 +185,12 @@ class Slot:
             return about_all(event, number)
         return about(event.attributes if isinstance(event.attributes, dict) else {}, number)
 
-    def note_end(self, attempt: int) -> None:
-        """Note that attempt number `attempt` of what runs here has ended."""
+    def end_attempt(self) -> "InFlight | Batch[InFlight] | None":
+        """Note the number of the attempt that has ended; return its event or batch."""
+        flight = self.flight
         if self.event is not None:
-            self.ended_as = self.event, attempt
+            self.ended_as = self.event, _attempt_of(flight)
+        return flight
 
     @property
     def labels(self) -> list[str]:

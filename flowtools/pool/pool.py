@@ -241,7 +241,7 @@ class Pool:
         return flight
 
     def _leave(self, slot: Slot, flight: InFlight) -> None:
-        slot.note_end(flight.attempt)
+        slot.end_attempt()
         if flight.key is not None:
             self._backlog.leave(flight.key)
         self._end_probe(flight, is_done=True)
@@ -259,9 +259,8 @@ class Pool:
         return True
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
-        flight = slot.flight
+        flight = slot.end_attempt()
         assert isinstance(flight, InFlight)
-        slot.note_end(flight.attempt)
         waits = False
         if failure is None:
             self._settlement.done(flight, slot.started, lines)
@@ -271,9 +270,8 @@ class Pool:
         self._vacate(slot, waits)
 
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
-        flight = slot.flight
+        flight = slot.end_attempt()
         assert isinstance(flight, InFlight)
-        slot.note_end(flight.attempt)
         waits = False
         if claim.verdict is Outcome.CANCELLED:
             self._settlement.cancelled(flight)
@@ -399,5 +397,4 @@ class Pool:
     def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
         """Return the events not done, and those of the lines `more`, in order; no thread runs."""
         self._intake.add(more)
-        left = [*self._backlog.drain(), *self._intake.drain()]
-        return sorted(left, key=lambda flight: flight.number)
+        return sorted([*self._backlog.drain(), *self._intake.drain()], key=lambda each: each.number)
