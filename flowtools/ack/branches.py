@@ -90,6 +90,25 @@ class Branches:
         """Return a descriptor that is readable when a reader has gone."""
         return self._gone.fileno()
 
+    @property
+    def left(self) -> float:
+        """Seconds for readers and acknowledgements that are left of the time after a stop."""
+        if self._deadline is None:
+            return self._drain
+        return max(0.0, self._deadline - monotonic())
+
+    def check_written(self, first: int) -> None:
+        """Check after `flush` that slow readers had time, for lines made of `first` and later ones.
+
+        Raises:
+            FlowError: The time after a stop is over, and a reader has not taken everything.
+        """
+        if self._deadline is not None and not self.left:
+            raise FlowError(
+                "stopped before the reader accepted the last lines: those from line"
+                f" {first} of the input on may be missing"
+            )
+
     def take_gone(self) -> list[Branch]:
         """Return the branches whose readers have gone; nothing more is written to them."""
         ended = {fd for fd, _ in self._gone.poll(0)}

@@ -84,11 +84,12 @@ class Filter:
         self._out = out
         self._number = self._failed = 0
 
-    def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
+    def run(self, reader: LineReader, stop: Stop) -> None:
         """Filter until the input ends or `stop`; then wait until all output lines are settled.
 
         Raises:
             EventsFailed: Some lines are not JSON, or the program failed for them.
+            FlowError: The reader has not taken all lines within the time after `stop`.
             ReaderGone: Nobody reads the output any more.
         """
         at_end = False
@@ -101,10 +102,11 @@ class Filter:
                     if line.strip():
                         self._filter(line)
                 if not self._out.flush() and stop.is_set():
+                    self._out.check_written(self._number - len(block) + 1)
                     break
                 if self._out.take_gone():
                     raise ReaderGone
-            self._relay.wait_until_settled(stop, drain, news=self._out)
+            self._relay.wait_until_settled(stop, self._out.left, news=self._out)
             # After a stop, lines that were not read or not settled must be delivered again.
             at_end = not stop.is_set()
         finally:

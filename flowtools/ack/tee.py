@@ -32,11 +32,12 @@ class Tee:
         self._tolerate = tolerate
         self._number = self._failed = 0
 
-    def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
+    def run(self, reader: LineReader, stop: Stop) -> None:
         """Copy until the input ends or `stop`; then wait until every copy is settled.
 
         Raises:
             EventsFailed: Lines were too long, or a branch's reader has gone.
+            FlowError: A reader has not taken all lines within the time after `stop`.
             ReaderGone: No reader is left.
         """
         at_end = False
@@ -49,10 +50,11 @@ class Tee:
                 if not self._branches.flush():
                     self._look()
                     if stop.is_set():
+                        self._branches.check_written(self._number - len(block) + 1)
                         break
                 for ackto in done:  # After the flush: the files are the only copies.
                     self._relay.carry(ackto, 0)
-            self._wait(stop, drain)
+            self._wait(stop)
             at_end = not stop.is_set()
         except ReaderGone:
             self._look()
@@ -62,10 +64,11 @@ class Tee:
         if self._failed:
             raise EventsFailed(f"{self._failed} of {self._number} lines were not copied")
 
-    def _wait(self, stop: Stop, drain: float) -> None:
+    def _wait(self, stop: Stop) -> None:
         while True:
             try:
-                self._relay.wait_until_settled(stop, drain, news=self._branches)
+                left = self._branches.left
+                self._relay.wait_until_settled(stop, left, news=self._branches)
             except ReaderGone:
                 self._look()
             else:
