@@ -233,6 +233,8 @@ class Lines(MutableSequence[AclEntry]):
 
     def _write(self, lines: list[Element | AclEntry]) -> None:
         """Replace all lines of this kind in the document by `lines`."""
+        if not lines and self._acl.holder() is None:
+            return  # An empty list would be a change of the document, and a part of a PUT.
         holder = self._acl.make_holder()
         new = []
         for each in lines:

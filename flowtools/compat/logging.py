@@ -37,7 +37,6 @@ _LEVELS = {
     "ok": logging.INFO,
     "debug": logging.DEBUG,
 }
-_AS_IT_IS = {"printed": True}
 _VALUES = ("pp", "xml", "json")
 
 
@@ -108,7 +107,7 @@ def log(title: str, value: Any = None, kind: str = "info", debug: bool = True) -
     else:
         # Each line is free of control characters already, and the line ends must stay.
         shown = "".join(f"\n  {line}" for line in lines)
-        _log.log(level, "%s:%s", one_line(title), shown, extra=_AS_IT_IS)
+        _log.log(level, "%s:%s", one_line(title), shown)
 
 
 def pretty(value: Any, kind: str) -> str:

@@ -1,6 +1,7 @@
 """The functions of flow.operation and flow.acl: assets, unmanaged files, permissions, retries."""
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -34,31 +35,34 @@ class Retry(Exception):
 def retry_on_conflict(max_retries: int = 3) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a function to be called again after a conflict (409) or a Retry.
 
-    It is called at most `max_retries` times in all. If it has an argument `conflict`, that is True
-    from the second call on. The exception of the last call is raised, and any other exception at
-    once. (The older Flow returned None in both cases, as if the event were done.)
+    It is called at most `max_retries` times in all, and at least once. If it has an argument
+    `conflict`, that is True from the second call on. The exception of the last call is raised, and
+    any other exception at once. (The older Flow returned None in both cases, as if the event were
+    done.)
     """
+    tries = max(1, max_retries)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        takes_it = "conflict" in function.__code__.co_varnames or bool(
-            function.__code__.co_flags & 0x08  # **options
+        parameters = inspect.signature(function).parameters
+        takes_it = "conflict" in parameters or any(
+            each.kind is each.VAR_KEYWORD for each in parameters.values()
         )
 
         @functools.wraps(function)
         def patient(*args: Any, **options: Any) -> Any:
-            for attempt in range(1, max_retries + 1):
+            for attempt in range(1, tries + 1):
                 begun = time.monotonic()
                 told = {"conflict": attempt > 1} if takes_it else {}
                 try:
                     return function(*args, **options, **told)
                 except HTTPClientError as error:
-                    if error.response.status_code != 409 or attempt == max_retries:
+                    if error.response.status_code != 409 or attempt == tries:
                         raise
                 except Retry:
-                    if attempt == max_retries:
+                    if attempt == tries:
                         raise
                 Backoff().wait(attempt, time.monotonic() - begun)
-            return None
+            raise AssertionError("unreachable: the last try returns or raises")
 
         return patient
 
@@ -195,7 +199,8 @@ def new_form(asset: Item, fields: Any, client: Client) -> Form:
         if wanted in (None, form.name):
             element = etree.Element(f"{{{VDF}}}payload", model=form.href)
             return Form(element, asset.describedby_link.href)
-    raise ValueError(f"create_or_update_asset: asset '{asset.id}' can have no form '{wanted}'")
+    what = "has no metadata form" if wanted is None else f"has no metadata form '{wanted}'"
+    raise ValueError(f"create_or_update_asset: asset '{asset.id}' {what}")
 
 
 def _copy(fields: Any, into: Form) -> bool:
