@@ -16,13 +16,13 @@ metadata at their addresses), `transport` (HTTP: the login of an `account`, what
 stands for).
 
 The answer is parsed as a `document` (XML without dangerous features; `namespaces` has the names).
-`atom` reads entries and feeds, `service` reads what the server offers, `paging` reads a feed page by
-page, and `changes` reads the messages of the broker. `client` adds the resources of Viz One:
+`atom` reads entries and feeds, `service` reads what the server offers, `paging` reads a feed page
+by page, and `changes` reads the messages of the broker. `client` adds the resources of Viz One:
 `assets`, each an `asset` with `metadata`; `files` that are not imported yet; `groups` with their
 members; each `transfer`; the `model` of a form and the `dictionary` of a field.
 
-The wire format is what public traces of Viz One show. Names are matched by namespace and local name.
-Links are followed and never built. Ids and etags are opaque text.
+The wire format is what public traces of Viz One show. Names are matched by namespace and local
+name. Links are followed and never built. Ids and etags are opaque text.
 """
 
 from importlib import import_module
