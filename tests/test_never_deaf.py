@@ -77,7 +77,7 @@ WRONG = {
     "403=1": "403 Forbidden",
     "404=1": "404 Not Found",
     "5xx=1": "trying again",
-    "html=1": "a web page came instead of XML: is a proxy or a login page in front?",
+    "html=1": "the answer is a web page instead of XML; is there a proxy",
     "gzip=1": "which was not asked for",
 }
 
