@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from flowtools.core.described import Described
+from flowtools.multiparser import MultiParser
 from flowtools.vizone import Account, Client, Locked
 from flowtools.vizone.plugindata import PluginData
 from tests.vizone_servers import client_of, stand_in
@@ -53,6 +54,11 @@ def test_no_password_is_shown():
     )
     for each in (client, client.assets, client.store("x"), data):
         assert "s3cret" not in repr(each)
+
+
+def test_a_parser_shows_its_type_and_format():
+    parser = MultiParser(type="date", format="%Y/%m/%d")
+    assert repr(parser) == "<MultiParser type='date' format='%Y/%m/%d'>"
 
 
 def test_a_key_that_is_long_is_cut():

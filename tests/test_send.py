@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flowtools.core.key import Key
+from flowtools.core.seen import Wrapper
 from flowtools.errors import RefusedError, UnreachableError, UsageError
 from flowtools.event import EventError
 from flowtools.process.signals import stopped_by_signals
@@ -28,6 +29,12 @@ EVENT = {"specversion": "1.0", "id": "7", "source": "s", "type": "t"}
 
 def line(**attributes):
     return json.dumps(EVENT | attributes).encode() + b"\n"
+
+
+def message(text, **options):
+    """Return the message for `text`, the first line of an input."""
+    settings = {"raw": False, "group_key": None, "wrapper": Wrapper("flow-send")} | options
+    return outgoing(text, 1, **settings)
 
 
 def confirm(peer, frame):
@@ -50,6 +57,21 @@ def test_each_line_becomes_a_message_in_order(coil, run):
     assert run("flow-send", coil.url(), input=b'1\n2\n"three"\n') == (0, b"", "")
     _, out, _ = run("flow-listen-stomp", "--count", 3, coil.url())
     assert [json.loads(each)["data"] for each in out.splitlines()] == [1, 2, "three"]
+
+
+def test_a_line_keeps_its_id_when_others_are_added_to_the_list(coil, run):
+    def ids(*lines):
+        assert run("flow-send", coil.url(), input=b"\n".join(lines)) == (0, b"", "")
+        _, out, _ = run("flow-listen-stomp", "--count", len(lines), coil.url())
+        return [json.loads(each)["id"] for each in out.splitlines()]
+
+    before = ids(b'"a"', b'"b"', b'"a"')
+    assert len(set(before)) == 3
+    assert ids(b"0", b'"a"', b'"c"', b'"b"', b'"a"', b'"a"')[1:5] == [
+        before[0],
+        *ids(b'"c"'),
+        *before[1:],
+    ]
 
 
 def test_a_message_is_the_whole_event_persistent_and_with_a_receipt(start, script):
@@ -564,13 +586,13 @@ def test_a_url_without_a_destination_is_a_usage_error(run):
     ],
 )
 def test_raw_sends_the_data_or_the_line_itself(text, body, content_type):
-    sent = outgoing(text, 1, raw=True, group_key=None)
+    sent = message(text, raw=True)
     assert sent == Outgoing(1, body, content_type, None, None)
 
 
 def test_raw_has_nothing_to_send_for_an_event_without_data():
     with pytest.raises(EventError, match="has no data"):
-        outgoing(line(), 1, raw=True, group_key=None)
+        message(line(), raw=True)
 
 
 def test_the_group_is_what_the_key_says(start, script):
@@ -578,7 +600,7 @@ def test_the_group_is_what_the_key_says(start, script):
     feed(process, line(data={"k": "a:b"}), line(data={}))
     assert peer.read("SEND").headers["JMSXGroupID"] == "a:b"
     assert "JMSXGroupID" not in peer.read("SEND").headers
-    assert outgoing(line(subject="x"), 1, raw=False, group_key=Key.parse("subject")).group == "x"
+    assert message(line(subject="x"), group_key=Key.parse("subject")).group == "x"
 
 
 def test_an_event_has_the_same_name_whenever_it_is_sent_if_so_asked(start, script):
@@ -587,8 +609,10 @@ def test_an_event_has_the_same_name_whenever_it_is_sent_if_so_asked(start, scrip
     feed(process, *events)
     names = [peer.read("SEND").headers["_AMQ_DUPL_ID"] for _ in events]
     assert names[0] == names[2] != names[1]
-    assert outgoing(b"text", 1, raw=True, group_key=None, unique=True).unique is None
-    assert outgoing(events[0], 1, raw=False, group_key=None).unique is None
+    assert message(b"text", raw=True, unique=True).unique is None
+    # Sent again tomorrow, the same list must not be taken for duplicates.
+    assert message(b'{"a": 1}', unique=True).unique is None
+    assert message(events[0]).unique is None
 
 
 def test_a_group_key_that_is_none_is_a_usage_error(run):

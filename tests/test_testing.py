@@ -281,8 +281,8 @@ class Silent:
     ("kind", "options", "why"),
     [
         (Deaf, {}, "has not ended after 1 events, within 0.5 s"),
-        (Random, {"repeats": True}, "gave the same happenings other ids when made anew"),
-        (Silent, {}, "gave 0 events, and not 1"),
+        (Random, {"repeats": True}, "a new Source gave the same events other ids"),
+        (Silent, {}, "gave 0 events instead of 1"),
     ],
 )
 def test_a_bad_source_is_told_what_is_wrong(kind, options, why):

@@ -105,7 +105,7 @@ class Claim:
         self.verdict = verdict
         self.at = at
         self.stands = self.withdrawn = self.interrupted = False
-        self._settler = [None]
+        self._settler = [None]  # One item: the caller that pops it settles.
 
     def is_mine(self) -> bool:
         """Return whether the caller has to settle the attempt; True only for the first caller."""
@@ -231,6 +231,7 @@ class Crew:
         _crews.add(self)
         note_traces_of_all()
         if not _Traces.are_noted:
+            # Once for the process, however many pools it makes: a hook cannot be removed.
             _Traces.are_noted = True
             sys.addaudithook(_note_trace)
 
@@ -287,7 +288,7 @@ class Crew:
             if slot.thread is not None and slot.thread.ident == me:
                 return about
             running.append(about)
-        started_by = inherited()
+        started_by = inherited()  # For a thread that the Worker has started itself.
         if started_by in running:
             return started_by
         if not running and len(self.slots) == 1:
@@ -299,6 +300,7 @@ class Crew:
         yield from list(self.abandoned)
 
 
+# Weak, so that a pool which has ended is not kept for the hooks below.
 _crews: WeakSet[Crew] = WeakSet()
 
 
@@ -309,7 +311,7 @@ class _Traces:
 def _note_trace(event: str, arguments: tuple[Any, ...]) -> None:
     """Note that a Worker sets a trace function: an audit hook, called in its thread.
 
-    To ask after each attempt whether there is one would cost every event.
+    Asking after each attempt whether there is one would take time for every event.
     """
     if event in ("sys.settrace", "sys.setprofile"):
         me = threading.current_thread()
