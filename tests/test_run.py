@@ -355,7 +355,7 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
 @pytest.mark.parametrize(
     ("name", "args", "status", "message"),
     [
-        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': it names no SOURCE"),
+        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': its class has no SOURCE"),
         ("Lettered", [], 78, "'str' is not a Source: see flow-source(1)"),
         ("Numbered", [], 78, "'int' is not a Source: see flow-source(1)"),
         ("Needy", [], 78, "NEEDS has the unknown name 'stor'; known are client, store"),
