@@ -1,7 +1,9 @@
 """flow-jq: what a program drops is acknowledged, and what it gives carries the duty on."""
 
 import json
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -138,6 +140,36 @@ def test_without_the_jq_package_it_names_what_to_install(run, tmp_path):
     env = {"PYTHONPATH": str(tmp_path)}
     status, _, err = run("flow-jq", ".", env=env, real=True)
     assert (status, "pip install 'flowtools[jq]'" in err) == (78, True)
+
+
+def test_after_a_signal_what_is_out_is_waited_for_and_no_more_is_read(start, receiver):
+    process, lines = filtered(start, receiver, ".data[]", "--drain", "60", data=[[1, 2]])
+    made = [json.loads(lines.next()) for _ in range(2)]
+    process.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.stdin.write(line([3], 2, ackto=receiver.ackto("e.2")))
+    process.stdin.flush()
+    sender = AckSender()
+    for each in made:
+        sender.ack(each["ackto"])
+    assert receiver.until_gone() == ["e.1 ack"]
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    sender.close()
+    assert lines.next() is None
+
+
+def test_drain_limits_the_wait_for_what_is_never_acknowledged(start, receiver):
+    process, lines = filtered(start, receiver, ".data[]", "--drain", "0.5", data=[[1, 2]])
+    for _ in range(2):
+        lines.next()
+    process.terminate()
+    began = time.monotonic()
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert time.monotonic() - began >= 0.4
+    assert b"2 lines have not been acknowledged" in process.stderr.read()
+    # Without the goodbye the source delivers the event again.
+    assert (receiver.until_gone(), receiver.byes) == ([], 0)
 
 
 def test_a_closed_reader_ends_the_command_quietly(start, receiver):

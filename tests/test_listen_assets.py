@@ -135,7 +135,7 @@ def test_a_missing_permission_is_reported(server, run):
     assert (status, out) == (77, b"")
     assert re.fullmatch(
         r"flow-listen-assets: cannot listen to the assets of '\S+': its asset feed shows no"
-        r" monitor link to user 'guest'; that takes the permission Asset/Admin\n",
+        r" monitor link to user 'guest', who needs the permission Asset/Admin\n",
         err,
     )
 

@@ -282,7 +282,7 @@ def test_events_of_a_source_without_a_broker_get_no_longer_than_the_drain(go, no
     ("name", "values", "message"),
     [
         ("OnRaises", ["1"], "the Source 'Raises' failed: ValueError: broken ("),
-        ("OnGarbage", ["1", "2"], "3 of 5 values were no events"),
+        ("OnGarbage", ["1", "2"], "3 of 5 values were not events"),
     ],
 )
 def test_events_given_before_the_source_failed_are_processed(go, notes, name, values, message):
@@ -369,7 +369,7 @@ def test_done_of_the_source_gets_the_outcome_of_each_event(go, notes):
             78,
             "[Source] interval: 'soon' is not a number",
         ),
-        ("Tick", ["--set", "Source.window start=25"], 78, "[Source]: '25:00-' is no window"),
+        ("Tick", ["--set", "Source.window start=25"], 78, "[Source]: '25:00-' is not a window"),
         ("Asset", [], 78, "VIZONE_URL and VIZONE_USER and VIZONE_PASSWORD not set"),
         ("Asset", [], 78, "or give --url, --user and --password-file"),
         ("File", ["--set", "Source.skip empty files=perhaps"], 78, "is neither yes nor no"),

@@ -281,8 +281,8 @@ class Silent:
     ("kind", "options", "why"),
     [
         (Deaf, {}, "has not ended after 1 events, within 0.5 s"),
-        (Random, {"repeats": True}, "gave the same happenings other ids when made anew"),
-        (Silent, {}, "gave 0 events, and not 1"),
+        (Random, {"repeats": True}, "a new Source gave the same events other ids"),
+        (Silent, {}, "gave 0 events instead of 1"),
     ],
 )
 def test_check_source_names_the_fault_of_a_bad_source(kind, options, why):
@@ -300,6 +300,6 @@ def test_a_source_that_raises_or_gives_invalid_values_is_reported():
         def __iter__(self):
             yield 1j
 
-    for kind, why in ((Raises, "ValueError: broken"), (Garbage, "1 of 1 values were no events")):
+    for kind, why in ((Raises, "ValueError: broken"), (Garbage, "1 of 1 values were not events")):
         with pytest.raises(FlowError, match=why):
             run_source(kind())

@@ -189,7 +189,8 @@ def test_progress_is_limited_to_0_to_100_and_must_be_a_number(server, plugin):
 def test_a_step_without_a_usable_link_is_named(server, plugin, link, user):
     text = document(server, user=user).replace(f"{server.url}/api/transfer/step/1".encode(), b"@")
     status, err = plugin("Copy", text.replace(b"@", link.encode()), **server.environment())
-    assert (status, f"the link of its step, '{link}', is no http(s) address" in err) == (1, True)
+    said = f"the link of its step, '{link}', is not an http(s) address"
+    assert (status, said in err) == (1, True)
     assert "VIZONE_URL" not in err
 
 

@@ -182,7 +182,7 @@ class AckSocket:
         self._figures.close()
         self._ending.ring()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join()  # First: its last round reads what has arrived.
         for each in self._connections.values():
             each.close()
         self._listening.close()
@@ -230,6 +230,7 @@ class AckSocket:
                 if not self._is_short:
                     _log.warning("cannot take acknowledgements: %s; trying again", error.strerror)
                 self._is_short = True
+                # The socket stays readable, so that without a wait the thread would spin.
                 self._ending.wait(0.2)
                 return
             connection = Connection(accepted)
@@ -277,7 +278,7 @@ class AckSocket:
         epoch, settled = self._settled
         for ack in acks:
             if ack.epoch != epoch:
-                continue
+                continue  # A late one. The event was delivered again, and may be settled again.
             first = settled.setdefault(ack.number, connection)
             if first is connection:
                 continue
@@ -334,6 +335,7 @@ class AckSocket:
         self._listening.close()
         self._place, self._listening = place, listening
         self._ready.register(listening, select.EPOLLIN)
+        # Last, because it begins a new epoch, whose `ackto` must name the new place.
         self._lost("its acknowledgement socket had been removed")
 
 

@@ -74,7 +74,7 @@ class Relay:
             ConfigurationError: The relay's socket cannot be made.
         """
         if lines == 1:
-            parse_ackto(ackto)
+            parse_ackto(ackto)  # A malformed one is an error here, not in the next command.
             return [ackto]
         if not lines:
             self._upstream.ack(ackto)
@@ -141,6 +141,7 @@ class Relay:
         Args:
             bye: Whether every event that was read has been settled or passed on.
         """
+        # The inlet first: the verdicts that it has received must reach `_upstream` before its end.
         if self._inlet is not None:
             self._inlet.close()
         if left := self.outstanding:
@@ -161,6 +162,7 @@ class Relay:
     def _lose(self, reason: str) -> None:
         """Make the sources deliver again: the outstanding lines will never be settled."""
         with self._state:
+            # In one step with `split`, or a new line could carry the epoch that is forgotten here.
             epoch = new_epoch()
             forgotten = self._duties.forget(epoch)
             if self._inlet is not None:

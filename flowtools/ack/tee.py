@@ -1,4 +1,13 @@
-"""The work of flow-tee: copy lines to several branches; an event is done once all copies are."""
+"""The work of flow-tee: copy lines to several branches; an event is done once all copies are.
+
+The main thread reads and writes. Each copy that goes to a pipe carries an `ackto` of the relay
+(relay.py), which tells the source once every copy is settled. A copy that goes to a file is done
+once it is written. If all branches are files, the event is acknowledged after the write.
+
+When a reader goes, its copies can never be settled. Then flow-tee ends without `bye`, and the
+sources deliver again. With --tolerate it goes on without that reader. If the reader's process had
+connected to the relay, the relay notices that it has vanished and makes the sources deliver again.
+"""
 
 from flowtools.ack.branches import Branch, Branches
 from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
@@ -23,11 +32,12 @@ class Tee:
         self._tolerate = tolerate
         self._number = self._failed = 0
 
-    def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
+    def run(self, reader: LineReader, stop: Stop) -> None:
         """Copy until the input ends or `stop`; then wait until every copy is settled.
 
         Raises:
             EventsFailed: Lines were too long, or a branch's reader has gone.
+            FlowError: A reader has not taken all lines within the time after `stop`.
             ReaderGone: No reader is left.
         """
         at_end = False
@@ -35,15 +45,16 @@ class Tee:
         vitals.provide("failed", lambda: self._failed)
         try:
             while (block := reader.read()) is not None:
-                self._look()
+                self._look()  # Before copying, or a copy would wait for a reader that has gone.
                 done = [ackto for line in block if (ackto := self._copy(line)) is not None]
                 if not self._branches.flush():
                     self._look()
                     if stop.is_set():
+                        self._branches.check_written(self._number - len(block) + 1)
                         break
-                for ackto in done:
+                for ackto in done:  # After the flush: the files are the only copies.
                     self._relay.carry(ackto, 0)
-            self._wait(stop, drain)
+            self._wait(stop)
             at_end = not stop.is_set()
         except ReaderGone:
             self._look()
@@ -53,10 +64,11 @@ class Tee:
         if self._failed:
             raise EventsFailed(f"{self._failed} of {self._number} lines were not copied")
 
-    def _wait(self, stop: Stop, drain: float) -> None:
+    def _wait(self, stop: Stop) -> None:
         while True:
             try:
-                self._relay.wait_until_settled(stop, drain, news=self._branches)
+                left = self._branches.left
+                self._relay.wait_until_settled(stop, left, news=self._branches)
             except ReaderGone:
                 self._look()
             else:
@@ -90,6 +102,7 @@ class Tee:
             self._refuse(line)
             return None
         bare, ackto = take_ackto(line)
+        # Decided for each line: with --tolerate a branch may have gone since the last one.
         carriers = [each for each in self._branches.open if each.has_duty]
         acktos: list[str] = []
         if ackto is not None and carriers:
