@@ -11,11 +11,11 @@ from tests.documents import examples, on_the_stand_in, unfenced
 from tests.stomp_servers import Coil
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-# Operating needs a pipeline with a bad night behind it, recipes need kcat and cron; the others
+# Operating needs a pipeline with a bad night behind it, other tools need kcat and cron; the others
 # say what they print.
 ELSEWHERE = {
     "operating.md": "test_operating.py",
-    "recipes.md": "test_readme.py",
+    "other-tools.md": "test_readme.py",
     "tutorial.md": "test_tutorial.py",
     "cookbook.md": "test_cookbook.py",
 }

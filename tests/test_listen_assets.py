@@ -177,7 +177,7 @@ def test_a_server_other_than_viz_one_is_a_protocol_error(run):
         env = {"VIZONE_URL": other.url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
         status, out, err = run("flow-listen-assets", env=env)
     assert (status, out) == (76, b"")
-    assert "a web page came instead of XML: is a proxy or a login page in front?" in err
+    assert "the answer is a web page instead of XML; is there a proxy" in err
 
 
 def test_missing_settings_are_named(run):

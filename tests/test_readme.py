@@ -1,4 +1,4 @@
-"""What the README and docs/recipes.md show, run as it stands there."""
+"""What the README and docs/other-tools.md show, run as it stands there."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from tests.kafka import kafka
 from tests.test_machine import FAKETIME
 
 README = ROOT / "README.md"
-RECIPES = ROOT / "docs" / "recipes.md"
-BLOCKS = [*examples(README), *examples(RECIPES)]
+OTHER_TOOLS = ROOT / "docs" / "other-tools.md"
+BLOCKS = [*examples(README), *examples(OTHER_TOOLS)]
 ENDLESS = {
     "With jq: flow-listen-assets | jq": 5,
     "With jq: flow-listen-assets --exclude": 2,
@@ -108,7 +108,7 @@ def test_every_listed_endless_block_exists():
 def test_every_command_is_in_a_tested_block():
     # The shell in which the others run has no end of its own.
     assert [line.split()[0] for line in unfenced(README)] == ["flow-sim"]
-    assert unfenced(RECIPES) == []
+    assert unfenced(OTHER_TOOLS) == []
 
 
 def test_the_worker_is_configured_on_the_command_line(place, shell):
@@ -145,7 +145,7 @@ def test_a_pipeline_may_end_with_parallel(place, shell):
 
 
 def test_the_crontab_line_runs_under_the_conditions_of_cron(place):
-    (table,) = examples(RECIPES, "crontab")
+    (table,) = examples(OTHER_TOOLS, "crontab")
     path, job = table.text.splitlines()
     (place / "ingest").mkdir()
     for name in ("one.xml", "it's two.xml", "three.mov"):

@@ -357,7 +357,7 @@ def test_done_of_the_source_gets_the_outcome_of_each_event(go, notes):
 @pytest.mark.parametrize(
     ("name", "args", "status", "message"),
     [
-        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': it names no SOURCE"),
+        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': its class has no SOURCE"),
         ("Lettered", [], 78, "'str' is not a Source: see flow-source(1)"),
         ("Numbered", [], 78, "'int' is not a Source: see flow-source(1)"),
         ("Needy", [], 78, "NEEDS has the unknown name 'stor'; known are client, store"),

@@ -180,7 +180,7 @@ def test_reporting_before_use_is_an_error(server, plugin, notes):
 
 def test_progress_is_limited_to_0_to_100_and_must_be_a_number(server, plugin):
     status, err = plugin("Odd", document(server))
-    assert (status, err) == (0, "flow-run: warning: cannot report inf %: it is no finite number\n")
+    assert (status, err) == (0, "flow-run: warning: cannot report inf %: not a finite number\n")
     assert server.steps.reports["1"] == [("active", 0, None), ("active", 100, None)]
 
 

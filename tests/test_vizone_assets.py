@@ -84,7 +84,7 @@ def test_rights_are_set_despite_a_concurrent_change(client):
 
 def test_an_unknown_right_is_refused(client):
     asset = client.assets.create("one")
-    with pytest.raises(ValueError, match="no right is called 'own'"):
+    with pytest.raises(ValueError, match="unknown right 'own'"):
         client.assets.set_group_permissions(asset, "Editors", ["own"], None)
 
 
