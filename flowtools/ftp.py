@@ -1,20 +1,26 @@
-"""FTP as a transfer plugin needs it: from one server to another, with progress.
+"""FTP for transfer plugins: copies files between servers and reports the progress.
 
     from flowtools import ftp
 
     ftp.copy(self.source, self.destination, self.update_progress)
     ftp.write(self.destination + ".xml", document)
 
-Addresses are FTP URLs (RFC 1738, section 3.2): a login, a host, and a path whose parts are
-percent-encoded; the path begins after the first slash, and an absolute one with %2F. There are
-two ways from server to server:
+Addresses are FTP URLs (RFC 1738, section 3.2): user, password, host, and a percent-encoded path.
+The path begins after the first slash. It is relative to the login directory, unless it begins with
+%2F. There are two ways to get a file from one server to another:
 
-- `copy` reads from one and writes to the other, so that all bytes pass through this process.
+- `copy` reads from one server and writes to the other, so that all bytes pass through this process.
   It works with every server, and its progress is exact.
-- `transfer` lets the servers send to each other (RFC 959, section 5.2, figure 3; known as
-  FXP). No byte passes through here, but many servers forbid it, for it can be misused.
+- `transfer` lets one server send to the other directly (RFC 959, section 5.2, figure 3; known as
+  FXP). No byte of the file passes through this process, but many servers forbid it, because it can
+  be misused.
 
-No error says a password. Nothing is tried again: whoever asked for the transfer decides that.
+Error messages never contain a password. No function tries again after an error: the caller decides
+whether to.
+
+Everything runs in the calling thread, except that `transfer` starts one thread per server. Each
+waits for the replies of its server, and the caller's thread asks for the size of the growing file
+meanwhile.
 """
 
 import ftplib
@@ -29,39 +35,43 @@ from urllib.parse import unquote, urlsplit
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
 
 SECONDS = 60.0
-"""Seconds that a server may be silent, by default."""
+"""Default maximum time without an answer from a server, in seconds."""
 
 BLOCK = 256 * 1024
-"""Bytes that are read at a time."""
+"""Number of bytes read at a time."""
 
 LARGEST = 16 * 1024 * 1024
-"""Bytes that `read` holds."""
+"""Maximum size of a file that `read` returns, in bytes."""
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at how far a transfer between servers is."""
+"""Seconds between two requests for the size of the file during `transfer`."""
 
 Progress = Callable[[float], object]
-"""Is told how many per cent (0 to 100) are done."""
+"""Called with the progress in per cent, 0 to 100."""
 
 
 @contextmanager
 def connect(url: str, seconds: float = SECONDS) -> Iterator[tuple[ftplib.FTP, str]]:
-    """Log in at the server of `url`; give the connection and the path there.
+    """Log in to the server of `url`; yield the connection and the path on the server.
+
+    Errors of the block are raised as the errors below, too. The connection is closed afterwards.
 
     Args:
-        url: ftp://USER:PASSWORD@HOST[:PORT]/PATH; ftps:// encrypts both connections.
-        seconds: How long the server may be silent.
+        url: ftp://USER:PASSWORD@HOST[:PORT]/PATH; ftps:// encrypts the control connection and the
+            data connections.
+        seconds: Maximum time without an answer from the server.
 
     Raises:
-        ValueError: It is not such an address.
-        UnreachableError: The server does not answer, or has gone in the middle of it.
-        RefusedError: It does not accept the login.
-        ProtocolError: It refuses something else, such as a file that is not there.
+        ValueError: `url` does not have this form.
+        UnreachableError: The server does not answer, or the connection was lost.
+        RefusedError: The server does not accept the login.
+        ProtocolError: The server refuses another command, for example because there is no such
+            file.
     """
     with _told(_server_of(url)):
         ftp, path = login(url, seconds)
-        # Not `with ftp`: after an error its goodbye gets the answer to what was broken off,
-        # and raises that instead.
+        # Not `with ftp`: that sends QUIT after an error, too, gets the late reply to the command
+        # that failed as the answer, and raises it in place of the first error.
         with closing(ftp):
             yield ftp, path
             with suppress(*ftplib.all_errors):
@@ -69,7 +79,9 @@ def connect(url: str, seconds: float = SECONDS) -> Iterator[tuple[ftplib.FTP, st
 
 
 def login(url: str, seconds: float = SECONDS) -> tuple[ftplib.FTP, str]:
-    """Return a connection to the server of `url`, for the caller to close, and the path there.
+    """Return a connection to the server of `url`, and the path on the server.
+
+    The caller closes the connection. `url` and `seconds` are those of `connect`.
 
     Raises:
         FlowError: As `connect`.
@@ -83,6 +95,7 @@ def login(url: str, seconds: float = SECONDS) -> tuple[ftplib.FTP, str]:
             ftp.login(user, password)
             if isinstance(ftp, ftplib.FTP_TLS):
                 ftp.prot_p()
+            # `transfercmd` sends no TYPE, and many servers refuse SIZE in ASCII mode (RFC 3659, 4).
             ftp.voidcmd("TYPE I")
         except BaseException:
             ftp.close()
@@ -98,18 +111,20 @@ def copy(
     temporary: str = "",
     seconds: float = SECONDS,
 ) -> int:
-    """Copy the file at `source` to `destination`; return how many bytes it has.
+    """Copy the file at `source` to `destination`; return its size in bytes.
 
     Args:
-        source: The address to read from.
-        destination: The address to write to.
-        progress: Called with each block; only at the end where the size is not known.
-        temporary: Written after the name until the file is whole, such as ".part"; it is
-            renamed then.
-        seconds: How long a server may be silent.
+        source: The FTP URL to read from.
+        destination: The FTP URL to write to.
+        progress: Called after each block, and with 100 at the end; only at the end if the server
+            does not tell the size of the file.
+        temporary: A suffix for the name of the incomplete file, such as ".part". The complete file
+            is then renamed.
+        seconds: Maximum time without an answer from a server.
 
     Raises:
-        FlowError: As `connect`; ProtocolError where fewer bytes came than the file has.
+        ProtocolError: The number of bytes received is not the size of the file; or as `connect`.
+        FlowError: As `connect`.
         ValueError: As `connect`.
     """
     with connect(source, seconds) as (origin, path), connect(destination, seconds) as (target, to):
@@ -125,6 +140,7 @@ def copy(
         with origin.transfercmd(f"RETR {path}") as incoming, incoming.makefile("rb") as media:
             target.storbinary(f"STOR {to}{temporary}", media, BLOCK, count)
         origin.voidresp()
+        # A broken data connection looks like the end of the file, so the bytes are counted.
         if size is not None and sent != size:
             raise ProtocolError(f"cannot copy '{path}': {sent} of {size} bytes came")
         if temporary:
@@ -141,19 +157,23 @@ def transfer(
     *,
     seconds: float = SECONDS,
 ) -> None:
-    """Let the server of `source` send the file to that of `destination`.
+    """Let the server of `source` send the file directly to the server of `destination`.
 
-    How far it is is looked up over a connection of its own, LOOK_EVERY seconds.
+    A third connection asks for the size of the destination file every LOOK_EVERY seconds.
 
     Args:
-        source: The address that is read.
-        destination: The address that is written.
-        progress: Called where both servers tell the size of a file.
-        seconds: How long the file may not grow before that is an error, where servers tell
-            its size; else there is no limit.
+        source: The FTP URL to read from.
+        destination: The FTP URL to write to.
+        progress: Called when the file has grown, if both servers tell the size of a file, and with
+            100 at the end.
+        seconds: Maximum time without an answer from a server, and maximum time during which the
+            file does not grow. If the destination's server does not tell the size of a file, the
+            transfer may take any time.
 
     Raises:
-        FlowError: As `connect`; ProtocolError where a server does not allow it.
+        ProtocolError: A server does not allow direct transfers; or as `connect`.
+        UnreachableError: The file no longer grows; or as `connect`.
+        FlowError: As `connect`.
         ValueError: As `connect`.
     """
     with (
@@ -164,7 +184,8 @@ def transfer(
         size = _size(origin, path)
         host, port = ftplib.parse227(target.sendcmd("PASV"))  # noqa: S321  Viz One's
         origin.sendport(host, port)
-        # Both are told before either is heard: some answer only once they are connected.
+        # Both commands are sent before either reply is read: some servers reply only once the data
+        # connection is there, which takes both commands.
         target.putcmd(f"STOR {to}")
         origin.putcmd(f"RETR {path}")
         replies = [_Replies(origin, path), _Replies(target, to)]
@@ -178,16 +199,23 @@ def transfer(
 
 
 def write(url: str, content: bytes, seconds: float = SECONDS) -> None:
-    """Write `content` to the file at `url`; raises as `connect`."""
+    """Write `content` to the file at `url`, an FTP URL.
+
+    Raises:
+        FlowError: As `connect`.
+        ValueError: As `connect`.
+    """
     with connect(url, seconds) as (ftp, path):
         ftp.storbinary(f"STOR {path}", io.BytesIO(content))
 
 
 def read(url: str, seconds: float = SECONDS) -> bytes:
-    """Return the content of the file at `url`; raises as `connect`.
+    """Return the content of the file at `url`, an FTP URL.
 
     Raises:
-        ProtocolError: It has more than LARGEST bytes.
+        ProtocolError: The file has more than LARGEST bytes; or as `connect`.
+        FlowError: As `connect`.
+        ValueError: As `connect`.
     """
     content = bytearray()
     with connect(url, seconds) as (ftp, path):
@@ -202,7 +230,13 @@ def read(url: str, seconds: float = SECONDS) -> bytes:
 
 
 class _Replies(Thread):
-    """Waits for the two replies to a transfer: that it begins, and that it has ended."""
+    """A thread that waits for a server's two replies to RETR or STOR.
+
+    The first reply says that the transfer begins, the second that it has ended.
+
+    Attributes:
+        error: The error reply, or the reason why no reply came; None if there was no error.
+    """
 
     def __init__(self, ftp: ftplib.FTP, path: str) -> None:
         super().__init__(name="ftp", daemon=True)
@@ -210,22 +244,23 @@ class _Replies(Thread):
         self._ftp = ftp
         self._path = path
         if ftp.sock is not None:
-            ftp.sock.settimeout(None)  # How long it takes is watched from outside.
+            # No reply comes while a large file is on its way. `_watch` limits the time instead.
+            ftp.sock.settimeout(None)
         self.start()
 
     def run(self) -> None:
         try:
-            # 125 or 150: it begins. Some servers say only that it has ended.
+            # 125 or 150: the transfer begins. Some servers send only the reply at the end.
             if self._ftp.getresp()[:1] == "1":
                 self._ftp.voidresp()
         except (OSError, EOFError, ftplib.Error) as error:
             self.error = error
 
     def leave(self) -> None:
-        """End the wait by closing the connection, if it is still going on."""
+        """Close the connection if the thread still waits, and join the thread."""
         sock = self._ftp.sock
         if self.is_alive() and sock is not None:
-            # Closing alone would not wake the thread that reads from it.
+            # Closing the socket alone would not wake the thread that reads from it.
             with suppress(OSError):
                 sock.shutdown(SHUT_RDWR)
         self.join(10)
@@ -239,11 +274,11 @@ def _watch(
     progress: Progress | None,
     seconds: float,
 ) -> None:
-    """Wait until both servers have said that it is done.
+    """Wait until both servers have replied that the transfer has ended.
 
     Raises:
-        OSError, EOFError, ftplib.Error: What a server has answered.
-        UnreachableError: The file does not grow any more.
+        OSError, EOFError, ftplib.Error: A server replied with an error, or the connection was lost.
+        UnreachableError: The file has not grown for `seconds`.
     """
     seen, moved_at = -1, monotonic()
     while any(each.is_alive() for each in replies):
@@ -260,7 +295,8 @@ def _watch(
             raise UnreachableError(f"cannot transfer '{to}': it has not grown for {seconds:g} s")
     for each in replies:
         each.join(LOOK_EVERY)
-    # Where one server refuses, the other says only that the transfer was broken off.
+    # If one server refuses (5xx), the other replies only that the transfer was aborted. The refusal
+    # is the cause, so it is raised.
     errors = [each.error for each in replies if each.error is not None]
     for error in sorted(errors, key=lambda error: not isinstance(error, ftplib.error_perm)):
         raise error
@@ -275,14 +311,18 @@ def _parts(url: str) -> tuple[str, int, str, str, str, bool]:
         parts = urlsplit(url)
         port = parts.port or ftplib.FTP_PORT
     except ValueError:
-        raise ValueError("an address of FTP is malformed") from None
+        raise ValueError("the FTP address is malformed") from None
     path = unquote(parts.path[1:])
     if parts.scheme not in ("ftp", "ftps") or not parts.hostname or not path:
-        # Not the address itself: it has a password in it.
-        raise ValueError(f"'{parts.scheme}' is not the address of a file on an FTP server")
+        # The message must not contain the address, which may hold a password.
+        raise ValueError(
+            f"the address, whose scheme is '{parts.scheme}', is not that of a file on an FTP"
+            " server: expected ftp://USER:PASSWORD@HOST/PATH, or ftps"
+        )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    # A line end (%0A) would let the address send commands of its own to the server.
     if any(mark in path + user + password for mark in "\r\n\0"):
-        raise ValueError("an address of FTP has a line end in it")
+        raise ValueError("the FTP address contains a line end or a NUL character")
     return parts.hostname, port, user, password, path, parts.scheme == "ftps"
 
 
@@ -291,7 +331,7 @@ def _client(is_safe: bool, seconds: float) -> ftplib.FTP:
 
 
 def _size(ftp: ftplib.FTP, path: str) -> int | None:
-    """Return the size of a file in bytes; None where the server does not tell."""
+    """Return the size of a file in bytes; None if the server does not tell it."""
     try:
         return ftp.size(path)
     except ftplib.error_perm:
@@ -300,14 +340,14 @@ def _size(ftp: ftplib.FTP, path: str) -> int | None:
 
 @contextmanager
 def _told(server: str) -> Iterator[None]:
-    """Turn what goes wrong in the block into an error that names the server."""
+    """Turn an error of ftplib or of the connection into a FlowError that names the server."""
     try:
         yield
     except FlowError:
         raise
     except ftplib.error_perm as error:
         said = " ".join(str(error).split())
-        kind = RefusedError if said.startswith("530") else ProtocolError
+        kind = RefusedError if said.startswith("530") else ProtocolError  # 530: not logged in.
         raise kind(f"FTP server '{server}' refuses: {said}") from error
     except ftplib.Error as error:
         raise ProtocolError(f"FTP server '{server}': {' '.join(str(error).split())}") from error

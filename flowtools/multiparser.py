@@ -1,9 +1,10 @@
-"""MultiParser: text as it comes in files of others, to values that metadata can hold.
+"""MultiParser: converts text from other systems' files to values for Viz One's metadata.
 
     parser = MultiParser(type="datetime", format="%d/%m/%Y %H:%M", default_timezone="Europe/Oslo")
     payload["asset.retentionDate"] = parser.text("24/12/2026 18:00")
 
-Formats are those of datetime.strptime. Any thread may use a parser.
+Formats are those of datetime.strptime. Any thread may use a parser: it does not change once it is
+made.
 """
 
 from datetime import UTC, date, datetime, time
@@ -21,13 +22,19 @@ if TYPE_CHECKING:
     Value = str | int | float | datetime | date | time | Term
 
 TYPES = ("string", "integer", "float", "iso", "date", "time", "datetime", "dictionary")
-"""What a text can be."""
+"""The types of value that a parser can read."""
 
 
 class MultiParser(Described):
-    """Reads one kind of value."""
+    """Reads texts of one type.
 
-    FACTS = ("type", "_format")
+    Attributes:
+        type: The type of the values, one of TYPES.
+        format: The format of a date, time or datetime; otherwise empty.
+        source: The dictionary, as its name or the URL of its feed; otherwise empty.
+    """
+
+    FACTS = ("type", "format")
 
     def __init__(
         self,
@@ -39,13 +46,16 @@ class MultiParser(Described):
         """Prepare to read values.
 
         Args:
-            type: One of TYPES; "iso" is an ISO 8601 date or date and time.
-            format: Of a date, time or datetime.
-            default_timezone: Of a datetime or iso that names none: Europe/Oslo, UTC.
-            source: The dictionary: its name, or the address of its feed.
+            type: The type of the values, one of TYPES; "iso" is a date, or a date and time, as in
+                ISO 8601.
+            format: The format of a date, time or datetime; required for these types.
+            default_timezone: The time zone of a datetime or iso text that names none, such as
+                Europe/Oslo.
+            source: The dictionary, as its name or the URL of its feed; required for "dictionary".
 
         Raises:
-            ValueError: The type is unknown, or lacks its format or source.
+            ValueError: The type or the time zone is unknown, or the type lacks its format or
+                source.
         """
         if type not in TYPES:
             raise ValueError(f"there is no type '{type}': expected {', '.join(TYPES)}")
@@ -62,12 +72,17 @@ class MultiParser(Described):
             raise ValueError(f"there is no time zone '{default_timezone}'") from error
 
     def convert(self, raw: str | None, client: "Client | None" = None) -> "Value | None":
-        """Return the value that `raw` says: None for None or nothing.
+        """Return the value of the text `raw`; None if `raw` is None or empty.
 
-        A datetime is in UTC. A dictionary's value is its Term, which `client` looks up.
+        A datetime is returned in UTC. For "dictionary" `raw` is a key, and the value is its Term.
+
+        Args:
+            raw: The text.
+            client: The client that reads the dictionary; other types need none.
 
         Raises:
-            ValueError: It does not say one, or the dictionary has no such key.
+            ValueError: `raw` is not a text of this type, the dictionary has no such key, or a
+                dictionary is to be read without a client.
             FlowError: The dictionary cannot be read.
         """
         if raw is None or raw == "":
@@ -86,7 +101,10 @@ class MultiParser(Described):
         return moment.timetz() if self.type == "time" else self._in_utc(moment)
 
     def text(self, raw: str | None, client: "Client | None" = None) -> str | None:
-        """Return the value as metadata has it; raises as `convert`."""
+        """Return the value as text, in the form that Viz One's metadata has.
+
+        The arguments and errors are those of `convert`.
+        """
         return as_text(self.convert(raw, client))
 
     def _iso(self, said: str) -> datetime | date:
@@ -101,12 +119,14 @@ class MultiParser(Described):
         try:
             return moment.astimezone(UTC)
         except OverflowError:
-            raise ValueError(f"{moment.isoformat()} is beyond what UTC can say") from None
+            raise ValueError(
+                f"{moment.isoformat()} is outside the years 1 to 9999 in UTC"
+            ) from None
 
     def _term(self, key: str, client: "Client | None") -> "Term":
         if client is None:
-            raise ValueError("a dictionary is looked up by a client, and there is none")
-        # The address of a dictionary ends in ~ and its name.
+            raise ValueError("a dictionary is looked up by a client: give one to convert()")
+        # The URL of a dictionary ends with ~ and its name: .../dictionary/~category.
         name = self.source
         if "://" in name:
             name = unquote(urlsplit(name).path.rstrip("/").rpartition("/")[2])
@@ -117,15 +137,23 @@ class MultiParser(Described):
 
 
 def _number(raw: str, kind: type[int] | type[float]) -> int | float:
-    """Return the number that `raw` says: not 1_000, which is Python's own, and not NaN."""
+    """Return the number in `raw`.
+
+    Raises:
+        ValueError: `raw` is not a number, or is NaN or infinite.
+    """
     value = kind(raw)
+    # Python accepts 1_000 as a number; in a file of another system this is more likely a mistake.
     if "_" in raw or (isinstance(value, float) and not isfinite(value)):
-        raise ValueError(f"'{raw}' is no number")
+        raise ValueError(f"'{raw}' is not a number")
     return value
 
 
 def as_text(value: object) -> str | None:
-    """Return any value as metadata has it: 2026-12-24, 2026-12-24T17:00:00Z, true, a term's key."""
+    """Return any value as text, in the form that Viz One's metadata has; None for None.
+
+    Examples: `2026-12-24`, `2026-12-24T17:00:00Z`, `true`, the key of a Term.
+    """
     if value is None:
         return None
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""TransferPlugin: what Viz One's transfer system runs for a step, with one document on stdin.
+"""TransferPlugin: the base class of a program that Viz One runs for one step of a transfer.
 
     class Copy(TransferPlugin):
         def start(self, data):
@@ -7,10 +7,16 @@
 
     flow-run copy:Copy < document
 
-`start` may report how far it is and end by `fail`; whatever else it raises is reported as
-the error of the step, too, and so is its end by a signal or a time-out. Of SIGKILL nobody
-can tell: the step stays as it was. The client logs in as the settings of the plugin say, at
-the server that the step's own links lead to.
+Viz One writes one XML document, the plugin data, to standard input. It describes the step, and the
+plugin reports the progress and the end of the step to Viz One over HTTP. The client sends these
+reports to the server that the links of the step lead to, and logs in with the user of the plugin's
+settings.
+
+`start` may report progress, and may end the step as failed with `fail`. A wrapper around `start`
+reports every other exception as the error of the step, in the thread that runs `start`. A time-out
+or a signal reaches `start` as TimeLimit, and is reported in the same way. If `start` hangs so that
+it cannot be interrupted, the wrapper around `clean_up` reports the error at the end of the command.
+Only after SIGKILL nothing is reported, and the step keeps its state.
 """
 
 import functools
@@ -43,32 +49,36 @@ log = get_log("flowtools.plugin")
 
 
 class Document(STDIN):
-    """Standard input, whole, as one event."""
+    """A source that makes one event of the whole standard input."""
 
     FORM = "document"
 
 
 class PluginFailed(BaseException):
-    """The step has been reported as failed, and that is all there is to do.
+    """Raised by `fail` to end `start`, after the step has been reported as failed.
 
     Not an Exception, so that a plugin's `except Exception` does not swallow it.
     """
 
 
 class TransferPlugin(Described):
-    """A base class for plugins; one object is one step.
+    """A base class for transfer plugins; one object handles one step.
+
+    The attributes in lower case are set by `use`; those that may be None are None if the document
+    does not contain them.
 
     Attributes:
-        PROGRESS_SECONDS: How long a report of progress waits after the one before.
-        DRAIN: Seconds that `start` has to end after SIGTERM or SIGINT, where --drain does
-            not say: none, for a transfer that is not over soon is aborted.
-        client: Viz One, once `use` was called.
+        SOURCE: The source of flow-run's events: standard input, as one document.
+        PROGRESS_SECONDS: Minimum time between two reports of progress, in seconds.
+        DRAIN: Seconds that `start` may still run after SIGTERM or SIGINT, unless --drain is given.
+            The default is 0: the transfer is aborted at once.
+        client: A client of Viz One.
         step: The step of the transfer.
-        request: The transfer request.
-        settings: The plugin's settings.
-        source: The URL to read the media from, with its login.
-        destination: The URL to write it to.
-        asset: The asset, with its metadata as `payload`.
+        request: The transfer request that the step belongs to; may be None.
+        settings: The settings of the plugin; may be None.
+        source: The URL to read the media from, with user and password; may be None.
+        destination: The URL to write the media to, with user and password; may be None.
+        asset: The asset, with its metadata as `payload`; may be None.
     """
 
     FACTS = ("step", "asset")
@@ -99,11 +109,11 @@ class TransferPlugin(Described):
                 setattr(cls, name, around(cls.__dict__[name]))
 
     def take_equipment(self, equipment: Equipment) -> None:
-        """Take note of where Viz One is, and how its certificate is checked."""
+        """Take the address and login of Viz One from the command; called before `configure`."""
         self._equipment = equipment
 
     def take_event(self, event: Event) -> None:
-        """Take note of the event that is run: it knows whether its time is up."""
+        """Remember the event of this attempt, which tells whether its time is up."""
         self._event, self._deadline = event, event.deadline or inf
 
     def use(
@@ -113,14 +123,21 @@ class TransferPlugin(Described):
         require_source: bool = True,
         require_destination: bool = True,
     ) -> None:
-        """Take the parts of the document `data`, and log in.
+        """Read the plugin data and set the attributes; call this first in `start`.
 
-        What is required and missing fails the step.
+        If a required part is missing, the step fails (see `fail`).
+
+        Args:
+            data: The event of `start`, its document, or the document after `PluginData.read`.
+            require_asset: Whether the document must contain an asset.
+            require_source: Whether the document must contain a source URL.
+            require_destination: Whether the document must contain a destination URL.
 
         Raises:
-            ProtocolError: It is no XML of up to 16 MiB, or has no step that could be
-                reported to.
-            ConfigurationError: There is no login in it, nor anywhere else.
+            ProtocolError: The document is not XML, is larger than 16 MiB, or has no step with a
+                link for reports.
+            ConfigurationError: Neither the document nor the environment has a login.
+            PluginFailed: A required part is missing.
         """
         data = data.data if isinstance(data, Event) else data
         found = data if isinstance(data, PluginData) else PluginData.read(data)
@@ -129,6 +146,8 @@ class TransferPlugin(Described):
         self.step, self.request, self.settings = found.step, found.request, found.settings
         self.source, self.destination, self.asset = found.source, found.destination, found.asset
         self.client = self._one = self._make_client(found.step.edit_link)
+        # After a retry the step still shows the error of the earlier attempt. The new report
+        # replaces it.
         before = self._report
         self._report = StepReport(
             self._one,
@@ -145,12 +164,16 @@ class TransferPlugin(Described):
                 self.fail(f"the plugin data has no {part}")
 
     def update_progress(self, progress: float) -> None:
-        """Report that `progress` per cent (0 to 100) are done, and that the step is active.
+        """Report that the step is active, and `progress` per cent of it done.
 
-        Reports are PROGRESS_SECONDS apart, but for the first and 100; what comes between is
-        reported with the next, or at the end. One that cannot be sent is a warning only.
-        What is below 0 or above 100 counts as these; an infinity and NaN, as of an unknown
-        size, are left out with a warning, the first time.
+        The first call and 100 are reported at once. Between other reports at least PROGRESS_SECONDS
+        pass, and the latest value is sent with the next report, or at the end. If a report cannot
+        be sent, a warning is logged. A slow server gets fewer reports, so that they take at most a
+        tenth of the time.
+
+        Args:
+            progress: Per cent, 0 to 100. A smaller value counts as 0, a larger one as 100. Infinity
+                and NaN, which a size of 0 may give, are ignored, with a warning the first time.
 
         Raises:
             RuntimeError: `use` has not been called.
@@ -158,21 +181,27 @@ class TransferPlugin(Described):
         self._known_step().progress(float(progress))
 
     def get_progress(self) -> tuple[str | None, int | None]:
-        """Return the state and the per cent done of the step, as the server has them now.
+        """Ask Viz One for the state of the step and the per cent done; None if it has none.
 
         Raises:
             RuntimeError: `use` has not been called.
+            FlowError: Viz One does not answer, or refuses to.
         """
         self._known_step()
         url = self.step.follow("self", "edit")
-        now = TransferStep(self._one.get(url, accept=ENTRY_TYPE))  # Whatever its root is.
+        now = TransferStep(self._one.get(url, accept=ENTRY_TYPE))  # The root may have any name.
         return now.state, now.done
 
     def fail(self, message: str) -> NoReturn:
-        """Report that the step has failed, for people to see; the process ends with status 0.
+        """Report that the step has failed, and end `start`.
+
+        The event counts as done, and the command ends with status 0: Viz One knows of the failure.
+
+        Args:
+            message: The reason, which Viz One shows to people.
 
         Raises:
-            PluginFailed: Nothing needs to catch it.
+            PluginFailed: Always, to end `start`; need not be caught.
             FlowError: The report could not be sent.
             RuntimeError: `use` has not been called.
         """
@@ -181,11 +210,11 @@ class TransferPlugin(Described):
         raise PluginFailed(message)
 
     def clean_up(self) -> None:
-        """See that the step is told how it ends; whoever overrides this need not call it."""
+        """Report the end of the step if it is still open; a method that overrides this need not."""
         self.close_step()
 
     def close_step(self) -> None:
-        """Report that the step has failed, where `start` could not be brought to its end."""
+        """Report the step as failed if its end was not reported, because `start` still hangs."""
         if self._report is not None and self._report.is_open:
             self._tell(TimeLimit())
 
@@ -217,7 +246,8 @@ class TransferPlugin(Described):
         if self._report is None:
             return
         if self._event is not None and self._event.cancelled():
-            self._tell(TimeLimit())  # It has swallowed what it was told, and is not done.
+            # The plugin has caught TimeLimit itself and returned: the transfer is not complete.
+            self._tell(TimeLimit())
         else:
             self._report.end()
 
@@ -235,10 +265,10 @@ class TransferPlugin(Described):
 
 
 def _server_of(link: str) -> str:
-    """Return the address of the server that the link of a step leads to.
+    """Return the URL of the server that the link of a step leads to, without user and password.
 
     Raises:
-        ProtocolError: It is relative, or leads to no web server.
+        ProtocolError: The link is relative, or its scheme is not http or https.
     """
     parts = urlsplit(link)
     url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -246,18 +276,21 @@ def _server_of(link: str) -> str:
         return Account(url, "", "").url
     except ConfigurationError:
         raise ProtocolError(
-            f"cannot use the plugin data: the link of its step, '{without_user(link)}', is no"
-            " http(s) address"
+            f"cannot use the plugin data: the link of its step, '{without_user(link)}', is not"
+            " an http(s) address"
         ) from None
 
 
 def _reporting(start: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `start` with a report of how it ends."""
+    """Return `start`, wrapped so that its end is reported to the step."""
 
     @functools.wraps(start)
     def reported(self: TransferPlugin, *args: Any, **options: Any) -> Any:
         me = get_ident()
-        if self._thread == me:  # A subclass calls the start of its parent.
+        # `start` of a subclass calls that of its parent, which is wrapped, too: only the outer call
+        # reports. With --retries another thread may run `start` while the hung one of the attempt
+        # before still does, so the thread tells the two cases apart.
+        if self._thread == me:
             return start(self, *args, **options)
         self._thread = me
         for each in args:
@@ -268,11 +301,13 @@ def _reporting(start: Callable[..., Any]) -> Callable[..., Any]:
             self._end()
         except PluginFailed:
             return None
-        except BaseException as error:  # Such as sys.exit, or a time-out.
+        except BaseException as error:  # SystemExit and TimeLimit, too.
             self._tell(error)
             raise
         finally:
-            if self._thread == me:  # Else this one was left behind, and another has begun.
+            if (
+                self._thread == me
+            ):  # Otherwise a later attempt has begun, and this one is abandoned.
                 self._thread = None
         return result
 
@@ -280,7 +315,7 @@ def _reporting(start: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _closing(clean_up: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `clean_up` with a word to a step that still waits for one."""
+    """Return `clean_up`, wrapped so that a step that is still open is reported as failed."""
 
     @functools.wraps(clean_up)
     def closed(self: TransferPlugin) -> Any:

@@ -54,13 +54,13 @@ def take_lines(receiver, number):
     return lines
 
 
-def test_an_acknowledgement_and_a_refusal_arrive_as_lines(receiver, sender):
+def test_acknowledgements_and_rejections_arrive_as_lines(receiver, sender):
     sender.ack(ackto(receiver, "e1.7"))
     sender.nack(ackto(receiver, "e1.8"))
     assert take_lines(receiver, 2) == ["e1.7 ack", "e1.8 nack"]
 
 
-def test_an_acknowledgement_that_comes_while_the_thread_sleeps_is_sent(receiver, sender):
+def test_an_acknowledgement_wakes_the_sleeping_sender_thread(receiver, sender):
     for number in range(50):
         sender.ack(ackto(receiver, f"e.{number}"))
         assert take_lines(receiver, 1) == [f"e.{number} ack"]
@@ -72,7 +72,7 @@ def test_many_acknowledgements_share_packets_and_keep_their_order(receiver, send
     assert take_lines(receiver, 5000) == [f"e.{number} ack" for number in range(5000)]
 
 
-def test_a_frozen_source_holds_up_nobody_and_gets_everything_later(receiver, sender, tmp_path):
+def test_a_frozen_source_delays_no_other_and_gets_everything_later(receiver, sender, tmp_path):
     with Receiver(tmp_path / "other") as other:
         for number in range(100000):  # more than the queue of a socket takes
             sender.ack(ackto(receiver, f"e.{number}"))
@@ -103,13 +103,13 @@ def test_close_gives_up_on_a_frozen_source_when_its_time_is_up(receiver, caplog)
     ]
 
 
-def test_close_before_the_first_acknowledgement_has_nothing_to_do():
+def test_close_without_any_acknowledgement_returns_immediately():
     started = time.monotonic()
     AckSender().close(60)
     assert time.monotonic() - started < 30
 
 
-def test_an_acknowledgement_to_a_source_that_is_gone_is_counted_with_one_warning(tmp_path, caplog):
+def test_acknowledgements_to_an_ended_source_are_counted_and_warned_of_once(tmp_path, caplog):
     sender = AckSender()
     for number in range(10):
         sender.ack(f"unix:{tmp_path}/gone#e.{number}")
@@ -124,7 +124,7 @@ def test_an_acknowledgement_to_a_source_that_is_gone_is_counted_with_one_warning
     ]
 
 
-def test_what_finds_no_source_is_counted_as_long_as_it_lasts(tmp_path, caplog):
+def test_later_acknowledgements_to_an_ended_source_are_counted_too(tmp_path, caplog):
     sender = AckSender()
     sender.ack(f"unix:{tmp_path}/gone#e.1")
     until(lambda: sender.lost == 1)
@@ -134,14 +134,14 @@ def test_what_finds_no_source_is_counted_as_long_as_it_lasts(tmp_path, caplog):
     assert caplog.messages[1:] == ["2 acknowledgements were not delivered: their source has ended"]
 
 
-def test_one_acknowledgement_without_a_source_is_told_of_once(tmp_path, caplog):
+def test_a_single_lost_acknowledgement_causes_a_single_message(tmp_path, caplog):
     sender = AckSender()
     sender.nack(f"unix:{tmp_path}/gone#e.1")
     sender.close(30)
     assert len(caplog.messages) == 1
 
 
-def test_no_thread_of_either_side_keeps_a_process_from_ending(acks):
+def test_threads_of_both_sides_are_daemons(acks):
     inlet, received = acks()
     sender = AckSender()
     sender.ack(inlet.ackto("e") + "1")
@@ -151,7 +151,7 @@ def test_no_thread_of_either_side_keeps_a_process_from_ending(acks):
     sender.close(30)
 
 
-def test_a_source_that_ends_while_it_is_frozen_is_given_up(receiver, caplog):
+def test_close_gives_up_on_a_source_that_ended_while_frozen(receiver, caplog):
     sender = AckSender()
     for number in range(200000):
         sender.ack(ackto(receiver, f"e.{number}"))
@@ -177,13 +177,13 @@ def event_line(**attributes):
 
 
 @pytest.mark.parametrize(("option", "verdict"), [((), "ack"), (("--nack",), "nack")])
-def test_flow_ack_tells_each_source_of_its_events(run, receiver, option, verdict):
+def test_flow_ack_acknowledges_or_rejects_every_event(run, receiver, option, verdict):
     lines = b"".join(event_line(ackto=ackto(receiver, f"e.{n}")) for n in range(3))
     assert run("flow-ack", *option, input=lines) == (0, b"", "")
     assert take_lines(receiver, 3) == [f"e.{n} {verdict}" for n in range(3)]
 
 
-def test_flow_ack_names_the_lines_it_cannot_acknowledge_and_goes_on(run, receiver):
+def test_flow_ack_names_lines_that_it_cannot_acknowledge_and_continues(run, receiver):
     good = event_line(ackto=ackto(receiver, "e.1"))
     lines = event_line() + b"no json\n" + event_line(ackto="x") + good
     status, out, err = run("flow-ack", input=lines)
@@ -208,7 +208,7 @@ class Blocks:
 
 
 @pytest.mark.parametrize(("refuse", "verdict"), [(False, "ack"), (True, "nack")])
-def test_every_line_is_told_of_and_those_that_cannot_be_are_counted(
+def test_every_line_with_an_ackto_is_settled_and_the_others_are_counted(
     receiver, caplog, refuse, verdict
 ):
     ending = b',"ackto":"%s"}' % ackto(receiver, "e.3").encode()
@@ -227,7 +227,7 @@ def test_every_line_is_told_of_and_those_that_cannot_be_are_counted(
     assert caplog.messages[2].endswith("it has no ackto; does its source run with --ack worker?")
 
 
-def test_where_every_line_was_told_of_nothing_is_said(receiver, caplog):
+def test_acknowledging_every_line_causes_no_message(receiver, caplog):
     acknowledge(Blocks([event_line(ackto=ackto(receiver, "e.1"))]), refuse=False)
     assert take_lines(receiver, 1) == ["e.1 ack"]
     assert caplog.messages == []
@@ -239,13 +239,13 @@ def test_an_event_whose_source_is_gone_is_counted(tmp_path):
         acknowledge(Blocks([line]), refuse=False)
 
 
-def test_each_epoch_is_another():
+def test_epochs_are_unique():
     epochs = {new_epoch() for _ in range(1000)}
     assert len(epochs) == 1000
     assert all(re.fullmatch("[A-Za-z0-9_-]{12}", each) for each in epochs)
 
 
-def test_flow_ack_fails_where_the_source_is_gone(run, tmp_path):
+def test_flow_ack_fails_if_the_source_has_ended(run, tmp_path):
     status, _, err = run("flow-ack", input=event_line(ackto=f"unix:{tmp_path}/gone#e.1"))
     assert status == 1
     assert "the broker will deliver those events again" in err
@@ -284,7 +284,7 @@ def send(path, *packets):
             outlet.send(packet)
 
 
-def test_what_is_no_acknowledgement_is_counted_and_harms_nothing(acks):
+def test_malformed_records_are_counted_and_harm_nothing(acks):
     inlet, received = acks()
     send(
         inlet.path,
@@ -304,7 +304,7 @@ def test_what_is_no_acknowledgement_is_counted_and_harms_nothing(acks):
     assert inlet.malformed == 9
 
 
-def test_the_socket_is_for_this_user_alone_and_goes_away(acks, tmp_path, monkeypatch):
+def test_the_socket_is_private_and_removed_on_close(acks, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     inlet, _ = acks()
     folder = Path(inlet.path).parent
@@ -317,7 +317,7 @@ def test_the_socket_is_for_this_user_alone_and_goes_away(acks, tmp_path, monkeyp
     assert not folder.exists()
 
 
-def test_close_still_hands_on_what_has_come(acks):
+def test_close_still_delivers_received_acknowledgements(acks):
     inlet, received = acks()
     sender = AckSender()
     for number in range(2000):
@@ -328,7 +328,7 @@ def test_close_still_hands_on_what_has_come(acks):
     assert found == list(range(2000))
 
 
-def test_a_path_too_long_for_a_socket_is_said_so(tmp_path, monkeypatch):
+def test_a_path_too_long_for_a_socket_is_a_configuration_error(tmp_path, monkeypatch):
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
@@ -337,7 +337,7 @@ def test_a_path_too_long_for_a_socket_is_said_so(tmp_path, monkeypatch):
     assert list(deep.iterdir()) == []
 
 
-def test_a_path_as_long_as_a_socket_may_have_is_taken(tmp_path, monkeypatch):
+def test_a_socket_path_of_the_maximum_length_works(tmp_path, monkeypatch):
     own = len("/flow-12345678/ack")
     deep = tmp_path / ("x" * (107 - own - len(str(tmp_path)) - 1))
     deep.mkdir()
@@ -347,7 +347,7 @@ def test_a_path_as_long_as_a_socket_may_have_is_taken(tmp_path, monkeypatch):
     assert len(inlet.path) == 107
 
 
-def test_a_place_where_no_directory_can_be_made_is_said_so(tmp_path, monkeypatch):
+def test_a_failure_to_create_the_socket_directory_is_reported(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     (tmp_path / "file").touch()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
@@ -359,7 +359,7 @@ def test_a_place_where_no_directory_can_be_made_is_said_so(tmp_path, monkeypatch
     )
 
 
-def test_a_socket_without_a_runtime_directory_is_in_one_for_what_is_temporary(
+def test_without_a_runtime_directory_the_socket_is_in_the_temporary_directory(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -371,7 +371,7 @@ def test_a_socket_without_a_runtime_directory_is_in_one_for_what_is_temporary(
         assert Path(inlet.path).parent.name.startswith("flow-")
 
 
-def test_what_is_no_acknowledgement_is_told_of_at_the_end(acks, caplog):
+def test_malformed_records_are_reported_at_the_end(acks, caplog):
     inlet, received = acks()
     send(inlet.path, b"x\ny z\n", b"e 1.5 ack\n", b"a.b.7 ack\n")
     assert received.get(timeout=30) == [Ack("a.b", 7, True)]
@@ -380,7 +380,7 @@ def test_what_is_no_acknowledgement_is_told_of_at_the_end(acks, caplog):
     assert caplog.messages == ["3 lines at the acknowledgement socket were not acknowledgements"]
 
 
-def test_a_receiver_that_fails_gets_what_comes_next(caplog):
+def test_a_callback_that_raises_still_receives_later_acknowledgements(caplog):
     received = queue.Queue()
 
     def receive(batch):
@@ -415,7 +415,7 @@ def source(monkeypatch):
     inlet.close()
 
 
-def test_who_ends_without_bye_leaves_events_to_be_delivered_again(source):
+def test_a_connection_that_ends_without_bye_is_reported_as_a_loss(source):
     sender = AckSender()
     sender.see(b'{"specversion":"1.0","ackto":"%s1"}\n{"speci' % source.base.encode())
     until(lambda: source._connections)
@@ -437,7 +437,7 @@ def test_after_many_blocks_without_ackto_the_end_of_a_block_still_connects(sourc
 
 
 @pytest.mark.parametrize("options", [(), ("-j", "4", "--key", "subject")])
-def test_an_event_that_runs_is_missed_however_many_lines_before_had_no_ackto(
+def test_a_killed_flow_work_is_noticed_after_many_lines_without_ackto(
     source, start, tmp_path, options
 ):
     (tmp_path / "waits.py").write_text(
@@ -458,7 +458,31 @@ def test_an_event_that_runs_is_missed_however_many_lines_before_had_no_ackto(
     assert "ended before it had settled all it took" in source.losses.get(timeout=30)
 
 
-def test_who_says_bye_leaves_nothing_behind(source):
+def test_a_missed_process_and_the_end_of_its_connection_are_one_loss(source, monkeypatch):
+    monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
+    sender = AckSender()
+    sender.see(event_line(ackto=source.base + "1"))
+    until(lambda: source._connections)
+    source.miss("its reader has gone")
+    sender.close(bye=False)
+    until(lambda: not source._connections)
+    assert source.losses.get(timeout=30) == "its reader has gone"
+    assert (source.losses.empty(), source._vanished) == (True, None)
+
+
+def test_connections_that_end_again_and_again_do_not_delay_the_report_of_a_loss(
+    source, monkeypatch
+):
+    monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
+    path, ends_at = source.base.partition("#")[0].removeprefix("unix:"), time.monotonic() + 15
+    while source.losses.empty() and time.monotonic() < ends_at:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(path)
+        time.sleep(0.05)
+    assert "ended before it had settled" in source.losses.get(block=False)
+
+
+def test_a_connection_that_ends_with_bye_is_not_a_loss(source):
     sender = AckSender()
     sender.ack(source.base + "1")
     source.received.get(timeout=30)
@@ -468,7 +492,7 @@ def test_who_says_bye_leaves_nothing_behind(source):
     assert source.losses.empty()
 
 
-def test_a_process_that_is_killed_is_missed_though_it_had_settled_nothing(source, start):
+def test_a_killed_process_that_had_settled_nothing_is_noticed(source, start):
     process = start("flow-ack", stdin=subprocess.PIPE, real=True)
     # No line end: it has taken a part of the event and settled nothing.
     process.stdin.write(event_line(ackto=source.base + "1").strip())
@@ -488,7 +512,7 @@ def test_a_command_that_is_stopped_early_does_not_say_bye(source, start):
     assert source.losses.get(timeout=30)
 
 
-def test_one_process_for_each_event_leaves_nothing_behind(source, shell):
+def test_one_flow_ack_process_per_event_causes_no_loss(source, shell):
     loop = 'for n in $(seq 1 10); do printf \'{%s"ackto":"%s%s"}\\n\' '
     loop += f"""'"specversion":"1.0","id":"i","source":"s","type":"t",' '{source.base}' $n"""
     assert shell(loop + " | flow-ack || exit; done") == (0, b"", "")
@@ -500,7 +524,7 @@ def test_one_process_for_each_event_leaves_nothing_behind(source, shell):
     assert source.losses.empty()
 
 
-def test_lines_that_have_no_ackto_of_ours_open_no_connection(source):
+def test_lines_without_our_ackto_open_no_connection(source):
     sender = AckSender()
     for block in (
         b'{"ackto":"nonsense"}\n',
@@ -530,7 +554,7 @@ def test_a_reason_arrives_with_the_rejection(source):
 @pytest.mark.parametrize(
     "text", ["x" * 10**6, "\x00\x1f" * 5000, "\u2028\U0001f600" * 3000, '"' * 9999]
 )
-def test_a_reason_is_bounded_and_printable_whatever_its_text(text):
+def test_a_reason_is_always_bounded_and_printable(text):
     encoded = Reason(text, 10**30, text, text, text).encode()
     assert len(encoded) <= MAX_REASON
     again = Reason.decode(encoded)
@@ -541,18 +565,18 @@ def test_a_reason_is_bounded_and_printable_whatever_its_text(text):
 
 
 @pytest.mark.parametrize("text", [b"[]", b"no", b'"x"', b"{" + b" " * 5000 + b"}"])
-def test_what_is_not_a_reason_is_not_a_record(text):
+def test_a_record_with_a_malformed_reason_is_malformed(text):
     assert read_packet(b"e.1 nack %b\n" % text) == ([], 1, False)
 
 
 @pytest.mark.parametrize(
     "text", [b"{}", b'{"error":null,"attempts":true}', b'{"attempts":-1,"host":""}']
 )
-def test_a_reason_may_lack_anything(text):
+def test_every_member_of_a_reason_is_optional(text):
     assert Reason.decode(text) == Reason("")
 
 
-def test_flow_ack_says_why(source, run):
+def test_flow_ack_sends_the_given_reason(source, run):
     line = event_line(ackto=source.base + "1")
     assert run("flow-ack", "--nack", "--reason", "no such codec", input=line) == (0, b"", "")
     (ack,) = source.received.get(timeout=30)
@@ -564,7 +588,7 @@ def test_flow_ack_says_why(source, run):
 # Copies
 
 
-def test_an_event_that_two_connections_settle_is_told_of_once_and_counted(source, caplog):
+def test_an_event_settled_by_two_connections_is_counted_and_reported_once(source, caplog):
     one, two = AckSender(), AckSender()
     for number in (1, 2, 3):
         one.ack(f"{source.base}{number}")
@@ -581,7 +605,7 @@ def test_an_event_that_two_connections_settle_is_told_of_once_and_counted(source
     assert caplog.messages[1] == "2 events were settled by two processes"
 
 
-def test_one_connection_may_repeat_itself_and_an_old_epoch_does_not_count(source, caplog):
+def test_repeats_by_one_connection_and_of_an_old_epoch_are_not_copies(source, caplog):
     old = source.base
     sender = AckSender()
     for _ in range(3):
@@ -599,7 +623,18 @@ def test_one_connection_may_repeat_itself_and_an_old_epoch_does_not_count(source
 # Standing still
 
 
-def test_a_standstill_is_told_of_at_growing_intervals(caplog):
+def test_an_epoch_that_begins_while_old_events_are_forgotten_stays(source, monkeypatch):
+    monkeypatch.setattr("flowtools.ack.receiver.REMEMBERED", 3)
+
+    def acks():
+        yield from (Ack("e", number, True) for number in range(5))
+        source.ackto("new")  # As the source's thread does, at any time.
+
+    source._find_copies(acks(), object())
+    assert source._settled == ("new", {})
+
+
+def test_a_stall_is_reported_at_growing_intervals(caplog):
     watch = stall.Stall()
     told = []
     for second in range(0, 4 * 3600, 10):
@@ -613,7 +648,7 @@ def test_a_standstill_is_told_of_at_growing_intervals(caplog):
     assert "flow-jq" in caplog.messages[0]
 
 
-def test_a_standstill_is_over_once_something_is_settled_or_there_is_room(caplog):
+def test_a_stall_ends_once_an_event_is_settled_or_there_is_room(caplog):
     watch = stall.Stall()
     watch.look(5, 0.0)
     watch.look(5, 59.0)
@@ -633,7 +668,7 @@ def test_a_standstill_is_over_once_something_is_settled_or_there_is_room(caplog)
     assert watch.warnings == 1
 
 
-def test_what_the_socket_knows_is_among_the_figures_of_the_command(source, monkeypatch):
+def test_the_socket_adds_its_figures_to_those_of_the_command(source, monkeypatch):
     monkeypatch.setattr("flowtools.ack.receiver.LOOK_EVERY", 0.01)
     monkeypatch.setattr("flowtools.core.reminder.AGAIN_AFTER", (0.0, 3600.0))
     figures = vitals.snapshot().figures
@@ -657,7 +692,7 @@ def base(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_killed_processes_have_left_is_removed(base):
+def test_sockets_left_by_killed_processes_are_removed(base):
     alive = AckSocket()
     dead = AckSocket()
     dead._listening.close()  # As the end of its process does.
@@ -681,7 +716,7 @@ def test_what_killed_processes_have_left_is_removed(base):
     assert until_quiet.empty()  # Who looked whether it is alive is not missed.
 
 
-def test_where_the_whole_place_has_gone_the_socket_moves(tmp_path, monkeypatch, caplog):
+def test_the_socket_moves_if_its_directory_has_vanished(tmp_path, monkeypatch, caplog):
     runtime, temporary = tmp_path / "run", tmp_path / "tmp"
     for each in (runtime, temporary):
         each.mkdir(mode=0o700)

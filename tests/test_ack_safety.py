@@ -84,7 +84,7 @@ def test_another_user_can_neither_reach_nor_remove_the_socket(inlet, shared):
 
 @needs_root
 @pytest.mark.parametrize("kind", ["directory", "private directory", "link"])
-def test_what_another_user_has_put_in_its_place_is_not_taken(inlet, shared, caplog, kind):
+def test_a_replacement_planted_by_another_user_is_not_used(inlet, shared, caplog, kind):
     folder = Path(inlet.path).parent
     shutil.rmtree(folder)
     trap = shared / "trap" if kind == "link" else folder
@@ -122,7 +122,7 @@ def receiver_looks(inlet, condition):
     return lost
 
 
-def test_a_socket_that_was_removed_is_made_anew_at_its_place(inlet, caplog):
+def test_a_removed_socket_is_created_again_at_its_path(inlet, caplog):
     shutil.rmtree(Path(inlet.path).parent)
     lost = receiver_looks(inlet, lambda: "made again" in caplog.text)
     assert lost == ["its acknowledgement socket had been removed"]
@@ -134,7 +134,7 @@ def test_a_socket_that_was_removed_is_made_anew_at_its_place(inlet, caplog):
     ]
 
 
-def test_a_listener_whose_socket_was_removed_connects_again(script, shared, monkeypatch):
+def test_a_listener_reconnects_after_its_socket_was_removed(script, shared, monkeypatch):
     monkeypatch.setattr(receiver, "LOOK_EVERY", 0.05)
     reading, writing = os.pipe()
     stop = Stop()
@@ -166,9 +166,7 @@ def test_a_listener_whose_socket_was_removed_connects_again(script, shared, monk
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
-def test_a_runtime_directory_that_others_can_change_is_passed_over(
-    tmp_path, shared, monkeypatch, mode
-):
+def test_a_runtime_directory_writable_by_others_is_not_used(tmp_path, shared, monkeypatch, mode):
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
     open_to_all.chmod(mode)
@@ -179,7 +177,7 @@ def test_a_runtime_directory_that_others_can_change_is_passed_over(
     inlet.close()
 
 
-def test_without_a_safe_place_there_is_no_socket(shared):
+def test_without_a_safe_directory_no_socket_is_created(shared):
     shared.chmod(0o777)
     with pytest.raises(ConfigurationError, match="other users can rename and remove"):
         AckSocket()
@@ -187,7 +185,7 @@ def test_without_a_safe_place_there_is_no_socket(shared):
 
 
 @needs_root
-def test_a_directory_of_another_user_is_no_safe_place(shared):
+def test_a_directory_of_another_user_is_not_safe(shared):
     os.chown(shared, NOBODY, NOBODY)
     with pytest.raises(ConfigurationError, match="other users can rename and remove"):
         AckSocket()
@@ -204,7 +202,7 @@ def listening(script, start):
     return peer, Lines(process.stdout)
 
 
-def test_no_forged_packet_acknowledges_what_was_not_delivered(listening):
+def test_a_forged_packet_never_acknowledges_an_undelivered_event(listening):
     peer, lines = listening
     delivered = []
     for n in (0, 1):
@@ -242,7 +240,7 @@ def test_no_forged_packet_acknowledges_what_was_not_delivered(listening):
     sender.close()
 
 
-def test_what_an_idle_listener_waits_for_in_vain_is_said(coil, monkeypatch, caplog):
+def test_a_listener_reports_an_acknowledgement_that_never_comes(coil, monkeypatch, caplog):
     """A filter in the pipe has dropped the line: the window has room, and --idle never ends."""
     monkeypatch.setattr(reminder, "AGAIN_AFTER", (0.1, 3600.0))
     monkeypatch.setattr(receiver, "LOOK_EVERY", 0.05)

@@ -3,7 +3,7 @@
 from flowtools.ack.ages import MARKS, Ages
 
 
-def test_a_thing_is_as_old_as_the_first_look_that_has_seen_it():
+def test_age_counts_from_the_first_look_that_saw_the_key():
     ages, things = Ages(), {1: "a"}
     assert ages.oldest(things, 5.0) == 0
     ages.look(things, 10.0)
@@ -20,14 +20,14 @@ def test_a_thing_is_as_old_as_the_first_look_that_has_seen_it():
     assert ages.oldest({}, 61.0) == 0
 
 
-def test_what_comes_and_goes_between_two_looks_has_no_age():
+def test_a_key_that_comes_and_goes_between_two_looks_has_no_age():
     ages = Ages()
     for number in range(1, 100):
         ages.look({number: None}, float(number))
         assert ages.oldest({number + 1: None}, number + 0.5) == 0
 
 
-def test_looks_are_bounded_however_long_one_thing_stays():
+def test_the_number_of_marks_is_bounded():
     ages, things = Ages(), {1: None}
     for number in range(2, 5 * MARKS):
         ages.look(things, float(number))

@@ -40,7 +40,7 @@ def test_the_page_has_rows():
 
 
 @pytest.mark.parametrize("module", NAMES)
-def test_each_name_of_the_page_can_be_imported(module):
+def test_every_documented_name_can_be_imported(module):
     found = importlib.import_module(module)
     assert found.__doc__
     for name in NAMES[module]:
@@ -53,7 +53,7 @@ def test_each_name_of_the_page_can_be_imported(module):
 @pytest.mark.parametrize(
     ("path", "imports"), [pytest.param(*user, id=user[0].name) for user in users() if user[1]]
 )
-def test_pages_and_examples_import_only_what_is_public(path, imports):
+def test_pages_and_examples_import_only_public_names(path, imports):
     for node in imports:
         names = {alias.name for alias in node.names}
         if node.module == "flowtools":

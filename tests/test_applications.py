@@ -40,7 +40,7 @@ def end(process):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_application_is_a_file_with_its_profile_and_a_readme(name):
+def test_each_application_has_a_module_a_profile_and_a_readme(name):
     files = {path.name for path in (APPS / name).iterdir() if path.name != "__pycache__"}
     assert files == {"__init__.py", f"{name}.py", f"{name}.ini", "README.md"}
     readme = (APPS / name / "README.md").read_text()
@@ -53,7 +53,7 @@ def test_each_application_is_a_file_with_its_profile_and_a_readme(name):
 # Metadata mapper
 
 
-def test_the_mapper_sets_what_its_expressions_say_and_then_rests(app):
+def test_the_mapper_sets_fields_once_and_then_finds_nothing_to_do(app):
     with stand_in(echo=True) as server, client_of(server) as client:
         for number in range(6):
             server.catalogue.create(f"Item {number}" + " with a long title" * (number % 2))
@@ -93,13 +93,13 @@ def mapper(expression):
         "metadata.get('asset.synopsis') + 'text'",
     ],
 )
-def test_an_expression_reaches_nothing_that_it_is_not_given(expression):
+def test_an_expression_reaches_only_the_names_it_is_given(expression):
     payload = Payload(parse(b'<payload xmlns="http://www.vizrt.com/types"/>', name="x"))
     with pytest.raises(Reject, match=r"\[Mappings\] asset.Title = "):
         mapper(expression).value("asset.Title", payload, object())
 
 
-def test_an_expression_that_cannot_be_read_is_told_at_the_start(app):
+def test_a_malformed_expression_is_reported_at_the_start(app):
     with stand_in() as server:
         args = ["--set", "Mappings.asset.synopsis=", "--set", "Mappings.x=1 +"]
         status, _, err = finish(app("metadata_mapper", *args, env=server.environment()))
@@ -157,7 +157,7 @@ def test_a_pair_becomes_an_asset_in_either_order(importing, order):
     end(process)
 
 
-def test_what_one_process_remembered_another_uses(importing, app):
+def test_a_new_process_uses_what_the_previous_one_stored(importing, app):
     server, client, process = importing
     put(server, "b.xml", XML.format(id="site-b"))
     until(lambda: (client.store("flow_xmlimport").get("b.mxf") or {}).get("type") == "asset")
@@ -173,7 +173,7 @@ def test_what_one_process_remembered_another_uses(importing, app):
     assert "warning" not in end(second)
 
 
-def test_xml_that_is_no_good_is_told_of_and_stops_nothing(importing):
+def test_bad_xml_is_reported_and_other_imports_continue(importing):
     server, client, process = importing
     put(server, "c.xml", XML.replace(' id="{id}"', ""))
     put(server, "d.xml", XML.format(id="site-d"))
@@ -187,7 +187,7 @@ def test_xml_that_is_no_good_is_told_of_and_stops_nothing(importing):
         wanted = {each for each in wanted if each not in line}
 
 
-def test_the_default_form_is_viz_ones_own():
+def test_the_default_format_is_that_of_viz_one():
     from examples.xml_import.xml_import import DefaultFormat
 
     content = b"""<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:d="http://purl.org/dc/terms/">
@@ -282,7 +282,7 @@ def test_an_export_that_fails_says_why_and_ends_with_status_0(app, servers, what
     assert server.password not in err
 
 
-def test_a_server_that_goes_in_the_middle_of_an_export_is_told_of(app, servers):
+def test_a_server_that_vanishes_during_an_export_is_reported(app, servers):
     server, source, _ = servers
     process = exporting_for_long(app, servers)
     source.drop()
@@ -293,7 +293,7 @@ def test_a_server_that_goes_in_the_middle_of_an_export_is_told_of(app, servers):
     assert error != "cannot export: "
 
 
-def test_an_export_that_is_stopped_is_told_as_aborted(app, servers):
+def test_a_stopped_export_is_reported_as_aborted(app, servers):
     server, *_ = servers
     process = exporting_for_long(app, servers)
     end(process)
@@ -305,7 +305,7 @@ def test_an_export_that_is_stopped_is_told_as_aborted(app, servers):
 # The stubs
 
 
-def test_the_stomp_stub_gives_back_what_came(coil, app):
+def test_the_stomp_stub_returns_each_message(coil, app):
     for body, identity in (("one", "a"), ("two", "b")):
         frame = Frame("SEND", {"destination": "/queue/test", "identity": identity}, body.encode())
         coil.server.queue_manager.send(frame)
@@ -317,7 +317,7 @@ def test_the_stomp_stub_gives_back_what_came(coil, app):
     assert coil.store.size("/queue/test") == 0
 
 
-def test_the_stomp_stub_hears_of_the_assets_of_the_stand_in(app):
+def test_the_stomp_stub_receives_asset_messages_of_the_stand_in(app):
     with stand_in(assets=3, rate=100) as server:
         host = server.stomp_url.removeprefix("stomp://").rstrip("/")
         with client_of(server) as client:
@@ -339,7 +339,7 @@ def test_the_interval_stub_ticks(app):
     assert [line.partition(": tick ")[2][0] for line in err.splitlines()] == ["1", "2", "3"]
 
 
-def test_a_mapper_of_ones_own_in_python():
+def test_a_mapper_can_be_subclassed_in_python():
     from examples.metadata_mapper.metadata_mapper import MetadataMapper
 
     class Ours(MetadataMapper):

@@ -72,17 +72,17 @@ def give(process, *values):
 # What a batch holds
 
 
-def test_a_batch_has_as_many_events_as_asked_and_the_last_one_the_rest(work, notes):
+def test_batches_have_the_requested_size_and_the_last_has_the_rest(work, notes):
     assert finish(work(PLAIN, "--batch", 4), lines(*range(10))) == (0, [], "")
     assert notes() == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9"]]
 
 
-def test_without_options_a_batch_has_the_default(work, notes):
+def test_without_options_the_default_batch_size_applies(work, notes):
     assert finish(work(PLAIN), lines(*range(2 * BATCH + 50)))[0] == 0
     assert [len(batch) for batch in notes()] == [BATCH, BATCH, 50]
 
 
-def test_what_comes_within_the_linger_is_one_batch(work, notes):
+def test_events_within_the_linger_form_one_batch(work, notes):
     process = work(PLAIN, "--batch", 3, "--linger", 600)
     for number in range(5):  # Three and two pieces, each read by itself.
         give(process, number)
@@ -92,7 +92,7 @@ def test_what_comes_within_the_linger_is_one_batch(work, notes):
     assert notes()[1:] == [["3", "4", "5"]]
 
 
-def test_a_batch_waits_no_longer_than_it_may(work, notes):
+def test_a_batch_waits_no_longer_than_the_linger(work, notes):
     process = work(PLAIN, "--linger", 0.05)
     for number in range(3):
         give(process, number)
@@ -100,12 +100,12 @@ def test_a_batch_waits_no_longer_than_it_may(work, notes):
     assert finish(process)[0] == 0
 
 
-def test_without_a_linger_a_batch_is_what_has_been_read(work, notes):
+def test_without_a_linger_a_batch_has_the_events_read_so_far(work, notes):
     assert finish(work(PLAIN, "--linger", 0), lines(*range(150)))[0] == 0
     assert [len(batch) for batch in notes()] == [100, 50]
 
 
-def test_what_waited_while_all_threads_were_busy_is_run_at_once(work, notes, tmp_path):
+def test_events_that_waited_for_a_free_thread_run_as_one_batch_immediately(work, notes, tmp_path):
     code = """class W(Noting):
     def do(self, events):
         while not Path('go').exists():
@@ -129,7 +129,7 @@ def test_a_batch_is_bounded_in_bytes_too(work, notes):
     assert [len(batch) for batch in notes()] == [3, 1]
 
 
-def test_lines_that_are_no_events_are_in_no_batch(work, notes):
+def test_invalid_lines_are_left_out_of_batches(work, notes):
     status, _, err = finish(work(PLAIN), b'1\nnonsense\n\n2\n{"specversion":"1.0"}\n3\n')
     assert (status, notes()) == (1, [["1", "2", "3"]])
     assert "2 of 5 events failed (2 invalid)" in err
@@ -145,7 +145,7 @@ def test_several_threads_share_the_events(work, notes):
 # Results
 
 
-def test_each_event_has_its_result(work):
+def test_each_event_gets_its_own_result(work):
     code = """class W:
     def start_many(self, events):
         return [None if event.data == 1 else event.data * 10 for event in events]
@@ -168,7 +168,7 @@ def test_each_event_has_its_result(work):
         "[Event('t', event.data, source='s') for event in events]",
     ],
 )
-def test_a_sequence_has_several_forms(work, returned):
+def test_results_may_be_any_sequence(work, returned):
     code = f"class W:\n    def start_many(self, events): return {returned}\n"
     status, out, err = finish(work(code), lines(7, 8))
     assert (status, [each["data"] for each in out], err) == (0, [7, 8], "")
@@ -197,9 +197,7 @@ def test_start_many_may_yield_its_results(work):
         ("5", "returned int"),
     ],
 )
-def test_anything_but_a_result_for_each_fails_all_and_is_not_tried_again(
-    work, tmp_path, returned, complaint
-):
+def test_a_wrong_number_of_results_rejects_the_whole_batch(work, tmp_path, returned, complaint):
     code = f"class W:\n    def start_many(self, events): return {returned}\n"
     process = work(code, "--retries", 3, "--joblog", "log")
     status, out, err = finish(process, lines(7, 8))
@@ -210,7 +208,7 @@ def test_anything_but_a_result_for_each_fails_all_and_is_not_tried_again(
     assert complaint in err
 
 
-def test_a_result_that_cannot_be_written_fails_its_event_alone(work, tmp_path):
+def test_an_unwritable_result_fails_only_its_event(work, tmp_path):
     code = """class W:
     def start_many(self, events):
         return [1, object(), 'x' * 5000, ValueError('not this one'), 5]
@@ -237,7 +235,7 @@ FAILS = """class W(Noting):
 """
 
 
-def test_only_what_failed_is_tried_again(work, notes, tmp_path):
+def test_only_failed_events_are_retried(work, notes, tmp_path):
     process = work(
         FAILS, "--retries", 1, "--backoff", 0.01, "--joblog", "log", "--failed", "failed"
     )
@@ -258,7 +256,7 @@ def test_only_what_failed_is_tried_again(work, notes, tmp_path):
     assert sorted(notes()[-1]) == sorted(ways)
 
 
-def test_where_a_batch_has_failed_each_event_is_tried_again_alone(work, notes, tmp_path):
+def test_events_of_a_failed_batch_are_retried_one_by_one(work, notes, tmp_path):
     code = """class W(Noting):
     def do(self, events):
         if any(event.data == 'bad' for event in events):
@@ -273,7 +271,7 @@ def test_where_a_batch_has_failed_each_event_is_tried_again_alone(work, notes, t
     assert "1 of 3 events failed" in err
 
 
-def test_what_asks_for_a_retry_of_all_gets_them_together(work, notes):
+def test_retry_of_a_whole_batch_keeps_it_together(work, notes):
     code = """class W(Noting):
     def do(self, events):
         if not Path('once').exists():
@@ -284,7 +282,7 @@ def test_what_asks_for_a_retry_of_all_gets_them_together(work, notes):
     assert sorted(notes()[1]) == ["1", "2", "3"]
 
 
-def test_reject_rejects_all(work, tmp_path):
+def test_reject_rejects_the_whole_batch(work, tmp_path):
     code = "class W:\n    def start_many(self, events): raise Reject('no')\n"
     process = work(code, "--retries", 3, "--joblog", "log")
     assert finish(process, lines(1, 2, 3))[0] == 1
@@ -293,7 +291,7 @@ def test_reject_rejects_all(work, tmp_path):
 
 
 @pytest.mark.parametrize("body", ["while True: time.sleep(0.01)", "while True: pass"])
-def test_a_time_out_is_that_of_the_batch(work, notes, tmp_path, body):
+def test_the_timeout_applies_to_the_whole_batch(work, notes, tmp_path, body):
     code = f"""class W(Noting):
     def do(self, events):
         for event in events:
@@ -320,7 +318,7 @@ def test_a_time_out_is_that_of_the_batch(work, notes, tmp_path, body):
     ]
 
 
-def test_a_thread_that_stays_stuck_is_replaced_and_its_batch_settled(start, notes, tmp_path):
+def test_a_stuck_thread_is_replaced_and_its_batch_is_settled(start, notes, tmp_path):
     code = """class W(Noting):
     def do(self, events):
         if len(events) > 1:
@@ -336,7 +334,7 @@ def test_a_thread_that_stays_stuck_is_replaced_and_its_batch_settled(start, note
     assert sorted(notes()[1:]) == [["1"], ["2"], ["3"]]
 
 
-def test_a_crash_costs_each_of_the_batch_one_attempt(start, notes, tmp_path):
+def test_a_crash_costs_each_event_of_the_batch_one_attempt(start, notes, tmp_path):
     code = """class W(Noting):
     def do(self, events):
         for event in events:
@@ -381,7 +379,7 @@ class W:
 @pytest.mark.parametrize(
     "options", [[], ["--key", "subject"], ["--keep-order", "--key", "subject", "--per-key", 2]]
 )
-def test_every_event_ends_once_whatever_becomes_of_its_batches(work, tmp_path, options):
+def test_every_event_ends_exactly_once_whatever_happens_to_its_batches(work, tmp_path, options):
     env = {"CRASHES": "1"} if work.isolation == "process" else {}
     process = work(
         ANYTHING, "-j", 5, "--batch", 7, "--linger", 0.01, "--retries", 4, "--backoff", 0.005,
@@ -421,7 +419,7 @@ HURTS = {
 
 
 @pytest.mark.parametrize("how", ["fail", "result"])
-def test_what_hurts_fails_its_event_alone(work, tmp_path, how):
+def test_a_hostile_error_fails_only_its_event(work, tmp_path, how):
     assert all(hasattr(Hostile, way) for way in HURTS)
     code = """from tests.hostile import Hostile
 class W(Hostile):
@@ -449,7 +447,7 @@ class W(Hostile):
         assert len(found[number]["error"]) < 17_000
 
 
-def test_a_text_that_hangs_is_within_the_time_of_the_batch(work):
+def test_an_error_whose_text_hangs_counts_against_the_timeout_of_the_batch(work):
     code = """from tests.hostile import StrHangs
 class W:
     def start_many(self, events):
@@ -460,7 +458,7 @@ class W:
     assert (status, err.count("timeout: not done within 0.3 s")) == (1, 2)
 
 
-def test_what_the_events_are_and_when_one_may_fail():
+def test_events_behave_as_a_sequence_and_fail_accepts_only_their_own():
     told = []
     first, second = (Event("t", number, source="s", id="same") for number in range(2))
     events = Events([first, second], lambda place, error: told.append((place, error)), 7.0)
@@ -483,7 +481,7 @@ def test_what_the_events_are_and_when_one_may_fail():
 @pytest.mark.parametrize(
     "body", ["raise Unavailable('down')", "events.fail(events[0], Unavailable('down'))"]
 )
-def test_an_outage_pauses_the_pool_and_is_probed_with_one_event(work, notes, tmp_path, body):
+def test_during_an_outage_the_pool_pauses_and_probes_with_one_event(work, notes, tmp_path, body):
     code = f"""class W(Noting):
     def do(self, events):
         if not Path('up').exists():
@@ -509,7 +507,7 @@ def test_an_outage_pauses_the_pool_and_is_probed_with_one_event(work, notes, tmp
 # Keys, order, rate
 
 
-def test_a_batch_has_one_event_of_a_key_and_the_next_comes_after_it_is_done(work, tmp_path, notes):
+def test_a_batch_has_one_event_per_key_and_the_next_waits_for_it(work, tmp_path, notes):
     code = """class W(Noting):
     def do(self, events):
         for event in events:
@@ -540,14 +538,14 @@ def test_a_batch_has_one_event_of_a_key_and_the_next_comes_after_it_is_done(work
     assert all(len({each[0] for each in batch}) == len(batch) for batch in words)
 
 
-def test_a_batch_has_as_many_of_a_key_as_may_run_at_a_time(work, notes):
+def test_a_batch_has_at_most_per_key_events_of_a_key(work, notes):
     given = [event(f"{key}{n}", subject=key) for n in range(4) for key in "ab"]
     process = work(PLAIN, "--key", "subject", "--per-key", 2, "--linger", 0.01)
     assert finish(process, lines(*given))[0] == 0
     assert notes() == [["a0", "b0", "a1", "b1"], ["a2", "b2", "a3", "b3"]]
 
 
-def test_a_process_that_has_served_enough_is_replaced_between_two_batches(start, notes, tmp_path):
+def test_a_process_is_recycled_between_two_batches(start, notes, tmp_path):
     (tmp_path / "mine.py").write_text(
         HEAD + "class W(Noting):\n    def do(self, events): note(f'by {os.getpid()}')\n"
     )
@@ -559,7 +557,7 @@ def test_a_process_that_has_served_enough_is_replaced_between_two_batches(start,
     assert by[0] == by[1] != by[2] == by[3]
 
 
-def test_results_are_in_the_order_of_the_input_where_that_is_asked_for(work):
+def test_keep_order_writes_batch_results_in_input_order(work):
     code = """class W:
     def start_many(self, events):
         time.sleep(0.05 if events[0].data % 2 else 0)
@@ -570,7 +568,7 @@ def test_results_are_in_the_order_of_the_input_where_that_is_asked_for(work):
     assert (status, [each["data"] for each in out]) == (0, list(range(60)))
 
 
-def test_events_come_into_a_batch_no_faster_than_the_rate(work, notes, tmp_path):
+def test_batches_respect_the_rate_limit(work, notes, tmp_path):
     code = "class W(Noting):\n    def do(self, events): note(f'at {time.monotonic()}')\n"
     process = work(code, "--rate", "50/s", "--batch", 10, "--linger", 0.1)
     assert finish(process, lines(*range(60)))[0] == 0
@@ -589,7 +587,7 @@ def event(number, **more):
     return Event("t", number, source="s", id=f"{number}", **more).attributes
 
 
-def test_each_event_is_acknowledged_by_itself(work, tmp_path):
+def test_each_event_of_a_batch_is_acknowledged_separately(work, tmp_path):
     code = """class W:
     def start_many(self, events):
         events.fail(events[1], Reject('no'))
@@ -609,7 +607,7 @@ def test_each_event_is_acknowledged_by_itself(work, tmp_path):
     assert receiver.byes == 1
 
 
-def test_pass_and_relay_hand_each_duty_on(work, tmp_path):
+def test_pass_and_relay_forward_the_duty_of_each_event(work, tmp_path):
     code = """class W:
     def start_many(self, events):
         return [event.data or None for event in events]
@@ -633,7 +631,7 @@ def test_pass_and_relay_hand_each_duty_on(work, tmp_path):
         process.communicate(timeout=60)
 
 
-def test_resume_skips_what_is_done(work, notes, tmp_path):
+def test_resume_skips_finished_events_of_a_batch(work, notes, tmp_path):
     process = work(FAILS, "--joblog", "log")
     assert finish(process, lines(event(1), event("text"), event(3)))[0] == 1
     process = work(PLAIN, "--joblog", "log", "--resume")
@@ -641,7 +639,7 @@ def test_resume_skips_what_is_done(work, notes, tmp_path):
     assert notes()[1:] == [["text", "4"]]
 
 
-def test_after_a_signal_a_batch_that_waits_for_more_is_run(work, notes, tmp_path):
+def test_a_signal_runs_a_batch_that_is_waiting_for_more_events(work, notes, tmp_path):
     process = work(PLAIN, "--linger", 600, "--joblog", "log", "--metrics", "unix:metrics")
 
     def queued():
@@ -660,7 +658,7 @@ def test_after_a_signal_a_batch_that_waits_for_more_is_run(work, notes, tmp_path
     assert [row["outcome"] for row in rows(tmp_path / "log")] == ["done"] * 3
 
 
-def test_what_cannot_end_within_the_drain_counts_as_not_tried(work, notes, tmp_path):
+def test_a_batch_that_outlasts_the_drain_counts_as_not_tried(work, notes, tmp_path):
     code = """class W(Noting):
     def do(self, events):
         events.fail(events[0], Reject('known'))
@@ -679,7 +677,7 @@ def test_what_cannot_end_within_the_drain_counts_as_not_tried(work, notes, tmp_p
     }  # fmt: skip
 
 
-def test_halt_takes_no_further_batch(work, notes, tmp_path):
+def test_halt_starts_no_further_batch(work, notes, tmp_path):
     code = "class W(Noting):\n    def do(self, events): events.fail(events[0], 'no')\n"
     process = work(code, "--batch", 2, "--halt", "soon,fail=1", "--failed", "failed")
     assert finish(process, lines(*range(10)))[0] == 1
@@ -690,7 +688,7 @@ def test_halt_takes_no_further_batch(work, notes, tmp_path):
 # What is said, and what is refused
 
 
-def test_words_of_a_batch_name_its_first_event(work):
+def test_messages_of_a_batch_name_its_first_event(work):
     code = "class W:\n    def start_many(self, events): print('hello')\n"
     process = work(code, "--batch", 2, "--log-format", "json")
     given = [event(n, subject=f"asset-{n}") for n in range(3)]
@@ -704,7 +702,7 @@ def test_words_of_a_batch_name_its_first_event(work):
 
 @pytest.mark.parametrize("option", ["--batch", "--linger"])
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
-def test_batches_are_refused_where_the_worker_takes_none(work, option, dry):
+def test_batch_options_are_refused_without_start_many(work, option, dry):
     process = work("class W:\n    def start(self, event): pass\n", option, 5, *dry)
     status, out, err = finish(process, lines(1))
     assert (status, out) == (78, [])
@@ -722,23 +720,23 @@ def test_batches_are_refused_where_the_worker_takes_none(work, option, dry):
         ("def start_much(self, events): pass", "its class has no 'start'"),
     ],
 )
-def test_what_cannot_be_called_is_refused_when_it_is_loaded(work, method, complaint):
+def test_an_uncallable_start_many_is_refused_at_load_time(work, method, complaint):
     status, _, err = finish(work(f"class W:\n    {method}\n"), lines(1))
     assert (status, complaint in err) == (78, True)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--batch", "0"), ("--linger", "nan")])
-def test_values_that_mean_nothing_are_refused(work, option, value):
+def test_meaningless_values_of_batch_options_are_usage_errors(work, option, value):
     assert finish(work(PLAIN, option, value))[0] == 2
 
 
-def test_start_many_is_taken_where_there_is_start_too(work, notes):
+def test_start_many_takes_precedence_over_start(work, notes):
     code = "class W(Noting):\n    def start(self, event): note('alone')\n"
     assert finish(work(code), lines(1, 2))[0] == 0
     assert notes() == [["1", "2"]]
 
 
-def test_flow_run_runs_batches(start, notes, tmp_path):
+def test_flow_run_supports_batches(start, notes, tmp_path):
     code = """from flowtools.source.interval import Interval
 class W(Noting):
     SOURCE = Interval(0.001, count=7)

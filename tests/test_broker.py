@@ -94,7 +94,7 @@ def lost(session, stop):
         ),
     ],
 )
-def test_a_url_is_read(text, expected):
+def test_a_url_is_parsed_into_its_parts(text, expected):
     assert parse_url(text) == expected
 
 
@@ -118,7 +118,7 @@ def test_a_url_is_read(text, expected):
         "stomp://h/?ack=auto",
     ],
 )
-def test_a_url_that_cannot_be_meant_is_a_usage_error(text):
+def test_a_malformed_url_is_a_usage_error(text):
     with pytest.raises(UsageError):
         parse_url(text)
 
@@ -130,7 +130,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(text):
     assert "s3cret" not in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_refused_in_a_url_and_in_a_header():
+def test_urls_and_headers_must_be_utf_8():
     with pytest.raises(UsageError, match="not UTF-8"):
         parse_url("stomp://h/?destination=\udc80")
     with pytest.raises(UsageError, match="in UTF-8"):
@@ -146,7 +146,7 @@ def test_the_public_url_is_a_uri_without_the_user():
 # Login
 
 
-def test_login_names_user_host_versions_and_heart_beats(script, stop):
+def test_connect_sends_user_host_versions_and_heart_beats(script, stop):
     def server():
         assert script.accept().login().headers == {
             "accept-version": "1.0,1.1,1.2",
@@ -161,7 +161,7 @@ def test_login_names_user_host_versions_and_heart_beats(script, stop):
     session.abort()
 
 
-def test_the_vhost_of_the_url_is_the_host_header(script, stop):
+def test_the_vhost_of_the_url_becomes_the_host_header(script, stop):
     def server():
         assert script.accept().login().headers["host"] == "v"
 
@@ -169,13 +169,13 @@ def test_the_vhost_of_the_url_is_the_host_header(script, stop):
         connect(script.url() + "&vhost=v", stop).abort()
 
 
-def test_a_broker_that_wants_its_own_name_as_host_gets_it(coil, stop):
+def test_a_broker_that_requires_its_own_name_as_host_gets_it(coil, stop):
     session = connect(coil.url(), stop)  # CoilMQ knows only its own host name
     assert (session.dialect.broker, session.version) == ("coilmq", "1.2")
     session.close(SECONDS)
 
 
-def test_a_refused_login_ends_at_once_with_what_the_broker_says(script, stop):
+def test_a_refused_login_fails_immediately_with_the_brokers_message(script, stop):
     def server():
         peer = script.accept()
         peer.read("CONNECT")
@@ -188,7 +188,7 @@ def test_a_refused_login_ends_at_once_with_what_the_broker_says(script, stop):
         connect(script.url(), stop)
 
 
-def test_a_broker_without_version_header_is_taken_for_1_0(script, stop):
+def test_a_broker_without_version_header_is_treated_as_stomp_1_0(script, stop):
     with serving(lambda: script.accept().login(version=None)):
         session = connect(script.url(), stop)
     assert (session.version, session.dialect.broker) == ("1.0", "unknown")
@@ -196,7 +196,7 @@ def test_a_broker_without_version_header_is_taken_for_1_0(script, stop):
 
 
 @pytest.mark.parametrize("answer", ["MESSAGE", "CONNECTED"])
-def test_an_answer_that_stomp_does_not_allow_is_a_protocol_error(script, stop, answer):
+def test_an_answer_against_the_stomp_rules_is_a_protocol_error(script, stop, answer):
     def server():
         peer = script.accept()
         peer.read("CONNECT")
@@ -206,18 +206,18 @@ def test_an_answer_that_stomp_does_not_allow_is_a_protocol_error(script, stop, a
         connect(script.url(), stop)
 
 
-def test_a_broker_that_is_silent_is_given_up_after_the_time_out(script, stop):
+def test_a_silent_broker_is_abandoned_after_the_connect_timeout(script, stop):
     with pytest.raises(UnreachableError, match="does not answer the login"):
         connect(script.url(), stop, connect_timeout=0.1, retry_for=0)
 
 
-def test_a_broker_that_is_not_there_is_given_up_after_retry_for(stop, caplog):
+def test_an_unreachable_broker_is_abandoned_after_retry_for(stop, caplog):
     with pytest.raises(UnreachableError, match=r"'127.0.0.1:1': connection refused; tried for"):
         connect("stomp://127.0.0.1:1", stop, retry_for=0.5)
     assert caplog.text.count("trying again") == 1
 
 
-def test_the_last_attempt_is_made_when_the_time_is_up(stop, monkeypatch):
+def test_pauses_between_attempts_never_exceed_retry_for(stop, monkeypatch):
     pauses = []
     wait = stop.wait
     monkeypatch.setattr(stop, "wait", lambda seconds: pauses.append(seconds) or wait(seconds))
@@ -226,12 +226,12 @@ def test_the_last_attempt_is_made_when_the_time_is_up(stop, monkeypatch):
     assert sum(pauses) <= 2
 
 
-def test_a_name_that_does_not_exist_is_said_so(stop):
+def test_an_unknown_host_name_is_unreachable(stop):
     with pytest.raises(UnreachableError, match=r"'no\.such\.host\.invalid:61613': "):
         connect("stomp://no.such.host.invalid", stop, retry_for=0)
 
 
-def test_a_stop_ends_the_attempts(stop):
+def test_a_stop_ends_the_connection_attempts(stop):
     timer = threading.Timer(0.2, stop.set)
     timer.start()
     assert connect("stomp://127.0.0.1:1", stop) is None
@@ -241,7 +241,7 @@ def test_a_stop_ends_the_attempts(stop):
 # Coming back
 
 
-def test_the_next_host_is_tried_when_one_does_not_answer(script, stop):
+def test_the_next_host_is_tried_if_one_does_not_answer(script, stop):
     url = f"stomp://127.0.0.1:1,127.0.0.1:{script.port}"
     with serving(lambda: script.accept().login()):
         session = connect(url, stop)
@@ -249,7 +249,7 @@ def test_the_next_host_is_tried_when_one_does_not_answer(script, stop):
     session.abort()
 
 
-def test_after_a_loss_the_other_host_comes_first(script, stop):
+def test_after_a_lost_connection_the_other_host_is_tried_first(script, stop):
     other = Script()
     broker = Broker(
         parse_url(f"stomp://127.0.0.1:{script.port},127.0.0.1:{other.port}"), Settings()
@@ -268,7 +268,7 @@ def test_after_a_loss_the_other_host_comes_first(script, stop):
     assert names == [f"127.0.0.1:{port}" for port in ports]
 
 
-def test_a_loss_and_the_return_are_each_told_once(script, stop, caplog):
+def test_a_lost_connection_and_its_return_are_each_reported_once(script, stop, caplog):
     broker = Broker(parse_url(script.url()), Settings())
     with serving(lambda: script.accept().login()):
         session = broker.connect(stop)
@@ -284,7 +284,7 @@ def test_a_loss_and_the_return_are_each_told_once(script, stop, caplog):
     assert len(said) == 2
 
 
-def test_a_refusal_after_a_success_is_tried_again(script, stop):
+def test_a_refused_login_after_a_success_is_retried(script, stop):
     broker = Broker(parse_url(script.url()), Settings())
     with serving(lambda: script.accept().login()):
         session = broker.connect(stop)
@@ -304,7 +304,7 @@ def test_a_refusal_after_a_success_is_tried_again(script, stop):
 # Heart-beats
 
 
-def test_heart_beats_go_out_as_often_as_was_agreed(script, stop):
+def test_heart_beats_are_sent_at_the_agreed_interval(script, stop):
     with serving(lambda: script.accept().login(heart_beat="0,300")):
         session = connect(script.url(), stop, heart_beat=(0.1, 10))
     for _ in range(3):
@@ -312,7 +312,7 @@ def test_heart_beats_go_out_as_often_as_was_agreed(script, stop):
     session.abort()
 
 
-def test_an_end_that_comes_with_the_last_frame_is_noticed_by_whoever_waits(script, stop):
+def test_a_close_right_after_the_last_frame_wakes_the_waiting_thread(script, stop):
     with serving(lambda: script.accept().login()):
         session = connect(script.url(), stop)
     script.peers[0].write("RECEIPT", {"receipt-id": "1"})
@@ -326,7 +326,7 @@ def test_an_end_that_comes_with_the_last_frame_is_noticed_by_whoever_waits(scrip
     session.abort()
 
 
-def test_what_came_before_garbage_is_taken_and_nothing_that_comes_after(script, stop):
+def test_frames_before_garbage_are_delivered_and_later_ones_are_not(script, stop):
     with serving(lambda: script.accept().login()):
         session = connect(script.url(), stop)
     script.peers[0].write("RECEIPT", {"receipt-id": "1"})
@@ -342,7 +342,9 @@ def test_what_came_before_garbage_is_taken_and_nothing_that_comes_after(script, 
     session.abort()
 
 
-def test_reading_pauses_while_nobody_takes_and_goes_on_afterwards(script, stop, monkeypatch):
+def test_reading_pauses_while_frames_are_not_taken_and_resumes_afterwards(
+    script, stop, monkeypatch
+):
     monkeypatch.setattr("flowtools.stomp.session.BOUND", 1_000_000)
     with serving(lambda: script.accept().login()):
         session = connect(script.url(), stop)
@@ -362,14 +364,14 @@ def test_reading_pauses_while_nobody_takes_and_goes_on_afterwards(script, stop, 
     session.abort()
 
 
-def test_a_broker_that_falls_silent_is_given_up(script, stop):
+def test_a_broker_without_heart_beats_for_too_long_is_abandoned(script, stop):
     with serving(lambda: script.accept().login(heart_beat="100,0")):
         session = connect(script.url(), stop, heart_beat=(0, 0.1))
     assert lost(session, stop).startswith("no heart-beat from the broker")
     session.abort()
 
 
-def test_a_broker_that_takes_nothing_is_given_up_too(script, stop):
+def test_a_broker_that_accepts_no_data_is_abandoned(script, stop):
     with serving(lambda: script.accept().login(heart_beat="100,100")):
         session = connect(script.url(), stop, heart_beat=(0.1, 0.1))
     with pytest.raises(ConnectionLost, match="no heart-beat from the broker"):
@@ -379,7 +381,7 @@ def test_a_broker_that_takes_nothing_is_given_up_too(script, stop):
 
 
 @pytest.mark.parametrize("granted", [{}, {"heart_beat": "0,0"}, {"heart_beat": "nonsense"}])
-def test_a_broker_that_grants_no_heart_beats_is_used_without(script, stop, granted):
+def test_a_broker_that_grants_no_heart_beats_is_used_without_them(script, stop, granted):
     with serving(lambda: script.accept().login(**granted)):
         session = connect(script.url(), stop, heart_beat=(0.05, 0.05))
     session.wait(stop, 0.5)
@@ -392,7 +394,7 @@ def test_a_broker_that_grants_no_heart_beats_is_used_without(script, stop, grant
 # TLS
 
 
-def test_messages_come_through_tls(secured, authority, stop):
+def test_messages_arrive_through_tls(secured, authority, stop):
     server = secured("good")
     big = b"x" * 300000
 
@@ -424,7 +426,7 @@ def test_the_end_of_a_tls_connection_is_noticed(secured, authority, stop):
     session.abort()
 
 
-def test_a_silent_broker_is_given_up_over_tls_too(secured, authority, stop):
+def test_a_silent_broker_is_abandoned_over_tls_too(secured, authority, stop):
     server = secured("good")
     with serving(lambda: server.accept().login(heart_beat="100,100")):
         session = connect(server.url(), stop, ca_file=authority / "ca.pem", heart_beat=(0.1, 0.1))
@@ -441,7 +443,7 @@ def test_a_silent_broker_is_given_up_over_tls_too(secured, authority, stop):
         ("other", "ca.pem", "is for another address: .*127.0.0.1"),
     ],
 )
-def test_a_certificate_that_is_not_to_be_trusted_ends_it_with_the_reason(
+def test_an_untrusted_certificate_is_refused_with_the_reason(
     secured, authority, stop, certificate, ca, reason
 ):
     server = secured(certificate)
@@ -454,14 +456,14 @@ def test_a_certificate_that_is_not_to_be_trusted_ends_it_with_the_reason(
         connect(server.url(), stop, ca_file=ca and authority / ca)
 
 
-def test_insecure_takes_any_certificate_and_says_so_loudly(secured, stop, caplog):
+def test_insecure_accepts_any_certificate_and_warns(secured, stop, caplog):
     server = secured("expired")
     with serving(lambda: server.accept().login()):
         connect(server.url(), stop, insecure=True).abort()
     assert "certificate is NOT checked" in caplog.text
 
 
-def test_a_client_certificate_is_shown(secured, authority, stop):
+def test_the_client_certificate_is_sent(secured, authority, stop):
     server = secured("good", client_ca=True)
     with serving(lambda: server.accept().login()):
         connect(
@@ -473,7 +475,7 @@ def test_a_client_certificate_is_shown(secured, authority, stop):
         ).abort()
 
 
-def test_a_client_certificate_that_is_missing_is_said_so(secured, authority, stop):
+def test_a_missing_client_certificate_is_reported(secured, authority, stop):
     server = secured("good", client_ca=True)
 
     def serve():
@@ -484,7 +486,7 @@ def test_a_client_certificate_that_is_missing_is_said_so(secured, authority, sto
         connect(server.url(), stop, ca_file=authority / "ca.pem")
 
 
-def test_tls_to_a_port_without_it_is_said_so(script, stop):
+def test_tls_to_a_plain_port_is_reported(script, stop):
     def serve():
         peer = script.accept()
         peer.socket.recv(1000)
@@ -498,7 +500,7 @@ def test_tls_to_a_port_without_it_is_said_so(script, stop):
 # Dialects and events
 
 
-def test_an_id_is_the_same_on_redelivery_whatever_the_session():
+def test_an_event_id_is_the_same_on_redelivery_in_another_session():
     first = {"destination": "/queue/a", "message-id": "T_1@@s1@@1", "ack": "x", "kind": "k"}
     again = first | {"message-id": "T_1@@s2@@9", "ack": "y", "redelivered": "true"}
     rabbit = Dialect("RabbitMQ/3.10.8", "1.2")
@@ -510,7 +512,7 @@ def test_an_id_is_the_same_on_redelivery_whatever_the_session():
     assert Dialect("ActiveMQ/5.17.2", "1.2").event_id(Frame(again, b"")) == "T_1@@s2@@9"
 
 
-def test_a_message_with_an_empty_id_has_one_made_of_what_it_holds():
+def test_a_message_with_an_empty_id_gets_one_derived_from_its_content():
     ids = {Dialect("ActiveMQ/5", "1.2").event_id(Frame({"message-id": ""}, b"x")) for _ in "ab"}
     assert len(ids) == 1
     assert "" not in ids
@@ -530,7 +532,7 @@ def test_a_message_with_an_empty_id_has_one_made_of_what_it_holds():
         ("/queue/a,/queue/b.>", "/queue/failed.a_b._"),
     ],
 )
-def test_refused_messages_go_to_a_queue_named_after_the_destination(destination, dead_letter):
+def test_the_dead_letter_destination_is_named_after_the_destination(destination, dead_letter):
     assert dead_letter_destination(destination) == dead_letter
     assert not takes(destination, dead_letter)
 
@@ -545,7 +547,7 @@ def test_refused_messages_go_to_a_queue_named_after_the_destination(destination,
         ("/queue/a,b", "/queue/x,b"),
     ],
 )
-def test_a_subscription_takes_what_one_of_its_names_or_wildcards_matches(destination, queue):
+def test_a_subscription_matches_its_names_and_wildcards(destination, queue):
     assert takes(destination, queue)
     assert not takes(destination, "/queue/c.d.e")
     assert not takes(destination, queue.replace("/queue/", "/topic/"))
@@ -569,7 +571,7 @@ def test_a_subscription_takes_what_one_of_its_names_or_wildcards_matches(destina
         ("", b"", {"body": ""}),
     ],
 )
-def test_a_body_is_json_text_or_bytes_and_always_one_line(content_type, body, data):
+def test_a_body_becomes_json_text_or_bytes_on_one_line(content_type, body, data):
     message = Frame({"destination": "/queue/a", "content-type": content_type}, body)
     event = event_of(message, Dialect("", "1.2"), "stomp://h/")
     assert {k: v for k, v in event.data.items() if k != "headers"} == data

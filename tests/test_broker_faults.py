@@ -38,9 +38,7 @@ def at(*ports):
 # A broker that does not answer
 
 
-def test_a_broker_that_never_answers_subscribe_is_left_for_the_next_host_and_that_is_said(
-    script, start
-):
+def test_a_broker_that_never_answers_subscribe_is_left_for_the_next_host(script, start):
     other = Script()
     try:
         url = at(script.port, other.port)
@@ -61,7 +59,7 @@ def test_a_broker_that_never_answers_subscribe_is_left_for_the_next_host_and_tha
         other.close()
 
 
-def test_the_goodbye_of_a_broker_that_sends_no_receipt_is_not_waited_for_without_end(script, start):
+def test_disconnecting_from_a_broker_that_sends_no_receipt_ends_in_time(script, start):
     process = start("flow-listen-stomp", script.url())
     peer = script.accept()
     peer.subscribed()
@@ -122,7 +120,9 @@ def says_error_once_accepted():
     ],
     ids=["silent", "hangs-up", "error"],
 )
-def test_a_broker_that_only_logs_in_is_given_up_after_retry_for(script, run, answer, said):
+def test_a_broker_that_accepts_only_the_login_is_abandoned_after_retry_for(
+    script, run, answer, said
+):
     thread = serve(script, answer)
     options = ("--retry-for", "2", "--connect-timeout", "0.2")
     status, _, err = run("flow-listen-stomp", *options, script.url())
@@ -135,7 +135,7 @@ def test_a_broker_that_only_logs_in_is_given_up_after_retry_for(script, run, ans
     assert "; tried for 2 s" in last
 
 
-def test_a_subscription_that_is_refused_at_once_ends_it_whatever_retry_for_says(script, run):
+def test_an_immediately_refused_subscription_is_fatal_despite_retry_for(script, run):
     def refuse(peer):
         peer.read("SUBSCRIBE")
         peer.write("ERROR", {"message": "access denied"})
@@ -154,7 +154,7 @@ def test_a_subscription_that_is_refused_at_once_ends_it_whatever_retry_for_says(
 
 @pytest.mark.parametrize("command", LISTENERS)
 @pytest.mark.parametrize("is_first", [False, True])
-def test_a_refused_login_counts_for_more_than_a_host_that_is_dead(script, run, command, is_first):
+def test_a_refused_login_outweighs_a_dead_host(script, run, command, is_first):
     def refuse():
         peer = script.accept()
         peer.read("CONNECT")
@@ -170,7 +170,7 @@ def test_a_refused_login_counts_for_more_than_a_host_that_is_dead(script, run, c
     assert (status, err) == (77, f"{command}: {said}\n")
 
 
-def test_a_host_that_lets_us_in_counts_for_more_than_one_that_refuses(script, start):
+def test_a_host_that_accepts_the_login_outweighs_one_that_refuses_it(script, start):
     other = Script()
     try:
         start("flow-listen-stomp", at(script.port, other.port))
@@ -223,7 +223,7 @@ TCP = (
     ],
     ids=["none", "granted", "not-granted"],
 )
-def test_the_system_watches_the_connection_as_heart_beat_says(
+def test_socket_timeouts_follow_the_heart_beat_settings(
     script, start, command, asked, granted, options
 ):
     process = start(command, "--heart-beat", asked, script.url(), stdin=subprocess.PIPE, real=True)
@@ -285,7 +285,7 @@ def beyond():
 
 
 @pytest.mark.parametrize("is_sending", [False, True], ids=["idle", "sending"])
-def test_a_connection_that_the_network_has_forgotten_is_noticed_without_heart_beats(
+def test_a_connection_the_network_has_dropped_is_noticed_without_heart_beats(
     beyond, monkeypatch, is_sending
 ):
     script, url, forget = beyond
@@ -327,7 +327,7 @@ def renew(folder, **files):
 
 
 @pytest.mark.parametrize("command", LISTENERS)
-def test_renewed_certificates_and_passwords_are_seen_at_the_next_connection(
+def test_renewed_certificates_and_passwords_are_used_at_the_next_connection(
     authority, tmp_path, secured, start, command
 ):
     for each in authority.iterdir():
@@ -369,7 +369,7 @@ def subject(peer):
         ("client.pem", "locked.key", "cannot use the client key '{key}': it has a passphrase"),
     ],
 )
-def test_a_client_certificate_or_key_that_cannot_be_used_is_named(
+def test_an_unusable_client_certificate_or_key_is_named(
     authority, run, script, command, certificate, key, said
 ):
     if not (authority / "locked.key").exists():
@@ -389,7 +389,7 @@ def test_a_client_certificate_or_key_that_cannot_be_used_is_named(
     assert said.format(**files) in text
 
 
-def test_a_listener_of_viz_one_reads_a_renewed_password(start, tmp_path):
+def test_a_viz_one_listener_reads_a_renewed_password(start, tmp_path):
     password, figures = tmp_path / "password", tmp_path / "m"
     with stand_in() as server:
         password.write_text(server.password)

@@ -28,7 +28,7 @@ def browse(run, queue, *options, **more):
     return run("flow-listen-stomp", "--browse", "--idle", "0.3", *options, queue.url, **more)
 
 
-def test_a_look_shows_all_in_order_and_takes_nothing(queue, run):
+def test_browse_shows_all_messages_in_order_and_takes_none(queue, run):
     for number in range(300):
         queue.put(b"%d" % number)
     for _ in range(2):
@@ -37,18 +37,18 @@ def test_a_look_shows_all_in_order_and_takes_nothing(queue, run):
         assert queue.waiting() == [str(n) for n in range(300)]
 
 
-def test_the_count_ends_it_before_the_end_of_the_queue(queue, run):
+def test_browse_ends_at_its_count(queue, run):
     for body in (b"a", b"b", b"c"):
         queue.put(body)
     status, out, _ = browse(run, queue, "--count", 2, "--idle", "60", env=LOGIN)
     assert (status, bodies(out), queue.waiting()) == (0, ["a", "b"], ["a", "b", "c"])
 
 
-def test_an_empty_queue_is_seen_at_once(queue, run):
+def test_an_empty_queue_is_recognised_immediately(queue, run):
     assert browse(run, queue, env=LOGIN) == (0, b"", "")
 
 
-def test_what_a_broker_lends_is_given_back_before_a_slow_reader_has_it(queue, start):
+def test_browsed_messages_are_returned_before_a_slow_reader_has_them(queue, start):
     """The lines do not fit into the pipe, and nobody reads them."""
     for number in range(300):
         queue.put(b"%d" % number + b"x" * 1000)
@@ -60,7 +60,7 @@ def test_what_a_broker_lends_is_given_back_before_a_slow_reader_has_it(queue, st
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_gives_everything_back(queue, start, signum):
+def test_a_signal_returns_all_messages_to_the_queue(queue, start, signum):
     for number in range(5):
         queue.put(b"%d" % number)
     process = start("flow-listen-stomp", "--browse", "--idle", "60", queue.url, env=LOGIN)
@@ -70,7 +70,7 @@ def test_a_signal_gives_everything_back(queue, start, signum):
     assert queue.waiting() == list("01234")
 
 
-def test_a_reader_that_leaves_gives_everything_back(queue, start):
+def test_a_closed_reader_returns_all_messages_to_the_queue(queue, start):
     queue.put(b"a")
     process = start("flow-listen-stomp", "--browse", "--idle", "60", queue.url, env=LOGIN)
     until(lambda: not queue.waiting())
@@ -79,7 +79,7 @@ def test_a_reader_that_leaves_gives_everything_back(queue, start):
     assert queue.waiting() == ["a"]
 
 
-def test_a_topic_is_looked_at_until_the_count(queue, start):
+def test_browsing_a_topic_ends_at_the_count(queue, start):
     url = queue.at("/topic/news")
     process = start("flow-listen-stomp", "--browse", "--count", "2", url, env=LOGIN)
     assert queue.broker.has_subscriber("/topic/news", 30)
@@ -101,7 +101,7 @@ def test_a_topic_is_looked_at_until_the_count(queue, start):
         ["--drain", "1"],
     ],
 )
-def test_what_is_for_taking_is_refused(run, options):
+def test_options_for_taking_messages_are_refused_with_browse(run, options):
     status, _, err = run(
         "flow-listen-stomp", "--browse", *options, "stomp://a/?destination=/queue/a"
     )
@@ -109,7 +109,7 @@ def test_what_is_for_taking_is_refused(run, options):
     assert f"{options[0]} cannot be combined with --browse, which takes no messages" in err
 
 
-def test_a_browser_of_activemq_ends_when_the_broker_says_so(script, start):
+def test_browsing_activemq_ends_with_the_brokers_end_message(script, start):
     process = start("flow-listen-stomp", "--browse", "--idle", "60", script.url())
     peer = script.accept()
     peer.login(server="ActiveMQ/5.17.2")
@@ -138,7 +138,7 @@ lasts they would come again."""
         ),
     ],
 )
-def test_each_broker_gets_its_messages_back_in_its_way(script, start, server, frames, window):
+def test_messages_are_returned_in_the_way_of_each_broker(script, start, server, frames, window):
     process = start("flow-listen-stomp", "--browse", "--idle", "0.3", "--count", "1", script.url())
     peer = script.accept()
     asked = peer.subscribed(server=server).headers
@@ -153,7 +153,7 @@ def test_each_broker_gets_its_messages_back_in_its_way(script, start, server, fr
     assert (process.returncode, bodies(out)) == (0, ["1"])
 
 
-def test_what_is_taken_is_acknowledged_and_the_rest_given_back_one_by_one(script, start):
+def test_dropped_messages_are_acknowledged_and_the_others_returned_singly(script, start):
     process = start(
         *("flow-failed", "--drop", "--yes", "--idle", "0.3", "--limit", "1", script.url())
     )
@@ -166,9 +166,7 @@ def test_what_is_taken_is_acknowledged_and_the_rest_given_back_one_by_one(script
     assert process.wait(30) == 0
 
 
-def test_where_there_are_browsers_the_end_of_a_queue_is_known_before_anything_is_taken(
-    script, start
-):
+def test_a_browser_finds_the_end_of_the_queue_before_messages_are_taken(script, start):
     """ActiveMQ may pause in the middle of a queue for longer than --idle."""
     process = start("flow-failed", "--drop", "--yes", "--idle", "0.1", script.url())
     peer = script.accept()
@@ -198,7 +196,7 @@ def test_a_broker_that_delivers_one_message_at_a_time_shows_the_first_and_a_hint
     assert sorted(bodies(taken)) == ["a", "b"]
 
 
-def test_a_connection_lost_in_the_middle_is_said_and_shows_nothing(script, start):
+def test_a_connection_lost_during_browsing_is_reported_and_prints_nothing(script, start):
     process = start("flow-listen-stomp", "--browse", script.url())
     peer = script.accept()
     peer.subscribed()
@@ -210,7 +208,7 @@ def test_a_connection_lost_in_the_middle_is_said_and_shows_nothing(script, start
     assert b"is in the queue as before" in err
 
 
-def test_a_refused_look_is_said(script, start):
+def test_a_refused_browse_is_reported(script, start):
     process = start("flow-listen-stomp", "--browse", script.url())
     peer = script.accept()
     peer.login()

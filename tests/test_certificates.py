@@ -18,7 +18,7 @@ NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize("command", ["flow-listen-stomp", "flow-send"])
-def test_a_brokers_certificate_that_ends_soon_is_said_at_the_start(
+def test_a_broker_certificate_about_to_expire_is_reported_at_the_start(
     authority, secured, start, command
 ):
     server = secured("good")
@@ -30,7 +30,7 @@ def test_a_brokers_certificate_that_ends_soon_is_said_at_the_start(
     assert f"{command}: warning: the certificate of '{name}' ends in 1 day (20" in said
 
 
-def test_the_certificate_of_viz_one_is_looked_at_too(tmp_path, start):
+def test_a_viz_one_certificate_about_to_expire_is_reported_too(tmp_path, start):
     pem = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
@@ -48,7 +48,9 @@ def said(caplog):
     return found
 
 
-def test_it_is_said_once_a_day_from_two_weeks_before_the_end(monkeypatch, caplog):
+def test_an_expiring_certificate_is_reported_daily_from_two_weeks_before_its_end(
+    monkeypatch, caplog
+):
     clock = [NOW]
     monkeypatch.setattr("flowtools.process.certificates.time.time", lambda: clock[0])
     seen = Certificates()
@@ -64,7 +66,7 @@ def test_it_is_said_once_a_day_from_two_weeks_before_the_end(monkeypatch, caplog
     assert {round(later - day, 2) for day, later in itertools.pairwise(days)} == {1.0}
 
 
-def test_another_certificate_takes_its_place_and_another_server_is_another_matter(caplog):
+def test_certificates_are_tracked_per_server_and_replaced_when_renewed(caplog):
     seen = Certificates()
     seen.look(NOW)
     seen.saw("a", None)
@@ -85,6 +87,6 @@ def test_another_certificate_takes_its_place_and_another_server_is_another_matte
     ]
 
 
-def test_the_days_that_are_left_in_words():
+def test_days_left_are_written_in_words():
     left = [days_left(NOW + days * DAY, NOW) for days in (-0.1, 0.5, 1.5, 14.0)]
     assert left == ["has ended", "ends within a day", "ends in 1 day", "ends in 14 days"]

@@ -94,7 +94,7 @@ def test_without_an_error_the_status_is_what_the_command_returns(end, body, stat
         ("raise click.UsageError('No, not so.')", [], "no, not so"),
     ],
 )
-def test_a_usage_error_is_status_2_and_one_line_that_says_where_help_is(end, body, args, line):
+def test_a_usage_error_is_status_2_and_one_line_that_points_to_help(end, body, args, line):
     status, out, err = end(body, *args)
     assert (status, out) == (2, "")
     # Where click words it, its versions differ in quotes and brackets.
@@ -140,14 +140,14 @@ def test_only_verbose_shows_a_traceback(end, body):
         "raise ConnectionResetError(104, 'Connection reset by peer')",
     ],
 )
-def test_a_lost_connection_is_unreachable_and_no_reader_that_left(end, body):
+def test_a_lost_connection_is_not_mistaken_for_a_closed_reader(end, body):
     status, out, err = end(body)
     assert (status, out) == (69, "")
     assert err.startswith("flow-x: lost a connection: ")
     assert err.count("\n") == 1
 
 
-def test_a_package_that_is_missing_is_named_with_what_to_do(end):
+def test_a_missing_package_is_named_with_advice(end):
     status, out, err = end("import no_such_package")
     assert (status, out) == (78, "")
     python = shutil.which("python3", path=environment()["PATH"])
@@ -167,7 +167,7 @@ run_source(Ticks())
 """
 
 
-def test_a_reader_that_leaves_is_the_end_by_sigpipe_and_quiet(end, tmp_path):
+def test_a_closed_reader_ends_the_command_quietly_by_sigpipe(end, tmp_path):
     with (tmp_path / "none").open("wb"):
         head = subprocess.Popen(["head", "-n", "1"], stdin=PIPE, stdout=subprocess.DEVNULL)
     status, _, err = end(SOURCE, stdout=head.stdin)
@@ -176,7 +176,7 @@ def test_a_reader_that_leaves_is_the_end_by_sigpipe_and_quiet(end, tmp_path):
     assert (status, err) == (-signal.SIGPIPE, "")
 
 
-def test_what_was_printed_into_a_closed_pipe_does_not_complain_at_exit(end):
+def test_output_buffered_for_a_closed_pipe_causes_no_complaint_at_exit(end):
     head = subprocess.Popen(["true"], stdin=PIPE)
     head.wait(60)
     body = "sys.stdout.write('buffered'); raise errors.ReaderGone"
@@ -199,7 +199,7 @@ def test_a_signal_drains_and_then_ends_the_process(end, signum):
     assert (status, json.loads(out)["data"], err) == (-signum, "drained", "")
 
 
-def test_an_error_while_draining_is_said_before_the_signal_ends_it(end):
+def test_an_error_while_draining_is_reported_before_the_signal_ends_the_process(end):
     body = """
     class Failing:
         def run(self, outlet, stop):
@@ -210,11 +210,11 @@ def test_an_error_while_draining_is_said_before_the_signal_ends_it(end):
     assert end(body) == (-signal.SIGTERM, "", "flow-x: cannot reach 'mq'\n")
 
 
-def test_ctrl_c_outside_a_source_ends_by_sigint_without_a_word(end):
+def test_ctrl_c_outside_a_source_ends_quietly_by_sigint(end):
     assert end("raise KeyboardInterrupt") == (-signal.SIGINT, "", "")
 
 
-def test_a_command_that_leaves_threads_does_not_wait_for_them(end):
+def test_a_command_does_not_wait_for_leftover_threads(end):
     body = """
     import threading, time
     threading.Thread(target=time.sleep, args=(300,)).start()
@@ -241,7 +241,7 @@ log.debug("detail"); log.info("happens"); log.warning("odd"); log.error("bad")
         (["--quiet", "--verbose"], ["bad"]),
     ],
 )
-def test_quiet_and_verbose_choose_what_is_said(end, args, lines):
+def test_quiet_and_verbose_choose_the_messages(end, args, lines):
     status, out, err = end(LOG, *args)
     # What runs is said first with -vv: tests/test_details.py.
     said = [line for line in err.splitlines() if ": debug: version " not in line]
@@ -320,7 +320,7 @@ flow-work mymod:Any --threads two
 
 
 @pytest.mark.parametrize("line", MISTAKES.split("\n")[1:-1])
-def test_every_mistake_is_one_line_in_either_form_and_leaves_no_colour(run, tmp_path, line):
+def test_every_mistake_is_one_uncoloured_line_as_text_and_as_json(run, tmp_path, line):
     (tmp_path / "pw").write_text("not so\n")
     (tmp_path / "broken.py").write_text("def (\n")
     (tmp_path / "mymod.py").write_text(
@@ -356,7 +356,7 @@ def to_a_file(end, tmp_path, body, *args, matches=True):
     return (tmp_path / "said").read_text().splitlines()
 
 
-def test_the_journal_is_told_how_grave_each_message_is(end, tmp_path):
+def test_messages_to_the_journal_have_priorities(end, tmp_path):
     said = to_a_file(end, tmp_path, LOG, "-vv")
     assert said[0].startswith("<7>flow-x: debug: version ")
     assert said[1:] == [
@@ -373,7 +373,7 @@ def test_the_journal_is_told_how_grave_each_message_is(end, tmp_path):
     assert json.loads(said.removeprefix("<3>"))["level"] == "error"
 
 
-def test_what_is_not_the_journal_gets_no_priorities(end, tmp_path):
+def test_messages_elsewhere_have_no_priorities(end, tmp_path):
     said = to_a_file(end, tmp_path, LOG, matches=False)
     assert said == ["flow-x: warning: odd", "flow-x: bad"]
 
@@ -394,12 +394,12 @@ def test_control_characters_of_an_argument_never_reach_the_terminal(end):
     assert "\x9b" not in err
 
 
-def test_one_line_shows_what_it_hides():
+def test_one_line_escapes_control_characters():
     assert one_line("a\x1b[0m\nb\u2028\u00e6") == "a\\x1b[0m\\nb\\u2028\u00e6"
 
 
 @pytest.mark.parametrize("args", [["--help"], ["-h"], ["--version"], ["-V"]])
-def test_help_and_version_go_to_stdout_and_end_well(end, args):
+def test_help_and_version_go_to_stdout_with_status_0(end, args):
     status, out, err = end(BUG, *args)
     assert (status, err) == (0, "")
     assert "flow-x" in out
@@ -412,7 +412,7 @@ def test_help_into_a_pipe_that_is_closed_ends_by_sigpipe(end):
     head.stdin.close()
 
 
-def test_help_onto_a_full_disk_is_one_line(end):
+def test_help_onto_a_full_disk_is_a_one_line_error(end):
     with Path("/dev/full").open("w") as full:
         status, _, err = end("pass", "--help", stdout=full)
     message = "flow-x: cannot write standard output: No space left on device\n"
@@ -428,7 +428,9 @@ def test_help_onto_a_full_disk_is_one_line(end):
         ("flow-interval --help >&-", 1, "flow-interval: cannot write standard output: Bad file"),
     ],
 )
-def test_a_closed_descriptor_is_an_error_and_its_number_not_taken(shell, line, status, said):
+def test_a_closed_standard_stream_is_an_error_and_its_descriptor_is_not_reused(
+    shell, line, status, said
+):
     got, out, err = shell(line)
     assert (got, out) == (status, b"")
     assert err.startswith(said)

@@ -123,7 +123,7 @@ def lines(changes):
 
 
 @pytest.mark.parametrize(("section", "changes", "why"), REFUSED)
-def test_what_the_specification_forbids_is_refused_with_the_reason(section, changes, why):
+def test_an_event_against_the_specification_is_refused_with_the_reason(section, changes, why):
     for line in lines(changes):
         assert usual(line) is None
         with pytest.raises(EventError) as refusal:
@@ -132,7 +132,7 @@ def test_what_the_specification_forbids_is_refused_with_the_reason(section, chan
 
 
 @pytest.mark.parametrize(("section", "changes", "differs"), READ)
-def test_what_the_specification_allows_is_read(section, changes, differs):
+def test_an_event_within_the_specification_is_read(section, changes, differs):
     for line in lines(changes):
         expected = json.loads(line) | differs
         expected = {name: value for name, value in expected.items() if value is not ...}
@@ -150,14 +150,14 @@ def test_what_the_specification_allows_is_read(section, changes, differs):
     ],
 )
 @pytest.mark.parametrize("more", [{}, {"data": 1}, {"data": 1, "ext": "x"}])
-def test_what_was_seen_before_lets_nothing_pass_that_only_resembles_it(time, more):
+def test_a_remembered_line_does_not_admit_a_merely_similar_one(time, more):
     base = BASE | {"subject": "x"} | more
     for known in ("2026-01-02T03:04:05.123Z", "2026-01-02T03:04:05.678Z"):
         assert usual(orjson.dumps(base | {"time": known})) == base | {"time": known}
     assert usual(orjson.dumps(base | {"time": time})) is None
 
 
-def test_of_lines_with_the_same_names_each_is_looked_at():
+def test_lines_with_the_same_member_names_are_each_checked():
     good = BASE | {"datacontenttype": "text/xml", "dataschema": "urn:a", "data_base64": "AA=="}
     good |= {"ext": "x", "subject": "s", "time": "2026-01-02T03:04:05Z"}
     for _ in range(2):
@@ -175,7 +175,7 @@ def test_of_lines_with_the_same_names_each_is_looked_at():
             assert usual(orjson.dumps(good | {name: value})) is None, (name, value)
 
 
-def test_what_is_remembered_of_lines_is_bounded():
+def test_the_memory_of_line_shapes_is_bounded():
     for number in range(1000):
         line = BASE | {f"ext{number}": 1, "datacontenttype": f"text/{number}"}
         assert usual(orjson.dumps(line)) == line
@@ -192,7 +192,7 @@ def test_a_batch_is_another_json_value():
         parse(orjson.dumps([BASE]))
 
 
-def test_a_member_that_comes_twice_counts_as_it_came_last():
+def test_the_last_of_two_equal_members_counts():
     """RFC 8259, section 4: a reader may take the last one."""
     assert parse(orjson.dumps(BASE)[:-1] + b',"id":"2"}').id == "2"
 
@@ -216,21 +216,21 @@ def test_a_member_that_comes_twice_counts_as_it_came_last():
         ({"ext": 2**31}, "its 'ext' is an integer of more than 32 bits: write it as text"),
     ],
 )
-def test_what_the_specification_forbids_is_not_made(given, why):
+def test_an_event_against_the_specification_cannot_be_constructed(given, why):
     given = {"type": "t", "source": "s"} | given
     with pytest.raises(EventError) as refusal:
         Event(given.pop("type"), **given)
     assert str(refusal.value) == why
 
 
-def test_what_no_text_may_hold_is_escaped_where_an_event_is_made():
+def test_forbidden_characters_are_escaped_when_an_event_is_constructed():
     event = Event("t", source="s", subject="a\nb\u0085\ufdd0\udce6\U0001ffff", ext="\x1b[0m")
     assert event.subject == r"a\x0ab\x85\ufdd0\udce6\U0001ffff"
     assert event.ext == r"\x1b[0m"
     assert parse(event.encode()) == event
 
 
-def test_text_that_is_only_unusual_stays_as_it_is():
+def test_unusual_but_allowed_text_stays_unchanged():
     event = Event("t", source="s", subject="\u00e6\u2028 \U0001f600\u00a0")
     assert event.subject == "\u00e6\u2028 \U0001f600\u00a0"
 
@@ -239,7 +239,7 @@ def test_an_empty_subject_is_left_out():
     assert "subject" not in Event("t", source="s", subject="").attributes
 
 
-def test_a_media_type_of_its_own_stays():
+def test_an_explicit_media_type_is_kept():
     event = Event("t", b"<a/>", source="s", datacontenttype="application/xml")
     assert (event.datacontenttype, event.data) == ("application/xml", b"<a/>")
 
@@ -253,7 +253,7 @@ class Spoils:
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_a_worker_cannot_write_what_the_specification_forbids(run, tmp_path, isolation):
+def test_a_worker_cannot_write_events_against_the_specification(run, tmp_path, isolation):
     (tmp_path / "mine.py").write_text(WORKER)
     events = [{"subject": ""}, {"my-ext": 1}, {"ext": {}}, {"time": "soon"}, {"subject": "fine"}]
     given = b"".join(orjson.dumps(BASE | {"data": each}) + b"\n" for each in events)

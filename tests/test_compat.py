@@ -225,13 +225,13 @@ class OnNumbers(OnListens):
         ("Bell", ["--count", "2"], ["ding", "dong"], ""),
     ],
 )
-def test_the_three_kinds_of_source(run, variables, name, args, values, said):
+def test_all_three_kinds_of_source_run(run, variables, name, args, values, said):
     status, out, err = run("flow-source", f"tests.test_compat:{name}", *args, env=variables)
     assert (status, [json.loads(line)["data"] for line in out.splitlines()]) == (0, values)
     assert err == said
 
 
-def test_a_source_without_a_loop_of_its_own_waits_for_the_end(start, variables):
+def test_a_source_without_a_loop_runs_until_the_signal(start, variables):
     process = start("flow-source", "tests.test_compat:Bell", env=variables)
     process.stdout.readline()
     process.stdout.readline()
@@ -273,7 +273,7 @@ def old(event, fetch=no_fetch):
     return old_object(event, fetch)
 
 
-def test_an_event_is_the_object_that_it_used_to_be():
+def test_an_event_becomes_the_old_kind_of_object():
     links = {
         "self": "http://x/1",
         "describedby": "http://x/1/m",
@@ -309,7 +309,7 @@ def test_an_event_is_the_object_that_it_used_to_be():
     assert old(Event("mine", [1], source="x")) == [1]
 
 
-def test_the_operations():
+def test_the_old_operations_work():
     with stand_in() as server, client_of(server) as one:
         client = compat.Client(one)
         fields = {"form": "hubitem", "asset.synopsis": "Long", "asset.title": "T"}
@@ -343,7 +343,7 @@ def test_the_operations():
         assert client.GET(file.self_link, check_status=False).status_code == 404
 
 
-def test_a_conflict_is_tried_again_and_the_last_is_raised():
+def test_a_conflict_is_retried_and_the_last_one_is_raised():
     calls = []
 
     @compat.retry_on_conflict(max_retries=3)
@@ -362,6 +362,34 @@ def test_a_conflict_is_tried_again_and_the_last_is_raised():
 
     with pytest.raises(compat.Retry):
         never()
+
+
+def test_conflict_is_passed_only_to_functions_that_have_such_an_argument():
+    @compat.retry_on_conflict()
+    def local():
+        conflict = ["a variable", "of its own"]
+        return " ".join(conflict)
+
+    @compat.retry_on_conflict()
+    def options(**options):
+        return options
+
+    class Callable:
+        def __call__(self, *, conflict):
+            return conflict
+
+    assert local() == "a variable of its own"
+    assert options() == {"conflict": False}
+    assert compat.retry_on_conflict()(Callable())() is False
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_function_is_called_once_even_with_less_than_one_retry(times):
+    @compat.retry_on_conflict(max_retries=times)
+    def change():
+        return "done"
+
+    assert change() == "done"
 
 
 def test_a_marker_without_its_method_is_named():

@@ -62,7 +62,7 @@ def rights(client):
 
 
 @pytest.mark.parametrize("name", ["PutsBack", "Renames"])
-def test_flow_run_puts_an_asset_back_with_its_rights(app, go, name):
+def test_an_asset_put_by_flow_run_keeps_its_rights(app, go, name):
     with stand_in() as server, client_of(server) as client:
         guarded(server, client)
         before = rights(client)
@@ -75,7 +75,7 @@ def test_flow_run_puts_an_asset_back_with_its_rights(app, go, name):
 
 
 @pytest.mark.parametrize("option", ["", "--xml"])
-def test_in_a_pipe_it_keeps_its_rights_too(app, shell, variables, option):
+def test_an_asset_put_in_a_pipe_keeps_its_rights(app, shell, variables, option):
     with stand_in() as server, client_of(server) as client:
         guarded(server, client)
         before = rights(client)
@@ -86,7 +86,7 @@ def test_in_a_pipe_it_keeps_its_rights_too(app, shell, variables, option):
         assert client.assets.find_one("site-1").title == "One!"
 
 
-def test_the_entry_of_a_file_comes_with_it(app, go):
+def test_a_file_event_has_the_entry_of_its_file(app, go):
     with stand_in(files=1, rate=100) as server:
         args = ["--set", "Source.location=xmlimport", "--set", "Source.skip empty files=yes"]
         process = go("app:OnFiles", *args, "--count", 1, cwd=app, env=server.environment())
@@ -96,7 +96,7 @@ def test_the_entry_of_a_file_comes_with_it(app, go):
     assert b"published" in document or b"updated" in document
 
 
-def test_a_source_of_files_tells_their_entries_where_it_is_asked_to(shell, variables):
+def test_flow_listen_files_adds_the_entry_with_xml(shell, variables):
     with stand_in(files=1, rate=100) as server:
         line = "flow-listen-files xmlimport --xml --skip-empty --settle 0.1 --count 1"
         status, out, _ = shell(line, **(variables | server.environment()))
@@ -134,7 +134,7 @@ def one():
         )
 
 
-def test_what_somebody_else_has_changed_since_the_message_stays(one):
+def test_changes_by_others_since_the_message_are_kept(one):
     asset = guarded(one.server, one.vizone)
     item = received(one.client, asset)
     one.assets.set_group_permissions(asset, "Guests", ["read"], None)
@@ -167,7 +167,7 @@ def test_the_same_part_changed_twice_is_a_conflict(one):
     assert one.assets.find_one("site-1").title == "Ours"
 
 
-def test_an_etag_of_the_message_is_used_and_a_stale_one_is_no_conflict(one):
+def test_the_etag_of_a_message_is_used_and_a_stale_one_causes_no_conflict(one):
     asset = guarded(one.server, one.vizone)
     item = received(one.client, asset, etag=asset.etag)
     one.server.catalogue.update(asset.identifiers["id"], keywords=(("s", "t"),))
@@ -177,7 +177,7 @@ def test_an_etag_of_the_message_is_used_and_a_stale_one_is_no_conflict(one):
     assert (stored.title, stored.keywords) == ("Two", [("s", "t")])
 
 
-def test_what_was_read_is_put_on_the_condition_of_its_etag(one):
+def test_a_document_that_was_read_is_put_conditionally_by_its_etag(one):
     asset = guarded(one.server, one.vizone)
     item = compat.Item(one.client.GET(asset.self_link))
     one.server.catalogue.update(asset.identifiers["id"], keywords=(("s", "t"),))
@@ -196,7 +196,7 @@ def test_what_was_read_is_put_on_the_condition_of_its_etag(one):
     assert one.vizone.metadata(url)["asset.synopsis"] == "mine 1"
 
 
-def test_without_its_document_an_asset_is_fetched_before_it_is_changed(one):
+def test_an_asset_without_its_document_is_fetched_before_a_change(one):
     asset = guarded(one.server, one.vizone)
     item = received(one.client, asset, xml=False)
     assert [each.name for each in item.acl.groupentries] == ["Editors"]
@@ -208,7 +208,7 @@ def test_without_its_document_an_asset_is_fetched_before_it_is_changed(one):
     assert one.assets.find_one("site-1").keywords == [("s", "t")]
 
 
-def test_without_its_document_and_without_a_way_to_it_nothing_is_put(one):
+def test_an_asset_whose_document_cannot_be_fetched_is_not_put(one):
     asset = guarded(one.server, one.vizone)
 
     def fetch(url):
@@ -238,7 +238,7 @@ def entry_of(url, prefix, more=""):
         </r:asset></{prefix}:entry>"""
 
 
-def test_all_that_a_message_carried_is_sent_back():
+def test_everything_in_the_message_is_sent_back():
     with Scripted() as server, client_at(server.url) as one:
         # What is stored has another prefix, and a part that came after the message.
         stored = entry_of(server.url, "b", "<new xmlns='urn:x'/>").encode()
@@ -257,7 +257,7 @@ def test_all_that_a_message_carried_is_sent_back():
         assert item.response_etag == '"8"'
 
 
-def test_an_item_of_a_message_is_brought_into_what_is_stored(one):
+def test_an_item_of_a_message_is_merged_into_the_stored_entry(one):
     asset = guarded(one.server, one.vizone)
     message = compat.Message({"identity": asset.id}, serialise(asset.element))
     item = compat.Item(message)
@@ -268,7 +268,7 @@ def test_an_item_of_a_message_is_brought_into_what_is_stored(one):
     assert one.assets.find_one("site-1").title == "Two"
 
 
-def test_an_etag_that_is_given_counts(one):
+def test_an_explicit_etag_is_used(one):
     asset = guarded(one.server, one.vizone)
     item = compat.Item(one.client.GET(asset.self_link, {"X-Inline": "describedby"}))
     item.title = "Two"
@@ -279,7 +279,7 @@ def test_an_etag_that_is_given_counts(one):
     assert rights(one.vizone)[0] == RIGHTS
 
 
-def test_a_document_goes_to_another_address_as_it_is(one):
+def test_a_document_put_to_another_address_is_sent_unchanged(one):
     asset = guarded(one.server, one.vizone)
     other = one.assets.create("Other", "site-2")
     item = received(one.client, asset)
@@ -320,7 +320,7 @@ def acl(*lines):
          ["<x>a</x>", "<x>c</x>"]),
     ],
 )  # fmt: skip
-def test_the_changes_of_both_sides_are_in_the_result(base, mine, now, result):
+def test_rebase_merges_the_changes_of_both_sides(base, mine, now, result):
     found = rebase(*(entry_with(*each) for each in (base, mine, now)))
     assert serialise(found) == serialise(entry_with(*result))
 
@@ -333,7 +333,7 @@ def test_the_changes_of_both_sides_are_in_the_result(base, mine, now, result):
         ([TITLE, "<x>a</x>"], [TITLE, "<x>b</x>"], [TITLE]),
     ],
 )
-def test_what_both_sides_have_changed_differently_is_a_collision(base, mine, now):
+def test_rebase_raises_collision_if_both_sides_changed_the_same_part(base, mine, now):
     with pytest.raises(Collision):
         rebase(*(entry_with(*each) for each in (base, mine, now)))
 
@@ -341,7 +341,7 @@ def test_what_both_sides_have_changed_differently_is_a_collision(base, mine, now
 # Lists, and what cannot be set
 
 
-def test_the_keywords_of_an_item_are_live():
+def test_changes_to_the_keywords_of_an_item_take_effect():
     item = compat.Item(id="site-1")
     item.keywords.append(compat.AtomCategory(scheme="s", term="t"))
     item.keywords += [("s", "u"), (None, "v")]
@@ -356,7 +356,7 @@ def test_the_keywords_of_an_item_are_live():
             item.keywords.append(wrong)
 
 
-def test_the_lines_of_an_access_control_list_are_live():
+def test_changes_to_an_access_control_list_take_effect():
     item = compat.Item(id="site-1")
     line = compat.AclEntry(name="Editors", read=True)
     item.acl.groupentries.append(line)
@@ -383,7 +383,16 @@ def test_the_lines_of_an_access_control_list_are_live():
         line.reed = True
 
 
-def test_a_list_of_rights_can_be_given_to_an_item():
+def test_removing_lines_that_do_not_exist_leaves_the_document_unchanged():
+    item = compat.Item(b'<entry xmlns="http://www.w3.org/2005/Atom"><title>One</title></entry>')
+    before = item.generate()
+    assert not compat.set_group_permissions(item.acl, "Guests", False, False, False)
+    item.acl.groupentries.clear()
+    item.acl.groupentries = []
+    assert item.generate() == before
+
+
+def test_an_access_control_list_can_be_assigned_to_an_item():
     given = compat.Acl([compat.AclEntry("Editors", read=True)])
     item = compat.Item(id="site-1")
     item.acl = item.mediaacl = given
@@ -394,7 +403,7 @@ def test_a_list_of_rights_can_be_given_to_an_item():
     assert len(item.acl.groupentries) == 1
 
 
-def test_what_cannot_be_set_is_refused_with_a_hint():
+def test_setting_a_read_only_attribute_is_refused_with_a_hint():
     item = compat.Item(id="site-1", title="One")
     item.title, item.id = "Two", "site-2"
     assert (item.title, item.id) == ("Two", "site-2")
@@ -408,7 +417,7 @@ def test_what_cannot_be_set_is_refused_with_a_hint():
         _ = item.rightscode
 
 
-def test_the_login_of_the_session_can_be_set_and_nothing_else(one):
+def test_only_the_login_of_the_session_can_be_set(one):
     client = one.client
     asset = one.assets.create("One")
     client.session.auth = ("admin", "wrong")
@@ -424,7 +433,7 @@ def test_the_login_of_the_session_can_be_set_and_nothing_else(one):
     assert client.GET(asset.self_link).status_code == 200
 
 
-def test_metadata_that_is_assigned_to_a_link_is_there():
+def test_metadata_assigned_to_a_link_can_be_read():
     item = compat.Item(
         b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="describedby" href="http://x/m"/>'
         b"</entry>"
@@ -436,7 +445,7 @@ def test_metadata_that_is_assigned_to_a_link_is_there():
     assert compat.Item(item.generate()).describedby_link.metadata.get("a") == "b"
 
 
-def test_what_is_no_document_is_named():
+def test_a_value_that_is_not_a_document_is_named():
     for wrong in (None, 3, ["x"]):
         with pytest.raises(TypeError, match="cannot read the file from"):
             compat.UnmanagedFile(wrong)

@@ -6,6 +6,17 @@ from importlib import import_module
 import pytest
 
 from flowtools.core.described import Described
+from flowtools.multiparser import MultiParser
+from flowtools.source.asset import AssetEntryListener
+from flowtools.source.browse import Browse
+from flowtools.source.custom import CustomSource
+from flowtools.source.interval import Interval
+from flowtools.source.local import STDIN
+from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.stomp import GenericStompListener
+from flowtools.source.watch import HotFolder
+from flowtools.stomp.settings import Settings as StompSettings
+from flowtools.stomp.url import parse_url
 from flowtools.vizone import Account, Client, Locked
 from flowtools.vizone.plugindata import PluginData
 from tests.vizone_servers import client_of, stand_in
@@ -34,11 +45,11 @@ def public_classes():
 
 
 @pytest.mark.parametrize("kind", sorted(set(public_classes()), key=str), ids=lambda kind: str(kind))
-def test_every_public_class_has_a_repr_of_its_own(kind):
+def test_every_public_class_defines_its_repr(kind):
     assert kind.__repr__ is not object.__repr__
 
 
-def test_an_asset_shows_what_it_is():
+def test_the_repr_of_an_asset_shows_id_and_title():
     with stand_in() as server, client_of(server) as client:
         asset = client.assets.create("News")
         assert repr(asset) == f"<Asset id='{asset.id}' title='News'>"
@@ -46,7 +57,7 @@ def test_an_asset_shows_what_it_is():
         assert server.password not in repr(client.assets)
 
 
-def test_no_password_is_shown():
+def test_no_repr_shows_a_password():
     client = Client(Account("http://h", "anna", "s3cret"))
     data = PluginData.read(
         "<data><sourceurl>ftp://u:s3cret@h/a</sourceurl></data>",
@@ -55,11 +66,16 @@ def test_no_password_is_shown():
         assert "s3cret" not in repr(each)
 
 
-def test_a_key_that_is_long_is_cut():
+def test_a_parser_shows_its_type_and_format():
+    parser = MultiParser(type="date", format="%Y/%m/%d")
+    assert repr(parser) == "<MultiParser type='date' format='%Y/%m/%d'>"
+
+
+def test_a_long_key_is_shortened():
     assert repr(Locked("k" * 1000)) == "<Locked key='" + "k" * 79 + "...>"
 
 
-def test_what_cannot_be_read_is_left_out():
+def test_attributes_that_cannot_be_read_are_left_out():
     class Broken(Described):
         FACTS = ("here", "broken", "missing")
         here = 1
@@ -69,3 +85,28 @@ def test_what_cannot_be_read_is_left_out():
             raise OSError("no")
 
     assert repr(Broken()) == "<Broken here=1>"
+
+
+def test_a_source_shows_what_it_listens_to_and_no_login():
+    url = parse_url("stomp://anna@mq:61613/?destination=/queue/a")
+    account = Account("http://h", "anna", "s3cret")
+    shown = {
+        repr(GenericStompListener(url, StompSettings(password="s3cret"), count=2)),
+        repr(Browse(url, StompSettings(password="s3cret"))),
+        repr(AssetEntryListener(account)),
+        repr(UnmanagedFilesListener(account, "in")),
+        repr(HotFolder("/media")),
+        repr(Interval(60)),
+        repr(STDIN("json")),
+        repr(CustomSource(object(), "mymod:Shares")),
+    }
+    assert shown == {
+        "<GenericStompListener url='stomp://mq:61613/?destination=/queue/a' count=2>",
+        "<Browse url='stomp://mq:61613/?destination=/queue/a'>",
+        "<AssetEntryListener url='http://h'>",
+        "<UnmanagedFilesListener location='in' url='http://h'>",
+        "<HotFolder path='/media'>",
+        "<Interval name='60s'>",
+        "<STDIN form='json'>",
+        "<CustomSource name='mymod:Shares'>",
+    }

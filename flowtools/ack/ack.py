@@ -1,4 +1,9 @@
-"""The work of flow-ack: acknowledge, or reject, every event that is read."""
+"""The work of flow-ack: acknowledge, or reject, every event that is read.
+
+The main thread reads the lines and gives each verdict to an AckSender, whose thread sends it. A
+line that cannot be acknowledged fails alone. If the command is stopped early, it ends without
+`bye`, so that the sources deliver again what is still unread in the pipe.
+"""
 
 from typing import Protocol
 
@@ -68,7 +73,7 @@ def acknowledge(
         at_end = stop is None or not stop.is_set()
     finally:
         sender.close(CLOSE_WITHIN, bye=at_end)
-    failed += sender.lost
+    failed += sender.lost  # Complete only now: the sender counts what it cannot deliver at the end.
     if failed:
         raise EventsFailed(f"{failed} of {number} events were not acknowledged")
 

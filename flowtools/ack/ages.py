@@ -24,6 +24,7 @@ class Ages:
     def look(self, things: Mapping[int, Any], now: float | None = None) -> None:
         """Store which items exist now; `things` must be in the order of its numbers."""
         first, last = _ends(things)
+        # A mark below the first item says nothing about any that exists.
         while self._marks and (first is None or self._marks[0][0] < first):
             self._marks.popleft()
         if last is not None and (not self._marks or self._marks[-1][0] < last):

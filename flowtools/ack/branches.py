@@ -1,7 +1,8 @@
 """Branches: the pipes and plain files to which the same lines are written.
 
-Every branch gets each line. A slow reader delays the others, as with tee(1). The wait for it
-happens here, so that a stop and a reader that has gone are noticed meanwhile.
+Every branch gets each line. A slow reader delays the others, as with tee(1). No write to a pipe
+blocks. The wait for a slow reader is a poll(2) here, so that a stop and a reader that has gone are
+noticed meanwhile. Everything runs in the main thread of the command.
 """
 
 import errno
@@ -48,6 +49,8 @@ def open_branch(path: str, stop: Stop, *, append: bool) -> Branch | None:
     Raises:
         FlowError: The file or pipe cannot be opened.
     """
+    # Without O_NONBLOCK, open(2) would block until a named pipe has a reader, and no stop could end
+    # it. With it, ENXIO says that there is no reader yet.
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     flags |= os.O_APPEND if append else os.O_TRUNC
     while True:
@@ -74,6 +77,7 @@ class Branches:
         self._deadline: float | None = None
         self._gone = select.epoll()
         for each in self._open:
+            # No event is asked for: errors and hang-ups are always reported (epoll_ctl(2)).
             with suppress(PermissionError):  # epoll refuses plain files; they have no reader.
                 self._gone.register(each, 0)
 
@@ -85,6 +89,25 @@ class Branches:
     def fileno(self) -> int:
         """Return a descriptor that is readable when a reader has gone."""
         return self._gone.fileno()
+
+    @property
+    def left(self) -> float:
+        """Seconds for readers and acknowledgements that are left of the time after a stop."""
+        if self._deadline is None:
+            return self._drain
+        return max(0.0, self._deadline - monotonic())
+
+    def check_written(self, first: int) -> None:
+        """Check after `flush` that slow readers had time, for lines made of `first` and later ones.
+
+        Raises:
+            FlowError: The time after a stop is over, and a reader has not taken everything.
+        """
+        if self._deadline is not None and not self.left:
+            raise FlowError(
+                "stopped before the reader accepted the last lines: those from line"
+                f" {first} of the input on may be missing"
+            )
 
     def take_gone(self) -> list[Branch]:
         """Return the branches whose readers have gone; nothing more is written to them."""
@@ -108,7 +131,7 @@ class Branches:
                     if each.writer.try_flush():
                         waiting.remove(each)
                 except ReaderGone:
-                    waiting.remove(each)
+                    waiting.remove(each)  # The others still get their lines; see `take_gone`.
                     is_all = False
             if waiting and not self._await_room(waiting):
                 return False
@@ -120,6 +143,7 @@ class Branches:
 
     def _await_room(self, waiting: list[Branch]) -> bool:
         """Wait until a branch takes more; return False once the time after a stop is over."""
+        # One deadline for all waits after a stop: each line of a block may need a wait of its own.
         if self._stop.is_set():
             self._deadline = self._deadline or monotonic() + self._drain
             return bool(wait(writable=waiting, seconds=self._deadline - monotonic()))

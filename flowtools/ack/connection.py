@@ -1,4 +1,9 @@
-"""One connection to an acknowledgement socket: its packets, and the process at the other end."""
+"""One connection to an acknowledgement socket: its packets, and the process at the other end.
+
+The receiver's thread owns all connections and polls them (receiver.py). The socket is of type
+SOCK_SEQPACKET: one recv(2) returns one packet, whole, and an empty one is the end. The kernel says
+which process has connected, so that messages can name it and other users are refused.
+"""
 
 import os
 import socket
@@ -54,14 +59,14 @@ class Connection:
             except BlockingIOError:
                 break
             except OSError:
-                packet = b""
+                packet = b""  # A reset is an end, too.
             if not packet:
                 self.has_ended = True
                 break
             said = read_packet(packet)
             acks += said.acks
             malformed += said.malformed
-            self.said_bye = said.bye
+            self.said_bye = said.bye  # The last packet counts: more after a `bye` takes it back.
         return Packet(acks, malformed, self.said_bye)
 
     def close(self) -> None:

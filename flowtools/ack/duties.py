@@ -85,5 +85,6 @@ class Duties:
         """Forget all parts and begin `epoch`; return how many parts were unsettled."""
         forgotten = len(self._parts)
         self._parts.clear()
+        # Verdicts on the old lines may still arrive. Their epoch tells them apart.
         self.epoch = epoch
         return forgotten

@@ -1,6 +1,13 @@
-"""The work of flow-jq: run a jq program on each event, and pass on the duty to acknowledge it."""
+"""The work of flow-jq: run a jq program on each event, and pass on the duty to acknowledge it.
+
+The main thread reads, runs the program and writes. The relay (relay.py) decides what happens to the
+duty: no output acknowledges the event, one output carries its `ackto`, and several carry addresses
+of the relay. An event for which the program fails is rejected. The output is flushed after each
+block of input, before the next one is awaited.
+"""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -78,11 +85,12 @@ class Filter:
         self._out = out
         self._number = self._failed = 0
 
-    def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
+    def run(self, reader: LineReader, stop: Stop) -> None:
         """Filter until the input ends or `stop`; then wait until all output lines are settled.
 
         Raises:
             EventsFailed: Some lines are not JSON, or the program failed for them.
+            FlowError: The reader has not taken all lines within the time after `stop`.
             ReaderGone: Nobody reads the output any more.
         """
         at_end = False
@@ -95,10 +103,12 @@ class Filter:
                     if line.strip():
                         self._filter(line)
                 if not self._out.flush() and stop.is_set():
+                    self._out.check_written(self._number - len(block) + 1)
                     break
                 if self._out.take_gone():
                     raise ReaderGone
-            self._relay.wait_until_settled(stop, drain, news=self._out)
+            self._relay.wait_until_settled(stop, self._out.left, news=self._out)
+            # After a stop, lines that were not read or not settled must be delivered again.
             at_end = not stop.is_set()
         finally:
             self._relay.close(bye=at_end)
@@ -108,6 +118,8 @@ class Filter:
     def _filter(self, line: bytes) -> None:
         bare, ackto = take_ackto(line)
         try:
+            # All outputs, before any is written: their number decides about the duty, and if the
+            # last one fails, the whole event is rejected.
             lines = [*self._lines_of(bare, line)]
             if found := next(filter(None, (exceeds(x, self._max_line) for x in lines)), None):
                 raise EventError(f"an output is too long: {found}")
@@ -144,14 +156,16 @@ class Filter:
     def _fail(self, ackto: str | None, error: Exception) -> None:
         self._failed += 1
         _log.error("line %d: %s", self._number, error)
-        if ackto is not None and not isinstance(error, AckError):
-            self._relay.reject(ackto, Reason.here(str(error), 1, "flow-jq"))
+        if ackto is not None:
+            # With a malformed `ackto` nobody can be told; the line itself has been reported.
+            with suppress(AckError):
+                self._relay.reject(ackto, Reason.here(str(error), 1, "flow-jq"))
 
 
 def _event_of(event: Event, value: Any, index: int) -> bytes:
     """Return the line for one output: an event unchanged, any other value as result of `event`."""
     if isinstance(value, dict) and "specversion" in value:
-        value.pop("ackto", None)
+        value.pop("ackto", None)  # The relay adds its own, and a line has only one.
         line = encode_value(value)[:-1]
         parse(line)  # Raises for an invalid event: the next step could never settle it.
         return line

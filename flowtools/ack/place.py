@@ -56,6 +56,8 @@ class Place:
                 f"{error.strerror}"
             ) from None
         self.path = f"{self._folder}/ack"
+        # Compared with the time of our own directory and not with the clock: the file system has
+        # set both.
         _remove_stale(base, os.lstat(self._folder).st_mtime - UNFINISHED)
 
     def listen(self) -> socket.socket:
@@ -94,6 +96,7 @@ def _listen(path: str, unfinished: str) -> socket.socket:
         )
     inlet = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
+        # Renamed last: an `ack` that refuses connections is taken for a dead one and removed.
         inlet.bind(unfinished)
         Path(unfinished).chmod(0o600)
         inlet.listen(BACKLOG)
@@ -122,6 +125,7 @@ def _base() -> str:
 
 def _is_safe(folder: str) -> bool:
     status = Path(folder).stat()
+    # In a directory with the sticky bit, such as /tmp, only the owner can rename what is there.
     shared = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
     return status.st_uid in (0, os.geteuid()) and not shared
 

@@ -30,6 +30,8 @@ BYE = b"bye\n"
 
 _ACKTO = re.compile(r"unix:(/[^\0\ud800-\udfff]*)#([A-Za-z0-9_-]{1,64}\.[0-9]{1,20})")
 
+# Inside a string the quotes would be escaped, and an inner object would not be at the very end. So
+# this finds only a member of the event itself.
 _LAST = re.compile(rb',"ackto":("unix:[^"\\]*")\}\s*$')
 
 
@@ -72,6 +74,7 @@ class Reason(NamedTuple):
             "time": printable(self.time, 40),
         }
         encoded = orjson.dumps(fields)
+        # The limits above count characters, of which one may take up to four bytes.
         while len(encoded) > MAX_REASON:
             fields["error"] = printable(fields["error"], len(fields["error"]) * 3 // 4)
             encoded = orjson.dumps(fields)
@@ -133,7 +136,7 @@ def parse_ackto(ackto: object) -> tuple[str, str]:
     """
     found = _ACKTO.fullmatch(ackto) if isinstance(ackto, str) else None
     if found is None:
-        raise AckError(f"cannot acknowledge '{ackto}': an ackto is unix:PATH#EPOCH.N")
+        raise AckError(f"cannot acknowledge '{ackto}': expected an ackto unix:PATH#EPOCH.N")
     return found[1], found[2]
 
 
@@ -155,6 +158,7 @@ def take_ackto(line: bytes) -> tuple[bytes, str | None]:
     """
     if isinstance(line, TooLong):
         return line, line.ackto
+    # Only the end is searched, since a line may have megabytes; an `ackto` is far shorter.
     found = _LAST.search(line, max(0, len(line) - 400))
     if found is not None:
         ackto = orjson.loads(found[1])
@@ -189,6 +193,7 @@ def read_packet(packet: bytes) -> Packet:
 def _read_record(line: str) -> Ack | None:
     token, _, verdict = line.partition(" ")
     epoch, _, digits = token.rpartition(".")
+    # Other processes write these lines: int() alone would accept "1_0" and foreign digits.
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
         return None
     if verdict == "ack":

@@ -19,7 +19,7 @@ from threading import Lock
 from time import monotonic
 
 from flowtools.ack.duties import Duties
-from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
+from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import Ack, Reason, parse_ackto
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import ReaderGone
@@ -35,7 +35,7 @@ class Relay:
     def __init__(
         self,
         upstream: AckSender,
-        inlet: Callable[[], AckInlet] = AckSocket,
+        inlet: Callable[[], AckSocket] = AckSocket,
         *,
         shows: bool = False,
     ) -> None:
@@ -49,7 +49,7 @@ class Relay:
         self._shows = shows
         self._upstream = upstream
         self._make_inlet = inlet
-        self._inlet: AckInlet | None = None
+        self._inlet: AckSocket | None = None
         self._ackto = ""
         self._duties = Duties(new_epoch())
         self._state = Lock()
@@ -74,7 +74,7 @@ class Relay:
             ConfigurationError: The relay's socket cannot be made.
         """
         if lines == 1:
-            parse_ackto(ackto)
+            parse_ackto(ackto)  # A malformed one is an error here, not in the next command.
             return [ackto]
         if not lines:
             self._upstream.ack(ackto)
@@ -104,6 +104,11 @@ class Relay:
             AckError: `ackto` is malformed.
         """
         self._upstream.nack(ackto, reason)
+
+    def miss(self, reason: str) -> None:
+        """Note that a reader of lines has gone: what it had not settled is delivered again soon."""
+        if self._inlet is not None:
+            self._inlet.miss(reason)
 
     def wait_until_settled(
         self,
@@ -141,6 +146,7 @@ class Relay:
         Args:
             bye: Whether every event that was read has been settled or passed on.
         """
+        # The inlet first: the verdicts that it has received must reach `_upstream` before its end.
         if self._inlet is not None:
             self._inlet.close()
         if left := self.outstanding:
@@ -161,6 +167,7 @@ class Relay:
     def _lose(self, reason: str) -> None:
         """Make the sources deliver again: the outstanding lines will never be settled."""
         with self._state:
+            # In one step with `split`, or a new line could carry the epoch that is forgotten here.
             epoch = new_epoch()
             forgotten = self._duties.forget(epoch)
             if self._inlet is not None:

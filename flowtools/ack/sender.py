@@ -147,6 +147,7 @@ class AckSender:
 
     def _rouse(self) -> None:
         self._wake.set()
+        # Two threads may finish the first two events at once; only one may start the thread.
         with self._starting:
             if self._thread is None and self._closes_at is None:
                 self._thread = Thread(target=self._run, name="ack-sender", daemon=True)
@@ -154,6 +155,7 @@ class AckSender:
 
     def _run(self) -> None:
         while True:
+            # Looked at before collecting: what was given before `close` must come before `bye`.
             closing = self._closes_at is not None
             several = self._collect()
             if closing and self._says_bye:
@@ -199,10 +201,11 @@ class AckSender:
 
     def _break_off(self) -> None:
         for each in self._sources.values():
+            # Not counted as lost: the sources deliver all unsettled events again.
             each.drop()
             each.close()
         self._sources.clear()
-        self._seen.clear()
+        self._seen.clear()  # So that the next line of a source connects to it again.
 
     def _send(self, source: "_Source") -> bool:
         """Send the records for `source`; return False if that has to be tried again."""
@@ -266,6 +269,7 @@ class _Source:
 
     def drop(self) -> int:
         """Discard the queued records; return how many acknowledgements were among them."""
+        # `bye` is the last record, if it has not been sent, and is not an acknowledgement.
         number = len(self._records) - (self._says_bye and bool(self._records))
         self._records.clear()
         self.has_news = False
@@ -301,6 +305,7 @@ class _Source:
             while self._records:
                 packet = _take_packet(self._records)
                 try:
+                    # SOCK_SEQPACKET takes a packet as a whole or not at all.
                     self._connection.send(b"".join(packet))
                 except OSError:
                     self._records.extendleft(reversed(packet))

@@ -1,4 +1,9 @@
-"""The warning about a pipeline that stands still: the window is full, nothing is acknowledged."""
+"""The warning about a pipeline that stands still: the window is full, nothing is acknowledged.
+
+Such a pipeline would otherwise wait in silence. It is not an error that could be mended here: a
+line that a filter has dropped is never acknowledged, and no command can tell that from a slow
+Worker. So the warning names the usual causes, and is repeated at growing intervals.
+"""
 
 from time import monotonic
 
@@ -39,6 +44,7 @@ class Stall:
     def look(self, held: int, now: float | None = None) -> None:
         """Note that `held` events fill the window (0: it has room); warn when it is time."""
         if not held:
+            # The window has room, so that nothing is held up.
             self._still.end()
             self.held = 0
             return

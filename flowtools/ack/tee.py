@@ -1,7 +1,18 @@
-"""The work of flow-tee: copy lines to several branches; an event is done once all copies are."""
+"""The work of flow-tee: copy lines to several branches; an event is done once all copies are.
+
+The main thread reads and writes. Each copy that goes to a pipe carries an `ackto` of the relay
+(relay.py), which tells the source once every copy is settled. A copy that goes to a file is done
+once it is written. If all branches are files, the event is acknowledged after the write.
+
+When a reader goes, its copies can never be settled. Then flow-tee ends without `bye`, and the
+sources deliver again. With --tolerate it goes on without that reader, and the relay makes the
+sources deliver again, to the other branches.
+"""
+
+from contextlib import suppress
 
 from flowtools.ack.branches import Branch, Branches
-from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
+from flowtools.ack.records import AckError, Reason, parse_ackto, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.lines import LineReader
@@ -23,11 +34,12 @@ class Tee:
         self._tolerate = tolerate
         self._number = self._failed = 0
 
-    def run(self, reader: LineReader, stop: Stop, drain: float) -> None:
+    def run(self, reader: LineReader, stop: Stop) -> None:
         """Copy until the input ends or `stop`; then wait until every copy is settled.
 
         Raises:
             EventsFailed: Lines were too long, or a branch's reader has gone.
+            FlowError: A reader has not taken all lines within the time after `stop`.
             ReaderGone: No reader is left.
         """
         at_end = False
@@ -35,15 +47,16 @@ class Tee:
         vitals.provide("failed", lambda: self._failed)
         try:
             while (block := reader.read()) is not None:
-                self._look()
+                self._look()  # Before copying, or a copy would wait for a reader that has gone.
                 done = [ackto for line in block if (ackto := self._copy(line)) is not None]
                 if not self._branches.flush():
                     self._look()
                     if stop.is_set():
+                        self._branches.check_written(self._number - len(block) + 1)
                         break
-                for ackto in done:
+                for ackto in done:  # After the flush: the files are the only copies.
                     self._relay.carry(ackto, 0)
-            self._wait(stop, drain)
+            self._wait(stop)
             at_end = not stop.is_set()
         except ReaderGone:
             self._look()
@@ -53,10 +66,11 @@ class Tee:
         if self._failed:
             raise EventsFailed(f"{self._failed} of {self._number} lines were not copied")
 
-    def _wait(self, stop: Stop, drain: float) -> None:
+    def _wait(self, stop: Stop) -> None:
         while True:
             try:
-                self._relay.wait_until_settled(stop, drain, news=self._branches)
+                left = self._branches.left
+                self._relay.wait_until_settled(stop, left, news=self._branches)
             except ReaderGone:
                 self._look()
             else:
@@ -80,6 +94,8 @@ class Tee:
                     " delivered again; --tolerate continues without it"
                 )
             _log.warning("the reader of '%s' has gone; continuing without it", each.name)
+            # It may never have connected to the relay, which then cannot notice this by itself.
+            self._relay.miss(f"the reader of '{each.name}' has gone")
         if gone and not any(each.has_duty for each in self._branches.open):
             raise ReaderGone
 
@@ -90,13 +106,16 @@ class Tee:
             self._refuse(line)
             return None
         bare, ackto = take_ackto(line)
+        # Decided for each line: with --tolerate a branch may have gone since the last one.
         carriers = [each for each in self._branches.open if each.has_duty]
         acktos: list[str] = []
-        if ackto is not None and carriers:
+        if ackto is not None:
             try:
-                acktos = self._relay.carry(ackto, len(carriers))
+                parse_ackto(ackto)
+                acktos = self._relay.carry(ackto, len(carriers)) if carriers else []
             except AckError as error:
                 _log.error("line %d: %s", self._number, error)
+                ackto = None
         _log.debug(
             "line %d goes to %d branches, %d of which are to acknowledge it",
             *(self._number, len(self._branches.open), len(acktos)),
@@ -113,7 +132,9 @@ class Tee:
         error = line.reason
         _log.error("line %d: %s", self._number, error)
         if line.ackto is not None:
-            self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
+            # With a malformed `ackto` nobody can be told; the line itself has been reported.
+            with suppress(AckError):
+                self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
 
 
 STDOUT = "standard output"

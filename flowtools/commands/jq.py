@@ -76,7 +76,7 @@ def main(
         reader = LineReader(
             *(standard_input(), stop), wake=out.fileno(), max_line=max_line, tee=sender.see
         )
-        Filter(compiled, Relay(sender, shows=True), out, max_line).run(reader, stop, drain)
+        Filter(compiled, Relay(sender, shows=True), out, max_line).run(reader, stop)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, dr
             max_line=max_line,
             tee=sender.see,
         )
-        Tee(Relay(sender, shows=True), branches, tolerate=tolerate).run(reader, stop, drain)
+        Tee(Relay(sender, shows=True), branches, tolerate=tolerate).run(reader, stop)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Makes the JSON Schema (draft 2020-12) of an event's line, by the type of the event."""
+"""Makes the JSON Schema (draft 2020-12) of an event's line, by the type of the event.
+
+The attributes of the event are listed here; the schema of its `data` is made from the type hints in
+shapes.py. Each class becomes a definition, and the text of an Annotated hint its description.
+"""
 
 import types
 from typing import (
@@ -25,19 +29,28 @@ _SIMPLE: dict[Any, str] = {
 _TEXT = {"type": "string", "minLength": 1}
 _ATTRIBUTES: dict[str, Any] = {
     "specversion": {"const": "1.0"},
-    "id": {**_TEXT, "description": "With source, the event's identity"},
-    "source": {**_TEXT, "description": "Where it came from, a URI-reference"},
-    "subject": {**_TEXT, "description": "What it happened to"},
-    "time": {"type": "string", "format": "date-time", "description": "When; RFC 3339"},
+    "id": {
+        **_TEXT,
+        "description": "Id of the event, the same at each delivery; unique together with source",
+    },
+    "source": {**_TEXT, "description": "Origin of the event, a URI-reference"},
+    "subject": {**_TEXT, "description": "Object of the event, such as an asset's id"},
+    "time": {"type": "string", "format": "date-time", "description": "Time of the event, RFC 3339"},
     "datacontenttype": {"type": "string"},
     "data_base64": {"type": "string", "contentEncoding": "base64"},
-    "ackto": {**_TEXT, "description": "Whom to tell when the event is done"},
-    "redelivered": {"type": "boolean", "description": "It was delivered before"},
-    "replayed": {"type": "boolean", "description": "It was asked for after an absence"},
-    "metadataerror": {**_TEXT, "description": "Why Viz One could not be asked about it"},
-    "flowerror": {**_TEXT, "description": "Why it failed for good"},
-    "flowattempts": {"type": "integer", "description": "How many attempts it had"},
-    "flowfailedat": {"type": "string", "description": "When it failed; RFC 3339"},
+    "ackto": {**_TEXT, "description": "Where to acknowledge the event once it is done"},
+    "redelivered": {
+        "type": "boolean",
+        "description": "True if the event may have been delivered before",
+    },
+    "replayed": {
+        "type": "boolean",
+        "description": "True if re-created from Viz One's feed after an absence",
+    },
+    "metadataerror": {**_TEXT, "description": "Why details could not be requested from Viz One"},
+    "flowerror": {**_TEXT, "description": "Why the event failed for good"},
+    "flowattempts": {"type": "integer", "description": "Number of attempts before it failed"},
+    "flowfailedat": {"type": "string", "description": "Time of the failure, RFC 3339"},
     "traceparent": {**_TEXT, "description": "W3C Trace Context"},
     "tracestate": {**_TEXT, "description": "W3C Trace Context"},
 }
@@ -91,6 +104,7 @@ def _of(hint: Any, definitions: dict[str, Any], strict: bool) -> dict[str, Any]:
         return {"type": _SIMPLE[hint]}
     if origin is Annotated:
         return {**_of(arguments[0], definitions, strict), "description": _described(hint)}
+    # Whether a member is required is said by its class (`_object`), not by its own schema.
     if origin is NotRequired:
         return _of(arguments[0], definitions, strict)
     if origin in (Union, types.UnionType):

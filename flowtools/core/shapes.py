@@ -5,96 +5,123 @@
     def start(self, event: Event) -> None:
         data: AssetData = event.data
 
-The schemas in docs/schemas are made from these classes (schema.py), and tests compare them with
-what the sources write. A later version may add members.
+schema.py makes the schemas in docs/schemas from these classes, and tests compare the schemas with
+what the sources write. A member marked NotRequired is absent unless its condition holds. A later
+version may add members.
 """
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
 Addresses = dict[str, str]
-"""Addresses by relation, such as `self`, `edit`, `describedby`."""
+"""URLs by link relation, such as `self`, `edit`, `describedby` (RFC 8288)."""
 
 
 class Keyword(TypedDict):
     """A keyword of an asset."""
 
-    scheme: Annotated[str | None, "The vocabulary that it is of"]
-    term: Annotated[str | None, "The word"]
+    scheme: Annotated[str | None, "URI of the vocabulary that the word comes from"]
+    term: Annotated[str | None, "The word itself"]
 
 
 class AssetData(TypedDict):
-    """A change of an asset of Viz One; what a message does not say is null or empty."""
+    """A change of an asset in Viz One; a member that the message does not give is null or empty."""
 
-    id: Annotated[str | None, "Its id, an atom:id such as urn:vme:default:asset:121"]
-    title: Annotated[str | None, "Its title"]
-    identifiers: Annotated[dict[str, str], "Its identities by name"]
-    status: Annotated[str | None, "Of its media: online, offline, importing, failed, new, empty"]
-    media: Annotated[str | None, "The kind of its media: video, image, placeholder"]
-    updated: Annotated[str | None, "When it was changed, as the entry says"]
-    keywords: Annotated[list[Keyword], "Its keywords"]
-    links: Annotated[Addresses, "Addresses by relation; describedby is the metadata"]
-    headers: Annotated[dict[str, str], "Those of the message"]
-    metadata: NotRequired[
-        Annotated[dict[str, Any] | None, "With --metadata: fields by name; a table is a list"]
+    id: Annotated[str | None, "Id of the asset, an atom:id such as urn:vme:default:asset:121"]
+    title: Annotated[str | None, "Title of the asset"]
+    identifiers: Annotated[dict[str, str], "Other ids of the asset, by the name of their kind"]
+    status: Annotated[
+        str | None, "State of the media: online, offline, importing, failed, new, empty"
     ]
-    xml: NotRequired[Annotated[str | None, "With --xml: the entry as text"]]
+    media: Annotated[str | None, "Kind of the media: video, image, placeholder"]
+    updated: Annotated[str | None, "Time of the change, as the asset's Atom entry gives it"]
+    keywords: Annotated[list[Keyword], "Keywords of the asset"]
+    links: Annotated[Addresses, "URLs by link relation; describedby leads to the metadata"]
+    headers: Annotated[dict[str, str], "STOMP headers of the message"]
+    metadata: NotRequired[
+        Annotated[
+            dict[str, Any] | None,
+            "Only with --metadata: values by field name; a table is a list of objects",
+        ]
+    ]
+    xml: NotRequired[Annotated[str | None, "Only with --xml: the asset's Atom entry, as text"]]
 
 
 class FileData(TypedDict):
     """A change of an unmanaged file in an import storage of Viz One."""
 
-    location: Annotated[str, "The handle of the storage"]
-    name: Annotated[str | None, "Its name"]
-    size: Annotated[int | None, "Bytes"]
-    url: Annotated[str | None, "Its address, without a login"]
-    updated: Annotated[str | None, "When it was changed, as the entry says"]
-    id: Annotated[str | None, "The id of its entry"]
-    links: Annotated[Addresses, "Addresses by relation"]
-    headers: Annotated[dict[str, str], "Those of the message"]
-    xml: NotRequired[Annotated[str | None, "With --xml: the entry as text"]]
+    location: Annotated[str, "Handle of the import storage"]
+    name: Annotated[str | None, "Name of the file"]
+    size: Annotated[int | None, "Size of the file, in bytes"]
+    url: Annotated[str | None, "URL of the file, without user and password"]
+    updated: Annotated[str | None, "Time of the change, as the file's Atom entry gives it"]
+    id: Annotated[str | None, "Id of the file's Atom entry"]
+    links: Annotated[Addresses, "URLs by link relation"]
+    headers: Annotated[dict[str, str], "STOMP headers of the message"]
+    xml: NotRequired[Annotated[str | None, "Only with --xml: the file's Atom entry, as text"]]
 
 
 class PathFile(TypedDict):
-    """A file of this machine, in an event about several."""
+    """A file on this machine."""
 
-    path: Annotated[str, "Its path; bytes that are not UTF-8 as in \\xe6"]
-    name: Annotated[str, "Its path below the folder"]
-    size: Annotated[int, "Bytes"]
-    updated: Annotated[str | None, "When it was modified, RFC 3339; null where nothing is left"]
-    url: Annotated[str, "Its file: URI, whatever bytes it has"]
+    path: Annotated[str, "Path of the file; bytes that are not UTF-8 are written as in \\xe6"]
+    name: Annotated[str, "Path of the file relative to the watched folder"]
+    size: Annotated[int, "Size of the file, in bytes"]
+    updated: Annotated[
+        str | None, "Time of the last modification, RFC 3339; null if no file is left"
+    ]
+    url: Annotated[str, "file: URI, which is exact whatever bytes the path has (RFC 8089)"]
 
 
 class PathData(PathFile):
-    """A change in a hot folder: a file, or files that belong together."""
+    """A change in a watched folder: of one file, or of several files that belong together."""
 
-    moved_from: Annotated[str | None, "The name that the same file had before"]
-    reason: NotRequired[Annotated[str, "flow.path.stalled: why it is held back"]]
-    sidecars: NotRequired[Annotated[list[PathFile], "With --sidecar: the files beside it"]]
-    count: NotRequired[Annotated[int, "With --unit: how many files"]]
-    files: NotRequired[Annotated[list[str], "With --unit: their names, where they are few"]]
-    first: NotRequired[Annotated[int, "Of a sequence: the number of its first frame"]]
-    last: NotRequired[Annotated[int, "Of a sequence: the number of its last frame"]]
-    missing: NotRequired[Annotated[list[list[int]], "Of a sequence: first and last of each gap"]]
+    moved_from: Annotated[str | None, "Earlier name of the same file; null if it was not moved"]
+    reason: NotRequired[
+        Annotated[str, "Only for flow.path.stalled: why the file is not reported as complete"]
+    ]
+    sidecars: NotRequired[
+        Annotated[list[PathFile], "Only with --sidecar: the files that belong to this one"]
+    ]
+    count: NotRequired[Annotated[int, "Only with --unit: number of files"]]
+    files: NotRequired[
+        Annotated[list[str], "Only with --unit: names of the files, if there are at most 100"]
+    ]
+    first: NotRequired[Annotated[int, "Only for a sequence: number of its first frame"]]
+    last: NotRequired[Annotated[int, "Only for a sequence: number of its last frame"]]
+    missing: NotRequired[
+        Annotated[
+            list[list[int]],
+            "Only for a sequence: first and last missing frame of each gap, at most 100 gaps",
+        ]
+    ]
 
 
 class StompData(TypedDict):
-    """A message of a broker; it has one of `body` and `body_base64`."""
+    """A message from a broker, with either `body` or `body_base64`."""
 
-    headers: Annotated[dict[str, str], "Those of the message"]
-    body: NotRequired[Annotated[Any, "A JSON value where the content type says JSON, else text"]]
-    body_base64: NotRequired[Annotated[str, "Bytes that are not text in their charset, in Base64"]]
+    headers: Annotated[dict[str, str], "STOMP headers of the message"]
+    body: NotRequired[
+        Annotated[Any, "Body of the message: a JSON value if its content type is JSON, else text"]
+    ]
+    body_base64: NotRequired[
+        Annotated[str, "Body of the message in Base64, if it is not text in its charset"]
+    ]
 
 
 class TickData(TypedDict):
     """A tick of a schedule."""
 
-    number: Annotated[int, "Which one it is, from 1"]
-    skipped: Annotated[int, "How many were skipped before it, because the reader stood still"]
+    number: Annotated[int, "Number of the tick, from 1"]
+    skipped: Annotated[
+        int, "Number of ticks skipped before this one, because the reader had not read the last"
+    ]
 
 
-LineData = Annotated[Any, "The text of the line, or its JSON value; other bytes are data_base64"]
-DocumentData = Annotated[str, "The text of the input; bytes that are not UTF-8 are data_base64"]
-AnyData = Annotated[Any, "Any JSON value; bytes are data_base64"]
+LineData = Annotated[
+    Any, "Text of the line, or its JSON value; a line that is not UTF-8 is in data_base64"
+]
+DocumentData = Annotated[str, "Text of the whole input; if it is not UTF-8, it is in data_base64"]
+AnyData = Annotated[Any, "Any JSON value; a value of type bytes is in data_base64"]
 
 _KINDS = ("created", "updated", "deleted", "changed")
 

@@ -110,7 +110,7 @@ def run(
         template = _template(choice, settings, equipment, ear, stack)
         stop = stack.enter_context(stopped_by_signals())
         server = stack.enter_context(speaking(choice.pool.command, choice.metrics))
-        crew = Crew()
+        crew = Crew()  # Made this early because the guarded stdout asks whose output it is.
         writer = stack.enter_context(guarded_stdout(ear, crew.whose))
         spare_the_collector()
         worker = None
@@ -128,7 +128,7 @@ def run(
                     totals = _work(choice, given, writer, runners, crew, stack, server)
         finally:
             if crew.stuck():
-                on_stuck()
+                on_stuck()  # The interpreter's own end could wait for a stuck thread.
             if worker is not None:
                 with bounded("the Worker's 'clean_up'", stop, seconds):
                     clean_up(worker, "Worker")
@@ -353,6 +353,7 @@ def _refuse_one_file_for_two(choice: Choice, out: int) -> None:
         other = seen.setdefault((found.st_dev, found.st_ino), f"'{option} {path}'")
         if other != f"'{option} {path}'":
             raise UsageError(f"'{option} {path}' is {other}, too; write to another file")
+    # Files that do not exist yet can be compared by name only.
     files = [os.path.realpath(path) for path in (choice.joblog, choice.failed) if path]
     if len(files) > len(set(files)):
         raise UsageError(f"'--failed {choice.failed}' is the job log, too; write to another file")

@@ -45,11 +45,13 @@ class Backlog:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._bytes = 0
+        # The next three are read without the lock, for every event. A thread that sees an old value
+        # only looks once more, or takes one line more.
         self.held = 0
         self.leads = False
         self.is_full = False
         self._kept: list[tuple[int, InFlight]] = []
-        self._order = count()
+        self._order = count()  # Two events may be due at the same time, and cannot be compared.
         # With each event, whether its key's next start has been reserved for it.
         self._delayed: list[tuple[float, int, InFlight, bool]] = []
         self._ready: deque[InFlight] = deque()
@@ -135,6 +137,7 @@ class Backlog:
         """Return True if the event's key may start now; otherwise delay the event until then."""
         seconds = self._keys.wait_time(flight, now)
         if seconds > 0:
+            # `held` stays as it is: `take` has only moved the event, and `enter` counts it itself.
             heappush(self._delayed, (now + seconds, next(self._order), flight, True))
         return seconds <= 0
 

@@ -2,8 +2,8 @@
 
 A Worker with `start_many` gets batches. All of its code runs inside the attempt, as that of `start`
 does: the call itself, the iteration over its results, and the texts of the exceptions with which
-it fails single events. The attempt gives one answer for each event, lines or a Failure. This holds
-both in a thread of the pool and in a child process.
+it fails single events. So all of it has to end within the time-out. The attempt gives one answer
+for each event, lines or a Failure. This holds both in a thread of the pool and in a child process.
 """
 
 from collections import deque
@@ -135,7 +135,7 @@ def run_batch(
     for place, event in enumerate(events):
         given = results[place] if results is not None else None
         if place in failures:
-            found.append(failures[place])
+            found.append(failures[place])  # A call of `events.fail` outranks a result.
         elif isinstance(given, BaseException):
             found.append(failure(given))
         else:
@@ -168,12 +168,14 @@ def _results(returned: Any, count: int) -> list[Any] | None:
     """
     if returned is None:
         return None
+    # These can be iterated over, but do not hold one result for each event, in order.
     no_sequence = (str, bytes, bytearray, Mapping, AbstractSet, Event)
     if isinstance(returned, no_sequence) or not isinstance(returned, Iterable):
         raise ResultError(
             f"start_many returned {type(returned).__name__}: expected None, or a sequence with"
             f" one result for each of its {count} events"
         )
+    # One more than there may be, so that too many are noticed and an endless generator ends.
     results = list(islice(returned, count + 1))
     if len(results) != count:
         given = "more" if len(results) > count else str(len(results))

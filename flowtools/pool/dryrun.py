@@ -1,4 +1,8 @@
-"""--dry-run: shows what would be done with each line, without running the Worker."""
+"""--dry-run: shows what would be done with each line, without running the Worker.
+
+It reads the input in the main thread. There is no pool, nothing is acknowledged, and no file is
+written. The Worker has been made before, so that its errors are found as well.
+"""
 
 from collections import Counter
 

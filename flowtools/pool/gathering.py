@@ -3,8 +3,8 @@
 One thread at a time leads: it gathers a batch from the lines that have been read, and reads on,
 until the batch is full or has waited long enough. The other threads run their batches meanwhile, or
 wait to lead. So two batches never stay half full, each waiting for events that the other has. The
-wait counts from the time when the *first event* of the batch came: if all threads were busy until
-then, the batch does not wait at all.
+wait counts from the time at which the *first event* of the batch came. If all threads were busy for
+longer than that, the batch does not wait at all.
 
 A batch has at most one event of each key, since the events of a key run one after another, and a
 failed one is tried again before the next. An event that fails by itself is tried again in any later
@@ -72,6 +72,7 @@ class BatchPool(Pool):
                 raise
             if self._control.stopping and not self._runs_the_last():
                 self._give_back(flights)
+            # Before the lock is released: the next leader ends the pool if it finds none busy.
             slot.is_busy = bool(flights)
             self._gathered = []
         self._control.note_start()
@@ -92,6 +93,7 @@ class BatchPool(Pool):
             try:
                 flight = self._take_next()
             except IndexError:
+                # A batch that has events waits until `until` at most; an empty one in `_lead`.
                 if flights and not self._wait_for_more(until):
                     break
                 slot.is_busy = bool(flights)
@@ -126,6 +128,7 @@ class BatchPool(Pool):
         if pace is None:
             return True
         if self._next_start is None:
+            # Kept until it is used: a start reserved for an event given back would be lost.
             self._next_start = now + pace.wait_time(now)
         if self._next_start > until or self._control.ending.wait(max(0.0, self._next_start - now)):
             return False
@@ -197,6 +200,7 @@ class BatchPool(Pool):
         self, slot: Slot, batch: Batch[InFlight], answers: Sequence[Answer], failure: Failure | None
     ) -> None:
         """Settle each event by its answer, or all of them by the `failure` of the batch."""
+        slot.end_attempt()
         batch.events.end()
         waits = False
         while batch.left:
@@ -209,6 +213,7 @@ class BatchPool(Pool):
                 waits |= self._settlement.failed(flight, slot.started, answer)
             else:
                 self._settlement.done(flight, slot.started, answer)
+            # Removed only when it is settled, so that an error before leaves it to `put_back`.
             batch.left.popleft()
             self._end_probe(flight, is_done=not isinstance(answer, Failure))
         self._vacate(slot, waits)
@@ -222,6 +227,7 @@ class BatchPool(Pool):
         batch = slot.flight
         assert isinstance(batch, Batch)
         if claim.verdict is Outcome.CANCELLED:
+            # Those that the Worker had already failed one by one keep that failure.
             for place in [place for place in batch.left if place not in batch.failures]:
                 batch.left.remove(place)
                 self._settlement.cancelled(batch.flights[place])
@@ -244,5 +250,6 @@ class BatchPool(Pool):
 
 def _may_be_the_cause(failure: Failure, batch: Batch[InFlight], place: int) -> bool:
     """Return whether the event at `place` may be the cause of the failure of the whole batch."""
+    # With Retry and Unavailable a Worker asks for another attempt, and blames no event.
     is_asked_for = failure.after is not None or failure.outcome.pauses
     return len(batch.flights) > 1 and place not in batch.failures and not is_asked_for

@@ -98,6 +98,12 @@ def about(attributes: dict[str, Any], attempt: int) -> About:
     return About(identity, None if subject is None else str(subject), attempt)
 
 
+def _attempt_of(flight: "InFlight | Batch[InFlight] | None") -> int:
+    if isinstance(flight, Batch):
+        flight = flight.flights[0]
+    return 1 if flight is None else flight.attempt
+
+
 class Claim:
     """The watchdog's decision on an attempt.
 
@@ -115,7 +121,7 @@ class Claim:
         self.verdict = verdict
         self.at = at
         self.stands = self.withdrawn = self.interrupted = False
-        self._settler = [None]
+        self._settler = [None]  # One item: the caller that pops it settles.
 
     def is_mine(self) -> bool:
         """Return whether the caller has to settle the attempt; True only for the first caller."""
@@ -141,6 +147,8 @@ class Slot:
         ended: Whether the thread has ended.
         is_traced: Whether the Worker may have left a trace or profile function in the thread.
         ahead: The events of a series (see series.py) that are not answered, by their number.
+        ended_as: The event or batch whose attempt ended last, and the number of that attempt;
+            noted only if the number may be more than 1 or the event may be retried.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -156,6 +164,7 @@ class Slot:
         self.done = 0
         self.ended = self.is_traced = False
         self.ahead: dict[int, InFlight | Line] = {}
+        self.ended_as: tuple[Event | Events, int] | None = None
 
     @property
     def flight(self) -> "InFlight | Batch[InFlight] | None":
@@ -170,17 +179,27 @@ class Slot:
 
         With `is_last`, the last attempt counts if none is running.
         """
-        flight = self.flight
+        flight, event = self.flight, self.event
+        number = _attempt_of(flight)
+        # Settling counts the attempt, so the flight may already have the number of the next one.
+        if self.ended_as is not None and self.ended_as[0] is event:
+            number = self.ended_as[1]
         if isinstance(flight, Batch):
-            return about_all(flight.events, flight.flights[0].attempt)
+            return about_all(flight.events, number)
         if flight is not None:
-            return about(flight.event.attributes, flight.attempt)
-        if not is_last or self.event is None:
+            return about(flight.event.attributes, number)
+        if not is_last or event is None:
             return None
-        if isinstance(self.event, Events):
-            return about_all(self.event)
-        attributes = self.event.attributes
-        return about(attributes if isinstance(attributes, dict) else {}, 1)
+        if isinstance(event, Events):
+            return about_all(event, number)
+        return about(event.attributes if isinstance(event.attributes, dict) else {}, number)
+
+    def end_attempt(self) -> "InFlight | Batch[InFlight] | None":
+        """Note the number of the attempt that has ended; return its event or batch."""
+        flight = self.flight
+        if self.event is not None:
+            self.ended_as = self.event, _attempt_of(flight)
+        return flight
 
     @property
     def labels(self) -> list[str]:
@@ -240,6 +259,7 @@ class Crew:
         _crews.add(self)
         note_traces_of_all()
         if not _Traces.are_noted:
+            # Once for the process, however many pools it makes: a hook cannot be removed.
             _Traces.are_noted = True
             sys.addaudithook(_note_trace)
 
@@ -296,7 +316,7 @@ class Crew:
             if slot.thread is not None and slot.thread.ident == me:
                 return about
             running.append(about)
-        started_by = inherited()
+        started_by = inherited()  # For a thread that the Worker has started itself.
         if started_by in running:
             return started_by
         if not running and len(self.slots) == 1:
@@ -308,6 +328,7 @@ class Crew:
         yield from list(self.abandoned)
 
 
+# Weak, so that a pool which has ended is not kept for the hooks below.
 _crews: WeakSet[Crew] = WeakSet()
 
 
@@ -318,7 +339,7 @@ class _Traces:
 def _note_trace(event: str, arguments: tuple[Any, ...]) -> None:
     """Note that a Worker sets a trace function: an audit hook, called in its thread.
 
-    To ask after each attempt whether there is one would cost every event.
+    Asking after each attempt whether there is one would take time for every event.
     """
     if event in ("sys.settrace", "sys.setprofile"):
         me = threading.current_thread()

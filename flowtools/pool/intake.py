@@ -1,8 +1,8 @@
-"""Lines on their way into the pool: read a block at a time, taken one at a time.
+"""The lines on their way into the pool: read a block at a time, taken one at a time.
 
 One thread at a time, the leader, reads; any thread takes. A line waits undecoded, and the thread
-that takes it decodes it. So an event lives only while it runs, and memory that is still in the
-processor's cache is used again at once.
+that takes it decodes it. So an event lives only while it runs. Memory is then used again while it
+is still in the processor's cache.
 """
 
 from collections import deque
@@ -73,6 +73,8 @@ class Intake:
         self.is_reading = False
         found = self._accept(lines)
         ahead = 0
+        # A percentage of --halt needs the number of all lines. Only what has arrived already is
+        # read ahead, or the first events would wait for the last.
         while found and self._tell_total and not self.has_ended and ahead < LOOK_AHEAD:
             if not self._accept(self._reader.read(0)):
                 break
@@ -133,13 +135,14 @@ class Intake:
                 self._refuse(number, text, error)
                 return None
         if self._see is not None and "ackto" in event.attributes:
-            self._see(text)
+            self._see(text)  # When the block was read, only its last `ackto` was looked at.
         return InFlight(event, without_end(text), number, since)
 
     def _event(self, text: bytes, number: int, digits_checked: bool) -> Event:
         try:
             return parse(text, digits_checked=digits_checked)
         except NotAnEvent as other:
+            # Any thread decodes, but an id depends on how often its line has come: see Wrapper.
             with self._counting:
                 return self._namer.event(other.value, without_end(text), number)
 
@@ -152,6 +155,7 @@ class Intake:
     def _refuse(self, number: int, line: bytes, error: EventError) -> None:
         if isinstance(line, TooLong):
             error = EventError(line.reason)
+        # An empty line is found here only, so that other lines cost no check for it.
         if line.strip():
             self._settlement.invalid(number, without_end(line), error)
         else:

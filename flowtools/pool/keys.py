@@ -39,7 +39,7 @@ class Keys:
             turn.running += 1
             return True
         if turn.waiting is None:
-            turn.waiting = deque()
+            turn.waiting = deque()  # Made late: most keys have one event at a time.
         turn.waiting.append(flight)
         return False
 
@@ -47,7 +47,7 @@ class Keys:
         """Note that an event of `key` is settled; return the event whose turn has come, if any."""
         turn = self._turns[key]
         if turn.waiting:
-            return turn.waiting.popleft()
+            return turn.waiting.popleft()  # It takes over the place: `running` does not change.
         turn.running -= 1
         if not turn.running:
             del self._turns[key]

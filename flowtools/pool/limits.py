@@ -1,4 +1,9 @@
-"""--rate and --key-rate limit how fast events start; --halt ends a pool early."""
+"""--rate and --key-rate limit how fast events start; --halt ends a pool early.
+
+A limit never waits itself: `wait_time` reserves the next start and returns how far away it is. With
+--rate the thread that took the event waits; with --key-rate the event waits in the backlog, and its
+thread takes another one. The settlement asks Halt after each event, and then ends the pool.
+"""
 
 import re
 from collections import Counter
@@ -109,6 +114,7 @@ class Halt:
         elif attempt.outcome.is_failure:
             kind = "fail"
         else:
+            # Skipped events are in the total, so they have to be taken out of it for a percentage.
             with self._lock:
                 self._skipped += attempt.outcome.is_done
             return None
@@ -124,6 +130,7 @@ class Halt:
         counted, ended = self._ended[self._why], self._ended["done"]
         if self._count:
             return counted >= self._count
+        # Products of whole numbers: a quotient could be rounded to just below the percentage.
         if self._total is not None:
             return counted * 100 >= self._percent * (self._total - self._skipped)
         if self._why == "done" or counted < MIN_FOR_SHARE or ended * self._percent < 100:
@@ -167,6 +174,7 @@ class Rate:
             now: In seconds of `time.monotonic()`.
         """
         with self._lock:
+            # Not `now`: a start that came late must not delay all that follow (CREDIT).
             start = max(self._next, now - CREDIT)
             self._next = start + self._interval
         return max(0.0, start - now)
@@ -218,6 +226,7 @@ class KeyRate:
                     len(kept),
                 )
                 self._has_warned = True
+            # A key that may start soon anyway loses the least when it is forgotten.
             latest = sorted(kept.items(), key=lambda each: each[1])[len(kept) // 2 :]
             kept = dict(latest)
         self._next = kept

@@ -47,7 +47,9 @@ class Once:
             # One connection for all threads: `_lock` makes that safe.
             self._database = sqlite3.connect(path, timeout=BUSY, check_same_thread=False)
             try:
+                # A reader and the writer of another process do not block each other.
                 self._database.execute("PRAGMA journal_mode=WAL")
+                # With NORMAL, a loss of power could undo what has been acknowledged already.
                 self._database.execute("PRAGMA synchronous=FULL")
                 self._database.execute(_TABLE)
                 self._database.commit()

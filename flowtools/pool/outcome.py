@@ -2,8 +2,8 @@
 
 `Outcome` is the only place that knows what an outcome means: whether `start` ran, whether the event
 failed, what its source is told, which exception of a Worker leads to it. Other code asks it. A new
-outcome is one more member here: Python refuses a member with a missing answer, and mypy one of the
-wrong type.
+outcome is one more member here. Python refuses a member whose meaning is incomplete, and mypy one
+with a value of the wrong type.
 
 A `Failure` is made where the Worker runs, in its thread or its process, and within the attempt's
 time: making the text of an exception runs the Worker's code. Afterwards the exception is not needed
@@ -193,7 +193,7 @@ class Failure(NamedTuple):
             if isinstance(error, (Retry, Unavailable)):
                 after = seconds(error.after, "Retry" if isinstance(error, Retry) else "Unavailable")
         except TimeLimit:
-            raise
+            raise  # The watchdog's. It ends the attempt, and is not an error of this exception.
         except BaseException as other:  # noqa: BLE001  the exception's own code has raised it
             return cls(Outcome.FAILED, describe(other), None, traceback)
         # If the Worker itself chose the outcome, the line of its code does not matter.

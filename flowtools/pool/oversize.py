@@ -18,7 +18,7 @@ MAX_SIZE = 1024 * 1024 * 1024
 """Maximum size of a line that is kept, in bytes."""
 
 LEAST_ROOM = 20
-"""The part of the file system that must stay free: one in so many."""
+"""The part of the file system that must stay free: 1/LEAST_ROOM."""
 
 _LOOK_EVERY = 1024 * 1024
 _log = get_log("flowtools.pool")
@@ -42,7 +42,7 @@ class _OversizeFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size = 0
-        self._looked = -_LOOK_EVERY
+        self._looked = -_LOOK_EVERY  # So that the first piece checks the room.
         self._fd: int | None = None
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -75,6 +75,7 @@ class _OversizeFile:
         if self._fd is None:
             return None
         try:
+            # The failed file's line, which names this file, is flushed to the disk as well.
             os.fsync(self._fd)
         except OSError as error:
             self._give_up(error.strerror)

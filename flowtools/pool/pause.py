@@ -85,7 +85,7 @@ class Pause:
         """Return whether the caller may look for an event; if so, it must then call `send`."""
         with self._lock:
             if not self.is_on:
-                return True
+                return True  # The pause has ended since the caller looked.
             if self._is_probing or self._opens > monotonic():
                 return False
             self._is_probing = True
@@ -114,7 +114,7 @@ class Pause:
                 self._opens = max(self._opens, now + asked)
                 return
             elif started < self._over_at:
-                return
+                return  # A probe has succeeded since it began, so it says nothing about now.
             else:
                 said = self._begin(now, asked, flight, failure)
         self._say(said)
@@ -126,7 +126,7 @@ class Pause:
                 return False
             self._is_probing, self._probe = False, None
             if not is_done:
-                self._opens = monotonic()
+                self._opens = monotonic()  # Another event may be tried at once.
                 return True
             self.is_on = False
             self._over_at = monotonic()
@@ -152,7 +152,7 @@ class Pause:
         self._probes += 1
         seconds = self._delay(now, asked, number=self._waits + 1)
         if now < self._remind_at:
-            return ""
+            return ""  # A message for every probe of a long outage would fill the log.
         self._silence = min(2 * self._silence, LONGEST_SILENCE)
         self._remind_at = now + self._silence
         return (

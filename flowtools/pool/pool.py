@@ -3,7 +3,7 @@
 Leader and followers: a thread that finds the buffer of lines empty becomes the leader and reads the
 next block of input; the others wait behind its lock `_leader`. So no event is handed from thread to
 thread. A leader that cannot read (a full pool, a pause, the end of the input) sleeps until
-it is rung: every thread that changes one of these conditions must ring `control.leader`.
+`control.leader` is rung. Every thread that changes one of these conditions must ring it.
 
 `Watchdog.run` starts the worker threads and watches them (watchdog.py). A thread that is stuck
 beyond its time-out and grace is abandoned and replaced, and never joined. inflight.py explains how
@@ -88,6 +88,7 @@ class Pool:
         keyed = settings.key is not None and (settings.threads > 1 or settings.key_rate is not None)
         ordered = isinstance(results, OrderedResults)
         known = settings.done or settings.known
+        # Otherwise a thread takes the next line without any lock: this is the fast path.
         self._chooses = bool(keyed or known or settings.pace or ordered)
 
     def work(self, slot: Slot, inherited: Claim | None = None) -> None:
@@ -112,7 +113,7 @@ class Pool:
             self._control.fail(broken.error)
         except Exception as error:  # noqa: BLE001  the top of a thread
             self._control.fail(error)
-            self.put_back(slot)
+            self.put_back(slot)  # Not settled to the end: `left_over` has to find the event.
         slot.is_busy, slot.ended = False, True
         if self._crew.note_end():
             self._control.watchdog.ring()
@@ -133,6 +134,7 @@ class Pool:
                 if not slot.is_claimed():  # Without a claim, the Worker itself raised TimeLimit.
                     self._settle(slot, [], Failure(Outcome.FAILED, "the Worker raised TimeLimit"))
                     return True
+            # The exception is still on its way. If this thread went on, it would hit any code.
             while slot.claim is None or not slot.claim.interrupted:
                 sleep(0.0005)
             for _ in range(1000):  # CPython raises a pending exception at a backward jump.
@@ -187,7 +189,7 @@ class Pool:
                 slot.is_traced = unprofile() or untrace() or False
             if raised is not None:
                 failure, raised = failure_of(raised, runner), None
-            slot.deadline = None
+            slot.deadline = None  # Only here: `failure_of` runs the Worker's code, too.
             if slot.claim is not None and slot.is_claimed():
                 return True
             is_easy = is_plain and failure is None and lines is None
@@ -195,9 +197,9 @@ class Pool:
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
-                slot.done, slot.in_flight = slot.done + 1, None
                 if flight is not None:
-                    self._leave(flight)
+                    self._leave(slot, flight)
+                slot.done, slot.in_flight = slot.done + 1, None  # Counted without a lock.
             else:
                 self._settle(slot, lines or [], failure)
         return False
@@ -238,7 +240,7 @@ class Pool:
         try:
             flight = self._find()
         finally:
-            self._pause.send(flight)
+            self._pause.send(flight)  # Always: a claimed probe that never starts blocks the pool.
         return flight
 
     def _find(self) -> InFlight | None:
@@ -256,11 +258,12 @@ class Pool:
                 if flight.key is not None and not self._backlog.enter(flight, flight.key):
                     return None
         if flight is not None and is_done:
-            self._settlement.skipped(flight)
+            self._settlement.skipped(flight)  # Outside the lock: it may write to files.
             return None
         return flight
 
-    def _leave(self, flight: InFlight) -> None:
+    def _leave(self, slot: Slot, flight: InFlight) -> None:
+        slot.end_attempt()
         if flight.key is not None:
             self._backlog.leave(flight.key)
         self._end_probe(flight, is_done=True)
@@ -278,7 +281,7 @@ class Pool:
         return True
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
-        flight = slot.flight
+        flight = slot.end_attempt()
         assert isinstance(flight, InFlight)
         waits = False
         if failure is None:
@@ -289,7 +292,7 @@ class Pool:
         self._vacate(slot, waits)
 
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
-        flight = slot.flight
+        flight = slot.end_attempt()
         assert isinstance(flight, InFlight)
         waits = False
         if claim.verdict is Outcome.CANCELLED:
@@ -326,6 +329,7 @@ class Pool:
         """Wait until there may be something to take; return False if nothing more will come."""
         slot.is_busy = False
         if not self._leader.acquire(blocking=False):
+            # This thread may have been the last busy one, which ends the pool, or have made room.
             if self._leader_sleeps and self._has_news():
                 self._control.leader.ring()
             self._leader.acquire()
@@ -376,6 +380,7 @@ class Pool:
         # conditions are checked afterwards: no change in between can be missed.
         self._leader_sleeps = True
         try:
+            # Not while a thread is busy: its event may yet wait for a retry, or free a key.
             if not (self._backlog.held or self._intake.lines or self._crew.is_busy()):
                 self._is_over = True
                 return False
@@ -412,7 +417,6 @@ class Pool:
         return len(self._intake.lines) + self._backlog.held
 
     def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
-        """Return what was read and not done, and `more`, in order; the threads have ended."""
+        """Return the events not done, and those of the lines `more`, in order; no thread runs."""
         self._intake.add(more)
-        left = [*self._backlog.drain(), *self._intake.drain()]
-        return sorted(left, key=lambda flight: flight.number)
+        return sorted([*self._backlog.drain(), *self._intake.drain()], key=lambda each: each.number)

@@ -1,4 +1,10 @@
-"""Writes what a Worker returns as lines on stdout, with --keep-order in the order of the input."""
+"""Writes what a Worker returns as lines on stdout, with --keep-order in the order of the input.
+
+`lines_of` runs inside the attempt, since iterating over a generator is the Worker's code. The lines
+are written when the attempt has ended, by the thread that settles the event. With --keep-order, the
+lines of a later event wait in memory until the thread of an earlier one comes: that thread then
+writes them, too, and completes their events.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -106,6 +112,7 @@ class OrderedResults(Results):
         """
         if not lines:
             written()
+        # Held during the writes: the lines of another thread would get in between.
         with self._lock:
             self._waiting[number] = (lines, written) if lines else None
             self._bytes += sum(map(len, lines))

@@ -1,4 +1,9 @@
-"""Runners: how a thread of the pool runs its Worker. Here it runs in the thread itself."""
+"""Runners: how a thread of the pool runs its Worker. Here it runs in the thread itself.
+
+A runner belongs to one slot. Its thread calls `prepare`, `start`, `lines` and `failure`. The
+watchdog calls `interrupt` while that thread is inside one of the last three, and `release` and
+`close` at the end of the pool. isolation.py has the runner that uses a process instead.
+"""
 
 import ctypes
 from collections.abc import Callable
@@ -235,6 +240,7 @@ class ThreadRunner:
         CPython's PyThreadState_SetAsyncExc raises the exception. A thread in a system call gets it
         only when the call returns. A wait for a program returns because the program is killed.
         """
+        # The exception first: it has to be pending when a wait for the killed program returns.
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeLimit)
         )

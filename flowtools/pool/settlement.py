@@ -86,6 +86,7 @@ class Settlement:
         self._failures = failures
         self._acks = acks
         self._relay = relay
+        # Each of these three needs `finish` even for an event without results.
         self.is_plain = not (settings.pass_on or settings.halt or self._is_ordered)
         self.note = self._note if recorders else None
 
@@ -150,6 +151,7 @@ class Settlement:
         for recorder in self._recorders:
             recorder.record(attempt)
         flight.event = _anew(flight)
+        # Before the event goes into the backlog, or a later event of its key could overtake it.
         self._keep_place(flight)
         if pauses:
             # The pause begins first, so that no thread takes the event back at once.
@@ -223,8 +225,10 @@ class Settlement:
         if self._relay is not None and attempt.outcome.is_done and lines:
             carrying = self._carrying(self._relay, attempt, lines)
             if carrying is not None:
+                # Recorded only: the source is told by the relay or by the next command.
                 lines, written = carrying, partial(self._record, attempt)
         if self._is_ordered:
+            # Another thread may write these lines much later. The source is told only then.
             self._results.put(attempt.number, lines, written)
         else:
             if lines:
@@ -263,6 +267,7 @@ class Settlement:
         outcome = attempt.outcome
         if outcome.is_done and self._settings.pass_on:
             return  # The forwarded line carries the duty to acknowledge.
+        # `_give_up` has kept the line before; the failed file now answers for the event.
         is_kept = outcome.is_failure and self._failures is not None
         answer = Answer.ACK if is_kept else outcome.answer
         self._tell(attempt.event.attributes["ackto"], answer, attempt)

@@ -129,6 +129,7 @@ class Tally:
         with self._lock:
             counts = self._counts.copy()
             sample = sorted(self._sample)
+        # Only the caller's thread uses `_marks`, so the lock is not needed here.
         ended = counts.total() - counts[RETRIED]
         self._marks.append((now, ended))
         while len(self._marks) > 2 and self._marks[1][0] <= now - RATE_SPAN:

@@ -106,6 +106,7 @@ class Watchdog:
         self._close_runners()
 
     def _close_runners(self) -> None:
+        # First all are told, and then each is awaited: they clean up at the same time.
         for slot in self._crew.slots:
             slot.runner.release()
         for slot in self._crew.slots:
@@ -218,7 +219,7 @@ class Watchdog:
         assert slot.thread is not None
         slot.event.cancel()
         slot.runner.interrupt(slot.thread, slot.started)
-        claim.interrupted = True
+        claim.interrupted = True  # Last: the thread waits for this, and then expects TimeLimit.
 
     def _abandon(self, index: int, slot: Slot, claim: Claim) -> None:
         if not claim.is_mine():
@@ -233,7 +234,7 @@ class Watchdog:
         replacement = Slot(self._runners())
         replacement.in_flight = slot.in_flight
         replacement.is_busy, replacement.started = True, slot.started
-        replacement.done, slot.done = slot.done, 0
+        replacement.done, slot.done = slot.done, 0  # Moved: the totals include the crew's slots.
         self._crew.slots[index] = replacement
         self._start(replacement, claim)
         limit = self._settings.most_abandoned

@@ -11,9 +11,9 @@ from flowtools.core.event import (
     digest,
     encode_value,
     parse,
-    wrap,
 )
 from flowtools.core.key import Key, WatchedKey
+from flowtools.core.seen import Wrapper
 from flowtools.core.toolong import TooLong
 from flowtools.stomp.message import EVENT_TYPE
 
@@ -50,13 +50,28 @@ class Outgoing:
 
 
 def outgoing(
-    line: bytes, number: int, *, raw: bool, group_key: Key | WatchedKey | None, unique: bool = False
+    line: bytes,
+    number: int,
+    *,
+    wrapper: Wrapper,
+    raw: bool,
+    group_key: Key | WatchedKey | None,
+    unique: bool = False,
 ) -> Outgoing:
     """Return the message for `line`.
 
     The message holds the whole event without the attributes that its source added for this
     pipeline. With `raw` it holds only the event's data, and a line that is not an event is sent
     unchanged.
+
+    Args:
+        line: The line, without its newline.
+        number: Its number in the input, from 1.
+        wrapper: The maker of events of lines that hold another JSON value; one for all lines of
+            an input.
+        raw: Whether to send only the data of an event.
+        group_key: The key that gives the message's group.
+        unique: Whether to give the message of an event a name for duplicate detection.
 
     Raises:
         EventError: The line cannot be sent.
@@ -66,15 +81,15 @@ def outgoing(
     try:
         event = parse(line)
     except NotAnEvent as other:
-        event = wrap(
-            other.value,
-            source="flow-send",
-            type="flow.stdin.line",
-            id=f"{digest(line.strip())}-{number}",
-        )
+        if raw and group_key is None:
+            # No event is needed, so equal lines need not be counted, which takes memory.
+            return Outgoing(number, bare(line), "application/json", None, None)
+        event = wrapper.event(other.value, line, number)
         group = group_key.of(event) if group_key is not None else None
         if raw:
             return Outgoing(number, bare(line), "application/json", group, None)
+        # Without a name for duplicate detection: the same list sent again tomorrow has the same
+        # ids, and Artemis would drop all of it.
         return Outgoing(number, event.encode()[:-1], EVENT_TYPE, group, None)
     except EventError:
         if not raw:

@@ -17,6 +17,7 @@ import select
 from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from math import inf
 from time import monotonic
 
@@ -27,6 +28,7 @@ from flowtools.core.event import EventError
 from flowtools.core.key import Key, WatchedKey
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
+from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop, wait
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.contact import Contact
@@ -112,9 +114,9 @@ class Publisher:
             **(headers or {}),
         }
         self._window = window
-        self._group_key = group_key
-        self._unique = unique
-        self._raw = raw
+        self._outgoing = partial(
+            outgoing, wrapper=Wrapper("flow-send"), raw=raw, group_key=group_key, unique=unique
+        )
         self._acks = AckSender()
         self._lines: deque[tuple[int, bytes]] = deque()
         self._unconfirmed: dict[str, Outgoing] = {}
@@ -269,9 +271,7 @@ class Publisher:
         while self._lines and len(messages) < room:
             number, line = self._lines.popleft()
             try:
-                message = outgoing(
-                    line, number, raw=self._raw, group_key=self._group_key, unique=self._unique
-                )
+                message = self._outgoing(line, number)
                 if message.ackto is not None:
                     parse_ackto(message.ackto)
             except (EventError, AckError) as error:

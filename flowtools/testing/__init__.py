@@ -1,4 +1,4 @@
-"""Tests of Workers, Sources and transfer plugins, without processes, a broker or a Viz One.
+"""The kit for testing Workers, Sources and transfer plugins in one process, without a Viz One.
 
     from flowtools.testing import make_event, run_worker
 
@@ -6,11 +6,11 @@
         ran = run_worker(Tag(), make_event("flow.asset.created", {"title": "News"}))
         assert ran.data == [{"tag": "news"}]
 
-`make_event` makes an event of each type, by `examples` that the published schemas hold.
-`run_worker` runs a Worker in the pool of flow-work itself (`pool`): attempts, retries, time-outs,
-results. `viz_one` is a stand-in for the server (`standin`), with documents for transfer plugins.
-`run_source` and `check_source` are for Sources (`sources`). `fixtures` are for pytest:
-`pytest_plugins = ["flowtools.testing.fixtures"]`.
+`make_event` makes an event of any type, with data that follows the published schemas (`examples`).
+`run_worker` runs a Worker in the real pool of flow-work, and returns its attempts, results and
+errors (`pool`). `run_source` and `check_source` run a Source as flow-source does (`sources`).
+`viz_one` starts a stand-in Viz One, which also makes documents for transfer plugins (`standin`).
+`fixtures` has fixtures for pytest.
 """
 
 from flowtools.testing.examples import make_event

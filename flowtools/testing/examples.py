@@ -1,4 +1,4 @@
-"""Events of each type, with data as the sources write it."""
+"""Example events of each type, with data as the sources write it."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -54,7 +54,7 @@ _EXAMPLES: dict[str, tuple[str, str | None, Any]] = {
     "flow.work": ("flow-work", None, {"name": "a"}),
     "flow.jq": ("flow-jq", None, {"name": "a"}),
 }
-"""Source, subject and data of an event, by the beginning of its type."""
+"""Source, subject and data of an event, by its type without the last word."""
 
 
 def make_event(
@@ -70,14 +70,14 @@ def make_event(
     """Return an event of `type` as a source would write it.
 
     Args:
-        type: One of the types that flowtools(7) names, such as `flow.asset.created`, or one of
-            your own.
-        data: A mapping replaces these members of the example's data; any other value, bytes too,
-            replaces the data. None: the example's data.
-        source: Where it came from; None: as of the example, and `test` for a type of your own.
-        id: Its id; None: a random one.
-        subject: What it happened to; None: as of the example.
-        time: When, RFC 3339; None: now.
+        type: A type that flowtools(7) lists, such as `flow.asset.created`, or one of your own.
+        data: The data of the event. A mapping is merged over the example's data if that is an
+            object; any other value replaces it. None: the example's data.
+        source: The source of the event; None: that of the example, or `test` for a type of your
+            own.
+        id: The id of the event; None: a random one.
+        subject: The subject of the event; None: that of the example.
+        time: The time of the event as RFC 3339 text; None: now.
         extensions: Further attributes, such as `redelivered=True`.
 
     Raises:
@@ -88,6 +88,7 @@ def make_event(
     else:
         its_source, its_subject, example = "test", None, None
     if isinstance(data, Mapping) and isinstance(example, dict):
+        # A copy, so that a Worker that changes the data does not change later events.
         data = {**deepcopy(example), **data}
     elif data is None:
         data = deepcopy(example)

@@ -1,4 +1,4 @@
-"""Fixtures for pytest: `pytest_plugins = ["flowtools.testing.fixtures"]` in a test or conftest."""
+"""Fixtures for pytest; write `pytest_plugins = ["flowtools.testing.fixtures"]` in a conftest."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from flowtools.testing.standin import viz_one as running
 
 @pytest.fixture
 def viz_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[VizOne]:
-    """A stand-in Viz One, which the environment names for the time of the test."""
+    """A running stand-in Viz One. VIZONE_URL, _USER and _PASSWORD lead to it during the test."""
     with running() as one:
         for name, value in one.environment().items():
             monkeypatch.setenv(name, value)

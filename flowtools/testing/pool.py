@@ -1,7 +1,10 @@
-"""A Worker in the pool of flow-work, in this process.
+"""Runs a Worker in the pool of flow-work, in the process of the test.
 
-All that happens to an event here is the pool's own code: it reads the lines of the events from a
-file in memory, and writes results to another. Only the waits between attempts are cut short.
+`run_worker` writes the events as lines to a file in memory, and the pool reads them from there and
+writes the results to a second one. So everything that happens to an event is done by the code that
+flow-work runs, in threads of the pool, while the thread of the test is the pool's main thread. Two
+things differ: waits that the Worker asks for are noted and cut to `patience`, so that a test is
+quick, and attempts are recorded in memory.
 """
 
 import os
@@ -28,13 +31,15 @@ from flowtools.worker.signature import check, class_of
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of events that a Worker was run on.
+    """The attempts and results of a run of `run_worker`.
 
     Attributes:
-        attempts: All attempts, in the order in which they ended: `number` says at which event
-            (from 1), `outcome` how it ended, `error` why, `final` whether it was the last.
-        results: The lines of standard output, as events.
-        waits: Seconds that the Worker asked for, by Retry or Unavailable; they were not waited.
+        attempts: All attempts, in the order in which they ended. Each has the `number` of its
+            event (from 1), its `outcome`, its `error` (text, or None), and `final`, which is true
+            for the last attempt of the event.
+        results: The lines that the Worker's results became, as events.
+        waits: The delays that the Worker asked for with Retry or Unavailable, in seconds. The run
+            waited for `patience` at most.
     """
 
     attempts: tuple[Attempt, ...]
@@ -43,33 +48,33 @@ class Ran:
 
     @property
     def data(self) -> list[Any]:
-        """The data of the results."""
+        """The data of each result."""
         return [each.data for each in self.results]
 
     @property
     def outcomes(self) -> list[str]:
-        """How each event ended, in the order of the events: done, failed, rejected, timeout."""
+        """The outcome of each event, in their order: done, failed, rejected, timeout."""
         return [each.outcome.value for each in self._final()]
 
     @property
     def errors(self) -> list[str | None]:
-        """Why each event failed, in the order of the events; None: it did not."""
+        """The error of each event, in their order; None if the event is done."""
         return [each.error for each in self._final()]
 
     @property
     def answers(self) -> list[str]:
-        """What the source of each event hears: ack, nack, or nothing."""
+        """The answer to the source of each event, in their order: ack, nack, or nothing."""
         return [each.outcome.answer.value for each in self._final()]
 
     def tries(self, number: int = 1) -> int:
-        """Return how many attempts the event with this `number`, from 1, had."""
+        """Return the number of attempts of event `number`, counted from 1."""
         return sum(each.number == number for each in self.attempts)
 
     def check(self) -> Self:
-        """Return this.
+        """Check that all events are done; return this object.
 
         Raises:
-            AssertionError: An event failed; with the error of each.
+            AssertionError: An event failed; the text has the error of each such event.
         """
         bad = [f"event {a.number}: {a.outcome}: {a.error}" for a in self._final() if a.error]
         if bad:
@@ -93,30 +98,30 @@ def run_worker(
     viz_one: VizOne | None = None,
     patience: float = 0.0,
 ) -> Ran:
-    """Run a Worker on `events` as flow-work does; return what became of them.
+    """Run a Worker on `events` as flow-work does; return its attempts and results.
 
     Args:
-        worker: A Worker: its class, "MODULE:CLASS" or a function, which is made, configured and
-            cleaned up; or an object, which is used as it is.
-        events: Events, or other JSON values, of which the pool makes events.
-        retries: How many further attempts a failed event gets.
-        timeout: Seconds that an attempt may take; 0: no limit.
-        grace: Seconds that a Worker has to end once its time is up.
-        threads: How many events run at once.
-        batch: Events that a `start_many` gets at most.
-        key: Gives the key of an event; those with the same one never run at once.
-        config: What `configure` gets: sections of settings.
-        viz_one: The stand-in that a Worker with NEEDS gets a client of.
-        patience: Seconds that no wait between two attempts exceeds.
+        worker: The Worker. A class, "MODULE:CLASS" or a function is made, configured and cleaned up
+            as by flow-work; an object is used as it is, without `configure` and `clean_up`.
+        events: Events, or other JSON values, from which the pool makes events.
+        retries: Maximum number of further attempts for an event that failed.
+        timeout: Time-out of an attempt, in seconds; 0: none.
+        grace: Seconds after the time-out, after which the thread of the Worker is abandoned.
+        threads: Number of events that run at once.
+        batch: Maximum number of events for one call of `start_many`; None: the default of --batch.
+        key: Returns the key of an event; events with the same key never run at once.
+        config: The settings for `configure`: a ConfigParser, or sections by name.
+        viz_one: The stand-in for the client and the store of a Worker with NEEDS.
+        patience: Maximum wait between two attempts, in seconds.
 
     Raises:
-        ConfigurationError: The Worker cannot be called, made or configured.
-        FlowError: It could not clean up, or the pool could not go on.
+        ConfigurationError: The Worker cannot be loaded, made or configured.
+        FlowError: `clean_up` failed, or the pool could not continue.
     """
     lines = b"".join(e.encode() if isinstance(e, Event) else encode_value(e) for e in events)
     with _made(worker, config, viz_one) as made, _file(lines) as given, _file() as taken:
         recorder = _Recorder()
-        stop = Stop()
+        stop = Stop()  # Never set: the pool ends at the end of its input.
         waits: list[float] = []
         settings = Settings(
             threads=threads,
@@ -137,21 +142,24 @@ def run_worker(
             ).run()
         finally:
             stop.close()
+        # pread: the offset of the file is where the pool has stopped writing.
         results = os.pread(taken, os.fstat(taken).st_size, 0).splitlines()
         return Ran(tuple(recorder.attempts), tuple(map(parse, results)), tuple(waits))
 
 
 class _Recorder:
+    """Keeps the attempts, in the place of a job log."""
+
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
 
     def record(self, attempt: Attempt) -> None:
-        """Keep `attempt`; appending to a list is safe from any thread."""
+        """Keep `attempt`. Threads of the pool call this; appending to a list is atomic."""
         self.attempts.append(attempt)
 
 
 class _Runner(ThreadRunner):
-    """Runs the Worker in the pool's threads, and cuts the waits that it asks for."""
+    """Runs the Worker in the pool's threads, and shortens the waits that it asks for."""
 
     def __init__(self, worker: Any, patience: float, waits: list[float]) -> None:
         super().__init__(worker)
@@ -159,7 +167,7 @@ class _Runner(ThreadRunner):
         self._waits = waits
 
     def failure(self, error: BaseException) -> Failure:
-        """Return what the exception says, with a shorter wait."""
+        """Return the failure that `error` stands for, with its wait cut to `patience`."""
         found = super().failure(error)
         if found.after is None:
             return found
@@ -189,12 +197,13 @@ def _made(
     )
     try:
         yield made
+        # Only after a run without an error, whose report an error of `clean_up` would replace.
         clean_up(made, "Worker")
     finally:
         equipment.close()
         own = getattr(made, "client", None)
         if isinstance(own, Client):
-            own.close()  # A transfer plugin has made its own.
+            own.close()  # A transfer plugin makes its own client, which `equipment` does not know.
 
 
 def _has_method(worker: Any) -> bool:
@@ -210,7 +219,7 @@ def _name(worker: Any) -> str:
 
 @contextmanager
 def _file(content: bytes = b"") -> Iterator[int]:
-    """Yield the descriptor of a file in memory, at its beginning."""
+    """Yield the descriptor of a file in memory that holds `content`, at its beginning."""
     fd = os.memfd_create("flowtools.testing")
     try:
         with os.fdopen(os.dup(fd), "wb") as file:

@@ -1,4 +1,9 @@
-"""A user's Source, run as flow-source runs it, and held to what a Source promises."""
+"""Runs a user's Source as flow-source does, and checks that it keeps the rules for Sources.
+
+The Source runs in a thread of its own and writes to a pipe, which the thread of the test reads. Its
+events pass through the same code as in flow-source. A Source that does not end leaves its thread
+behind; the thread is a daemon, so that the test run can end.
+"""
 
 import os
 from collections.abc import Callable
@@ -15,16 +20,16 @@ from flowtools.worker.signature import check
 
 
 def run_source(source: Any, *, count: int | None = None, seconds: float = 10.0) -> list[Event]:
-    """Run a Source until it ends, or has given `count` events; return its events.
+    """Run a Source until it ends, or until it has given `count` events; return the events.
 
     Args:
-        source: The object; it is not configured.
-        count: How many events are wanted; None: all until it ends by itself.
-        seconds: How long that may take.
+        source: The Source, an object. Its `configure` is not called.
+        count: Number of events after which the Source is ended; None: run until it ends by itself.
+        seconds: Maximum time to wait for the events, and then for the end of the Source.
 
     Raises:
-        AssertionError: It has not ended by then.
-        FlowError: It raised, or gave values that are no events.
+        AssertionError: The Source has not ended in time.
+        FlowError: The Source raised an exception, or gave a value that is not an event.
     """
     running = _Running(source, count)
     try:
@@ -39,27 +44,31 @@ def run_source(source: Any, *, count: int | None = None, seconds: float = 10.0) 
 def check_source(
     make: Callable[[], Any], *, count: int = 1, repeats: bool = False, seconds: float = 10.0
 ) -> None:
-    """Hold a Source to what flow-source asks of it.
+    """Check that a Source keeps the rules that flow-source relies on.
 
-    It gives events, which JSON can say; it ends within `seconds` when it is told to, and when
-    nobody reads any more; and with `repeats` a new Source gives the same happenings the same ids.
+    The Source must give `count` events that can be written as JSON. It must end within `seconds`
+    after a request to stop, and after the reader of its events has gone. With `repeats`, a new
+    Source must give the same events with the same `source` and `id`.
 
     Args:
-        make: Makes a new Source, which gives at least `count` events.
-        count: How many events it is asked for.
-        repeats: The Source tells the same again when it is made anew.
-        seconds: How long each of these may take.
+        make: Returns a new Source, which gives at least `count` events. It is called several times.
+        count: Number of events to ask for.
+        repeats: Whether a new Source is expected to give the same events again.
+        seconds: Maximum time for each step of the check.
 
     Raises:
-        AssertionError: It does not; the text says what.
-        ConfigurationError: Its methods cannot be called.
-        FlowError: It raised, or gave values that are no events.
+        AssertionError: The Source breaks a rule; the text says which.
+        ConfigurationError: A method of the Source takes the wrong arguments.
+        FlowError: The Source raised an exception, or gave a value that is not an event.
     """
     check("Source", make(), "Source")
     first = run_source(make(), count=count, seconds=seconds)
     if len(first) < count:
-        raise AssertionError(f"the Source gave {len(first)} events, and not {count}")
-    for leaves, when in ((False, "when it was told to"), (True, "when its reader had gone")):
+        raise AssertionError(f"the Source gave {len(first)} events instead of {count}")
+    for leaves, when in (
+        (False, "after a request to stop"),
+        (True, "after its reader had gone"),
+    ):
         running = _Running(make(), None)
         try:
             running.take(count, seconds)
@@ -74,14 +83,15 @@ def check_source(
     if repeats:
         again = run_source(make(), count=count, seconds=seconds)
         if [(e.source, e.id) for e in again] != [(e.source, e.id) for e in first]:
-            raise AssertionError("the Source gave the same happenings other ids when made anew")
+            raise AssertionError("a new Source gave the same events other ids")
 
 
 class _Running:
-    """A Source at work in a thread, behind a pipe."""
+    """A Source that runs in a thread and writes to a pipe."""
 
     def __init__(self, source: Any, count: int | None) -> None:
         self.stop = Stop()
+        # The reader needs a Stop of its own: `stop` would end it before the last events are read.
         self._never = Stop()
         self._read, self._write = os.pipe()
         self._reader = LineReader(self._read, self._never)
@@ -99,7 +109,7 @@ class _Running:
             os.close(self._write)
 
     def take(self, count: int | None, seconds: float) -> list[Event]:
-        """Return the next `count` events, or those until the end or `seconds` from now."""
+        """Return the next `count` events; fewer if the Source ends, or `seconds` have passed."""
         events: list[Event] = []
         deadline = monotonic() + seconds
         while count is None or len(events) < count:
@@ -112,31 +122,33 @@ class _Running:
         return events[:count]
 
     def leave(self) -> None:
-        """Close the reader's end of the pipe."""
+        """Close the reader's end of the pipe, as a command does that ends."""
         os.close(self._read)
         self._read = -1
 
     def join(self, seconds: float, complaint: str) -> None:
-        """Wait for the end.
+        """Wait until the Source has ended, at most `seconds`.
 
         Raises:
-            AssertionError: It has not come; the text has the `complaint`.
+            AssertionError: The Source has not ended; the text contains `complaint`.
         """
         self._thread.join(seconds)
+        # CustomSource abandons a Source that hangs, and then ends itself: `is_stuck` shows that.
         if self._thread.is_alive() or self._source.is_stuck:
             raise AssertionError(f"the Source {complaint}, within {seconds:g} s")
 
     def raise_error(self) -> None:
-        """Raise what ended the Source, but that its reader has gone."""
+        """Raise the error that ended the Source, unless it is only that its reader has gone."""
         if self._error is not None and not isinstance(self._error, ReaderGone):
             raise self._error
 
     def close(self) -> None:
-        """End it, if it has not, and release the pipe."""
+        """End the Source if it still runs, and close the reader's end of the pipe."""
         self.stop.set()
         self._thread.join(1.0)
         if self._read >= 0:
             os.close(self._read)
+        # A thread that is left behind may still wait for `stop`: its descriptor must stay open.
         if not self._thread.is_alive():
             self.stop.close()
         self._never.close()

@@ -1,4 +1,4 @@
-"""A stand-in Viz One in this process: what flow-sim is, for tests."""
+"""A stand-in Viz One in the process of the test; the command flow-sim runs the same server."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class VizOne:
-    """A running stand-in.
+    """A running stand-in Viz One, with its broker.
 
     Attributes:
-        url: Its address, http://HOST:PORT.
-        user: Who may do everything there.
-        password: That user's password.
-        stomp_url: The address of its broker.
+        url: The URL of the server, http://HOST:PORT.
+        user: The name of a user with all permissions.
+        password: The password of that user.
+        stomp_url: The URL of the broker.
     """
 
     def __init__(self, server: "StandIn") -> None:
@@ -33,23 +33,27 @@ class VizOne:
         self.stomp_url = server.stomp_url
 
     def account(self) -> Account:
-        """Return the login there."""
+        """Return the server's URL with the user and password, as one Account."""
         return Account(self.url, self.user, self.password)
 
     def client(self, **options: Any) -> Client:
-        """Return a new client of it, to be closed by the caller; `options` are those of Client."""
+        """Return a new client of the server, which the caller closes; `options`: see Client."""
         return Client(self.account(), **options)
 
     def environment(self) -> dict[str, str]:
-        """Return VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD, for commands."""
+        """Return the environment variables with which commands find the server, by name.
+
+        These are VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD.
+        """
         return self._server.environment()
 
     def plugin_document(self, **parts: str) -> bytes:
-        """Return the document that a transfer plugin gets on standard input.
+        """Return a document as a transfer plugin gets it on standard input (plugin data, XML).
 
         Args:
-            parts: `source` and `destination` (URLs), `title` (of the asset), `step` (a number),
-                and settings of the plugin, as `suffix="xml"` for `plugin.suffix`.
+            parts: The contents of the document: `source` and `destination` (URLs), `title` (of the
+                asset), `step` (a number as text). Any other name is a setting of the plugin:
+                `suffix="xml"` sets `plugin.suffix`.
         """
         own = ("source", "destination", "title", "step")
         query = {name if name in own else f"plugin.{name}": part for name, part in parts.items()}
@@ -62,21 +66,28 @@ class VizOne:
             return bytes(answer.read())
 
     def plugin_data(self, **parts: str) -> PluginData:
-        """Return that document as `flowtools.transferplugin` reads it; `parts`: the same."""
+        """Return such a document as an object, for `TransferPlugin.use`.
+
+        `parts` are those of `plugin_document`.
+        """
         return PluginData.read(self.plugin_document(**parts))
 
     def reports(self, step: int = 1) -> list[tuple[str | None, int | None, str | None]]:
-        """Return what a transfer plugin has reported of its step: state, per cent done, error."""
+        """Return the reports about the transfer step number `step`, the first one first.
+
+        Each report is the state, the per cent done, and the error; None where it has none.
+        """
         return list(self._server.steps.reports.get(str(step), ()))
 
 
 @contextmanager
 def viz_one(**plan: Any) -> Iterator[VizOne]:
-    """Run a stand-in for as long as the context lasts, on free ports of this machine.
+    """Run a stand-in Viz One while the block runs, on free ports of this machine.
 
     Args:
-        plan: What it does by itself, as the options of flow-sim: `assets`, `files`, `rate`,
-            `seed`, `order`, `session` and others (flowtools.sim.settings.Plan).
+        plan: The options of flow-sim, which say what the server contains and does by itself:
+            `assets`, `files`, `rate`, `seed`, `order`, `session` and others
+            (flowtools.sim.settings.Plan).
 
     Raises:
         ConfigurationError: The package coilmq is missing: pip install 'flowtools[sim]'.

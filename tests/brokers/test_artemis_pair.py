@@ -31,7 +31,7 @@ def pair(tmp_path):
 
 
 @pytest.mark.timeout(300 + 300 * ROUNDS)
-def test_the_backup_takes_over_and_every_event_is_done(pair, queue, tmp_path, show):
+def test_the_backup_takes_over_and_every_event_is_processed(pair, queue, tmp_path, show):
     seed = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
     kinds = ["leader killed", "leader killed", *PROCESS_KINDS] * ROUNDS
     random.Random(seed).shuffle(kinds)

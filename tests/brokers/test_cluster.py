@@ -92,7 +92,7 @@ def numbers_in(node, queue, **headers):
 
 
 @pytest.mark.timeout(400 + 400 * ROUNDS)
-def test_whatever_happens_to_nodes_and_processes_every_event_is_done(
+def test_every_event_is_processed_despite_faults_of_nodes_and_processes(
     cluster, queue, tmp_path, show
 ):
     seed = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
@@ -141,7 +141,7 @@ def test_flow_send_waits_for_the_home_node_of_a_classic_queue(cluster, queue, se
 
 
 @pytest.mark.timeout(240)
-def test_flow_send_outlives_idle_connections_that_are_closed(cluster, queue, send, tmp_path):
+def test_flow_send_survives_the_closing_of_idle_connections(cluster, queue, send, tmp_path):
     process = send(cluster.url(queue))
     log = tmp_path / "send.log"
     for times in range(1, 4):
@@ -167,7 +167,7 @@ def test_flow_send_outlives_idle_connections_that_are_closed(cluster, queue, sen
 
 
 @pytest.mark.timeout(300)
-def test_flow_send_outlives_the_whole_clusters_end_and_start(cluster, queue, send, tmp_path):
+def test_flow_send_survives_a_restart_of_the_whole_cluster(cluster, queue, send, tmp_path):
     process = send(cluster.url(queue))
     log = tmp_path / "send.log"
     feed(process, range(100))

@@ -25,7 +25,7 @@ def filled(broker, queue, most):
         wire.publish(queue, [b"old"] * most)
 
 
-def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(
+def test_a_message_stays_in_its_queue_while_the_dead_letter_queue_is_full(
     any_rabbitmq, queue, login, start
 ):
     dead_letter = f"{queue}.failed"
@@ -49,7 +49,7 @@ def test_a_message_stays_where_it_is_while_the_dead_letters_are_full(
     assert (any_rabbitmq.depth(queue), any_rabbitmq.depth(dead_letter)) == (0, 2)
 
 
-def test_a_message_stays_where_it_is_while_the_dead_letters_are_another_queue(
+def test_a_message_stays_in_its_queue_if_the_dead_letter_queue_has_other_arguments(
     any_rabbitmq, queue, login, start
 ):
     dead_letter = f"{queue}.failed"
@@ -73,7 +73,7 @@ def test_a_message_stays_where_it_is_while_the_dead_letters_are_another_queue(
     assert (any_rabbitmq.depth(queue), any_rabbitmq.depth(dead_letter)) == (0, 1)
 
 
-def test_a_dead_letter_queue_that_was_deleted_is_made_again(any_rabbitmq, queue, login, start):
+def test_a_deleted_dead_letter_queue_is_created_again(any_rabbitmq, queue, login, start):
     dead_letter = f"{queue}.failed"
     with any_rabbitmq.connect() as wire:
         wire.publish(queue, [b"1", b"2", b"3"])
@@ -90,9 +90,7 @@ def test_a_dead_letter_queue_that_was_deleted_is_made_again(any_rabbitmq, queue,
     assert any_rabbitmq.depth(queue) == 0
 
 
-def test_messages_for_a_full_queue_wait_and_go_on_once_there_is_room(
-    any_rabbitmq, queue, login, start
-):
+def test_messages_for_a_full_queue_wait_until_there_is_room(any_rabbitmq, queue, login, start):
     filled(any_rabbitmq, queue, 4)
     process = start("flow-send", "--raw", any_rabbitmq.url(queue), env=login, stdin=subprocess.PIPE)
     said = Lines(process.stderr)

@@ -37,7 +37,7 @@ def reject(broker, queue):
         wire.expect("RECEIPT", receipt_id="back")
 
 
-def test_three_deliveries_of_a_message_have_one_event_id(broker, queue, deliver):
+def test_all_deliveries_of_a_message_have_the_same_event_id(broker, queue, deliver):
     publish(broker, queue)
     events = [deliver(), deliver()]
     # Somebody else takes it and ends in good order.
@@ -51,7 +51,7 @@ def test_three_deliveries_of_a_message_have_one_event_id(broker, queue, deliver)
     assert "redelivered" not in events[0]
 
 
-def test_a_message_has_one_event_id_when_its_broker_was_killed(broker, queue, deliver):
+def test_a_message_keeps_its_event_id_after_its_broker_was_killed(broker, queue, deliver):
     publish(broker, queue)
     first = deliver()
     broker.settle()
@@ -60,7 +60,7 @@ def test_a_message_has_one_event_id_when_its_broker_was_killed(broker, queue, de
     assert deliver()["id"] == first["id"]
 
 
-def test_a_message_has_one_event_id_when_rabbitmq_tries_it_again_by_dead_letters(
+def test_a_message_keeps_its_event_id_when_rabbitmq_retries_it_through_dead_letters(
     any_rabbitmq, queue, deliver
 ):
     broker = any_rabbitmq

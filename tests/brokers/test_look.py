@@ -56,7 +56,7 @@ def numbers(out):
 
 
 @pytest.mark.timeout(300)
-def test_a_look_takes_nothing_however_often(broker, filled, shell):
+def test_browsing_repeatedly_takes_nothing_from_the_queue(broker, filled, shell):
     url, ids = broker.url(filled), None
     for _ in range(LOOKS):
         done = shell(f"flow-listen-stomp --browse --idle 1 '{url}'")
@@ -73,7 +73,7 @@ def test_a_look_takes_nothing_however_often(broker, filled, shell):
         assert not any(each.get("redelivered") for each in last)
 
 
-def test_an_empty_queue_is_seen_to_be_empty(broker, queue, shell):
+def test_browsing_recognises_an_empty_queue(broker, queue, shell):
     with broker.connect() as wire:
         wire.publish(queue, [b"a"])
         wire.subscribe(queue, ack="client-individual")
@@ -114,7 +114,7 @@ def test_a_dead_letter_queue_is_counted_replayed_and_dropped(broker, filled, she
 
 
 @pytest.mark.timeout(300)
-def test_many_replays_do_not_wear_out_what_they_leave(broker, filled, shell):
+def test_many_replays_do_not_use_up_the_deliveries_of_the_remaining_messages(broker, filled, shell):
     """Each holds the whole queue, and takes one message off it."""
     url = broker.url(filled)
     for number in range(LOOKS):
@@ -131,7 +131,7 @@ def test_many_replays_do_not_wear_out_what_they_leave(broker, filled, shell):
 
 
 @pytest.mark.timeout(300)
-def test_a_table_of_what_the_broker_itself_moved_says_why(broker, queue, shell):
+def test_the_table_says_why_the_broker_moved_messages_itself(broker, queue, shell):
     """RabbitMQ 4 says which queue, and why; the others say nothing of that over STOMP."""
     if broker.name != "rabbitmq4-quorum":
         pytest.skip("only a quorum queue has a limit of deliveries")

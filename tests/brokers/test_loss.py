@@ -35,7 +35,7 @@ def is_empty(broker, queue):
 
 
 @pytest.mark.timeout(900)
-def test_whatever_dies_every_event_is_done(broker, queue, tmp_path, seed, show):
+def test_every_event_is_processed_whatever_is_killed(broker, queue, tmp_path, seed, show):
     with Ordeal(broker, queue, tmp_path, ack="worker", seed=seed) as ordeal:
         ordeal.publish(range(TOTAL))
         ordeal.start()
@@ -52,7 +52,9 @@ def test_whatever_dies_every_event_is_done(broker, queue, tmp_path, seed, show):
 
 
 @pytest.mark.timeout(900)
-def test_with_ack_pipe_only_what_a_killed_worker_held_is_lost(broker, queue, tmp_path, seed, show):
+def test_with_ack_pipe_only_events_of_a_killed_flow_work_are_lost(
+    broker, queue, tmp_path, seed, show
+):
     with Ordeal(broker, queue, tmp_path, ack="pipe", seed=seed) as ordeal:
         ordeal.publish(range(TOTAL))
         ordeal.start()

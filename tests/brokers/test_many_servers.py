@@ -67,7 +67,7 @@ def names(file):
 
 
 @pytest.mark.timeout(300)
-def test_when_one_of_three_servers_dies_every_event_is_done(broker, queue, servers, tmp_path):
+def test_every_event_is_processed_when_one_of_three_servers_dies(broker, queue, servers, tmp_path):
     feed = tmp_path / "feed"
     feed.mkdir()
     source = "flow-listen-assets --ack worker | tee sent | flow-send"

@@ -43,7 +43,7 @@ def dead_letters(broker, *queues):
 
 
 @pytest.mark.timeout(600)
-def test_a_message_that_kills_its_worker_takes_no_other_with_it(broker, queue, tmp_path):
+def test_a_message_that_kills_its_worker_costs_no_other_message(broker, queue, tmp_path):
     if not (broker.tells or broker.own_dead_letters):
         pytest.skip(f"{broker.name} delivers a message as often as it takes")
     (tmp_path / "deadly.py").write_text(textwrap.dedent(WORKER % (POISON,)))

@@ -103,7 +103,7 @@ class Chain:
 
 
 @pytest.mark.timeout(1800)
-def test_whichever_command_of_a_chain_is_killed_nothing_is_lost(rabbitmq, queue, tmp_path, show):
+def test_killing_any_command_of_a_chain_loses_no_event(rabbitmq, queue, tmp_path, show):
     seed = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
     chance = random.Random(seed)
     chain = Chain(rabbitmq, queue, tmp_path)

@@ -32,7 +32,9 @@ class Run(Note):
 
 
 @pytest.mark.timeout(600)
-def test_killed_again_and_again_it_does_every_event(broker, queue, tmp_path, request, show):
+def test_flow_run_processes_every_event_although_it_is_killed_repeatedly(
+    broker, queue, tmp_path, request, show
+):
     seed = random.SystemRandom().randrange(10**6)
     dice = random.Random(seed)
     tally = Tally(tmp_path)

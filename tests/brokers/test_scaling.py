@@ -55,7 +55,7 @@ def shell(broker, text, folder, **more):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_a_command_runs_as_it_stands(broker, queue, tmp_path, example):
+def test_each_command_of_the_page_runs(broker, queue, tmp_path, example):
     if broker.family not in HEADINGS[example.heading]:
         pytest.skip(f"not for {broker.name}")
     if broker.name == "rabbitmq" and "rabbitmqctl" in example.text:
@@ -99,7 +99,7 @@ def in_order_of_time(folders):
 
 
 @pytest.mark.timeout(300)
-def test_each_key_keeps_its_order_on_two_servers_of_which_one_dies(broker, name, tmp_path):
+def test_each_key_keeps_its_order_on_two_servers_when_one_dies(broker, name, tmp_path):
     place, grouping = destination(broker, name)
     url = broker.url(place)
     listen = f"flow-listen-stomp --ack worker --prefetch {PREFETCH} '{url}'"

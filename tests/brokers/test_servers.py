@@ -25,14 +25,14 @@ def bodies(number):
     return [b"message %d" % index for index in range(number)]
 
 
-def test_what_was_sent_is_received(broker, queue):
+def test_sent_messages_are_received(broker, queue):
     with broker.connect() as wire:
         assert wire.publish(queue, bodies(450), window=200) == 450
         wire.subscribe(queue)
         assert received(wire, 450) == bodies(450)
 
 
-def test_persistent_messages_outlive_a_killed_broker(broker, queue):
+def test_persistent_messages_survive_a_killed_broker(broker, queue):
     with broker.connect() as wire:
         wire.publish(queue, bodies(300))
     broker.settle()
@@ -48,7 +48,7 @@ def test_persistent_messages_outlive_a_killed_broker(broker, queue):
         assert received(wire, 300) == bodies(300)
 
 
-def test_a_killed_broker_delivers_again_what_was_not_acknowledged(broker, queue):
+def test_a_killed_broker_redelivers_unacknowledged_messages(broker, queue):
     with broker.connect() as wire:
         wire.publish(queue, bodies(1000))
     broker.settle()
@@ -64,7 +64,7 @@ def test_a_killed_broker_delivers_again_what_was_not_acknowledged(broker, queue)
     assert 300 <= broker.depth(queue) <= 300 + broker.forgets
 
 
-def test_messages_outlive_a_broker_that_stopped_in_good_order(broker, queue):
+def test_messages_survive_an_orderly_stop_of_the_broker(broker, queue):
     with broker.connect() as wire:
         wire.publish(queue, bodies(3))
     broker.stop()
@@ -81,17 +81,17 @@ def test_a_frozen_broker_does_not_answer_until_it_thaws(broker):
     broker.connect().close()
 
 
-def test_an_unknown_queue_holds_nothing(broker, queue):
+def test_an_unknown_queue_has_depth_zero(broker, queue):
     assert broker.depth(queue) == 0
 
 
-def test_the_certificate_is_that_of_the_authority(broker):
+def test_the_broker_shows_a_certificate_of_the_test_authority(broker):
     broker.connect(tls=True).close()
     with pytest.raises(ssl.SSLCertVerificationError):
         Wire(broker.tls_port, context=ssl.create_default_context())
 
 
-def test_the_client_certificate_is_taken(activemq):
+def test_the_broker_accepts_the_client_certificate(activemq):
     context = ssl.create_default_context(cafile=str(activemq.ca_file))
     with pytest.raises((ssl.SSLError, ConnectionError)):
         Wire(activemq.mutual_tls_port, context=context)
@@ -99,7 +99,7 @@ def test_the_client_certificate_is_taken(activemq):
     Wire(activemq.mutual_tls_port, context=context).close()
 
 
-def test_a_wrong_password_is_refused_and_none_is_taken(broker):
+def test_a_wrong_password_is_refused_and_no_password_is_accepted(broker):
     if not broker.checks_logins:
         pytest.skip(f"{broker.name} takes a wrong password for none")
     with pytest.raises((WireError, ConnectionError)):
@@ -129,7 +129,7 @@ def test_a_cut_connection_ends_and_the_broker_stays(broker, queue, reset):
         assert proxy.accepted == 2
 
 
-def test_a_stalled_proxy_passes_nothing_until_it_resumes(broker, queue):
+def test_a_stalled_proxy_forwards_nothing_until_it_resumes(broker, queue):
     with Proxy(broker.port) as proxy, Wire(proxy.port, vhost=broker.vhost, timeout=1) as wire:
         wire.publish(queue, bodies(1))
         proxy.stall()
@@ -151,7 +151,7 @@ def streams():
             yield near, far, proxy
 
 
-def test_a_reader_that_stalls_does_not_stall_what_it_sends(streams):
+def test_a_stalled_reader_can_still_send_through_the_proxy(streams):
     # Not with a broker: RabbitMQ 4 itself reads no more of a connection that takes nothing.
     reader, far, proxy = streams
     far.settimeout(30)
@@ -166,7 +166,7 @@ def test_a_reader_that_stalls_does_not_stall_what_it_sends(streams):
             sending.result(30)
 
 
-def test_a_proxy_that_refuses_cuts_who_connects(broker):
+def test_a_refusing_proxy_cuts_new_connections(broker):
     with Proxy(broker.port) as proxy:
         proxy.refuse()
         with pytest.raises(ConnectionError):

@@ -22,7 +22,7 @@ def doctor(broker):
     return visit
 
 
-def test_a_queue_that_is_not_there_is_seen_and_not_made(broker, queue, doctor):
+def test_a_missing_queue_is_reported_and_not_created(broker, queue, doctor):
     found = doctor(queue)
     text = f"'{queue}' is not there yet: whoever comes first makes it"
     assert found["queue"][:2] == ["hint", text]
@@ -36,7 +36,9 @@ def test_a_queue_that_is_not_there_is_seen_and_not_made(broker, queue, doctor):
     ("kind", "verdict", "said"),
     [("quorum", "ok", "is a quorum queue"), ("classic", "hint", "is a classic queue")],
 )
-def test_what_a_queue_is_is_seen_and_its_messages_stay(broker, queue, doctor, kind, verdict, said):
+def test_the_type_of_a_queue_is_reported_and_its_messages_stay(
+    broker, queue, doctor, kind, verdict, said
+):
     with broker.connect() as wire:
         for name in (queue, f"{queue}.failed"):
             wire.publish(name, [b"a", b"b"], **{"x-queue-type": kind})

@@ -206,7 +206,7 @@ def done_in(folder):
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("servers", [2, 3])
-def test_every_last_state_is_done_whatever_happens_to_the_server_that_works(
+def test_the_last_state_of_every_asset_is_processed_whatever_happens_to_the_active_server(
     servers, network, vizone, tmp_path, show
 ):
     (tmp_path / "mine.py").write_text(WORKER)

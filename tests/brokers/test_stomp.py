@@ -54,7 +54,7 @@ def test_an_id_is_the_same_when_the_message_is_delivered_again(
     assert "redelivered" not in first
 
 
-def test_a_refused_message_is_moved_and_an_acknowledged_one_is_gone(
+def test_a_rejected_message_is_moved_and_an_acknowledged_one_is_removed(
     broker, queue, login, start, run, publish
 ):
     publish(queue, b"good", b"bad\0", b"good")
@@ -85,7 +85,7 @@ def forbidden(broker, queue):
     }[broker.family]
 
 
-def test_a_dead_letter_that_the_broker_does_not_take_stays_in_its_queue(
+def test_a_message_stays_in_its_queue_if_the_broker_refuses_the_dead_letter(
     broker, queue, login, start, publish, forbidden
 ):
     user, dead_letter, said = forbidden
@@ -108,9 +108,7 @@ def test_a_dead_letter_that_the_broker_does_not_take_stays_in_its_queue(
 
 
 @pytest.mark.parametrize("ack", ["pipe", "worker"])
-def test_idle_takes_all_that_the_queue_holds_and_leaves_nothing(
-    broker, queue, login, shell, publish, ack
-):
+def test_idle_empties_the_queue_and_then_ends(broker, queue, login, shell, publish, ack):
     publish(queue, *(b"%d" % n for n in range(1000)))
     line = f"flow-listen-stomp --ack {ack} --idle 2 '{broker.url(queue)}' | flow-ack"
     status, out, err = shell(line if ack == "worker" else line.partition(" |")[0], **login)
@@ -119,7 +117,7 @@ def test_idle_takes_all_that_the_queue_holds_and_leaves_nothing(
     until(lambda: broker.depth(queue) == 0)
 
 
-def test_a_durable_subscription_keeps_what_comes_while_nobody_listens(
+def test_a_durable_subscription_keeps_messages_while_nobody_listens(
     broker, topic, name, login, start, publish
 ):
     arguments = ["--durable", name, broker.url(topic)]
@@ -139,7 +137,7 @@ def test_a_durable_subscription_keeps_what_comes_while_nobody_listens(
     assert b'"kept"' in again.until(b"kept")
 
 
-def test_events_go_through_tls_and_the_broker_unchanged(broker, queue, login, run):
+def test_events_pass_through_tls_and_the_broker_unchanged(broker, queue, login, run):
     line = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"a":"\xc3\xa9:\\n"}}\n'
     url = broker.url(queue, tls=True)
     ca = ["--ca-file", broker.ca_file]
@@ -159,7 +157,7 @@ def test_a_wrong_password_is_refused_at_once(broker, queue, run):
     assert "refuses the login" in err
 
 
-def test_a_killed_broker_is_found_again_by_both_sides(broker, queue, login, start):
+def test_listener_and_sender_reconnect_to_a_killed_broker(broker, queue, login, start):
     url = broker.url(queue)
     listener = start("flow-listen-stomp", url, env=login)
     sender = start("flow-send", url, env=login, stdin=subprocess.PIPE)

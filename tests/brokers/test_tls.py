@@ -34,7 +34,7 @@ def own(request, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", REASONS)
 @pytest.mark.parametrize("command", ["flow-listen-stomp", "flow-send"])
-def test_a_certificate_that_is_not_to_be_trusted_is_refused_and_says_which(own, kind, command, run):
+def test_an_untrusted_certificate_is_refused_with_the_reason(own, kind, command, run):
     present(own, kind)
     ca = [] if kind in ("self-signed", "unknown authority") else ["--ca-file", own.ca_file]
     url = own.url("/queue/tls", tls=True)

@@ -20,6 +20,7 @@ import orjson
 from flowtools.ack.records import AckError, parse_ackto, read_packet
 from flowtools.core.key import Key
 from flowtools.core.lines import LineReader
+from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop
 from flowtools.errors import ConfigurationError, ProtocolError, UsageError
 from flowtools.event import Event, EventError, decode
@@ -133,10 +134,11 @@ def _line(line):
 
 
 def _sent(line):
-    event = decode(line, 7, source="flow-send")
+    event = decode(line, 1, source="flow-send")  # Its id has the 1 of a line's first occurrence.
+    wrapper = Wrapper("flow-send")
     for raw in (False, True):
         with suppress(EventError):
-            message = outgoing(line, 7, raw=raw, group_key=Key.parse("subject"))
+            message = outgoing(line, 7, wrapper=wrapper, raw=raw, group_key=Key.parse("subject"))
             assert isinstance(message.body, bytes)
             if not raw:
                 upstream = {"ackto", "redelivered", "time"}
