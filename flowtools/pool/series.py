@@ -23,7 +23,7 @@ from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
 
-from flowtools.core.event import EventError, ReadEvent
+from flowtools.core.event import Event, EventError, ReadEvent
 from flowtools.core.usual import usual
 from flowtools.core.wait import Stop
 from flowtools.pool.handover import PATIENCE
@@ -173,24 +173,35 @@ class SeriesPool(Pool):
         slot = series.slot
         if not series.is_taken_back and (self._control.stopping or self._pause.is_on):
             series.is_taken_back = True
+            slot.in_flight = None
             self._take_back(series)
             if not slot.ahead:
                 return None
-        slot.in_flight = next(iter(slot.ahead.values()))
+        self._look_at_first(series)
         answered = series.runner.answer(HALTED if series.has_halted else PATIENCE)
         if answered is not None:
             return answered
         if series.has_halted:
             raise EOFError  # It is as good as dead: it has nothing else to do than to answer.
+        slot.in_flight = None
         self._take_back(series)
         # More than one: they were answered just now.
         return self._await_last(series) if len(slot.ahead) == 1 else None
 
+    def _look_at_first(self, series: _Series) -> Event:
+        """Note that the first event of those that are left is the one that the process runs."""
+        slot = series.slot
+        number, current = next(iter(slot.ahead.items()))
+        if slot.in_flight is not current or slot.event is None:
+            slot.event = ReadEvent.of(series.taken[number].attributes)
+            slot.in_flight = current
+        assert isinstance(slot.event, Event)
+        return slot.event
+
     def _await_last(self, series: _Series) -> Answered | None:
         """Wait for the answer to the only event that is left, until its deadline."""
         slot = series.slot
-        ((number, slot.in_flight),) = slot.ahead.items()
-        slot.event = event = ReadEvent.of(series.taken[number].attributes.copy())
+        event = self._look_at_first(series)
         event.deadline = slot.deadline = slot.started + (self._settings.timeout or inf)
         if self._control.cancels:
             self._control.watchdog.ring()  # It found no attempt to cancel here until now.
@@ -205,6 +216,7 @@ class SeriesPool(Pool):
         slot = series.slot
         slot.in_flight = current = slot.ahead.pop(answered.number)
         if answered.is_returned:
+            slot.in_flight = None
             self._give_back([current])
             return
         if answered.has_halted:
@@ -230,9 +242,10 @@ class SeriesPool(Pool):
             self._give_back([slot.ahead.pop(number) for number in list(slot.ahead)])
             series.runner.give_up()
             return
-        slot.in_flight = next(iter(slot.ahead.values()), None)
+        if slot.ahead:
+            self._look_at_first(series)
         failure = series.runner.give_up()
-        if slot.in_flight is None or (slot.claim is not None and slot.is_claimed()):
+        if not slot.ahead or (slot.claim is not None and slot.is_claimed()):
             return
         number = next(iter(slot.ahead))
         del slot.ahead[number]
@@ -260,10 +273,11 @@ class SeriesPool(Pool):
             self._settle(slot, lines, failure)
             return
         if settlement.note is not None:
-            settlement.note(ReadEvent.of(attributes), current, slot.started)
-        slot.done, slot.in_flight = slot.done + 1, None
+            assert isinstance(slot.event, Event)
+            settlement.note(slot.event, current, slot.started)
         if flight is not None:
-            self._leave(flight)
+            self._leave(slot, flight)
+        slot.done, slot.in_flight = slot.done + 1, None
 
     def _take_back(self, series: _Series) -> None:
         ahead = series.slot.ahead
