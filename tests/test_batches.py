@@ -125,7 +125,7 @@ def test_events_that_waited_for_a_free_thread_run_as_one_batch_immediately(work,
 def test_a_batch_is_bounded_in_bytes_too(work, notes):
     code = "class W:\n    def start_many(self, events): note(' '.join('x' for e in events))\n"
     text = "x" * (6 * 1024 * 1024)
-    assert finish(work(code), lines(*[text] * 4))[0] == 0
+    assert finish(work(code, "--linger", 60), lines(*[text] * 4))[0] == 0
     assert [len(batch) for batch in notes()] == [3, 1]
 
 
