@@ -54,9 +54,9 @@ RATE_SPAN = 60.0
 """Seconds over which a rate is measured."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The state of a command at one moment.
+    """The state of a command at one moment; flow-status adds which command it is.
 
     Attributes:
         figures: The value of each figure that the command provides.
