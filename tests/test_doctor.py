@@ -445,10 +445,14 @@ def serving_queues(answers):
             "hint",
             "classic",
         ),
-        (INEQUIVALENT.format("x-message-ttl", "received none but current is 5"), "ok", "not told"),
+        (
+            INEQUIVALENT.format("x-message-ttl", "received none but current is 5"),
+            "ok",
+            "does not say of which type",
+        ),
         ("PRECONDITION_FAILED - consumer prefetch count is not set for", "warning", "a stream"),
         ("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", "warning", "another"),
-        (ABSENT, "hint", "not there yet"),
+        (ABSENT, "hint", "does not exist yet"),
         (
             "ACCESS_REFUSED - configure access to queue 'a' refused",
             "failed",
