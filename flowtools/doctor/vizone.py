@@ -73,7 +73,7 @@ def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> No
     )
     if account is None:
         examination.skip(
-            ("name", "port", "login", *_BEHIND_LOGIN),
+            ("password", "Viz One name", "Viz One port", "login", *_BEHIND_LOGIN),
             "the settings are incomplete",
         )
         return
