@@ -52,6 +52,8 @@ def test_an_aggregate_has_its_members_in_its_entry(one):
     assert one.groups.get(made.self_link).listed == arranged.listed
     with pytest.raises(ConflictError):
         one.groups.arrange(made, [])
+    with pytest.raises(ValueError, match="line break"):
+        one.groups.arrange(arranged, [f"{one.ids[1]}\n{one.ids[2]}"])
 
 
 def test_a_member_without_a_link_of_its_own_is_not_deleted_by_another():
