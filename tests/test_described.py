@@ -7,6 +7,16 @@ import pytest
 
 from flowtools.core.described import Described
 from flowtools.multiparser import MultiParser
+from flowtools.source.asset import AssetEntryListener
+from flowtools.source.browse import Browse
+from flowtools.source.custom import CustomSource
+from flowtools.source.interval import Interval
+from flowtools.source.local import STDIN
+from flowtools.source.location import UnmanagedFilesListener
+from flowtools.source.stomp import GenericStompListener
+from flowtools.source.watch import HotFolder
+from flowtools.stomp.settings import Settings as StompSettings
+from flowtools.stomp.url import parse_url
 from flowtools.vizone import Account, Client, Locked
 from flowtools.vizone.plugindata import PluginData
 from tests.vizone_servers import client_of, stand_in
@@ -75,3 +85,28 @@ def test_what_cannot_be_read_is_left_out():
             raise OSError("no")
 
     assert repr(Broken()) == "<Broken here=1>"
+
+
+def test_a_source_shows_what_it_listens_to_and_no_login():
+    url = parse_url("stomp://anna@mq:61613/?destination=/queue/a")
+    account = Account("http://h", "anna", "s3cret")
+    shown = {
+        repr(GenericStompListener(url, StompSettings(password="s3cret"), count=2)),
+        repr(Browse(url, StompSettings(password="s3cret"))),
+        repr(AssetEntryListener(account)),
+        repr(UnmanagedFilesListener(account, "in")),
+        repr(HotFolder("/media")),
+        repr(Interval(60)),
+        repr(STDIN("json")),
+        repr(CustomSource(object(), "mymod:Shares")),
+    }
+    assert shown == {
+        "<GenericStompListener url='stomp://mq:61613/?destination=/queue/a' count=2>",
+        "<Browse url='stomp://mq:61613/?destination=/queue/a'>",
+        "<AssetEntryListener url='http://h'>",
+        "<UnmanagedFilesListener location='in' url='http://h'>",
+        "<HotFolder path='/media'>",
+        "<Interval name='60s'>",
+        "<STDIN form='json'>",
+        "<CustomSource name='mymod:Shares'>",
+    }

@@ -72,7 +72,7 @@ class S:
     process.send_signal(signal.SIGTERM)
     status, _, err = finish(process)
     assert status == -signal.SIGTERM
-    assert b"'done' has not returned; 2 events were not told" in err
+    assert b"'done' of the Source has not returned for 2 events" in err
 
 
 def test_a_done_that_emits_does_not_wait_for_itself(acknowledged, notes):

@@ -110,6 +110,15 @@ def test_other_json_values_are_filtered_too(run):
     assert "line 4: not JSON" in err
 
 
+def test_an_event_that_fails_with_a_malformed_ackto_fails_alone(run):
+    bad = line("x", 1, ackto="nonsense") + line("x" * 3000, 2, ackto="unix:nonsense")
+    good = line(3, 3)
+    program = 'if .id == "1" then error("no") else . end'
+    status, out, err = run("flow-jq", "--max-line", 2000, program, input=bad + good)
+    assert (status, out) == (1, good)
+    assert "the program failed for 2 of 3 lines" in err
+
+
 def test_variables_and_a_program_in_a_file(run, tmp_path):
     (tmp_path / "p.jq").write_text(
         '# keeps some\nselect(.data == $n and $word == "w") | .data = $rows[1]'

@@ -34,6 +34,7 @@ EVENT = Event(
         ("/list/1", "q"),
         ("/list/2", None),
         ("/list/01", None),
+        ("/list/" + "9" * 5000, None),
         ("/list/x", None),
         ("/a~1b/~0c", "deep"),
         ("/none", None),

@@ -264,7 +264,7 @@ def test_a_source_of_ones_own_refuses_a_value_that_is_too_long(run, tmp_path):
     )
     status, out, err = run("flow-source", "mine:Source")
     assert (status, data_of(out)) == (1, [1])
-    assert "value 1 of the Source is no event: as an event it has 170001" in err
+    assert "value 1 of the Source is not an event: as an event it has 170001" in err
 
 
 def test_an_output_of_flow_jq_that_is_too_long_rejects_its_event(run, inlet, tmp_path):

@@ -135,7 +135,7 @@ def test_a_user_without_the_permission_is_told_so(server, run):
     assert (status, out) == (77, b"")
     assert re.fullmatch(
         r"flow-listen-assets: cannot listen to the assets of '\S+': its asset feed shows no"
-        r" monitor link to user 'guest'; that takes the permission Asset/Admin\n",
+        r" monitor link to user 'guest', who needs the permission Asset/Admin\n",
         err,
     )
 
@@ -177,7 +177,7 @@ def test_something_else_than_viz_one_is_a_protocol_error(run):
         env = {"VIZONE_URL": other.url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
         status, out, err = run("flow-listen-assets", env=env)
     assert (status, out) == (76, b"")
-    assert "a web page came instead of XML: is a proxy or a login page in front?" in err
+    assert "the answer is a web page instead of XML; is there a proxy" in err
 
 
 def test_settings_that_are_missing_are_named(run):

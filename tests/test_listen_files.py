@@ -81,7 +81,10 @@ def test_a_location_that_is_not_there_is_a_configuration_error(server, run):
     assert (status, out, err) == (
         78,
         b"",
-        "flow-listen-files: cannot find location 'nope': there are 'xmlimport', 'ftpimport'\n",
+        (
+            "flow-listen-files: cannot find location 'nope':"
+            " the user can see 'xmlimport', 'ftpimport'\n"
+        ),
     )
 
 

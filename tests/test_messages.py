@@ -111,11 +111,34 @@ def test_as_text_each_line_of_it_has_the_event_in_front(work, body):
 
 def test_the_attempt_is_named(work):
     # A program's words are read a moment later: the next attempt is not to have begun by then.
-    options = ("--retries", 1, "--backoff", 1, "--log-format", "json")
+    options = ("--retries", 1, "--backoff", 3, "--log-format", "json")
     body = "print('said'); subprocess.run(['echo', 'said']); raise ValueError"
     _, _, err = finish(work(body, *options), event("bad"))
     said = [json.loads(line) for line in err.splitlines()]
     assert [each["attempt"] for each in said if each["message"] == "said"] == [1, 1, 2, 2]
+
+
+def test_late_output_of_a_program_names_the_attempt_that_ended_last(work, tmp_path):
+    options = ("--retries", 1, "--backoff", 0, "--log-format", "json")
+    body = """
+if not os.path.exists('tried'):
+    open('tried', 'w').close()
+    raise ValueError
+subprocess.Popen(['sh', '-c', 'until [ -e go ]; do sleep 0.05; done; echo said'])
+"""
+    process = work(body, *options)
+    process.stdin.write(event("bad"))
+    process.stdin.flush()
+    assert process.stdout.readline()  # The event is done: nothing runs any more.
+    (tmp_path / "go").touch()
+    said = None
+    while said is None or said["message"] != "said":
+        said = json.loads(process.stderr.readline())
+    if work.isolation == "thread":
+        assert (said["event"], said["attempt"]) == ("id-1", 2)
+    else:  # Between two events a process may be a new one, whose `configure` says this.
+        assert "event" not in said
+    assert finish(process, b"")[0] == 0
 
 
 CONTROLS = "\x1b[2J \x9b31m \u202eabc \u200b \u200e \ufeff \u2066 \x07"

@@ -77,7 +77,7 @@ WRONG = {
     "403=1": "403 Forbidden",
     "404=1": "404 Not Found",
     "5xx=1": "trying again",
-    "html=1": "a web page came instead of XML: is a proxy or a login page in front?",
+    "html=1": "the answer is a web page instead of XML; is there a proxy",
     "gzip=1": "which was not asked for",
 }
 
@@ -223,7 +223,7 @@ def test_another_host_is_not_asked_whatever_a_message_says(start):
         server.catalogue.update(asset.number, title="good")
         first, strange, last = (listener.next() for _ in range(3))
         assert strange["data"]["metadata"] is None
-        assert f"'127.0.0.1:{port}' is not asked" in strange["metadataerror"]
+        assert f"cannot follow a link to '127.0.0.1:{port}'" in strange["metadataerror"]
         assert "metadataerror" not in first | last
         listener.said("the event comes as it is")
         silent.settimeout(0.2)

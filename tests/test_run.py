@@ -280,7 +280,7 @@ def test_but_not_for_longer_than_the_drain(go, notes):
     ("name", "values", "message"),
     [
         ("OnRaises", ["1"], "the Source 'Raises' failed: ValueError: broken ("),
-        ("OnGarbage", ["1", "2"], "3 of 5 values were no events"),
+        ("OnGarbage", ["1", "2"], "3 of 5 values were not events"),
     ],
 )
 def test_what_a_source_gave_before_it_failed_is_done(go, notes, name, values, message):
@@ -355,7 +355,7 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
 @pytest.mark.parametrize(
     ("name", "args", "status", "message"),
     [
-        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': it names no SOURCE"),
+        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': its class has no SOURCE"),
         ("Lettered", [], 78, "'str' is not a Source: see flow-source(1)"),
         ("Numbered", [], 78, "'int' is not a Source: see flow-source(1)"),
         ("Needy", [], 78, "NEEDS has the unknown name 'stor'; known are client, store"),
@@ -367,7 +367,7 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
             78,
             "[Source] interval: 'soon' is not a number",
         ),
-        ("Tick", ["--set", "Source.window start=25"], 78, "[Source]: '25:00-' is no window"),
+        ("Tick", ["--set", "Source.window start=25"], 78, "[Source]: '25:00-' is not a window"),
         ("Asset", [], 78, "VIZONE_URL and VIZONE_USER and VIZONE_PASSWORD not set"),
         ("Asset", [], 78, "or give --url, --user and --password-file"),
         ("File", ["--set", "Source.skip empty files=perhaps"], 78, "is neither yes nor no"),

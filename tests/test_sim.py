@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 from base64 import b64encode
@@ -9,6 +10,9 @@ from collections import Counter
 
 import pytest
 
+from flowtools.core.errors import UnreachableError
+from flowtools.sim import other_resources
+from flowtools.sim.standin import Plan, StandIn
 from flowtools.sim.stream import changes
 from tests.vizone_servers import client_of, stand_in
 
@@ -110,6 +114,17 @@ def test_a_port_that_is_taken_is_an_error(run, option):
         status, out, err = run("flow-sim", option, address)
     assert (status, out) == (69, b"")
     assert err == f"flow-sim: cannot listen on '{address}': Address already in use\n"
+
+
+def test_after_a_port_that_is_taken_the_other_one_is_free_again():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        http_port = free.getsockname()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(UnreachableError, match="cannot listen on"),
+    ):
+        StandIn(Plan(), http=http_port, stomp=taken.getsockname())
+    socket.create_server(http_port).close()
 
 
 @pytest.mark.parametrize("address", ["8080", "h:x", "h:70000"])
@@ -235,6 +250,26 @@ ITEMS = "/thirdparty/asset/item"
 )
 def test_each_request_has_the_status_it_deserves(server, method, path, body, status):
     assert ask(server, method, path, body)[0] == status
+
+
+def test_a_collection_keeps_its_number_when_another_is_deleted(server):
+    def create(title):
+        entry = ENTRY.replace(b"one", title.encode())
+        answer = ask(server, "POST", "/thirdparty/collection/series", entry)[1]
+        return re.search(rb'rel="self" href="http://[^/]+([^"]+)"', answer)[1].decode()
+
+    first, second = create("first"), create("second")
+    assert ask(server, "DELETE", first)[0] == 204
+    assert create("third") not in (first, second)
+    assert b"second<" in ask(server, "GET", second)[1]
+
+
+def test_in_a_full_store_a_value_can_still_be_replaced(server, monkeypatch):
+    monkeypatch.setattr(other_resources, "MOST_VALUES", 1)
+    assert ask(server, "PUT", "/api/client-config/app/key", b"1")[0] == 204
+    assert ask(server, "PUT", "/api/client-config/app/more", b"1")[0] == 507
+    assert ask(server, "PUT", "/api/client-config/app/key", b"2")[0] == 204
+    assert ask(server, "GET", "/api/client-config/app/key")[:2] == (200, b"2")
 
 
 @pytest.mark.parametrize(

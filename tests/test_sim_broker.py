@@ -262,6 +262,20 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_is_cut_off(broker, monk
         assert received < 200
 
 
+def test_a_client_that_is_disconnected_is_reported_once_and_gets_nothing_more(
+    broker, monkeypatch, caplog
+):
+    monkeypatch.setattr(connection, "MAX_UNSENT", 1_000_000)
+    with Client(broker) as stalled:
+        stalled.subscribe("/topic/t", ack="auto")
+        stalled.sync()
+        for _ in range(300):
+            broker.publish("/topic/t", {}, bytes(100_000))
+        assert [each.getMessage() for each in caplog.records if each.name == "flowtools.sim"] == [
+            "disconnecting a STOMP client that does not read"
+        ]
+
+
 def read_or_reset(client):
     try:
         return client.read()
@@ -391,6 +405,24 @@ def test_stomp_is_another_word_for_connect(broker):
     with Client(broker, connect=False) as client:
         client.send("STOMP", accept_version="1.2", host="x", login="admin", passcode="pw")
         assert client.read().headers["version"] == "1.2"
+
+
+@pytest.mark.parametrize("command", ["CONNECT", "STOMP"])
+@pytest.mark.parametrize("versions", ["1.1", "1.2", "1.0,1.1", "1.0,1.1,1.2"])
+def test_a_login_without_a_host_is_an_error_from_stomp_1_1_on(broker, versions, command):
+    with Client(broker, connect=False) as client:
+        client.send(command, accept_version=versions, login="admin", passcode="pw", receipt="r")
+        answer = client.read()
+        assert (answer.cmd, answer.headers["message"]) == ("ERROR", f"{command} has no host")
+        assert answer.headers["receipt-id"] == "r"
+        assert client.read() is None
+
+
+@pytest.mark.parametrize("offer", [{}, {"accept_version": "1.0"}])
+def test_a_login_without_a_host_is_accepted_in_stomp_1_0(broker, offer):
+    with Client(broker, connect=False) as client:
+        client.send("CONNECT", **offer, login="admin", passcode="pw")
+        assert client.read().cmd == "CONNECTED"
 
 
 def test_with_ack_client_a_refusal_covers_all_before_it_too(broker):

@@ -113,7 +113,7 @@ def test_a_body_may_come_slowly():
             assert client.collection("asset")
         with (
             client_of(server, seconds=0.5) as client,
-            pytest.raises(UnreachableError, match=r"no whole answer within 0\.5 s"),
+            pytest.raises(UnreachableError, match=r"no complete answer within 0\.5 s"),
         ):
             client.collections()
 

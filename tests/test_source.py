@@ -87,16 +87,16 @@ def test_count_ends_it(source, name):
         ("Raises", 1, [1], "Raises' failed: ValueError: broken ("),
         ("Unreachable", 69, [], "flow-source: cannot reach 'elsewhere'\n"),
         ("Exits", 1, [], "Exits' failed: SystemExit: enough"),
-        ("Garbage", 1, [1, 2], "3 of 5 values were no events"),
+        ("Garbage", 1, [1, 2], "3 of 5 values were not events"),
         (
             "EmitsGarbage",
             1,
             ["cannot be written as JSON:"],
-            "EmitsGarbage' gave a value that is no event",
+            "EmitsGarbage' gave a value that is not an event",
         ),
         ("BadCleanUp", 1, [1], "cannot clean up after the Source: OSError: cannot close ("),
         ("BadConfigure", 78, [], "cannot configure Source 'tests.sources:BadConfigure': KeyError"),
-        ("NoSource", 78, [], "it can neither be iterated over nor has it a 'run'"),
+        ("NoSource", 78, [], "its class has neither '__iter__' nor 'run'"),
         ("Nowhere", 78, [], "cannot load Source 'tests.sources:Nowhere': there is no class"),
     ],
 )
@@ -180,7 +180,7 @@ def test_no_more_than_the_prefetch_wait_for_a_worker(source):
 def test_ack_worker_needs_somebody_to_tell(source):
     status, _, err = finish(source("Three", "--ack", "worker"))
     assert status == 2
-    assert "has no 'done' to be told by" in err
+    assert "needs a Source with a method 'done'; 'tests.sources:Three' has none" in err
 
 
 # The examples

@@ -353,10 +353,10 @@ def test_a_full_disk_is_said_once_and_the_listener_goes_on(server, start, tmp_pa
     said = process.stderr.read().decode().splitlines()
     assert said == [
         (
-            "flow-listen-assets: cannot write state file 's': File too large; going on, and what is"
-            " done since may come again"
+            "flow-listen-assets: cannot write state file 's': File too large; going on, but events"
+            " done from now on may come again after a restart"
         ),
-        "flow-listen-assets: warning: state file 's' is written again",
+        "flow-listen-assets: warning: state file 's' can be written again",
     ]
 
 

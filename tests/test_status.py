@@ -231,7 +231,8 @@ def test_services_have_theirs_where_their_unit_says(monkeypatch):
 
 
 def state(pid, stdin="", stdout="", **more):
-    return State(more.pop("command", f"flow-{pid}"), pid, stdin=stdin, stdout=stdout, **more)
+    command = more.pop("command", f"flow-{pid}")
+    return State(command=command, pid=pid, stdin=stdin, stdout=stdout, **more)
 
 
 def test_pipelines_are_ordered_from_their_source_to_their_end():

@@ -145,6 +145,25 @@ def test_lines_without_duty_pass_byte_for_byte_and_too_long_ones_are_rejected(
     assert receiver.lines(1)[0].startswith('e.7 nack {"error":"longer than --max-line allows: ')
 
 
+def test_a_malformed_ackto_is_an_error_of_its_line_alone(run, receiver, tmp_path):
+    first, second = line(1), line(2)
+    bad, good = with_ackto(first, "nonsense"), with_ackto(second, receiver.ackto("e.2"))
+    with (tmp_path / "out").open("wb") as out:  # No branch carries the duty.
+        status, _, err = run("flow-tee", "kept", input=bad + good, stdout=out)
+    assert (status, err.count("\n")) == (0, 1)
+    assert "line 1: cannot acknowledge 'nonsense'" in err
+    assert (tmp_path / "kept").read_bytes() == first + second
+    assert receiver.lines(1) == ["e.2 ack"]
+
+
+def test_a_line_that_is_too_long_fails_alone_though_its_ackto_is_malformed(run):
+    long, other = with_ackto(line("x" * 3000), "unix:nonsense"), line(2)
+    status, out, err = run("flow-tee", "--max-line", 2000, "kept", input=long + other)
+    assert (status, out) == (1, other)
+    assert "line 1: longer than --max-line allows" in err
+    assert "1 of 2 lines were not copied" in err
+
+
 def test_a_file_that_cannot_be_written_is_said(run):
     status, _, err = run("flow-tee", "no/such/file")
     assert (status, "cannot write 'no/such/file': No such file or directory" in err) == (1, True)

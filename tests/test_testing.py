@@ -300,6 +300,6 @@ def test_a_source_that_raises_or_gives_what_is_no_event_is_told():
         def __iter__(self):
             yield 1j
 
-    for kind, why in ((Raises, "ValueError: broken"), (Garbage, "1 of 1 values were no events")):
+    for kind, why in ((Raises, "ValueError: broken"), (Garbage, "1 of 1 values were not events")):
         with pytest.raises(FlowError, match=why):
             run_source(kind())

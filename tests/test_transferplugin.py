@@ -182,7 +182,7 @@ def test_nothing_can_be_told_before_use(server, plugin, notes):
 
 def test_progress_that_is_no_number_is_left_out_and_any_other_is_from_0_to_100(server, plugin):
     status, err = plugin("Odd", document(server))
-    assert (status, err) == (0, "flow-run: warning: cannot report inf %: it is no finite number\n")
+    assert (status, err) == (0, "flow-run: warning: cannot report inf %: not a finite number\n")
     assert server.steps.reports["1"] == [("active", 0, None), ("active", 100, None)]
 
 

@@ -84,7 +84,7 @@ def test_rights_are_set_although_the_asset_has_changed_meanwhile(client):
 
 def test_a_right_of_another_name_is_refused(client):
     asset = client.assets.create("one")
-    with pytest.raises(ValueError, match="no right is called 'own'"):
+    with pytest.raises(ValueError, match="unknown right 'own'"):
         client.assets.set_group_permissions(asset, "Editors", ["own"], None)
 
 

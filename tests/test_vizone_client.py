@@ -410,8 +410,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 @pytest.mark.parametrize(
     ("first", "again", "said"),
     [
-        (OK + b"Content-Length: 100000\r\n\r\n", b"x", "no whole answer"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "no whole answer"),
+        (OK + b"Content-Length: 100000\r\n\r\n", b"x", "no complete answer"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "no complete answer"),
         (OK, b"X-More: x\r\n", "no answer"),
         (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer"),
     ],

@@ -141,7 +141,7 @@ def test_the_charset_of_the_content_type_wins(media_type, content, said):
     ],
 )
 def test_a_page_for_people_is_named_as_that(page):
-    with pytest.raises(ProtocolError, match="a web page came instead of XML: is a proxy or"):
+    with pytest.raises(ProtocolError, match="the answer is a web page instead of XML; is there"):
         parse(page, name="it")
 
 

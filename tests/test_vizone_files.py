@@ -83,7 +83,7 @@ def test_an_import_can_be_waited_for_only_so_long():
         server.catalogue.put_file("xmlimport", "a", b"1")
         incoming = client.files.import_into(client.assets.create("one"), only_file(client))
         assert client.transfers.request(incoming) is None
-        with pytest.raises(UnreachableError, match=r"not over in 0\.1 s"):
+        with pytest.raises(UnreachableError, match=r"not ended within 0\.1 s"):
             client.transfers.wait(incoming, 0.1, pause=0.02)
 
 

@@ -64,12 +64,12 @@ def test_a_member_without_a_link_of_its_own_is_not_deleted_by_another():
         entry = f'<entry {atom}><id>g</id><link rel="down" href="{server.url}/m"/></entry>'
         group = Group(compat.Item(entry).entry.element)
         server.replies += [reply(feed.encode()), reply(feed.encode())]
-        with pytest.raises(ProtocolError, match="cannot take 'urn:1' out of 'g'"):
+        with pytest.raises(ProtocolError, match="cannot remove 'urn:1' from 'g'"):
             client.groups.remove(group, "urn:1")
         with pytest.raises(ProtocolError, match="it has no link for a new member"):
             client.groups.add(group, ["urn:2"])
         assert [each.partition(" ")[0] for each in server.requests] == ["GET", "GET"]
-    with pytest.raises(ValueError, match="line end"):
+    with pytest.raises(ValueError, match="line break"):
         uri_list(["urn:1\nurn:2"])
 
 

@@ -269,7 +269,8 @@ class AckSocket:
         del self._connections[connection.fileno()]
         self._ready.unregister(connection)
         connection.close()
-        if not connection.said_bye:
+        # Only the first counts. Otherwise processes that keep vanishing would put it off for ever.
+        if not connection.said_bye and self._vanished is None:
             due = monotonic() + GRACE
             self._vanished = (due, f"{connection.who} ended before it had settled all it took")
 
@@ -292,7 +293,9 @@ class AckSocket:
                     connection.who,
                 )
         if len(settled) > REMEMBERED:
-            self._settled = (epoch, dict([*settled.items()][REMEMBERED // 2 :]))
+            # In place: another thread may have begun a new epoch with a dictionary of its own.
+            for number in [*settled][: REMEMBERED // 2]:
+                del settled[number]
 
     def _look(self, now: float) -> None:
         """Report lost acknowledgements once GRACE is over; check the socket and the window."""

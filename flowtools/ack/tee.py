@@ -9,8 +9,10 @@ sources deliver again. With --tolerate it goes on without that reader. If the re
 connected to the relay, the relay notices that it has vanished and makes the sources deliver again.
 """
 
+from contextlib import suppress
+
 from flowtools.ack.branches import Branch, Branches
-from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
+from flowtools.ack.records import AckError, Reason, parse_ackto, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.lines import LineReader
@@ -105,11 +107,13 @@ class Tee:
         # Decided for each line: with --tolerate a branch may have gone since the last one.
         carriers = [each for each in self._branches.open if each.has_duty]
         acktos: list[str] = []
-        if ackto is not None and carriers:
+        if ackto is not None:
             try:
-                acktos = self._relay.carry(ackto, len(carriers))
+                parse_ackto(ackto)
+                acktos = self._relay.carry(ackto, len(carriers)) if carriers else []
             except AckError as error:
                 _log.error("line %d: %s", self._number, error)
+                ackto = None
         _log.debug(
             "line %d goes to %d branches, %d of which are to acknowledge it",
             *(self._number, len(self._branches.open), len(acktos)),
@@ -126,7 +130,9 @@ class Tee:
         error = line.reason
         _log.error("line %d: %s", self._number, error)
         if line.ackto is not None:
-            self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
+            # With a malformed `ackto` nobody can be told; the line itself has been reported.
+            with suppress(AckError):
+                self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
 
 
 STDOUT = "standard output"

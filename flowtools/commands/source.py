@@ -43,8 +43,9 @@ def main(
       flow-source mymod:Shares | flow-work mymod:Store -j 4
       flow-source examples.sources.tail_file:TailFile --set tail.file=app.log | jq .data
     """
-    from flowtools.source.custom import CustomSource, run_on_stdout
+    from flowtools.source.custom import CustomSource
     from flowtools.source.loading import load_source
+    from flowtools.source.onstdout import run_on_stdout
     from flowtools.worker.config import load
     from flowtools.worker.needs import make
 

@@ -200,6 +200,7 @@ class BatchPool(Pool):
         self, slot: Slot, batch: Batch[InFlight], answers: Sequence[Answer], failure: Failure | None
     ) -> None:
         """Settle each event by its answer, or all of them by the `failure` of the batch."""
+        slot.end_attempt()
         batch.events.end()
         waits = False
         while batch.left:

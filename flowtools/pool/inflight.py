@@ -88,6 +88,12 @@ def about(attributes: dict[str, Any], attempt: int) -> About:
     return About(identity, None if subject is None else str(subject), attempt)
 
 
+def _attempt_of(flight: "InFlight | Batch[InFlight] | None") -> int:
+    if isinstance(flight, Batch):
+        flight = flight.flights[0]
+    return 1 if flight is None else flight.attempt
+
+
 class Claim:
     """The watchdog's decision on an attempt.
 
@@ -130,6 +136,8 @@ class Slot:
         done: Number of events that ended here and that the settlement has not yet counted.
         ended: Whether the thread has ended.
         is_traced: Whether the Worker may have left a trace or profile function in the thread.
+        ended_as: The event or batch whose attempt ended last, and the number of that attempt;
+            noted only if the number may be more than 1 or the event may be retried.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -144,6 +152,7 @@ class Slot:
         self.started = 0.0
         self.done = 0
         self.ended = self.is_traced = False
+        self.ended_as: tuple[Event | Events, int] | None = None
 
     @property
     def flight(self) -> "InFlight | Batch[InFlight] | None":
@@ -161,17 +170,27 @@ class Slot:
 
         With `is_last`, the last attempt counts if none is running.
         """
-        flight = self.flight
+        flight, event = self.flight, self.event
+        number = _attempt_of(flight)
+        # Settling counts the attempt, so the flight may already have the number of the next one.
+        if self.ended_as is not None and self.ended_as[0] is event:
+            number = self.ended_as[1]
         if isinstance(flight, Batch):
-            return about_all(flight.events, flight.flights[0].attempt)
+            return about_all(flight.events, number)
         if flight is not None:
-            return about(flight.event.attributes, flight.attempt)
-        if not is_last or self.event is None:
+            return about(flight.event.attributes, number)
+        if not is_last or event is None:
             return None
-        if isinstance(self.event, Events):
-            return about_all(self.event)
-        attributes = self.event.attributes
-        return about(attributes if isinstance(attributes, dict) else {}, 1)
+        if isinstance(event, Events):
+            return about_all(event, number)
+        return about(event.attributes if isinstance(event.attributes, dict) else {}, number)
+
+    def end_attempt(self) -> "InFlight | Batch[InFlight] | None":
+        """Note the number of the attempt that has ended; return its event or batch."""
+        flight = self.flight
+        if self.event is not None:
+            self.ended_as = self.event, _attempt_of(flight)
+        return flight
 
     @property
     def labels(self) -> list[str]:

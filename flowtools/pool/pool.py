@@ -182,9 +182,9 @@ class Pool:
                 if note is not None:
                     event.attributes = attributes
                     note(event, current, now)
-                slot.done, slot.in_flight = slot.done + 1, None  # Counted without a lock.
                 if flight is not None:
-                    self._leave(flight)
+                    self._leave(slot, flight)
+                slot.done, slot.in_flight = slot.done + 1, None  # Counted without a lock.
             else:
                 self._settle(slot, lines or [], failure)
         return False
@@ -240,7 +240,8 @@ class Pool:
             return None
         return flight
 
-    def _leave(self, flight: InFlight) -> None:
+    def _leave(self, slot: Slot, flight: InFlight) -> None:
+        slot.end_attempt()
         if flight.key is not None:
             self._backlog.leave(flight.key)
         self._end_probe(flight, is_done=True)
@@ -258,7 +259,7 @@ class Pool:
         return True
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
-        flight = slot.flight
+        flight = slot.end_attempt()
         assert isinstance(flight, InFlight)
         waits = False
         if failure is None:
@@ -269,7 +270,7 @@ class Pool:
         self._vacate(slot, waits)
 
     def _settle_claim(self, slot: Slot, claim: Claim) -> None:
-        flight = slot.flight
+        flight = slot.end_attempt()
         assert isinstance(flight, InFlight)
         waits = False
         if claim.verdict is Outcome.CANCELLED:
@@ -396,5 +397,4 @@ class Pool:
     def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
         """Return the events not done, and those of the lines `more`, in order; no thread runs."""
         self._intake.add(more)
-        left = [*self._backlog.drain(), *self._intake.drain()]
-        return sorted(left, key=lambda flight: flight.number)
+        return sorted([*self._backlog.drain(), *self._intake.drain()], key=lambda each: each.number)

@@ -1,15 +1,16 @@
 """The sources: one module each, every one with a `run` that writes events to an outlet.
 
-For any broker: `stomp`, and `browse`, which only looks. For Viz One: `asset` and `location`, whose
-common parts are in `vizone`. For this machine: `interval`, `local` (standard input, read by
-`input`) and `watch`. For a user's own Source: `custom`.
+For any broker: `stomp`, and `browse`, which reads a queue without consuming it. For Viz One:
+`asset` and `location`, whose common parts are in `vizone`. For this machine: `interval`, `local`
+(standard input, read by `input`) and `watch`. For a user's own Source: `custom`.
 
-A `stomp` source runs one session after another (`serving`). A `delivery` writes the events of a
-session into a `pipe`, which may be full, and settles their messages. `interval` ticks by a
-`schedule` or a `cron` expression, at a `daytime`, on a `clock`. The parts of `watch` are in
-`folder`. `loading` says what a user's Source may be; a `gate` stands between it and the outlet,
-`telling` calls its `done`, and a `cursor` saves the position before which everything is done in a
-`wholefile`. `settings` has the defaults.
+A `stomp` source runs one session after another (`serving`), and `current` passes acknowledgements
+on to the present one. A `delivery` writes the events of a session into a `pipe`, which may be full,
+and settles their messages. `interval` asks a `schedule` when the next tick is due; `cron` reads its
+expressions, `daytime` its windows of the day, and a `clock` tells the time. The parts of `watch`
+are in `folder`. `loading` says what a user's Source may be, and `onstdout` runs one as a command. A
+`gate` makes events of its values, `telling` calls its `done`, and a `cursor` saves the position
+before which everything is done in a `wholefile`. `settings` has the defaults.
 """
 
 from typing import TYPE_CHECKING, Protocol

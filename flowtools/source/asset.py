@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from flowtools.core.described import Described
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
@@ -30,7 +31,7 @@ from flowtools.vizone.errors import NotFoundError
 DELETED, CHANGED = f"flow.asset.{Kind.DELETED}", f"flow.asset.{Kind.CHANGED}"
 
 
-class AssetEntryListener:
+class AssetEntryListener(Described):
     """A source of asset entries as they are created, updated and deleted.
 
     The event types are flow.asset.created, updated, deleted, and changed if the message does not
@@ -40,8 +41,11 @@ class AssetEntryListener:
     metadata (the fields by name: text, null, or a list of objects for a table).
 
     Attributes:
-        listening: How it listens.
+        url: The address of Viz One.
+        listening: The options of the listener.
     """
+
+    FACTS = ("url",)
 
     redelivers: ClassVar = True
     """Events that are not done are delivered again."""
@@ -53,6 +57,7 @@ class AssetEntryListener:
         details: Details | None = None,
     ) -> None:
         """Prepare to listen to the assets of `account`'s Viz One."""
+        self.url = account.url
         self._account = account
         self.listening = listening or Listening()
         self._details = details or Details()
@@ -62,7 +67,7 @@ class AssetEntryListener:
 
         Raises:
             RefusedError: The login, or the permission Asset/Admin, is missing.
-            UnreachableError: Viz One does not answer, or its broker stays away.
+            UnreachableError: Viz One does not answer, or its broker was away for too long.
             ProtocolError: The server that answers is not a Viz One.
             ReaderGone: Nobody reads any more.
         """
@@ -92,7 +97,7 @@ class AssetEntryListener:
         if monitor is None:
             raise RefusedError(
                 f"cannot listen to the assets of '{self._account.url}': its asset feed shows"
-                f" no monitor link to user '{self._account.user}'; that takes the permission"
+                f" no monitor link to user '{self._account.user}', who needs the permission"
                 " Asset/Admin"
             )
         return monitor
@@ -101,6 +106,7 @@ class AssetEntryListener:
         """Return the events of a message: one for each change that is, or may be, wanted."""
         changes = read_changes(message.headers, message.body, self._account.url)
         events = [self._event(change, message) for change in changes if self._may_want(change.kind)]
+        # With resolve, the server's answer may still supply what the filters look at.
         return events if self._details.resolve else list(filter(self._wants, events))
 
     def look_up(self, client: Client, event: Event) -> Event | None:
@@ -125,7 +131,7 @@ class AssetEntryListener:
         try:
             asset = client.assets.get(address, inline=self._details.metadata)
         except NotFoundError:
-            return amended(event, {}, DELETED)
+            return amended(event, {}, DELETED)  # It was deleted after the message was sent.
         data = _said(asset) | {"links": event["links"] | addresses_in(asset)}
         self._details.add_to(data, asset)
         return amended(event, data, DELETED if asset.status == "deleted" else None)
@@ -173,7 +179,7 @@ def _metadata_of(client: Client, links: dict[str, str]) -> dict[str, Any] | None
     try:
         return client.metadata(links["describedby"]).as_dict()
     except NotFoundError:
-        return None  # It has none, or is gone.
+        return None  # The asset has no metadata, or it was deleted meanwhile.
 
 
 def _said(asset: Asset | None) -> dict[str, Any]:

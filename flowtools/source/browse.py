@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 
+from flowtools.core.described import Described
 from flowtools.core.event import Event, parse
 from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
@@ -17,13 +18,18 @@ from flowtools.stomp.url import BrokerURL
 _log = get_log("flowtools.source.stomp")
 
 
-class Browse:
+class Browse(Described):
     """A source of the messages that a queue holds now; all of them stay where they are.
 
     A topic holds no messages: they are written as they arrive, and every other subscriber gets them
     too. Some brokers hand the messages out and take them back (stomp/look.py); these are written
     once they have been given back, so that a slow reader does not keep them from other consumers.
+
+    Attributes:
+        url: The URL of the broker and the destination, without a login.
     """
+
+    FACTS = ("url",)
 
     def __init__(
         self,
@@ -40,12 +46,13 @@ class Browse:
         Args:
             url: The broker and the destination.
             settings: How to connect.
-            selector: Condition that a message has to meet, for brokers that have such.
-            headers: More headers of SUBSCRIBE, besides the URL's own.
-            count: End after so many events.
-            idle: Seconds without a message after which a queue has been seen, where the broker
-                does not say so; None: Looking.idle.
+            selector: Condition that a message has to meet, for brokers that support selectors.
+            headers: Further headers of the SUBSCRIBE frame, besides those of the URL.
+            count: Number of events after which it ends.
+            idle: Seconds without a message after which a queue counts as read to its end, for
+                brokers that do not mark the end; None: Looking.idle.
         """
+        self.url = url.public
         self._url = url
         self._settings = settings
         self._headers = ({} if selector is None else {"selector": selector}) | dict(headers or {})
@@ -58,7 +65,7 @@ class Browse:
         Raises:
             RefusedError: The broker refuses login, subscription or TLS.
             ProtocolError: The other side does not speak STOMP.
-            UnreachableError: The broker is away for too long, or goes away during the look.
+            UnreachableError: The broker was away for too long, or the connection was lost.
             ReaderGone: Nobody reads any more.
         """
         with closing(self._events(outlet, stop)) as events:

@@ -26,7 +26,7 @@ NAMES = {
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
-# Of a field: its first and last value, and names of values from the first on.
+# For each field, from seconds to weekdays: its first and last value, and the names of its values.
 _FIELDS = ((0, 59, ()), (0, 59, ()), (0, 23, ()), (1, 31, ()), (1, 12, _MONTHS), (0, 6, _DAYS))
 _DAY = 3
 
@@ -60,13 +60,14 @@ def read(expression: str) -> Expression:
     """Return `expression` in cronsim's form; cronsim itself refuses what it does not know.
 
     Raises:
-        UsageError: A name is unknown, or `W` is combined with something it does not go with.
+        UsageError: A name is unknown, or `W` is combined with what it cannot be combined with.
     """
     text = expression.strip()
     if text.startswith("@"):
         if text.lower() not in NAMES:
             raise UsageError(
-                f"'{expression}' is not a cron expression: the names are {', '.join(NAMES)}"
+                f"'{expression}' is not a cron expression: expected five fields, or one of"
+                f" {', '.join(NAMES)}"
             )
         text = NAMES[text.lower()]
     fields = text.upper().split()
@@ -108,12 +109,13 @@ def _nearest(expression: str, days: str, weekdays: str) -> tuple[int, ...]:
     numbers = [int(each[1]) for each in found if each is not None]
     if len(numbers) != len(found) or not all(1 <= number <= 31 for number in numbers):
         raise UsageError(
-            f"'{expression}' is not a cron expression: 15W stands for itself or beside others such"
-            " as 1W,15W"
+            f"'{expression}' is not a cron expression: a day such as 15W can be listed only with"
+            " others of that form, such as 1W,15W"
         )
     if weekdays != "*":
         raise UsageError(
-            f"'{expression}' is not a cron expression: with 15W the day of the week is *"
+            f"'{expression}' is not a cron expression: with a day such as 15W the day of the week"
+            " must be *"
         )
     return tuple(numbers)
 

@@ -63,8 +63,9 @@ class Cursor(Described):
 
         Args:
             path: The file; it is created at the first change of the position.
-            start: The position where there is no file yet.
-            of: What the positions belong to, such as a URL: the file of something else is refused.
+            start: The position to start from if there is no file yet.
+            of: What the positions belong to, such as a URL. A file that belongs to something else
+                is refused.
             every: Seconds from a change to the writing of the file. Events that were done in these
                 seconds are repeated if the machine or the process dies.
 
@@ -135,13 +136,14 @@ class Cursor(Described):
             self._advance()
 
     def done(self, event: Event, ok: bool = True) -> None:
-        """Note that `event` is decided, whether well or for good as failed (`ok`).
+        """Note that `event` is settled: done (`ok`), or failed permanently.
 
-        An event that failed for good is in the failed file or the dead letters, so it must not be
-        repeated. An event that has not begun here is ignored.
+        An event that failed permanently is in the failed file or the dead letters, so it must not
+        be repeated. An event that has not begun here is ignored.
         """
         key = (event.source, event.id)
         with self._lock:
+            # A Source may give the same event twice. The first to be done frees the earlier one.
             steps = self._waiting.get(key)
             if not steps:
                 return
@@ -166,6 +168,7 @@ class Cursor(Described):
 
     def _save(self) -> None:
         position = self.position
+        # The same object has the same value. Another object may, too, which costs one write.
         if position is self._saved:
             return
         value = {"flow-cursor": 1, "of": self._of, "position": position}
@@ -184,8 +187,8 @@ class Cursor(Described):
             known = False
         if not known:
             raise ConfigurationError(
-                f"cannot use {self._file.name}: it is damaged, or not a cursor's; repair it, or"
-                " remove it to begin at the start"
+                f"cannot use {self._file.name}: it is damaged, or is not a cursor file; repair it,"
+                " or remove it to begin at the start"
             )
         if of != self._of:
             raise ConfigurationError(

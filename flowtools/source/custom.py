@@ -1,25 +1,24 @@
 """Run a user's own Source; loading.py says what it may be.
 
-The user's code runs in a thread of its own, so that a signal ends the command whatever that code
-does. `run` starts the thread, and joins it unless it is stuck.
+The user's code may hang, or never return. So it runs in a thread of its own, and a signal ends the
+command whatever that code does. `run` starts the thread and waits. When the command should end, it
+asks the Source to end, and joins its thread, or abandons the thread if it is still there after the
+grace. Then it waits for outstanding acknowledgements, and calls `clean_up`, also for a limited
+time.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from threading import Thread
 from typing import Any, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
+from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, UsageError
 from flowtools.core.event import Event
 from flowtools.core.lines import MAX_LINE, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, Wake, wait
-from flowtools.process import console
-from flowtools.process.ear import Ear
-from flowtools.process.stdout import guarded_stdout
-from flowtools.process.vitals import vitals
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
 from flowtools.source.telling import clean_up_within
@@ -28,13 +27,15 @@ from flowtools.worker.description import described
 _log = get_log("flowtools.source")
 
 
-class CustomSource:
+class CustomSource(Described):
     """A source that writes the values of a user's Source as events.
 
     Attributes:
         is_stuck: Whether the Source's thread was left behind and may never end.
         drain: Maximum time for the end, in seconds.
     """
+
+    FACTS = ("_name", "_count")
 
     def __init__(
         self,
@@ -52,15 +53,15 @@ class CustomSource:
         """Prepare to run `source`.
 
         Args:
-            source: The object.
-            name: What to call it.
+            source: An object of the user's class.
+            name: Its name in messages.
             ack: When `done` is called; see loading.py.
-            prefetch: How many events may be unsettled at a time (ack="worker").
-            count: End after so many events.
-            grace: Seconds that the Source has to end, once asked to.
+            prefetch: Maximum number of unsettled events (ack="worker").
+            count: Number of events after which it ends.
+            grace: Seconds that the Source has to end after it was asked to.
             drain: Seconds that outstanding acknowledgements have after a stop.
             max_line: Maximum size of an event's line in bytes; longer ones are refused.
-            inlet: Makes what receives acknowledgements.
+            inlet: Makes the receiver of acknowledgements.
 
         Raises:
             UsageError: It has no `done`, and `ack` is "worker".
@@ -71,13 +72,11 @@ class CustomSource:
         self._name = name
         self._done: Callable[[Event, bool], Any] | None = getattr(source, "done", None)
         if ack == "worker" and self._done is None:
-            raise UsageError(
-                f"--ack worker is of no use: the Source '{name}' has no 'done' to be told by"
-            )
+            raise UsageError(f"--ack worker needs a Source with a method 'done'; '{name}' has none")
         self._worker = ack == "worker"
         self._prefetch, self._count, self._max_line = prefetch, count, max_line
         self._grace = grace
-        self.drain = self._drain = drain
+        self.drain = drain
         self._inlet = inlet
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
@@ -88,9 +87,9 @@ class CustomSource:
             EventsFailed: It gave values that are not events.
             ReaderGone: Nobody reads any more.
         """
-        inlet, drain = self._inlet() if self._worker else None, self._drain
+        inlet, drain = self._inlet() if self._worker else None, self.drain
         if isinstance(outlet, LineWriter):
-            # The Source's own code has the other half of the time.
+            # Half of the grace is for a stalled reader, half for the Source's own code.
             outlet.give_up(stop, self._grace / 2)
         ended = Wake()
         try:
@@ -127,7 +126,7 @@ class CustomSource:
             if ready != {gate.lost.fileno()} or not gate.write_again():
                 break
         if hasattr(self._source, "stop"):
-            # It says itself when it is at its end.
+            # A Source with `stop` ends by itself. What it emits until then still counts.
             Thread(target=self._source_stop, name="source-stop", daemon=True).start()
         else:
             gate.shut()
@@ -165,35 +164,3 @@ class CustomSource:
         except BaseException as error:  # noqa: BLE001  it must not end the acknowledgements
             self._not_told += 1
             _log.error("the 'done' of Source '%s' failed: %s", self._name, described(error))
-
-
-def run_on_stdout(
-    make: Callable[[], CustomSource],
-    working: Callable[[], AbstractContextManager[Stop]],
-    on_stuck: Callable[[], None],
-) -> None:
-    """Run the source that `make` makes on stdout; anything its code prints becomes a message.
-
-    Args:
-        make: Makes the source.
-        working: Context in which the process obeys signals and reports its status.
-        on_stuck: Called if a thread is left behind that may never end.
-
-    Raises:
-        FlowError, ReaderGone: As CustomSource.run.
-        Signalled: A signal asked for the end.
-    """
-    console.name_others("source")
-    ear = Ear()
-    try:
-        with working() as stop, guarded_stdout(ear, lambda: None) as writer:
-            vitals.provide("events_out", lambda: writer.emitted)
-            source = make()
-            console.bound_flush(source.drain)
-            try:
-                source.run(writer, stop)
-            finally:
-                if source.is_stuck:
-                    on_stuck()
-    finally:
-        ear.close()

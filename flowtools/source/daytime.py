@@ -34,12 +34,14 @@ class Window:
         """
         found = _FORM.fullmatch(text)
         if not found or text == "-":
-            raise UsageError(f"'{text}' is no window: write 22:00-04:00, 22:00- or -06:00")
+            raise UsageError(f"'{text}' is not a window: write 22:00-04:00, 22:00- or -06:00")
         hour, minute, end_hour, end_minute, _ = found.groups()
         start = time(int(hour or 0), int(minute or 0))
         end = time(int(end_hour or 0), int(end_minute or 0))
         if start == end:
-            raise UsageError(f"the window '{text}' ends when it starts; leave it out for all day")
+            raise UsageError(
+                f"the window '{text}' is empty: it ends when it starts; leave it out for all day"
+            )
         return cls(start, end)
 
     def __contains__(self, moment: datetime) -> bool:
@@ -55,7 +57,9 @@ class Window:
             return True
         length = self._minutes(self.end) - self._minutes(self.start)
         if length <= 0:
-            return False  # Across midnight, where no clock is put forward.
+            return False  # Across midnight: such a window does not fit into a missing hour.
+        # A window inside the missing hour has no local time. It opens when the gap ends, for its
+        # whole length: so look whether clocks were put forward within that length.
         forward = _gained(instant - length * 60, instant, zone)
         if not forward:
             return False
@@ -80,7 +84,7 @@ def _gained(earlier: float, later: float, zone: tzinfo) -> float:
 
 
 def _last_change(earlier: float, later: float, zone: tzinfo) -> float:
-    """Return the whole second from which the offset of `later` has been in force."""
+    """Return the whole second since which the offset of `later` has been in force."""
     before, after = int(earlier), int(later)
     while after - before > 1:
         middle = (before + after) // 2
@@ -92,7 +96,7 @@ def _last_change(earlier: float, later: float, zone: tzinfo) -> float:
 
 
 def zone(name: str) -> ZoneInfo:
-    """Return the time zone that is called `name` in the IANA data base: Europe/Oslo.
+    """Return the time zone that is called `name` in the IANA database, such as Europe/Oslo.
 
     Raises:
         UsageError: This machine does not know a zone of that name.
@@ -125,7 +129,7 @@ def local_zone() -> ZoneInfo:
         with path.open("rb") as file:
             return ZoneInfo.from_file(file, key=str(path))
     except FileNotFoundError:
-        return zone("UTC")  # As the C library does.
+        return zone("UTC")  # As the C library does: a container often has no /etc/localtime.
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"cannot read the time zone from '{path}': {error}; name one with --tz"

@@ -3,6 +3,10 @@
 Every event is written together with a duty: an object that is settled once the event is done. With
 --ack pipe an event is done when its line has been written. With --ack worker it is done when its
 acknowledgement arrives, which names it by the number in the line's `ackto`.
+
+The thread that serves the session writes. With --ack worker the inlet's thread settles, so the two
+share `waiting`, under a lock. Nobody waits for the network while holding it: a settled duty only
+puts its message on the way, and `settle` sends the acknowledgements after it has released the lock.
 """
 
 from collections.abc import Callable
@@ -81,7 +85,7 @@ class Delivery:
         in_worker_mode: Whether events are acknowledged from outside.
         taken: Number of events that have been written.
         waiting: Duties of the events that wait for an acknowledgement, by number.
-        stale: Number of acknowledgements for events that were not waiting (any more).
+        stale: Number of acknowledgements for events that were not waiting, or no longer.
     """
 
     def __init__(self, subscription: Subscription, pipe: Pipe, acks: AckInlet | None) -> None:
@@ -125,6 +129,7 @@ class Delivery:
         if self.in_worker_mode:
             number = next(self._numbers)
             event.attributes["ackto"] = f"{self._ackto}{number}"
+            # Before the line is written: its acknowledgement may come at once.
             with self._state:
                 self.waiting[number] = duty
         else:
@@ -152,14 +157,14 @@ class Delivery:
     def flush(self) -> bool:
         """Write the gathered lines, and settle the events that are done once they are written.
 
-        Return False if they could not be written: a stop was asked for, and the reader takes
+        Return False if they could not be written: a stop was requested, and the reader accepts
         nothing.
 
         Raises:
             ReaderGone: The reader has gone.
         """
         if not self._pipe.flush():
-            return False
+            return False  # Nothing is settled: the broker delivers these messages again.
         written, self._written = self._written, []
         for duty in written:
             duty.settle(True)
@@ -167,6 +172,8 @@ class Delivery:
 
     def settle(self, acks: list[Ack]) -> None:
         """Take acknowledgements, and settle the messages that they complete with the broker."""
+        # `outstanding` counts this: the source must not end between taking the last event out of
+        # `waiting` and sending its acknowledgement.
         self._settling = True
         try:
             with self._state:

@@ -1,4 +1,8 @@
-"""The gate between a user's Source and the outlet: makes events of values, and limits them.
+"""The gate between a user's Source and the outlet: makes events of values, and limits their number.
+
+The user's threads call `emit`, which waits while the window is full; that is how a fast Source is
+slowed down. The inlet's thread takes acknowledgements out of the window and passes them to the
+thread that calls `done` (telling.py). The main thread minds the end.
 
 Only this process has the values that a Source gave. So when acknowledgements are lost because the
 process that owed them has died, the gate writes the events in flight again, in a new epoch. If the
@@ -43,12 +47,12 @@ class Ended(Exception):
 
 
 class Gate:
-    """The way from the user's threads to the outlet: makes events, counts them, limits them.
+    """The way from the user's threads to the outlet: makes events, counts and limits them.
 
     Attributes:
         failure: The exception that ended the Source.
-        said: The text of that exception, made in the thread that raised it, because a user's code
-            makes it.
+        said: The text of that exception. The thread that raised it has made the text, because
+            that runs user code.
         full: Set when `count` is reached.
         lost: Set when `write_again` has to be called.
     """
@@ -100,10 +104,11 @@ class Gate:
                     self.emit(value)
                 except EventError as error:
                     self._refused += 1
-                    _log.error("value %d of the Source is no event: %s", number, error)
+                    _log.error("value %d of the Source is not an event: %s", number, error)
                 if self._is_shut:
                     return
         finally:
+            # A generator cleans up here, in this thread, and not whenever it is collected.
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
@@ -118,7 +123,7 @@ class Gate:
         if value is None:
             return
         event = _event(value)
-        line = event.encode()  # Before it is counted.
+        line = event.encode()  # Before it is counted: it may raise.
         if found := exceeds(line, self._max_line):
             raise EventError(found)
         with self._change:
@@ -131,7 +136,8 @@ class Gate:
                 number = next(self._numbers)
                 self._waiting[number] = event
                 event.attributes["ackto"] = f"{self._ackto}{number}"
-        # Write each line at once: the next value may be hours away.
+        # Without the lock: the pipe may be full, and acknowledgements have to go on. And each line
+        # at once: the next value may be hours away.
         self._write([event])
         if self._inlet is None:
             self._tell(event, True)
@@ -189,6 +195,7 @@ class Gate:
         settled: list[Told] = []
         with self._change:
             for ack in acks:
+                # The number stays when an event is written again, so any of its lines counts.
                 is_ours = ack.epoch in self._epochs
                 event = self._waiting.pop(ack.number, None) if is_ours else None
                 if event is not None:
@@ -204,7 +211,7 @@ class Gate:
             self._change.notify_all()
 
     def _is_full(self) -> bool:
-        # `done` itself may emit. If it waited here for its own return, it would wait for ever.
+        # `done` itself may emit. If it had to wait for its own return here, it would wait for ever.
         in_flight = len(self._waiting) + self._untold
         return in_flight >= self._prefetch and not self._telling.is_here()
 
@@ -226,13 +233,14 @@ class Gate:
         self.shut()
         deadline: float | None = None
         while self._waiting or self._untold:
+            # Without a reader no acknowledgement can come: only calls of `done` are waited for.
             if isinstance(self.failure, ReaderGone) and not self._untold:
                 break
             if stop.is_set():
                 deadline = deadline or monotonic() + seconds
                 if monotonic() >= deadline:
                     if self._waiting:
-                        _log.warning("ends with %d events unacknowledged", len(self._waiting))
+                        _log.warning("stopped with %d events unacknowledged", len(self._waiting))
                     break
             if self._is_gone_in_a_moment(outlet, stop):
                 self.failure = self.failure or ReaderGone()
@@ -242,7 +250,7 @@ class Gate:
                     break
                 sleep(0.05)
         if self._untold:
-            _log.error("'done' has not returned; %d events were not told", self._untold)
+            _log.error("'done' of the Source has not returned for %d events", self._untold)
         return not self._untold
 
     def _is_gone_in_a_moment(self, outlet: Outlet, stop: Stop) -> bool:
@@ -256,7 +264,7 @@ class Gate:
         failure = self.failure
         if isinstance(failure, EventError):
             raise FlowError(
-                f"the Source '{name}' gave a value that is no event: {self.said}"
+                f"the Source '{name}' gave a value that is not an event: {self.said}"
             ) from failure
         if isinstance(failure, FlowError | ReaderGone):
             raise failure
@@ -264,7 +272,7 @@ class Gate:
             raise FlowError(f"the Source '{name}' failed: {self.said}") from failure
         if self._refused:
             total = self._taken + self._refused
-            raise EventsFailed(f"{self._refused} of {total} values were no events")
+            raise EventsFailed(f"{self._refused} of {total} values were not events")
 
 
 def _event(value: Any) -> Event:

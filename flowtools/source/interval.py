@@ -4,6 +4,7 @@ import logging
 from datetime import datetime, tzinfo
 from math import inf
 
+from flowtools.core.described import Described
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, digest, rfc3339
 from flowtools.core.log import get_log
@@ -16,15 +17,17 @@ from flowtools.source.schedule import Cron, Due, Every, Schedule
 log = get_log("flowtools.source.interval")
 
 
-class Interval:
+class Interval(Described):
     """Ticks, each an event of type flow.interval.tick.
 
     A tick that comes while the last one is still unread in the pipe is skipped, and
     counted in the data of the next: `{"number": 7, "skipped": 2}`.
 
     Attributes:
-        count: End after so many events; None: go on.
+        count: Number of events after which it ends; None: no limit.
     """
+
+    FACTS = ("_name", "count")
 
     def __init__(
         self,
@@ -40,18 +43,17 @@ class Interval:
         """Tick every `seconds`, or on the expression `cron`.
 
         Args:
-            seconds: From one tick to the next; the first comes at once.
+            seconds: Seconds from one tick to the next; the first comes at once.
             cron: A name such as @daily, five fields, or six with the seconds in front.
-            window: Hours of the day outside which there are no ticks.
-            tz: Zone of `cron` and `window`; default: the machine's.
-            count: End after so many events.
-            name: Subject of the events; default: the interval or the expression.
-            clock: What tells the time.
+            window: The part of the day in which there are ticks; None: all day.
+            tz: The time zone of `cron` and `window`; None: the machine's.
+            count: Number of events after which it ends.
+            name: Subject of the events; None: the interval or the expression.
+            clock: The clock; tests replace it.
 
         Raises:
-            UsageError: Both or neither of `seconds` and `cron` are given, or the value makes no
-                sense.
-            ConfigurationError: The machine's time zone is needed and cannot be found out.
+            UsageError: Both or neither of `seconds` and `cron` are given, or the value is invalid.
+            ConfigurationError: The machine's time zone is needed and cannot be determined.
         """
         clock = clock or Clock()
         if (cron or window) and tz is None:
@@ -124,5 +126,5 @@ def _schedule(
         assert tz is not None
         return Cron(cron, clock, tz, window)
     if not 0.001 <= seconds < float("inf"):
-        raise UsageError(f"an interval of {seconds:g} seconds cannot be meant; from 0.001 up")
+        raise UsageError(f"invalid interval of {seconds:g} seconds: expected 0.001 or more")
     return Every(seconds, clock, window, tz)

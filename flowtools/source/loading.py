@@ -11,18 +11,19 @@
 A value is an Event, or anything that JSON can express, which becomes the data of a
 `flow.source.value` event; None is skipped. Optional methods:
 
-- `configure(config)` is called once, before anything else, with the sections of an INI file. -
-`stop()`: the command is to end; called once, from another thread. What was given before
-  the Source ends still counts. Without it, an iterator is ended between two values, and
-  anything that does not end within the grace is left behind.
-- `emit` raises flowtools.source.gate.Ended once the command takes nothing any more; a Source
-  may let that pass, in each of its threads.
-- `done(event, ok)`: the event is written (--ack pipe), or its Worker is done with it
-  (--ack worker; `ok` is false where it failed for good). Not called for an event of which
-  nothing is known when the command ends.
-- `clean_up()`, once, after the Source has ended.
+- `configure(config)` is called once, before anything else, with the sections of an INI file.
+- `stop()` is called once, from another thread, when the command should end. Values that the Source
+  gives before it ends still count. Without `stop`, an iterator is ended between two values. A
+  Source that has not ended within the grace is abandoned.
+- `done(event, ok)` is called when the event is written (--ack pipe) or settled by its Worker
+  (--ack worker; `ok` is false if it failed permanently). It is not called for events that are still
+  in flight when the command ends.
+- `clean_up()` is called once, after the Source has ended.
 
-Here it is found by its name; worker/needs.py makes it, and custom.py runs it.
+After the end of the command, `emit` raises flowtools.source.gate.Ended. A Source need not catch
+it, in any of its threads.
+
+This module finds the class by its name; worker/needs.py makes the object, and custom.py runs it.
 """
 
 from flowtools.core.errors import ConfigurationError
@@ -43,7 +44,7 @@ def load_source(name: str) -> type:
             else ""
         )
         raise ConfigurationError(
-            f"cannot load Source '{name}': it can neither be iterated over nor has it a 'run'{hint}"
+            f"cannot load Source '{name}': its class has neither '__iter__' nor 'run'{hint}"
         )
     return found
 

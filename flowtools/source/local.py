@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event, EventError, NotAnEvent, digest, parse
 from flowtools.core.lines import LineReader
@@ -18,7 +19,7 @@ Form = Literal["lines", "null", "json", "document"]
 _log = get_log("flowtools.source.local")
 
 
-class STDIN:
+class STDIN(Described):
     """A source of standard input: an event for each line, or one for all of it.
 
     It holds one block and one unfinished line in memory, or the whole document. The same input
@@ -26,8 +27,10 @@ class STDIN:
 
     Attributes:
         is_whole: Whether all of the input is one event.
-        count: End after so many events; None: at the end of the input.
+        count: Number of events after which it ends; None: at the end of the input.
     """
+
+    FACTS = ("_form", "count")
 
     def __init__(
         self,
@@ -46,10 +49,10 @@ class STDIN:
             form: "lines": text without its newline and one carriage return before that;
                 "null": pieces that end with a NUL byte; "json": a JSON value a line;
                 "document": everything.
-            count: End after so many events. Up to a block of input that was read beyond them is
-                lost.
-            max_line: Maximum size of a line or piece in bytes; longer ones are refused. Its event
-                may be as large, or 16 MiB.
+            count: Number of events after which it ends. Up to a block of input that was read
+                beyond them is lost.
+            max_line: Maximum size of a line or piece in bytes; longer ones are refused. The line
+                of its event may have as many bytes, or 16 MiB if that is more.
             max_size: Maximum size of a document in bytes; a larger one is refused.
             size_option: The command's name for `max_size`.
             is_for_a_pipe: Whether the next command must be able to read a document's event line.
@@ -59,7 +62,7 @@ class STDIN:
         self.count = count
         self._form = form
         self._max_line = max_line
-        # What the next command reads, as far as can be known here.
+        # What the next command accepts: probably it has the same --max-line, at least the default.
         self._longest = max(max_line, Standard.max_line)
         self._max_size = max_size
         self._size_option = size_option
@@ -115,7 +118,7 @@ class STDIN:
                     ) from None
         _log.debug("%d events of %d lines are written", written, number)
         if stop.is_set() and number and written != self.count:
-            _log.warning("stopped after line %d of the input, which has been handed over", number)
+            _log.warning("stopped after line %d of the input, which has been written", number)
         if refused:
             raise EventsFailed(f"{refused} of {number} lines were skipped")
 
@@ -141,7 +144,7 @@ class STDIN:
 
     def _complaint(self, event: Event, size: int) -> str | None:
         """Return why `event`, of `size` bytes of input, cannot be read by the next command."""
-        # JSON takes at most six bytes for one.
+        # JSON turns a byte into six at most, so short input needs no second encoding.
         is_short = 6 * size + 4096 <= self._longest
         return None if is_short else exceeds(event.encode(), self._longest)
 

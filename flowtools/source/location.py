@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from flowtools.core.described import Described
 from flowtools.core.errors import RefusedError
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
@@ -31,7 +32,7 @@ from flowtools.vizone.files import as_file
 from flowtools.vizone.transport import without_user
 
 
-class UnmanagedFilesListener:
+class UnmanagedFilesListener(Described):
     """A source of the files in one import storage.
 
     The event types are flow.file.created, updated, deleted, and changed if the message does not say
@@ -41,8 +42,11 @@ class UnmanagedFilesListener:
     with size 0.
 
     Attributes:
-        listening: How it listens.
+        url: The address of Viz One.
+        listening: The options of the listener.
     """
+
+    FACTS = ("_location", "url")
 
     redelivers: ClassVar = True
     """Events that are not done are delivered again."""
@@ -57,12 +61,17 @@ class UnmanagedFilesListener:
         settle: float = Importing.settle,
         xml: bool = False,
     ) -> None:
-        """Prepare to listen to the import storage with the handle `location`.
+        """Prepare to listen to an import storage.
 
-        With `skip_empty` a file is not reported while its size is 0. With `settle` it is reported
-        once its size has not changed for so many seconds. With `xml` each event has the file's
-        entry, as text.
+        Args:
+            account: The Viz One, and the login there.
+            location: The handle of the import storage.
+            listening: The options of the listener.
+            skip_empty: Whether a file is not reported while its size is 0.
+            settle: Seconds that the size of a file must be unchanged before it is reported.
+            xml: Whether the data of each event has the file's entry, as text.
         """
+        self.url = account.url
         self._account = account
         self._location = location
         self.listening = listening or Listening()
@@ -76,7 +85,7 @@ class UnmanagedFilesListener:
         Raises:
             ConfigurationError: There is no such location.
             RefusedError: The login, or a permission, is missing.
-            UnreachableError: Viz One does not answer, or its broker stays away.
+            UnreachableError: Viz One does not answer, or its broker was away for too long.
             ProtocolError: The server that answers is not a Viz One.
             ReaderGone: Nobody reads any more.
         """

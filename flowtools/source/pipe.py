@@ -1,4 +1,9 @@
-"""Write event lines to a pipe that may be full: buffer them, flush them, wait for room."""
+"""Write event lines to a pipe that may be full: buffer them, flush them, wait for room.
+
+The thread that serves the session (serving.py) waits here while the reader is slow. A stop ends the
+wait, but not at once: the reader then has until the end of the drain to accept the lines that are
+buffered. Lines that it has not accepted by then are not acknowledged, so their messages come again.
+"""
 
 from collections.abc import Callable
 from time import monotonic
@@ -16,12 +21,15 @@ _log = get_log("flowtools.source.stomp")
 class Pipe:
     """The pipe that a subscription writes its events to; only one thread may use it.
 
-    A full pipe is waited for here, because this wait also ends at a stop. Other outlets, such as
-    flow-run's, handle a full buffer themselves.
+    Only a LineWriter can be full. Another outlet, such as that of compat/stomp.py, calls user code
+    and has no buffer.
     """
 
     def __init__(self, outlet: Outlet, stop: Stop, drain_until: Callable[[], float]) -> None:
-        """Write to `outlet`; `drain_until` returns the time at which waiting ends after a stop."""
+        """Write to `outlet`.
+
+        `drain_until` is called after a stop; it returns the monotonic time at which waiting ends.
+        """
         self._outlet = outlet
         self._drain_until = drain_until
         self._writer = outlet if isinstance(outlet, LineWriter) else None
@@ -41,13 +49,13 @@ class Pipe:
             else:
                 self._held = self._writer.hold(event.encode())
         except EventError as error:
-            # to_events is to give events that can be written: a fault of the program.
+            # `to_events` must return events that can be encoded, so this is a bug of ours.
             raise AssertionError(f"event '{event.id}' {error}") from error
 
     def flush(self) -> bool:
         """Write the buffered lines; return whether all are written.
 
-        They are not written if a stop was asked for and the reader takes nothing.
+        False means that a stop was requested and the reader accepted no more until the drain ended.
 
         Raises:
             ReaderGone: The reader has gone.
@@ -62,7 +70,7 @@ class Pipe:
         return True
 
     def _await_room(self) -> bool:
-        """Wait until the reader has made room (True), or after a stop until the drain is over.
+        """Wait until the reader has made room; return False if the drain after a stop is over.
 
         Raises:
             ReaderGone: The reader has gone.
@@ -71,8 +79,9 @@ class Pipe:
         has_room = outlet in wait(self._stop, writable=outlet)
         if not has_room:
             has_room = bool(wait(writable=outlet, seconds=self._drain_until() - monotonic()))
+        # poll(2) also reports a pipe whose reader has gone as writable.
         if has_room and wait(gone=outlet, seconds=0):
             raise ReaderGone
         if not has_room:
-            _log.warning("ends without a reader for its last lines")
+            _log.warning("stopped before the reader accepted the last lines")
         return has_room

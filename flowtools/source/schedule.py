@@ -16,16 +16,16 @@ from flowtools.source.cron import read
 from flowtools.source.daytime import Window
 
 RECHECK = 10.0
-"""Seconds between two looks at the wall clock, which somebody may have set."""
+"""Maximum time between two looks at the wall clock, in seconds, because someone may set it."""
 
 STEP = 60.0
 """Seconds by which the wall clock may go back without a cron tick coming a second time."""
 
 DAYS = 3
-"""Days in which a window opens at least once."""
+"""Number of days in which a window opens at least once."""
 
 LEAP = 1000
-"""Cron ticks that are counted one by one when the wall clock leaps forward."""
+"""Number of missed cron ticks that are counted exactly when the wall clock leaps forward."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Schedule(Protocol):
 class Every:
     """A tick at once and every `seconds` after, by the monotonic clock.
 
-    With a window, the first tick is at its opening, each time that it opens.
+    With a window, the ticks begin anew each time that it opens, with one at the opening.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Every:
             self._next = 0
         start, start_wall = self._opened
         missed = int((now - start) // self._seconds) - self._next
-        if missed < 0:
+        if missed < 0:  # The next tick is still to come.
             return None
         number = self._next + missed
         self._next = number + 1
@@ -154,7 +154,8 @@ class Cron:
         """Return the latest tick whose time has come, once; None if there is none."""
         now = self._clock.time()
         if now < self._after - STEP:
-            self._after = now  # Set back; the ticks of that time come again, with their ids.
+            # The clock was set back: the ticks of that time come again, with the same ids.
+            self._after = now
         for instant in self._passed(now):
             if self._is_open(instant):
                 self._latest = instant
@@ -170,6 +171,8 @@ class Cron:
 
     def next(self) -> float:
         """Return when the next tick is due, in seconds since the epoch; inf: never."""
+        # Step from tick to tick to the first one inside the window, then go back: `due` has to
+        # find all of them.
         after = self._after
         try:
             for _ in range(LEAP):
@@ -196,7 +199,7 @@ class Cron:
 
         try:
             for moment in CronSim(self._read.text, datetime.fromtimestamp(self._after, self._zone)):
-                # In the second of two equal hours it may give a time of the first.
+                # In the repeated hour of autumn cronsim may return a time of its first half.
                 if moment.timestamp() > self._after and self._read.means(moment):
                     return float(moment.timestamp())
         except CronSimError as error:

@@ -1,5 +1,13 @@
 """One session of a STOMP listener: turns messages into event lines until it ends.
 
+In each round the session takes the messages that have arrived, makes events of them, writes the
+lines, and then acknowledges what is done. A line is always written before its message is
+acknowledged: if anything dies in between, the broker delivers the message again.
+
+A message that was delivered several times without being settled is a suspect: its Worker may have
+died of it (stomp/caution.py). It is written only when nothing else is in flight, and nothing else
+is written before it is settled, so that no other message shares its fate.
+
 The thread that calls `run` does everything except receive acknowledgements (--ack worker). A thread
 of its own receives them, so that they keep flowing while a full pipe blocks the lines.
 """
@@ -27,7 +35,7 @@ from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost
 
 _LARGE = MAX_LINE // 16
-"""Size in bytes below which a body's line cannot be too long: JSON needs at most six for one."""
+"""Size in bytes up to which a body's line cannot be too long: JSON makes at most six of a byte."""
 
 _log = get_log("flowtools.source.stomp")
 
@@ -93,7 +101,7 @@ class Serving:
         self._detour = detour
         self._deadline: float | None = None
         self._active = monotonic()
-        # Often enough that the broker never waits for us with its window full.
+        # By quarters of the window: the broker can refill it before it has run out.
         self._ack_every = max(1, terms.prefetch // 4)
         self._is_confirmed = False
         self._left = False
@@ -105,7 +113,7 @@ class Serving:
 
     @property
     def held(self) -> int:
-        """Number of events in flight that fill the window or that --idle waits for; else 0."""
+        """Number of events in flight if they fill the window or keep --idle from ending; else 0."""
         outstanding = self.delivery.outstanding
         holds = outstanding >= self._terms.prefetch or self._terms.idle is not None
         return outstanding if holds else 0
@@ -120,7 +128,7 @@ class Serving:
             session.abandon(f"{reason}; {count} events are delivered again")
 
     def run(self) -> None:
-        """Write events until `count` are written, a stop is asked for, or the session is idle.
+        """Write events until `count` are written, a stop is requested, or the session is idle.
 
         Raises:
             ConnectionLost: The connection has ended; there may be another.
@@ -164,6 +172,8 @@ class Serving:
             if most and failed >= most:
                 self._give_up(number, message, failed)
                 continue
+            # A broker that does not tell how often a message has failed: the window stays at one
+            # message for a while, so that only the message which kills its Worker is counted.
             self._one_by_one += 1
             is_told = is_first_time or session.dialect.tells_failed
             if failed < SUSPECT and (is_told or self._one_by_one > PROBATION):
@@ -200,6 +210,8 @@ class Serving:
         """Return whether one more message may be in flight."""
         if failed < SUSPECT and not self._is_suspect_in_flight:
             return True
+        # With --ack pipe writing settles what is in flight. With --ack worker this message waits
+        # until the acknowledgements have come; `delivery` then wakes the loop.
         if not self.delivery.in_worker_mode:
             self._write()
         if not self.delivery.is_empty:
@@ -255,7 +267,7 @@ class Serving:
         return detour.pump(None if self._count is None else self._count - self.delivery.taken)
 
     def _has_room(self) -> bool:
-        """Wait until there is room for an event (True) or a stop is asked for (False)."""
+        """Wait until there is room for an event (True) or the session has to end (False)."""
         detour = self._detour
         if detour is None:
             return True
@@ -314,8 +326,8 @@ class Serving:
         written = self.delivery.flush()
         if written:
             self.subscription.flush()
-        # Messages that have arrived by now will be delivered again: there was a stop, or the
-        # connection was lost while waiting for the reader.
+        # After a stop, or a connection lost while waiting for the reader, the broker delivers
+        # again whatever is still held here: writing it would only cause duplicates.
         self._left = self.subscription.session.lost is not None or self._stop.is_set()
         return written
 
@@ -330,7 +342,8 @@ class Serving:
                 if self._stop.is_set() and monotonic() >= self._drain_until():
                     break
                 self.subscription.take()
-                # Not through _wait: the stop's descriptor stays readable for ever.
+                # Not through _wait: once set, the stop's descriptor stays readable, and this loop
+                # would spin.
                 if self._outlet.fileno() in wait(
                     self.subscription, gone=self._outlet, seconds=0.05
                 ):

@@ -30,7 +30,8 @@ class Watching:
 
     Attributes:
         settle: Seconds that a file must be unchanged before it is reported.
-        remote_settle: The same for a network mount, where writers cannot be seen.
+        remote_settle: Seconds that a file on a network mount must be unchanged. More than `settle`,
+            because nobody can see whether another machine still writes it.
         remote_poll: Seconds between two looks at a network mount.
         stalled: Seconds after which a file that does not become whole is reported.
     """
@@ -57,7 +58,7 @@ class Standard(Reading):
     """How flow-stdin reads standard input.
 
     Attributes:
-        max_size: Bytes that a document may have.
+        max_size: Maximum size of a document, in bytes.
     """
 
     max_size: int = 64 * 1024 * 1024

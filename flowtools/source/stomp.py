@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from flowtools.ack.receiver import AckInlet, AckSocket
-from flowtools.ack.records import Ack
+from flowtools.core.described import Described
 from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.current import Current
 from flowtools.source.serving import Detour, Serving
 from flowtools.source.settings import Taking
 from flowtools.stomp.broker import Broker
@@ -26,17 +27,19 @@ from flowtools.stomp.url import BrokerURL
 _log = get_log("flowtools.source.stomp")
 
 
-class GenericStompListener:
+class GenericStompListener(Described):
     """A source of the messages of one STOMP destination.
 
     With `ack="pipe"` a message is acknowledged once its line is written. With "worker" it is
-    acknowledged once its events are, by whoever processes them, through each event's `ackto`.
+    acknowledged once the Workers have acknowledged all of its events, through their `ackto`.
     Messages are written in the order of their delivery.
 
     Attributes:
-        count: End after the message that brings the number of events to this; None: go on.
-        inlet: Makes what receives acknowledgements; None with `ack="pipe"`.
+        count: Number of events after whose message it ends; None: no limit.
+        inlet: Makes the receiver of acknowledgements; None with `ack="pipe"`.
     """
+
+    FACTS = ("url", "count")
 
     redelivers: ClassVar = True
     """Events that are not done are delivered again."""
@@ -67,24 +70,25 @@ class GenericStompListener:
         Args:
             url: The broker and the destination.
             settings: How to connect.
-            ack: See the class.
-            prefetch: How many messages may be unacknowledged: a bound for the memory held
-                here and for what is delivered twice after a fault.
+            ack: When a message is acknowledged; see the class.
+            prefetch: Maximum number of unacknowledged messages. It limits the memory held here,
+                and what is delivered twice after a fault.
             durable: Name of a durable subscription to a topic.
-            selector: Condition that a message has to meet, for brokers with selectors.
-            headers: More headers of SUBSCRIBE, besides the URL's own.
-            count: End after the message that brings the number of events to this.
+            selector: Condition that a message has to meet, for brokers that support selectors.
+            headers: Further headers of the SUBSCRIBE frame, besides those of the URL.
+            count: Number of events after whose message it ends.
             dead_letter: Destination of rejected messages; stomp/dialect.py has the default.
-            dead_letter_headers: More headers of the messages that go there.
+            dead_letter_headers: Further headers of the messages that go there.
             max_deliveries: Failed deliveries after which a message is rejected; 0: no limit.
             drain: Seconds that outstanding acknowledgements have after a stop.
-            idle: End after so many seconds in which no message came and none was unacknowledged.
-                Time without a connection does not count as idle.
+            idle: Seconds without a new or unacknowledged message after which it ends. Time
+                without a connection does not count.
             to_events: Makes the events of a message: none or more, which can be encoded. If it
                 raises, the message is rejected. By default each message is one event.
-            inlet: Makes what receives the acknowledgements of `ack="worker"`.
+            inlet: Makes the receiver of acknowledgements, with `ack="worker"`.
             detour: A stage that events pass before they are written.
-            relocate: Returns the present address of the broker, before a reconnect.
+            relocate: Called before a reconnect; returns the present address of the broker, or
+                None to keep the last one.
 
         Raises:
             UsageError: The URL names no destination.
@@ -106,9 +110,8 @@ class GenericStompListener:
         self.inlet = inlet if ack == "worker" else None
         self._detour = detour
         self._relocate = relocate
-        self._current: Serving | None = None
+        self._current = Current()
         self._caution = Caution()
-        self._stale = 0
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
         """Write events to `outlet` until `stop` is set, `count` is reached, or the source is idle.
@@ -116,7 +119,7 @@ class GenericStompListener:
         Raises:
             RefusedError: The broker refuses login, subscription or TLS.
             ProtocolError: The other side does not speak STOMP.
-            UnreachableError: The broker stays away for longer than the settings allow.
+            UnreachableError: The broker was away for longer than the settings allow.
             ReaderGone: Nobody reads any more.
         """
         terms = self._terms
@@ -124,14 +127,14 @@ class GenericStompListener:
         acks = self.inlet() if self.inlet else None
         try:
             if acks is not None:
-                acks.start(self._settle, lost=self._lose, held=self._held, in_flight=self._waiting)
+                self._current.receive_from(acks)
             with broker.contact.shown(terms.destination):
                 self._serve(broker, acks, outlet, stop)
         finally:
             if acks is not None:
                 acks.close()
-            if self._stale:
-                _log.info("%d acknowledgements came for events not waiting any more", self._stale)
+            if stale := self._current.stale:
+                _log.info("%d acknowledgements came for events not waiting any more", stale)
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count, accepted = self.count, False
@@ -141,15 +144,18 @@ class GenericStompListener:
             terms = self._terms
             common = (session, terms, self._settings, self._caution, broker.contact)
             subscription = Subscription(*common, individual=acks is not None)
-            current = self._current = Serving(
+            serving = Serving(
                 *(subscription, terms, outlet, stop, self._to_events),
                 count=count,
                 acks=acks,
                 detour=self._detour,
             )
+            self._current.begin(serving)
             try:
-                current.run()
+                serving.run()
             except (ConnectionLost, RefusedError) as error:
+                # After a subscription has once been accepted, a refusal may be temporary: a broker
+                # that has just started may not know its queues yet.
                 accepted = accepted or subscription.confirmed
                 if isinstance(error, RefusedError) and not accepted:
                     raise
@@ -161,11 +167,12 @@ class GenericStompListener:
             else:
                 return
             finally:
-                current.close()
-                self._stale += current.delivery.stale
-                self._current = None
-            count = None if count is None else count - current.delivery.taken
-            current.delivery.flush()
+                serving.close()
+                self._current.end(serving)
+            count = None if count is None else count - serving.delivery.taken
+            # These lines count as taken, so they are written. Their messages come again all the
+            # same, since nothing can be acknowledged any more.
+            serving.delivery.flush()
             if self._detour is not None:
                 self._detour.end()
             if count is not None and count <= 0:
@@ -182,18 +189,7 @@ class GenericStompListener:
             return self._custom(message)
         return events_of(message, dialect, self._terms.source)
 
-    def _settle(self, acks: list[Ack]) -> None:
-        if (current := self._current) is not None:
-            current.delivery.settle(acks)
-        else:
-            self._stale += len(acks)
-
-    def _lose(self, reason: str) -> None:
-        if (current := self._current) is not None:
-            current.forsake(reason)
-
-    def _held(self) -> int:
-        return current.held if (current := self._current) is not None else 0
-
-    def _waiting(self) -> Mapping[int, object]:
-        return current.delivery.waiting if (current := self._current) is not None else {}
+    @property
+    def url(self) -> str:
+        """The URL of the broker and the destination, without a login."""
+        return self._terms.url.public

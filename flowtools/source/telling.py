@@ -15,6 +15,7 @@ from flowtools.worker.description import described
 from flowtools.worker.loading import clean_up
 
 Told = tuple[Event, bool]
+"""A settled event, and whether it is done (True) or was rejected."""
 
 
 class Telling:
@@ -24,7 +25,12 @@ class Telling:
     """
 
     def __init__(self, tell: Callable[[Event, bool], None], told: Callable[[], None]) -> None:
-        """Call `tell`, which must not raise, for each event, and then `told`."""
+        """Prepare; the thread starts at the first event.
+
+        Args:
+            tell: Called for each event, with whether it is done; must not raise.
+            told: Called after each return of `tell`.
+        """
         self._tell = tell
         self._told = told
         self._waiting: deque[Told] = deque()
@@ -55,6 +61,8 @@ class Telling:
 
 def clean_up_within(source: object, seconds: float) -> bool:
     """Call the Source's `clean_up`; return False if it has not returned within `seconds`.
+
+    It runs in a thread of its own, which is left behind if it hangs.
 
     Raises:
         FlowError: It raised.

@@ -1,4 +1,10 @@
-"""HotFolder: an event for each file of a folder that is complete, has changed, or is gone."""
+"""HotFolder: an event for each file of a folder that is complete, has changed, or is gone.
+
+The thread that calls `run` finds the changes (folder/watcher.py), writes their events, and settles
+them. It sleeps until a descriptor is readable (notices, verdicts, acknowledgements, finished moves)
+or until a file is due for another look. Threads of their own read checksums, move files and receive
+acknowledgements; they only hand over results, so only one thread knows the state of the files.
+"""
 
 import os
 from collections.abc import Callable
@@ -8,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 from flowtools.ack.receiver import AckInlet, AckSocket
+from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
@@ -20,8 +27,8 @@ from flowtools.source.folder.watcher import Watcher
 from flowtools.source.folder.writing import Writing
 
 GATHER = 0.02
-"""Seconds over which notices gather, so that a file which is written in many pieces is looked at
-once for all of them."""
+"""Seconds to wait after a notice for further ones, so that a file which is written in many pieces
+is looked at only once."""
 
 BATCH = 100
 """Number of reports that are written before the next look for a stop and for notices."""
@@ -32,21 +39,23 @@ FULL = 1.0
 log = get_log("flowtools.source.watch")
 
 
-class HotFolder:
+class HotFolder(Described):
     """A source of the files in one folder of this machine.
 
     The event types are flow.path.created, modified and deleted, and stalled if that is asked for.
     `data` is an object of path, name (the path below the folder), size (bytes), updated (when it
-    was modified), url, and moved_from (the name that the same file had before, where it had one). A
+    was modified), url, and moved_from (the former name of a file that was renamed, else null). A
     name that is not UTF-8 is shown with backslashes; its `url` is exact.
 
     The folder may disappear and come back: the changes in between are then found and reported.
 
     Attributes:
-        count: End after so many events; None: go on.
-        inlet: Makes what receives acknowledgements, with ack="worker".
+        count: Number of events after which it ends; None: no limit.
+        inlet: Makes the receiver of acknowledgements, with ack="worker".
         redelivers: Whether events that are not done are reported again at the next start.
     """
+
+    FACTS = ("_path", "count")
 
     def __init__(
         self,
@@ -61,12 +70,12 @@ class HotFolder:
         """Prepare to watch `directory`.
 
         Args:
-            directory: Its path.
-            rules: Which files are reported, when, and what becomes of them.
-            count: End after so many events.
-            clock: What tells the time.
-            inlet: Makes what receives acknowledgements.
-            more: Attributes of `rules` that are to be different: `existing=True, settle=0`.
+            directory: The path of the folder.
+            rules: Which files are reported, when, and what happens to them afterwards.
+            count: Number of events after which it ends.
+            clock: The clock; tests replace it.
+            inlet: Makes the receiver of acknowledgements.
+            more: Attributes of `rules` to change, such as `existing=True, settle=0`.
 
         Raises:
             UsageError: The rules contradict each other.
@@ -92,6 +101,8 @@ class HotFolder:
             ReaderGone: Nobody reads any more; found out while waiting, too.
         """
         rules, window = self._rules, None
+        # Closed in reverse order: the window finishes its moves, and only then does the state,
+        # which has to remember them, write its file a last time.
         with ExitStack() as ends:
             state = State(rules.state, self._path) if rules.state is not None else None
             if state is not None:
@@ -137,6 +148,7 @@ class HotFolder:
                     writing.flush()
                     return
             writing.flush()
+            # With a full window reports may be waiting: `due` would be 0, and this loop would spin.
             if _is_over(outlet, stop, fds, watcher.due() if room else FULL):
                 return
 
@@ -147,6 +159,7 @@ class HotFolder:
         deadline: float | None = None
         while window.unsettled():
             window.settle()
+            # After a stop nothing is written again: the next start reports it.
             for report in window.again() if deadline is None else ():
                 writing.write(report, again=True)
             writing.flush()
@@ -159,6 +172,7 @@ class HotFolder:
                     window.unsettled(),
                 )
                 return
+            # Once set, the stop's descriptor stays readable, and this loop would spin.
             waited = [] if deadline is not None else [stop.fileno()]
             if outlet.fileno() in wait(*waited, *window.filenos(), gone=outlet, seconds=0.2):
                 raise ReaderGone
@@ -166,7 +180,7 @@ class HotFolder:
 
 def _is_over(outlet: Outlet, stop: Stop, fds: list[int], due: float) -> bool:
     """Wait up to `due` seconds, until there may be something to do; return whether to stop."""
-    # A little longer than due, so as not to come too early by a rounding.
+    # A millisecond longer, so that rounding does not end the wait before anything is due.
     ready = wait(stop, *fds, gone=outlet, seconds=due + 0.001 if due else 0.0)
     if outlet.fileno() in ready:
         raise ReaderGone

@@ -45,13 +45,14 @@ class WholeFile:
         """
         self.path = Path(path)
         self.name = f"{kind} '{path}'"
-        # Through links: a file that is replaced would take the place of the link to it. And the
-        # lock lies beside the file itself, whatever name led there.
+        # Links are resolved: `replace` would otherwise put a file in the place of the link. And
+        # processes that came through different links must find the same lock.
         self._file = Path(os.path.realpath(self.path))
         if self._file.is_symlink():
             raise ConfigurationError(f"cannot use {self.name}: its links lead in a circle")
         if self._file.is_dir():
             raise ConfigurationError(f"cannot use {self.name}: it is a directory")
+        # A file of its own: a lock belongs to an inode, and `replace` gives the file a new one.
         lock = self._file.with_name(self._file.name + ".lock")
         ends_at = time.monotonic() + PATIENCE
         try:
@@ -96,6 +97,7 @@ class WholeFile:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._file)
+        # Until its directory is on disk, a power failure can undo the renaming.
         folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -108,7 +110,7 @@ class WholeFile:
 
 
 class Keeper:
-    """A thread that saves something soon after it has changed; any thread may call."""
+    """A thread that saves content soon after it has changed; any thread may call."""
 
     def __init__(
         self,
@@ -159,6 +161,7 @@ class Keeper:
             with self._changed:
                 self._changed.wait_for(lambda: self._dirty or self._closing)
                 if not self._closing:
+                    # Gather further changes into the same write; `close` ends this wait.
                     self._changed.wait_for(lambda: self._closing, self._every)
                 closing = self._closing
             problem = self._try_to_save(problem)
@@ -168,7 +171,7 @@ class Keeper:
         if not self._may_save():
             return before
         with self._changed:
-            self._dirty = False
+            self._dirty = False  # Before the content is read: a change from here on counts again.
         try:
             self._save()
         except OSError as error:
@@ -176,20 +179,21 @@ class Keeper:
                 self._dirty = True
             if error.strerror != before:
                 _log.error(
-                    "cannot write %s: %s; going on, and what is done since may come again",
+                    "cannot write %s: %s; going on, but events done from now on may come again"
+                    " after a restart",
                     *(self._name, error.strerror),
                 )
             return error.strerror
         if before is not None:
-            _log.warning("%s is written again", self._name)
+            _log.warning("%s can be written again", self._name)
         return None
 
 
 def _lock(fd: int) -> bool:
-    """Lock the file, if nobody else has; return whether it is ours now.
+    """Try to lock the file; return whether this process has the lock now.
 
     Raises:
-        OSError: There are no locks where it lies.
+        OSError: The file system has no locks.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
