@@ -500,7 +500,7 @@ def test_during_an_outage_the_pool_pauses_and_probes_with_one_event(work, notes,
     assert status == 0, err
     final = [row for row in rows(tmp_path / "log") if row["final"]]
     assert [(row["outcome"], row["attempt"]) for row in final] == [("done", 1)] * 30
-    assert err.count("paused: what stands behind the Worker is down") == 1
+    assert err.count("paused: a service that the Worker needs is down") == 1
     assert err.count("going on after a pause") == 1
 
 

@@ -1,4 +1,4 @@
-"""The pause of the pool while what stands behind its Worker is down: nothing is lost, few calls."""
+"""The pause of the pool while a service that its Worker needs is down: nothing is lost."""
 
 import fcntl
 import itertools
@@ -112,7 +112,7 @@ def test_an_outage_costs_few_calls_and_no_event_or_attempt(down, isolation, tmp_
     said += process.stderr.read().decode().splitlines()
     assert process.wait() == 0, said
     assert len(said) == 2, said
-    assert "paused: what stands behind the Worker is down: event '" in said[0]
+    assert "paused: a service that the Worker needs is down: event '" in said[0]
     assert "Unavailable: connection refused" in said[0]
     assert "going on after a pause of" in said[1]
     calls = down.calls()
