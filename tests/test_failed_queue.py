@@ -94,7 +94,7 @@ def test_rejected_events_stay(queue, shell):
         f"flow-failed {' '.join(IDLE)} --replay '{queue.url}' | flow-ack --nack", **LOGIN
     )
     assert (status, numbers(queue.waiting())) == (1, list(range(7)))
-    assert "flow-failed: 7 events were rejected and 0 not settled; they are still in" in err
+    assert "flow-failed: 7 events were rejected and 0 not settled; they stay in" in err
 
 
 def test_an_event_that_arrives_during_a_replay_is_left_alone(queue, start, run):
