@@ -1,4 +1,4 @@
-"""Files that a command may not read, or only write: what it says, and its status."""
+"""Files that a command may not read or may only write: its message and exit status."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ FAILED = b'{"specversion":"1.0","id":"a","source":"s","type":"t","data":"fail"}\
 
 @pytest.fixture
 def bound(tmp_path):
-    """Run a command whom permissions bind, root or not: (status, stderr)."""
+    """Run a command to which permissions apply, even as root: (status, stderr)."""
     drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 
     def run(name, *args, input=b""):
@@ -110,7 +110,7 @@ def test_a_write_only_named_pipe_without_a_reader_is_an_error(bound, tmp_path):
 
 
 def test_permissions_apply_to_these_tests(tmp_path, bound):
-    """Else the others would show nothing."""
+    """Otherwise the other tests would prove nothing."""
     (tmp_path / "it").write_text("x")
     (tmp_path / "it").chmod(0o000)
     assert bound("flow-run", "it", "--man")[0] == 78
