@@ -243,7 +243,7 @@ def ip(*words):
 
 
 @pytest.fixture
-def beyond():
+def forgetful_network():
     """A scripted server in a network namespace, and a function that drops all its packets.
 
     As behind a NAT or firewall that has forgotten the connection: no packet returns.
@@ -286,9 +286,9 @@ def beyond():
 
 @pytest.mark.parametrize("is_sending", [False, True], ids=["idle", "sending"])
 def test_a_connection_the_network_has_dropped_is_noticed_without_heart_beats(
-    beyond, monkeypatch, is_sending
+    forgetful_network, monkeypatch, is_sending
 ):
-    script, url, forget = beyond
+    script, url, forget = forgetful_network
     monkeypatch.setattr("flowtools.stomp.tcp.UNHEARD", 1.0)
     monkeypatch.setattr("flowtools.stomp.transport.UNCONFIRMED", 3.0)
     stop = Stop()

@@ -206,7 +206,9 @@ def test_an_unread_stderr_delays_nothing(work):
     assert sum(lost) + err.count(b"xxx\n") == 12_000
 
 
-@pytest.mark.parametrize("body", [FLOOD, FLOOD + "time.sleep(1000)"], ids=["flood", "and hang"])
+@pytest.mark.parametrize(
+    "body", [FLOOD, FLOOD + "time.sleep(1000)"], ids=["flood", "flood and hang"]
+)
 def test_an_unread_stderr_does_not_delay_the_end(work, body):
     process = work(body, "--drain", 1, "--timeout", 500)
     process.stdin.write(event("bad") * 1000)

@@ -122,14 +122,14 @@ class Pipeline(RuleBasedStateMachine):
         self.begin_session()
 
     @rule()
-    def lose_who_settles(self):
+    def lose_the_reader_of_the_relay(self):
         self.epochs += 1
         self.relay.forget(f"r{self.epochs}")
         self.split = {}
         assert self.relay.outstanding == 0
 
     @invariant()
-    def an_event_is_settled_once_and_only_after_all_of_its_lines(self):
+    def an_event_is_settled_once_after_all_its_lines(self):
         for ackto, lines in self.split.items():
             settled = None not in lines.values()
             assert (ackto in self.verdicts) == settled, (ackto, lines)
@@ -138,7 +138,7 @@ class Pipeline(RuleBasedStateMachine):
         assert all(len(each) == 1 for each in self.verdicts.values())
 
     @invariant()
-    def the_broker_hears_what_the_relay_says_of_this_session(self):
+    def the_broker_gets_the_verdicts_of_the_current_session(self):
         expected = {
             number: self.verdicts[ackto][0]
             for ackto, (session, number) in self.of_ackto.items()
