@@ -458,6 +458,18 @@ def test_a_killed_flow_work_is_noticed_after_many_lines_without_ackto(
     assert "ended before it had settled all it took" in source.losses.get(timeout=30)
 
 
+def test_a_missed_process_and_the_end_of_its_connection_are_one_loss(source, monkeypatch):
+    monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
+    sender = AckSender()
+    sender.see(event_line(ackto=source.base + "1"))
+    until(lambda: source._connections)
+    source.miss("its reader has gone")
+    sender.close(bye=False)
+    until(lambda: not source._connections)
+    assert source.losses.get(timeout=30) == "its reader has gone"
+    assert (source.losses.empty(), source._vanished) == (True, None)
+
+
 def test_connections_that_keep_ending_do_not_delay_the_report_of_a_loss(source, monkeypatch):
     monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
     path, ends_at = source.base.partition("#")[0].removeprefix("unix:"), time.monotonic() + 15

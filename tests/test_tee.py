@@ -145,6 +145,19 @@ def test_lines_without_ackto_pass_byte_for_byte_and_too_long_ones_are_rejected(
     assert receiver.lines(1)[0].startswith('e.7 nack {"error":"longer than --max-line allows: ')
 
 
+def test_what_a_tolerated_branch_had_not_settled_is_delivered_again(start, receiver, pipe):
+    path, writing, out = pipe
+    process = teed(start, receiver, "--tolerate", path)
+    stdout = Lines(process.stdout)
+    settle(*[ackto(stdout.next()) for _ in range(2)])
+    out.close()  # It has not connected to the relay.
+    os.close(writing)
+    process.stdin.close()
+    assert receiver.until_gone() == []
+    assert (receiver.byes, process.wait(SECONDS)) == (0, 0)
+    assert b"2 lines will be delivered again by their source" in process.stderr.read()
+
+
 def test_a_malformed_ackto_is_an_error_of_its_line_alone(run, receiver, tmp_path):
     first, second = line(1), line(2)
     bad, good = with_ackto(first, "nonsense"), with_ackto(second, receiver.ackto("e.2"))

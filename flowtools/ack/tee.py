@@ -5,8 +5,8 @@ The main thread reads and writes. Each copy that goes to a pipe carries an `ackt
 once it is written. If all branches are files, the event is acknowledged after the write.
 
 When a reader goes, its copies can never be settled. Then flow-tee ends without `bye`, and the
-sources deliver again. With --tolerate it goes on without that reader. If the reader's process had
-connected to the relay, the relay notices that it has vanished and makes the sources deliver again.
+sources deliver again. With --tolerate it goes on without that reader, and the relay makes the
+sources deliver again, to the other branches.
 """
 
 from contextlib import suppress
@@ -94,6 +94,8 @@ class Tee:
                     " delivered again; --tolerate continues without it"
                 )
             _log.warning("the reader of '%s' has gone; continuing without it", each.name)
+            # It may never have connected to the relay, which then cannot notice this by itself.
+            self._relay.miss(f"the reader of '{each.name}' has gone")
         if gone and not any(each.has_duty for each in self._branches.open):
             raise ReaderGone
 
