@@ -9,7 +9,7 @@ from tests.conftest import environment
 
 TOTAL = 500
 LOOKS = 22
-"""More than the failed deliveries after which RabbitMQ 4 (20) and Artemis (10) move a message."""
+"""More unsuccessful deliveries than RabbitMQ 4 (20) and Artemis (10) allow for a message."""
 
 
 @pytest.fixture
