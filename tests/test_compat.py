@@ -320,7 +320,7 @@ def test_the_old_operations_work():
         assert asset.describedby_link.metadata.get("asset.synopsis") == "Long"
         assert (asset.id, asset.keywords) == ("site-1", [("s", "t")])
         assert asset.assetmediatype == "placeholder"
-        with pytest.raises(ValueError, match="not supported: rightscode"):
+        with pytest.raises(ValueError, match="unsupported arguments: rightscode"):
             compat.create_or_update_asset(id="site-1", rightscode="x", client=client)
         assert compat.set_group_permissions(asset.acl, "Editors", admin=False)
         assert not compat.set_group_permissions(asset.acl, "Editors", admin=False)
@@ -396,5 +396,5 @@ def test_a_marker_without_its_method_is_named():
     class Bare(compat.Once, compat.NeedsConfig):
         pass
 
-    with pytest.raises(Exception, match="NeedsConfig has a configure"):
+    with pytest.raises(Exception, match="NeedsConfig must define configure"):
         make("Source", Bare, "Bare", new_parser(), {}, Equipment("x"))

@@ -167,6 +167,19 @@ def test_the_same_part_changed_twice_is_a_conflict(one):
     assert one.assets.find_one("site-1").title == "Ours"
 
 
+def test_a_change_that_cannot_be_merged_is_not_tried_again():
+    with Scripted() as server, client_at(server.url) as one:
+        mine = entry_of(server.url, "a", "<a:title>One</a:title>")
+        server.replies += [reply(mine.replace("One", "Theirs").encode(), ETag='"7"')]
+        data = {"xml": mine, "links": {}, "headers": {}}
+        client = compat.Client(one)
+        item = old_object(Event("flow.asset.changed", data, source=server.url), client.GET)
+        item.title = "Ours"
+        with pytest.raises(compat.HTTPClientError, match="has changed its 'title'"):
+            client.PUT(item.edit_link, item)
+        assert [each.partition(" ")[0] for each in server.requests] == ["GET"]
+
+
 def test_the_etag_of_a_message_is_used_and_a_stale_one_causes_no_conflict(one):
     asset = guarded(one.server, one.vizone)
     item = received(one.client, asset, etag=asset.etag)

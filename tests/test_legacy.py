@@ -453,7 +453,7 @@ def test_every_module_has_the_names_of_the_table():
     [
         ("from flow.source.web import WebInterface", "write a Source: examples/sources"),
         ("from flow.multi import Pool", "flow-run and flow-work are the pool"),
-        ("from vizone.payload.asset import Nothing", "docs/porting.md says what there is"),
+        ("from vizone.payload.asset import Nothing", "see docs/porting.md for what to use"),
         ("import vizone.nothing", "there is no module 'vizone.nothing'"),
         ("from vizone.net.message_queue import ConnectionManager", "inherit NeedsStomp"),
     ],

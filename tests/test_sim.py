@@ -221,7 +221,7 @@ def ask(server, method, path, body=None, *, login=True, **headers):
 
 def test_requests_without_a_login_are_refused(server):
     status, body, headers = ask(server, "GET", "/thirdparty", login=False)
-    assert (status, body) == (401, b"log in, please\n")
+    assert (status, body) == (401, b"login required\n")
     assert headers["WWW-Authenticate"] == 'Basic realm="Viz One", charset="UTF-8"'
     for wrong in ("Basic !!!", "Basic " + b64encode(b"admin:no").decode(), "Bearer x"):
         assert ask(server, "GET", "/thirdparty", login=False, Authorization=wrong)[0] == 401

@@ -332,11 +332,14 @@ def test_frames_may_arrive_byte_by_byte():
         (b"COMMIT\ntransaction:t\n\n\0", "there is no transaction 't'"),
         (b"BEGIN\n\n\0", "BEGIN needs a transaction"),
         (b"CONNECT\n\n\0", "connected already"),
-        (b"SEND\ncontent-length:x\n\n\0", "the content-length of a frame is no number"),
-        (b"SEND\ncontent-length:99999999999\n\n\0", "the content-length of a frame is no number"),
+        (b"SEND\ncontent-length:x\n\n\0", "the content-length of a frame is not a number"),
+        (
+            b"SEND\ncontent-length:99999999999\n\n\0",
+            "the content-length of a frame is not a number",
+        ),
         (
             b"SEND\ncontent-length:" + b"1" * 5000 + b"\n\nx\0",
-            "the content-length of a frame is no",
+            "the content-length of a frame is not",
         ),
         (b"SEND\n:x\n\n\0", "a header has no name"),
         (b"SEND\ncontent-length:1\n\nxy\0", "the body of a frame does not end where"),
@@ -460,7 +463,7 @@ def test_heart_beats_are_sent_on_request(broker):
 
 def test_a_client_without_heart_beats_is_disconnected(broker):
     with Client(broker, heart_beat="100,0") as client:
-        assert client.read().headers["message"] == "no heart-beat from you"
+        assert client.read().headers["message"] == "no heart-beat has come from the client in time"
 
 
 def test_closing_ends_every_connection():

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from flowtools.sim.vocabulary import TakenError
 from tests.test_sim_broker import Client as Stomp
 from tests.vizone_servers import stand_in
 
@@ -306,3 +307,13 @@ def test_an_import_is_reported_step_by_step(server):
     reference = entries[0].find("transfer:request/mam:asset", NS)
     assert reference.get("ref") == asset.urn
     assert {frame.headers["identity"] for frame in frames} == {entries[0].find("atom:id", NS).text}
+
+
+def test_an_identifier_is_free_after_a_deletion_and_stays_with_its_next_asset():
+    with stand_in(deletions="status") as server:
+        first = server.catalogue.create("first", "site-1")
+        server.catalogue.delete(first.number)
+        server.catalogue.create("second", "site-1")
+        server.catalogue.delete(first.number)  # It is still shown, as deleted.
+        with pytest.raises(TakenError):
+            server.catalogue.create("third", "site-1")
