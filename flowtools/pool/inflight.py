@@ -25,7 +25,6 @@ from flowtools.core.event import Event, decode
 from flowtools.core.lines import without_end
 from flowtools.core.log import About
 from flowtools.core.times import happened_at
-from flowtools.core.tracing import note_traces_of_all
 from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -257,7 +256,6 @@ class Crew:
         self.slots[:] = slots
         self.serving = len(slots)
         _crews.add(self)
-        note_traces_of_all()
         if not _Traces.are_noted:
             # Once for the process, however many pools it makes: a hook cannot be removed.
             _Traces.are_noted = True

@@ -14,6 +14,7 @@ from threading import Condition, Thread
 from typing import Any, NamedTuple
 
 from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.folder.report import Report
 
@@ -54,7 +55,7 @@ class Checksums:
         self._ending = False
         self._wake = Wake()
         self._thread = Thread(target=self._run, name="checksums", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there is a verdict."""

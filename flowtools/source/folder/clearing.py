@@ -22,6 +22,7 @@ import orjson
 
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.folder.mark import Mark
 from flowtools.source.folder.moving import HIDDEN, clean_up, move_file, move_folder, remove_folder
@@ -101,7 +102,7 @@ class Clearing:
             self._finish(Path(place))
         clean_up(self._path)
         self._thread = Thread(target=self._run, name="clearing", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def fileno(self) -> int:
         """Return what becomes readable when there is something to fetch."""
