@@ -72,7 +72,9 @@ def test_the_pool_runs_every_event(start, spoilt, noted, place, isolation):
     spoilt(place)
     process = start("flow-work", "mine:W", "-j", 3, "--isolation", isolation, stdin=PIPE)
     out, err = process.communicate(b"".join(b"%d\n" % n for n in range(50)), timeout=60)
-    assert (process.returncode, out, err) == (0, b"", b"")
+    assert (process.returncode, out) == (0, b"")
+    if place != "start":  # There, a thread that was just starting may have ended by it.
+        assert err == b""
     assert sorted(map(int, noted())) == list(range(50))
 
 
@@ -96,8 +98,9 @@ def test_the_status_socket_answers(start, run, spoilt, noted, tmp_path, place):
     process.stdin.flush()
     until(noted)
     _, out, _ = run("flow-status", "--json", env=env)
-    (said,) = [json.loads(line) for line in out.splitlines()]
-    assert (said["pid"], said["answers"]) == (process.pid, True)
+    every = [json.loads(line) for line in out.splitlines()]
+    (said,) = [each for each in every if each["pid"] == process.pid]
+    assert said["answers"] is True
     assert process.communicate(timeout=60)[1] == b""
 
 

@@ -135,6 +135,7 @@ class Slot:
     """One of the pool's -j places: its thread, and the event or batch that it runs.
 
     Attributes:
+        has_begun: Whether the thread has begun with `Pool.work`.
         is_busy: Whether the thread takes events, and has not yet found that there are none.
         in_flight: The line, event or batch that `event` was made from; None between two events.
         event: The event, or the events of a batch, that the Worker has or had last.
@@ -154,7 +155,7 @@ class Slot:
         self.runner = runner
         runner.attribute_to(self.about)
         self.thread: threading.Thread | None = None
-        self.is_busy = False
+        self.has_begun = self.is_busy = False
         self.in_flight: Line | InFlight | Batch[InFlight] | None = None
         self.event: Event | Events | None = None
         self.deadline: float | None = None
