@@ -113,7 +113,7 @@ def _is_time(text: str) -> bool:
         if not _usual_time(text):
             return False
         if len(text) == 24 and text[_FRACTION] in _MILLISECONDS:
-            # Both bounds in one store, so that no other thread sees bounds of two different seconds.
+            # Both bounds in one store, so that another thread never sees bounds of two seconds.
             _second[0] = (text[:20] + "000Z", text[:20] + "999Z")
     if len(text) < _LONG_TIME:
         _last_time[0] = text
