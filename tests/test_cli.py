@@ -22,11 +22,12 @@ HEAD = """#!/usr/bin/env python3
 import os, signal, socket, sys
 import click
 from flowtools import errors
-from flowtools.cli.command import Command, parsed, run_source
+from flowtools.cli.binding import Parsed
+from flowtools.cli.command import Command, run_source
 from flowtools.event import Event
 
 @click.command("flow-x", cls=Command)
-@click.option("--number", callback=parsed(int), help="A number.")
+@click.option("--number", type=Parsed(int), help="A number.")
 def main(number):
     "Do nothing of use."
 """
