@@ -84,7 +84,7 @@ class Say(TransferPlugin):
 
 
 def ported(old):
-    """Change the import lines, and nothing else."""
+    """Change only the import lines."""
     lines = []
     for line in old.splitlines():
         if line.startswith("from "):
@@ -97,7 +97,7 @@ def ported(old):
 
 @pytest.fixture
 def app(tmp_path):
-    """Write an application into a directory of its own; give the path of its profile."""
+    """Write an application into its own directory; return the path of its profile."""
 
     def write(text, profile):
         folder = tmp_path / "app"

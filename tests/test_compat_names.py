@@ -1,4 +1,4 @@
-"""flowtools.compat: what the old names did, they do; what they cannot, they say."""
+"""flowtools.compat: the old names behave as before, or say what they cannot do."""
 
 import configparser
 import logging
@@ -176,7 +176,7 @@ def test_metadata_with_a_table_is_written(one):
     metadata = made.describedby_link.metadata
     assert metadata.form.rows("asset.broadcasts")[0]["broadcast.date"] == "2027-01-01"
     assert metadata.get("asset.synopsis") == "Long"
-    # What it has and the given form has not stays.
+    # Parts that the given form lacks stay.
     one.assets.set_metadata(one.assets.find_one("site-2"), {"asset.own": "kept"})
     compat.create_or_update_asset(id="site-2", metadata=given, client=one.client)
     now = one.assets.metadata(one.assets.find_one("site-2"))

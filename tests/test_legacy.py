@@ -1,7 +1,7 @@
-"""Applications of the older Flow by their own imports: `flow` and `vizone`, unchanged.
+"""Applications of the older Flow with their original imports, `flow` and `vizone`.
 
-The five do what the applications that came with it did, and are written for this test, in the
-style of their time, with the kind of profile that they had.
+The five do what the applications shipped with it did; they were written for this test, in the
+style of their time and with profiles of that kind.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The stand-in's broker, over real sockets, a byte at a time where that matters."""
+"""The stand-in's broker, over real sockets, byte by byte where that matters."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ VERSIONS = ["1.0", "1.1", "1.2"]
 
 
 class Client:
-    """As little of a STOMP client as will do."""
+    """A minimal STOMP client."""
 
     def __init__(self, broker, version="1.2", *, passcode="pw", connect=True, **headers):
         self.version = version
@@ -52,7 +52,7 @@ class Client:
         return [self.read().body for _ in range(count)]
 
     def sync(self):
-        """Return the frames that came before the broker had done all we sent."""
+        """Return the frames received until the broker has processed everything we sent."""
         self.send("SEND", destination="/topic/none", receipt="sync")
         seen = []
         while (frame := self.read()) is not None and frame.cmd != "RECEIPT":
@@ -310,7 +310,7 @@ def test_frames_may_arrive_byte_by_byte():
         ("SEND", {"a": "b", "content-length": "3"}, b"x\0y"),
         ("DISCONNECT", {}, ""),
     ]
-    assert len(reader._buffer) == 0  # It forgets what it has read.
+    assert len(reader._buffer) == 0  # The parsed bytes were released.
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_an_error_frame_names_the_frame_at_fault(broker):
     with Client(broker) as client:
         client.send("BEGIN", transaction="t", receipt="r1")
         assert client.read().headers["receipt-id"] == "r1"
-        client.socket.sendall(b"no colon\nat all\n\n\0")  # No frame: there is none to name.
+        client.socket.sendall(b"no colon\nat all\n\n\0")  # Not a frame: there is none to name.
         assert "receipt-id" not in client.read().headers
 
 

@@ -1,7 +1,7 @@
-"""The stand-in's answers against the public facts: namespaces written out, no code shared.
+"""The stand-in's answers compared with the public facts: full namespaces, no shared code.
 
-Client and stand-in share the names in flowtools.vizone; were one of them wrong, both would
-be. So what is asked for here is written as the traces show it, and read with the standard
+Client and stand-in share the names in flowtools.vizone; if one were wrong, both would
+be. So requests are written here as in the traces, and answers are read with the standard
 library.
 """
 
