@@ -86,7 +86,7 @@ def test_after_too_many_changes_at_once_everything_is_looked_at_and_watched(watc
     (folder / "new").mkdir()
     (folder / "new" / "unnoticed").write_text("x")
     watching.process.send_signal(signal.SIGCONT)
-    watching.said("than the system keeps notices of")
+    watching.said("the system has dropped notices")
     watching.wait_for(("created", "new/unnoticed"), seconds=SOON)
     (folder / "new" / "later").write_text("x")
     watching.wait_for(("created", "new/later"), seconds=SOON)
@@ -327,7 +327,7 @@ def test_a_link_whose_target_changes_is_modified(watch, folder, tmp_path):
 
 def test_a_disk_that_fills_up_is_said(watch, folder):
     watching = watch("--min-free", "900000T")
-    watching.said("GB are free on the disk of", "fewer than --min-free asks for")
+    watching.said("GB are free on the disk of", "which is below --min-free")
 
 
 @pytest.fixture
