@@ -90,11 +90,11 @@ def test_an_error_while_the_feed_is_read_does_not_outlive_its_cause(start, fault
         server.faults.rates = Rates.parse(faults)
         listener.cut()
         missed = {server.catalogue.create(f"missed {number}").urn for number in range(15)}
-        listener.said("cannot ask for what has changed", WRONG[faults])
+        listener.said("cannot read the missed changes", WRONG[faults])
         server.faults.rates = Rates()
         while missed:
             missed.discard(listener.next()["subject"])
-        listener.said("what has changed can be asked for again")
+        listener.said("the missed changes can be read again")
         live = server.catalogue.create("live").urn
         while listener.next()["subject"] != live:
             pass
@@ -108,7 +108,7 @@ def test_an_answer_that_nobody_expects_is_borne_too(start, status):
         server._web.resources.answer = lambda request: type(answer(request))(status=status)
         listener.cut()
         missed = server.catalogue.create("missed").urn
-        listener.said("cannot ask for what has changed")
+        listener.said("cannot read the missed changes")
         server._web.resources.answer = answer
         assert listener.next()["subject"] == missed
 
@@ -123,7 +123,7 @@ def test_a_listener_of_files_does_not_go_deaf_either(start, faults):
         names = {f"{number}.mxf" for number in range(15)}
         for name in names:
             server.catalogue.put_file("xmlimport", name, b"x")
-        listener.said("cannot ask for what has changed")
+        listener.said("cannot read the missed changes")
         server.faults.rates = Rates()
         while names:
             names.discard(listener.next()["data"]["name"])
@@ -225,7 +225,7 @@ def test_another_host_is_not_asked_whatever_a_message_says(start):
         assert strange["data"]["metadata"] is None
         assert f"'127.0.0.1:{port}' is not asked" in strange["metadataerror"]
         assert "metadataerror" not in first | last
-        listener.said("the event comes as it is")
+        listener.said("the event is written unchanged")
         silent.settimeout(0.2)
         with pytest.raises(TimeoutError):
             silent.accept()

@@ -181,8 +181,8 @@ def test_the_lease_is_taken_by_one_of_many_that_write_at_the_same_time(server):
     [
         ("{}", "it is damaged"),
         ({"flow-state": 2}, "it is damaged"),
-        ({"changed": "2999-01-01T00:00:00Z"}, "which is to come"),
-        ({"of": "the files of 'x'"}, "it is about the files of 'x', not assets"),
+        ({"changed": "2999-01-01T00:00:00Z"}, "which is in the future"),
+        ({"of": "the files of 'x'"}, "it belongs to the files of 'x', not assets"),
     ],
 )
 def test_a_state_in_the_store_is_judged_as_a_file_is(server, value, said):

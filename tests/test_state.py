@@ -194,7 +194,7 @@ def test_a_link_that_leads_elsewhere_meanwhile_does_not_get_the_login(server, st
     next_event(process)
     process.kill()
     _, err = process.communicate()
-    said = "cannot ask where to listen: cannot send the login to the broker at 'evil.example:"
+    said = "cannot refresh the monitor link: cannot send the login to the broker at 'evil.example:"
     assert err.decode().count(said) == 1
 
 
@@ -309,7 +309,7 @@ def test_a_file_from_the_future_is_said_and_kept(server, run, tmp_path):
     (tmp_path / "s").write_bytes(content)
     status, out, err = run("flow-listen-assets", "--state", "s", env=server.environment())
     assert (status, out) == (78, b"")
-    assert "it says that all is done up to 2999-01-01T00:00:00Z, which is to come" in err
+    assert "everything is done up to 2999-01-01T00:00:00Z, which is in the future" in err
     assert (tmp_path / "s").read_bytes() == content
 
 
@@ -370,7 +370,7 @@ def test_what_does_not_fit_on_the_disk_is_said_and_comes_once_it_does(server, st
     )
     said = process.stderr.readline().decode()
     assert re.fullmatch(
-        r"flow-listen-assets: warning: cannot ask for what has changed: no temporary file: .+;"
+        r"flow-listen-assets: warning: cannot read the missed changes: no temporary file: .+;"
         r" TMPDIR says where that is; trying again\n",
         said,
     )
@@ -437,7 +437,7 @@ def test_a_file_about_something_else_is_refused(tmp_path):
     assert file.load() == (5.0, {"k": 5.0}, -3600.5)
     file.close()
     other = StateFile(tmp_path / "s", "the files of 'x'", "http://one")
-    with pytest.raises(ConfigurationError, match="it is about assets, not the files of 'x'"):
+    with pytest.raises(ConfigurationError, match="it belongs to assets, not the files of 'x'"):
         other.load()
     other.close()
 
@@ -546,9 +546,9 @@ def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again(caplog):
         assert progress.mark == 1001.0
         progress.done([token for _, token in late])
         assert progress.mark == 1002.0
-    assert [message for message in caplog.messages if "have been written" in message] == [
-        "2 events were asked for and have been written",
-        "1 events were asked for and have been written",
+    assert [message for message in caplog.messages if "have been replayed" in message] == [
+        "2 events have been replayed",
+        "1 events have been replayed",
     ]
 
 

@@ -142,7 +142,7 @@ def test_viz_one_that_stays_away_is_told_of_again(monkeypatch, caplog):
     for _ in range(5):
         monitors.now(stop)
     stop.close()
-    assert caplog.text.count("cannot ask where to listen") == 3
+    assert caplog.text.count("cannot refresh the monitor link") == 3
 
 
 @pytest.mark.parametrize("command", COMMANDS)
