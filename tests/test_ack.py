@@ -458,6 +458,30 @@ def test_a_killed_flow_work_is_noticed_after_many_lines_without_ackto(
     assert "ended before it had settled all it took" in source.losses.get(timeout=30)
 
 
+def test_a_missed_process_and_the_end_of_its_connection_are_one_loss(source, monkeypatch):
+    monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
+    sender = AckSender()
+    sender.see(event_line(ackto=source.base + "1"))
+    until(lambda: source._connections)
+    source.miss("its reader has gone")
+    sender.close(bye=False)
+    until(lambda: not source._connections)
+    assert source.losses.get(timeout=30) == "its reader has gone"
+    assert (source.losses.empty(), source._vanished) == (True, None)
+
+
+def test_connections_that_end_again_and_again_do_not_delay_the_report_of_a_loss(
+    source, monkeypatch
+):
+    monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
+    path, ends_at = source.base.partition("#")[0].removeprefix("unix:"), time.monotonic() + 15
+    while source.losses.empty() and time.monotonic() < ends_at:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(path)
+        time.sleep(0.05)
+    assert "ended before it had settled" in source.losses.get(block=False)
+
+
 def test_a_connection_that_ends_with_bye_is_not_a_loss(source):
     sender = AckSender()
     sender.ack(source.base + "1")
@@ -597,6 +621,17 @@ def test_repeats_by_one_connection_and_of_an_old_epoch_are_not_copies(source, ca
 
 
 # Standing still
+
+
+def test_an_epoch_that_begins_while_old_events_are_forgotten_stays(source, monkeypatch):
+    monkeypatch.setattr("flowtools.ack.receiver.REMEMBERED", 3)
+
+    def acks():
+        yield from (Ack("e", number, True) for number in range(5))
+        source.ackto("new")  # As the source's thread does, at any time.
+
+    source._find_copies(acks(), object())
+    assert source._settled == ("new", {})
 
 
 def test_a_stall_is_reported_at_growing_intervals(caplog):

@@ -33,7 +33,7 @@ def one():
 # Values
 
 
-def test_a_dictionary_is_looked_up_by_the_old_client(one):
+def test_the_old_client_looks_up_a_dictionary(one):
     source = f"{one.server.url}/api/metadata/dictionary/~category"
     parser = compat.MultiParser(type="dictionary", source=source)
     term = parser.convert("news", one.client)
@@ -59,7 +59,7 @@ def test_times_are_timestamps():
     assert payload.get("asset.retentionDate") == "2026-12-24"
 
 
-def test_a_timestamp_is_text_and_a_moment():
+def test_a_timestamp_serves_as_text_and_as_datetime():
     naive = compat.Timestamp("2026-12-24T18:00:00")
     assert not naive.has_tz()
     oslo = naive.assume("Europe/Oslo")
@@ -97,7 +97,7 @@ def test_the_content_of_a_message_is_bytes_or_text(data, content):
     assert message.content == content
 
 
-def test_a_deleted_file_is_called_by_the_end_of_its_address():
+def test_a_deleted_file_is_named_after_the_end_of_its_address():
     links = {"self": "http://x/api/media/unmanaged/7/clip%201.mxf"}
     event = Event("flow.file.deleted", {"name": None, "links": links}, source="http://x")
     assert old_object(event, None).title == "clip 1.mxf"
@@ -108,7 +108,7 @@ def test_a_deleted_file_is_called_by_the_end_of_its_address():
 # The client
 
 
-def test_an_error_has_the_answer_of_the_server(one):
+def test_an_error_carries_the_response_of_the_server(one):
     with pytest.raises(compat.HTTPClientError) as caught:
         one.client.GET(f"{one.server.url}/api/asset/item/1")
     response = caught.value.response
@@ -135,7 +135,7 @@ def test_the_service_document_leads_to_collections_and_templates(one):
         one.client.servicedoc.get_collection_by_keyword("nothing")
 
 
-def test_a_store_is_made_of_a_name_and_a_client(one):
+def test_a_store_takes_a_name_and_a_client(one):
     store = compat.Store("app", one.client)
     store.put("key", {"a": 1})
     assert compat.Store("app", one.vizone).get("key") == {"a": 1}
@@ -148,7 +148,7 @@ def test_a_store_is_made_of_a_name_and_a_client(one):
     assert store.get("key") is None
 
 
-def test_functions_use_the_client_that_init_has_made(one):
+def test_functions_use_the_client_created_by_init(one):
     host = one.server.url.removeprefix("http://")
     made = compat.init(host, one.server.user, one.server.password, secure=False, timeout=20)
     assert compat.get_default_instance() is made
@@ -186,7 +186,7 @@ def test_metadata_with_a_table_is_written(one):
     assert after.payload_revision == before.payload_revision
 
 
-def test_a_new_asset_has_the_rights_that_are_given(one):
+def test_a_new_asset_gets_the_given_rights(one):
     acl = compat.Acl([compat.AclEntry("Editors", read=True)])
     asset = compat.create_or_update_asset(
         id="site-1", acl=acl, mediaacl=acl, tags={"s": "t"}, client=one.client
@@ -200,7 +200,7 @@ def test_a_new_asset_has_the_rights_that_are_given(one):
 # Configuration and logging
 
 
-def test_a_class_finds_the_defaults_of_the_framework(go, tmp_path):
+def test_a_class_gets_the_defaults_of_the_older_flow(go, tmp_path):
     (tmp_path / "app.py").write_text(
         "from flowtools.compat import Interval, Flow, NeedsConfig\n\n"
         "class App(Flow, NeedsConfig):\n"
@@ -219,7 +219,7 @@ def test_a_class_finds_the_defaults_of_the_framework(go, tmp_path):
     assert (tmp_path / "said").read_text() == "['localhost', '3', 10.0, False]"
 
 
-def test_defaults_leave_what_is_said():
+def test_defaults_do_not_replace_configured_values():
     config = configparser.ConfigParser()
     config.read_string("[Viz One]\nhostname = mine\n")
     add_defaults(config)
@@ -254,7 +254,7 @@ class App(Flow):
         ("nowhere.Nothing", "No module named 'nowhere'"),
     ],
 )
-def test_a_payload_class_makes_the_object_of_a_plain_flow(go, tmp_path, name, said):
+def test_the_payload_class_decides_the_object_of_a_plain_flow(go, tmp_path, name, said):
     (tmp_path / "app.py").write_text(STDIN)
     line = f"payload class = {name}\n" if name else ""
     (tmp_path / "app.ini").write_text(
@@ -293,7 +293,7 @@ def heard():
     logger.setLevel(logging.NOTSET)
 
 
-def test_a_value_is_logged_as_its_kind_says(heard):
+def test_a_value_is_logged_in_the_format_of_its_kind(heard):
     old_logging.log("Failed", "because", "error")
     old_logging.log("Done", None, "ok")
     old_logging.log("Settings", {"a": 1}, "pp")
@@ -335,7 +335,7 @@ class Reports(compat.TransferPlugin, compat.NeedsStore):
         self.client.PUT(self.step.edit_link, self.step)
 
 
-def test_a_plugin_sets_its_step_by_hand(one, go):
+def test_a_plugin_can_set_its_step_directly(one, go):
     env = one.server.environment()
     process = go("tests.test_compat_names:Reports", stdin=subprocess.PIPE, env=env)
     status, _, err = finish(process, document(one.server))
@@ -347,7 +347,7 @@ def test_a_plugin_sets_its_step_by_hand(one, go):
     ]
 
 
-def test_a_request_and_an_incoming_say_how_far_they_are():
+def test_a_request_and_an_incoming_have_state_and_progress():
     names = 'xmlns="http://www.w3.org/2005/Atom" xmlns:t="http://ns.vizrt.com/ardome/transfer"'
     request = compat.TransferRequest(
         f"<entry {names}><t:state>active</t:state><t:priority>low</t:priority>"
@@ -410,7 +410,7 @@ class Takes(compat.Flow):
             file.write(f"{said!r}\n")
 
 
-def test_objects_of_an_old_source_come_to_the_worker_whole(go, tmp_path):
+def test_objects_of_an_old_source_reach_the_worker_complete(go, tmp_path):
     assert finish(go("tests.test_compat_names:Takes")) == (0, [], "")
     assert (tmp_path / "said").read_text().splitlines() == [
         "('Item', 'One', 'urn:1', True)",

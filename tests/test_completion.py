@@ -69,17 +69,17 @@ def test_options_values_files_and_workers_are_completed(shell):
     complete(shell, "flow-work pack.i", "flow-work pack.inner:Inside")
 
 
-def test_a_class_is_completed_behind_its_colon(shell):
+def test_a_class_is_completed_after_the_colon(shell):
     complete(shell, "flow-work mymod:T", "flow-work mymod:Tag")
     assert "mymod:mymod" not in shell.text
 
 
-def test_the_script_of_one_command_completes_all(shell):
+def test_the_completion_script_of_one_command_serves_all_commands(shell):
     complete(shell, "flow-listen-assets --inclu", "--include")
     complete(shell, "flow-view --color al", "--color always")
 
 
-def test_behind_a_pipe_it_works_as_well(shell):
+def test_completion_works_after_a_pipe(shell):
     complete(shell, "flow-stdin | flow-work mym", "| flow-work mymod:Tag")
 
 
@@ -90,7 +90,7 @@ def completed(run, command, line):
     return out.decode().split()
 
 
-def test_no_module_is_run_for_a_key(run, tmp_path):
+def test_completion_does_not_execute_modules(run, tmp_path):
     (tmp_path / "dangerous.py").write_text(
         f"open({str(tmp_path / 'ran')!r}, 'w')\nclass A:\n    def start(self, event): ...\n"
     )
@@ -105,7 +105,7 @@ def test_flow_source_and_flow_run_complete_any_class(run, tmp_path):
     assert completed(run, "flow-work", "flow-work m") == ["plain,m:B"]
 
 
-def test_a_folder_that_cannot_be_read_completes_nothing(run, tmp_path):
+def test_unreadable_files_complete_to_nothing(run, tmp_path):
     (tmp_path / "m.py").mkdir()
     (tmp_path / "n.py").write_bytes(b"\x00\xff")
     (tmp_path / "o.py").write_text("x = " + "(" * 5000)

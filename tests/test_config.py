@@ -27,18 +27,18 @@ def test_sections_are_the_workers_own(ini):
     }
 
 
-def test_without_a_file_there_are_the_settings_alone():
+def test_without_a_file_only_the_settings_apply():
     config = load(None, ["a.x=1", "a.y = two = 2 ", "b.c.z="])
     assert dict(config["a"]) == {"x": "1", "y": "two = 2"}
     assert dict(config["b.c"]) == {"z": ""}
 
 
-def test_a_setting_wins_over_the_file_and_the_last_over_the_first(ini):
+def test_a_setting_overrides_the_file_and_the_last_setting_wins(ini):
     config = load(ini("[a]\nx = 1\ny = 1\n"), ["a.x=2", "a.x=3"])
     assert dict(config["a"]) == {"x": "3", "y": "1"}
 
 
-def test_a_key_with_dots_is_set_in_a_section_that_is_there(ini):
+def test_a_key_with_dots_is_set_in_an_existing_section(ini):
     path = ini("[Mappings]\nasset.title = a\n[Mappings.more]\nb = c\n")
     settings = ["Mappings.asset.title=x", "Mappings.more.b.c=y", "Other.b=1", "Other.b.c=z"]
     config = load(path, settings)
@@ -47,7 +47,7 @@ def test_a_key_with_dots_is_set_in_a_section_that_is_there(ini):
     assert dict(config["Other.b"]) == {"c": "z"}
 
 
-def test_default_is_inherited_and_can_be_set(ini):
+def test_the_default_section_is_inherited_and_can_be_set(ini):
     config = load(ini("[DEFAULT]\nx = $$1\n[a]\ny = 2\n[b]\nx = own\n"), ["DEFAULT.z=3"])
     assert dict(config["a"]) == {"x": "$1", "y": "2", "z": "3"}
     assert dict(config["b"]) == {"x": "own", "z": "3"}
@@ -61,12 +61,12 @@ def test_environment_variables_expand_in_the_file_and_in_settings(ini, monkeypat
     assert dict(config["a"]) == {"x": "h%1:h%1s", "y": "<>", "z": "/h%1"}
 
 
-def test_what_a_variable_holds_is_not_expanded_again(ini, monkeypatch):
+def test_the_value_of_a_variable_is_not_expanded_again(ini, monkeypatch):
     monkeypatch.setenv("SECRET", "a$b$$c")
     assert load(ini("[a]\nx = $SECRET\n"), ())["a"]["x"] == "a$b$$c"
 
 
-def test_two_dollar_signs_are_one_and_a_lone_one_stays(ini):
+def test_a_double_dollar_sign_becomes_one_and_a_single_one_stays(ini):
     config = load(ini("[a]\nx = $$HOME\ny = ^a$ $5 $\n"), ())
     assert dict(config["a"]) == {"x": "$HOME", "y": "^a$ $5 $"}
 
@@ -76,7 +76,7 @@ def test_a_percent_sign_has_no_meaning(ini):
 
 
 @pytest.mark.parametrize("form", ["$NO_SUCH", "${NO_SUCH}"])
-def test_a_variable_that_is_not_set_is_named(ini, monkeypatch, form):
+def test_an_unset_variable_is_named(ini, monkeypatch, form):
     monkeypatch.delenv("NO_SUCH", raising=False)
     path = ini(f"[a]\nx = {form}\n")
     text = f"'{path}', [a] x: environment variable 'NO_SUCH' is not set; write a dollar sign as $$"
@@ -95,30 +95,30 @@ def test_a_variable_that_is_not_set_is_named(ini, monkeypatch, form):
         ("[a]\n[b]\n[a]\n", "line 3: there is a section [a] already"),
     ],
 )
-def test_a_mistake_in_the_file_is_told_with_its_line_and_without_its_text(ini, text, complaint):
+def test_an_error_in_the_file_names_its_line_and_not_its_text(ini, text, complaint):
     path = ini(text)
     with pytest.raises(ConfigurationError) as told:
         load(path, ())
     assert str(told.value) == f"'{path}', {complaint}"
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_a_missing_file_is_named():
     text = "cannot read configuration '/no/such.ini': No such file or directory"
     with pytest.raises(ConfigurationError, match=re.escape(text)):
         load(Path("/no/such.ini"), ())
 
 
-def test_a_file_that_is_no_text_is_refused(ini):
+def test_a_file_that_is_not_utf_8_is_refused(ini):
     with pytest.raises(ConfigurationError, match="it is not UTF-8"):
         load(ini(b"[a]\nx = \xff\n"), ())
 
 
-def test_a_byte_order_mark_is_passed_over(ini):
+def test_a_byte_order_mark_is_ignored(ini):
     assert load(ini(b"\xef\xbb\xbf[a]\nx = \xc3\xa9\n"), ())["a"]["x"] == "é"
 
 
 @pytest.mark.parametrize("setting", ["", "a", "a.x", "x=1", ".x=1", "a.=1", "=1"])
-def test_what_is_no_setting_is_refused_without_its_value(setting):
+def test_a_malformed_setting_is_refused_without_showing_its_value(setting):
     with pytest.raises(UsageError, match=r"expected SECTION\.KEY=VALUE") as told:
         load(None, [setting])
     assert "1" not in str(told.value)
@@ -133,7 +133,7 @@ def test_what_is_no_setting_is_refused_without_its_value(setting):
         "url=http://u:tr0ub$Horse9@h",
     ],
 )
-def test_a_dollar_sign_in_a_password_does_not_show_a_part_of_it(ini, line):
+def test_an_error_about_a_dollar_sign_shows_no_part_of_the_password(ini, line):
     with pytest.raises(
         ConfigurationError, match="an environment variable in it is not set"
     ) as told:
@@ -142,7 +142,7 @@ def test_a_dollar_sign_in_a_password_does_not_show_a_part_of_it(ini, line):
 
 
 @pytest.mark.parametrize("line", ["password=$NO_SUCH", "host=a.$NO_SUCH", "password_file=$NO_SUCH"])
-def test_a_variable_is_named_where_it_cannot_be_a_part_of_a_password(ini, line):
+def test_an_unset_variable_is_named_if_it_cannot_be_part_of_a_password(ini, line):
     with pytest.raises(ConfigurationError, match="environment variable 'NO_SUCH' is not set"):
         load(ini(f"[db]\n{line}\n"), ())
 
@@ -155,7 +155,7 @@ def test_a_password_on_the_command_line_is_refused(run, name):
     assert "tr0ub4dor" not in err
 
 
-def test_the_name_of_a_variable_is_no_password(monkeypatch):
+def test_a_variable_or_a_file_may_stand_for_a_password(monkeypatch):
     monkeypatch.setenv("DB_PASSWORD", "tr0ub4dor")
     settings = ["x.password=$DB_PASSWORD", "x.password_file=/run/p", "x.token_field=a"]
     assert dict(load(None, settings)["x"]) == {

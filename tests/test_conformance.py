@@ -54,12 +54,12 @@ def test_every_row_has_a_fact_a_level_code_and_a_test():
 
 
 @pytest.mark.parametrize("name", [each for each in names(2) if " " not in each])
-def test_the_code_is_there(name):
+def test_the_named_code_exists(name):
     assert resolve(name) is not None
 
 
 @pytest.mark.parametrize("name", [each for each in names(2) if " " in each])
-def test_the_option_is_there(name):
+def test_the_named_option_exists(name):
     command, _, option = name.partition(" ")
     module = command.removeprefix("flow-").replace("-", "_")
     main = importlib.import_module(f"flowtools.commands.{module}").main
@@ -67,6 +67,6 @@ def test_the_option_is_there(name):
 
 
 @pytest.mark.parametrize("name", names(3))
-def test_the_test_is_there(name):
+def test_the_named_test_exists(name):
     module, _, test = name.partition("::")
     assert test in functions_of(module)

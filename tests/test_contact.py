@@ -28,7 +28,7 @@ def figures(path, *names):
 CONNECTION = ("connected", "reconnects_total")
 
 
-def test_a_listener_counts_its_connections_and_what_comes_and_is_rejected(start, script, tmp_path):
+def test_a_listener_counts_connections_received_and_rejected_messages(start, script, tmp_path):
     path = tmp_path / "m"
     process = start(
         "flow-listen-stomp", "--ack", "worker", "--metrics", f"unix:{path}", script.url()
@@ -52,7 +52,7 @@ def test_a_listener_counts_its_connections_and_what_comes_and_is_rejected(start,
     assert figures(path, *names) == (2, 1)
 
 
-def test_flow_send_counts_its_connections_and_what_is_under_way(start, script, tmp_path):
+def test_flow_send_counts_connections_and_unconfirmed_messages(start, script, tmp_path):
     path = tmp_path / "m"
     process = start("flow-send", "--metrics", f"unix:{path}", script.url(), stdin=PIPE)
     peer = script.accept()
@@ -72,7 +72,7 @@ def test_flow_send_counts_its_connections_and_what_is_under_way(start, script, t
 
 
 @pytest.mark.parametrize("command", ["flow-listen-assets", "flow-listen-files"])
-def test_a_listener_of_viz_one_counts_its_connections_and_what_comes(start, tmp_path, command):
+def test_a_viz_one_listener_counts_connections_and_messages(start, tmp_path, command):
     path = tmp_path / "m"
     with stand_in() as server:
         location = ["xmlimport"] if command == "flow-listen-files" else []
@@ -111,7 +111,7 @@ def test_flow_status_and_sigusr1_show_the_connection(start, run, script, tmp_pat
     ).until("state:")
 
 
-def test_what_stays_wrong_is_said_at_growing_intervals():
+def test_reminders_come_at_growing_intervals():
     reminder = Reminder()
     reminder.begin(1000.0)
     reminder.begin(2000.0)
@@ -121,7 +121,7 @@ def test_what_stays_wrong_is_said_at_growing_intervals():
     assert reminder.due(99999.0) is None
 
 
-def test_a_broker_that_is_away_is_told_of_again_and_again(monkeypatch, caplog):
+def test_an_unreachable_broker_is_reported_repeatedly(monkeypatch, caplog):
     times = iter([0.0, 10.0, 61.0, 62.0, 3600.0])
     clock = [0.0]
     for module in ("core.reminder", "stomp.contact"):

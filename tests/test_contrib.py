@@ -71,7 +71,7 @@ def tag(coil):
 
 
 @pytest.mark.parametrize("template", UNITS)
-def test_a_stop_lets_the_running_event_end_and_leaves_the_rest_to_the_broker(coil, tag, template):
+def test_a_stop_finishes_the_running_event_and_leaves_the_rest_with_the_broker(coil, tag, template):
     put(coil, "wait 1", "b", "c")
     it = tag(template)
     it.service.start()
@@ -94,9 +94,7 @@ VICTIMS = [(PIPELINE, name) for name in ("bash", "flow-listen-stomp", "flow-work
 
 
 @pytest.mark.parametrize(("template", "victim"), [*VICTIMS, (ALONE, "flow-run")])
-def test_whichever_process_is_killed_the_next_start_does_what_was_not_done(
-    coil, tag, template, victim
-):
+def test_after_a_kill_the_next_start_processes_the_remaining_events(coil, tag, template, victim):
     put(coil, "a", "wait 1", "b")
     it = tag(template)
     it.service.start()
@@ -114,7 +112,7 @@ def test_whichever_process_is_killed_the_next_start_does_what_was_not_done(
 
 
 @pytest.mark.parametrize("template", UNITS)
-def test_the_watchdog_hears_it(tag, template):
+def test_the_unit_notifies_the_watchdog(tag, template):
     it = tag(template, watchdog=1.0)
     it.service.start()
     it.service.hear("READY=1")
@@ -124,7 +122,7 @@ def test_the_watchdog_hears_it(tag, template):
 
 
 @pytest.mark.parametrize("template", UNITS)
-def test_a_reload_goes_on_in_a_new_job_log(coil, tag, template):
+def test_a_reload_opens_a_new_job_log(coil, tag, template):
     it = tag(template)
     it.service.start()
     it.service.hear("READY=1")
@@ -152,9 +150,7 @@ def test_a_reload_goes_on_in_a_new_job_log(coil, tag, template):
         ("flow-interval 1 --count 1 | flow-work tests.workers:Note | false", 1, True),
     ],
 )
-def test_the_status_of_a_pipeline_says_whether_it_is_worth_another_start(
-    tag, pipeline, status, restarted
-):
+def test_the_exit_status_of_a_pipeline_decides_about_a_restart(tag, pipeline, status, restarted):
     it = tag(PIPELINE)
     (it.service.etc / "pipeline").write_text(pipeline + "\n")
     it.service.start()
@@ -163,7 +159,7 @@ def test_the_status_of_a_pipeline_says_whether_it_is_worth_another_start(
     assert it.service.is_restarted(status) == restarted
 
 
-def test_flow_run_takes_its_arguments_as_a_shell_would(tag):
+def test_flow_run_splits_its_arguments_like_a_shell(tag):
     it = tag(ALONE)
     (it.service.etc / "env").write_text("ARGUMENTS='no such:Worker' --retries 1\n")
     it.service.start()
@@ -172,7 +168,7 @@ def test_flow_run_takes_its_arguments_as_a_shell_would(tag):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
+def test_systemd_analyze_verify_accepts_the_units(tmp_path):
     for page in (ROOT / "man").iterdir():
         folder = tmp_path / f"man{page.suffix[1:]}"
         folder.mkdir(exist_ok=True)
@@ -188,7 +184,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_both_units_are_hardened_alike_and_every_unit_is_tested():
+def test_all_units_are_hardened_alike_and_tested():
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(UNITS)
     own = {"ExecStart", "ExecReload", "Description", "Documentation", "EnvironmentFile"}
     own |= {"AssertPathExists", "NotifyAccess", "RuntimeDirectory", "Environment"}
@@ -223,7 +219,7 @@ def by_cron(tmp_path):
     return run
 
 
-def test_cron_does_each_line_once_and_mails_nothing(by_cron, tmp_path):
+def test_under_cron_each_line_is_processed_once_without_mail(by_cron, tmp_path):
     (tmp_path / "list").write_text("a\nb\n")
     assert by_cron() == (0, "")
     with (tmp_path / "list").open("a") as file:
@@ -233,7 +229,7 @@ def test_cron_does_each_line_once_and_mails_nothing(by_cron, tmp_path):
     assert sorted(line for line in said if len(line) == 1) == ["a", "b", "c"]
 
 
-def test_cron_mails_what_failed_and_the_next_run_tries_it_again(by_cron, tmp_path):
+def test_under_cron_failures_are_mailed_and_retried_by_the_next_run(by_cron, tmp_path):
     (tmp_path / "list").write_text("ok\nfail\n")
     status, mail = by_cron("Whatever", "--retries 0")
     assert status == 1
@@ -244,7 +240,7 @@ def test_cron_mails_what_failed_and_the_next_run_tries_it_again(by_cron, tmp_pat
     assert [line for line in notes if line[:2] in ("ok", "fa")] == ["ok ", "fail"]
 
 
-def test_cron_starts_no_second_run_while_the_first_goes_on(by_cron, tmp_path):
+def test_under_cron_runs_never_overlap(by_cron, tmp_path):
     (tmp_path / "list").write_text("a\n")
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -255,7 +251,7 @@ def test_cron_starts_no_second_run_while_the_first_goes_on(by_cron, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("logrotate"), reason="needs logrotate")
-def test_logrotate_takes_job_log_and_failed_file_and_nothing_is_lost(coil, tag, tmp_path):
+def test_logrotate_rotates_job_log_and_failed_file_without_loss(coil, tag, tmp_path):
     it = tag(PIPELINE)
     folder = it.service.folder
     text = (ROOT / "contrib" / "logrotate" / "flowtools").read_text()

@@ -25,7 +25,7 @@ def pieces(text):
 
 
 @pytest.mark.parametrize(("name", "text"), SHOWN, ids=[name for name, _ in SHOWN])
-def test_each_line_stands_in_its_file_and_in_that_order(name, text):
+def test_the_shown_lines_are_in_their_file_in_that_order(name, text):
     path = ROOT / name
     if path.is_symlink():
         assert text == f"new file mode 120000\n+{path.readlink()}\n"
@@ -45,7 +45,7 @@ def shown_in(heading):
     return set(re.findall(r"^\+\+\+ b/(\S+)$", section, re.MULTILINE))
 
 
-def test_these_files_of_a_source_with_its_command_are_shown():
+def test_the_recipe_for_a_source_shows_all_its_files():
     assert shown_in("A source, and its command") == {
         "flowtools/source/interval.py",
         "flowtools/commands/interval.py",
@@ -66,7 +66,7 @@ def test_these_files_of_a_source_with_its_command_are_shown():
     }
 
 
-def test_these_files_of_a_dialect_are_shown():
+def test_the_recipe_for_a_dialect_shows_all_its_files():
     assert shown_in("A broker's dialect") == {
         "flowtools/stomp/dialect.py",
         "tests/test_listen_stomp.py",
@@ -74,7 +74,7 @@ def test_these_files_of_a_dialect_are_shown():
     }
 
 
-def test_the_files_that_it_names_are_there():
+def test_every_file_named_in_contributing_exists():
     named = set(re.findall(r"`((?:flowtools|tests|docs|commands)/[\w/.]+\.\w+)`", PAGE))
     named = {each for each in named if not re.search(r"[/_]x\.", each)}  # x stands for any name.
     assert named

@@ -27,7 +27,7 @@ def port():
         return str(listener.getsockname()[1])
 
 
-def test_there_are_twenty():
+def test_the_cookbook_has_twenty_recipes():
     assert len(RECIPES) == 20
 
 

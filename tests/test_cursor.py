@@ -27,7 +27,7 @@ def path(tmp_path):
     return tmp_path / "items.cursor"
 
 
-def test_a_position_counts_once_all_before_it_is_done(path):
+def test_a_position_is_reached_once_everything_before_it_is_done(path):
     with Cursor(path) as cursor:
         for n in (1, 2, 3):
             cursor.begin(event(n), n)
@@ -40,7 +40,7 @@ def test_a_position_counts_once_all_before_it_is_done(path):
         assert cursor.position == 3
 
 
-def test_the_end_of_a_page_waits_for_what_is_on_it(path):
+def test_the_end_of_a_page_is_reached_after_all_its_events(path):
     with Cursor(path, start="page1") as cursor:
         assert cursor.position == "page1"
         cursor.begin(event(1), "page1")
@@ -50,14 +50,14 @@ def test_the_end_of_a_page_waits_for_what_is_on_it(path):
         assert cursor.position == "page2"
 
 
-def test_one_that_failed_for_good_does_not_come_again(path):
+def test_a_permanently_failed_event_does_not_hold_the_position(path):
     with Cursor(path) as cursor:
         cursor.begin(event(1), 1)
         cursor.done(event(1), False)
         assert cursor.position == 1
 
 
-def test_an_event_that_comes_twice_is_done_twice(path):
+def test_an_event_begun_twice_has_to_be_done_twice(path):
     with Cursor(path) as cursor:
         cursor.begin(event(1), 1)
         cursor.begin(event(1), 2)
@@ -68,14 +68,14 @@ def test_an_event_that_comes_twice_is_done_twice(path):
         assert cursor.position == 2
 
 
-def test_the_same_id_of_another_source_is_another_event(path):
+def test_events_with_equal_ids_of_different_sources_are_distinct(path):
     with Cursor(path) as cursor:
         cursor.begin(event(1, "a"), 1)
         cursor.done(event(1, "b"))
         assert cursor.position is None
 
 
-def test_it_is_written_while_it_goes_on(path):
+def test_the_cursor_file_is_written_periodically(path):
     with Cursor(path, every=0.01, of="x") as cursor:
         cursor.begin(event(1), {"page": [1, "a"]})
         cursor.done(event(1))
@@ -88,13 +88,13 @@ def test_it_is_written_while_it_goes_on(path):
         assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_was_never_done_leaves_no_file(path):
+def test_no_file_is_written_before_an_event_is_done(path):
     with Cursor(path) as cursor:
         cursor.begin(event(1), 1)
     assert not path.exists()
 
 
-def test_a_full_disk_is_reported_and_the_source_goes_on(path, caplog):
+def test_a_full_disk_is_reported_and_the_source_continues(path, caplog):
     with Cursor(path, every=0.01) as cursor:
         blocked = path.with_name(path.name + ".new")
         blocked.mkdir()  # Where the new file is to be.
@@ -116,14 +116,14 @@ def test_a_damaged_file_is_refused_and_kept(path, content):
     assert path.read_bytes() == content
 
 
-def test_a_file_about_something_else_is_refused(path):
+def test_a_cursor_file_of_another_address_is_refused(path):
     with Cursor(path, of="https://a/") as cursor:
         cursor.reach(1)
     with pytest.raises(ConfigurationError, match="it belongs to 'https://a/', not 'https://b/'"):
         Cursor(path, of="https://b/")
 
 
-def test_two_cannot_have_one_file(path, monkeypatch):
+def test_two_processes_cannot_share_a_cursor_file(path, monkeypatch):
     monkeypatch.setattr("flowtools.source.wholefile.PATIENCE", 0.1)
     with Cursor(path), pytest.raises(ConfigurationError, match="another process has it"):
         Cursor(path)
@@ -214,7 +214,7 @@ def pipeline(start, tmp_path):
     return begin
 
 
-def test_whoever_is_killed_no_item_of_the_paged_example_is_lost(pipeline, tmp_path):
+def test_killing_source_or_worker_loses_no_item_of_the_paged_example(pipeline, tmp_path):
     done, state = tmp_path / "done", tmp_path / "state"
     with pages() as server:
         for killed in ("source", "both", "worker", "both", ""):

@@ -41,7 +41,7 @@ def keywords(server, asset):
         return client.metadata(url)["asset.keywords"]
 
 
-def test_an_asset_is_tagged_once_however_often_its_event_comes(server, tag):
+def test_an_asset_is_tagged_once_even_if_its_event_is_repeated(server, tag):
     # The stand-in tells of each write: a Worker that wrote every time would never end.
     asset = server.catalogue.create("one")
     for _ in range(3):
@@ -50,7 +50,7 @@ def test_an_asset_is_tagged_once_however_often_its_event_comes(server, tag):
     assert server.catalogue.asset(asset.number).payload_revision == 2
 
 
-def test_words_that_are_there_stay(server, tag):
+def test_existing_keywords_are_kept(server, tag):
     asset = server.catalogue.create("one")
     with client_of(server) as client:
         metadata = client.metadata(event_of(server, asset)["links"]["describedby"])
@@ -60,7 +60,7 @@ def test_words_that_are_there_stay(server, tag):
     assert keywords(server, asset) == "other words flowtools"
 
 
-def test_an_asset_that_has_gone_is_no_failure(server, tag):
+def test_a_deleted_asset_is_not_a_failure(server, tag):
     asset = server.catalogue.create("one")
     server.catalogue.delete(asset.number)
     assert tag.start(event_of(server, asset)) is None
@@ -69,7 +69,7 @@ def test_an_asset_that_has_gone_is_no_failure(server, tag):
         server.catalogue.asset(asset.number)
 
 
-def test_somebody_who_is_faster_makes_it_read_again(server, tag, monkeypatch):
+def test_a_conflicting_write_makes_it_read_and_write_again(server, tag, monkeypatch):
     asset = server.catalogue.create("one")
     put = tag.client.put_metadata
     calls = []
@@ -94,7 +94,7 @@ def raise_conflict(payload):
     raise ConflictError("again")
 
 
-def test_the_demo_tags_every_asset_and_says_so(shell):
+def test_the_demo_tags_every_asset_and_reports_it(shell):
     status, out, err = shell("examples/demo.sh", cwd=ROOT)
     said = out.decode()
     assert (status, err) == (0, ""), said

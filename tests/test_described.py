@@ -45,11 +45,11 @@ def public_classes():
 
 
 @pytest.mark.parametrize("kind", sorted(set(public_classes()), key=str), ids=lambda kind: str(kind))
-def test_every_public_class_has_a_repr_of_its_own(kind):
+def test_every_public_class_defines_its_repr(kind):
     assert kind.__repr__ is not object.__repr__
 
 
-def test_an_asset_shows_what_it_is():
+def test_the_repr_of_an_asset_shows_id_and_title():
     with stand_in() as server, client_of(server) as client:
         asset = client.assets.create("News")
         assert repr(asset) == f"<Asset id='{asset.id}' title='News'>"
@@ -57,7 +57,7 @@ def test_an_asset_shows_what_it_is():
         assert server.password not in repr(client.assets)
 
 
-def test_no_password_is_shown():
+def test_no_repr_shows_a_password():
     client = Client(Account("http://h", "anna", "s3cret"))
     data = PluginData.read(
         "<data><sourceurl>ftp://u:s3cret@h/a</sourceurl></data>",
@@ -71,11 +71,11 @@ def test_a_parser_shows_its_type_and_format():
     assert repr(parser) == "<MultiParser type='date' format='%Y/%m/%d'>"
 
 
-def test_a_key_that_is_long_is_cut():
+def test_a_long_key_is_shortened():
     assert repr(Locked("k" * 1000)) == "<Locked key='" + "k" * 79 + "...>"
 
 
-def test_what_cannot_be_read_is_left_out():
+def test_attributes_that_cannot_be_read_are_left_out():
     class Broken(Described):
         FACTS = ("here", "broken", "missing")
         here = 1

@@ -33,7 +33,7 @@ class W:
 
 
 @pytest.mark.parametrize("name", MEANT)
-def test_twice_v_says_what_a_command_does(run, tmp_path, name):
+def test_double_verbose_reports_what_the_command_does(run, tmp_path, name):
     (tmp_path / "mymod.py").write_text(WORKER)
     args, meant = MEANT[name]
     _, _, err = run(name, *args, "-vv", input=EVENTS)
@@ -43,13 +43,13 @@ def test_twice_v_says_what_a_command_does(run, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", MEANT)
-def test_without_it_nothing_of_that_is_said(run, tmp_path, name):
+def test_single_verbose_prints_no_debug_messages(run, tmp_path, name):
     (tmp_path / "mymod.py").write_text(WORKER)
     args, _ = MEANT[name]
     assert "debug" not in run(name, *args, "-v", input=EVENTS)[2]
 
 
-def test_flow_watch_says_what_it_sees(start, tmp_path):
+def test_flow_watch_reports_what_it_sees(start, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a").write_text("x")
@@ -60,7 +60,7 @@ def test_flow_watch_says_what_it_sees(start, tmp_path):
     assert b"debug: 'a' is created" in err
 
 
-def test_numbers_and_flags_are_shown_and_texts_are_not(run, tmp_path):
+def test_settings_shown_are_numbers_and_flags_and_never_texts(run, tmp_path):
     (tmp_path / "mymod.py").write_text(WORKER)
     options = ["--timeout", "5m", "--set", "a.b=s3cret", "--pass", "-vv"]
     _, _, err = run("flow-work", "mymod:W", *options, input=EVENTS)

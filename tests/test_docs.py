@@ -11,11 +11,11 @@ from tests.documents import examples, on_the_stand_in, unfenced
 from tests.stomp_servers import Coil
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-# Operating needs a pipeline with a bad night behind it, recipes need kcat and cron; the others
+# Operating needs a pipeline with a bad night behind it, other tools need kcat and cron; the others
 # say what they print.
 ELSEWHERE = {
     "operating.md": "test_operating.py",
-    "recipes.md": "test_readme.py",
+    "other-tools.md": "test_readme.py",
     "tutorial.md": "test_tutorial.py",
     "cookbook.md": "test_cookbook.py",
 }
@@ -56,28 +56,28 @@ def queue():
 
 
 @pytest.mark.parametrize("example", [each for _, each in EXAMPLES], ids=str)
-def test_a_command_runs_as_it_stands(example, place, queue):
+def test_each_command_in_docs_runs_as_written(example, place, queue):
     lines = next((n for name, n in ENDLESS.items() if str(example).startswith(name)), None)
     status, out, err = on_the_stand_in(example.text, place, lines=lines, QUEUE=queue)
     assert (status, err) == (128 + signal.SIGINT if lines else 0, "")
     assert len(out.splitlines()) >= (lines or 0)
 
 
-def test_the_pages_that_have_a_test_of_their_own_are_there():
+def test_pages_with_their_own_tests_exist():
     assert [name for name in ELSEWHERE.values() if not (ROOT / "tests" / name).exists()] == []
 
 
-def test_every_example_that_is_endless_is_there():
+def test_every_listed_endless_example_exists():
     assert [n for n in ENDLESS if not any(str(e).startswith(n) for _, e in EXAMPLES)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_command_stands_where_no_test_runs_it(page):
+def test_every_command_is_in_a_tested_block(page):
     assert unfenced(page) == []
 
 
 @pytest.mark.parametrize(("name", "pattern"), NOT_RUN.items(), ids=NOT_RUN)
-def test_a_command_that_is_not_run_is_one(name, pattern):
+def test_commands_that_are_not_run_exist(name, pattern):
     commands = set(re.findall(pattern, (ROOT / name).read_text()))
     assert commands
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -88,13 +88,13 @@ def test_a_command_that_is_not_run_is_one(name, pattern):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_it_links_to_is_there(page):
+def test_every_linked_file_exists(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_of_ours_that_it_names_is_there(page):
+def test_every_named_file_of_the_project_exists(page):
     folders = "benchmarks|bin|contrib|docs|examples|flowtools|man|tests"
     named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []

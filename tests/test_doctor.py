@@ -54,7 +54,7 @@ def doctor(run):
     return visit
 
 
-def test_all_is_well_with_a_sound_viz_one(doctor, server):
+def test_a_sound_viz_one_passes_all_checks(doctor, server):
     status, out, err = doctor("--location", "xmlimport", server=server)
     assert (status, err) == (0, "")
     assert set(verdicts(out).values()) == {"ok"}
@@ -81,7 +81,7 @@ def test_all_is_well_with_a_sound_viz_one(doctor, server):
     assert re.fullmatch(r"\d+ ok", out.decode().splitlines()[-1])
 
 
-def test_a_full_disk_is_an_error_of_one_line(start):
+def test_a_full_disk_is_a_one_line_error(start):
     with Path("/dev/full").open("w") as full:
         process = start("flow-doctor", stdout=full)
         _, err = process.communicate(timeout=60)
@@ -89,7 +89,7 @@ def test_a_full_disk_is_an_error_of_one_line(start):
     assert (process.returncode, err) == (1, message)
 
 
-def test_without_settings_it_says_which_and_what_to_do(doctor):
+def test_missing_settings_are_named_with_advice(doctor):
     status, out, _ = doctor(VIZONE_URL="http://127.0.0.1")
     verdict, text, fix = findings(out)["settings"]
     assert (status, verdict) == (78, "failed")
@@ -98,7 +98,7 @@ def test_without_settings_it_says_which_and_what_to_do(doctor):
     assert verdicts(out)["login"] == "skipped"
 
 
-def test_a_name_without_an_address_is_found(doctor, server):
+def test_an_unresolvable_host_name_is_found(doctor, server):
     status, out, _ = doctor(server=server, VIZONE_URL="http://nowhere.invalid")
     verdict, text, fix = findings(out)["Viz One name"]
     assert (status, verdict) == (69, "failed")
@@ -107,7 +107,7 @@ def test_a_name_without_an_address_is_found(doctor, server):
     assert verdicts(out)["Viz One port"] == verdicts(out)["subscription"] == "skipped"
 
 
-def test_a_port_that_nobody_listens_to_is_found(doctor, server):
+def test_a_closed_port_is_found(doctor, server):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     status, out, _ = doctor(server=server, VIZONE_URL=f"http://127.0.0.1:{port}")
@@ -126,7 +126,7 @@ def test_a_wrong_password_is_found(doctor, server):
     assert "s3cret" not in out.decode()
 
 
-def test_a_user_without_the_permission_is_found(doctor, server):
+def test_a_missing_permission_is_found(doctor, server):
     status, out, _ = doctor("--user", "guest", server=server)
     verdict, text, fix = findings(out)["monitor link"]
     assert (status, verdict) == (77, "failed")
@@ -134,19 +134,19 @@ def test_a_user_without_the_permission_is_found(doctor, server):
     assert "Asset/Admin" in fix
 
 
-def test_a_location_that_is_not_there_is_found_and_the_rest_goes_on(doctor, server):
+def test_a_missing_location_is_found_and_the_other_checks_continue(doctor, server):
     status, out, _ = doctor("--location", "zzz", server=server)
     assert (status, findings(out)["location zzz"][0]) == (78, "failed")
     assert verdicts(out)["subscription"] == "ok"
 
 
-def test_a_server_that_is_no_viz_one_is_found(doctor):
+def test_a_server_other_than_viz_one_is_found(doctor):
     with Scripted(*[reply(b"<html>hello</html>", Content_Type="text/html")] * 5) as server:
         status, out, _ = doctor(VIZONE_URL=server.url, VIZONE_USER="u", VIZONE_PASSWORD="p")
     assert (status, findings(out)["login"][0]) == (76, "failed")
 
 
-def test_a_certificate_that_is_not_trusted_is_found(doctor, server, tmp_path):
+def test_an_untrusted_certificate_is_found(doctor, server, tmp_path):
     pem = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
@@ -183,7 +183,7 @@ def plain_port(answer):
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
-def test_a_port_that_speaks_no_tls_gets_advice_on_port_and_address(doctor, server, answer):
+def test_a_port_without_tls_gets_advice_on_port_and_address(doctor, server, answer):
     listening, port = plain_port(answer)
     with listening:
         _, out, _ = doctor(server=server, VIZONE_URL=f"https://127.0.0.1:{port}")
@@ -196,7 +196,7 @@ def test_a_port_that_speaks_no_tls_gets_advice_on_port_and_address(doctor, serve
         assert "stomp://" in findings(out)["broker TLS"][2]
 
 
-def test_quiet_shows_only_what_is_not_well(doctor, server):
+def test_quiet_shows_only_problems(doctor, server):
     assert doctor("-q", server=server) == (0, b"", "")
     status, out, _ = doctor("-q")
     assert (status, verdicts(out)) == (78, {"settings": "failed"})
@@ -206,14 +206,14 @@ def test_quiet_shows_only_what_is_not_well(doctor, server):
     assert len(out.splitlines()) == 2
 
 
-def test_a_ca_file_that_cannot_be_read_is_a_finding(doctor, server):
+def test_an_unreadable_ca_file_is_found(doctor, server):
     status, out, _ = doctor("--ca-file", "/nowhere", server=server)
     assert (status, findings(out)["settings"][0]) == (78, "failed")
     assert "/nowhere" in findings(out)["settings"][1]
 
 
 @pytest.mark.parametrize(("mode", "verdict"), [(0o600, "ok"), (0o644, "warning")])
-def test_a_password_file_that_others_may_read_is_a_warning(doctor, server, tmp_path, mode, verdict):
+def test_a_password_file_readable_by_others_is_a_warning(doctor, server, tmp_path, mode, verdict):
     path = tmp_path / "password"
     path.write_text(server.password + "\n")
     path.chmod(mode)
@@ -236,7 +236,7 @@ def test_a_clock_that_differs_is_a_warning(doctor, server, monkeypatch):
     assert "NTP" in fix
 
 
-def test_a_broker_that_is_away_is_found(doctor, server):
+def test_an_unreachable_broker_is_found(doctor, server):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     status, out, _ = doctor("--broker", f"127.0.0.1:{port}", server=server)
@@ -270,7 +270,7 @@ class Serving:
                 self.serve(self.script.accept())
 
 
-def test_a_sound_broker_is_well_and_its_queue_is_left_alone(doctor, coil):
+def test_a_sound_broker_passes_and_its_queue_is_left_alone(doctor, coil):
     status, out, err = doctor(coil.url())
     assert (status, err) == (0, "")
     assert verdicts(out)["broker login"] == "ok"
@@ -293,7 +293,7 @@ def beating(peer, heart_beat="100,100"):
                 peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
 
 
-def test_quiet_is_silent_when_a_queue_is_well_and_strict_changes_nothing_then(doctor):
+def test_quiet_and_strict_print_nothing_for_a_sound_queue(doctor):
     with Serving(Script(), beating) as script:
         assert doctor("-q", "--strict", script.url()) == (0, b"", "")
 
@@ -303,7 +303,7 @@ def not_beating(peer):
     beating(peer, "0,0")
 
 
-def test_strict_makes_a_warning_the_status_1_and_a_failure_keeps_its_own(doctor):
+def test_strict_turns_a_warning_into_status_1_and_failures_keep_their_status(doctor):
     with Serving(Script(), not_beating) as script:
         status, out, err = doctor("-q", "--strict", script.url())
         assert (status, err, verdicts(out)) == (1, "", {"broker heart-beat": "warning"})
@@ -316,7 +316,7 @@ def test_strict_makes_a_warning_the_status_1_and_a_failure_keeps_its_own(doctor)
             assert doctor("-q", "--strict", url)[0] == 69
 
 
-def test_in_json_each_check_is_an_object(doctor):
+def test_each_check_is_an_object_in_json(doctor):
     with Serving(Script(), not_beating) as script:
         status, out, err = doctor("--log-format", "json", script.url())
         in_words = doctor(script.url())[1]
@@ -358,13 +358,13 @@ def test_a_broker_that_refuses_the_login_is_found(doctor):
     assert b"hidden-word" not in out
 
 
-def test_a_server_that_speaks_no_stomp_is_found(doctor):
+def test_a_server_that_does_not_speak_stomp_is_found(doctor):
     with Serving(Script(), lambda peer: peer.socket.sendall(b"HTTP/1.1 400 Bad\r\n\r\n")) as script:
         status, out, _ = doctor(script.url())
     assert (status, findings(out)["broker login"][0]) == (76, "failed")
 
 
-def test_a_broker_whose_heart_beats_do_not_come_is_found(doctor):
+def test_missing_heart_beats_of_a_broker_are_found(doctor):
     def serve(peer):
         peer.login(heart_beat="1000,1000")
         peer.ended()
@@ -376,7 +376,7 @@ def test_a_broker_whose_heart_beats_do_not_come_is_found(doctor):
     assert "proxy or firewall" in fix
 
 
-def test_a_broker_that_has_no_heart_beats_is_a_warning(doctor):
+def test_a_broker_without_heart_beats_is_a_warning(doctor):
     def serve(peer):
         peer.login(server="ActiveMQ/6.3.1", heart_beat="0,0")
         peer.goodbye()
@@ -386,7 +386,7 @@ def test_a_broker_that_has_no_heart_beats_is_a_warning(doctor):
     assert (status, findings(out)["broker heart-beat"][0]) == (0, "warning")
 
 
-def test_a_topic_that_may_not_be_read_is_found(doctor):
+def test_a_topic_without_read_permission_is_found(doctor):
     def serve(peer):
         peer.login(heart_beat="0,0")
         peer.read("SUBSCRIBE")
@@ -400,7 +400,7 @@ def test_a_topic_that_may_not_be_read_is_found(doctor):
     assert "right to read" in fix
 
 
-def test_each_host_of_a_broker_is_examined(doctor, coil):
+def test_each_host_of_a_broker_is_checked(doctor, coil):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     url = f"stomp://127.0.0.1:{port},127.0.0.1:{coil.port}/?destination=/queue/a"
@@ -456,7 +456,7 @@ def serving_queues(answers):
         ),
     ],
 )
-def test_what_a_queue_of_rabbitmq_is_can_be_seen(doctor, answer, verdict, said):
+def test_the_type_of_a_rabbitmq_queue_is_shown(doctor, answer, verdict, said):
     with serving_queues({"/queue/a": answer, "/queue/a.failed": ABSENT}) as script:
         status, out, _ = doctor(script.url())
     found = findings(out)
@@ -468,7 +468,7 @@ def test_what_a_queue_of_rabbitmq_is_can_be_seen(doctor, answer, verdict, said):
     assert status == (77 if verdict == "failed" else 0)
 
 
-def test_one_host_only_is_a_hint_and_several_are_well(doctor, coil):
+def test_a_single_host_is_a_hint_and_several_pass(doctor, coil):
     _, out, _ = doctor(coil.url())
     verdict, _, fix = findings(out)["broker hosts"]
     assert verdict == "hint"
@@ -481,7 +481,7 @@ def test_one_host_only_is_a_hint_and_several_are_well(doctor, coil):
 # This machine
 
 
-def test_a_runtime_folder_whose_path_is_too_long_for_a_socket_is_found(doctor, coil, tmp_path):
+def test_a_runtime_directory_path_too_long_for_a_socket_is_found(doctor, coil, tmp_path):
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     status, out, _ = doctor(coil.url(), XDG_RUNTIME_DIR=str(deep))
@@ -489,7 +489,7 @@ def test_a_runtime_folder_whose_path_is_too_long_for_a_socket_is_found(doctor, c
     assert "RuntimeDirectory=" in findings(out)["ack socket"][2]
 
 
-def test_a_low_limit_of_files_is_a_warning(shell, coil):
+def test_a_low_limit_of_open_files_is_a_warning(shell, coil):
     status, out, _ = shell(f"ulimit -n 200; flow-doctor '{coil.url()}'")
     assert status == 0
     assert findings(out)["limits"][0] == "warning"
@@ -497,13 +497,13 @@ def test_a_low_limit_of_files_is_a_warning(shell, coil):
 
 
 @pytest.mark.parametrize("url", ["http://x", "stomp://h:port/?destination=/queue/a"])
-def test_an_address_that_is_none_is_a_usage_error(doctor, url):
+def test_a_malformed_address_is_a_usage_error(doctor, url):
     status, out, err = doctor(url)
     assert (status, out) == (2, b"")
     assert err.startswith("flow-doctor: ")
 
 
-def test_the_status_is_that_of_the_first_failure():
+def test_the_exit_status_is_that_of_the_first_failure():
     told = []
     examination = Examination(told.append)
 
@@ -523,14 +523,14 @@ def test_the_status_is_that_of_the_first_failure():
     assert examination.summary() == "3 failed, 1 warning, 1 ok"
 
 
-def test_a_reader_that_leaves_ends_it_quietly(shell, coil):
+def test_a_closed_reader_ends_the_command_quietly(shell, coil):
     status, out, err = shell(f"flow-doctor '{coil.url()}' | head -n 1; echo ${{PIPESTATUS[0]}}")
     assert (status, err) == (0, "")
     assert out.splitlines()[1:] == [b"141"]
 
 
 @pytest.mark.parametrize("columns", [120, 80, 44])
-def test_a_terminal_gets_lines_that_are_broken_between_words(tmp_path, columns):
+def test_lines_on_a_terminal_are_wrapped_between_words(tmp_path, columns):
     shown = Terminal(
         "flow-doctor 'stomp://127.0.0.1:1/?destination=/queue/a'; sleep 5",
         cwd=tmp_path,

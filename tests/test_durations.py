@@ -51,12 +51,12 @@ def test_a_length_is_a_number_or_has_units(text, expected):
 
 
 @pytest.mark.parametrize("text", ["", "s", "5x", "5 m", "-5", "-5m", "nan", "inf", "1h-5m", "m5"])
-def test_what_is_not_a_length_is_named(text):
+def test_a_malformed_length_of_time_is_named(text):
     with pytest.raises(ValueError, match=re.escape(f"'{text}' is not a length of time such as")):
         parse_duration(text)
 
 
-def test_every_option_in_seconds_takes_a_unit():
+def test_every_option_in_seconds_accepts_a_unit():
     found = {
         f"{name} {each.opts[0]}"
         for name, each in parameters()
@@ -69,7 +69,7 @@ def test_every_option_in_seconds_takes_a_unit():
 
 
 @pytest.mark.parametrize(("name", "parameter"), LENGTHS, ids=lambda it: getattr(it, "name", it))
-def test_an_option_takes_a_length_with_a_unit_and_names_what_is_not_one(name, parameter):
+def test_an_option_accepts_units_and_names_a_malformed_length(name, parameter):
     context = click.Context(click.Command(name))
     assert parameter.type.convert("1m", parameter, context) == 60.0
     assert parameter.type.convert("0.5", parameter, context) == 0.5
@@ -81,7 +81,7 @@ def test_an_option_takes_a_length_with_a_unit_and_names_what_is_not_one(name, pa
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in LENGTHS}))
-def test_help_and_page_say_it_once(name, run):
+def test_help_and_manual_page_explain_units_once(name, run):
     command = "flow-" + name.replace("_", "-")
     _, out, _ = run(command, "--help")
     assert out.decode().count("SECONDS may have a unit") == 1
@@ -89,7 +89,7 @@ def test_help_and_page_say_it_once(name, run):
     assert page.count("a length of time with a unit such as") == 1
 
 
-def test_a_bad_length_on_the_command_line_is_one_line(run):
+def test_a_malformed_length_on_the_command_line_is_a_one_line_error(run):
     status, out, err = run("flow-work", "--timeout", "5x", "mymod:Tag")
     assert (status, out) == (2, b"")
     assert err == (
@@ -98,7 +98,7 @@ def test_a_bad_length_on_the_command_line_is_one_line(run):
     )
 
 
-def test_a_time_out_with_a_unit_is_one(run, tmp_path):
+def test_a_timeout_with_a_unit_applies(run, tmp_path):
     (tmp_path / "mymod.py").write_text(
         "import time\nclass Slow:\n    def start(self, event):\n        time.sleep(60)\n"
     )
@@ -107,13 +107,13 @@ def test_a_time_out_with_a_unit_is_one(run, tmp_path):
     assert "0.1 s" in err
 
 
-def test_a_heart_beat_and_the_clock_of_the_stand_in_take_units():
+def test_heart_beats_and_the_clock_of_the_stand_in_accept_units():
     assert parse_heart_beat("500ms,1m") == (0.5, 60.0)
     assert Rates.parse("clock=-2h").clock == -7200.0
     assert Rates.parse("clock=90s").clock == 90.0
 
 
-def test_a_profile_takes_units():
+def test_a_profile_accepts_units():
     assert seconds("5m", "[Source] interval") == 300.0
     assert seconds("0.5", "[Source] interval") == 0.5
     assert seconds("1e3", "[Source] interval") == 1000.0

@@ -103,7 +103,7 @@ ID = UUID("12345678123456781234567812345678")
         (np.array(3), 3),
     ],
 )
-def test_a_value_that_json_has_not_has_its_documented_form(value, form):
+def test_values_unknown_to_json_have_their_documented_form(value, form):
     for each, expected in ((value, form), ({"in": [value]}, {"in": [form]})):
         read = json.loads(Event("t", each, source="s").encode())["data"]
         assert read == expected
@@ -120,7 +120,7 @@ class Same:
         return [1, [2.5]]
 
 
-def test_an_array_of_another_library_is_known_by_the_protocol_of_numpy():
+def test_an_array_like_object_is_recognised_by_the_numpy_protocol():
     assert encode_value({"a": Same()}) == b'{"a":[1,[2.5]]}\n'
 
 
@@ -170,19 +170,19 @@ UNIT = "has no unit here: give a datetime, or a number"
         (timedelta.max * 1.0 and [float("inf")], "data[0]: NaN and infinity are not JSON numbers"),
     ],
 )
-def test_what_has_no_form_is_refused_with_its_place_and_its_type(value, complaint):
+def test_a_value_without_a_json_form_is_refused_with_its_place_and_type(value, complaint):
     with pytest.raises(EventError) as refusal:
         Event("t", value, source="s").encode()
     assert str(refusal.value) == f"cannot be written as JSON: {complaint}"
 
 
-def test_a_long_place_is_cut():
+def test_a_long_place_is_shortened():
     with pytest.raises(EventError) as refusal:
         encode_value({"a" * 10_000: 1j})
     assert len(str(refusal.value)) < 400
 
 
-def test_a_coroutine_is_told_of_and_does_not_warn_later():
+def test_a_coroutine_is_reported_and_causes_no_later_warning():
     made = later()
     with pytest.raises(EventError, match="coroutine has not run, because nothing awaits it"):
         encode_value(made)
@@ -203,9 +203,7 @@ class Tag:
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_work_that_was_done_is_not_done_again_for_a_result_that_has_no_form(
-    run, tmp_path, isolation
-):
+def test_an_event_with_an_unencodable_result_is_not_retried(run, tmp_path, isolation):
     (tmp_path / "mine.py").write_text(WORKER)
     words = ("--retries", "3", "--backoff", "0.01", "--isolation", isolation)
     status, out, err = run("flow-work", "mine:Tag", *words, input=b"0\n1\n")

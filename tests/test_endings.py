@@ -93,7 +93,7 @@ STALLED = {
 
 
 @pytest.mark.parametrize("line", STALLED)
-def test_a_command_ends_at_a_signal_though_its_reader_takes_nothing(start, tmp_path, line):
+def test_a_signal_ends_a_command_whose_reader_is_stalled(start, tmp_path, line):
     many = tmp_path / "many"
     many.mkdir()
     if "many" in line:
@@ -116,7 +116,7 @@ def test_a_command_ends_at_a_signal_though_its_reader_takes_nothing(start, tmp_p
         assert STALLED[line] in (tmp_path / "err").read_text()
 
 
-def test_flow_stdin_says_which_line_was_the_first_that_nobody_took(start, tmp_path):
+def test_flow_stdin_reports_the_first_line_that_was_not_delivered(start, tmp_path):
     (tmp_path / "input").write_bytes(b"".join(b"%d\n" % number for number in range(1, 50_001)))
     with (tmp_path / "input").open("rb") as input, (tmp_path / "err").open("wb") as err:
         process = start("flow-stdin", "--drain", "0.2", stdin=input, stderr=err)
@@ -128,7 +128,7 @@ def test_flow_stdin_says_which_line_was_the_first_that_nobody_took(start, tmp_pa
     assert taken == [str(number) for number in range(1, int(found[1]))]
 
 
-def test_flow_stdin_hands_over_what_it_has_read_to_a_reader_that_goes_on(start, tmp_path):
+def test_flow_stdin_delivers_what_it_has_read_to_a_reader_that_resumes(start, tmp_path):
     (tmp_path / "input").write_bytes(b"".join(b"%d\n" % number for number in range(1, 50_001)))
     with (tmp_path / "input").open("rb") as input, (tmp_path / "err").open("wb") as err:
         process = start("flow-stdin", stdin=input, stderr=err)
@@ -142,7 +142,7 @@ def test_flow_stdin_hands_over_what_it_has_read_to_a_reader_that_goes_on(start, 
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_a_pool_that_has_nothing_to_write_notices_that_its_reader_has_gone(start, isolation):
+def test_flow_work_notices_a_closed_reader_without_writing(start, isolation):
     process = start("flow-work", "mod:Quiet", "--isolation", isolation, stdin=PIPE)
     process.stdin.write(b"1\n")
     process.stdin.flush()
@@ -150,7 +150,7 @@ def test_a_pool_that_has_nothing_to_write_notices_that_its_reader_has_gone(start
     assert process.wait(timeout=60) == -signal.SIGPIPE
 
 
-def test_a_pipeline_whose_last_command_is_killed_ends(shell):
+def test_a_pipeline_ends_if_its_last_command_is_killed(shell):
     line = (
         "flow-source --ack worker --prefetch 50 mod:Numbered | flow-work --pass mod:Quiet"
         " | { flow-ack & echo $! >pid; wait $!; }; echo ${PIPESTATUS[*]}"
@@ -204,7 +204,7 @@ def test_flow_run_loses_no_line_of_standard_input(start, tmp_path, how):
     assert len(done | kept) == 1000
 
 
-def test_without_a_failed_file_flow_run_says_how_many_are_not_done(start, tmp_path):
+def test_without_a_failed_file_flow_run_reports_how_many_lines_are_unprocessed(start, tmp_path):
     log = tmp_path / "log"
     process = start("flow-run", "mod:Slow", "--joblog", log, "--drain", "0", stdin=PIPE)
     process.stdin.write(b"".join(b"%d\n" % number for number in range(1000)))
@@ -216,7 +216,7 @@ def test_without_a_failed_file_flow_run_says_how_many_are_not_done(start, tmp_pa
     assert int(found[1]) + len(done_in(log)) == 1000
 
 
-def test_what_a_source_of_a_user_has_given_is_kept(start, tmp_path):
+def test_events_from_a_custom_source_are_kept_at_a_stop(start, tmp_path):
     log, failed = tmp_path / "log", tmp_path / "failed"
     args = ("--joblog", log, "--failed", failed, "--drain", "0.2", "--grace", "1")
     process = start("flow-run", "mod:Gives", *args)
@@ -230,7 +230,7 @@ def test_what_a_source_of_a_user_has_given_is_kept(start, tmp_path):
     assert first <= len(done_in(log)) + 1
 
 
-def test_a_pair_of_commands_that_are_stopped_together_loses_no_line(start, tmp_path):
+def test_a_pair_of_commands_stopped_together_loses_no_line(start, tmp_path):
     log, failed = tmp_path / "log", tmp_path / "failed"
     reading, writing = os.pipe()
     with (tmp_path / "input").open("wb") as file:
@@ -253,7 +253,7 @@ def test_a_pair_of_commands_that_are_stopped_together_loses_no_line(start, tmp_p
     assert len(done | kept) == last < 20_000
 
 
-def test_flow_work_leaves_a_file_alone_that_it_reads(start, tmp_path):
+def test_the_unread_rest_of_an_input_file_is_not_copied_to_the_failed_file(start, tmp_path):
     failed, log = tmp_path / "failed", tmp_path / "log"
     (tmp_path / "input").write_bytes(b"".join(b"%d\n" % number for number in range(50_000)))
     with (tmp_path / "input").open("rb") as input:
@@ -268,7 +268,7 @@ def test_flow_work_leaves_a_file_alone_that_it_reads(start, tmp_path):
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_a_result_that_the_next_command_refuses_fails_its_event(run, tmp_path, isolation):
+def test_a_result_too_long_for_the_next_command_fails_its_event(run, tmp_path, isolation):
     failed = tmp_path / "failed"
     args = ("--max-line", "100000", "--isolation", isolation, "--retries", "3", "--failed", failed)
     status, out, err = run("flow-work", "mod:Big", *args, input=b"1\n2\n")

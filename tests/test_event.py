@@ -62,7 +62,9 @@ def line_of(**attributes):
 
 
 @given(NAMES, JSON | st.binary(), NAMES, NAMES, OPTIONAL, OPTIONAL)
-def test_what_is_encoded_is_decoded_again_and_is_one_line(kind, data, source, id, subject, ackto):
+def test_an_encoded_event_is_one_line_and_decodes_to_an_equal_event(
+    kind, data, source, id, subject, ackto
+):
     event = Event(kind, data, source=source, id=id, subject=subject, ackto=ackto)
     line = event.encode()
     again = decode(line)
@@ -125,21 +127,21 @@ def test_we_read_the_lines_of_another_implementation(kind, data, source, id):
     assert (event.data, event.time) == (data, "2026-01-02T00:00:00Z")
 
 
-def test_bytes_go_both_ways_between_the_implementations():
+def test_bytes_are_exchanged_with_another_implementation():
     event = Event("t", b"\x00\xff", source="s", id="1")
     theirs = JSONFormat().read(None, event.encode())
     assert theirs.get_data() == b"\x00\xff"
     assert decode(JSONFormat().write(theirs)).data == b"\x00\xff"
 
 
-def test_an_event_has_an_id_and_a_time_of_its_own():
+def test_each_event_gets_its_own_id_and_time():
     one, other = Event("t", source="s"), Event("t", source="s")
     assert one.id != other.id
     assert one.time.endswith("Z")
     assert datetime.fromisoformat(one.time).tzinfo == UTC
 
 
-def test_what_is_not_there_is_none_where_the_attribute_is_known():
+def test_a_known_attribute_without_a_value_is_none():
     event = decode(line_of())
     assert (event.subject, event.time) == (None, None)
     assert (event.datacontenttype, event.dataschema) == (None, None)
@@ -147,29 +149,29 @@ def test_what_is_not_there_is_none_where_the_attribute_is_known():
         Event.__new__(Event).deadline  # noqa: B018
 
 
-def test_bytes_are_of_the_type_that_says_nothing_of_them():
+def test_bytes_get_the_media_type_octet_stream():
     event = Event("t", b"\0\1", source="s")
     assert event.datacontenttype == "application/octet-stream"
     assert event.deadline is None
 
 
-def test_a_byte_order_mark_and_the_space_around_it_are_no_part_of_an_event():
+def test_a_byte_order_mark_and_surrounding_space_are_ignored():
     assert decode(b" \xef\xbb\xbf \t" + line_of(data=1)).data == 1
 
 
-def test_the_quick_look_sees_bytes_too():
+def test_the_fast_path_checks_data_base64_too():
     assert usual(line_of(data_base64="AA==")) == json.loads(line_of(data_base64="AA=="))
     assert usual(line_of(data_base64="?")) is None
 
 
-def test_a_digest_stays_what_it_is_from_release_to_release():
+def test_digests_are_the_same_in_every_release():
     """Ids are made of it: whoever keeps what is done would do everything again."""
     assert digest("a", "é", b"\0b") == "4abaefee2f362a99d3ef13e67e6321fe"
     assert digest("a", "bc") == "a4d2502de3aca3ac159bba2d99ea81a8"
     assert len(digest("\ud800")) == 32
 
 
-def test_attributes_read_by_name_and_data_by_key():
+def test_attributes_are_read_by_name_and_data_by_key():
     event = Event("t", {"a": [1], "n": None}, source="s", redelivered=True)
     assert (event["a"], event.get("a"), event.get("n", 5), event.get("b", 5)) == ([1], [1], None, 5)
     assert (event.redelivered, event.subject, event.dataschema) == (True, None, None)
@@ -178,7 +180,7 @@ def test_attributes_read_by_name_and_data_by_key():
 
 
 @pytest.mark.parametrize("data", [None, "text", [1], b"raw"])
-def test_get_gives_the_default_where_data_is_no_object(data):
+def test_get_returns_the_default_if_data_is_not_an_object(data):
     assert Event("t", data, source="s").get("key", "default") == "default"
 
 
@@ -200,7 +202,7 @@ def test_an_event_survives_pickle_and_copy():
         assert again.deadline == 5.0
 
 
-def test_an_event_is_cancelled_once_its_deadline_has_passed_or_it_was_told():
+def test_an_event_is_cancelled_by_its_deadline_or_by_cancel():
     event = Event("t", source="s")
     assert not event.cancelled()
     event.deadline = math.inf
@@ -212,7 +214,7 @@ def test_an_event_is_cancelled_once_its_deadline_has_passed_or_it_was_told():
     assert event.cancelled()
 
 
-def test_its_repr_names_it_and_shows_no_data():
+def test_the_repr_names_the_event_and_shows_no_data():
     event = Event("t", {"password": "secret"}, source="s", id="1", subject="x")
     assert repr(event) == "<Event type='t' subject='x' id='1'>"
 
@@ -239,13 +241,13 @@ class Measured:
         (nested(MAX_DEPTH), f"it is nested deeper than {MAX_DEPTH} levels"),
     ],
 )
-def test_what_json_has_not_is_refused_and_not_written_otherwise(data, why):
+def test_values_that_json_cannot_represent_are_refused(data, why):
     with pytest.raises(EventError) as refusal:
         Event("t", data, source="s").encode()
     assert str(refusal.value) == f"cannot be written as JSON: {why}"
 
 
-def test_a_list_that_holds_itself_is_refused():
+def test_a_list_that_contains_itself_is_refused():
     data = []
     data.append(data)
     with pytest.raises(EventError, match="nested deeper"):
@@ -253,7 +255,7 @@ def test_a_list_that_holds_itself_is_refused():
 
 
 @pytest.mark.parametrize("value", [None, {"a": None}, "null", [1.5, None], 2**64 - 1, -(2**63)])
-def test_what_only_looks_like_a_refusal_is_written(value):
+def test_values_at_the_edge_of_what_json_allows_are_written(value):
     assert json.loads(encode_value(value)) == value
 
 
@@ -293,7 +295,7 @@ def test_the_deepest_event_is_written_and_read():
         (line_of(data_base64=5), "not a CloudEvents 1.0 event: its data_base64 is not Base64"),
     ],
 )
-def test_a_line_that_is_no_event_is_refused_with_a_reason(line, why):
+def test_a_line_that_is_not_an_event_is_refused_with_a_reason(line, why):
     with pytest.raises(EventError) as refusal:
         decode(line)
     assert str(refusal.value).startswith(why)
@@ -315,13 +317,13 @@ def test_a_line_that_is_no_event_is_refused_with_a_reason(line, why):
         (b" 1 \r\n", 1),
     ],
 )
-def test_what_only_looks_like_a_huge_integer_is_read(line, value):
+def test_values_that_resemble_a_huge_integer_are_read(line, value):
     data = decode(line).data
     assert value is None or data == value
 
 
 @given(JSON | st.binary())
-def test_what_is_usual_is_decoded_alike(value):
+def test_the_fast_path_decodes_like_the_full_decoder(value):
     usually = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
     for line in (
         value if isinstance(value, bytes) else json.dumps(value).encode(),
@@ -335,7 +337,7 @@ def test_what_is_usual_is_decoded_alike(value):
 @pytest.mark.parametrize(
     "line", [line_of(), line_of(subject="x", ackto="unix:/a#1.2"), line_of(data=[])]
 )
-def test_nearly_every_event_is_usual(line):
+def test_nearly_every_event_takes_the_fast_path(line):
     assert usual(line) == json.loads(line)
 
 
@@ -351,7 +353,7 @@ def test_no_integer_beyond_64_bits_is_overlooked_in_a_block(number):
     st.integers(10**18, 10**21),
     st.sampled_from([b"%d", b"[%d]", b'{"a":%d}', b"[1,-%d]", b"[ %d ]", b"\xef\xbb\xbf%d"]),
 )
-def test_no_integer_that_is_too_long_is_overlooked_whatever_is_around_it(number, form):
+def test_an_integer_that_is_too_long_is_never_overlooked(number, form):
     for before in range(8):
         assert may_exceed(b"x" * before + b"\n" + form % number + b"\n")
 
@@ -360,7 +362,7 @@ def test_no_integer_that_is_too_long_is_overlooked_whatever_is_around_it(number,
     "line",
     [b'"9999999999999999999999"', b'{"id":"x9999999999999999999999"}', b"1.99999999999999999999"],
 )
-def test_digits_that_are_no_integer_cost_no_closer_look(line):
+def test_digits_inside_strings_and_floats_need_no_closer_look(line):
     assert not may_exceed(line)
 
 
@@ -377,7 +379,7 @@ def test_times_are_utc_in_milliseconds():
     assert abs(datetime.fromisoformat(now()).timestamp() - time.time()) < 60
 
 
-def test_parse_takes_an_event_and_nothing_else():
+def test_parse_accepts_only_events():
     line = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":5}\n'
     assert parse(line) == decode(line)
     for value in (5, None, [], {"id": "1"}):
@@ -388,14 +390,14 @@ def test_parse_takes_an_event_and_nothing_else():
         parse(b"{")
 
 
-def test_wrap_makes_an_event_of_any_value_in_the_name_of_who_asks():
+def test_wrap_makes_an_event_of_any_value_with_the_given_source():
     event = wrap(None, source="mine", type="my.line", id="7")
     assert parse(event.encode()) == event
     assert (event.source, event.type, event.id, event.data) == ("mine", "my.line", "7", None)
     assert decode(b"[1]", 3, source="mine", type="my.line").source == "mine"
 
 
-def test_what_flow_work_makes_of_a_line_does_not_claim_to_be_flow_stdin(run):
+def test_flow_work_names_itself_as_source_of_plain_values(run):
     _, out, _ = run("flow-work", "tests.workers:Echo", input=b"[1]\n")
     event = parse(out)
     assert (event.source, event.type) == ("flow-work", "flow.stdin.line")

@@ -90,7 +90,7 @@ def assets(*names, kind="created"):
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_assets_are_indexed_many_in_one_request(start, index, tmp_path, isolation):
+def test_many_assets_are_indexed_in_one_request(start, index, tmp_path, isolation):
     index.busy = 1
     index.statuses = {"a3": [429], "a7": [400], "gone": [404]}
     process = start(
@@ -111,7 +111,7 @@ def test_assets_are_indexed_many_in_one_request(start, index, tmp_path, isolatio
     assert "1 of 22 events failed" in err
 
 
-def test_where_there_is_no_index_nothing_is_lost(start, tmp_path):
+def test_events_are_kept_if_the_index_is_unreachable(start, tmp_path):
     process = start(
         "flow-work", "examples.index_assets:IndexAssets", "--failed", "failed",
         "--set", "index.url=http://127.0.0.1:1", stdin=PIPE, env={"PYTHONPATH": str(ROOT)},

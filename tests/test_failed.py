@@ -63,7 +63,7 @@ def file(tmp_path):
         ("HTTP 503 for 12", "HTTP 503 for 13"),
     ],
 )
-def test_what_differs_from_event_to_event_makes_no_other_reason(one, other):
+def test_numbers_and_names_of_single_events_do_not_split_a_reason(one, other):
     assert fold(one) == fold(other)
 
 
@@ -77,16 +77,16 @@ def test_what_differs_from_event_to_event_makes_no_other_reason(one, other):
         ("[Errno 2] no", "[Errno 13] no"),
     ],
 )
-def test_a_status_and_a_word_make_another_reason(one, other):
+def test_different_statuses_and_words_are_different_reasons(one, other):
     assert fold(one) != fold(other)
 
 
 @given(st.text())
-def test_folding_twice_is_folding_once(text):
+def test_folding_is_idempotent(text):
     assert fold(fold(text)) == fold(text)
 
 
-def test_a_group_knows_its_times_its_attempts_and_the_newest_error():
+def test_a_group_has_times_attempts_and_the_newest_error():
     lines = [line(1, "no 1", 5, flowattempts=1), line(2, "no 2", 9), line(3, "no 3", 7)]
     (group,) = grouped(read_record(each.encode()) for each in lines)
     assert (group.count, group.pattern, group.example, group.example_id) == (
@@ -98,7 +98,7 @@ def test_a_group_knows_its_times_its_attempts_and_the_newest_error():
     assert (group.last - group.first, group.least, group.most) == (240, 1, 3)
 
 
-def test_there_is_a_bound_to_the_number_of_reasons():
+def test_the_number_of_reasons_is_bounded():
     records = [read_record(line(1, f"error {'x' * n}").encode()) for n in range(MOST_GROUPS + 9)]
     groups = grouped(records)
     assert (len(groups), groups[0].pattern, groups[0].count) == (MOST_GROUPS + 1, OTHERS, 9)
@@ -142,26 +142,26 @@ def test_the_table_as_json(run, file):
         (["--error", "not found", "--limit", "1"], ["i0"]),
     ],
 )
-def test_options_select(run, file, options, ids):
+def test_options_select_events(run, file, options, ids):
     out = run("flow-failed", file, "--list", "--json", *options)[1]
     assert [json.loads(each)["id"] for each in out.splitlines()] == ids
 
 
-def test_a_line_for_each_event_says_when_what_and_why(run, file):
+def test_list_prints_time_event_and_error_of_each_event(run, file):
     out = run("flow-failed", "--list", "--error", "503", file, env={"TZ": "UTC"})[1]
     assert out.decode() == (
         "2023-11-14 22:50  flow.file.created  a5  i5  OSError: HTTP 503 from 'http://x/5'\n"
     )
 
 
-def test_one_event_is_shown_whole(run, file):
+def test_show_prints_one_whole_event(run, file):
     status, out, _ = run("flow-failed", "--show", "i5", file)
     assert status == 0
     assert out.decode().startswith("error      OSError: HTTP 503 from 'http://x/5'\nattempts   3\n")
     assert '  "data": 5,' in out.decode()
 
 
-def test_an_event_that_is_not_there_is_said(run, file):
+def test_showing_an_unknown_event_is_an_error(run, file):
     assert run("flow-failed", "--show", "nope", file) == (
         1,
         b"",
@@ -191,7 +191,7 @@ def test_a_line_that_is_not_an_object_is_shown_and_not_replayed(run, tmp_path):
     assert "1 lines of" in err
 
 
-def test_a_file_that_cannot_be_read_is_one_line(run, tmp_path):
+def test_an_unreadable_file_is_a_one_line_error(run, tmp_path):
     assert run("flow-failed", tmp_path / "none") == (
         1,
         b"",
@@ -199,20 +199,20 @@ def test_a_file_that_cannot_be_read_is_one_line(run, tmp_path):
     )
 
 
-def test_dropping_removes_what_is_selected_and_nothing_else(run, file):
+def test_drop_removes_only_the_selected_events(run, file):
     before = file.read_text().splitlines()
     assert run("flow-failed", "--drop", "--yes", "--error", "HTTP", file)[0] == 0
     assert file.read_text().splitlines() == [*before[:5], before[7]]
 
 
-def test_nothing_is_dropped_where_nobody_can_be_asked(run, file):
+def test_drop_without_a_terminal_needs_yes(run, file):
     before = file.read_bytes()
     status, _, err = run("flow-failed", "--drop", file)
     assert (status, file.read_bytes()) == (2, before)
     assert "--drop would remove 8 events: add --yes" in err
 
 
-def test_a_link_and_the_permissions_stay(file, tmp_path):
+def test_rewriting_keeps_a_symbolic_link_and_the_permissions(file, tmp_path):
     file.chmod(0o640)
     link = tmp_path / "link"
     link.symlink_to(file.name)
@@ -221,7 +221,7 @@ def test_a_link_and_the_permissions_stay(file, tmp_path):
     assert (link.is_symlink(), file.read_bytes(), file.stat().st_mode & 0o777) == (True, b"", 0o640)
 
 
-def test_of_equal_lines_only_as_many_are_taken_out_as_are_done(tmp_path):
+def test_of_equal_lines_only_as_many_are_removed_as_were_done(tmp_path):
     path = tmp_path / "f"
     path.write_text(line(1) * 3)
     record = next(FailedLines(path).records())
@@ -229,7 +229,7 @@ def test_of_equal_lines_only_as_many_are_taken_out_as_are_done(tmp_path):
     assert path.read_text() == line(1)
 
 
-def test_what_is_appended_after_the_beginning_is_not_read(tmp_path):
+def test_lines_appended_while_reading_are_not_read(tmp_path):
     path = tmp_path / "f"
     path.write_text(line(1) + line(2))
     seen = 0
@@ -240,7 +240,7 @@ def test_what_is_appended_after_the_beginning_is_not_read(tmp_path):
     assert seen == 2
 
 
-def test_where_no_new_file_can_be_made_the_old_one_stays_as_it_is(tmp_path):
+def test_the_old_file_stays_unchanged_if_no_new_one_can_be_made(tmp_path):
     path = tmp_path / ("f" * 250)  # No room for what the new one's name has besides.
     path.write_text(line(1))
     with pytest.raises(FlowError, match=r"cannot rewrite failed file .*: File name too long"):
@@ -248,7 +248,7 @@ def test_where_no_new_file_can_be_made_the_old_one_stays_as_it_is(tmp_path):
     assert path.read_text() == line(1)
 
 
-def test_replayed_events_are_taken_out_once_they_are_done(shell, file):
+def test_replayed_events_are_removed_once_they_are_done(shell, file):
     status, out, err = shell(
         f"set -o pipefail; flow-failed --replay --error HTTP {file} | flow-work tests.workers:Echo"
     )
@@ -259,7 +259,7 @@ def test_replayed_events_are_taken_out_once_they_are_done(shell, file):
     ]
 
 
-def test_events_that_are_rejected_stay(shell, file):
+def test_rejected_events_stay(shell, file):
     before = file.read_text()
     status, _, err = shell(
         f"set -o pipefail; flow-failed --replay {file} --subject 'a*' | flow-ack --nack"
@@ -268,7 +268,7 @@ def test_events_that_are_rejected_stay(shell, file):
     assert "flow-failed: 7 events were rejected and 0 not settled; they are still in" in err
 
 
-def test_an_event_that_fails_again_is_there_once_with_its_new_error(shell, file, tmp_path):
+def test_an_event_that_fails_again_is_kept_once_with_its_new_error(shell, file, tmp_path):
     worker = "class W:\n    def start(self, event): raise OSError('new')\n"
     (tmp_path / "again.py").write_text(worker)
     shell(f"flow-failed --replay {file} | flow-work again:W --failed {file}")
@@ -276,13 +276,13 @@ def test_an_event_that_fails_again_is_there_once_with_its_new_error(shell, file,
     assert errors == {"OSError: new": 7, "not JSON": 1}
 
 
-def test_a_reader_that_leaves_ends_the_replay_and_takes_nothing_out(shell, file):
+def test_a_closed_reader_ends_the_replay_and_removes_nothing(shell, file):
     before = file.read_text()
     status, out, _ = shell(f"set -o pipefail; flow-failed --replay --prefetch 2 {file} | head -n 1")
     assert (status, out.count(b"\n"), file.read_text()) == (141, 1, before)
 
 
-def test_a_stop_ends_a_replay_that_nobody_acknowledges(start, file):
+def test_a_stop_ends_an_unacknowledged_replay(start, file):
     before = file.read_text()
     process = start("flow-failed", "--replay", "--drain", "0.2", file)
     assert process.stdout.readline()
@@ -291,7 +291,7 @@ def test_a_stop_ends_a_replay_that_nobody_acknowledges(start, file):
     assert file.read_text() == before
 
 
-def test_killed_at_any_moment_a_replay_loses_nothing(shell, start, tmp_path):
+def test_a_replay_killed_at_any_moment_loses_nothing(shell, start, tmp_path):
     """Every event is done, or still in the file; the file is whole."""
     path, done = tmp_path / "f", tmp_path / "done"
     (tmp_path / "notes.py").write_text(
@@ -315,17 +315,17 @@ LENGTHS = {"90": 90, "90s": 90, "5m": 300, "1h30m": 5400, "7d": 604800, "250ms":
 
 
 @pytest.mark.parametrize(("text", "seconds"), LENGTHS.items())
-def test_a_length_of_time(text, seconds):
+def test_lengths_of_time_are_parsed(text, seconds):
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "5 m", "m", "-1", "1y", "1e9", "٣", "nan", "5m-"])
-def test_what_is_not_a_length_of_time(text):
+def test_a_malformed_length_of_time_is_refused(text):
     with pytest.raises(ValueError, match="is not a length of time"):
         parse_duration(text)
 
 
-def test_lengths_of_time_for_people():
+def test_short_duration_formats_lengths_of_time():
     assert [short_duration(each) for each in (0.04, 12.9, 63, 7800, 360000)] == [
         "0.0s",
         "12s",
@@ -335,7 +335,7 @@ def test_lengths_of_time_for_people():
     ]
 
 
-def test_moments():
+def test_moments_are_parsed():
     assert parse_moment("2023-11-14T22:13:20Z") == NOON
     assert parse_moment("2023-11-14") == NOON - 80000
     assert abs(parse_moment("1h") - (time.time() - 3600)) < 60

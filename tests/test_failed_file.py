@@ -43,7 +43,7 @@ def without_ours(event):
     return {name: value for name, value in event.attributes.items() if name not in ours}
 
 
-def test_an_event_keeps_its_bytes_and_gets_the_error_the_attempts_and_the_time():
+def test_a_failed_event_keeps_its_bytes_and_gets_error_attempts_and_time():
     assert replayable(failed(EVENT)) == (
         EVENT[:-1] + f',"flowerror":"ValueError: no","flowattempts":3,{AT}}}\n'.encode()
     )
@@ -64,7 +64,7 @@ def test_failing_again_replaces_the_error():
         (b'{"ackto":"}\\"{[",%b}', b"{%b,"),
     ],
 )
-def test_where_to_acknowledge_is_taken_out_and_nothing_else(line, kept):
+def test_only_the_ackto_is_removed(line, kept):
     rest = (
         b'"specversion":"1.0","id":"i","source":"s","type":"t",'
         b'"data":[1.10,{"ackto":[{"ackto":2}],"b":["}"]}],"s":",{\\"ackto\\""'
@@ -78,7 +78,7 @@ def test_where_to_acknowledge_is_taken_out_and_nothing_else(line, kept):
 
 
 @pytest.mark.parametrize("line", [b"null", b"[1, 2.50]", b' {"a": 1} \r', b'"text"', b"17", b"{}"])
-def test_another_json_value_comes_again_as_the_same_event(line):
+def test_any_other_json_value_is_replayed_as_the_same_event(line):
     first = failed(line)
     written = replayable(first)
     assert without_ours(decode(written, 1)) == first.event.attributes
@@ -94,7 +94,7 @@ def test_another_json_value_comes_again_as_the_same_event(line):
         (b'{"a":123456789012345678901234567890}', "flowline", None),
     ],
 )
-def test_a_line_that_could_not_be_read_is_kept_and_refused_again(line, member, text):
+def test_an_unreadable_line_is_kept_and_refused_again(line, member, text):
     first = failed(line)
     written = replayable(first)
     assert orjson.loads(written)[member] == (text or line.decode())
@@ -104,7 +104,7 @@ def test_a_line_that_could_not_be_read_is_kept_and_refused_again(line, member, t
     assert again(written) == written
 
 
-def test_a_line_that_says_it_is_an_event_and_is_none_keeps_its_bytes():
+def test_a_malformed_event_keeps_its_bytes():
     line = b'{"specversion":"1.0","id":"i"}'
     written = replayable(failed(line))
     assert written.startswith(line[:-1] + b',"flowerror":"not a CloudEvents')
@@ -112,19 +112,19 @@ def test_a_line_that_says_it_is_an_event_and_is_none_keeps_its_bytes():
         decode(written)
 
 
-def test_of_a_line_that_is_too_long_the_beginning_is_kept():
+def test_the_beginning_of_a_too_long_line_is_kept():
     attempt = Attempt(None, TooLong(b'{"a'), 1, Outcome.INVALID, 1, True, 0.0, 0.0, 0.0, "too long")
     assert orjson.loads(replayable(attempt))["flowline"] == '{"a'
 
 
-def test_an_error_that_is_no_unicode_can_be_kept():
+def test_an_error_with_invalid_unicode_can_be_kept():
     assert (
         orjson.loads(replayable(failed(EVENT, "no file 'a\udcff'")))["flowerror"]
         == r"no file 'a\udcff'"
     )
 
 
-def test_an_event_that_was_not_tried_says_so():
+def test_an_event_that_was_not_tried_is_marked_cancelled():
     attempt = failed(EVENT)._replace(outcome=Outcome.CANCELLED, error=None)
     assert orjson.loads(replayable(attempt))["flowerror"] == "cancelled"
 
@@ -139,7 +139,7 @@ JSON = st.recursive(
 
 
 @given(data=JSON, ackto=st.none() | TEXT, is_event=st.booleans())
-def test_whatever_its_data_an_event_comes_again_as_it_was(data, ackto, is_event):
+def test_an_event_with_any_data_is_replayed_unchanged(data, ackto, is_event):
     value = Event("t", data, source="s", ackto=ackto).attributes if is_event else data
     line = orjson.dumps(value)
     first = failed(line)
@@ -151,7 +151,7 @@ def test_whatever_its_data_an_event_comes_again_as_it_was(data, ackto, is_event)
         assert "ackto" not in replayed.attributes
 
 
-def test_a_line_goes_to_the_file_that_has_taken_the_place_of_the_first(tmp_path):
+def test_a_line_goes_to_the_file_that_has_replaced_the_first(tmp_path):
     path, new = tmp_path / "f", tmp_path / "new"
     with FailedFile(path) as file:
         file.write(failed(EVENT))
@@ -161,7 +161,7 @@ def test_a_line_goes_to_the_file_that_has_taken_the_place_of_the_first(tmp_path)
     assert path.read_bytes() == replayable(failed(EVENT, "again"))
 
 
-def test_a_line_waits_while_the_file_is_rewritten_and_is_in_the_new_one(tmp_path):
+def test_a_line_waits_for_a_rewrite_and_goes_to_the_new_file(tmp_path):
     path, new = tmp_path / "f", tmp_path / "new"
     with FailedFile(path) as file, path.open("rb") as old:
         fcntl.flock(old, fcntl.LOCK_EX)
@@ -174,7 +174,7 @@ def test_a_line_waits_while_the_file_is_rewritten_and_is_in_the_new_one(tmp_path
     assert path.read_bytes() == replayable(failed(EVENT))
 
 
-def test_without_a_file_at_its_path_lines_go_to_the_one_that_was_opened(tmp_path):
+def test_lines_go_to_the_opened_file_if_its_path_is_gone(tmp_path):
     path, old = tmp_path / "f", tmp_path / "old"
     with FailedFile(path) as file:
         path.rename(old)
@@ -202,14 +202,14 @@ def test_a_failed_file_that_cannot_be_opened_is_an_error(tmp_path):
         FailedFile(tmp_path)
 
 
-def test_what_holds_something_else_is_no_failed_file_and_stays_as_it_is(tmp_path):
+def test_a_file_with_other_content_is_refused_and_left_unchanged(tmp_path):
     (tmp_path / "mine.py").write_text("import os\n")
     with pytest.raises(ConfigurationError, match=r"cannot open failed file .*: it holds something"):
         FailedFile(tmp_path / "mine.py")
     assert (tmp_path / "mine.py").read_text() == "import os\n"
 
 
-def test_after_the_file_was_taken_away_lines_go_to_a_new_one(tmp_path):
+def test_after_reopening_lines_go_to_a_new_file(tmp_path):
     with FailedFile(tmp_path / "f") as file:
         (tmp_path / "f").rename(tmp_path / "taken")
         file.reopen()
@@ -230,7 +230,7 @@ for number in range(10**9):
 """
 
 
-def test_a_process_killed_at_any_moment_leaves_whole_lines_for_all_that_it_completed(tmp_path):
+def test_a_process_killed_at_any_moment_leaves_a_whole_line_per_completed_event(tmp_path):
     for turn in range(KILLS):
         path = tmp_path / str(turn)
         process = subprocess.Popen(

@@ -55,20 +55,20 @@ def test_the_table_has_a_row_for_each_reason_and_takes_nothing(queue, run):
         (["--type", "flow.file.*"], []),
     ],
 )
-def test_options_select(queue, run, options, found):
+def test_options_select_events(queue, run, options, found):
     out = failed(run, queue, "--list", "--json", *options)[1]
     assert [json.loads(each)["data"]["body"]["n"] for each in out.splitlines()] == found
     assert numbers(queue.waiting()) == list(range(7))
 
 
-def test_one_event_is_shown_whole(queue, run):
+def test_show_prints_one_whole_event(queue, run):
     listed = failed(run, queue, "--list", "--json", "--error", "503")[1]
     status, out, _ = failed(run, queue, "--show", json.loads(listed)["id"])
     assert status == 0
     assert out.decode().startswith("error      OSError: HTTP 503 from 'http://x/5'\nattempts   3\n")
 
 
-def test_what_is_done_is_taken_off_the_queue_and_the_rest_stays_in_its_order(queue, shell):
+def test_processed_events_leave_the_queue_and_the_rest_stays_in_order(queue, shell):
     status, out, err = shell(
         f"flow-failed {' '.join(IDLE)} --replay --error 'HTTP|4712' '{queue.url}'"
         " | flow-work tests.workers:Echo",
@@ -79,7 +79,7 @@ def test_what_is_done_is_taken_off_the_queue_and_the_rest_stays_in_its_order(que
     assert numbers(queue.waiting()) == [0, 1, 3, 4]
 
 
-def test_events_go_back_to_where_they_came_from_by_flow_send(queue, shell):
+def test_flow_send_returns_replayed_events_to_their_queue(queue, shell):
     back = queue.at("/queue/jobs")
     status, _, err = shell(
         f"flow-failed {' '.join(IDLE)} --replay '{queue.url}' | flow-send '{back}'", **LOGIN
@@ -89,7 +89,7 @@ def test_events_go_back_to_where_they_came_from_by_flow_send(queue, shell):
     assert [each["data"]["body"]["n"] for each in events] == list(range(7))
 
 
-def test_events_that_are_rejected_stay(queue, shell):
+def test_rejected_events_stay(queue, shell):
     status, _, err = shell(
         f"flow-failed {' '.join(IDLE)} --replay '{queue.url}' | flow-ack --nack", **LOGIN
     )
@@ -97,7 +97,7 @@ def test_events_that_are_rejected_stay(queue, shell):
     assert "flow-failed: 7 events were rejected and 0 not settled; they are still in" in err
 
 
-def test_an_event_that_comes_meanwhile_is_left_alone(queue, start, run):
+def test_an_event_that_arrives_during_a_replay_is_left_alone(queue, start, run):
     """Else a replay whose events fail again into the same queue would never end."""
     process = start("flow-failed", *IDLE, "--replay", "--prefetch", "1", queue.url, env=LOGIN)
     first = process.stdout.readline()
@@ -108,14 +108,14 @@ def test_an_event_that_comes_meanwhile_is_left_alone(queue, start, run):
     assert numbers(queue.waiting()) == [7]
 
 
-def test_a_reader_that_leaves_gives_back_what_is_not_done(queue, shell):
+def test_a_closed_reader_returns_unfinished_events_to_the_queue(queue, shell):
     status, out, _ = shell(
         f"flow-failed {' '.join(IDLE)} --replay --prefetch 2 '{queue.url}' | head -n 1", **LOGIN
     )
     assert (status, out.count(b"\n"), numbers(queue.waiting())) == (141, 1, list(range(7)))
 
 
-def test_a_stop_gives_back_what_is_not_done(queue, start):
+def test_a_stop_returns_unfinished_events_to_the_queue(queue, start):
     process = start("flow-failed", *IDLE, "--replay", "--drain", "0.2", queue.url, env=LOGIN)
     assert process.stdout.readline()
     process.send_signal(signal.SIGTERM)
@@ -123,7 +123,7 @@ def test_a_stop_gives_back_what_is_not_done(queue, start):
     assert numbers(queue.waiting()) == list(range(7))
 
 
-def test_killed_at_any_moment_a_replay_loses_nothing(start, tmp_path):
+def test_a_replay_killed_at_any_moment_loses_nothing(start, tmp_path):
     """Every event is done, or still in the queue."""
     queue, done = Queue(), tmp_path / "done"
     (tmp_path / "notes.py").write_text(
@@ -148,19 +148,19 @@ def test_killed_at_any_moment_a_replay_loses_nothing(start, tmp_path):
     assert left | {int(each) for each in done.read_text().split()} == set(range(300))
 
 
-def test_dropping_removes_what_is_selected_and_nothing_else(queue, run):
+def test_drop_removes_only_the_selected_events(queue, run):
     assert failed(run, queue, "--drop", "--yes", "--error", "HTTP")[0] == 0
     assert numbers(queue.waiting()) == [0, 1, 2, 3, 4]
 
 
-def test_nothing_is_dropped_where_nobody_can_be_asked(queue, run):
+def test_drop_without_a_terminal_needs_yes(queue, run):
     status, _, err = failed(run, queue, "--drop")
     assert (status, numbers(queue.waiting())) == (2, list(range(7)))
     assert "--drop would remove 7 events: add --yes" in err
 
 
 @pytest.mark.parametrize(("answer", "left"), [(b"y\n", [0, 1, 2, 3, 4]), (b"\n", list(range(7)))])
-def test_the_question_is_asked_on_a_terminal(queue, start, answer, left):
+def test_drop_asks_for_confirmation_on_a_terminal(queue, start, answer, left):
     main, terminal = pty.openpty()
     options = [*IDLE, "--drop", "--error", "HTTP", queue.url]
     process = start("flow-failed", *options, env=LOGIN, stdin=terminal)
@@ -174,7 +174,7 @@ def test_the_question_is_asked_on_a_terminal(queue, start, answer, left):
     os.close(terminal)
 
 
-def test_control_c_at_the_question_drops_nothing(queue, start):
+def test_control_c_at_the_confirmation_drops_nothing(queue, start):
     main, terminal = pty.openpty()
     process = start("flow-failed", *IDLE, "--drop", queue.url, env=LOGIN, stdin=terminal)
     while b"?" not in process.stderr.read(1):
@@ -187,20 +187,20 @@ def test_control_c_at_the_question_drops_nothing(queue, start):
 
 
 @pytest.mark.parametrize("option", [["--idle", "3"], ["--user", "x"], ["--header", "a=b"]])
-def test_options_of_a_queue_mean_nothing_to_a_file(run, option):
+def test_options_for_a_queue_are_refused_with_a_file(run, option):
     status, _, err = run("flow-failed", *option, "failed.jsonl")
     assert status == 2
     assert f"{option[0]} is for a queue; 'failed.jsonl' is a file" in err
 
 
 @pytest.mark.parametrize("action", ["--replay", "--drop"])
-def test_nothing_can_be_taken_off_a_topic(queue, run, action):
+def test_replay_and_drop_are_refused_on_a_topic(queue, run, action):
     status, _, err = run("flow-failed", action, queue.at("/topic/a"), env=LOGIN)
     assert status == 2
     assert "'/topic/a' keeps no messages: nothing can be taken off it" in err
 
 
-def test_a_broker_that_takes_no_single_acknowledgement_is_said(run):
+def test_a_broker_without_single_acknowledgements_is_reported(run):
     from tests.stomp_servers import Coil
 
     coil = Coil()
@@ -225,11 +225,11 @@ def test_a_broker_that_takes_no_single_acknowledgement_is_said(run):
         ({"dlqDeliveryFailureCause": "why"}, "moved by ActiveMQ: why"),
     ],
 )
-def test_what_the_broker_itself_moved_says_so(headers, reason):
+def test_messages_moved_by_the_broker_itself_have_a_reason(headers, reason):
     assert death_of(headers) == reason
 
 
-def test_a_message_that_does_not_say_why_it_failed(queue, run):
+def test_a_message_without_a_reason_is_shown_as_unknown(queue, run):
     other = Queue("/queue/other")
     other.put(b"{}", flow_refused_at="2023-11-14T22:13:20Z")
     out = run("flow-failed", *IDLE, other.url, env=LOGIN | {"TZ": "UTC"})[1].decode()
@@ -238,7 +238,7 @@ def test_a_message_that_does_not_say_why_it_failed(queue, run):
     assert "2023-11-14 22:13" in out
 
 
-def test_a_queue_that_was_not_seen_whole_has_no_records():
+def test_a_stop_before_the_whole_queue_was_read_yields_no_records():
     from flowtools.core.wait import Stop
     from flowtools.stomp.settings import Settings
     from flowtools.stomp.url import parse_url

@@ -62,7 +62,7 @@ kill %1
 """
 
 
-def test_past_the_limit_of_watches_it_warns_and_looks_again_and_again(folder, tmp_path):
+def test_beyond_the_limit_of_watches_it_warns_and_polls(folder, tmp_path):
     in_a_namespace(FEW_WATCHES, folder, tmp_path)
     told = told_by(events_in(tmp_path / "events"))
     assert sorted(n for k, n in told if n.endswith("/late")) == sorted(
@@ -73,7 +73,7 @@ def test_past_the_limit_of_watches_it_warns_and_looks_again_and_again(folder, tm
     assert ended - began < SOON
 
 
-def test_after_too_many_changes_at_once_everything_is_looked_at_and_watched(watch, folder):
+def test_a_queue_overflow_causes_a_complete_scan_and_new_watches(watch, folder):
     (folder / "sub").mkdir()
     watching = watch("-r")
     watching.process.send_signal(signal.SIGSTOP)
@@ -112,7 +112,7 @@ kill %1
 """
 
 
-def test_what_is_mounted_inside_the_folder_is_seen_and_away_when_unmounted(folder, tmp_path):
+def test_a_mount_inside_the_folder_is_seen_and_unmounting_deletes_nothing(folder, tmp_path):
     began = time.monotonic()
     in_a_namespace(MOUNTS_INSIDE, folder, tmp_path)
     assert time.monotonic() - began < 55  # Before anything was looked at without a reason.
@@ -124,7 +124,7 @@ def test_what_is_mounted_inside_the_folder_is_seen_and_away_when_unmounted(folde
     ]
 
 
-def test_a_name_that_is_not_utf_8_hinders_no_other(watch, folder):
+def test_a_name_that_is_not_utf_8_does_not_affect_others(watch, folder):
     watching = watch("-r")
     odd = folder / os.fsdecode(b"\xe6\xff")
     odd.mkdir()
@@ -138,7 +138,7 @@ def test_a_name_that_is_not_utf_8_hinders_no_other(watch, folder):
     assert watching.process.stderr.read() == b""
 
 
-def test_a_file_that_is_open_for_writing_is_not_whole_however_long_the_writer_pauses(watch, folder):
+def test_a_file_open_for_writing_is_not_reported_while_its_writer_pauses(watch, folder):
     watching = watch()
     with (folder / "slow").open("wb", buffering=0) as file:
         for _ in range(3):
@@ -154,7 +154,7 @@ def test_a_file_that_is_open_for_writing_is_not_whole_however_long_the_writer_pa
     assert [e["data"]["size"] for e in watching.events] == [3000, 5000]
 
 
-def test_an_upload_that_hiccups_is_told_once_and_whole(watch, folder, tmp_path):
+def test_an_upload_with_pauses_is_reported_once_and_complete(watch, folder, tmp_path):
     watching = watch()
     with FtpServer(folder) as server, ftplib.FTP() as ftp:
         ftp.connect("127.0.0.1", server.port)
@@ -168,7 +168,7 @@ def test_an_upload_that_hiccups_is_told_once_and_whole(watch, folder, tmp_path):
     assert [e["data"]["size"] for e in watching.events] == [150_000]
 
 
-def test_a_file_that_nobody_may_ask_about_is_whole_once_it_is_closed(folder):
+def test_a_file_with_an_invisible_writer_is_complete_once_closed(folder):
     """Of another user, written by a process that is not to be seen: the notices tell."""
     blind = ["unshare", "--pid", "--fork", "--mount-proc", "setpriv", "--bounding-set=-lease"]
     if os.geteuid() != 0 or subprocess.run([*blind, "true"], check=False).returncode:
@@ -209,7 +209,7 @@ def wait_until_it_watches(pid):
     time.sleep(1)  # What it lists after that is old.
 
 
-def test_a_file_that_stands_still_without_being_whole_is_reported_once(watch, folder):
+def test_a_stalled_incomplete_file_is_reported_once(watch, folder):
     watching = watch(
         "--existing", "--stalled", "1s", "--include", "stalled", "--include", "created"
     )
@@ -229,7 +229,7 @@ def test_a_file_that_stands_still_without_being_whole_is_reported_once(watch, fo
     watching.said("open' has not changed for 1 s and is not whole: it is still open for writing")
 
 
-def test_settle_times_are_by_pattern(watch, folder):
+def test_settle_times_may_depend_on_a_pattern(watch, folder):
     watching = watch("--settle-for", "*.mxf=2.5", "--settle-for", "*.tmp.x=9")
     (folder / "a.mxf").write_text("x")
     (folder / "b.mov").write_text("x")
@@ -259,11 +259,11 @@ def test_settle_times_are_by_pattern(watch, folder):
         ("apart", (), True),
     ],
 )
-def test_names_of_transfers_in_progress_are_not_wanted(name, temporary, wanted):
+def test_names_of_transfers_in_progress_are_ignored(name, temporary, wanted):
     assert (name in Wanted(match=("*", ".*"), temporary=temporary)) is wanted
 
 
-def test_a_file_is_told_by_the_name_that_it_has_in_the_end(watch, folder):
+def test_a_file_is_reported_under_its_final_name(watch, folder):
     watching = watch("--existing", "--ignore-case", "--match", "*.mxf")
     (folder / "CLIP.MXF.part").write_text("x")
     time.sleep(1)
@@ -272,7 +272,7 @@ def test_a_file_is_told_by_the_name_that_it_has_in_the_end(watch, folder):
     assert watching.told == [("created", "CLIP.MXF")]
 
 
-def test_rsync_s_files_are_told_once_each(watch, folder, tmp_path):
+def test_each_file_sent_by_rsync_is_reported_once(watch, folder, tmp_path):
     if not shutil.which("rsync"):
         pytest.skip("rsync is not installed")
     for number in range(30):
@@ -285,7 +285,7 @@ def test_rsync_s_files_are_told_once_each(watch, folder, tmp_path):
     assert sorted(watching.told) == sorted(wanted)
 
 
-def test_content_that_is_replaced_with_its_size_and_time_kept_is_modified(watch, folder):
+def test_replaced_content_of_equal_size_and_time_counts_as_modified(watch, folder):
     watching = watch()
     (folder / "a").write_text("one")
     watching.wait_for(("created", "a"))
@@ -296,7 +296,7 @@ def test_content_that_is_replaced_with_its_size_and_time_kept_is_modified(watch,
     assert len({event["id"] for event in watching.events}) == 2
 
 
-def test_a_new_mode_owner_or_link_is_not_a_change(watch, folder, tmp_path):
+def test_a_new_mode_owner_or_hard_link_is_not_a_change(watch, folder, tmp_path):
     watching = watch()
     (folder / "a").write_text("one")
     watching.wait_for(("created", "a"))
@@ -308,7 +308,7 @@ def test_a_new_mode_owner_or_link_is_not_a_change(watch, folder, tmp_path):
     assert watching.told == [("created", "a"), ("created", "b")]
 
 
-def test_a_link_whose_target_changes_is_modified(watch, folder, tmp_path):
+def test_a_symbolic_link_is_modified_when_its_target_changes(watch, folder, tmp_path):
     (tmp_path / "target").write_text("one")
     (tmp_path / "other").write_text("another")
     watching = watch()
@@ -325,7 +325,7 @@ def test_a_link_whose_target_changes_is_modified(watch, folder, tmp_path):
         time.sleep(0.05)
 
 
-def test_a_disk_that_fills_up_is_said(watch, folder):
+def test_a_disk_that_fills_up_is_reported(watch, folder):
     watching = watch("--min-free", "900000T")
     watching.said("GB are free on the disk of", "which is below --min-free")
 
@@ -344,7 +344,7 @@ def fuse(tmp_path, folder):
     subprocess.run(["fusermount3", "-uz", mounted], check=True)
 
 
-def test_a_fuse_mount_is_polled_and_that_is_said(start, folder, fuse):
+def test_a_fuse_mount_is_polled_with_a_message(start, folder, fuse):
     process = start("flow-watch", fuse, "--settle", "0.3", "--existing")
     said = process.stderr.readline().decode()
     assert "is on a network mount (fuse" in said
@@ -360,7 +360,7 @@ def test_network_mounts_are_known_by_their_type():
     assert mounts.kind_of("/proc/self/task") == "proc"
 
 
-def test_writers_are_seen_by_a_lease_and_in_proc(folder):
+def test_writers_are_detected_by_a_lease_and_in_proc(folder):
     path = folder / "a"
     writers = Writers(time.monotonic)
     with path.open("wb"):
@@ -375,19 +375,19 @@ def test_writers_are_seen_by_a_lease_and_in_proc(folder):
 
 
 @pytest.mark.parametrize(("text", "size"), [("10", 10), ("1.5k", 1500), ("10G", 10**10)])
-def test_sizes_are_read(text, size):
+def test_sizes_are_parsed(text, size):
     assert amounts.bytes_of(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1w", "s", "1 s", "nan"])
-def test_what_is_not_a_time_or_a_size_is_a_usage_error(text):
+def test_a_malformed_time_or_size_is_a_usage_error(text):
     with pytest.raises(UsageError, match="is not a size: write 500M"):
         amounts.bytes_of(text)
     with pytest.raises(UsageError):
         amounts.settle_for(text)
 
 
-def test_a_folder_that_is_fed_from_all_sides_while_flow_watch_is_killed():
+def test_no_file_of_many_writers_is_lost_while_flow_watch_is_killed():
     """The short form of benchmarks/folder_soak."""
     if not shutil.which("rsync"):
         pytest.skip("rsync is not installed")
@@ -404,7 +404,7 @@ def test_a_folder_that_is_fed_from_all_sides_while_flow_watch_is_killed():
     assert "0 never reported" in done.stdout
 
 
-def test_a_stop_is_heard_while_a_large_folder_is_looked_at(watch, folder):
+def test_a_stop_takes_effect_while_a_large_folder_is_scanned(watch, folder):
     """Renaming 20,000 files once took a minute that no signal could end."""
     (folder / "a").mkdir()
     for number in range(20_000):

@@ -92,7 +92,7 @@ def both(begin):
     return run
 
 
-def test_it_finds_what_a_process_finds(both, tmp_path):
+def test_a_fork_has_the_environment_of_a_process(both, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     env = environment(
         TZ="Asia/Kathmandu",
@@ -116,7 +116,7 @@ def test_it_finds_what_a_process_finds(both, tmp_path):
 
 
 @pytest.mark.parametrize("body", ENDS)
-def test_it_ends_as_a_process_ends(both, body):
+def test_a_fork_ends_like_a_process(both, body):
     imports = "import atexit, multiprocessing, os, signal, sys, threading, time"
     fork, process = both(f"{imports}\n{body}", stdin=DEVNULL)
     assert fork[0] == process[0]
@@ -125,7 +125,7 @@ def test_it_ends_as_a_process_ends(both, body):
     assert fork[2].splitlines()[-1:] == process[2].splitlines()[-1:]
 
 
-def test_its_streams_go_where_they_are_to_go(both, tmp_path):
+def test_the_streams_of_a_fork_can_be_redirected(both, tmp_path):
     with (tmp_path / "out").open("w+b") as file:
         fork, process = both(
             "import sys; print('out', flush=True); print('err', file=sys.stderr)",
@@ -138,7 +138,7 @@ def test_its_streams_go_where_they_are_to_go(both, tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_it_is_waited_for_and_killed(begin, way):
+def test_a_fork_can_be_waited_for_and_killed(begin, way):
     process = begin(way, "import time; print(1, flush=True); time.sleep(99)")
     assert process.stdout.readline() == b"1\n"
     assert process.poll() is None
@@ -154,13 +154,13 @@ def test_it_is_waited_for_and_killed(begin, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_who_does_not_read_is_waited_for_and_what_is_gone_hears_nothing(begin, way):
+def test_communicate_survives_a_closed_stdin(begin, way):
     process = begin(way, "import sys; sys.stdin.read(1); sys.stdin.close()", stdin=PIPE)
     assert process.communicate(b"x" * 1_000_000, timeout=60) == (b"", b"")
     assert process.returncode == 0
 
 
-def test_forks_are_killed_when_nobody_asks_for_any_more(tmp_path):
+def test_closing_the_server_kills_its_forks(tmp_path):
     script = tmp_path / "script"
     script.write_text("import time\nprint(1, flush=True)\ntime.sleep(99)")
     forks = Forks(environment())
@@ -185,7 +185,7 @@ def test_forks_are_killed_when_nobody_asks_for_any_more(tmp_path):
         ("#!/usr/bin/env python3", {"LC_ALL": "C"}, {}, False),
     ],
 )
-def test_what_counts_when_a_process_starts_makes_a_fork_impossible(
+def test_scripts_that_need_a_new_interpreter_are_not_forked(
     forks, tmp_path, first_line, env, options, can
 ):
     script = tmp_path / "script"

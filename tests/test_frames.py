@@ -14,7 +14,7 @@ def parser(version="1.2"):
     return made
 
 
-def test_a_frame_comes_out_as_it_went_in():
+def test_an_encoded_frame_is_parsed_unchanged():
     headers = {"destination": "/queue/a", "a:b\\c": "x\ny\rz:", "content-length": "3"}
     data = encode_frame("MESSAGE", headers, b"a\0b")
     assert parser().feed(data) == [Frame(headers, b"a\0b")]
@@ -24,7 +24,7 @@ def test_a_frame_comes_out_as_it_went_in():
     st.lists(st.tuples(st.dictionaries(st.text(min_size=1), st.text()), st.binary()), max_size=5),
     st.integers(1, 40),
 )
-def test_frames_survive_being_cut_anywhere(messages, step):
+def test_frames_are_parsed_whatever_the_chunks(messages, step):
     frames = [
         Frame(
             {k: v for k, v in headers.items() if k != "content-length"}
@@ -53,7 +53,7 @@ def test_lines_may_end_with_carriage_return_and_line_feed():
     assert parser().feed(data) == [Frame({"a": "1", "content-length": "4"}, b"\n\n\0\n")]
 
 
-def test_each_frame_may_end_its_lines_in_its_own_way():
+def test_line_ends_may_differ_between_frames():
     data = b"MESSAGE\na:1\n\nx\r\n\r\ny\0MESSAGE\r\nb:2\r\n\r\n\n\nz\0MESSAGE\nc:3\n\n\0"
     expected = [
         Frame({"a": "1"}, b"x\r\n\r\ny"),
@@ -67,12 +67,12 @@ def test_each_frame_may_end_its_lines_in_its_own_way():
 
 
 @pytest.mark.parametrize("length", ["", "many", "-5", "2.0", "0x1", "\u0663", "9" * 19, "1" * 5000])
-def test_a_length_that_is_no_number_of_bytes_is_refused(length):
+def test_a_malformed_content_length_is_refused(length):
     with pytest.raises(ProtocolError):
         parser().feed(encode_frame("MESSAGE", {"content-length": length}, b"abc"))
 
 
-def test_there_may_be_space_around_a_length():
+def test_space_around_a_content_length_is_ignored():
     frame = parser().feed(b"MESSAGE\ncontent-length: 3\t\n\na\0b\0")[0]
     assert frame.body == b"a\0b"
 
@@ -84,7 +84,7 @@ def test_a_long_body_without_a_length_ends_at_its_nul():
     assert [frame.body for frame in found] == [b"x" * 50000 + b"y", b"z"]
 
 
-def test_version_1_0_knows_no_escapes():
+def test_stomp_1_0_has_no_escapes():
     assert parser("1.0").feed(b"MESSAGE\npath:C\\new\n\n\0")[0].headers == {"path": "C\\new"}
     assert encode_frame("SEND", {"a": "b:c\\d\ne"}, version="1.0") == b"SEND\na:b:c\\d e\n\n\0"
 
@@ -99,19 +99,19 @@ def test_version_1_0_knows_no_escapes():
         ("1.2", "a:x\\"),
     ],
 )
-def test_an_escape_that_is_not_defined_is_a_protocol_error(version, header):
+def test_an_undefined_escape_is_a_protocol_error(version, header):
     with pytest.raises(ProtocolError, match="unknown escape"):
         parser(version).feed(f"MESSAGE\n{header}\n\n\0".encode())
 
 
-def test_what_an_error_says_is_read_whatever_its_escapes():
+def test_an_error_frame_is_read_despite_undefined_escapes():
     data = b"ERROR\nmessage:C:\\temp\\c is full\nno colon\n\nwhy\0"
     (frame,) = parser("1.2").feed(data)
     assert (frame.headers["message"], frame.body) == ("C:\\temp: is full", b"why")
 
 
 @pytest.mark.parametrize("header", ["no colon", ":no name"])
-def test_a_header_without_name_or_colon_is_a_protocol_error_from_1_1_on(header):
+def test_a_header_without_name_or_colon_is_a_protocol_error_since_1_1(header):
     data = f"MESSAGE\n{header}\n\n\0".encode()
     for version in ("1.1", "1.2"):
         with pytest.raises(ProtocolError, match=f"a header of a MESSAGE frame is '{header}'"):
@@ -119,7 +119,7 @@ def test_a_header_without_name_or_colon_is_a_protocol_error_from_1_1_on(header):
     assert len(parser("1.0").feed(data)) == 1
 
 
-def test_of_a_repeated_header_the_first_counts():
+def test_the_first_of_repeated_headers_counts():
     assert parser().feed(b"MESSAGE\na:1\na:2\n\n\0")[0].headers == {"a": "1"}
 
 
@@ -139,11 +139,11 @@ def test_the_headers_of_connect_are_not_escaped():
         b"MESSAGE\n" + b"a:b\n" * (MAX_HEAD // 4),
     ],
 )
-def test_what_is_no_stomp_is_a_protocol_error(garbage):
+def test_data_that_is_not_stomp_is_a_protocol_error(garbage):
     with pytest.raises(ProtocolError, match="not STOMP"):
         parser().feed(garbage)
 
 
-def test_a_protocol_error_is_found_as_soon_as_it_can_be():
+def test_a_protocol_error_is_raised_as_early_as_possible():
     with pytest.raises(ProtocolError, match=r"SSH-2\.0-OpenSSH"):
         parser().feed(b"SSH-2.0-OpenSSH\r\n")

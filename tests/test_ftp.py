@@ -36,7 +36,7 @@ WAYS = [ftp.copy, ftp.transfer]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["copy", "transfer"])
-def test_a_file_gets_there_whole_with_progress(servers, way, monkeypatch):
+def test_a_file_arrives_complete_with_progress(servers, way, monkeypatch):
     monkeypatch.setattr(ftp, "LOOK_EVERY", 0.1)
     told = []
     way(*urls(servers), told.append)
@@ -47,7 +47,7 @@ def test_a_file_gets_there_whole_with_progress(servers, way, monkeypatch):
 
 @pytest.mark.parametrize("way", WAYS, ids=["copy", "transfer"])
 @pytest.mark.parametrize("what", ["no file", "no folder", "login"])
-def test_what_a_server_refuses_is_told_without_a_password(servers, way, what):
+def test_a_refusal_by_the_server_is_reported_without_the_password(servers, way, what):
     source, target = servers
     if what == "no file":
         (source.folder / "clip 1.mxf").unlink()
@@ -63,7 +63,7 @@ def test_what_a_server_refuses_is_told_without_a_password(servers, way, what):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["copy", "transfer"])
-def test_a_server_that_goes_in_the_middle_is_an_error(servers, way, monkeypatch):
+def test_a_server_that_vanishes_during_a_transfer_is_an_error(servers, way, monkeypatch):
     monkeypatch.setattr(ftp, "LOOK_EVERY", 0.1)
     source, _ = servers
     (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
@@ -76,7 +76,7 @@ def test_a_server_that_goes_in_the_middle_is_an_error(servers, way, monkeypatch)
         way(*urls(servers), told)
 
 
-def test_a_file_appears_under_its_name_once_it_is_whole(servers):
+def test_a_file_gets_its_final_name_once_complete(servers):
     names = []
 
     def told(per_cent):
@@ -97,7 +97,7 @@ def test_small_files_are_written_and_read(servers, monkeypatch):
         ftp.read(url)
 
 
-def test_a_server_that_says_nothing_is_unreachable():
+def test_a_silent_server_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         url = f"ftp://u:s3cret@127.0.0.1:{silent.getsockname()[1]}/a"
@@ -120,13 +120,13 @@ def test_a_server_that_says_nothing_is_unreachable():
         "ftp://u%0a:s3cret@h/a",
     ],
 )
-def test_what_is_no_address_of_a_file_is_refused(url):
+def test_a_malformed_file_address_is_refused(url):
     with pytest.raises(ValueError, match="address") as caught:
         ftp.read(url)
     assert "s3cret" not in str(caught.value)
 
 
-def test_the_old_names_do_the_same(servers):
+def test_the_old_names_still_work(servers):
     source, destination = urls(servers)
     fxp = old_ftp.FXP(source, destination, debug=True)
     fxp.run()

@@ -36,7 +36,7 @@ def mutants(draw, seeds):
 
 
 @pytest.mark.parametrize("seed", [path for paths in SEEDS.values() for path in paths], ids=_name)
-def test_what_was_found_once_is_mended(seed):
+def test_inputs_found_by_fuzzing_stay_fixed(seed):
     TARGETS[seed.parent.name](seed.read_bytes())
 
 
@@ -50,7 +50,7 @@ def test_any_bytes_are_read_or_refused(name):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_is_nearly_right_is_read_or_refused(name):
+def test_nearly_valid_input_is_read_or_refused(name):
     seeds = [path.read_bytes() for path in SEEDS[name]]
 
     @given(mutants(seeds))

@@ -14,13 +14,13 @@ ROOT = HERE.parent
 SCRIPTS = sorted((HERE / "golden").glob("*.sh"))
 
 
-def test_every_script_has_its_output_and_every_output_its_script():
+def test_every_script_has_an_output_file_and_vice_versa():
     outputs = {path.stem for path in (HERE / "golden").glob("*.exp")}
     assert outputs == {path.stem for path in SCRIPTS}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_the_script_prints_what_it_should(shell, script):
+def test_the_script_prints_its_golden_output(shell, script):
     if not shutil.which("jq"):
         pytest.skip("needs jq")
     expected = script.with_suffix(".exp")

@@ -22,12 +22,12 @@ PROOFS = [
 EVERY = "Every command"
 
 
-def test_the_page_is_what_its_script_makes():
+def test_promises_md_is_up_to_date():
     assert (ROOT / "docs" / "promises.md").read_text() == SCRIPT["page"](), "try make promises"
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _ in PROOFS}))
-def test_every_test_that_is_named_exists(file):
+def test_every_named_test_exists(file):
     folder, _, name = file.rpartition("/")
     code = (ROOT / "tests" / folder / f"test_{name}.py").read_text()
     there = set(re.findall(r"^def test_(\w+)", code, re.MULTILINE))
@@ -43,7 +43,7 @@ def test_every_promise_has_a_test():
     assert untested == []
 
 
-def test_every_command_has_a_section_besides_that_of_all():
+def test_every_command_has_its_own_section():
     assert EVERY in [section["title"] for section in SECTIONS]
     titles = " ".join(section["title"] for section in SECTIONS)
     assert set(re.findall(r"flow-[a-z-]+", titles)) == set(SCRIPTS)
@@ -63,6 +63,6 @@ def test_every_option_is_in_a_section_of_its_command(name):
     assert [option for option in spelt if not re.search(rf"`{option}[ `]", own)] == []
 
 
-def test_what_each_command_holds_in_memory_is_said():
+def test_the_memory_table_has_a_row_for_each_command():
     table = GUARANTEES.split("## What is held in memory\n")[1]
     assert re.findall(r"^\| `(flow-[a-z-]+)` \|", table, re.MULTILINE) == sorted(SCRIPTS)

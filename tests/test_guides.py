@@ -37,23 +37,23 @@ def texts():
     return visitor.found
 
 
-def test_there_are_twenty_messages():
+def test_the_page_has_at_least_twenty_messages():
     assert len(SAID) >= 20
 
 
 @pytest.mark.parametrize("said", SAID)
-def test_a_message_is_one_of_the_code(said, texts):
+def test_each_message_occurs_in_the_code(said, texts):
     pieces = [piece for piece in said.split("…") if piece.strip()]
     pattern = re.compile(".*".join(map(re.escape, pieces)), re.DOTALL)
     assert any(pattern.search(text) for text in texts)
 
 
-def test_each_message_has_something_to_do():
+def test_each_message_has_advice():
     sections = re.split(r"^##+ ", PAGE.read_text(), flags=re.MULTILINE)[1:]
     assert [each[:50] for each in sections if each.startswith("`") and "*Do:*" not in each] == []
 
 
-def test_the_words_are_in_the_order_of_the_alphabet():
+def test_the_glossary_is_in_alphabetical_order():
     page = (ROOT / "docs" / "glossary.md").read_text()
     for table in page.split("## ")[1:]:
         words = re.findall(r"^\| (?!word |---)([^|]+) \|", table, re.MULTILINE)
@@ -61,7 +61,7 @@ def test_the_words_are_in_the_order_of_the_alphabet():
         assert words == sorted(words, key=str.lower)
 
 
-def test_the_defaults_are_those_of_the_code():
+def test_the_stated_defaults_match_the_code():
     page = (ROOT / "docs" / "sizing.md").read_text()
     rows = dict(re.findall(r"^\| `(-[-\w]+)` \| .* \| (\d+) \|$", page, re.MULTILINE))
     pool = Settings()

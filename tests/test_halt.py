@@ -63,7 +63,7 @@ def test_a_number_of_events_halts_as_in_gnu_parallel(text, outcomes, expected):
         ("now,done=1%", "d" * 200, None),
     ],
 )
-def test_a_percentage_of_an_unknown_total_is_of_those_that_have_ended_once_they_are_enough(
+def test_a_percentage_of_an_unknown_total_is_of_ended_events_after_a_minimum(
     text, outcomes, halted
 ):
     assert verdicts(text, outcomes)[-1] == halted
@@ -83,32 +83,32 @@ def test_a_percentage_of_an_unknown_total_is_of_those_that_have_ended_once_they_
         ("now,fail=50%", 12, ["skipped", "skipped", *"fffff"], "now"),
     ],
 )
-def test_a_percentage_of_a_known_total_is_of_all_that_are_run(text, total, outcomes, halted):
+def test_a_percentage_of_a_known_total_is_of_all_events_that_run(text, total, outcomes, halted):
     assert verdicts(text, outcomes, total)[-1] == halted
     assert halted is None or verdicts(text, outcomes, total)[-2] is None
 
 
-def test_no_verdict_comes_from_an_event_of_the_other_kind():
+def test_only_a_matching_outcome_triggers_the_halt():
     assert verdicts("now,fail=50%", "fffd") == [None, None, "now", None]
 
 
 @pytest.mark.parametrize("outcome", ["failed", "timeout", "rejected", "invalid"])
-def test_every_way_to_fail_for_good_counts_as_a_failure(outcome):
+def test_every_permanent_failure_counts_as_a_failure(outcome):
     assert verdicts("now,fail=1", [outcome]) == ["now"]
 
 
 @pytest.mark.parametrize("outcome", ["skipped", "cancelled"])
-def test_what_was_not_run_counts_nowhere(outcome):
+def test_events_that_were_not_run_do_not_count(outcome):
     assert verdicts("now,done=1", [outcome, outcome, "d"]) == [None, None, "now"]
 
 
-def test_an_attempt_that_is_tried_again_does_not_count():
+def test_an_attempt_that_will_be_retried_does_not_count():
     halt = Halt.parse("now,fail=1")
     assert halt.record(attempt("failed", final=False)) is None
     assert halt.record(attempt("failed")) == "now"
 
 
-def test_it_counts_across_threads():
+def test_events_are_counted_across_threads():
     halt = Halt.parse("soon,fail=4000")
     found = []
 
@@ -128,7 +128,7 @@ def test_it_counts_across_threads():
     ["", "soon", "now", "never,fail=1", "soon,fail", "soon,fail=", "soon,fail=x", "now,fail=-1",
      "later,fail=1", "soon,failed=1", "soon fail=1", "soon,fail=1.5", "soon,fail=3 "],
 )  # fmt: skip
-def test_nonsense_is_refused_with_what_to_type(text):
+def test_a_malformed_condition_is_refused_with_the_expected_form(text):
     with pytest.raises(
         UsageError, match=r"is not a condition to halt: expected never, soon,fail=N"
     ):
@@ -143,7 +143,7 @@ def test_nonsense_is_refused_with_what_to_type(text):
         ("now,fail=101%", "from 1 to 100"),
     ],
 )
-def test_a_number_that_cannot_be_meant_is_refused(text, why):
+def test_a_meaningless_number_is_refused(text, why):
     with pytest.raises(UsageError, match=why):
         Halt.parse(text)
 
@@ -218,21 +218,21 @@ def beside(start, tmp_path):
 
 
 @pytest.mark.parametrize(("form", "pattern"), FORMS, ids=[f"{f} {p}" for f, p in FORMS])
-def test_it_runs_as_many_jobs_as_gnu_parallel_and_ends_as_well(beside, form, pattern):
+def test_halting_runs_and_ends_like_gnu_parallel(beside, form, pattern):
     names = {"o": "ok", "b": "bad"}
     jobs = [f"{names[each]}{number}" for number, each in enumerate(pattern)]
     theirs, ours, err = beside(form, jobs, 1)
     assert ours == theirs, err
 
 
-def test_so_many_done_of_which_none_failed_is_a_success_unlike_in_gnu_parallel(beside):
+def test_halting_on_done_without_failures_is_a_success_unlike_gnu_parallel(beside):
     theirs, ours, _ = beside("soon,done=7", [f"ok{number}" for number in range(10)], 1)
     assert ours[0] == theirs[0]
     assert (ours[1], theirs[1]) == (False, True)
 
 
 @pytest.mark.parametrize("form", ["now,fail=1", "soon,fail=1", "now,success=1", "soon,success=1"])
-def test_what_runs_beside_is_cut_short_or_ends_as_in_gnu_parallel(beside, form):
+def test_running_events_are_cancelled_or_finished_like_in_gnu_parallel(beside, form):
     kind = "bad" if "fail" in form else "ok"
     theirs, ours, err = beside(form, ["slow1", f"{kind}2", "ok3", "ok4"], 2)
     assert ours == theirs, err

@@ -110,7 +110,7 @@ def run_hostile(start, tmp_path, ways, *options):
 
 
 @pytest.mark.parametrize(("way", "isolation"), EVERY)
-def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_path):
+def test_a_hostile_worker_fails_only_its_event(way, isolation, start, tmp_path):
     outcome, text = (WAYS | FATAL)[way]
     retries = "0" if outcome == "timeout" else "1"
     options = ("--isolation", isolation, "--timeout", "2", "--grace", "20", "--retries", retries)
@@ -136,7 +136,7 @@ def test_what_a_worker_does_fails_its_event_alone(way, isolation, start, tmp_pat
 
 @ISOLATION
 @pytest.mark.parametrize("worker", ["ForksInConfigure", "LeavesATraceInConfigure"])
-def test_what_configure_and_clean_up_leave_behind_hurts_nothing(worker, isolation, start, tmp_path):
+def test_leftovers_of_configure_and_clean_up_do_no_harm(worker, isolation, start, tmp_path):
     process = start(
         "flow-work", f"tests.hostile:{worker}", "--isolation", isolation, "--joblog", "jobs",
         "-j", "2", stdin=PIPE,
@@ -151,7 +151,7 @@ def test_what_configure_and_clean_up_leave_behind_hurts_nothing(worker, isolatio
 
 @ISOLATION
 @pytest.mark.parametrize("is_event", [True, False])
-def test_every_attempt_gets_the_event_as_it_was_read(isolation, is_event, start, tmp_path):
+def test_every_attempt_gets_the_original_event(isolation, is_event, start, tmp_path):
     data = {"way": "changes_its_data", "seen": 0}
     line = orjson.dumps(event(data, 1) if is_event else data) + b"\n"
     process = start(
@@ -167,7 +167,7 @@ def test_every_attempt_gets_the_event_as_it_was_read(isolation, is_event, start,
 
 
 @ISOLATION
-def test_all_of_that_at_once_leaves_a_pool_that_works(isolation, start, tmp_path):
+def test_the_pool_survives_all_hostile_workers_at_once(isolation, start, tmp_path):
     every = {**WAYS, **FATAL} if isolation == "process" else WAYS
     ways = [each for way in every for each in ("ok", way)]
     options = ("-j", "4", "--isolation", isolation, "--timeout", "2", "--grace", "20")
@@ -180,7 +180,7 @@ def test_all_of_that_at_once_leaves_a_pool_that_works(isolation, start, tmp_path
 
 
 @ISOLATION
-def test_with_v_a_traceback_is_bounded_too(isolation, start, tmp_path):
+def test_a_verbose_traceback_is_bounded(isolation, start, tmp_path):
     ways = ["says_much", "str_raises", "str_exits", "group_says_much"]
     status, _, err, _, _ = run_hostile(start, tmp_path, ways, "--isolation", isolation, "-v")
     assert status == 1
@@ -203,7 +203,7 @@ THOUSAND = {
 
 
 @pytest.mark.parametrize(("way", "options"), THOUSAND.values(), ids=THOUSAND)
-def test_a_thousand_in_a_row_leave_nothing_behind(way, options, start, tmp_path):
+def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp_path):
     process = start(
         "flow-work", "tests.hostile:Hostile", "--joblog", "log", "--max-abandoned", "1000",
         *options, stdin=PIPE, stderr=DEVNULL,
@@ -296,7 +296,7 @@ def begin(start, isolation, events, *options, worker="Hostile"):
 
 
 @ISOLATION
-def test_a_time_out_ends_the_programs_of_the_attempt_before_the_next_one(isolation, start):
+def test_a_timeout_ends_the_programs_of_the_attempt_before_the_next_one(isolation, start):
     seconds = length()
     process = begin(
         start, isolation, [event("starts_programs", 1, seconds)],
@@ -312,7 +312,7 @@ def test_a_time_out_ends_the_programs_of_the_attempt_before_the_next_one(isolati
 
 
 @ISOLATION
-def test_a_drain_that_is_over_ends_the_programs_of_what_runs(isolation, start):
+def test_the_end_of_the_drain_ends_the_programs_of_running_attempts(isolation, start):
     seconds = length()
     events = [event("starts_programs", 1, seconds)]
     process = begin(start, isolation, events, "--drain", "0.1", "--grace", "20")
@@ -322,7 +322,7 @@ def test_a_drain_that_is_over_ends_the_programs_of_what_runs(isolation, start):
     wait_for(lambda: not asleep(seconds), "the end of all programs")
 
 
-def test_a_program_of_an_earlier_attempt_or_of_another_thread_is_left_alone(start):
+def test_programs_of_earlier_attempts_and_other_threads_are_left_alone(start):
     kept, ended = length(), length()
     last = event("starts_programs", 3, ended)
     events = [event("leaves_a_program", 1, kept), event("pauses", 2), last]
@@ -352,7 +352,7 @@ def test_a_second_signal_ends_a_process_whose_interpreter_is_held(signum, start,
 
 @ISOLATION
 @pytest.mark.parametrize("worker", ["ConfigureHangs", "CleanUpHangs"])
-def test_a_worker_that_hangs_at_its_ends_does_not_outlast_the_drain(
+def test_a_worker_that_hangs_in_configure_or_clean_up_does_not_outlast_the_drain(
     worker, isolation, start, tmp_path
 ):
     process = begin(start, isolation, [event("ok", 1)], "--drain", "0.3", worker=worker)
@@ -366,7 +366,7 @@ def test_a_worker_that_hangs_at_its_ends_does_not_outlast_the_drain(
 
 
 @ISOLATION
-def test_what_is_printed_at_the_very_end_is_not_among_the_lines(isolation, start):
+def test_output_printed_at_exit_does_not_mix_with_event_lines(isolation, start):
     process = begin(start, isolation, [event("ok", 1)], worker="PrintsAtTheEnd")
     out, err = process.communicate(timeout=30)
     assert [orjson.loads(line)["data"] for line in out.splitlines()] == ["ok"]

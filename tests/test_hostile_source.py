@@ -56,7 +56,7 @@ def finish(process):
     return process.returncode, [json.loads(line)["data"] for line in (out or b"").splitlines()], err
 
 
-def test_a_done_that_hangs_is_left_behind(acknowledged, notes):
+def test_a_hanging_done_is_abandoned(acknowledged, notes):
     code = """
 class S:
     def __iter__(self):
@@ -95,7 +95,9 @@ class S:
 
 @pytest.mark.parametrize("raised", ["SystemExit(3)", "Exits()", "KeyboardInterrupt", "ValueError"])
 @pytest.mark.parametrize("ack", ["pipe", "worker"])
-def test_a_done_that_raises_is_told_and_the_others_go_on(acknowledged, source, notes, raised, ack):
+def test_a_done_that_raises_is_reported_and_the_others_continue(
+    acknowledged, source, notes, raised, ack
+):
     code = f"""
 class S:
     def __iter__(self):
@@ -112,7 +114,7 @@ class S:
     assert err.endswith(b"flow-source: 'done' of the Source failed for 1 events\n")
 
 
-def test_an_exception_whose_text_exits_is_an_exception(source):
+def test_an_exception_whose_text_raises_is_still_reported(source):
     code = """
 class S:
     def __iter__(self):
@@ -147,7 +149,7 @@ class S:
         ("raise Exits", b"cannot clean up after the Source: "),
     ],
 )
-def test_a_clean_up_is_guarded_and_bounded(source, code, complaint):
+def test_clean_up_is_guarded_and_bounded(source, code, complaint):
     code = f"""
 class S:
     def __iter__(self):
@@ -160,7 +162,7 @@ class S:
     assert complaint in err
 
 
-def test_each_word_of_a_source_is_a_message(source):
+def test_everything_a_source_prints_becomes_a_message(source):
     code = """
 print('said 1')
 log = logging.getLogger('own')
@@ -184,7 +186,7 @@ class S:
     assert {each["command"] for each in said} == {"flow-source"}
 
 
-def test_a_stderr_that_nobody_reads_holds_up_nothing(source, tmp_path):
+def test_an_unread_stderr_delays_nothing(source, tmp_path):
     code = """
 class S:
     def __iter__(self):

@@ -94,7 +94,7 @@ def files_in(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def test_what_is_done_is_moved_and_what_is_rejected_goes_elsewhere(place, folder, pipeline):
+def test_processed_files_go_to_done_and_rejected_ones_to_failed(place, folder, pipeline):
     (folder / "sub").mkdir()
     for name in ("a", "bad", "sub/b"):
         (folder / name).write_text(name)
@@ -111,7 +111,7 @@ def test_what_is_done_is_moved_and_what_is_rejected_goes_elsewhere(place, folder
     assert (place / "done" / "a-1").read_text() == "another"
 
 
-def test_what_we_move_ourselves_is_not_told_as_deleted(place, folder, pipeline):
+def test_files_moved_by_flow_watch_are_not_reported_as_deleted(place, folder, pipeline):
     (folder / "a").write_text("x")
     pipeline(
         "flow-watch in --settle 0.2 --ack worker --done done | tee told | flow-work mymod:Note"
@@ -125,7 +125,7 @@ def test_what_we_move_ourselves_is_not_told_as_deleted(place, folder, pipeline):
     assert [each["type"] for each in events] == ["flow.path.created"] * 2
 
 
-def test_what_is_done_is_removed(place, folder, pipeline):
+def test_remove_deletes_processed_files(place, folder, pipeline):
     (folder / "a").write_text("x")
     (folder / "bad").write_text("x")
     pipeline("flow-watch in --settle 0.2 --ack worker --remove | flow-work mymod:Note")
@@ -134,14 +134,14 @@ def test_what_is_done_is_removed(place, folder, pipeline):
     assert files_in(folder) == ["bad"]
 
 
-def test_a_file_that_was_written_meanwhile_is_left_and_told_again(place, folder, pipeline):
+def test_a_file_changed_during_processing_stays_and_is_reported_again(place, folder, pipeline):
     (folder / "a").write_text("x")
     pipeline("flow-watch in --settle 0.2 --ack worker --done done | flow-work mymod:Grows")
     until(lambda: files_in(place / "done") == ["a"])
     assert (place / "done" / "a").read_text() == "xmore"
 
 
-def test_what_was_not_done_is_told_again_at_the_next_start(place, folder, pipeline):
+def test_unprocessed_files_are_reported_again_at_the_next_start(place, folder, pipeline):
     for name in ("a", "slow"):
         (folder / name).write_text("x")
     line = "flow-watch in --settle 0.2 --state state --existing --ack worker | flow-work mymod:Note"
@@ -162,7 +162,7 @@ def read(path):
     return path.read_text().split() if path.exists() else []
 
 
-def test_a_worker_that_dies_has_its_events_written_again(place, folder, pipeline):
+def test_events_of_a_killed_worker_are_written_again(place, folder, pipeline):
     """The loop starts another flow-work on the same pipe; what the dead one held is not lost."""
     names = {f"f{number}" for number in range(40)}
     for name in names:
@@ -176,7 +176,7 @@ def test_a_worker_that_dies_has_its_events_written_again(place, folder, pipeline
     assert process.poll() is None
 
 
-def test_whatever_is_killed_every_file_is_done_and_moved(place, folder):
+def test_every_file_is_processed_and_moved_whatever_is_killed(place, folder):
     names = {f"f{number}" for number in range(40 * KILLS)}
     for name in names:
         (folder / name).write_text("x")
@@ -204,7 +204,7 @@ def test_whatever_is_killed_every_file_is_done_and_moved(place, folder):
     assert files_in(folder) == []
 
 
-def test_a_stop_waits_for_what_is_in_flight(place, folder, pipeline):
+def test_a_stop_waits_for_events_in_flight(place, folder, pipeline):
     (folder / "slow").write_text("x")
     process = pipeline("flow-watch in --settle 0.2 --ack worker --done done | flow-work mymod:Note")
     until(lambda: "slow" in read(place / "notes"))
@@ -224,7 +224,7 @@ def is_flow_watch(pid, session):
     return False
 
 
-def test_no_more_than_the_window_is_in_flight(start, folder):
+def test_at_most_one_window_of_events_is_in_flight(start, folder):
     for number in range(20):
         (folder / f"f{number:02}").write_text("x")
     process = start(
@@ -252,7 +252,7 @@ def test_a_folder_is_moved_as_a_whole(place, folder, pipeline):
     assert list(folder.iterdir()) == []
 
 
-def test_flow_run_moves_what_is_done_too(place, folder, pipeline):
+def test_flow_run_moves_processed_files_too(place, folder, pipeline):
     for name in ("a", "bad"):
         (folder / name).write_text("x")
     pipeline(
@@ -263,7 +263,7 @@ def test_flow_run_moves_what_is_done_too(place, folder, pipeline):
     until(lambda: files_in(place / "rejected") == ["bad"])
 
 
-def test_a_refused_file_goes_to_the_failed(place, folder, pipeline):
+def test_a_file_with_a_wrong_checksum_goes_to_failed(place, folder, pipeline):
     (folder / "a.mxf").write_text("x")
     (folder / "a.mxf.md5").write_text("0" * 32)
     pipeline(
@@ -273,7 +273,7 @@ def test_a_refused_file_goes_to_the_failed(place, folder, pipeline):
     until(lambda: files_in(place / "rejected") == ["a.mxf", "a.mxf.md5"])
 
 
-def test_moving_never_overwrites_and_finds_out_what_was_moved_before(tmp_path):
+def test_moving_never_overwrites_and_recognises_an_earlier_move(tmp_path):
     source, target = tmp_path / "a.mxf", tmp_path / "done" / "a.mxf"
     source.write_text("one")
     assert moving.move_file(source, target) == target
@@ -318,7 +318,7 @@ def test_moving_works_across_file_systems(tmp_path, elsewhere):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_moving_works_where_there_are_no_hard_links(tmp_path, monkeypatch):
+def test_moving_works_without_hard_links(tmp_path, monkeypatch):
     def refuse(*args, **options):
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -329,7 +329,7 @@ def test_moving_works_where_there_are_no_hard_links(tmp_path, monkeypatch):
     assert [(tmp_path / "done" / n).read_text() for n in ("a", "a-1")] == ["one", "two"]
 
 
-def test_a_set_whose_move_was_cut_off_is_moved_at_the_next_start(tmp_path, folder):
+def test_an_interrupted_move_of_a_set_is_finished_at_the_next_start(tmp_path, folder):
     done = tmp_path / "done"
     (folder / "a.mxf").write_text("x")
     _note(done, ["a.mxf", "a.xml"])
@@ -341,7 +341,7 @@ def test_a_set_whose_move_was_cut_off_is_moved_at_the_next_start(tmp_path, folde
     assert files_in(folder) == []
 
 
-def test_a_place_that_cannot_be_written_is_said_and_the_file_stays(place, folder, pipeline):
+def test_an_unwritable_target_is_reported_and_the_file_stays(place, folder, pipeline):
     (place / "done").write_text("a file")
     (folder / "a").write_text("x")
     process = pipeline("flow-watch in --settle 0.2 --ack worker --done done | flow-work mymod:Note")
@@ -359,6 +359,6 @@ def test_a_place_that_cannot_be_written_is_said_and_the_file_stays(place, folder
         ({"ack": "worker", "done": "d", "remove": True}, "--done and --remove exclude each other"),
     ],
 )
-def test_what_does_not_go_together_is_a_usage_error(rules, message):
+def test_conflicting_options_are_a_usage_error(rules, message):
     with pytest.raises(UsageError, match=message):
         HotFolder("/", Rules(**rules))

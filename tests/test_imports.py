@@ -111,7 +111,7 @@ def click_alone():
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_help_loads_what_it_shows_and_nothing_else(name, click_alone):
+def test_help_loads_only_what_it_needs(name, click_alone):
     module = SCRIPTS[name].partition(":")[0]
     loaded = loaded_by(CODE.format(module=module)) - click_alone
     ours = {each for each in loaded if each.partition(".")[0] == "flowtools"}
@@ -129,7 +129,7 @@ LIGHT = {
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_a_light_command_stays_light_when_it_runs(name):
+def test_a_light_command_loads_no_heavy_module_when_it_runs(name):
     args, unwanted = LIGHT[name]
     code = CODE.format(module=SCRIPTS[name].partition(":")[0]).replace('["--help"]', repr(args))
     assert unwanted & {each.partition(".")[0] for each in loaded_by(code)} == set()
@@ -142,6 +142,6 @@ def test_a_light_command_stays_light_when_it_runs(name):
         ("flowtools.sim.standin", {"httpx", "rich"}),
     ],
 )
-def test_a_part_loads_nothing_that_it_does_not_use(module, unwanted):
+def test_a_package_loads_no_library_that_it_does_not_use(module, unwanted):
     loaded = loaded_by(f"import sys, {module}; print(*sys.modules, file=sys.stderr)")
     assert unwanted & {each.partition(".")[0] for each in loaded} == set()

@@ -34,7 +34,7 @@ def dead_links(doc):
     ]
 
 
-def test_make_install_puts_all_in_place_and_make_uninstall_takes_it_away(tmp_path):
+def test_make_install_installs_everything_and_make_uninstall_removes_it(tmp_path):
     prefix = tmp_path / "usr"
     (prefix / "bin").mkdir(parents=True)
     (prefix / "bin" / "other").write_text("not ours")
@@ -61,7 +61,7 @@ def test_make_install_puts_all_in_place_and_make_uninstall_takes_it_away(tmp_pat
     assert sorted(p.name for p in prefix.iterdir()) == ["bin"]
 
 
-def test_make_install_leaves_a_folder_of_others_alone(tmp_path):
+def test_make_install_leaves_a_foreign_directory_alone(tmp_path):
     (tmp_path / "lib" / "flowtools").mkdir(parents=True)
     (tmp_path / "lib" / "flowtools" / "mine").touch()
     command = ["sh", "contrib/install.sh", sys.executable, tmp_path]
@@ -72,7 +72,7 @@ def test_make_install_leaves_a_folder_of_others_alone(tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")
-def test_the_debian_package_holds_what_it_should_and_is_reproducible(tmp_path):
+def test_the_debian_package_is_complete_and_reproducible(tmp_path):
     made = []
     for folder in ("one", "two"):
         env = environment(**OFFLINE, SOURCE_DATE_EPOCH="1700000000")

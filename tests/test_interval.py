@@ -92,7 +92,7 @@ def clock_times(events, zone=UTC):
     return [datetime.fromisoformat(e.time).astimezone(zone).strftime("%d %H:%M:%S") for e in events]
 
 
-def test_the_first_tick_comes_at_once_and_the_others_on_a_grid_that_does_not_drift():
+def test_the_first_tick_is_immediate_and_later_ones_do_not_drift():
     clock = FakeClock("2026-01-01T12:00:00", 999.5, late=0.004)
     events = ticks(clock, 1)
     start = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
@@ -100,7 +100,7 @@ def test_the_first_tick_comes_at_once_and_the_others_on_a_grid_that_does_not_dri
     assert [datetime.fromisoformat(e.time).timestamp() - start for e in events] == list(range(1000))
 
 
-def test_a_tick_says_its_number_its_schedule_and_what_was_skipped():
+def test_a_tick_has_its_number_its_schedule_and_the_skipped_count():
     (event,) = ticks(FakeClock("2026-01-01T12:00:00", 10), 60, count=1)
     assert event.attributes == {
         "specversion": "1.0",
@@ -114,12 +114,12 @@ def test_a_tick_says_its_number_its_schedule_and_what_was_skipped():
     }
 
 
-def test_the_subject_is_the_name_where_one_is_given():
+def test_the_name_becomes_the_subject():
     (event,) = ticks(FakeClock("2026-01-01T12:00:00", 10), 60, count=1, name="sweep")
     assert event.subject == "sweep"
 
 
-def test_count_ends_it():
+def test_count_ends_the_interval():
     assert len(ticks(FakeClock("2026-01-01T12:00:00", 1000), 1, count=7)) == 7
 
 
@@ -138,12 +138,12 @@ def test_ticks_for_a_stalled_reader_are_skipped_and_counted_in_the_next():
     ]
 
 
-def test_what_else_is_in_the_pipe_does_not_hold_back_the_first_tick():
+def test_a_full_pipe_does_not_hold_back_the_first_tick():
     clock = FakeClock("2026-01-01T12:00:00", 3.5)
     assert len(ticks(clock, 1, outlet=Memory(stalled=lambda: True))) == 1
 
 
-def test_ticks_missed_while_the_process_was_frozen_are_counted_and_not_made_up():
+def test_ticks_missed_while_frozen_are_counted_and_not_repeated():
     clock = FakeClock("2026-01-01T12:00:00", 8.5)
     frozen = clock.wait
 
@@ -167,7 +167,7 @@ def test_setting_the_wall_clock_neither_stops_nor_floods_an_interval(jump):
     assert {e["skipped"] for e in events} == {0}
 
 
-def test_an_interval_ticks_only_while_its_window_is_open_and_at_once_when_it_opens():
+def test_an_interval_ticks_when_its_window_opens_and_only_inside_it():
     clock = FakeClock("2026-01-01T20:30:30", 2 * 86400)
     events = ticks(clock, 7200, window=Window.parse("22:00-03:00"), tz=UTC)
     assert clock_times(events) == [
@@ -186,33 +186,33 @@ def test_an_interval_longer_than_its_window_ticks_each_time_the_window_opens():
     assert clock_times(events) == ["01 22:00:00", "02 22:00:00", "03 22:00:00"]
 
 
-def test_a_window_opens_right_after_the_hour_that_summer_time_leaves_out():
+def test_a_window_opens_right_after_the_hour_skipped_by_summer_time():
     clock = FakeClock("2026-03-29T01:00:00", 3600 * 4, zone=OSLO)
     events = ticks(clock, 1200, window=Window.parse("02:30-03:30"), tz=OSLO)
     assert clock_times(events, OSLO) == ["29 03:00:00", "29 03:20:00"]
 
 
-def test_a_window_inside_the_hour_that_comes_twice_opens_twice():
+def test_a_window_inside_the_repeated_hour_opens_twice():
     clock = FakeClock("2026-10-25T01:00:00", 3600 * 4, zone=OSLO)
     events = ticks(clock, 1200, window=Window.parse("02:00-02:30"), tz=OSLO)
     assert clock_times(events) == ["25 00:00:00", "25 00:20:00", "25 01:00:00", "25 01:20:00"]
 
 
-def test_a_window_that_the_wall_clock_is_set_into_opens_within_seconds():
+def test_setting_the_clock_into_a_window_opens_it_within_seconds():
     clock = FakeClock("2026-01-01T12:00:00", 120, jumps={60: 3600 * 10.5})
     events = ticks(clock, 3600, window=Window.parse("22:00-04:00"), tz=UTC)
     assert len(events) == 1
     assert clock_times(events)[0] <= "01 22:31:10"
 
 
-def test_cron_ticks_at_its_times_and_not_at_once():
+def test_cron_ticks_at_its_times_and_not_at_the_start():
     clock = FakeClock("2026-01-01T11:58:30", 900)
     events = ticks(clock, cron="*/5 * * * *", tz=UTC)
     assert clock_times(events) == ["01 12:00:00", "01 12:05:00", "01 12:10:00"]
     assert [e.subject for e in events] == ["*/5 * * * *"] * 3
 
 
-def test_a_sixth_field_in_front_is_the_seconds():
+def test_a_sixth_leading_field_means_seconds():
     clock = FakeClock("2026-01-01T12:00:10", 55)
     assert clock_times(ticks(clock, cron="*/20 * * * * *", tz=UTC)) == [
         "01 12:00:20",
@@ -235,7 +235,7 @@ def test_a_sixth_field_in_front_is_the_seconds():
     ],
     ids=["gap", "repeat", "often in the gap", "often in the repeat"],
 )
-def test_cron_in_the_nights_of_summer_time_is_that_of_debian(expression, start, expected):
+def test_cron_follows_debian_when_summer_time_begins_or_ends(expression, start, expected):
     clock = FakeClock(start, 3600 * 2.9, zone=OSLO)
     got = clock_times(ticks(clock, cron=expression, tz=OSLO, count=len(expected)))
     assert got == expected
@@ -265,7 +265,7 @@ def test_cron_in_the_nights_of_summer_time_is_that_of_debian(expression, start, 
         ("0 9 1W,31W * *", "2026-01-02T00:00", ["30 09:00", "02 09:00", "02 09:00", "31 09:00"]),
     ],
 )
-def test_names_ranges_that_wrap_and_nearest_weekdays(expression, start, expected):
+def test_cron_supports_names_wrapping_ranges_and_nearest_weekdays(expression, start, expected):
     clock = FakeClock(start, 0)
     cron = Cron(expression, clock, UTC)
     got = []
@@ -280,7 +280,7 @@ def test_names_ranges_that_wrap_and_nearest_weekdays(expression, start, expected
     st.integers(min_value=1, max_value=12),
     st.integers(min_value=1, max_value=31),
 )
-def test_the_nearest_weekday_is_a_weekday_and_none_is_nearer(year, month, day):
+def test_the_nearest_weekday_is_the_closest_one_of_its_month(year, month, day):
     found = nearest_weekday(year, month, day)
     last = monthrange(year, month)[1]
     if day > last:
@@ -291,7 +291,7 @@ def test_the_nearest_weekday_is_a_weekday_and_none_is_nearer(year, month, day):
     assert abs(found - day) == min(abs(each - day) for each in weekdays)
 
 
-def test_a_window_inside_the_missing_hour_is_open_right_after_it():
+def test_a_window_inside_the_skipped_hour_is_open_right_after_it():
     window = Window.parse("02:00-02:45")
     for day, expected in [(28, "28 02:30:00"), (29, "29 03:00:00"), (30, "30 02:30:00")]:
         clock = FakeClock(f"2026-03-{day}T01:50:00", 3600 * 2, zone=OSLO)
@@ -304,7 +304,7 @@ def test_a_window_inside_the_missing_hour_is_open_right_after_it():
     assert ticks(clock, cron="*/30 * * * *", window=Window.parse("02:50-03:10"), tz=OSLO)
 
 
-def test_verbose_says_when_the_next_tick_is_due(start):
+def test_verbose_reports_when_the_next_tick_is_due(start):
     process = start("flow-interval", "-v", "--cron", "@yearly", "--tz", "Europe/Oslo")
     year = datetime.now(OSLO).year + 1
     said = process.stderr.readline().decode()
@@ -320,7 +320,7 @@ def test_the_next_tick_is_the_first_inside_the_window():
     assert datetime.fromtimestamp(opening, UTC).isoformat() == "2026-01-01T22:00:00+00:00"
 
 
-def test_cron_started_in_the_second_of_two_equal_hours_does_not_tick_for_the_first():
+def test_cron_started_in_the_repeated_hour_does_not_tick_for_the_first_one():
     clock = FakeClock("2026-10-25T01:10:00", 3600 * 2, zone=UTC)
     assert ticks(clock, cron="30 2 * * *", tz=OSLO) == []
 
@@ -332,21 +332,21 @@ def test_cron_ticks_only_inside_its_window():
     assert {e["skipped"] for e in events} == {0}
 
 
-def test_a_cron_tick_that_is_late_waits_for_the_window_to_open_again():
+def test_a_late_cron_tick_waits_until_the_window_opens_again():
     clock = FakeClock("2026-01-01T23:59:55", 86400, jumps={4: 3600 * 9})
     events = ticks(clock, cron="0 0 * * *", window=Window.parse("22:00-04:00"), tz=UTC, count=1)
     assert clock_times(events) == ["02 00:00:00"]
     assert clock.time() == datetime(2026, 1, 2, 22, tzinfo=UTC).timestamp()
 
 
-def test_setting_the_clock_forward_gives_the_last_cron_tick_and_counts_the_others():
+def test_setting_the_clock_forward_emits_one_cron_tick_and_counts_the_others():
     clock = FakeClock("2026-01-01T12:00:30", 100, jumps={20: 3600})
     events = ticks(clock, cron="* * * * *", tz=UTC)
     assert clock_times(events) == ["01 13:00:00", "01 13:01:00", "01 13:02:00"]
     assert [e["skipped"] for e in events] == [59, 0, 0]
 
 
-def test_a_leap_over_years_is_one_tick_and_quick():
+def test_a_clock_leap_over_years_quickly_emits_one_tick():
     clock = FakeClock("1970-01-01T00:00:30", 40, jumps={20: 56 * 365 * 86400})
     began = time.monotonic()
     events = ticks(clock, cron="* * * * *", tz=UTC)
@@ -355,7 +355,7 @@ def test_a_leap_over_years_is_one_tick_and_quick():
 
 
 @pytest.mark.parametrize("hours", [2, 24 * 365])
-def test_setting_the_clock_back_goes_on_from_there_with_the_ids_of_that_time(hours):
+def test_setting_the_clock_back_continues_with_the_ids_of_that_time(hours):
     clock = FakeClock("2026-01-01T12:00:30", 300, jumps={130: -3600 * hours})
     events = ticks(clock, cron="* * * * *", tz=UTC)
     assert len(events) == 5
@@ -369,7 +369,7 @@ def test_a_small_step_back_does_not_repeat_a_cron_tick():
     assert clock_times(events) == ["01 12:01:00", "01 12:02:00"]
 
 
-def test_two_processes_give_the_same_cron_tick_the_same_id_and_another_name_another():
+def test_the_id_of_a_cron_tick_depends_only_on_its_time_and_name():
     def first(start, name):
         clock = FakeClock(start, 900)
         return ticks(clock, cron="*/5 * * * *", tz=UTC, count=1, name=name)[0].id
@@ -389,7 +389,7 @@ def test_two_processes_give_the_same_cron_tick_the_same_id_and_another_name_anot
         ("-06:00", ["00:00", "05:59"], ["06:00", "23:59"]),
     ],
 )
-def test_a_window_is_open_from_its_start_up_to_its_end(text, inside, outside):
+def test_a_window_includes_its_start_and_excludes_its_end(text, inside, outside):
     def is_open(shown):
         return datetime.fromisoformat(f"2026-01-01T{shown}") in Window.parse(text)
 
@@ -401,7 +401,7 @@ CLOCK_TIMES = st.times().map(lambda t: f"{t.hour:02}:{t.minute:02}")
 
 
 @given(CLOCK_TIMES, CLOCK_TIMES, st.datetimes())
-def test_any_moment_is_in_a_window_or_in_its_complement(a, b, moment):
+def test_every_moment_is_either_in_a_window_or_in_its_complement(a, b, moment):
     if a != b:
         window, rest = Window.parse(f"{a}-{b}"), Window.parse(f"{b}-{a}")
         assert (moment in window) != (moment in rest)
@@ -410,7 +410,7 @@ def test_any_moment_is_in_a_window_or_in_its_complement(a, b, moment):
 @pytest.mark.parametrize(
     "text", ["", "-", "22", "22:00", "25:00-04:00", "22-04", "1:00-2:00", "x-"]
 )
-def test_another_form_is_no_window(text):
+def test_a_malformed_window_is_refused(text):
     with pytest.raises(UsageError, match="is not a window: write 22:00-04:00, 22:00- or -06:00"):
         Window.parse(text)
 
@@ -425,28 +425,28 @@ def test_a_window_that_ends_when_it_starts_is_refused(text):
     ("tz", "hours"),
     [("Europe/Oslo", 2), (":Europe/Oslo", 2), ("", 0), ("/{}/Asia/Tokyo", 9)],
 )
-def test_the_machines_zone_is_what_the_environment_says(monkeypatch, tz, hours):
+def test_the_local_time_zone_comes_from_the_environment(monkeypatch, tz, hours):
     data = importlib.resources.files("tzdata") / "zoneinfo"
     monkeypatch.setenv("TZ", tz.replace("/{}", str(data)))
     offset = datetime(2026, 7, 1, tzinfo=local_zone()).utcoffset()
     assert offset.total_seconds() == hours * 3600
 
 
-def test_otherwise_the_zone_is_the_one_that_the_c_library_uses(monkeypatch):
+def test_without_tz_the_time_zone_is_that_of_the_c_library(monkeypatch):
     monkeypatch.delenv("TZ", raising=False)
     time.tzset()
     offset = datetime.fromtimestamp(1_780_000_000, local_zone()).utcoffset()
     assert offset.total_seconds() == time.localtime(1_780_000_000).tm_gmtoff
 
 
-def test_a_zone_that_only_the_c_library_reads_is_refused(monkeypatch):
+def test_a_time_zone_known_only_to_the_c_library_is_refused(monkeypatch):
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     with pytest.raises(ConfigurationError, match="name one with --tz"):
         local_zone()
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "../passwd", "/etc/passwd", "", "Europe"])
-def test_a_zone_that_does_not_exist_is_a_usage_error(name):
+def test_an_unknown_time_zone_is_a_usage_error(name):
     with pytest.raises(UsageError, match=f"there is no time zone '{name}'"):
         zone(name)
 
@@ -510,12 +510,12 @@ def test_a_zone_that_does_not_exist_is_a_usage_error(name):
         ),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error_of_one_line(run, args, message):
+def test_meaningless_arguments_are_a_one_line_usage_error(run, args, message):
     expected = f"flow-interval: {message}; try 'flow-interval --help'\n"
     assert run("flow-interval", *args) == (2, b"", expected)
 
 
-def test_a_zone_that_cannot_be_told_is_a_configuration_error(run):
+def test_an_undeterminable_time_zone_is_a_configuration_error(run):
     status, out, err = run("flow-interval", "1", "--window", "22:00-", env={"TZ": "X-1Y"})
     assert (status, out) == (78, b"")
     assert err == ("flow-interval: cannot tell the time zone from TZ 'X-1Y'; name one with --tz\n")
@@ -529,7 +529,7 @@ def test_the_command_ticks_and_ends_after_its_count(run):
     assert [e["data"]["number"] for e in events] == [1, 2, 3]
 
 
-def test_the_command_takes_cron_a_zone_and_a_window_in_it(run):
+def test_the_command_accepts_cron_with_a_time_zone(run):
     status, out, err = run(
         "flow-interval", "--cron", "* * * * * *", "--tz", "Asia/Tokyo", "--count", "1"
     )
@@ -537,7 +537,7 @@ def test_the_command_takes_cron_a_zone_and_a_window_in_it(run):
     assert json.loads(out)["time"].endswith(".000Z")
 
 
-def test_a_reader_that_stalls_finds_one_tick_in_the_pipe_and_then_what_was_skipped(start):
+def test_a_stalled_reader_gets_one_tick_and_then_the_skipped_count(start):
     process = start("flow-interval", "0.01")
     unread = LineWriter(process.stdout.fileno()).unread
     first = process.stdout.readline()
@@ -551,7 +551,7 @@ def test_a_reader_that_stalls_finds_one_tick_in_the_pipe_and_then_what_was_skipp
         skipped = json.loads(process.stdout.readline())["data"]["skipped"]
 
 
-def test_a_reader_that_leaves_ends_even_a_long_wait_quietly(start):
+def test_a_closed_reader_quietly_ends_a_long_wait(start):
     process = start("flow-interval", "3600")
     process.stdout.readline()
     process.stdout.close()
@@ -559,14 +559,14 @@ def test_a_reader_that_leaves_ends_even_a_long_wait_quietly(start):
     assert process.stderr.read() == b""
 
 
-def test_a_reader_that_leaves_ends_the_wait_for_a_window(start):
+def test_a_closed_reader_ends_the_wait_for_a_window(start):
     process = start("flow-interval", "--cron", "0 0 29 2 *", "--tz", "UTC")
     process.stdout.close()
     assert process.wait(timeout=60) == -signal.SIGPIPE
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_long_wait_at_once(start, signum):
+def test_a_signal_ends_a_long_wait_immediately(start, signum):
     process = start("flow-interval", "3600")
     process.stdout.readline()
     process.send_signal(signum)

@@ -88,7 +88,7 @@ def pids(said):
 
 
 @pytest.mark.parametrize("end", ["time-out", "drain", "SIGKILL"])
-def test_what_a_process_has_started_ends_with_it(work, notes, end):
+def test_programs_started_by_a_process_end_with_it(work, notes, end):
     options = ("--timeout", 1) if end == "time-out" else ("--drain", 0.5)
     process = work(STARTS, *options)
     process.stdin.write(lines("start"))
@@ -106,7 +106,7 @@ def test_what_a_process_has_started_ends_with_it(work, notes, end):
         assert "timeout: not done within 1 s" in err
 
 
-def test_two_attempts_never_run_side_by_side(work, notes):
+def test_two_attempts_never_run_at_the_same_time(work, notes):
     process = work(STARTS, "--timeout", 0.7, "--retries", 1, "--backoff", 0)
     process.stdin.write(lines("start"))
     process.stdin.flush()
@@ -117,7 +117,7 @@ def test_two_attempts_never_run_side_by_side(work, notes):
     assert all(map(is_gone, second))
 
 
-def test_a_crash_ends_what_the_process_has_started(work, notes):
+def test_a_crash_ends_the_programs_of_its_process(work, notes):
     code = STARTS.replace("subprocess.run(", "subprocess.Popen(") + (
         "        while len(open('notes').readlines()) < 3: time.sleep(0.01)\n"
         "        os.kill(os.getpid(), signal.SIGSEGV)\n"
@@ -140,7 +140,7 @@ class W:
 """
 
 
-def test_a_process_that_dies_while_it_is_idle_costs_no_attempt(work, notes, tmp_path):
+def test_the_death_of_an_idle_process_costs_no_attempt(work, notes, tmp_path):
     process = work(SAYS_WHO, "--joblog", "log")
     log = tmp_path / "log"
     for number in (1, 2, 3):
@@ -153,7 +153,7 @@ def test_a_process_that_dies_while_it_is_idle_costs_no_attempt(work, notes, tmp_
     assert len(set(pids(notes()))) == 3
 
 
-def test_a_template_that_dies_is_replaced(work, notes):
+def test_a_dead_template_process_is_replaced(work, notes):
     process = work(SAYS_WHO)
     process.stdin.write(lines(1))
     process.stdin.flush()
@@ -182,7 +182,7 @@ class W:
 """
 
 
-def test_a_replacement_that_cannot_start_is_tried_again(work, notes, tmp_path):
+def test_starting_a_replacement_is_retried(work, notes, tmp_path):
     process = work(REFUSES)
     process.stdin.write(lines("crash", "later"))
     process.stdin.flush()
@@ -196,7 +196,7 @@ def test_a_replacement_that_cannot_start_is_tried_again(work, notes, tmp_path):
     assert err.count("a process for the Worker has started again") == 1
 
 
-def test_an_event_that_came_while_a_process_was_awaited_has_its_time_limit(work, notes, tmp_path):
+def test_an_event_read_while_a_process_starts_has_its_timeout(work, notes, tmp_path):
     code = (
         REFUSES
         + """        elif event.data == 'hang':
@@ -216,7 +216,7 @@ def test_an_event_that_came_while_a_process_was_awaited_has_its_time_limit(work,
     assert "timeout: not done within 0.5 s" in err
 
 
-def test_a_process_killed_while_it_starts_is_tried_again(work, notes, tmp_path):
+def test_a_process_killed_while_it_starts_is_started_again(work, notes, tmp_path):
     code = REFUSES.replace("raise Conn", "os.kill(os.getpid(), 9); raise Conn")
     process = work(code)
     process.stdin.write(lines("crash", "later"))
@@ -229,7 +229,7 @@ def test_a_process_killed_while_it_starts_is_tried_again(work, notes, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["end of input", "SIGTERM"])
-def test_a_replacement_that_cannot_start_holds_up_no_end(work, notes, ending):
+def test_a_replacement_that_cannot_start_does_not_delay_the_end(work, notes, ending):
     process = work(REFUSES, "-j", 2)
     wait_for(lambda: notes().count("configure") == 2, "the processes")
     process.stdin.write(lines("crash", "crash"))
@@ -240,7 +240,7 @@ def test_a_replacement_that_cannot_start_holds_up_no_end(work, notes, ending):
     assert finish(process)[0] == (1 if ending == "end of input" else -signal.SIGTERM)
 
 
-def test_a_first_start_that_fails_ends_the_command(work, tmp_path):
+def test_a_failure_of_the_first_start_ends_the_command(work, tmp_path):
     (tmp_path / "refuses").touch()
     status, _, err = finish(work(REFUSES, "-j", 3), lines("x"))
     assert status == 78
@@ -248,7 +248,7 @@ def test_a_first_start_that_fails_ends_the_command(work, tmp_path):
     assert err.count("\n") == 1
 
 
-def test_the_workers_programs_have_the_users_environment(work, notes):
+def test_programs_of_the_worker_get_the_users_environment(work, notes):
     code = """
 class W:
     def start(self, event):
@@ -260,7 +260,7 @@ class W:
 
 
 @pytest.mark.parametrize("threads", [False, True])
-def test_modules_with_the_names_of_pythons_own_break_nothing(work, notes, tmp_path, threads):
+def test_modules_named_like_standard_ones_break_nothing(work, notes, tmp_path, threads):
     for name in ("random", "json", "logging", "uuid", "socket", "pickle", "subprocess"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not the one you mean')\n")
     # Not by its own imports: those are what the user has written.
@@ -291,7 +291,7 @@ def finish_own(work, tmp_path):
     return done.returncode, done.stderr.decode()
 
 
-def test_where_the_import_starts_threads_each_process_is_a_fresh_interpreter(work, notes):
+def test_if_the_import_starts_threads_each_process_is_a_new_interpreter(work, notes):
     code = """
 ticks = []
 def tick():
@@ -326,7 +326,7 @@ class W:
         ),
     ],
 )
-def test_a_clean_up_that_fails_is_told(work, notes, code, complaint):
+def test_a_failing_clean_up_is_reported(work, notes, code, complaint):
     code = f"""
 class W:
     def start(self, event):
@@ -340,7 +340,7 @@ class W:
     assert "Traceback" not in err
 
 
-def test_an_event_and_a_result_may_be_large(work):
+def test_large_events_and_results_pass_between_processes(work):
     code = """
 class W:
     def start(self, event):
@@ -352,7 +352,7 @@ class W:
     assert [event["data"] for event in out] == [text * 3] * 2
 
 
-def test_nothing_of_an_interpreters_end_is_left_out(work, notes):
+def test_processes_end_with_threads_joined_and_atexit_run(work, notes):
     code = """
 import atexit
 class W:
@@ -365,7 +365,7 @@ class W:
     assert notes() == ["thread", "atexit"]
 
 
-def test_log_format_json_reaches_the_processes(work):
+def test_log_format_json_applies_in_the_processes(work):
     code = """
 class W:
     def start(self, event):
@@ -379,9 +379,7 @@ class W:
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])
-def test_a_process_is_replaced_after_so_many_events_and_none_is_lost(
-    work, notes, tmp_path, threads
-):
+def test_recycle_replaces_a_process_after_n_events_without_loss(work, notes, tmp_path, threads):
     code = """class W:
     def start(self, event):
         note(f'{os.getpid()} {event.data}')
@@ -403,7 +401,7 @@ def test_a_process_is_replaced_after_so_many_events_and_none_is_lost(
         assert data[-1] == "clean"
 
 
-def test_a_process_that_leaks_is_replaced_before_it_is_too_large(work, notes):
+def test_recycle_memory_replaces_a_leaking_process(work, notes):
     code = """class W:
     kept = []
     def start(self, event):
@@ -421,7 +419,7 @@ def test_a_process_that_leaks_is_replaced_before_it_is_too_large(work, notes):
     assert re.search(r"process [0-9]+ is replaced after 1[5-9][0-9] MiB", err), err
 
 
-def test_a_replacement_that_cannot_start_is_tried_again_after_recycling(work, tmp_path):
+def test_starting_a_replacement_after_recycling_is_retried(work, tmp_path):
     code = """class W:
     def configure(self, config):
         if os.path.exists('once') and not os.path.exists('twice'):
@@ -438,7 +436,7 @@ def test_a_replacement_that_cannot_start_is_tried_again_after_recycling(work, tm
     assert "has started again" in err
 
 
-def test_what_a_recycled_process_complains_of_is_said_and_the_rest_is_done(work):
+def test_a_failing_clean_up_of_a_recycled_process_is_reported(work):
     code = """class W:
     def start(self, event):
         pass
@@ -467,7 +465,7 @@ def test_batches_count_their_events_for_recycling(work, notes):
 
 
 @pytest.mark.parametrize("option", [["--recycle", "5"], ["--recycle-memory", "100"]])
-def test_in_threads_recycling_is_refused_with_a_hint(run, option):
+def test_recycling_is_refused_with_threads(run, option):
     status, _, err = run("flow-work", "mine:W", *option)
     assert status == 2
     assert f"{option[0]} needs --isolation process: threads share one process" in err

@@ -42,13 +42,13 @@ def test_a_job_log_is_summed_up(run, joblog):
     }
 
 
-def test_a_job_log_for_people(run, joblog):
+def test_the_summary_has_readable_tables(run, joblog):
     out = run("flow-joblog", joblog, env={"TZ": "UTC"})[1].decode()
     assert "done                   2  66.7 %" in out
     assert "2026-01-01 10:00       3         1" in out
 
 
-def test_a_job_log_of_flow_work_itself(shell, tmp_path):
+def test_a_real_job_log_is_summed_up(shell, tmp_path):
     shell("seq 20 | flow-work tests.workers:Echo --joblog log >/dev/null")
     status, out, _ = shell("flow-joblog --json log")
     assert (status, json.loads(out)["outcomes"]) == (0, {"done": 20})
@@ -56,9 +56,7 @@ def test_a_job_log_of_flow_work_itself(shell, tmp_path):
     assert "Workers" not in shell("flow-joblog log")[1].decode()
 
 
-def test_a_job_log_of_several_workers_and_of_an_earlier_version_says_whose_events_they_were(
-    run, shell, joblog
-):
+def test_a_job_log_of_several_workers_is_summed_up_per_worker(run, shell, joblog):
     joblog.write_bytes(joblog.read_bytes().removesuffix(b'{"torn'))
     for worker, count in (("Echo", 4), ("Nop", 2)):
         shell(f"seq {count} | flow-work tests.workers:{worker} --joblog {joblog} >/dev/null")
@@ -71,14 +69,14 @@ def test_a_job_log_of_several_workers_and_of_an_earlier_version_says_whose_event
     ]
 
 
-def test_a_locale_without_all_characters_gets_escapes(run, joblog):
+def test_characters_missing_in_the_locale_are_escaped(run, joblog):
     env = {"PYTHONIOENCODING": "latin-1", "TZ": "UTC"}
     status, out, err = run("flow-joblog", joblog, env=env, real=True)
     assert (status, err) == (0, "")
     assert b"\\u2588" in out  # A bar.
 
 
-def test_something_else_is_not_a_job_log(run, tmp_path):
+def test_a_file_with_other_content_is_not_a_job_log(run, tmp_path):
     (tmp_path / "f").write_text('{"specversion":"1.0"}\n')
     status, _, err = run("flow-joblog", tmp_path / "f")
     assert (status, "is not a job log" in err) == (1, True)

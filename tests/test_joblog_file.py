@@ -43,7 +43,7 @@ def path(tmp_path):
     return tmp_path / "log"
 
 
-def test_an_attempt_is_one_line_with_all_that_is_known_of_it(path):
+def test_an_attempt_is_one_line_with_all_its_fields(path):
     with JobLog(path, "mymod:Tag") as log:
         log.record(attempt())
     assert lines(path) == [
@@ -64,7 +64,7 @@ def test_an_attempt_is_one_line_with_all_that_is_known_of_it(path):
     ]
 
 
-def test_each_attempt_has_its_own_time(path):
+def test_each_attempt_has_its_own_finish_time(path):
     with JobLog(path) as log:
         for finished in (1760000000.0, 1760000000.001, 1760000000.001, 1760000001.0):
             log.record(attempt(finished=finished))
@@ -76,14 +76,14 @@ def test_each_attempt_has_its_own_time(path):
     ]
 
 
-def test_a_line_that_is_no_event_is_logged_without_an_id(path):
+def test_an_invalid_line_is_logged_without_an_id(path):
     with JobLog(path) as log:
         log.record(attempt(None, "invalid", error="not JSON"))
     (line,) = lines(path)
     assert (line["id"], line["outcome"], line["error"]) == (None, "invalid", "not JSON")
 
 
-def test_an_error_that_is_no_unicode_is_logged_all_the_same(path):
+def test_an_error_with_invalid_unicode_is_logged(path):
     with JobLog(path) as log:
         log.record(attempt(outcome="failed", error="no file 'a\udcff\nb'"))
     (line,) = lines(path)
@@ -97,7 +97,7 @@ def test_a_job_log_is_appended_to(path):
     assert [line["id"] for line in lines(path)] == ["a", "b"]
 
 
-def test_a_torn_last_line_is_ended_and_the_next_one_whole(path):
+def test_a_torn_last_line_is_terminated_before_the_next_one(path):
     path.write_bytes(b'{"id":"a","outcome":"done"}\n{"id":"b","outco')
     with JobLog(path) as log:
         log.record(attempt())
@@ -105,12 +105,12 @@ def test_a_torn_last_line_is_ended_and_the_next_one_whole(path):
     assert done_ids(path) == {"a", "i1"}
 
 
-def test_a_line_right_behind_a_torn_one_is_known(path):
+def test_a_line_right_after_a_torn_one_is_recognised(path):
     path.write_bytes(b'{"id":"a","subject":"x{"id":"b","outcome":"done"}\n')
     assert done_ids(path) == {"b"}
 
 
-def test_resume_knows_what_is_done_or_was_skipped_and_nothing_else(path):
+def test_resume_knows_only_finished_events(path):
     with JobLog(path) as log:
         for outcome in ("done", "failed", "timeout", "rejected", "skipped", "cancelled"):
             log.record(attempt(Event("t", source="s", id=outcome), outcome))
@@ -118,7 +118,7 @@ def test_resume_knows_what_is_done_or_was_skipped_and_nothing_else(path):
     assert done_ids(path) == {"done"}
 
 
-def test_what_resume_skips_is_one_line_at_the_end(path):
+def test_events_skipped_by_resume_are_one_line_at_the_end(path):
     with JobLog(path) as log:
         log.record(attempt(Event("t", source="s", id="a"), "skipped"))
         log.record(attempt(Event("t", source="s", id="b")))
@@ -129,7 +129,7 @@ def test_what_resume_skips_is_one_line_at_the_end(path):
     assert done_ids(path) == {"b"}
 
 
-def test_an_event_is_its_source_and_its_id(path):
+def test_an_event_is_identified_by_source_and_id(path):
     with JobLog(path) as log:
         log.record(attempt(Event("t", source="one", id="1")))
     done = Done.read(path)
@@ -139,14 +139,14 @@ def test_an_event_is_its_source_and_its_id(path):
     assert "1" not in done
 
 
-def test_a_job_log_of_an_earlier_version_is_still_read(path):
+def test_a_job_log_of_an_earlier_version_is_read(path):
     path.write_bytes(b'{"id":"1","subject":null,"type":"t","outcome":"done","final":true}\n')
     assert Event("t", source="any", id="1") in Done.read(path)
     assert Event("t", source="any", id="2") not in Done.read(path)
 
 
 @pytest.mark.parametrize("name", ['"', "\\", "\n", "ä", "\udcff", ',"subject":', '","source":"x'])
-def test_ids_and_sources_of_any_text_are_known_again(path, name):
+def test_ids_and_sources_of_any_text_are_recognised(path, name):
     with JobLog(path) as log:
         log.record(attempt(Event("t", source=f"s{name}", id=name)))
     done = Done.read(path)
@@ -154,13 +154,13 @@ def test_ids_and_sources_of_any_text_are_known_again(path, name):
     assert Event("t", source="s", id=name) not in done
 
 
-def test_a_job_log_that_another_program_has_written_anew_is_read(path):
+def test_a_job_log_reformatted_by_another_program_is_read(path):
     path.write_bytes(b'{"source": "s", "outcome":"done", "id": "1"}\n')
     assert Event("t", source="s", id="1") in Done.read(path)
     assert Event("t", source="x", id="1") not in Done.read(path)
 
 
-def test_done_once_is_done_whatever_came_before_or_after(path):
+def test_an_event_done_once_counts_as_done_despite_failures(path):
     with JobLog(path) as log:
         for outcome, final in (("failed", False), ("done", True), ("failed", True)):
             log.record(attempt(outcome=outcome, final=final))
@@ -176,7 +176,7 @@ def test_an_error_text_that_looks_like_an_outcome_does_not_make_an_event_done(pa
     assert done_ids(path) == set()
 
 
-def test_a_job_log_that_is_not_there_yet_has_nothing_done(path):
+def test_a_missing_job_log_has_no_finished_events(path):
     assert done_ids(path) == set()
 
 
@@ -188,7 +188,7 @@ def test_a_job_log_that_cannot_be_read_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("holds", [b"import os\n", b"[1]\n", b" ", b"\xff\xd8"])
-def test_what_holds_something_else_is_no_job_log_and_stays_as_it_is(path, holds):
+def test_a_file_with_other_content_is_refused_and_left_unchanged(path, holds):
     path.write_bytes(holds)
     with pytest.raises(
         ConfigurationError, match=r"cannot open job log '.*': it holds something else"
@@ -198,7 +198,7 @@ def test_what_holds_something_else_is_no_job_log_and_stays_as_it_is(path, holds)
 
 
 @pytest.mark.parametrize("holds", [b"", b"{", b'{"id":"a","outc\n', b"\0\0\0", b"\n"])
-def test_what_is_left_by_a_kill_or_a_loss_of_power_is_a_job_log(path, holds):
+def test_remains_of_a_kill_or_power_loss_are_accepted_as_a_job_log(path, holds):
     path.write_bytes(holds)
     with JobLog(path) as log:
         log.record(attempt())
@@ -220,7 +220,7 @@ def test_a_full_disk_is_an_error_that_names_the_file():
         log.record(attempt())
 
 
-def test_a_line_that_the_disk_has_only_room_for_in_part_leaves_no_trace(path):
+def test_a_partly_written_line_is_removed_when_the_disk_is_full(path):
     script = """
 import sys, resource, signal
 from pathlib import Path
@@ -255,7 +255,7 @@ def test_after_a_rotation_lines_go_to_the_new_file(path, tmp_path):
     assert (len(lines(tmp_path / "old")), len(lines(path))) == (2, 1)
 
 
-def test_threads_do_not_tear_each_others_lines(path):
+def test_lines_of_concurrent_threads_stay_whole(path):
     with JobLog(path) as log:
         threads = [
             threading.Thread(target=lambda: [log.record(attempt()) for _ in range(500)])
@@ -281,7 +281,7 @@ for number in range(10**9):
 """
 
 
-def test_of_processes_killed_at_any_moment_all_that_they_completed_is_known(path):
+def test_processes_killed_at_any_moment_leave_all_completed_events_in_the_log(path):
     for _ in range(KILLS):
         started = [
             subprocess.Popen(

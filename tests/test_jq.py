@@ -31,7 +31,7 @@ def filtered(start, receiver, *words, data):
     return process, Lines(process.stdout)
 
 
-def test_what_the_program_drops_is_acknowledged_and_what_it_keeps_goes_on_as_it_is(start, receiver):
+def test_dropped_events_are_acknowledged_and_kept_ones_pass_unchanged(start, receiver):
     process, lines = filtered(start, receiver, "select(.data > 1)", data=[1, 2.50])
     assert receiver.lines(1) == ["e.1 ack"]
     kept = lines.next()
@@ -42,7 +42,7 @@ def test_what_the_program_drops_is_acknowledged_and_what_it_keeps_goes_on_as_it_
     assert process.wait(SECONDS) == 0
 
 
-def test_several_outputs_are_counted(start, receiver):
+def test_an_event_with_several_outputs_is_acknowledged_after_all_of_them(start, receiver):
     process, lines = filtered(start, receiver, ".data[]", data=[[1, 2]])
     made = [json.loads(lines.next()) for _ in range(2)]
     assert [each["data"] for each in made] == [1, 2]
@@ -63,7 +63,7 @@ def test_several_outputs_are_counted(start, receiver):
     assert process.wait(SECONDS) == 0
 
 
-def test_an_error_of_the_program_fails_that_event_alone(start, receiver):
+def test_an_error_of_the_program_fails_only_that_event(start, receiver):
     process, lines = filtered(
         start, receiver, 'if .data == 1 then error("no\nway") else . end', data=[1, 2]
     )
@@ -76,14 +76,14 @@ def test_an_error_of_the_program_fails_that_event_alone(start, receiver):
     assert b"the program failed for 1 of 2 lines" in err
 
 
-def test_what_says_that_it_is_an_event_has_to_be_one(start, receiver):
+def test_an_output_with_specversion_must_be_a_valid_event(start, receiver):
     process, _ = filtered(start, receiver, "del(.id)", data=[1])
     assert "it has no 'id'" in receiver.lines(1)[0]
     process.stdin.close()
     assert process.wait(SECONDS) == 1
 
 
-def test_an_event_that_is_kept_goes_on_byte_for_byte(run):
+def test_a_kept_event_passes_byte_for_byte(run):
     huge = b'{"specversion":"1.0",  "id":"1","source":"s","type":"t","data":[1.10,%d]}\n' % (
         2**64 - 1
     )
@@ -96,7 +96,7 @@ def test_an_event_that_is_kept_goes_on_byte_for_byte(run):
     assert json.loads(run("flow-jq", ".data = 1", input=truth)[1])["data"] is not True
 
 
-def test_an_event_may_be_changed_and_keeps_its_trace(run):
+def test_a_changed_event_keeps_its_trace(run):
     traced = line(1, traceparent="00-a-b-01")
     changed = json.loads(run("flow-jq", '.type = "u"', input=traced)[1])
     assert (changed["type"], changed["traceparent"]) == ("u", "00-a-b-01")
@@ -108,6 +108,15 @@ def test_other_json_values_are_filtered_too(run):
     status, out, err = run("flow-jq", ".a | select(. > 1)", input=b'{"a":1}\n\n{"a":2}\nno\n')
     assert (status, out) == (1, b"2\n")
     assert "line 4: not JSON" in err
+
+
+def test_an_event_that_fails_with_a_malformed_ackto_fails_alone(run):
+    bad = line("x", 1, ackto="nonsense") + line("x" * 3000, 2, ackto="unix:nonsense")
+    good = line(3, 3)
+    program = 'if .id == "1" then error("no") else . end'
+    status, out, err = run("flow-jq", "--max-line", 2000, program, input=bad + good)
+    assert (status, out) == (1, good)
+    assert "the program failed for 2 of 3 lines" in err
 
 
 def test_variables_and_a_program_in_a_file(run, tmp_path):
@@ -130,12 +139,12 @@ def test_variables_and_a_program_in_a_file(run, tmp_path):
         (("--argjson", "a", "{", "."), 2, "'{' is not JSON"),
     ],
 )
-def test_a_wrong_program_is_said(run, words, status, said):
+def test_a_program_that_does_not_compile_is_an_error(run, words, status, said):
     found, out, err = run("flow-jq", *words)
     assert (found, out, said in err) == (status, b"", True), err
 
 
-def test_without_the_package_it_says_what_to_install(run, tmp_path):
+def test_without_the_jq_package_it_names_what_to_install(run, tmp_path):
     (tmp_path / "jq.py").write_text("raise ImportError")
     env = {"PYTHONPATH": str(tmp_path)}
     status, _, err = run("flow-jq", ".", env=env, real=True)
@@ -172,7 +181,7 @@ def test_drain_limits_the_wait_for_what_is_never_acknowledged(start, receiver):
     assert (receiver.until_gone(), receiver.byes) == ([], 0)
 
 
-def test_a_reader_that_goes_ends_it_quietly(start, receiver):
+def test_a_closed_reader_ends_the_command_quietly(start, receiver):
     process = start("flow-jq", ".", stdin=subprocess.PIPE)
     process.stdout.close()
     assert process.wait(SECONDS) == -13

@@ -62,7 +62,7 @@ class Busy:
 
 
 @pytest.mark.parametrize("per_key", [1, 2, 3])
-def test_so_many_of_a_key_run_at_a_time_and_others_beside_them(pool, per_key):
+def test_at_most_per_key_events_of_a_key_run_while_others_run_beside_them(pool, per_key):
     start = Busy()
     running = pool(start, threads=8, per_key=per_key)
     running.feed(*events(*"aaaaaaaaaab"))
@@ -72,7 +72,7 @@ def test_so_many_of_a_key_run_at_a_time_and_others_beside_them(pool, per_key):
     assert start.most == {"a": per_key, "b": 1}
 
 
-def test_they_start_in_the_order_of_the_input(pool):
+def test_events_of_a_key_start_in_input_order(pool):
     start = Busy()
     start.release.set()
     running = pool(start, threads=4, per_key=1)
@@ -81,7 +81,7 @@ def test_they_start_in_the_order_of_the_input(pool):
     assert start.order == list(range(20))
 
 
-def test_one_that_waits_for_a_retry_keeps_its_place(pool):
+def test_an_event_waiting_for_a_retry_keeps_its_place(pool):
     tried = []
 
     def start(event):
@@ -100,7 +100,7 @@ def test_one_that_waits_for_a_retry_keeps_its_place(pool):
 
 
 @pytest.mark.parametrize("threads", [1, 8])
-def test_a_key_starts_no_faster_than_its_rate_and_holds_up_no_other(pool, threads):
+def test_key_rate_limits_a_key_without_delaying_others(pool, threads):
     starts = {}
 
     def start(event):
@@ -114,7 +114,7 @@ def test_a_key_starts_no_faster_than_its_rate_and_holds_up_no_other(pool, thread
     assert max(starts[str(n)][0] for n in range(100)) < starts["a"][-1]
 
 
-def test_a_rate_and_one_at_a_time_keep_the_order(pool):
+def test_key_rate_keeps_the_order_of_a_key(pool):
     order = []
     running = pool(lambda event: order.append(event["n"]), threads=4, key_rate=KeyRate(200.0))
     running.feed(*events(*"abcabcabcabcabcabc"))
@@ -124,7 +124,7 @@ def test_a_rate_and_one_at_a_time_keep_the_order(pool):
         assert of_key == sorted(of_key)
 
 
-def test_a_retry_is_a_start_and_reserves_nothing_while_it_waits():
+def test_a_waiting_retry_reserves_no_start():
     clock = time.monotonic()
     pace = KeyRate(0.001)
     backlog = Backlog(keys=Keys(2, pace))
@@ -138,14 +138,14 @@ def test_a_retry_is_a_start_and_reserves_nothing_while_it_waits():
     assert pace.wait_time("k", clock) == pytest.approx(2000, abs=2)
 
 
-def test_keys_are_paced_apart():
+def test_keys_are_paced_independently():
     rate = KeyRate.parse("10/s")
     assert [rate.wait_time("a", 5.0) for _ in range(3)] == pytest.approx([0, 0, 0.1])
     assert rate.wait_time("b", 5.0) == 0
     assert rate.wait_time("a", 6.0) == 0
 
 
-def test_keys_that_may_start_at_any_time_are_forgotten(caplog):
+def test_keys_that_may_start_immediately_are_forgotten(caplog):
     rate = KeyRate(10.0, most=1000)
     for number in range(100_000):
         rate.wait_time(f"k{number}", number / 1000)
@@ -153,7 +153,7 @@ def test_keys_that_may_start_at_any_time_are_forgotten(caplog):
     assert not caplog.records
 
 
-def test_the_memory_of_keys_that_wait_long_is_bounded_and_the_loss_is_said_once(caplog):
+def test_the_number_of_remembered_keys_is_bounded_with_one_warning(caplog):
     rate = KeyRate.parse("1/h")
     rate._most = 1000
     for number in range(10_000):
@@ -166,7 +166,7 @@ def test_the_memory_of_keys_that_wait_long_is_bounded_and_the_loss_is_said_once(
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_flow_work_runs_so_many_of_each_key(start, tmp_path, isolation):
+def test_flow_work_applies_per_key_and_key_rate(start, tmp_path, isolation):
     process = start(
         "flow-work", "tests.workers:Meet", "-j", "6", "--key", "/key", "--per-key", "3",
         "--key-rate", "1000/s", "--isolation", isolation, stdin=PIPE,
@@ -181,12 +181,12 @@ def test_flow_work_runs_so_many_of_each_key(start, tmp_path, isolation):
 
 
 @pytest.mark.parametrize("option", [["--per-key", "3"], ["--key-rate", "3/s"]])
-def test_without_a_key_they_are_refused(run, option):
+def test_per_key_and_key_rate_need_key(run, option):
     status, _, err = run("flow-work", "x:Y", *option)
     assert status == 2
     assert f"{option[0]} needs --key EXPR" in err
 
 
-def test_what_is_no_rate_is_refused():
+def test_a_malformed_rate_is_refused():
     with pytest.raises(UsageError, match="expected N/s"):
         KeyRate.parse("3")

@@ -13,12 +13,12 @@ def test_every_kind_belongs_to_a_source():
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_the_type_of_an_event_says_its_kind(kind):
+def test_the_kind_is_taken_from_the_event_type(kind):
     assert Kind.of(f"flow.asset.{kind}") is kind
 
 
 @pytest.mark.parametrize("type", ["flow.interval.tick", "", "created.", "flow.created.x"])
-def test_a_type_that_is_about_no_change_has_none(type):
+def test_other_event_types_have_no_kind(type):
     assert Kind.of(type) is None
 
 
@@ -26,12 +26,12 @@ def test_a_type_that_is_about_no_change_has_none(type):
     ("main", "kinds"), [(listen_assets.main, OF_VIZ_ONE), (watch.main, OF_FILES + ON_DEMAND)]
 )
 @pytest.mark.parametrize("option", ["--include", "--exclude"])
-def test_the_options_offer_each_kind_of_their_source_and_no_other(main, kinds, option):
+def test_options_offer_exactly_the_kinds_of_their_source(main, kinds, option):
     said = CliRunner().invoke(main, [option, "nonsense"], standalone_mode=False).exception
     assert {each for each in Kind if f"'{each}'" in said.message} == set(kinds)
 
 
-def test_what_include_and_exclude_leave_is_wanted():
+def test_include_and_exclude_select_kinds():
     assert chosen(OF_FILES, (), ()) == set(OF_FILES)
     assert chosen(OF_FILES, ("created", "deleted"), ("deleted",)) == {Kind.CREATED}
     with pytest.raises(UsageError, match="leave no changes"):

@@ -328,7 +328,7 @@ def host(server):
     return server.url.removeprefix("http://")
 
 
-def test_the_ticker_ticks_and_its_profile_lets_it_be_heard(app):
+def test_the_ticker_logs_as_its_profile_says(app):
     status, _, err = finish(app("ticker", TICKER, TICKER_PROFILE, "--count", 2))
     assert (status, err.count("It is time again.")) == (0, 2), err
 
@@ -344,7 +344,7 @@ def test_the_listener_reads_assets_from_messages(app, coil, tmp_path):
     assert seen == ["urn:1 T1", "urn:2 T2"]
 
 
-def test_the_mapper_keeps_its_fields_in_step_whatever_fails(app):
+def test_the_mapper_updates_fields_despite_server_faults(app):
     with stand_in(echo=True, faults=FAULTS) as server, client_of(server) as client:
         for number in range(12):
             server.catalogue.create(f"Item {number}")
@@ -371,7 +371,7 @@ def put(server, name, content):
 
 @pytest.mark.parametrize("order", ["xml first", "media first"])
 @pytest.mark.parametrize("form", ["default", "custom"])
-def test_the_importer_brings_media_and_xml_together(app, form, order):
+def test_the_importer_matches_media_and_xml(app, form, order):
     with stand_in(import_seconds=0.05) as server, client_of(server) as client:
         profile = IMPORTER_PROFILE.format(host=host(server), format=form, skip="yes")
         process = app("importer", IMPORTER, profile, "--settle", "0.1", server=server)
@@ -409,7 +409,7 @@ def imported(client):
     return asset is not None and asset.media != "placeholder" and asset.status == "online"
 
 
-def test_the_exporter_lets_the_servers_send_and_reports(app, tmp_path):
+def test_the_exporter_transfers_between_servers_and_reports(app, tmp_path):
     with (
         stand_in() as server,
         FtpServer(tmp_path / "source") as source,
@@ -437,7 +437,7 @@ def python(code, **more):
     return subprocess.run(args, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_every_module_has_the_names_that_the_table_gives_it():
+def test_every_module_has_the_names_of_the_table():
     lines = [f"from {module} import {name}" for module, names in MODULES.items() for name in names]
     lines += [f"import {module}" for module in MODULES]
     found = python("\n".join([*lines, "import sys; print(len(sys.modules))"]))
@@ -458,18 +458,18 @@ def test_every_module_has_the_names_that_the_table_gives_it():
         ("from vizone.net.message_queue import ConnectionManager", "inherit NeedsStomp"),
     ],
 )
-def test_what_is_not_there_says_what_to_do(code, said):
+def test_missing_parts_of_the_older_flow_give_advice(code, said):
     found = python(code)
     assert (found.returncode, said in found.stderr) == (1, True), found.stderr
 
 
-def test_the_path_is_shown(run):
+def test_the_path_for_pythonpath_is_printed(run):
     status, out, err = run("flow-run", "--legacy-path")
     assert (status, Path(out.decode().strip()), err) == (0, LEGACY, "")
     assert (LEGACY / "flow" / "__init__.py").exists()
 
 
-def test_python_m_flow_is_flow_run(tmp_path):
+def test_python_m_flow_runs_flow_run(tmp_path):
     (tmp_path / "ticker.py").write_text(TICKER)
     (tmp_path / "ticker.ini").write_text(TICKER_PROFILE)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(LEGACY), str(ROOT)])}
@@ -480,7 +480,7 @@ def test_python_m_flow_is_flow_run(tmp_path):
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_without_the_path_the_old_name_is_answered_with_a_hint(go, tmp_path):
+def test_importing_the_old_name_without_the_path_gives_a_hint(go, tmp_path):
     (tmp_path / "ticker.py").write_text(TICKER)
     (tmp_path / "ticker.ini").write_text(TICKER_PROFILE)
     status, _, err = finish(go("ticker.ini"))

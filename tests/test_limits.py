@@ -95,18 +95,18 @@ def test_flow_work_and_flow_stdin_read_json_lines_alike(run, given, data, status
         (BOM + b"a\n", ["\ufeffa"]),
     ],
 )
-def test_flow_stdin_takes_lines_of_text_as_they_are(run, given, data):
+def test_flow_stdin_keeps_lines_of_text_unchanged(run, given, data):
     status, out, err = run("flow-stdin", input=given)
     assert (status, data_of(out), err) == (0, data, "")
 
 
-def test_flow_stdin_takes_bytes_that_are_no_text_as_bytes(run):
+def test_flow_stdin_reads_invalid_utf_8_as_bytes(run):
     _, out, _ = run("flow-stdin", input=b"\xff\n")
     assert decode(out.rstrip(b"\n")).data == b"\xff"
 
 
 @pytest.mark.parametrize("line", [BOM + EVENT, BOM + b'{"n":1}', b" " + BOM + b" 1 "])
-def test_an_event_behind_a_byte_order_mark_is_kept_without_it(run, line, tmp_path):
+def test_an_event_after_a_byte_order_mark_is_kept_without_it(run, line, tmp_path):
     run("flow-work", "--failed", "f", "mine:Fail", input=line + b"\n")
     kept = (tmp_path / "f").read_bytes()
     assert BOM not in kept
@@ -123,7 +123,7 @@ def long_line(ackto=None, *, size):
     return event.encode()
 
 
-def test_a_line_that_is_too_long_takes_no_memory_and_the_next_is_done(start):
+def test_a_line_that_is_too_long_takes_no_memory_and_the_next_one_is_processed(start):
     line = b'"' + b"x" * 1000 + b'"\n'
     process = start(
         "flow-work",
@@ -160,17 +160,17 @@ def test_an_event_that_is_too_long_goes_to_the_dead_letters(run, inlet, tmp_path
         (b"", None),
     ],
 )
-def test_only_the_last_member_of_a_long_line_says_where_it_came_from(end, ackto):
+def test_the_ackto_of_a_long_line_must_be_its_last_member(end, ackto):
     assert LongLine([b"x", end], None).end().ackto == ackto
 
 
-def test_flow_ack_acknowledges_even_what_is_too_long(run, inlet, tmp_path):
+def test_flow_ack_acknowledges_even_a_line_that_is_too_long(run, inlet, tmp_path):
     line = long_line(f"unix:{tmp_path}/s#e.1", size=MAX_LINE)
     assert run("flow-ack", input=line)[0] == 0
     assert inlet.recv(100) == b"e.1 ack\n"
 
 
-def test_flow_send_refuses_what_is_too_long(run, coil, inlet, tmp_path):
+def test_flow_send_rejects_a_line_that_is_too_long(run, coil, inlet, tmp_path):
     line = long_line(f"unix:{tmp_path}/s#e.1", size=MAX_LINE)
     status, _, err = run("flow-send", coil.url(), input=line)
     assert (status, "longer than a line may be" in err) == (1, True)
@@ -201,13 +201,13 @@ REFUSES = "bytes, and the next command refuses more than 16777216; --max-line al
 
 
 @pytest.mark.parametrize("words", [(), ("--null",), ("--document",)])
-def test_flow_stdin_refuses_what_grows_beyond_the_limit_as_an_event(run, words):
+def test_flow_stdin_refuses_input_that_is_too_long_as_an_event(run, words):
     status, out, err = run("flow-stdin", *words, input=b"\xff" * 14_000_000)
     assert (status, out) == (1, b"")
     assert ("as an event it has 1866" in err, REFUSES in err) == (True, True)
 
 
-def test_flow_stdin_takes_it_where_both_allow_more(shell):
+def test_flow_stdin_accepts_longer_input_if_max_line_allows(shell):
     status, _, err = shell(
         "head -c 14000000 /dev/zero | tr '\\0' '\\377' | flow-stdin --max-line 20000000 |"
         " flow-work --max-line 20000000 mine:Nothing"
@@ -216,7 +216,7 @@ def test_flow_stdin_takes_it_where_both_allow_more(shell):
 
 
 @pytest.mark.parametrize("size", range(100, 330, 3))
-def test_whatever_a_source_writes_at_the_limit_is_read_with_its_duty_and_its_failure(size):
+def test_ackto_and_failure_do_not_count_towards_the_limit(size):
     """The member that says whom to tell, and why an event failed, are no part of its length."""
     event = Event("t", "x" * size, source="s", id="1", time="2026-01-02T03:04:05.678Z")
     line = event.encode()[:-1]
@@ -246,7 +246,7 @@ def lines_read(line, **options):
     return found
 
 
-def test_an_event_of_a_source_that_is_at_the_limit_goes_through_the_whole_pipeline(run, tmp_path):
+def test_an_event_at_the_limit_passes_the_whole_pipeline(run, tmp_path):
     """Through --failed and back, with an error as long as one may be."""
     event = Event("t", "x" * 1000, source="s", id="1")
     limit = len(event.encode()) - 1
@@ -258,7 +258,7 @@ def test_an_event_of_a_source_that_is_at_the_limit_goes_through_the_whole_pipeli
     assert (status, json.loads(out)["data"], err) == (0, "x" * 1000, "")
 
 
-def test_a_source_of_ones_own_refuses_a_value_that_is_too_long(run, tmp_path):
+def test_a_custom_source_refuses_a_value_that_is_too_long(run, tmp_path):
     (tmp_path / "mine.py").write_text(
         "class Source:\n    def __iter__(self):\n        yield 'x' * 17_000_000\n        yield 1\n"
     )
@@ -267,7 +267,7 @@ def test_a_source_of_ones_own_refuses_a_value_that_is_too_long(run, tmp_path):
     assert "value 1 of the Source is not an event: as an event it has 170001" in err
 
 
-def test_an_output_of_flow_jq_that_is_too_long_rejects_its_event(run, inlet, tmp_path):
+def test_a_too_long_output_of_flow_jq_rejects_its_event(run, inlet, tmp_path):
     lines = b"".join(
         Event("t", "x", source="s", id=str(n), ackto=f"unix:{tmp_path}/s#e.{n}").encode()
         for n in (1, 2)
@@ -279,7 +279,7 @@ def test_an_output_of_flow_jq_that_is_too_long_rejects_its_event(run, inlet, tmp
     assert inlet.recv().startswith(b"e.1 nack {")
 
 
-def test_a_line_that_is_too_long_is_kept_whole_beside_the_failed_file(run, tmp_path):
+def test_a_too_long_line_is_kept_whole_beside_the_failed_file(run, tmp_path):
     text = b'{"a":"' + b"x" * 3_000_000 + b'"}'
     words = ("--max-line", 2_000_000, "--failed", "f")
     status, _, err = run("flow-work", *words, "mine:Echo", input=text + b"\n1\n")
@@ -297,7 +297,7 @@ def test_a_line_that_is_too_long_is_kept_whole_beside_the_failed_file(run, tmp_p
     assert (status, data_of(out)) == (0, [json.loads(text)])
 
 
-def test_a_short_line_that_is_too_long_is_kept_too(run, tmp_path):
+def test_a_short_line_over_a_small_limit_is_kept_too(run, tmp_path):
     run(
         "flow-work", "--max-line", 100, "--failed", "f", "mine:Echo", input=b'"%b"\n' % (b"x" * 150)
     )
@@ -305,14 +305,14 @@ def test_a_short_line_that_is_too_long_is_kept_too(run, tmp_path):
     assert Path(record["flowlinefile"]).read_bytes() == b'"%b"' % (b"x" * 150)
 
 
-def test_what_its_source_keeps_is_not_kept_again(run, inlet, tmp_path):
+def test_a_too_long_line_that_its_source_keeps_is_not_kept_again(run, inlet, tmp_path):
     line = long_line(f"unix:{tmp_path}/s#e.1", size=200_000)
     run("flow-work", "--max-line", 300, "--failed", "f", "mine:Echo", input=line)
     assert "flowlinefile" not in json.loads((tmp_path / "f").read_text())
     assert not list(tmp_path.glob("f.line-*"))
 
 
-def test_a_line_for_which_there_is_no_room_is_given_up_and_told_of(tmp_path, monkeypatch, caplog):
+def test_a_line_too_large_to_be_kept_is_discarded_with_a_message(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("flowtools.pool.oversize.MAX_SIZE", 5000)
     line = LongLine([b"x" * 3000], Oversize(tmp_path / "f"))
     line.add(b"y" * 3000)
@@ -323,7 +323,7 @@ def test_a_line_for_which_there_is_no_room_is_given_up_and_told_of(tmp_path, mon
     assert "it has more than 5000 bytes" in caplog.text
 
 
-def test_a_line_that_never_ends_leaves_nothing_behind_when_the_pool_stops(start, tmp_path):
+def test_an_endless_line_leaves_no_file_behind_at_a_stop(start, tmp_path):
     process = start("flow-work", "--max-line", 1000, "--failed", "f", "mine:Echo", stdin=PIPE)
     process.stdin.write(b"x" * 300_000)
     process.stdin.flush()
@@ -338,14 +338,14 @@ def feed(*chunks):
     return [frame for chunk in chunks for frame in parser.feed(chunk)]
 
 
-def test_a_frame_beyond_the_limit_is_refused_before_it_is_here():
+def test_a_frame_beyond_the_limit_is_refused_before_it_is_read():
     with pytest.raises(ProtocolError, match="longer than 67108864 bytes; it stays with the broker"):
         feed(b"MESSAGE\ncontent-length:%d\n\nx" % MAX_FRAME)
     with pytest.raises(ProtocolError, match="longer than 67108864 bytes"):
         feed(b"MESSAGE\n\n", *[b"x" * 2**20] * 65)
 
 
-def test_what_comes_before_a_frame_beyond_the_limit_is_taken():
+def test_frames_before_one_beyond_the_limit_are_delivered():
     parser = FrameParser()
     first = encode_frame("MESSAGE", {"a": "1"}, b"x")
     frames = parser.feed(first + b"MESSAGE\ncontent-length:%d\n\nx" % MAX_FRAME)
@@ -354,7 +354,7 @@ def test_what_comes_before_a_frame_beyond_the_limit_is_taken():
         parser.feed(b"x")
 
 
-def test_a_listener_that_meets_such_a_message_says_so_and_leaves_it(script, start):
+def test_a_listener_ends_at_a_message_beyond_the_limit_and_leaves_it(script, start):
     process = start("flow-listen-stomp", "--ack", "worker", script.url())
     peer = script.accept()
     peer.subscribed()
@@ -364,7 +364,7 @@ def test_a_listener_that_meets_such_a_message_says_so_and_leaves_it(script, star
     assert b"it stays with the broker" in process.stderr.read()
 
 
-def test_as_many_headers_as_fit_are_read(script, start):
+def test_many_headers_within_the_limit_are_read(script, start):
     headers = {f"h{number}": "x" for number in range(50_000)}
     process = start("flow-listen-stomp", "--count", "1", script.url())
     peer = script.accept()
@@ -384,18 +384,18 @@ def test_an_answer_with_endless_headers_is_refused():
         client.request("GET", server.url)
 
 
-def test_a_password_file_given_by_mistake_is_not_read_whole():
+def test_an_endless_password_file_is_refused():
     with pytest.raises(ConfigurationError, match=f"its first line is longer than {MAX_PASSWORD}"):
         read_password("/dev/zero")
 
 
-def test_an_event_too_deep_to_be_written_is_an_error_of_that_event():
+def test_an_event_nested_too_deep_fails_alone():
     deep = decode(EVENT.replace(b'{"n":1}', b"[" * 300 + b"]" * 300))
     with pytest.raises(EventError, match="nested deeper than 254 levels"):
         deep.encode()
 
 
-def test_a_listener_without_memory_for_its_threads_says_so(tmp_path):
+def test_a_listener_without_memory_for_its_threads_reports_it(tmp_path):
     """Whatever it tried to do with a thread that had never begun."""
     login = {"VIZONE_URL": "http://127.0.0.1:1/", "VIZONE_USER": "a", "VIZONE_PASSWORD": "b"}
     said = []

@@ -63,7 +63,7 @@ def lines_of(blocks, **options):
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30).map(lambda b: b.replace(b"x", b"\n"))))
-def test_lines_are_the_same_however_the_input_comes_in_pieces(pieces):
+def test_lines_do_not_depend_on_how_the_input_is_split(pieces):
     whole = b"".join(pieces)
     expected = whole.split(b"\n")
     if expected[-1] == b"":
@@ -72,7 +72,7 @@ def test_lines_are_the_same_however_the_input_comes_in_pieces(pieces):
 
 
 @given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 25))
-def test_only_lines_beyond_the_limit_are_cut_whatever_the_pieces(sizes, piece):
+def test_only_lines_beyond_the_limit_are_cut_however_the_input_is_split(sizes, piece):
     whole = b"".join(b"y" * size + b"\n" for size in sizes)
     pieces = [whole[at : at + piece] for at in range(0, len(whole), piece)]
     got = lines_of(pieces, max_line=20)
@@ -88,14 +88,14 @@ def test_a_line_of_many_blocks_is_whole():
     assert lines_of([*pieces, b"\nnext"]) == [line, b"next"]
 
 
-def test_of_a_line_beyond_the_limit_only_a_little_is_kept():
+def test_only_the_beginning_of_a_line_beyond_the_limit_is_kept():
     (line, following) = lines_of([b"z" * BLOCK] * 5 + [b"\nok\n"], max_line=2 * BLOCK)
     assert isinstance(line, TooLong)
     assert line == b"z" * 200 + b"..."
     assert following == b"ok"
 
 
-def test_lines_may_end_with_another_byte():
+def test_the_line_separator_can_be_chosen():
     assert lines_of([b"a\nb\0c"], separator=b"\0") == [b"a\nb", b"c"]
 
 
@@ -110,7 +110,7 @@ def test_a_stop_ends_the_input_and_drops_the_unfinished_line(stop):
         assert reader.read() is None
 
 
-def test_a_wait_has_an_end(stop):
+def test_read_returns_after_its_timeout(stop):
     with pipe() as ends:
         assert LineReader(ends[0], stop).read(0.001) == []
 
@@ -121,14 +121,14 @@ def test_a_wait_may_be_longer_than_poll_can(stop):
         assert LineReader(ends[0], stop).read(1e9) == [b"a"]
 
 
-def test_a_wait_is_ended_by_whoever_wakes_it(stop):
+def test_the_wake_descriptor_ends_a_wait(stop):
     with pipe() as ends, pipe() as bell:
         reader = LineReader(ends[0], stop, wake=bell[0])
         os.write(bell[1], b"!")
         assert reader.read() == []
 
 
-def test_a_descriptor_made_non_blocking_by_others_is_no_end(stop):
+def test_a_non_blocking_descriptor_is_not_mistaken_for_the_end(stop):
     with pipe() as ends:
         os.set_blocking(ends[0], False)
         reader = LineReader(ends[0], stop)
@@ -137,7 +137,7 @@ def test_a_descriptor_made_non_blocking_by_others_is_no_end(stop):
         assert reader.read(0.001) == []
 
 
-def test_an_input_that_cannot_be_read_is_an_error(stop, tmp_path):
+def test_unreadable_input_is_an_error(stop, tmp_path):
     fd = os.open(tmp_path, os.O_RDONLY)
     try:
         with pytest.raises(FlowError, match="cannot read standard input: Is a directory"):
@@ -154,7 +154,7 @@ def event_of(size):
     return event
 
 
-def test_what_is_emitted_waits_for_the_flush_and_goes_out_in_order():
+def test_emitted_events_wait_for_the_flush_and_keep_their_order():
     with pipe() as ends:
         writer = LineWriter(ends[1])
         events = [Event("t", number, source="s") for number in range(3)]
@@ -166,7 +166,7 @@ def test_what_is_emitted_waits_for_the_flush_and_goes_out_in_order():
 
 
 @pytest.mark.parametrize("sizes", [[1000] * 9, [3000, 3000], [200, 9000, 200], [4096, 4096]])
-def test_no_write_is_longer_than_a_pipe_takes_whole_unless_its_line_is(monkeypatch, sizes):
+def test_writes_stay_within_pipe_buf_unless_a_line_is_longer(monkeypatch, sizes):
     written = []
     monkeypatch.setattr(os, "write", lambda fd, block: written.append(bytes(block)) or len(block))
     writer = LineWriter(1)
@@ -181,7 +181,7 @@ def test_no_write_is_longer_than_a_pipe_takes_whole_unless_its_line_is(monkeypat
         assert len(block) <= PIPE_BUF or block.count(b"\n") == 1
 
 
-def test_a_line_of_its_own_goes_out_at_once_behind_what_waited():
+def test_write_flushes_waiting_lines_first():
     with pipe() as ends:
         writer = LineWriter(ends[1])
         writer.emit_line(b"first\n")
@@ -189,7 +189,7 @@ def test_a_line_of_its_own_goes_out_at_once_behind_what_waited():
         assert os.read(ends[0], BLOCK) == b"first\nsecond\n"
 
 
-def test_what_is_held_goes_out_as_the_reader_makes_room_and_nobody_waits_for_that():
+def test_held_lines_are_written_as_the_reader_makes_room_without_blocking():
     lines = [bytes([97 + n]) * (500 + 1911 * n) + b"\n" for n in range(8)]
     with pipe(size=4096) as ends:
         writer = LineWriter(ends[1])
@@ -208,7 +208,7 @@ def test_what_is_held_goes_out_as_the_reader_makes_room_and_nobody_waits_for_tha
         assert got == b"".join(lines) + b"last\n"
 
 
-def test_lines_that_are_held_keep_their_place_among_the_others():
+def test_held_lines_keep_their_place_among_the_others():
     with pipe(size=4096) as ends:
         writer = LineWriter(ends[1])
         long = b"x" * 5000 + b"\n"
@@ -222,7 +222,7 @@ def test_lines_that_are_held_keep_their_place_among_the_others():
 
 
 @pytest.mark.parametrize("sizes", [[1000] * 9, [3000, 3000], [200, 4000, 200], [4096, 4096]])
-def test_no_write_of_what_is_held_tears_a_line_that_a_pipe_takes_whole(monkeypatch, sizes):
+def test_writing_held_lines_never_tears_a_line_within_pipe_buf(monkeypatch, sizes):
     written = []
     monkeypatch.setattr(os, "write", lambda fd, block: written.append(bytes(block)) or len(block))
     with pipe() as ends:
@@ -235,7 +235,7 @@ def test_no_write_of_what_is_held_tears_a_line_that_a_pipe_takes_whole(monkeypat
     assert all(len(block) <= PIPE_BUF and block.endswith(b"\n") for block in written)
 
 
-def test_an_event_without_a_json_form_leaves_the_others_unharmed():
+def test_an_unencodable_event_does_not_affect_the_others():
     with pipe() as ends:
         writer = LineWriter(ends[1])
         writer.emit_line(b"a\n")
@@ -247,7 +247,7 @@ def test_an_event_without_a_json_form_leaves_the_others_unharmed():
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_lines_of_many_threads_stay_whole_though_the_reader_is_slow(blocking):
+def test_lines_of_many_threads_stay_whole_with_a_slow_reader(blocking):
     lines = [bytes([97 + n]) * (500 + 911 * n) + b"\n" for n in range(8)]
     with pipe(size=4096) as ends:
         os.set_blocking(ends[1], blocking)
@@ -268,7 +268,7 @@ def test_lines_of_many_threads_stay_whole_though_the_reader_is_slow(blocking):
     assert sorted(got.splitlines(keepends=True)) == sorted(lines * 20)
 
 
-def test_a_reader_that_has_gone_is_noticed_by_a_write():
+def test_writing_to_a_closed_reader_raises_reader_gone():
     with pipe() as ends:
         writer = LineWriter(ends[1])
         close(ends, 0)
@@ -280,7 +280,7 @@ def test_a_reader_that_has_gone_is_noticed_by_a_write():
             writer.try_flush()
 
 
-def test_a_full_disk_is_an_error_and_not_a_reader_that_left():
+def test_a_full_disk_is_not_mistaken_for_a_closed_reader():
     fd = os.open("/dev/full", os.O_WRONLY)
     try:
         with pytest.raises(FlowError, match="cannot write standard output: No space left"):
@@ -289,7 +289,7 @@ def test_a_full_disk_is_an_error_and_not_a_reader_that_left():
         os.close(fd)
 
 
-def test_unread_is_what_is_in_the_pipe():
+def test_unread_counts_the_bytes_in_the_pipe():
     with pipe() as ends:
         writer = LineWriter(ends[1])
         writer.write(b"12345\n")
@@ -298,7 +298,7 @@ def test_unread_is_what_is_in_the_pipe():
         assert writer.unread() == 2
 
 
-def test_a_file_that_others_append_to_has_nothing_unread(tmp_path):
+def test_a_regular_file_has_nothing_unread(tmp_path):
     path = tmp_path / "log"
     with path.open("ab", buffering=0) as ours, path.open("ab", buffering=0) as theirs:
         writer = LineWriter(ours.fileno())
@@ -307,7 +307,7 @@ def test_a_file_that_others_append_to_has_nothing_unread(tmp_path):
         assert writer.unread() == 0
 
 
-def test_two_commands_that_share_a_pipe_do_not_tear_each_others_lines(shell):
+def test_two_commands_writing_to_one_pipe_keep_their_lines_whole(shell):
     status, out, err = shell(
         "seq 20000 > in; (flow-stdin < in & flow-stdin < in; wait) | cat", timeout=100
     )

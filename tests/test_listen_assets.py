@@ -57,7 +57,7 @@ def test_each_change_is_one_line_and_the_command_ends_at_its_count(shell):
     assert all(decode(line).subject for line in out.splitlines())
 
 
-def test_an_event_says_what_the_entry_says(server, start):
+def test_an_event_has_the_fields_of_its_entry(server, start):
     process = listen(start, server, "--count", "1")
     asset = server.catalogue.create("Förhör", "SITE-1", (("urn:s", "news"),))
     out, err = process.communicate(timeout=30)
@@ -85,7 +85,7 @@ def test_an_event_says_what_the_entry_says(server, start):
     assert (headers["identity"], headers["action"]) == (asset.urn, "create")
 
 
-def test_a_message_that_does_not_say_what_happened_is_a_change(shell):
+def test_a_message_without_an_action_is_reported_as_changed(shell):
     status, out, _ = shell(
         "flow-sim --no-action --assets 30 --rate 400 -- flow-listen-assets --count 30"
     )
@@ -93,7 +93,7 @@ def test_a_message_that_does_not_say_what_happened_is_a_change(shell):
     assert (status, kinds) == (0, {"flow.asset.changed", "flow.asset.deleted"})
 
 
-def test_only_the_kinds_that_are_wanted_are_written(shell):
+def test_include_and_exclude_select_the_kinds_of_change(shell):
     status, out, _ = shell(
         "flow-sim --assets 30 --rate 400 -- flow-listen-assets --exclude updated --count 9"
     )
@@ -106,7 +106,7 @@ def test_only_the_kinds_that_are_wanted_are_written(shell):
     assert {event["type"] for event in lines(out)} == {"flow.asset.updated"}
 
 
-def test_a_pipeline_acknowledges_what_its_worker_has_done(shell, server):
+def test_a_pipeline_acknowledges_events_its_worker_has_processed(shell, server):
     status, _out, err = shell(
         "flow-sim --assets 30 --rate 400 -- bash -o pipefail -c"
         " 'flow-listen-assets --ack worker --count 30 | flow-work examples.tag:Tag -j 4'",
@@ -128,7 +128,7 @@ def test_a_bad_message_does_not_end_the_listener(server, start, body):
     )
 
 
-def test_a_user_without_the_permission_is_told_so(server, run):
+def test_a_missing_permission_is_reported(server, run):
     status, out, err = run(
         "flow-listen-assets", env=server.environment() | {"VIZONE_USER": "guest"}
     )
@@ -151,7 +151,7 @@ def test_a_wrong_password_is_refused_and_not_shown(server, run, tmp_path):
     assert "hunter2" not in err
 
 
-def test_a_password_in_a_file_is_taken(server, start, tmp_path):
+def test_a_password_file_is_used(server, start, tmp_path):
     (tmp_path / "password").write_text(server.password + "\n")
     process = start(
         "flow-listen-assets",
@@ -163,7 +163,7 @@ def test_a_password_in_a_file_is_taken(server, start, tmp_path):
     assert (process.returncode, len(lines(out)), err) == (0, 1, b"")
 
 
-def test_a_viz_one_that_is_not_there_is_unreachable(run):
+def test_a_missing_viz_one_is_unreachable(run):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     env = {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
@@ -172,15 +172,15 @@ def test_a_viz_one_that_is_not_there_is_unreachable(run):
     assert err == f"flow-listen-assets: cannot GET '{url}/thirdparty': Connection refused\n"
 
 
-def test_something_else_than_viz_one_is_a_protocol_error(run):
+def test_a_server_other_than_viz_one_is_a_protocol_error(run):
     with Scripted(reply(b"<html><body>Welcome</body></html>")) as other:
         env = {"VIZONE_URL": other.url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
         status, out, err = run("flow-listen-assets", env=env)
     assert (status, out) == (76, b"")
-    assert "a web page came instead of XML: is a proxy or a login page in front?" in err
+    assert "the answer is a web page instead of XML; is there a proxy" in err
 
 
-def test_settings_that_are_missing_are_named(run):
+def test_missing_settings_are_named(run):
     status, out, err = run("flow-listen-assets")
     assert (status, out) == (78, b"")
     assert "VIZONE_URL and VIZONE_USER and VIZONE_PASSWORD not set" in err
@@ -202,7 +202,7 @@ def test_a_signal_ends_the_command_while_it_listens(server, start):
     assert (process.wait(30), process.stderr.read()) == (-signal.SIGTERM, b"")
 
 
-def test_a_signal_ends_the_command_while_a_server_does_not_answer(start):
+def test_a_signal_ends_the_command_while_the_server_does_not_answer(start):
     with Scripted(None) as silent:
         env = {"VIZONE_URL": silent.url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
         process = start("flow-listen-assets", env=env)
@@ -213,7 +213,7 @@ def test_a_signal_ends_the_command_while_a_server_does_not_answer(start):
         assert process.wait(30) == -signal.SIGTERM
 
 
-def test_a_reader_that_leaves_ends_the_command(server, start):
+def test_a_closed_reader_ends_the_command(server, start):
     process = listen(start, server)
     process.stdout.close()
     assert process.wait(30) == -signal.SIGPIPE
@@ -250,13 +250,13 @@ def test_the_login_is_not_sent_to_a_broker_on_another_host():
 
 
 @pytest.mark.parametrize("link", ["http://127.0.0.1/", "stomp://u:p@127.0.0.1/?destination=/q"])
-def test_a_monitor_link_that_cannot_be_used_is_a_protocol_error(link):
+def test_an_unusable_monitor_link_is_a_protocol_error(link):
     with pytest.raises(ProtocolError, match="cannot use the monitor link") as raised:
         listen_to_link(link)
     assert "u:p" not in str(raised.value)
 
 
-def test_the_broker_may_be_named_instead(server, start):
+def test_broker_overrides_the_monitor_link(server, start):
     port = server._broker.port
     process = listen(start, server, "--broker", f"localhost:{port}", "--count", "1")
     server.catalogue.create("one")
@@ -268,7 +268,7 @@ def message(body=b"", **headers):
     return Message(headers, body)
 
 
-def test_the_id_is_the_same_for_a_redelivery_and_another_for_another_message(server):
+def test_a_redelivery_has_the_same_id_and_another_message_a_different_one(server):
     listener = AssetEntryListener(account_of(server))
 
     def id_of(body, **headers):
@@ -287,7 +287,7 @@ def test_the_id_is_the_same_for_a_redelivery_and_another_for_another_message(ser
     assert len({first, *others}) == 6
 
 
-def test_a_time_that_makes_no_sense_is_when_it_was_received(server):
+def test_an_impossible_time_is_replaced_by_the_time_of_receipt(server):
     listener = AssetEntryListener(account_of(server))
     body = b'<entry xmlns="http://www.w3.org/2005/Atom"><updated>%s</updated></entry>'
     times = [
@@ -313,7 +313,7 @@ def publish(server, **headers):
     server._broker.publish("/topic/vizone.assets", headers, b"")
 
 
-def test_only_media_and_states_that_are_wanted_are_written(server, start):
+def test_options_select_media_and_states(server, start):
     process = listen(start, server, "--media", "image", "--status", "online", "--count", "2")
     server.catalogue.create("a placeholder")
     server.catalogue.create("a film", status="online", media="video")
@@ -328,7 +328,7 @@ def test_only_media_and_states_that_are_wanted_are_written(server, start):
 
 
 @pytest.mark.parametrize("deletions", ["tombstone", "header", "status", "empty", "gone"])
-def test_asking_the_server_tells_every_deletion_from_a_change(start, deletions):
+def test_resolve_distinguishes_every_deletion_from_a_change(start, deletions):
     with stand_in(tells_action=False, deletions=deletions) as server:
         process = listen(start, server, "--resolve", "--count", "3")
         stays, goes = server.catalogue.create("stays"), server.catalogue.create("goes")
@@ -344,7 +344,7 @@ def test_asking_the_server_tells_every_deletion_from_a_change(start, deletions):
     ]
 
 
-def test_asking_the_server_fills_in_what_a_message_does_not_say(server, start):
+def test_resolve_fills_in_what_the_message_lacks(server, start):
     process = listen(start, server, "--resolve", "--metadata", "--xml", "--count", "1")
     asset = server.catalogue.create("one", "SITE-1")
     json.loads(process.stdout.readline())
@@ -362,7 +362,7 @@ def test_asking_the_server_fills_in_what_a_message_does_not_say(server, start):
     assert asset.urn in data["xml"]
 
 
-def test_what_is_excluded_is_passed_over_once_the_server_has_said_so(start):
+def test_resolved_kinds_are_filtered_too(start):
     with stand_in(tells_action=False, deletions="gone") as server:
         process = listen(start, server, "--resolve", "--include", "deleted", "--count", "1")
         server.catalogue.create("stays")
@@ -375,7 +375,7 @@ def test_what_is_excluded_is_passed_over_once_the_server_has_said_so(start):
     ]
 
 
-def test_metadata_comes_with_its_tables_and_the_order_of_events_stays(server, start):
+def test_metadata_includes_tables_and_events_keep_their_order(server, start):
     row = (
         '<payload xmlns="http://www.vizrt.com/types"><field name="asset.title"><value>{0}</value>'
         '</field><field name="empty"/><field name="t"><list><payload><field name="t.x">'
@@ -394,7 +394,7 @@ def test_metadata_comes_with_its_tables_and_the_order_of_events_stays(server, st
 
 
 @pytest.mark.parametrize("mode", ["pipe", "worker"])
-def test_nothing_is_lost_on_its_way_through_a_server_that_fails(start, mode):
+def test_no_event_is_lost_when_the_server_fails(start, mode):
     """Faults of HTTP and of the broker while every event is looked up."""
     faults = Rates.parse("5xx=0.2,slow=0.05,drop=0.05")
     with stand_in(faults=faults) as server:

@@ -38,7 +38,7 @@ def listen(start, server, *args, location="xmlimport"):
     return process
 
 
-def test_a_file_shows_empty_and_then_whole(server, start):
+def test_a_file_is_reported_empty_and_then_complete(server, start):
     process = listen(start, server, "--count", "3")
     server.catalogue.put_file("xmlimport", "a b.xml", b"12345")
     server.catalogue.delete_file("xmlimport", "a b.xml")
@@ -60,7 +60,7 @@ def test_a_file_shows_empty_and_then_whole(server, start):
     assert events[1]["data"]["links"]["self"] == self_link
 
 
-def test_empty_files_are_passed_over_if_so_asked(shell):
+def test_skip_empty_leaves_out_empty_files(shell):
     status, out, err = shell(
         "flow-sim --files 5 --rate 100 -- flow-listen-files xmlimport --skip-empty --count 5"
     )
@@ -68,7 +68,7 @@ def test_empty_files_are_passed_over_if_so_asked(shell):
     assert all(event["data"]["size"] > 0 for event in lines(out))
 
 
-def test_the_files_of_another_location_are_not_told_of(server, start):
+def test_files_of_another_location_are_not_reported(server, start):
     process = listen(start, server, "--count", "1", location="ftpimport")
     server.catalogue.put_file("xmlimport", "no", b"")
     server.catalogue.put_file("ftpimport", "yes", b"")
@@ -76,16 +76,19 @@ def test_the_files_of_another_location_are_not_told_of(server, start):
     assert [event["subject"] for event in lines(out)] == ["yes"]
 
 
-def test_a_location_that_is_not_there_is_a_configuration_error(server, run):
+def test_a_missing_location_is_a_configuration_error(server, run):
     status, out, err = run("flow-listen-files", "nope", env=server.environment())
     assert (status, out, err) == (
         78,
         b"",
-        "flow-listen-files: cannot find location 'nope': there are 'xmlimport', 'ftpimport'\n",
+        (
+            "flow-listen-files: cannot find location 'nope':"
+            " the user can see 'xmlimport', 'ftpimport'\n"
+        ),
     )
 
 
-def test_a_location_has_to_be_named(run):
+def test_a_location_is_required(run):
     status, _, err = run("flow-listen-files")
     assert status == 2
     assert "missing argument 'LOCATION'" in err
@@ -111,7 +114,7 @@ def test_a_message_may_be_about_no_file_one_or_several(server, names):
     assert len({event.id for event in events}) == len(names)
 
 
-def test_a_file_that_does_not_say_its_size_is_not_taken_for_empty(server):
+def test_a_file_of_unknown_size_is_not_treated_as_empty(server):
     body = FEED.format(
         FILE.format("empty", CONTENT.format(0))
         + FILE.format("unknown", "")
@@ -121,17 +124,17 @@ def test_a_file_that_does_not_say_its_size_is_not_taken_for_empty(server):
     assert [(event.subject, event["size"]) for event in events] == [("unknown", None), ("full", 7)]
 
 
-def test_a_login_in_a_link_does_not_get_into_the_event(server):
+def test_a_login_in_a_link_is_removed_from_the_event(server):
     (event,) = events_of(server, FEED.format(FILE.format("a", CONTENT.format(7))))
     assert event["url"] == "http://h/x"
 
 
-def test_what_is_no_feed_is_an_event_of_what_the_headers_name(server):
+def test_a_message_that_is_not_a_feed_becomes_an_event_of_its_headers(server):
     (event,) = events_of(server, "no xml")
     assert (event.type, event.subject, event["name"]) == ("flow.file.changed", "urn:feed", None)
 
 
-def test_a_file_that_grows_is_told_of_once_when_it_is_still(server, start):
+def test_a_growing_file_is_reported_once_it_has_settled(server, start):
     process = listen(start, server, "--settle", "0.6", "--count", "2")
     for size in (0, 1, 2, 3):
         server.catalogue.storages.write("xmlimport", "grows", b"x" * size)
@@ -145,7 +148,7 @@ def test_a_file_that_grows_is_told_of_once_when_it_is_still(server, start):
     ]
 
 
-def test_the_server_is_asked_whether_a_file_is_still(server, start):
+def test_the_server_is_asked_whether_a_file_has_settled(server, start):
     """A message may be lost: the file grows, and nobody hears of it."""
     process = listen(start, server, "--settle", "0.5", "--count", "1")
     server.catalogue.storages.write("xmlimport", "grows", b"x")
@@ -196,7 +199,7 @@ def test_only_the_same_change_is_dropped_as_a_duplicate(stage):
     assert taken(stage) == [(None, TICKETS[2])]
 
 
-def test_a_message_that_comes_late_does_not_take_the_place_of_a_newer_one(stage):
+def test_a_late_message_does_not_replace_a_newer_one(stage):
     stage.now.append(file_event(4))
     stage.put(file_event(4), TICKETS[0])
     stage.put(file_event(1), TICKETS[1])
@@ -204,7 +207,7 @@ def test_a_message_that_comes_late_does_not_take_the_place_of_a_newer_one(stage)
     assert taken(stage) == [(stage.now[-1], TICKETS[0])]
 
 
-def test_what_is_dropped_is_not_known_as_done():
+def test_a_dropped_duplicate_is_not_remembered_as_done():
     """What stands for it may be lost in a kill; then the feed has to show it."""
     progress = Progress(1000.0, {})
     kept, dropped = progress.begin("new", 1010.0), progress.begin("old", 1005.0)
@@ -217,7 +220,7 @@ def test_what_is_dropped_is_not_known_as_done():
     assert (progress.is_known("new"), progress.is_known("old")) == (True, False)
 
 
-def test_a_file_that_goes_before_it_is_still_is_told_of_as_deleted(server, start):
+def test_a_file_that_vanishes_before_it_has_settled_is_reported_as_deleted(server, start):
     process = listen(start, server, "--settle", "0.5", "--count", "1")
     server.catalogue.storages.write("xmlimport", "goes", b"x")
     server.catalogue.watchers.files = lambda *told: None
@@ -228,7 +231,7 @@ def test_a_file_that_goes_before_it_is_still_is_told_of_as_deleted(server, start
     ]
 
 
-def test_a_message_that_says_nothing_new_is_passed_over(server, start):
+def test_a_message_without_news_is_ignored(server, start):
     process = listen(start, server, "--count", "2")
     file = server.catalogue.storages.write("xmlimport", "a", b"1")
     server.catalogue.watchers.files("update", file)
@@ -237,7 +240,7 @@ def test_a_message_that_says_nothing_new_is_passed_over(server, start):
     assert [each["subject"] for each in lines(out)] == ["a", "b"]
 
 
-def test_files_that_are_there_already_come_first_if_so_asked(server, start):
+def test_existing_reports_files_that_are_already_there_first(server, start):
     for name in ("one", "two"):
         server.catalogue.put_file("xmlimport", name, b"1")
     process = listen(start, server, "--existing", "--settle", "0.1", "--count", "3")
@@ -249,7 +252,7 @@ def test_files_that_are_there_already_come_first_if_so_asked(server, start):
     assert [each["subject"] for each in lines(out)] == ["three"]
 
 
-def test_a_file_that_was_waited_for_comes_after_a_restart(server, start):
+def test_a_file_still_settling_at_a_kill_is_reported_after_the_restart(server, start):
     process = listen(start, server, "--settle", "60", "--state", "s")
     server.catalogue.put_file("xmlimport", "late", b"1")
     time.sleep(0.3)
@@ -285,7 +288,7 @@ def asked_for(server, start, *args):
     return subjects[:-1]
 
 
-def test_a_file_that_came_with_an_old_time_is_not_missed(server, start, tmp_path):
+def test_a_file_that_arrived_with_an_old_time_is_not_missed(server, start, tmp_path):
     put_old(server, "there from the start")
     process = listen(start, server, "--state", "s")
     server.catalogue.storages.write("xmlimport", "live", b"1")
@@ -304,7 +307,7 @@ def test_a_file_that_came_with_an_old_time_is_not_missed(server, start, tmp_path
     assert len(kept) == len(server.catalogue.storages.files("xmlimport"))
 
 
-def test_since_is_about_the_time_of_a_file(server, start):
+def test_since_selects_by_the_time_of_the_file(server, start):
     put_old(server, "too old")
     put_old(server, "new enough", "2022-01-01T00:00:00Z")
     args = ("--since", "2021-01-01T00:00:00Z")
@@ -313,7 +316,7 @@ def test_since_is_about_the_time_of_a_file(server, start):
 
 
 @pytest.mark.parametrize("mode", ["pipe", "worker"])
-def test_a_signal_ends_the_command_while_a_file_is_waited_for(server, start, mode):
+def test_a_signal_ends_the_command_while_a_file_settles(server, start, mode):
     process = listen(start, server, "--settle", "60", "--ack", mode)
     server.catalogue.put_file("xmlimport", "late", b"1")
     process.send_signal(signal.SIGTERM)

@@ -39,7 +39,7 @@ def listen(start, server, *options, **popen):
 # With CoilMQ, a whole broker.
 
 
-def test_messages_come_out_in_order_and_are_acknowledged(coil, run):
+def test_messages_are_printed_in_order_and_acknowledged(coil, run):
     put(coil, *[b"%d" % n for n in range(20)])
     status, out, err = run("flow-listen-stomp", "--count", 20, coil.url())
     assert (status, err) == (0, "")
@@ -47,20 +47,20 @@ def test_messages_come_out_in_order_and_are_acknowledged(coil, run):
     assert coil.store.size("/queue/a") == 0
 
 
-def test_what_is_beyond_the_count_stays_with_the_broker(coil, run):
+def test_messages_beyond_the_count_stay_with_the_broker(coil, run):
     put(coil, b"1", b"2", b"3")
     assert bodies(run("flow-listen-stomp", "--count", 2, coil.url())[1]) == ["1", "2"]
     until(lambda: coil.store.size("/queue/a") == 1)
 
 
-def test_idle_ends_it_once_the_queue_is_empty(coil, run):
+def test_idle_ends_the_listener_once_the_queue_is_empty(coil, run):
     put(coil, b"1", b"2", b"3")
     status, out, err = run("flow-listen-stomp", "--idle", 0.5, coil.url())
     assert (status, bodies(out), err) == (0, ["1", "2", "3"], "")
     assert coil.store.size("/queue/a") == 0
 
 
-def test_a_message_is_an_event_with_its_headers(coil, run):
+def test_a_message_becomes_an_event_with_its_headers(coil, run):
     put(coil, b"<x/>", kind="a", content_type="application/xml")
     _, out, _ = run("flow-listen-stomp", "--count", 1, coil.url())
     (event,) = events(out)
@@ -71,7 +71,7 @@ def test_a_message_is_an_event_with_its_headers(coil, run):
     assert event["data"]["headers"]["kind"] == "a"
 
 
-def test_a_topic_is_listened_to(coil, start):
+def test_messages_of_a_topic_are_received(coil, start):
     process = start("flow-listen-stomp", "--count", 1, coil.url("/topic/t"))
     lines = Lines(process.stdout)
     until(lambda: coil.server.topic_manager._subscriptions.subscriber_count("/topic/t"))
@@ -80,7 +80,7 @@ def test_a_topic_is_listened_to(coil, start):
     assert process.wait(SECONDS) == 0
 
 
-def test_ack_worker_takes_the_next_message_once_the_event_is_done(coil, start):
+def test_with_ack_worker_the_next_message_follows_the_acknowledgement(coil, start):
     put(coil, b"1", b"2")
     process = listen(start, coil, "--ack", "worker", "--count", 2)
     lines = Lines(process.stdout)
@@ -96,7 +96,7 @@ def test_ack_worker_takes_the_next_message_once_the_event_is_done(coil, start):
     assert coil.store.size("/queue/a") == 0
 
 
-def test_a_refused_message_goes_to_the_dead_letter_destination(coil, start, run):
+def test_a_rejected_message_goes_to_the_dead_letter_destination(coil, start, run):
     put(coil, b"bad", b"good", kind="k")
     process = listen(start, coil, "--ack", "worker", "--count", 2)
     lines = Lines(process.stdout)
@@ -113,7 +113,7 @@ def test_a_refused_message_goes_to_the_dead_letter_destination(coil, start, run)
     assert coil.store.size("/queue/a") == 0
 
 
-def test_what_is_refused_cannot_go_to_where_it_comes_from(run):
+def test_the_dead_letter_destination_cannot_be_the_subscribed_one(run):
     for destination, dead_letter in ("/queue/a", "/queue/a"), ("/queue/a.>", "/queue/a.failed"):
         url = f"stomp://localhost/?destination={destination}"
         status, _, err = run("flow-listen-stomp", "--dead-letter", dead_letter, url)
@@ -133,7 +133,7 @@ def test_the_shell_loop_of_the_manual_works(coil, shell):
     assert coil.store.size("/queue/a") == 0
 
 
-def test_a_whole_event_comes_out_as_it_was(coil, run):
+def test_an_event_line_passes_the_broker_unchanged(coil, run):
     line = (
         b'{"specversion":"1.0","id":"7","source":"elsewhere","type":"mine","subject":"s",'
         b'"data":{"a":[1,2.5,null,"\xc3\xa9"]}}\n'
@@ -176,7 +176,7 @@ def test_one_acknowledgement_covers_a_written_batch(script, start):
         (None, "", [{"message-id": "m1"}]),
     ],
 )
-def test_the_version_decides_the_form_of_an_acknowledgement(
+def test_the_stomp_version_decides_the_form_of_an_acknowledgement(
     script, start, version, server, expected
 ):
     listen(start, script, "--count", 1)
@@ -232,7 +232,7 @@ def worker(start, script, *options):
     return process, Lines(process.stdout), peer
 
 
-def test_acknowledgements_reach_the_broker_in_the_order_in_which_events_are_done(script, start):
+def test_acknowledgements_reach_the_broker_in_the_order_of_completion(script, start):
     _, lines, peer = worker(start, script)
     for number in range(3):
         peer.message(number)
@@ -244,7 +244,7 @@ def test_acknowledgements_reach_the_broker_in_the_order_in_which_events_are_done
     sender.close()
 
 
-def test_it_is_not_idle_while_an_event_is_not_acknowledged(script, start):
+def test_an_unacknowledged_event_prevents_idle(script, start):
     process, lines, peer = worker(start, script, "--idle", 0.2)
     peer.message(1)
     first = json.loads(lines.next())["ackto"]
@@ -260,7 +260,7 @@ def test_it_is_not_idle_while_an_event_is_not_acknowledged(script, start):
     assert process.wait(SECONDS) == 0
 
 
-def test_a_broker_that_is_away_is_not_idle(script, start):
+def test_an_unreachable_broker_does_not_count_as_idle(script, start):
     process = listen(start, script, "--idle", 0.3)
     peer = script.accept()
     peer.subscribed()
@@ -293,7 +293,7 @@ def test_repeated_stale_and_foreign_acknowledgements_are_dropped(script, start):
     assert process.wait(SECONDS) == 0
 
 
-def test_an_acknowledgement_of_a_connection_that_is_gone_is_dropped(script, start):
+def test_an_acknowledgement_of_a_lost_connection_is_dropped(script, start):
     process, lines, peer = worker(start, script, "--count", 1)
     peer.message(1)
     old = json.loads(lines.next())["ackto"]
@@ -327,7 +327,7 @@ def test_the_epoch_changes_with_every_connection(script, start):
     assert [frame.headers for frame in again.goodbye()] == [{"id": "a1"}]
 
 
-def test_the_reader_that_leaves_ends_it_without_acknowledging_what_it_did_not_read(script, start):
+def test_a_closed_reader_ends_the_listener_without_acknowledging_unread_events(script, start):
     process = listen(start, script, "--ack", "worker")
     peer = script.accept()
     peer.subscribed()
@@ -343,7 +343,7 @@ def test_the_reader_that_leaves_ends_it_without_acknowledging_what_it_did_not_re
     sender.close()
 
 
-def test_sigterm_waits_for_the_acknowledgements_still_missing(script, start):
+def test_sigterm_waits_for_missing_acknowledgements(script, start):
     process, lines, peer = worker(start, script)
     peer.message(1)
     ackto = json.loads(lines.next())["ackto"]
@@ -358,7 +358,7 @@ def test_sigterm_waits_for_the_acknowledgements_still_missing(script, start):
     assert not Path(ackto.partition(":")[2].partition("#")[0]).parent.exists()
 
 
-def test_sigterm_does_not_wait_for_ever(script, start):
+def test_sigterm_waits_no_longer_than_the_drain(script, start):
     process, lines, peer = worker(start, script, "--drain", "0.1")
     peer.message(1)
     lines.next()
@@ -368,7 +368,7 @@ def test_sigterm_does_not_wait_for_ever(script, start):
     assert b"1 events have not been acknowledged" in process.stderr.read()
 
 
-def test_acknowledgements_flow_while_the_reader_of_the_lines_is_stalled(script, start):
+def test_acknowledgements_are_sent_while_the_reader_is_stalled(script, start):
     process = listen(start, script, "--ack", "worker", "--heart-beat", "0.2,10")
     peer = script.accept()
     peer.subscribed(heart_beat="10000,200")
@@ -398,7 +398,7 @@ def test_sigterm_ends_a_listener_whose_reader_is_stalled(script, start):
     assert process.wait(SECONDS) == -signal.SIGTERM
 
 
-def test_nothing_is_acknowledged_before_its_line_is_in_the_pipe(script, start):
+def test_a_message_is_acknowledged_only_after_its_line_is_in_the_pipe(script, start):
     process = listen(start, script, "--prefetch", 32)
     peer = script.accept()
     peer.subscribed()
@@ -415,7 +415,7 @@ def test_nothing_is_acknowledged_before_its_line_is_in_the_pipe(script, start):
     process.stdout.close()
 
 
-def test_a_connection_lost_while_the_reader_is_stalled_tears_and_loses_no_line(script, start):
+def test_losing_the_connection_while_the_reader_is_stalled_loses_no_line(script, start):
     process = listen(start, script, "--count", 300)
     peer = script.accept()
     peer.subscribed()
@@ -446,7 +446,7 @@ def unread(process):
     return LineWriter(process.stdout.fileno()).unread()
 
 
-def test_an_error_frame_is_shown_and_the_connection_renewed(script, start):
+def test_an_error_frame_is_reported_and_the_listener_reconnects(script, start):
     process = listen(start, script, "--count", 1)
     said = Lines(process.stderr)
     peer = script.accept()
@@ -462,7 +462,7 @@ def test_an_error_frame_is_shown_and_the_connection_renewed(script, start):
     assert process.wait(SECONDS) == 0
 
 
-def test_a_refused_subscription_ends_it(script, start):
+def test_a_refused_subscription_ends_the_listener(script, start):
     process = listen(start, script)
     peer = script.accept()
     peer.login()
@@ -480,7 +480,7 @@ def in_trouble(script):
     peer.close()
 
 
-def test_trouble_inside_the_broker_is_not_a_refusal_of_the_subscription(script, start):
+def test_an_internal_error_of_the_broker_is_not_a_refused_subscription(script, start):
     process = listen(start, script, "--count", 1)
     in_trouble(script)
     in_trouble(script)
@@ -492,7 +492,7 @@ def test_trouble_inside_the_broker_is_not_a_refusal_of_the_subscription(script, 
     assert process.wait(SECONDS) == 0
 
 
-def test_trouble_inside_the_broker_that_stays_is_a_refusal(monkeypatch):
+def test_a_lasting_internal_error_of_the_broker_counts_as_a_refusal(monkeypatch):
     caution = Caution()
     assert not caution.may_pass("access denied")
     assert caution.may_pass("Processing error")
@@ -526,7 +526,7 @@ def test_the_password_is_never_shown(script, start, tmp_path):
     assert b"s3cret" not in out + err
 
 
-def test_a_listener_that_was_frozen_loses_nothing_of_what_came_meanwhile(script, start):
+def test_a_frozen_listener_loses_no_message(script, start):
     process = listen(start, script, "--count", 2)
     peer = script.accept()
     peer.subscribed()
@@ -542,7 +542,7 @@ def test_a_listener_that_was_frozen_loses_nothing_of_what_came_meanwhile(script,
     assert process.wait(SECONDS) == 0
 
 
-def test_a_broker_that_knows_no_prefetch_cannot_fill_the_memory(script, start):
+def test_a_broker_without_prefetch_cannot_fill_the_memory(script, start):
     process = listen(start, script, "--prefetch", 10, "--ack", "worker")
     peer = script.accept()
     peer.subscribed(server="Other/1")
@@ -565,7 +565,7 @@ def dead_letters(script, **login):
     return peer
 
 
-def test_a_message_is_given_up_only_once_the_dead_letters_have_it(script, start):
+def test_a_message_is_acknowledged_only_after_its_dead_letter_is_confirmed(script, start):
     process, lines, peer = worker(start, script, "--count", 1)
     peer.message(1, b"x")
     sender = AckSender()
@@ -581,7 +581,7 @@ def test_a_message_is_given_up_only_once_the_dead_letters_have_it(script, start)
     assert process.wait(SECONDS) == 0
 
 
-def test_a_dead_letter_does_not_go_as_its_sender_wanted_the_message_to(script, start):
+def test_delivery_headers_of_the_sender_do_not_apply_to_the_dead_letter(script, start):
     _, lines, peer = worker(start, script)
     theirs = {"expiration": "100", "x-expires": "100", "auto-delete": "true", "x-mine": "1"}
     peer.message(1, b"x", **theirs)
@@ -600,7 +600,7 @@ def nothing_comes(peer):
     peer.socket.settimeout(SECONDS)
 
 
-def test_dead_letters_that_take_nothing_hold_up_that_message_alone(script, start):
+def test_a_refused_dead_letter_delays_only_its_own_message(script, start):
     process, lines, peer = worker(start, script, "--dead-letter", "/nonsense")
     said = Lines(process.stderr)
     peer.message(1, b"x")
@@ -625,7 +625,7 @@ def test_dead_letters_that_take_nothing_hold_up_that_message_alone(script, start
     assert peer.goodbye() == []
 
 
-def test_the_window_begins_with_one_message_and_opens_at_the_first_ordinary_one(script, start):
+def test_the_window_starts_at_one_and_opens_at_the_first_ordinary_message(script, start):
     _, lines, peer = worker(start, script, "--prefetch", 5)
     sender = AckSender()
     for number in (1, 2):
@@ -641,7 +641,7 @@ def test_the_window_begins_with_one_message_and_opens_at_the_first_ordinary_one(
     sender.close(SECONDS)
 
 
-def test_a_message_that_failed_often_is_handled_while_nothing_else_is_in_flight(script, start):
+def test_a_message_that_failed_often_is_processed_alone(script, start):
     _, lines, peer = worker(start, script)
     sender = AckSender()
     peer.message(1, b"1")
@@ -659,7 +659,7 @@ def test_a_message_that_failed_often_is_handled_while_nothing_else_is_in_flight(
     sender.close(SECONDS)
 
 
-def test_a_message_delivered_too_often_goes_to_the_dead_letters_with_that_reason(script, start):
+def test_a_message_delivered_too_often_becomes_a_dead_letter_with_the_reason(script, start):
     _, _, peer = worker(
         start, script, "--max-deliveries", 4, "--dead-letter-header", "x-queue-type=quorum"
     )
@@ -672,7 +672,7 @@ def test_a_message_delivered_too_often_goes_to_the_dead_letters_with_that_reason
     assert peer.read("ACK").headers == {"id": "a1"}
 
 
-def test_where_the_broker_does_not_count_deliveries_the_listener_does(script, start):
+def test_the_listener_counts_deliveries_if_the_broker_does_not(script, start):
     process = listen(start, script, "--ack", "worker", "--max-deliveries", 2)
     lines = Lines(process.stdout)
     for redelivered in ("false", "true"):
@@ -690,7 +690,7 @@ def test_where_the_broker_does_not_count_deliveries_the_listener_does(script, st
     assert send.headers["flow-error"] == "delivered 2 times without being settled"
 
 
-def test_a_queue_with_one_active_consumer_is_subscribed_to_with_the_whole_window(script, start):
+def test_a_queue_with_a_single_active_consumer_gets_the_full_window(script, start):
     _, lines, peer = worker(start, script, "--prefetch", 5)
     sender = AckSender()
     for number in range(17):
@@ -704,7 +704,7 @@ def test_a_queue_with_one_active_consumer_is_subscribed_to_with_the_whole_window
     sender.close(SECONDS)
 
 
-def test_of_several_dead_letters_only_the_one_that_is_not_taken_waits(script, start):
+def test_of_several_dead_letters_only_the_refused_one_waits(script, start):
     process, lines, peer = worker(start, script, "--count", 3)
     sender = AckSender()
     for number in (1, 2, 3):
@@ -735,7 +735,7 @@ def test_of_several_dead_letters_only_the_one_that_is_not_taken_waits(script, st
     assert process.wait(SECONDS) == 0
 
 
-def test_what_comes_while_a_message_is_moved_is_acknowledged_afterwards(script, start):
+def test_messages_received_during_a_move_are_acknowledged_afterwards(script, start):
     process = listen(start, script, "--count", 3)
     peer = script.accept()
     assert peer.subscribed().headers["ack"] == "client"

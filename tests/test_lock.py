@@ -16,7 +16,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 
 @pytest.mark.parametrize("wanted", [*PROJECT["dependencies"], *EXTRAS["sim"], *EXTRAS["dev"]])
-def test_what_is_asked_for_is_pinned_to_a_version_that_fits(wanted):
+def test_every_requirement_is_pinned_to_a_matching_version(wanted):
     requirement = Requirement(wanted)
     version = PINNED[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(version, prereleases=True)

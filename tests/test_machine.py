@@ -106,7 +106,7 @@ def until(condition, seconds=SECONDS):
     ("option", "worker", "file"),
     [("--failed", "mine:Fail", "failed file"), ("--joblog", "mine:Nop", "job log")],
 )
-def test_a_disk_full_under_a_file_acknowledges_only_what_is_in_it(
+def test_a_full_disk_acknowledges_only_events_that_were_written(
     run, inlet, tmp_path, option, worker, file
 ):
     limit = resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY)
@@ -123,7 +123,7 @@ def test_a_disk_full_under_a_file_acknowledges_only_what_is_in_it(
     assert acknowledged(inlet) == {int(each["id"]) for each in kept}
 
 
-def test_a_disk_full_under_the_state_file_is_said_and_the_listener_goes_on(start, tmp_path):
+def test_a_full_disk_for_the_state_file_is_reported_and_the_listener_continues(start, tmp_path):
     with stand_in() as server:
         env = server.environment() | UNCOMPILED
         process = start("flow-listen-assets", "-v", "--state", "state", env=env)
@@ -165,7 +165,7 @@ def run_there(command, tmp_path, given=b""):
     return done.returncode, done.stderr.decode()
 
 
-def test_on_a_real_full_disk_the_rest_is_left_unacknowledged(inlet, tmp_path):
+def test_on_a_real_full_disk_the_other_events_stay_unacknowledged(inlet, tmp_path):
     with small_disk(tmp_path, "size=8k") as there:
         line = "bash -c 'flow-work --failed disk/failed mine:Fail; s=$?; cp disk/failed .; exit $s'"
         status, err = run_there(there(line), tmp_path, b"".join(events(tmp_path, 100)))
@@ -190,7 +190,7 @@ def test_on_a_real_full_disk_the_rest_is_left_unacknowledged(inlet, tmp_path):
         ),
     ],
 )
-def test_a_read_only_directory_is_said_before_anything_is_done(tmp_path, line, status, said):
+def test_a_read_only_directory_is_reported_before_the_first_event(tmp_path, line, status, said):
     (tmp_path / "p").write_text("x\n")
     with small_disk(tmp_path, "ro") as there:
         code, err = run_there(there(line), tmp_path, b"1\n")
@@ -203,7 +203,7 @@ def test_a_read_only_directory_is_said_before_anything_is_done(tmp_path, line, s
 
 
 @pytest.mark.parametrize("number", [5, 8, 11])
-def test_out_of_file_descriptors_is_one_line_and_an_internal_error(run, number):
+def test_running_out_of_file_descriptors_is_a_one_line_internal_error(run, number):
     status, out, err = run(
         "flow-stdin",
         input=b"1\n",
@@ -218,7 +218,7 @@ def test_out_of_file_descriptors_is_one_line_and_an_internal_error(run, number):
         assert (out.count(b"\n"), err) == (1, "")
 
 
-def test_a_worker_that_takes_every_descriptor_loses_no_acknowledgement(run, inlet, tmp_path):
+def test_a_worker_that_uses_up_all_descriptors_loses_no_acknowledgement(run, inlet, tmp_path):
     status, _, err = run(
         "flow-work",
         *("-j", "2", "mine:Holds"),
@@ -229,7 +229,7 @@ def test_a_worker_that_takes_every_descriptor_loses_no_acknowledgement(run, inle
     assert acknowledged(inlet) == {0, 1, 2, 3}
 
 
-def test_out_of_threads_keeps_what_was_read(run, tmp_path):
+def test_running_out_of_threads_keeps_the_events_read(run, tmp_path):
     event = b'{"specversion":"1.0","id":"%d","source":"s","type":"t"}\n'
     status, _, err = run(
         "flow-work",
@@ -249,7 +249,7 @@ def test_out_of_threads_keeps_what_was_read(run, tmp_path):
     assert sorted(done + failed) == [*range(100)]
 
 
-def test_a_child_killed_for_memory_fails_its_event_alone(run):
+def test_a_child_killed_for_memory_fails_only_its_event(run):
     status, out, err = run("flow-work", "--isolation", "process", "mine:Killed", input=b"1\n2\n3\n")
     assert status == 1
     assert [json.loads(line)["data"] for line in out.splitlines()] == [1, 3]
@@ -284,7 +284,7 @@ WALL = {
 """Who may look at the clock on the wall, and what for; all deadlines are monotonic."""
 
 
-def test_only_what_people_read_comes_from_the_wall_clock():
+def test_the_wall_clock_is_used_only_for_times_shown_to_people():
     users = {}
     for path in (ROOT / "flowtools").rglob("*.py"):
         name = str(path.relative_to(ROOT / "flowtools"))
@@ -370,7 +370,7 @@ def test_a_clock_that_jumps_a_day_ends_no_attempt_and_no_pace(start, jump):
 # Frozen processes
 
 
-def test_whichever_process_of_a_pipeline_freezes_for_a_while_nothing_is_lost(tmp_path):
+def test_freezing_any_process_of_a_pipeline_loses_nothing(tmp_path):
     line = (
         "flow-sim --assets 120 --rate 40 -- bash -o pipefail -c 'flow-listen-assets --ack worker"
         " --heart-beat 1,1 --count 120 | flow-work -j 4 mine:Nop > done'"
@@ -455,7 +455,7 @@ def test_a_state_file_survives_sigkill_at_any_moment(tmp_path):
     ]
 
 
-def test_a_state_file_cut_short_by_something_else_is_refused_and_left(tmp_path):
+def test_a_truncated_state_file_is_refused_and_left_unchanged(tmp_path):
     path = tmp_path / "state"
     file = StateFile(path, "assets", "http://one.example")
     file.save(5.0, {"a": 5.0})

@@ -342,14 +342,14 @@ def test_every_example_of_the_page_works(playground, page):
             assert name != "shown"  # A later example of the page runs it.
 
 
-def test_every_replacement_is_of_use():
+def test_every_replacement_is_used():
     text = "".join(text for page in PAGES for _, text in examples_of(page))
     for old in ANOTHER:
         assert old in text, old
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_page_has_the_sections_that_a_user_looks_for(page):
+def test_every_page_has_the_expected_sections(page):
     found = set(re.findall(r"^\.Sh (.+)$", page.read_text(), re.MULTILINE))
     needed = {"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ENVIRONMENT", "EXIT STATUS"}
     assert needed | {"EXAMPLES", "SEE ALSO"} <= found

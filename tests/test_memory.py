@@ -42,7 +42,7 @@ def heaps(*args, **variables):
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="a C library of its own")
-def test_threads_that_come_and_go_do_not_each_grow_a_heap():
+def test_threads_share_one_heap():
     assert heaps() > 1
     assert heaps("one") == 1
     assert heaps("one", MALLOC_ARENA_MAX="3") == 3

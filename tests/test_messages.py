@@ -90,7 +90,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize(("body", "level", "logger"), WORDS.values(), ids=WORDS)
-def test_each_word_of_a_worker_is_one_message_with_its_event(work, body, level, logger):
+def test_everything_a_worker_prints_is_one_message_with_its_event(work, body, level, logger):
     text = event("ok", "id-0", "other") + event("bad", "id-7", "clip 7")
     status, out, err = finish(work(body, "--log-format", "json"), text)
     assert (status, out) == (0, ["ok", "bad"])
@@ -102,14 +102,14 @@ def test_each_word_of_a_worker_is_one_message_with_its_event(work, body, level, 
 
 
 @pytest.mark.parametrize("body", [each for each, _, _ in WORDS.values()], ids=WORDS)
-def test_as_text_each_line_of_it_has_the_event_in_front(work, body):
+def test_each_line_of_a_text_message_starts_with_its_event(work, body):
     status, _, err = finish(work(body), event("bad", "id-7", "clip 7"))
     assert status == 0
     for line in err.decode().splitlines():
         assert re.match(r"flow-work: (warning: )?clip 7 \(id-7\): |    ", line), line
 
 
-def test_the_attempt_is_named(work):
+def test_messages_name_the_attempt(work):
     # A program's words are read a moment later: the next attempt is not to have begun by then.
     options = ("--retries", 1, "--backoff", 3, "--log-format", "json")
     body = "print('said'); subprocess.run(['echo', 'said']); raise ValueError"
@@ -145,7 +145,7 @@ CONTROLS = "\x1b[2J \x9b31m \u202eabc \u200b \u200e \ufeff \u2066 \x07"
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_no_control_character_reaches_the_terminal(work, log_format):
+def test_control_characters_never_reach_the_terminal(work, log_format):
     body = (
         f"text = {CONTROLS!r} + '\\nflow-work: 0 events failed'\n"
         "print(text); log.error(text); os.write(1, text.encode() + b'\\n')\n"
@@ -194,7 +194,7 @@ for number in range(3000):
 """
 
 
-def test_a_stderr_that_nobody_reads_holds_up_nothing(work):
+def test_an_unread_stderr_delays_nothing(work):
     process = work(FLOOD, "-j", 2, "--timeout", 50)
     process.stdin.write(event("bad") * 4 + event("ok") * 20)
     process.stdin.close()
@@ -207,7 +207,7 @@ def test_a_stderr_that_nobody_reads_holds_up_nothing(work):
 
 
 @pytest.mark.parametrize("body", [FLOOD, FLOOD + "time.sleep(1000)"], ids=["flood", "and hang"])
-def test_the_end_is_bounded_although_nobody_reads_stderr(work, body):
+def test_an_unread_stderr_does_not_delay_the_end(work, body):
     process = work(body, "--drain", 1, "--timeout", 500)
     process.stdin.write(event("bad") * 1000)
     process.stdin.flush()

@@ -81,7 +81,7 @@ def test_events_and_attempts_are_counted_by_outcome(metrics):
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_every_outcome_is_counted_as_what_it_is(metrics, outcome):
+def test_every_outcome_is_counted_under_its_own_label(metrics, outcome):
     metrics.serve("127.0.0.1:0")
     metrics.record(attempt(outcome))
     samples = scrape(metrics)
@@ -91,7 +91,7 @@ def test_every_outcome_is_counted_as_what_it_is(metrics, outcome):
     assert samples["flowtools_run_seconds_count",] == outcome.ran
 
 
-def test_every_outcome_is_there_from_the_start_so_that_the_first_failure_is_an_increase(metrics):
+def test_every_outcome_is_exported_as_zero_from_the_start(metrics):
     metrics.serve("127.0.0.1:0")
     samples = scrape(metrics)
     for name in ("flowtools_events_total", "flowtools_attempts_total"):
@@ -100,7 +100,7 @@ def test_every_outcome_is_there_from_the_start_so_that_the_first_failure_is_an_i
         )
 
 
-def test_the_histogram_holds_what_ran(metrics):
+def test_the_histogram_counts_attempts_that_ran(metrics):
     metrics.serve("127.0.0.1:0")
     for each in (attempt(ran=0.02), attempt("timeout", 7.0), attempt("skipped", 0.0)):
         metrics.record(each)
@@ -112,7 +112,7 @@ def test_the_histogram_holds_what_ran(metrics):
     assert samples["flowtools_run_seconds_bucket", "10.0"] == 2
 
 
-def test_the_gauges_are_the_pools_state_at_the_request(metrics):
+def test_the_gauges_show_the_state_of_the_pool_at_the_request(metrics):
     metrics.serve("127.0.0.1:0")
     samples = scrape(metrics)
     assert samples["flowtools_running",] == 2
@@ -146,7 +146,7 @@ def test_ipv6_is_served():
         metrics.close()
 
 
-def test_after_close_nobody_answers_and_the_port_is_free(metrics):
+def test_after_close_the_port_is_free(metrics):
     metrics.serve("127.0.0.1:0")
     port = metrics.port
     metrics.close()
@@ -156,7 +156,7 @@ def test_after_close_nobody_answers_and_the_port_is_free(metrics):
     assert scrape(metrics)["flowtools_threads",] == 16
 
 
-def test_a_port_that_is_in_use_is_named(metrics):
+def test_a_port_in_use_is_named(metrics):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         text = f"cannot serve metrics on '{address}': Address already in use"
@@ -164,7 +164,7 @@ def test_a_port_that_is_in_use_is_named(metrics):
             metrics.serve(address)
 
 
-def test_a_host_that_is_not_this_one_is_named(metrics):
+def test_a_host_that_is_not_local_is_named(metrics):
     with pytest.raises(ConfigurationError, match=r"metrics on '192\.0\.2\.1:0': Cannot assign"):
         metrics.serve("192.0.2.1:0")
 
@@ -172,7 +172,7 @@ def test_a_host_that_is_not_this_one_is_named(metrics):
 @pytest.mark.parametrize(
     "address", ["", "9464", ":9464", "localhost", "localhost:", "localhost:x", "h:65536", "::1:80"]
 )
-def test_what_is_no_address_is_refused_with_what_to_type(metrics, address):
+def test_a_malformed_address_is_refused_with_the_expected_form(metrics, address):
     with pytest.raises(UsageError, match=r"is not an address: write HOST:PORT, such as"):
         metrics.serve(address)
 
@@ -199,7 +199,7 @@ def test_health_is_200_or_503_with_the_reason(metrics):
     assert ask(metrics, "/healthz")[0] == 503
 
 
-def test_there_is_a_page_for_people_and_no_other(metrics):
+def test_the_root_page_is_for_people_and_other_paths_are_404(metrics):
     metrics.vitals.about = "<b>mymod:Tag"
     metrics.serve("127.0.0.1:0")
     status, text = ask(metrics, "/")
@@ -210,13 +210,13 @@ def test_there_is_a_page_for_people_and_no_other(metrics):
 @pytest.mark.parametrize(
     "name", ["localhost:80", "127.0.0.1", "[::1]:9", "10.1.2.3:9464", "LOCALHOST"]
 )
-def test_an_address_or_a_name_of_this_machine_is_answered(metrics, name):
+def test_requests_for_a_local_address_or_name_are_answered(metrics, name):
     metrics.serve("127.0.0.1:0")
     assert ask(metrics, "/metrics", Host=name)[0] == 200
 
 
 @pytest.mark.parametrize("name", ["evil.example", "evil.example:9464", "localhost.evil.example"])
-def test_another_name_is_refused(metrics, name):
+def test_requests_for_another_host_name_are_refused(metrics, name):
     metrics.serve("127.0.0.1:0")
     assert ask(metrics, "/metrics", Host=name)[0] == 421
 
@@ -235,7 +235,7 @@ def test_a_unix_socket_is_served_and_removed(metrics, tmp_path):
     assert not path.exists()
 
 
-def test_every_source_serves_its_figures(start):
+def test_a_source_serves_its_metrics(start):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = start("flow-interval", "60", "--metrics", f"127.0.0.1:{port}")
@@ -244,7 +244,7 @@ def test_every_source_serves_its_figures(start):
         assert "flowtools_events_out_total 1.0" in answer.read().decode()
 
 
-def test_a_tee_says_what_it_reads_and_what_is_not_settled(start, script, tmp_path):
+def test_flow_tee_exports_events_read_and_unsettled(start, script, tmp_path):
     path, copy = tmp_path / "m", tmp_path / "copy"
     source = start("flow-listen-stomp", "--ack", "worker", script.url())
     peer = script.accept()
@@ -270,7 +270,7 @@ def test_a_tee_says_what_it_reads_and_what_is_not_settled(start, script, tmp_pat
         (("flow-ack",), "flowtools_failed_total"),
     ],
 )
-def test_commands_between_source_and_worker_serve_their_figures(start, tmp_path, command, name):
+def test_commands_between_source_and_worker_serve_their_metrics(start, tmp_path, command, name):
     path = tmp_path / "m"
     process = start(*command, "--metrics", f"unix:{path}", stdin=PIPE)
     process.stdin.write(b'{"a":1}\n')
@@ -288,7 +288,7 @@ def health_at(path):
     return int(head.split()[1]), text.strip()
 
 
-def test_a_listener_is_well_while_it_is_connected_and_not_before_or_after(start, script, tmp_path):
+def test_a_listener_is_healthy_only_while_connected(start, script, tmp_path):
     path = tmp_path / "m"
     start("flow-listen-stomp", "--metrics", f"unix:{path}", script.url())
     peer = script.accept()
@@ -302,7 +302,7 @@ def test_a_listener_is_well_while_it_is_connected_and_not_before_or_after(start,
     assert health_at(path)[1].startswith("not connected")
 
 
-def test_a_pool_is_not_well_once_all_of_its_threads_hang(start, tmp_path):
+def test_a_pool_is_unhealthy_once_all_its_threads_hang(start, tmp_path):
     path = tmp_path / "m"
     (tmp_path / "slow.py").write_text(
         "import time\n\n\nclass W:\n    def start(self, event):\n"
@@ -321,7 +321,7 @@ def test_a_pool_is_not_well_once_all_of_its_threads_hang(start, tmp_path):
     assert health_at(path)[1] == "wedged: 2 threads hang in the Worker beyond its time-out"
 
 
-def test_the_lag_is_the_age_of_an_event_by_its_own_time(metrics):
+def test_the_lag_is_the_age_of_an_event_by_its_time_attribute(metrics):
     metrics.serve("127.0.0.1:0")
     event = Event("t", source="s", time=rfc3339(1760000000))
     first = attempt(final=False, finished=1760000010, outcome="failed")
@@ -335,7 +335,7 @@ def test_the_lag_is_the_age_of_an_event_by_its_own_time(metrics):
     assert found["flowtools_lag_done_seconds_sum",] == 70
 
 
-def test_a_source_says_what_is_in_flight_stands_still_or_was_copied(start, script, tmp_path):
+def test_a_source_exports_events_in_flight_stalled_and_copied(start, script, tmp_path):
     path = tmp_path / "m"
     options = ("--ack", "worker", "--metrics", f"unix:{path}", script.url())
     process = start("flow-listen-stomp", *options)
@@ -353,7 +353,7 @@ def test_a_source_says_what_is_in_flight_stands_still_or_was_copied(start, scrip
     assert (found["flowtools_in_flight"], found["flowtools_stalled_seconds"]) == (2, 0)
 
 
-def test_an_address_in_use_ends_a_source_with_a_line(run):
+def test_an_address_in_use_is_a_one_line_error_of_a_source(run):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         status, out, err = run("flow-interval", "9", "--metrics", address)

@@ -108,7 +108,7 @@ def names(text):
     return set(re.findall(r"\b((?:flowtools|process)_\w+|up)\b(?=[{\[,)])", text))
 
 
-def test_every_name_is_exported(exported):
+def test_rules_and_dashboard_use_the_exported_metrics(exported):
     used = names(ALERTS.read_text()).union(*map(names, EXPRESSIONS + QUERIES))
     # Prometheus makes the one, and one that stands by has the other. While an event runs there is a
     # lag.
@@ -125,14 +125,14 @@ def test_every_name_is_exported(exported):
     assert {n for n in ours if not n.endswith("_created")} - used == unused
 
 
-def test_every_outcome_that_is_asked_for_is_one():
+def test_every_outcome_named_in_rules_and_dashboard_exists():
     text = ALERTS.read_text() + json.dumps(EXPRESSIONS)
     asked = re.findall(r'outcome=~?\\?"([\w|]+)', text)
     assert asked
     assert set("|".join(asked).split("|")) <= set(Outcome)
 
 
-def test_the_dashboard_is_whole():
+def test_the_dashboard_is_complete():
     panels = BOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert all(panel["title"] and panel["description"] for panel in panels)
@@ -148,7 +148,7 @@ def test_the_dashboard_is_whole():
 
 
 @needs_promtool
-def test_prometheus_can_read_every_query_of_the_dashboard(tmp_path):
+def test_prometheus_parses_every_query_of_the_dashboard(tmp_path):
     rules = [
         {"record": f"panel:{number}", "expr": re.sub(r"\$__\w+", "5m", expression)}
         for number, expression in enumerate(EXPRESSIONS)
@@ -159,7 +159,7 @@ def test_prometheus_can_read_every_query_of_the_dashboard(tmp_path):
 
 
 @needs_promtool
-def test_prometheus_can_read_the_rules():
+def test_prometheus_parses_the_rules():
     promtool("check", "rules", ALERTS)
 
 
@@ -210,7 +210,7 @@ ILL = {
 
 @needs_promtool
 @pytest.mark.parametrize("alert", [None, *ILL])
-def test_each_alert_comes_when_it_should_and_no_other_does(tmp_path, alert):
+def test_each_alert_fires_in_its_situation_and_no_other_does(tmp_path, alert):
     ill = ILL.get(alert, [])
     changed = {each["series"] for each in ill}
     given = [each for each in WELL if each["series"] not in changed] + ill
@@ -230,7 +230,7 @@ def test_each_alert_comes_when_it_should_and_no_other_does(tmp_path, alert):
     promtool("test", "rules", tmp_path / "test.yml")
 
 
-def test_every_rule_is_tried():
+def test_every_rule_is_tested():
     assert sorted(re.findall(r"alert: (\w+)", ALERTS.read_text())) == sorted(ILL)
 
 
@@ -325,7 +325,7 @@ def test_a_real_prometheus_answers_every_query_and_every_alert(prometheus, obser
 
 @needs_prometheus
 @pytest.mark.timeout(240)
-def test_a_real_prometheus_sees_a_broker_that_goes_away(prometheus, observed):
+def test_a_real_prometheus_notices_a_lost_broker(prometheus, observed):
     (rule,) = re.findall(r"FlowBrokerAway\n +expr: >-\n((?: {10}.*\n)+)", ALERTS.read_text())
 
     def alerts():

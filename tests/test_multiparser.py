@@ -44,7 +44,7 @@ from tests.vizone_servers import client_of, stand_in
         ({"type": "datetime", "format": "%Y"}, "2026", datetime(2026, 1, 1, tzinfo=UTC), None),
     ],
 )
-def test_a_text_is_read_as_what_it_is_said_to_be(options, raw, value, text):
+def test_a_text_is_converted_to_its_declared_type(options, raw, value, text):
     parser = MultiParser(**options)
     assert parser.convert(raw) == value
     assert text is None or parser.text(raw) == text
@@ -52,7 +52,7 @@ def test_a_text_is_read_as_what_it_is_said_to_be(options, raw, value, text):
 
 @pytest.mark.parametrize("raw", [None, ""])
 @pytest.mark.parametrize("type", ["string", "integer", "iso"])
-def test_nothing_stays_nothing(type, raw):
+def test_empty_input_gives_no_value(type, raw):
     assert MultiParser(type=type).convert(raw) is None
     assert MultiParser(type=type).text(raw) is None
 
@@ -66,7 +66,7 @@ def test_nothing_stays_nothing(type, raw):
         ({"default_timezone": "Mars/Olympus"}, "there is no time zone 'Mars/Olympus'"),
     ],
 )
-def test_a_parser_that_cannot_be_meant(options, message):
+def test_contradictory_options_of_a_parser_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         MultiParser(**options)
 
@@ -84,13 +84,13 @@ def test_a_parser_that_cannot_be_meant(options, message):
         ({"type": "iso", "default_timezone": "Europe/Oslo"}, "0001-01-01T00:00:00"),
     ],
 )
-def test_a_text_that_does_not_say_it(options, raw):
+def test_a_text_that_does_not_match_its_type_is_refused(options, raw):
     with pytest.raises(ValueError):
         MultiParser(**options).convert(raw)
 
 
 @pytest.mark.parametrize("source", ["category", "{url}/api/metadata/dictionary/~category"])
-def test_a_term_of_a_dictionary(source):
+def test_dictionary_terms_are_converted(source):
     with stand_in() as server, client_of(server) as client:
         parser = MultiParser(type="dictionary", source=source.format(url=server.url))
         term = parser.convert("news", client)
@@ -102,5 +102,5 @@ def test_a_term_of_a_dictionary(source):
             parser.convert("news")
 
 
-def test_other_values_as_metadata_has_them():
+def test_other_values_are_written_as_metadata_text():
     assert [as_text(each) for each in (True, False, 3, None)] == ["true", "false", "3", None]

@@ -77,13 +77,13 @@ WRONG = {
     "403=1": "403 Forbidden",
     "404=1": "404 Not Found",
     "5xx=1": "trying again",
-    "html=1": "a web page came instead of XML: is a proxy or a login page in front?",
+    "html=1": "the answer is a web page instead of XML; is there a proxy",
     "gzip=1": "which was not asked for",
 }
 
 
 @pytest.mark.parametrize("faults", WRONG)
-def test_an_error_while_the_feed_is_read_does_not_outlive_its_cause(start, faults):
+def test_after_a_feed_error_the_listener_recovers_once_the_cause_is_gone(start, faults):
     with stand_in() as server:
         listener = Listener(start, server, "--state", "s", "-v")
         listener.said("changes found in")
@@ -101,7 +101,7 @@ def test_an_error_while_the_feed_is_read_does_not_outlive_its_cause(start, fault
 
 
 @pytest.mark.parametrize("status", [204, 418])
-def test_an_answer_that_nobody_expects_is_borne_too(start, status):
+def test_an_unexpected_answer_does_not_end_the_listener(start, status):
     with stand_in() as server:
         listener = Listener(start, server, "--state", "s")
         answer = server._web.resources.answer
@@ -114,7 +114,7 @@ def test_an_answer_that_nobody_expects_is_borne_too(start, status):
 
 
 @pytest.mark.parametrize("faults", ["401=1", "404=1"])
-def test_a_listener_of_files_does_not_go_deaf_either(start, faults):
+def test_a_file_listener_recovers_from_errors_too(start, faults):
     with stand_in() as server:
         args = ("--state", "s", "xmlimport")
         listener = Listener(start, server, *args, command="flow-listen-files", topic=FILES)
@@ -129,7 +129,7 @@ def test_a_listener_of_files_does_not_go_deaf_either(start, faults):
             names.discard(listener.next()["data"]["name"])
 
 
-def test_a_listener_gives_up_only_after_the_time_that_it_is_given(start):
+def test_a_listener_gives_up_only_after_retry_for(start):
     with stand_in() as server:
         listener = Listener(start, server, "--state", "s", "--retry-for", "2")
         server.faults.rates = Rates.parse("403=1")
@@ -138,7 +138,7 @@ def test_a_listener_gives_up_only_after_the_time_that_it_is_given(start):
         listener.said("gives up after")
 
 
-def test_a_login_that_was_never_accepted_is_refused_at_once(start):
+def test_a_login_that_was_never_accepted_fails_immediately(start):
     with stand_in(faults=Rates.parse("401=1")) as server:
         listener = Listener(start, server, "--state", "s")
         assert listener.process.wait(30) == 77
@@ -173,7 +173,7 @@ def listener_cwd(listener):
 
 
 @pytest.mark.parametrize("order", ["none", "oldest"])
-def test_a_feed_in_another_order_is_said_and_read_to_its_end(start, order):
+def test_a_feed_in_an_unexpected_order_is_reported_and_read_to_its_end(start, order):
     """Page 1 has nothing of what has changed."""
     with stand_in(order=order) as server:
 
@@ -183,7 +183,7 @@ def test_a_feed_in_another_order_is_said_and_read_to_its_end(start, order):
         missed_while_away(start, server, change, "the feed is not in the order of modification")
 
 
-def test_a_quiet_server_is_not_taken_for_one_that_is_out_of_order(start):
+def test_a_quiet_server_is_not_mistaken_for_one_with_an_unordered_feed(start):
     """--since names a time at which nothing need have changed."""
     with stand_in(faults=Rates(clock=-7200)) as server:
         for number in range(150):
@@ -197,7 +197,7 @@ def test_a_quiet_server_is_not_taken_for_one_that_is_out_of_order(start):
         assert not [line for line in listener.lines if "warning" in line]
 
 
-def test_a_clock_that_has_gone_back_is_said_and_nothing_is_missed(start):
+def test_a_server_clock_set_back_is_reported_and_nothing_is_missed(start):
     with stand_in() as server:
 
         def change(made):
@@ -214,7 +214,7 @@ def message_of(server, asset, home):
     return ASSETS, headers, body
 
 
-def test_another_host_is_not_asked_whatever_a_message_says(start):
+def test_a_link_to_another_host_is_not_followed(start):
     with stand_in() as server, socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         listener = Listener(start, server, "--metadata")
@@ -223,7 +223,7 @@ def test_another_host_is_not_asked_whatever_a_message_says(start):
         server.catalogue.update(asset.number, title="good")
         first, strange, last = (listener.next() for _ in range(3))
         assert strange["data"]["metadata"] is None
-        assert f"'127.0.0.1:{port}' is not asked" in strange["metadataerror"]
+        assert f"cannot follow a link to '127.0.0.1:{port}'" in strange["metadataerror"]
         assert "metadataerror" not in first | last
         listener.said("the event is written unchanged")
         silent.settimeout(0.2)
@@ -231,7 +231,7 @@ def test_another_host_is_not_asked_whatever_a_message_says(start):
             silent.accept()
 
 
-def test_one_link_that_leads_nowhere_holds_up_the_others_for_a_while_only(start):
+def test_a_link_to_a_silent_host_delays_the_others_only_briefly(start):
     """An allowed host that does not answer."""
     with stand_in() as server, socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -247,7 +247,7 @@ def test_one_link_that_leads_nowhere_holds_up_the_others_for_a_while_only(start)
         assert "no answer within" in events[1]["metadataerror"]
 
 
-def test_metadata_that_makes_an_event_too_long_for_the_next_command_is_left_out():
+def test_metadata_that_would_make_an_event_too_long_is_left_out():
     def ask(client, event):
         return Event(event.type, {"metadata": "\\" * 9_000_000}, source=event.source, id=event.id)
 

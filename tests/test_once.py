@@ -40,7 +40,7 @@ def begun(tmp_path):
 ONCE = ("flow-work", "mine:Note", "--once", "done", "-j", "4")
 
 
-def test_an_event_is_done_once_however_often_it_comes(run, tmp_path):
+def test_an_event_is_processed_once_even_if_repeated(run, tmp_path):
     """Its identity is its source and its id: the same id of another source is another event."""
     lines = line("1") + line("2") + line("1", source="other")
     for _ in range(3):
@@ -56,9 +56,7 @@ def test_an_event_that_failed_is_not_done(run, tmp_path):
     assert begun(tmp_path) == ["s 1"]
 
 
-def test_what_is_killed_before_it_has_noted_an_event_does_it_again_and_then_never_more(
-    start, run, tmp_path
-):
+def test_an_event_not_recorded_before_a_kill_is_processed_once_more(start, run, tmp_path):
     process = start(*ONCE, stdin=-1)
     process.stdin.write(line("1") + line("2", data="hang"))
     process.stdin.flush()
@@ -78,13 +76,13 @@ def test_what_is_killed_before_it_has_noted_an_event_does_it_again_and_then_neve
     assert sorted(begun(tmp_path)) == ["s 1", "s 2", "s 2"]
 
 
-def test_an_id_is_forgotten_after_its_time(run, tmp_path):
+def test_an_id_is_forgotten_after_once_age(run, tmp_path):
     for age in ("3600", "0.001"):
         assert run(*ONCE, "--once-age", age, input=line("1"))[0] == 0
     assert begun(tmp_path) == ["s 1", "s 1"]
 
 
-def test_a_file_of_something_else_is_refused_and_kept(run, tmp_path):
+def test_a_file_with_other_content_is_refused_and_left_unchanged(run, tmp_path):
     (tmp_path / "done").write_bytes(b"something else, and longer than a page header of SQLite" * 99)
     before = (tmp_path / "done").read_bytes()
     status, _, err = run(*ONCE, input=line("1"))

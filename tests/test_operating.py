@@ -111,7 +111,7 @@ def block(word):
     return found
 
 
-def test_what_runs(morning):
+def test_flow_status_shows_what_runs(morning):
     status, out, _ = morning.run(block("--once"))
     assert status == 0
     assert any(
@@ -119,7 +119,7 @@ def test_what_runs(morning):
     )
 
 
-def test_what_is_stuck_or_lags(morning):
+def test_flow_status_check_reports_stuck_and_lagging_commands(morning):
     """One event hangs; by its limit it is said to."""
     (quick,) = [each for each in BLOCKS if each.endswith("--check")]
     assert str(morning.pid()) not in morning.run(quick)[1]
@@ -127,21 +127,21 @@ def test_what_is_stuck_or_lags(morning):
     until(lambda: f"(pid {morning.pid()}): lag" in morning.run(asked)[1])
 
 
-def test_how_the_night_was(morning):
+def test_flow_joblog_sums_up_the_night(morning):
     status, out, err = morning.run(block("flow-joblog"))
     assert (status, err) == (0, "")
     assert "done" in out
     assert "failed" in out
 
 
-def test_why_it_failed(morning):
+def test_flow_failed_shows_why_events_failed(morning):
     (line,) = [each for each in BLOCKS if each == "flow-failed failed.jsonl"]
     status, out, err = morning.run(line)
     assert (status, err) == (0, "")
     assert [row.split()[0] for row in out.splitlines()[1:] if row[:8].strip()] == ["5", "3"]
 
 
-def test_why_dead_letters_failed_and_what_a_queue_holds(morning):
+def test_dead_letters_and_queues_can_be_inspected(morning):
     status, out, err = morning.run(block("--since 12h").replace("12h", "2025-01-01"))
     assert (status, err) == (0, "")
     assert [row.split()[0] for row in out.splitlines()[1:]] == ["3", "1"]
@@ -150,7 +150,7 @@ def test_why_dead_letters_failed_and_what_a_queue_holds(morning):
     assert len(morning.queue.waiting(morning.dead)) == 4
 
 
-def test_what_to_do_with_it(morning):
+def test_failed_events_can_be_replayed_and_dropped(morning):
     (morning.folder / "mended").touch()
     again, back = [each for each in BLOCKS if "--replay" in each]
     assert morning.run(again)[0] == 0
@@ -162,7 +162,7 @@ def test_what_to_do_with_it(morning):
     assert morning.failed() == []
 
 
-def test_every_command_of_the_page_is_tried():
+def test_every_command_of_the_page_is_tested():
     tests = Path(__file__).read_text()
     tried = ("--once", "--check", "--max-lag", "flow-joblog", "--since 12h", "--browse", "--drop")
     assert all(word in tests for word in tried)

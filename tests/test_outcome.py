@@ -67,13 +67,13 @@ def settle(outcome, settings=None, **parts):
         return acks.told, out.read()
 
 
-def test_a_member_that_leaves_a_question_open_is_refused():
+def test_an_incomplete_outcome_member_is_refused():
     with pytest.raises(TypeError, match="may_retry"):
         Meaning(ran=True, is_failure=False, is_done=False, answer=Answer.ACK)
 
 
 @EVERY
-def test_an_outcome_does_not_contradict_itself(outcome):
+def test_the_properties_of_an_outcome_are_consistent(outcome):
     assert not (outcome.is_failure and outcome.is_done)
     assert outcome.is_done == (outcome.answer is Answer.ACK)
     assert not (outcome.is_done and outcome.may_retry)
@@ -82,26 +82,26 @@ def test_an_outcome_does_not_contradict_itself(outcome):
 
 
 @EVERY
-def test_the_source_hears_what_the_outcome_says(outcome):
+def test_the_source_gets_the_answer_of_the_outcome(outcome):
     heard = {Answer.ACK: ["ack"], Answer.NACK: ["nack"], Answer.NOTHING: []}
     assert settle(outcome) == (heard[outcome.answer], b"")
 
 
 @EVERY
-def test_a_failure_that_is_kept_is_acknowledged(outcome):
+def test_a_failure_kept_in_the_failed_file_is_acknowledged(outcome):
     told, _ = settle(outcome, failures=Kept())
     assert told == (["ack"] if outcome.is_failure or outcome.is_done else [])
 
 
 @EVERY
-def test_with_pass_what_is_done_goes_on_with_the_duty_and_nothing_else_does(outcome):
+def test_with_pass_only_done_events_are_forwarded_with_their_duty(outcome):
     told, out = settle(outcome, Settings(pass_on=True))
     assert out == (LINE + b"\n" if outcome.is_done else b"")
     assert told == (["nack"] if outcome.answer is Answer.NACK else [])
 
 
 @EVERY
-def test_the_job_log_keeps_it_and_resume_skips_what_is_done(outcome, tmp_path):
+def test_the_job_log_records_the_outcome_and_resume_skips_done_events(outcome, tmp_path):
     with JobLog(tmp_path / "log") as log:
         log.record(attempt(outcome))
     assert orjson.loads((tmp_path / "log").read_bytes())["outcome"] == outcome
@@ -111,7 +111,7 @@ def test_the_job_log_keeps_it_and_resume_skips_what_is_done(outcome, tmp_path):
 
 
 @EVERY
-def test_halt_counts_failures_and_what_was_run_and_is_done(outcome):
+def test_halt_counts_failures_and_successful_runs(outcome):
     def halts(text):
         return Halt.parse(text).record(attempt(outcome)) is not None
 
@@ -120,7 +120,7 @@ def test_halt_counts_failures_and_what_was_run_and_is_done(outcome):
 
 
 @EVERY
-def test_the_summary_shows_it(outcome):
+def test_the_summary_shows_the_outcome(outcome):
     tally = Tally()
     tally.record(attempt(outcome))
     figures = tally.figures()
@@ -129,14 +129,14 @@ def test_the_summary_shows_it(outcome):
 
 
 @EVERY
-def test_an_attempt_that_was_not_the_last_is_counted_as_retried(outcome):
+def test_an_attempt_before_the_last_is_counted_as_retried(outcome):
     tally = Tally()
     tally.record(attempt(outcome, final=False))
     assert "1 retried" in summary(tally.figures())
 
 
 @EVERY
-def test_the_exit_status_says_whether_there_was_a_failure(outcome):
+def test_the_exit_status_shows_whether_there_was_a_failure(outcome):
     if outcome.is_failure:
         with pytest.raises(EventsFailed, match="1 of 1 events failed") as failed:
             check(Counter([outcome]))
@@ -147,14 +147,14 @@ def test_the_exit_status_says_whether_there_was_a_failure(outcome):
 
 
 @EVERY
-def test_another_attempt_follows_where_it_may_help(outcome):
+def test_outcomes_that_may_improve_are_retried(outcome):
     delay = RetryPolicy(retries=1).delay(1, Failure(outcome, "x"))
     assert (delay is not None) == outcome.may_retry
 
 
 @pytest.mark.parametrize("outcome", [each for each in Outcome if each.raised])
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-def test_the_exception_of_an_outcome_leads_to_it_in_a_thread_and_in_a_process(
+def test_the_exception_of_an_outcome_causes_it_in_threads_and_processes(
     outcome, isolation, start, tmp_path
 ):
     module, name = outcome.raised.__module__, outcome.raised.__name__
@@ -198,12 +198,12 @@ def test_retry_takes_a_number_text_or_a_timedelta(after, seconds):
     assert Failure.of(Retry(after=after)).after == seconds
 
 
-def test_the_time_of_a_retry_may_come_second_without_its_name():
+def test_the_wait_of_a_retry_may_be_its_second_argument():
     assert Retry("busy", 5).after == 5.0
     assert str(Retry("busy", 5)) == "busy"
 
 
 @pytest.mark.parametrize("after", ["soon", "", None, math.inf, math.nan, "inf", [1], 10**400])
-def test_any_other_time_of_a_retry_is_an_error_that_names_it(after):
+def test_an_invalid_wait_of_a_retry_is_an_error_that_names_it(after):
     with pytest.raises(ValueError, match=r"^invalid Retry\(after=.*\): expected seconds"):
         Retry(after=after)

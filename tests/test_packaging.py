@@ -132,7 +132,7 @@ def in_a_checkout():
     return set(call(*git, "ls-files", "-z", "-co", "--exclude-standard").split("\0")) - {""}
 
 
-def test_the_sdist_holds_what_a_checkout_does(dist):
+def test_the_sdist_holds_the_files_of_a_checkout(dist):
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         members = {m.name.partition("/")[2]: m for m in archive.getmembers()}
@@ -142,7 +142,7 @@ def test_the_sdist_holds_what_a_checkout_does(dist):
     assert members["flowtools/__main__.py"].mode & 0o111
 
 
-def test_what_is_installed_is_the_fresh_package(installed):
+def test_the_installed_package_is_the_one_just_built(installed):
     code = "import flowtools; print(flowtools.__file__)"
     where = call(installed / "python", "-c", code, env=installed_environment(installed), cwd="/")
     assert Path(where.strip()).is_relative_to(installed.parent)
@@ -192,7 +192,7 @@ def make_build(tree, umask, **env):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
 
 
-def test_wheel_and_sdist_are_the_same_bytes_whenever_and_wherever_they_are_built(dates):
+def test_wheel_and_sdist_are_reproducible(dates):
     day = {"SOURCE_DATE_EPOCH": "1700000000"}
     (one, first), (two, second) = dates
     digests = make_build(one, first, TZ="Asia/Tokyo", **day)
@@ -201,7 +201,7 @@ def test_wheel_and_sdist_are_the_same_bytes_whenever_and_wherever_they_are_built
         assert {info.date_time[:3] for info in archive.infolist()} == {(2023, 11, 14)}
 
 
-def test_without_a_date_that_of_the_last_commit_counts(dates):
+def test_without_source_date_epoch_the_date_of_the_last_commit_is_used(dates):
     tree, umask = dates[0]
     git = ["git", "-c", "user.name=me", "-c", "user.email=me@localhost"]
     if not shutil.which("git"):
@@ -214,7 +214,7 @@ def test_without_a_date_that_of_the_last_commit_counts(dates):
         assert {member.mtime for member in archive.getmembers()} == {1706933106}
 
 
-def test_the_types_are_there_for_the_code_of_users(installed, tmp_path):
+def test_type_information_is_installed_for_users(installed, tmp_path):
     (tmp_path / "mine.py").write_text(TYPED)
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "mine.py"]
     command += ["--python-executable", installed / "python"]
@@ -225,7 +225,7 @@ def test_the_types_are_there_for_the_code_of_users(installed, tmp_path):
     assert [int(line) for line, kind in found if kind == "error"] == wrong, ran.stdout
 
 
-def test_the_metadata_names_every_library_that_is_imported(wheel):
+def test_the_metadata_names_every_imported_library(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
         text = archive.read(name).decode()

@@ -52,7 +52,7 @@ def options_of(name):
     }
 
 
-def test_every_command_has_an_entry_point_a_link_a_page_a_test_and_a_row():
+def test_every_command_has_an_entry_point_link_page_test_and_row():
     modules = {f"flow-{p.stem.replace('_', '-')}" for p in ROOT.glob("flowtools/commands/[!_]*.py")}
     rows = re.findall(r"^\| `(flow-[a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert sorted(SCRIPTS) == sorted(modules)
@@ -112,7 +112,7 @@ def items_of(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_page_says_the_default_that_the_help_shows(name):
+def test_the_page_states_the_default_shown_in_the_help(name):
     items = items_of(name)
     untold = {}
     for param in command(name).get_params(context_of(name)):
@@ -128,7 +128,7 @@ def test_the_page_says_the_default_that_the_help_shows(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_page_names_every_value_that_an_option_takes(name):
+def test_the_page_names_every_value_of_an_option(name):
     section = page_of(name).split("\n.Sh OPTIONS\n")[1].split("\n.Sh ")[0]
     text = section + "\n".join(items_of(name).values())
     choices = {
@@ -141,13 +141,13 @@ def test_the_page_names_every_value_that_an_option_takes(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_page_speaks_of_no_option_that_no_command_has(name):
+def test_the_page_names_only_options_that_exist(name):
     mentioned = {f"-{o}" for o in re.findall(r"\bFl (-?[A-Za-z][a-z-]*)", page_of(name))}
     assert mentioned <= set().union(*map(options_of, SCRIPTS))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_sections_of_the_page_stand_in_order(name):
+def test_the_sections_of_the_page_are_in_order(name):
     page = page_of(name)
     sections = re.findall(r"^\.Sh (.+)$", page, re.MULTILINE)
     assert sections == [section for section in SECTIONS if section in sections]
@@ -157,7 +157,7 @@ def test_the_sections_of_the_page_stand_in_order(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_page_names_only_pages_that_are_there(name):
+def test_the_page_names_only_pages_that_exist(name):
     ours = {f"{path.stem} {path.suffix[1:]}" for path in (ROOT / "man").iterdir()}
     named = re.findall(r"^\.Xr (flow[a-z-]* \d)", page_of(name), re.MULTILINE)
     assert set(named) <= ours
@@ -183,7 +183,7 @@ TWO_MEANINGS = {
 """Options that are not the same in all commands that have them, each with its reason."""
 
 
-def test_an_option_is_the_same_in_every_command_that_has_it():
+def test_an_option_is_the_same_in_every_command():
     forms, letters = {}, {}
     for name in SCRIPTS:
         for param in command(name).get_params(context_of(name)):
@@ -203,14 +203,14 @@ def test_the_overview_names_every_command():
     assert [name for name in SCRIPTS if f".Xr {name} 1 ,\n" not in see_also] == []
 
 
-def test_the_wheel_installs_every_page_where_man_looks_for_it():
+def test_the_wheel_installs_every_page_in_the_manual_path():
     shared = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     pages = sorted(path.name for path in (ROOT / "man").iterdir())
     assert shared == {f"man/{page}": f"share/man/man{page[-1]}/{page}" for page in pages}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_page_has_the_statuses_that_any_such_command_may_end_with(name):
+def test_the_page_lists_the_common_exit_statuses(name):
     section = page_of(name).partition("\n.Sh EXIT STATUS\n")[2].partition("\n.Sh ")[0]
     statuses = set(re.findall(r"^\.It (\d+)$", section, re.MULTILINE))
     assert {"2", "70"} <= statuses

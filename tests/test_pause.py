@@ -99,7 +99,7 @@ def read_until(process, text):
 
 
 @ISOLATIONS
-def test_an_outage_costs_few_calls_no_attempt_and_no_event(down, isolation, tmp_path):
+def test_an_outage_costs_few_calls_and_no_event_or_attempt(down, isolation, tmp_path):
     process = down.start(
         "tests.down:Server", "-j", "8", "--isolation", isolation, "--retries", "3",
         "--backoff", "0.1", "--max-backoff", "0.2", "--failed", "failed", "--joblog", "jobs",
@@ -128,7 +128,7 @@ def test_an_outage_costs_few_calls_no_attempt_and_no_event(down, isolation, tmp_
 
 @ISOLATIONS
 @pytest.mark.parametrize("name", ["tests.down:Refused", "OSError", "builtins:OSError"])
-def test_an_exception_that_is_not_ours_pauses_if_it_is_named(down, isolation, name):
+def test_a_foreign_exception_named_by_pause_on_pauses_the_pool(down, isolation, name):
     process = down.start(
         "tests.down:Plain", "--isolation", isolation, "--backoff", "0.1",
         "--pause-on", "mailbox:Error", "--pause-on", name,
@@ -154,7 +154,9 @@ def test_an_exception_that_is_not_ours_pauses_if_it_is_named(down, isolation, na
         ("KeyboardInterrupt", "it is not an exception"),
     ],
 )
-def test_an_exception_that_cannot_be_loaded_is_said_at_the_start(run, isolation, more, name, why):
+def test_an_exception_that_cannot_be_imported_is_reported_at_the_start(
+    run, isolation, more, name, why
+):
     status, _, err = run(
         "flow-work", "tests.down:Plain", "--isolation", isolation, "--pause-on", name, *more,
         env={"PYTHONPATH": str(ROOT)},
@@ -165,7 +167,7 @@ def test_an_exception_that_cannot_be_loaded_is_said_at_the_start(run, isolation,
 
 
 @ISOLATIONS
-def test_a_signal_ends_a_pause_and_nothing_is_lost(down, isolation, tmp_path):
+def test_a_signal_ends_a_pause_without_loss(down, isolation, tmp_path):
     process = down.start(
         "tests.down:Server", "-j", "4", "--isolation", isolation, "--failed", "failed",
         "--backoff", "60",
@@ -179,7 +181,7 @@ def test_a_signal_ends_a_pause_and_nothing_is_lost(down, isolation, tmp_path):
     assert {event["flowerror"] for event in kept} == {"not tried: the pool ended"}
 
 
-def test_an_event_in_flight_is_neither_acknowledged_nor_rejected_while_paused(down, tmp_path):
+def test_events_in_flight_stay_unsettled_during_a_pause(down, tmp_path):
     with Receiver(tmp_path / "acks") as receiver:
         process = down.start("tests.down:Server", "-j", "4", "--backoff", "0.1")
         events = [
@@ -199,7 +201,7 @@ def test_an_event_in_flight_is_neither_acknowledged_nor_rejected_while_paused(do
         assert process.wait() == 0
 
 
-def test_the_service_manager_and_the_figures_say_that_it_pauses(down, tmp_path):
+def test_service_manager_and_metrics_show_the_pause(down, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(60)
@@ -227,7 +229,7 @@ def test_the_service_manager_and_the_figures_say_that_it_pauses(down, tmp_path):
         assert process.wait() == 0
 
 
-def test_flow_run_pauses_and_its_source_waits(down):
+def test_flow_run_pauses_together_with_its_source(down):
     process = down.start(
         "tests.down:Ticks", "--set", "Source.interval=0.02", "--count", "5", "--backoff", "0.1",
         command="flow-run",
@@ -244,7 +246,7 @@ def test_flow_run_pauses_and_its_source_waits(down):
 # Inside
 
 
-def test_threads_that_find_it_down_at_once_begin_one_pause(pool, caplog):
+def test_threads_that_find_the_server_down_together_begin_one_pause(pool, caplog):
     together, server = threading.Barrier(8), Server()
 
     def start(event):
@@ -264,7 +266,7 @@ def test_threads_that_find_it_down_at_once_begin_one_pause(pool, caplog):
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_order_of_a_key_and_of_one_thread_survives_a_pause(pool, threads):
+def test_a_pause_keeps_the_order_of_a_key_and_of_a_single_thread(pool, threads):
     server, done = Server(), []
 
     def start(event):
@@ -283,7 +285,7 @@ def test_the_order_of_a_key_and_of_one_thread_survives_a_pause(pool, threads):
     assert threads > 1 or done == list(range(60))
 
 
-def test_a_paused_pool_reads_no_further_and_starts_nothing_but_probes(pool):
+def test_a_paused_pool_stops_reading_and_starts_only_probes(pool):
     server = Server()
     running = pool(server, threads=4, retry=QUICK)
     running.feed(0)
@@ -298,7 +300,7 @@ def test_a_paused_pool_reads_no_further_and_starts_nothing_but_probes(pool):
     assert running.end() == {"done": 1000}
 
 
-def test_a_probe_that_fails_otherwise_gives_way_to_the_next(pool):
+def test_after_a_probe_that_fails_for_another_reason_the_next_event_is_tried(pool):
     server = Server()
 
     def start(event):
@@ -313,7 +315,7 @@ def test_a_probe_that_fails_otherwise_gives_way_to_the_next(pool):
     assert running.end() == {"done": 15, "rejected": 5}
 
 
-def test_a_probe_that_hangs_gives_way_to_the_next(pool):
+def test_after_a_probe_that_hangs_the_next_event_is_tried(pool):
     server, hung = Server(), threading.Event()
 
     def start(event):
@@ -329,7 +331,7 @@ def test_a_probe_that_hangs_gives_way_to_the_next(pool):
     assert running.end() == {"done": 19, "timeout": 1}
 
 
-def test_halt_counts_no_attempt_that_found_it_down(pool):
+def test_halt_ignores_attempts_that_found_the_server_down(pool):
     server = Server()
     running = pool(server, threads=4, retry=QUICK, halt=Halt.parse("now,fail=1"))
     running.feed(*range(20))
@@ -347,7 +349,7 @@ def test_halt_counts_no_attempt_that_found_it_down(pool):
         {"timeout": 0.5},
     ],
 )
-def test_a_server_that_comes_and_goes_loses_nothing(pool, settings):
+def test_a_server_that_repeatedly_fails_causes_no_loss(pool, settings):
     server, calls, done = Server(), itertools.count(1), []
 
     def start(event):
@@ -391,7 +393,7 @@ def probe(pause, clock, flight):
     return seconds
 
 
-def test_the_waits_between_probes_grow_to_the_longest(clock):
+def test_waits_between_probes_grow_up_to_max_backoff(clock):
     pause, first = Pause(RetryPolicy(backoff=1, max_backoff=10)), flight()
     pause.note(first, 0.0, failure())
     waits = []
@@ -402,7 +404,7 @@ def test_the_waits_between_probes_grow_to_the_longest(clock):
         assert longest / 2 <= wait <= longest
 
 
-def test_no_probe_is_earlier_than_was_asked_for(clock):
+def test_a_probe_waits_as_long_as_the_worker_asked(clock):
     pause, first = Pause(RetryPolicy(backoff=1, max_backoff=10)), flight()
     pause.note(first, 0.0, failure(30.0))
     pause.note(flight(2), 0.0, failure(50.0))
@@ -411,13 +413,13 @@ def test_no_probe_is_earlier_than_was_asked_for(clock):
     assert probe(pause, clock, first) == 30
 
 
-def test_no_backoff_still_leaves_time_between_probes(clock):
+def test_without_backoff_there_is_still_a_wait_between_probes(clock):
     pause = Pause(RetryPolicy(backoff=0, max_backoff=0))
     pause.note(flight(), 0.0, failure())
     assert pause.opens() == clock[0] + 0.1
 
 
-def test_it_reminds_at_growing_intervals(clock):
+def test_a_pause_is_reported_at_growing_intervals(clock):
     said = []
     pause, first = Pause(RetryPolicy(backoff=10, max_backoff=10), said.append), flight()
     pause.note(first, 0.0, failure(10.0))
@@ -428,7 +430,7 @@ def test_it_reminds_at_growing_intervals(clock):
     assert "still paused after 31m and 186 probes: refused; trying one event in" in said[-1]
 
 
-def test_an_attempt_from_before_its_end_does_not_begin_the_pause_again(clock):
+def test_an_attempt_begun_before_the_end_of_a_pause_does_not_restart_it(clock):
     pause, first = Pause(RetryPolicy(backoff=1)), flight()
     pause.note(first, 0.0, failure())
     probe(pause, clock, first)
@@ -438,7 +440,7 @@ def test_an_attempt_from_before_its_end_does_not_begin_the_pause_again(clock):
     assert not pause.is_on
 
 
-def test_an_outage_that_comes_back_at_once_goes_on_growing(clock):
+def test_an_outage_that_returns_immediately_keeps_the_longer_waits(clock):
     pause, first = Pause(RetryPolicy(backoff=1)), flight()
     pause.note(first, 0.0, failure())
     for _ in range(3):
@@ -466,14 +468,14 @@ def test_an_outage_that_comes_back_at_once_goes_on_growing(clock):
         (90, 20.0, None, None),
     ],
 )
-def test_an_event_is_retried_until_it_is_so_old(age, after, low, high):
+def test_retry_until_retries_an_event_up_to_that_age(age, after, low, high):
     policy = RetryPolicy(backoff=1, retry_until=100.0)
     wait = policy.delay(1, Failure(Outcome.FAILED, "x", after), age)
     assert (low is None and wait is None) or low <= wait <= high
     assert policy.delay(1, Failure(Outcome.REJECTED, "x"), 0.0) is None
 
 
-def test_the_age_of_an_event_is_that_of_its_time_or_of_its_line():
+def test_the_age_of_an_event_counts_from_its_time_or_from_its_reading():
     old = Event("t", source="s", id="1", time=rfc3339(time.time() - 3600))
     assert 3600 <= InFlight(old, b"", 1, time.monotonic()).age < 3660
     for said in ("soon", 5):
@@ -483,7 +485,7 @@ def test_the_age_of_an_event_is_that_of_its_time_or_of_its_line():
 
 
 @ISOLATIONS
-def test_retry_until_lasts_as_long_as_it_says(run, isolation, tmp_path):
+def test_retry_until_ends_at_the_stated_age(run, isolation, tmp_path):
     old, new = (Event("t", "fail", source="s", id=str(n)) for n in range(2))
     old.attributes["time"] = rfc3339(time.time() - 3600)
     del new.attributes["time"]  # Its age counts from its reading: however long the start takes.

@@ -49,7 +49,7 @@ def bound(tmp_path):
         (["flow-watch", "it"], "cannot watch '"),
     ],
 )
-def test_what_may_not_be_read_is_as_what_is_not_there(bound, tmp_path, command, message):
+def test_an_unreadable_file_is_treated_like_a_missing_one(bound, tmp_path, command, message):
     status, missing = bound(*command)
     assert status == 78
     assert message in missing
@@ -65,7 +65,7 @@ def test_what_may_not_be_read_is_as_what_is_not_there(bound, tmp_path, command, 
     )
 
 
-def test_a_state_file_that_may_not_be_read_is_a_matter_of_settings(bound, tmp_path):
+def test_an_unreadable_state_file_is_a_configuration_error(bound, tmp_path):
     (tmp_path / "it").write_text("{}")
     (tmp_path / "it").chmod(0o000)
     status, said = bound("flow-listen-assets", "--state", "it")
@@ -75,7 +75,7 @@ def test_a_state_file_that_may_not_be_read_is_a_matter_of_settings(bound, tmp_pa
 
 @pytest.mark.parametrize("option", ["--failed", "--joblog"])
 @pytest.mark.parametrize("before", [b"", b'{"whole":1}\n', b'{"torn":'])
-def test_what_is_only_written_need_not_be_readable(bound, tmp_path, option, before):
+def test_files_that_are_only_written_need_not_be_readable(bound, tmp_path, option, before):
     path = tmp_path / "it"
     path.write_bytes(before)
     path.chmod(0o200)
@@ -88,7 +88,7 @@ def test_what_is_only_written_need_not_be_readable(bound, tmp_path, option, befo
 
 
 @pytest.mark.parametrize("option", ["--failed", "--joblog"])
-def test_what_may_not_be_written_ends_the_command_before_the_first_event(bound, tmp_path, option):
+def test_an_unwritable_file_ends_the_command_before_the_first_event(bound, tmp_path, option):
     path = tmp_path / "it"
     path.touch()
     path.chmod(0o400)
@@ -102,14 +102,14 @@ def test_what_may_not_be_written_ends_the_command_before_the_first_event(bound, 
     assert "'it': Is a directory" in said
 
 
-def test_a_pipe_that_may_only_be_written_and_that_nobody_reads_is_not_waited_for(bound, tmp_path):
+def test_a_write_only_named_pipe_without_a_reader_is_an_error(bound, tmp_path):
     os.mkfifo(tmp_path / "it", 0o200)
     status, said = bound("flow-work", "tests.workers:Nop", "--failed", "it", input=FAILED)
     assert status == 78
     assert "'it': No such device or address" in said
 
 
-def test_permissions_bind_these_tests(tmp_path, bound):
+def test_permissions_apply_to_these_tests(tmp_path, bound):
     """Else the others would show nothing."""
     (tmp_path / "it").write_text("x")
     (tmp_path / "it").chmod(0o000)

@@ -18,24 +18,24 @@ SHOWN = {
 }
 
 
-def test_the_picture_of_a_pipeline_is_what_its_script_draws():
+def test_the_picture_of_a_pipeline_is_up_to_date():
     script = runpy.run_path(str(ROOT / "docs" / "tools" / "pipeline_picture.py"))
     assert (PICTURES / "pipeline.svg").read_text() == script["picture"]()
 
 
 @pytest.mark.parametrize("path", sorted(PICTURES.glob("*.svg")), ids=lambda path: path.name)
-def test_a_picture_is_whole_and_is_shown(path):
+def test_every_picture_is_complete_and_shown(path):
     ElementTree.parse(path)
     assert path.name in SHOWN
 
 
 @pytest.mark.parametrize("path", sorted(PICTURES.glob("*.svg")), ids=lambda path: path.name)
-def test_a_picture_fetches_nothing_from_elsewhere(path):
+def test_no_picture_loads_anything_from_elsewhere(path):
     found = re.findall(r"https?://[^\"')\s<]+", path.read_text())
     assert set(found) <= {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
 
 
-def test_a_picture_of_a_terminal_is_of_what_its_command_shows_today():
+def test_pictures_of_terminals_show_the_current_output():
     names = ("view", "work", "status", "failed")
     view, work, status, failed = ((PICTURES / f"{name}.svg").read_text() for name in names)
     assert shown(view) >= {"TIME", "TYPE", "SUBJECT", "TITLE", "flow.asset.created"}
@@ -49,7 +49,7 @@ def shown(svg):
 
 
 @pytest.mark.parametrize("name", ["view", "work", "status", "failed"])
-def test_each_word_of_a_terminal_has_a_place_of_its_own(name):
+def test_each_word_of_a_terminal_picture_has_its_own_position(name):
     texts = ElementTree.parse(PICTURES / f"{name}.svg").iter("{http://www.w3.org/2000/svg}text")
     words = [text.text for text in texts]
     assert words

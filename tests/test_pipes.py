@@ -96,7 +96,7 @@ def acknowledged(peer, number):
     return sorted(peer.read("ACK").headers["id"] for _ in range(number))
 
 
-def test_tee_is_found_out_at_the_first_event_that_is_settled_twice(pipeline, script):
+def test_plain_tee_is_detected_at_the_first_event_settled_twice(pipeline, script):
     process = pipeline(f"{listening(script)} | tee >(flow-work mine:Done) | flow-work mine:Done")
     peer = script.accept()
     peer.subscribed()
@@ -106,7 +106,7 @@ def test_tee_is_found_out_at_the_first_event_that_is_settled_twice(pipeline, scr
     assert "flow-work (process" in said
 
 
-def test_flow_tee_acknowledges_what_both_have_done_and_a_killed_branch_loses_nothing(
+def test_flow_tee_acknowledges_after_both_branches_and_a_killed_branch_loses_nothing(
     pipeline, script, tmp_path
 ):
     process = pipeline(
@@ -127,7 +127,7 @@ def test_flow_tee_acknowledges_what_both_have_done_and_a_killed_branch_loses_not
 
 @needs_jq
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_worker_that_dies_behind_jq_is_missed_and_the_pipe_ends(
+def test_a_killed_flow_work_behind_jq_is_noticed_and_the_pipe_ends(
     pipeline, script, tmp_path, number
 ):
     process = pipeline(
@@ -167,7 +167,7 @@ def sourcing(folder):
 
 
 @needs_jq
-def test_a_worker_that_dies_behind_jq_is_missed_by_a_source_of_ones_own(pipeline, tmp_path):
+def test_a_custom_source_notices_a_killed_flow_work_behind_jq(pipeline, tmp_path):
     process = pipeline(f"{sourcing(tmp_path)} | jq --unbuffered -c . | flow-work -j 2 mine:Slow")
     until(lambda: len((tmp_path / "done").read_text().split()) == 2)
     (worker,) = pids_of("flow-work", process.pid)
@@ -176,7 +176,7 @@ def test_a_worker_that_dies_behind_jq_is_missed_by_a_source_of_ones_own(pipeline
     assert process.wait(SECONDS) != 0  # jq wrote them to nobody, and the source saw it go.
 
 
-def test_what_a_dead_worker_had_the_next_one_does(pipeline, tmp_path):
+def test_events_of_a_killed_flow_work_are_processed_by_the_next_one(pipeline, tmp_path):
     process = pipeline(
         f"{sourcing(tmp_path)} | sed -u '' | (flow-work -j 2 mine:Slow; flow-work mine:Done)"
     )
@@ -187,7 +187,7 @@ def test_what_a_dead_worker_had_the_next_one_does(pipeline, tmp_path):
     assert sorted((tmp_path / "done").read_text().split()) == ["1", "1", "2", "2"]
 
 
-def test_what_flow_jq_drops_is_acknowledged_and_idle_ends(pipeline, script, tmp_path):
+def test_events_dropped_by_flow_jq_are_acknowledged_and_idle_ends(pipeline, script, tmp_path):
     process = pipeline(
         f"{listening(script, '--idle', '1')} | flow-jq 'select(.data.body.n > 2)' |"
         " flow-work mine:Done"
@@ -201,7 +201,7 @@ def test_what_flow_jq_drops_is_acknowledged_and_idle_ends(pipeline, script, tmp_
     assert (tmp_path / "done").read_text() == "3\n"
 
 
-def test_a_dead_letter_says_why_and_so_does_the_event_that_it_becomes(pipeline, script, start):
+def test_a_dead_letter_and_its_event_have_the_reason(pipeline, script, start):
     pipeline(f"{listening(script)} | flow-work --retries 1 --backoff 0.01 mine:Fails")
     peer = script.accept()
     peer.subscribed()
@@ -228,7 +228,7 @@ def test_a_dead_letter_says_why_and_so_does_the_event_that_it_becomes(pipeline, 
     process.kill()
 
 
-def test_a_socket_whose_place_is_removed_under_a_pair_is_made_elsewhere(pipeline, script, tmp_path):
+def test_a_socket_whose_directory_was_removed_is_created_elsewhere(pipeline, script, tmp_path):
     runtime, temporary = tmp_path / "run", tmp_path / "tmp"
     for each in (runtime, temporary):
         each.mkdir(mode=0o700)
@@ -247,7 +247,7 @@ def test_a_socket_whose_place_is_removed_under_a_pair_is_made_elsewhere(pipeline
     assert acknowledged(peer, 1) == ["a2"]  # Nothing was outstanding: the session goes on.
 
 
-def test_what_a_killed_listener_leaves_is_removed_by_the_next(pipeline, script, tmp_path):
+def test_the_socket_of_a_killed_listener_is_removed_by_the_next_one(pipeline, script, tmp_path):
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
     first = pipeline(f"exec {listening(script)}", XDG_RUNTIME_DIR=str(runtime))

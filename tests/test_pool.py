@@ -174,7 +174,7 @@ def test_every_line_is_run_exactly_once(pool, threads):
     assert sorted(seen) == list(range(5000))
 
 
-def test_a_last_line_without_its_end_is_run(pool):
+def test_a_last_line_without_a_newline_is_run(pool):
     seen = []
     running = pool(lambda event: seen.append(event.data))
     os.write(running.writer, b"1\n2")
@@ -182,14 +182,14 @@ def test_a_last_line_without_its_end_is_run(pool):
     assert seen == [1, 2]
 
 
-def test_empty_lines_are_passed_over_and_others_keep_their_numbers(pool):
+def test_empty_lines_are_skipped_and_the_others_keep_their_numbers(pool):
     running = pool(do_nothing)
     os.write(running.writer, b"\n1\n \r\n2\n")
     running.end()
     assert [attempt.number for attempt in running.log.attempts] == [2, 4]
 
 
-def test_a_line_that_is_no_event_fails_alone(pool):
+def test_an_invalid_line_fails_alone(pool):
     running = pool(do_nothing, threads=2)
     os.write(running.writer, b'1\n{"a":\n{"specversion":"1.0"}\n2\n')
     assert running.end() == {"done": 2, "invalid": 2}
@@ -200,7 +200,7 @@ def test_a_line_that_is_no_event_fails_alone(pool):
     ]
 
 
-def test_what_a_stop_leaves_is_looked_at_so_that_no_bad_line_counts_as_an_event(pool):
+def test_invalid_lines_left_by_a_stop_do_not_count_as_events(pool):
     start = Held()
     running = pool(start)
     os.write(running.writer, b'1\n{"a":\n\n2\n')
@@ -223,7 +223,7 @@ class Paced:
         return self.seconds.pop(0)
 
 
-def test_the_pace_is_asked_once_for_each_start_and_waited_for(pool):
+def test_each_start_asks_the_pace_once_and_waits_for_it(pool):
     pace = Paced(0.0, 0.2, 0.0)
     before = time.monotonic()
     starts = []
@@ -235,7 +235,7 @@ def test_the_pace_is_asked_once_for_each_start_and_waited_for(pool):
     assert pace.asked[2] >= starts[1] >= pace.asked[1] + 0.2
 
 
-def test_an_event_that_waits_for_its_pace_is_left_when_a_stop_comes(pool):
+def test_a_stop_leaves_an_event_that_waits_for_its_pace(pool):
     pace = Paced(0.0, 1000.0)
     seen = []
     running = pool(lambda event: seen.append(event.data), pace=pace)
@@ -258,7 +258,7 @@ class Ids:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_what_an_earlier_run_has_done_is_skipped(pool, threads):
+def test_events_done_by_an_earlier_run_are_skipped(pool, threads):
     seen = []
     running = pool(lambda event: seen.append(event.id), threads=threads, done=Ids("b", "d"))
     known = {"specversion": "1.0", "source": "s", "type": "t"}
@@ -269,7 +269,7 @@ def test_what_an_earlier_run_has_done_is_skipped(pool, threads):
     assert sorted(skipped) == ["b", "d"]
 
 
-def test_a_huge_integer_fails_its_line_alone_wherever_a_block_ends(pool):
+def test_a_huge_integer_fails_only_its_line_wherever_a_block_ends(pool):
     running = pool(do_nothing, threads=2)
     for part in (b'1\n{"n": 1234567890', b"1234567890123}\n2\n", b"99999999999999999999\n", b"3\n"):
         os.write(running.writer, part)
@@ -289,7 +289,7 @@ def test_a_line_beyond_the_limit_fails_alone(pool):
     assert log.attempts[0].error.startswith("longer than --max-line allows: ")
 
 
-def test_a_line_is_dispatched_at_once_while_others_run_and_the_input_is_idle(pool):
+def test_a_line_is_dispatched_immediately_to_an_idle_thread(pool):
     began, release = [], threading.Event()
 
     def start(event):
@@ -304,7 +304,7 @@ def test_a_line_is_dispatched_at_once_while_others_run_and_the_input_is_idle(poo
     assert running.end() == {"done": 3}
 
 
-def test_the_pool_reads_no_more_than_a_block_ahead_of_its_threads(pool):
+def test_the_pool_reads_at_most_one_block_ahead_of_its_threads(pool):
     release = threading.Event()
     running = pool(lambda event: release.wait(PATIENCE))
     os.set_blocking(running.writer, False)
@@ -325,7 +325,7 @@ def test_the_pool_reads_no_more_than_a_block_ahead_of_its_threads(pool):
 # Time-outs
 
 
-def test_an_event_beyond_its_time_is_a_timeout_and_the_others_are_done(pool):
+def test_an_event_beyond_the_timeout_fails_and_the_others_are_done(pool):
     def start(event):
         while event.data == "spin":
             pass
@@ -336,7 +336,7 @@ def test_an_event_beyond_its_time_is_a_timeout_and_the_others_are_done(pool):
     assert running.work.crew.abandoned == []
 
 
-def test_all_threads_stuck_at_once_are_replaced_and_hold_nothing(pool):
+def test_all_threads_stuck_at_once_are_replaced_and_delay_nothing(pool):
     ends = []
     done = []
 
@@ -395,7 +395,7 @@ def test_except_exception_does_not_swallow_a_time_limit(pool):
     assert running.printed() == []
 
 
-def test_an_event_tells_a_worker_that_its_time_is_up(pool):
+def test_event_deadline_and_cancelled_show_that_time_is_up(pool):
     left = []
 
     def start(event):
@@ -409,7 +409,7 @@ def test_an_event_tells_a_worker_that_its_time_is_up(pool):
     assert 0 < left[0] <= 0.2
 
 
-def test_without_a_time_out_nothing_is_cancelled(pool):
+def test_without_a_timeout_nothing_is_cancelled(pool):
     seen = []
     running = pool(lambda event: seen.append((event.deadline, event.cancelled())), timeout=0)
     running.feed(1)
@@ -419,7 +419,7 @@ def test_without_a_time_out_nothing_is_cancelled(pool):
 
 # Python drops an exception that comes to a thread while it runs a weak reference's callback.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_time_limits_that_race_with_the_end_of_start_lose_and_tear_nothing(pool):
+def test_timeouts_racing_with_the_end_of_start_lose_and_tear_nothing(pool):
     """The watchdog and the thread decide about the same moment, thousands of times."""
 
     def start(event):
@@ -436,7 +436,7 @@ def test_time_limits_that_race_with_the_end_of_start_lose_and_tear_nothing(pool)
     assert sorted(finals) == list(range(1, 2001))
 
 
-def test_a_claim_stands_only_for_the_attempt_that_it_found():
+def test_a_claim_applies_only_to_its_own_attempt():
     slot = Slot(ThreadRunner(Call(do_nothing)))
     slot.deadline = deadline = time.monotonic()
     assert not slot.is_claimed()
@@ -477,7 +477,7 @@ def test_too_many_stuck_threads_end_the_pool_with_a_message(pool):
 # Failures and retries
 
 
-def test_an_exception_fails_its_event_alone_and_says_where(pool):
+def test_an_exception_fails_only_its_event_and_names_the_line(pool):
     def start(event):
         if event.data == "bad":
             raise ValueError("no\nsuch thing")
@@ -492,7 +492,7 @@ def test_an_exception_fails_its_event_alone_and_says_where(pool):
 @pytest.mark.parametrize(
     "error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), TimeLimit()]
 )
-def test_whatever_a_worker_raises_fails_its_event_alone(pool, error):
+def test_any_exception_of_a_worker_fails_only_its_event(pool, error):
     def start(event):
         if event.data == "bad":
             raise error
@@ -502,7 +502,7 @@ def test_whatever_a_worker_raises_fails_its_event_alone(pool, error):
     assert running.end() == {"done": 1, "failed": 1}
 
 
-def test_a_failed_event_is_tried_again_as_often_as_asked(pool):
+def test_a_failed_event_is_retried_as_often_as_configured(pool):
     def start(event):
         raise OSError("not yet")
 
@@ -516,7 +516,7 @@ def test_a_failed_event_is_tried_again_as_often_as_asked(pool):
     ]
 
 
-def test_the_retry_of_a_last_line_is_not_forgotten_by_threads_that_end(pool, hasty):
+def test_ending_threads_do_not_forget_the_retry_of_the_last_line(pool, hasty):
     for _ in range(100):
         tries = []
 
@@ -530,7 +530,7 @@ def test_the_retry_of_a_last_line_is_not_forgotten_by_threads_that_end(pool, has
         assert running.end() == {"done": 1}
 
 
-def test_a_time_out_is_for_each_attempt(pool):
+def test_the_timeout_applies_to_each_attempt(pool):
     tries = []
 
     def start(event):
@@ -548,7 +548,7 @@ def test_a_time_out_is_for_each_attempt(pool):
     ]
 
 
-def test_a_rejected_event_is_not_tried_again(pool):
+def test_a_rejected_event_is_not_retried(pool):
     def start(event):
         raise Reject("bad")
 
@@ -605,7 +605,7 @@ def test_a_retry_is_started_while_the_input_is_idle(pool):
         (RetryPolicy(9), 1, Reject(), None, None),
     ],
 )
-def test_the_wait_for_a_retry_grows_and_is_capped_or_is_the_workers(
+def test_the_wait_for_a_retry_grows_to_a_limit_or_is_set_by_the_worker(
     policy, attempt, error, low, high
 ):
     failure = Failure(Outcome.TIMEOUT, "") if error is None else Failure.of(error)
@@ -639,7 +639,7 @@ def test_events_of_one_key_run_one_at_a_time_and_in_order(pool):
     assert sum(map(len, seen.values())) == 700
 
 
-def test_events_of_one_key_start_in_order_though_the_threads_that_take_them_race(pool, hasty):
+def test_events_of_one_key_start_in_order_despite_racing_threads(pool, hasty):
     seen = []
     running = pool(lambda event: seen.append(event.data), threads=8, key=lambda event: "k")
     for number in range(0, 5000, 500):
@@ -648,7 +648,7 @@ def test_events_of_one_key_start_in_order_though_the_threads_that_take_them_race
     assert seen == list(range(5000))
 
 
-def test_one_thread_alone_keeps_a_retrys_place_for_its_key_and_lets_others_pass(pool):
+def test_with_one_thread_a_retry_keeps_its_place_while_other_keys_continue(pool):
     seen = []
 
     def start(event):
@@ -663,7 +663,7 @@ def test_one_thread_alone_keeps_a_retrys_place_for_its_key_and_lets_others_pass(
     assert seen.index(("b", 3)) < seen.index(("a", 2))
 
 
-def test_a_retry_keeps_its_keys_place_and_other_keys_go_on(pool):
+def test_a_retry_keeps_the_place_of_its_key_while_other_keys_continue(pool):
     seen, failed = [], []
 
     def start(event):
@@ -680,13 +680,13 @@ def test_a_retry_keeps_its_keys_place_and_other_keys_go_on(pool):
     assert seen.index(("b", 3)) < seen.index(("a", 1))
 
 
-def test_an_event_without_the_key_runs_freely(pool):
+def test_an_event_without_a_key_runs_independently(pool):
     running = pool(do_nothing, threads=2, key=lambda event: None)
     running.feed(1, 2, 3)
     assert running.end() == {"done": 3}
 
 
-def test_a_key_goes_on_after_a_stuck_event(pool):
+def test_a_key_continues_after_a_stuck_event(pool):
     ends, seen = [], []
 
     def start(event):
@@ -704,7 +704,7 @@ def test_a_key_goes_on_after_a_stuck_event(pool):
     ends[0][0].close()
 
 
-def test_keep_order_writes_results_in_the_order_of_the_input(pool):
+def test_keep_order_writes_results_in_input_order(pool):
     def start(event):
         time.sleep(0.01 if event.data % 5 == 0 else 0)
         return event.data
@@ -716,7 +716,7 @@ def test_keep_order_writes_results_in_the_order_of_the_input(pool):
     assert [event["data"] for event in running.printed()] == list(range(200))
 
 
-def test_keep_order_waits_for_retries_and_passes_over_lines_without_results(pool):
+def test_keep_order_waits_for_retries_and_skips_lines_without_results(pool):
     tries = []
 
     def start(event):
@@ -733,7 +733,7 @@ def test_keep_order_waits_for_retries_and_passes_over_lines_without_results(pool
     assert [event["data"] for event in running.printed()] == [1, 2, 4]
 
 
-def test_results_that_wait_for_an_earlier_one_are_bounded_in_number_and_in_bytes():
+def test_results_waiting_for_an_earlier_one_are_bounded_in_number_and_bytes():
     reader, writer = os.pipe()
     told = []
     results = OrderedResults(LineWriter(writer))
@@ -777,7 +777,7 @@ def test_a_backlog_is_bounded_in_bytes_too():
 # The end
 
 
-def test_a_stop_finishes_what_runs_and_leaves_the_rest(pool):
+def test_a_stop_finishes_running_events_and_leaves_the_rest(pool):
     start = Held()
     running = pool(start)
     running.feed(*range(10))
@@ -788,7 +788,7 @@ def test_a_stop_finishes_what_runs_and_leaves_the_rest(pool):
     assert running.end() == {"done": 1, "left": 9}
 
 
-def test_what_does_not_end_within_the_drain_is_cancelled_and_left(pool):
+def test_events_that_outlast_the_drain_are_cancelled_and_left(pool):
     began = threading.Event()
 
     def start(event):
@@ -803,7 +803,7 @@ def test_what_does_not_end_within_the_drain_is_cancelled_and_left(pool):
     assert running.end() == {"left": 2}
 
 
-def test_a_reader_that_goes_ends_the_pool(pool):
+def test_a_closed_reader_ends_the_pool(pool):
     running = pool(lambda event: event.data, threads=4)
     os.close(running.out)
     running.out = os.open(os.devnull, os.O_RDONLY)
@@ -839,7 +839,7 @@ def line_with(ackto, number, data):
     return orjson.loads(event.encode())
 
 
-def test_done_events_are_acknowledged_and_failed_ones_refused(pool, tmp_path):
+def test_done_events_are_acknowledged_and_failed_ones_rejected(pool, tmp_path):
     def start(event):
         if event.data == "bad":
             raise ValueError("no")
@@ -856,7 +856,7 @@ def test_done_events_are_acknowledged_and_failed_ones_refused(pool, tmp_path):
         assert orjson.loads(reason)["attempts"] == 1
 
 
-def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
+def test_a_failed_event_kept_in_the_failed_file_is_acknowledged(pool, tmp_path):
     kept = []
 
     class Kept:
@@ -874,7 +874,7 @@ def test_an_event_whose_line_is_kept_is_acknowledged(pool, tmp_path):
     assert len(kept) == 1
 
 
-def test_what_waits_is_counted_while_the_pool_runs(pool):
+def test_queued_events_are_counted_while_the_pool_runs(pool):
     start = Held()
     running = pool(start)
     running.feed(1, 2, 3)
@@ -886,7 +886,7 @@ def test_what_waits_is_counted_while_the_pool_runs(pool):
     assert running.work.pool.queued() == 0
 
 
-def test_an_event_that_can_neither_be_done_nor_kept_is_left_unacknowledged(pool, tmp_path):
+def test_a_failed_event_that_cannot_be_kept_stays_unacknowledged(pool, tmp_path):
     class Full:
         def write(self, attempt):
             raise FlowError("cannot write 'failed': No space left on device")
@@ -906,7 +906,7 @@ def test_an_event_that_can_neither_be_done_nor_kept_is_left_unacknowledged(pool,
             server.recv(100)
 
 
-def test_what_a_stop_leaves_is_neither_acknowledged_nor_refused(pool, tmp_path):
+def test_events_left_by_a_stop_stay_unsettled(pool, tmp_path):
     start = Held()
     with receiver(tmp_path) as (server, acks, ackto):
         running = pool(start, acks=acks)
@@ -922,7 +922,7 @@ def test_what_a_stop_leaves_is_neither_acknowledged_nor_refused(pool, tmp_path):
             server.recv(100)
 
 
-def test_pass_hands_the_line_and_the_duty_to_acknowledge_on(pool, tmp_path):
+def test_pass_forwards_the_line_with_the_duty_to_acknowledge(pool, tmp_path):
     def start(event):
         if event.data == "bad":
             raise ValueError("no")

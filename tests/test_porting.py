@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 TEXT = (ROOT / "docs" / "porting.md").read_text()
 
 
-def test_every_module_and_class_that_it_names_is_there():
+def test_every_named_module_and_class_exists():
     for name in set(re.findall(r"`(flowtools(?:\.\w+)+)", TEXT)):
         module, _, last = name.rpartition(".")
         try:
@@ -33,7 +33,7 @@ def test_the_table_has_every_module_of_the_old_packages():
     assert sorted(name for name in names if not re.search(rf"\b{name}\b", TEXT)) == []
 
 
-def test_the_table_has_every_key_of_a_profile_and_says_what_became_of_it():
+def test_the_table_explains_every_key_of_a_profile():
     from flowtools.compat.defaults import DEFAULTS
 
     table = TEXT.partition("## The profile")[2].partition("## What behaves")[0]

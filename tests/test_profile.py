@@ -48,7 +48,7 @@ def parsed(text, tmp_path, name=None):
     return understand(read(path, name), is_old=True)
 
 
-def test_a_profile_says_what_it_always_said(tmp_path, monkeypatch, caplog):
+def test_a_profile_is_read_as_in_the_older_flow(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("HOST", "one.example")
     monkeypatch.setenv("WHO", "anna")
     profile = parsed(WHOLE, tmp_path)
@@ -65,7 +65,7 @@ def test_a_profile_says_what_it_always_said(tmp_path, monkeypatch, caplog):
     ]
 
 
-def test_the_workers_own_sections_are_as_python_2_read_them(tmp_path, monkeypatch):
+def test_the_workers_own_sections_are_read_as_by_python_2(tmp_path, monkeypatch):
     monkeypatch.setenv("HOST", "one.example")
     config = parsed(WHOLE, tmp_path).config
     assert dict(config.items("Mine")) == {
@@ -76,7 +76,7 @@ def test_the_workers_own_sections_are_as_python_2_read_them(tmp_path, monkeypatc
     }
 
 
-def test_what_comes_twice_counts_as_it_came_last_and_two_quotes_are_nothing(tmp_path, caplog):
+def test_the_last_of_repeated_keys_counts_and_two_quotes_mean_empty(tmp_path, caplog):
     text = """[Flow]
         workers = 1
         ; workers = 7
@@ -102,7 +102,7 @@ app name : two
     ]
 
 
-def test_a_base_profile_may_say_what_the_profile_says(tmp_path, monkeypatch, caplog):
+def test_a_base_profile_may_repeat_keys_of_the_profile(tmp_path, monkeypatch, caplog):
     (tmp_path / "flow.ini").write_text("[Flow]\nworkers = 2\n")
     monkeypatch.setenv("PYTHON_CONFIG_ROOT", str(tmp_path))
     assert parsed("[Flow]\nworkers = 3\n", tmp_path).threads == 3
@@ -127,13 +127,13 @@ def test_unknown_keys_are_named(tmp_path, caplog):
         ("[Flow]\nsecret\n", "p.ini', line 2: expected 'key = value'"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, text, message):
+def test_an_unreadable_value_is_named(tmp_path, text, message):
     with pytest.raises(ConfigurationError) as caught:
         parsed(text, tmp_path)
     assert message in str(caught.value)
 
 
-def test_base_profiles_stand_before_and_after(tmp_path, monkeypatch):
+def test_base_profiles_apply_before_and_after_the_profile(tmp_path, monkeypatch):
     base = tmp_path / "base"
     base.mkdir()
     monkeypatch.setenv("PYTHON_CONFIG_ROOT", str(base))
@@ -147,7 +147,7 @@ def test_base_profiles_stand_before_and_after(tmp_path, monkeypatch):
     assert parsed(text, tmp_path, "third").threads == 3
 
 
-def test_no_base_profile_is_outside_their_directory(go, profile, tmp_path):
+def test_base_profiles_are_read_only_from_their_directory(go, profile, tmp_path):
     (tmp_path / "base").mkdir()
     (tmp_path / "x.ini").write_text("[Flow]\nworkers = 5\n")
     env = {"PYTHON_CONFIG_ROOT": str(tmp_path / "base")}
@@ -160,7 +160,7 @@ def test_no_base_profile_is_outside_their_directory(go, profile, tmp_path):
     assert (status, f"[Flow] app name: '{tmp_path}/x' {said}" in err) == (78, True)
 
 
-def test_a_directory_of_base_profiles_that_is_not_there_is_named(tmp_path, monkeypatch, caplog):
+def test_a_missing_directory_of_base_profiles_is_named(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("PYTHON_CONFIG_ROOT", "/no/such")
     assert parsed("[Flow]\nworkers = 3\n", tmp_path).threads == 3
     said = "PYTHON_CONFIG_ROOT: '/no/such' is not a directory; no base profiles are read"
@@ -175,12 +175,12 @@ def test_a_directory_of_base_profiles_that_is_not_there_is_named(tmp_path, monke
         ("/no/such.ini", "No such file or directory"),
     ],
 )
-def test_what_is_no_file_of_settings_is_named_and_not_read_for_ever(go, path, reason):
+def test_a_path_that_is_not_a_profile_is_named_and_not_read_endlessly(go, path, reason):
     status, _, err = finish(go(path))
     assert (status, err) == (78, f"flow-run: cannot read profile '{Path(path)}': {reason}\n")
 
 
-def test_a_parser_can_be_sent_to_another_process():
+def test_the_parser_can_be_pickled():
     import pickle
 
     config = new_parser()
@@ -204,7 +204,7 @@ def profile(tmp_path):
     return write
 
 
-def test_the_worker_gets_its_sections_and_runs_beside_its_profile(go, notes, profile):
+def test_the_worker_gets_its_sections_and_runs_in_the_folder_of_its_profile(go, notes, profile):
     path = profile("[Flow]\nclass = tests.runners.Settings\n[Mine]\nCamel Case = %d\n")
     assert finish(go(path, "--set", "Mine.More=1"))[0] == 0
     assert notes()[1:] == ["Mine.Camel Case=%d", "Mine.More=1", "in app"]
@@ -247,13 +247,13 @@ def test_a_variable_is_replaced_once(go, notes, profile, tmp_path, way):
         ),
     ],
 )
-def test_a_host_that_is_no_more_than_a_variable_is_refused(go, profile, name, section, said):
+def test_an_unset_variable_in_a_host_is_refused(go, profile, name, section, said):
     path = profile(f"[Flow]\nclass = tests.runners.{name}\n{section}")
     status, _, err = finish(go(path))
     assert (status, err.splitlines()[-1]) == (78, f"flow-run: {said}")
 
 
-def test_a_module_beside_the_profile_is_found(go, profile, tmp_path):
+def test_a_module_next_to_the_profile_is_found(go, profile, tmp_path):
     path = profile("[Flow]\nclass = mine.Mine\n")
     (tmp_path / "app" / "mine.py").write_text(
         "from tests.runners import Interval\nclass Mine:\n    'Does much.'\n"
@@ -270,7 +270,7 @@ def test_a_module_beside_the_profile_is_found(go, profile, tmp_path):
     assert b"Does much." in out
 
 
-def test_debug_workers_and_the_profiles_numbers(go, notes, profile):
+def test_threads_and_timeout_of_the_profile_apply_unless_typed(go, notes, profile):
     path = profile("[Flow]\nclass = tests.runners.Hangs\nworkers = 3\nworker_timeout = 1\n")
     process = go(path, "--grace", "0.1")
     until(lambda: len(notes()) >= 6)
@@ -281,7 +281,7 @@ def test_debug_workers_and_the_profiles_numbers(go, notes, profile):
     assert finish(go(plain, "--dry-run"))[2].endswith("with 3 threads\n")
 
 
-def test_the_level_of_the_profile_counts_where_none_is_typed(go, profile):
+def test_the_log_level_of_the_profile_applies_unless_one_is_typed(go, profile):
     text = "[Flow]\nclass = tests.runners.ThreeTicks\n[Logging]\nlevel = debug\n"
     path = profile(text + "[Source]\nbogus = 1\n")
     for typed, is_told in (([], True), (["-q"], False), (["-v"], True), (["-q", "-g"], True)):
@@ -289,7 +289,7 @@ def test_the_level_of_the_profile_counts_where_none_is_typed(go, profile):
         assert (b"'bogus'" in process.communicate(timeout=SECONDS)[1]) == is_told, typed
 
 
-def test_viz_one_is_where_the_profile_says(go, notes, profile):
+def test_the_address_of_viz_one_comes_from_the_profile(go, notes, profile):
     with stand_in(assets=2, rate=200) as server:
         text = (
             "[Flow]\napp name = tags\nclass = tests.runners.Asset\n"
@@ -328,13 +328,13 @@ def test_a_profile_without_an_address_means_this_machine(go, profile):
         ("[Flow]\nclass = X\n", 78, "cannot load Worker ':X': write MODULE:CLASS"),
     ],
 )
-def test_a_profile_that_is_no_good(go, profile, text, status, message):
+def test_a_malformed_profile_is_a_one_line_error(go, profile, text, status, message):
     ended, _, err = finish(go(profile(text)))
     assert (ended, err.count("\n")) == (status, 1)
     assert message in err
 
 
-def test_flow_work_gives_a_worker_what_it_needs(start, variables, notes):
+def test_flow_work_gives_a_worker_its_client_and_application_name(start, variables, notes):
     with stand_in() as server:
         env = variables | server.environment()
         process = start("flow-work", "tests.runners:Asset", env=env, stdin=-1)

@@ -111,7 +111,7 @@ def test_the_display_shows_every_outcome(outcome, terminal, shown):
     screen.wait_for("failed 1" if outcome.is_failure else f"{outcome} 1")
 
 
-def test_without_a_terminal_there_is_one_line_at_the_end():
+def test_without_a_terminal_one_summary_line_is_printed_at_the_end():
     stream = io.StringIO()
     shown = Progress(stream, teller(stream))
     shown.start(idle)
@@ -129,7 +129,7 @@ def test_without_a_terminal_there_is_one_line_at_the_end():
     assert found, stream.getvalue()
 
 
-def test_the_summary_of_nothing_has_no_durations():
+def test_the_summary_of_no_events_has_no_durations():
     stream = io.StringIO()
     Progress(stream, teller(stream)).stop()
     assert stream.getvalue().startswith("flow-work: 0 done, 0 failed in ")
@@ -163,7 +163,7 @@ def test_a_terminal_shows_all_figures(terminal, shown):
     screen.wait_for("flow-work: 20 done, 1 failed, .*\n")
 
 
-def test_the_five_that_run_longest_are_shown(terminal, shown):
+def test_the_five_longest_running_events_are_shown(terminal, shown):
     screen = terminal()
     shown(lambda: Snapshot([(f"event{n}", float(n)) for n in range(9)], 0, 9, 0), screen.stream)
     screen.wait_for("event8")
@@ -180,7 +180,7 @@ def test_control_characters_and_markup_of_a_subject_do_not_reach_the_terminal(te
     assert "\x07" not in screen.seen
 
 
-def test_no_row_is_wider_than_a_narrow_terminal_and_no_pair_is_torn(terminal, shown):
+def test_rows_fit_a_narrow_terminal_and_label_and_value_stay_together(terminal, shown):
     screen = terminal(columns=30, rows=12)
     shown(lambda: Snapshot([("subject-" * 9, 1.0), ("日本語" * 20, 2.0)], 5, 4, 0), screen.stream)
     screen.wait_for("subject-")
@@ -200,7 +200,7 @@ def test_a_low_terminal_keeps_the_figures_and_shows_fewer_events(terminal, shown
     assert "event6" not in screen.text
 
 
-def test_messages_appear_whole_above_the_display(terminal, shown):
+def test_messages_appear_complete_above_the_display(terminal, shown):
     screen = terminal()
     console.configure("flow-work", 0, "text")
     before = console.write_to(screen.stream.fileno())
@@ -217,14 +217,14 @@ def test_messages_appear_whole_above_the_display(terminal, shown):
         console.write_to(before)
 
 
-def test_the_cursor_stays_visible_whatever_ends_the_process(terminal, shown):
+def test_the_cursor_is_never_hidden(terminal, shown):
     screen = terminal()
     shown(idle, screen.stream)
     screen.wait_for("running 0/4")
     assert "\x1b[?25l" not in screen.seen
 
 
-def test_a_terminal_that_has_become_narrower_keeps_no_ghost_of_the_display(terminal):
+def test_a_narrowed_terminal_shows_no_remains_of_the_old_display(terminal):
     screen = terminal(columns=100, rows=24)
     figures, snapshot = Tally().figures(), Snapshot([("a" * 60, 1.0)], 0, 4, 0)
     display = Display(screen.stream)
@@ -242,7 +242,7 @@ def test_a_terminal_that_has_become_narrower_keeps_no_ghost_of_the_display(termi
         assert not screen.seen[before:].startswith(f"{erasure}\x1b[1A")
 
 
-def test_the_share_of_a_file_is_that_of_its_lines_that_are_done():
+def test_the_share_of_a_file_counts_lines_that_are_done():
     def figures(done, seconds=10.0):
         return Figures(Counter({Outcome.DONE: done, RETRIED: 3}), seconds, 0.0, None, None)
 
@@ -256,14 +256,14 @@ def test_the_share_of_a_file_is_that_of_its_lines_that_are_done():
 
 
 @pytest.mark.parametrize("columns", [100, 30])
-def test_a_bar_shows_the_share_and_the_time_that_is_left(terminal, columns):
+def test_a_bar_shows_the_share_and_the_remaining_time(terminal, columns):
     screen = terminal(columns=columns)
     with Display(screen.stream) as display:
         display.draw(Tally().figures(), idle(), Share(0.25, 90.0))
         screen.wait_for("█+░+  25%   1:30 min left")
 
 
-def test_flow_work_shows_a_bar_for_a_file_and_none_for_a_pipe(tmp_path):
+def test_flow_work_shows_a_bar_for_a_file_but_not_for_a_pipe(tmp_path):
     (tmp_path / "mymod.py").write_text(
         "import time\nclass W:\n    def start(self, event):\n        time.sleep(0.05)\n"
     )
@@ -280,7 +280,7 @@ def test_flow_work_shows_a_bar_for_a_file_and_none_for_a_pipe(tmp_path):
             shown.close()
 
 
-def test_a_terminal_that_goes_away_does_no_harm(terminal, shown):
+def test_a_closed_terminal_does_no_harm(terminal, shown):
     screen = terminal()
     display = shown(idle, screen.stream)
     screen.wait_for("running 0/4")
@@ -290,7 +290,7 @@ def test_a_terminal_that_goes_away_does_no_harm(terminal, shown):
     display.stop()
 
 
-def test_rich_is_not_imported_before_there_is_a_display():
+def test_rich_is_imported_only_for_a_display():
     code = (
         "import io, sys; from flowtools.pool.progress import Progress;"
         "p = Progress(io.StringIO(), str); p.start(None); p.stop();"
@@ -300,7 +300,7 @@ def test_rich_is_not_imported_before_there_is_a_display():
     assert out == b"[]\n"
 
 
-def test_the_sample_is_bounded_and_stands_for_all():
+def test_the_sample_of_durations_is_bounded_and_representative():
     tally = Tally()
     for number in range(20 * SAMPLE):
         tally.record(attempt(ran=number / 1000))
@@ -310,14 +310,14 @@ def test_the_sample_is_bounded_and_stands_for_all():
     assert figures.high == pytest.approx(19, abs=1)
 
 
-def test_what_did_not_run_is_not_in_the_sample():
+def test_events_that_did_not_run_are_not_in_the_sample():
     tally = Tally()
     for outcome in ("invalid", "skipped", "cancelled"):
         tally.record(attempt(outcome))
     assert tally.figures().median is None
 
 
-def test_the_rate_is_of_the_last_seconds(monkeypatch):
+def test_the_rate_is_that_of_the_last_seconds(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("flowtools.pool.tally.monotonic", lambda: now[0])
     tally = Tally()
@@ -331,7 +331,7 @@ def test_the_rate_is_of_the_last_seconds(monkeypatch):
     assert len(tally._marks) < 10
 
 
-def test_no_attempt_is_lost_between_threads():
+def test_attempts_of_concurrent_threads_are_all_counted():
     tally = Tally()
     threads = [
         threading.Thread(target=lambda: [tally.record(attempt()) for _ in range(1000)])
@@ -355,5 +355,5 @@ def test_no_attempt_is_lost_between_threads():
         (3845, "1:04:05 h"),
     ],
 )
-def test_a_duration_is_for_people(seconds, text):
+def test_durations_are_formatted_for_people(seconds, text):
     assert duration(seconds) == text

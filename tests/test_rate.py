@@ -22,7 +22,7 @@ def test_starts_are_spaced_evenly(text, seconds):
     assert gaps == pytest.approx([seconds] * 2)
 
 
-def test_no_second_holds_more_than_its_share_and_the_credit():
+def test_no_second_has_more_starts_than_the_rate_plus_the_credit():
     rate, now, starts = Rate.parse("100/s"), 5.0, []
     for _ in range(500):
         now += rate.wait_time(now)
@@ -31,7 +31,7 @@ def test_no_second_holds_more_than_its_share_and_the_credit():
     assert 100 <= busiest <= 111
 
 
-def test_an_idle_time_buys_no_burst_beyond_the_credit():
+def test_idle_time_allows_no_burst_beyond_the_credit():
     rate = Rate.parse("100/s")
     rate.wait_time(0.0)
     waits = [rate.wait_time(3600.0) for _ in range(200)]
@@ -47,7 +47,7 @@ def test_threads_that_wake_late_do_not_lower_the_rate():
     assert 990 <= count <= 1012
 
 
-def test_every_start_is_reserved_once():
+def test_every_start_time_is_reserved_once():
     rate, waits = Rate.parse("1000/s"), []
 
     def reserve():
@@ -62,6 +62,6 @@ def test_every_start_is_reserved_once():
 
 
 @pytest.mark.parametrize("text", ["", "10", "0/s", "0.0/m", "-1/s", "x/s", "10/d", "10 / s", "/s"])
-def test_what_is_no_rate_is_refused_with_what_to_type(text):
+def test_a_malformed_rate_is_refused_with_the_expected_form(text):
     with pytest.raises(UsageError, match=r"is not a rate: expected N/s, N/m or N/h"):
         Rate.parse(text)

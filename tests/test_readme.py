@@ -1,4 +1,4 @@
-"""What the README and docs/recipes.md show, run as it stands there."""
+"""What the README and docs/other-tools.md show, run as it stands there."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from tests.kafka import kafka
 from tests.test_machine import FAKETIME
 
 README = ROOT / "README.md"
-RECIPES = ROOT / "docs" / "recipes.md"
-BLOCKS = [*examples(README), *examples(RECIPES)]
+OTHER_TOOLS = ROOT / "docs" / "other-tools.md"
+BLOCKS = [*examples(README), *examples(OTHER_TOOLS)]
 ENDLESS = {
     "With jq: flow-listen-assets | jq": 5,
     "With jq: flow-listen-assets --exclude": 2,
@@ -45,7 +45,7 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_the_first_block_names_the_command_of_a_new_machine():
+def test_the_first_block_shows_the_command_for_a_new_machine():
     assert re.findall(r"^make \w+", BLOCKS[0].text, re.MULTILINE) == ["make demo"]
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"`make ([a-z-]+)", README.read_text()))
@@ -67,7 +67,7 @@ def test_the_second_block_shows_five_events(shell):
     ]
 
 
-def test_the_costs_of_an_item_are_those_of_the_benchmarks():
+def test_the_stated_costs_per_event_match_the_benchmarks():
     page = (ROOT / "benchmarks" / "README.md").read_text()
     table = page.partition("\n## Dispatch")[2].partition("\n## ")[0]
     ours = re.search(r"^\| \*\*flow-work -j 16\*\* \|[^|]+\| +([\d.]+)", table, re.MULTILINE)
@@ -83,7 +83,7 @@ HELD = block("With cron: flow-interval")
 
 
 @pytest.mark.parametrize("example", [each for each in BLOCKS[2:] if each is not HELD], ids=str)
-def test_a_block_runs_as_it_stands(example, place):
+def test_each_block_runs_as_written(example, place):
     tool = of(NEEDS, example)
     if tool and not shutil.which(tool):
         pytest.skip(f"needs {tool}")
@@ -101,23 +101,23 @@ def test_a_block_runs_as_it_stands(example, place):
     assert len(out.splitlines()) >= (lines or 1)
 
 
-def test_every_block_that_is_endless_is_there():
+def test_every_listed_endless_block_exists():
     assert [name for name in ENDLESS if not block(name)] == []
 
 
-def test_no_command_stands_where_no_test_runs_it():
+def test_every_command_is_in_a_tested_block():
     # The shell in which the others run has no end of its own.
     assert [line.split()[0] for line in unfenced(README)] == ["flow-sim"]
-    assert unfenced(RECIPES) == []
+    assert unfenced(OTHER_TOOLS) == []
 
 
-def test_the_worker_is_set_by_the_command_line(place, shell):
+def test_the_worker_is_configured_on_the_command_line(place, shell):
     status, out, err = shell(block("A Worker").text)
     assert (status, err) == (0, "")
     assert out.decode() == examples(README, "text")[2].text
 
 
-def test_with_jq_there_are_three_columns_and_the_chosen_events(place):
+def test_jq_prints_three_columns_and_selects_events(place):
     _, out, _ = on_the_stand_in(block("With jq: flow-listen-assets | jq").text, place, lines=3)
     assert re.match(rb"\d{4}-\S+Z\tflow\.asset\.(created|updated)\t\w", out), out
     # A Worker that gives the title, in place of the README's.
@@ -130,22 +130,22 @@ def test_with_jq_there_are_three_columns_and_the_chosen_events(place):
     assert [title for title in titles if "lisbon" not in title.lower()] == []
 
 
-def test_what_was_done_is_not_done_again(place, shell):
+def test_resume_does_not_repeat_finished_events(place, shell):
     shell(block("With GNU parallel's habits: seq").text)
     done = [json.loads(line) for line in (place / "done").read_bytes().splitlines()]
     assert [each["data"]["of"] for each in done] == [str(n) for n in range(1, 121)]
 
 
 @pytest.mark.skipif(not shutil.which("parallel"), reason="needs parallel")
-def test_parallel_stands_at_the_end(place, shell):
+def test_a_pipeline_may_end_with_parallel(place, shell):
     status, _, err = shell(block("With GNU parallel's habits: mkdir").text)
     assert (status, err) == (0, "")
     names = sorted(path.name for path in (place / "arrivals").iterdir())
     assert names == ["a.mxf", "a.mxf.gz", "b.mxf", "b.mxf.gz"]
 
 
-def test_the_crontab_runs_as_cron_would_run_it(place):
-    (table,) = examples(RECIPES, "crontab")
+def test_the_crontab_line_runs_under_the_conditions_of_cron(place):
+    (table,) = examples(OTHER_TOOLS, "crontab")
     path, job = table.text.splitlines()
     (place / "ingest").mkdir()
     for name in ("one.xml", "it's two.xml", "three.mov"):
@@ -170,7 +170,7 @@ def test_the_crontab_runs_as_cron_would_run_it(place):
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime")
-def test_the_tick_comes_at_the_quarter_of_a_working_day(place, shell):
+def test_the_cron_tick_comes_at_a_quarter_hour_of_a_working_day(place, shell):
     # Some seconds before half past seven in Oslo, a Wednesday: each program's time begins when
     # it is started, and a busy machine may take a while until it asks for the next tick.
     env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "@2026-11-25 06:29:55", "TZ": "UTC"}
@@ -179,7 +179,7 @@ def test_the_tick_comes_at_the_quarter_of_a_working_day(place, shell):
     assert json.loads(out)["data"]["of"] == "*/15 6-22 * * MON-FRI"
 
 
-def test_every_file_that_it_links_to_is_there():
+def test_every_linked_file_exists():
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

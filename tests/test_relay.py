@@ -189,7 +189,7 @@ def settle(*acktos, refuse=(), bye=True):
     sender.close(bye=bye)
 
 
-def test_without_lines_an_event_is_done_and_one_line_carries_its_own_duty(source, relay):
+def test_without_lines_an_event_is_done_and_a_single_line_keeps_the_ackto(source, relay):
     assert relay.carry(source.base + "1", 0) == []
     assert source.heard.get(timeout=30) == Ack("e", 1, True)
     assert relay.carry(source.base + "2", 1) == [source.base + "2"]
@@ -197,7 +197,7 @@ def test_without_lines_an_event_is_done_and_one_line_carries_its_own_duty(source
     assert source.heard.empty()
 
 
-def test_of_several_lines_all_have_to_be_done(source, relay):
+def test_an_event_with_several_lines_is_done_after_all_of_them(source, relay):
     one, two, three = relay.carry(source.base + "1", 3)
     settle(one, three)
     until(lambda: relay.outstanding == 1)
@@ -207,7 +207,7 @@ def test_of_several_lines_all_have_to_be_done(source, relay):
     relay.close(bye=True)
 
 
-def test_one_rejected_line_rejects_its_event_for_its_reason_once_all_are_settled(source, relay):
+def test_a_rejected_line_rejects_its_event_once_all_lines_are_settled(source, relay):
     one, two = relay.carry(source.base + "1", 2)
     settle(one, refuse=[one])
     until(lambda: relay.outstanding == 1)
@@ -218,9 +218,7 @@ def test_one_rejected_line_rejects_its_event_for_its_reason_once_all_are_settled
     relay.close(bye=True)
 
 
-def test_who_vanishes_behind_the_relay_makes_the_source_deliver_again(
-    source, relay, monkeypatch, caplog
-):
+def test_a_vanished_reader_of_the_relay_causes_redelivery(source, relay, monkeypatch, caplog):
     relay.upstream.see(b'{"ackto":"%s1"}' % source.base.encode())
     one, two = relay.carry(source.base + "1", 2)
     settle(one, bye=False)
@@ -235,7 +233,7 @@ def test_who_vanishes_behind_the_relay_makes_the_source_deliver_again(
     assert "1 lines will be delivered again by their source" in caplog.text
 
 
-def test_the_end_waits_until_every_line_is_settled(source, relay):
+def test_the_relay_waits_until_every_line_is_settled(source, relay):
     stop = Stop()
     lines = relay.carry(source.base + "1", 2)
     settle(*lines)
@@ -266,7 +264,7 @@ def test_an_ackto_is_the_last_member_of_its_line(end):
     assert decode(made).attributes == event.attributes | {"ackto": 'unix:/a"\\b#e.1'}
 
 
-def test_a_duty_without_a_reason_is_rejected_all_the_same():
+def test_an_event_is_rejected_even_without_a_reason():
     duties = Duties("e")
     one, two = duties.split("x", 2)
     assert duties.settle([Ack("e", one, False), Ack("e", one, True)]) == []
@@ -300,7 +298,7 @@ def lines_of(start, tmp_path):
     return begin
 
 
-def test_flow_work_hands_the_duty_on_to_its_results(lines_of, tmp_path):
+def test_flow_work_passes_the_duty_to_its_results(lines_of, tmp_path):
     with Receiver(tmp_path / "s") as receiver:
         process, lines = lines_of(receiver, "--relay")
         assert receiver.lines(1) == ["e.1 ack"]  # Nothing came of it.
@@ -319,7 +317,7 @@ def test_flow_work_hands_the_duty_on_to_its_results(lines_of, tmp_path):
         assert receiver.byes == 1
 
 
-def test_flow_work_rejects_an_event_that_fails_here_or_further_on(lines_of, tmp_path):
+def test_flow_work_rejects_an_event_that_fails_here_or_downstream(lines_of, tmp_path):
     with Receiver(tmp_path / "s") as receiver:
         process, lines = lines_of(receiver, "--relay", data=("bad", 2))
         (first,) = receiver.lines(1)
@@ -331,7 +329,7 @@ def test_flow_work_rejects_an_event_that_fails_here_or_further_on(lines_of, tmp_
         assert process.wait(SECONDS) == 1
 
 
-def test_a_relay_whose_reader_goes_says_no_bye(lines_of, tmp_path):
+def test_a_relay_with_a_closed_reader_sends_no_bye(lines_of, tmp_path):
     with Receiver(tmp_path / "s") as receiver:
         process = lines_of(receiver, "--relay", data=(2,), reads=False)
         process.stdout.readline()
@@ -340,7 +338,7 @@ def test_a_relay_whose_reader_goes_says_no_bye(lines_of, tmp_path):
         assert (receiver.until_gone(), receiver.byes) == ([], 0)
 
 
-def test_a_tap_acknowledges_nothing(lines_of, tmp_path):
+def test_no_ack_acknowledges_nothing(lines_of, tmp_path):
     with Receiver(tmp_path / "s") as receiver:
         process, lines = lines_of(receiver, "--no-ack", data=(1, "bad"))
         assert "ackto" not in json.loads(lines.next())
@@ -352,6 +350,6 @@ def test_a_tap_acknowledges_nothing(lines_of, tmp_path):
 
 
 @pytest.mark.parametrize("options", [("--pass", "--relay"), ("--no-ack", "--pass")])
-def test_options_that_contradict_each_other_are_refused(run, options):
+def test_contradictory_options_are_refused(run, options):
     status, _, err = run("flow-work", *options, "mine:Split")
     assert (status, "leave out" in err or "exclude each other" in err) == (2, True)

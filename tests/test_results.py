@@ -53,14 +53,14 @@ def made(data, source="s", id="1", **more):
 
 
 @BOTH
-def test_events_of_two_sources_with_one_id_never_give_results_with_one_id(results, isolation):
+def test_events_of_two_sources_with_equal_ids_give_results_with_different_ids(results, isolation):
     events = [made("x", source=source) for source in ("a", "b", "a")]
     one, other, again = results("Echo", *events, args=("--isolation", isolation))
     assert one["source"] == other["source"] == "flow-work"
     assert one["id"] == again["id"] != other["id"]
 
 
-def test_the_results_of_one_event_differ_and_are_the_same_when_it_comes_again(results):
+def test_results_of_an_event_have_distinct_ids_that_are_stable_on_redelivery(results):
     first, second, third, fourth = results("Items", made([1, 1]), made([1, 1]))
     assert first["id"] != second["id"]
     assert (first["id"], second["id"]) == (third["id"], fourth["id"])
@@ -81,11 +81,11 @@ def test_every_result_has_the_trace_of_its_event(results, isolation):
     ]
 
 
-def test_an_event_without_a_trace_gives_results_without_one(results):
+def test_results_of_an_event_without_a_trace_have_none(results):
     assert "traceparent" not in results("Echo", made("x"))[0]
 
 
-def test_a_trace_passes_where_the_duty_does(run, tmp_path):
+def test_the_trace_is_passed_on_together_with_the_duty(run, tmp_path):
     (tmp_path / "mine.py").write_text(WORKERS)
     with Receiver(tmp_path / "s") as receiver:
         for words in (("flow-work", "--relay", "mine:Echo"), ("flow-jq", ".data")):

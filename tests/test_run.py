@@ -32,7 +32,9 @@ NOWHERE = ["--set", "Source.url=stomp://127.0.0.1:1/?destination=a"]
 # From the broker to the Worker and back
 
 
-def test_what_is_done_is_acknowledged_and_what_failed_is_moved(coil, go, notes, tmp_path):
+def test_done_events_are_acknowledged_and_failed_ones_moved_to_dead_letters(
+    coil, go, notes, tmp_path
+):
     put(coil, *"abc", "bad", *"de", "ackto")
     status, events, err = finish(go("Job", "--count", 7, *on(coil)))
     assert status == 1
@@ -46,14 +48,14 @@ def test_what_is_done_is_acknowledged_and_what_failed_is_moved(coil, go, notes, 
     assert {path.name for path in tmp_path.iterdir()} <= {"notes", "flowtools"}
 
 
-def test_with_a_failed_file_it_is_kept_there_and_acknowledged(coil, go, tmp_path):
+def test_with_a_failed_file_a_failure_is_kept_and_acknowledged(coil, go, tmp_path):
     put(coil, "bad")
     status, _, _ = finish(go("Job", "--count", 1, "--failed", "failed", *on(coil)))
     assert (status, coil.store.size("/queue/a.failed")) == (1, 0)
     assert json.loads((tmp_path / "failed").read_text())["data"]["body"] == "bad"
 
 
-def test_what_a_killed_process_had_is_delivered_again(coil, go, notes, tmp_path):
+def test_events_of_a_killed_process_are_redelivered(coil, go, notes, tmp_path):
     put(coil, "a", "wait", "b")
     process = go("Job", *on(coil))
     until(lambda: "wait" in notes())
@@ -66,7 +68,7 @@ def test_what_a_killed_process_had_is_delivered_again(coil, go, notes, tmp_path)
     assert sorted(notes()[2:]) == ["b", "clean_up", "wait", "wait over"]
 
 
-def test_a_signal_lets_the_running_event_end_and_leaves_the_rest_to_the_broker(
+def test_a_signal_finishes_the_running_event_and_leaves_the_rest_with_the_broker(
     coil, go, notes, tmp_path
 ):
     put(coil, "wait 1", "b", "c")
@@ -79,7 +81,7 @@ def test_a_signal_lets_the_running_event_end_and_leaves_the_rest_to_the_broker(
     until(lambda: coil.store.size("/queue/a") == 2)
 
 
-def test_a_listener_that_the_class_has_made_loses_nothing_either(coil, go, notes):
+def test_a_listener_created_by_the_class_loses_nothing(coil, go, notes):
     put(coil, "bad", "wait 1", "b", "c")
     process = go("MadeJob", env={"BROKER": coil.url("/queue/a")})
     until(lambda: notes() == ["bad", "wait 1"])
@@ -89,7 +91,7 @@ def test_a_listener_that_the_class_has_made_loses_nothing_either(coil, go, notes
     assert coil.store.size("/queue/a.failed") == 1
 
 
-def test_what_takes_longer_than_the_drain_is_told_to_end_and_comes_again(coil, go, notes):
+def test_an_event_that_outlasts_the_drain_is_cancelled_and_redelivered(coil, go, notes):
     put(coil, "wait 1")
     process = go("Job", "--drain", "0.1", *on(coil))
     until(lambda: notes() == ["wait 1"])
@@ -108,7 +110,7 @@ def test_with_pass_the_next_command_acknowledges(coil, shell, variables):
     assert coil.store.size("/queue/a") == 0
 
 
-def test_a_broker_that_comes_back_is_found_again(script, go, notes):
+def test_flow_run_reconnects_to_a_returning_broker(script, go, notes):
     process = go("Job", "--count", 2, *on(script))
     peer = script.accept()
     peer.subscribed()
@@ -124,7 +126,7 @@ def test_a_broker_that_comes_back_is_found_again(script, go, notes):
     assert finish(process)[0] == 0
 
 
-def test_a_result_that_nobody_reads_ends_it(coil, go):
+def test_a_closed_reader_of_results_ends_the_command(coil, go):
     put(coil, "a")
     process = go("Job", *on(coil))
     process.stdout.close()
@@ -135,7 +137,7 @@ def test_a_result_that_nobody_reads_ends_it(coil, go):
 # The other sources
 
 
-def test_ticks_and_lines(go, notes):
+def test_workers_run_on_ticks_and_on_lines(go, notes):
     assert finish(go("Tick", "--count", 2, "--set", "Source.interval=0.01"))[0] == 0
     assert finish(go("ThreeTicks"))[0] == 0
     assert notes() == ["1", "2", "1", "2", "3"]
@@ -146,7 +148,7 @@ def test_ticks_and_lines(go, notes):
 
 
 @pytest.mark.parametrize("name", ["EndlessTicks", "MadeFolder"])
-def test_count_ends_a_source_that_the_class_has_made(go, notes, tmp_path, name):
+def test_count_ends_a_source_created_by_the_class(go, notes, tmp_path, name):
     (tmp_path / "in").mkdir()
     for each in "abc":
         (tmp_path / "in" / each).write_text("x")
@@ -154,7 +156,7 @@ def test_count_ends_a_source_that_the_class_has_made(go, notes, tmp_path, name):
     assert len(notes()) == 2
 
 
-def test_count_ends_a_listener_that_the_class_has_made(coil, go, notes):
+def test_count_ends_a_listener_created_by_the_class(coil, go, notes):
     put(coil, "a", "b", "c")
     assert finish(go("MadeJob", "--count", 2, env={"BROKER": coil.url("/queue/a")}))[0] == 0
     assert notes() == ["a", "b", "clean_up"]
@@ -186,7 +188,7 @@ def test_count_does_not_wait_for_the_end_of_standard_input(go):
     assert b'"data":"a"' in process.stdout.read()
 
 
-def test_lines_that_are_no_events_do_not_count(go):
+def test_invalid_lines_do_not_count(go):
     given = b"[\n1\n2\n"
     status, events, err = finish(
         go("Line", "--count", 1, "--set", "Source.form=json", stdin=PIPE), given
@@ -209,7 +211,7 @@ def test_lines_that_are_no_events_do_not_count(go):
         ("Job", "--state", "x"),
     ],
 )
-def test_an_option_that_means_nothing_to_the_source_is_refused(go, name, option, value):
+def test_an_option_that_does_not_apply_to_the_source_is_refused(go, name, option, value):
     where = {"Folder": ["--set", "Source.directory=."], "Job": NOWHERE}.get(name, [])
     status, events, err = finish(go(name, option, value, *where))
     assert (status, events) == (2, [])
@@ -217,7 +219,7 @@ def test_an_option_that_means_nothing_to_the_source_is_refused(go, name, option,
     assert err.count("\n") == 1
 
 
-def test_the_files_of_a_folder(go, notes, tmp_path):
+def test_a_worker_runs_on_the_files_of_a_folder(go, notes, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.mxf", "b.txt"):
         (tmp_path / "in" / name).write_text("x")
@@ -227,7 +229,7 @@ def test_the_files_of_a_folder(go, notes, tmp_path):
     assert notes() == ["a.mxf"]
 
 
-def test_events_of_another_pipe_are_acknowledged_there(coil, shell, variables):
+def test_events_read_from_a_pipe_are_acknowledged_to_their_source(coil, shell, variables):
     put(coil, "a", "b")
     line = (
         f"flow-listen-stomp --ack worker --count 2 '{coil.url()}' |"
@@ -237,7 +239,7 @@ def test_events_of_another_pipe_are_acknowledged_there(coil, shell, variables):
     assert coil.store.size("/queue/a") == 0
 
 
-def test_assets_and_files_of_a_viz_one(go, notes):
+def test_a_worker_runs_on_assets_and_files_of_viz_one(go, notes):
     with stand_in(assets=3, files=1, rate=200) as server:
         env = server.environment()
         assert finish(go("Asset", "--count", 1, "-n", "mine", env=env))[0] == 0
@@ -247,7 +249,7 @@ def test_assets_and_files_of_a_viz_one(go, notes):
         assert notes()[1].endswith(".mxf") or "." in notes()[1]
 
 
-def test_a_source_takes_the_options_of_its_section(go, notes):
+def test_a_source_gets_the_options_of_its_section(go, notes):
     settings = ["--set", "Source.first=x", "--set", "Source.second one=y"]
     assert finish(go("WithOptions", *settings))[0] == 0
     assert notes() == ["x", "y"]
@@ -256,7 +258,7 @@ def test_a_source_takes_the_options_of_its_section(go, notes):
     assert "cannot configure Source 'SOURCE': TypeError" in err
 
 
-def test_what_has_come_of_a_source_without_a_broker_is_done_before_the_end(go, notes):
+def test_events_of_a_source_without_a_broker_are_finished_before_the_end(go, notes):
     process = go("Slow", "--grace", "0.1")
     until(lambda: "given" in notes())
     process.send_signal(signal.SIGTERM)
@@ -264,7 +266,7 @@ def test_what_has_come_of_a_source_without_a_broker_is_done_before_the_end(go, n
     assert [n for n in notes() if n != "given"] == [f"done {n}" for n in range(20)]
 
 
-def test_but_not_for_longer_than_the_drain(go, notes):
+def test_events_of_a_source_without_a_broker_get_no_longer_than_the_drain(go, notes):
     process = go("Hangs", "--grace", "0.1", "--drain", "0.3", "--timeout", "0")
     until(lambda: "hangs 0" in notes())
     process.send_signal(signal.SIGTERM)
@@ -283,20 +285,20 @@ def test_but_not_for_longer_than_the_drain(go, notes):
         ("OnGarbage", ["1", "2"], "3 of 5 values were not events"),
     ],
 )
-def test_what_a_source_gave_before_it_failed_is_done(go, notes, name, values, message):
+def test_events_given_before_the_source_failed_are_processed(go, notes, name, values, message):
     status, _, err = finish(go(name))
     assert (status, notes()) == (1, values)
     assert message in err
 
 
-def test_a_flood_is_held_back_and_ends_with_a_signal(go, notes):
+def test_a_flood_of_events_is_held_back_and_ends_with_a_signal(go, notes):
     process = go("OnFlood", "-j", 2)
     until(lambda: notes() and int(notes()[-1]) > 500)
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == -signal.SIGTERM
 
 
-def test_a_flood_before_a_worker_that_is_stuck_takes_no_memory(go, notes):
+def test_a_flood_of_events_before_a_stuck_worker_takes_no_memory(go, notes):
     process = go("Stuck", "-j", 2, "--timeout", 0)
     until(lambda: notes().count("stuck") == 2)
     # The pipe between them is full, and the source waits, once it uses no time any more.
@@ -312,14 +314,14 @@ def cpu_ticks(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
 
 
-def test_too_many_stuck_workers_end_it_and_the_source(go, notes):
+def test_too_many_stuck_threads_end_the_command_and_its_source(go, notes):
     process = go("Stuck", "-j", 2, "--timeout", 0.05, "--grace", 0.05, "--max-abandoned", 3)
     status, _, err = finish(process)
     assert status == 70
     assert "3 threads are stuck in the Worker (--max-abandoned 3); ending" in err
 
 
-def test_a_second_signal_ends_it_at_once(go, notes):
+def test_a_second_signal_ends_the_command_immediately(go, notes):
     process = go("Stuck", "--timeout", 0, "--drain", 1000)
     until(lambda: "stuck" in notes())
     process.terminate()
@@ -332,7 +334,7 @@ def test_a_second_signal_ends_it_at_once(go, notes):
     assert process.returncode == -signal.SIGTERM
 
 
-def test_a_source_that_hears_nothing_does_not_outlive_a_signal(go, notes):
+def test_a_source_that_ignores_the_stop_does_not_outlive_a_signal(go, notes):
     process = go("OnSilent", "--grace", "0.2")
     until(lambda: set(notes()) == {"silent", "1"})
     process.terminate()
@@ -341,7 +343,7 @@ def test_a_source_that_hears_nothing_does_not_outlive_a_signal(go, notes):
     assert "the Source 'Silent' has not ended and is abandoned" in err
 
 
-def test_a_source_with_done_is_told_what_became_of_each(go, notes):
+def test_done_of_the_source_gets_the_outcome_of_each_event(go, notes):
     status, _, _ = finish(go("OnMany", "-j", 4, "-q"))
     assert status == 1
     found = [each.split() for each in notes()]
@@ -355,7 +357,7 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
 @pytest.mark.parametrize(
     ("name", "args", "status", "message"),
     [
-        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': it names no SOURCE"),
+        ("NoSource", [], 78, "cannot run Worker 'tests.runners:NoSource': its class has no SOURCE"),
         ("Lettered", [], 78, "'str' is not a Source: see flow-source(1)"),
         ("Numbered", [], 78, "'int' is not a Source: see flow-source(1)"),
         ("Needy", [], 78, "NEEDS has the unknown name 'stor'; known are client, store"),
@@ -377,14 +379,14 @@ def test_a_source_with_done_is_told_what_became_of_each(go, notes):
         ("Job", ["--heart-beat", "x", *NOWHERE], 2, "invalid heart-beat 'x'"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line_with_its_status(go, name, args, status, message):
+def test_each_mistake_is_a_one_line_error_with_its_exit_status(go, name, args, status, message):
     ended, events, err = finish(go(name, *args))
     assert (ended, events) == (status, [])
     assert message in err
     assert err.count("\n") == 1
 
 
-def test_a_broker_that_cannot_be_reached_is_69_and_one_that_refuses_77(go, script):
+def test_an_unreachable_broker_is_status_69_and_a_refusing_one_77(go, script):
     assert finish(go("Job", *NOWHERE, "--retry-for", "0.1"))[0] == 69
     process = go("Job", *on(script))
     peer = script.accept()
@@ -395,7 +397,7 @@ def test_a_broker_that_cannot_be_reached_is_69_and_one_that_refuses_77(go, scrip
     assert status in (69, 77), err
 
 
-def test_a_user_who_is_shown_no_monitor_link_is_77(go):
+def test_a_user_without_a_monitor_link_is_status_77(go):
     with stand_in() as server:
         env = server.environment() | {"VIZONE_USER": "guest"}
         status, _, err = finish(go("Asset", env=env))
@@ -403,7 +405,7 @@ def test_a_user_who_is_shown_no_monitor_link_is_77(go):
     assert "Asset/Admin" in err
 
 
-def test_a_dry_run_takes_nothing(coil, go, notes):
+def test_dry_run_takes_no_message(coil, go, notes):
     put(coil, "a")
     status, _, err = finish(go("Job", "--dry-run", "-j", 3, *on(coil)))
     assert status == 0
@@ -411,7 +413,7 @@ def test_a_dry_run_takes_nothing(coil, go, notes):
     assert (notes(), coil.store.size("/queue/a")) == ([], 1)
 
 
-def test_workers_run_in_processes_too(coil, go, notes):
+def test_workers_run_in_processes(coil, go, notes):
     put(coil, *"abcd")
     args = ["--isolation", "process", "-j", 2, "--count", 4, *on(coil)]
     assert finish(go("Job", *args))[0] == 0
@@ -419,7 +421,7 @@ def test_workers_run_in_processes_too(coil, go, notes):
     assert coil.store.size("/queue/a") == 0
 
 
-def test_the_state_of_the_threads_is_told_in_its_name(coil, go, notes):
+def test_the_state_after_sigusr1_is_printed_as_flow_run(coil, go, notes):
     put(coil, "wait")
     process = go("Job", *on(coil))
     until(lambda: notes() == ["wait"])

@@ -56,7 +56,7 @@ def datas(result):
 
 
 @pytest.mark.parametrize("listener", ["listen_assets", "listen_files", "listen_stomp"])
-def test_it_has_every_option_of_the_listener(listener):
+def test_flow_run_has_every_option_of_the_listener(listener):
     def options(command):
         params = import_module(f"flowtools.commands.{command}").main.params
         return {name for param in params for name in param.opts if name.startswith("-")}
@@ -66,7 +66,7 @@ def test_it_has_every_option_of_the_listener(listener):
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "in the profile"])
-def test_an_asset_comes_with_what_is_asked_for(app, typed):
+def test_assets_are_selected_and_completed_as_requested(app, typed):
     with stand_in() as server, client_of(server) as client:
         client.assets.create("One", "site-1")
         server.catalogue.create("Film", media="video", status="online")
@@ -85,7 +85,7 @@ def test_an_asset_comes_with_what_is_asked_for(app, typed):
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "in the profile"])
-def test_files_that_are_there_come_first_if_so_asked(app, typed):
+def test_existing_reports_files_that_are_already_there_first(app, typed):
     with stand_in() as server:
         server.catalogue.put_file("xmlimport", "empty.mxf", b"")
         server.catalogue.put_file("xmlimport", "a.mxf", b"bytes")
@@ -101,7 +101,7 @@ def test_files_that_are_there_come_first_if_so_asked(app, typed):
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "in the profile"])
-def test_a_queue_is_emptied_and_then_it_ends(app, coil, typed):
+def test_idle_empties_the_queue_and_then_ends(app, coil, typed):
     for body in (b"a", b"b"):
         coil.server.queue_manager.send(Frame("SEND", {"destination": "/queue/a"}, body))
     keys = {"stomp url": coil.url()} | ({} if typed else {"idle": "0.5", "prefetch": "10"})
@@ -111,7 +111,7 @@ def test_a_queue_is_emptied_and_then_it_ends(app, coil, typed):
     assert coil.store.size("/queue/a") == 0
 
 
-def test_what_is_typed_counts_before_the_profile(app):
+def test_typed_options_override_the_profile(app):
     with stand_in() as server:
         for media in ("video", "audio"):
             server.catalogue.create(media, media=media)
@@ -135,7 +135,7 @@ def test_what_is_typed_counts_before_the_profile(app):
         ("OnStomp", "--settle"),
     ],
 )
-def test_what_means_nothing_to_the_source_is_refused(app, name, option):
+def test_options_that_do_not_apply_to_the_source_are_refused(app, name, option):
     values = {"--status": ["online"], "--idle": ["1"], "--settle": ["1"]}
     keys = {"location": "xmlimport", "stomp url": "stomp://127.0.0.1:1/?destination=/queue/a"}
     with stand_in() as server:
@@ -154,14 +154,14 @@ def test_what_means_nothing_to_the_source_is_refused(app, name, option):
         ("OnFiles", "settle", "x", "'x' is no"),
     ],
 )
-def test_a_value_of_another_form_is_a_configuration_error(app, name, key, said, reason):
+def test_a_malformed_value_in_the_profile_is_a_configuration_error(app, name, key, said, reason):
     keys = {"location": "x", "stomp url": "stomp://127.0.0.1:1/?destination=/queue/a", key: said}
     with stand_in() as server:
         status, _, err = app(name, keys=keys, server=server)
     assert (status, reason in err, f"[Source] {key}" in err) == (78, True, True), err
 
 
-def test_a_key_that_the_source_does_not_know_is_named(app):
+def test_a_key_unknown_to_the_source_is_named(app):
     keys = {"all": "yes", "count": "1", "idle": "3"}
     with stand_in() as server:
         server.catalogue.create("One")

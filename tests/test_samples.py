@@ -48,7 +48,7 @@ def queue():
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_the_sample_has_the_keys_of_what_the_source_writes(name, shell, tmp_path, queue):
+def test_the_sample_line_has_the_keys_that_the_source_writes(name, shell, tmp_path, queue):
     (tmp_path / "feed.py").write_text(SOURCE)
     status, out, err = shell(WRITES[name], QUEUE=queue)
     assert (status, err) == (0, "")
@@ -57,6 +57,6 @@ def test_the_sample_has_the_keys_of_what_the_source_writes(name, shell, tmp_path
     assert shown(name)["type"].rpartition(".")[0] == written["type"].rpartition(".")[0]
 
 
-def test_each_source_shows_one():
+def test_every_source_has_a_sample_line():
     sources = {path.stem for path in (ROOT / "man").glob("flow-listen-*.1")}
     assert sources | {"flow-interval", "flow-stdin", "flow-watch", "flow-source"} == set(WRITES)

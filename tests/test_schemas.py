@@ -25,7 +25,7 @@ def hold(lines, *, least):
     return events
 
 
-def test_the_files_are_those_that_the_types_give():
+def test_the_schema_files_are_up_to_date():
     """`make schemas` writes them."""
     from runpy import run_path
 
@@ -35,19 +35,19 @@ def test_the_files_are_those_that_the_types_give():
 
 
 @pytest.mark.parametrize("type", DATA)
-def test_a_schema_is_one(type):
+def test_every_schema_is_valid(type):
     for strict in (False, True):
         Draft202012Validator.check_schema(schema_of(type, strict=strict))
 
 
-def test_there_is_a_schema_of_every_type_that_the_overview_names():
+def test_every_type_named_in_the_overview_has_a_schema():
     page = (ROOT / "man/flowtools.7").read_text()
     named = set(re.findall(r"\bflow\.[a-z]+\.[a-z]+\b", page))
     assert named <= set(DATA)
     assert {type.rpartition(".")[0] for type in DATA} == {type.rpartition(".")[0] for type in named}
 
 
-def test_a_schema_refuses_what_is_not_so():
+def test_a_schema_refuses_wrong_data():
     event = {"specversion": "1.0", "id": "1", "source": "s", "type": "flow.interval.tick"}
     validator = Draft202012Validator(schema_of("flow.interval.tick"))
     validator.validate(event | {"data": {"number": 1, "skipped": 0, "of a later version": 1}})
@@ -56,7 +56,7 @@ def test_a_schema_refuses_what_is_not_so():
             validator.validate(event | wrong)
 
 
-def test_assets_are_as_their_schema_says(shell):
+def test_asset_events_conform_to_their_schema(shell):
     status, out, err = shell(
         "flow-sim --assets 30 --rate 200 -- sh -c"
         " 'flow-listen-assets --count 20 --metadata --xml;"
@@ -68,7 +68,7 @@ def test_assets_are_as_their_schema_says(shell):
     assert any(event["data"].get("metadata") for event in events)
 
 
-def test_files_of_a_storage_are_as_their_schema_says(shell):
+def test_storage_file_events_conform_to_their_schema(shell):
     status, out, err = shell(
         "flow-sim --files 10 --rate 100 -- sh -c"
         " 'flow-listen-files xmlimport --count 5 --xml;"
@@ -92,7 +92,7 @@ def test_files_of_a_storage_are_as_their_schema_says(shell):
         ("--stalled 0.5 --include stalled --temporary '*.mxf'", 1, {"stalled"}, {"reason"}),
     ],
 )
-def test_paths_are_as_their_schema_says(shell, tmp_path, words, count, types, names):
+def test_path_events_conform_to_their_schema(shell, tmp_path, words, count, types, names):
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("a.mxf", "a.xml", "frame.0001.dpx", "frame.0003.dpx"):
@@ -105,7 +105,7 @@ def test_paths_are_as_their_schema_says(shell, tmp_path, words, count, types, na
     assert names <= set().union(*(event["data"] for event in events))
 
 
-def test_messages_of_a_broker_are_as_their_schema_says():
+def test_broker_messages_conform_to_their_schema():
     dialect = Dialect("", "1.2")
     for content_type, body in (
         ("application/json", b'{"a":1}'),
@@ -133,7 +133,7 @@ def test_messages_of_a_broker_are_as_their_schema_says():
         ),
     ],
 )
-def test_whatever_a_command_writes_is_as_its_schema_says(shell, tmp_path, line, types):
+def test_every_line_a_command_writes_conforms_to_its_schema(shell, tmp_path, line, types):
     (tmp_path / "mine.py").write_text(
         "class Source:\n    def __iter__(self):\n        yield from (1, None, b'x', {'a': 1})\n"
         "class Echo:\n    def start(self, event): return [event.data]\n"
@@ -150,7 +150,7 @@ def test_flow_doctor_prints_a_schema(run):
     assert json.loads(out) == schema_of("flow.asset.created")
 
 
-def test_flow_doctor_names_the_types_that_there_are(run):
+def test_flow_doctor_names_the_existing_types(run):
     status, out, err = run("flow-doctor", "--schema", "flow.asset")
     assert (status, out) == (2, b"")
     assert "no source writes events of type 'flow.asset'; there are flow.asset.created, " in err

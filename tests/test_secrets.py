@@ -208,7 +208,7 @@ def test_every_command_is_in_a_scenario():
     assert [name for name in SCRIPTS if name not in text] == []
 
 
-def test_what_is_looked_for_would_be_found(given, tmp_path):
+def test_the_search_would_find_a_leaked_secret(given, tmp_path):
     login = b64encode(f"admin:{PASSWORD}".encode())
     assert any(needle in login for needle in needles())
     title = [sys.executable, "-c", "import time; time.sleep(30)", PASSWORD]

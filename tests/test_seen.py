@@ -10,7 +10,7 @@ from flowtools.core.seen import SIZE, Occurrences, Seen, Wrapper, mark
 
 
 @given(st.lists(st.integers(0, 300)))
-def test_a_set_of_marks_holds_what_was_added_and_nothing_else(numbers):
+def test_a_set_of_marks_holds_exactly_what_was_added(numbers):
     seen, plain = Seen(), set()
     for number in numbers:
         found = b"\0\0" + number.to_bytes(SIZE - 2, "big")  # All in one bucket.
@@ -20,7 +20,7 @@ def test_a_set_of_marks_holds_what_was_added_and_nothing_else(numbers):
     assert len(seen) == len(plain)
 
 
-def test_a_mark_across_two_others_is_not_found():
+def test_bytes_across_two_adjacent_marks_are_not_a_mark():
     seen = Seen()
     seen.add(b"\0\0" + b"abcdefghijkl")
     seen.add(b"\0\0" + b"mnopqrstuvwx")
@@ -44,14 +44,14 @@ def test_a_set_of_many_marks_takes_little_memory():
 
 
 @given(st.lists(st.sampled_from([b"a", b"b", b"c"])))
-def test_the_names_of_lines_count_the_equal_ones_before(lines):
+def test_names_of_equal_lines_are_numbered(lines):
     names, times = Occurrences(), Counter()
     for line in lines:
         times[line] += 1
         assert names.name(line, 99) == str(times[line])
 
 
-def test_beyond_the_bound_a_name_is_the_number_of_the_line():
+def test_beyond_the_bound_a_name_is_the_line_number():
     names = Occurrences(most=2)
     assert [names.name(line, at) for at, line in enumerate([b"a", b"b", b"c", b"a", b"c"], 1)] == [
         *("1", "1", "@3"),
@@ -59,7 +59,7 @@ def test_beyond_the_bound_a_name_is_the_number_of_the_line():
     ]
 
 
-def test_what_is_inserted_changes_the_ids_of_no_others():
+def test_an_inserted_line_does_not_change_the_ids_of_others():
     def ids(*lines):
         wrapper = Wrapper("s")
         return [wrapper.event(1, line, at).id for at, line in enumerate(lines, 1)]

@@ -93,7 +93,7 @@ def test_a_message_is_the_whole_event_persistent_and_with_a_receipt(start, scrip
     assert process.wait(SECONDS) == 0
 
 
-def test_activemq_gets_text_that_jms_programs_take_for_text(start, script):
+def test_activemq_gets_bodies_that_jms_clients_read_as_text(start, script):
     process = start("flow-send", "--no-persistent", script.url(), stdin=subprocess.PIPE)
     peer = script.accept()
     peer.login(server="ActiveMQ/5.17.2")
@@ -103,7 +103,7 @@ def test_activemq_gets_text_that_jms_programs_take_for_text(start, script):
     assert "persistent" not in headers
 
 
-def test_what_upstream_added_stays_behind_and_is_told_after_the_receipt(start, script, tmp_path):
+def test_ackto_is_not_sent_and_is_acknowledged_after_the_receipt(start, script, tmp_path):
     with Receiver(tmp_path / "ack") as upstream:
         process, peer = sending(start, script)
         feed(process, line(ackto=f"unix:{tmp_path}/ack#e.1", redelivered=True))
@@ -117,7 +117,7 @@ def test_what_upstream_added_stays_behind_and_is_told_after_the_receipt(start, s
         assert upstream.recv(100) == b"e.1 ack\n"
 
 
-def test_no_more_than_the_window_is_unconfirmed(start, script):
+def test_at_most_one_window_of_messages_is_unconfirmed(start, script):
     process, peer = sending(start, script, "--window", 2)
     feed(process, *[b"%d\n" % n for n in range(5)])
     process.stdin.close()
@@ -134,7 +134,7 @@ def test_no_more_than_the_window_is_unconfirmed(start, script):
     assert process.wait(SECONDS) == 0
 
 
-def test_a_full_window_is_filled_again_once_half_of_it_is_confirmed(start, script):
+def test_a_full_window_is_refilled_once_half_is_confirmed(start, script):
     process, peer = sending(start, script, "--window", 4)
     feed(process, *[b"%d\n" % n for n in range(8)])
     process.stdin.close()
@@ -154,7 +154,7 @@ def test_a_full_window_is_filled_again_once_half_of_it_is_confirmed(start, scrip
     assert process.wait(SECONDS) == 0
 
 
-def test_what_was_not_confirmed_is_sent_again_in_order(start, script):
+def test_unconfirmed_messages_are_sent_again_in_order(start, script):
     process, peer = sending(start, script)
     feed(process, b"1\n", b"2\n", b"3\n")
     process.stdin.close()
@@ -173,9 +173,7 @@ def test_what_was_not_confirmed_is_sent_again_in_order(start, script):
     assert process.wait(SECONDS) == 0
 
 
-def test_after_a_lost_connection_one_message_goes_alone_and_each_receipt_lets_more_go(
-    start, script
-):
+def test_after_a_lost_connection_the_window_grows_from_one_with_each_receipt(start, script):
     process, peer = sending(start, script)
     feed(process, *[b"%d\n" % number for number in range(7)])
     process.stdin.close()
@@ -196,7 +194,7 @@ def test_after_a_lost_connection_one_message_goes_alone_and_each_receipt_lets_mo
     assert process.wait(SECONDS) == 0
 
 
-def test_a_connection_lost_while_the_input_is_quiet_comes_back(start, script):
+def test_a_connection_lost_while_idle_is_restored(start, script):
     process, peer = sending(start, script)
     peer.close()
     again = script.accept()
@@ -216,7 +214,7 @@ def test_sigterm_waits_for_the_receipts_and_reads_no_more(start, script):
     assert process.stderr.read() == b""
 
 
-def test_sigterm_ends_it_although_the_broker_takes_nothing(start, script):
+def test_sigterm_ends_the_command_although_the_broker_accepts_no_data(start, script):
     process, peer = sending(start, script, "--heart-beat", "0,0", "--window", "1000000")
     feed(process, b'"' + b"x" * 10_000_000 + b'"\n')
     assert peer.socket.recv(1000)  # it is at it
@@ -234,7 +232,7 @@ def test_a_line_that_is_not_json_fails_and_the_others_are_sent(coil, run):
 
 
 @pytest.mark.parametrize("options", [(), ("--raw",)])
-def test_an_event_nested_too_deep_to_be_written_fails_alone(coil, run, options):
+def test_an_event_nested_too_deep_fails_alone(coil, run, options):
     deep = b'{"specversion":"1.0","id":"i","source":"s","type":"t","ackto":"unix:/x#e.1","data":'
     lines = deep + b"[" * 300 + b"]" * 300 + b"}\n1\n"
     status, _, err = run("flow-send", *options, coil.url(), input=lines)
@@ -243,7 +241,7 @@ def test_an_event_nested_too_deep_to_be_written_fails_alone(coil, run, options):
     assert "1 of 2 lines were not sent" in err
 
 
-def test_an_event_that_cannot_be_sent_is_refused_upstream(coil, run, tmp_path):
+def test_an_event_that_cannot_be_sent_is_rejected(coil, run, tmp_path):
     with Receiver(tmp_path / "s") as inlet:
         event = {"specversion": "1.0", "id": "i", "source": "s", "type": "t"}
         line = json.dumps(event | {"ackto": f"unix:{tmp_path}/s#e.1"}).encode() + b"\n"
@@ -252,14 +250,14 @@ def test_an_event_that_cannot_be_sent_is_refused_upstream(coil, run, tmp_path):
         assert inlet.recv().startswith(b'e.1 nack {"error":"the event has no data to send"')
 
 
-def test_a_malformed_ackto_fails_its_line_alone(coil, run):
+def test_a_malformed_ackto_fails_only_its_line(coil, run):
     status, _, err = run("flow-send", coil.url(), input=line(ackto="nonsense") + line())
     assert status == 1
     assert "line 1: cannot acknowledge 'nonsense'" in err
     assert coil.store.size("/queue/a") == 1
 
 
-def test_messages_that_the_broker_will_not_have_end_it(start, script):
+def test_messages_refused_by_the_broker_end_the_command(start, script):
     process, peer = sending(start, script)
     feed(process, b"1\n")
     peer.read("SEND")
@@ -268,7 +266,7 @@ def test_messages_that_the_broker_will_not_have_end_it(start, script):
     assert b"refuses messages to '/queue/a': access denied" in process.stderr.read()
 
 
-def test_one_message_that_the_broker_will_not_have_is_refused_upstream(start, script, tmp_path):
+def test_a_single_message_refused_by_the_broker_is_rejected(start, script, tmp_path):
     with Receiver(tmp_path / "ack") as upstream:
         process, peer = sending(start, script)
         feed(process, *[line(ackto=f"unix:{tmp_path}/ack#e.{n}") for n in (1, 2, 3)])
@@ -292,7 +290,7 @@ def test_one_message_that_the_broker_will_not_have_is_refused_upstream(start, sc
     assert b"line 2: the broker refuses it: too large" in process.stderr.read()
 
 
-def test_activemq_gets_what_comes_together_in_one_transaction(start, script, tmp_path):
+def test_activemq_gets_messages_read_together_in_one_transaction(start, script, tmp_path):
     with Receiver(tmp_path / "ack") as upstream:
         process = start("flow-send", script.url(), stdin=subprocess.PIPE)
         feed(process, *[line(ackto=f"unix:{tmp_path}/ack#e.{n}") for n in (1, 2, 3)])
@@ -313,7 +311,7 @@ def test_activemq_gets_what_comes_together_in_one_transaction(start, script, tmp
     assert sorted(told.splitlines()) == [b"e.1 ack", b"e.2 ack", b"e.3 ack"]
 
 
-def test_a_transaction_is_at_most_half_the_window_and_two_are_on_their_way(start, script):
+def test_a_transaction_is_at_most_half_a_window_and_two_are_open(start, script):
     process = start("flow-send", "--window", 6, script.url(), stdin=subprocess.PIPE)
     feed(process, *[line() for _ in range(10)])
     process.stdin.close()
@@ -334,7 +332,7 @@ def test_a_transaction_is_at_most_half_the_window_and_two_are_on_their_way(start
     assert process.wait(SECONDS) == 0
 
 
-def test_lines_that_come_together_share_a_transaction_though_they_fill_many_blocks(start, script):
+def test_lines_read_together_share_a_transaction_across_blocks(start, script):
     process = start("flow-send", script.url(), stdin=subprocess.PIPE)
     feed(process, *[line(data="x" * 1000) for _ in range(60)])  # what a pipe holds
     peer = script.accept()
@@ -356,7 +354,7 @@ def transaction(peer, size):
     return commit
 
 
-def test_a_transaction_that_fails_is_sent_again_message_by_message(start, script):
+def test_a_failed_transaction_is_sent_again_message_by_message(start, script):
     process = start("flow-send", script.url(), stdin=subprocess.PIPE)
     feed(process, line(), line(), line())
     process.stdin.close()
@@ -380,7 +378,7 @@ def test_a_transaction_that_fails_is_sent_again_message_by_message(start, script
     assert process.wait(SECONDS) == 1
 
 
-def test_a_message_for_which_the_broker_has_no_room_is_not_the_one_to_blame(start, script):
+def test_a_broker_without_room_is_not_blamed_on_the_message(start, script):
     process, peer = sending(start, script)
     feed(process, line())
     process.stdin.close()
@@ -425,7 +423,7 @@ def refusing(script, said, times):
         peer.close()
 
 
-def test_a_message_that_is_refused_alone_for_long_is_named(script, monkeypatch):
+def test_a_message_refused_alone_for_too_long_is_named(script, monkeypatch):
     monkeypatch.setattr("flowtools.stomp.send.REFUSED_FOR", 0.0)
 
     def broker():
@@ -449,7 +447,7 @@ def test_a_message_that_is_refused_alone_for_long_is_named(script, monkeypatch):
         "CONNECTION_FORCED - closed by somebody",
     ],
 )
-def test_what_passes_is_never_a_refusal(script, monkeypatch, said):
+def test_temporary_broker_errors_are_not_refusals(script, monkeypatch, said):
     monkeypatch.setattr("flowtools.stomp.send.REFUSED_FOR", 0.0)
 
     def broker():
@@ -462,7 +460,7 @@ def test_what_passes_is_never_a_refusal(script, monkeypatch, said):
     published(script, broker, line())
 
 
-def test_an_idle_connection_that_is_closed_is_no_refusal(start, script):
+def test_a_closed_idle_connection_is_not_a_refusal(start, script):
     process, peer = sending(start, script)
     for _ in range(4):
         peer.write("ERROR", {"message": "closed by the administrator"})
@@ -477,7 +475,7 @@ def test_an_idle_connection_that_is_closed_is_no_refusal(start, script):
 
 
 @pytest.mark.parametrize("said", ["NOT_FOUND - no queue 'a' in vhost '/'", "Processing error"])
-def test_a_queue_that_is_not_found_at_first_or_in_trouble_may_come(script, said):
+def test_a_missing_or_troubled_queue_is_tried_again(script, said):
     def broker():
         refusing(script, said, 2)
         peer = script.accept()
@@ -489,7 +487,7 @@ def test_a_queue_that_is_not_found_at_first_or_in_trouble_may_come(script, said)
 
 
 @pytest.mark.parametrize("said", ["", "NOT_FOUND - no"])
-def test_a_broker_that_only_logs_in_is_given_up_after_retry_for(script, said):
+def test_a_broker_that_accepts_only_the_login_is_abandoned_after_retry_for(script, said):
     def broker():
         with contextlib.suppress(OSError):
             while True:
@@ -524,7 +522,7 @@ def test_a_broker_that_confirms_nothing_is_left_for_the_next_host(script, monkey
     published(script, broker, line())
 
 
-def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, monkeypatch, caplog):
+def test_waiting_for_a_broker_that_confirms_nothing_is_reported(script, monkeypatch, caplog):
     monkeypatch.setattr("flowtools.stomp.send.QUIET", 0.3)
     reader, writer = os.pipe()
     os.write(writer, b"1\n2\n")
@@ -550,7 +548,7 @@ def test_a_broker_that_confirms_nothing_is_waited_for_and_that_is_said(script, m
     assert caplog.text.count("has not confirmed a message") < 5
 
 
-def test_one_of_several_that_is_refused_at_once_is_found(script, monkeypatch):
+def test_the_refused_one_of_several_messages_is_found(script, monkeypatch):
     monkeypatch.setattr("flowtools.stomp.send.REFUSED_FOR", 0.0)
 
     def broker():
@@ -590,12 +588,12 @@ def test_raw_sends_the_data_or_the_line_itself(text, body, content_type):
     assert sent == Outgoing(1, body, content_type, None, None)
 
 
-def test_raw_has_nothing_to_send_for_an_event_without_data():
+def test_raw_refuses_an_event_without_data():
     with pytest.raises(EventError, match="has no data"):
         message(line(), raw=True)
 
 
-def test_the_group_is_what_the_key_says(start, script):
+def test_the_message_group_is_the_value_of_the_key(start, script):
     process, peer = sending(start, script, "--group-key", "/k")
     feed(process, line(data={"k": "a:b"}), line(data={}))
     assert peer.read("SEND").headers["JMSXGroupID"] == "a:b"
@@ -603,7 +601,7 @@ def test_the_group_is_what_the_key_says(start, script):
     assert message(line(subject="x"), group_key=Key.parse("subject")).group == "x"
 
 
-def test_an_event_has_the_same_name_whenever_it_is_sent_if_so_asked(start, script):
+def test_unique_gives_an_event_the_same_duplicate_id_each_time(start, script):
     process, peer = sending(start, script, "--unique")
     events = [line(id="1", source="a"), line(id="1", source="b"), line(id="1", source="a")]
     feed(process, *events)
@@ -615,7 +613,7 @@ def test_an_event_has_the_same_name_whenever_it_is_sent_if_so_asked(start, scrip
     assert message(events[0]).unique is None
 
 
-def test_a_group_key_that_is_none_is_a_usage_error(run):
+def test_a_malformed_group_key_is_a_usage_error(run):
     assert run("flow-send", "--group-key", "A b", "stomp://h/?destination=x")[0] == 2
     with pytest.raises(UsageError):
         Key.parse("A b")

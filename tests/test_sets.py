@@ -51,7 +51,7 @@ def write(path, content="x"):
     path.write_text(content)
 
 
-def test_what_happened_while_it_was_away_is_told_and_nothing_twice(again, folder, tmp_path):
+def test_changes_during_an_absence_are_reported_exactly_once(again, folder, tmp_path):
     for name in ("old", "stays", "changes", "goes"):
         write(folder / name)
     watching = again("-r", "--existing")
@@ -81,7 +81,7 @@ def test_what_happened_while_it_was_away_is_told_and_nothing_twice(again, folder
     assert stop(watching) == [("deleted", "sub/new")]
 
 
-def test_the_first_time_with_a_state_file_what_is_there_is_old(again, folder):
+def test_at_the_first_run_with_a_state_file_existing_files_are_not_reported(again, folder):
     write(folder / "old")
     watching = again()
     number, deadline = 0, time.monotonic() + 60
@@ -97,7 +97,7 @@ def test_the_first_time_with_a_state_file_what_is_there_is_old(again, folder):
     assert ("created", "old") not in stop(watching)
 
 
-def test_killed_at_any_moment_it_tells_every_file_and_few_again(again, folder):
+def test_flow_watch_killed_at_any_moment_reports_every_file_and_few_twice(again, folder):
     names = {f"f{number}" for number in range(2000)}
     for name in names:
         write(folder / name)
@@ -120,7 +120,7 @@ def test_killed_at_any_moment_it_tells_every_file_and_few_again(again, folder):
     assert len(told) - len(names) <= 4 * 110
 
 
-def test_what_a_reader_that_left_was_not_given_is_told_again(start, folder, tmp_path):
+def test_files_not_delivered_to_a_closed_reader_are_reported_again(start, folder, tmp_path):
     names = {f"f{number}" for number in range(2000)}
     for name in names:
         write(folder / name)
@@ -138,7 +138,7 @@ def test_what_a_reader_that_left_was_not_given_is_told_again(start, folder, tmp_
         time.sleep(0.05)
 
 
-def test_two_do_not_share_a_state_file(again, run, folder, tmp_path):
+def test_two_processes_cannot_share_a_state_file(again, run, folder, tmp_path):
     write(folder / "a")
     watching = again("--existing")
     watching.wait_for(("created", "a"))
@@ -150,7 +150,7 @@ def test_two_do_not_share_a_state_file(again, run, folder, tmp_path):
     )
 
 
-def test_a_state_file_that_is_not_one_is_refused(run, folder, tmp_path):
+def test_a_file_that_is_not_a_state_file_is_refused(run, folder, tmp_path):
     (tmp_path / "text").write_text("hello, this is not a database, and longer than its header\n")
     (tmp_path / "other").mkdir()
     sqlite3.connect(tmp_path / "base").execute("CREATE TABLE file (x)").connection.close()
@@ -171,7 +171,7 @@ def test_a_state_file_that_is_not_one_is_refused(run, folder, tmp_path):
         State(str(tmp_path / "state"), "/two")
 
 
-def test_the_state_file_may_be_in_the_folder(start, folder):
+def test_the_state_file_may_be_in_the_watched_folder(start, folder):
     watching = Watching(
         start("flow-watch", folder, "--settle", 0.2, "--state", folder / "state", "--existing")
     )
@@ -195,7 +195,7 @@ MARKS = st.builds(
 
 
 @given(st.lists(st.tuples(NAMES, st.none() | MARKS)))
-def test_a_state_file_gives_back_what_it_was_given(tmp_path_factory, changes):
+def test_a_state_file_returns_what_was_stored(tmp_path_factory, changes):
     path = str(tmp_path_factory.mktemp("state") / "state")
     expected = {}
     for chance in range(2):
@@ -211,7 +211,7 @@ def test_a_state_file_gives_back_what_it_was_given(tmp_path_factory, changes):
         state.close()
 
 
-def test_an_event_comes_when_both_files_are_whole(watch, folder):
+def test_a_file_and_its_sidecar_are_one_event_once_both_are_complete(watch, folder):
     watching = watch("--existing", "--match", "*.mxf", "--sidecar", "{stem}.xml")
     write(folder / "late.mxf", "12345")
     write(folder / "early.xml")
@@ -233,7 +233,7 @@ def test_an_event_comes_when_both_files_are_whole(watch, folder):
     assert len(watching.told) == 4
 
 
-def test_a_sidecar_that_does_not_come_is_reported(watch, folder):
+def test_a_missing_sidecar_is_reported(watch, folder):
     watching = watch("--existing", "--match", "*.mxf", "--sidecar", "{stem}.xml", "--stalled", "1")
     write(folder / "a.mxf")
     watching.said("a.mxf' has not changed for 1 s and is not whole: 'a.xml' has not come")
@@ -263,7 +263,7 @@ def test_sets_are_remembered_as_sets(again, folder):
     ("algorithm", "make", "ending"),
     [("md5", hashlib.md5, "md5"), ("xxh64", xxhash.xxh64, "xxh64")],
 )
-def test_a_checksum_that_came_along_is_checked(start, folder, algorithm, make, ending):
+def test_a_checksum_sidecar_is_verified(start, folder, algorithm, make, ending):
     content = b"x" * 3_000_000
     (folder / "good.mxf").write_bytes(content)
     (folder / f"good.mxf.{ending}").write_text(f"{make(content).hexdigest()} *good.mxf\n")
@@ -282,7 +282,7 @@ def test_a_checksum_that_came_along_is_checked(start, folder, algorithm, make, e
     assert json.loads(process.stdout.readline())["subject"] == "bad.mxf"
 
 
-def test_a_folder_is_one_event(watch, folder):
+def test_a_folder_unit_is_one_event(watch, folder):
     watching = watch("--existing", "--unit", "folder")
     write(folder / "card" / "CONTENTS" / "CLIP" / "1.xml", "12")
     with (folder / "card" / "big.mxf").open("wb", buffering=0) as file:
@@ -307,7 +307,7 @@ def test_a_folder_is_one_event(watch, folder):
     assert len({event["id"] for event in watching.events}) == 4
 
 
-def test_frames_are_one_event(watch, folder):
+def test_an_image_sequence_is_one_event(watch, folder):
     watching = watch("--existing", "--unit", "sequence", "-r")
     for number in [*range(1, 151), 153, 160]:
         write(folder / "shot" / f"a.{number:04}.dpx", "x" * 10)
@@ -347,11 +347,11 @@ def test_units_are_remembered(again, folder):
         ("v2.tar.gz", None),
     ],
 )
-def test_the_last_number_before_the_ending_is_that_of_a_frame(name, key):
+def test_the_last_number_before_the_suffix_is_the_frame_number(name, key):
     assert sequence_key(name) == key
 
 
-def test_names_of_sidecars_are_made_and_recognised():
+def test_sidecar_names_are_built_and_recognised():
     stem, name = Template("{stem}.xml"), Template("{name}.md5")
     assert stem.names("d/a.b.mxf") == ["d/a.b.xml"]
     assert name.names("d/a.mxf") == ["d/a.mxf.md5"]
@@ -370,12 +370,12 @@ def test_names_of_sidecars_are_made_and_recognised():
         ({"sidecar": ["{stem}.xml"], "unit": "folder"}, "--unit cannot be combined with"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(rules, message):
+def test_meaningless_options_are_a_usage_error(rules, message):
     with pytest.raises(UsageError, match=message):
         HotFolder("/", Rules(**rules))
 
 
-def test_kinds_that_are_not_wanted_are_remembered_all_the_same(again, folder):
+def test_kinds_that_are_not_reported_are_still_remembered(again, folder):
     watching = again("--existing", "--include", "created")
     write(folder / "a")
     watching.wait_for(("created", "a"))

@@ -56,7 +56,7 @@ def options_of(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_default_of_every_option_is_that_of_its_field(name):
+def test_the_default_of_every_option_comes_from_its_field(name):
     for param, default in options_of(name):
         if isinstance(param, FieldOption):
             field = default_of(param.of, param.field)
@@ -66,7 +66,7 @@ def test_the_default_of_every_option_is_that_of_its_field(name):
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_where_an_option_acts_has_no_other_default(name):
+def test_parameters_set_by_an_option_have_the_same_default(name):
     options = {param.name: default for param, default in options_of(name)}
     seen = 0
     for kind in ACTS[name]:
@@ -79,7 +79,7 @@ def test_where_an_option_acts_has_no_other_default(name):
     assert seen
 
 
-def test_no_module_of_options_writes_a_default_down():
+def test_option_modules_contain_no_defaults():
     written = []
     for folder in ("cli", "commands"):
         for path in sorted((ROOT / "flowtools" / folder).glob("*.py")):
@@ -113,7 +113,7 @@ class Left:
 
 
 @pytest.mark.parametrize("module", ["work", "run"])
-def test_a_default_that_changes_changes_everywhere(module, tmp_path, python):
+def test_a_changed_default_changes_everywhere(module, tmp_path, python):
     (tmp_path / "mod.py").write_text(WORKER)
     said = python(CHANGED.format(module=module, argv=["x", "--help"]), cwd=tmp_path)
     assert "--timeout SECONDS" in said
@@ -145,7 +145,7 @@ class Outer:
     ending: Ending = dataclasses.field(default_factory=Ending)
 
 
-def test_given_makes_an_object_of_the_options_it_has_parameters_for():
+def test_given_creates_an_object_from_the_matching_options():
     given = Given({"name": "b", "drain": 1.0, "else": 3}, typed=["drain", "else"])
     assert given.make(Outer) == Outer(name="b", ending=Ending(drain=1.0))
     assert given.untaken() == ["else"]
@@ -155,7 +155,7 @@ def test_given_makes_an_object_of_the_options_it_has_parameters_for():
     assert not given.is_typed("name")
 
 
-def test_given_leaves_alone_what_is_passed_by_hand():
+def test_given_does_not_override_explicit_arguments():
     given = Given({"ack": "worker", "prefetch": 7}, typed=["ack", "prefetch"])
     assert given.make(Taking, ack="pipe") == Taking(ack="pipe", prefetch=7)
     assert given.untaken() == ["ack"]

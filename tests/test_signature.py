@@ -70,7 +70,7 @@ def made(text):
         *(("Source", *each) for each in SOURCES.items()),
     ],
 )
-def test_what_cannot_be_called_is_refused_with_what_to_write(what, text, complaint):
+def test_an_uncallable_method_is_refused_with_advice(what, text, complaint):
     with pytest.raises(ConfigurationError) as caught:
         check(what, made(text), "mine:X")
     assert str(caught.value) == f"cannot load {what} 'mine:X': {complaint}"
@@ -90,11 +90,11 @@ def test_what_cannot_be_called_is_refused_with_what_to_write(what, text, complai
         "configure = clean_up = None",
     ],
 )
-def test_whatever_can_be_called_is_taken(text):
+def test_every_callable_signature_is_accepted(text):
     check("Worker", made(text), "mine:X")
 
 
-def test_a_decorator_decides_what_its_function_is_given():
+def test_the_signature_of_a_decorator_counts():
     def with_session(function):
         @wraps(function)
         def wrapper(self, event):
@@ -125,7 +125,7 @@ def test_a_decorator_decides_what_its_function_is_given():
     check("Worker", Other(), "mine:Other")
 
 
-def test_an_object_that_is_called_and_a_partial_function_are_looked_at_too():
+def test_callable_objects_and_partial_functions_are_checked_too():
     class Called:
         async def __call__(self, event):
             pass
@@ -140,7 +140,7 @@ def test_an_object_that_is_called_and_a_partial_function_are_looked_at_too():
 
 @pytest.mark.parametrize("args", [(), ("--dry-run",), ("--isolation", "process")])
 @pytest.mark.parametrize("text", [*WORKERS][:4])
-def test_flow_work_ends_with_78_before_the_first_event(run, tmp_path, args, text):
+def test_flow_work_ends_with_status_78_before_the_first_event(run, tmp_path, args, text):
     (tmp_path / "mine.py").write_text(class_with(text))
     status, out, err = run("flow-work", "mine:X", *args, input=b"1\n")
     assert (status, out) == (78, b"")
@@ -148,14 +148,14 @@ def test_flow_work_ends_with_78_before_the_first_event(run, tmp_path, args, text
 
 
 @pytest.mark.parametrize("text", SOURCES)
-def test_flow_source_ends_with_78(run, tmp_path, text):
+def test_flow_source_ends_with_status_78(run, tmp_path, text):
     (tmp_path / "mine.py").write_text(class_with(text))
     status, out, err = run("flow-source", "mine:X")
     assert (status, out) == (78, b"")
     assert err == f"flow-source: cannot load Source 'mine:X': {SOURCES[text]}\n"
 
 
-def test_an_asynchronous_source_is_told_what_it_needs(run, tmp_path):
+def test_an_asynchronous_source_is_refused_with_advice(run, tmp_path):
     (tmp_path / "mine.py").write_text("class X:\n    async def __aiter__(self): yield 1\n")
     status, _, err = run("flow-source", "mine:X")
     assert status == 78
@@ -177,13 +177,13 @@ async def later(event): pass
 
 
 @pytest.mark.parametrize("args", [(), ("--isolation", "process")])
-def test_a_function_is_a_worker(run, tmp_path, args):
+def test_a_function_can_be_a_worker(run, tmp_path, args):
     (tmp_path / "mine.py").write_text(FUNCTIONS)
     status, out, err = run("flow-work", "mine:double", *args, input=b"2\n")
     assert (status, json.loads(out)["data"], err) == (0, 4, "")
 
 
-def test_flow_run_takes_a_function_that_has_a_source(run, tmp_path):
+def test_flow_run_accepts_a_function_with_a_source(run, tmp_path):
     (tmp_path / "mine.py").write_text(FUNCTIONS)
     status, out, err = run("flow-run", "mine:double", input=b"ab")
     assert (status, json.loads(out)["data"], err) == (0, "abab", "")

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 from base64 import b64encode
@@ -9,6 +10,9 @@ from collections import Counter
 
 import pytest
 
+from flowtools.core.errors import UnreachableError
+from flowtools.sim import other_resources
+from flowtools.sim.standin import Plan, StandIn
 from flowtools.sim.stream import changes
 from tests.vizone_servers import client_of, stand_in
 
@@ -25,11 +29,11 @@ def server():
 @pytest.mark.parametrize(
     ("line", "status"), [("true", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)]
 )
-def test_the_status_of_the_command_is_its_own(run, line, status):
+def test_flow_sim_ends_with_the_status_of_its_command(run, line, status):
     assert run("flow-sim", "--", "sh", "-c", line) == (status, b"", "")
 
 
-def test_the_command_finds_the_stand_in_by_its_environment(run):
+def test_the_command_gets_the_address_and_login_in_its_environment(run):
     line = "echo $VIZONE_URL $VIZONE_USER ${#VIZONE_PASSWORD}"
     status, out, err = run("flow-sim", "sh", "-c", line)
     url, user, length = out.decode().split()
@@ -39,7 +43,7 @@ def test_the_command_finds_the_stand_in_by_its_environment(run):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_passed_on_and_the_command_decides_how_it_ends(start, signum):
+def test_a_signal_is_forwarded_and_the_command_decides_the_status(start, signum):
     name = signal.Signals(signum).name.removeprefix("SIG")
     line = f"trap 'echo heard; exit 3' {name}; echo ready; while :; do sleep 0.05; done"
     process = start("flow-sim", "--", "sh", "-c", line)
@@ -59,7 +63,7 @@ def test_a_signal_reaches_every_part_of_a_pipeline(start):
     assert process.returncode == 143
 
 
-def test_the_command_gets_what_its_caller_has_opened_for_it(shell):
+def test_the_command_inherits_open_descriptors(shell):
     assert shell("flow-sim -- cat <(echo one) /dev/fd/7 7<<<two") == (0, b"one\ntwo\n", "")
 
 
@@ -69,7 +73,7 @@ def test_a_command_that_cannot_be_started_is_a_configuration_error(run):
     assert err == "flow-sim: cannot run './no-such-command': No such file or directory\n"
 
 
-def test_alone_it_prints_its_settings_and_serves_until_it_is_stopped(start, run):
+def test_without_a_command_it_prints_its_settings_and_serves_until_stopped(start, run):
     process = start("flow-sim")
     said = [process.stdout.readline().decode() for _ in range(5)]
     names = [line.split("=")[0] for line in said[:3]]
@@ -82,7 +86,7 @@ def test_alone_it_prints_its_settings_and_serves_until_it_is_stopped(start, run)
     assert (process.wait(30), process.stderr.read()) == (-signal.SIGTERM, b"")
 
 
-def test_ports_and_password_are_those_that_are_given(start, tmp_path):
+def test_the_given_ports_and_password_are_used(start, tmp_path):
     (tmp_path / "password").write_text("pa ss\n")
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
@@ -104,7 +108,7 @@ def test_ports_and_password_are_those_that_are_given(start, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--http", "--stomp"])
-def test_a_port_that_is_taken_is_an_error(run, option):
+def test_a_port_in_use_is_an_error(run, option):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         status, out, err = run("flow-sim", option, address)
@@ -112,14 +116,25 @@ def test_a_port_that_is_taken_is_an_error(run, option):
     assert err == f"flow-sim: cannot listen on '{address}': Address already in use\n"
 
 
+def test_after_a_port_that_is_taken_the_other_one_is_free_again():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        http_port = free.getsockname()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(UnreachableError, match="cannot listen on"),
+    ):
+        StandIn(Plan(), http=http_port, stomp=taken.getsockname())
+    socket.create_server(http_port).close()
+
+
 @pytest.mark.parametrize("address", ["8080", "h:x", "h:70000"])
-def test_an_address_of_another_form_is_a_usage_error(run, address):
+def test_a_malformed_address_is_a_usage_error(run, address):
     status, _, err = run("flow-sim", "--http", address)
     assert status == 2
     assert "expected HOST:PORT such as 127.0.0.1:8080" in err
 
 
-def test_a_missing_broker_package_is_named_with_what_to_install(run, tmp_path):
+def test_a_missing_broker_package_is_named_with_the_install_command(run, tmp_path):
     (tmp_path / "coilmq").mkdir()
     (tmp_path / "coilmq/__init__.py").write_text(
         "raise ModuleNotFoundError('No module named coilmq', name='coilmq')"
@@ -135,7 +150,7 @@ def test_a_missing_broker_package_is_named_with_what_to_install(run, tmp_path):
 # The stream
 
 
-def test_the_same_seed_makes_the_same_sequence_and_another_another():
+def test_the_sequence_of_changes_depends_only_on_the_seed():
     assert list(changes(200, 7)) == list(changes(200, 7))
     assert list(changes(200, 7)) != list(changes(200, 8))
     assert list(changes(200, 7))[:50] == list(changes(50, 7))
@@ -146,7 +161,7 @@ def test_the_same_seed_makes_the_same_sequence_and_another_another():
     }
 
 
-def test_a_change_is_always_of_an_asset_that_is_there():
+def test_changes_always_concern_an_existing_asset():
     alive = set()
     for change in changes(2000, 3):
         if change.kind == "create":
@@ -157,7 +172,7 @@ def test_a_change_is_always_of_an_asset_that_is_there():
             alive -= {change.index} if change.kind == "delete" else set()
 
 
-def test_two_runs_with_one_seed_tell_the_same_story(shell):
+def test_two_runs_with_the_same_seed_report_the_same_events(shell):
     line = "flow-sim --assets 50 --rate 500 --seed 5 -- flow-listen-assets --count 50"
     stories = []
     for _ in range(2):
@@ -168,13 +183,13 @@ def test_two_runs_with_one_seed_tell_the_same_story(shell):
     assert stories[0] == stories[1]
 
 
-def test_nothing_happens_before_somebody_listens():
+def test_changes_start_only_once_somebody_listens():
     with stand_in(assets=3, rate=1000) as server, client_of(server) as client:
         assert not server._broker.has_subscriber("/topic/vizone.assets", 0.5)
         assert list(client.assets.find()) == []
 
 
-def test_metadata_that_is_written_is_told_only_if_so_asked():
+def test_written_metadata_is_reported_only_with_echo():
     for echo in (False, True):
         with stand_in(echo=echo) as server, client_of(server) as client:
             told = []
@@ -204,7 +219,7 @@ def ask(server, method, path, body=None, *, login=True, **headers):
         connection.close()
 
 
-def test_without_a_login_nothing_is_shown(server):
+def test_requests_without_a_login_are_refused(server):
     status, body, headers = ask(server, "GET", "/thirdparty", login=False)
     assert (status, body) == (401, b"log in, please\n")
     assert headers["WWW-Authenticate"] == 'Basic realm="Viz One", charset="UTF-8"'
@@ -233,8 +248,28 @@ ITEMS = "/thirdparty/asset/item"
         ("PUT", "/files/xmlimport/a", b"", 201),
     ],
 )
-def test_each_request_has_the_status_it_deserves(server, method, path, body, status):
+def test_each_request_gets_its_status(server, method, path, body, status):
     assert ask(server, method, path, body)[0] == status
+
+
+def test_a_collection_keeps_its_number_when_another_is_deleted(server):
+    def create(title):
+        entry = ENTRY.replace(b"one", title.encode())
+        answer = ask(server, "POST", "/thirdparty/collection/series", entry)[1]
+        return re.search(rb'rel="self" href="http://[^/]+([^"]+)"', answer)[1].decode()
+
+    first, second = create("first"), create("second")
+    assert ask(server, "DELETE", first)[0] == 204
+    assert create("third") not in (first, second)
+    assert b"second<" in ask(server, "GET", second)[1]
+
+
+def test_in_a_full_store_a_value_can_still_be_replaced(server, monkeypatch):
+    monkeypatch.setattr(other_resources, "MOST_VALUES", 1)
+    assert ask(server, "PUT", "/api/client-config/app/key", b"1")[0] == 204
+    assert ask(server, "PUT", "/api/client-config/app/more", b"1")[0] == 507
+    assert ask(server, "PUT", "/api/client-config/app/key", b"2")[0] == 204
+    assert ask(server, "GET", "/api/client-config/app/key")[:2] == (200, b"2")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +280,7 @@ def test_each_request_has_the_status_it_deserves(server, method, path, body, sta
         ("Content-Length", "x", 400),
     ],
 )
-def test_bodies_of_unknown_or_huge_length_are_not_read(server, header, value, status):
+def test_request_bodies_of_unknown_or_huge_length_are_not_read(server, header, value, status):
     connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
     connection.putrequest("PUT", "/files/xmlimport/a")
     connection.putheader(header, value)
@@ -286,7 +321,7 @@ def test_both_trees_show_the_same_asset(server):
     assert shown[0] == shown[1]
 
 
-def test_a_feed_says_where_it_is(server):
+def test_a_feed_states_its_range_and_links(server):
     for number in range(5):
         server.catalogue.create(f"asset {number}")
     with client_of(server) as client:
@@ -298,7 +333,7 @@ def test_a_feed_says_where_it_is(server):
         assert [asset.title for asset in client.assets.find("ASSET 3")] == ["asset 3"]
 
 
-def test_what_a_user_writes_into_an_entry_is_kept(server):
+def test_elements_written_into_an_entry_are_kept(server):
     entry = ENTRY.replace(
         b"</title>", b'</title><category scheme="urn:s" term="t"/><identifier>ID</identifier>'
     )

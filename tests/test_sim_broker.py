@@ -86,14 +86,14 @@ def fill(broker, *bodies, destination="/queue/q"):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_login_is_taken_whatever_the_virtual_host(broker, version):
+def test_a_login_is_accepted_with_any_virtual_host(broker, version):
     with Client(broker, version) as client:
         assert client.connected.cmd == "CONNECTED"
         assert client.connected.headers.get("version", "1.0") == version
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_wrong_password_is_refused_with_an_error_that_arrives(broker, version):
+def test_a_wrong_password_is_refused_with_an_error_frame(broker, version):
     with Client(broker, version, passcode="no") as client:
         assert client.connected.cmd == "ERROR"
         assert client.connected.headers["message"] == "access refused for user 'admin'"
@@ -101,7 +101,7 @@ def test_a_wrong_password_is_refused_with_an_error_that_arrives(broker, version)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_messages_are_acknowledged_in_any_order_and_the_rest_comes_again(broker, version):
+def test_messages_can_be_acknowledged_in_any_order_and_the_rest_is_redelivered(broker, version):
     fill(broker, b"a", b"b", b"c", b"d")
     with Client(broker, version) as client:
         client.subscribe("/queue/q")
@@ -121,7 +121,7 @@ def test_messages_are_acknowledged_in_any_order_and_the_rest_comes_again(broker,
     ]
 
 
-def test_as_many_messages_are_in_flight_as_the_client_asked_for(broker):
+def test_at_most_prefetch_count_messages_are_in_flight(broker):
     fill(broker, *(b"%d" % number for number in range(10)))
     with Client(broker) as client:
         client.subscribe("/queue/q", prefetch_count="3")
@@ -133,7 +133,7 @@ def test_as_many_messages_are_in_flight_as_the_client_asked_for(broker):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_one_acknowledgement_covers_all_before_it_with_ack_client(broker, version):
+def test_with_ack_client_an_acknowledgement_covers_all_earlier_messages(broker, version):
     fill(broker, b"a", b"b", b"c")
     with Client(broker, version) as client:
         client.subscribe("/queue/q", ack="client")
@@ -147,7 +147,7 @@ def test_one_acknowledgement_covers_all_before_it_with_ack_client(broker, versio
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_transaction_is_done_whole_or_not_at_all(broker, version):
+def test_a_transaction_is_atomic(broker, version):
     fill(broker, b"job")
     with Client(broker, version) as client:
         client.subscribe("/queue/q")
@@ -165,7 +165,7 @@ def test_a_transaction_is_done_whole_or_not_at_all(broker, version):
         assert client.sync() == []
 
 
-def test_a_commit_that_cannot_be_done_does_nothing(broker):
+def test_a_failing_commit_changes_nothing(broker):
     fill(broker, b"job")
     with Client(broker) as client:
         client.subscribe("/queue/q")
@@ -181,7 +181,7 @@ def test_a_commit_that_cannot_be_done_does_nothing(broker):
         assert client.bodies(1) == [b"job"]
 
 
-def test_what_a_client_leaves_in_a_transaction_is_forgotten(broker):
+def test_an_open_transaction_is_discarded_at_a_disconnect(broker):
     with Client(broker) as client:
         client.send("BEGIN", transaction="t")
         client.send("SEND", b"x", destination="/queue/q", transaction="t")
@@ -192,7 +192,7 @@ def test_what_a_client_leaves_in_a_transaction_is_forgotten(broker):
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
-def test_a_refused_message_goes_to_the_dead_letters(broker, version):
+def test_a_rejected_message_goes_to_the_dead_letter_queue(broker, version):
     fill(broker, b"bad")
     with Client(broker, version) as client:
         client.subscribe("/queue/q")
@@ -203,7 +203,7 @@ def test_a_refused_message_goes_to_the_dead_letters(broker, version):
     assert (dead.body, dead.headers["original-destination"]) == (b"bad", "/queue/q")
 
 
-def test_a_queue_shares_and_a_topic_copies(broker):
+def test_a_queue_distributes_messages_and_a_topic_copies_them(broker):
     with Client(broker) as one, Client(broker) as two:
         for client in (one, two):
             client.subscribe("/queue/q", ack="auto", id="1")
@@ -215,7 +215,7 @@ def test_a_queue_shares_and_a_topic_copies(broker):
         assert sorted(one.bodies(2) + two.bodies(2)) == [b"a", b"b", b"c", b"d"]
 
 
-def test_a_topic_keeps_nothing_for_those_who_come_later(broker):
+def test_a_topic_keeps_nothing_for_later_subscribers(broker):
     fill(broker, b"early", destination="/topic/t")
     with Client(broker) as client:
         client.subscribe("/topic/t", ack="auto")
@@ -224,7 +224,7 @@ def test_a_topic_keeps_nothing_for_those_who_come_later(broker):
         assert client.bodies(1) == [b"late"]
 
 
-def test_a_topic_waits_for_the_acknowledgements_of_each_subscriber(broker):
+def test_a_topic_respects_the_prefetch_of_each_subscriber(broker):
     with Client(broker) as client:
         client.subscribe("/topic/t", prefetch_count="1")
         client.sync()
@@ -235,7 +235,7 @@ def test_a_topic_waits_for_the_acknowledgements_of_each_subscriber(broker):
         assert client.read().body == b"b"
 
 
-def test_after_unsubscribing_nothing_comes_and_the_queue_has_it_again(broker):
+def test_unsubscribing_returns_messages_to_the_queue(broker):
     fill(broker, b"a")
     with Client(broker) as client:
         client.subscribe("/queue/q")
@@ -246,7 +246,7 @@ def test_after_unsubscribing_nothing_comes_and_the_queue_has_it_again(broker):
         assert client.read().headers["redelivered"] == "true"
 
 
-def test_a_client_that_does_not_read_holds_up_nobody_and_is_cut_off(broker, monkeypatch):
+def test_a_client_that_does_not_read_delays_no_other_and_is_disconnected(broker, monkeypatch):
     monkeypatch.setattr(connection, "MAX_UNSENT", 1_000_000)
     with Client(broker) as stalled, Client(broker) as reader:
         for client in (stalled, reader):
@@ -260,6 +260,20 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_is_cut_off(broker, monk
         while (frame := read_or_reset(stalled)) is not None:
             received += frame.body == body
         assert received < 200
+
+
+def test_a_client_that_is_disconnected_is_reported_once_and_gets_nothing_more(
+    broker, monkeypatch, caplog
+):
+    monkeypatch.setattr(connection, "MAX_UNSENT", 1_000_000)
+    with Client(broker) as stalled:
+        stalled.subscribe("/topic/t", ack="auto")
+        stalled.sync()
+        for _ in range(300):
+            broker.publish("/topic/t", {}, bytes(100_000))
+        assert [each.getMessage() for each in caplog.records if each.name == "flowtools.sim"] == [
+            "disconnecting a STOMP client that does not read"
+        ]
 
 
 def read_or_reset(client):
@@ -285,7 +299,7 @@ def test_a_body_without_a_length_ends_at_its_nul(broker):
         assert client.read().body == b"hello"
 
 
-def test_frames_may_come_a_byte_at_a_time():
+def test_frames_may_arrive_byte_by_byte():
     reader = FrameReader()
     frames = []
     for byte in b"\nSEND\na:b\ncontent-length:3\n\nx\0y\0\nDISCONNECT\n\n\0":
@@ -331,7 +345,7 @@ def test_frames_may_come_a_byte_at_a_time():
         (b"x" * 100_000, "the headers of a frame are too long"),
     ],
 )
-def test_what_makes_no_sense_is_an_error_and_ends_that_connection_only(broker, sent, message):
+def test_a_malformed_frame_is_an_error_and_ends_only_its_connection(broker, sent, message):
     with Client(broker) as client, Client(broker) as other:
         client.socket.sendall(sent)
         frame = client.read()
@@ -350,7 +364,7 @@ def test_what_makes_no_sense_is_an_error_and_ends_that_connection_only(broker, s
         ("1.0", b"NACK\nmessage-id:1\n\n\0", "STOMP 1.0 has no NACK"),
     ],
 )
-def test_each_version_has_rules_of_its_own(broker, version, sent, message):
+def test_each_version_has_its_own_rules(broker, version, sent, message):
     with Client(broker, version) as client:
         client.socket.sendall(sent)
         assert client.read().headers["message"][: len(message)] == message
@@ -367,7 +381,7 @@ def test_version_1_0_has_no_escapes_and_may_unsubscribe_by_destination(broker):
         assert client.sync() == []
 
 
-def test_an_error_names_the_frame_that_it_is_about(broker):
+def test_an_error_frame_names_the_frame_at_fault(broker):
     with Client(broker) as client:
         client.send("SEND", receipt="r7")
         frame = client.read()
@@ -380,20 +394,38 @@ def test_an_error_names_the_frame_that_it_is_about(broker):
         assert "receipt-id" not in client.read().headers
 
 
-def test_whoever_speaks_no_version_of_ours_is_told_which_there_are(broker):
+def test_an_unsupported_version_gets_the_list_of_supported_ones(broker):
     with Client(broker, "3.0") as client:
         assert client.connected.cmd == "ERROR"
         assert client.connected.headers["version"] == "1.0,1.1,1.2"
         assert client.read() is None
 
 
-def test_stomp_is_another_word_for_connect(broker):
+def test_the_stomp_frame_is_accepted_as_connect(broker):
     with Client(broker, connect=False) as client:
         client.send("STOMP", accept_version="1.2", host="x", login="admin", passcode="pw")
         assert client.read().headers["version"] == "1.2"
 
 
-def test_with_ack_client_a_refusal_covers_all_before_it_too(broker):
+@pytest.mark.parametrize("command", ["CONNECT", "STOMP"])
+@pytest.mark.parametrize("versions", ["1.1", "1.2", "1.0,1.1", "1.0,1.1,1.2"])
+def test_a_login_without_a_host_is_an_error_from_stomp_1_1_on(broker, versions, command):
+    with Client(broker, connect=False) as client:
+        client.send(command, accept_version=versions, login="admin", passcode="pw", receipt="r")
+        answer = client.read()
+        assert (answer.cmd, answer.headers["message"]) == ("ERROR", f"{command} has no host")
+        assert answer.headers["receipt-id"] == "r"
+        assert client.read() is None
+
+
+@pytest.mark.parametrize("offer", [{}, {"accept_version": "1.0"}])
+def test_a_login_without_a_host_is_accepted_in_stomp_1_0(broker, offer):
+    with Client(broker, connect=False) as client:
+        client.send("CONNECT", **offer, login="admin", passcode="pw")
+        assert client.read().cmd == "CONNECTED"
+
+
+def test_with_ack_client_a_rejection_covers_all_earlier_messages(broker):
     fill(broker, b"a", b"b", b"c", b"d")
     with Client(broker) as client:
         client.subscribe("/queue/q", ack="client")
@@ -407,26 +439,26 @@ def test_with_ack_client_a_refusal_covers_all_before_it_too(broker):
         assert client.bodies(3) == [b"b", b"c", b"d"]
 
 
-def test_whoever_does_not_log_in_first_is_refused(broker):
+def test_a_frame_before_the_login_is_refused(broker):
     with Client(broker, connect=False) as client:
         client.send("SEND", destination="/queue/q")
         assert client.read().cmd == "ERROR"
 
 
-def test_disconnecting_is_confirmed_before_the_end(broker):
+def test_disconnect_is_confirmed_before_the_connection_closes(broker):
     with Client(broker) as client:
         client.send("DISCONNECT", receipt="bye")
         assert client.read().headers["receipt-id"] == "bye"
         assert client.read() is None
 
 
-def test_heart_beats_come_if_they_are_asked_for(broker):
+def test_heart_beats_are_sent_on_request(broker):
     with Client(broker, heart_beat="0,100") as client:
         assert client.connected.headers["heart-beat"] == "1000,1000"
         assert client.socket.recv(10) == b"\n"
 
 
-def test_a_client_whose_heart_has_stopped_is_cut_off(broker):
+def test_a_client_without_heart_beats_is_disconnected(broker):
     with Client(broker, heart_beat="100,0") as client:
         assert client.read().headers["message"] == "no heart-beat from you"
 
@@ -439,7 +471,7 @@ def test_closing_ends_every_connection():
         assert client.read() is None
 
 
-def test_a_subscriber_is_noticed(broker):
+def test_has_subscriber_notices_a_subscription(broker):
     started = time.monotonic()
     assert not broker.has_subscriber("/topic/t", 0.05)
     with Client(broker) as client:

@@ -142,7 +142,7 @@ def test_the_metadata_is_a_payload_of_fields(server):
     assert [row.get("model") for row in rows] == [None]
 
 
-def test_inlined_metadata_stands_in_an_inline_element_of_the_link(server):
+def test_inlined_metadata_is_in_an_inline_element_of_the_link(server):
     entry = create(server)
     href = link(entry, "self").get("href")
     assert list(link(read(server, href), "describedby")) == []
@@ -150,7 +150,7 @@ def test_inlined_metadata_stands_in_an_inline_element_of_the_link(server):
     assert inlined.find("atom:inline/vdf:payload/vdf:field", NS) is not None
 
 
-def test_the_feed_counts_from_one_and_says_so(server):
+def test_the_feed_counts_from_one_and_states_its_range(server):
     for number in range(5):
         create(server, f"<title>{number}</title>")
     feed = read(server, f"{ITEMS}?start=2&num=2")
@@ -166,7 +166,7 @@ def test_the_feed_counts_from_one_and_says_so(server):
     assert titles == ["4", "3", "2", "1", "0"]
 
 
-def test_files_hang_on_locations_with_size_self_and_delete(server):
+def test_files_belong_to_locations_and_have_size_self_and_delete(server):
     server.catalogue.put_file("xmlimport", "clip.mxf", b"12345")
     service = read(server, "/thirdparty")
     unmanaged = next(
@@ -207,7 +207,7 @@ def styles(documents):
     return found
 
 
-def test_prefixes_are_not_to_be_relied_upon(server):
+def test_namespace_prefixes_vary(server):
     entries, payloads = [], []
     for number in range(40):
         asset = server.catalogue.create(f"asset {number}")
@@ -218,7 +218,7 @@ def test_prefixes_are_not_to_be_relied_upon(server):
     assert again == entries[0]
 
 
-def test_what_is_written_in_foreign_elements_comes_back_whole(server):
+def test_foreign_elements_are_returned_unchanged(server):
     entry = create(server)
     href = link(entry, "describedby").get("href")
     body = (
@@ -252,7 +252,7 @@ def heard(server, change, destination="/topic/vizone.assets"):
         ("gone", "{http://www.w3.org/2005/Atom}entry", "online", None, 410),
     ],
 )
-def test_a_deletion_is_marked_in_the_way_that_was_asked_for(how, tag, status, action, answer):
+def test_a_deletion_is_marked_in_the_requested_way(how, tag, status, action, answer):
     with stand_in(deletions=how) as server:
         asset = server.catalogue.create("one", status="online")
         frame = heard(server, lambda: server.catalogue.delete(asset.number))
@@ -271,7 +271,7 @@ def test_a_deletion_is_marked_in_the_way_that_was_asked_for(how, tag, status, ac
 
 
 @pytest.mark.parametrize("how", ["tombstone", "header", "status", "empty", "gone"])
-def test_a_deleted_file_is_marked_so_too(how):
+def test_a_deleted_file_is_marked_in_the_requested_way(how):
     with stand_in(deletions=how) as server:
         server.catalogue.put_file("xmlimport", "a", b"1")
         frame = heard(
@@ -291,7 +291,7 @@ def test_a_deleted_file_is_marked_so_too(how):
         assert ask(server, "GET", frame.headers["location"])[0] == 404
 
 
-def test_an_import_is_told_of_step_by_step(server):
+def test_an_import_is_reported_step_by_step(server):
     asset = server.catalogue.create("one")
     with Stomp(server._broker, passcode=server.password) as listener:
         listener.subscribe("/topic/vizone.transfers", ack="auto")

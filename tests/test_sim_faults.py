@@ -32,7 +32,7 @@ def until(condition, seconds=30):
         ("clock=-3600", Rates(clock=-3600)),
     ],
 )
-def test_rates_are_read_and_written(text, rates):
+def test_rates_are_parsed_and_formatted(text, rates):
     assert Rates.parse(text) == rates
     assert not str(rates) or Rates.parse(str(rates)) == rates
 
@@ -52,13 +52,13 @@ def test_rates_are_read_and_written(text, rates):
         "clock=1e300",
     ],
 )
-def test_rates_of_another_form_are_a_usage_error(run, text):
+def test_malformed_rates_are_a_usage_error(run, text):
     status, out, err = run("flow-sim", "--faults", text, "--", "true")
     assert (status, out) == (2, b"")
     assert "expected" in err
 
 
-def test_the_same_seed_makes_the_same_faults():
+def test_the_same_seed_causes_the_same_faults():
     def throws(seed):
         faults = Faults(Rates(0.3, 0.3, 0.3, 0.3), seed)
         return [
@@ -70,7 +70,7 @@ def test_the_same_seed_makes_the_same_faults():
     assert {500, 502, 503, 504, 409, 412, 428, None} == {each[0] for each in throws(1)}
 
 
-def test_each_fault_happens_when_it_is_certain_to():
+def test_a_fault_with_rate_1_always_happens():
     for rates, error in (
         (Rates(failing=1), UnreachableError),
         (Rates(drop=1), UnreachableError),
@@ -98,7 +98,7 @@ def test_each_fault_happens_when_it_is_certain_to():
         ("gzip=1", ProtocolError, "encoded as 'gzip, gzip', which was not asked for"),
     ],
 )
-def test_an_answer_that_makes_no_sense_has_an_error_of_its_own(rates, error, said):
+def test_each_kind_of_wrong_answer_has_its_own_error(rates, error, said):
     with (
         stand_in(faults=Rates.parse(rates)) as server,
         client_of(server) as client,
@@ -107,18 +107,18 @@ def test_an_answer_that_makes_no_sense_has_an_error_of_its_own(rates, error, sai
         client.collections()
 
 
-def test_a_body_may_come_slowly():
+def test_a_response_body_may_arrive_slowly():
     with stand_in(faults=Rates(slow_body=1)) as server:
         with client_of(server) as client:
             assert client.collection("asset")
         with (
             client_of(server, seconds=0.5) as client,
-            pytest.raises(UnreachableError, match=r"no whole answer within 0\.5 s"),
+            pytest.raises(UnreachableError, match=r"no complete answer within 0\.5 s"),
         ):
             client.collections()
 
 
-def test_the_clock_of_the_server_is_ahead_or_behind():
+def test_the_clock_of_the_server_may_be_ahead_or_behind():
     with stand_in(faults=Rates(clock=-3600)) as server, client_of(server) as client:
         made = client.assets.create("one")
         answer = client.request("GET", f"{server.url}/thirdparty")
@@ -128,7 +128,7 @@ def test_the_clock_of_the_server_is_ahead_or_behind():
     assert time.time() - written == pytest.approx(3600, abs=30)
 
 
-def test_faults_change_while_it_runs_and_not_for_whoever_changes_them():
+def test_faults_can_be_changed_at_run_time_by_an_unaffected_request():
     with stand_in(faults=Rates(unauthorized=1)) as server, client_of(server) as client:
         faults = f"{server.url}/sim/faults"
         assert client.request("GET", faults).content == b"401=1\n"
@@ -144,7 +144,7 @@ def test_faults_change_while_it_runs_and_not_for_whoever_changes_them():
 @pytest.mark.parametrize(
     ("order", "titles"), [("sorted", "bca"), ("none", "abc"), ("oldest", "acb")]
 )
-def test_a_feed_may_be_in_another_order_than_was_asked_for(order, titles):
+def test_a_feed_may_ignore_the_requested_order(order, titles):
     with stand_in(order=order) as server, client_of(server) as client:
         made = {title: client.assets.create(title) for title in "abc"}
         server.catalogue.update(made["b"].self_link.rpartition("/")[2], title="b")
@@ -173,7 +173,7 @@ def asked_of(server, host):
         return int(raw.recv(1000).split()[1])
 
 
-def test_a_host_of_another_name_is_refused():
+def test_requests_for_another_host_name_are_refused():
     """A page that somebody has open must not reach a stand-in by a name that leads to it."""
     with stand_in(names=("one.example",)) as server:
         ours = [
@@ -199,7 +199,7 @@ def is_refused(host, port, answer):
         return third.recv(100).startswith(answer)
 
 
-def test_connections_beyond_the_limit_are_refused_and_free_again_afterwards():
+def test_connections_beyond_the_limit_are_refused_until_others_close():
     with stand_in(connections=2) as server:
         assert is_refused("127.0.0.1", int(server.url.rpartition(":")[2]), b"HTTP/1.1 503 ")
         until(lambda: asked_of(server, "localhost") == 401)
@@ -207,7 +207,7 @@ def test_connections_beyond_the_limit_are_refused_and_free_again_afterwards():
         assert is_refused(host, int(port), b"ERROR\nmessage:too many connections\n")
 
 
-def test_a_cut_connection_may_have_done_what_was_asked_and_the_client_copes():
+def test_the_client_copes_with_a_connection_cut_after_the_request_was_done():
     with stand_in(faults=Rates(drop=0.3), seed=3) as server, client_of(server) as client:
         made = 0
         while made < 30:
@@ -220,7 +220,7 @@ def test_a_cut_connection_may_have_done_what_was_asked_and_the_client_copes():
         assert names == [f"SITE-{number}" for number in range(30)]
 
 
-def test_no_change_is_lost_between_threads_however_much_goes_wrong():
+def test_concurrent_changes_survive_any_faults():
     rates = Rates(failing=0.1, drop=0.05, conflict=0.2)
     with stand_in(faults=rates) as server, client_of(server) as client:
         number = server.catalogue.create("shared").number
@@ -255,7 +255,7 @@ def client_words(server, number):
     return Payload(parse(stored, name="it"))["asset.keywords"].split()
 
 
-def test_a_listener_that_is_cut_off_comes_back(shell):
+def test_a_disconnected_listener_reconnects(shell):
     # A topic keeps nothing for who is away, so the stream outlasts many absences.
     status, out, err = shell(
         "flow-sim --assets 4000 --rate 100 --faults drop=0.02 -- flow-listen-assets --count 40",

@@ -11,7 +11,7 @@ def get(server, **query):
     return httpx.get(f"{server.url}/sim/plugindata", params=query, auth=login)
 
 
-def test_a_document_has_every_part_of_a_step():
+def test_a_plugin_document_has_every_part_of_a_step():
     with stand_in() as server:
         answer = get(server, step=7, source="ftp://u:p@h/a", **{"plugin.suffix": "xml"})
         found = PluginData.read(answer.raise_for_status().content)

@@ -51,7 +51,7 @@ def found(site):
     return titles
 
 
-def test_the_site_has_every_page_and_no_link_that_leads_nowhere(site):
+def test_the_site_has_every_page_and_no_broken_link(site):
     pages = {path: path.read_text() for path in site.rglob("*.html") if path.name != "404.html"}
     names = {str(path.relative_to(site)) for path in pages}
     manual = {f"man/{page.name}.html" for page in (ROOT / "man").iterdir()}
@@ -67,14 +67,14 @@ def test_the_site_has_every_page_and_no_link_that_leads_nowhere(site):
     assert lost == []
 
 
-def test_the_site_says_what_the_readme_and_the_manual_say(site):
+def test_the_site_includes_the_readme_and_the_manual(site):
     assert "flow-sim --assets 10000 --rate 2 -- bash" in (site / "index.html").read_text()
     work = (site / "man" / "flow-work.1.html").read_text()
     assert re.search(r'<h2 id="EXIT_STATUS">', work)
     assert 'href="flowtools.7.html"' in work
 
 
-def test_nothing_of_the_site_comes_from_elsewhere(site):
+def test_the_site_loads_nothing_from_elsewhere(site):
     for path in site.rglob("*.html"):
         fetched = re.findall(
             r'<(?:script|link|img)[^>]+(?:src|href)="?(https?:[^" >]+)', path.read_text()
@@ -82,7 +82,7 @@ def test_nothing_of_the_site_comes_from_elsewhere(site):
         assert [url for url in fetched if "canonical" not in url] == []
 
 
-def test_a_picture_is_loaded_as_a_picture(site):
+def test_pictures_are_loaded_as_images(site):
     shown = set()
     for page in site.rglob("*.html"):
         for source in re.findall(r'<img[^>]+src="?([^" >]+)', page.read_text()):
@@ -97,7 +97,7 @@ def test_a_picture_is_loaded_as_a_picture(site):
     )
 
 
-def test_a_command_of_a_table_can_be_pasted(site):
+def test_a_command_in_a_table_can_be_pasted(site):
     text = (site / "benchmarks" / "index.html").read_text()
     assert "<code>flow-stdin | flow-work Noop</code>" in text
     for page in site.rglob("*.html"):
@@ -123,7 +123,7 @@ def test_each_option_of_a_command_is_found_by_the_search(command, found):
     assert options - listed - everywhere == set()
 
 
-def test_the_search_puts_pages_for_users_before_the_changelog(site):
+def test_the_search_ranks_user_pages_above_the_changelog(site):
     index = json.loads((site / "search" / "search_index.json").read_text())["docs"]
     boosts = {each["location"].partition("#")[0]: each.get("boost", 1) for each in index}
     assert boosts["man/flow-work.1.html"] > boosts["brokers.html"] > boosts["CHANGELOG.html"]
@@ -131,7 +131,7 @@ def test_the_search_puts_pages_for_users_before_the_changelog(site):
     assert "flowtools/pool/work.py.html" not in boosts
 
 
-def test_the_search_is_given_an_option_without_its_dashes(site):
+def test_the_search_strips_the_dashes_of_an_option(site):
     page = (site / "index.html").read_text()
     assert re.search(r'<script src="?assets/search.js', page)
     assert "Object.defineProperty" in (site / "assets" / "search.js").read_text()
@@ -148,7 +148,7 @@ def test_every_page_of_docs_is_in_the_navigation():
     assert [page.name for page in PAGES if page.name not in named] == []
 
 
-def test_the_site_shows_its_version_and_leads_to_the_code(site):
+def test_the_site_shows_its_version_and_links_to_the_code(site):
     assert f"flowtools {version('flowtools')}</title>" in (site / "index.html").read_text()
     sources = (site / "source.html").read_text()
     for path in (ROOT / "flowtools").rglob("*.py"):
@@ -157,7 +157,7 @@ def test_the_site_shows_its_version_and_leads_to_the_code(site):
     assert "Worker" in shown
 
 
-def test_the_reference_has_what_is_made_from_the_code(site):
+def test_the_reference_includes_the_pages_generated_from_the_code(site):
     worker = (site / "python" / "flowtools.worker.html").read_text()
     assert 'id="flowtools.worker.Retry"' in worker
     for path in (ROOT / "docs" / "schemas").glob("*.json"):

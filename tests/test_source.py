@@ -49,7 +49,7 @@ def finish(process):
 # The contract
 
 
-def test_what_is_iterated_over_comes_out_as_events(source):
+def test_iterated_values_are_printed_as_events(source):
     status, events, err = finish(source("Three"))
     assert (status, err) == (0, "flow-source: source: hello\n")
     assert [event.get("data") for event in events] == [{"n": 1}, 2, "3"]
@@ -58,13 +58,13 @@ def test_what_is_iterated_over_comes_out_as_events(source):
     assert len({event["id"] for event in events}) == 3
 
 
-def test_a_source_is_configured_told_and_cleaned_up(source, notes):
+def test_a_source_gets_configure_done_and_clean_up(source, notes):
     status, events, err = finish(source("Life", "--set", "note.word=mine"))
     assert (status, [event["data"] for event in events], err) == (0, ["a", "b"], "")
     assert notes() == ["configure mine", "done a True", "done b True", "clean_up"]
 
 
-def test_several_threads_may_emit(source):
+def test_several_threads_may_emit_events(source):
     status, events, _ = finish(source("Many"))
     assert (status, len(events)) == (0, 1000)
     for thread in range(4):
@@ -73,7 +73,7 @@ def test_several_threads_may_emit(source):
 
 
 @pytest.mark.parametrize("name", ["Three", "Many"])
-def test_count_ends_it(source, name):
+def test_count_ends_the_source(source, name):
     status, events, _ = finish(source(name, "--count", 2))
     assert (status, len(events)) == (0, 2)
 
@@ -100,7 +100,7 @@ def test_count_ends_it(source, name):
         ("Nowhere", 78, [], "cannot load Source 'tests.sources:Nowhere': there is no class"),
     ],
 )
-def test_what_goes_wrong_has_its_status_and_loses_nothing(source, name, status, values, message):
+def test_each_error_has_its_exit_status_and_loses_nothing(source, name, status, values, message):
     ended, events, err = finish(source(name))
     assert (ended, [event["data"] for event in events]) == (status, values)
     assert message in err
@@ -116,7 +116,7 @@ def test_a_source_that_hangs_does_not_outlive_a_signal(source, notes):
     assert "has not ended and is abandoned" in err
 
 
-def test_a_polite_source_ends_at_once_and_its_last_value_counts(source, notes):
+def test_a_source_with_stop_ends_immediately_and_its_last_value_counts(source, notes):
     process = source("Polite", "--grace", "60")
     lines = Lines(process.stdout)
     lines.next()
@@ -126,7 +126,7 @@ def test_a_polite_source_ends_at_once_and_its_last_value_counts(source, notes):
     assert notes() == ["clean_up"]
 
 
-def test_a_flood_waits_for_its_reader(source, notes):
+def test_a_flood_of_events_waits_for_its_reader(source, notes):
     process = source("Flood")
     process.stdout.readline()
     # What the pipe holds, and then not one more.
@@ -137,7 +137,7 @@ def test_a_flood_waits_for_its_reader(source, notes):
     assert process.wait(SECONDS) == -signal.SIGTERM
 
 
-def test_a_reader_that_leaves_ends_a_source_that_hangs(source, notes):
+def test_a_closed_reader_ends_a_hanging_source(source, notes):
     process = source("Sleeps", "--grace", "0.1")
     until(lambda: notes() == ["sleeps"])
     process.stdout.close()
@@ -147,7 +147,7 @@ def test_a_reader_that_leaves_ends_a_source_that_hangs(source, notes):
 # Acknowledgement
 
 
-def test_with_ack_worker_done_says_what_became_of_each_event(shell, notes, environment_of_test):
+def test_with_ack_worker_done_gets_the_outcome_of_each_event(shell, notes, environment_of_test):
     line = (
         "flow-source --ack worker --prefetch 5 tests.sources:Many |"
         " flow-work tests.test_source:Odd -j 4"
@@ -168,7 +168,7 @@ class Odd:
             raise ValueError("even")
 
 
-def test_no_more_than_the_prefetch_wait_for_a_worker(source):
+def test_at_most_prefetch_events_wait_for_a_worker(source):
     process = source("Flood", "--ack", "worker", "--prefetch", "3")
     lines = Lines(process.stdout)
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_no_more_than_the_prefetch_wait_for_a_worker(source):
     assert lines._lines.empty()
 
 
-def test_ack_worker_needs_somebody_to_tell(source):
+def test_ack_worker_needs_a_done_method(source):
     status, _, err = finish(source("Three", "--ack", "worker"))
     assert status == 2
     assert "needs a Source with a method 'done'; 'tests.sources:Three' has none" in err
@@ -209,7 +209,7 @@ def page():
     server.server_close()
 
 
-def test_a_page_that_changes_is_an_event(source, page):
+def test_a_changed_web_page_is_an_event(source, page):
     settings = ["--set", f"page.url={page.url}", "--set", "page.seconds=0.05"]
     process = source("examples.sources.poll_page:PollPage", *settings)
     lines = Lines(process.stdout)
@@ -224,7 +224,7 @@ def test_a_page_that_changes_is_an_event(source, page):
     assert again["id"] == first["id"]
 
 
-def test_a_file_is_tailed_through_its_rotation(source, tmp_path):
+def test_a_file_is_tailed_across_a_rotation(source, tmp_path):
     log = tmp_path / "log"
     log.write_text("old\n")
     settings = ["--set", f"tail.file={log}", "--set", "tail.from start=yes"]
@@ -253,7 +253,7 @@ def post(port, body):
             return error.code
 
 
-def test_a_web_server_answers_with_what_became_of_the_work(source, start, environment_of_test):
+def test_a_web_server_answers_with_the_outcome_of_the_event(source, start, environment_of_test):
     process = source(
         "examples.sources.web_server:WebServer", "--ack", "worker", "--set", "web.port=0"
     )

@@ -38,7 +38,7 @@ def sources():
     return found
 
 
-def test_every_class_that_is_a_source_is_held_to_the_contract():
+def test_every_source_class_is_tested_against_the_contract():
     found = {name for names in sources().values() for name in names}
     assert found == {world.kind.__name__ for world in WORLDS}
 

@@ -74,7 +74,7 @@ def holds(start, listener):
     return status["figures"]["is_holder"], status["connection"][:11]
 
 
-def test_of_two_listeners_one_works_and_the_other_takes_over_at_once_when_it_ends(server, start):
+def test_the_second_listener_takes_over_immediately_when_the_first_ends(server, start):
     first, second = pair(start, server)
     made = [server.catalogue.create(str(number)) for number in range(20)]
     until(lambda: all_told(made, first))
@@ -92,7 +92,7 @@ def test_of_two_listeners_one_works_and_the_other_takes_over_at_once_when_it_end
     assert not {each.urn for each in made[:20]} & set(second.told)
 
 
-def test_a_holder_that_is_killed_is_followed_when_its_term_is_over(server, start):
+def test_a_killed_holder_is_succeeded_when_its_lease_expires(server, start):
     first, second = pair(start, server)
     first.process.kill()
     made = [server.catalogue.create(f"missed {number}") for number in range(20)]
@@ -100,7 +100,7 @@ def test_a_holder_that_is_killed_is_followed_when_its_term_is_over(server, start
 
 
 @pytest.mark.timeout(300)
-def test_a_holder_that_was_frozen_does_not_tell_on(server, start):
+def test_a_frozen_holder_writes_no_events_after_thawing(server, start):
     first, second = pair(start, server)
     first.process.send_signal(signal.SIGSTOP)
     made = [server.catalogue.create(f"missed {number}") for number in range(20)]
@@ -118,7 +118,7 @@ def test_a_holder_that_was_frozen_does_not_tell_on(server, start):
     until(lambda: all_told(made[-1:], first), 90)
 
 
-def test_a_holder_that_cannot_renew_stops_before_its_term_ends(server, start):
+def test_a_holder_that_cannot_renew_stops_before_its_lease_expires(server, start):
     first, _ = pair(start, server)
     began = time.monotonic()
     server.faults.rates = Rates.parse("5xx=1")
@@ -130,7 +130,7 @@ def test_a_holder_that_cannot_renew_stops_before_its_term_ends(server, start):
     until(lambda: all_told([live], first, _), 40)
 
 
-def test_a_listener_that_cannot_work_when_it_takes_over_waits_and_tries_again(server, start):
+def test_a_listener_that_cannot_work_after_taking_over_waits_and_retries(server, start):
     first, second = pair(start, server)
     answer = server._web.resources.answer
 
@@ -147,7 +147,7 @@ def test_a_listener_that_cannot_work_when_it_takes_over_waits_and_tries_again(se
     until(lambda: all_told([live], second), 40)
 
 
-def test_standby_needs_a_state_that_others_can_see(server, run):
+def test_standby_needs_a_shared_state(server, run):
     env = server.environment()
     for more in ((), ("--state", "file")):
         status, _, err = run("flow-listen-assets", "--standby", "n", *more, env=env)
@@ -156,7 +156,7 @@ def test_standby_needs_a_state_that_others_can_see(server, run):
     assert (status, "is not a name of letters" in " ".join(err.split())) == (2, True)
 
 
-def test_the_lease_is_taken_by_one_of_many_that_write_at_the_same_time(server):
+def test_exactly_one_of_many_concurrent_writers_gets_the_lease(server):
     stop, got = Stop(), []
     leases = [Lease(account_of(server), "n") for _ in range(5)]
     threads = [
@@ -185,7 +185,7 @@ def test_the_lease_is_taken_by_one_of_many_that_write_at_the_same_time(server):
         ({"of": "the files of 'x'"}, "it belongs to the files of 'x', not assets"),
     ],
 )
-def test_a_state_in_the_store_is_judged_as_a_file_is(server, value, said):
+def test_a_state_in_the_store_is_validated_like_a_file(server, value, said):
     state = StoredState(account_of(server), "s", "assets")
     assert state.load() is None
     state.save(5.0, {"k": 5.0}, 0.5)

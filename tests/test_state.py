@@ -74,7 +74,7 @@ def next_event(process):
     return json.loads(process.stdout.readline())
 
 
-def test_what_changes_while_nobody_listens_comes_later_oldest_first(server, start):
+def test_changes_during_an_absence_are_replayed_oldest_first(server, start):
     server.catalogue.create("before the first run")
     process = listen(start, server, "--state", "s")
     live = server.catalogue.create("live")
@@ -106,7 +106,7 @@ def test_a_replayed_change_has_the_id_of_the_live_one(server, start, tmp_path):
     assert (replayed["replayed"], replayed["id"]) == (True, live["id"])
 
 
-def test_what_is_done_does_not_come_again(server, start, tmp_path):
+def test_finished_events_are_not_repeated(server, start, tmp_path):
     process = listen(start, server, "--state", "s")
     for number in range(5):
         server.catalogue.create(str(number))
@@ -128,7 +128,7 @@ def test_a_first_run_starts_from_now(server, start, tmp_path):
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
 
 
-def test_what_changes_while_the_broker_is_away_comes_when_it_is_back(server, start):
+def test_changes_during_a_broker_outage_are_replayed(server, start):
     process = listen(start, server, "--state", "s")
     (lost,) = subscriptions(server)
     lost.connection.drop()
@@ -150,7 +150,7 @@ def show(server, old, new):
     server._web.resources.answer = other
 
 
-def test_a_broker_that_has_moved_is_found_by_the_link(server, start):
+def test_a_moved_broker_is_found_through_the_monitor_link(server, start):
     """The host that stood by has taken over: the old one is gone for good."""
     process = listen(start, server, "--state", "s")
     old = server._broker
@@ -173,7 +173,7 @@ def test_a_broker_that_has_moved_is_found_by_the_link(server, start):
     server._broker = old
 
 
-def test_a_destination_that_has_changed_is_listened_to(server, start):
+def test_a_changed_destination_is_subscribed_to(server, start):
     process = listen(start, server, "--state", "s")
     show(server, TOPIC, "/topic/elsewhere")
     (lost,) = subscriptions(server)
@@ -183,7 +183,7 @@ def test_a_destination_that_has_changed_is_listened_to(server, start):
     assert next_event(process)["subject"] == "urn:live"
 
 
-def test_a_link_that_leads_elsewhere_meanwhile_does_not_get_the_login(server, start):
+def test_the_login_is_not_sent_if_the_monitor_link_changes_to_another_host(server, start):
     process = listen(start, server, "--state", "s")
     show(server, "stomp://127.0.0.1:", "stomp://evil.example:")
     (lost,) = subscriptions(server)
@@ -198,7 +198,7 @@ def test_a_link_that_leads_elsewhere_meanwhile_does_not_get_the_login(server, st
     assert err.decode().count(said) == 1
 
 
-def test_all_writes_every_asset_and_then_listens(server, start):
+def test_all_prints_every_asset_and_then_listens(server, start):
     there = [server.catalogue.create(str(number)).urn for number in range(230)]
     process = listen(start, server, "--all")
     assert [next_event(process)["subject"] for _ in there] == there
@@ -207,7 +207,7 @@ def test_all_writes_every_asset_and_then_listens(server, start):
     assert (event["subject"], event["type"]) == (live.urn, "flow.asset.created")
 
 
-def test_since_and_all_exclude_each_other_and_a_time_has_a_form(server, run):
+def test_since_and_all_exclude_each_other_and_a_malformed_time_is_refused(server, run):
     env = server.environment()
     status, _, err = run("flow-listen-assets", "--since", "2h", "--all", env=env)
     assert (status, "exclude each other" in err) == (2, True)
@@ -246,7 +246,7 @@ def test_a_killed_worker_loses_nothing(server, start, tmp_path):
     assert [next_event(again)["subject"] for _ in urns[1:]] == urns[1:]
 
 
-def test_the_mark_stays_before_what_is_not_done():
+def test_the_mark_stays_before_unfinished_changes():
     progress = Progress(1000.0, {})
     first, second = progress.begin("a", 1010.0), progress.begin("b", 1020.0)
     progress.done([second])
@@ -261,7 +261,7 @@ def test_the_mark_stays_before_what_is_not_done():
     assert progress.mark == 1030.0
 
 
-def test_the_mark_stays_while_something_is_asked_for():
+def test_the_mark_stays_while_a_replay_is_pending():
     progress = Progress(1000.0, {})
     outstanding = progress.begin("a", 1010.0)
     progress.begin("b", 1015.0)
@@ -274,7 +274,7 @@ def test_the_mark_stays_while_something_is_asked_for():
     assert progress.mark == 1050.0
 
 
-def test_a_clock_that_is_ahead_does_not_take_the_mark_beyond_the_present():
+def test_a_clock_ahead_does_not_move_the_mark_into_the_future():
     progress = Progress(1000.0, {})
     progress.done([progress.begin("a", time.time() + 1e6)])
     assert progress.mark <= time.time()
@@ -294,7 +294,7 @@ def test_a_clock_that_is_ahead_does_not_take_the_mark_beyond_the_present():
         b'{"flow-state":1,"of":"assets","source":"x","changed":"2020-01-01","seen":{"a":1e999}}',
     ],
 )
-def test_a_damaged_file_is_said_and_kept(server, run, tmp_path, content):
+def test_a_damaged_state_file_is_refused_and_kept(server, run, tmp_path, content):
     (tmp_path / "s").write_bytes(content)
     status, out, err = run("flow-listen-assets", "--state", "s", env=server.environment())
     assert (status, out) == (78, b"")
@@ -302,7 +302,7 @@ def test_a_damaged_file_is_said_and_kept(server, run, tmp_path, content):
     assert (tmp_path / "s").read_bytes() == content
 
 
-def test_a_file_from_the_future_is_said_and_kept(server, run, tmp_path):
+def test_a_state_file_from_the_future_is_refused_and_kept(server, run, tmp_path):
     content = (
         b'{"flow-state":1,"of":"assets","source":"","changed":"2999-01-01T00:00:00Z","seen":{}}'
     )
@@ -313,7 +313,7 @@ def test_a_file_from_the_future_is_said_and_kept(server, run, tmp_path):
     assert (tmp_path / "s").read_bytes() == content
 
 
-def test_a_clock_that_was_ahead_hides_nothing(tmp_path):
+def test_a_clock_that_was_ahead_causes_no_loss(tmp_path):
     file = StateFile(tmp_path / "s", "assets", "http://one")
     file.save(time.time() + 600, {})
     assert file.load()[0] <= time.time()
@@ -321,7 +321,7 @@ def test_a_clock_that_was_ahead_hides_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["missing/s", "/proc/s", "."])
-def test_a_place_where_no_file_can_be_is_a_configuration_error(server, run, path):
+def test_an_impossible_path_of_the_state_file_is_a_configuration_error(server, run, path):
     status, out, err = run("flow-listen-assets", "--state", path, env=server.environment())
     assert (status, out) == (78, b"")
     assert f"state file '{path}'" in err
@@ -334,7 +334,7 @@ def fill_the_disk(process, bytes):
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bytes, hard))
 
 
-def test_a_full_disk_is_said_once_and_the_listener_goes_on(server, start, tmp_path):
+def test_a_full_disk_is_reported_once_and_the_listener_continues(server, start, tmp_path):
     process = listen(start, server, "--state", "s")
     server.catalogue.create("before")
     next_event(process)
@@ -360,7 +360,7 @@ def test_a_full_disk_is_said_once_and_the_listener_goes_on(server, start, tmp_pa
     ]
 
 
-def test_what_does_not_fit_on_the_disk_is_said_and_comes_once_it_does(server, start):
+def test_a_replay_that_does_not_fit_on_the_disk_is_reported_and_comes_later(server, start):
     there = [server.catalogue.create(str(number)).urn for number in range(20)]
     process = start(
         "/bin/bash",
@@ -378,7 +378,7 @@ def test_what_does_not_fit_on_the_disk_is_said_and_comes_once_it_does(server, st
     assert [next_event(process)["subject"] for _ in there] == there
 
 
-def test_a_very_long_time_ago_is_the_beginning(server, start):
+def test_a_since_before_all_time_means_the_beginning(server, start):
     there = server.catalogue.create("old")
     process = listen(start, server, "--state", "s", "--since", "999999999d")
     assert next_event(process)["subject"] == there.urn
@@ -391,7 +391,7 @@ def test_a_second_listener_on_the_same_file_is_refused(server, start, run):
     assert "another listener has it" in err
 
 
-def test_a_link_to_a_state_file_is_followed_and_has_its_lock(server, start, run, tmp_path):
+def test_a_symbolic_link_to_a_state_file_is_followed_and_locked(server, start, run, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "s").symlink_to("there/state")
     process = listen(start, server, "--state", "s")
@@ -422,16 +422,16 @@ def test_a_link_to_a_state_file_is_followed_and_has_its_lock(server, start, run,
         (" 2017-01-01T12:00:00.123456789Z ", "2017-01-01T12:00:00.123456Z"),
     ],
 )
-def test_a_time_is_read_however_it_may_be_written(said, plain):
+def test_a_time_is_read_in_every_common_form(said, plain):
     assert instant(said) == datetime.fromisoformat(plain).timestamp()
 
 
 @pytest.mark.parametrize("said", [None, "", "noon", "2017-01-01T25:00:00Z", "2017-01-01T24:01:00Z"])
-def test_what_is_not_a_time_is_none(said):
+def test_a_malformed_time_is_none(said):
     assert instant(said) is None
 
 
-def test_a_file_about_something_else_is_refused(tmp_path):
+def test_a_state_file_of_another_listener_is_refused(tmp_path):
     file = StateFile(tmp_path / "s", "assets", "http://one")
     file.save(5.0, {"k": 5.0}, -3600.5)
     assert file.load() == (5.0, {"k": 5.0}, -3600.5)
@@ -442,7 +442,7 @@ def test_a_file_about_something_else_is_refused(tmp_path):
     other.close()
 
 
-def test_whoever_is_killed_at_any_moment_nothing_is_lost(server, start, tmp_path):
+def test_a_pipeline_killed_at_any_moment_loses_nothing(server, start, tmp_path):
     """The whole pipeline is killed again and again while assets change."""
     dice = random.Random(7)
     done = tmp_path / "done"
@@ -530,7 +530,7 @@ def take(replay, most=10):
     return [(event.data["id"], token) for event, token in replay.take(most)]
 
 
-def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again(caplog):
+def test_late_entries_of_the_feed_are_found_by_a_second_reading(caplog):
     """A search index lags: what changed just before the subscription is not there yet."""
     caplog.set_level("INFO", "flowtools.source.vizone.replay")
     shown = [("b", 1002.0), ("a", 1000.0)]
@@ -552,7 +552,7 @@ def test_what_comes_late_into_the_feed_is_found_when_it_is_read_again(caplog):
     ]
 
 
-def test_reading_again_repeats_nothing_even_while_much_is_still_to_be_taken():
+def test_the_second_reading_repeats_nothing_even_with_a_backlog():
     shown = [(str(number), 2000.0 - number) for number in range(200)]
     progress = Progress(0.0, {})
     reads = []
@@ -571,7 +571,7 @@ def test_reading_again_repeats_nothing_even_while_much_is_still_to_be_taken():
         assert until(lambda: progress.mark == 2000.0)
 
 
-def test_an_asset_from_the_future_does_not_hide_what_comes_late():
+def test_an_asset_from_the_future_does_not_hide_late_entries():
     shown = [("future", time.time() + 1e9), ("a", 1000.0)]
     with replaying(lambda: in_feed(*shown), Progress(1000.0, {}), lag=0.2) as replay:
         assert [name for name, _ in take(replay)] == ["a", "future"]

@@ -55,7 +55,7 @@ def said_by(status, process):
     return next((each for each in found if each["pid"] == process.pid), None)
 
 
-def test_a_running_command_is_there_with_what_it_does(status, tick):
+def test_a_running_command_is_listed_with_its_figures(status, tick):
     said = said_by(status, tick)
     assert (said["command"], said["answers"], said["trouble"]) == ("flow-interval", True, "")
     assert said["figures"]["events_out"] == 1
@@ -63,7 +63,7 @@ def test_a_running_command_is_there_with_what_it_does(status, tick):
     assert 0 <= said["up"] < 60
 
 
-def test_a_source_of_ones_own_is_there_with_what_is_in_flight(status, start, place):
+def test_a_custom_source_is_listed_with_its_events_in_flight(status, start, place):
     place = place | {"PYTHONPATH": str(ROOT), "NOTES": os.devnull}
     options = ("--ack", "worker", "--prefetch", "3")
     process = start("flow-source", *options, "tests.sources:Flood", env=place, real=True)
@@ -74,14 +74,14 @@ def test_a_source_of_ones_own_is_there_with_what_is_in_flight(status, start, pla
     assert figures == known | {"oldest_seconds": 0}
 
 
-def test_a_table_has_a_row_for_it(status, tick):
+def test_the_table_has_a_row_for_a_running_command(status, tick):
     code, out, err = status()
     rows = [line.split() for line in out.splitlines()]
     assert (code, err, rows[0][:3]) == (0, "", ["pipeline", "pid", "up"])
     assert any(str(tick.pid) in row for row in rows[1:])
 
 
-def test_the_last_error_that_a_command_printed_is_said(status, start, place):
+def test_the_last_error_printed_by_a_command_is_shown(status, start, place):
     process = start("flow-stdin", "--json", stdin=PIPE, env=place, real=True)
     until(lambda: said_by(status, process))
     assert said_by(status, process)["last_error"] == ""
@@ -96,7 +96,7 @@ def test_the_last_error_that_a_command_printed_is_said(status, start, place):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-def test_the_entry_of_a_command_that_has_ended_vanishes(status, tick, signum, runtime):
+def test_a_command_that_has_ended_is_no_longer_listed(status, tick, signum, runtime):
     assert said_by(status, tick)
     tick.send_signal(signum)
     tick.wait(30)
@@ -104,7 +104,7 @@ def test_the_entry_of_a_command_that_has_ended_vanishes(status, tick, signum, ru
     assert list((runtime / "flowtools").iterdir()) == []
 
 
-def test_a_command_that_does_not_answer_is_said_to(status, tick):
+def test_a_command_that_does_not_answer_is_reported(status, tick):
     tick.send_signal(signal.SIGSTOP)
     tasks = list(Path(f"/proc/{tick.pid}/task").glob("*/stat"))
     until(lambda: all(") T " in each.read_text() for each in tasks))
@@ -115,7 +115,7 @@ def test_a_command_that_does_not_answer_is_said_to(status, tick):
     tick.send_signal(signal.SIGCONT)
 
 
-def test_commands_that_a_pipe_joins_are_one_pipeline(status, start, place):
+def test_commands_joined_by_a_pipe_are_one_pipeline(status, start, place):
     source = start("flow-interval", "60", env=place, real=True)
     view = start("flow-work", "tests.workers:Echo", stdin=source.stdout, env=place, real=True)
     assert view.stdout.readline()
@@ -126,7 +126,7 @@ def test_commands_that_a_pipe_joins_are_one_pipeline(status, start, place):
         assert said_by(status, each)["pipeline"] == "flow-interval | flow-work | flow-work"
 
 
-def test_a_check_is_silent_when_all_is_well(run, place):
+def test_check_prints_nothing_if_there_is_no_trouble(run, place):
     assert run("flow-status", "--check", env=place)[0] in (0, 1)
 
 
@@ -137,7 +137,7 @@ def test_silence_beyond_a_limit_is_trouble(status, tick):
     assert str(tick.pid) not in status("--check", "--max-silence", "1h")[1]
 
 
-def test_an_event_that_happened_long_ago_is_lag(status, start, place, tmp_path):
+def test_an_old_event_counts_as_lag(status, start, place, tmp_path):
     (tmp_path / "slow.py").write_text(
         "import time\n\n\nclass W:\n    def start(self, event):\n        time.sleep(100)\n"
     )
@@ -151,7 +151,7 @@ def test_an_event_that_happened_long_ago_is_lag(status, start, place, tmp_path):
     assert str(worker.pid) not in status("--check", "--max-lag", "900000h")[1]
 
 
-def test_a_worker_that_hangs_beyond_its_time_out_is_said(status, start, place, tmp_path):
+def test_a_worker_that_hangs_beyond_its_timeout_is_reported(status, start, place, tmp_path):
     (tmp_path / "slow.py").write_text(
         "import time\n\n\nclass W:\n    def start(self, event):\n"
         "        while True:\n            try:\n                time.sleep(1)\n"
@@ -167,13 +167,13 @@ def test_a_worker_that_hangs_beyond_its_time_out_is_said(status, start, place, t
 
 
 @pytest.mark.parametrize("given", ["soon", "-1", ""])
-def test_a_limit_that_is_not_a_length_of_time_is_refused(status, given):
+def test_a_malformed_limit_is_refused(status, given):
     code, _, err = status("--check", "--max-lag", given)
     said = "is not in the range" if given == "-1" else "is not a length of time"
     assert (code, said in err) == (2, True)
 
 
-def test_sigusr1_prints_the_state_and_the_stacks_and_the_command_goes_on(start, place):
+def test_sigusr1_prints_state_and_stacks_and_the_command_continues(start, place):
     process = start("flow-interval", "0.2", env=place, real=True)
     process.stdout.readline()
     process.send_signal(signal.SIGUSR1)
@@ -185,7 +185,7 @@ def test_sigusr1_prints_the_state_and_the_stacks_and_the_command_goes_on(start, 
     assert process.poll() is None
 
 
-def test_a_client_that_sends_and_reads_nothing_holds_nobody_up(status, tick, runtime):
+def test_a_silent_client_of_the_status_socket_delays_no_other(status, tick, runtime):
     (path,) = (runtime / "flowtools").glob(f"{tick.pid}-*.sock")
     clients = [socket.socket(socket.AF_UNIX) for _ in range(4)]
     for each in clients:
@@ -195,13 +195,13 @@ def test_a_client_that_sends_and_reads_nothing_holds_nobody_up(status, tick, run
         each.close()
 
 
-def test_only_this_user_may_ask(tick, runtime):
+def test_the_status_socket_is_private_to_the_user(tick, runtime):
     folder = runtime / "flowtools"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert all(each.stat().st_mode & 0o777 == 0o600 for each in folder.iterdir())
 
 
-def test_where_no_socket_can_be_made_the_command_works_all_the_same(run, tmp_path):
+def test_a_command_works_without_a_status_socket(run, tmp_path):
     long = tmp_path / ("x" * 200)
     long.mkdir()
     env = {"XDG_RUNTIME_DIR": str(long), "TMPDIR": str(long)}
@@ -209,7 +209,7 @@ def test_where_no_socket_can_be_made_the_command_works_all_the_same(run, tmp_pat
     assert (code, out.count(b"\n"), err) == (0, 1, "")
 
 
-def test_a_socket_of_a_process_that_is_gone_is_removed_by_the_next(runtime, monkeypatch):
+def test_the_status_socket_of_an_ended_process_is_removed_by_the_next(runtime, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     gone = subprocess.Popen(["true"], stdout=PIPE)
     gone.communicate()
@@ -224,14 +224,15 @@ def test_a_socket_of_a_process_that_is_gone_is_removed_by_the_next(runtime, monk
     assert list(folder.iterdir()) == []
 
 
-def test_services_have_theirs_where_their_unit_says(monkeypatch):
+def test_services_use_the_runtime_directory_of_their_unit(monkeypatch):
     monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/flowtools/tag.service:/run/other")
     assert str(directories()[0]) == "/run/flowtools/tag.service"
     assert "/run/other" not in map(str, directories())
 
 
 def state(pid, stdin="", stdout="", **more):
-    return State(more.pop("command", f"flow-{pid}"), pid, stdin=stdin, stdout=stdout, **more)
+    command = more.pop("command", f"flow-{pid}")
+    return State(command=command, pid=pid, stdin=stdin, stdout=stdout, **more)
 
 
 def test_pipelines_are_ordered_from_their_source_to_their_end():
@@ -240,12 +241,12 @@ def test_pipelines_are_ordered_from_their_source_to_their_end():
     assert sorted(chains) == [[1, 2, 3], [7], [9]]
 
 
-def test_commands_that_pipes_join_in_a_circle_are_told_once():
+def test_commands_joined_in_a_circle_are_listed_once():
     chains = pipelines([state(1, "b", "a"), state(2, "a", "b")])
     assert sorted(each.pid for chain in chains for each in chain) == [1, 2]
 
 
-def test_a_pipeline_is_called_by_its_unit():
+def test_a_pipeline_is_named_after_its_unit():
     assert name_of([state(1), state(2, unit="tag.service")]) == "tag.service"
     assert name_of([state(1), state(2)]) == "flow-1 | flow-2"
 
@@ -266,12 +267,12 @@ def test_a_pipeline_is_called_by_its_unit():
         ({"stuck": 4, "wedged": 1}, "wedged: 4 threads hang in the Worker beyond its time-out"),
     ],
 )
-def test_what_counts_as_trouble(figures, trouble):
+def test_figures_that_count_as_trouble_are_reported(figures, trouble):
     here = state(1, figures=figures, connection="refused")
     assert trouble_of(here, Limits(max_lag=60)) == trouble
 
 
-def test_the_rate_is_that_of_the_last_minute_and_the_last_event_has_an_age():
+def test_the_rate_covers_the_last_minute_and_the_last_event_has_an_age():
     vitals, events = Vitals(), [0]
     vitals.provide("events_out", lambda: events[0])
     vitals.sample()
@@ -281,19 +282,19 @@ def test_the_rate_is_that_of_the_last_minute_and_the_last_event_has_an_age():
     assert (now.rate > 0, now.last_event < 60, now.figures) == (True, True, {"events_out": 10.0})
 
 
-def test_figures_are_provided_for_as_long_as_they_can_be_read():
+def test_figures_are_provided_only_inside_their_block():
     vitals = Vitals()
     with vitals.providing(in_flight=lambda: 3, oldest_seconds=lambda: None):
         assert vitals.snapshot().figures == {"in_flight": 3.0}
     assert vitals.snapshot().figures == {}
 
 
-def test_a_standby_that_is_not_connected_is_well():
+def test_a_disconnected_standby_is_not_trouble():
     assert Snapshot(figures={"connected": 0, "is_holder": 0}).trouble() == ""
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_named_as_prometheus_wants_it(name):
+def test_figures_have_names_valid_in_prometheus(name):
     assert FIGURES[name].help.endswith(".")
     assert name.isidentifier()
     assert name == name.lower()

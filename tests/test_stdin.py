@@ -41,12 +41,12 @@ def data_of(out):
         (["--document"], b"<?xml encoding='latin1'?>\xe6", [b"<?xml encoding='latin1'?>\xe6"]),
     ],
 )
-def test_what_comes_in_is_what_the_events_carry(run, args, input, data):
+def test_events_carry_the_input_data(run, args, input, data):
     status, out, err = run("flow-stdin", *args, input=input)
     assert (status, data_of(out), err) == (0, data, "")
 
 
-def test_a_line_is_an_event_of_its_own_type_and_a_stable_id(run):
+def test_a_line_becomes_an_event_with_its_own_type_and_a_stable_id(run):
     status, out, _ = run("flow-stdin", input=b"a\na\n")
     first, second = map(json.loads, out.splitlines())
     assert status == 0
@@ -62,7 +62,7 @@ def test_a_line_is_an_event_of_its_own_type_and_a_stable_id(run):
     assert second["id"] == f"{digest(b'a')}-2"
 
 
-def test_a_document_is_an_event_of_its_own_type(run):
+def test_a_document_becomes_an_event_with_its_own_type(run):
     _, out, _ = run("flow-stdin", "--document", input=b"\xff")
     event = json.loads(out)
     assert (event["type"], event["datacontenttype"], event["data_base64"]) == (
@@ -72,17 +72,17 @@ def test_a_document_is_an_event_of_its_own_type(run):
     )
 
 
-def test_a_json_line_gets_the_id_that_flow_work_would_give_it(run):
+def test_a_json_line_gets_the_same_id_as_from_flow_work(run):
     _, out, _ = run("flow-stdin", "--json", input=b'\n{"a":1}\n')
     assert json.loads(out)["id"] == decode(b'{"a":1}\n', 1).id
 
 
-def test_a_json_line_that_is_an_event_stays_what_it_is(run):
+def test_a_json_line_that_is_an_event_passes_unchanged(run):
     _, line, _ = run("flow-stdin", input=b"a\n")
     assert run("flow-stdin", "--json", input=line) == (0, line, "")
 
 
-def test_a_bad_json_line_is_reported_by_number_and_the_rest_goes_on(run):
+def test_a_bad_json_line_is_reported_by_number_and_the_rest_continues(run):
     deep = b"[" * 1100 + b"]" * 1100
     lines = b"1\n{\n2\nNaN\n" + deep + b"\n99999999999999999999999\n3\n"
     status, out, err = run("flow-stdin", "--json", input=lines)
@@ -100,7 +100,7 @@ def test_a_json_value_too_deep_for_an_event_line_is_skipped(run):
 
 
 @pytest.mark.parametrize("size", [11, 100_000])
-def test_a_line_that_is_too_long_is_reported_and_the_rest_goes_on(run, size):
+def test_a_line_that_is_too_long_is_reported_and_the_rest_continues(run, size):
     lines = b"a\n" + b"x" * size + b"\n" + b"y" * 10 + b"\n"
     status, out, err = run("flow-stdin", "--max-line", "10", input=lines)
     assert (status, data_of(out)) == (1, ["a", "y" * 10])
@@ -110,7 +110,7 @@ def test_a_line_that_is_too_long_is_reported_and_the_rest_goes_on(run, size):
     )
 
 
-def test_a_document_that_is_too_large_is_refused_whole(run):
+def test_a_document_that_is_too_large_is_refused(run):
     message = (
         "flow-stdin: cannot take the document: longer than 100000 bytes; --max-size allows more\n"
     )
@@ -119,7 +119,7 @@ def test_a_document_that_is_too_large_is_refused_whole(run):
     assert data_of(run(*args, input=b"x" * 100_000)[1]) == ["x" * 100_000]
 
 
-def test_two_forms_exclude_each_other(run):
+def test_two_input_forms_exclude_each_other(run):
     assert run("flow-stdin", "--null", "--json") == (
         2,
         b"",
@@ -128,7 +128,7 @@ def test_two_forms_exclude_each_other(run):
 
 
 @pytest.mark.parametrize("args", [[], ["--document"]])
-def test_an_input_that_cannot_be_read_is_reported(start, tmp_path, args):
+def test_unreadable_input_is_reported(start, tmp_path, args):
     with (tmp_path / "file").open("wb") as write_only:
         process = start("flow-stdin", *args, stdin=write_only)
     out, err = process.communicate(timeout=60)
@@ -137,7 +137,7 @@ def test_an_input_that_cannot_be_read_is_reported(start, tmp_path, args):
 
 
 @pytest.mark.parametrize("args", [[], ["--null"], ["--json"]])
-def test_a_line_that_trickles_in_comes_out_before_the_next(start, args):
+def test_a_slow_line_is_printed_before_the_next_arrives(start, args):
     end = b"\0" if args == ["--null"] else b"\n"
     process = start("flow-stdin", *args, stdin=PIPE)
     for number in (b"1", b"22", b"333"):
@@ -148,7 +148,7 @@ def test_a_line_that_trickles_in_comes_out_before_the_next(start, args):
     assert process.wait(timeout=60) == 0
 
 
-def test_a_line_that_comes_in_pieces_is_one_event(start):
+def test_a_line_that_arrives_in_pieces_is_one_event(start):
     process = start("flow-stdin", stdin=PIPE)
     for piece in (b"first\nse", b"co", b"nd\n"):
         process.stdin.write(piece)
@@ -158,7 +158,7 @@ def test_a_line_that_comes_in_pieces_is_one_event(start):
     assert data_of(process.stdout.readline()) == ["second"]
 
 
-def test_a_hundred_thousand_lines_all_come_out_in_order(run):
+def test_a_hundred_thousand_lines_are_printed_in_order(run):
     lines = b"".join(b"%d\n" % number for number in range(100_000))
     status, out, _ = run("flow-stdin", input=lines)
     assert status == 0
@@ -176,7 +176,7 @@ def test_a_signal_ends_the_wait_for_input_and_the_process(start, args, signum):
     assert process.stdout.read() == b""
 
 
-def test_an_incomplete_document_is_not_delivered_when_a_signal_comes(start):
+def test_an_incomplete_document_is_not_delivered_at_a_signal(start):
     process = start("flow-stdin", "--document", stdin=PIPE)
     process.stdin.write(b"<half")
     process.stdin.flush()
@@ -187,27 +187,27 @@ def test_an_incomplete_document_is_not_delivered_when_a_signal_comes(start):
 
 
 @pytest.mark.parametrize("args", [[], ["--null"], ["--json"], ["--document"]])
-def test_a_reader_that_leaves_ends_it_quietly_though_no_input_comes(start, args):
+def test_a_closed_reader_quietly_ends_the_command_without_input(start, args):
     process = start("flow-stdin", *args, stdin=PIPE)
     process.stdout.close()
     assert process.wait(timeout=60) == -signal.SIGPIPE
     assert process.stderr.read() == b""
 
 
-def test_a_reader_that_leaves_is_141_to_a_shell(shell):
+def test_a_closed_reader_is_status_141_in_a_shell(shell):
     status, out, err = shell("yes | flow-stdin | head -n 1 >&2; echo ${PIPESTATUS[1]}")
     assert (status, out) == (0, b"141\n")
     assert json.loads(err)["data"] == "y"
 
 
-def test_a_regular_file_as_output_is_fine(run, tmp_path):
+def test_a_regular_file_as_output_works(run, tmp_path):
     with (tmp_path / "out").open("wb") as file:
         process_status, _, err = run("flow-stdin", input=b"a\nb\n", stdout=file)
     assert (process_status, err) == (0, "")
     assert data_of((tmp_path / "out").read_bytes()) == ["a", "b"]
 
 
-def test_what_is_typed_at_the_terminal_that_it_writes_to_does_not_keep_it_busy(start):
+def test_input_typed_at_the_output_terminal_does_not_keep_it_busy(start):
     """The output's descriptor is readable then, which must not wake it for ever."""
     leader, terminal = pty.openpty()
     try:

@@ -24,13 +24,13 @@ def stop():
     stop.close()
 
 
-def test_a_stop_that_is_not_set_lets_a_wait_run_out(stop):
+def test_waiting_on_an_unset_stop_times_out(stop):
     assert not stop.is_set()
     assert not stop.wait(0.001)
     assert not stop.wait(-1)
 
 
-def test_a_stop_once_set_stays_set_and_keeps_its_first_signal(stop):
+def test_a_stop_stays_set_and_keeps_its_first_signal(stop):
     stop.set(signal.SIGTERM)
     stop.set(signal.SIGINT)
     assert stop.is_set()
@@ -44,7 +44,7 @@ def test_a_stop_may_be_set_any_number_of_times(stop):
     assert stop.is_set()
 
 
-def test_a_stop_wakes_every_thread_that_waits(stop):
+def test_a_stop_wakes_every_waiting_thread(stop):
     woken = []
     threads = [threading.Thread(target=lambda: woken.append(stop.wait(60))) for _ in range(5)]
     for thread in threads:
@@ -55,7 +55,7 @@ def test_a_stop_wakes_every_thread_that_waits(stop):
     assert woken == [True] * 5
 
 
-def test_a_stop_can_be_polled_beside_other_descriptors(stop):
+def test_a_stop_can_be_polled_with_other_descriptors(stop):
     assert select.select([stop], [], [], 0) == ([], [], [])
     stop.set()
     assert select.select([stop], [], [], 60) == ([stop], [], [])
@@ -72,7 +72,7 @@ def test_a_wait_may_be_longer_than_poll_can(stop, seconds):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_sets_it_and_the_block_is_told_at_its_end(signum):
+def test_a_signal_sets_the_stop_and_the_block_ends_with_signalled(signum):
     before = signal.getsignal(signum)
     reached = False
     with pytest.raises(Signalled) as ended, stopped_by_signals() as stop:
@@ -85,7 +85,7 @@ def test_a_signal_sets_it_and_the_block_is_told_at_its_end(signum):
     assert signal.getsignal(signum) == before
 
 
-def test_without_a_signal_the_block_ends_as_it_would():
+def test_without_a_signal_the_block_ends_normally():
     before = signal.getsignal(signal.SIGTERM)
     with stopped_by_signals() as stop:
         stop.set()
@@ -94,7 +94,7 @@ def test_without_a_signal_the_block_ends_as_it_would():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_an_error_on_the_way_to_the_end_is_kept_as_its_cause():
+def test_an_error_after_a_signal_becomes_the_cause_of_signalled():
     error = UnreachableError("the broker has gone, too")
     with pytest.raises(Signalled) as ended, stopped_by_signals():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -114,7 +114,7 @@ with stopped_by_signals() as stop:
 """
 
 
-def test_a_second_signal_kills_at_once():
+def test_a_second_signal_kills_immediately():
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (-signal.SIGINT, b"draining\n")
 
@@ -139,7 +139,7 @@ except Signalled as error:
 """
 
 
-def test_a_signal_is_heard_whichever_thread_the_system_gives_it_to():
+def test_a_signal_takes_effect_in_whichever_thread_receives_it():
     # As the kernel has it of SIGSTOP, SIGTERM, SIGCONT.
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, timeout=120)
@@ -147,7 +147,7 @@ def test_a_signal_is_heard_whichever_thread_the_system_gives_it_to():
     assert time.monotonic() - began < 50
 
 
-def test_a_command_that_was_stopped_when_its_end_was_asked_for_ends():
+def test_a_suspended_command_ends_at_sigterm_after_resuming():
     line = ["flow-work", "tests.workers:Whatever", "-j", "4"]
     process = subprocess.Popen(line, stdin=subprocess.PIPE, env=environment())
     stat = Path(f"/proc/{process.pid}/stat")
@@ -164,7 +164,7 @@ def test_a_command_that_was_stopped_when_its_end_was_asked_for_ends():
 
 
 @pytest.mark.parametrize(("ignored", "other"), [("INT", "TERM"), ("TERM", "INT")])
-def test_a_signal_that_was_ignored_from_the_start_stays_ignored(ignored, other):
+def test_a_signal_ignored_from_the_start_stays_ignored(ignored, other):
     # As `flow-interval 60 &` has it of a shell without job control, and then Control-C comes.
     line = f"trap '' {ignored}; exec flow-interval 0.05"
     process = subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, env=environment())
@@ -180,7 +180,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored(ignored, other):
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGPIPE])
 @pytest.mark.parametrize("how", ["SIG_IGN", "SIG_DFL"])
-def test_a_process_can_end_by_a_signal_though_it_was_ignored_or_blocked(signum, how):
+def test_end_by_works_for_an_ignored_or_blocked_signal(signum, how):
     code = (
         "import signal; from flowtools.process.signals import end_by; "
         f"signal.signal({signum:d}, signal.{how}); "
@@ -190,7 +190,7 @@ def test_a_process_can_end_by_a_signal_though_it_was_ignored_or_blocked(signum, 
     assert (done.returncode, done.stderr) == (-signum, b"")
 
 
-def test_setting_it_in_a_handler_never_hangs_though_the_main_thread_waits():
+def test_setting_a_stop_in_a_signal_handler_never_deadlocks():
     # threading.Event hangs here sooner or later: its lock may be held by what is interrupted.
     with pytest.raises(Signalled), stopped_by_signals() as stop:
         handler = signal.getsignal(signal.SIGTERM)

@@ -42,7 +42,7 @@ def test_each_message_is_a_datagram(manager, notifier):
     ]
 
 
-def test_a_notifier_that_keeps_the_variables_leaves_them_for_another(manager):
+def test_a_notifier_with_keep_leaves_the_variables_in_the_environment(manager):
     first, second = Notifier(keep=True), Notifier()
     first.status("a")
     second.ready()
@@ -65,7 +65,7 @@ def test_a_notifier_that_keeps_the_variables_leaves_them_for_another(manager):
         ),
     ],
 )
-def test_each_command_that_runs_for_long_says_what_it_does(manager, tmp_path, command, said):
+def test_each_long_running_command_reports_its_status(manager, tmp_path, command, said):
     env = environment(NOTIFY_SOCKET=manager.getsockname(), PYTHONPATH=str(ROOT))
     line = f"{command} >/dev/null"
     with subprocess.Popen(
@@ -84,7 +84,7 @@ def test_each_command_that_runs_for_long_says_what_it_does(manager, tmp_path, co
             os.killpg(shell.pid, signal.SIGKILL)
 
 
-def test_an_abstract_socket_is_reached(monkeypatch):
+def test_an_abstract_socket_is_supported(monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("")
         listening.settimeout(10)
@@ -107,7 +107,9 @@ def test_an_abstract_socket_is_reached(monkeypatch):
         ({"WATCHDOG_USEC": "0"}, None),
     ],
 )
-def test_it_knows_whether_somebody_watches(manager, monkeypatch, variables, seconds):
+def test_the_watchdog_interval_is_read_from_the_environment(
+    manager, monkeypatch, variables, seconds
+):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     notifier = Notifier()
@@ -115,7 +117,7 @@ def test_it_knows_whether_somebody_watches(manager, monkeypatch, variables, seco
     assert notifier.watchdog_interval == seconds
 
 
-def test_child_processes_do_not_speak_for_this_one(manager, monkeypatch):
+def test_child_processes_do_not_inherit_the_notification_variables(manager, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "1")
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
     Notifier().close()
@@ -134,20 +136,20 @@ def test_without_a_service_manager_nothing_happens(monkeypatch):
     assert notifier.watchdog_interval is None
 
 
-def test_a_service_manager_that_went_away_is_a_warning(notifier, manager, tmp_path, caplog):
+def test_a_vanished_service_manager_is_a_warning(notifier, manager, tmp_path, caplog):
     (tmp_path / "notify").unlink()
     notifier.ping()
     assert "cannot tell the service manager 'WATCHDOG=1': " in caplog.text
 
 
-def test_a_service_manager_that_does_not_read_holds_nobody_for_ever(notifier, caplog):
+def test_a_service_manager_that_does_not_read_does_not_block_forever(notifier, caplog):
     notifier._socket.settimeout(0.01)
     while not caplog.records:
         notifier.ping()
     assert "timed out" in caplog.text or "temporarily" in caplog.text
 
 
-def test_the_command_line_environment_is_untouched_by_import():
+def test_importing_flowtools_leaves_the_environment_unchanged():
     code = "import os, flowtools.process.systemd; print(os.environ['NOTIFY_SOCKET'])"
     command = [sys.executable, "-c", code]
     env = environment(NOTIFY_SOCKET="/x")

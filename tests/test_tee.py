@@ -77,7 +77,7 @@ def test_an_event_is_done_once_both_branches_have_done_it(start, receiver, pipe)
     os.close(writing)
 
 
-def test_a_file_gets_what_can_be_replayed_and_stdout_alone_has_the_duty(start, receiver, tmp_path):
+def test_a_file_gets_replayable_events_and_only_stdout_has_the_duty(start, receiver, tmp_path):
     (tmp_path / "kept").write_text("before\n")
     process = teed(start, receiver, "-a", "kept")
     stdout = Lines(process.stdout)
@@ -91,7 +91,7 @@ def test_a_file_gets_what_can_be_replayed_and_stdout_alone_has_the_duty(start, r
     assert process.wait(SECONDS) == 0
 
 
-def test_where_all_is_written_to_files_it_is_done_by_that(start, receiver, tmp_path):
+def test_an_event_written_only_to_files_is_acknowledged(start, receiver, tmp_path):
     with (tmp_path / "out").open("wb") as out:
         process = start("flow-tee", "kept", stdin=subprocess.PIPE, stdout=out)
         process.stdin.write(line(1, ackto=receiver.ackto("e.1")))
@@ -102,7 +102,7 @@ def test_where_all_is_written_to_files_it_is_done_by_that(start, receiver, tmp_p
 
 
 @pytest.mark.parametrize("tolerate", [False, True])
-def test_a_branch_whose_reader_goes_is_an_error_unless_that_is_tolerated(
+def test_a_branch_with_a_closed_reader_is_an_error_without_tolerate(
     start, receiver, pipe, tolerate
 ):
     path, writing, out = pipe
@@ -125,7 +125,7 @@ def test_a_branch_whose_reader_goes_is_an_error_unless_that_is_tolerated(
     assert receiver.byes == 0
 
 
-def test_the_reader_of_stdout_that_goes_ends_it_quietly(start, receiver, tmp_path):
+def test_a_closed_stdout_ends_the_command_quietly(start, receiver, tmp_path):
     process = teed(start, receiver, "kept")
     process.stdout.readline()
     process.stdout.close()
@@ -133,7 +133,7 @@ def test_the_reader_of_stdout_that_goes_ends_it_quietly(start, receiver, tmp_pat
     assert process.stderr.read() == b""
 
 
-def test_lines_without_duty_pass_byte_for_byte_and_too_long_ones_are_rejected(
+def test_lines_without_ackto_pass_byte_for_byte_and_too_long_ones_are_rejected(
     run, receiver, tmp_path
 ):
     plain = b'{"a": 1.10}\r\nno json\n\n' + line(1)
@@ -145,12 +145,44 @@ def test_lines_without_duty_pass_byte_for_byte_and_too_long_ones_are_rejected(
     assert receiver.lines(1)[0].startswith('e.7 nack {"error":"longer than --max-line allows: ')
 
 
-def test_a_file_that_cannot_be_written_is_said(run):
+def test_what_a_tolerated_branch_had_not_settled_is_delivered_again(start, receiver, pipe):
+    path, writing, out = pipe
+    process = teed(start, receiver, "--tolerate", path)
+    stdout = Lines(process.stdout)
+    settle(*[ackto(stdout.next()) for _ in range(2)])
+    out.close()  # It has not connected to the relay.
+    os.close(writing)
+    process.stdin.close()
+    assert receiver.until_gone() == []
+    assert (receiver.byes, process.wait(SECONDS)) == (0, 0)
+    assert b"2 lines will be delivered again by their source" in process.stderr.read()
+
+
+def test_a_malformed_ackto_is_an_error_of_its_line_alone(run, receiver, tmp_path):
+    first, second = line(1), line(2)
+    bad, good = with_ackto(first, "nonsense"), with_ackto(second, receiver.ackto("e.2"))
+    with (tmp_path / "out").open("wb") as out:  # No branch carries the duty.
+        status, _, err = run("flow-tee", "kept", input=bad + good, stdout=out)
+    assert (status, err.count("\n")) == (0, 1)
+    assert "line 1: cannot acknowledge 'nonsense'" in err
+    assert (tmp_path / "kept").read_bytes() == first + second
+    assert receiver.lines(1) == ["e.2 ack"]
+
+
+def test_a_line_that_is_too_long_fails_alone_though_its_ackto_is_malformed(run):
+    long, other = with_ackto(line("x" * 3000), "unix:nonsense"), line(2)
+    status, out, err = run("flow-tee", "--max-line", 2000, "kept", input=long + other)
+    assert (status, out) == (1, other)
+    assert "line 1: longer than --max-line allows" in err
+    assert "1 of 2 lines were not copied" in err
+
+
+def test_an_unwritable_file_is_reported(run):
     status, _, err = run("flow-tee", "no/such/file")
     assert (status, "cannot write 'no/such/file': No such file or directory" in err) == (1, True)
 
 
-def test_a_named_pipe_is_waited_for_until_a_stop(start, tmp_path):
+def test_opening_a_named_pipe_waits_until_a_stop(start, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     process = start("flow-tee", "fifo", stdin=subprocess.PIPE)
     process.stdin.write(line(1))

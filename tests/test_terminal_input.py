@@ -29,7 +29,7 @@ def terminal(tmp_path):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_it_is_said_that_the_terminal_is_read(terminal, name):
+def test_reading_from_a_terminal_is_reported(terminal, name):
     shown = terminal(COMMANDS[name])
     shown.wait_for(
         f"{name}: warning: waits for event lines from the terminal: put a source in front"
@@ -39,13 +39,13 @@ def test_it_is_said_that_the_terminal_is_read(terminal, name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_nothing_is_said_of_a_pipe(terminal, name):
+def test_reading_from_a_pipe_is_not_reported(terminal, name):
     shown = terminal(f"printf '' | {COMMANDS[name]}; echo over")
     shown.wait_for("over")
     assert "waits for" not in shown.text
 
 
-def test_flow_send_says_it_too(terminal, tmp_path):
+def test_flow_send_reports_reading_from_a_terminal(terminal, tmp_path):
     with stand_in() as server:
         (tmp_path / "password").write_text(server.password)
         url = f"{server.stomp_url}?destination=/queue/a"

@@ -65,7 +65,7 @@ class Calls:
 
 
 @pytest.mark.parametrize("type", DATA)
-def test_an_event_of_each_type_is_as_its_schema_says(type):
+def test_make_event_conforms_to_the_schema_of_each_type(type):
     event = json.loads(make_event(type).encode())
     Draft202012Validator(schema_of(type, strict=True)).validate(event)
 
@@ -79,12 +79,12 @@ def test_data_replaces_members_of_the_example():
 
 
 @pytest.mark.parametrize("data", ["text", b"\xff", [1], 0, False])
-def test_any_other_data_replaces_all_of_it(data):
+def test_data_other_than_an_object_replaces_the_example(data):
     assert make_event("flow.stdin.line", data).data == data
     assert make_event("my.own", data).data == data
 
 
-def test_results_are_those_of_the_pool():
+def test_run_worker_returns_the_results_of_the_pool():
     event = make_event("mine", ["items", 2], traceparent="00-1-1-01")
     ran = run_worker(Calls(), event, ["echo", "x"]).check()
     assert ran.data == [0, 1, "x"]
@@ -94,7 +94,7 @@ def test_results_are_those_of_the_pool():
     assert ran.results[0].id == run_worker(Calls(), event).results[0].id
 
 
-def test_a_failure_is_tried_again_as_often_as_it_may_be():
+def test_a_failure_is_retried_as_often_as_allowed():
     ran = run_worker(Calls(), ["fails", 2], retries=2)
     assert (ran.outcomes, ran.data, ran.tries()) == (["done"], ["well"], 3)
     ran = run_worker(Calls(), ["fails", 2], retries=1)
@@ -104,14 +104,14 @@ def test_a_failure_is_tried_again_as_often_as_it_may_be():
         ran.check()
 
 
-def test_what_is_rejected_is_not_tried_again():
+def test_rejected_events_are_not_retried():
     ran = run_worker(Calls(), ["rejects"], ["odd"], retries=5)
     assert ran.outcomes == ["rejected", "rejected"]
     assert "data.at: type is not JSON serializable: complex" in ran.errors[1]
     assert len(ran.attempts) == 2
 
 
-def test_a_wait_that_the_worker_asks_for_is_told_and_not_waited():
+def test_waits_requested_by_the_worker_are_reported_and_not_waited():
     began = time.monotonic()
     ran = run_worker(Calls(), ["retries", 2])
     assert (ran.outcomes, ran.waits) == (["done"], (3600.0, 3600.0))
@@ -120,13 +120,13 @@ def test_a_wait_that_the_worker_asks_for_is_told_and_not_waited():
     assert time.monotonic() - began < 60
 
 
-def test_a_time_out_is_a_time_out():
+def test_the_timeout_applies_in_tests():
     ran = run_worker(Calls(), ["hangs"], ["echo", 1], timeout=0.2)
     assert (ran.outcomes, ran.data) == (["timeout", "done"], [1])
     assert ran.errors[0] == "not done within 0.2 s"
 
 
-def test_a_class_is_made_configured_and_cleaned_up():
+def test_a_class_is_created_configured_and_cleaned_up():
     class Mine(Calls):
         def start(self, event):
             return self.life
@@ -143,7 +143,7 @@ def test_a_class_is_made_configured_and_cleaned_up():
     assert run_worker(Other, 1, config={"calls": {"word": "hello"}}).data == [["hello"]]
 
 
-def test_a_function_and_a_name_are_workers():
+def test_functions_and_names_are_accepted_as_workers():
     def double(event):
         return event.data * 2
 
@@ -169,7 +169,7 @@ def test_batches_go_to_start_many():
     assert run_worker(Many(), 1, 2, 3, batch=2).data in ([2, 2, 1], [1, 2, 2])
 
 
-def test_nothing_is_left_open():
+def test_run_worker_leaves_no_descriptor_open():
     before = len([*Path("/proc/self/fd").iterdir()])
     for _ in range(3):
         run_worker(Calls(), ["echo", 1], ["rejects"])
@@ -194,12 +194,12 @@ def test_a_worker_gets_a_client_of_the_stand_in():
         assert run_worker(Titles, event, viz_one=one).check().data == ["EVENING BULLETIN"]
 
 
-def test_without_a_stand_in_it_has_no_client():
+def test_a_worker_without_a_stand_in_gets_no_client():
     with pytest.raises(ConfigurationError, match="needs Viz One"):
         run_worker(Titles, make_event("flow.asset.created"))
 
 
-def test_the_fixture_names_the_stand_in_in_the_environment(viz_one):
+def test_the_fixture_sets_the_environment_of_the_stand_in(viz_one):
     assert os.environ["VIZONE_URL"] == viz_one.url
     with viz_one.client() as client:
         assert client.assets.create("x").title == "x"
@@ -211,7 +211,7 @@ def test_a_transfer_plugin_gets_its_document(viz_one):
     assert data.settings["plugin.suffix"] == "xml"
 
 
-def test_a_transfer_plugin_is_run_and_its_reports_are_there(viz_one):
+def test_a_transfer_plugin_runs_and_its_reports_are_recorded(viz_one):
     from flowtools.transferplugin import TransferPlugin
 
     class Copy(TransferPlugin):
@@ -234,12 +234,12 @@ class Shares:
             yield Event("share", {"name": name}, source="shares", id=name)
 
 
-def test_a_source_gives_its_events():
+def test_run_source_returns_the_events_of_a_source():
     assert [event.id for event in run_source(Shares())] == ["a", "b"]
     assert [event.id for event in run_source(Shares(), count=1)] == ["a"]
 
 
-def test_a_good_source_keeps_its_contract():
+def test_check_source_accepts_a_good_source():
     class Ticks:
         def __init__(self):
             self.over = False
@@ -285,12 +285,12 @@ class Silent:
         (Silent, {}, "gave 0 events instead of 1"),
     ],
 )
-def test_a_bad_source_is_told_what_is_wrong(kind, options, why):
+def test_check_source_names_the_fault_of_a_bad_source(kind, options, why):
     with pytest.raises(AssertionError, match=why):
         check_source(kind, seconds=0.5, **options)
 
 
-def test_a_source_that_raises_or_gives_what_is_no_event_is_told():
+def test_a_source_that_raises_or_gives_invalid_values_is_reported():
     class Raises:
         def __iter__(self):
             yield 1

@@ -58,7 +58,9 @@ def https(folder, tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", [("flow-listen-assets",), ("flow-listen-files", "here")])
-def test_each_kind_is_refused_and_named(https, run, tmp_path, command, kind, knows, reason):
+def test_each_kind_of_untrusted_certificate_is_refused_and_named(
+    https, run, tmp_path, command, kind, knows, reason
+):
     ca = ["--ca-file", tmp_path / "ca.pem"] if knows else []
     login = {"VIZONE_USER": "anna", "VIZONE_PASSWORD": "s3cret"}
     status, out, err = run(*command, *ca, "--url", https(kind), env=login)
@@ -68,7 +70,7 @@ def test_each_kind_is_refused_and_named(https, run, tmp_path, command, kind, kno
     assert "s3cret" not in err
 
 
-def test_the_stand_in_speaks_no_tls_and_that_is_said(run):
+def test_https_to_the_stand_in_is_reported_as_missing_tls(run):
     server = StandIn(Plan())
     server.start()
     try:
@@ -81,7 +83,7 @@ def test_the_stand_in_speaks_no_tls_and_that_is_said(run):
     assert "it does not speak TLS on this port" in err
 
 
-def test_an_authority_that_somebody_has_named_need_not_be_made_as_later_pythons_ask(folder):
+def test_a_named_authority_is_checked_without_the_strict_rules_of_new_pythons(folder):
     # The authority of these tests has no key usage: Python 3.13 would refuse it.
     for name, flags in (("named", trusting(folder / "ca.pem")), ("system", trusting(None))):
         is_strict = bool(flags.verify_flags & ssl.VERIFY_X509_STRICT)

@@ -32,7 +32,7 @@ def plugin(go):
     return run
 
 
-def test_it_gets_its_parts_and_reports_its_progress(server, plugin, notes):
+def test_a_plugin_gets_its_parts_and_reports_progress(server, plugin, notes):
     assert plugin("Copy", document(server), PAUSE="0") == (0, "")
     assert notes() == [
         "ftp://u:p@source/a.mxf ftp://u:p@target/b.mxf Evening bulletin admin",
@@ -41,7 +41,7 @@ def test_it_gets_its_parts_and_reports_its_progress(server, plugin, notes):
     assert server.steps.reports["1"] == [("active", n, None) for n in range(101)]
 
 
-def test_reports_are_limited_in_rate_and_the_last_is_never_lost(server, plugin):
+def test_reports_are_rate_limited_and_the_last_is_never_lost(server, plugin):
     assert plugin("Copy", document(server), PAUSE="1000") == (0, "")
     assert server.steps.reports["1"] == [("active", 0, None), ("active", 100, None)]
     assert plugin("Copy", document(server, number=2), PAUSE="1000", UNTIL="42") == (0, "")
@@ -49,9 +49,7 @@ def test_reports_are_limited_in_rate_and_the_last_is_never_lost(server, plugin):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_server_that_is_slow_to_take_reports_does_not_hold_the_transfer_up(
-    server, monkeypatch, fails
-):
+def test_a_slow_server_does_not_delay_the_transfer(server, monkeypatch, fails):
     now = 0.0
 
     class Slow:
@@ -73,7 +71,7 @@ def test_a_server_that_is_slow_to_take_reports_does_not_hold_the_transfer_up(
     assert report._client.sent == 4
 
 
-def test_what_is_sent_is_the_step_as_it_came_but_for_what_was_set(server, plugin):
+def test_a_report_is_the_received_step_with_only_the_set_values_changed(server, plugin):
     import httpx
 
     text = document(server)
@@ -96,7 +94,7 @@ def test_fail_reports_an_error_and_ends_with_status_0(server, plugin, notes, nam
     assert server.steps.reports["1"] == [("active", 7, None), ("error", 7, "the tape is  torn")]
 
 
-def test_whatever_else_it_raises_is_told_to_people_and_is_status_1(server, plugin):
+def test_any_other_exception_is_reported_and_is_status_1(server, plugin):
     status, err = plugin("Crashes", document(server))
     assert status == 1
     assert "OSError: no such tape" in err
@@ -104,7 +102,7 @@ def test_whatever_else_it_raises_is_told_to_people_and_is_status_1(server, plugi
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_sys_exit_is_told_as_any_other_failure(server, plugin, code):
+def test_sys_exit_is_reported_like_any_other_failure(server, plugin, code):
     status, err = plugin("Exits", document(server), STATUS=str(code))
     assert (status, f"failed: SystemExit: {code}" in err) == (1, True)
     assert server.steps.reports["1"] == [("active", 3, None), ("error", 3, f"SystemExit: {code}")]
@@ -132,7 +130,7 @@ ABORTED = ("error", 7, "aborted: its process was asked to end")
 @pytest.mark.parametrize(
     "name", ["Goes", "Hangs", "HangsAndCleans", "Swallows", "OldGoes", "OldHangs"]
 )
-def test_a_transfer_that_a_signal_ends_is_told_as_aborted(server, going, notes, name, signum):
+def test_a_transfer_ended_by_a_signal_is_reported_as_aborted(server, going, notes, name, signum):
     # Who lets go may take long for it on a busy machine.
     process = going(name, "--grace", "0.2" if "Hangs" in name else "20")
     process.send_signal(signum)
@@ -143,7 +141,7 @@ def test_a_transfer_that_a_signal_ends_is_told_as_aborted(server, going, notes, 
     assert notes()[1:] == said.get(name, [])
 
 
-def test_a_transfer_has_time_to_end_if_drain_gives_it_some(server, going, tmp_path):
+def test_drain_gives_a_transfer_time_to_end(server, going, tmp_path):
     process = going("Lingers", "--drain", "30")
     process.send_signal(signal.SIGTERM)
     (tmp_path / "enough").touch()
@@ -152,7 +150,7 @@ def test_a_transfer_has_time_to_end_if_drain_gives_it_some(server, going, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["Goes", "Hangs"])
-def test_a_transfer_whose_time_is_up_is_told_as_aborted(server, plugin, name):
+def test_a_transfer_beyond_its_timeout_is_reported_as_aborted(server, plugin, name):
     # Long enough for a busy machine to come to the step.
     status, err = plugin(name, document(server), "--timeout", "6", "--grace", "0.2")
     assert (status, "not done within 6 s" in err) == (1, True)
@@ -160,19 +158,19 @@ def test_a_transfer_whose_time_is_up_is_told_as_aborted(server, plugin, name):
     assert server.steps.reports["1"] == [("active", 7, None), late]
 
 
-def test_what_failed_at_first_is_active_again_once_it_is_done(server, plugin):
+def test_a_step_that_failed_first_is_active_again_after_a_successful_retry(server, plugin):
     assert plugin("SecondTime", document(server), "--retries", 1, "--backoff", "0.01")[0] == 0
     said = [("active", 7, None), ("error", 7, "OSError: not yet"), ("active", 0, None)]
     assert server.steps.reports["1"] == said
 
 
-def test_what_hung_at_first_may_fail_the_second_time(server, plugin):
+def test_a_step_that_hung_first_may_fail_in_the_retry(server, plugin):
     args = ["--timeout", "6", "--grace", "0.2", "--retries", 1, "--backoff", "0.01"]
     assert plugin("HangsAtFirst", document(server), *args)[0] == 0
     assert server.steps.reports["1"] == [("error", 0, "once more")]
 
 
-def test_nothing_can_be_told_before_use(server, plugin, notes):
+def test_reporting_before_use_is_an_error(server, plugin, notes):
     status, err = plugin("Early", document(server))
     assert (status, err) == (0, "flow-run: warning: the step has failed: no\n")
     said = "the step is not known: call self.use(data) before anything else"
@@ -180,9 +178,9 @@ def test_nothing_can_be_told_before_use(server, plugin, notes):
     assert server.steps.reports == {}
 
 
-def test_progress_that_is_no_number_is_left_out_and_any_other_is_from_0_to_100(server, plugin):
+def test_progress_is_limited_to_0_to_100_and_must_be_a_number(server, plugin):
     status, err = plugin("Odd", document(server))
-    assert (status, err) == (0, "flow-run: warning: cannot report inf %: it is no finite number\n")
+    assert (status, err) == (0, "flow-run: warning: cannot report inf %: not a finite number\n")
     assert server.steps.reports["1"] == [("active", 0, None), ("active", 100, None)]
 
 
@@ -196,7 +194,7 @@ def test_a_step_without_a_usable_link_is_named(server, plugin, link, user):
     assert "VIZONE_URL" not in err
 
 
-def test_a_document_may_have_sixteen_mebibytes(server, plugin):
+def test_a_document_may_have_up_to_16_mib(server, plugin):
     text = document(server)
     # As a line of JSON it is twice as long.
     whole = text + (b"<!--" + b'"' * 56 + b"-->\n") * (((16 << 20) - len(text)) // 64)
@@ -210,7 +208,7 @@ def test_a_document_may_have_sixteen_mebibytes(server, plugin):
 
 
 @pytest.mark.parametrize("missing", ["source", "destination", "title"])
-def test_what_is_missing_fails_the_step_unless_it_is_not_required(
+def test_a_missing_part_fails_the_step_unless_it_is_optional(
     server,
     plugin,
     notes,
@@ -224,7 +222,7 @@ def test_what_is_missing_fails_the_step_unless_it_is_not_required(
     assert notes()[-1] == "('error', 0)"
 
 
-def test_a_plugin_has_no_time_limit_of_the_pool(server, plugin):
+def test_plugins_have_no_timeout_by_default(server, plugin):
     assert plugin("Slow", document(server), "--grace", "0.1")[0] == 0
     status, err = plugin("Slow", document(server), "--timeout", "0.3", "--grace", "3")
     assert (status, "not done within 0.3 s" in err) == (1, True)
@@ -239,12 +237,12 @@ def test_a_plugin_has_no_time_limit_of_the_pool(server, plugin):
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "document type declaration"),
     ],
 )
-def test_what_is_no_plugin_data_is_status_1(plugin, text, message):
+def test_malformed_plugin_data_is_status_1(plugin, text, message):
     status, err = plugin("Copy", text)
     assert (status, message in err) == (1, True), err
 
 
-def test_a_refused_login_is_told_and_reports_are_only_warnings(server, plugin):
+def test_failing_reports_are_only_warnings(server, plugin):
     text = document(server, password="wrong")
     status, err = plugin("Copy", text)
     assert status == 0
@@ -256,7 +254,7 @@ def test_a_refused_login_is_told_and_reports_are_only_warnings(server, plugin):
     assert "wrong" not in err
 
 
-def test_without_a_login_in_the_settings_that_of_the_environment_counts(server, plugin, notes):
+def test_without_a_login_in_the_settings_the_environment_is_used(server, plugin, notes):
     text = document(server, user=None)
     assert plugin("Lenient", text)[0] == 1
     plugin("Lenient", text, **server.environment())
@@ -272,7 +270,7 @@ def test_without_a_login_in_the_settings_that_of_the_environment_counts(server, 
         ("<step>", None, None),
     ],
 )
-def test_a_step_is_found_and_set_in_several_spellings(step, state, done):
+def test_a_step_is_found_and_changed_in_several_spellings(step, state, done):
     close = step[: step.index(">")].replace("<", "</").split()[0] + ">"
     link = "<link xmlns='http://www.w3.org/2005/Atom' rel='edit' href='http://x/1'/>"
     text = f"<x xmlns:s='urn:s'><y>{step}{link}{close}</y></x>"

@@ -67,12 +67,12 @@ def wrong(step, printed):
     return missing, more
 
 
-def test_there_are_six_chapters():
+def test_the_tutorial_has_six_chapters():
     chapters = re.findall(r"^## (\d)\. ", PAGE.read_text(), re.MULTILINE)
     assert chapters == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_the_service_runs_as_the_page_sets_it_up(free):
+def test_the_service_runs_as_set_up_on_the_page(free):
     """The commands that need root, on the unit's own folders: systemd is played by tests.units."""
     before, start, stop = [step.text for step in steps(PAGE) if step.heading == SYSTEMD]
     assert re.findall(r"systemctl (.*)", start + stop) == [

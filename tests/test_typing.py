@@ -10,7 +10,7 @@ CODE = ROOT / "tests/typing"
 SAID = re.compile(r"^(?P<file>[^:]+):(?P<line>[0-9]+): error: .*\[(?P<code>[a-z-]+)\]$")
 
 
-def test_mypy_finds_what_is_wrong_in_a_users_code_and_nothing_else():
+def test_mypy_finds_exactly_the_marked_errors_in_user_code():
     words = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
     said = subprocess.run(
         [

@@ -44,7 +44,7 @@ def types(fields):
     return {name: type(value) for name, value in fields.items()}
 
 
-def test_resume_skips_what_the_previous_release_has_done(run, old):
+def test_resume_skips_events_done_by_the_previous_release(run, old):
     lines = (old / "events.jsonl").read_bytes()
     args = ("--joblog", "joblog.jsonl", "--resume")
     status, out, err = run("flow-work", "tag:Mended", *args, input=lines, cwd=old)
@@ -59,7 +59,7 @@ def test_the_failed_file_of_the_previous_release_is_run_again(run, old):
     assert [each["subject"][-1] for each in objects(out)] == ["3", "5"]
 
 
-def test_flow_failed_and_flow_joblog_and_flow_view_read_it(run, old):
+def test_flow_failed_flow_joblog_and_flow_view_read_old_files(run, old):
     status, out, _ = run("flow-failed", "failed.jsonl", "--json", cwd=old)
     assert (status, sum(each["count"] for each in objects(out))) == (0, 3)
     status, out, _ = run("flow-joblog", "joblog.jsonl", "--json", cwd=old)
@@ -80,7 +80,7 @@ def test_new_lines_are_appended_to_old_files(run, old):
 
 
 @pytest.mark.parametrize("name", ["joblog.jsonl", "failed.jsonl"])
-def test_what_is_written_today_has_all_that_the_previous_release_reads(run, old, name):
+def test_new_files_have_all_fields_that_the_previous_release_reads(run, old, name):
     lines = (old / "events.jsonl").read_bytes()
     was = objects((old / name).read_text())
     (old / name).unlink()
@@ -98,7 +98,7 @@ def test_what_is_written_today_has_all_that_the_previous_release_reads(run, old,
         assert '"outcome":"done"' in (old / name).read_text()
 
 
-def test_the_state_file_of_the_previous_release_goes_on_and_can_go_back(start, old):
+def test_the_state_file_of_the_previous_release_works_in_both_directions(start, old):
     state = old / "assets.state"
     before = json.loads(state.read_bytes())
     with stand_in() as server:

@@ -58,7 +58,7 @@ def terminal():
 # Rows
 
 
-def test_the_cells_are_those_of_the_fields():
+def test_the_cells_are_the_chosen_fields():
     fields = "id,/size,title,age,/none,flowerror"
     assert row(event(7), fields).cells == ("id-7", "7", "Title 7", "", "", "")
 
@@ -81,19 +81,19 @@ def test_the_cells_are_those_of_the_fields():
         (None, "null"),
     ],
 )
-def test_the_title_is_what_the_data_is_about(data, title):
+def test_the_title_is_chosen_from_the_data(data, title):
     assert row(event(data=data), "title").cells == (title,)
 
 
 @pytest.mark.parametrize("line", [b"nonsense", b'{"specversion":"1.0"}', b"\xff\xfe", b"[" * 2000])
-def test_a_line_that_is_no_event_is_a_row_that_says_so(line):
+def test_an_invalid_line_is_a_row_that_says_so(line):
     found = row(line)
     assert found.type == NO_EVENT
     assert found.cells[1] == NO_EVENT
     assert found.cells[2]
 
 
-def test_a_line_that_is_no_event_says_so_whatever_the_fields_are():
+def test_an_invalid_line_says_so_with_any_fields():
     assert row(b"nonsense", "/x").cells[0].startswith("not an event: not JSON")
 
 
@@ -136,7 +136,7 @@ def test_a_failed_event_is_a_row_at_the_time_of_its_failure():
     assert found.instant == 1795564800.0
 
 
-def test_what_an_encoding_lacks_is_an_escape():
+def test_characters_missing_in_the_encoding_are_escaped():
     columns = Columns.parse("title")
     columns.suits = suiting("latin-1")
     assert columns.row(event(data="é ☃").strip()).cells == ("é \\u2603",)
@@ -162,12 +162,12 @@ def test_columns_without_room_are_left_out(width, kept):
     assert [names[place] for place in places] == kept.split()
 
 
-def test_of_columns_that_were_chosen_the_last_go_first():
+def test_chosen_columns_are_left_out_from_the_back_except_the_last():
     assert with_room(["/a", "/b", "/c"], [20, 20, 20], 20) == [0, 2]
 
 
 @given(st.binary(max_size=300))
-def test_whatever_comes_is_one_safe_row(raw):
+def test_any_line_is_one_safe_row(raw):
     cells = row(raw.replace(b"\n", b"")).cells
     assert not UNSAFE.search("".join(cells))
 
@@ -180,7 +180,7 @@ JSON = st.recursive(
 
 
 @given(st.text(max_size=300), JSON)
-def test_whatever_an_event_holds_is_one_safe_row(text, data):
+def test_any_event_is_one_safe_row(text, data):
     kept = text.encode("utf-8", "replace").decode() or "x"
     line = event(id=kept, type=kept, subject=kept, time=kept, data=data)
     cells = row(line, "time,type,subject,title,id,/a,data").cells
@@ -188,7 +188,7 @@ def test_whatever_an_event_holds_is_one_safe_row(text, data):
 
 
 @pytest.mark.parametrize("text", ["", "Type", "a b", "/~2", "time,,type"])
-def test_a_field_that_is_none_is_refused(text):
+def test_a_malformed_field_is_refused(text):
     with pytest.raises(UsageError, match="is no field"):
         Columns.parse(text)
 
@@ -198,14 +198,14 @@ def test_a_field_that_is_none_is_refused(text):
     [(0.4, "now"), (-0.4, "now"), (12.9, "12s"), (300, "5m"), (-5, "-5s"), (7300, "2h"),
      (8 * 86400, "8d")],
 )  # fmt: skip
-def test_an_age_has_one_unit(seconds, text):
+def test_an_age_is_shown_in_one_unit(seconds, text):
     assert age(seconds) == text
 
 
 # Rates and history
 
 
-def test_rates_are_of_the_last_five_whole_seconds():
+def test_rates_cover_the_last_five_whole_seconds():
     rates = Rates(100.0)
     rates.count(Counter({"a": 1000}), 100.5)
     for second in range(1, 11):
@@ -241,7 +241,7 @@ def test_a_sparkline_has_a_bar_for_each_value_or_group(values, width, bars):
     assert sparkline(values, width) == bars
 
 
-def test_a_search_keeps_what_it_finds_when_much_else_comes():
+def test_search_results_are_kept_while_other_events_arrive():
     history = History("needle", kept=10)
     history.add(row(event(1, subject="a Needle")))
     for number in range(50):
@@ -256,7 +256,7 @@ def test_a_search_keeps_what_it_finds_when_much_else_comes():
 # Text
 
 
-def test_without_a_terminal_it_is_aligned_plain_text(run):
+def test_without_a_terminal_the_output_is_aligned_plain_text(run):
     lines = event(1) + event(22, "flow.x", subject="b") + b"{"
     status, out, err = run("flow-view", input=lines)
     assert out.decode().splitlines()[:2] == [
@@ -267,7 +267,7 @@ def test_without_a_terminal_it_is_aligned_plain_text(run):
     assert (status, err) == (1, "flow-view: 1 of 3 lines were no events\n")
 
 
-def test_a_line_is_shown_before_the_next_one_is_waited_for(start):
+def test_a_line_is_shown_before_the_next_one_is_read(start):
     process = start("flow-view", "--fields", "subject", stdin=PIPE)
     for number in range(3):
         process.stdin.write(event(number))
@@ -275,7 +275,7 @@ def test_a_line_is_shown_before_the_next_one_is_waited_for(start):
         assert process.stdout.readline() == f"asset:{number}\n".encode()
 
 
-def test_search_shows_only_what_holds_the_text(run):
+def test_search_shows_only_lines_with_the_text(run):
     lines = b"".join(event(number) for number in range(30))
     _, out, _ = run("flow-view", "--search", "TITLE 2", "--fields", "/size,title", input=lines)
     assert [line.split()[0] for line in out.decode().splitlines()] == [
@@ -284,34 +284,34 @@ def test_search_shows_only_what_holds_the_text(run):
     ]
 
 
-def test_colours_are_for_terminals_or_for_who_asks(run):
+def test_colours_are_used_on_terminals_or_on_request(run):
     _, out, _ = run("flow-view", "--fields", "type", input=event())
     assert out == b"flow.asset.updated\n"
     _, out, _ = run("flow-view", "--fields", "type", "--color", "always", input=event())
     assert out == b"\x1b[33mflow.asset.updated\x1b[0m\n"
 
 
-def test_control_characters_do_not_pass_as_text(run):
+def test_control_characters_are_escaped(run):
     hostile = {"subject": HOSTILE, "type": HOSTILE, "id": HOSTILE, "data": {"title": HOSTILE}}
     _, out, err = run("flow-view", "--fields", "id,type,subject,title", input=event(**hostile))
     assert out.decode().split() == [SHOWN] * 4
     assert err == ""
 
 
-def test_a_reader_that_leaves_ends_it_quietly(shell):
+def test_a_closed_reader_ends_the_command_quietly(shell):
     line = "yes '[1]' | flow-view | head -n 1; echo ${PIPESTATUS[1]}"
     status, out, err = shell(line)
     assert (status, out.splitlines()[1:], err) == (0, [b"141"], "")
 
 
-def test_events_that_wait_for_an_acknowledgement_are_warned_about_once(run):
+def test_events_that_need_an_acknowledgement_are_warned_about_once(run):
     status, _, err = run("flow-view", input=event(ackto="unix:/x#1.1") * 3)
     assert status == 0
     assert err.count("the source waits for acknowledgements") == 1
     assert "flow-view --tee | flow-ack" in err
 
 
-def test_a_field_that_no_event_has_is_warned_of_and_shown_where_one_has_it(run):
+def test_an_unknown_field_is_warned_of_and_still_shown(run):
     text = event(1) + event(2, bogus="mine")
     status, out, err = run("flow-view", "--fields", "id,bogus", input=text)
     assert (status, out.split()) == (0, [b"id-1", b"id-2", b"mine"])
@@ -319,14 +319,14 @@ def test_a_field_that_no_event_has_is_warned_of_and_shown_where_one_has_it(run):
     assert run("flow-view", "--fields", "id,flowerror,/size", input=text)[2] == ""
 
 
-def test_a_locale_without_all_characters_gets_escapes(run):
+def test_characters_missing_in_the_locale_are_escaped(run):
     text = event(data={"title": "é ☃"})
     env = {"PYTHONIOENCODING": "latin-1"}
     status, out, err = run("flow-view", "--fields", "title", input=text, env=env, real=True)
     assert (status, out, err) == (0, "é \\u2603\n".encode("latin-1"), "")
 
 
-def test_a_table_in_such_a_locale_is_drawn_with_what_it_has(terminal, tmp_path):
+def test_a_table_in_a_limited_locale_uses_available_characters(terminal, tmp_path):
     lines = [event(n, data={"title": "☃" * 80}) for n in range(3)]
     (tmp_path / "in").write_bytes(b"".join(lines))
     shown = terminal("flow-view --hold <in", cwd=tmp_path, columns=60, PYTHONIOENCODING="latin-1")
@@ -338,7 +338,7 @@ def test_a_table_in_such_a_locale_is_drawn_with_what_it_has(terminal, tmp_path):
 
 
 @pytest.mark.parametrize("columns", [120, 60, 40, 20])
-def test_a_long_type_keeps_its_end_behind_a_mark(terminal, tmp_path, columns):
+def test_a_long_type_is_shortened_at_its_beginning(terminal, tmp_path, columns):
     kind = "com.example.broadcast.playout.very.long.type.name.created.indeed"
     (tmp_path / "in").write_bytes(event(1, kind) * 7)
     shown = terminal("flow-view --hold <in", cwd=tmp_path, columns=columns)
@@ -356,7 +356,7 @@ def test_a_terminal_of_20_cells_leaves_columns_out(terminal, tmp_path, options):
     assert "04:58" not in shown.text
 
 
-def test_a_field_that_cannot_be_meant_is_a_usage_error(run):
+def test_an_unknown_field_is_a_usage_error(run):
     status, out, err = run("flow-view", "--fields", "time,Size")
     assert (status, out) == (2, b"")
     assert "'Size' is no field" in err
@@ -365,7 +365,7 @@ def test_a_field_that_cannot_be_meant_is_a_usage_error(run):
 # --tee
 
 
-def test_tee_passes_every_byte_and_shows_on_stderr(run):
+def test_tee_forwards_every_byte_and_shows_on_stderr(run):
     lines = event(1) + b"{nonsense\r\n\n\xff" + event(2) + b"x" * 100000 + b"\nno end"
     status, out, err = run("flow-view", "--tee", "--fields", "type,subject", input=lines)
     assert out == lines
@@ -387,7 +387,7 @@ def test_tee_loses_nothing_when_it_is_stopped(start):
     assert len(first + rest) == 30000
 
 
-def test_tee_whose_reader_leaves_ends_by_sigpipe_even_while_it_waits(start):
+def test_tee_with_a_closed_reader_ends_by_sigpipe_even_while_waiting(start):
     process = start("flow-view", "--tee", stdin=PIPE, stderr=subprocess.DEVNULL)
     process.stdin.write(event())
     process.stdin.flush()
@@ -396,7 +396,7 @@ def test_tee_whose_reader_leaves_ends_by_sigpipe_even_while_it_waits(start):
     assert process.wait(timeout=30) == -signal.SIGPIPE
 
 
-def test_tee_passes_the_duty_to_acknowledge_on(run):
+def test_tee_forwards_the_duty_to_acknowledge(run):
     _, out, err = run(
         "flow-view", "--tee", "-q", "--search", "zzz", input=event(ackto="unix:/x#1.1")
     )
@@ -420,13 +420,13 @@ def test_a_terminal_shows_a_live_table_with_rates(terminal, tmp_path):
     screen.wait_for(lambda: screen.lines[3].split() == ["TIME", "TYPE", "SUBJECT", "TITLE"])
 
 
-def test_a_narrow_table_keeps_the_age_that_was_asked_for(terminal, tmp_path):
+def test_a_narrow_table_keeps_an_explicit_age_column(terminal, tmp_path):
     (tmp_path / "events").write_bytes(event())
     screen = terminal("flow-view --hold --fields age,title < events", cwd=tmp_path, columns=40)
     screen.wait_for(lambda: any(line.split() == ["AGE", "TITLE"] for line in screen.lines))
 
 
-def test_keys_search_pause_and_quit(terminal, tmp_path):
+def test_keys_work_for_search_pause_and_quit(terminal, tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     screen = terminal("flow-view < fifo", cwd=tmp_path)
@@ -453,7 +453,7 @@ def test_keys_search_pause_and_quit(terminal, tmp_path):
         assert screen.end() == 0
 
 
-def test_the_terminal_is_left_as_it_was_with_a_last_picture(terminal, tmp_path):
+def test_the_terminal_is_restored_with_a_final_picture(terminal, tmp_path):
     screen = terminal("stty -g > before; flow-interval 9 | flow-view; stty -g > after; echo ok $?",
                       cwd=tmp_path)  # fmt: skip
     screen.wait_for("flow.interval.tick")
@@ -467,9 +467,7 @@ def test_the_terminal_is_left_as_it_was_with_a_last_picture(terminal, tmp_path):
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(100, 24), (40, 10), (20, 4), (7, 2)])
-def test_whatever_the_size_and_the_data_the_screen_holds_no_more_than_fits(
-    terminal, tmp_path, columns, rows
-):
+def test_the_display_fits_any_screen_size(terminal, tmp_path, columns, rows):
     names = {"subject": HOSTILE * 9, "data": {"title": "日本語 [bold]" * 40}}
     (tmp_path / "events").write_bytes(event(**names) * 50 + b"\x1b[2Jnot json\n")
     screen = terminal("flow-view --hold < events", cwd=tmp_path, columns=columns, rows=rows)
@@ -481,7 +479,7 @@ def test_whatever_the_size_and_the_data_the_screen_holds_no_more_than_fits(
     assert screen.end() == 1
 
 
-def test_with_tee_the_table_is_on_stderr_and_quitting_it_lets_lines_pass(terminal, tmp_path):
+def test_with_tee_the_table_is_on_stderr_and_lines_continue_after_quitting(terminal, tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     screen = terminal("flow-view --tee < fifo > passed; echo status $?", cwd=tmp_path)
@@ -495,7 +493,7 @@ def test_with_tee_the_table_is_on_stderr_and_quitting_it_lets_lines_pass(termina
     assert (tmp_path / "passed").read_bytes() == event(1) + event(2) + b"x"
 
 
-def test_a_terminal_that_goes_away_does_not_stop_what_passes(tmp_path):
+def test_a_closed_terminal_does_not_stop_forwarded_lines(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     screen = Terminal("trap '' HUP; exec flow-view --tee < fifo > passed", cwd=tmp_path)
@@ -510,7 +508,7 @@ def test_a_terminal_that_goes_away_does_not_stop_what_passes(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["dumb", ""])
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines(terminal, tmp_path, kind):
+def test_a_dumb_terminal_gets_plain_lines(terminal, tmp_path, kind):
     screen = terminal("printf '[1]\\n' | flow-view --fields type,title", cwd=tmp_path, TERM=kind)
     assert screen.end() == 0
     assert b"\x1b" not in screen.seen.replace(b"\x1b[36m", b"").replace(b"\x1b[0m", b"")
@@ -534,7 +532,7 @@ def test_no_color_is_respected(terminal, tmp_path):
     assert not re.search(rb"\x1b\[[0-9;]*3[0-9]m", screen.seen)
 
 
-def test_keys_are_not_taken_by_a_process_in_the_background():
+def test_a_background_process_does_not_read_keys():
     code = "from flowtools.view.keys import Keys; Keys()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           start_new_session=True)  # fmt: skip
@@ -542,7 +540,7 @@ def test_keys_are_not_taken_by_a_process_in_the_background():
     assert done.stderr.splitlines()[-1].startswith("OSError")
 
 
-def test_keys_are_read_whole_though_they_come_in_pieces():
+def test_keys_that_arrive_in_pieces_are_read_whole():
     reader, writer = os.pipe()
     keys = Keys.__new__(Keys)  # A pipe is no terminal, and enough to read from.
     keys._fd, keys._half = reader, b""

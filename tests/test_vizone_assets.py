@@ -24,7 +24,7 @@ def client(server):
         yield client
 
 
-def test_an_asset_is_made_once_and_then_updated(client):
+def test_create_or_update_creates_an_asset_once_and_then_updates_it(client):
     made = client.assets.create_or_update_asset(
         "SITE-1", "Storm", metadata={"asset.synopsis": "wind"}, keywords=[("urn:s", "weather")]
     )
@@ -35,7 +35,7 @@ def test_an_asset_is_made_once_and_then_updated(client):
     assert len(list(client.assets.find())) == 1
 
 
-def test_what_is_not_given_stays_and_nothing_is_sent_for_it(server, client):
+def test_values_that_are_not_given_stay_and_are_not_sent(server, client):
     client.assets.create_or_update_asset("SITE-1", "Storm", keywords=[("urn:s", "weather")])
     before = server.catalogue.assets()[0].revision
     asset = client.assets.create_or_update_asset("SITE-1")
@@ -43,7 +43,7 @@ def test_what_is_not_given_stays_and_nothing_is_sent_for_it(server, client):
     assert server.catalogue.assets()[0].revision == before
 
 
-def test_many_who_make_the_same_asset_make_one(server, client):
+def test_concurrent_creations_of_the_same_asset_create_one(server, client):
     def make():
         client.assets.create_or_update_asset("SITE-1", "Storm")
 
@@ -55,14 +55,14 @@ def test_many_who_make_the_same_asset_make_one(server, client):
     assert [asset.identifier for asset in server.catalogue.assets()] == ["SITE-1"]
 
 
-def test_a_search_that_finds_more_than_the_one_asked_for_is_not_taken_at_its_word(client):
+def test_find_one_accepts_only_an_exact_match(client):
     client.assets.create("about SITE-1 and more", "SITE-12")
     assert client.assets.find_one("SITE-1") is None
     found = client.assets.find_one("SITE-12")
     assert client.assets.find_one(found.id).identifier == "SITE-12"
 
 
-def test_rights_of_a_group_are_set_and_taken_away(client):
+def test_rights_of_a_group_are_granted_and_removed(client):
     asset = client.assets.create("one")
     asset = client.assets.set_group_permissions(asset, "Editors", ["read", "write"], ["read"])
     asset = client.assets.set_group_permissions(asset, "Guests", ["read"], None)
@@ -75,16 +75,16 @@ def test_rights_of_a_group_are_set_and_taken_away(client):
     assert (asset.permissions(), asset.permissions("media")) == ({"Guests": {"read"}}, {})
 
 
-def test_rights_are_set_although_the_asset_has_changed_meanwhile(client):
+def test_rights_are_set_despite_a_concurrent_change(client):
     asset = client.assets.create("one")
     client.assets.set_group_permissions(asset, "Others", ["read"], None)
     stored = client.assets.set_group_permissions(asset, "Editors", ["read"], None)
     assert set(stored.permissions()) == {"Others", "Editors"}
 
 
-def test_a_right_of_another_name_is_refused(client):
+def test_an_unknown_right_is_refused(client):
     asset = client.assets.create("one")
-    with pytest.raises(ValueError, match="no right is called 'own'"):
+    with pytest.raises(ValueError, match="unknown right 'own'"):
         client.assets.set_group_permissions(asset, "Editors", ["own"], None)
 
 
@@ -93,7 +93,7 @@ ACL = b"""<e:entry xmlns:e="http://www.w3.org/2005/Atom" xmlns:a="http://www.viz
 </a:asset></e:entry>"""
 
 
-def test_what_else_an_access_control_list_holds_stays():
+def test_other_parts_of_an_access_control_list_are_kept():
     asset = as_asset(as_entry(parse(ACL, name="it"), "it"))
     assert set_group_permissions(asset.element, "G", ["write"], None)
     (group,) = asset.element.iter("{*}group")
@@ -111,7 +111,7 @@ def test_keywords_are_set_in_place(client):
     assert stored.keywords == [("urn:s", "a"), ("urn:s", "c")]
 
 
-def test_metadata_comes_along_where_it_is_asked_for(client):
+def test_metadata_is_inlined_on_request(client):
     asset = client.assets.create("Storm")
     assert client.assets.get(asset.self_link).payload is None
     inlined = client.assets.get(asset.self_link, inline=True).payload
@@ -127,7 +127,7 @@ def test_an_inlined_link_needs_no_address():
     assert (asset.payload["a"], asset.payload.url) == ("b", None)
 
 
-def test_fields_are_set_although_somebody_else_sets_others(server, client):
+def test_fields_are_set_despite_a_concurrent_change_of_others(server, client):
     asset = client.assets.create("one")
     put = client.put_metadata
 
@@ -144,7 +144,7 @@ def test_fields_are_set_although_somebody_else_sets_others(server, client):
     assert (metadata["asset.synopsis"], metadata["asset.keywords"]) == ("ours", "theirs")
 
 
-def test_a_second_deletion_is_an_error_if_so_asked(client):
+def test_a_second_deletion_is_an_error_without_missing_ok(client):
     asset = client.assets.create("one")
     client.assets.delete(asset)
     client.assets.delete(asset)
@@ -159,7 +159,7 @@ def wait_for_media(client, asset):
 
 
 @pytest.mark.parametrize("way", [None, "edit-media", "upload"])
-def test_media_is_uploaded_by_either_way(client, tmp_path, way):
+def test_media_is_uploaded_in_both_ways(client, tmp_path, way):
     path = tmp_path / "clip.mxf"
     path.write_bytes(bytes(range(256)) * 10_000)
     asset = client.assets.create("one")
@@ -171,14 +171,14 @@ def test_media_is_uploaded_by_either_way(client, tmp_path, way):
 
 
 @pytest.mark.parametrize("content", [b"bytes", io.BytesIO(b"bytes")])
-def test_bytes_and_open_files_are_uploaded_too(client, content):
+def test_bytes_and_open_files_can_be_uploaded(client, content):
     asset = client.assets.create("one")
     client.assets.upload(asset, content)
     asset = wait_for_media(client, asset)
     assert client.request("GET", asset.content).content == b"bytes"
 
 
-def test_an_upload_that_is_tried_again_begins_anew():
+def test_a_retried_upload_starts_from_the_beginning():
     entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="edit-media" href="/m"/></entry>'
     with Scripted(reply(status="503 Busy"), reply()) as server, client_at(server.url) as client:
         asset = as_asset(as_entry(parse(entry, name="it", base=f"{server.url}/e"), "it"))
@@ -189,7 +189,7 @@ def test_an_upload_that_is_tried_again_begins_anew():
     assert not any("expect" in head.lower() for head in server.requests)
 
 
-def test_where_no_link_says_it_the_address_for_an_upload_is_asked_for():
+def test_without_an_upload_link_the_address_is_requested():
     entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="edit" href="/item/1"/></entry>'
     ask = reply(status="302 Found", Location="/there")
     with Scripted(ask, reply()) as server, client_at(server.url) as client:
@@ -202,7 +202,7 @@ def test_where_no_link_says_it_the_address_for_an_upload_is_asked_for():
     assert server.bodies == [b"", b"bytes"]
 
 
-def test_an_asset_with_media_takes_no_other(client):
+def test_an_asset_with_media_refuses_another_upload(client):
     asset = client.assets.create("one")
     client.assets.upload(asset, b"first")
     with pytest.raises(ConflictError):
@@ -222,7 +222,7 @@ def test_an_asset_with_media_takes_no_other(client):
         ("application/xml", "application/atom+xml", False),
     ],
 )
-def test_media_types_are_compared_by_what_counts(one, other, same):
+def test_media_types_are_compared_without_irrelevant_parameters(one, other, same):
     assert same_type(one, other) == same
 
 
@@ -234,7 +234,7 @@ def test_media_types_are_compared_by_what_counts(one, other, same):
         b"",
     ],
 )
-def test_a_title_is_set_as_plain_text_whatever_it_was(title):
+def test_a_title_is_always_set_as_plain_text(title):
     entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><id>urn:7</id>%s</entry>' % title
     asset = as_asset(Entry(parse(entry, name="test")))
     asset.title = "New & <b>bold</b>"
@@ -243,7 +243,7 @@ def test_a_title_is_set_as_plain_text_whatever_it_was(title):
     assert b"xhtml" not in serialise(asset.element)
 
 
-def test_a_title_that_was_set_is_stored_by_an_update(server):
+def test_update_stores_a_changed_title(server):
     with client_of(server) as client:
         asset = client.assets.create("Old")
         asset.title = "New"

@@ -44,11 +44,11 @@ def entry(document=ENTRY):
         ("", ""),
     ],
 )
-def test_a_relation_has_one_name_however_it_is_written(written, read):
+def test_link_relations_are_normalised(written, read):
     assert normalise_rel(written) == read
 
 
-def test_links_are_absolute_and_those_without_an_address_do_not_count():
+def test_links_are_made_absolute_and_ignored_without_an_address():
     assert [(link.rel, link.href) for link in entry().links] == [
         ("self", "https://one.example/thirdparty/asset/item/121"),
         ("upload-task", "https://one.example/api/x/upload"),
@@ -56,7 +56,7 @@ def test_links_are_absolute_and_those_without_an_address_do_not_count():
     ]
 
 
-def test_a_link_whose_address_is_malformed_does_not_count_either():
+def test_a_link_with_a_malformed_address_is_ignored():
     entry = as_entry(
         parse(
             b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="self" href="http://[x"/>'
@@ -69,32 +69,32 @@ def test_a_link_whose_address_is_malformed_does_not_count_either():
     assert without_user("ftp://u:p@[x") == "ftp://[x"
 
 
-def test_an_entry_without_an_edit_link_is_edited_where_it_is_read():
+def test_an_entry_without_an_edit_link_uses_its_own_address():
     assert entry().edit_link == "https://one.example/thirdparty/asset/item/121"
 
 
-def test_a_link_that_is_missing_is_named():
+def test_a_missing_link_is_named():
     with pytest.raises(
         ProtocolError, match="'urn:vme:default:asset:00000121': it has no 'monitor'"
     ):
         entry().follow("monitor")
 
 
-def test_an_asset_shows_what_its_entry_says():
+def test_an_asset_has_the_values_of_its_entry():
     asset = as_asset(entry())
     assert (asset.title, asset.status, asset.media) == ("Evening bulletin", "online", "video")
     assert asset.identifiers == {"id": "00000121", "identifier": "EVE-0001"}
     assert asset.keywords == [("urn:s", "one"), (None, "two")]
 
 
-def test_an_asset_of_an_empty_entry_says_nothing_and_raises_nothing():
+def test_an_asset_of_an_empty_entry_has_no_values():
     asset = as_asset(entry(b'<entry xmlns="http://www.w3.org/2005/Atom"/>'))
     assert (asset.id, asset.title, asset.status, asset.media) == (None, None, None, None)
     assert (asset.identifiers, asset.keywords, asset.links) == ({}, [], [])
 
 
 @pytest.mark.parametrize("group", [True, False])
-def test_a_file_has_a_size_and_an_address_wherever_its_content_stands(group):
+def test_a_file_has_size_and_address_with_and_without_a_media_group(group):
     document = ENTRY
     if not group:
         document = document.replace(b"<media:group>", b"").replace(b"</media:group>", b"")
@@ -102,7 +102,7 @@ def test_a_file_has_a_size_and_an_address_wherever_its_content_stands(group):
     assert (file.name, file.size, file.url) == ("Evening bulletin", 3891760, "https://one/hr/1.mxf")
 
 
-def test_a_location_is_called_by_its_identifier_its_title_or_the_end_of_its_id():
+def test_a_location_is_named_by_its_identifier_title_or_the_end_of_its_id():
     names = [
         b"<dc:identifier>EVE-0001</dc:identifier>",
         b"<atom:title>Evening bulletin</atom:title>",
@@ -132,7 +132,7 @@ def test_a_feed_has_entries_tombstones_and_numbers():
     assert (feed.total, feed.per_page, feed.start) == (12, None, None)
 
 
-def test_what_is_no_feed_and_no_entry_is_said_to_be_so():
+def test_an_unexpected_document_is_a_protocol_error():
     root = parse(b"<html/>", name="it")
     with pytest.raises(ProtocolError, match="'it': expected an Atom feed, found 'html'"):
         as_feed(root, "it")
@@ -140,7 +140,7 @@ def test_what_is_no_feed_and_no_entry_is_said_to_be_so():
         as_entry(root, "it")
 
 
-def test_of_several_links_the_one_with_the_right_type_counts():
+def test_of_several_links_the_one_with_the_matching_type_is_used():
     links = """<entry xmlns="http://www.w3.org/2005/Atom">
     <link rel="describedby" type="text/html" href="http://h/page"/>
     <link rel="describedby" type="application/vnd.vizrt.payload+xml; charset=utf-8" href="http://h/m"/>

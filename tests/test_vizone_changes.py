@@ -27,11 +27,11 @@ def entry(id="urn:1", more=""):
 WHEN = "2017-01-01T12:00:00Z"
 
 
-def test_an_entry_that_does_not_say_more_is_changed():
+def test_an_entry_without_further_hints_is_changed():
     assert changes(entry()) == [("changed", "urn:1", f"{BASE}/item/urn:1", WHEN)]
 
 
-def test_the_headers_say_whom_it_is_about():
+def test_the_headers_identify_the_asset():
     found = changes(entry(), identity="urn:9", location="https://one.example/9")
     assert found == [("changed", "urn:9", "https://one.example/9", WHEN)]
 
@@ -50,7 +50,7 @@ def test_the_headers_say_whom_it_is_about():
         ("unheard-of", "create", "changed"),
     ],
 )
-def test_a_header_may_say_what_happened(header, value, kind):
+def test_a_header_may_state_the_kind_of_change(header, value, kind):
     assert changes(entry(), **{header: value})[0][0] == kind
 
 
@@ -59,12 +59,12 @@ def test_a_deleted_status_is_a_deletion():
     assert changes(entry(more="<mam:mediastatus>online</mam:mediastatus>"))[0][0] == "changed"
 
 
-def test_a_tombstone_is_a_deletion_whatever_the_headers_say():
+def test_a_tombstone_is_a_deletion_despite_the_headers():
     body = f'<at:deleted-entry {TOMBSTONE} ref="urn:1" when="{WHEN}"/>'
     assert changes(body, action="update") == [("deleted", "urn:1", None, WHEN)]
 
 
-def test_a_feed_tells_of_each_of_its_entries_and_tombstones():
+def test_a_feed_reports_each_of_its_entries_and_tombstones():
     body = (
         f"<feed {ATOM}>{entry('urn:1')}"
         f'<at:deleted-entry {TOMBSTONE} ref="urn:2" when="{WHEN}"/>{entry("urn:3")}</feed>'
@@ -76,12 +76,12 @@ def test_a_feed_tells_of_each_of_its_entries_and_tombstones():
     ]
 
 
-def test_the_headers_of_a_feed_with_one_entry_are_about_that_entry_but_for_its_id():
+def test_the_headers_of_a_feed_with_one_entry_apply_except_the_id():
     found = changes(f"<feed {ATOM}>{entry()}</feed>", identity="urn:feed", action="create")
     assert found == [("created", "urn:1", f"{BASE}/item/urn:1", WHEN)]
 
 
-def test_a_feed_without_entries_tells_nothing():
+def test_a_feed_without_entries_reports_no_change():
     assert changes(f"<feed {ATOM}/>") == []
 
 
@@ -100,9 +100,9 @@ def test_a_feed_without_entries_tells_nothing():
         f"<at:deleted-entry {TOMBSTONE}/>".encode(),
     ],
 )
-def test_any_other_body_is_a_change_of_what_the_headers_name(body):
+def test_any_other_body_is_a_change_of_the_asset_in_the_headers(body):
     assert changes(body, identity="urn:1", location="l") == [("changed", "urn:1", "l", None)]
 
 
-def test_a_message_without_anything_is_a_change_of_nobody_knows_what():
+def test_an_empty_message_is_a_change_of_an_unknown_asset():
     assert changes() == [("changed", None, None, None)]

@@ -53,7 +53,7 @@ def test_the_service_document_names_the_collections_by_keyword(server):
             client.collection("playlist")
 
 
-def test_an_asset_is_made_found_changed_and_deleted(server):
+def test_an_asset_is_created_found_changed_and_deleted(server):
     with client_of(server) as client:
         made = client.assets.create("Förhör", "SITE-1")
         assert (made.title, made.identifier, made.media) == ("Förhör", "SITE-1", "placeholder")
@@ -67,7 +67,7 @@ def test_an_asset_is_made_found_changed_and_deleted(server):
             client.assets.get(made.self_link)
 
 
-def test_an_entry_that_somebody_else_has_changed_is_not_overwritten(server):
+def test_an_entry_changed_by_somebody_else_is_not_overwritten(server):
     with client_of(server) as client:
         made = client.assets.create("first")
         client.assets.update(made)
@@ -82,7 +82,7 @@ def test_every_page_of_a_feed_is_read_once(server, per_page):
         assert [asset.title for asset in client.assets.find(per_page=per_page)] == titles
 
 
-def test_no_asset_slides_past_when_others_are_deleted_meanwhile(server):
+def test_no_asset_is_missed_when_others_are_deleted_during_paging(server):
     with client_of(server) as client:
         made = [client.assets.create(f"asset {number}") for number in range(30)]
         seen = []
@@ -92,7 +92,7 @@ def test_no_asset_slides_past_when_others_are_deleted_meanwhile(server):
         assert seen == [asset.title for asset in made]
 
 
-def test_a_feed_to_whose_front_much_is_added_is_read_to_its_end(server):
+def test_a_feed_that_grows_at_its_front_is_read_to_its_end(server):
     with client_of(server) as client:
         titles = [client.assets.create(f"asset {number}").title for number in range(20)]
         pages = client.assets.newest(per_page=5)
@@ -129,7 +129,7 @@ def starts_of(server):
     return [int(re.search(r"start=(\d+)", each)[1]) if "start" in each else 1 for each in addresses]
 
 
-def test_a_feed_of_whole_pages_only_is_read_to_its_end():
+def test_a_feed_with_only_full_pages_is_read_to_its_end():
     whole = [page("abc", 5, 3), page("abc", 5, 3), page("de", 5, 3)]
     with Scripted(*map(reply, whole)) as server, client_at(server.url) as client:
         assert ids_of(client, f"{server.url}/feed?start=1&num=3") == list("abcde")
@@ -140,7 +140,7 @@ def test_a_feed_of_whole_pages_only_is_read_to_its_end():
     assert starts_of(server) == [1, 3, 4]
 
 
-def test_no_file_slides_past_in_a_feed_without_a_total(server):
+def test_no_file_is_missed_in_a_feed_without_a_total(server):
     """Files go at the front and come at the end, so that there are as many as before."""
     names = [f"{number:03}" for number in range(250)]
     for name in names:
@@ -160,7 +160,7 @@ def server_names(server):
     return {file.name for file in server.catalogue.storages.files("xmlimport")}
 
 
-def test_a_page_of_tombstones_alone_does_not_end_the_paging():
+def test_a_page_with_only_tombstones_does_not_end_the_paging():
     gone = '<d:deleted-entry xmlns:d="http://purl.org/atompub/tombstones/1.0" ref="x" when="y"/>'
     with Scripted() as server, client_at(server.url) as client:
         link = f'<link rel="next" href="{server.url}/more"/>'
@@ -168,21 +168,21 @@ def test_a_page_of_tombstones_alone_does_not_end_the_paging():
         assert ids_of(client, f"{server.url}/feed") == ["a", "b"]
 
 
-def test_a_server_that_gives_the_same_page_for_ever_does_not_keep_the_client():
+def test_a_server_that_repeats_a_page_forever_does_not_trap_the_client():
     pages = [reply(page("ab", 100, 2)) for _ in range(5)]
     with Scripted(*pages) as server, client_at(server.url) as client:
         assert ids_of(client, f"{server.url}/feed") == ["a", "b"]
     assert len(server.requests) == 3
 
 
-def test_a_next_link_to_where_we_were_ends_the_paging():
+def test_a_next_link_to_an_address_already_read_ends_the_paging():
     with Scripted() as server, client_at(server.url) as client:
         link = f'<link rel="next" href="{server.url}/feed"/>'
         server.replies = [reply(page("ab", 9, 2, link))]
         assert ids_of(client, f"{server.url}/feed") == ["a", "b"]
 
 
-def test_the_login_goes_with_the_first_request_and_cookies_come_back():
+def test_the_login_is_sent_with_the_first_request_and_cookies_are_returned():
     answers = [reply(FEED, Set_Cookie="session=abc; Path=/"), reply(FEED)]
     with Scripted(*answers) as server, client_at(server.url) as client:
         client.feed(f"{server.url}/1")
@@ -192,7 +192,7 @@ def test_the_login_goes_with_the_first_request_and_cookies_come_back():
     assert not any("expect:" in head.lower() for head in server.requests)
 
 
-def test_no_request_expects_a_continue_and_etags_go_back_as_they_came():
+def test_no_request_expects_a_continue_and_etags_are_returned_unchanged():
     """Weak or strong, quoted or not: an etag is the server's business."""
     entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="edit" href="/e"/></entry>'
     for etag in ('W/"a,b"', '"1"', "bare"):
@@ -203,7 +203,7 @@ def test_no_request_expects_a_continue_and_etags_go_back_as_they_came():
         assert "expect:" not in "\n".join(server.requests).lower()
 
 
-def test_neither_login_nor_cookie_goes_to_another_host():
+def test_login_and_cookies_are_not_sent_to_another_host():
     with (
         Scripted(reply(FEED, Set_Cookie="session=abc; Path=/")) as home,
         Scripted(reply(FEED)) as other,
@@ -215,7 +215,7 @@ def test_neither_login_nor_cookie_goes_to_another_host():
     assert "cookie" not in other.requests[0].lower()
 
 
-def test_a_redirect_to_another_host_does_not_take_the_login_along():
+def test_the_login_is_not_sent_after_a_redirect_to_another_host():
     with Scripted(reply(FEED)) as other:
         away = reply(status="302 Found", Location=f"{other.url}/feed")
         with Scripted(away) as home, client_at(home.url) as client:
@@ -224,7 +224,7 @@ def test_a_redirect_to_another_host_does_not_take_the_login_along():
     assert "authorization" not in other.requests[0].lower()
 
 
-def test_a_link_with_a_user_in_it_is_followed_without_that_user():
+def test_the_user_in_a_link_is_not_used():
     with Scripted(reply(FEED)) as server, client_at(server.url) as client:
         client.feed(server.url.replace("//", "//bob:hunter2@") + "/feed")
     assert has(server.requests[0], BASIC)
@@ -240,7 +240,7 @@ def test_a_redirect_to_a_malformed_address_is_a_protocol_error():
         client.feed(f"{server.url}/feed")
 
 
-def test_redirects_that_never_end_are_given_up():
+def test_endless_redirects_are_abandoned():
     with Scripted() as server, client_at(server.url) as client:
         server.replies = [reply(status="302 Found", Location="/again") for _ in range(20)]
         with pytest.raises(ProtocolError, match="more than 5 redirects"):
@@ -270,7 +270,7 @@ def test_a_refusal_by_another_host_says_that_no_login_was_sent():
         (b"", "text/plain", ""),
     ],
 )
-def test_what_the_server_says_about_an_error_is_passed_on_in_one_line(body, type, said):
+def test_the_servers_explanation_of_an_error_is_shown_in_one_line(body, type, said):
     with (
         Scripted(reply(body, "400 Bad Request", Content_Type=type)) as server,
         client_at(server.url) as client,
@@ -298,7 +298,7 @@ def test_what_the_server_says_about_an_error_is_passed_on_in_one_line(body, type
         ("503 Service Unavailable", BusyError),
     ],
 )
-def test_each_status_is_an_error_of_its_own_kind_at_once(status, error):
+def test_each_http_status_raises_its_own_error_without_a_retry(status, error):
     with (
         Scripted(reply(b"no", status)) as server,
         client_at(server.url, pauses=()) as client,
@@ -321,7 +321,7 @@ def test_each_status_is_an_error_of_its_own_kind_at_once(status, error):
         (BusyError, UnreachableError),
     ],
 )
-def test_each_error_of_an_answer_is_a_general_one_with_its_exit_status(error, general):
+def test_each_http_error_has_a_general_class_with_its_exit_status(error, general):
     assert issubclass(error, (HTTPError, general))
     assert error.status == general.status
 
@@ -338,7 +338,7 @@ def test_each_error_of_an_answer_is_a_general_one_with_its_exit_status(error, ge
         (None, None, None),
     ],
 )
-def test_an_error_says_how_long_the_server_asks_to_wait(header, date, seconds):
+def test_an_error_has_the_wait_requested_by_the_server(header, date, seconds):
     headers = {"Retry_After": header, "Date": date}
     given = {name: value for name, value in headers.items() if value is not None}
     with (
@@ -351,13 +351,13 @@ def test_an_error_says_how_long_the_server_asks_to_wait(header, date, seconds):
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "502 Bad Gateway", "503 Busy", "429 Slow Down"])
-def test_a_failure_that_may_pass_is_tried_again(status):
+def test_a_temporary_failure_is_retried(status):
     with Scripted(reply(status=status), reply(FEED)) as server, client_at(server.url) as client:
         client.feed(f"{server.url}/feed")
     assert len(server.requests) == 2
 
 
-def test_a_failure_that_does_not_pass_is_an_error_after_four_tries():
+def test_a_lasting_failure_is_an_error_after_four_tries():
     replies = [reply(status="503 Busy") for _ in range(9)]
     with (
         Scripted(*replies) as server,
@@ -368,7 +368,7 @@ def test_a_failure_that_does_not_pass_is_an_error_after_four_tries():
     assert len(server.requests) == 4
 
 
-def test_a_request_whose_answer_is_lost_is_sent_again():
+def test_a_request_whose_response_is_lost_is_sent_again():
     with Scripted(b"", reply(FEED)) as server, client_at(server.url) as client:
         client.feed(f"{server.url}/feed")
     assert len(server.requests) == 2
@@ -385,7 +385,7 @@ def test_a_post_is_never_repeated(answer):
     assert len(server.requests) == 1
 
 
-def test_a_server_that_is_not_there_is_unreachable():
+def test_a_missing_server_is_unreachable():
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with (
@@ -395,7 +395,7 @@ def test_a_server_that_is_not_there_is_unreachable():
         client.feed(f"http://127.0.0.1:{port}/x")
 
 
-def test_a_server_that_does_not_answer_is_unreachable_after_the_time_out():
+def test_a_silent_server_is_unreachable_after_the_timeout():
     with (
         Scripted(None) as server,
         client_at(server.url, seconds=0.2) as client,
@@ -410,13 +410,13 @@ OK = b"HTTP/1.1 200 OK\r\n"
 @pytest.mark.parametrize(
     ("first", "again", "said"),
     [
-        (OK + b"Content-Length: 100000\r\n\r\n", b"x", "no whole answer"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "no whole answer"),
+        (OK + b"Content-Length: 100000\r\n\r\n", b"x", "no complete answer"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "no complete answer"),
         (OK, b"X-More: x\r\n", "no answer"),
         (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer"),
     ],
 )
-def test_an_answer_that_trickles_has_one_time_out_as_a_whole(first, again, said):
+def test_a_slow_response_has_one_timeout_as_a_whole(first, again, said):
     with trickling(first, again) as url, client_at(url, seconds=0.5) as client:
         began = time.monotonic()
         with pytest.raises(UnreachableError, match=rf"{said} within 0\.5 s"):
@@ -424,7 +424,7 @@ def test_an_answer_that_trickles_has_one_time_out_as_a_whole(first, again, said)
         assert time.monotonic() - began < 20
 
 
-def test_the_text_of_an_error_is_not_waited_for_without_end():
+def test_waiting_for_the_text_of_an_error_is_bounded():
     first = b"HTTP/1.1 404 Gone\r\nContent-Length: 100000\r\n\r\n"
     with trickling(first, b"x") as url, client_at(url, seconds=0.5) as client:
         began = time.monotonic()
@@ -463,7 +463,7 @@ def trickling(first, again):
         server.close()
 
 
-def test_a_session_that_is_over_is_not_taken_for_a_wrong_login():
+def test_an_expired_session_is_not_mistaken_for_a_wrong_login():
     """Whatever the request: one that was refused has done nothing."""
     over = reply(status="401 Unauthorized", Set_Cookie="session=old; Path=/")
     answers = [reply(FEED, Set_Cookie="session=abc; Path=/"), over, reply(b"made")]
@@ -474,7 +474,7 @@ def test_a_session_that_is_over_is_not_taken_for_a_wrong_login():
     assert all(has(head, BASIC) for head in server.requests)
 
 
-def test_a_login_that_is_wrong_by_now_is_tried_once_more_only():
+def test_a_login_that_has_become_wrong_is_retried_only_once():
     refused = reply(status="401 Unauthorized")
     answers = [reply(FEED, Set_Cookie="session=abc; Path=/"), refused, refused, reply(FEED)]
     with Scripted(*answers) as server, client_at(server.url) as client:
@@ -484,7 +484,7 @@ def test_a_login_that_is_wrong_by_now_is_tried_once_more_only():
     assert len(server.requests) == 3
 
 
-def test_what_is_no_http_is_a_protocol_error():
+def test_data_that_is_not_http_is_a_protocol_error():
     with (
         Scripted(b"220 ftp ready\r\n\r\n") as server,
         client_at(server.url) as client,
@@ -493,7 +493,7 @@ def test_what_is_no_http_is_a_protocol_error():
         client.feed(f"{server.url}/feed")
 
 
-def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch):
+def test_a_response_that_is_too_large_is_not_read_to_its_end(monkeypatch):
     monkeypatch.setattr("flowtools.vizone.answer.MAX_DOCUMENT", 100_000)
     with (
         Scripted(reply(bytes(1_000_000))) as server,
@@ -520,7 +520,7 @@ def bomb():
     ],
 )
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
-def test_an_encoding_that_was_not_asked_for_is_refused_and_never_decoded(encoding, body, status):
+def test_an_unrequested_content_encoding_is_refused_and_never_decoded(encoding, body, status):
     """Not the text of an error either; with 3 GB decoded the address space would not do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -536,7 +536,7 @@ def test_an_encoding_that_was_not_asked_for_is_refused_and_never_decoded(encodin
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def test_an_encoding_called_identity_is_none():
+def test_content_encoding_identity_means_none():
     with (
         Scripted(reply(FEED, Content_Encoding="identity")) as server,
         client_at(server.url) as client,
@@ -544,7 +544,7 @@ def test_an_encoding_called_identity_is_none():
         assert client.feed(f"{server.url}/feed").entries == []
 
 
-def test_a_wait_that_a_server_asks_for_is_bounded_and_said(monkeypatch, caplog):
+def test_a_wait_requested_by_the_server_is_bounded_and_reported(monkeypatch, caplog):
     monkeypatch.setattr("flowtools.vizone.transport.LONGEST_WAIT", 0.2)
     monkeypatch.setattr("flowtools.vizone.transport.LONG_WAIT", 0.1)
     busy = reply(status="503 Service Unavailable", Retry_After="99999999")
@@ -559,7 +559,7 @@ def test_a_wait_that_a_server_asks_for_is_bounded_and_said(monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("url", ["ftp://h/x", "file:///etc/passwd", "http://[::1/x", "mailto:a@b"])
-def test_a_link_that_is_no_web_address_is_not_followed(url):
+def test_a_link_that_is_not_a_web_address_is_not_followed(url):
     with client_at("http://127.0.0.1:1") as client, pytest.raises(ProtocolError, match="follow"):
         client.feed(url)
 
@@ -578,7 +578,7 @@ def test_the_user_of_a_url_is_never_shown():
     assert "s3cret" not in repr(Account("http://h", "anna", "s3cret"))
 
 
-def test_a_certificate_that_is_not_trusted_is_a_refusal_unless_all_are_taken(tmp_path):
+def test_an_untrusted_certificate_is_refused_unless_insecure(tmp_path):
     pem = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
@@ -627,7 +627,7 @@ def make_certificate(folder):
     return pem
 
 
-def test_a_ca_file_that_is_none_is_a_configuration_error(tmp_path):
+def test_a_missing_ca_file_is_a_configuration_error(tmp_path):
     missing = Account("https://h", "u", "p", ca_file=str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match=r"cannot read CA file .*No such file"):
         Client(missing)
@@ -636,7 +636,7 @@ def test_a_ca_file_that_is_none_is_a_configuration_error(tmp_path):
 @pytest.mark.parametrize(
     "url", ["", "one.example", "ftp://h", "http://", "http://h:x", "http://u:p@h", "http://a b"]
 )
-def test_an_address_that_makes_no_sense_is_a_configuration_error(url):
+def test_a_malformed_address_is_a_configuration_error(url):
     with pytest.raises(ConfigurationError) as raised:
         Account.from_environment(
             {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "s3cret"}
@@ -644,12 +644,12 @@ def test_an_address_that_makes_no_sense_is_a_configuration_error(url):
     assert "p@h" not in str(raised.value)
 
 
-def test_what_is_missing_is_named():
+def test_missing_settings_are_named():
     with pytest.raises(ConfigurationError, match="VIZONE_USER and VIZONE_PASSWORD not set"):
         Account.from_environment({"VIZONE_URL": "http://h"})
 
 
-def test_many_threads_share_a_client_and_lose_no_change(server):
+def test_threads_sharing_a_client_lose_no_change(server):
     with client_of(server) as client:
         asset = client.assets.create("shared")
         url = asset.follow("describedby")

@@ -53,20 +53,20 @@ def pauses(monkeypatch):
     return longest
 
 
-def test_a_function_that_collides_is_called_again_with_pauses_that_grow(pauses):
+def test_a_conflicting_function_is_called_again_with_growing_pauses(pauses):
     change, calls = colliding(4)
     assert retry_on_conflict(change)() == "done"
     assert len(calls) == 4
     assert pauses == pytest.approx([0.05, 0.1, 0.2])
 
 
-def test_pauses_stop_growing_so_that_newcomers_do_not_overtake(pauses):
+def test_pauses_stop_growing_to_keep_newcomers_from_overtaking(pauses):
     change, _ = colliding(20)
     assert retry_on_conflict(change)() == "done"
     assert pauses[4:] == pytest.approx([0.8] * 15)
 
 
-def test_an_attempt_that_takes_long_makes_the_pauses_longer(pauses):
+def test_a_slow_attempt_makes_the_pauses_longer(pauses):
     Backoff().wait(2, took=3.0)
     assert pauses == [6.0]
 
@@ -78,7 +78,7 @@ def test_the_last_conflict_is_raised(pauses):
     assert len(calls) == 20
 
 
-def test_with_brackets_it_is_told_how_often_and_how_long(pauses):
+def test_the_decorator_accepts_tries_and_pause(pauses):
     change, calls = colliding(99)
     with pytest.raises(ConflictError):
         retry_on_conflict(tries=3, pause=2.0)(change)()
@@ -87,12 +87,12 @@ def test_with_brackets_it_is_told_how_often_and_how_long(pauses):
 
 
 @pytest.mark.parametrize("wrong", [{"tries": 0}, {"pause": -1.0}, {"pause": float("nan")}])
-def test_a_backoff_that_makes_no_sense_is_refused(wrong):
+def test_a_meaningless_backoff_is_refused(wrong):
     with pytest.raises(ValueError, match=r"invalid Backoff\("):
         Backoff(**wrong)
 
 
-def test_another_error_is_raised_at_once(pauses):
+def test_other_errors_are_raised_immediately(pauses):
     def change():
         raise ValueError("not a conflict")
 
@@ -101,7 +101,7 @@ def test_another_error_is_raised_at_once(pauses):
     assert pauses == []
 
 
-def test_the_backoff_of_a_client_is_that_of_set_metadata(pauses):
+def test_set_metadata_uses_the_backoff_of_the_client(pauses):
     with stand_in() as server:
         account = Account(server.url, "admin", server.password)
         with Client(account, backoff=Backoff(tries=2)) as client:

@@ -18,7 +18,7 @@ BOMB = (
 )
 
 
-def test_an_entity_bomb_is_refused_before_it_goes_off():
+def test_an_entity_bomb_is_refused_before_it_expands():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ProtocolError, match="cannot read 'it'"):
         parse(BOMB, name="it")
@@ -53,7 +53,7 @@ def test_a_document_of_huge_depth_is_refused(depth):
         parse(b"<a>" * depth + b"</a>" * depth, name="it")
 
 
-def test_a_document_of_huge_size_is_refused_at_once():
+def test_a_document_of_huge_size_is_refused_immediately():
     started = time.process_time()
     with pytest.raises(ProtocolError, match="larger than"):
         parse(b"<a>" + b"x" * MAX_DOCUMENT + b"</a>", name="it")
@@ -61,7 +61,7 @@ def test_a_document_of_huge_size_is_refused_at_once():
 
 
 @pytest.mark.parametrize("document", [b"", b"   ", b"no", b"<a>", b"\xff\xfe<", b"<a/>junk", b"\0"])
-def test_what_is_no_xml_is_an_error_of_one_line(document):
+def test_a_document_that_is_not_xml_is_a_one_line_error(document):
     with pytest.raises(ProtocolError, match="cannot read 'it': not XML") as raised:
         parse(document, name="it")
     assert "\n" not in str(raised.value)
@@ -76,7 +76,7 @@ def test_a_hostile_answer_is_an_error_of_the_client():
         client.collections()
 
 
-def test_xinclude_is_left_alone(tmp_path):
+def test_xinclude_is_not_processed(tmp_path):
     (tmp_path / "secret").write_text("hunter2")
     root = parse(
         b'<a xmlns:x="http://www.w3.org/2001/XInclude"><x:include href="%s" parse="text"/></a>'
@@ -86,7 +86,7 @@ def test_xinclude_is_left_alone(tmp_path):
     assert text(root) is None
 
 
-def test_a_child_is_found_by_its_namespace_first_and_by_its_local_name_else():
+def test_a_child_is_found_by_namespace_and_otherwise_by_local_name():
     root = parse(
         b'<a xmlns:p="p" xmlns:q="q"><q:n>1</q:n><p:n>2</p:n><b><n>3</n></b></a>', name="it"
     )
@@ -101,7 +101,7 @@ def test_text_leaves_out_comments_and_surrounding_space():
 
 
 @pytest.mark.parametrize("said", [None, "", "-1", "1.5", "x", "1" * 19, "\u0663"])
-def test_what_is_no_whole_number_is_none(said):
+def test_a_malformed_whole_number_is_none(said):
     assert integer(said) is None
 
 
@@ -140,12 +140,12 @@ def test_the_charset_of_the_content_type_wins(media_type, content, said):
         b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">',
     ],
 )
-def test_a_page_for_people_is_named_as_that(page):
-    with pytest.raises(ProtocolError, match="a web page came instead of XML: is a proxy or"):
+def test_a_web_page_instead_of_xml_is_reported(page):
+    with pytest.raises(ProtocolError, match="the answer is a web page instead of XML; is there"):
         parse(page, name="it")
 
 
-def test_an_empty_address_is_that_of_the_document():
+def test_an_empty_address_means_the_document_itself():
     feed = parse(b"<feed><link href=''/><link/></feed>", name="http://h/feed?start=1")
     empty, none = feed
     assert address(empty, empty.get("href")) == "http://h/feed?start=1"

@@ -59,7 +59,7 @@ def test_a_file_becomes_the_media_of_a_placeholder(client, ftp):
     assert request.link("monitor").startswith("stomp://")
 
 
-def test_only_a_placeholder_takes_an_import(client):
+def test_only_a_placeholder_accepts_an_import(client):
     asset = client.assets.create("one")
     incoming = client.files.import_into(asset, only_file(client))
     with pytest.raises(ConflictError):
@@ -69,7 +69,7 @@ def test_only_a_placeholder_takes_an_import(client):
         client.files.import_into(asset, only_file(client))
 
 
-def test_a_file_that_is_not_there_is_not_imported(server, client):
+def test_a_missing_file_is_not_imported(server, client):
     file = only_file(client)
     server.catalogue.delete_file("xmlimport", "a b.mxf")
     asset = client.assets.create("one")
@@ -78,16 +78,16 @@ def test_a_file_that_is_not_there_is_not_imported(server, client):
     assert client.assets.get(asset.self_link).status == "empty"
 
 
-def test_an_import_can_be_waited_for_only_so_long():
+def test_waiting_for_an_import_has_a_limit():
     with stand_in(import_seconds=600) as server, client_of(server) as client:
         server.catalogue.put_file("xmlimport", "a", b"1")
         incoming = client.files.import_into(client.assets.create("one"), only_file(client))
         assert client.transfers.request(incoming) is None
-        with pytest.raises(UnreachableError, match=r"not over in 0\.1 s"):
+        with pytest.raises(UnreachableError, match=r"not ended within 0\.1 s"):
             client.transfers.wait(incoming, 0.1, pause=0.02)
 
 
-def test_an_import_into_an_asset_that_has_gone_fails_with_a_reason(server):
+def test_an_import_into_a_deleted_asset_fails_with_a_reason(server):
     with stand_in(import_seconds=2) as server, client_of(server) as client:
         server.catalogue.put_file("xmlimport", "a", b"1")
         asset = client.assets.create("one")
@@ -99,7 +99,7 @@ def test_an_import_into_an_asset_that_has_gone_fails_with_a_reason(server):
         client.transfers.delete(incoming)
 
 
-def test_the_priority_of_a_transfer_is_changed_and_progress_is_no_conflict(client):
+def test_changing_the_priority_does_not_conflict_with_progress(client):
     asset = client.assets.create("one")
     done = client.transfers.wait(client.files.import_into(asset, only_file(client)), 30, pause=0.02)
     request = client.transfers.request(done)
@@ -126,7 +126,7 @@ def entry(inner, kind=TransferRequest):
         ("<progress>much</progress>", None),
     ],
 )
-def test_progress_is_read_however_it_is_written(inner, progress):
+def test_progress_is_read_in_every_known_form(inner, progress):
     assert entry(inner).progress == progress
 
 

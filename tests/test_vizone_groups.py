@@ -25,7 +25,7 @@ def members(one, group):
 
 
 @pytest.mark.parametrize("kind", ["series", "season", "program", "folder"])
-def test_members_are_added_in_order_and_taken_out(one, kind):
+def test_members_are_added_in_order_and_removed(one, kind):
     made = one.groups.create(kind, "News", "site-1")
     assert (made.title, made.identifier) == ("News", "site-1")
     one.groups.add(made, one.ids[:28])
@@ -54,7 +54,7 @@ def test_an_aggregate_has_its_members_in_its_entry(one):
         one.groups.arrange(made, [])
 
 
-def test_a_member_without_a_link_of_its_own_is_not_deleted_by_another():
+def test_removing_a_member_without_its_own_link_deletes_no_other_resource():
     atom = 'xmlns="http://www.w3.org/2005/Atom"'
     with Scripted() as server, client_at(server.url) as client:
         feed = (
@@ -64,16 +64,16 @@ def test_a_member_without_a_link_of_its_own_is_not_deleted_by_another():
         entry = f'<entry {atom}><id>g</id><link rel="down" href="{server.url}/m"/></entry>'
         group = Group(compat.Item(entry).entry.element)
         server.replies += [reply(feed.encode()), reply(feed.encode())]
-        with pytest.raises(ProtocolError, match="cannot take 'urn:1' out of 'g'"):
+        with pytest.raises(ProtocolError, match="cannot remove 'urn:1' from 'g'"):
             client.groups.remove(group, "urn:1")
         with pytest.raises(ProtocolError, match="it has no link for a new member"):
             client.groups.add(group, ["urn:2"])
         assert [each.partition(" ")[0] for each in server.requests] == ["GET", "GET"]
-    with pytest.raises(ValueError, match="line end"):
+    with pytest.raises(ValueError, match="line break"):
         uri_list(["urn:1\nurn:2"])
 
 
-def test_a_thesaurus_is_read_as_a_dictionary_is(one):
+def test_a_thesaurus_is_read_like_a_dictionary(one):
     assert one.client.thesauri.term("category", "news").label == "News"
     with pytest.raises(NotFoundError):
         one.client.thesauri.terms("nothing")
@@ -110,7 +110,7 @@ def test_an_old_class_arranges_an_aggregate(one):
         both.content.append(one.ids[2])
 
 
-def test_an_old_class_goes_through_feeds(one):
+def test_an_old_class_iterates_over_feeds(one):
     feed = compat.get_assets(client=one.old)
     assert [each.atomid for each in compat.FeedIterator(feed, one.old)] == one.ids
     places = compat.get_unmanaged_files(client=one.old)
@@ -151,7 +151,7 @@ def test_an_old_class_reads_an_import_document():
     assert compat.ImportExport(b'<entry xmlns="http://www.w3.org/2005/Atom"/>').content is None
 
 
-def test_the_priority_of_a_request_is_set_by_its_old_name(one):
+def test_the_priority_of_a_request_is_set_with_the_old_class(one):
     asset = one.client.assets.create("Upload")
     one.client.assets.upload(asset, b"media")
     incoming = one.client.transfers.incoming(one.client.assets.get(asset.self_link))

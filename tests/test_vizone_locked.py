@@ -18,7 +18,7 @@ def start(function):
     return thread
 
 
-def test_one_thread_at_a_time_has_a_key():
+def test_one_thread_at_a_time_holds_a_key():
     inside, most, done = [], [], []
 
     def work():
@@ -35,26 +35,26 @@ def test_one_thread_at_a_time_has_a_key():
     assert (len(done), max(most)) == (8, 1)
 
 
-def test_keys_do_not_wait_for_one_another_and_a_thread_may_lock_again():
+def test_keys_are_independent_and_locks_are_reentrant():
     with Locked("a"), Locked("b"), Locked("a"):
         assert set(locked._locks) == {"a", "b"}
     assert locked._locks == {}
 
 
-def test_memory_does_not_grow_with_keys():
+def test_memory_does_not_grow_with_the_number_of_keys():
     for number in range(1000):
         with Locked(number):
             assert len(locked._locks) == 1
     assert locked._locks == {}
 
 
-def test_an_error_inside_frees_the_key():
+def test_an_error_inside_the_block_frees_the_key():
     with pytest.raises(KeyError), Locked("a"):
         raise KeyError
     assert locked._locks == {}
 
 
-def test_a_thread_that_waits_can_be_interrupted_and_the_key_stays_usable():
+def test_a_waiting_thread_can_be_interrupted_and_the_key_stays_usable():
     seen, waiting = [], threading.Event()
 
     def wait():
@@ -78,7 +78,7 @@ def test_a_thread_that_waits_can_be_interrupted_and_the_key_stays_usable():
     assert locked._locks == {}
 
 
-def test_a_locked_is_used_once_at_a_time():
+def test_a_locked_object_cannot_be_entered_while_in_use():
     lock = Locked("a")
     with lock, pytest.raises(RuntimeError, match="in use"), lock:
         pass

@@ -51,7 +51,7 @@ def test_fields_are_read_by_name():
     assert metadata.model == "https://one/form/r3"
 
 
-def test_prefixes_do_not_matter():
+def test_namespace_prefixes_do_not_matter():
     metadata = payload(
         b'<v:payload xmlns:v="http://www.vizrt.com/types"><v:field name="a">'
         b'<value xmlns="http://www.vizrt.com/types">b</value></v:field></v:payload>'
@@ -59,28 +59,28 @@ def test_prefixes_do_not_matter():
     assert metadata["a"] == "b"
 
 
-def test_both_places_of_a_table_are_read():
+def test_tables_are_read_in_both_places():
     metadata = payload()
     assert [row["rows.date"] for row in metadata.rows("rows.new")] == ["2023-01-25", "2023-01-26"]
     assert [row["rows.date"] for row in metadata.rows("rows.old")] == ["2001-01-01"]
     assert metadata.rows("asset.title") == metadata.rows("missing") == []
 
 
-def test_setting_a_field_leaves_everything_else_as_it_was():
+def test_setting_a_field_leaves_everything_else_unchanged():
     metadata = payload()
     metadata["asset.title"] = "Läte <b> & more"
     expected = DOCUMENT.replace(b"Evening bulletin", "Läte &lt;b&gt; &amp; more".encode())
     assert canonical(serialise(metadata.element)) == canonical(expected)
 
 
-def test_setting_a_cell_of_a_table_changes_that_cell():
+def test_setting_a_cell_of_a_table_changes_only_that_cell():
     metadata = payload()
     metadata.rows("rows.old")[0]["rows.date"] = "2002-02-02"
     expected = DOCUMENT.replace(b"2001-01-01", b"2002-02-02")
     assert canonical(serialise(metadata.element)) == canonical(expected)
 
 
-def test_a_stale_origin_goes_with_its_value():
+def test_a_stale_origin_is_removed_with_its_value():
     metadata = payload()
     assert metadata.origin("asset.category")[1] == "urn:vme:default:dictionary:category:news"
     assert metadata.set("asset.category", "sport")
@@ -98,7 +98,7 @@ def test_a_new_origin_is_written():
     ("name", "value"),
     [("asset.category", "news"), ("asset.synopsis", None), ("asset.synopsis", "")],
 )
-def test_setting_what_is_there_already_changes_nothing(name, value):
+def test_setting_an_equal_value_changes_nothing(name, value):
     metadata = payload()
     assert not metadata.set(name, value)
     assert canonical(serialise(metadata.element)) == canonical(DOCUMENT)
@@ -122,11 +122,11 @@ def test_a_table_is_not_overwritten_by_text(name):
         payload()[name] = "text"
 
 
-def test_a_character_that_xml_has_not_is_refused():
+def test_a_character_not_allowed_in_xml_is_refused():
     with pytest.raises(ValueError, match="XML compatible"):
         payload()["asset.title"] = "a\x00b"
 
 
-def test_a_document_that_is_no_payload_is_refused():
+def test_a_document_that_is_not_a_payload_is_refused():
     with pytest.raises(ProtocolError, match="expected a metadata payload, found 'a'"):
         payload(b"<a/>")

@@ -24,11 +24,11 @@ SORT = ("s", "http://www.vizrt.com/opensearch/sortorder")
         ("http://h/?q={opensearch:searchTerms}", {"searchTerms": "x"}, "http://h/?q=x"),
     ],
 )
-def test_a_template_is_filled_and_what_is_not_given_is_dropped(text, values, url):
+def test_a_template_is_filled_and_missing_parameters_are_dropped(text, values, url):
     assert Template(text, (SORT,)).fill(values) == url
 
 
-def test_the_key_is_bound_to_the_parameter_that_is_left_over():
+def test_the_key_fills_the_remaining_parameter():
     template = Template("http://h/{vizid:application}/{whatever}?a={vizid:atom-id}")
     values = {"vizid:application": "flow/x", "vizid:atom-id": "urn:a:1"}
     assert template.fill(values, main="../k?y") == "http://h/flow%2Fx/..%2Fk%3Fy?a=urn%3Aa%3A1"
@@ -36,7 +36,7 @@ def test_the_key_is_bound_to_the_parameter_that_is_left_over():
 
 
 @pytest.mark.parametrize("text", ["http://h/", "http://h/{a}/{b}"])
-def test_a_template_without_one_place_for_the_key_is_refused(text):
+def test_a_template_needs_exactly_one_parameter_for_the_key(text):
     with pytest.raises(ProtocolError, match="one parameter for the key"):
         Template(text).fill({}, main="k")
 
@@ -61,7 +61,7 @@ SERVICE = """<a:service xmlns:a="http://www.w3.org/2007/app" xmlns:t="http://www
         '<t:link rel="resolve" id="one" href="http://h/c/{x}"/>',
     ],
 )
-def test_a_resolve_template_is_found_however_it_is_written(resolve):
+def test_a_resolve_template_is_found_in_every_known_form(resolve):
     (found,) = read_service(parse(SERVICE.format(resolve).encode(), name="it", base="http://h/s"))
     assert found.keywords == {"client-config"}
     assert found.search == "http://h/c?format=opensearch"
@@ -81,7 +81,7 @@ def test_a_description_for_atom_is_preferred():
         read_description(parse(b"<o/>", name="it"))
 
 
-def test_assets_are_found_by_word_field_and_kind_and_come_in_order():
+def test_assets_are_found_by_word_field_and_kind_in_order():
     with stand_in() as server, client_of(server) as client:
         for title in ("Storm one", "Derby", "Storm two"):
             client.assets.create(title)

@@ -113,7 +113,7 @@ def is_tagged(asset):
         ("", "flow-listen-assets"),
     ],
 )
-def test_every_asset_bears_its_tag_whatever_happens(tmp_path, options, only):
+def test_every_asset_gets_its_tag_despite_faults_and_kills(tmp_path, options, only):
     with stand_in(assets=SIZE, rate=RATE, faults=FAULTS) as server:
         line = f"flow-listen-assets --state {tmp_path}/s {options} | {TAG}"
 
@@ -127,7 +127,7 @@ def test_every_asset_bears_its_tag_whatever_happens(tmp_path, options, only):
         assert len(server.catalogue.assets()) > SIZE / 4
 
 
-def test_every_file_becomes_the_media_of_one_asset_whatever_happens(tmp_path):
+def test_every_file_becomes_the_media_of_one_asset_despite_faults_and_kills(tmp_path):
     files = SIZE // 4
     with stand_in(files=files, rate=RATE / 4, faults=FAULTS) as server:
         line = (

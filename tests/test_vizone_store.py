@@ -24,7 +24,7 @@ def client(server):
 
 
 @pytest.mark.parametrize("key", ["plain", "dir/file name.xml", "..", "a?b&c=d#e", "Ö"])
-def test_a_value_is_kept_for_its_key(client, key):
+def test_a_value_is_stored_under_its_key(client, key):
     store = client.store("flow_test")
     assert store.get(key, default="none") == "none"
     store.put(key, {"seen": [1, 2]})
@@ -34,7 +34,7 @@ def test_a_value_is_kept_for_its_key(client, key):
     assert store.get(key) is None
 
 
-def test_applications_and_assets_have_values_of_their_own(client):
+def test_applications_and_assets_have_separate_values(client):
     one, two = client.store("one"), client.store("two")
     assets = [client.assets.create("a"), client.assets.create("b")]
     one.put("k", "general")
@@ -47,23 +47,23 @@ def test_applications_and_assets_have_values_of_their_own(client):
     assert two.get("k") is None
 
 
-def test_a_key_is_needed(client):
-    with pytest.raises(ValueError, match="key is needed"):
+def test_a_key_is_required(client):
+    with pytest.raises(ValueError, match="key is empty"):
         client.store("one").get("")
 
 
 @pytest.mark.parametrize("stored", [b"", b" \n"])
-def test_an_empty_value_is_none_and_one_that_is_no_json_is_an_error(server, client, stored):
+def test_an_empty_value_is_none_and_invalid_json_is_an_error(server, client, stored):
     store = client.store("one")
     url = f"{server.url}/api/client-config/one/k"
     client.request("PUT", url, body=stored)
     assert store.get("k") is None
     client.request("PUT", url, body=b"no json")
-    with pytest.raises(ProtocolError, match="no JSON"):
+    with pytest.raises(ProtocolError, match="is not JSON"):
         store.get("k")
 
 
-def test_a_server_without_a_store_is_said_to_have_none():
+def test_a_server_without_a_store_is_reported():
     service = b'<service xmlns="http://www.w3.org/2007/app"/>'
     with (
         Scripted(reply(service)) as server,
@@ -92,7 +92,7 @@ def test_a_term_of_a_dictionary_sets_a_field_and_its_origin(client):
         client.dictionaries.terms("nope")
 
 
-def test_a_dictionary_is_read_once_in_a_while_and_few_are_kept():
+def test_dictionaries_are_cached_for_a_while_and_in_limited_number():
     class Counting:
         account = type("Account", (), {"url": "http://h"})
         asked = 0
@@ -131,10 +131,10 @@ def test_the_forms_of_an_asset_and_their_fields_are_read(client):
     assert [row.name for row in fields["asset.broadcasts"].rows] == ["broadcast.date"]
 
 
-def test_a_model_may_write_its_choices_in_two_ways():
+def test_both_forms_of_choices_in_a_model_are_read():
     document = f"""<model xmlns="{VDF}"><schema><fielddef name="a">
       <choice>x</choice><choice><value>y</value></choice></fielddef></schema></model>"""
     (field,) = read_model(parse(document.encode(), name="it"))
     assert field.choices == ("x", "y")
-    with pytest.raises(ProtocolError, match="no model"):
+    with pytest.raises(ProtocolError, match="not a metadata model"):
         read_model(parse(b"<html/>", name="it"))

@@ -23,7 +23,7 @@ def _what(fd):
         return ""
 
 
-def test_the_one_of_several_that_can_be_written_is_told():
+def test_wait_returns_the_writable_descriptor():
     full, other = socket.socketpair()
     free, another = socket.socketpair()
     with full, other, free, another:
@@ -37,7 +37,7 @@ def test_the_one_of_several_that_can_be_written_is_told():
         assert wait(writable=[], seconds=0) == set()
 
 
-def test_a_wake_is_readable_until_it_is_cleared():
+def test_a_wake_stays_readable_until_cleared():
     wake = Wake()
     wake.clear()
     assert not wake.wait(0)
@@ -50,7 +50,7 @@ def test_a_wake_is_readable_until_it_is_cleared():
     wake.close()
 
 
-def test_the_last_to_hold_a_wake_releases_it():
+def test_a_wake_is_closed_with_its_last_reference():
     before = wakes()
     wake = Wake()
     may_ring = threading.Event()
@@ -68,7 +68,7 @@ def test_the_last_to_hold_a_wake_releases_it():
     until(lambda: wakes() == before)
 
 
-def test_a_stage_that_has_been_closed_leaves_no_descriptor():
+def test_a_closed_stage_leaves_no_descriptor():
     account = Account("http://127.0.0.1:1", "u", "p")
     before = wakes()
     for _ in range(3):

@@ -42,7 +42,7 @@ def test_a_file_that_arrives_is_an_event(watch, folder):
     assert event["data"]["updated"] <= event["time"]
 
 
-def test_a_file_that_grows_is_told_once_and_whole(watch, folder):
+def test_a_growing_file_is_reported_once_and_complete(watch, folder):
     watching = watch(settle=1)
     with (folder / "big").open("wb", buffering=0) as file:
         for _ in range(15):
@@ -53,7 +53,7 @@ def test_a_file_that_grows_is_told_once_and_whole(watch, folder):
     assert [e["data"]["size"] for e in watching.events] == [15000]
 
 
-def test_a_change_and_a_deletion_are_told(watch, folder):
+def test_a_change_and_a_deletion_are_reported(watch, folder):
     watching = watch()
     (folder / "a").write_text("1")
     watching.wait_for(("created", "a"))
@@ -65,7 +65,7 @@ def test_a_change_and_a_deletion_are_told(watch, folder):
     assert len({e["id"] for e in watching.events}) == 3
 
 
-def test_a_file_that_is_replaced_is_modified_and_never_deleted(watch, folder, tmp_path):
+def test_a_replaced_file_is_reported_as_modified_and_never_as_deleted(watch, folder, tmp_path):
     watching = watch()
     (folder / "a").write_text("1")
     watching.wait_for(("created", "a"))
@@ -76,7 +76,7 @@ def test_a_file_that_is_replaced_is_modified_and_never_deleted(watch, folder, tm
     assert watching.told == [("created", "a"), ("modified", "a")]
 
 
-def test_a_file_that_is_renamed_says_what_it_was(watch, folder):
+def test_a_renamed_file_has_its_old_name(watch, folder):
     watching = watch()
     (folder / "a").write_text("1")
     watching.wait_for(("created", "a"))
@@ -86,7 +86,7 @@ def test_a_file_that_is_renamed_says_what_it_was(watch, folder):
     assert moved["data"]["moved_from"] == "a"
 
 
-def test_a_file_that_goes_before_it_is_whole_is_never_told(watch, folder):
+def test_a_file_that_vanishes_before_it_is_complete_is_never_reported(watch, folder):
     watching = watch(settle=1)
     (folder / "short").write_text("x")
     time.sleep(0.1)
@@ -96,7 +96,7 @@ def test_a_file_that_goes_before_it_is_whole_is_never_told(watch, folder):
     assert watching.told == [("created", "long")]
 
 
-def test_files_that_are_there_are_told_only_when_asked_for(watch, folder):
+def test_existing_files_are_reported_only_with_existing(watch, folder):
     (folder / "old").write_text("x")
     assert watch().told == []
     watching = watch("--existing")
@@ -113,7 +113,7 @@ def test_an_existing_file_has_the_same_id_at_each_start(run, folder):
     assert len(ids) == 1
 
 
-def test_sub_folders_count_only_when_asked_for(watch, folder, tmp_path):
+def test_sub_folders_are_watched_only_with_recursive(watch, folder, tmp_path):
     flat, deep = watch(), watch("-r")
     (folder / "sub" / "deep").mkdir(parents=True)
     (folder / "sub" / "deep" / "x").write_text("x")
@@ -149,7 +149,7 @@ def test_patterns_are_those_of_a_shell(name, match, ignore, wanted):
     assert (name in Wanted(match, ignore)) is wanted
 
 
-def test_patterns_are_obeyed(watch, folder):
+def test_match_and_ignore_select_files(watch, folder):
     watching = watch("--match", "*.mxf", "--match", "done", "--ignore", "x*", "--existing")
     for name in ("a.mxf", "x.mxf", "b.mov", ".c.mxf", "done"):
         (folder / name).write_text("x")
@@ -157,7 +157,7 @@ def test_patterns_are_obeyed(watch, folder):
     assert len(watching.told) == 2
 
 
-def test_kinds_can_be_chosen(watch, folder):
+def test_include_and_exclude_select_kinds(watch, folder):
     watching = watch("--include", "deleted", "--include", "created", "--exclude", "created")
     time.sleep(0.5)
     (folder / "a").write_text("x")
@@ -170,7 +170,7 @@ def test_kinds_can_be_chosen(watch, folder):
         HotFolder("/", include=["created"], exclude=["created"])
 
 
-def test_an_empty_file_is_told_unless_it_is_to_be_skipped(watch, folder):
+def test_an_empty_file_is_reported_unless_skip_empty(watch, folder):
     plain, skipping = watch(), watch("--skip-empty")
     (folder / "empty").touch()
     plain.wait_for(("created", "empty"))
@@ -179,7 +179,7 @@ def test_an_empty_file_is_told_unless_it_is_to_be_skipped(watch, folder):
     assert [e["data"]["size"] for e in skipping.events] == [1]
 
 
-def test_the_folder_may_go_and_come_back(watch, folder, tmp_path):
+def test_the_folder_may_vanish_and_return(watch, folder, tmp_path):
     watching = watch()
     for name in ("stays", "changes", "goes"):
         (folder / name).write_text("x")
@@ -198,7 +198,7 @@ def test_the_folder_may_go_and_come_back(watch, folder, tmp_path):
     assert len(watching.told) == 4
 
 
-def test_a_folder_that_is_deleted_and_made_anew_is_watched_again(watch, folder):
+def test_a_deleted_and_recreated_folder_is_watched_again(watch, folder):
     watching = watch()
     shutil.rmtree(folder)
     assert b"has gone; waiting" in watching.process.stderr.readline()
@@ -223,7 +223,7 @@ kill %1
 """
 
 
-def test_an_unmounted_share_is_away_and_not_emptied(folder, tmp_path):
+def test_an_unmounted_share_causes_no_deletions(folder, tmp_path):
     command = [
         "unshare",
         "--map-root-user",
@@ -247,7 +247,7 @@ def test_an_unmounted_share_is_away_and_not_emptied(folder, tmp_path):
     assert "is back" in (tmp_path / "said").read_text()
 
 
-def test_polling_needs_no_notices(watch, folder):
+def test_polling_works_without_inotify(watch, folder):
     watching = watch("--poll", "0.2")
     (folder / "a").write_text("x")
     watching.wait_for(("created", "a"))
@@ -265,7 +265,7 @@ def test_a_name_that_is_not_unicode_is_shown_and_its_url_is_exact(watch, folder)
     assert unquote_to_bytes(url.removeprefix("file://")).endswith(b"/" + name)
 
 
-def test_many_files_at_once_are_all_told(watch, folder):
+def test_many_files_at_once_are_all_reported(watch, folder):
     watching = watch()
     for number in range(3000):
         (folder / f"f{number}").write_text("x")
@@ -273,7 +273,7 @@ def test_many_files_at_once_are_all_told(watch, folder):
     assert len(watching.told) == 3000
 
 
-def test_what_is_no_file_is_no_event(watch, folder):
+def test_only_regular_files_are_reported(watch, folder):
     watching = watch("-r")
     os.mkfifo(folder / "fifo")
     (folder / "sub").mkdir()
@@ -285,7 +285,7 @@ def test_what_is_no_file_is_no_event(watch, folder):
 
 
 @pytest.mark.parametrize("what", ["missing", "file"])
-def test_a_folder_that_is_not_there_is_a_clear_error(run, tmp_path, what):
+def test_a_missing_folder_is_a_clear_error(run, tmp_path, what):
     (tmp_path / "file").touch()
     status, out, err = run("flow-watch", tmp_path / what)
     reason = "no such file or directory" if what == "missing" else "not a directory"
@@ -293,14 +293,14 @@ def test_a_folder_that_is_not_there_is_a_clear_error(run, tmp_path, what):
     assert err == f"flow-watch: cannot watch '{tmp_path / what}': {reason}\n"
 
 
-def test_count_ends_it(run, folder):
+def test_count_ends_the_command(run, folder):
     for number in range(5):
         (folder / str(number)).write_text("x")
     status, out, err = run("flow-watch", folder, "--existing", "--count", "3", *SETTLE)
     assert (status, len(out.splitlines()), err) == (0, 3, "")
 
 
-def test_a_reader_that_leaves_ends_it_while_it_waits(start, folder):
+def test_a_closed_reader_ends_the_command_while_it_waits(start, folder):
     process = start("flow-watch", folder)
     time.sleep(0.2)
     process.stdout.close()
@@ -308,13 +308,13 @@ def test_a_reader_that_leaves_ends_it_while_it_waits(start, folder):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_at_once(watch, signum):
+def test_a_signal_ends_the_command_immediately(watch, signum):
     watching = watch()
     watching.process.send_signal(signum)
     assert watching.process.wait(timeout=30) == -signum
 
 
-def test_nothing_is_lost_when_the_worker_moves_files_away_and_dies(folder, tmp_path):
+def test_a_killed_worker_that_moves_files_loses_nothing(folder, tmp_path):
     """The recipe of the manual: whatever dies, every file is done."""
     (tmp_path / "done").mkdir()
     (tmp_path / "mymod.py").write_text(
@@ -375,7 +375,7 @@ def found(watcher):
     return [(each.kind, each.name, each.mark.size) for each in watcher.reports(9)]
 
 
-def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(watcher, folder):
+def test_a_file_whose_notice_was_lost_is_found_by_a_complete_scan(watcher, folder):
     (folder / "a").write_text("x")
     watcher.clock.now += 5.0
     assert (found(watcher), watcher.due()) == ([], 1.0)
@@ -388,7 +388,7 @@ def test_a_file_whose_notice_was_lost_is_found_by_a_look_at_everything(watcher, 
     assert found(watcher) == [("deleted", "a", 1)]
 
 
-def test_a_file_that_changes_at_the_last_moment_waits_on(watcher, folder):
+def test_a_change_at_the_last_moment_restarts_the_settle_time(watcher, folder):
     (folder / "a").write_text("x")
     watcher.clock.now += 5.0
     assert found(watcher) == []

@@ -36,7 +36,7 @@ def cpus(monkeypatch):
         ("-9", 1, 1),
     ],
 )
-def test_a_width_depends_on_the_cpus(cpus, text, on_4, on_3):
+def test_a_number_of_threads_may_depend_on_the_cpus(cpus, text, on_4, on_3):
     cpus(4)
     assert width(text) == on_4
     cpus(3)
@@ -46,7 +46,7 @@ def test_a_width_depends_on_the_cpus(cpus, text, on_4, on_3):
 @pytest.mark.parametrize(
     "text", ["", "0", "x", "1.5", "%", "-", "++1", "50%%", "+1%", "1e3", "-1.5"]
 )
-def test_what_is_not_a_width_is_named(text):
+def test_a_malformed_number_of_threads_is_named(text):
     with pytest.raises(
         UsageError, match=rf"^'{text.replace('+', '[+]')}' is not a number of threads: "
     ):
@@ -54,7 +54,7 @@ def test_what_is_not_a_width_is_named(text):
 
 
 @pytest.mark.parametrize("text", ["1", "3", "100%", "50%", "10%", "150%", "+0", "+1", "-1"])
-def test_gnu_parallel_starts_as_many(text):
+def test_gnu_parallel_starts_the_same_number(text):
     if not shutil.which("parallel"):
         pytest.skip("GNU parallel is not installed")
     # {%} is the number of the slot: the largest is how many ran at the same time.
@@ -69,13 +69,13 @@ def test_gnu_parallel_starts_as_many(text):
 
 
 @pytest.mark.parametrize("typed", [["-j", "-1"], ["-j-1"], ["--threads=+0"], ["-j", "100%"]])
-def test_flow_work_takes_it(run, tmp_path, typed):
+def test_flow_work_accepts_every_form_of_threads(run, tmp_path, typed):
     (tmp_path / "mymod.py").write_text("class W:\n    def start(self, event):\n        pass\n")
     status, _, err = run("flow-work", "mymod:W", *typed, input=b"1\n")
     assert (status, err) == (0, "")
 
 
-def test_flow_work_refuses_what_is_not_one(run):
+def test_flow_work_refuses_a_malformed_number_of_threads(run):
     status, _, err = run("flow-work", "mymod:W", "-j", "many")
     assert status == 2
     assert err == (

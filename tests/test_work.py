@@ -62,7 +62,7 @@ def wait_for(condition, what):
 # Log rotation
 
 
-def test_sighup_goes_on_in_new_files_and_loses_no_line(work, tmp_path, notes):
+def test_sighup_reopens_files_without_losing_a_line(work, tmp_path, notes):
     process = work("Whatever", "--joblog", "log", "--failed", "failed")
     lines_of = {
         name: lambda name=name: (
@@ -83,7 +83,7 @@ def test_sighup_goes_on_in_new_files_and_loses_no_line(work, tmp_path, notes):
     assert [len(of()) for of in lines_of.values()] == [2, 2, 1, 1]
 
 
-def test_files_that_cannot_be_reopened_go_on_as_they_are(work, tmp_path):
+def test_files_that_cannot_be_reopened_stay_in_use(work, tmp_path):
     (tmp_path / "logs").mkdir()
     process = work("Whatever", "--joblog", "logs/log")
     wait_for((tmp_path / "logs/log").exists, "the job log")
@@ -110,7 +110,7 @@ def hangup_is_heard():
 
 
 @pytest.mark.usefixtures("hangup_is_heard")
-def test_without_files_sighup_means_what_it_always_does(work, notes):
+def test_without_files_sighup_ends_the_process(work, notes):
     process = work("Note")
     wait_for(lambda: notes() == ["configure -"], "the Worker")
     process.send_signal(signal.SIGHUP)
@@ -126,7 +126,7 @@ def test_without_files_sighup_means_what_it_always_does(work, notes):
         ("--failed ./g <f", "'--failed g'"),
     ],
 )
-def test_a_file_is_not_read_while_it_is_written_to(tmp_path, line, named):
+def test_reading_a_file_that_is_also_written_is_refused(tmp_path, line, named):
     # Each failure would be read again, without end, until the disk is full.
     (tmp_path / "f").write_bytes(lines("fail"))
     (tmp_path / "g").symlink_to("f")
@@ -180,7 +180,7 @@ def test_a_worker_is_configured_once_started_for_each_event_and_cleaned_up(work,
     assert notes() == ["configure from file", "a", "b", "clean_up"]
 
 
-def test_a_setting_on_the_command_line_is_over_the_file(work, notes, tmp_path):
+def test_a_setting_on_the_command_line_overrides_the_file(work, notes, tmp_path):
     (tmp_path / "c.ini").write_text("[note]\nword = from file\n")
     finish(work("Note", "--config", "c.ini", "--set", "note.word=$WORD", env={"WORD": "mine"}))
     assert notes()[0] == "configure mine"
@@ -227,7 +227,7 @@ def test_a_worker_that_cannot_be_loaded_is_named_with_file_and_line(
     assert err.count("\n") == 1
 
 
-def test_a_client_without_settings_is_refused_without_options_that_there_are_not(work):
+def test_a_client_without_settings_is_refused_without_naming_missing_options(work):
     status, out, err = finish(work("", target="tests.runners:Asset"))
     assert (status, out) == (78, [])
     assert "VIZONE_PASSWORD not set; set them in the environment\n" in err
@@ -248,7 +248,7 @@ def test_a_worker_that_cannot_clean_up_fails_the_command(work):
 # Results
 
 
-def test_what_start_returns_goes_out_as_lines(work):
+def test_values_returned_by_start_are_printed_as_lines(work):
     status, out, _ = finish(work("Upper"), lines("a", 3, None))
     assert status == 0
     assert [event["data"] for event in out] == ["A", 0, 1, 2]
@@ -256,19 +256,19 @@ def test_what_start_returns_goes_out_as_lines(work):
     assert len({event["id"] for event in out}) == 4
 
 
-def test_an_event_that_start_returns_goes_out_as_it_is(work):
+def test_an_event_returned_by_start_is_printed_unchanged(work):
     _, out, _ = finish(work("Whatever"), lines("event"))
     assert [(e["type"], e["id"], e["subject"], e["data"]) for e in out] == [
         ("mine", "new", "s", {"x": 1})
     ]
 
 
-def test_results_have_the_same_ids_when_an_event_is_done_again(work):
+def test_results_have_the_same_ids_when_an_event_is_processed_again(work):
     first, second = (finish(work("Upper"), lines("a", 2))[1] for _ in range(2))
     assert [event["id"] for event in first] == [event["id"] for event in second]
 
 
-def test_each_result_is_one_write_whatever_the_number_of_threads(work):
+def test_each_result_is_one_write_with_any_number_of_threads(work):
     """A packet pipe keeps each write apart; the lines are longer than a pipe takes whole."""
     reader, writer = os.pipe2(os.O_DIRECT)
     process = work("Echo", "-j", "8", stdout=writer)
@@ -291,13 +291,13 @@ def test_long_lines_of_many_threads_are_never_mixed(work):
     assert all(event["data"] == [event["data"][0]] * 3000 for event in out)
 
 
-def test_a_result_that_is_no_json_fails_its_event(work):
+def test_a_result_that_cannot_be_json_fails_its_event(work):
     status, out, err = finish(work("Whatever"), lines("nan"))
     assert (status, out) == (1, [])
     assert "NaN and infinity are not JSON numbers" in err
 
 
-def test_whatever_else_is_written_to_stdout_goes_to_stderr(work):
+def test_other_output_to_stdout_is_redirected_to_stderr(work):
     status, out, err = finish(work("Whatever"), lines(["print", "hello"]))
     assert (status, out) == (0, [])
     assert ": hello\n" in err
@@ -305,7 +305,7 @@ def test_whatever_else_is_written_to_stdout_goes_to_stderr(work):
     assert "straight to descriptor 1\n" in err
 
 
-def test_what_a_worker_prints_bears_its_events_name(work):
+def test_output_of_a_worker_is_prefixed_with_its_event(work):
     event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "clip 7"}
     _, _, err = finish(work("Whatever"), lines(event | {"data": ["print", "hello"]}))
     assert "flow-work: clip 7 (1): hello\n" in err
@@ -314,7 +314,7 @@ def test_what_a_worker_prints_bears_its_events_name(work):
 # How it ends
 
 
-def test_failed_events_make_the_status_1_and_a_line_with_their_number(work):
+def test_failed_events_cause_status_1_and_a_line_with_their_number(work):
     status, _, err = finish(work("Whatever"), lines("ok", "fail") + b"{bad\n")
     assert status == 1
     assert err.splitlines()[-1] == "flow-work: 2 of 3 events failed (1 failed, 1 invalid)"
@@ -343,7 +343,7 @@ def test_a_signal_lets_the_worker_clean_up(work, notes):
     assert notes() == ["configure -", "a", "clean_up"]
 
 
-def test_a_second_signal_ends_at_once(work, notes):
+def test_a_second_signal_ends_the_command_immediately(work, notes):
     process = work("Whatever", "--drain", "1000")
     process.stdin.write(lines("sleep"))
     process.stdin.flush()
@@ -358,7 +358,7 @@ def test_a_second_signal_ends_at_once(work, notes):
     assert process.returncode == -signal.SIGTERM
 
 
-def test_what_does_not_end_within_the_drain_is_cut_short(work, notes):
+def test_events_that_outlast_the_drain_are_cut_short(work, notes):
     process = work("Whatever", "--drain", "0.1", "--grace", "0.1")
     process.stdin.write(lines("sleep"))
     process.stdin.flush()
@@ -367,7 +367,7 @@ def test_what_does_not_end_within_the_drain_is_cut_short(work, notes):
     assert process.wait(PATIENCE) == -signal.SIGTERM
 
 
-def test_a_reader_that_goes_ends_it_quietly_as_sigpipe(shell):
+def test_a_closed_reader_ends_the_command_quietly_by_sigpipe(shell):
     line = (
         'seq 100000 | flow-work tests.workers:Echo | head -n 1 >/dev/null; echo "${PIPESTATUS[*]}"'
     )
@@ -391,7 +391,7 @@ def test_a_closed_or_full_descriptor_is_named(shell, redirection, said):
     assert err.endswith(said)
 
 
-def test_a_disk_full_under_the_job_log_loses_no_event(work, tmp_path):
+def test_a_full_disk_under_the_job_log_loses_no_event(work, tmp_path):
     options = ("--joblog", "/dev/full", "--failed", "failed")
     status, _, err = finish(work("Whatever", *options), lines(["ok", 1], "fail", ["ok", 2]))
     assert status == 1
@@ -408,7 +408,7 @@ def test_stuck_threads_do_not_keep_the_process_from_ending(work, notes):
     assert "3 of 53 events failed (3 timeout)" in err
 
 
-def test_too_many_stuck_threads_end_it_with_status_70(work, notes):
+def test_too_many_stuck_threads_end_the_command_with_status_70(work, notes):
     options = ("-j", "2", "--timeout", "0.1", "--grace", "0.1", "--max-abandoned", "2")
     status, _, err = finish(work("Whatever", *options), lines(*["sleep"] * 10))
     assert status == 70
@@ -471,7 +471,7 @@ def test_the_joblog_has_a_line_for_each_attempt(work, tmp_path):
     ]
 
 
-def test_resume_skips_what_the_joblog_has_as_done(work, notes, tmp_path):
+def test_resume_skips_events_done_in_the_joblog(work, notes, tmp_path):
     text = lines(["ok", 1], "fail", ["ok", 2])
     assert finish(work("Whatever", "--joblog", "jobs"), text)[0] == 1
     status, _, err = finish(work("Whatever", "--joblog", "jobs", "--resume"), text)
@@ -487,7 +487,7 @@ def test_resume_skips_what_the_joblog_has_as_done(work, notes, tmp_path):
     )
 
 
-def test_on_a_terminal_resume_says_how_many_it_skipped(tmp_path):
+def test_on_a_terminal_resume_reports_how_many_it_skipped(tmp_path):
     (tmp_path / "jobs").write_text('{"id":"a","outcome":"done"}\n')
     (tmp_path / "line").write_text('{"specversion":"1.0","id":"a","source":"s","type":"t"}\n')
     command = "flow-work tests.workers:Nop --joblog jobs --resume <line"
@@ -501,7 +501,7 @@ def test_on_a_terminal_resume_says_how_many_it_skipped(tmp_path):
     "option", ["--timeout", "--grace", "--drain", "--backoff", "--max-backoff"]
 )
 @pytest.mark.parametrize("value", ["nan", "inf", "1e999", "-1"])
-def test_seconds_are_a_finite_number(work, option, value):
+def test_options_in_seconds_need_a_finite_number(work, option, value):
     status, _, err = finish(work("Nop", option, value))
     assert status == 2
     assert f"invalid value for '{option}'" in err
@@ -510,7 +510,7 @@ def test_seconds_are_a_finite_number(work, option, value):
 @pytest.mark.parametrize(
     "option", ["--timeout", "--grace", "--drain", "--backoff", "--max-backoff"]
 )
-def test_seconds_may_be_many(work, option):
+def test_options_in_seconds_accept_huge_numbers(work, option):
     options = (option, "1e308", "-j", "2")
     assert finish(work("Whatever", *options), lines("ok", "ok", "fail"))[0] == 1
 
@@ -526,7 +526,7 @@ def test_seconds_may_be_many(work, option):
         ("--joblog f >>f", "'--joblog f' is standard output, too"),
     ],
 )
-def test_one_file_is_not_written_by_two(shell, tmp_path, command, said):
+def test_one_file_cannot_be_used_by_two_options(shell, tmp_path, command, said):
     if "job log" not in said:
         (tmp_path / "f").touch()
         (tmp_path / "link").symlink_to("f")
@@ -536,13 +536,13 @@ def test_one_file_is_not_written_by_two(shell, tmp_path, command, said):
 
 
 @pytest.mark.parametrize("option", ["--failed", "--joblog"])
-def test_a_file_that_cannot_be_opened_is_a_mistake_of_configuration(work, option):
+def test_a_file_that_cannot_be_opened_is_a_configuration_error(work, option):
     status, _, err = finish(work("Nop", option, "/no/f"), lines(1))
     assert status == 78
     assert "'/no/f': No such file or directory" in err
 
 
-def test_that_events_failed_comes_without_a_traceback_of_ours(work):
+def test_failed_events_are_reported_without_our_own_traceback(work):
     status, _, err = finish(work("Whatever", "-v"), lines("fail"))
     assert status == 1
     assert err.endswith("flow-work: 1 of 1 events failed\n")
@@ -563,7 +563,7 @@ def test_failed_lines_are_kept_and_can_be_replayed(work, notes, tmp_path):
     assert (status, [event["data"] for event in out]) == (0, [["fail", "x"]])
 
 
-def test_what_a_stop_leaves_is_kept(work, notes, tmp_path):
+def test_events_left_by_a_stop_are_kept(work, notes, tmp_path):
     process = work("Whatever", "--failed", "failed")
     process.stdin.write(lines(["sleep", 0.5], ["ok", "a"], ["ok", "b"]))
     process.stdin.flush()
@@ -574,7 +574,7 @@ def test_what_a_stop_leaves_is_kept(work, notes, tmp_path):
     assert [event["data"] for event in kept] == [["ok", "a"], ["ok", "b"]]
 
 
-def test_a_full_disk_under_the_failed_file_ends_it_with_a_message(work):
+def test_a_full_disk_under_the_failed_file_ends_the_command_with_a_message(work):
     status, _, err = finish(work("Whatever", "--failed", "/dev/full"), lines("fail", ["ok", 1]))
     assert status == 1
     assert "'/dev/full'" in err
@@ -597,7 +597,7 @@ def test_every_event_done_before_a_sigkill_is_in_the_joblog(work, notes, tmp_pat
 # Limits
 
 
-def test_halt_ends_it_early(work, notes):
+def test_halt_ends_the_command_early(work, notes):
     text = lines(["ok", 1], "fail", *[["ok", 2]] * 2000)
     status, _, _ = finish(work("Whatever", "--halt", "soon,fail=1"), text)
     assert status == 1
@@ -610,7 +610,7 @@ def test_halt_counts_successes_too(work, notes):
     assert len(notes()) == 3
 
 
-def test_halt_now_cancels_what_runs(work, notes):
+def test_halt_now_cancels_running_events(work, notes):
     options = ("-j", "2", "--halt", "now,fail=1", "--timeout", "0", "--grace", "20")
     process = work("Whatever", *options)
     process.stdin.write(lines("spin"))
@@ -654,7 +654,7 @@ def test_dry_run_checks_everything_and_runs_nothing(work, notes, isolation):
         ("--retries", "-1"),
     ],
 )
-def test_an_option_that_cannot_be_meant_is_a_usage_error_in_one_line(work, args):
+def test_a_meaningless_option_is_a_one_line_usage_error(work, args):
     status, out, err = finish(work("Nop", *args))
     assert (status, out) == (2, [])
     assert args[0] in err
@@ -674,7 +674,7 @@ def test_an_option_that_cannot_be_meant_is_a_usage_error_in_one_line(work, args)
         ("interrupt", "failed: KeyboardInterrupt ("),
     ],
 )
-def test_a_crash_fails_its_event_alone(work, notes, verb, message):
+def test_a_crash_fails_only_its_event(work, notes, verb, message):
     process = work("Whatever", "--isolation", "process", "-j", "2")
     status, _, err = finish(process, lines(["ok", 1], verb, ["ok", 2], ["ok", 3]))
     assert status == 1
@@ -683,7 +683,7 @@ def test_a_crash_fails_its_event_alone(work, notes, verb, message):
     assert "Traceback" not in err
 
 
-def test_a_time_out_kills_the_process_and_the_width_stays(work, notes):
+def test_a_timeout_kills_the_process_and_the_number_of_threads_stays(work, notes):
     process = work("Whatever", "--isolation", "process", "-j", "2", "--timeout", "1")
     text = lines("sleep", "spin", *[["ok", n] for n in range(20)])
     status, _, err = finish(process, text)
@@ -693,14 +693,14 @@ def test_a_time_out_kills_the_process_and_the_width_stays(work, notes):
     assert "stuck" not in err
 
 
-def test_the_making_of_a_process_is_in_no_events_time(work, notes):
+def test_starting_a_process_does_not_count_as_event_time(work, notes):
     process = work("Whatever", "--isolation", "process", "--timeout", "0.05", "-j", "2")
     status, _, _ = finish(process, lines("vanish", *[["ok", n] for n in range(5)]))
     assert sorted(notes()) == [f"ok {n}" for n in range(5)]
     assert status == 1
 
 
-def test_each_thread_has_a_process_and_each_process_its_worker(work, notes):
+def test_each_thread_has_its_own_process_and_worker(work, notes):
     process = work("Note", "--isolation", "process", "-j", "3", "--set", "note.word=x")
     assert finish(process, lines(*range(30)))[0] == 0
     assert notes().count("configure x") == 3
@@ -729,7 +729,7 @@ def test_a_worker_that_cannot_be_configured_in_its_process_ends_the_command(work
     assert "cannot configure Worker 'tests.workers:BadConfigure': KeyError: 'host'" in err
 
 
-def test_no_process_is_left_behind_by_a_sigkill(work, notes):
+def test_a_sigkill_leaves_no_process_behind(work, notes):
     process = work("Whatever", "--isolation", "process")
     process.stdin.write(lines("pid", ["sleep", 0.3]))
     process.stdin.flush()
@@ -754,7 +754,7 @@ def test_no_process_is_left_behind_by_a_sigkill(work, notes):
 # systemd
 
 
-def test_systemd_hears_ready_and_stopping(work, tmp_path):
+def test_systemd_is_notified_of_ready_watchdog_and_stopping(work, tmp_path):
     import socket
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -771,7 +771,7 @@ def test_systemd_hears_ready_and_stopping(work, tmp_path):
     assert heard[0].startswith(b"READY=1")
 
 
-def test_json_messages_are_one_object_a_line(work):
+def test_json_messages_are_one_object_per_line(work):
     _, _, err = finish(work("Whatever", "--log-format", "json"), lines("fail"))
     said = [json.loads(line) for line in err.splitlines()]
     assert [each["level"] for each in said] == ["warning", "error"]
@@ -779,7 +779,7 @@ def test_json_messages_are_one_object_a_line(work):
 
 
 @pytest.mark.parametrize("through", ["", "flow-stdin | ", "flow-stdin --json | "])
-def test_a_list_that_has_grown_is_resumed_where_it_has_grown(shell, through):
+def test_resume_processes_only_the_new_lines_of_a_grown_list(shell, through):
     work = f"{through}flow-work -q tests.workers:Echo --joblog jobs --resume | jq -c .data | sort"
     work = work.replace("jq -c .data", "grep -o '\"data\":[^,}]*'")
     assert shell(f"seq 5 | {work} | wc -l")[1].strip() == b"5"

@@ -75,7 +75,7 @@ PLAIN = "it may not speak TLS on this port"
     ],
     ids=["answers", "hangs-up", "silent"],
 )
-def test_tls_to_a_port_without_it_is_said_in_a_line(run, answering, command, answer, status, said):
+def test_tls_to_a_plain_port_is_a_one_line_error(run, answering, command, answer, status, said):
     url = f"stomp+ssl://127.0.0.1:{answering(answer)}/?destination=/queue/a"
     options = ("--connect-timeout", "0.5", "--retry-for", "0")
     found, out, err = run(command, *options, url)
@@ -96,7 +96,7 @@ ALERT = b"\x15\x03\x03\x00\x02\x02\x46"
     ],
     ids=["alert", "hangs-up"],
 )
-def test_stomp_without_tls_to_a_port_with_it_is_said_in_a_line(
+def test_plain_stomp_to_a_tls_port_is_a_one_line_error(
     run, answering, command, answer, status, said
 ):
     url = f"stomp://127.0.0.1:{answering(answer)}/?destination=/queue/a"
@@ -106,7 +106,7 @@ def test_stomp_without_tls_to_a_port_with_it_is_said_in_a_line(
     assert len(err.splitlines()) == 1
 
 
-def test_a_real_tls_server_that_is_spoken_to_without_says_so(secured, run):
+def test_plain_stomp_to_a_real_tls_server_is_reported(secured, run):
     server = secured("good")
 
     def serve():
@@ -122,7 +122,7 @@ def test_a_real_tls_server_that_is_spoken_to_without_says_so(secured, run):
     assert "stomp+ssl://" in err
 
 
-def test_http_to_a_viz_one_that_speaks_tls_is_said(run, answering):
+def test_http_to_a_viz_one_with_tls_is_reported(run, answering):
     url = f"http://127.0.0.1:{answering(ALERT)}"
     env = {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
     status, out, err = run("flow-listen-assets", env=env)
@@ -131,7 +131,7 @@ def test_http_to_a_viz_one_that_speaks_tls_is_said(run, answering):
     assert len(err.splitlines()) == 1
 
 
-def test_viz_one_that_stays_away_is_told_of_again(monkeypatch, caplog):
+def test_an_unreachable_viz_one_is_reported_again(monkeypatch, caplog):
     """A listener whose broker has gone asks it where that is by now."""
     monkeypatch.setattr("flowtools.core.reminder.AGAIN_AFTER", (0.0, 0.0, 3600.0))
     account = Account("http://127.0.0.1:1", "u", "p")
@@ -146,7 +146,7 @@ def test_viz_one_that_stays_away_is_told_of_again(monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_twice_verbose_shows_the_frames_without_secrets_and_bodies(script, start, command):
+def test_double_verbose_shows_frames_without_secrets_and_bodies(script, start, command):
     env = {"FLOW_USER": "me", "FLOW_PASSWORD": "hidden-word"}
     process = start(command, "-vv", script.url(), env=env, stdin=PIPE)
     peer = script.accept()

@@ -7,6 +7,7 @@ block of input, before the next one is awaited.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -155,8 +156,10 @@ class Filter:
     def _fail(self, ackto: str | None, error: Exception) -> None:
         self._failed += 1
         _log.error("line %d: %s", self._number, error)
-        if ackto is not None and not isinstance(error, AckError):  # Else `ackto` is wrong.
-            self._relay.reject(ackto, Reason.here(str(error), 1, "flow-jq"))
+        if ackto is not None:
+            # With a malformed `ackto` nobody can be told; the line itself has been reported.
+            with suppress(AckError):
+                self._relay.reject(ackto, Reason.here(str(error), 1, "flow-jq"))
 
 
 def _event_of(event: Event, value: Any, index: int) -> bytes:

@@ -122,11 +122,13 @@ class AckSocket:
         self._lost: Callable[[str], None] = nothing_lost
         self._held: Callable[[], int] = nothing_held
         self._thread: Thread | None = None
-        self._ending = Wake()
+        self._ending, self._news = Wake(), Wake()
+        self._missed = ""
         self._ready = select.epoll()
         self._place = Place()
         self._listening = self._place.listen()
         self._ready.register(self._ending, select.EPOLLIN)
+        self._ready.register(self._news, select.EPOLLIN)
         self._ready.register(self._listening, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
         self._settled: tuple[str, dict[int, Connection]] = ("", {})
@@ -174,6 +176,15 @@ class AckSocket:
         self._thread = Thread(target=self._run, name="ack-socket", daemon=True)
         self._thread.start()
 
+    def miss(self, reason: str) -> None:
+        """Note that a process which takes events has gone; `reason` says which. From any thread.
+
+        It counts like a connection that ends without `bye`, and together with one that ends within
+        GRACE: the acknowledgements are reported as lost once.
+        """
+        self._missed = reason
+        self._news.ring()
+
     def close(self) -> None:
         """Hand on what has arrived so far, end the thread and remove the socket."""
         if self._is_closed:
@@ -188,6 +199,7 @@ class AckSocket:
         self._listening.close()
         self._ready.close()
         self._ending.close()
+        self._news.close()
         self._place.remove()
         if self.malformed:
             _log.warning(
@@ -203,6 +215,9 @@ class AckSocket:
             ending = self._ending.fileno() in ready
             if self._listening.fileno() in ready:
                 self._accept()
+            if self._news.fileno() in ready:
+                self._news.clear()
+                self._note_loss(self._missed)
             # At the end, read everything that any process has sent: it may already have exited.
             while self._read([*self._connections] if ending else ready) and ending:
                 self._accept()
@@ -270,8 +285,12 @@ class AckSocket:
         self._ready.unregister(connection)
         connection.close()
         if not connection.said_bye:
-            due = monotonic() + GRACE
-            self._vanished = (due, f"{connection.who} ended before it had settled all it took")
+            self._note_loss(f"{connection.who} ended before it had settled all it took")
+
+    def _note_loss(self, reason: str) -> None:
+        # Only the first counts. Otherwise processes that keep vanishing would put it off for ever.
+        if self._vanished is None:
+            self._vanished = (monotonic() + GRACE, reason)
 
     def _find_copies(self, acks: list[Ack], connection: Connection) -> None:
         """Count those events among `acks` that another connection has already settled."""
@@ -292,7 +311,9 @@ class AckSocket:
                     connection.who,
                 )
         if len(settled) > REMEMBERED:
-            self._settled = (epoch, dict([*settled.items()][REMEMBERED // 2 :]))
+            # In place: another thread may have begun a new epoch with a dictionary of its own.
+            for number in [*settled][: REMEMBERED // 2]:
+                del settled[number]
 
     def _look(self, now: float) -> None:
         """Report lost acknowledgements once GRACE is over; check the socket and the window."""

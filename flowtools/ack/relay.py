@@ -19,7 +19,7 @@ from threading import Lock
 from time import monotonic
 
 from flowtools.ack.duties import Duties
-from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
+from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import Ack, Reason, parse_ackto
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import ReaderGone
@@ -35,7 +35,7 @@ class Relay:
     def __init__(
         self,
         upstream: AckSender,
-        inlet: Callable[[], AckInlet] = AckSocket,
+        inlet: Callable[[], AckSocket] = AckSocket,
         *,
         shows: bool = False,
     ) -> None:
@@ -49,7 +49,7 @@ class Relay:
         self._shows = shows
         self._upstream = upstream
         self._make_inlet = inlet
-        self._inlet: AckInlet | None = None
+        self._inlet: AckSocket | None = None
         self._ackto = ""
         self._duties = Duties(new_epoch())
         self._state = Lock()
@@ -104,6 +104,11 @@ class Relay:
             AckError: `ackto` is malformed.
         """
         self._upstream.nack(ackto, reason)
+
+    def miss(self, reason: str) -> None:
+        """Note that a reader of lines has gone: what it had not settled is delivered again soon."""
+        if self._inlet is not None:
+            self._inlet.miss(reason)
 
     def wait_until_settled(
         self,

@@ -5,12 +5,14 @@ The main thread reads and writes. Each copy that goes to a pipe carries an `ackt
 once it is written. If all branches are files, the event is acknowledged after the write.
 
 When a reader goes, its copies can never be settled. Then flow-tee ends without `bye`, and the
-sources deliver again. With --tolerate it goes on without that reader. If the reader's process had
-connected to the relay, the relay notices that it has vanished and makes the sources deliver again.
+sources deliver again. With --tolerate it goes on without that reader, and the relay makes the
+sources deliver again, to the other branches.
 """
 
+from contextlib import suppress
+
 from flowtools.ack.branches import Branch, Branches
-from flowtools.ack.records import AckError, Reason, take_ackto, with_ackto
+from flowtools.ack.records import AckError, Reason, parse_ackto, take_ackto, with_ackto
 from flowtools.ack.relay import Relay
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.lines import LineReader
@@ -92,6 +94,8 @@ class Tee:
                     " delivered again; --tolerate continues without it"
                 )
             _log.warning("the reader of '%s' has gone; continuing without it", each.name)
+            # It may never have connected to the relay, which then cannot notice this by itself.
+            self._relay.miss(f"the reader of '{each.name}' has gone")
         if gone and not any(each.has_duty for each in self._branches.open):
             raise ReaderGone
 
@@ -105,11 +109,13 @@ class Tee:
         # Decided for each line: with --tolerate a branch may have gone since the last one.
         carriers = [each for each in self._branches.open if each.has_duty]
         acktos: list[str] = []
-        if ackto is not None and carriers:
+        if ackto is not None:
             try:
-                acktos = self._relay.carry(ackto, len(carriers))
+                parse_ackto(ackto)
+                acktos = self._relay.carry(ackto, len(carriers)) if carriers else []
             except AckError as error:
                 _log.error("line %d: %s", self._number, error)
+                ackto = None
         _log.debug(
             "line %d goes to %d branches, %d of which are to acknowledge it",
             *(self._number, len(self._branches.open), len(acktos)),
@@ -126,7 +132,9 @@ class Tee:
         error = line.reason
         _log.error("line %d: %s", self._number, error)
         if line.ackto is not None:
-            self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
+            # With a malformed `ackto` nobody can be told; the line itself has been reported.
+            with suppress(AckError):
+                self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
 
 
 STDOUT = "standard output"

@@ -6,9 +6,10 @@ wrong; `encoding` writes Python values that JSON does not have. `shapes` describ
 type, and `schema` makes JSON Schemas of it. A `key` is the value by which events are grouped. A
 `kind` is the kind of a change: created, deleted.
 
-Lines: `lines` reads and writes them on a file descriptor; `toolong` keeps the beginning of a line
-beyond the limit. An `outlet` takes a source's events. `seen` remembers lines that have come before;
-a `spool` keeps lines until all are there. `text` cuts long texts.
+Lines: `lines` reads and writes them on a file descriptor; `pipe` counts the bytes that wait in a
+pipe; `toolong` keeps the beginning of a line beyond the limit. An `outlet` takes a source's events.
+`seen` remembers lines that have come before; a `spool` keeps lines until all are there. `text` cuts
+long texts.
 
 Everything else: `errors` has one class for each exit status; `log` is the logging of our own code.
 `wait` waits for descriptors, for a wake-up from another thread, and for the request to stop.

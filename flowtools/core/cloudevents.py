@@ -27,6 +27,7 @@ OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
 
 _CORE = frozenset({"specversion", *REQUIRED, *OPTIONAL, "data", "data_base64"})
 _NAME = re.compile(r"[a-z0-9]+").fullmatch
+# A second may be 60: RFC 3339 (5.6) has leap seconds, which Python's datetime refuses.
 _TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]"
     r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
@@ -37,6 +38,7 @@ _MEDIA_TYPE = re.compile(
     rf'{_TOKEN}/{_TOKEN}(?:\s*;\s*{_TOKEN}\s*=\s*(?:{_TOKEN}|"(?:[^"\\]|\\.)*"))*\s*;?\s*'
 ).fullmatch
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x20<>\"{}|\\^`]+").fullmatch
+# The noncharacters of Unicode are U+FDD0 to U+FDEF and the last two code points of each plane.
 _FORBIDDEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(
@@ -86,6 +88,7 @@ def clean(text: str) -> str:
     These are control characters, unpaired surrogates and noncharacters (section "Type System",
     String).
     """
+    # A quick test that nearly every text passes: no forbidden character is printable.
     return text if text.isprintable() else _FORBIDDEN.sub(_escaped, text)
 
 

@@ -1,8 +1,8 @@
 """Python values as JSON: a form for types that JSON does not have, and errors that name the place.
 
 orjson writes the types of JSON, and also dataclasses, enumerations and UUIDs. For any other value
-it calls `plain`, which returns a value that orjson can write. Only if that fails does `why_not`
-search the value, to name the place of the culprit.
+it calls `plain`, which returns a value that orjson can write. If orjson fails, `why_not` searches
+the whole value for the culprit and names its place. This is slow, and done for the error alone.
 """
 
 import os
@@ -95,6 +95,8 @@ def _refused(reason: str) -> Callable[[Any], Any]:
     return refuse
 
 
+# A narrow type must stand before a wider one that it also is: a datetime is a date, a tuple a
+# Sequence. `float` is for its subclasses, such as numpy.float64, which orjson does not write.
 _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (datetime, _moment),
     ((date, time), lambda value: value.isoformat()),

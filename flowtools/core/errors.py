@@ -83,4 +83,7 @@ class ConfigurationError(FlowError):
 
 
 class ReaderGone(Exception):
-    """The reader of standard output has closed the pipe, so that nothing is left to do."""
+    """The reader of standard output has closed the pipe, so that nothing is left to do.
+
+    Not a FlowError: the command ends without a message, with status READER_GONE.
+    """

@@ -177,6 +177,7 @@ class Event:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self.attributes == other.attributes
 
+    # Equal events must have equal hashes, and the attributes may change.
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -229,6 +230,7 @@ class ReadEvent(Event):
 
 def now() -> str:
     """Return the current time as RFC 3339 text, UTC, in milliseconds."""
+    # Cut to milliseconds, so that all calls within one millisecond find the text in the cache.
     return rfc3339(int(clock.time() * 1000) / 1000)
 
 
@@ -275,7 +277,7 @@ def encode_value(value: Any) -> bytes:
 def parse(line: bytes, *, digits_checked: bool = False) -> Event:
     """Return the event in `line`, with or without its newline.
 
-    `digits_checked` says that the caller knows that `line` holds no integer beyond 64 bits.
+    `digits_checked` is true if the caller has checked that `line` holds no integer beyond 64 bits.
 
     Raises:
         NotAnEvent: The line is JSON but not an event: it has no `specversion`.

@@ -1,4 +1,8 @@
-"""The key of an event: the value by which events are grouped, ordered or locked."""
+"""The key of an event: the value by which events are grouped, ordered or locked.
+
+A key never raises an error: an event without the value has no key, and is handled as if no key had
+been asked for. Because a misspelt key would thereby go unnoticed, `WatchedKey` warns of it.
+"""
 
 import re
 from collections.abc import Iterable
@@ -18,8 +22,10 @@ may be misspelt."""
 _log = get_log("flowtools.key")
 
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
+# RFC 6901, sections 3 and 4: ~ stands only in ~0 and ~1; an index has no leading zero. Its length
+# is bounded here because int() refuses more than 4300 digits.
 _BAD_ESCAPE = re.compile(r"~(?![01])")
-_INDEX = re.compile(r"0|[1-9][0-9]*")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Key:
                 "or a JSON Pointer into the data, such as /x"
             )
         steps = text[1:].split("/")
+        # ~1 must be replaced before ~0: otherwise ~01, which means "~1", would become "/".
         return cls(text, None, tuple(step.replace("~1", "/").replace("~0", "~") for step in steps))
 
     def of(self, event: Event) -> str | None:
@@ -76,6 +83,7 @@ class Key:
         if isinstance(value, str):
             return value
         try:
+            # Sorted, so that equal objects have one key, whatever the order of their members.
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         except TypeError:
             return None
@@ -102,8 +110,9 @@ class Key:
 class WatchedKey:
     """A key that warns once if none of the first events has it.
 
-    Events without the key run at once and in no order, which is not what the user wants who gives
-    a key. Any thread may call `of`. The count has no lock: a lost update only delays the warning.
+    Events without a key run at once and in no order, so a misspelt key silently cancels the option
+    that it was given for. Any thread may call `of`. The count has no lock: a lost update only
+    delays the warning.
     """
 
     def __init__(self, key: Key, option: str) -> None:

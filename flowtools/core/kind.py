@@ -28,7 +28,7 @@ class Kind(StrEnum):
     colour: str
 
     def __new__(cls, word: str, colour: str) -> Self:
-        """Make a member."""
+        """Make a member whose value is the word alone: JSON and comparisons see no colour."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.colour = colour

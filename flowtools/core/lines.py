@@ -8,12 +8,8 @@ reader can hold up the end of a command. They have no threads of their own.
 """
 
 import errno
-import fcntl
 import os
 import select
-import stat
-import struct
-import termios
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from operator import itemgetter
@@ -22,6 +18,7 @@ from time import monotonic
 
 from flowtools.core.errors import FlowError, ReaderGone, ReaderStalled
 from flowtools.core.event import Event
+from flowtools.core.pipe import unread
 from flowtools.core.settings import Reading
 from flowtools.core.toolong import ROOM, LongLine, Spill, TooLong, bounded
 from flowtools.core.wait import Stop, poll_time, wait
@@ -79,12 +76,14 @@ class LineReader:
         self._separator = separator
         self._tee = tee
         self._spill = spill
-        # Then only a line that arrived in several blocks can be too long.
+        # With such a limit only a line that arrived in several blocks can be too long, and `_keep`
+        # measures those without their newline.
         self._keeps_ends = keep_ends and max_line >= BLOCK
         self._partial: list[bytes] = []
         self._partial_size = 0
         self._long: LongLine | None = None
-        self._ended = self._has_all = False
+        self._ended = False  # `read` returns None from now on, at the end of input or after a stop.
+        self._has_all = False  # The end of the input was read; `rest` has nothing left to read.
         self.block = b""
         # Registered once instead of with wait(): it is polled for every block.
         self._poller = select.poll()
@@ -152,6 +151,7 @@ class LineReader:
 
     def _read_block(self) -> bytes | None:
         """Return what can be read, b"" at the end; None if another process read it first."""
+        # Other processes may read the same pipe, and one of them may have made it non-blocking.
         try:
             block = self.block = os.read(self._fd, BLOCK)
         except BlockingIOError:
@@ -218,11 +218,14 @@ class LineWriter:
     """
 
     def __init__(self, fd: int) -> None:
+        """Write to `fd`, which the caller closes."""
         self._fd = fd
         self._lock = Lock()
         self._pending: list[bytes] = []
         self._size = 0
         self.emitted = 0
+        # The part of a block that `try_flush` could not write, and whether it begins within a line.
+        # Nothing else may be written before it, or that line would be torn.
         self._rest = memoryview(b"")
         self._torn = False
         self._given_up: tuple[Stop, float] | None = None
@@ -315,14 +318,7 @@ class LineWriter:
 
     def unread(self) -> int:
         """Return the number of bytes that the reader of the pipe has not taken yet (0: no pipe)."""
-        # For a terminal or a file, FIONREAD means something else.
-        if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
-            return 0
-        try:
-            answer = fcntl.ioctl(self._fd, termios.FIONREAD, struct.pack("i", 0))
-        except OSError:
-            return 0
-        return int(struct.unpack("i", answer)[0])
+        return unread(self._fd)
 
     def _take_block(self) -> bytes:
         """Take as many lines from the buffer as fit into one write."""
@@ -345,6 +341,8 @@ class LineWriter:
 
     def _write_all(self, block: bytes | memoryview) -> None:
         view = memoryview(block)
+        # With a time limit no write may block. A pipe that poll(2) calls writable has room for
+        # PIPE_BUF bytes (pipe(7)); more would wait for the reader inside write(2).
         most = len(view) if self._given_up is None else PIPE_BUF
         while view:
             if self._given_up is not None:
@@ -361,6 +359,7 @@ class LineWriter:
         Raises:
             ReaderStalled: There is still no room `seconds` after `stop`.
         """
+        # Before a stop a slow reader may take any time. Only the stop starts the limit.
         if self._room.poll(0) or self._fd in wait(stop, writable=self._fd):
             return
         if not wait(writable=self._fd, seconds=seconds):

@@ -107,6 +107,7 @@ class Log:
         if not self.is_enabled_for(level):
             return
         if _Sink.take is None:
+            # The record must name the caller of `warning` or `error`, which is three frames up.
             logging.getLogger(self._name).log(level, text, *args, exc_info=exc_info, stacklevel=3)
             return
         error = sys.exc_info()[1] if exc_info is True else exc_info
@@ -117,7 +118,7 @@ class Log:
 
 def formatted(error: BaseException) -> str:
     """Return the traceback of `error` as Python shows it, without the last newline."""
-    import traceback
+    import traceback  # Imported late: `--help` and most runs show none.
 
     try:
         return "".join(traceback.format_exception(error)).rstrip("\n")

@@ -1,4 +1,8 @@
-"""Repeats a warning at growing intervals while something is still wrong."""
+"""Repeats a warning at growing intervals while something is still wrong.
+
+A warning that is printed once is soon out of sight, and one that is printed every second hides all
+others. The owner asks `due` now and then; this class has no thread or timer of its own.
+"""
 
 from time import monotonic
 
@@ -42,4 +46,5 @@ class Reminder:
     def _next_after(self) -> float:
         if self.said < len(AGAIN_AFTER):
             return AGAIN_AFTER[self.said]
+        # The last of AGAIN_AFTER was one hour; then come two hours, three, and so on.
         return AGAIN_AFTER[-1] * (self.said - len(AGAIN_AFTER) + 2)

@@ -29,6 +29,7 @@ def result_of(event: Event, value: Any, index: int, *, source: str, type: str) -
 def traced(made: Event, event: Event) -> Event:
     """Give `made` the trace of `event`, unless it has one of its own; return `made`."""
     given = event.attributes
+    # Both or neither: a tracestate belongs to its traceparent (W3C Trace Context).
     if "traceparent" in given and "traceparent" not in made.attributes:
         made.attributes |= {name: given[name] for name in TRACE if given.get(name) is not None}
     return made

@@ -104,6 +104,7 @@ def _of(hint: Any, definitions: dict[str, Any], strict: bool) -> dict[str, Any]:
         return {"type": _SIMPLE[hint]}
     if origin is Annotated:
         return {**_of(arguments[0], definitions, strict), "description": _described(hint)}
+    # Whether a member is required is said by its class (`_object`), not by its own schema.
     if origin is NotRequired:
         return _of(arguments[0], definitions, strict)
     if origin in (Union, types.UnionType):

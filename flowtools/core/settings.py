@@ -23,9 +23,10 @@ class Ending:
     """Times for ending in good order.
 
     Attributes:
-        drain: Seconds after a stop for running events to end and for missing acknowledgements.
-        grace: Seconds for user code that has been told to end, such as a Worker that timed out;
-            after that its thread is abandoned.
+        drain: Maximum time after a stop to wait for running events, and for acknowledgements that
+            are still missing, in seconds.
+        grace: Maximum time for user code that must end, such as a Worker that timed out, in
+            seconds; after that its thread is abandoned.
     """
 
     drain: float = 30.0
@@ -108,6 +109,7 @@ class Given:
 
     def fill(self, values: Mapping[str, Any]) -> None:
         """Take `values` from a settings file for options not given on the command line."""
+        # The command line wins over the file.
         self._values |= {name: said for name, said in values.items() if name not in self._typed}
 
     def untaken(self) -> list[str]:
@@ -119,9 +121,11 @@ class Given:
 
         A field that is itself a settings class is made in the same way.
         """
-        from inspect import signature
+        from inspect import signature  # Imported late: `--help` makes no objects.
 
         takes = signature(kind)
+        # Parameters that the positional arguments set. An option of the same name is not passed a
+        # second time, and does not count as used.
         first = takes.bind_partial(*args).arguments
         names = [name for name in takes.parameters if name not in first and name not in more]
         given = {name: self[name] for name in names if name in self._values}

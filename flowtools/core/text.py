@@ -6,6 +6,7 @@ MAX_TEXT = 16 * 1024
 
 def cut(text: str, most: int = MAX_TEXT) -> str:
     """Return `text`, cut to `most` bytes with a note that says so if it is longer."""
+    # A character has at most four bytes in UTF-8: a short text need not be encoded to measure it.
     if len(text) * 4 <= most:
         return text
     raw = text.encode("utf-8", "surrogatepass")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from flowtools.core.event import Event
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+# Bounded, so that no duration can be infinite.
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d|w)")
 _WHOLE = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h|d|w))+")
@@ -54,6 +55,8 @@ def instant(text: str | None) -> float | None:
     A leap second (:60) counts as the second after :59. 24:00:00 is midnight of the next day (ISO
     8601, 5.3.2). Lower case is accepted (RFC 3339, 5.6). A time without a zone is taken as UTC.
     """
+    # Python's datetime knows no :60, and in older versions no 24:00. Both are replaced by a moment
+    # that it knows, and the difference is added afterwards.
     said = (text or "").strip().upper()
     is_leap = _LEAP.search(said)
     said, is_midnight = _MIDNIGHT.subn(r"T00:00\1", _LEAP.sub(r"\1:59", said))

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from typing import Protocol
 
 ROOM = 128 * 1024
-"""Maximum number of bytes that our commands may add to a line: an escaped error of 16 KiB and
-more."""
+"""Maximum number of bytes that our commands add to a line: an error of 16 KiB, in which each byte
+may take six as an escape, and the other members."""
 
 _BEGINNING = 200
 _END = 400

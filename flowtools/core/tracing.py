@@ -1,8 +1,12 @@
-"""What `sys.settrace`, `sys.setprofile` and `os.fork` in a user's code may not do to ours.
+"""Keeps trace functions, profile functions and forks of user code out of our own code.
 
-A trace function is called for each Python function that its thread calls, and what it raises
-comes out of that call: in our code, once the user's has returned. So it is taken away by calls
-that are not traced: of C code, and for a profile function, which sees that, by a `partial`.
+Python calls a trace function (`sys.settrace`) at each Python function that its thread calls. If
+user code leaves one behind and it raises an exception, that comes out of a call in our own code. So
+it must be removed without calling a Python function, at which it would be called first: `untrace`
+calls C code only. A profile function (`sys.setprofile`) is called at C functions, too, but not at
+the one that a `partial` calls, so that both are partials.
+
+All this runs in the thread that has run the user code.
 """
 
 import os
@@ -21,15 +25,16 @@ _of_all: list[tuple[Any, Any]] = []
 
 
 def confined(function: Callable[..., Returned], *arguments: Any, **named: Any) -> Returned:
-    """Call `function` of a user's; a trace function that it leaves in this thread goes.
+    """Call a function of the user's code, and undo the trace functions that it leaves behind.
 
-    It may fork. A copy of this process that comes back ends here: it would go on as a second
-    command, and read the same input.
+    The function may fork. If the copy of the process returns from the function, it ends here with
+    status 0. Otherwise it would continue as a second command and read the same input.
     """
     process, trace, profile = os.getpid(), sys.gettrace(), partial(sys.setprofile, sys.getprofile())
     try:
         return function(*arguments, **named)
     finally:
+        # The profile function first: it would be called at sys.settrace.
         profile()
         sys.settrace(trace)
         if os.getpid() != process:
@@ -37,16 +42,20 @@ def confined(function: Callable[..., Returned], *arguments: Any, **named: Any) -
 
 
 def note_traces_of_all() -> None:
-    """Remember which trace functions new threads get now, before the first event runs."""
+    """Remember which trace functions new threads get; called before the first event runs."""
     _of_all[:] = [(threading.gettrace(), threading.getprofile())]
 
 
 def start_thread(thread: threading.Thread) -> None:
-    """Start a thread of ours, without a trace function that an attempt has left for all threads.
+    """Start a thread of our own code, without the trace functions of user code.
+
+    User code may have set one for all new threads with `threading.settrace`.
 
     Raises:
-        RuntimeError: The system has no room for another thread.
+        RuntimeError: The system cannot start another thread.
     """
+    # Empty in a process that runs no user code: then nothing is changed. A debugger that was active
+    # before the first event keeps its function.
     for trace, profile in _of_all:
         if threading.gettrace() is not trace:
             threading.settrace(trace)

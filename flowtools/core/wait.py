@@ -69,8 +69,9 @@ def sleep(seconds: float) -> None:
 class Wake:
     """An eventfd(2), which is readable from the time when it is rung until it is cleared.
 
-    Any thread and any signal handler may ring it. An abandoned thread may ring it at any later
-    time. So the owner does not close it then; the last reference that goes away does.
+    Any thread and any signal handler may ring it. An abandoned thread may still do so at any later
+    time, when the number of a closed descriptor may belong to another file. In that case the owner
+    does not call `close`, and the descriptor is closed with the last reference.
     """
 
     _fd = -1
@@ -127,7 +128,7 @@ class Stop:
 
     def set(self, signum: int | None = None) -> None:
         """Ask to end; safe in a signal handler and from any thread."""
-        if self.signum is None:
+        if self.signum is None:  # Before the write: a thread that it wakes looks at `signum`.
             self.signum = signum
         try:
             os.write(self._writer, b"\0")

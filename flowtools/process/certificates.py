@@ -44,7 +44,7 @@ class Certificates:
             known = self._seen.get(name)
             if known is None or known.ends != ends:
                 self._seen[name] = _Seen(ends)
-        self.look()
+        self.look()  # Outside the lock, which it takes itself.
 
     def look(self, now: float | None = None) -> None:
         """Warn once a day of each certificate that expires soon; `now`: seconds since the epoch."""

@@ -28,6 +28,8 @@ Whose = Callable[[], About | None]
 
 
 class _State:
+    """The state of this module: stderr belongs to the process, and so do its messages."""
+
     whose: Whose = staticmethod(lambda: None)
     form = Form("flowtools", 0, "text")
     is_journal = False
@@ -35,6 +37,7 @@ class _State:
     writer: Stderr | None = None
     # Takes each message instead of the writer, in a child process that runs a Worker.
     relay: Callable[[Said], None] | None = None
+    # Told of each warning and error of our own; flow-status shows the last one.
     note: Callable[[str], None] | None = None
 
 
@@ -60,6 +63,7 @@ def configure(
         worker_level: Minimum level of what user code logs with `logging`; None: by `verbosity`.
     """
     _State.form = Form(command, verbosity, log_format, worker_level)
+    # A second call keeps the writer, whose thread may have lines left to write.
     if _State.writer is None:
         _State.writer = Stderr(2, _tell_dropped)
     _State.is_journal = _is_journal(_State.writer.fd)
@@ -203,6 +207,7 @@ class _Handler(logging.Handler):
         traceback = formatted(error) if error is not None else None
         is_named_as_ours = record.name.partition(".")[0] == "flowtools"
         is_ours = is_named_as_ours and record.name != "flowtools.app"
+        # A name of ours would look as if the command had written what user code did.
         name = None if is_named_as_ours else record.name
         about = whose()
         hear(Said(record.levelno, text, traceback, about, name, is_ours=is_ours))

@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 
 from flowtools.core.log import About, Said
+from flowtools.core.pipe import unread
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop
 from flowtools.process import console
@@ -33,21 +34,27 @@ class _Pipe:
         self.mark = mark
         self.rest = b""
 
-    def read(self) -> bool:
-        """Read what is available; return whether there was anything."""
+    def read(self) -> int:
+        """Read what is available, at most one block; return its size in bytes, 0 if none."""
         about = self.whose()
         try:
             block = os.read(self.fd, BLOCK)
         except BlockingIOError:
-            return False
-        if not block:
-            return False
+            return 0
         *lines, self.rest = (self.rest + block).split(b"\n")
         for line in lines:
             self._hear(line, about)
         if len(self.rest) > BLOCK:
             self.finish()
-        return True
+        return len(block)
+
+    def read_all(self) -> None:
+        """Read everything that has been written so far."""
+        # Not until the pipe is empty: a program that writes without end would keep the caller, and
+        # with it the lock of the ear.
+        left = unread(self.fd)
+        while left > 0 and (size := self.read()):
+            left -= size
 
     def finish(self) -> None:
         """Pass on an incomplete line."""
@@ -56,6 +63,8 @@ class _Pipe:
             self._hear(rest, self.whose())
 
     def _hear(self, line: bytes, about: About | None) -> None:
+        # The mark is random and new in each run, so that no program can write a message in the name
+        # of the command.
         if self.mark is not None and self.mark in line:
             before, _, message = line.partition(self.mark)
             if before:
@@ -107,8 +116,8 @@ class Ear:
         """Pass on everything that has been written to a pipe so far."""
         with self._lock:
             pipe = self._pipes.get(name)
-            while pipe is not None and pipe.read():
-                pass
+            if pipe is not None:
+                pipe.read_all()
 
     def leave(self, name: int) -> None:
         """Pass on everything that has been written to a pipe, and stop listening to it."""
@@ -118,8 +127,7 @@ class Ear:
                 return
             with suppress(FileNotFoundError):
                 self._poller.unregister(name)
-            while pipe.read():
-                pass
+            pipe.read_all()
             pipe.finish()
             os.close(name)
 
@@ -151,6 +159,7 @@ class Mouth:
         os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
+        # In a fork the lock may be held by a thread that does not exist there.
         self._lock = threading.Lock()
 
     def say(self, said: Said) -> None:

@@ -42,7 +42,7 @@ def how_it_ended(status: int | None) -> str:
     if status is None:
         return "its process has died"
     if status < 0:
-        with suppress(ValueError):
+        with suppress(ValueError):  # Real-time signals have no name.
             return f"its process was killed by {signal.Signals(-status).name}"
         return f"its process was killed by signal {-status}"
     return f"its process ended with status {status}"

@@ -91,6 +91,7 @@ class MetricsServer:
             family, _, _, _, place = socket.getaddrinfo(
                 host, int(found[3]), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
+            # socketserver takes the address family from the class, so each family needs its own.
             server_class = type("Server", (_Server,), {"address_family": family})
             self._server = server_class(place[:2], _Handler)
             self.port = int(self._server.server_port)
@@ -102,6 +103,7 @@ class MetricsServer:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    # A client that neither sends nor reads must not delay the end of the command.
     daemon_threads = True
     block_on_close = False
 
@@ -152,7 +154,7 @@ class _VitalsCollector(Collector):
         )
         yield GaugeMetricFamily(
             "flowtools_idle_seconds",
-            "Seconds since the last event, or since the start where there was none.",
+            "Seconds since the last event, or since the start if there was none.",
             value=snapshot.up if snapshot.last_event is None else snapshot.last_event,
         )
 
@@ -185,6 +187,7 @@ def _application(
 
 def _is_ours(host: str, names: set[str]) -> bool:
     """Return whether a Host header (RFC 9110, section 7.2) is an address or one of `names`."""
+    # An IPv6 address has colons, too; only digits after the last one are a port.
     name = host.rpartition(":")[0] if re.search(r":[0-9]*$", host) else host
     name = name.strip("[]").lower()
     if not name or name in names:

@@ -2,6 +2,10 @@
 
 Each line becomes one message with the event that it belongs to. This module replaces `sys.stdout`,
 `sys.stderr` and Python's hooks; ear.py reads what programs and C code write to the descriptors.
+
+Everything here runs in the thread that writes, which tells which attempt it works for: an attempt
+has a thread to itself. A thread that a Worker starts has no attempt. An audit hook therefore notes
+which attempt has started it (`inherited`).
 """
 
 import io
@@ -37,6 +41,8 @@ class Overheard(io.TextIOBase):
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        # By thread. Each thread uses its own entry only, so no lock is needed, and a Worker that is
+        # interrupted in the middle of a print cannot leave one locked.
         self._unfinished: dict[int, tuple[About | None, str]] = {}
         self.buffer = _Bytes(self)
 
@@ -56,12 +62,14 @@ class Overheard(io.TextIOBase):
         """Pass on the complete lines of `text`; keep an incomplete one."""
         me, about = threading.get_ident(), console.whose()
         before, rest = self._unfinished.pop(me, (about, ""))
+        # The thread has begun another attempt: the text before belongs to the earlier one.
         if rest and before != about:
             hear_line(rest, before)
             rest = ""
         *whole, rest = (rest + text).split("\n")
         for line in whole:
             hear_line(line.removesuffix("\r"), about)
+        # Text without any newline must not be collected without a bound.
         if len(rest) > MAX_TEXT:
             hear_line(rest, about)
         elif rest:
@@ -75,9 +83,10 @@ class Overheard(io.TextIOBase):
 
     def finish_all(self) -> None:
         """Pass on the incomplete lines of all threads."""
-        while self._unfinished:
-            about, text = self._unfinished.popitem()[1]
-            hear_line(text, about)
+        # A copy of the threads: one that was left behind may print on, without end.
+        for thread in list(self._unfinished):
+            if left := self._unfinished.pop(thread, None):
+                hear_line(left[1], left[0])
 
 
 class _Bytes(io.RawIOBase):
@@ -96,6 +105,7 @@ class _Bytes(io.RawIOBase):
 
 
 class _Inheritance:
+    # An audit hook cannot be removed (PEP 578), so it is added once per process.
     is_watched = False
     of: ClassVar[weakref.WeakKeyDictionary[threading.Thread, About]] = weakref.WeakKeyDictionary()
 
@@ -123,7 +133,7 @@ def overhearing(
     """Turn what Python writes to stdout and stderr into messages while the block runs.
 
     A warning, an exception that ends a thread, and one that no code could catch become one message
-    each. `follows_threads` tells to note which attempt starts which thread (see `inherited`).
+    each. With `follows_threads`, the attempt that starts a thread is noted (see `inherited`).
     """
     before = sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook
     whose_before = console.attribute_to(whose)
@@ -148,6 +158,8 @@ def overhearing(
 
 
 def _thread_ended(args: Any) -> None:
+    # Python's own hook is silent about SystemExit, too. `is_quiet` marks an exception with which
+    # our code ends a thread of the user's.
     name = args.thread.name if args.thread is not None else "?"
     if args.exc_type is not SystemExit and not getattr(args.exc_type, "is_quiet", False):
         _tell(f"the thread '{name}' ended by {args.exc_type.__name__}", args.exc_value)

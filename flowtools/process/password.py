@@ -16,6 +16,7 @@ def is_secret(name: str) -> bool:
 
     The last word of the name decides: `db.password` and `api_token` do, `password_file` does not.
     """
+    # The last two words, too: "key" alone is not a secret, but "api key" is.
     words = re.split(r"[.:]", name.strip().lower())
     last = re.split(r"[ _-]", words[-1])
     return bool(_SECRET.fullmatch(last[-1]) or _SECRET.fullmatch("_".join(last[-2:])))

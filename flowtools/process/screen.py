@@ -48,6 +48,7 @@ class Screen:
         """Print a table; the columns named in `right` are aligned to the right."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for place, head in enumerate(heads):
+            # Only the last column wraps: a number or a time in two lines could not be read.
             is_last = place == len(heads) - 1
             table.add_column(
                 head,

@@ -1,4 +1,4 @@
-"""Signals: SIGTERM and SIGINT ask a command to stop, and it then ends by that same signal.
+"""Signals: SIGTERM and SIGINT ask a command to stop, and at its end it dies by that same signal.
 
 Python runs a handler between two bytecodes of the main thread. While C code holds the interpreter,
 such as an endless regular expression, no handler runs at all. So the kernel is told to call each
@@ -45,6 +45,7 @@ def stopped_by_signals() -> Iterator[Stop]:
     failure: FlowError | None = None
 
     def handle(signum: int, frame: FrameType | None) -> None:
+        # The kernel has reset only this signal. The other one must end the process now, too.
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
         stop.set(signum)
@@ -116,6 +117,8 @@ def _heard_by_the_main_thread() -> Iterator[None]:
     os.set_blocking(writer, False)
 
     def pass_on() -> None:
+        # The descriptor reports SIGURG, too; answering that would never end. The byte 0 is not a
+        # signal; it ends the thread.
         while 0 not in (heard := os.read(reader, 64)):
             if set(heard) != {signal.SIGURG}:
                 signal.pthread_kill(main, signal.SIGURG)

@@ -137,6 +137,7 @@ class StatusSocket:
             with suppress(FileNotFoundError):
                 path.unlink()  # The socket of an earlier process with our number.
             inlet.bind(str(path))
+            # Nobody can connect before `listen`, so the mode is right from the first connection on.
             path.chmod(0o600)
             inlet.listen(16)
         except OSError:
@@ -176,7 +177,7 @@ class StatusSocket:
         """
         snapshot = self._vitals.snapshot()
         has_trouble = bool(snapshot.trouble())
-        is_last = not self._pipes["stdout"]
+        is_last = not self._pipes["stdout"]  # Its output goes to no other command.
         if self._notifier is not None and (is_last or has_trouble or self._had_trouble):
             self._notifier.status(in_a_line(self._command, snapshot))
         self._had_trouble = has_trouble

@@ -92,7 +92,9 @@ class Stderr:
             start_thread(self._thread)
         except RuntimeError:  # No thread can be started. The message is written here instead.
             self._thread = None
-            self._write(self._take())
+            taken = self._take()
+            self._write(taken)
+            self._size -= len(taken)
 
     def _run(self) -> None:
         while True:

@@ -23,6 +23,7 @@ _VERDICTS = {
 
 NO_TLS = "it does not speak TLS on this port"
 
+# Parts of OpenSSL's names for reasons, whose beginnings differ: SSLV3_ALERT_, TLSV13_ALERT_.
 _ALERTS = {
     "CERTIFICATE_REQUIRED": "it wants a client certificate; give --client-certificate",
     "HANDSHAKE_FAILURE": "it refuses the handshake; it may want a --client-certificate",
@@ -91,6 +92,7 @@ def _no_password() -> str:
 
 def _why_not(certificate: Path, key: Path | None, error: Exception) -> str:
     """Return which of the two files cannot be used, and why."""
+    # OpenSSL's error names neither file, so each is tried alone.
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
         other = f"the client key '{key}'" if key else "the key in the same file"
         return f"cannot use the client certificate '{certificate}': {other} does not belong to it"
@@ -135,6 +137,7 @@ def refusal(error: ssl.SSLError) -> str | None:
 
 def refusal_in(error: BaseException) -> str | None:
     """Return why TLS fails for good, if that is the cause of `error`; otherwise None."""
+    # httpx wraps the error of TLS in errors of its own.
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

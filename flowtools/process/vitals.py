@@ -2,8 +2,9 @@
 
 A process has one `vitals` object. The part of the command that knows a figure provides a function
 that reads it; a part that shows the figures takes a `snapshot`. So a source knows nothing of
-Prometheus, and the metrics nothing of STOMP. The functions are called in other threads than their
-owner's. So each may only read and must never wait: it would hold up every figure.
+Prometheus, and the metrics nothing of STOMP. The functions are called in threads other than their
+owner's: that of the status socket, and those of HTTP requests. So each may only read and must never
+wait, because it would hold up every figure.
 """
 
 import time
@@ -53,9 +54,9 @@ RATE_SPAN = 60.0
 """Seconds over which a rate is measured."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The state of a command at one moment.
+    """The state of a command at one moment; flow-status adds which command it is.
 
     Attributes:
         figures: The value of each figure that the command provides.
@@ -79,6 +80,7 @@ class Snapshot:
 
     def trouble(self) -> str:
         """Return what is wrong, in a few words; an empty text if the command is well."""
+        # A listener that stands by is not connected on purpose.
         if self.figures.get("connected") == 0 and self.figures.get("is_holder") != 0:
             return f"not connected: {self.connection}" if self.connection else "not connected"
         stalled = self.figures.get("stalled_seconds", 0)
@@ -130,7 +132,7 @@ class Vitals:
 
     def note_error(self, text: str) -> None:
         """Remember a warning or an error that was logged."""
-        self._error = (text, time.monotonic())
+        self._error = (text, time.monotonic())  # One assignment: readers need no lock.
 
     def sample(self) -> None:
         """Store the number of events so far; called every few seconds, for the rate."""
@@ -139,6 +141,7 @@ class Vitals:
             if (self._marks and events != self._marks[-1][1]) or (not self._marks and events):
                 self._last_change = now
             self._marks.append((now, events))
+            # The first mark stays the last one before the span, so that the rate covers all of it.
             while len(self._marks) > 2 and self._marks[1][0] <= now - RATE_SPAN:
                 self._marks.pop(0)
 
@@ -164,12 +167,14 @@ class Vitals:
     def _figures(self) -> dict[str, float]:
         with self._lock:
             readers = dict(self._readers)
+        # Outside the lock: a function may take a lock of its owner.
         found = {name: read() for name, read in readers.items()}
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def _events(self) -> float:
         """Return the number of events handled: the first figure of `names` that is provided."""
         with self._lock:
+            # What is settled counts before what was only read or received.
             names = ("done", "events_out", "events_in", "received")
             reader = next((self._readers[name] for name in names if name in self._readers), None)
         return float((reader() if reader is not None else None) or 0)

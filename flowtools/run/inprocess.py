@@ -1,7 +1,12 @@
 """A source and a pool in one process: the pipe between them, and acknowledgement without a socket.
 
 Source and pool work as they do in two processes; only the connection between them differs. The
-source has a thread of its own, which `beside` starts, and joins once the pool has ended.
+source has a thread of its own, `source`, which `beside` starts, and joins once the pool has ended.
+It writes its lines to a pipe. The pool's acknowledgements go back through a queue, and the thread
+`acks` hands them to the source, so that a thread of the pool never waits for the source.
+
+When a source ends, the end of its pipe tells the pool, as in two processes. When the pool ends, it
+closes its end of the pipe, so that a source which waits in a write notices.
 """
 
 import os
@@ -107,6 +112,7 @@ class DirectAcks:
             if not self._wake.wait(LOOK_EVERY):
                 self.stall.look(self._held())
                 continue
+            # Cleared first: what is given from now on sets it again, so that nothing is missed.
             self._wake.clear()
             with self._handing:
                 while self._given:
@@ -201,6 +207,7 @@ def beside(
         rest = None if redelivers else Rest(LEAVE, thread.ask_to_end)
         yield Input(thread.fd, last.stop if last else stop, acks, rest)
     except BaseException:
+        # The error of the block is the cause. Raising the source's error here would hide it.
         thread.finish()
         if isinstance(thread.error, FlowError):
             _log.error("%s", thread.error)
@@ -244,7 +251,7 @@ class _SourceThread:
         if self._finished:
             return
         self._finished = True
-        os.close(self.fd)
+        os.close(self.fd)  # Ends a source that waits in a write: its pipe has no reader any more.
         self._stop.set()
         self._thread.join(LEAVE)
         if self._thread.is_alive():
@@ -276,14 +283,10 @@ class _Later:
 
     def close(self) -> None:
         self._ending.set()
-        self._first_or_ending()
         self._thread.join()
         self._ending.close()
 
-    def _first_or_ending(self) -> None:
-        wait(self._first, self._ending)
-
     def _run(self) -> None:
-        self._first_or_ending()
+        wait(self._first, self._ending)
         if not self._ending.wait(self._seconds if self._first.is_set() else 0):
             self.stop.set()

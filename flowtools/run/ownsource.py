@@ -1,7 +1,9 @@
-"""Make the source of a Worker from the class that its SOURCE names and the options for it.
+"""Makes the source of a Worker from the class that its SOURCE names and the options for it.
 
-The options are the keys of the section [Source], as in the old framework. An option on the command
-line takes precedence.
+The options are the keys of the section [Source], as in the older Flow. An option on the command
+line takes precedence. A built-in source is made here from its keys and options, the same as by its
+own command. A class of the user gets its keys as arguments, and an object that the user has made is
+used as it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +39,7 @@ _SPELT = {
 
 @dataclass(frozen=True)
 class Wishes:
-    """Settings of a source beside the keys of its section.
+    """The settings of a source that do not come from the keys of its section.
 
     Attributes:
         given: The options of flow-run. A typed option that does not apply to the source is refused.
@@ -83,8 +85,8 @@ def own_source(
     found = getattr(worker, "SOURCE", None)
     if found is None:
         raise ConfigurationError(
-            f"cannot run Worker '{name}': it names no SOURCE; give its class one, or pipe a source"
-            " into flow-work"
+            f"cannot run Worker '{name}': its class has no SOURCE; add one, or pipe a source into"
+            " flow-work"
         )
     given = SourceKeys(options, _class_of(found))
     try:
@@ -93,6 +95,7 @@ def own_source(
         own = _make(found, given, wishes, equipment, config)
     except UsageError as error:
         raise ConfigurationError(f"[Source]: {error}") from None
+    # Only after `_make`: an option that the source has not taken does not apply to it.
     for name in wishes.given.untaken():
         option = _SPELT.get(name, name.replace("_", "-"))
         raise UsageError(f"--{option} does not apply to the SOURCE {given.kind} of this Worker")
@@ -114,7 +117,7 @@ def _make(
     }
     # By name and module, so that only the source in use is loaded.
     built_in = next((k for k in kind.__mro__ if _is_ours(k) and k.__name__ in makers), None)
-    if built_in is not None and found is not kind:
+    if built_in is not None and found is not kind:  # An object of one of our classes.
         _adopt(found, wishes)
         return Own(found, _redelivers(found), getattr(found, "is_whole", False))
     if built_in is not None:
@@ -185,6 +188,7 @@ def _stomp(kind: Any, keys: SourceKeys, wishes: Wishes, equipment: Equipment) ->
     keys.fill(wishes.given, sourcekeys.OF_STOMP)
     url = parse_url(keys.need("stomp url", "url"))
     for host, _ in url.hosts:
+        # A variable that is not set would be looked up as the name of a host, again and again.
         refuse_unset(host, "[Source] stomp url")
     source = wishes.given.make(
         kind,
@@ -244,6 +248,7 @@ def _folder(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) 
         if (said := given.take(key))
     }
     more: dict[str, Any] = {}
+    # Only these need to know when a file is done. Without them no line has an `ackto`.
     if flags["remove"] or {"state", "done", "failed"} & set(texts):
         taking = ("prefetch", "drain")
         more = {"ack": "worker", "inlet": wishes.inlet} | {key: wishes.given[key] for key in taking}
@@ -278,7 +283,7 @@ def _custom(
     if not is_source(kind) or issubclass(kind, str | bytes):
         raise ConfigurationError(f"'{name}' is not a Source: see flow-source(1)")
     made = found
-    if found is kind:
+    if found is kind:  # A class; otherwise an object that the user has made.
         made = make("Source", found, name, config, given.take_all(), equipment)
     acked = hasattr(made, "done")
     # Without `done` nothing is unacknowledged: then --prefetch has no meaning.

@@ -71,6 +71,8 @@ class _OldParser(ConfigParser):
         section = ""
         seen: set[tuple[str, str]] = set()
 
+        # The parser reads one line at a time, so `number` and `section` are those of the key that
+        # `note` gets. ConfigParser itself does not tell where a repeated key is.
         def lines() -> Iterator[str]:
             nonlocal number, section
             for line in StringIO(string):
@@ -80,7 +82,6 @@ class _OldParser(ConfigParser):
                 yield line
 
         def note(key: str) -> str:
-            # The parser calls this for each key at its line, so the line number is known here.
             if (section, key) in seen:
                 _log.warning(
                     "'%s', line %d: key '%s' is in section [%s] already; this one counts",
@@ -108,13 +109,13 @@ class _OldInterpolation(Interpolation):
         defaults: Mapping[str, str],
     ) -> str:
         """Return `value` with the references in it replaced."""
-        for _ in range(_DEPTH):
+        for _ in range(_DEPTH):  # A value may refer to a value that has references itself.
             if "%(" not in value:
                 break
             value = _REFERENCE.sub(lambda found: defaults.get(found[1], found[0]), value)
             if len(value) > _LONGEST:
                 raise ConfigurationError(
-                    f"[{section}] {option}: its %(name)s refer to each other in a circle"
+                    f"[{section}] {option}: its %(name)s references form a circle"
                 )
         return value
 
@@ -164,7 +165,7 @@ def read(path: Path, instance_name: str | None) -> ConfigParser:
         _read_base(config, Path(root) / "flow.ini")
     read_into(config, path, "profile")
     name = instance_name or config.get("Flow", "app name", fallback=None) or "default"
-    if root and name != "flow":
+    if root and name != "flow":  # `flow.ini` has been read already, and must not come last.
         if "/" in name or "\0" in name:
             where = "--instance-name" if instance_name else f"'{path}', [Flow] app name"
             raise ConfigurationError(
@@ -287,6 +288,7 @@ def _read_base(config: ConfigParser, path: Path) -> None:
 def _section(config: ConfigParser, name: str) -> dict[str, str]:
     if not config.has_section(name):
         return {}
+    # Keys of [DEFAULT] count only where they are known, or each section would warn of all of them.
     inherited = config.defaults()
     own = {key: said for key, said in config.items(name) if key not in inherited}
     own |= {key: said for key, said in config.items(name) if key in KNOWN.get(name, ())}

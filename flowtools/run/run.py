@@ -1,4 +1,10 @@
-"""The run of flow-run: a Worker in a pool, with its own SOURCE in the same process."""
+"""The run of flow-run: a Worker in a pool, with its own SOURCE in the same process.
+
+The source is made first, since it determines settings of the pool: whether a whole document may
+take any time, and whether events that are not done will be delivered again. Then assembly.run runs
+the pool as flow-work does. Instead of standard input it opens the pipe of the source's thread
+(inprocess.py), after the Worker has been configured and before the first line is read.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -54,7 +60,7 @@ def find_target(
         UsageError: A setting has another form.
     """
     path = Path(name)
-    if ":" in name and not path.is_file():
+    if ":" in name and not path.is_file():  # A profile's path may have a colon, too.
         plain = load_config(config, settings)
         return Target(name, understand(plain, is_old=False))
     if config is not None:
@@ -124,7 +130,7 @@ def run(
         with beside(made.source, acks, stop, redelivers=made.redelivers, drain=drain) as given:
             yield replace(given, max_line=longest)
         if getattr(made.source, "is_stuck", False):
-            on_stuck()
+            on_stuck()  # A thread of the user's Source may never end: the process must not wait.
 
     opened: Callable[[Worker | None, Stop], AbstractContextManager[Input]] = opener
     try:

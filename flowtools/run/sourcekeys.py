@@ -2,6 +2,9 @@
 
 A key is written as the option without its dashes: `skip empty` is --skip-empty. Keys are
 case-insensitive, and `_` is the same as a space. An option on the command line takes precedence.
+
+Each key is taken once, by the maker of the source (ownsource.py). What is left at the end is not a
+key of that source, and is warned of.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +45,7 @@ def whole(said: str, where: str) -> int:
     """Return the value as a whole number of at least 1.
 
     Raises:
-        ConfigurationError: It does not say one.
+        ConfigurationError: The value is something else.
     """
     if not (said.isascii() and said.isdigit() and 0 < int(said) < 1e9):
         raise ConfigurationError(f"{where}: '{said}' is not a whole number from 1 up")
@@ -50,10 +53,10 @@ def whole(said: str, where: str) -> int:
 
 
 def above_zero(said: str, where: str) -> float:
-    """Return the value as a number above 0.
+    """Return the value as a number above 0, such as seconds.
 
     Raises:
-        ConfigurationError: It does not say one.
+        ConfigurationError: The value is something else.
     """
     found = seconds(said, where)
     if not found:
@@ -141,7 +144,7 @@ class SourceKeys:
         found = {}
         for key, (name, parse) in known.items():
             said = self.take(key)
-            if said:
+            if said:  # An empty value counts as not given.
                 found[name] = parse(said, f"[Source] {key}")
         given.fill(found)
 

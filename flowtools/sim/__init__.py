@@ -1,20 +1,22 @@
-"""A stand-in Viz One for development and tests.
+"""The stand-in: a program that behaves like a Viz One, for development and tests.
 
-`standin` is the whole of it, `settings` what it is to do, `serve` what flow-sim does with that,
-`chain` the command below.
+Start with `standin`, which builds a stand-in from a plan (`settings`). `serve` is what flow-sim
+does with a stand-in, and `chain` runs the command that flow-sim was given.
 
-What it knows: a `catalogue` of each `asset` and of the `storages` with their files, in which
-`searching` finds; `imports` fill a placeholder and `stream` changes things, each step of it
-done `later`. Its words are in `vocabulary`, its users are `people`, what it lets in `guests`,
-its misdeeds `faults`.
+State: the `catalogue` holds every `asset` and the `storages` with their files; `searching` finds
+assets in it. `imports` fill a placeholder with media step by step, a `stream` makes repeatable
+changes, and `later` is the thread for delayed actions. `vocabulary` has the types and exceptions
+that all modules share, `people` the users, `guests` the limits on connections, host names and
+sessions, and `faults` the simulated faults.
 
-HTTP: `web` is the server, `asking` a request and its answer, and `resources` all that is served:
-`asset_resources`, `file_resources`, `media_resources`, `step_resources`, `plugin_resources`,
-`group_resources`, `other_resources`.
-They write with `documents`, `file_documents`, `form_documents` and `transfer_documents`, and
-all of those with `xml`.
+HTTP: `web` is the server, `asking` defines requests, replies and routes, and `resources` finds
+the handler of a request. The handlers are in `asset_resources`, `file_resources`,
+`media_resources`, `step_resources`, `plugin_resources`, `group_resources` and `other_resources`.
+They build their documents with `documents`, `file_documents`, `form_documents` and
+`transfer_documents`, and those use `xml`.
 
-STOMP: `messages` says what is published. `broker` has for each client a `connection` (two
-threads) with a `session` on it; `delivery` decides which message goes to whom, and `frames`
-are what goes over the wire. A real broker in place of it is `outside`.
+STOMP: `messages` decides what is published. `broker` is the server; each client has a
+`connection` (two threads) with a `session` (the protocol) on it. `delivery` holds the queues,
+topics and subscriptions, and `frames` reads and writes the bytes of frames. `outside` publishes
+to a real broker instead of this one.
 """

@@ -1,4 +1,4 @@
-"""A request to the stand-in, its answer, and the table of who answers what."""
+"""Requests to the stand-in, replies, and routes to the handlers that answer them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Request:
-    """A request whose user is known.
+    """A request of a user who has logged in.
 
     Attributes:
-        user: Who asks.
+        user: Name of the user.
         method: GET, POST, PUT or DELETE.
-        path: The path as it came.
-        query: The parameters.
-        etag: What If-Match says.
-        body: What it brings.
-        inline: The links whose documents are to stand in the answer.
+        path: Path of the URL, still percent-encoded.
+        query: Parameters of the query string, decoded.
+        etag: Value of If-Match; None if the request has no such header.
+        body: Body of the request.
+        inline: Relations of the links whose documents the reply should include (X-Inline).
     """
 
     user: str
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer."""
+    """A reply; `type` is the media type of `body`."""
 
     body: bytes = b""
     type: str = "text/plain"
@@ -38,7 +38,7 @@ class Reply:
 
 
 class Refusal(Exception):
-    """The request cannot be done."""
+    """The request is refused with `status` (an HTTP status); the text goes into the body."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -48,21 +48,22 @@ class Refusal(Exception):
 Answerer = Callable[..., Reply]
 
 Routes = list[tuple[str, dict[str, Answerer]]]
-"""Pairs of a pattern of paths and who answers which method there."""
+"""Pairs of a path pattern and the handlers for that path, by method."""
 
 NUMBER, NAME = "([0-9]{1,30})", "([^/]+)"
-"""Patterns of a part of a path; what they find is given to the answerer, decoded."""
+"""Patterns for one part of a path; the handler gets the matched part, percent-decoded."""
 
 
 def integer(query: dict[str, str], name: str, default: int, least: int, most: int) -> int:
-    """Return a parameter that is a whole number, `most` where it is more.
+    """Return the query parameter `name`, limited to `most`; `default` if it is missing.
 
     Raises:
-        Refusal: It is none, or below `least`.
+        Refusal: The parameter is not a whole number, or is below `least`.
     """
     said = query.get(name)
     if said is None:
         return default
+    # Its length first: Python refuses to read an integer of thousands of digits.
     if not (said.isascii() and said.isdigit() and len(said) < 12 and int(said) >= least):
         raise Refusal(400, f"{name} is no number of at least {least}")
     return min(int(said), most)

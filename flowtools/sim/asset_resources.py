@@ -1,4 +1,7 @@
-"""The stand-in's assets over HTTP: service document, feed, search, entries, metadata."""
+"""Handlers for assets: service document, feed and search, entries, metadata.
+
+They translate between HTTP and the catalogue, and keep no state of their own.
+"""
 
 from urllib.parse import urlencode
 
@@ -17,22 +20,30 @@ from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.service import DESCRIPTION_TYPE
 
 PER_PAGE = 25
-"""Entries on a page of the asset feed, if the request does not say."""
+"""Entries on a page of the asset feed if the request has no `num`."""
 
 MOST_PER_PAGE = 1000
+"""Entries on a page at most, whatever the request asks for."""
 
 
 class AssetResources:
-    """The assets; any thread may call."""
+    """The handlers for assets. Thread-safe."""
 
     def __init__(self, catalogue: Catalogue, base: str, monitor: str) -> None:
-        """Serve `catalogue`; links start with `base`, `monitor` is the feed's own link."""
+        """Serve `catalogue`.
+
+        Args:
+            catalogue: Where the assets are.
+            base: URL that links start with, such as http://127.0.0.1:8080.
+            monitor: STOMP URL of the feed's monitor link.
+        """
         self._catalogue = catalogue
         self._base = base
         self._monitor = monitor
 
     def routes(self) -> Routes:
-        """Return who answers what."""
+        """Return the routes of these handlers."""
+        # A real server shows each asset in both trees, under the same number.
         asset = f"/(?:thirdparty|api)/asset/item/{NUMBER}"
         one = {"GET": self._asset, "PUT": self._update, "DELETE": self._delete}
         return [
@@ -57,9 +68,11 @@ class AssetResources:
         links = {"self": f"{here}?{urlencode(query)}"}
         if start - 1 + num < len(found):
             links["next"] = f"{here}?{urlencode(query | {'start': start + num, 'num': num})}"
+        # As on a real server, where the link needs Asset/Admin permission.
         if request.user == ADMIN:
             links["monitor"] = self._monitor
-        # Whoever asks for the latest changes is told of deletions, too.
+        # A client that sorts by change looks for changes: only it is shown deletions, and only
+        # on the first page, or a client that pages would see each of them again.
         tells = self._catalogue.deletions == "tombstone" and sort == "-search.modificationDate"
         body = documents.asset_feed(
             found[start - 1 : start - 1 + num],
@@ -104,6 +117,7 @@ class AssetResources:
         return _payload(self._catalogue.asset(number))
 
     def _put_metadata(self, request: Request, number: str) -> Reply:
+        # Payload refuses any other document. What it does not know of is stored all the same.
         payload = Payload(parse(request.body, name="the metadata"))
         stored = plain(payload.element)
         return _payload(self._catalogue.put_payload(number, stored, request.etag))

@@ -1,7 +1,8 @@
-"""What the stand-in knows: its assets with their metadata, its import storages with files.
+"""The state of the stand-in: assets with their metadata, and import storages with files.
 
-One lock guards the assets; whoever wants to know of changes is told within it, in their
-order. Nothing is kept on disk.
+One lock guards the assets. Watchers are called while it is held, so that they see the changes
+in the order in which they were made; a watcher must not wait (publishing only puts a message
+into a queue). The storages have a lock of their own. Nothing is written to disk.
 """
 
 from collections import deque
@@ -15,15 +16,16 @@ from flowtools.sim.storages import File, Storages
 from flowtools.sim.vocabulary import Deletions, GoneError, Kind, Order, StaleError, TakenError, now
 
 FIRST_NUMBER = 210161124000000021
-"""The number of the first asset; ids are long, and text."""
+"""Number of the first asset. Longer than 2**53, as real ones are: a client that reads an id as a
+JSON number damages it, and notices here."""
 
 MOST_TOMBSTONES = 1000
-"""Deletions that are remembered, the last ones."""
+"""Number of deletions that are remembered; the oldest is forgotten first."""
 
 
 @dataclass
 class Watchers:
-    """Who is told of changes."""
+    """Functions that are called after each change; by default they do nothing."""
 
     assets: Callable[[Kind, Asset], None] = lambda kind, asset: None
     files: Callable[[Kind, File], None] = lambda kind, file: None
@@ -31,16 +33,19 @@ class Watchers:
 
 @dataclass
 class Catalogue:
-    """All assets and files; any thread may call.
+    """All assets and files. Thread-safe.
 
     Attributes:
-        make_payload: Gives the metadata that a new asset has.
-        echo: Tell of metadata that is written, too.
-        locations: The handles of the import storages.
-        deletions: How a deletion shows: with "status" the asset stays, marked; with
-            "gone" it answers 410 for ever.
+        make_payload: Returns the metadata of a new asset, as an XML document.
+        echo: Whether a change of metadata also counts as a change of the asset, and is published.
+        locations: Handles of the import storages.
+        deletions: How a deletion shows. With "status" the asset stays and is marked as deleted;
+            with "gone" a request for it is answered with 410 instead of 404.
+        watchers: Functions that are called after each change.
         order: How a sorted search is ordered.
-        now: Tells the time.
+        now: Returns the present time as Viz One writes it.
+        storages: The import storages.
+        tombstones: The last deleted assets, oldest first.
     """
 
     make_payload: Callable[[Asset], bytes]
@@ -52,18 +57,26 @@ class Catalogue:
     now: Callable[[], str] = now
 
     def __post_init__(self) -> None:
+        # Reentrant: `retitle` and `change` call `update` while they hold it.
         self._lock = RLock()
         self._assets: dict[str, Asset] = {}
         self._numbers: dict[str, str] = {}
         self._made = 0
         self.tombstones: deque[Asset] = deque(maxlen=MOST_TOMBSTONES)
-        # Whoever watches may change while we run.
+        # A lambda, since the watchers may be replaced while the stand-in runs.
         self.storages = Storages(
             self.locations, lambda kind, file: self.watchers.files(kind, file), self.now
         )
 
     def assets(self, query: str = "", *, sort: str = "", media: str = "") -> list[Asset]:
-        """Return the assets that `query` finds, the oldest first or as `sort` says."""
+        """Return the assets that match, oldest first or in the order of `sort`.
+
+        Args:
+            query: Search text; see searching.py.
+            sort: Sort order that the request asks for; see searching.py.
+            media: Kind of media; empty for any.
+        """
+        # The search parses XML: without the lock, or it would hold up every change.
         with self._lock:
             every = list(self._assets.values())
         found = [each for each in every if not media or each.media == media]
@@ -72,10 +85,10 @@ class Catalogue:
         return in_order(found_by(query, found), "" if self.order == "none" else sort)
 
     def asset(self, number: str) -> Asset:
-        """Return an asset.
+        """Return the asset with this number.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such asset.
         """
         with self._lock:
             if number in self._assets:
@@ -94,10 +107,10 @@ class Catalogue:
         media: str = "placeholder",
         permissions: tuple[Permission, ...] = (),
     ) -> Asset:
-        """Make an asset; by default a placeholder, as a user does.
+        """Create an asset, by default a placeholder.
 
         Raises:
-            TakenError: Another asset has that identifier.
+            TakenError: Another asset has this identifier.
         """
         with self._lock:
             if identifier is not None and identifier in self._numbers:
@@ -115,11 +128,17 @@ class Catalogue:
             return asset
 
     def update(self, number: str, etag: str | None = None, **changes: object) -> Asset:
-        """Change what an entry shows.
+        """Change attributes of an asset.
+
+        Args:
+            number: Number of the asset.
+            etag: Etag that the asset must have; None for any.
+            changes: New values of attributes of Asset, by name.
 
         Raises:
             GoneError: There is no such asset.
-            StaleError: `etag` is given and not the present one.
+            StaleError: The asset has another etag.
+            TakenError: Another asset has the new identifier.
         """
         with self._lock:
             asset = self.asset(number)
@@ -140,7 +159,7 @@ class Catalogue:
             self._numbers[str(identifier)] = asset.number
 
     def retitle(self, number: str, title: str, change: Callable[[bytes], bytes]) -> Asset:
-        """Change an asset's title, and with `change` its metadata; one message tells of both.
+        """Change an asset's title, and its metadata with `change`; publish both as one update.
 
         Raises:
             GoneError: There is no such asset.
@@ -152,11 +171,11 @@ class Catalogue:
             return self.update(number, title=title, payload=payload, payload_revision=after)
 
     def put_payload(self, number: str, payload: bytes, etag: str | None = None) -> Asset:
-        """Change an asset's metadata.
+        """Replace an asset's metadata; publish that only if `echo` is set.
 
         Raises:
             GoneError: There is no such asset.
-            StaleError: `etag` is given and not the present one.
+            StaleError: The metadata has another etag.
         """
         with self._lock:
             asset = self.asset(number)
@@ -170,7 +189,7 @@ class Catalogue:
 
         Raises:
             GoneError: There is no such asset.
-            StaleError: `etag` is given and not the present one.
+            StaleError: The asset has another etag.
         """
         with self._lock:
             asset = self.asset(number)
@@ -183,11 +202,14 @@ class Catalogue:
                 self._assets[number] = asset
             else:
                 del self._assets[number]
+            # The identifier is free again, even if the asset itself is still shown as deleted.
             self._numbers.pop(asset.identifier or "", None)
             self.watchers.assets("delete", asset)
 
     def change(self, number: str, step: Callable[[Asset], dict[str, object]]) -> Asset:
-        """Change what an entry shows by what `step` makes of it, within the lock.
+        """Change an asset by the attributes that `step` returns for its present state.
+
+        `step` runs while the lock is held, so that it may check and change in one go.
 
         Raises:
             GoneError: There is no such asset.
@@ -196,7 +218,7 @@ class Catalogue:
             return self.update(number, None, **step(self.asset(number)))
 
     def put_file(self, location: str, name: str, content: bytes) -> File:
-        """Let a file arrive: it shows empty first, and then whole.
+        """Let a file arrive: first empty and then whole, as a growing file shows on a Viz One.
 
         Raises:
             GoneError: There is no such import storage.
@@ -208,7 +230,7 @@ class Catalogue:
         """Delete a file.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such file.
         """
         self.storages.delete(location, name)
 

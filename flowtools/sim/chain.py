@@ -1,4 +1,4 @@
-"""Runs a command under the stand-in, as env(1) and timeout(1) run one."""
+"""Runs the command that flow-sim was given, the way env(1) and timeout(1) run one."""
 
 import os
 import signal
@@ -12,23 +12,24 @@ from flowtools.core.wait import Stop, wait
 def run(command: Sequence[str], environment: Mapping[str, str], stop: Stop) -> int:
     """Run `command` with `environment` added to ours; return its exit status.
 
-    SIGTERM or SIGINT sent to this process is passed on to it and to whatever it has
-    started. On a terminal both share the terminal's signals, and only it is told.
+    Without a terminal the command gets a process group of its own: SIGTERM or SIGINT sent to
+    this process is passed on to the whole group. On a terminal the command stays in our group,
+    so that it may read the terminal; only the command itself then gets a SIGTERM.
 
     Returns:
-        Its exit status; 128+n where signal n has ended it.
+        The command's exit status, or 128+n if signal n ended it.
 
     Raises:
-        ConfigurationError: It cannot be started.
+        ConfigurationError: The command cannot be started.
     """
     on_terminal = os.isatty(0)
     try:
         child = subprocess.Popen(  # noqa: S603  running it is what was asked for
             command,
             env={**os.environ, **environment},
-            # What its caller has opened for it, such as a shell's <(...), is its own.
+            # The command may need descriptors that its caller opened, such as a shell's <(...).
             close_fds=False,
-            # A shell's pipeline is to get the signal too, not the shell alone.
+            # If the command is a shell, its pipeline must get the signal, not the shell alone.
             process_group=None if on_terminal else 0,
         )
     except OSError as error:
@@ -41,6 +42,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], stop: Stop) -> i
 
 
 def _wait(child: subprocess.Popen[bytes], stop: Stop) -> None:
+    # A descriptor, since a signal is one as well: one wait for whichever comes first.
     ended = os.pidfd_open(child.pid)
     try:
         wait(ended, stop)
@@ -52,5 +54,6 @@ def _pass_on(child: subprocess.Popen[bytes], signum: int, on_terminal: bool) -> 
     if not on_terminal:
         os.killpg(child.pid, signum)
     elif signum != signal.SIGINT:
-        # Control-C reached it without us; twice would be once too often.
+        # The terminal sends Control-C to the whole group, so the command has got it already. A
+        # second SIGINT would make it end at once: flow-work would not finish its events.
         child.send_signal(signum)

@@ -1,10 +1,16 @@
-"""Which message goes to whom: queues, topics, prefetch, acknowledgement, redelivery.
+"""Queues and topics of the stand-in's broker: prefetch, acknowledgement, redelivery.
 
-Takes the place of CoilMQ's queue and topic managers, which know neither client-individual
-nor several messages in flight, and which send while they hold a lock. Here a message is
-only handed to its connection's own outgoing queue, so that nobody who publishes waits.
+This replaces CoilMQ's queue and topic managers. Those know neither client-individual
+acknowledgement nor several messages in flight, and they send while they hold a lock.
 
-One lock guards everything. Nothing is kept on disk.
+How a message travels: `commit` puts it at the end of its queue, or into the `waiting` messages
+of each subscription to its topic (`_place`). From there it is delivered to subscriptions with
+room in their prefetch (`_drain`), which only puts it into the outgoing queue of a connection, so
+that no publisher waits for a client. Until it is acknowledged it is in `pending` of its
+subscription. If the subscription ends first, a queue's message goes back to the head of the
+queue, marked as redelivered; a topic's message is lost.
+
+One lock guards everything. Nothing is written to disk.
 """
 
 import time
@@ -21,17 +27,17 @@ from coilmq.util.frames import Frame
 Ack = Literal["auto", "client", "client-individual"]
 
 MAX_WAITING = 100_000
-"""Messages that a queue, or a slow subscriber of a topic, may have waiting."""
+"""Messages that may wait in a queue, or for a slow subscriber of a topic."""
 
 DEAD_LETTERS = "/queue/ActiveMQ.DLQ"
-"""Where a message goes that is refused with NACK, as on ActiveMQ Classic."""
+"""Destination of messages that are rejected with NACK, named as on ActiveMQ Classic."""
 
 
 class Connection(Protocol):
-    """What delivers to a client; neither method waits."""
+    """Where a client's frames go. Neither method waits: both are called with the lock held."""
 
     def send_frame(self, frame: Frame) -> None:
-        """Take `frame`, to be sent in its turn."""
+        """Queue `frame` to be sent."""
 
     def drop(self) -> None:
         """Close the connection at once."""
@@ -39,7 +45,10 @@ class Connection(Protocol):
 
 @dataclass(frozen=True)
 class Message:
-    """What was sent: its headers (destination and message-id among them) and body."""
+    """A message: headers (`destination` and `message-id` among them) and body.
+
+    `redelivered` is true if an earlier subscription had the message and did not acknowledge it.
+    """
 
     headers: dict[str, str]
     body: bytes
@@ -51,13 +60,13 @@ class Subscription:
     """A client's subscription.
 
     Attributes:
-        connection: Whose it is.
-        id: Its id; unique to the connection.
-        destination: What it is to.
-        ack: How its messages are acknowledged.
-        prefetch: How many may be unacknowledged; does not count with ack "auto".
-        waiting: What a topic has for it beyond that.
-        pending: What it has not acknowledged, by token, the oldest first.
+        connection: Connection of the client.
+        id: Id that the client chose; unique within the connection.
+        destination: Name of the queue or topic.
+        ack: How messages are acknowledged.
+        prefetch: Maximum number of unacknowledged messages; not used with ack "auto".
+        waiting: Messages of a topic for which there is no room yet.
+        pending: Unacknowledged messages by token, the oldest first.
     """
 
     connection: Connection
@@ -70,17 +79,24 @@ class Subscription:
 
     @property
     def has_room(self) -> bool:
-        """Return whether it can take a message now."""
+        """Whether another message may be delivered now."""
         return self.ack == "auto" or len(self.pending) < self.prefetch
 
     def token(self, message_id: str) -> str:
-        """Return what the `ack` header of STOMP 1.2 says for a message."""
+        """Return the value of the `ack` header (STOMP 1.2) for a message of this subscription."""
         return f"{self.id}/{message_id}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An ACK or NACK: of the message with this token, or this message-id."""
+    """An ACK or NACK of one message.
+
+    Attributes:
+        accepted: True for ACK, False for NACK.
+        token: Value of the `ack` header; STOMP 1.2.
+        message_id: The message-id; STOMP 1.0 and 1.1.
+        subscription: Id of the subscription; None: any of the connection (STOMP 1.0).
+    """
 
     accepted: bool
     token: str | None = None
@@ -89,7 +105,7 @@ class Verdict:
 
 
 class Delivery:
-    """All destinations; any thread may call."""
+    """All queues, topics and subscriptions. Thread-safe; no method waits for a client."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -97,13 +113,13 @@ class Delivery:
         self._queues: dict[str, deque[Message]] = {}
 
     def close(self) -> None:
-        """Do nothing: there is nothing on disk (CoilMQ's server calls this)."""
+        """Do nothing; CoilMQ's server calls this, and there is nothing on disk to close."""
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Add `subscription`, and send it what its queue has.
+        """Add `subscription` and deliver what waits in its queue.
 
         Raises:
-            ProtocolError: Its connection has one of that id.
+            ProtocolError: The connection already has a subscription with this id.
         """
         with self._changed:
             if any(each.id == subscription.id for each in self._of(subscription.connection)):
@@ -113,10 +129,10 @@ class Delivery:
             self._drain(subscription.destination)
 
     def unsubscribe(self, connection: Connection, id: str | None, destination: str | None) -> None:
-        """End the subscription with this id, or without an id to this destination.
+        """End the subscription with this id; without an id, the one to this destination.
 
         Raises:
-            ProtocolError: Its connection has none such.
+            ProtocolError: The connection has no such subscription.
         """
         with self._changed:
             for each in self._of(connection):
@@ -126,37 +142,44 @@ class Delivery:
         raise ProtocolError(f"there is no subscription '{id or destination}'")
 
     def disconnect(self, connection: Connection) -> None:
-        """End all subscriptions of `connection`; what a queue gave it goes to others."""
+        """End all subscriptions of `connection`; unacknowledged messages return to their queues."""
         with self._changed:
             self._end(self._of(connection))
 
     def has_subscriber(self, destination: str, seconds: float) -> bool:
-        """Wait up to `seconds` until `destination` has a subscriber; return whether it has."""
+        """Wait up to `seconds` for a subscriber of `destination`; return whether there is one."""
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._to(destination)), seconds)
 
     def cut(self, destination: str) -> None:
-        """Cut the connections of all who listen to `destination`."""
+        """Cut the connections of all subscribers of `destination`."""
         with self._changed:
             for each in self._to(destination):
                 each.connection.drop()
 
     def send(self, message: Message) -> None:
-        """Give `message` to a subscriber of its queue, or to all of its topic."""
+        """Deliver `message`: to one subscriber of its queue, or to all subscribers of its topic.
+
+        Raises:
+            ProtocolError: The queue is full.
+        """
         self.commit(None, [message], [])
 
     def commit(
         self, connection: Connection | None, messages: list[Message], verdicts: list[Verdict]
     ) -> None:
-        """Send `messages` and apply `connection`'s `verdicts`: all of it or nothing.
+        """Send `messages` and apply the `verdicts` of `connection`: all of it, or nothing.
 
         Raises:
-            ProtocolError: A verdict is about no message, or a queue is full.
+            ProtocolError: A verdict names a message that is not in flight, or a queue is full.
         """
         with self._changed:
+            # Up to `_check_room` nothing is changed: an error must leave a transaction undone.
             judged = [(verdict, *self._find(connection, verdict)) for verdict in verdicts]
             settled: dict[tuple[Subscription, str], bool] = {}
             for verdict, subscription, token in judged:
+                # The first verdict on a message counts: with ack "client" a later one of the same
+                # transaction covers it again.
                 for each in _covered(subscription, token):
                     settled.setdefault((subscription, each), verdict.accepted)
             refused = [
@@ -170,6 +193,7 @@ class Delivery:
                 del subscription.pending[token]
             for message in arriving:
                 self._place(message)
+            # Each verdict has made room in a prefetch, so more messages can be delivered.
             for _, subscription, _ in judged:
                 self._drain(subscription.destination)
 
@@ -204,7 +228,7 @@ class Delivery:
         self._drain(destination)
 
     def _drain(self, destination: str) -> None:
-        """Hand on what waits, while there is someone to take it."""
+        """Deliver waiting messages of `destination` while a subscription has room."""
         if not _is_queue(destination):
             for each in self._to(destination):
                 while each.waiting and each.has_room:
@@ -215,19 +239,22 @@ class Delivery:
             takers = [each for each in self._to(destination) if each.has_room]
             if not takers:
                 return
-            # Whoever was served goes to the end of the list: all in turn.
+            # The one that gets the message moves to the end of the list, so that all take turns.
             self._subscriptions.remove(takers[0])
             self._subscriptions.append(takers[0])
             _deliver(takers[0], queue.popleft())
+        # Empty queues are forgotten: clients choose the names, and there may be very many.
         self._queues.pop(destination, None)
 
     def _end(self, subscriptions: list[Subscription]) -> None:
+        # All of them first: a message must not be delivered to another one that is ending, too.
         for each in subscriptions:
             self._subscriptions.remove(each)
         for each in subscriptions:
             if _is_queue(each.destination) and each.pending:
                 queue = self._queues.setdefault(each.destination, deque())
                 again = [replace(message, redelivered=True) for message in each.pending.values()]
+                # To the head, in their old order: a redelivered message is older than the rest.
                 queue.extendleft(reversed(again))
             self._drain(each.destination)
 
@@ -239,18 +266,24 @@ class Delivery:
 
 
 def _is_queue(destination: str) -> bool:
-    """Return whether `destination` is a queue; anything else is a topic."""
+    """Return whether `destination` is a queue. Any other name is that of a topic."""
     return destination.startswith("/queue/")
 
 
 def message_of(frame: Frame, clock: Callable[[], float] = time.time) -> Message:
-    """Return what a SEND frame sends, with a message-id and a timestamp of the broker's.
+    """Return the message of a SEND frame, with a message-id and timestamp from the broker.
+
+    Args:
+        frame: The SEND frame.
+        clock: Returns the present time in seconds since the epoch.
 
     Raises:
-        ProtocolError: It has no destination.
+        ProtocolError: The frame has no destination.
     """
     if not frame.headers.get("destination"):
         raise ProtocolError("SEND has no destination")
+    # Headers about the frame itself, and those that only a broker may set. All others are the
+    # sender's own, and are delivered with the message.
     own = {"receipt", "transaction", "content-length", "message-id", "subscription", "ack"}
     headers = {name: value for name, value in frame.headers.items() if name not in own}
     headers["message-id"] = str(uuid.uuid4())
@@ -271,7 +304,7 @@ def _deliver(subscription: Subscription, message: Message) -> None:
 
 
 def _covered(subscription: Subscription, token: str) -> list[str]:
-    """Return what an ACK or NACK is about: with ack "client" the messages before it, too."""
+    """Return the tokens that an ACK or NACK settles: with ack "client" all earlier ones, too."""
     if subscription.ack != "client":
         return [token]
     pending = list(subscription.pending)

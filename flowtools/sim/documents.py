@@ -1,4 +1,7 @@
-"""The stand-in's XML of assets: service document, search description, feeds, entries."""
+"""XML documents for assets: service document, search description, feed, entries, tombstones.
+
+Names, namespaces and nesting are those of public traces of Viz One (docs/conformance.md).
+"""
 
 from collections.abc import Sequence
 
@@ -54,7 +57,7 @@ _TEMPLATES = {
 
 
 def service(base: str) -> bytes:
-    """Return the service document: the collections, found by their keywords."""
+    """Return the service document: the collections with their keywords and templates."""
     document = root(APP, "service")
     workspace = add(document, APP, "workspace")
     add(workspace, ATOM, "title", "Stand-in")
@@ -67,14 +70,15 @@ def service(base: str) -> bytes:
         if "search" in keywords:
             link(collection, "search", f"{base}{path}?format=opensearch", DESCRIPTION_TYPE)
         for id, rest in _TEMPLATES.get(keywords[0], {}).items():
-            # How the real one writes these is not public.
+            # How a real server writes a resolve template is not public.
             add(collection, ATOM_EXT, "resolve", None, id=id, template=base + path + rest)
-    # A template names its parameters with prefixes: these have to be the usual ones.
+    # `plain` keeps the usual prefixes: the parameters of a template are named with them in text,
+    # which `xml.serialise` would not rename.
     return plain(document)
 
 
 def description(base: str) -> bytes:
-    """Return how the assets are searched."""
+    """Return the OpenSearch description of the asset search."""
     document = root(OPENSEARCH, "OpenSearchDescription")
     add(document, OPENSEARCH, "ShortName", "Items")
     template = (
@@ -86,7 +90,7 @@ def description(base: str) -> bytes:
 
 
 def asset_entry(asset: Asset, base: str, *, inline: bool = False) -> Element:
-    """Return the entry of an asset; with `inline` its metadata stands in it."""
+    """Return the entry of an asset; `inline` includes its metadata in the describedby link."""
     path = f"/asset/item/{asset.number}"
     entry = root(ATOM, "entry")
     add(entry, ATOM, "id", asset.urn)
@@ -133,6 +137,7 @@ def _add_content(entry: Element, asset: Asset, url: str) -> None:
 
 
 def _add_permissions(entry: Element, kind: str, asset: Asset) -> None:
+    # Without a single line there is no element for the list either.
     lines = [each for each in asset.permissions if each[0] == kind]
     parent = add(entry, ACL, kind) if lines else None
     for _, group, rights in lines:
@@ -151,7 +156,17 @@ def asset_feed(
     links: dict[str, str],
     tombstones: Sequence[Asset] = (),
 ) -> bytes:
-    """Return one page of the asset feed; `start` counts from 1."""
+    """Return one page of the asset feed.
+
+    Args:
+        page: Assets on this page.
+        base: URL that links start with.
+        start: Place of the page's first asset in the whole feed, from 1 on.
+        num: Number of assets that a page has.
+        total: Number of assets in the whole feed.
+        links: Addresses of the feed's links by relation.
+        tombstones: Deleted assets to report.
+    """
     document = root(ATOM, "feed")
     add(document, ATOM, "id", "urn:vme:default:search:asset")
     add(document, ATOM, "title", "Items")
@@ -168,5 +183,5 @@ def asset_feed(
 
 
 def tombstone(urn: str, when: str) -> bytes:
-    """Return what is left of a deleted entry."""
+    """Return the tombstone (RFC 6721) of an entry that was deleted at the time `when`."""
     return serialise(root(TOMBSTONE, "deleted-entry", ref=urn, when=when))

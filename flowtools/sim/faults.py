@@ -1,4 +1,8 @@
-"""Faults on demand: what a server, a network and other users do to a client."""
+"""Simulated faults: what a server, a network or another user may do to a client.
+
+`Faults` only decides, at random but repeatably; web.py and broker.py ask it at each request and
+each message, and carry the decision out. The rates may be replaced while the stand-in runs.
+"""
 
 import gzip
 import random
@@ -23,41 +27,44 @@ KINDS = {
     "drop": "drop",
     "conflict": "conflict",
 }
-"""What the faults that have a rate are called, and the field of each."""
+"""Names of the faults that have a rate, each with its field in Rates."""
 
 CLOCK = "clock"
-"""The one that has seconds."""
+"""Name of the fault that is given in seconds: a wrong clock."""
 
 SLOWEST = 0.5
-"""Seconds that a slow answer takes at most."""
+"""Maximum delay of a slow answer, in seconds."""
 
 SLOWEST_BODY = 3.0
-"""Seconds that a slow body takes."""
+"""Time that a slow body takes, in seconds."""
 
 UNPACKED = 3_000_000_000
-"""Bytes that an answer would have that is packed twice."""
+"""Size of an answer that is compressed twice, in bytes once it is unpacked."""
 
 LARGEST_CLOCK = 10 * 365 * 86400.0
+"""Maximum deviation of the server's clock, in seconds: ten years."""
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Log in.</body></html>\n"
+"""The page of the `html` fault: what a proxy or a single sign-on shows instead of the answer."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How likely each fault is, from 0 to 1; and how wrong the clock is.
+    """Probability of each fault, from 0 (never) to 1 (always), and the error of the clock.
 
     Attributes:
         failing: A request is answered with 500, 502, 503 or 504.
-        slow: A request waits up to SLOWEST.
-        drop: A connection is cut: of HTTP before or after the request is done, of STOMP
-            when a message is sent.
+        slow: An answer is delayed by up to SLOWEST.
+        drop: A connection is cut: an HTTP connection before or after the request is carried
+            out, a STOMP connection when a message is published.
         conflict: A PUT with an etag is answered with 409, 412 or 428.
         unauthorized: A request is answered with 401.
         forbidden: A request is answered with 403.
         missing: A request is answered with 404.
-        html: A request is answered with 200 and a page for people.
-        packed: An answer is packed twice with gzip, unasked, and would have UNPACKED bytes.
-        slow_body: A body comes piece by piece for SLOWEST_BODY.
+        html: A request is answered with 200 and a web page for people.
+        packed: An answer is compressed twice with gzip without being asked for; unpacked it
+            has UNPACKED bytes.
+        slow_body: The body of an answer arrives in pieces over SLOWEST_BODY.
         clock: Seconds by which the server's clock is ahead (negative: behind).
     """
 
@@ -75,10 +82,10 @@ class Rates:
 
     @classmethod
     def parse(cls, text: str) -> "Rates":
-        """Read "5xx=0.05,slow=0.1,clock=-3600", each part optional.
+        """Read text such as "5xx=0.05,slow=0.1,clock=-3600", in any order.
 
         Raises:
-            ValueError: It has another form.
+            ValueError: A part has another form, an unknown name or a value out of range.
         """
         given: dict[str, float] = {}
         for part in text.split(","):
@@ -101,10 +108,10 @@ class Rates:
 
 
 class Faults:
-    """Throws the dice; any thread may ask. The same seed gives the same throws.
+    """Decides which faults happen. Thread-safe; the same seed gives the same decisions.
 
     Attributes:
-        rates: How likely each fault is; may be replaced at any time.
+        rates: Probabilities of the faults; may be replaced at any time.
     """
 
     def __init__(self, rates: Rates, seed: int) -> None:
@@ -113,7 +120,11 @@ class Faults:
         self._lock = Lock()
 
     def status(self, *, conditional: bool) -> int | None:
-        """Return the status to answer with instead of doing what is asked; mostly None."""
+        """Return a status to answer with instead of carrying out the request; mostly None.
+
+        `conditional` is true for a PUT with If-Match, the only kind of request that may conflict.
+        """
+        # Read once: another thread may replace the rates meanwhile.
         rates = self.rates
         if self._happens(rates.failing):
             return self._one_of((500, 502, 503, 504))
@@ -129,7 +140,7 @@ class Faults:
         return None
 
     def disguise(self, reply: Reply) -> Reply:
-        """Return what is sent instead of `reply`; mostly `reply` itself."""
+        """Return the reply to send instead of `reply`; mostly `reply` itself."""
         if self._happens(self.rates.html):
             return Reply(PAGE, "text/html; charset=utf-8")
         if self._happens(self.rates.packed):
@@ -138,19 +149,19 @@ class Faults:
         return reply
 
     def pause(self) -> float:
-        """Return the seconds to wait before an answer; mostly 0."""
+        """Return the delay of an answer in seconds; mostly 0."""
         if not self._happens(self.rates.slow):
             return 0.0
         with self._lock:
             return self._dice.uniform(0, SLOWEST)
 
     def slow_body(self) -> float:
-        """Return the seconds that a body is to take; mostly 0."""
+        """Return how many seconds the body of an answer shall take; mostly 0."""
         return SLOWEST_BODY if self._happens(self.rates.slow_body) else 0.0
 
     def drops(self) -> bool:
-        """Return whether a connection is to be cut here."""
-        # HTTP asks twice for each request, before and after.
+        """Return whether a connection shall be cut now."""
+        # web.py asks twice for each request: before and after it is carried out.
         return self._happens(self.rates.drop)
 
     def time(self) -> float:
@@ -165,6 +176,7 @@ class Faults:
     def _happens(self, rate: float) -> bool:
         if rate <= 0:
             return False
+        # One generator for all threads, so that a seed gives one sequence of decisions.
         with self._lock:
             return self._dice.random() < rate
 
@@ -177,11 +189,12 @@ def _number(said: str) -> float:
     try:
         return float(said)
     except ValueError:
+        # NaN fails every check of a range, so `parse` reports it with the others.
         return float("nan")
 
 
 def _seconds(said: str) -> float:
-    """Return the seconds that `said` is; a minus stands for a clock that is behind."""
+    """Return the seconds that `said` means, negative for a clock that is behind; or NaN."""
     try:
         behind = said.startswith("-")
         return parse_duration(said.lstrip("-+")) * (-1 if behind else 1)
@@ -191,7 +204,7 @@ def _seconds(said: str) -> float:
 
 @cache
 def _packed() -> bytes:
-    """Return some kilobytes that unpack to megabytes, and those to UNPACKED bytes."""
+    """Return some kilobytes that unpack to megabytes, which unpack to UNPACKED bytes."""
     piece = gzip.compress(bytes(10_000_000), mtime=0)
     # Members of a gzip file may follow each other (RFC 1952, 2.2).
     return gzip.compress(piece * (UNPACKED // 10_000_000), mtime=0)

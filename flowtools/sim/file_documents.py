@@ -1,4 +1,8 @@
-"""The stand-in's XML of import storages and the files in them."""
+"""XML documents for import storages and the files in them.
+
+No document of a real server for these is public: element names are those of related documents,
+and addresses and URNs are made up (docs/conformance.md).
+"""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -43,7 +47,7 @@ def file_path(file: File) -> str:
 
 
 def file_entry(file: File, base: str, *, deleted: bool = False) -> Element:
-    """Return the entry of an unmanaged file; `deleted` marks it with a status."""
+    """Return the entry of an unmanaged file; `deleted` gives it the media status "deleted"."""
     href = f"{base}{file_path(file)}"
     content = f"{base}/files/{quote(file.location, safe='')}/{quote(file.name, safe='')}"
     document = root(ATOM, "entry")
@@ -75,9 +79,16 @@ def file_feed(
     marked: bool = False,
     links: dict[str, str] | None = None,
 ) -> bytes:
-    """Return the feed of an import storage, or of the files that a message is about.
+    """Return a page of an import storage's feed, or the body of a message about files.
 
-    `marked` gives the files the status of deleted ones.
+    Args:
+        files: Files with an entry in the feed.
+        location: Handle of the import storage.
+        base: URL that links start with.
+        monitor: STOMP URL of the storage's monitor link.
+        tombstones: Deleted files to report.
+        marked: Whether `files` have the media status "deleted".
+        links: Further links of the feed, addresses by relation.
     """
     document = root(ATOM, "feed")
     add(document, ATOM, "id", f"urn:vme:default:unmanaged:{location}")

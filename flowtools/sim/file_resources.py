@@ -1,4 +1,7 @@
-"""The stand-in's import storages over HTTP: locations, files and their bytes."""
+"""Handlers for import storages: the list of storages, their files, the bytes of a file.
+
+A PUT to /files/LOCATION/NAME, by which tests let a file arrive, exists on no Viz One.
+"""
 
 from urllib.parse import urlencode
 
@@ -9,21 +12,27 @@ from flowtools.sim.xml import serialise
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
 
 PER_PAGE = 100
-"""Files on a page, if the request does not say."""
+"""Files on a page if the request has no `num`."""
 
 
 class FileResources:
-    """The files; any thread may call."""
+    """The handlers for import storages and files. Thread-safe."""
 
     def __init__(self, catalogue: Catalogue, base: str, monitors: dict[str, str]) -> None:
-        """Serve the storages of `catalogue`; `monitors` has the monitor link of each."""
+        """Serve the storages of `catalogue`.
+
+        Args:
+            catalogue: Where the files are.
+            base: URL that links start with.
+            monitors: STOMP URL of the monitor link, by handle of the storage.
+        """
         self._catalogue = catalogue
         self._storages = catalogue.storages
         self._base = base
         self._monitors = monitors
 
     def routes(self) -> Routes:
-        """Return who answers what."""
+        """Return the routes of these handlers."""
         location = f"/api/media/unmanaged/{NAME}"
         content = {"GET": self._content, "PUT": self._put_content}
         return [

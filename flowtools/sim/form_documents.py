@@ -1,4 +1,8 @@
-"""The stand-in's XML of metadata: payloads, dictionaries, forms and their models."""
+"""XML documents for metadata: payloads, dictionaries, forms and their models.
+
+There is one form, and its payload has every feature that a client must cope with: a value, a
+value from a dictionary (with its origin), unset fields and a table.
+"""
 
 from urllib.parse import quote
 
@@ -15,7 +19,7 @@ DICTIONARIES = {
     "category": {"news": "News", "sport": "Sport", "culture": "Arts & culture"},
     "rights": {"own": "Our own", "licensed": "Licensed"},
 }
-"""The terms of each dictionary: keys and labels."""
+"""Terms of each dictionary: labels by key."""
 
 FORM = "sim-item"
 
@@ -28,7 +32,7 @@ _FIELDS = (
 
 
 def new_payload(asset: Asset, base: str) -> bytes:
-    """Return the metadata of a new asset, in the stand-in's one form."""
+    """Return the metadata of a new asset, as a document."""
     model = f"{base}/api/metadata/form/sim-item/r1"
     document = root(VDF, "payload", model=model)
     add(add(document, VDF, "field", name="asset.title"), VDF, "value", asset.title)
@@ -41,6 +45,7 @@ def new_payload(asset: Asset, base: str) -> bytes:
         href=f"{base}/api/metadata/dictionary/~category/news",
         id="urn:vme:default:dictionary:category:news",
     )
+    # Unset: a field without a value, very common in real payloads.
     for name in ("asset.synopsis", "asset.keywords"):
         add(document, VDF, "field", name=name)
     rows = add(add(document, VDF, "field", name="asset.broadcasts"), VDF, "list")
@@ -71,7 +76,7 @@ def term(name: str, key: str, base: str) -> Element:
 
 
 def forms(base: str) -> bytes:
-    """Return the feed of the forms that metadata can have: one."""
+    """Return the feed of forms, which has one entry."""
     document = root(ATOM, "feed")
     add(document, ATOM, "id", "urn:vme:default:form")
     add(document, ATOM, "title", "Forms")
@@ -85,7 +90,7 @@ def forms(base: str) -> bytes:
 
 
 def model() -> bytes:
-    """Return the model of the one form."""
+    """Return the model of the form: its fields, their types, and the choices of a dictionary."""
     document = root(VDF, "model")
     schema = add(document, VDF, "schema")
     for name, label, type_ in _FIELDS:

@@ -1,7 +1,8 @@
-"""STOMP frames off and onto the wire, for the stand-in's broker.
+"""Reads and writes the bytes of STOMP frames, for the stand-in's broker.
 
-CoilMQ's own buffer keeps every byte it has read and cannot read a header value with a
-colon; this one forgets, has limits, and knows the escapes of STOMP 1.1 and 1.2.
+This replaces CoilMQ's buffer, which keeps every byte it has read and cannot read a header value
+with a colon. FrameReader discards what it has read, has limits, and knows the escapes of STOMP
+1.1 and 1.2. It is strict: what the specification does not allow is a ProtocolError.
 """
 
 import re
@@ -11,10 +12,10 @@ from coilmq.exception import ProtocolError
 from coilmq.util.frames import Frame
 
 MAX_HEADERS = 64 * 1024
-"""Bytes that command and headers of a frame may have."""
+"""Maximum size of a frame's command and headers together, in bytes."""
 
 MAX_BODY = 16 * 1024 * 1024
-"""Bytes that the body of a frame may have."""
+"""Maximum size of a frame's body, in bytes."""
 
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
 _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
@@ -22,17 +23,19 @@ _MEANING = {"n": "\n", "c": ":", "\\": "\\"}
 _UNESCAPE = {"1.1": _MEANING, "1.2": _MEANING | {"r": "\r"}}
 _ESCAPED_AS = {"\\": "\\\\", "\n": "\\n", ":": "\\c"}
 _ESCAPE = {
+    # STOMP 1.1 has no escape for a carriage return, and a bare one would look like a line end.
     "1.1": str.maketrans(_ESCAPED_AS | {"\r": " "}),
     "1.2": str.maketrans(_ESCAPED_AS | {"\r": "\\r"}),
 }
+# For compatibility with STOMP 1.0 (STOMP 1.2, "Value Encoding").
 _NEVER_ESCAPED = {"CONNECT", "CONNECTED"}
 
 
 class FrameReader:
-    """Frames from bytes as they come; the interface is that of CoilMQ's FrameBuffer.
+    """Splits a stream of bytes into frames; has the interface of CoilMQ's FrameBuffer.
 
     Attributes:
-        version: The version of the protocol: from 1.1 on header values have escapes.
+        version: Version of STOMP that was agreed on; headers have escapes from 1.1 on.
     """
 
     def __init__(self) -> None:
@@ -40,14 +43,14 @@ class FrameReader:
         self._buffer = bytearray()
 
     def append(self, data: bytes) -> None:
-        """Take `data`."""
+        """Add bytes that were received; any split between two calls is allowed."""
         self._buffer += data
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames that are complete.
+        """Yield the complete frames so far, and remove them from the buffer.
 
         Raises:
-            ProtocolError: The bytes are no frame, or one beyond the limits.
+            ProtocolError: The bytes are not a frame, or the frame exceeds a limit.
         """
         while (frame := self._take()) is not None:
             yield frame
@@ -91,6 +94,7 @@ class FrameReader:
         return command, headers
 
     def _find_body_end(self, start: int, length: str | None) -> int | None:
+        """Return the place of the NUL that ends the body; None: it has not come yet."""
         buffer = self._buffer
         if length is None:
             end = buffer.find(b"\0", start)
@@ -110,7 +114,7 @@ class FrameReader:
 
 
 def pack(frame: Frame, version: str) -> bytes:
-    """Return the bytes of `frame`; its content-length is set to what its body has."""
+    """Return the bytes of `frame`, with its content-length, in the given version of STOMP."""
     escapes = _ESCAPE.get(version) if frame.cmd not in _NEVER_ESCAPED else None
     body = frame.body if isinstance(frame.body, bytes) else frame.body.encode()
     headers = dict(frame.headers) | {"content-length": str(len(body))}
@@ -119,6 +123,7 @@ def pack(frame: Frame, version: str) -> bytes:
         if escapes is not None:
             lines.append(f"{name.translate(escapes)}:{str(value).translate(escapes)}")
         else:
+            # Without escapes a line end in a value would begin another header.
             lines.append(f"{name}:{value}".replace("\n", " "))
     return "\n".join(lines).encode() + b"\n\n" + body + b"\0"
 

@@ -1,7 +1,7 @@
-"""The stand-in's series, programs, folders and item sets: their entries, and their members.
+"""Handlers for series, seasons, programs, folders and item sets, and for their members.
 
-How members are taken out and arranged is not public; here a member has a `delete` link of its
-own, and an item set keeps its ids in its content.
+How a real server removes and arranges members is not public. Here a member has a `delete` link
+of its own, and an item set (aggregate-asset) has the list of ids in its content.
 """
 
 from dataclasses import dataclass, field
@@ -43,16 +43,17 @@ class _Held:
 
 
 class GroupResources:
-    """The collections; any thread may call."""
+    """The handlers for collections, and the collections themselves. Thread-safe."""
 
     def __init__(self, base: str) -> None:
-        """Serve; links start with `base`."""
+        """Begin without a collection; links start with the URL `base`."""
         self._base = base + PATH
         self._lock = Lock()
         self._held: dict[str, _Held] = {}
+        self._made = 0
 
     def routes(self) -> Routes:
-        """Return who answers what."""
+        """Return the routes of these handlers."""
         one = f"{PATH}/{_KIND}/{NUMBER}"
         return [
             (f"{PATH}/{_KIND}", {"GET": self._feed, "POST": self._create}),
@@ -71,7 +72,9 @@ class GroupResources:
         if entry.title is None:
             raise Refusal(400, "a collection needs a title")
         with self._lock:
-            number = str(FIRST_NUMBER + 100 * len(self._held))
+            # Not by the length of `_held`: after a deletion a number would be used again.
+            number = str(FIRST_NUMBER + 100 * self._made)
+            self._made += 1
             held = _Held(kind, number, entry.title, entry.identifier, now())
             self._held[number] = held
             return self._shown(held, 201)
@@ -87,6 +90,8 @@ class GroupResources:
             if request.etag not in (None, "*", held.etag):
                 raise StaleError(f"the etag is {held.etag} now")
             held.title = entry.title or held.title
+            # The others get members by a POST to their add-last link; what is not listed in the
+            # entry must not be lost by a PUT of the entry.
             if kind == "aggregate-asset":
                 held.ids = entry.listed
             self._touch(held)

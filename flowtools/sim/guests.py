@@ -1,4 +1,7 @@
-"""Who may come in: connections up to a limit, hosts by their names, sessions for a while."""
+"""What the servers accept: a number of connections, names of the host, sessions for a while.
+
+`Limited` is a part of both servers (broker.py, web.py); `Names` and `Sessions` are for HTTP.
+"""
 
 import ipaddress
 import socket
@@ -13,20 +16,20 @@ from typing import Any
 from flowtools.sim.settings import Plan
 
 CONNECTIONS = Plan.connections
-"""Connections that a server takes at a time, by default."""
+"""Default limit of the connections that a server has at a time."""
 
 MOST_SESSIONS = 10_000
-"""Sessions that are remembered, the last ones."""
+"""Number of sessions that are remembered; the oldest is forgotten first, as if it had expired."""
 
 COOKIE = "session"
 
 
 class Limited(ThreadingMixIn):
-    """A server that refuses connections beyond a limit.
+    """A server with a thread for each connection, and a limit on their number.
 
     Attributes:
-        most: How many there may be.
-        refusal: What one too many is told, in bytes.
+        most: Maximum number of connections at a time.
+        refusal: Bytes that a connection beyond the limit is answered with before it is closed.
     """
 
     most = CONNECTIONS
@@ -47,14 +50,16 @@ class Limited(ThreadingMixIn):
             super().process_request(request, client_address)
             return
         try:
+            # This is the thread that accepts connections: a client that does not read must not
+            # keep it from the others.
             request.settimeout(0.5)
             request.sendall(self.refusal)
         except OSError:
-            pass  # It has gone; there is nobody to tell.
+            pass  # The client has gone already.
         self.shutdown_request(request)  # type: ignore[attr-defined]
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection; its place is free afterwards."""
+        """Serve a connection, then free its place."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -63,17 +68,19 @@ class Limited(ThreadingMixIn):
 
 
 class Names:
-    """The names by which a server may be asked; a page of another site must not reach it.
+    """Names of the host that a request may be addressed to.
 
-    An address is always right: what tricks a browser is a name that leads to one of ours.
+    A page of another site could reach the stand-in through a name that it lets point to this
+    machine (DNS rebinding); the browser then sends that name as Host. An IP address cannot be
+    used in this way, so any address is accepted.
     """
 
     def __init__(self, *names: str) -> None:
-        """Take `names`, and those that the machine has."""
+        """Accept `names`, localhost and the name of this machine."""
         self._names = {each.lower() for each in (*names, "localhost", socket.gethostname())}
 
     def has(self, host: str) -> bool:
-        """Return whether `host`, a Host header, is one of ours."""
+        """Return whether `host`, the value of a Host header, is accepted; its port is ignored."""
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         name = name.removeprefix("[").removesuffix("]").lower().rstrip(".")
         try:
@@ -84,16 +91,16 @@ class Names:
 
 
 class Sessions:
-    """The sessions of those who have logged in; any thread may ask."""
+    """The sessions of HTTP clients, known by their cookie. Thread-safe."""
 
     def __init__(self, seconds: float | None) -> None:
-        """Let each last for `seconds`; None: for ever."""
+        """Let each session last for `seconds`; None: for ever."""
         self._seconds = seconds
         self._lock = Lock()
         self._opened: OrderedDict[str, float] = OrderedDict()
 
     def open(self) -> str:
-        """Return the cookie of a new session."""
+        """Begin a session; return the value of its Set-Cookie header."""
         name = uuid.uuid4().hex
         with self._lock:
             self._opened[name] = time.monotonic()
@@ -102,7 +109,10 @@ class Sessions:
         return f"{COOKIE}={name}; Path=/; HttpOnly"
 
     def is_over(self, cookie: str | None) -> bool:
-        """Return whether `cookie`, a Cookie header, is of a session that has ended."""
+        """Return whether `cookie`, the value of a Cookie header, is not of a valid session.
+
+        A request without a cookie is fine: it logs in with a name and a password.
+        """
         if self._seconds is None or cookie is None:
             return False
         try:

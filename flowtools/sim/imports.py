@@ -1,4 +1,9 @@
-"""Imports and uploads of the stand-in: how a placeholder gets its media, step by step."""
+"""Imports and uploads: how a placeholder gets its media, step by step.
+
+`start` marks the asset as importing; the thread of `Later` then advances the import STEPS times,
+publishes each step, and puts the media into the asset at the last one. If the asset is deleted
+meanwhile the import ends in error.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,19 +15,23 @@ from flowtools.sim.later import Later
 from flowtools.sim.vocabulary import GoneError, TakenError
 
 STEPS = 4
-"""In how many steps the media comes."""
+"""Number of steps in which the media arrives."""
 
 
 @dataclass(frozen=True)
 class Import:
-    """An import as it is at one time.
+    """One state of an import. Immutable: a change makes a new object.
 
     Attributes:
-        id: Its number.
-        number: The asset's.
-        name: What is imported.
+        id: Number of the import, and of its transfer request.
+        number: Number of the asset.
+        name: Name of the file that is imported.
+        updated: Time of the last change, as Viz One writes it.
         state: pending, active, finished or error.
-        done: How many percent; None before it has begun.
+        done: Percentage that has arrived; None before the first step.
+        priority: low, medium or high; without effect.
+        error: Reason of the failure, for people.
+        revision: Counts the changes.
     """
 
     id: str
@@ -37,7 +46,7 @@ class Import:
 
 
 class Imports:
-    """All imports; any thread may call."""
+    """All imports. Thread-safe."""
 
     def __init__(
         self,
@@ -46,7 +55,7 @@ class Imports:
         seconds: float,
         tell: Callable[[Import], None],
     ) -> None:
-        """Make media come within `seconds`; `tell` is told of each step."""
+        """Let each import take `seconds`; call `tell` after each of its changes."""
         self._catalogue = catalogue
         self._later = later
         self._seconds = seconds
@@ -56,16 +65,17 @@ class Imports:
         self._made = 0
 
     def start(self, number: str, name: str, content: bytes) -> Import:
-        """Begin to bring `content` into the placeholder `number`.
+        """Begin to import `content` into the placeholder with this number.
 
         Raises:
             GoneError: There is no such asset.
-            TakenError: It is no placeholder, or something is coming already.
+            TakenError: The asset is not a placeholder, or an import into it is under way.
         """
         with self._lock:
             self._made += 1
             task = Import(str(self._made), number, name, self._catalogue.now())
 
+            # Run by the catalogue under its lock: of two imports at once, one gets a TakenError.
             def occupy(asset: Asset) -> dict[str, object]:
                 if asset.media != "placeholder" or asset.status == "importing":
                     raise TakenError(f"asset {number} is no placeholder")
@@ -77,10 +87,10 @@ class Imports:
         return task
 
     def get(self, id: str) -> Import:
-        """Return an import.
+        """Return the import with this id.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such import.
         """
         with self._lock:
             if id not in self._tasks:
@@ -93,10 +103,10 @@ class Imports:
             return list(self._tasks.values())
 
     def change(self, id: str, **changes: object) -> Import:
-        """Change an import, and tell of it.
+        """Change attributes of an import, and publish the change.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such import.
         """
         with self._lock:
             task = self.get(id)
@@ -107,10 +117,10 @@ class Imports:
             return task
 
     def delete(self, id: str) -> None:
-        """Forget an import.
+        """Delete an import; one that is under way ends without media.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such import.
         """
         with self._lock:
             self.get(id)
@@ -125,6 +135,7 @@ class Imports:
                 self._later.after(self._seconds / STEPS, lambda: self._step(id, content))
                 return
             media: dict[str, object] = {"status": "online", "media": "video", "content": content}
+            # The asset before the import: who hears "finished" finds the media there.
             self._catalogue.change(task.number, lambda asset: media)
             self.change(id, state="finished", done=100)
         except GoneError as error:

@@ -1,6 +1,7 @@
-"""What the stand-in does after a while: one thread for all of it.
+"""Delayed actions of the stand-in, all carried out by one thread.
 
-`Later.start` starts the thread, `close` ends and joins it; what was still to come is not done.
+`Later.start` starts the thread; `close` ends and joins it, and drops the actions that are not due
+yet. Actions must be short: while one runs, the others wait.
 """
 
 import heapq
@@ -12,37 +13,38 @@ from threading import Condition, Thread
 from flowtools.core.log import get_log
 
 MOST = 100_000
-"""Actions that may be waiting."""
+"""Maximum number of waiting actions."""
 
 _log = get_log("flowtools.sim")
 
 
 class Later:
-    """Does each action when its time has come, in that order; any thread may ask."""
+    """Carries out each action when it is due, in the order of their times. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self._waiting: list[tuple[float, int, Callable[[], None]]] = []
+        # Tells two actions with the same time apart: actions themselves cannot be compared.
         self._counter = itertools.count()
         self._ended = False
         self._thread = Thread(target=self._run, name="sim-later", daemon=True)
 
     def start(self) -> None:
-        """Start."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End."""
+        """End the thread; waiting actions are dropped."""
         with self._changed:
             self._ended = True
             self._changed.notify()
         self._thread.join()
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do `action` after `seconds`.
+        """Carry out `action` after `seconds`.
 
         Raises:
-            OverflowError: Too much is waiting.
+            OverflowError: MOST actions are waiting already.
         """
         with self._changed:
             if len(self._waiting) >= MOST:
@@ -59,6 +61,7 @@ class Later:
                 _log.exception("what was to be done later has failed")
 
     def _next(self) -> Callable[[], None] | None:
+        """Wait for the next action that is due; None at the end."""
         with self._changed:
             while not self._ended:
                 pause = self._waiting[0][0] - time.monotonic() if self._waiting else None

@@ -1,4 +1,8 @@
-"""The stand-in's media over HTTP: uploads by both ways, imports, and what follows them."""
+"""Handlers for media: uploads, imports, and the Incoming and transfer request of each.
+
+There are two ways to upload, and both are seen in use: a PUT of the bytes to the asset's
+edit-media link, and an empty PUT to /upload, whose answer says where to PUT the bytes.
+"""
 
 import uuid
 from threading import Lock
@@ -20,14 +24,21 @@ from flowtools.vizone.transfer import TransferRequest
 PRIORITIES = ("low", "medium", "high")
 
 MOST_PROMISED = 10_000
-"""Addresses for uploads that are kept, the last ones."""
+"""Number of addresses for uploads that are kept; the oldest is forgotten first."""
 
 
 class MediaResources:
-    """Media of assets; any thread may call."""
+    """The handlers for media. Thread-safe."""
 
     def __init__(self, catalogue: Catalogue, imports: Imports, base: str, monitor: str) -> None:
-        """Serve `catalogue` and `imports`; `monitor` is every transfer request's own link."""
+        """Serve `catalogue` and `imports`.
+
+        Args:
+            catalogue: Where the assets and files are.
+            imports: Where imports and uploads are.
+            base: URL that links start with.
+            monitor: STOMP URL of the monitor link of every transfer request.
+        """
         self._catalogue = catalogue
         self._imports = imports
         self._base = base
@@ -36,7 +47,7 @@ class MediaResources:
         self._lock = Lock()
 
     def routes(self) -> Routes:
-        """Return who answers what."""
+        """Return the routes of these handlers."""
         asset = f"/(?:thirdparty|api)/asset/item/{NUMBER}"
         incoming = {"GET": self._one, "DELETE": self._delete}
         return [
@@ -66,7 +77,8 @@ class MediaResources:
             self._promised[token] = number
             if len(self._promised) > MOST_PROMISED:
                 del self._promised[next(iter(self._promised))]
-        # Relative, and with a redirecting status: a client must not take it for a page.
+        # Relative and with a redirecting status, the hardest case: which status a real server
+        # sends is not known. A client must not follow it with a GET.
         return Reply(status=303, headers={"Location": f"/upload/{token}"})
 
     def _upload(self, request: Request, token: str) -> Reply:
@@ -87,6 +99,7 @@ class MediaResources:
 
     def _source(self, address: str) -> tuple[str, bytes]:
         if address.startswith("ftp://"):
+            # Nothing is fetched: an FTP server is not needed to develop an import.
             name = unquote(urlsplit(address).path.rpartition("/")[2])
             return name, b"bytes of " + name.encode()
         prefix = f"{self._base}/api/media/unmanaged/"
@@ -134,7 +147,8 @@ class MediaResources:
 
     def _shown_transfer(self, task: Import) -> Reply:
         body = serialise(transfer_entry(task, self._base, self._monitor))
-        # Progress is no change that a client could overwrite.
+        # The etag depends on the priority only. A client cannot overwrite the progress, and if
+        # the etag changed with it, every PUT during an import would fail.
         return Reply(body, ENTRY_TYPE, headers={"ETag": _etag(task)})
 
 

@@ -1,9 +1,9 @@
-"""What the stand-in publishes when something changes, and how it marks a deletion.
+"""The messages that the stand-in publishes after a change, and how they mark a deletion.
 
-No message of a real Viz One is public. So a deletion can be marked in each of the ways
-that are thinkable: "tombstone" (an at:deleted-entry), "header" (an `action` header),
-"status" (mam:mediastatus is deleted), "empty" (a message without a body), "gone" (a message
-like any other: only who asks the server finds it gone).
+No message of a real Viz One is public. So a deletion can be marked in each way that is
+considered possible: "tombstone" (an at:deleted-entry), "header" (an `action` header), "status"
+(mam:mediastatus is "deleted"), "empty" (a message without a body), or "gone" (a message without
+a mark: only a request to the server, answered with 410, shows the deletion).
 """
 
 from collections.abc import Callable
@@ -19,31 +19,32 @@ from flowtools.sim.xml import serialise
 from flowtools.vizone.atom import ENTRY_TYPE, FEED_TYPE
 
 ASSETS = "/topic/vizone.assets"
-"""Where changes of assets are told."""
+"""Destination for changes of assets."""
 
 FILES = "/topic/vizone.unmanaged"
-"""Where changes of files are told; the storage's handle follows after a dot."""
+"""Destination for changes of files; a dot and the handle of the storage are appended."""
 
 TRANSFERS = "/topic/vizone.transfers"
-"""Where changes of transfer requests are told, of all of them."""
+"""Destination for changes of all transfer requests, as one destination serves a whole class."""
 
 Publish = Callable[[str, dict[str, str], bytes], None]
+"""Sends a message: its destination, headers and body."""
 
 
 class Messages:
-    """Tells of changes; never waits."""
+    """Publishes changes. Never waits: the catalogue calls it while it holds its lock."""
 
     def __init__(
         self, base: str, broker: str, publish: Publish, *, deletions: Deletions, tells_action: bool
     ) -> None:
-        """Publish with `publish`.
+        """Prepare to publish.
 
         Args:
-            base: The address that links start with.
-            broker: The STOMP URL that monitor links start with.
-            publish: Takes a destination, headers and a body.
+            base: URL that links start with.
+            broker: STOMP URL that monitor links start with.
+            publish: Sends a message.
             deletions: How a deletion is marked.
-            tells_action: Whether the `action` header says what happened.
+            tells_action: Whether messages have an `action` header that says what happened.
         """
         self._base = base
         self._broker = broker
@@ -56,7 +57,7 @@ class Messages:
         return f"{self._broker}?destination={quote(destination, safe='/')}"
 
     def of_asset(self, kind: Kind, asset: Asset) -> None:
-        """Tell that an asset has changed."""
+        """Publish a change of an asset."""
         location = f"{self._base}{documents.ASSETS_PATH}/{asset.number}"
         type_ = ENTRY_TYPE
         if kind == "delete" and self._deletions == "tombstone":
@@ -68,7 +69,7 @@ class Messages:
         self._publish(ASSETS, self._headers(kind, asset.urn, location, type_), body)
 
     def of_file(self, kind: Kind, file: File) -> None:
-        """Tell that a file has changed."""
+        """Publish a change of a file; the body is a feed, as on a Viz One."""
         destination = f"{FILES}.{file.location}"
         gone = kind == "delete"
         buried = gone and self._deletions == "tombstone"
@@ -86,7 +87,7 @@ class Messages:
         self._publish(destination, headers, b"" if is_empty else body)
 
     def of_transfer(self, task: Import) -> None:
-        """Tell that a transfer request has changed."""
+        """Publish a change of a transfer request."""
         entry = transfer_documents.transfer_entry(task, self._base, self.monitor(TRANSFERS))
         location = f"{self._base}{transfer_documents.TRANSFERS_PATH}/{task.id}"
         urn = transfer_documents.transfer_urn(task)
@@ -96,7 +97,8 @@ class Messages:
     def _headers(self, kind: Kind, identity: str, location: str, type_: str) -> dict[str, str]:
         headers = {"identity": identity, "location": location, "content-type": type_}
         if kind == "delete":
-            # With the other marks the header would give it away.
+            # With the other marks the header would give the deletion away, and a client that
+            # relies on the header alone would seem to understand them.
             says = self._deletions == "header" or (
                 self._tells_action and self._deletions == "tombstone"
             )

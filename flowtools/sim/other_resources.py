@@ -1,4 +1,4 @@
-"""The stand-in's dictionaries, forms and store over HTTP."""
+"""Handlers for dictionaries, metadata forms, and the store for values of programs."""
 
 from threading import Lock
 
@@ -12,23 +12,23 @@ from flowtools.vizone.model import MODEL_TYPE
 from flowtools.vizone.store import VALUE_TYPE
 
 MOST_VALUES = 100_000
-"""Values that the store keeps."""
+"""Maximum number of values in the store."""
 
 Key = tuple[str, str, str, str | None]
-"""A value's user, application, key, and asset if it is of one."""
+"""Names a value: its user, application, key, and asset if it belongs to one."""
 
 
 class OtherResources:
-    """All that is neither asset nor file; any thread may call."""
+    """The handlers for what is neither asset nor file, and the stored values. Thread-safe."""
 
     def __init__(self, base: str) -> None:
-        """Serve; links start with `base`."""
+        """Begin with an empty store; links start with the URL `base`."""
         self._base = base
         self._lock = Lock()
         self._values: dict[Key, bytes] = {}
 
     def routes(self) -> Routes:
-        """Return who answers what."""
+        """Return the routes of these handlers."""
         dictionary = f"{documents.DICTIONARIES_PATH}/~{NAME}"
         value = {"GET": self._value, "PUT": self._put_value, "DELETE": self._delete_value}
         return [
@@ -66,10 +66,11 @@ class OtherResources:
         return Reply(found, VALUE_TYPE)
 
     def _put_value(self, request: Request, application: str, key: str) -> Reply:
+        name = _key(request, application, key)
         with self._lock:
-            if len(self._values) >= MOST_VALUES:
+            if name not in self._values and len(self._values) >= MOST_VALUES:
                 raise Refusal(507, "the store is full")
-            self._values[_key(request, application, key)] = request.body
+            self._values[name] = request.body
         return Reply(status=204)
 
     def _delete_value(self, request: Request, application: str, key: str) -> Reply:

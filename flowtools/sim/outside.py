@@ -1,7 +1,9 @@
-"""A real broker behind the stand-in: what changes is published there, and links lead there.
+"""Publishes the stand-in's changes to a real broker instead of its own (flow-sim --broker).
 
-One thread sends; `start` starts it, `close` ends and joins it. As a topic does, it keeps nothing:
-what was on its way when the connection was lost is not sent again.
+One thread connects and sends; `start` starts it, `close` ends and joins it. Other threads only
+put messages into its queue. The destinations are topics, which keep nothing for a listener that
+is away; so nothing is kept here either: messages that were on their way when the connection was
+lost are not sent again.
 """
 
 import queue
@@ -18,20 +20,20 @@ from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
 
 MOST = 100_000
-"""Messages that may wait to be sent; one more is dropped."""
+"""Maximum number of messages that wait to be sent; further ones are dropped."""
 
 _log = get_log("flowtools.sim")
 
 
 class Outside:
-    """A broker that runs elsewhere, where this stand-in's users may log in.
+    """A broker that runs elsewhere; the stand-in's users must be able to log in there.
 
     Attributes:
-        port: Its port.
+        port: Port of the broker.
     """
 
     def __init__(self, host: str, port: int, password: str) -> None:
-        """Prepare to publish at `host` and `port`, as the user who may do everything."""
+        """Prepare to publish at `host` and `port` as the user admin."""
         self.port = port
         settings = Settings(user=ADMIN, password=password, heart_beat=(0.0, 0.0))
         self._broker = Broker(BrokerURL(((host, port),)), settings)
@@ -40,24 +42,24 @@ class Outside:
         self._thread = Thread(target=self._run, name="sim-outside", daemon=True)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the thread that sends."""
         self._thread.start()
 
     def close(self) -> None:
-        """End; what still waits is not sent."""
+        """End the thread; messages that still wait are not sent."""
         self._stop.set()
         self._thread.join()
         self._stop.close()
 
     def publish(self, destination: str, headers: dict[str, str], body: bytes) -> None:
-        """Send a message to whoever listens; never waits."""
+        """Queue a message to be published; never waits."""
         try:
             self._waiting.put_nowait((destination, headers, body))
         except queue.Full:
             _log.warning("the broker does not keep up: a message is dropped")
 
     def has_subscriber(self, destination: str, seconds: float) -> bool:
-        """Return True: only the broker knows, and does not say."""
+        """Return True, as STOMP has no way to ask a broker for its subscribers."""
         return True
 
     def _run(self) -> None:
@@ -73,6 +75,7 @@ class Outside:
             try:
                 while not self._stop.is_set():
                     self._send(session)
+                    # Nothing is subscribed to; this notices an ERROR or the end of the connection.
                     session.take()
             except (ConnectionLost, FlowError) as error:
                 self._broker.note_lost(session, str(error))

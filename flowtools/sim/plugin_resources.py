@@ -1,8 +1,9 @@
-"""The documents that the stand-in has for transfer plugins: composed, for the real form is unknown.
+"""Handler for the document that a transfer plugin reads on its standard input (PluginData).
 
     curl -u "$VIZONE_USER:$VIZONE_PASSWORD" "$VIZONE_URL/sim/plugindata?step=7" | flow-run my:Plugin
 
-This address is the stand-in's own: on a Viz One the transfer daemon gives the document.
+The form of the real document is not public; this one is composed from related documents that
+are. The address exists only here: on a Viz One the transfer daemon gives the plugin its document.
 """
 
 from lxml import etree
@@ -20,19 +21,20 @@ PATH = "/sim/plugindata"
 
 SOURCE = "ftp://media:media@127.0.0.1:2121/clip.mxf"
 DESTINATION = "ftp://media:media@127.0.0.1:2122/clip.mxf"
-"""Where the media is to come from and to go, unless the request says it."""
+"""Default addresses of the media and of its copy; `source` and `destination` of the query replace
+them."""
 
 
 class PluginResources:
-    """The documents; any thread may call."""
+    """The handler for the document. Thread-safe."""
 
     def __init__(self, base: str, user: str, password: str) -> None:
-        """Serve; links start with `base`, and the plugin's settings hold the login."""
+        """Prepare; links start with the URL `base`, and the plugin's settings have the login."""
         self._base = base
         self._login = {"plugin.user": user, "plugin.password": password}
 
     def routes(self) -> Routes:
-        """Return who answers what."""
+        """Return the route of the handler."""
         return [(PATH, {"GET": self._document})]
 
     def _document(self, request: Request) -> Reply:

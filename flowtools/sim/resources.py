@@ -1,4 +1,4 @@
-"""What the stand-in serves: all its resources, by path and method, apart from HTTP itself."""
+"""Finds the handler for a request by its path and method; knows nothing of HTTP itself."""
 
 import re
 from urllib.parse import unquote
@@ -9,21 +9,21 @@ __all__ = ["Refusal", "Reply", "Request", "Resources"]
 
 
 class Resources:
-    """The resources of one stand-in; any thread may call."""
+    """All routes of one stand-in. Thread-safe: it never changes."""
 
     def __init__(self, *routes: Routes) -> None:
-        """Serve these."""
+        """Take the routes of all handlers; the first that matches a path counts."""
         self._routes = [(re.compile(path), methods) for each in routes for path, methods in each]
 
     def answer(self, request: Request) -> Reply:
-        """Return the answer to `request`.
+        """Return the reply of the handler for `request`.
 
         Raises:
-            Refusal: It cannot be done.
-            GoneError: It is about something that is not there.
-            StaleError: Its etag is not the present one.
-            TakenError: It cannot be done to what is there.
-            ProtocolError: Its body makes no sense.
+            Refusal: There is no such path or method, or the handler refuses the request.
+            GoneError: The request is for something that does not exist.
+            StaleError: The request has an outdated etag.
+            TakenError: The present state does not allow the change.
+            ProtocolError: The body is malformed.
         """
         for pattern, methods in self._routes:
             found = pattern.fullmatch(request.path)
@@ -31,6 +31,7 @@ class Resources:
                 continue
             if request.method not in methods:
                 raise Refusal(405, f"there is no {request.method} here")
+            # Decoded only now: a name may contain an encoded slash.
             parts = [unquote(part) for part in found.groups()]
             return methods[request.method](request, *parts)
         raise Refusal(404, "there is nothing here")

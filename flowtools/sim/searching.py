@@ -1,4 +1,8 @@
-"""How the stand-in finds and sorts assets."""
+"""Search and order of the asset feed.
+
+The query language of a real server is not public beyond `field:value` and single words; this is
+as much of it as public clients use.
+"""
 
 from flowtools.core.errors import ProtocolError
 from flowtools.sim.asset import Asset
@@ -7,10 +11,10 @@ from flowtools.vizone.metadata import Payload
 
 
 def found_by(query: str, assets: list[Asset]) -> list[Asset]:
-    """Return those of `assets` that `query` finds.
+    """Return those of `assets` that match `query`; an empty query matches all.
 
-    A word is looked for in title, identities and keywords; `field:value` in that field of
-    the metadata, as a whole.
+    `field:value`, with a dot in the name, compares the whole value of a metadata field. Any
+    other text is looked for in titles, identities and keywords, in upper or lower case.
     """
     if not query:
         return assets
@@ -24,12 +28,13 @@ def found_by(query: str, assets: list[Asset]) -> list[Asset]:
 def in_order(assets: list[Asset], sort: str) -> list[Asset]:
     """Return `assets` sorted by search.modificationDate or search.creationDate.
 
-    A leading "-" puts the last first; with any other `sort` they stay as they are.
+    A leading "-" puts the latest first. Any other `sort` keeps the order of `assets`.
     """
     keys = {"search.modificationDate": "updated", "search.creationDate": "published"}
     key = keys.get(sort.removeprefix("-"))
     if key is None:
         return assets
+    # The number decides between assets of one moment, so that pages never overlap.
     ordered = sorted(assets, key=lambda each: (getattr(each, key), each.number))
     return ordered[::-1] if sort.startswith("-") else ordered
 

@@ -1,4 +1,4 @@
-"""What flow-sim does with a stand-in: serves a command, or everybody until it is stopped."""
+"""What flow-sim does with a stand-in: runs a command with it, or serves until it is stopped."""
 
 import shlex
 import sys
@@ -17,7 +17,7 @@ def serve(stand_in: StandIn, command: Sequence[str]) -> int:
         The exit status of `command`.
 
     Raises:
-        Signalled: There was no command, and a signal has asked to end.
+        Signalled: A signal ended it, and there was no command, or it had not been started.
         ConfigurationError: The command cannot be started.
     """
     stand_in.start()
@@ -26,6 +26,7 @@ def serve(stand_in: StandIn, command: Sequence[str]) -> int:
             return _serve_command(stand_in, command)
         with stopped_by_signals() as stop:
             sys.stdout.write(settings(stand_in))
+            # At once: whoever started us reads the settings before sending the first request.
             sys.stdout.flush()
             stop.wait()
         return 0
@@ -34,7 +35,7 @@ def serve(stand_in: StandIn, command: Sequence[str]) -> int:
 
 
 def settings(stand_in: StandIn) -> str:
-    """Return lines for a shell to read: the settings, and what else there is as comments."""
+    """Return the settings as `export` lines for a shell, and further facts as comments."""
     exports = [
         f"export {name}={shlex.quote(value)}" for name, value in stand_in.environment().items()
     ]
@@ -51,7 +52,7 @@ def _serve_command(stand_in: StandIn, command: Sequence[str]) -> int:
         with stopped_by_signals() as stop:
             status = chain.run(command, stand_in.environment(), stop)
     except Signalled:
-        # The signal was the command's; how it took it is what counts.
+        # The signal was passed on to the command, and its exit status says how it took it.
         if status is None:
             raise
     assert status is not None

@@ -1,4 +1,9 @@
-"""The protocol of one client of the stand-in's broker, from CONNECT to DISCONNECT."""
+"""The STOMP protocol of one client of the stand-in's broker, from CONNECT to DISCONNECT.
+
+A Session carries out the frames that connection.py reads, in the thread that read them: it checks
+each against the specification and turns it into a call of delivery.py. Frames of a transaction
+are only collected until COMMIT. A ProtocolError ends the connection, as STOMP demands.
+"""
 
 import re
 import uuid
@@ -12,11 +17,12 @@ from flowtools import __version__
 from flowtools.sim.delivery import Ack, Message, Subscription, Verdict, message_of
 
 BEAT = 1000
-"""Milliseconds between heart-beats, at best, in both directions."""
+"""Shortest interval of heart-beats that the broker agrees to, in milliseconds, either way."""
 
 PREFETCH = 100
-"""Messages in flight on a subscription that does not say."""
+"""Messages in flight on a subscription whose SUBSCRIBE does not name a number."""
 
+# Of RabbitMQ, ActiveMQ Classic and others: a client that was written for any of them is understood.
 _PREFETCH_HEADERS = ("prefetch-count", "activemq.prefetchSize", "prefetch")
 _IN_TRANSACTIONS = {"SEND", "ACK", "NACK"}
 _COMMANDS = {"CONNECT", "STOMP", "SEND", "SUBSCRIBE", "UNSUBSCRIBE", "ACK", "NACK"} | {
@@ -28,10 +34,14 @@ _COMMANDS = {"CONNECT", "STOMP", "SEND", "SUBSCRIBE", "UNSUBSCRIBE", "ACK", "NAC
 
 
 class Session(STOMP):  # type: ignore[misc]
-    """The protocol from CONNECT to DISCONNECT; takes the place of CoilMQ's STOMP10 to 12.
+    """The protocol of one connection; replaces CoilMQ's STOMP10, STOMP11 and STOMP12.
 
-    A frame that the specification of the version does not allow is an error, even where real
-    brokers let it pass: whoever develops against the stand-in learns of it here.
+    A frame that the specification of the version does not allow is an error, even if real
+    brokers accept it, so that the author of a client notices.
+
+    Attributes:
+        version: Version of STOMP that was agreed on.
+        closing: True after DISCONNECT: nothing more is read.
     """
 
     def __init__(self, engine: StompEngine, version: str) -> None:
@@ -40,10 +50,10 @@ class Session(STOMP):  # type: ignore[misc]
         self.closing = False
 
     def process_frame(self, frame: Frame) -> None:
-        """Do what `frame` asks.
+        """Carry out `frame`, and confirm it with a RECEIPT if it asks for one.
 
         Raises:
-            ProtocolError: It cannot be done; the connection has to end.
+            ProtocolError: The frame is not allowed or not possible; the connection must end.
             AuthError: The login is wrong.
         """
         connecting = frame.cmd in ("CONNECT", "STOMP")
@@ -56,12 +66,21 @@ class Session(STOMP):  # type: ignore[misc]
         if "transaction" in frame.headers and frame.cmd in _IN_TRANSACTIONS:
             self._transaction(frame).append(frame)
         else:
+            # Only a name in _COMMANDS gets here, so no other method can be called.
             getattr(self, frame.cmd.lower())(frame)
         if "receipt" in frame.headers and not connecting:
             self._answer("RECEIPT", {"receipt-id": frame.headers["receipt"]})
 
     def connect(self, frame: Frame, response: Frame | None = None) -> None:
-        """Check the login and say CONNECTED; every virtual host is taken."""
+        """Check the login and answer CONNECTED; any name of a virtual host is accepted.
+
+        Raises:
+            ProtocolError: The frame has no `host`, which STOMP 1.1 and 1.2 require, or its
+                `heart-beat` is malformed.
+            AuthError: The login is wrong.
+        """
+        if self.version != "1.0" and "host" not in frame.headers:
+            raise ProtocolError(f"{frame.cmd} has no host")
         login, passcode = frame.headers.get("login"), frame.headers.get("passcode")
         if not self.engine.authenticator.authenticate(login, passcode):
             raise AuthError(f"access refused for user '{login or ''}'")
@@ -70,11 +89,12 @@ class Session(STOMP):  # type: ignore[misc]
         if self.version != "1.0":
             headers["version"] = self.version
             headers["heart-beat"] = self._agree_on_beats(frame.headers.get("heart-beat", "0,0"))
+            # From the next frame on headers have the escapes of this version.
             self.engine.connection.buffer.version = self.version
         self._answer("CONNECTED", headers)
 
     def send(self, frame: Frame) -> None:
-        """Pass a message on."""
+        """Deliver a message."""
         self.engine.queue_manager.send(message_of(frame))
 
     def subscribe(self, frame: Frame) -> None:
@@ -89,6 +109,7 @@ class Session(STOMP):  # type: ignore[misc]
             raise ProtocolError("SUBSCRIBE has no destination")
         if self.version != "1.0" and "id" not in headers:
             raise ProtocolError("SUBSCRIBE has no id")
+        # In STOMP 1.0 the id is optional, and the destination identifies a subscription.
         name = headers.get("id", headers["destination"])
         self.engine.queue_manager.subscribe(
             Subscription(
@@ -105,14 +126,14 @@ class Session(STOMP):  # type: ignore[misc]
         )
 
     def ack(self, frame: Frame) -> None:
-        """Accept a message (with ack "client": and all before it)."""
+        """Acknowledge a message; with ack "client", also those before it."""
         self.engine.queue_manager.commit(self.engine.connection, [], [self._verdict(frame)])
 
     def nack(self, frame: Frame) -> None:
-        """Refuse a message."""
+        """Reject a message, or several; see `ack`."""
         if self.version == "1.0":
             raise ProtocolError("STOMP 1.0 has no NACK")
-        self.ack(frame)
+        self.ack(frame)  # `_verdict` reads the command.
 
     def begin(self, frame: Frame) -> None:
         """Start a transaction."""
@@ -122,7 +143,7 @@ class Session(STOMP):  # type: ignore[misc]
         self.engine.transactions[name] = []
 
     def commit(self, frame: Frame) -> None:
-        """Do all that the transaction holds, at once."""
+        """Carry out all frames of the transaction, or none of them."""
         held = self._transaction(frame)
         del self.engine.transactions[frame.headers["transaction"]]
         messages: list[Message] = [message_of(each) for each in held if each.cmd == "SEND"]
@@ -130,16 +151,16 @@ class Session(STOMP):  # type: ignore[misc]
         self.engine.queue_manager.commit(self.engine.connection, messages, verdicts)
 
     def abort(self, frame: Frame) -> None:
-        """Forget what the transaction holds."""
+        """Drop the frames of the transaction."""
         self._transaction(frame)
         del self.engine.transactions[frame.headers["transaction"]]
 
     def disconnect(self, frame: Frame) -> None:
-        """End, once what is queued is sent."""
+        """End the connection once the queued frames, with the RECEIPT, are sent."""
         self.closing = True
 
     def disable_heartbeat(self) -> None:
-        """Do nothing: the writing thread beats, and ends with the connection."""
+        """Do nothing; CoilMQ calls this, but here the writing thread sends the heart-beats."""
 
     def _transaction(self, frame: Frame) -> list[Frame]:
         name = frame.headers.get("transaction", "")
@@ -150,6 +171,7 @@ class Session(STOMP):  # type: ignore[misc]
 
     def _verdict(self, frame: Frame) -> Verdict:
         headers = frame.headers
+        # 1.0 names the message; 1.1 also the subscription; 1.2 has one id for both.
         needed = {"1.2": "id"}.get(self.version, "message-id")
         if needed not in headers:
             raise ProtocolError(f"{frame.cmd} has no {needed}")
@@ -169,6 +191,7 @@ class Session(STOMP):  # type: ignore[misc]
         theirs, wanted = (int(part) for part in offered.split(","))
         connection = self.engine.connection
         connection.beat = max(wanted, BEAT) / 1000 if wanted else None
+        # 2.5 intervals: one late heart-beat is not the end (the specification allows a margin).
         connection.patience = max(theirs, BEAT) / 1000 * 2.5 if theirs else None
         return f"{BEAT},{BEAT}"
 

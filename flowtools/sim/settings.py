@@ -1,4 +1,7 @@
-"""What a stand-in Viz One is to do, with the defaults of flow-sim."""
+"""The plan of a stand-in: what it does by itself, and how it behaves. Defaults of flow-sim.
+
+This module imports nothing heavy: `flow-sim --help` reads the defaults from it.
+"""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,23 +19,23 @@ def _none() -> "Rates":
 
 @dataclass(frozen=True)
 class Plan:
-    """What the stand-in is to do by itself, and how.
+    """What a stand-in does by itself, and how it behaves.
 
     Attributes:
-        assets: How many changes of assets the stream has.
-        files: How many files arrive in the first import storage.
-        rate: How many of them a second.
-        seed: What the stream starts from: the same seed, the same sequence.
-        echo: Whether metadata written over HTTP is told, too.
-        tells_action: Whether a message's `action` header says what happened.
-        deletions: How a deletion is marked.
-        faults: How likely which fault is.
-        import_seconds: How long an import or upload takes.
-        order: How the asset feed is ordered.
-        session: Seconds that a session of HTTP lasts; None: for ever.
-        connections: How many there may be at a time, of HTTP and of STOMP each.
-        broker: Host and port of a broker that runs elsewhere, in place of its own.
-        names: What else the HTTP server may be called, in a Host header.
+        assets: Number of changes of assets in the stream.
+        files: Number of files that arrive in the first import storage.
+        rate: Changes per second.
+        seed: Start of the random sequences: the same seed gives the same changes and faults.
+        echo: Whether an update is published when metadata is written over HTTP.
+        tells_action: Whether messages have an `action` header that says what happened.
+        deletions: How a message marks a deletion.
+        faults: Probability of each simulated fault.
+        import_seconds: Seconds that an import or upload takes.
+        order: Order of the asset feed.
+        session: Seconds that an HTTP session lasts; None: for ever.
+        connections: Maximum number of HTTP connections, and of STOMP connections, at a time.
+        broker: Host and port of a broker to publish at, instead of one of its own.
+        names: Further names of the host that HTTP requests may be addressed to.
     """
 
     assets: int = 0

@@ -1,10 +1,14 @@
-"""The stand-in as a whole: the HTTP side, the broker, the messages between them, the stream.
+"""The stand-in as a whole: builds its parts from a plan and connects them.
 
-`StandIn.start` starts everything, `close` ends it, in the order: stream, what was
-to come later, HTTP, broker.
+A change, by a request or by a stream, is made in the catalogue, which calls the watchers in
+`messages`; those publish it at the broker. `StandIn.start` starts all threads: those of the broker,
+of HTTP, of delayed actions and of the streams. `close` ends them in the opposite order, so that
+nothing is published any more when the broker ends.
 """
 
 import secrets
+from collections.abc import Callable
+from typing import TypeVar
 
 from flowtools.core.errors import ConfigurationError, UnreachableError
 from flowtools.sim import form_documents
@@ -38,19 +42,23 @@ except ModuleNotFoundError as missing:
     ) from None
 
 
+T = TypeVar("T")
+
 FREE = ("127.0.0.1", 0)
-"""Any free port of this machine, which no other machine can reach."""
+"""A free port of 127.0.0.1, which no other machine can reach."""
 
 
 class StandIn:
-    """A stand-in Viz One.
+    """A stand-in Viz One with its HTTP server and its broker.
 
     Attributes:
-        url: Its address.
-        user: Who may do everything there.
-        password: That user's, and the other user's, password.
-        steps: What transfer plugins have reported.
-        faults: What goes wrong.
+        url: Address of the HTTP server.
+        user: Name of the user who may do everything.
+        password: Password of both users.
+        catalogue: The assets and files.
+        imports: The imports and uploads.
+        steps: The reports of transfer plugins.
+        faults: The simulated faults.
     """
 
     def __init__(
@@ -61,10 +69,13 @@ class StandIn:
         stomp: tuple[str, int] = FREE,
         password: str | None = None,
     ) -> None:
-        """Take the ports (0: a free one); `password` is made up if not given.
+        """Build the stand-in and open its ports.
+
+        `http` and `stomp` are host and port of each server; port 0 takes a free one. Without a
+        `password` one is generated.
 
         Raises:
-            UnreachableError: A port cannot be had.
+            UnreachableError: A port cannot be opened.
         """
         self.user = ADMIN
         self.faults = faults = Faults(plan.faults, plan.seed)
@@ -72,17 +83,18 @@ class StandIn:
         self.password = password or secrets.token_urlsafe(12)
         people = People(self.password)
         limit = plan.connections
-        try:
-            at = http
-            self._web = WebServer(
+        self._web = _opened(
+            http,
+            lambda: WebServer(
                 *http, people, faults, names=plan.names, session=plan.session, connections=limit
-            )
-            at = stomp
-            self._broker = self._broker_of(plan, stomp, people)
-        except OSError as error:
-            raise UnreachableError(
-                f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"
-            ) from None
+            ),
+        )
+        try:
+            self._broker = _opened(stomp, lambda: self._broker_of(plan, stomp, people))
+        except UnreachableError:
+            self._web.server_close()
+            raise
+        # Only now, since with port 0 the links in its documents are not known before.
         self.url = f"http://{_shown(http[0])}:{self._web.port}"
         self._stomp_url = f"stomp://{_shown((plan.broker or stomp)[0])}:{self._broker.port}/"
         messages = Messages(
@@ -100,37 +112,42 @@ class StandIn:
             order=plan.order,
             now=faults.now,
         )
-        handles = self.catalogue.locations
         self._later = Later()
         self.imports = Imports(
             self.catalogue, self._later, plan.import_seconds, messages.of_transfer
         )
         self._web.resources = Resources(*self._routes(messages))
-        steps = asset_steps(self.catalogue, plan.assets, plan.seed)
-        arrivals = file_steps(self.catalogue, handles[0], plan.files, plan.seed)
-        self._streams = [
-            Stream(each, plan.rate, lambda seconds, to=to: self._broker.has_subscriber(to, seconds))  # type: ignore[misc]
-            for each, to in ((steps, ASSETS), (arrivals, f"{FILES}.{handles[0]}"))
-            if each
-        ]
+        self._streams = self._make_streams(plan)
 
     def _broker_of(self, plan: Plan, at: tuple[str, int], people: People) -> Broker | Outside:
         if plan.broker is not None:
             return Outside(*plan.broker, self.password)
         return Broker(*at, people, self.faults, plan.connections)
 
+    def _make_streams(self, plan: Plan) -> list[Stream]:
+        """Return a stream for assets and one for files, if the plan has such changes."""
+        handle = self.catalogue.locations[0]
+        assets = asset_steps(self.catalogue, plan.assets, plan.seed)
+        files = file_steps(self.catalogue, handle, plan.files, plan.seed)
+        # Each waits for a listener of its own kind: a topic keeps nothing for one that comes later.
+        return [
+            Stream(each, plan.rate, lambda seconds, to=to: self._broker.has_subscriber(to, seconds))  # type: ignore[misc]
+            for each, to in ((assets, ASSETS), (files, f"{FILES}.{handle}"))
+            if each
+        ]
+
     @property
     def stomp_url(self) -> str:
-        """The address of its broker."""
+        """Address of the broker, as a STOMP URL."""
         return self._stomp_url
 
     @property
     def steps_done(self) -> int:
-        """How many steps of its streams are done."""
+        """Number of changes that the streams have made so far."""
         return sum(each.done for each in self._streams)
 
     def start(self) -> None:
-        """Serve; the stream starts once somebody listens, for a topic keeps nothing."""
+        """Begin to serve. A stream starts once there is a listener, as a topic keeps nothing."""
         self._broker.start()
         self._web.start()
         self._later.start()
@@ -138,7 +155,7 @@ class StandIn:
             each.start()
 
     def close(self) -> None:
-        """End everything."""
+        """End all threads and close the ports."""
         for each in self._streams:
             each.close()
         self._later.close()
@@ -146,7 +163,7 @@ class StandIn:
         self._broker.close()
 
     def environment(self) -> dict[str, str]:
-        """Return the settings by which the other commands find the stand-in."""
+        """Return the environment variables by which other commands find the stand-in."""
         return {
             "VIZONE_URL": self.url,
             "VIZONE_USER": self.user,
@@ -167,8 +184,18 @@ class StandIn:
         ]
 
 
+def _opened(at: tuple[str, int], make: Callable[[], T]) -> T:
+    """Return the server that `make` returns, with the error of its port for the user."""
+    try:
+        return make()
+    except OSError as error:
+        raise UnreachableError(
+            f"cannot listen on '{_shown(at[0])}:{at[1]}': {error.strerror or error}"
+        ) from None
+
+
 def _shown(host: str) -> str:
-    """Return `host` as others reach it, for a URL."""
+    """Return `host` as it stands in a URL: an address that clients can connect to."""
     if host in ("0.0.0.0", "::", ""):  # noqa: S104  compared, not bound
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -1,7 +1,7 @@
-"""The stand-in's transfer steps over HTTP: what a transfer plugin reports to.
+"""Handlers for transfer steps, to which a transfer plugin reports its progress.
 
-A step is made by its first PUT, for nothing here runs plugins; its address is in the
-document that the plugin is given.
+The plugin finds the address of its step in its document (plugin_resources.py). The stand-in does
+not start plugins, so it knows of no steps in advance: the first PUT makes a step.
 """
 
 from threading import Lock
@@ -15,24 +15,24 @@ from flowtools.vizone.plugindata import TransferStep
 STEPS_PATH = "/api/transfer/step"
 
 MOST = 10_000
-"""Steps that are kept, and reports of each."""
+"""Maximum number of steps, and of reports that are kept for each."""
 
 
 class StepResources:
-    """The steps; any thread may call.
+    """The handlers for steps, and the steps themselves. Thread-safe.
 
     Attributes:
-        reports: What was reported to each: its state, per cent done and error, in order.
+        reports: Reports by number of the step: state, percentage done and error of each, in order.
     """
 
     def __init__(self) -> None:
-        """Serve none yet."""
+        """Begin without a step."""
         self.reports: dict[str, list[tuple[str | None, int | None, str | None]]] = {}
         self._documents: dict[str, bytes] = {}
         self._lock = Lock()
 
     def routes(self) -> Routes:
-        """Return who answers what."""
+        """Return the routes of these handlers."""
         return [(f"{STEPS_PATH}/{NUMBER}", {"GET": self._get, "PUT": self._put})]
 
     def _get(self, request: Request, number: str) -> Reply:
@@ -48,6 +48,7 @@ class StepResources:
         with self._lock:
             if number not in self._documents and len(self._documents) >= MOST:
                 raise Refusal(400, "there are too many steps")
+            # As it came: a plugin edits the document it was given, and all else must survive.
             self._documents[number] = request.body
             reports = self.reports.setdefault(number, [])
             reports.append((step.state, step.done, step.error))

@@ -1,4 +1,8 @@
-"""The import storages of the stand-in, with the files in them, and how those grow."""
+"""The import storages and the files in them.
+
+One lock guards all files. `tell` is called while it is held, so that changes are published in the
+order in which they were made; it must not wait.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +13,7 @@ from flowtools.sim.vocabulary import GoneError, Kind, now
 
 @dataclass(frozen=True)
 class File:
-    """A file in an import storage."""
+    """One state of a file in an import storage: its storage, name, time of change and bytes."""
 
     location: str
     name: str
@@ -18,7 +22,7 @@ class File:
 
 
 class Storages:
-    """All files; any thread may call. Changes are told within the lock, in their order."""
+    """All files. Thread-safe."""
 
     def __init__(
         self,
@@ -26,7 +30,13 @@ class Storages:
         tell: Callable[[Kind, File], None],
         now: Callable[[], str] = now,
     ) -> None:
-        """Make empty storages with the handles `locations`; `tell` is told of changes."""
+        """Begin with empty storages.
+
+        Args:
+            locations: Handles of the storages.
+            tell: Called after each change.
+            now: Returns the present time as Viz One writes it.
+        """
         self._now = now
         self.locations = locations
         self._tell = tell
@@ -34,7 +44,7 @@ class Storages:
         self._files: dict[tuple[str, str], File] = {}
 
     def files(self, location: str) -> list[File]:
-        """Return the files in an import storage, by name.
+        """Return the files in an import storage, sorted by name.
 
         Raises:
             GoneError: There is no such import storage.
@@ -44,10 +54,10 @@ class Storages:
             return [self._files[key] for key in sorted(self._files) if key[0] == location]
 
     def file(self, location: str, name: str) -> File:
-        """Return a file.
+        """Return the file with this name.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such file.
         """
         with self._lock:
             if (location, name) not in self._files:
@@ -55,7 +65,7 @@ class Storages:
             return self._files[location, name]
 
     def write(self, location: str, name: str, content: bytes) -> File:
-        """Let a file have this content now, and tell of it.
+        """Create a file, or replace its content, and publish the change.
 
         Raises:
             GoneError: There is no such import storage.
@@ -68,10 +78,10 @@ class Storages:
             return file
 
     def delete(self, location: str, name: str) -> None:
-        """Delete a file.
+        """Delete a file, and publish the deletion.
 
         Raises:
-            GoneError: There is none.
+            GoneError: There is no such file.
         """
         with self._lock:
             file = self.file(location, name)

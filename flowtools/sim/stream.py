@@ -1,6 +1,8 @@
-"""A repeatable stream of changes: the same seed gives the same sequence.
+"""Repeatable streams of changes: the same seed gives the same sequence.
 
-`Stream.start` starts its thread, `close` ends and joins it.
+A stream waits until somebody listens, and then makes one change after the other at a steady
+rate, whether or not the listener keeps up. Each stream has a thread: `Stream.start` starts it,
+`close` ends and joins it.
 """
 
 import random
@@ -26,7 +28,7 @@ _log = get_log("flowtools.sim")
 
 @dataclass(frozen=True)
 class Change:
-    """One step: what is done to which asset of the stream (counted from 0)."""
+    """One change: its kind, the asset (counted from 0 within the stream), and the new title."""
 
     kind: Kind
     index: int
@@ -34,7 +36,7 @@ class Change:
 
 
 def changes(count: int, seed: int) -> Iterator[Change]:
-    """Yield `count` changes: mostly creations, then updates, some deletions."""
+    """Yield `count` changes: half of them creations, the rest updates and some deletions."""
     dice = random.Random(seed)  # noqa: S311  repeatable, and no secret
     alive: list[int] = []
     made = 0
@@ -52,10 +54,10 @@ def changes(count: int, seed: int) -> Iterator[Change]:
 
 
 class Stream:
-    """Makes changes at a steady rate, once there is someone to hear of them.
+    """Makes changes at a steady rate once there is a listener.
 
     Attributes:
-        done: How many are made.
+        done: Number of changes that have been made.
     """
 
     def __init__(
@@ -64,9 +66,9 @@ class Stream:
         """Prepare the stream.
 
         Args:
-            steps: What to do, in order.
-            rate: How many steps a second.
-            has_listener: Waits for so many seconds, and returns whether someone listens.
+            steps: Functions that make one change each, in order.
+            rate: Changes per second.
+            has_listener: Waits up to that many seconds; returns whether there is a listener.
         """
         self._steps = steps
         self._pause = 1 / rate
@@ -76,11 +78,11 @@ class Stream:
         self._thread = Thread(target=self._run, name="sim-stream", daemon=True)
 
     def start(self) -> None:
-        """Start, as soon as someone listens."""
+        """Start the thread, which waits for a listener first."""
         self._thread.start()
 
     def close(self) -> None:
-        """End, done or not."""
+        """End the thread, even if changes remain."""
         self._ending.set()
         self._thread.join()
 
@@ -94,6 +96,7 @@ class Stream:
                 return
             step()
             self.done += 1
+            # From the last due time, not from now: a late change must not lower the rate.
             due += self._pause
         _log.info("the stream of %d changes is over", len(self._steps))
 
@@ -114,6 +117,7 @@ def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[]
             else:
                 _retitle(catalogue, number, change.title)
         except GoneError:
+            # A client of the stand-in may delete an asset that the stream still wants to change.
             _log.warning("asset %s has been deleted: the stream passes over it", number)
 
     return [partial(step, change) for change in changes(count, seed)]
@@ -122,10 +126,10 @@ def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[]
 def file_steps(
     catalogue: Catalogue, location: str, count: int, seed: int
 ) -> list[Callable[[], None]]:
-    """Return steps that let `count` files arrive in an import storage.
+    """Return functions that let `count` files arrive in an import storage.
 
-    At each step a file appears, empty; the one before it has grown, and the one before
-    that is complete.
+    Each call makes three changes, so that several files grow at a time: a new file appears,
+    empty; the file before it grows to half its size, and the one before that is completed.
     """
     dice = random.Random(seed)  # noqa: S311  repeatable, and no secret
     names = [f"{dice.choice(_SUBJECTS).lower()}-{index:04}.mxf" for index in range(count)]
@@ -140,11 +144,12 @@ def file_steps(
         write(index - 1, 0.5)
         write(index, 0)
 
+    # Two more steps than files, to complete the last two.
     return [partial(step, index) for index in range(count + 2)] if count else []
 
 
 def _retitle(catalogue: Catalogue, number: str, title: str) -> None:
-    """Change the title, in the metadata too; what others have set there stays."""
+    """Change the title of the asset and in its metadata; keep the other fields."""
 
     def change(stored: bytes) -> bytes:
         payload = Payload(parse(stored, name="the metadata"))

@@ -1,4 +1,8 @@
-"""The stand-in's XML of what follows an import: Incoming and transfer request."""
+"""XML documents for an import under way: its Incoming and its transfer request.
+
+On a Viz One a client polls the Incoming until it has a link to the transfer request, which has
+the progress; the documents here are linked in the same way.
+"""
 
 from flowtools.sim.documents import ASSETS_PATH, INCOMING_PATH
 from flowtools.sim.imports import Import
@@ -11,7 +15,7 @@ TRANSFERS_PATH = "/api/transfer/request"
 
 
 def incoming_entry(task: Import, base: str) -> Element:
-    """Return the entry of an Incoming; its transfer link comes once it has begun."""
+    """Return the entry of an Incoming, which has a transfer link once the import has begun."""
     entry = root(ATOM, "entry")
     add(entry, ATOM, "id", f"urn:vme:default:incoming:{task.id}")
     add(entry, ATOM, "title", task.name)
@@ -33,7 +37,7 @@ def transfer_urn(task: Import) -> str:
 
 
 def transfer_entry(task: Import, base: str, monitor: str) -> Element:
-    """Return the entry of a transfer request."""
+    """Return the entry of a transfer request: state, priority, progress and asset."""
     entry = root(ATOM, "entry")
     add(entry, ATOM, "id", transfer_urn(task))
     add(entry, ATOM, "title", task.name)

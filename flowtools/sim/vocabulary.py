@@ -1,16 +1,17 @@
-"""Words that all parts of the stand-in share: kinds of change, times, and what goes wrong."""
+"""Types, exceptions and the clock that all parts of the stand-in share."""
 
 from datetime import UTC, datetime
 from typing import Literal
 
 Kind = Literal["create", "update", "delete"]
+"""What happened to an asset or file; also the value of the `action` header."""
 
 Deletions = Literal["tombstone", "header", "status", "empty", "gone"]
-"""How a deletion is marked; see messages.py."""
+"""How a message marks a deletion; see messages.py."""
 
 
 class GoneError(Exception):
-    """There is no such thing, or no longer: 404, or 410 if it is known to have been."""
+    """What the request is for does not exist: 404, or 410 if it is known to have existed."""
 
     def __init__(self, reason: str, status: int = 404) -> None:
         super().__init__(reason)
@@ -18,15 +19,15 @@ class GoneError(Exception):
 
 
 class StaleError(Exception):
-    """The etag given is not the present one: 412."""
+    """The etag of the request is outdated: 412."""
 
 
 class TakenError(Exception):
-    """It cannot be done to what is there: 409."""
+    """The present state does not allow the change: 409."""
 
 
 Order = Literal["sorted", "none", "oldest"]
-"""How a feed is ordered: as it is asked for; never; by that, but the oldest first."""
+"""Order of a feed: as the request asks; as created; or as the request asks, oldest first."""
 
 
 def now() -> str:

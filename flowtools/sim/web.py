@@ -1,7 +1,10 @@
-"""The stand-in's HTTP server: logins, bodies and statuses; what is answered is resources.py.
+"""The stand-in's HTTP server: hosts, logins, bodies, statuses and simulated faults.
 
-`WebServer.start` starts the thread that accepts connections, `close` ends and joins it;
-each connection has a thread of its own, which ends with it or with the process.
+`_Handler` checks a request, lets the faults interfere, gives it to `resources`, and sends the
+reply. Everything about assets and files is in the handlers behind `resources`.
+
+`WebServer.start` starts the thread that accepts connections; `close` ends and joins it. Each
+connection has a thread of its own, which ends with the connection or with the process.
 """
 
 import base64
@@ -23,13 +26,13 @@ from flowtools.sim.resources import Refusal, Reply, Request, Resources
 from flowtools.sim.vocabulary import GoneError, StaleError, TakenError
 
 MAX_BODY = 64 * 1024 * 1024
-"""Bytes that a request may bring."""
+"""Maximum size of the body of a request, in bytes."""
 
 FAULTS_PATH = "/sim/faults"
-"""Where the faults of a running stand-in are read and set: what fails never fails here."""
+"""Address at which the faults of a running stand-in are read and set; it has no faults itself."""
 
 _PIECES = 20
-"""Pieces in which a slow body comes."""
+"""Number of pieces in which a slow body is sent."""
 
 _log = get_log("flowtools.sim")
 
@@ -38,11 +41,11 @@ class WebServer(Limited, HTTPServer):
     """An HTTP/1.1 server on a port of its own.
 
     Attributes:
-        people: Who may log in.
-        faults: What goes wrong.
-        names: How it may be called.
-        sessions: Who has logged in.
-        resources: What is served; set before `start`.
+        people: Users who may log in.
+        faults: The simulated faults.
+        names: Names of the host that requests may be addressed to.
+        sessions: Sessions of clients that have logged in.
+        resources: Handlers of the requests; to be set before `start`.
     """
 
     daemon_threads = True
@@ -63,19 +66,19 @@ class WebServer(Limited, HTTPServer):
         session: float | None = None,
         connections: int = CONNECTIONS,
     ) -> None:
-        """Listen on `host` and `port` (0: a free one).
+        """Open the port; `start` begins to accept connections.
 
         Args:
-            host: The address to listen on.
-            port: The port there.
-            people: Who may log in.
-            faults: What is to go wrong, if anything.
-            names: What else it may be called.
+            host: Address to listen on.
+            port: Port to listen on; 0 takes a free one.
+            people: Users who may log in.
+            faults: The simulated faults; None for none.
+            names: Further names of the host that requests may be addressed to.
             session: Seconds that a session lasts; None: for ever.
-            connections: How many there may be at a time.
+            connections: Maximum number of connections at a time.
 
         Raises:
-            OSError: The address cannot be had.
+            OSError: The port cannot be opened.
         """
         super().__init__((host, port), _Handler)
         self.most = connections
@@ -88,21 +91,21 @@ class WebServer(Limited, HTTPServer):
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """Port on which it listens."""
         return int(self.server_address[1])
 
     def start(self) -> None:
-        """Accept connections."""
+        """Begin to accept connections."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop accepting connections."""
+        """Stop accepting connections and close the port."""
         self.shutdown()
         self._thread.join()
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say that a connection has broken: clients come and go."""
+        """Log that a connection broke, as a detail only: clients come and go."""
         _log.debug("an HTTP connection has broken", exc_info=True)
 
 
@@ -110,9 +113,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: WebServer
     protocol_version = "HTTP/1.1"
     server_version = f"flow-sim/{__version__}"
-    # Head and body in one packet: two would wait for each other's acknowledgement.
+    # Head and body are sent in one packet: as two, with Nagle's algorithm, the second would wait
+    # for the acknowledgement of the first, which a client delays by up to 40 ms.
     disable_nagle_algorithm = True
     wbufsize = -1
+    # Seconds after which a connection without a request ends, and frees its thread.
     timeout = 300
 
     def _serve(self) -> None:
@@ -129,13 +134,14 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self._answer_with_faults(user, body)
         except Refusal as refusal:
-            # What the body was is not known any more.
+            # The body may be unread, and must not be taken for the next request.
             self.close_connection = True
             self._send(Reply(f"{refusal}\n".encode(), status=refusal.status))
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  http.server's names
 
     def _answer_with_faults(self, user: str, body: bytes) -> None:
+        # Before the faults, or with 401=1 they could never be ended.
         if self.path == FAULTS_PATH:
             self._send(self._faults(body))
             return
@@ -151,12 +157,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         reply = self._answer(user, body)
         if faults.drops():
-            self._cut()  # It is done, and the client does not learn of it.
+            # The hard case: the request was carried out, and the client does not learn of it.
+            self._cut()
             return
         self._send(faults.disguise(reply), faults.slow_body())
 
     def _faults(self, body: bytes) -> Reply:
-        """Answer for the faults themselves: a PUT replaces them."""
+        """Return the present faults; a PUT replaces them."""
         if self.command == "PUT":
             text = body.decode("utf-8", "replace").strip()
             try:
@@ -192,6 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Reply(f"{error}\n".encode(), status=400)
 
     def _read_body(self) -> bytes:
+        # http.server does not read chunks, and a body of unknown length could fill the memory.
         if "Transfer-Encoding" in self.headers:
             raise Refusal(411, "the length of the body is needed")
         said = self.headers.get("Content-Length", "0")
@@ -212,12 +220,13 @@ class _Handler(BaseHTTPRequestHandler):
         return login if self.server.people.authenticate(login, password) else None
 
     def _send(self, reply: Reply, seconds: float = 0.0) -> None:
-        """Send `reply`, its body within `seconds`."""
+        """Send `reply`; a body that shall take `seconds` is sent in pieces."""
         self.send_response(reply.status)
         if reply.body:
             self.send_header("Content-Type", reply.type)
         if reply.status != 204:
             self.send_header("Content-Length", str(len(reply.body)))
+        # As a Viz One does: a client that keeps the cookie goes on in the same session.
         if reply.status < 400 and "Cookie" not in self.headers:
             self.send_header("Set-Cookie", self.server.sessions.open())
         if self.close_connection:
@@ -235,11 +244,11 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(seconds / _PIECES)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Return the server's time for the header Date."""
+        """Return the server's time, which a fault may shift, for the header Date."""
         return super().date_time_string(
             self.server.faults.time() if timestamp is None else timestamp
         )
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say what was asked, to those who want details."""
+        """Log the request as a detail (flow-sim -vv)."""
         _log.debug(format, *args)

@@ -1,6 +1,6 @@
-"""flow-status: what runs on this host.
+"""flow-status: shows the commands that run on this host.
 
-`asking` finds the status sockets of running commands and reads what each says, `pipelines` puts
-together the commands that a pipe joins, `check` compares them with the limits that a monitoring
-system gives, and `show` prints them: once, or again and again as a table on a terminal.
+`asking` finds the status sockets of running commands and reads the state of each. `pipelines`
+groups the commands that pipes connect. `check` compares them with the limits of a monitoring
+system. `show` prints them: once, or again and again as a table on a terminal.
 """

@@ -1,29 +1,44 @@
-"""Read the state of every running command on this host from its status socket."""
+"""Read the state of every running command on this host from its status socket.
+
+Each long-running command listens on a socket in one of a few directories
+(process/statussocket.py). The commands are asked one after another, in the calling thread. A
+command that does not answer costs ANSWER_SECONDS and is listed as such, because a command that
+hangs must not disappear from the list.
+"""
 
 import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flowtools.process.statussocket import directories
+from flowtools.process.vitals import Snapshot
 
 ANSWER_SECONDS = 3.0
-"""Seconds that a command has to answer."""
+"""Seconds within which a command must answer."""
 
 MOST_BYTES = 65536
 """Maximum size of an answer, in bytes."""
 
 
-@dataclass(frozen=True)
-class State:
-    """The state of one command; its attributes are those of the status socket's JSON object.
+@dataclass(frozen=True, kw_only=True)
+class State(Snapshot):
+    """The snapshot of one command, and which command it is: the status socket's JSON object.
 
     Attributes:
+        command: Name of the command.
+        pid: Its process id; 0 if it is not known.
         answers: False if the process exists but does not answer (it is stopped, or hangs).
+        unit: Its systemd unit; empty if it has none.
+        stdin: Name of the pipe it reads, the same at both ends; empty if it does not read a pipe.
+        stdout: Name of the pipe it writes.
+        version: Its version of flowtools.
+        started: When it was started (RFC 3339).
+        uid: The user it runs as; -1 if that is not known.
     """
 
     command: str
@@ -32,17 +47,9 @@ class State:
     unit: str = ""
     stdin: str = ""
     stdout: str = ""
-    about: str = ""
-    connection: str = ""
-    rate: float = 0.0
-    last_event: float | None = None
-    last_error: str = ""
-    last_error_age: float | None = None
-    up: float = 0.0
     version: str = ""
     started: str = ""
     uid: int = -1
-    figures: dict[str, float] = field(default_factory=dict)
 
 
 def running() -> list[State]:
@@ -64,8 +71,10 @@ def _folders() -> Iterator[Path]:
     for folder in candidates:
         with suppress(OSError):
             status = folder.stat()
-            # Trust another user's directory only when root asks about all users.
+            # Anybody may make such a directory in /tmp, with sockets that lie. So the directory of
+            # another user is trusted only when root asks about all users.
             trusted = status.st_uid in (0, os.geteuid()) or os.geteuid() == 0
+            # The same directory may be found by two paths; its commands are to be listed once.
             key = (status.st_dev, status.st_ino)
             if trusted and key not in seen and folder.is_dir():
                 seen.add(key)
@@ -81,13 +90,15 @@ def _ask(path: Path) -> State | None:
             client.connect(str(path))
             said = _read(client)
     except ConnectionRefusedError:
+        # Nobody listens: the command was killed and left its socket behind.
         with suppress(OSError):
-            path.unlink()  # Of a command that was killed.
+            path.unlink()
         return None
     except FileNotFoundError:
         return None
     except OSError:
         said = {}
+    # Commands of a newer version may say more.
     known = {key: value for key, value in said.items() if key in State.__dataclass_fields__}
     if "pid" not in known:
         known = {"command": name, "pid": int(pid) if pid.isdigit() else 0, "answers": False}

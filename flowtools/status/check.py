@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from flowtools.process.vitals import Snapshot
 from flowtools.status.asking import State
 
 
@@ -11,9 +10,10 @@ class Limits:
     """The limits within which a command counts as healthy.
 
     Attributes:
-        max_lag: Seconds that an event in flight may be old, since it was taken or, by its own
-            time, since it happened; None: any.
-        max_silence: Seconds since the last event, or since the start; None: any.
+        max_lag: Maximum age of an event in flight, in seconds, since it was taken and, by its own
+            time, since it happened; None: no limit.
+        max_silence: Maximum number of seconds since the last event, or since the start if there
+            was none; None: no limit.
     """
 
     max_lag: float | None = None
@@ -24,9 +24,10 @@ def trouble_of(state: State, limits: Limits) -> str:
     """Return what is wrong with a command, in a few words; empty if it is healthy."""
     if not state.answers:
         return "does not answer"
-    now = Snapshot(figures=state.figures, connection=state.connection)
-    if trouble := now.trouble():
+    if trouble := state.trouble():
         return trouble
+    # `wedged` is only true when all threads of a pool are stuck; a monitoring system wants to hear
+    # of the first.
     if stuck := int(state.figures.get("stuck", 0)):
         threads = "1 thread hangs" if stuck == 1 else f"{stuck} threads hang"
         return f"stuck: {threads} in the Worker beyond its time-out"

@@ -1,4 +1,4 @@
-"""Show running commands: as one table, as a live table on a terminal, or as JSON lines."""
+"""Show running commands: as a table, as a table that is drawn again and again, or as JSON lines."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -26,7 +26,7 @@ def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
 
     Raises:
         ReaderGone: The reader of standard output has closed the pipe.
-        FlowError: It cannot be written.
+        FlowError: Standard output cannot be written.
     """
     screen = Screen()
     chains = pipelines(states)
@@ -34,7 +34,8 @@ def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
         for chain in chains:
             for state in chain:
                 screen.json(
-                    asdict(state)
+                    {"command": state.command, "pid": state.pid}
+                    | asdict(state)
                     | {"pipeline": name_of(chain), "trouble": trouble_of(state, limits)}
                 )
     elif states:
@@ -44,18 +45,18 @@ def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
 
 
 def watch(ask: Callable[[], list[State]], limits: Limits, stop: Stop) -> None:
-    """Show a table on the terminal, drawn again every EVERY seconds, until `stop` is set.
+    """Show a table on the terminal and draw it again every EVERY seconds, until `stop` is set.
 
     Raises:
         ReaderGone: The terminal has gone.
-        FlowError: It cannot be written.
+        FlowError: The terminal cannot be written to.
     """
     screen = Screen()
     with screen.whole():
         while True:
             screen.home()
             show(ask(), limits, as_json=False)
-            screen.line("(Control-C ends)")
+            screen.line("(Control-C to quit)")
             if stop.wait(EVERY):
                 return
 
@@ -64,7 +65,7 @@ def check(states: list[State], limits: Limits) -> None:
     """Print one line for each command that is not healthy.
 
     Raises:
-        EventsFailed: A command is not healthy, or none runs.
+        EventsFailed: A command is not healthy, or no command is running.
     """
     screen = Screen()
     troubles = 0
@@ -75,20 +76,22 @@ def check(states: list[State], limits: Limits) -> None:
                 troubles += 1
                 screen.line(f"{name_of(chain)}: {state.command} (pid {state.pid}): {trouble}")
     if troubles:
-        raise EventsFailed(f"{troubles} of {len(states)} commands are not well")
+        raise EventsFailed(f"{troubles} of {len(states)} commands are not healthy")
+    # A service that has ended must not look healthy to a monitoring system.
     if not states:
         raise EventsFailed("no command of flowtools is running")
 
 
 def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
-    yield_unit = chain[0].unit
+    unit = chain[0].unit
     for place, state in enumerate(chain):
         label = f"{'  | ' if place else ''}{state.command}"
         if state.about:
             label += f" {state.about}"
-        if place == 0 and yield_unit:
-            label = f"{yield_unit}: {label}"
+        if place == 0 and unit:
+            label = f"{unit}: {label}"
         figures = state.figures
+        # flow-work counts events that failed for good, a source those that its readers rejected.
         failed = figures.get("failed", figures.get("rejected"))
         yield (
             label,

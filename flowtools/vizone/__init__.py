@@ -6,21 +6,23 @@
     for asset in client.assets.find():
         print(asset.id, asset.title)
 
-For a Worker, besides the `client`: `locked`, `store`, the `errors`, and `conflict`, which tries a
-change again. For a transfer plugin: its `plugindata`, and the `stepreport` of its step.
+A Worker uses the `client` and perhaps `locked` (one thread at a time for a key), `store` (small
+values kept on the server), the `errors`, and `conflict` (tries a change again that collided with
+another). A transfer plugin uses its `plugindata` and the `stepreport` of its step.
 
-A GET crosses three modules: `atompub` (the protocol: collections, entries, feeds, metadata by
-their addresses), `transport` (HTTP: the login of an `account`, time-outs, what is tried again)
-and `answer` (bytes within bounds, or the error that a status means).
+A GET passes through four modules: `atompub` (the protocol: reads collections, entries, feeds and
+metadata at their addresses), `transport` (HTTP: the login of an `account`, what is tried again),
+`wire` (connections and time-outs) and `answer` (a body of limited size, or the error that a status
+stands for).
 
-What comes back is a `document` (XML as it may be trusted; `namespaces` are its names): `atom`
-reads entries and feeds, `service` what the server offers, `paging` the pages of a feed,
-`changes` what a message of the broker says. `client` adds what Viz One has: `assets`, each an
-`asset` with `metadata`; `files`; `groups` with their members; each `transfer`; the `model` of a
-form and the `dictionary` of a field.
+The answer is parsed as a `document` (XML without dangerous features; `namespaces` has the names).
+`atom` reads entries and feeds, `service` reads what the server offers, `paging` reads a feed page
+by page, and `changes` reads the messages of the broker. `client` adds the resources of Viz One:
+`assets`, each an `asset` with `metadata`; `files` that are not imported yet; `groups` with their
+members; each `transfer`; the `model` of a form and the `dictionary` of a field.
 
-The wire format is what public traces of Viz One show. Names are matched by namespace and
-local name, links are followed and never built, ids and etags are opaque text.
+The wire format is what public traces of Viz One show. Names are matched by namespace and local
+name. Links are followed and never built. Ids and etags are opaque text.
 """
 
 from importlib import import_module
@@ -84,7 +86,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    # Who reads a document (flow-sim) does without the client, and starts quicker.
+    # Imported on first use: flow-sim reads documents but needs no HTTP client, and starts 0.1 s
+    # sooner without it.
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

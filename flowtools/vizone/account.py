@@ -1,4 +1,8 @@
-"""Where a Viz One is and as whom to log in; HTTP and STOMP share it."""
+"""The address of a Viz One and the login for it, used for HTTP and for its STOMP broker.
+
+A listener runs for months, and password files and CA files are renewed meanwhile. So both are read
+again for each new client or connection, instead of once at the start.
+"""
 
 import os
 import ssl
@@ -14,15 +18,15 @@ from flowtools.process.tls import trusting
 
 @dataclass(frozen=True)
 class Account:
-    """A Viz One and a login there.
+    """The address of a Viz One, and a login.
 
     Attributes:
-        url: Its address, without a user: http(s)://host[:port].
-        user: The name to log in with.
-        password: Its password; not part of the repr.
+        url: Address of the server, without a user: http(s)://host[:port].
+        user: Name of the user.
+        password: The user's password, as it was when the account was made; not shown by repr.
         ca_file: PEM file of the authorities to trust instead of the system's.
-        insecure: Take any certificate.
-        password_file: The file that the password comes from, which may be renewed; see `secret`.
+        insecure: Whether any certificate is accepted.
+        password_file: The file that the password was read from, if it was; see `secret`.
     """
 
     url: str
@@ -37,10 +41,13 @@ class Account:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Account":
-        """Read VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD.
+        """Return the account that VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD describe.
+
+        Args:
+            environment: The variables; None: those of this process.
 
         Raises:
-            ConfigurationError: One is missing or makes no sense.
+            ConfigurationError: A variable is missing, or the URL cannot be used.
         """
         return cls.from_settings(environment=environment, has_options=False)
 
@@ -56,12 +63,20 @@ class Account:
         environment: Mapping[str, str] | None = None,
         has_options: bool = True,
     ) -> "Account":
-        """Take what is given, and from the environment what is not.
+        """Return an account of the given settings; a missing one is taken from the environment.
 
-        `has_options`: a command has options for it, which an error can name.
+        Args:
+            url: Address of the server; None or empty: VIZONE_URL.
+            user: Name of the user; None or empty: VIZONE_USER.
+            password_file: File that holds the password; None or empty: VIZONE_PASSWORD.
+            ca_file: PEM file of the authorities to trust instead of the system's.
+            insecure: Whether any certificate is accepted.
+            environment: The variables; None: those of this process.
+            has_options: Whether the error may advise to use the command's options.
 
         Raises:
-            ConfigurationError: Something is missing, makes no sense or cannot be read.
+            ConfigurationError: A setting is missing, the URL cannot be used, or the password file
+                cannot be read.
         """
         environment = os.environ if environment is None else environment
         given = {
@@ -90,7 +105,7 @@ class Account:
         )
 
     def secret(self) -> str:
-        """Return the password as it is now: its file may have been renewed.
+        """Return the current password; it is read from `password_file` again if there is one.
 
         Raises:
             ConfigurationError: The file cannot be read.
@@ -102,23 +117,23 @@ def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port
+        _ = parts.port  # Raises ValueError if it is not a number up to 65535.
     except ValueError:
         usable = False
     if not usable or any(mark.isspace() for mark in url):
-        # The text is not repeated: it may hold a password.
+        # The message does not repeat the address, because it may contain a password.
         raise ConfigurationError(
             "cannot use VIZONE_URL: expected http://HOST[:PORT] or https://HOST[:PORT]"
         )
     if "@" in parts.netloc:
         raise ConfigurationError(
-            "cannot use VIZONE_URL: it holds a user; set VIZONE_USER and VIZONE_PASSWORD instead"
+            "cannot use VIZONE_URL: it contains a user; set VIZONE_USER and VIZONE_PASSWORD instead"
         )
     return url.rstrip("/")
 
 
 def context_for(account: Account) -> ssl.SSLContext:
-    """Return how to check the server's certificate, by the CA file as it is now.
+    """Return the TLS context that checks the server's certificate with the current CA file.
 
     Raises:
         ConfigurationError: The account's CA file cannot be used.
@@ -127,20 +142,21 @@ def context_for(account: Account) -> ssl.SSLContext:
 
 
 def _stamp(path: str | None) -> tuple[int, ...]:
-    """Return what tells a file from its renewal."""
+    """Return values that change when the file at `path` is renewed; empty if there is no file."""
     try:
         found = os.stat(path) if path is not None else None  # noqa: PTH116
     except OSError:
-        found = None  # Whoever reads it finds out.
+        found = None  # Reading the file, in `_context`, reports the error.
     return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else ()
 
 
 @lru_cache(maxsize=8)
 def _context(ca_file: str | None, insecure: bool, stamp: tuple[int, ...]) -> ssl.SSLContext:
-    """Return one and the same context for the same file.
+    """Return a TLS context, the same object for the same file.
 
-    To make one takes some megabytes for a moment, and a listener with a state file makes a
-    client each time that the broker was away.
+    Contexts are kept because making one takes some megabytes for a moment, and a listener with a
+    state file makes a new client after each time that the broker was away. `stamp` is not used
+    here: it makes the cache miss once the file is renewed.
     """
     try:
         context = trusting(ca_file)

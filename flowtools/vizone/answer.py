@@ -1,4 +1,4 @@
-"""An answer of the server: its bytes within bounds, or the error that its status means."""
+"""An answer of the server: its body, of limited size, or the error that its status stands for."""
 
 import re
 import time
@@ -26,12 +26,13 @@ from flowtools.vizone.errors import (
 _log = get_log("flowtools.vizone")
 
 _EXPLANATION = 200
-"""Characters of what a server says about an error."""
+"""Maximum number of characters of a server's explanation that go into an error message."""
 
 _COMPLAINT = 16 * 1024
-"""Bytes of the body of an error that are read and kept."""
+"""Maximum number of bytes of an error's body that are read and kept."""
 
 _PASSING = {429, 500, 502, 503, 504}
+"""Statuses after which a request is tried again."""
 
 _KINDS: dict[int, type[HTTPError]] = {
     401: NotAllowedError,
@@ -46,13 +47,13 @@ _KINDS: dict[int, type[HTTPError]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer with a status below 400, whole.
+    """A complete answer of the server.
 
     Attributes:
-        url: The address that it came from.
-        status: Its HTTP status.
-        headers: Its headers.
-        content: Its body.
+        url: Address that the answer came from.
+        status: HTTP status; below 400, except for the answer of an error (see `answer_of`).
+        headers: HTTP headers.
+        content: Bytes of the body.
     """
 
     url: str
@@ -62,20 +63,20 @@ class Answer:
 
     @property
     def etag(self) -> str | None:
-        """Its etag, verbatim."""
+        """The ETag header, verbatim; None without one."""
         etag: str | None = self.headers.get("ETag")
         return etag
 
     @property
     def served(self) -> float | None:
-        """When it was sent, by the server's clock (seconds since the epoch), if it says."""
+        """When the server sent it, by its own clock, in seconds since the epoch; None: unknown."""
         return _moment(self.headers.get("Date", ""))
 
     def resolve(self, address: str) -> str:
-        """Return `address`, which may be relative to where this answer came from.
+        """Return `address` as an absolute URL; a relative one starts from this answer's URL.
 
         Raises:
-            ProtocolError: It is malformed.
+            ProtocolError: The address is malformed.
         """
         try:
             return urljoin(self.url, address)
@@ -84,12 +85,12 @@ class Answer:
 
 
 class Passing(Exception):
-    """A failure that may pass.
+    """A temporary failure: the same request may succeed later.
 
     Attributes:
-        error: What to raise if it does not pass.
+        error: The error to raise if no further try succeeds.
         was_sent: Whether the server may have received the request.
-        asked: Seconds that the server asks to wait, if it does.
+        asked: Seconds that the server asks to wait before the next try; None if it does not ask.
     """
 
     def __init__(
@@ -102,13 +103,13 @@ class Passing(Exception):
 
 
 def read_content(what: str, response: httpx.Response) -> bytes:
-    """Return the body of `response`; `what` says what was tried.
+    """Return the body of `response`; `what` begins the error message ("cannot GET ...").
 
-    Requests ask for no encoding (RFC 9110, 8.4), so a body that is encoded is refused:
-    some kilobytes of it can decode to gigabytes.
+    A compressed body (RFC 9110, section 8.4) is refused, because some kilobytes of it can decode to
+    gigabytes. Requests do not ask for one.
 
     Raises:
-        ProtocolError: It is larger than MAX_DOCUMENT bytes, or encoded.
+        ProtocolError: The body is larger than MAX_DOCUMENT bytes, or compressed.
     """
     encoding = _encoding(response)
     if encoding:
@@ -124,15 +125,22 @@ def read_content(what: str, response: httpx.Response) -> bytes:
 
 
 def complain(what: str, response: httpx.Response, home: str, *, is_ours: bool) -> NoReturn:
-    """Raise the error that `response` (400 and more) is; `what` says what was tried.
+    """Raise the error that `response`, with a status of 400 or more, stands for.
+
+    Args:
+        what: Beginning of the error message ("cannot GET ...").
+        response: The answer; its body has not been read yet.
+        home: The configured server, for the error message.
+        is_ours: Whether `response` came from that server, with the login.
 
     Raises:
-        Passing: It may pass.
-        FlowError: It will not.
+        Passing: The failure may be temporary.
+        HTTPError: Any other failure.
     """
     status = response.status_code
     content = _start_of(response)
     reason = _phrase(status)
+    # Text of another host does not go into our messages: a link could lead anywhere.
     if is_ours:
         reason += _explanation(response, content)
     said = f"{what}: {status} {reason}"
@@ -146,6 +154,7 @@ def complain(what: str, response: httpx.Response, home: str, *, is_ours: bool) -
     error = _kind(status)(said)
     error.http_status, error.reason = status, reason
     error.retry_after = _retry_after(response)
+    # Not an attribute of the public class: only flowtools.compat needs it (`answer_of`).
     error.__dict__["answer"] = Answer(str(response.url), status, response.headers, content)
     if status in _PASSING:
         raise Passing(error, asked=error.retry_after)
@@ -158,7 +167,7 @@ def _kind(status: int) -> type[HTTPError]:
 
 
 def answer_of(error: FlowError) -> Answer | None:
-    """Return the answer (400 and more) that `error` stands for; None where none came.
+    """Return the answer (400 or more) that caused `error`; None if no answer came.
 
     Its content is the first _COMPLAINT bytes of the body.
     """
@@ -174,31 +183,33 @@ def _start_of(response: httpx.Response) -> bytes:
             if len(content) >= _COMPLAINT:
                 break
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
-        _log.debug("the body of an error is cut off")  # What has come is what it says.
+        # The status alone makes the error; a part of the explanation is better than none.
+        _log.debug("the body of an error is cut off")
     return bytes(content[:_COMPLAINT])
 
 
 def _encoding(response: httpx.Response) -> str:
-    """Return the encodings of the body, in lower case; "" where there is none."""
+    """Return the encodings of the body, in lower case; "" if it is not encoded."""
     said = response.headers.get("Content-Encoding", "").lower().split(",")
     return ", ".join(each.strip() for each in said if each.strip() not in ("", "identity"))
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds that the server asks to wait: a number of them, or a date."""
+    """Return the seconds that Retry-After, a number or a date, asks to wait; None without one."""
     said = response.headers.get("Retry-After", "").strip()
     if said.isascii() and said.isdigit() and len(said) < 10:
         return float(said)
     until = _moment(said)
     if until is None:
         return None
-    # By the server's own clock, if it says what that shows: the two may differ.
+    # The date is by the server's clock, which may differ from ours; its Date header shows how late
+    # it is there.
     now = _moment(response.headers.get("Date", ""))
     return max(0.0, until - (time.time() if now is None else now))
 
 
 def _moment(date: str) -> float | None:
-    """Return the seconds since the epoch of an HTTP date (RFC 9110, 5.6.7), if it is one."""
+    """Return an HTTP date (RFC 9110, 5.6.7) in seconds since the epoch; None if it is not one."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -206,10 +217,12 @@ def _moment(date: str) -> float | None:
 
 
 def _explanation(response: httpx.Response, content: bytes) -> str:
-    """Return what the server says about its error, as ": ..." in one short line; or nothing."""
+    """Return the server's own explanation of its error as ": TEXT", in one short line; or ""."""
+    # A web page would fill the line with its title and menu.
     if _encoding(response) or "html" in response.headers.get("Content-Type", ""):
         return ""
-    # The form of Viz One's errors is not public; some are XML.
+    # The format of Viz One's errors is not public; some are XML. So tags are removed, whatever they
+    # mean.
     text = re.sub(r"<[^>]*>", " ", content[: _EXPLANATION * 16].decode("utf-8", "replace"))
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return f": {text[:_EXPLANATION]}" if text else ""

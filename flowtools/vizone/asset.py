@@ -1,6 +1,8 @@
-"""An asset: what its entry says, and what of it can be set.
+"""An asset: reading and changing its entry.
 
-Who may do what with it stands in the entry, too, as acl:asset and acl:media.
+An Asset is a view of the entry's XML. Setting an attribute changes that XML and nothing else;
+`Assets.update` sends it. The entry also holds the permissions of each group, in acl:asset and
+acl:media.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -14,13 +16,18 @@ from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.namespaces import ACL, ATOM, CORE, MAM, MEDIA, MEDIA_TYPE
 
 RIGHTS = ("read", "write", "admin")
-"""What a group may be allowed."""
+"""The rights that a group may have."""
 
 _GROUP = f"{{{ACL}}}group"
 
 
 class AtomCategory(NamedTuple):
-    """A keyword of an asset: a term, of a scheme if it is of one."""
+    """A keyword of an asset.
+
+    Attributes:
+        scheme: URI of the vocabulary that the term belongs to; None without one.
+        term: The keyword itself.
+    """
 
     scheme: str | None
     term: str
@@ -33,7 +40,7 @@ class Asset(Entry):
 
     @property
     def title(self) -> str | None:
-        """The title, as plain text; what is assigned takes its place, see Assets.update."""
+        """The title, as plain text; assigning changes the entry, and Assets.update sends it."""
         return super().title
 
     @title.setter
@@ -41,24 +48,24 @@ class Asset(Entry):
         element = child(self.element, "title", ATOM)
         if element is None:
             element = etree.SubElement(self.element, f"{{{ATOM}}}title")
-        # It may have been of type html or xhtml (RFC 4287, 3.1.1); this is text.
+        # The old title may have been html or xhtml (RFC 4287, 3.1.1); the new one is plain text.
         element.attrib.pop("type", "")
         del element[:]
         element.text = title
 
     @property
     def status(self) -> str | None:
-        """The state of its media: online, offline, importing, failed, new, empty, deleted."""
+        """State of the media: online, offline, importing, failed, new, empty or deleted."""
         return text(child(self.element, "mediastatus", MAM))
 
     @property
     def media(self) -> str | None:
-        """The kind of its media (video, image ...); `placeholder` where there is none yet."""
+        """Kind of the media, such as video or image; `placeholder` if there is no media yet."""
         return text(child(self.element, "media", MEDIA_TYPE))
 
     @property
     def identifiers(self) -> dict[str, str]:
-        """Its identities by name: Ardome's own, and `identifier` for the site's."""
+        """The asset's identities by name: Ardome's own (`id`, ...), and the site's `identifier`."""
         found = {
             each.get("name", "id"): text(each) or ""
             for each in self.element.iterchildren(f"{{{CORE}}}ardomeIdentity")
@@ -69,7 +76,7 @@ class Asset(Entry):
 
     @property
     def keywords(self) -> list[AtomCategory]:
-        """Its categories, in their order; what is assigned takes their place."""
+        """Categories of the entry, in its order; assigning replaces all of them in the entry."""
         return [
             AtomCategory(each.get("scheme"), each.get("term", ""))
             for each in self.element.iterchildren(f"{{{ATOM}}}category")
@@ -78,6 +85,7 @@ class Asset(Entry):
 
     @keywords.setter
     def keywords(self, keywords: Iterable[tuple[str | None, str]]) -> None:
+        # Elements of keywords that stay are kept, with whatever else the server wrote into them.
         wanted = list(dict.fromkeys(AtomCategory(*each) for each in keywords))
         for each in list(self.element.iterchildren(f"{{{ATOM}}}category")):
             keyword = AtomCategory(each.get("scheme"), each.get("term", ""))
@@ -91,38 +99,45 @@ class Asset(Entry):
 
     @property
     def thumbnail(self) -> str | None:
-        """The address of its picture."""
+        """Address of the thumbnail; None without one."""
         found = self.element.find(f"{{{MEDIA}}}thumbnail")
         return None if found is None else found.get("url")
 
     @property
     def content(self) -> str | None:
-        """The address of its media."""
+        """Address of the media; None without one."""
         found = self.element.find(f"{{{ATOM}}}content")
         return None if found is None else found.get("src")
 
     @property
     def payload(self) -> Payload | None:
-        """The metadata that came with the entry, to read; see Assets.get and metadata."""
+        """The metadata that came with the entry, for reading only; None if it did not come.
+
+        See Assets.get for how to ask for it, and Assets.metadata to change it.
+        """
         found = self.inlined("describedby")
         return None if found is None else Payload(found, self.metadata_link)
 
     @property
     def metadata_link(self) -> str | None:
-        """Where its metadata is; None where it has none."""
+        """Address of the metadata; None if the asset has no metadata."""
         return self.link("describedby", type=PAYLOAD_TYPE)
 
     def permissions(self, kind: str = "asset") -> dict[str, frozenset[str]]:
-        """Return the rights of each group to the asset, or to its media (kind "media")."""
+        """Return the rights of each group, by its name: to the asset, or to its media.
+
+        Args:
+            kind: "asset" or "media".
+        """
         return group_permissions(self.element, kind)
 
     def is_called(self, id: str) -> bool:
-        """Return whether `id` is its atom:id, its site identity or its number."""
+        """Return whether `id` is the asset's atom:id, site identity or number."""
         return id in (self.id, *self.identifiers.values())
 
 
 def as_asset(entry: Entry) -> Asset:
-    """Return `entry` seen as an asset."""
+    """Return an Asset for the XML of `entry`."""
     return Asset(entry.element, entry.etag)
 
 
@@ -142,19 +157,20 @@ def set_group_permissions(
     asset_rights: Collection[str] | None,
     media_rights: Collection[str] | None,
 ) -> bool:
-    """Set what `group` may do, in `entry` itself; every other group and user stays.
+    """Set the rights of `group` in `entry` itself; those of other groups and users stay.
 
     Args:
         entry: The asset's entry.
         group: The group's name.
-        asset_rights: Words of RIGHTS; empty: the group's line goes; None: as it is.
-        media_rights: The same for the media.
+        asset_rights: Rights to the asset, words of RIGHTS. Empty: remove the group from the list.
+            None: leave its rights as they are.
+        media_rights: Rights to the media, in the same form.
 
     Returns:
-        Whether anything has changed.
+        Whether the entry has changed.
 
     Raises:
-        ValueError: A right has another name.
+        ValueError: A right is not in RIGHTS.
     """
     before = etree.tostring(entry, method="c14n")
     for kind, rights in (("asset", asset_rights), ("media", media_rights)):
@@ -166,7 +182,8 @@ def set_group_permissions(
 def _set(entry: Element, kind: str, group: str, rights: Collection[str]) -> None:
     unknown = set(rights) - set(RIGHTS)
     if unknown:
-        raise ValueError(f"no right is called '{min(unknown)}': expected {RIGHTS}")
+        raise ValueError(f"unknown right '{min(unknown)}': expected {', '.join(RIGHTS)}")
+    # A group that is listed twice gets one line: two could contradict each other.
     present = [each for each in _groups(entry, kind) if each.get("name") == group]
     for each in present if not rights else present[1:]:
         parent = each.getparent()

@@ -1,7 +1,11 @@
-"""Assets: the entries of the asset collection, their metadata, and their media.
+"""Assets: searching, creating, changing and deleting them, and uploading their media.
 
-Media goes to the server by either of the two ways that it may offer: a PUT to the asset's
-`edit-media` link, or a PUT to an address that is asked for first.
+A change is read, made and written with the etag that was read. If somebody else was faster, the
+server answers with a conflict. `update` raises it. The methods that read again by themselves repeat
+the change, as often as the client's `backoff` says.
+
+Media is uploaded in one of two ways, depending on what the server offers: by a PUT to the asset's
+`edit-media` link, or by asking for an address first and a PUT to that.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -26,14 +30,14 @@ __all__ = ["Asset", "Assets", "AtomCategory", "as_asset"]
 BYTES = "application/octet-stream"
 
 CHUNK = 1 << 20
-"""Bytes that are read, and sent, at a time."""
+"""Size of the pieces, in bytes, in which a file is read and sent."""
 
 Way = Literal["edit-media", "upload"]
 Content = bytes | str | Path | BinaryIO
 
 
 class Assets(Described):
-    """What can be done with assets; `client.assets`."""
+    """Operations on assets, as `client.assets`. Any thread may call them."""
 
     FACTS = ("_client",)
 
@@ -41,7 +45,10 @@ class Assets(Described):
         self._client = client
 
     def feed(self) -> Feed:
-        """Return the asset feed: a page with as few entries as the server allows."""
+        """Return the first page of the asset feed, with as few entries as the server allows.
+
+        Callers want its `monitor` link or its time, not its entries.
+        """
         return self._client.feed(self._asking({"start": "1", "num": "1"}))
 
     def find(
@@ -52,28 +59,34 @@ class Assets(Described):
         sort: str | None = None,
         media: str | None = None,
     ) -> Iterator[Asset]:
-        """Yield the assets that a search finds, or all of them.
+        """Yield the assets that a search finds, page by page.
 
         Args:
-            query: A word, or field:value.
-            per_page: How many to read at a time.
-            sort: The order, such as "-search.modificationDate": the last changed first.
-            media: Only those with this kind of media.
+            query: A word, or FIELD:VALUE; None: all assets.
+            per_page: Number of assets to read with one request.
+            sort: The order, such as "-search.modificationDate" (last changed first); None: the
+                server's own.
+            media: Kind of media that the assets must have; None: any.
         """
         for page in self._client.pages(self._search(query, per_page, sort, media)):
             yield from map(as_asset, page.entries)
 
     def newest(self, *, per_page: int = 100) -> Iterator[Feed]:
-        """Yield the pages of the asset feed, the asset that was changed last first."""
+        """Yield the pages of the asset feed; the asset that was changed last comes first."""
         return self._client.pages(self._search(None, per_page, "-search.modificationDate", None))
 
     def find_one(self, id: str) -> Asset | None:
-        """Return the asset whose site identity, atom:id or number is `id`, if there is one."""
+        """Return the asset whose site identity, atom:id or number is `id`; None if there is none.
+
+        The server's search index lags behind changes, so an asset may be missed for a moment after
+        it was created.
+        """
+        # A search for words also finds assets that mention the id.
         found = next((each for each in self.find(id) if each.is_called(id)), None)
         if found is None or found.self_link is None:
             return found
         try:
-            # A feed may be a little old, and gives no etag.
+            # The entry in the search result may be out of date, and has no etag.
             return self.get(found.self_link)
         except NotFoundError:
             return None
@@ -81,11 +94,13 @@ class Assets(Described):
     def get(self, url: str, *, inline: bool = False) -> Asset:
         """Return the asset at `url`, a `self` link.
 
-        With `inline` its metadata comes along, as `payload`: to read; what is to be written
-        needs the etag that only `metadata` gives.
+        Args:
+            url: Address of the asset's entry.
+            inline: Whether to ask for its metadata in the same answer, as `Asset.payload`. That
+                payload has no etag: read the metadata with `metadata` in order to change it.
 
         Raises:
-            NotFoundError: There is none, or no longer.
+            NotFoundError: There is no such asset, or no longer.
         """
         return as_asset(self._client.entry(url, ("describedby",) if inline else ()))
 
@@ -95,9 +110,15 @@ class Assets(Described):
         identifier: str | None = None,
         keywords: Collection[tuple[str | None, str]] = (),
     ) -> Asset:
-        """Make a placeholder: an asset without media.
+        """Create a placeholder (an asset without media) and return it.
 
-        The request is not repeated where its answer is lost: see create_or_update_asset.
+        Args:
+            title: The title.
+            identifier: The site identity, unique on the server; None: without one.
+            keywords: Pairs of scheme (or None) and term.
+
+        If the answer is lost, the request is not repeated, because that could create a second
+        asset. `create_or_update_asset` can be called again.
         """
         element = etree.Element(f"{{{ATOM}}}entry", nsmap={"atom": ATOM, "dcterms": DCTERMS})
         etree.SubElement(element, f"{{{ATOM}}}title").text = title
@@ -115,13 +136,18 @@ class Assets(Described):
         metadata: Mapping[str, str | None] | None = None,
         keywords: Collection[tuple[str | None, str]] | None = None,
     ) -> Asset:
-        """Return the asset with this site identity, made if need be, with what is given set.
+        """Create the asset with this site identity, or change the existing one; return it.
 
-        It may be called again after any failure: it finds what it made. What is None stays
-        as it is; without a title a new asset is called by its identifier.
+        After a failure it may be called again: it finds the asset that it created.
+
+        Args:
+            identifier: The site identity.
+            title: The title; None: unchanged, and for a new asset the identifier.
+            metadata: Metadata fields to set, by name; None: unchanged.
+            keywords: Pairs of scheme (or None) and term; None: unchanged.
 
         Raises:
-            ConflictError: Somebody else keeps changing it.
+            ConflictError: The asset was changed by somebody else at each try.
         """
         wanted = None if keywords is None else [AtomCategory(*each) for each in keywords]
 
@@ -137,10 +163,10 @@ class Assets(Described):
         return asset
 
     def update(self, asset: Asset) -> Asset:
-        """Put the changed entry back, if nobody else has changed it; return what is stored.
+        """Send the changed entry to the server; return the entry that is stored now.
 
         Raises:
-            ConflictError: It has changed.
+            ConflictError: Somebody else has changed it since it was read.
         """
         return as_asset(self._client.update(asset))
 
@@ -148,14 +174,14 @@ class Assets(Described):
         """Delete the asset.
 
         Raises:
-            NotFoundError: It is gone already, and `missing_ok` is false.
+            NotFoundError: There is no such asset any more, and `missing_ok` is false.
         """
         self._client.delete(asset, missing_ok=missing_ok)
 
     def upload(
         self, asset: Asset, content: Content, way: Way | None = None, type: str = BYTES
     ) -> None:
-        """Send the media of the placeholder `asset`; for the rest see the function `upload`."""
+        """Upload the media of the placeholder `asset`; the function `upload` explains the rest."""
         upload(self._client, asset, content, way, type)
 
     def set_group_permissions(
@@ -165,13 +191,19 @@ class Assets(Described):
         asset_rights: Collection[str] | None,
         media_rights: Collection[str] | None,
     ) -> Asset:
-        """Set what `group` may do with the asset and its media; return what is stored.
+        """Set the rights of `group` to the asset and its media; return the entry as stored.
 
-        Rights are words: read, write, admin. None leaves them, an empty collection takes
-        the group out of the list. A conflict reads the asset again and repeats the change.
+        After a conflict the asset is read again and the change repeated.
+
+        Args:
+            asset: The asset.
+            group: The group's name.
+            asset_rights: Any of "read", "write" and "admin". Empty: remove the group from the
+                list. None: unchanged.
+            media_rights: Rights to the media, in the same form.
 
         Raises:
-            ConflictError: Somebody else keeps changing it.
+            ConflictError: The asset was changed by somebody else at each try.
         """
         latest = [asset]
 
@@ -188,28 +220,34 @@ class Assets(Described):
         return self._client.backoff.call(change)
 
     def set_metadata(self, asset: Resource, values: Mapping[str, str | None]) -> Payload:
-        """Set fields of the asset's metadata and leave the rest; return what is stored.
+        """Set fields of the asset's metadata and leave the others; return the metadata as stored.
 
-        A conflict reads the metadata again and repeats the change, as often as the client's
-        `backoff` says.
+        After a conflict the metadata is read again and the change repeated, as often as the
+        client's `backoff` says.
+
+        Args:
+            asset: The asset.
+            values: New value of each field by its name; None unsets a field.
 
         Raises:
-            NotFoundError: It has no metadata.
-            ConflictError: Somebody else keeps changing it.
+            NotFoundError: The asset has no metadata.
+            ConflictError: The metadata was changed by somebody else at each try.
         """
 
         def change() -> Payload:
             payload = self.metadata(asset)
+            # Nothing is sent if every field has its value already. Otherwise a Worker that sets
+            # fields after each change would be woken by its own change, without end.
             changed = [payload.set(name, value) for name, value in values.items()]
             return self._client.put_metadata(payload) if any(changed) else payload
 
         return self._client.backoff.call(change)
 
     def metadata(self, asset: Resource) -> Payload:
-        """Return the asset's metadata.
+        """Return the asset's metadata, which may be changed and sent back.
 
         Raises:
-            NotFoundError: It has none (yet, or any more).
+            NotFoundError: The asset has no metadata (yet, or any more).
         """
         return self._client.metadata(asset.follow("describedby", type=PAYLOAD_TYPE))
 
@@ -226,13 +264,14 @@ class Assets(Described):
         template = self._client.search_template("asset")
         if template is not None and all(map(template.has, given)):
             return template.fill(given)
-        # No description, or it has no such parameter: these are public.
+        # The server describes no search, or not with these parameters. The names used here are
+        # those that public clients use.
         plain = {"start": "1", "num": str(per_page), "q": query, "sort": sort, "media": media}
         return self._asking({name: value for name, value in plain.items() if value is not None})
 
 
 def _amend(asset: Asset, title: str | None, keywords: list[AtomCategory] | None) -> bool:
-    """Set what is given in the entry; return whether that has changed it."""
+    """Set the given title and keywords in the entry; return whether it has changed."""
     before = (asset.title, asset.keywords)
     if title is not None:
         asset.title = title
@@ -247,16 +286,16 @@ def upload(
     """Send `content` as the media of `asset`; a file of any size takes little memory.
 
     Args:
-        client: Where to.
+        client: The client to send with.
         asset: The asset, a placeholder.
-        content: The bytes, the path of a file, or a file open for reading bytes that can
-            be read again.
-        way: "edit-media": PUT to that link. "upload": ask for an address first, PUT there.
-            None: the first where there is such a link, else the second.
+        content: The bytes; the path of a file; or a seekable file, open for reading bytes. It is
+            read again for each try.
+        way: "edit-media": PUT to that link. "upload": ask for an address first and PUT to it.
+            None: "edit-media" if the asset has such a link, otherwise "upload".
         type: The media type of the content.
 
     Raises:
-        ProtocolError: The server names no address.
+        ProtocolError: The server does not name an address to upload to.
         OSError: The file cannot be read.
     """
     edit_media = asset.link("edit-media")
@@ -267,7 +306,7 @@ def upload(
 
 
 def _ask(client: AtomPub, asset: Entry) -> str:
-    # Where no link says it, this address of an item is public.
+    # A public client uses this address of an item; no public trace shows a link to it.
     asking = asset.link("upload") or asset.follow("edit", "self") + "/upload"
     answer = client.request("PUT", asking, body=b"")
     location = answer.headers.get("Location")

@@ -1,7 +1,7 @@
 """Atom as Viz One uses it: entries, feeds, tombstones and the links between them.
 
-Everything here is a view of an XML element, so that an entry can be changed and sent back
-with whatever else was in it.
+Every object here is a view of an XML element and keeps no copy of it. So an entry can be changed
+and sent back with all the content that this code knows nothing about.
 """
 
 from collections.abc import Iterator
@@ -29,13 +29,19 @@ REL_ALIASES: dict[str, str] = {
     "addlast": "add-last",
     "overlaytimeline": "overlay-timeline",
 }
-"""What a server calls a relation (normalised), and what it is called here. The spelling
-of most is not public: add what yours says."""
+"""Other spellings of a link's relation (normalised, see `normalise_rel`), and the one used here. No
+public trace shows how a server spells most of them: add the spelling of yours."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link: its normalised relation, its absolute address, its media type if given."""
+    """A link of an entry or feed.
+
+    Attributes:
+        rel: The normalised relation.
+        href: The absolute address.
+        type: The media type; None if it is not given.
+    """
 
     rel: str
     href: str
@@ -43,14 +49,14 @@ class Link:
 
 
 def normalise_rel(rel: str) -> str:
-    """Return `rel` in lower case with hyphens, without a URI in front of it."""
+    """Return `rel` in lower case, with hyphens for underscores, and without a URI before it."""
     bare = rel.strip().rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]
     bare = bare.lower().replace("_", "-")
     return REL_ALIASES.get(bare, bare)
 
 
 def links_of(element: Element) -> list[Link]:
-    """Return the links that are children of `element`; those without an address are left out."""
+    """Return the links that are children of `element`; links without an address are left out."""
     return [
         Link(normalise_rel(each.get("rel", "alternate")), href, each.get("type"))
         for each in element.iterchildren(f"{{{ATOM}}}link")
@@ -59,7 +65,7 @@ def links_of(element: Element) -> list[Link]:
 
 
 def same_type(one: str | None, other: str | None) -> bool:
-    """Return whether two media types are the same but for parameters other than `type`."""
+    """Return whether two media types are equal; of their parameters only `type` counts."""
     return _essence(one) == _essence(other)
 
 
@@ -70,7 +76,7 @@ def _essence(media_type: str | None) -> tuple[str, str]:
 
 
 class Resource(Described):
-    """An element that has an identity and links."""
+    """An XML element that has an id and links: an entry, a feed, or something similar."""
 
     FACTS: ClassVar[tuple[str, ...]] = ("id", "title")
 
@@ -79,7 +85,7 @@ class Resource(Described):
 
     @property
     def id(self) -> str | None:
-        """The atom:id; opaque."""
+        """The atom:id, an opaque text."""
         return text(child(self.element, "id", ATOM))
 
     @property
@@ -89,19 +95,19 @@ class Resource(Described):
 
     @property
     def updated(self) -> str | None:
-        """When it last changed, as the server wrote it."""
+        """Time of the last change, as the server wrote it."""
         return text(child(self.element, "updated", ATOM))
 
     @property
     def links(self) -> list[Link]:
-        """Its links, in their order; those without an address are left out."""
+        """All links, in document order; links without an address are left out."""
         return links_of(self.element)
 
     def link(self, *rels: str, type: str | None = None) -> str | None:
-        """Return the address of the first of `rels` that there is a link for.
+        """Return the address of the first of `rels` for which there is a link, or None.
 
-        Of several links with that relation one of the media type `type` counts, else the
-        first.
+        Of several links with the same relation, the one with the media type `type` is taken, or
+        else the first.
         """
         links = self.links
         for rel in rels:
@@ -111,9 +117,10 @@ class Resource(Described):
         return None
 
     def inlined(self, rel: str) -> Element | None:
-        """Return the document that the server has put into the link `rel`, if it has.
+        """Return the root of the document embedded in the link `rel`; None if there is none.
 
-        Such a link may have no address.
+        A server embeds documents when the request asks for them (X-Inline). Such a link may have no
+        address, so `links` does not have it.
         """
         for each in self.element.iterchildren(f"{{{ATOM}}}link"):
             inline = child(each, "inline", ATOM)
@@ -122,10 +129,10 @@ class Resource(Described):
         return None
 
     def follow(self, *rels: str, type: str | None = None) -> str:
-        """Return the address of the first of `rels` that there is a link for; see `link`.
+        """Return the address of the first of `rels` for which there is a link, as `link` does.
 
         Raises:
-            ProtocolError: There is none.
+            ProtocolError: There is no such link.
         """
         found = self.link(*rels, type=type)
         if found is None:
@@ -135,7 +142,12 @@ class Resource(Described):
 
 
 class Entry(Resource):
-    """An atom:entry, with the etag of the answer that it came in, if it did."""
+    """An atom:entry.
+
+    Attributes:
+        element: The XML element.
+        etag: ETag of the answer that held this entry alone; None for an entry of a feed.
+    """
 
     def __init__(self, element: Element, etag: str | None = None) -> None:
         super().__init__(element)
@@ -143,33 +155,39 @@ class Entry(Resource):
 
     @property
     def identifier(self) -> str | None:
-        """The dcterms:identifier: a site identity, or a storage handle."""
+        """The dcterms:identifier: site identity of an asset, or handle of a storage."""
         return text(child(self.element, "identifier", DCTERMS))
 
     @property
     def self_link(self) -> str | None:
-        """Where to read it."""
+        """Address to read the entry from; None without one."""
         return self.link("self", "edit")
 
     @property
     def edit_link(self) -> str | None:
-        """Where to write it."""
+        """Address to write the entry to; None without one."""
         return self.link("edit", "self")
 
 
 @dataclass(frozen=True)
 class Tombstone:
-    """A deleted-entry of RFC 6721: what was deleted, and when if it says."""
+    """A deleted-entry (RFC 6721).
+
+    Attributes:
+        ref: The atom:id of the entry that was deleted.
+        when: Time of the deletion, as the server wrote it; None if it is not given.
+    """
 
     ref: str
     when: str | None
 
 
 class Feed(Resource):
-    """An atom:feed.
+    """An atom:feed, or one page of it.
 
     Attributes:
-        served: When the server sent it, by its own clock (seconds since the epoch), if it says.
+        served: Time at which the server sent it, by its own clock, in seconds since the epoch; None
+            if that is not known.
     """
 
     def __init__(self, element: Element, served: float | None = None) -> None:
@@ -178,35 +196,35 @@ class Feed(Resource):
 
     @property
     def entries(self) -> list[Entry]:
-        """Its entries, in their order."""
+        """The entries, in document order."""
         return [Entry(each) for each in self.element.iterchildren(f"{{{ATOM}}}entry")]
 
     @property
     def tombstones(self) -> list[Tombstone]:
-        """Its deleted entries, in their order."""
+        """The deleted entries, in document order."""
         return list(_tombstones(self.element.iterchildren(f"{{{TOMBSTONE}}}deleted-entry")))
 
     @property
     def total(self) -> int | None:
-        """How many entries all pages have, where it says."""
+        """Number of entries on all pages together; None if the feed does not say."""
         return number(child(self.element, "totalResults", OPENSEARCH))
 
     @property
     def per_page(self) -> int | None:
-        """How many entries a page has, where it says."""
+        """Number of entries on a page; None if the feed does not say."""
         return number(child(self.element, "itemsPerPage", OPENSEARCH))
 
     @property
     def start(self) -> int | None:
-        """The place of its first entry among all, from 1, where it says."""
+        """Position of this page's first entry among all, from 1; None if the feed does not say."""
         return number(child(self.element, "startIndex", OPENSEARCH))
 
 
 def as_feed(element: Element, name: str, served: float | None = None) -> Feed:
-    """Return `element` as a feed; `name` is what to call it in an error.
+    """Return `element` as a feed; an error message calls it `name`.
 
     Raises:
-        ProtocolError: It is none.
+        ProtocolError: The element is not an atom:feed.
     """
     if element.tag != f"{{{ATOM}}}feed":
         raise ProtocolError(f"cannot read '{name}': expected an Atom feed, found {_tag(element)}")
@@ -214,10 +232,10 @@ def as_feed(element: Element, name: str, served: float | None = None) -> Feed:
 
 
 def as_entry(element: Element, name: str, etag: str | None = None) -> Entry:
-    """Return `element` as an entry; `name` is what to call it in an error.
+    """Return `element` as an entry; an error message calls it `name`.
 
     Raises:
-        ProtocolError: It is none.
+        ProtocolError: The element is not an atom:entry.
     """
     if element.tag != f"{{{ATOM}}}entry":
         raise ProtocolError(f"cannot read '{name}': expected an Atom entry, found {_tag(element)}")
@@ -225,7 +243,7 @@ def as_entry(element: Element, name: str, etag: str | None = None) -> Entry:
 
 
 def as_tombstone(element: Element) -> Tombstone | None:
-    """Return `element` as a tombstone, if it is one."""
+    """Return `element` as a tombstone; None if it is not one."""
     if element.tag != f"{{{TOMBSTONE}}}deleted-entry":
         return None
     return next(_tombstones(iter([element])), None)
@@ -233,6 +251,7 @@ def as_tombstone(element: Element) -> Tombstone | None:
 
 def _tombstones(elements: Iterator[Element]) -> Iterator[Tombstone]:
     for each in elements:
+        # Without a reference nobody can tell what was deleted.
         if each.get("ref"):
             yield Tombstone(each.get("ref", ""), each.get("when"))
 

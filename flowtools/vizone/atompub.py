@@ -1,4 +1,9 @@
-"""The Atom Publishing Protocol (RFC 5023): a service document, and whatever its links lead to."""
+"""The Atom Publishing Protocol (RFC 5023): a service document, and what its links lead to.
+
+No address is built here: the service document leads to the collections, their feeds to the entries,
+and the links of an entry to everything else. What a program reads keeps its etag, which is sent
+back with a change, so that the server can refuse a change of something that is out of date.
+"""
 
 from collections.abc import Collection as Some
 from collections.abc import Iterator
@@ -25,11 +30,11 @@ from flowtools.vizone.transport import PAUSES, SECONDS, Body, Transport
 
 
 class AtomPub:
-    """A server's collections, entries and metadata by their addresses; any thread may call.
+    """Reads and writes a server's collections, entries and metadata. Any thread may call it.
 
     Attributes:
-        account: Where it is, and the login.
-        backoff: How a change that collides with somebody else's is tried again.
+        account: The server and the login.
+        backoff: How a change that collides with somebody else's change is tried again.
     """
 
     def __init__(
@@ -41,9 +46,17 @@ class AtomPub:
         hosts: Some[str] | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        """Make a client; nothing is sent yet. What is given, and raised, is Transport's.
+        """Make a client; nothing is sent yet.
 
-        What is not: `backoff`, how a change that collides with another is tried again.
+        Args:
+            account: The server and the login.
+            seconds: Maximum duration of an answer, in seconds; see Transport, as for the next two.
+            pauses: Seconds to wait before each further try of a request that has failed.
+            hosts: Other hosts, each HOST or HOST:PORT, to which links may lead; None: any host.
+            backoff: How a change that collides with another is tried again; None: the default.
+
+        Raises:
+            ConfigurationError: The account's CA file or password file cannot be used.
         """
         self.account = account
         self.backoff = backoff or Backoff()
@@ -67,6 +80,7 @@ class AtomPub:
 
     def collections(self) -> list[Collection]:
         """Return the collections of the service document, which is read once."""
+        # The lock is held during the request, so that threads that start together send one.
         with self._asking:
             if self._collections is None:
                 base = self.account.url.removesuffix("/thirdparty")
@@ -75,10 +89,10 @@ class AtomPub:
             return self._collections
 
     def collection(self, *keywords: str) -> str:
-        """Return the address of the collection with the first of `keywords` that is known.
+        """Return the address of a collection: the first of `keywords` that the server knows.
 
         Raises:
-            ProtocolError: There is none.
+            ProtocolError: The server has no such collection.
         """
         found = self.collections()
         for keyword in keywords:
@@ -93,7 +107,7 @@ class AtomPub:
         """Return the resolve template `id` of the collection with `keyword`.
 
         Raises:
-            ProtocolError: There is none.
+            ProtocolError: The server has no such template.
         """
         for each in self.collections():
             if keyword in each.keywords and id in each.templates:
@@ -103,9 +117,9 @@ class AtomPub:
         )
 
     def search_template(self, keyword: str) -> Template | None:
-        """Return the template for searching the collection with `keyword`, read once.
+        """Return the template for searching the collection with `keyword`, which is read once.
 
-        None where the collection has no search link.
+        None if the collection has no search link.
         """
         for each in self.collections():
             if keyword in each.keywords and each.search is not None:
@@ -126,10 +140,19 @@ class AtomPub:
         etag: str | None = None,
         inline: Some[str] = (),
     ) -> Answer:
-        """Send any request; for the errors, see Transport.send.
+        """Send a request and return the answer.
 
-        With an `etag` it is conditional: the resource must be the one that has it. The
-        server may put the documents of the links `inline` into its answer.
+        Args:
+            method: The HTTP method.
+            url: The address.
+            body: The body; None: without one.
+            content_type: Media type of the body.
+            accept: Media type of the answer.
+            etag: The server must refuse the request unless the resource still has this etag.
+            inline: Relations of links whose documents the server should embed in its answer.
+
+        Raises:
+            FlowError: The errors of Transport.send.
         """
         given = {
             "Content-Type": content_type,
@@ -145,49 +168,53 @@ class AtomPub:
         return _parsed(self.request("GET", url, accept=accept))
 
     def feed(self, url: str) -> Feed:
-        """Return the feed at `url`: one page of it."""
+        """Return the feed at `url`, which may be one page of several."""
         answer = self.request("GET", url, accept=FEED_TYPE)
         return as_feed(_parsed(answer), url, answer.served)
 
     def pages(self, url: str) -> Iterator[Feed]:
-        """Yield the pages of the feed at `url`, each read when it is asked for.
+        """Yield the pages of the feed at `url`; a page is read when it is asked for.
 
-        What is there all the time is shown, however the feed changes meanwhile; some of it
-        may be shown twice.
+        However the feed changes meanwhile, an entry that is in it all the time is yielded. Some
+        entries may be yielded twice.
         """
         return walk(self.feed, url)
 
     def entry(self, url: str, inline: Some[str] = ()) -> Entry:
-        """Return the entry at `url`, with its etag, and what the links `inline` lead to."""
+        """Return the entry at `url`, with its etag.
+
+        The documents of the links `inline` are embedded if the server does that.
+        """
         answer = self.request("GET", url, accept=ENTRY_TYPE, inline=inline)
         return self._entry(answer)
 
     def create(self, url: str, entry: Entry) -> Entry:
-        """Post `entry` to a collection; return the entry that was made."""
+        """Post `entry` to the collection at `url`; return the entry that was created."""
         body = serialise(entry.element)
         return self._entry(self.request("POST", url, body=body, content_type=ENTRY_TYPE))
 
     def update(self, entry: Entry) -> Entry:
-        """Put `entry` where it is edited, if nobody has changed it since; return what is stored.
+        """Send the changed `entry` to its edit link; return the entry that is stored now.
 
         Raises:
-            ConflictError: It has changed.
+            ConflictError: Somebody has changed it since it was read.
         """
         url = entry.follow("edit", "self")
         body = serialise(entry.element)
         answer = self.request("PUT", url, body=body, content_type=ENTRY_TYPE, etag=entry.etag)
+        # RFC 5023 lets a server answer without the entry.
         return self._entry(answer) if answer.content.strip() else self.entry(url)
 
     def delete(self, entry: Entry, *, missing_ok: bool = True) -> None:
-        """Delete what `entry` stands for.
+        """Delete the resource that `entry` describes.
 
         Raises:
-            NotFoundError: It is gone already, and `missing_ok` is false.
+            NotFoundError: There is no such resource any more, and `missing_ok` is false.
         """
         try:
             self.request("DELETE", entry.follow("delete", "edit", "self"))
         except NotFoundError:
-            # What was wanted; and a request that is repeated finds its own work done.
+            # A DELETE whose answer was lost is sent again, and then finds nothing.
             if not missing_ok:
                 raise
 
@@ -195,16 +222,17 @@ class AtomPub:
         """Return the metadata at `url`, the `describedby` link of an entry.
 
         Raises:
-            NotFoundError: There is none (yet, or any more).
+            NotFoundError: There is no metadata (yet, or any more).
         """
         answer = self.request("GET", url, accept=PAYLOAD_TYPE)
         return self._payload(answer, url)
 
     def put_metadata(self, payload: Payload) -> Payload:
-        """Put `payload` back, if nobody has changed it since; return what is stored.
+        """Send the changed `payload` back; return the metadata that is stored now.
 
         Raises:
-            ConflictError: It has changed; see retry_on_conflict.
+            ConflictError: Somebody has changed it since it was read; see retry_on_conflict.
+            ValueError: The payload has no address, because it was not read from one.
         """
         if payload.url is None:
             raise ValueError("this payload has no address")

@@ -1,9 +1,9 @@
-"""What a message of Viz One tells: which resource has changed, and how where it says.
+"""Reads the messages of Viz One's broker: which resource has changed, and how.
 
-No message of a real Viz One is public; so anything is taken: an entry, a feed, a
-tombstone, metadata alone, what is no XML, nothing at all. Nothing here raises for a bad
-message, and nothing is guessed: where a message does not say created, updated or deleted,
-the change is "changed".
+No message of a real Viz One is public. So everything is accepted: an entry, a feed, a tombstone,
+metadata alone, a body that is not XML, an empty body. A bad message raises no error, because one
+message must not end a listener. Nothing is guessed: a message that does not say "created",
+"updated" or "deleted" is a change of the kind "changed".
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,13 +25,14 @@ ACTION_HEADERS = (
     "change",
     "operation",
 )
-"""Headers that may say what happened, the first one found counts."""
+"""Headers that may say what happened; the first one with a known verb counts."""
 
 _VERBS: tuple[tuple[tuple[str, ...], Kind], ...] = (
     (("create", "add", "insert"), Kind.CREATED),
     (("update", "modif", "change"), Kind.UPDATED),
     (("delete", "remove"), Kind.DELETED),
 )
+"""Beginnings of the words that such a header may hold, and the kind of change they mean."""
 
 _log = get_log("flowtools.vizone")
 
@@ -41,11 +42,11 @@ class Change:
     """A change of one resource.
 
     Attributes:
-        kind: What happened to it.
-        identity: Its atom:id; None where the message names none.
-        location: Its address, where the message names one.
-        entry: The entry in the message, if there is one.
-        when: When it happened, as the message says it.
+        kind: What happened to the resource.
+        identity: The resource's atom:id; None if the message does not name it.
+        location: The resource's address; None if the message does not name it.
+        entry: The entry in the message; None without one.
+        when: Time of the change, as the message says it; None if it does not.
     """
 
     kind: Kind
@@ -56,14 +57,14 @@ class Change:
 
 
 def read_changes(headers: Mapping[str, str], body: bytes, base: str) -> list[Change]:
-    """Return the changes that a message tells, in its order.
+    """Return the changes in a message, in its order.
 
-    A feed may tell none, one or several; anything else tells one.
+    A feed may hold any number of changes; any other message is one change.
 
     Args:
         headers: The headers of the message.
-        body: Its body.
-        base: The URL that relative links in it start from.
+        body: The body of the message.
+        base: The URL that relative links in the body start from.
     """
     root = _parse(headers, body, base)
     if root is not None and root.tag == f"{{{ATOM}}}feed":
@@ -76,13 +77,16 @@ def read_changes(headers: Mapping[str, str], body: bytes, base: str) -> list[Cha
 
 
 def changes_in(feed: Feed) -> list[Change]:
-    """Return what a page of a feed shows: each entry as it is now, each tombstone."""
+    """Return the entries and tombstones on a page of a feed as changes, in their order.
+
+    Such a change is never "created" or "updated": a feed shows the present, not what happened.
+    """
     return list(_feed_changes(feed, {}))
 
 
 def _feed_changes(feed: Feed, headers: Mapping[str, str]) -> Iterator[Change]:
-    # The headers are about the resource only where there is just one, and even then may
-    # be about the feed.
+    # The headers can only be about one resource. Even with a single entry they may be about the
+    # feed, so the entry's own id and address take precedence below.
     alone = len(feed.entries) + len(feed.tombstones) == 1
     said = headers if alone else {}
     for element in feed.element:
@@ -120,6 +124,7 @@ def _kind(entry: Entry | None, headers: Mapping[str, str]) -> Kind:
         for verbs, kind in _VERBS:
             if said.startswith(verbs):
                 return kind
+    # A deleted asset may stay in the feeds for a while, with this status.
     if entry is not None and text(child(entry.element, "mediastatus", MAM)) == "deleted":
         return Kind.DELETED
     return Kind.CHANGED

@@ -1,4 +1,4 @@
-"""The client: one Viz One, and what it keeps."""
+"""The client for one Viz One: the entry point of this package."""
 
 from functools import cached_property
 from typing import Self
@@ -15,56 +15,56 @@ from flowtools.vizone.transfer import Transfers
 
 
 class Client(AtomPub):
-    """A Viz One; one client serves all threads.
+    """A client for one Viz One. One client serves all threads.
 
     Attributes:
-        account: Where it is, and the login.
+        account: The server and the login.
     """
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Make a client for VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD.
+        """Return a client for VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD.
 
         Raises:
-            ConfigurationError: One is missing or makes no sense.
+            ConfigurationError: A variable is missing, or the URL cannot be used.
         """
         return cls(Account.from_environment())
 
     @cached_property
     def assets(self) -> Assets:
-        """The assets."""
+        """Operations on assets."""
         return Assets(self)
 
     @cached_property
     def files(self) -> Files:
-        """The unmanaged files of the import storages."""
+        """Operations on the unmanaged files of the import storages."""
         return Files(self)
 
     @cached_property
     def transfers(self) -> Transfers:
-        """What follows an upload or an import."""
+        """Operations on the transfers that follow an upload or an import."""
         return Transfers(self)
 
     @cached_property
     def dictionaries(self) -> Dictionaries:
-        """The dictionaries of metadata, remembered for a while."""
+        """The dictionaries of metadata fields, cached for some minutes."""
         return Dictionaries(self)
 
     @cached_property
     def thesauri(self) -> Dictionaries:
-        """The thesauri of metadata, remembered for a while; they have terms, too."""
+        """The thesauri of metadata fields, which have terms like dictionaries; cached likewise."""
         return Dictionaries(self, kind="thesaurus")
 
     @cached_property
     def models(self) -> Models:
-        """The forms of metadata."""
+        """The forms that metadata may have."""
         return Models(self)
 
     @cached_property
     def groups(self) -> Groups:
-        """Series, programs, folders and aggregates, and their members."""
+        """Operations on series, programs, folders, aggregates and their members."""
         return Groups(self)
 
     def store(self, application: str) -> Store:
-        """Return what the server keeps for `application` and this user."""
+        """Return the values that the server keeps for `application` and this user."""
         return Store(self, application)

@@ -1,10 +1,10 @@
-"""Changes that collide: read, change, write, and once more if somebody else was faster.
+"""Changes that collide: read, change, write, and start again if somebody else was faster.
 
-Whoever writes first wins, and the others read again. Those who collided wait for a random part
-of a pause that grows with each try, so that they come back apart. The pause is measured in
-attempts, not in seconds alone: against a slow server the same number of writers needs as many
-tries as against a quick one. It stops growing at LONGEST attempts, or newcomers, who wait for
-nothing yet, would overtake again and again those who have tried most often.
+The first writer wins, and the others get a conflict and read again. Each of them waits for a random
+part of a pause that grows with each try, so that they do not come back together. The pause grows
+with the duration of a try, so that writers need no more tries against a slow server than against a
+quick one. It stops growing at LONGEST tries: otherwise new writers, who do not wait yet, would keep
+overtaking those who have tried most often.
 """
 
 import functools
@@ -21,7 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LONGEST = 16
-"""The longest pause, as a multiple of how long an attempt took."""
+"""The longest pause, as a multiple of the duration of a try."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Backoff:
     """How a change that collides is tried again.
 
     Attributes:
-        tries: How often it is tried, the first time included. 64 writers of one asset, 8 at a
-            time, need up to 12 in a simulation of them; 3 are enough for two.
-        pause: Seconds that the first pause may take; longer where an attempt takes longer.
+        tries: Maximum number of tries, including the first. In a simulation 64 writers of one
+            asset, 8 at a time, need up to 12; two writers need 3.
+        pause: Maximum length of the first pause, in seconds, if a try does not take longer.
     """
 
     tries: int = 20
@@ -42,7 +42,7 @@ class Backoff:
             raise ValueError(f"invalid {self}: expected one try or more, and seconds")
 
     def call(self, function: Callable[[], T]) -> T:
-        """Return what `function` returns; a ConflictError calls it again.
+        """Call `function` until it raises no ConflictError; return its result.
 
         Raises:
             ConflictError: The last try collided, too.
@@ -56,7 +56,7 @@ class Backoff:
         return function()
 
     def wait(self, attempt: int, took: float) -> None:
-        """Wait after attempt number `attempt` (from 1 on), which took so many seconds."""
+        """Wait after try number `attempt`, counted from 1, which took `took` seconds."""
         longest = max(self.pause, took) * min(LONGEST, 2 ** (attempt - 1))
         sleep(random.uniform(0, longest))  # noqa: S311  no secret
 
@@ -78,17 +78,18 @@ def retry_on_conflict(
     tries: int = Backoff.tries,
     pause: float = Backoff.pause,
 ) -> Callable[P, T] | Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a function that reads, changes and writes: a conflict calls it again.
+    """Decorate a function that reads, changes and writes, so that a conflict calls it again.
 
-    It has to read afresh each time. With or without brackets:
+    The function must read inside, so that each call sees the newest state. The decorator is written
+    with or without arguments:
 
         @retry_on_conflict
         @retry_on_conflict(tries=5, pause=1.0)
 
     Args:
         function: The function to decorate.
-        tries: How often it is called, at most; the last ConflictError is raised.
-        pause: Seconds that the first pause may take; see Backoff.
+        tries: Maximum number of calls; the ConflictError of the last one is raised.
+        pause: Maximum length of the first pause, in seconds; see Backoff.
 
     Raises:
         ValueError: `tries` is below 1, or `pause` is not a number of seconds.

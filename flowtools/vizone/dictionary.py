@@ -1,4 +1,9 @@
-"""Dictionaries: the keys that a metadata field may hold, each with its label; cached."""
+"""Dictionaries: the keys that a metadata field may hold, each with its label; cached.
+
+A Worker looks up a term for each event, and dictionaries seldom change. So a dictionary is read
+once in SECONDS. Threads that miss it at the same time each read it, because a lock held during a
+request would make the readers of every other dictionary wait.
+"""
 
 import time
 from collections import OrderedDict
@@ -14,13 +19,13 @@ from flowtools.vizone.atom import Entry
 from flowtools.vizone.atompub import AtomPub
 
 SECONDS = 300.0
-"""Seconds that a dictionary is remembered."""
+"""Seconds for which a dictionary is cached."""
 
 MOST = 64
-"""Dictionaries that are remembered, those asked for last."""
+"""Maximum number of cached dictionaries; the ones used last are kept."""
 
 MOST_TERMS = 100_000
-"""Terms that a dictionary may have."""
+"""Maximum number of terms of a dictionary."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,10 @@ class Term:
     """A key of a dictionary.
 
     Attributes:
-        key: What a field holds.
-        label: What people read.
-        href: Its address.
-        id: Its atom:id.
+        key: The value of a metadata field.
+        label: The text that people see.
+        href: Address of the term's entry; "" if it has none.
+        id: The atom:id of the term's entry; "" if it has none.
     """
 
     key: str
@@ -41,12 +46,12 @@ class Term:
 
     @property
     def origin(self) -> tuple[str, str]:
-        """What Payload.set takes as the origin of a value."""
+        """The pair (href, id), as Payload.set takes it for the origin of a value."""
         return self.href, self.id
 
 
 class Dictionaries(Described):
-    """The dictionaries, by name; `client.dictionaries`. Any thread may ask."""
+    """The dictionaries by name, as `client.dictionaries`. Any thread may call it."""
 
     FACTS = ("_kind", "_client")
 
@@ -64,10 +69,11 @@ class Dictionaries(Described):
         self._kept: OrderedDict[str, tuple[float, dict[str, Term]]] = OrderedDict()
 
     def terms(self, name: str) -> dict[str, Term]:
-        """Return the terms of the dictionary `name` by key, as they were SECONDS ago or later.
+        """Return the terms of the dictionary `name`, by key; the answer may be SECONDS old.
 
         Raises:
             NotFoundError: There is no such dictionary.
+            ProtocolError: The dictionary has more than MOST_TERMS terms.
         """
         with self._lock:
             read_at, terms = self._kept.get(name, (0.0, None))
@@ -83,11 +89,11 @@ class Dictionaries(Described):
         return dict(terms)
 
     def term(self, name: str, key: str) -> Term | None:
-        """Return the term with `key` of the dictionary `name`, if it has one."""
+        """Return the term with `key` of the dictionary `name`; None if it has no such term."""
         return self.terms(name).get(key)
 
     def forget(self) -> None:
-        """Read every dictionary afresh when it is asked for next."""
+        """Empty the cache, so that every dictionary is read again when it is next used."""
         with self._lock:
             self._kept.clear()
 
@@ -106,12 +112,13 @@ class Dictionaries(Described):
             if self._kind in each.keywords:
                 for template in each.templates.values():
                     return template.fill({}, main=name)
-        # No link to it is public; this address is.
+        # The service document has no template for dictionaries. Public clients use this address.
         base = self._client.account.url.removesuffix("/thirdparty") + "/"
         return urljoin(base, f"api/metadata/{self._kind}/~{quote(name, safe='')}")
 
 
 def _term(entry: Entry) -> Term:
+    # Which element holds the key is not public; the ids in public traces end with it.
     last = unquote((entry.id or "").rpartition(":")[2])
     key = entry.identifier or last or entry.title or ""
     return Term(key, entry.title or key, entry.self_link or "", entry.id or "")

@@ -1,4 +1,8 @@
-"""XML from strangers: parsed without entities, networks, document types or surprises."""
+"""XML from a server, parsed so that a hostile document does no harm.
+
+No entity is resolved, no file and no address is opened, and a document type is refused. A document
+has limits for its bytes and its tags, because both are allocated before anything looks at them.
+"""
 
 import codecs
 import re
@@ -10,19 +14,20 @@ from lxml import etree
 from flowtools.core.errors import ProtocolError
 
 MAX_DOCUMENT = 16 * 1024 * 1024
-"""Bytes that a document may have."""
+"""Maximum size of a document, in bytes."""
 
 MAX_TAGS = 1_000_000
-"""Tags, comments and the like that a document may have: each takes memory of its own."""
+"""Maximum number of tags and comments in a document. Each of them takes far more memory than its
+bytes do."""
 
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
-"""Byte order marks."""
+"""Byte order marks of the encodings that XML may have."""
 
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,4096}?-->\s*)*<(?:!doctype\s+)?html[\s>]",
     re.IGNORECASE | re.DOTALL,
 )
-"""How a page for people begins, as XHTML or not."""
+"""The beginning of a web page, HTML or XHTML."""
 
 Element = etree._Element  # noqa: SLF001  its only name
 
@@ -32,20 +37,20 @@ def parse(content: bytes, *, name: str, base: str = "", media_type: str | None =
 
     Args:
         content: The document.
-        name: What to call it in an error.
-        base: The URL that its relative links start from; default: the name.
-        media_type: Its Content-Type: a charset there wins over the one that the document
-            declares, and a byte order mark over both (RFC 7303, 3).
+        name: The document's name in error messages.
+        base: The URL that its relative links start from; default: `name`.
+        media_type: The Content-Type header. Its charset takes precedence over the encoding that
+            the document declares, and a byte order mark over both (RFC 7303, section 3).
 
     Raises:
-        ProtocolError: It is no XML, has a document type, or is beyond MAX_DOCUMENT,
-            MAX_TAGS or libxml2's limits of depth (256) and size.
+        ProtocolError: The document is not XML, has a document type, or exceeds MAX_DOCUMENT,
+            MAX_TAGS, or libxml2's limits of depth (256) and size.
     """
     if len(content) > MAX_DOCUMENT:
         raise ProtocolError(f"cannot read '{name}': larger than {MAX_DOCUMENT} bytes")
     if content.count(b"<") > MAX_TAGS:
         raise ProtocolError(f"cannot read '{name}': it has more than {MAX_TAGS} tags")
-    # A parser each time: one that is shared makes threads wait for one another.
+    # A new parser for each document: threads that share a parser wait for one another.
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -55,24 +60,25 @@ def parse(content: bytes, *, name: str, base: str = "", media_type: str | None =
         huge_tree=False,
         encoding=None if content.startswith(_MARKS) else _charset(media_type),
     )
+    # An XHTML page is XML, too, and any other page gives a syntax error that helps nobody.
     if _PAGE.match(content):
         raise ProtocolError(
-            f"cannot read '{name}': a web page came instead of XML: is a proxy or a login page in"
-            " front?"
+            f"cannot read '{name}': the answer is a web page instead of XML; is there a proxy or a"
+            " login page in front of the server?"
         )
     try:
         root = etree.fromstring(content, parser, base_url=base or name)
     except (etree.XMLSyntaxError, ValueError) as error:
         reason = " ".join(str(error).split()) or "it is empty"
         raise ProtocolError(f"cannot read '{name}': not XML: {reason}") from None
-    # Nothing that Viz One sends has one, and every trick with entities needs it.
+    # No document of Viz One has one, and attacks with entities need one.
     if root.getroottree().docinfo.internalDTD is not None:
         raise ProtocolError(f"cannot read '{name}': it has a document type declaration")
     return root
 
 
 def _charset(media_type: str | None) -> str | None:
-    """Return the charset that a Content-Type names, if it is one that there is."""
+    """Return the charset that a Content-Type names; None if it names none, or an unknown one."""
     message = Message()
     message["Content-Type"] = media_type or ""
     said = message.get_param("charset")
@@ -90,14 +96,15 @@ def serialise(element: Element) -> bytes:
 
 
 def as_text(element: Element) -> str:
-    """Return `element` as text of its own, without a declaration."""
+    """Return `element` as XML text, without an XML declaration."""
     return etree.tostring(element, encoding="unicode", with_tail=False)
 
 
 def child(parent: Element, local: str, *namespaces: str) -> Element | None:
-    """Return the first direct child called `local`: of the namespaces in order, else of any.
+    """Return the first direct child called `local`; None if there is none.
 
-    Some elements of Viz One are known by their local name only.
+    The namespaces are tried in the given order, and then any namespace: for some elements of Viz
+    One only the local name is public.
     """
     for namespace in namespaces:
         found = parent.find(f"{{{namespace}}}{local}")
@@ -107,16 +114,16 @@ def child(parent: Element, local: str, *namespaces: str) -> Element | None:
 
 
 def text(element: Element | None) -> str | None:
-    """Return what `element` says, without the space around it; None where that is nothing."""
+    """Return the text of `element` and its descendants, stripped; None if it is empty."""
     if element is None:
         return None
     return str(element.xpath("string()")).strip() or None
 
 
 def address(element: Element, said: str | None) -> str | None:
-    """Return `said` in `element` as an absolute address; None where it is malformed.
+    """Return the address `said`, found in `element`, as an absolute one; None if it is malformed.
 
-    An empty address is that of the document itself (RFC 3986, 4.4).
+    An empty address means the document itself (RFC 3986, section 4.4).
     """
     if said is None:
         return None
@@ -129,12 +136,12 @@ def address(element: Element, said: str | None) -> str | None:
 
 
 def number(element: Element | None) -> int | None:
-    """Return the whole number that `element` says; None where it says none."""
+    """Return the text of `element` as a whole number; None if it is not one."""
     return integer(text(element))
 
 
 def integer(said: str | None) -> int | None:
-    """Return the whole number that `said` is, if it is one of at most 18 digits."""
+    """Return the text `said` as a whole number; None unless it is 1 to 18 decimal digits."""
     if said is None or not (said.isascii() and said.isdigit()) or len(said) > 18:
         return None
     return int(said)

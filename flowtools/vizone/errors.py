@@ -1,7 +1,7 @@
-"""What Viz One may answer that a caller can act on, beside the errors of every command.
+"""Errors for the answers of Viz One that a caller may want to handle.
 
-An answer with a status of 400 or more is raised as an `HTTPError`. Each of its classes is one of
-the general errors, too, so that a command ends with the exit status that fits.
+An answer with a status of 400 or more is raised as an `HTTPError`. Each of its subclasses is also
+one of the general errors, so that a command ends with the right exit status.
 """
 
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
@@ -11,11 +11,11 @@ class HTTPError(FlowError):
     """The server answered with a status of 400 or more.
 
     Attributes:
-        http_status: That status (RFC 9110, section 15); None where the error was found out
-            without an answer. (`status` is the exit status of a command that ends of it.)
-        reason: The status in words, and what the server says about it, in one short line.
-        retry_after: Seconds that the server asks to wait before the next request (RFC 9110,
-            section 10.2.3), from the arrival of the answer on; None where it does not ask.
+        http_status: The HTTP status (RFC 9110, section 15); None if the error was found without an
+            answer. (`status` is the exit status of a command that ends with this error.)
+        reason: The status in words and the server's explanation, in one short line.
+        retry_after: Seconds from the arrival of the answer that the server asks to wait before the
+            next request (RFC 9110, section 10.2.3); None if it does not ask.
     """
 
     http_status: int | None = None
@@ -24,7 +24,7 @@ class HTTPError(FlowError):
 
 
 class InvalidRequestError(HTTPError, ProtocolError):
-    """The server does not take this request: 400, 413, 415, 422 and most others below 500."""
+    """The server does not accept this request: 400, 413, 415, 422 and most others below 500."""
 
 
 class NotFoundError(HTTPError, ProtocolError):
@@ -36,8 +36,8 @@ class ConflictError(HTTPError, ProtocolError):
 
 
 class NotAllowedError(HTTPError, RefusedError):
-    """The login is wrong, or it may not do this: 401 or 403."""
+    """The login is wrong, or the user lacks the permission: 401 or 403."""
 
 
 class BusyError(HTTPError, UnreachableError):
-    """The server cannot answer now: 429, and all from 500 on. The same may work later."""
+    """The server cannot answer now, but perhaps later: 429, or any status from 500."""

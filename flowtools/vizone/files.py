@@ -1,4 +1,4 @@
-"""Unmanaged files: what lies in an import storage and is no asset yet."""
+"""Unmanaged files: files in an import storage that are not imported into an asset yet."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from flowtools.vizone.namespaces import MEDIA
 from flowtools.vizone.transfer import Incoming, as_incoming
 
 KEYWORDS = ("unmanaged-file", "unmanaged-files", "unmanagedfile", "unmanaged")
-"""What the collection of locations may be called; the real term is not public."""
+"""Possible keywords of the collection of locations; the real one is not public."""
 
 
 class Location(Entry):
@@ -19,24 +19,25 @@ class Location(Entry):
 
     @property
     def handle(self) -> str:
-        """The storage handle: what the location is called."""
+        """The storage handle, which is the name of the location."""
         last = (self.id or "").rpartition(":")[2]
         return self.identifier or self.title or last
 
 
 class UnmanagedFile(Entry):
-    """A file in an import storage; while it is being written its size may be 0."""
+    """A file in an import storage. Its size may be 0 while it is being written."""
 
     @property
     def name(self) -> str | None:
-        """The file's name."""
+        """Name of the file."""
         return self.title
 
     @property
     def size(self) -> int | None:
-        """Its size in bytes, where it says."""
+        """Size of the file in bytes; None if the entry does not say."""
         content = self._content()
-        # fileSize is what captured entries say; the spelling for files is not public.
+        # Assets in public traces say fileSize. The spelling for files is not public, so upper and
+        # lower case are not distinguished.
         said = (
             {}
             if content is None
@@ -46,7 +47,7 @@ class UnmanagedFile(Entry):
 
     @property
     def url(self) -> str | None:
-        """Where its bytes are to be had."""
+        """Address of the file's bytes; None if the entry does not say."""
         content = self._content()
         return None if content is None else content.get("url")
 
@@ -57,12 +58,12 @@ class UnmanagedFile(Entry):
 
 
 def as_file(entry: Entry) -> UnmanagedFile:
-    """Return `entry` seen as an unmanaged file."""
+    """Return an UnmanagedFile for the XML of `entry`."""
     return UnmanagedFile(entry.element, entry.etag)
 
 
 class Files(Described):
-    """What can be done with unmanaged files; `client.files`."""
+    """Operations on unmanaged files, as `client.files`. Any thread may call them."""
 
     FACTS = ("_client",)
 
@@ -80,7 +81,7 @@ class Files(Described):
         """Return the import storage called `handle`.
 
         Raises:
-            ConfigurationError: There is none.
+            ConfigurationError: The user can see no such storage.
         """
         found = self.locations()
         for each in found:
@@ -89,15 +90,15 @@ class Files(Described):
         known = ", ".join(f"'{each.handle}'" for each in found)
         raise ConfigurationError(
             f"cannot find location '{handle}': "
-            + (f"there are {known}" if known else "the user may see none")
+            + (f"the user can see {known}" if known else "the user can see none")
         )
 
     def feed(self, location: Location) -> Feed:
-        """Return the feed of the files in `location`: its first page."""
+        """Return the first page of the feed of the files in `location`."""
         return self._client.feed(location.follow("down"))
 
     def find(self, location: Location) -> Iterator[UnmanagedFile]:
-        """Yield the files in `location`."""
+        """Yield the files in `location`, in the server's order."""
         for page in self._client.pages(location.follow("down")):
             yield from map(as_file, page.entries)
 
@@ -106,29 +107,34 @@ class Files(Described):
         return self._client.pages(location.follow("down"))
 
     def delete(self, file: UnmanagedFile) -> None:
-        """Delete the file; it is no error if it is gone already."""
+        """Delete the file; no error if it does not exist any more."""
         self._client.delete(file)
 
     def read(self, file: UnmanagedFile) -> bytes:
-        """Return the bytes of the file: a small one, such as a sidecar.
+        """Return the bytes of a small file, such as an XML sidecar.
 
         Raises:
-            ProtocolError: It has no address, or is too large to hold.
+            ProtocolError: The entry has no address, or the file is larger than MAX_DOCUMENT bytes.
         """
         if file.url is None:
             raise ProtocolError(f"cannot read file '{file.name}': its entry has no address")
         return self._client.request("GET", file.url, accept="*/*").content
 
     def import_into(self, asset: Resource, file: UnmanagedFile | str) -> Incoming:
-        """Let the server take `file`, or an ftp URL, as the media of the placeholder `asset`.
+        """Make the server import `file` as the media of the placeholder `asset`.
 
-        The request is not repeated where its answer is lost: read the asset to see.
+        If the answer is lost, the request is not repeated, because the import may have begun: read
+        the asset to find out.
+
+        Args:
+            asset: A placeholder.
+            file: The file, or an ftp URL.
 
         Returns:
-            What follows; see Transfers.
+            The Incoming that tells how far the import is; see Transfers.
 
         Raises:
-            ConflictError: The asset has media, or gets some, already.
+            ConflictError: The asset has media already, or is being imported.
         """
         source = file if isinstance(file, str) else file.follow("self", "edit")
         answer = self._client.request(

@@ -1,10 +1,10 @@
-"""Series, programs and folders: collections of assets and of one another, with an order.
+"""Series, seasons, programs and folders: ordered collections of assets and of other collections.
 
-A collection has a feed of its members behind its `down` link. A member is added by posting its
+The `down` link of a collection leads to the feed of its members. A member is added by posting its
 atom:id, in a uri-list, to the `add-last` link of that feed or of the collection. How a member is
-taken out, or moved, is not public: a member's own `delete` link in that feed is used, and never
-its `edit` or `self`, which lead to the asset itself. An aggregate (item set) keeps the ids of
-its members in its entry.
+removed is not public. The `delete` link of the member in that feed is used, and never its `edit` or
+`self` link: these lead to the asset, so a DELETE there would delete the asset. An aggregate (item
+set) has no such feed; its entry holds the ids of its members.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from flowtools.vizone.atompub import AtomPub
 
 Kind = Literal["series", "season", "program", "folder", "aggregate-asset"]
-"""The keywords of the collections; no public trace shows the exact words."""
+"""Keywords of the collections; no public trace shows the exact words."""
 
 ADD_LAST = ("add-last", "addmembers-add-last", "addmembers", "add-members")
-"""What the link may be called that takes a new last member."""
+"""Possible relations of the link to which a new last member is posted."""
 
 
 class Group(Entry):
@@ -33,22 +33,22 @@ class Group(Entry):
 
     @property
     def members_link(self) -> str | None:
-        """Where the feed of its members is; None for an aggregate, which has them in it."""
+        """Address of the feed of members; None for an aggregate, whose entry lists them."""
         return self.link("down")
 
     @property
     def listed(self) -> list[str]:
-        """The ids in the entry itself, in their order: the members of an aggregate."""
+        """The atom:ids of an aggregate's members, in order; they are in the entry itself."""
         content = child(self.element, "content", ATOM)
         return (text(content) or "").split()
 
 
 class Member(Entry):
-    """An entry in the feed of a collection's members; `id` is that of what it stands for."""
+    """An entry in the feed of a collection's members; `id` is the asset's or collection's own."""
 
 
 class Groups(Described):
-    """What can be done with series, programs, folders and aggregates; `client.groups`."""
+    """Operations on series, seasons, programs, folders and aggregates, as `client.groups`."""
 
     FACTS = ("_client",)
 
@@ -56,25 +56,28 @@ class Groups(Described):
         self._client = client
 
     def find(self, kind: Kind) -> Iterator[Group]:
-        """Yield all of one kind that the user may see.
+        """Yield all groups of one kind that the user may see.
 
         Raises:
-            ProtocolError: The server has no such collection.
+            ProtocolError: The server has no collection for this kind.
         """
         for page in self._client.pages(self._client.collection(kind)):
             yield from (Group(each.element, each.etag) for each in page.entries)
 
     def get(self, url: str) -> Group:
-        """Return the one at `url`, a `self` link.
+        """Return the group at `url`, a `self` link.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: There is no such group.
         """
         entry = self._client.entry(url)
         return Group(entry.element, entry.etag)
 
     def create(self, kind: Kind, title: str, identifier: str | None = None) -> Group:
-        """Make one; the request is not repeated where its answer is lost."""
+        """Create a group and return it.
+
+        If the answer is lost, the request is not repeated, because that could create a second one.
+        """
         element = etree.Element(f"{{{ATOM}}}entry", nsmap={"atom": ATOM, "dcterms": DCTERMS})
         etree.SubElement(element, f"{{{ATOM}}}title").text = title
         if identifier is not None:
@@ -83,29 +86,31 @@ class Groups(Described):
         return Group(made.element, made.etag)
 
     def delete(self, group: Group, *, missing_ok: bool = True) -> None:
-        """Delete the collection; its members stay.
+        """Delete the group; its members stay.
 
         Raises:
-            NotFoundError: It is gone already, and `missing_ok` is false.
+            NotFoundError: There is no such group any more, and `missing_ok` is false.
         """
         self._client.delete(group, missing_ok=missing_ok)
 
     def members(self, group: Group) -> Iterator[Member]:
-        """Yield the members, in their order.
+        """Yield the members, in order.
 
         Raises:
-            ProtocolError: It has no feed of members.
+            ProtocolError: The group has no feed of members.
         """
         for page in self._client.pages(group.follow("down")):
             yield from (Member(each.element, each.etag) for each in page.entries)
 
     def add(self, group: Group, ids: Sequence[str]) -> None:
-        """Add what has these atom:ids at the end, in this order.
+        """Add the assets or groups with these atom:ids at the end, in this order.
 
-        The request is not repeated where its answer is lost: look at the members to see.
+        If the answer is lost, the request is not repeated, because the members may have been added:
+        read the members to find out.
 
         Raises:
-            ProtocolError: Neither it nor its feed of members has a link for that.
+            ProtocolError: Neither the group nor its feed of members has a link for new members.
+            ValueError: An id contains a line break.
         """
         if not ids:
             return
@@ -118,25 +123,27 @@ class Groups(Described):
         self._client.request("POST", url, body=uri_list(ids), content_type=URI_LIST)
 
     def remove(self, group: Group, id: str) -> bool:
-        """Take the member with the atom:id `id` out; return whether it was one.
+        """Remove the member with the atom:id `id`; return whether there was one.
 
         Raises:
-            ProtocolError: The member has no link for that.
+            ProtocolError: The member has no `delete` link.
         """
         found = [each for each in self.members(group) if each.id == id]
         for member in found:
             url = member.link("delete")
             if url is None:
-                # Its other links lead to the asset itself.
-                raise ProtocolError(f"cannot take '{id}' out of '{group.id}': no 'delete' link")
+                # A DELETE to any other link would delete the asset itself.
+                raise ProtocolError(
+                    f"cannot remove '{id}' from '{group.id}': the member has no 'delete' link"
+                )
             self._client.request("DELETE", url)
         return bool(found)
 
     def arrange(self, group: Group, ids: Sequence[str]) -> Group:
-        """Let an aggregate have these members, in this order; return what is stored.
+        """Make these the members of an aggregate, in this order; return the aggregate as stored.
 
         Raises:
-            ConflictError: It has changed since it was read.
+            ConflictError: Somebody has changed it since it was read.
         """
         set_listed(group.element, ids)
         answer = self._client.request(
@@ -153,7 +160,7 @@ class Groups(Described):
 
 
 def set_listed(entry: Element, ids: Sequence[str]) -> None:
-    """Write the ids of an aggregate's members into its entry."""
+    """Write the atom:ids of an aggregate's members into its entry."""
     content = child(entry, "content", ATOM)
     if content is None:
         content = etree.SubElement(entry, f"{{{ATOM}}}content")
@@ -165,9 +172,9 @@ def uri_list(uris: Sequence[str]) -> bytes:
     """Return addresses or ids as a text/uri-list (RFC 2483, section 5).
 
     Raises:
-        ValueError: One has a line end in it.
+        ValueError: One of them contains a line break, which would make it two.
     """
     for each in uris:
         if any(mark in each for mark in "\r\n"):
-            raise ValueError("an address has a line end in it")
+            raise ValueError(f"an address contains a line break: {each!r}")
     return "".join(f"{each}\n" for each in uris).encode()

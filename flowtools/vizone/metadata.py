@@ -1,6 +1,6 @@
 """A VDF payload: the metadata of an asset, read and changed in place.
 
-Only what is set is touched. Unknown elements, other fields and their order stay as the
+Only a field that is set is changed. Unknown elements, all other fields and their order stay as the
 server sent them.
 """
 
@@ -24,21 +24,21 @@ _ORIGIN = f"{{{VDF}}}origin"
 
 
 class Payload(Described):
-    """The fields of a form, by name; `payload["asset.title"]` is text, or None if unset.
+    """The fields of a metadata form, by name; `payload["asset.title"]` is text, or None if unset.
 
     Attributes:
         element: The payload element.
-        url: Where it was read and is to be written; None for a row of a table.
-        etag: The etag it was read with, verbatim.
+        url: Address that the payload was read from and is written to; None if it has none.
+        etag: ETag of that answer, verbatim; None for an embedded payload or a row of a table.
     """
 
     FACTS = ("url", "model", "etag")
 
     def __init__(self, element: Element, url: str | None = None, etag: str | None = None) -> None:
-        """Wrap `element`.
+        """Make a view of `element`.
 
         Raises:
-            ProtocolError: It is no payload.
+            ProtocolError: The element is not a metadata payload.
         """
         if element.tag != _PAYLOAD:
             name = str(element.tag).rsplit("}", 1)[-1]
@@ -49,11 +49,11 @@ class Payload(Described):
 
     @property
     def model(self) -> str | None:
-        """The address of the form."""
+        """Address of the form's model, as the payload names it; see Models.fields."""
         return self.element.get("model")
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names of the fields, set or not, in their order."""
+        """Yield the names of all fields, set or not, in document order."""
         return (each.get("name", "") for each in self.element.iterchildren(_FIELD))
 
     def __contains__(self, name: object) -> bool:
@@ -70,16 +70,21 @@ class Payload(Described):
         self.set(name, value)
 
     def set(self, name: str, value: str | None, origin: tuple[str, str] | None = None) -> bool:
-        """Set the field `name`, adding it at the end if it is missing; None unsets it.
+        """Set the field `name`; a field that is missing is added at the end.
 
-        The origin (the dictionary entry that the old value came from) goes when the value
-        changes, unless `origin`, the (href, id) of the new one, is given.
+        The origin of a value is the dictionary entry that it was chosen from. It would be wrong for
+        another value, so it is removed when the value changes.
+
+        Args:
+            name: Name of the field.
+            value: The new value; None or empty: unset the field.
+            origin: The (href, id) of the dictionary entry of the new value; see Term.origin.
 
         Returns:
-            Whether anything has changed.
+            Whether the payload has changed.
 
         Raises:
-            ValueError: The field holds a table, or `value` has characters that XML has not.
+            ValueError: The field holds a table, or `value` has characters that XML cannot hold.
         """
         field = self._field(name)
         if field is not None and _rows(field):
@@ -94,16 +99,16 @@ class Payload(Described):
         return True
 
     def origin(self, name: str) -> tuple[str, str] | None:
-        """Return (href, id) of the dictionary entry that the field's value is, if any."""
+        """Return (href, id) of the dictionary entry of the field's value; None without one."""
         return _origin(self._field(name))
 
     def rows(self, name: str) -> list["Payload"]:
-        """Return the rows of the table `name`, each a payload to read and set."""
+        """Return the rows of the table `name`, each a payload that can be read and changed."""
         field = self._field(name)
         return [] if field is None else [Payload(each, self.url) for each in _rows(field)]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name: text, None if unset, a list of such objects for a table."""
+        """Return the fields by name: text, None if unset, or a list of rows for a table."""
         return {name: [row.as_dict() for row in self.rows(name)] or self[name] for name in self}
 
     def _field(self, name: str) -> Element | None:
@@ -113,7 +118,8 @@ class Payload(Described):
 
 
 def _rows(field: Element) -> list[Element]:
-    # The list stands in the field; an older form has it in the field's value.
+    # Public traces have the list directly in the field; documentation of an older format has it
+    # inside the field's value.
     lists = [*field.iterchildren(_LIST)]
     lists += [each for value in field.iterchildren(_VALUE) for each in value.iterchildren(_LIST)]
     return [row for each in lists for row in each.iterchildren(_PAYLOAD)]

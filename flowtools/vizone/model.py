@@ -1,4 +1,4 @@
-"""Models: the forms that metadata can have, and the fields of a form."""
+"""Models: the forms that metadata may have, and the fields of each form."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Field:
     """A field of a form.
 
     Attributes:
-        name: Its name, as in a payload.
-        label: What people read.
-        type: The type of its value (of XML Schema), or None.
-        choices: The values it may have; empty: any.
-        rows: The fields of its rows, where it is a table.
+        name: Name of the field, as in a payload.
+        label: Text that people see; None without one.
+        type: Type of the value (XML Schema); None if it is not given.
+        choices: Values that the field may have; empty: any.
+        rows: Fields of a row if the field is a table; otherwise empty.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Form:
-    """A form that metadata can have.
+    """A form that metadata may have.
 
     Attributes:
-        name: What it is called.
-        href: The address of its model.
+        name: Name of the form.
+        href: Address of its model.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Form:
 
 
 class Models(Described):
-    """The forms; `client.models`."""
+    """The metadata forms, as `client.models`. Any thread may call it."""
 
     FACTS = ("_client",)
 
@@ -56,7 +56,7 @@ class Models(Described):
         self._client = client
 
     def forms(self, asset: Resource) -> list[Form]:
-        """Return the forms that the metadata of `asset` can have."""
+        """Return the forms that the metadata of `asset` may have."""
         pages = self._client.pages(asset.follow("models"))
         return [
             Form(_name(entry), entry.follow("self", "describedby", "edit"))
@@ -65,7 +65,7 @@ class Models(Described):
         ]
 
     def fields(self, url: str) -> list[Field]:
-        """Return the fields of the form whose model is at `url`: Form.href, Payload.model."""
+        """Return the fields of the form whose model is at `url` (a Form.href or Payload.model)."""
         return read_model(self._client.get(url, accept=MODEL_TYPE))
 
 
@@ -73,11 +73,11 @@ def read_model(model: Element) -> list[Field]:
     """Return the fields of a model document.
 
     Raises:
-        ProtocolError: It is none.
+        ProtocolError: The document is not a model.
     """
     schema = child(model, "schema")
     if schema is None:
-        raise ProtocolError(f"cannot read '{model.base}': it is no model")
+        raise ProtocolError(f"cannot read '{model.base}': not a metadata model")
     return list(_fields(schema))
 
 
@@ -96,7 +96,7 @@ def _fields(schema: Element) -> Iterator[Field]:
 
 def _choices(definition: Element) -> Iterator[str]:
     for choice in definition.iterchildren("{*}choice"):
-        # A choice holds its values, or is one.
+        # A choice may hold several `value` elements, or be a value itself.
         for value in list(choice.iterchildren("{*}value")) or [choice]:
             said = text(value)
             if said is not None:
@@ -104,6 +104,6 @@ def _choices(definition: Element) -> Iterator[str]:
 
 
 def _name(entry: Entry) -> str:
-    # Which element holds it is not public.
+    # Which element holds the name of a form is not public.
     said = text(child(entry.element, "name"))
     return said or entry.identifier or entry.title or ""

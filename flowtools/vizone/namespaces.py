@@ -1,6 +1,6 @@
-"""The namespaces of Viz One's documents, and the prefixes they usually have.
+"""The namespaces of Viz One's documents, and their usual prefixes.
 
-Documents are matched by namespace; the prefixes serve to name a parameter of a template,
+Elements are matched by namespace. The prefixes are only used to name a parameter of a URL template,
 as in "vizsort:sort".
 """
 
@@ -37,4 +37,4 @@ PREFIXES = {
     "at": TOMBSTONE,
     "transfer": TRANSFER,
 }
-"""The usual prefix of each."""
+"""Each namespace by its usual prefix."""

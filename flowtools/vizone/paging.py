@@ -1,9 +1,13 @@
-"""The pages of a feed: each page's successor is its `next` link, or a number to count on from.
+"""Reads a feed page by page, and misses no entry although the feed changes meanwhile.
 
-A feed may change while it is read. What is put before the place that has been reached
-shows entries again; what is taken away there lets others slide past it, unseen. So each
-page is asked for from the last entry of the page before it, and where it shows nothing of
-that page, from further before.
+A page leads to the next one by a `next` link or, without one, by the number of its first entry (the
+query parameter `start`, counted from 1).
+
+If entries are added before the position that has been reached, some entries are seen twice, which
+does no harm. If entries are deleted there, later entries move forward, and a page that begins where
+the previous one ended would miss them. So each page begins one entry earlier: with the last entry
+of the previous page. If the new page shows none of the previous one's entries, more of them were
+deleted, and the reader goes further back, by 2, 4, 8 ... entries, until the pages overlap.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,16 +19,18 @@ from flowtools.vizone.atom import Feed
 from flowtools.vizone.document import integer
 
 Read = Callable[[str], Feed]
-"""Reads the page at an address."""
+"""A function that reads the page at an address."""
 
 
 def walk(read: Read, url: str) -> Iterator[Feed]:
-    """Yield the pages of the feed at `url`, each read when it is asked for.
+    """Yield the pages of the feed at `url`; a page is read when it is asked for.
 
-    What is there all the time is shown, however the feed changes meanwhile, provided that
-    its pages are asked for by a `start` number; some of it may be shown twice.
+    If the pages have a `start` number, every entry that is in the feed all the time is yielded,
+    however the feed changes meanwhile. Some entries may be yielded twice.
     """
     pages = _Overlapping(read)
+    # Addresses that have been read: a server whose links lead in a circle must not keep the reader
+    # going forever.
     known: set[str] = set()
     before: _Shown | None = None
     here: str | None = url
@@ -34,6 +40,7 @@ def walk(read: Read, url: str) -> Iterator[Feed]:
             page = read(here)
         else:
             page, here, is_back = pages.read_on(before, here)
+            # After going back the following addresses are read a second time.
             if is_back:
                 known.clear()
         shown = _Shown.by(page)
@@ -46,7 +53,12 @@ def walk(read: Read, url: str) -> Iterator[Feed]:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a page shows: its start, the id of each entry and tombstone with its time."""
+    """What a page shows.
+
+    Attributes:
+        start: Position of the page's first entry, from 1; 0 if it is not known.
+        names: The id and the time of each entry, and then of each tombstone.
+    """
 
     start: int
     names: tuple[tuple[str | None, str | None], ...]
@@ -62,28 +74,37 @@ class _Shown:
         return {id for id, _ in self.names if id is not None}
 
     def is_same(self, before: "_Shown") -> bool:
-        """Return whether this is the page `before`: the server ignores what was asked.
+        """Return whether this is the page `before` again: the server ignores the position.
 
-        A page that says it is further on may show the same again, where as much has been
-        put before it.
+        A page with a higher start is not the same, although it shows the same entries: as many
+        entries as a page holds may have been added before them.
         """
         same = [id for id, _ in self.names] == [id for id, _ in before.names]
         return bool(self.names) and same and self.start <= before.start
 
 
 class _Overlapping:
-    """Reads each page so that it shows something of the page before it."""
+    """Reads each page so that it overlaps with the previous one.
+
+    A server may only accept the start of a whole page. Such a server is read without overlap, once
+    it has been found out.
+    """
 
     def __init__(self, read: Read) -> None:
         self._read = read
         self._possible = True
 
     def read_on(self, before: _Shown, following: str) -> tuple[Feed, str, bool]:
-        """Return the page after `before`, where it was read, and whether that lies further back.
+        """Return the page after `before`, the address it was read from, and whether it is far back.
 
-        Where nothing has happened meanwhile it is the page at `following`.
+        Args:
+            before: The previous page.
+            following: Address of the next page, if nothing has changed.
+
+        The third value is true if the page begins more than one entry before `following`.
         """
         start = integer(dict(parse_qsl(urlsplit(following).query)).get("start"))
+        # A page with a single entry would overlap completely, and look like the same page again.
         if start is not None and len(before.ids) > 1 and self._possible:
             found = self._connected(before, following, start)
             if found is not None:
@@ -94,7 +115,7 @@ class _Overlapping:
     def _connected(
         self, before: _Shown, following: str, start: int
     ) -> tuple[Feed, str, bool] | None:
-        """Return a page that goes on where `before` ends; None if the server gives none."""
+        """Return a page that overlaps with `before`, as `read_on`; None if the server has none."""
         back = 1
         while True:
             place = max(1, start - back)
@@ -104,7 +125,8 @@ class _Overlapping:
             except ProtocolError:
                 if back > 1:
                     raise
-                return None  # It may take the start of a whole page only.
+                # The server may refuse a start that is not that of a whole page.
+                return None
             shown = _Shown.by(page)
             if shown.is_same(before):
                 return None
@@ -114,7 +136,7 @@ class _Overlapping:
 
 
 def _without(page: Feed, before: _Shown) -> Feed:
-    """Return `page` without the entries that `before` has shown as they are."""
+    """Return `page` without the entries that `before` has shown in the same state."""
     for entry in page.entries:
         if entry.id is not None and (entry.id, entry.updated) in before.names:
             page.element.remove(entry.element)
@@ -134,12 +156,12 @@ def next_page(page: Feed, here: str, entries: int) -> str | None:
 
 
 def with_query(url: str, query: dict[str, str]) -> str:
-    """Return `url` with `query` added to, or instead of, what its query says."""
+    """Return `url` with the parameters of `query` added to its own, or in their place."""
     parts = urlsplit(url)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     return urlunsplit(parts._replace(query=urlencode(given | query)))
 
 
 def _start(page: Feed, here: str) -> int | None:
-    """Return the place of the first entry of `page`, from 1, where anything says it."""
+    """Return the position of the first entry of `page`, from 1, by the page or by its address."""
     return page.start or integer(dict(parse_qsl(urlsplit(here).query)).get("start"))

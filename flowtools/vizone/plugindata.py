@@ -1,8 +1,9 @@
-"""PluginData: the one document that a transfer plugin gets on standard input.
+"""PluginData: the one document that a transfer plugin receives on standard input.
 
-No such document is public; known are its parts, and the XML of its neighbours. So each part
-is looked for by its local name, in several spellings and anywhere, the least deep first. The
-document is kept as it came: a step is edited in place and sent back with all that was in it.
+No such document is public. Only its parts are known, and the XML of related documents. So each part
+is searched for by its local name, in several spellings and at any depth; the one nearest to the
+root is taken. The document is kept as it came: a step is changed in place and sent back with
+everything else that is in it.
 """
 
 import re
@@ -25,7 +26,8 @@ SETTINGS = ("pluginmetadata", "pluginsettings", "settings")
 SOURCE = ("sourceurl", "source")
 DESTINATION = ("destinationurl", "destination")
 ASSET = ("asset", "item")
-"""What a part may be called: in lower case, without hyphens and underscores."""
+"""Possible names of each part, in order of preference: in lower case, without hyphens and
+underscores."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ENTRY = f"{{{ATOM}}}entry"
@@ -34,16 +36,18 @@ _PAYLOAD = f"{{{VDF}}}payload"
 
 
 class TransferStep(Step):
-    """The step of a transfer that the plugin is; what is set is set in the document itself."""
+    """The step of a transfer that the plugin carries out; setting a value changes the document."""
 
     @property
     def done(self) -> int | None:
-        """How many per cent are done, where it says."""
+        """Share of the work that is done, in per cent; None if the step does not say."""
         progress = TransferRequest(self.element).progress
         return None if progress is None else progress[0]
 
     def set_state(self, state: str) -> None:
-        """Set the state: active, error."""
+        """Set the state of the step: "active" or "error"."""
+        # No public trace shows where the state is: in an inner element, in an attribute, or in the
+        # element's own text. The form that the server used is kept.
         element = _child(self.element, "state")
         inner = child(element, "state", TRANSFER)
         if inner is not None:
@@ -54,7 +58,7 @@ class TransferStep(Step):
             element.text = state
 
     def set_done(self, per_cent: int) -> None:
-        """Set how many per cent are done."""
+        """Set the share of the work that is done, in per cent."""
         element = _child(self.element, "progress")
         inner = child(element, "done", TRANSFER)
         if inner is not None:
@@ -65,58 +69,59 @@ class TransferStep(Step):
             element.set("total", "100")
 
     def set_error(self, message: str) -> None:
-        """Set what people are told."""
+        """Set the error message that people see."""
         _child(self.element, "error").text = _clean(message)
 
 
 class PluginData(Described):
-    """The parts of a document; None is what it does not have.
+    """The parts of a PluginData document; a part that the document does not have is None.
 
     Attributes:
-        element: The root of the document.
-        step: The step.
-        request: The transfer request.
-        settings: The plugin's settings, as a form: plugin.user, plugin.password, its own.
-        source: Where to read the media: an ftp URL with its login.
-        destination: Where to write it.
-        asset: The asset, with its metadata as `payload`.
+        element: Root of the document.
+        step: Step of the transfer, to which the plugin reports.
+        request: Transfer request.
+        settings: Settings of the plugin, as a form: plugin.user, plugin.password and its own.
+        source: URL to read the media from, an ftp URL with its login.
+        destination: URL to write the media to, in the same form.
+        asset: Asset, with its metadata as `payload`.
     """
 
     FACTS = ("step", "asset")
 
     def __init__(self, element: Element) -> None:
-        """Look for the parts in the document `element`."""
+        """Search the document `element` for the parts."""
         self.element = element
-        step = _find(element, STEP, _is_linked)
+        step = _find(element, STEP, _with_links)
         self.step = None if step is None else TransferStep(step)
-        request = _find(element, REQUEST, _is_linked)
+        request = _find(element, REQUEST, _with_links)
         self.request = None if request is None else TransferRequest(request)
         settings = _find(element, SETTINGS, _payload_of)
         self.settings = None if settings is None else Payload(settings)
-        asset = _find(element, ASSET, _is_linked)
+        asset = _find(element, ASSET, _with_links)
         self.asset = None if asset is None else Asset(asset)
-        # A request has a source and a destination of its own, which are no addresses.
+        # The request has elements called source and destination, too; they are not addresses of the
+        # media, so its content is left out.
         self.source = _url(element, SOURCE, request)
         self.destination = _url(element, DESTINATION, request)
 
     @classmethod
     def read(cls, document: bytes | str) -> Self:
-        """Read a document.
+        """Return the parts of the given document.
 
         Raises:
-            ProtocolError: It is no XML.
+            ProtocolError: The document is not XML.
         """
         content = document.encode() if isinstance(document, str) else document
         return cls(parse(content, name="the plugin data"))
 
 
 def _levels(root: Element, without: Element | None = None) -> Iterator[Element]:
-    """Yield all elements but those in `without`, the least deep first."""
+    """Yield all elements except those inside `without`, those nearest to the root first."""
     waiting = deque([root])
     while waiting:
         element = waiting.popleft()
         yield element
-        # Of what stands in a metadata form nothing is a part.
+        # A metadata form may have any field names, but holds none of the parts.
         if element.tag != _PAYLOAD and element is not without:
             waiting.extend(each for each in element if isinstance(each.tag, str))
 
@@ -133,8 +138,8 @@ def _find(
     return None
 
 
-def _is_linked(element: Element) -> Element | None:
-    """Return the element that has the links: the part itself, or the entry in it."""
+def _with_links(element: Element) -> Element | None:
+    """Return the element that has the links of a part: the part itself, or the entry in it."""
     if element.find(_LINK) is not None:
         return element
     inner = next((each for each in element if each.find(_LINK) is not None), None)
@@ -171,5 +176,5 @@ def _child(parent: Element, local: str) -> Element:
 
 
 def _clean(message: str) -> str:
-    """Return `message` without the characters that XML 1.0 has not (section 2.2, Char)."""
+    """Return `message` without characters that XML 1.0 cannot hold (section 2.2, Char)."""
     return _NOT_XML.sub("", message)

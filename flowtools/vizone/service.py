@@ -1,7 +1,8 @@
 """What a server offers: the collections of its service document, their searches and templates.
 
-A template is a URL as in OpenSearch: `{name}`, `{name?}`, `{prefix:name}`. A parameter of a
-query that is not given is dropped from it together with its name.
+A template is a URL with parameters as in OpenSearch: `{name}`, `{name?}` (optional) or
+`{prefix:name}`, whose prefix stands for a namespace. A part of the query (`NAME={name}`) whose
+parameter has no value is left out of the URL.
 """
 
 import re
@@ -21,7 +22,7 @@ _ATOM_TYPE = "application/atom+xml"
 _PARAMETER = re.compile(r"\{([^{}?]+)(\??)\}")
 
 Name = tuple[str, str]
-"""A parameter: its namespace, and its local name."""
+"""A parameter of a template: its namespace ("" for OpenSearch's own) and its local name."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Template:
     """A URL with parameters.
 
     Attributes:
-        text: What the document says.
-        prefixes: What the prefixes in it stand for.
+        text: The template as it is in the document.
+        prefixes: Pairs of prefix and namespace that the document declares.
     """
 
     text: str
@@ -38,22 +39,24 @@ class Template:
 
     @property
     def names(self) -> list[Name]:
-        """Its parameters, each a namespace and a local name, in their order."""
+        """The parameters, in the order of the template."""
         return [self._resolve(found[1]) for found in _PARAMETER.finditer(self.text)]
 
     def has(self, name: str) -> bool:
-        """Return whether it has the parameter `name`, such as "count" or "vizsort:sort"."""
+        """Return whether the template has the parameter `name` ("count", "vizsort:sort")."""
         return _usual(name) in self.names
 
     def fill(self, values: Mapping[str, str], main: str | None = None) -> str:
-        """Return the URL with `values`, percent-encoded, in the places of their parameters.
+        """Return the URL with `values`, percent-encoded, in place of the parameters.
 
         Args:
-            values: By name, such as "count" or "vizsort:sort", with the usual prefixes.
-            main: The value of the one parameter that is left over, whatever its name.
+            values: Values by parameter name ("count", "vizsort:sort"), with the usual prefixes.
+            main: Value of the one parameter that is not in `values`, whatever its name. No public
+                trace shows the name of the key's parameter.
 
         Raises:
-            ProtocolError: A value of the path is missing, or `main` has no place, or two.
+            ProtocolError: A parameter of the path has no value, or `main` fits no parameter or
+                more than one.
         """
         given = {_usual(name): value for name, value in values.items()}
         if main is not None:
@@ -64,7 +67,7 @@ class Template:
         return self._path(path, given) + ("?" + "&".join(kept) if kept else "")
 
     def _split(self) -> tuple[str, str, str]:
-        # A "?" that ends a parameter starts no query.
+        # The "?" of an optional parameter, as in "{name?}", does not start the query.
         for found in re.finditer(r"\?", self.text):
             if self.text[found.end() : found.end() + 1] != "}":
                 return self.text[: found.start()], "?", self.text[found.end() :]
@@ -100,7 +103,7 @@ class Template:
         if not colon:
             return "", local
         known = dict(self.prefixes)
-        # A prefix that the document does not declare means what it usually does.
+        # A prefix that the document does not declare has its usual meaning.
         return _plain(known.get(prefix) or PREFIXES.get(prefix, prefix)), local
 
 
@@ -110,18 +113,19 @@ def _usual(name: str) -> Name:
 
 
 def _plain(namespace: str) -> str:
-    """Return what a name without a prefix has instead of OpenSearch's namespace."""
-    # Some write it without the slash at its end.
+    """Return `namespace`, or "" for OpenSearch's, which a name without a prefix belongs to."""
+    # Some documents write that namespace without the final slash.
     return "" if namespace.rstrip("/") == OPENSEARCH.rstrip("/") else namespace
 
 
 def _quoted(value: str) -> str:
-    # A bare dot segment would be taken for a step up when the URL is resolved.
+    # "." or ".." as a path segment would be removed when the URL is resolved (RFC 3986, 5.2.4), and
+    # the request would go to another address. `quote` leaves dots as they are.
     return value.replace(".", "%2E") if value in (".", "..") else quote(value, safe="")
 
 
 def is_template(text: str) -> bool:
-    """Return whether `text` is a template with a place to fill, leading to the web or relative."""
+    """Return whether `text` has a parameter and is an http(s) or a relative address."""
     try:
         scheme = urlsplit(text.partition("{")[0]).scheme
     except ValueError:
@@ -134,10 +138,10 @@ class Collection:
     """A collection of the service document.
 
     Attributes:
-        href: Its address.
-        keywords: Its keywords, in lower case.
-        links: Its links, `search` among them.
-        templates: Its resolve templates by their id.
+        href: Address of the collection's feed, to which new entries are posted.
+        keywords: Keywords that name the collection, in lower case.
+        links: Links of the collection, such as `search`.
+        templates: Resolve templates by their id.
     """
 
     href: str
@@ -147,18 +151,18 @@ class Collection:
 
     @property
     def search(self) -> str | None:
-        """The address of its OpenSearch description, if it has one."""
+        """Address of the OpenSearch description; None without one."""
         return next((link.href for link in self.links if link.rel == "search"), None)
 
 
 def read_service(service: Element) -> list[Collection]:
-    """Return the collections of a service document, in their order.
+    """Return the collections of a service document, in document order.
 
     Raises:
-        ProtocolError: It is no service document.
+        ProtocolError: The document is not a service document.
     """
     if service.tag != f"{{{APP}}}service":
-        raise ProtocolError(f"cannot read '{service.base}': it is no service document")
+        raise ProtocolError(f"cannot read '{service.base}': not a service document")
     return [
         Collection(
             href,
@@ -178,8 +182,8 @@ def _keywords(collection: Element) -> Iterator[str]:
 
 
 def _templates(collection: Element) -> Iterator[tuple[str, Template]]:
-    # How a resolve template is written is not public: take any child that has an id and,
-    # as an attribute or as its text, a URL with a parameter in it.
+    # How a resolve template is written is not public. So any child counts that has an id and a URL
+    # with a parameter, in an attribute or as its text.
     for each in collection.iterchildren("{*}*"):
         id = each.get("id") or each.get("name") or each.get("title")
         candidates = [each.get("template"), each.get("href"), text(each)]
@@ -189,18 +193,18 @@ def _templates(collection: Element) -> Iterator[tuple[str, Template]]:
 
 
 def template_of(element: Element, said: str) -> Template:
-    """Return the template `said` in `element`, whose namespaces and base URL it uses."""
+    """Return the template `said`, with the namespaces and the base URL of `element`."""
     prefixes = tuple((name, uri) for name, uri in element.nsmap.items() if name)
-    # Only what stands before the first parameter is certain to be a URL.
+    # Only the part before the first parameter can be resolved as a URL.
     head, brace, tail = said.partition("{")
     return Template((address(element, head) or element.base or "") + brace + tail, prefixes)
 
 
 def read_description(description: Element) -> Template:
-    """Return the template of a search for a feed, of an OpenSearch description.
+    """Return the search template of an OpenSearch description, if possible one that gives a feed.
 
     Raises:
-        ProtocolError: It has none.
+        ProtocolError: The description has no template.
     """
     found = [
         (each.get("type", "").partition(";")[0].strip().lower() == _ATOM_TYPE, each)
@@ -209,6 +213,6 @@ def read_description(description: Element) -> Template:
     ]
     if not found:
         raise ProtocolError(f"cannot search: '{description.base}' has no template")
-    # The first that gives Atom; else the first at all.
+    # Descriptions often also have templates for web pages.
     chosen = next((each for is_atom, each in found if is_atom), found[0][1])
     return template_of(chosen, chosen.get("template", ""))

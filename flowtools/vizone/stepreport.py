@@ -1,6 +1,10 @@
-"""What a transfer plugin tells its step: how far it is, and that it has failed.
+"""Reports of a transfer plugin to its step: the progress, and a failure.
 
-The step is edited as it came and sent whole, so that all that is unknown in it stays.
+The step is changed in the XML that came with the plugin's data and is sent as a whole, so that its
+unknown content stays. A report is a request in the thread that makes it, so it holds up the
+transfer. After a report that took long, the next one waits, so that reports take at most a tenth of
+the transfer's time. One thread sends at a time; once the end has been reported, nothing more is
+sent, whatever thread still reports progress.
 """
 
 from collections.abc import Iterator
@@ -18,23 +22,20 @@ from flowtools.vizone.document import serialise
 from flowtools.vizone.plugindata import TransferStep
 
 PATIENCE = 10.0
-"""Seconds that a report waits for one that another thread is sending."""
+"""Maximum number of seconds that a report waits for another thread's report."""
 
 SLOW = 1.0
-"""Seconds above which a report holds a transfer up: the next comes after nine times as many."""
+"""Duration of a report, in seconds, above which the next one waits nine times as long."""
 
 log = get_log("flowtools.plugin")
 
 
 class StepReport(Described):
-    """Reports to one step, from any thread; once it has ended, nothing is reported any more.
-
-    A report takes the time of whoever makes it, with a server that does not answer as long as
-    the client tries. Of a transfer's time no more than a tenth goes there.
+    """Reports to one step. Any thread may call any method.
 
     Attributes:
-        is_open: How it ends has not been told.
-        failed: An error has been told.
+        is_open: Whether reports are still sent: the end has not been reported.
+        failed: Whether an error has been reported.
     """
 
     FACTS = ("_step", "is_open", "failed")
@@ -42,13 +43,14 @@ class StepReport(Described):
     def __init__(
         self, client: Client, step: TransferStep, pause: float, *, after_error: bool = False
     ) -> None:
-        """Report nothing yet.
+        """Prepare to report; nothing is sent yet.
 
         Args:
-            client: Logged in where the step is.
+            client: Client for the server that has the step.
             step: The step.
-            pause: Seconds between two reports of progress.
-            after_error: An earlier try has told an error, which is to be taken back.
+            pause: Minimum number of seconds between two reports of progress.
+            after_error: Whether an earlier try has reported an error. The next report then sets
+                the state back to active.
         """
         self.is_open = True
         self.failed = False
@@ -59,18 +61,20 @@ class StepReport(Described):
         self._next_at = -inf
         self._waiting = (step.done or 0) if after_error else None
         self._has_complained = False
-        # One that its own thread may take again: it may have been interrupted on the way out.
+        # Reentrant: TimeLimit or a signal may interrupt a thread that holds it, and that thread
+        # then reports the error.
         self._sending = RLock()
 
     def progress(self, per_cent: float) -> None:
-        """Report that so much is done, or remember it until a report is due.
+        """Report the progress in per cent, or remember it until the next report is due.
 
-        What is no number from 0 to 100 is taken as the nearer of the two; an infinity and
-        NaN are left out with a warning, the first time. So is what cannot be sent.
+        A number below 0 counts as 0, one above 100 as 100. An infinity or NaN is ignored, with a
+        warning the first time. A report that cannot be sent is a warning, not an error: the
+        transfer matters more.
         """
         if not isfinite(per_cent):
             if not self._has_complained:
-                log.warning("cannot report %s %%: it is no finite number", per_cent)
+                log.warning("cannot report %s %%: not a finite number", per_cent)
             self._has_complained = True
             return
         done = min(100, max(0, int(per_cent)))
@@ -83,16 +87,16 @@ class StepReport(Described):
             self._waiting = done
 
     def end(self) -> None:
-        """Report what waits, and no more."""
+        """Report the remembered progress, if any, and send nothing afterwards."""
         if self._waiting is not None:
             self._report(self._waiting)
         self.is_open = False
 
     def error(self, message: str) -> None:
-        """Report that the step has failed, for people to see, and no more.
+        """Report that the step has failed, with a message for people, and send nothing afterwards.
 
         Raises:
-            FlowError: It could not be sent.
+            FlowError: The report could not be sent.
         """
         with self._turn():
             if not self.is_open:
@@ -104,7 +108,8 @@ class StepReport(Described):
             except FlowError:
                 self.is_open = False
                 raise
-            # Not where something else has interrupted it: there is another chance at the end.
+            # After any other exception, such as TimeLimit, the report stays open: the plugin's end
+            # makes another attempt.
             self.failed, self.is_open = True, False
 
     def _report(self, done: int) -> None:
@@ -122,7 +127,7 @@ class StepReport(Described):
         self._next_at = began + (10 * took if took > SLOW else self._pause)
 
     def _put(self) -> None:
-        # Without an etag: nobody but the plugin has a say in what is set here.
+        # Without an etag, so that no conflict can happen: only the plugin sets these values.
         self._client.request(
             "PUT",
             self._step.follow("edit", "self"),

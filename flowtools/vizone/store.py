@@ -1,4 +1,8 @@
-"""Store: small values that an application keeps on the server, for itself or for an asset."""
+"""Store: small values that an application keeps on the server, for itself or for an asset.
+
+Viz One calls this the client configuration. So a program can keep state without a database of its
+own.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +17,25 @@ if TYPE_CHECKING:
     from flowtools.vizone.atompub import AtomPub
 
 GENERAL, PER_ASSET = "client-config", "client-asset-config"
-"""The ids of the resolve templates; the first is the collection's keyword, too."""
+"""Ids of the resolve templates; the first is also the collection's keyword."""
 
 VALUE_TYPE = "application/octet-stream"
 
 
 class Store(Described):
-    """The values of one application and one user; any thread may call.
+    """The values of one application and one user. Any thread may call any method.
 
-    A value is whatever JSON can say. Viz One keeps it for the user who is logged in and
-    the application named; two who write the same key overwrite each other.
+    A value is anything that JSON can hold. Viz One keeps the values of each user and application
+    apart. Writers of the same key overwrite one another: there is no etag.
+
+    Attributes:
+        application: Name of the application.
     """
 
     FACTS = ("application", "_client")
 
     def __init__(self, client: "AtomPub", application: str) -> None:
-        """Keep values for `application`, a name of your own."""
+        """Make the store of `application`, a name of your choice; nothing is sent yet."""
         self._client = client
         self.application = application
 
@@ -36,7 +43,8 @@ class Store(Described):
         """Return the value of `key` (of `asset`, if given); `default` if it is not set.
 
         Raises:
-            ProtocolError: What is stored is no JSON.
+            ProtocolError: The stored value is not JSON.
+            ValueError: The key is empty, or the asset has no id.
         """
         url = self._address(key, asset)
         try:
@@ -48,15 +56,20 @@ class Store(Described):
         try:
             return orjson.loads(content)
         except ValueError:
-            raise ProtocolError(f"cannot read '{url}': the stored value is no JSON") from None
+            raise ProtocolError(f"cannot read '{url}': the stored value is not JSON") from None
 
     def put(self, key: str, value: Any, asset: Resource | None = None) -> None:
-        """Set the value of `key` (of `asset`, if given)."""
+        """Set the value of `key` (of `asset`, if given).
+
+        Raises:
+            TypeError: The value cannot be written as JSON.
+            ValueError: The key is empty, or the asset has no id.
+        """
         url = self._address(key, asset)
         self._client.request("PUT", url, body=orjson.dumps(value), content_type=VALUE_TYPE)
 
     def delete(self, key: str, asset: Resource | None = None) -> None:
-        """Forget `key` (of `asset`, if given); it is no error if it is not set."""
+        """Remove `key` (of `asset`, if given); no error if it is not set."""
         try:
             self._client.request("DELETE", self._address(key, asset))
         except NotFoundError:
@@ -64,7 +77,7 @@ class Store(Described):
 
     def _address(self, key: str, asset: Resource | None) -> str:
         if not key:
-            raise ValueError("a key is needed")
+            raise ValueError("the key is empty")
         values = {"vizid:application": self.application}
         if asset is not None:
             if asset.id is None:

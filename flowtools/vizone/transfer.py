@@ -1,4 +1,8 @@
-"""What follows an upload or an import: an Incoming, and then a transfer request."""
+"""The transfers that follow an upload or an import: an Incoming, and then a transfer request.
+
+An Incoming leads to its transfer request as soon as the server has made one. Both have a state, and
+the transfer request also has a progress and a priority.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,60 +23,60 @@ Priority = Literal["low", "medium", "high"]
 
 DONE = {"finished", "done", "ok", "o", "completed", "complete"}
 FAILED = {"error", "failed", "e", "cancelled", "canceled", "aborted", "c"}
-"""What a state may be called when it is over; only O, E and C are public."""
+"""Names of the states in which a transfer has ended, in lower case. Only o, e and c are public."""
 
 
 class TransferFailed(FlowError):
-    """The server has ended a transfer without success."""
+    """A transfer has failed or was cancelled."""
 
 
 class Step(Entry):
-    """An Incoming or a transfer request: something that goes on for a while."""
+    """An entry that describes work in progress: an Incoming, a transfer request or its step."""
 
     FACTS = ("id", "title", "state")
 
     @property
     def state(self) -> str | None:
-        """Its state, as the server calls it."""
+        """State of the work, in the server's words; None if the entry does not say."""
         element = child(self.element, "state", TRANSFER, MAM, CORE)
         return None if element is None else (text(element) or element.get("state"))
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended well."""
+        """Whether the work has ended successfully."""
         return (self.state or "").lower() in DONE
 
     @property
     def has_failed(self) -> bool:
-        """Whether it has ended in any other way."""
+        """Whether the work has failed or was cancelled."""
         return (self.state or "").lower() in FAILED
 
     @property
     def error(self) -> str | None:
-        """Why it has failed, where it says."""
+        """Reason of a failure; None if the entry does not say."""
         return text(child(self.element, "error", TRANSFER, MAM, CORE))
 
 
 class Incoming(Step):
-    """What an import or an upload gives: the way of media into an asset."""
+    """The import of media into an asset, which an upload or an import request starts."""
 
     @property
     def transfer_link(self) -> str | None:
-        """Where its transfer request is; None while there is none yet."""
+        """Address of the transfer request; None while there is none yet."""
         return self.link("transfer")
 
 
 class TransferRequest(Step):
-    """A transfer: how far it is, and how urgent."""
+    """A transfer, with its progress and priority."""
 
     @property
     def priority(self) -> str | None:
-        """low, medium or high."""
+        """Priority of the transfer: low, medium or high; None if the entry does not say."""
         return text(child(self.element, "priority", TRANSFER, MAM, CORE))
 
     @property
     def progress(self) -> tuple[int, int] | None:
-        """How much is done, of how much in all; None where it does not say."""
+        """Pair of the amount done and the total amount (100 if it is not given); None: unknown."""
         element = child(self.element, "progress", TRANSFER, MAM, CORE)
         if element is None:
             return None
@@ -85,7 +89,7 @@ class TransferRequest(Step):
 
 
 class Transfers(Described):
-    """What can be done with them; `client.transfers`."""
+    """Operations on transfers, as `client.transfers`. Any thread may call them."""
 
     FACTS = ("_client",)
 
@@ -98,12 +102,15 @@ class Transfers(Described):
             yield from map(as_incoming, page.entries)
 
     def incoming(self, of: Resource) -> Incoming:
-        """Return the Incoming of an asset (its upload task), or `of` itself read afresh."""
+        """Return the Incoming of an asset (its upload task); of an Incoming, its current state."""
         rel = ("self", "edit") if isinstance(of, Incoming) else ("upload-task",)
         return as_incoming(self._client.entry(of.follow(*rel)))
 
     def request(self, of: Incoming | TransferRequest) -> TransferRequest | None:
-        """Return the transfer request of an Incoming, or `of` read afresh; None if none yet."""
+        """Return the transfer request of an Incoming; of a transfer request, its current state.
+
+        None while the Incoming has no transfer request yet.
+        """
         url = of.transfer_link if isinstance(of, Incoming) else of.follow("self", "edit")
         if url is None:
             return None
@@ -111,10 +118,10 @@ class Transfers(Described):
         return TransferRequest(entry.element, entry.etag)
 
     def set_priority(self, request: TransferRequest, priority: Priority) -> TransferRequest:
-        """Make a transfer more or less urgent.
+        """Set the priority of a transfer; return the transfer request as stored.
 
         Raises:
-            ConflictError: It has changed since it was read.
+            ConflictError: Somebody has changed it since it was read.
         """
         element = child(request.element, "priority", TRANSFER, MAM, CORE)
         if element is None:
@@ -124,7 +131,7 @@ class Transfers(Described):
         return TransferRequest(entry.element, entry.etag)
 
     def delete(self, incoming: Incoming) -> None:
-        """Remove an Incoming; it is no error if it is gone already."""
+        """Remove an Incoming; no error if it does not exist any more."""
         self._client.delete(incoming)
 
     def wait(
@@ -135,11 +142,17 @@ class Transfers(Described):
         pause: float = 1.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Incoming:
-        """Ask every `pause` seconds until the Incoming is done, and return it.
+        """Wait until the Incoming is done, and return its last state.
+
+        Args:
+            incoming: The Incoming to wait for.
+            seconds: Maximum number of seconds to wait.
+            pause: Seconds between two requests for its state.
+            sleep: Function that waits, for tests.
 
         Raises:
-            TransferFailed: It has failed.
-            UnreachableError: It is not over within `seconds`.
+            TransferFailed: The transfer has failed.
+            UnreachableError: The transfer has not ended within `seconds`.
         """
         ends_at = time.monotonic() + seconds
         while not incoming.is_done:
@@ -148,12 +161,14 @@ class Transfers(Described):
                     f"the transfer '{incoming.id}' has failed: {incoming.error or incoming.state}"
                 )
             if time.monotonic() >= ends_at:
-                raise UnreachableError(f"the transfer '{incoming.id}' is not over in {seconds:g} s")
+                raise UnreachableError(
+                    f"the transfer '{incoming.id}' has not ended within {seconds:g} s"
+                )
             sleep(min(pause, max(0.0, ends_at - time.monotonic())))
             incoming = self.incoming(incoming)
         return incoming
 
 
 def as_incoming(entry: Entry) -> Incoming:
-    """Return `entry` seen as an Incoming."""
+    """Return an Incoming for the XML of `entry`."""
     return Incoming(entry.element, entry.etag)

@@ -1,19 +1,19 @@
-"""HTTP as Viz One wants it: who gets the credentials, what is tried again, what is waited for.
+"""HTTP requests to Viz One: who gets the login, what is tried again, and how long to wait.
 
-One pool of connections serves all threads. Basic authentication goes with every request,
-unasked, and cookies are kept; neither ever goes to another host than the configured one.
-No proxy is used.
+A Transport has two HTTP clients. One sends the login with every request, without waiting for the
+server to ask for it, and keeps cookies. It is used only for the configured server. The other has
+neither login nor cookies, and is used for links that lead to another host. So no link that somebody
+has put into a document can lead the login elsewhere. No proxy is used, whatever the environment
+says.
 
-httpx gives each read a time-out of its own: an answer that comes byte by byte would never
-reach it. So httpx sends through a transport of ours, and that through a pool of httpcore
-whose streams count the time-out from the first read after the last write, as long as that
-write takes.
+A request runs in the thread that makes it, and so do its waits and its further tries. A failure
+that may pass (no connection, 429, some 5xx) is tried again; a POST only if the server cannot have
+received it, because a repeated POST could create a second asset. Callers see errors of flowtools
+only, never those of httpx or httpcore. The connections themselves are in `wire.py`.
 """
 
 import random
-import ssl
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -29,32 +29,26 @@ from flowtools.core.errors import (
 )
 from flowtools.core.log import get_log
 from flowtools.core.wait import sleep
-from flowtools.process.certificates import certificates, ends_at
 from flowtools.process.tls import refusal_in
 from flowtools.vizone.account import Account, context_for
 from flowtools.vizone.answer import Answer, Passing, complain, read_content
+from flowtools.vizone.wire import Wire
 
 SECONDS = 60.0
-"""Seconds that an answer may take."""
+"""Seconds that an answer may take as a whole, counted from the end of the request."""
 
 PAUSES = (0.5, 1.0, 2.0)
-"""Seconds, give or take a quarter, before each further try."""
+"""Seconds to wait before each further try; each varies at random by up to a quarter."""
 
 LONGEST_WAIT = 30.0
-"""Seconds that a server may ask a request to wait for, all its further tries together."""
+"""Maximum number of seconds that one request waits, all its further tries together, even if the
+server asks for more by Retry-After."""
 
 LONG_WAIT = 10.0
-"""Seconds of waiting for one request from which on it is said."""
+"""Seconds of waiting for one request after which a warning is logged."""
 
 MAX_REDIRECTS = 5
 
-KEPT = 64
-"""Connections that are kept open while nobody uses them."""
-
-KEPT_FOR = 5.0
-"""Seconds that they are."""
-
-_HTTPS = "it speaks TLS on this port; let the address begin with https://"
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE"}
 _PORTS = {"http": 80, "https": 443}
 
@@ -63,11 +57,11 @@ _log = get_log("flowtools.vizone")
 
 @dataclass(frozen=True)
 class Stream:
-    """A body that is too large to hold: read anew for each try.
+    """A request body that is too large for memory; it is read again for each try.
 
     Attributes:
-        length: Its size in bytes.
-        chunks: Gives them from the beginning, each time it is called.
+        length: Size of the body in bytes.
+        chunks: Function that returns the body's bytes in pieces, from the beginning each time.
     """
 
     length: int
@@ -75,11 +69,11 @@ class Stream:
 
 
 Body = bytes | Stream | None
-"""What a request brings."""
+"""The body of a request; None for a request without one."""
 
 
 def without_user(url: str) -> str:
-    """Return `url` without a user and password in it, to show or to request."""
+    """Return `url` without the user and password it may contain, safe to show or to request."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -89,7 +83,7 @@ def without_user(url: str) -> str:
 
 
 class Transport:
-    """Sends requests to one Viz One, and to wherever its links lead; any thread may."""
+    """Sends requests to one Viz One and to the hosts its links lead to. Any thread may call it."""
 
     def __init__(
         self,
@@ -99,13 +93,14 @@ class Transport:
         pauses: tuple[float, ...] = PAUSES,
         hosts: Collection[str] | None = None,
     ) -> None:
-        """Make a pool of connections; none is opened yet.
+        """Make the pools of connections; no connection is opened yet.
 
         Args:
-            account: Where to log in, and as whom.
-            seconds: How long an answer may take, as a whole.
-            pauses: Seconds before each further try of a request that may be repeated.
-            hosts: Other hosts, each HOST or HOST:PORT, that may be asked; None: any.
+            account: The server and the login.
+            seconds: Maximum duration of an answer as a whole, in seconds.
+            pauses: Seconds to wait before each further try; its length is the number of tries
+                after the first. Empty: a request is sent once.
+            hosts: Other hosts, each HOST or HOST:PORT, to which links may lead; None: any host.
 
         Raises:
             ConfigurationError: The account's CA file or password file cannot be used.
@@ -120,18 +115,19 @@ class Transport:
             "timeout": httpx.Timeout(seconds),
             "headers": {
                 "User-Agent": f"flowtools/{__version__}",
+                # A small compressed answer can decode to gigabytes; see `read_content`.
                 "Accept-Encoding": "identity",
             },
             "trust_env": False,
             "follow_redirects": False,
         }
         self._ours = httpx.Client(
-            transport=_Wire(context),
+            transport=Wire(context),
             auth=httpx.BasicAuth(account.user, account.secret()),
             **options,  # type: ignore[arg-type]
         )
-        # Of its own, so that no cookie of ours is in its jar.
-        self._theirs = httpx.Client(transport=_Wire(context), **options)  # type: ignore[arg-type]
+        # A client of its own, because httpx keeps one jar of cookies for each client.
+        self._theirs = httpx.Client(transport=Wire(context), **options)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the connections."""
@@ -148,17 +144,19 @@ class Transport:
     ) -> Answer:
         """Send a request and return its answer; redirects of a GET are followed.
 
-        A request that may be repeated is, up to three times, where the connection fails or
-        the server says that it cannot answer now.
+        If the connection fails, or the server says that it cannot answer now, the request is sent
+        again after each of `pauses`, provided that repeating it is harmless.
 
         Raises:
-            UnreachableError: No connection, or no answer in time; or, as BusyError, 429 or a 5xx
-                to the end.
-            RefusedError: A certificate that is not trusted; or, as NotAllowedError, 401 or 403.
-            NotFoundError: 404 or 410.
-            ConflictError: 409, 412 or 428.
-            InvalidRequestError: Anything else from 400 to 499.
-            ProtocolError: No HTTP at all; or it leads to a host that may not be asked.
+            UnreachableError: There is no connection, or no answer in time. As BusyError: the status
+                is 429 or 5xx, also at the last try.
+            RefusedError: The server's certificate is not trusted. As NotAllowedError: the status is
+                401 or 403.
+            NotFoundError: The status is 404 or 410.
+            ConflictError: The status is 409, 412 or 428.
+            InvalidRequestError: The status is any other from 400 to 499.
+            ProtocolError: The answer is not HTTP, or larger than MAX_DOCUMENT; or the link leads to
+                a host that is not in `hosts`, or is malformed.
         """
         url = self._addressed(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -169,7 +167,11 @@ class Transport:
         raise ProtocolError(f"cannot GET '{url}': more than {MAX_REDIRECTS} redirects")
 
     def _addressed(self, url: str) -> str:
-        """Return the URL to request for a link: servers behind TLS may give http links."""
+        """Return the URL to request for a link.
+
+        A server behind a TLS proxy often writes links that begin with http://. If https was
+        configured, such a link is requested by https, so that the login is not sent in clear.
+        """
         try:
             parts = urlsplit(without_user(url))
             ours = parts.hostname == self._home.hostname and _port(parts) == 80
@@ -185,12 +187,16 @@ class Transport:
         return found
 
     def _check_host(self, parts: SplitResult) -> None:
-        """Refuse to ask another host than may be asked: anybody may write a link."""
+        """Raise an error if `parts` leads to a host that is not in `hosts`.
+
+        Whoever may write into Viz One may write a link; it must not make this host send requests
+        into the local network.
+        """
         host = parts.hostname or ""
         named = f"{host}:{_port(parts)}"
         if self._hosts is not None and host not in self._hosts and named not in self._hosts:
             raise ProtocolError(
-                f"'{named}' is not asked, to which a link leads: it is another host than"
+                f"cannot follow a link to '{named}': it is another host than"
                 f" '{self._home.netloc}'; if it is yours, give --allow-host {named}"
             )
 
@@ -199,7 +205,7 @@ class Transport:
         if parts.hostname != self._home.hostname:
             return False
         same = (parts.scheme, _port(parts)) == (self._home.scheme, _port(self._home))
-        # The same host, but safer: http was configured, and the links are https.
+        # Also the same host by https if http was configured: that is no less safe for the login.
         return same or (parts.scheme == "https" and _port(parts) == 443)
 
     def _send_patiently(self, method: str, url: str, body: Body, headers: dict[str, str]) -> Answer:
@@ -208,6 +214,7 @@ class Transport:
             try:
                 return self._send_once(method, url, body, headers)
             except Passing as passing:
+                # A POST whose answer was lost may have been carried out.
                 repeatable = method in _IDEMPOTENT or not passing.was_sent
                 if pause is None or not repeatable or waited >= LONGEST_WAIT:
                     raise passing.error from None
@@ -236,10 +243,13 @@ class Transport:
             reason = f"{what}: no connection within {self._seconds:g} s"
             raise Passing(UnreachableError(reason), was_sent=False) from None
         except httpcore.TimeoutException:
+            # Not tried again: each try would take the whole time-out once more.
             raise UnreachableError(f"{what}: no answer within {self._seconds:g} s") from None
         except httpcore.NetworkError as error:
             raise Passing(UnreachableError(f"{what}: {_reason(error)}")) from None
         except httpcore.RemoteProtocolError as error:
+            # httpcore has one class for a closed connection and for bytes that are not HTTP; only
+            # the text tells them apart.
             if "disconnected" in str(error) or "incomplete" in str(error):
                 raise Passing(UnreachableError(f"{what}: it closed the connection")) from None
             raise ProtocolError(f"{what}: it does not speak HTTP: {_reason(error)}") from None
@@ -252,7 +262,8 @@ class Transport:
             complain(what, response, home, is_ours=is_ours)
         except RefusedError as error:
             if is_ours and response.status_code == 401 and "Cookie" in response.request.headers:
-                # The session may be over, and not the login wrong: it is tried alone.
+                # The session may have expired though the login is right: a listener runs for
+                # months. So the request is sent once more, by the login alone.
                 self._ours.cookies.clear()
                 raise Passing(error, was_sent=False, asked=0.0) from None
             raise
@@ -261,11 +272,16 @@ class Transport:
         try:
             return read_content(what, response)
         except httpcore.ReadTimeout:
-            raise UnreachableError(f"{what}: no whole answer within {self._seconds:g} s") from None
+            raise UnreachableError(
+                f"{what}: no complete answer within {self._seconds:g} s"
+            ) from None
 
 
 def _sent(body: Body, headers: dict[str, str]) -> dict[str, Any]:
-    """Return how httpx is told to send `body`."""
+    """Return the arguments that make httpx send `body`.
+
+    The length of a stream is given, because httpx would send it in chunks otherwise.
+    """
     if isinstance(body, Stream):
         length = {"Content-Length": str(body.length)}
         return {"content": body.chunks(), "headers": headers | length}
@@ -277,7 +293,10 @@ def _port(parts: SplitResult) -> int | None:
 
 
 def _spread(pause: float, asked: float | None) -> float:
-    """Return the seconds to wait: many threads that failed together come back apart."""
+    """Return the seconds to wait: `asked` by the server, or `pause` varied at random.
+
+    The variation keeps threads that failed together from coming back together.
+    """
     if asked is not None:
         return asked
     return pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
@@ -285,116 +304,5 @@ def _spread(pause: float, asked: float | None) -> float:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    # "[Errno 111] Connection refused": the number tells a reader nothing.
+    # Of "[Errno 111] Connection refused" only the words mean something to a user.
     return text.partition("] ")[2] if text.startswith("[Errno") else text
-
-
-class _Wire(httpx.BaseTransport):
-    """What httpx sends with: any number of connections, none of them over a proxy.
-
-    Errors of the network are httpcore's own: nobody but Transport sees them.
-    """
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        """Make an empty pool; `context` judges certificates."""
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
-            max_connections=None,
-            max_keepalive_connections=KEPT,
-            keepalive_expiry=KEPT_FOR,
-            network_backend=_Backend(),
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                request.method,
-                httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                ),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=_Content(answer),
-            extensions=answer.extensions,
-        )
-
-    def close(self) -> None:
-        self._pool.close()
-
-
-class _Content(httpx.SyncByteStream):
-    """The body of an answer, as it comes."""
-
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
-
-
-class _Backend(httpcore.SyncBackend):
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection; one thread uses it at a time."""
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-        self._ends_at: float | None = None
-        self._is_heard = False
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if timeout is None:
-            return self._first(self._stream.read(max_bytes))
-        now = time.monotonic()
-        if self._ends_at is None:
-            self._ends_at = now + timeout
-        if now >= self._ends_at:
-            raise httpcore.ReadTimeout("the answer as a whole")
-        return self._first(self._stream.read(max_bytes, self._ends_at - now))
-
-    def _first(self, data: bytes) -> bytes:
-        """Look at what comes first: one that wants TLS answers HTTP with an alert."""
-        if not self._is_heard and data.startswith(b"\x15\x03"):  # RFC 8446, 5.1.
-            raise httpcore.RemoteProtocolError(_HTTPS)
-        self._is_heard = True
-        return data
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._ends_at = None
-        self._stream.write(buffer, timeout)
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        secured = self._stream.start_tls(ssl_context, server_hostname, timeout)
-        certificates.saw(server_hostname or "", ends_at(secured.get_extra_info("ssl_object")))
-        return _Stream(secured)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)

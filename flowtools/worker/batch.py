@@ -31,6 +31,7 @@ class Events(Sequence[Event]):
             deadline: Deadline of the batch and of each of its events.
         """
         self._events = tuple(events)
+        # By identity: events are not hashable, and two events of a batch may be equal.
         self._places = {id(event): place for place, event in enumerate(self._events)}
         self._on_failure = on_failure
         self._has_ended = False
@@ -69,10 +70,12 @@ class Events(Sequence[Event]):
         place = self._places.get(id(event))
         if place is None:
             raise ValueError(f"{event!r} is not an event of this batch")
+        # `fail(event, Retry)` means the same as `raise Retry`.
         if isinstance(error, type) and issubclass(error, BaseException):
             error = error()
         if not isinstance(error, BaseException | str):
             raise TypeError(f"an event fails with an exception or with text, not with {error!r}")
+        # A thread that the Worker left behind must not change an outcome that is settled.
         if self._has_ended:
             raise RuntimeError("the batch has ended: its events cannot be failed any more")
         self._on_failure(place, error)

@@ -1,8 +1,9 @@
 """The Worker: the contract between the pool and a user's class, and its loading.
 
 A Worker is any class with a `start(event)`; no base class is needed. One instance serves
-all threads. Optional: `configure(config)`, once, before the first event, and `clean_up()`,
-once, after the last. A function that takes an event is a Worker, too.
+all threads. Optional methods are `configure(config)`, which is called once before the first event,
+and `clean_up()`, which is called once after the last. A function that takes an event is a Worker,
+too. A class with `start_many(events)` takes several events at once (batch.py).
 """
 
 from configparser import ConfigParser
@@ -22,7 +23,7 @@ class Worker(Protocol):
         """Do the work for one event, in a thread of the pool.
 
         The result goes to stdout as lines: none for None, one for an Event or any other JSON value,
-        one for each item of a generator. An exception is a failure.
+        one for each item of a generator. If it raises an exception, the attempt has failed.
         """
 
 

@@ -49,7 +49,7 @@ class Unavailable(Exception):
 
         Args:
             reason: Why; one line of text.
-            after: As Retry takes it.
+            after: Seconds as a number or as text, or a timedelta, as for Retry.
 
         Raises:
             ValueError: `after` is something else, or is not finite.

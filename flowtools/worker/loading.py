@@ -39,6 +39,8 @@ def load_class(name: str, what: str) -> type:
         for part in class_name.split("."):
             found = getattr(found, part)
     except ModuleNotFoundError as error:
+        # The user's own module is missing, or one of its packages. Otherwise a module is missing
+        # that the user's module imports.
         if error.name and (module_name + ".").startswith(error.name + "."):
             raise ConfigurationError(
                 f"cannot load {what} '{name}': there is no module '{error.name}'"
@@ -47,13 +49,14 @@ def load_class(name: str, what: str) -> type:
             ) from None
         raise failure("load", what, name, error, _HINTS.get(error.name or "", "")) from error
     except AttributeError as error:
+        # From `getattr` above; one that the module itself raised is about another name.
         if error.name == class_name.split(".")[-1] and error.obj is not None:
             where = getattr(sys.modules.get(module_name), "__file__", module_name)
             raise ConfigurationError(
                 f"cannot load {what} '{name}': there is no class '{class_name}' in {where}"
             ) from None
         raise failure("load", what, name, error) from error
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # A script without a main guard may call sys.exit().
         raise failure("load", what, name, error) from error
     return _class(found, what, name)
 

@@ -3,7 +3,9 @@
     class Tag:
         NEEDS = ("client", "store")
 
-Each becomes an attribute of that name before `configure` is called. The process has one client.
+Each becomes an attribute of that name before `configure` is called. The process has one client,
+which all threads share; it is made when it is first needed. With --isolation process the Equipment
+is sent to each process, which makes a client of its own.
 """
 
 from collections.abc import Mapping
@@ -53,6 +55,7 @@ class Equipment:
     _making: Any = field(default_factory=Lock, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
+        # Connections and locks do not work in another process.
         return {k: v for k, v in self.__dict__.items() if k not in ("_client", "_making")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -64,6 +67,7 @@ class Equipment:
         Raises:
             ConfigurationError: The address of Viz One is not set, or `enabled` is false.
         """
+        # Imported late: most Workers need no Viz One, and its modules (httpx, lxml) are large.
         from flowtools.vizone.account import Account
         from flowtools.vizone.client import Client
         from flowtools.worker.config import refuse_unset

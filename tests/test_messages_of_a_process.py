@@ -1,0 +1,81 @@
+"""Parts of the path of a message inside one process: the pipe, the replaced streams, the writer."""
+
+import os
+import threading
+from contextlib import suppress
+
+import pytest
+
+from flowtools.process import console
+from flowtools.process import stderr as writer
+from flowtools.process.ear import Ear
+from flowtools.process.overheard import Overheard
+
+PATIENCE = 30
+
+
+@pytest.fixture
+def answering():
+    """Give a function each message, until the test ends: it may write more of them."""
+    yield console.relay_to
+    console.relay_to(None)
+
+
+@pytest.fixture
+def ear():
+    ear = Ear()
+    yield ear
+    ear.close()
+
+
+@pytest.mark.parametrize("end", ["hear_out", "leave"])
+def test_a_pipe_that_is_written_to_without_end_is_heard_out_all_the_same(ear, answering, end):
+    name, pipe = ear.listen(lambda: None)
+    written = threading.Event()
+
+    def write_more(_said):
+        written.set()
+        with suppress(OSError):
+            os.write(pipe, b"another line\n")
+
+    answering(write_more)
+    os.write(pipe, b"a line\n")
+    asking = threading.Thread(target=getattr(ear, end), args=(name,), daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    assert written.is_set()
+    has_ended = not asking.is_alive()
+    answering(lambda said: None)
+    asking.join(PATIENCE)
+    ear.leave(name)
+    os.close(pipe)
+    assert has_ended
+
+
+def test_unfinished_lines_are_passed_on_once_although_their_thread_prints_on(answering):
+    stream, heard = Overheard(1), []
+
+    def write_more(said):
+        heard.append(said.text)
+        if len(heard) < 1000:
+            stream.write("more")
+
+    answering(write_more)
+    stream.write("begun")
+    stream.finish_all()
+    assert heard == ["begun"]
+
+
+def test_messages_are_written_and_flushed_without_a_thread_for_them(monkeypatch):
+    def cannot(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(writer, "start_thread", cannot)
+    reader, end = os.pipe()
+    stderr = writer.Stderr(end, lambda count: b"%d dropped\n" % count)
+    for number in range(3):
+        stderr.put(b"%d\n" % number)
+    assert os.read(reader, 100) == b"0\n1\n2\n"
+    assert stderr.flush(0.0)
+    os.close(reader)
+    os.close(end)
