@@ -89,6 +89,8 @@ class UnmanagedFilesListener(Described):
             ProtocolError: The server that answers is not a Viz One.
             ReaderGone: Nobody reads any more.
         """
+        # A file keeps its time when it is moved into the storage, so the feed's order says nothing.
+        # The stage is needed without a settle time, too: it drops repeated events of a file.
         listen(
             self._account,
             self.listening,
@@ -136,6 +138,7 @@ class UnmanagedFilesListener(Described):
         try:
             entry = client.entry(address)
         except NotFoundError:
+            # The file was deleted while it was held. Its own message may have been lost.
             gone = amended(event, {}, f"flow.file.{Kind.DELETED}")
             return gone if Kind.DELETED in self.listening.kinds else None
         return None if self._passes_over(entry) else amended(event, self._said(entry))
@@ -170,6 +173,7 @@ class UnmanagedFilesListener(Described):
 
     def _said(self, entry: Entry | None) -> dict[str, Any]:
         file = as_file(entry) if entry else None
+        # The address of a file may hold a login, which must not get into an event.
         url = file.url if file else None
         said: dict[str, Any] = {
             "location": self._location,

@@ -1,8 +1,8 @@
 """Compare files with the checksum files beside them, in a thread of its own (background.py).
 
-One thread verifies the reports one after the other: reading several large files at once would only
-make a disk slower. A verdict is about the file as it was read. If the file has changed meanwhile,
-the watcher ignores the verdict, since the file is found and verified again.
+One thread verifies the reports one after the other. A verdict is about the file as it was read. If
+the file has changed meanwhile, the watcher ignores the verdict, since the file is found and
+verified again.
 """
 
 import hashlib

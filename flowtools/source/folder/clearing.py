@@ -1,7 +1,7 @@
 """Leave, move or remove the files whose event is done or rejected.
 
 Copying to another disk takes long, so one thread does it (background.py). `close` lets it finish
-all jobs: their events are acknowledged already, so after a restart nobody would do them.
+all jobs: their events are settled already, and a file that stayed would be reported again.
 
 Before a set of several files is moved, a *note* is written: a file in the target folder that names
 all of them. It is removed when all have been moved. After a crash the next start finishes the move;

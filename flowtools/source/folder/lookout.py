@@ -30,7 +30,7 @@ WITHOUT_NOTICES = 2.0
 """Minimum time between two looks at folders and links without notices, in seconds."""
 
 SHARE = 10
-"""Without notices, the pause before a scan is so many times the duration of the last scan."""
+"""Without notices: the pause before a scan, as a multiple of the duration of the last one."""
 
 IDLE_SHARE = 100
 """The same factor for the scans that are made in addition to notices."""
@@ -129,7 +129,7 @@ class Lookout:
         return max(0.0, min(pauses))
 
     def look(self) -> bool:
-        """Look where there is a reason to, for some SLICE; return whether the folder is there."""
+        """Look where there is a reason to, for about SLICE; return whether the folder exists."""
         if self._is_there():
             self._look()
         return not self.is_away

@@ -126,7 +126,7 @@ class State:
             self._adjusted[name] = mark
 
     def save(self) -> None:
-        """Write what is to be remembered; a failure is reported once, and tried again later."""
+        """Write the pending changes; a failure is reported once, and the next call tries again."""
         if not self._pending and not self._adjusted and not self._begins:
             return
         try:
@@ -172,7 +172,7 @@ class State:
         self._base.execute("COMMIT")
 
     def close(self) -> None:
-        """Write what is to be remembered, and unlock the file."""
+        """Write the pending changes, and unlock the file."""
         self.save()
         self._base.close()
 

@@ -278,7 +278,7 @@ class Tree:
         self.unwatched.discard(folder)
 
     def _complain(self, folder: str, error: OSError) -> None:
-        """Report once what is wrong with a folder; the limit of watches, once for all folders."""
+        """Report the error of a folder once; the limit of watches, once for all folders."""
         path = f"{self.path}/{folder}" if folder else self.path
         key = "" if error.errno == errno.ENOSPC else path
         if self._complained.get(key) == error.errno:

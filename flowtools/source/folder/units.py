@@ -112,6 +112,7 @@ class Units:
         """Yield the reports of units in which everything is whole."""
         now = self._monotonic()
         ready = [key for key, unit in self._changed.items() if unit.ripe <= now]
+        # Looked for only if a unit may be whole: there may be thousands of unsettled files.
         busy = {self._key(name) for name in self._unsettled()} if ready else set()
         for key in ready:
             unit = self._changed[key]
@@ -149,6 +150,7 @@ class Units:
             kind = Kind.DELETED if unit.is_reported else None
             name = key if self._is_folder else key.replace("%", "%d")
             more: dict[str, Any] = {"size": 0, "updated": None, "count": 0}
+            # Its id is made of the last reported state, so each deletion has an id of its own.
             return Report(
                 kind, name, unit.last or _NOTHING, members, more=more, group=unit.state or key
             )
@@ -175,6 +177,7 @@ def _sequence(key: str, names: list[str]) -> tuple[str, dict[str, Any]]:
     """Return the name of a sequence, and what an event says about its frames."""
     written = [found["number"] for name in names if (found := _FRAME.fullmatch(name))]
     numbers = sorted(map(int, written))
+    # The shortest number gives the width: %03d is right for 998 and for 1001.
     width = min(map(len, written))
     place = f"%0{width}d" if width > 1 else "%d"
     before, _, after = key.rpartition("%")

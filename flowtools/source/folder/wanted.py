@@ -33,6 +33,7 @@ class Patterns:
         names = [each for each in given if "/" not in each]
         self._path = _one_of([each for each in given if "/" in each], flags)
         self._visible = _one_of(names, flags)
+        # `*` does not match `.bashrc`, and `.*` does, as in a shell.
         self._hidden = _one_of([each for each in names if each.startswith(".")], flags)
 
     def match(self, path: str) -> bool:

@@ -182,6 +182,7 @@ class Lease:
             began = now()
             try:
                 found = self._read()
+                # Another listener took it while this process was frozen or cut off.
                 if found is None or found[0] != self._me:
                     whose = _shown(found[0]) if found is not None and found[0] else "nobody"
                     self._lose(f"it is held by {whose}")
@@ -191,7 +192,7 @@ class Lease:
                 self._until = began + TERM - SAFETY
             except FlowError as error:
                 _log.warning("cannot renew the lease '%s': %s", self.name, error)
-                pause = LOOK
+                pause = LOOK  # The term is running: try again soon, and not in RENEW seconds.
             if not self.is_held:
                 self._lose("it could not be renewed in time")
                 return
@@ -207,7 +208,7 @@ class Lease:
         try:
             holder, counter = str(value["holder"]), int(value["counter"])
         except (KeyError, TypeError, ValueError):
-            return None  # There is no value, or not one of ours: the next write makes a valid one.
+            return None  # There is no value, or a malformed one, which the next write replaces.
         return (holder, counter) if holder else None
 
     def _write(self, holder: str, counter: int) -> None:

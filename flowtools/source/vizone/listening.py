@@ -20,7 +20,7 @@ from flowtools.vizone.account import Account
 
 @dataclass(frozen=True)
 class Listening:
-    """How a source listens; see GenericStompListener for what is not said here.
+    """The options of a listener; GenericStompListener explains those that are not listed here.
 
     Attributes:
         kinds: Kinds of change that become events; messages of other kinds are only acknowledged.
@@ -110,6 +110,7 @@ def listening_from(
         settings=settings,
         state=state,
         standby=standby,
+        # 0 is the epoch, and so before every change: the replay brings all there is.
         since=0.0 if everything else parse_since(since) if since is not None else None,
     )
 

@@ -126,7 +126,7 @@ def _take_turns(lease: Lease, work: Callable[[Stop], None], own: Outlet, stop: S
             return
         lease.release()
         if passing is not None:
-            _log.warning("cannot work: %s; waiting again", passing)
+            _log.warning("cannot work: %s; another listener may take over", passing)
             stop.wait(AGAIN)
 
 

@@ -30,7 +30,7 @@ MOST_THERE = 100_000
 
 
 class Progress:
-    """What has been begun and what is done, by modification time."""
+    """The changes that have begun, and those that are done, by modification time."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Progress:
     def expect(self) -> float:
         """Forget the outstanding changes; return the time from which to ask for them again.
 
-        Until `fulfil`, the mark does not move past what is still to be asked for.
+        Until `fulfil`, the mark does not move past changes that the feed has yet to bring.
         """
         with self._changed:
             self._highest = self._pending = self._low()
@@ -122,7 +122,7 @@ class Progress:
         return 0.0 if before is None else before - ahead
 
     def reach(self, when: float) -> None:
-        """Note that what is still to be asked for is not older than `when`."""
+        """Note that the changes which the feed has yet to bring are not older than `when`."""
         with self._changed:
             self._pending = when
 
@@ -203,6 +203,7 @@ class Progress:
             self._touch()
 
     def _low(self) -> float:
+        # Not past a change that has begun, nor past one that a replay has yet to bring.
         times = [when for when, _ in self._outstanding.values()]
         if self._pending is not None:
             times.append(self._pending)

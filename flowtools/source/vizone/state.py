@@ -78,6 +78,7 @@ def read_position(name: str, kept: Any, of: str, source: str) -> Position:
     Raises:
         ConfigurationError: It is damaged, belongs to other resources, or is in the future.
     """
+    # It may have been edited or damaged: nothing about its types is certain.
     try:
         mark = datetime.fromisoformat(kept["changed"]).timestamp()
         seen = {str(key): float(when) for key, when in kept["seen"].items()}
@@ -88,7 +89,7 @@ def read_position(name: str, kept: Any, of: str, source: str) -> Position:
         known = False
     if not known:
         raise ConfigurationError(
-            f"cannot use {name}: it is damaged, or was not written by such a listener;"
+            f"cannot use {name}: it is damaged, or is not the position of a listener;"
             " repair it, or remove it and say with --since where to start"
         )
     if kept_of != of:
