@@ -1,4 +1,4 @@
-"""The competitor: consumers and a producer as one writes them with stomp.py, or a socket.
+"""What flowtools is compared with: consumers and producers on bare stomp.py, or a bare socket.
 
     stomp_bare.py consume PORT VHOST DESTINATION NUMBER auto|individual [HEADER=VALUE ...]
     stomp_bare.py socket  PORT VHOST DESTINATION NUMBER auto|individual [HEADER=VALUE ...]
@@ -6,11 +6,12 @@
     stomp_bare.py drain   PORT VHOST DESTINATION NUMBER CA-FILE [HEADER=VALUE ...]
     stomp_bare.py push    PORT VHOST DESTINATION NUMBER CA-FILE WINDOW
 
-The last two are the least that a program can do, over TLS unless CA-FILE is `-`: a loop around
-`recv` that counts NULs, and one that sends. What they lose over TLS is the broker's and OpenSSL's.
+`drain` and `push` do the least that a program can do, over TLS unless CA-FILE is `-`: a loop that
+calls `recv` and counts NULs, and a loop that sends. What TLS costs there is the cost of OpenSSL and
+of the broker.
 
-Each prints the seconds from its first message to its last; with `individual`, and for the
-producer, until the broker has confirmed the last.
+Each prints the seconds from its first message to its last one. With `individual`, and for
+producers, the time ends when the broker has confirmed the last message.
 """
 
 import socket as sockets
@@ -25,7 +26,7 @@ BODY = "x" * 1024
 
 
 class Consumer(stomp.ConnectionListener):
-    """Takes messages, and acknowledges each if told so."""
+    """Counts messages down to zero, and acknowledges each one if `individual` is true."""
 
     def __init__(self, connection, number, individual):
         self.connection = connection
@@ -52,7 +53,7 @@ class Consumer(stomp.ConnectionListener):
 
 
 class Confirmed(stomp.ConnectionListener):
-    """Counts the receipts of windows."""
+    """Notes the receipts that end each half of the window."""
 
     def __init__(self):
         self.waiting = {}
@@ -87,7 +88,7 @@ def produce(port, vhost, destination, number, window):
     listener = Confirmed()
     connection.set_listener("", listener)
     connection.connect("guest", "guest", wait=True)
-    # Two halves of the window are on their way; the last message of each has a receipt.
+    # Up to two halves of the window are on their way. The last message of each asks for a receipt.
     half = int(window) // 2
     underway = []
     first = perf_counter()
@@ -125,7 +126,7 @@ def socket(port, vhost, destination, number, mode, *headers):
 
 
 class Loop:
-    """A connection on which frames are only counted: no body of ours has a NUL."""
+    """A connection that only counts frames, by their NULs: the bodies here contain none."""
 
     def __init__(self, port, vhost, ca_file):
         self.ahead = 0
@@ -143,7 +144,7 @@ class Loop:
         self.socket.sendall(text.encode())
 
     def count(self, frames):
-        """Read until so many have come; return when the first did."""
+        """Read until `frames` frames have come; return the time at which the first bytes came."""
         first = 0.0
         while self.ahead < frames:
             data = self.socket.recv(262144)

@@ -2,8 +2,8 @@
 
     python contrib/floors.py >constraints.txt
 
-A requirement of pyproject.toml such as "click>=8.4,<9" gives the line "click==8.4". Only what
-the commands import is held down, so the tools of development stay new.
+A requirement of pyproject.toml such as "click>=8.4,<9" gives the line "click==8.4". Only libraries
+that the commands import are included, so that the tools of development stay new.
 """
 
 import sys
@@ -17,10 +17,10 @@ EXTRAS = ("sim", "jq", "xxhash")
 
 
 def floors(pyproject: Path) -> list[str]:
-    """Return lines NAME==VERSION.
+    """Return a line NAME==VERSION for each requirement in the file `pyproject`, sorted.
 
     Raises:
-        SystemExit: A requirement has no oldest version.
+        SystemExit: A requirement does not name exactly one oldest version.
     """
     project = tomllib.loads(pyproject.read_text())["project"]
     lines = []

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Install the brokers that `make test-brokers` runs. For Debian 12; run as root. Quick, and
-# without the network, when all is there.
+# Install the brokers that `make test-brokers` runs. For Debian 12; run as root. If all brokers are
+# installed already, this is quick and needs no network.
 #
-# From Debian 12: RabbitMQ 3.10 and ActiveMQ 5.17. Of what is newer, kept in FLOWTOOLS_BROKERS
-# (/var/cache/flowtools-brokers): RabbitMQ of Debian sid in a chroot, ActiveMQ 6 and Artemis of
-# Maven Central. BROKERS names those to install (tests/brokers/servers.py); by default all.
-# The tests start brokers of their own: the services that the packages bring are stopped.
+# RabbitMQ 3.10 and ActiveMQ 5.17 come from Debian 12. Newer brokers are kept in FLOWTOOLS_BROKERS
+# (default /var/cache/flowtools-brokers): RabbitMQ from Debian sid in a chroot, ActiveMQ 6 and
+# Artemis from Maven Central. BROKERS names the brokers to install (tests/brokers/servers.py); the
+# default is all. The tests start their own brokers, so the services of the packages are stopped.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,7 +37,7 @@ missing() {
     ! wanted rabbitmq4 || has_rabbitmq4 || command -v debootstrap >/dev/null || echo debootstrap
     command -v openssl >/dev/null || echo openssl
     command -v setpriv >/dev/null || echo util-linux
-    command -v ip >/dev/null || echo iproute2  # Networks of the tests' own.
+    command -v ip >/dev/null || echo iproute2  # The tests make networks of their own.
 }
 
 incomplete() {
@@ -49,7 +49,7 @@ fail() {
     exit "$1"
 }
 
-# Debian sid below $cache/rabbitmq, from the mirror that apt uses here.
+# Installs Debian sid with RabbitMQ in $cache/rabbitmq, from the mirror that apt uses here.
 install_rabbitmq4() {
     root=$cache/rabbitmq
     mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
@@ -57,11 +57,11 @@ install_rabbitmq4() {
     [ -n "$mirror" ] || fail 69 "apt knows no mirror of Debian, from which to take RabbitMQ 4"
     [ ! -e "$root" ] || rm -r --one-file-system "$root"
     debootstrap --variant=minbase --include=ca-certificates sid "$root" "$mirror" >/dev/null
-    # Nothing is to be started in there.
+    # policy-rc.d with status 101 keeps packages from starting their services in the chroot.
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod +x "$root/usr/sbin/policy-rc.d"
     printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
-    # The mounts are those of a namespace of its own, and go with it.
+    # In a mount namespace of its own, so that no mount stays behind, whatever happens.
     unshare --mount --propagation private sh -euc '
         mount --rbind /proc "$0/proc"
         mount --rbind /dev "$0/dev"
@@ -77,7 +77,7 @@ install_activemq6() {
     touch "$cache/activemq/installed"
 }
 
-# Newer releases may be of the group org.apache.artemis, those before of org.apache.activemq.
+# Newer releases may have the group org.apache.artemis; older ones have org.apache.activemq.
 install_artemis() {
     archive=$cache/artemis-archive
     rm -rf "$archive" "$cache/artemis"
@@ -103,7 +103,7 @@ command -v apt-get >/dev/null || fail 69 "cannot install the brokers: no apt-get
 export DEBIAN_FRONTEND=noninteractive
 if [ -n "$packages" ]; then
     apt-get update -q
-    # Unquoted: one word a package.
+    # Unquoted, so that each package is a word of its own.
     apt-get install -q -y --no-install-recommends $packages
     for service in rabbitmq-server activemq; do
         if [ -d /run/systemd/system ]; then

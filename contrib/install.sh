@@ -1,9 +1,9 @@
 #!/bin/sh
-# Puts commands, pages and completion below PREFIX: contrib/install.sh PYTHON PREFIX [DESTDIR]
+# Installs commands, manual pages and completion in PREFIX: contrib/install.sh PYTHON PREFIX [DESTDIR]
 #
-# PYTHON is the interpreter that is to run them; its dependencies are installed beside
-# flowtools in PREFIX/lib/flowtools, so that no other Python program sees them. What is
-# elsewhere is listed in PREFIX/lib/flowtools/installed, which contrib/uninstall.sh reads.
+# PYTHON is the interpreter that will run the commands. flowtools and its dependencies are installed
+# in PREFIX/lib/flowtools, so that no other Python program sees them. All files elsewhere are listed
+# in PREFIX/lib/flowtools/installed, which contrib/uninstall.sh reads.
 set -eu
 umask 022
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ python=$("$python" -c 'import sys; print(sys._base_executable if sys.prefix != s
     exit 1
 }
 
-# A service has a user of its own.
+# A service runs as its own user, who must be able to reach the interpreter.
 folder=$python
 while folder=$(dirname "$folder") && [ "$folder" != / ]; do
     case $(stat -Lc %A "$folder") in
@@ -32,7 +32,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 lib=$prefix/lib/flowtools
 [ -d "$destdir$lib" ] && [ ! -f "$destdir$lib/installed" ] && {
-    echo "install: '$destdir$lib' is there and not ours; remove it first" >&2
+    echo "install: '$destdir$lib' exists and was not made by this script; remove it first" >&2
     exit 1
 }
 sh contrib/uninstall.sh "$prefix" "$destdir"
@@ -46,14 +46,14 @@ put() { # MODE SOURCE TARGET
     echo "$3" >>"$list"
 }
 
-# Our pip works for any interpreter, and many a one has none.
+# The pip of this environment can install for any interpreter; many interpreters have no pip.
 python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
     --wheel-dir "$work" .
 python3 -m pip --python "$python" install --quiet --disable-pip-version-check \
     --root-user-action=ignore --no-compile --upgrade --target "$destdir$lib" \
     "$(echo "$work"/*.whl)[sim]"
 rm -rf "$destdir$lib/bin" "$destdir$lib/share"
-# Where the wheel lay for a moment is nobody's business, and another place each time.
+# The temporary path of the wheel differs in each run, and would make the package irreproducible.
 rm -f "$destdir$lib"/flowtools-*.dist-info/direct_url.json
 sed -i '/direct_url\.json,/d; /^\.\.\//d' "$destdir$lib"/flowtools-*.dist-info/RECORD
 "$python" -m compileall -q ${destdir:+-s "$destdir" -p /} "$destdir$lib"
@@ -65,7 +65,7 @@ for module in flowtools/commands/[!_]*.py; do
 #!$python
 import sys
 
-# In place of this folder, so that no other copy comes first.
+# In place of the folder of this script, so that no other copy of flowtools is found first.
 sys.path[0] = "$lib"
 from flowtools.commands.$module import main
 
@@ -93,14 +93,14 @@ for name in "$work"/flow-*; do
 done
 for file in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE benchmarks/README.md \
     benchmarks/*.svg docs/*.md docs/pictures/*.svg docs/schemas/*.json; do
-    # The manual pages and the modules that a page links to are elsewhere below PREFIX; the
-    # tests are not installed, so their names stay without a link.
+    # Links to manual pages and modules must lead to their places in PREFIX. The tests are not
+    # installed, so links to them become plain text.
     sed -E "s,\[([^]]*)\]\((\.\./)*tests/[^)]*\),\1,g
         s,\]\(((\.\./)*)man/([^)#]+\.)([1-8])([)#]),](\1../../man/man\4/\3\4\5,g
         s,\]\(((\.\./)*)flowtools/,](\1../../../lib/flowtools/flowtools/,g" "$file" >"$work/page"
     put 644 "$work/page" "$prefix/share/doc/flowtools/$file"
 done
-# What builds, tests and installs flowtools stays in the checkout.
+# Scripts that build, test and install flowtools are of no use outside a checkout.
 find contrib examples -type f ! -name '*.pyc' ! -path 'contrib/*.sh' ! -path 'contrib/brokers/*' \
     ! -path 'contrib/debian/*' | sort | while read -r file; do
     put 644 "$file" "$prefix/share/doc/flowtools/$file"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds a Debian package: contrib/make-deb.sh PYTHON FOLDER
 #
-# PYTHON is the distribution's: the package holds its dependencies, as built for that
-# version, and runs with no other.
+# PYTHON must be the distribution's Python. The package contains the dependencies, built for that
+# version of Python, and works with no other version.
 set -eu
 umask 022
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ export SOURCE_DATE_EPOCH
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 sh contrib/install.sh "$python" /usr "$root"
-# A package manager knows by itself what it has installed.
+# The list for contrib/uninstall.sh: the package manager keeps its own list.
 rm -f "$root/usr/lib/flowtools/installed"
 mkdir -p "$root/usr/lib/systemd/system"
 for unit in contrib/systemd/*.service contrib/systemd/*.socket contrib/systemd/*.timer; do
@@ -26,9 +26,9 @@ for unit in contrib/systemd/*.service contrib/systemd/*.socket contrib/systemd/*
 done
 find "$root/usr/share/man" -name '*.[1-8]' -exec gzip -9n {} +
 find "$root/usr/share/doc" -name '*.md' -exec sed -i -E 's,(\]\([./]*man/man[1-8]/[^)#]+),\1.gz,g' {} +
-# Compiled files name the time of their sources: made anew when it is installed.
+# Compiled files contain the time of their sources, so postinst makes them on the target machine.
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
-# Some libraries bring their tests, and modules that are marked as programs.
+# Some libraries contain their tests, and modules that are marked as programs; lintian objects.
 lib=$root/usr/lib/flowtools
 rm -rf "$lib"/*/tests
 find "$lib" -name '*.py' -exec chmod 644 {} +
@@ -54,10 +54,10 @@ Depends: libc6, python3 (>= ${minor% *}), python3 (<< ${minor#* }~)
 Suggests: bash-completion, jq, rabbitmq-server
 Section: video
 Priority: optional
-Description: commands that wire Viz One, and any STOMP broker, to your own code
- A source prints one line of JSON for each thing that happens; flow-work runs a
- Python class on each line, in a pool of threads with time-outs; pipes do the
- rest. An event that was not done is delivered again.
+Description: commands that connect Viz One and STOMP brokers to your own code
+ A source prints one line of JSON for each event. flow-work runs a Python class
+ on each line, in a pool of threads with time-outs. The shell's pipes connect
+ them. With --ack worker, events that were not processed are delivered again.
 END
 cat >"$root/DEBIAN/postinst" <<'END'
 #!/bin/sh

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Build and check a release, and tag it; `make release` runs this. Nothing is uploaded.
 #
-# The version is that of flowtools/__init__.py, and CHANGELOG.md must have a dated section for it.
-# What is built stays in dist/. To publish it afterwards: push the tag, and upload dist/*.
+# The version is taken from flowtools/__init__.py, and CHANGELOG.md must have a dated section for it.
+# The results stay in dist/. To publish the release afterwards, push the tag and upload dist/*.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -41,7 +41,7 @@ python -m twine check --strict dist/*
 echo "release: installing in an empty environment"
 python -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check dist/*.whl
-# From another folder, so that the checkout's modules cannot be found.
+# In another folder: in the checkout Python would import its modules, not the installed ones.
 (
     cd "$work"
     printf 'class Say:\n    def start(self, event):\n        yield {"said": event.data}\n' >mymod.py

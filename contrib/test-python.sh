@@ -1,11 +1,11 @@
 #!/bin/sh
 # Run the tests with the Python of another Debian: contrib/test-python.sh SUITE
 #
-# SUITE is trixie (Python 3.13) or sid (the newest). For Debian 12; run as root. The suite is
-# built once, below FLOWTOOLS_PYTHONS (/var/cache/flowtools-pythons); the tests run in it on a
-# copy of the last commit, as `make test TESTS=...` does.
+# SUITE is trixie (Python 3.13) or sid (the newest Python). For Debian 12; run as root. The Debian is
+# built once, in FLOWTOOLS_PYTHONS (default /var/cache/flowtools-pythons). In it `make test` runs on a
+# copy of the last commit; the variable TESTS has the same meaning as there.
 #
-# The copy gets a mount namespace in which the suite is the root (pivot_root). In a chroot
+# The tests run in a mount namespace whose root is that Debian (pivot_root). In a plain chroot
 # unshare(2) refuses a user namespace, which some tests need.
 set -eu
 cd "$(dirname "$0")/.."
@@ -44,7 +44,7 @@ cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 for file in /etc/pip.conf "${PIP_CONFIG_FILE:-}"; do
     [ ! -f "$file" ] || install -D -m 644 "$file" "$root$file"
 done
-# A mirror of packages may have a certificate authority of its own.
+# A mirror of packages may have a certificate of an in-house authority.
 cp -r /usr/local/share/ca-certificates "$root/usr/local/share/" 2>/dev/null || :
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 

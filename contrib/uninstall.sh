@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes away what contrib/install.sh has put below PREFIX: contrib/uninstall.sh PREFIX [DESTDIR]
+# Removes everything that contrib/install.sh has installed: contrib/uninstall.sh PREFIX [DESTDIR]
 set -eu
 prefix=$1
 destdir=${2:-}
@@ -9,7 +9,7 @@ lib=$destdir$prefix/lib/flowtools
 while read -r file; do
     rm -f "$destdir$file"
 done <"$lib/installed"
-# The folders that are empty now, and no others; PREFIX itself stays.
+# Folders that are empty now are removed, except PREFIX itself.
 while read -r file; do
     dirname "$file"
 done <"$lib/installed" | sort -ru | while read -r folder; do

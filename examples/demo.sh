@@ -1,6 +1,6 @@
 #!/bin/sh
-# A stand-in Viz One, its changes as events, a Worker that tags each asset, and a look at
-# the result. Needs the commands on PATH; takes some seconds; ends with 1 if a tag is missing.
+# Starts a stand-in Viz One, listens to its changes, lets a Worker tag each asset, and shows the
+# result. Needs the commands on PATH; takes some seconds; ends with status 1 if a tag is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ EVENTS=$(mktemp)
 trap 'rm -f "$EVENTS"' EXIT
 export EVENTS
 
-# What runs under flow-sim finds the stand-in by VIZONE_URL and its like.
+# flow-sim sets VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD for the command that it runs.
 sim="flow-sim --assets $changes --rate 20 --seed 1"
 pipeline="flow-listen-assets --count $changes | tee \"\$EVENTS\" | flow-work examples.tag:Tag -j 4"
 look='python3 -m examples.show_tags "$EVENTS"'

@@ -1,10 +1,10 @@
-"""Echo: the smallest Worker; it gives back what it gets."""
+"""Echo: the smallest Worker. It returns each event unchanged."""
 
 from flowtools.event import Event
 
 
 class Echo:
-    """Writes each event to stdout again."""
+    """Writes each event to stdout as its result."""
 
     def start(self, event: Event) -> Event:
         """Return the event."""

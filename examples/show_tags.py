@@ -1,9 +1,9 @@
-"""Ask Viz One which assets bear the tag of tag.py, and say what a file of events tells.
+"""Show which assets in Viz One have the tag of tag.py, and summarise a file of events.
 
     flow-listen-assets --count 40 | tee events | flow-work examples.tag:Tag
     python3 -m examples.show_tags events
 
-Exits with 1 if an asset lacks the tag.
+Exits with status 1 if an asset lacks the tag.
 """
 
 import sys
@@ -19,7 +19,7 @@ SAMPLES = 5
 
 
 def main(path):
-    """Print the summary; return whether every asset bears the tag."""
+    """Print the summary; return whether every asset has the tag."""
     events = [decode(line) for line in Path(path).read_bytes().splitlines()]
     with Client.from_environment() as client:
         rows = [
@@ -43,7 +43,7 @@ def main(path):
 
 
 def kinds(events):
-    """Return how many events there are of each type."""
+    """Return the number of events of each type."""
     return Counter(event.type for event in events)
 
 

@@ -1,4 +1,4 @@
-"""Tag every asset that comes to be or changes: a small but whole Worker.
+"""Tag every asset that is created or changed: a small but complete Worker.
 
 flow-listen-assets | flow-work examples.tag:Tag -j 4
 """
@@ -11,12 +11,12 @@ WORD = "flowtools"
 
 
 class Tag:
-    """Puts a word into a free-text field of each asset's metadata."""
+    """Adds a word to a free-text field of each asset's metadata."""
 
     SOURCE = AssetEntryListener
 
     def configure(self, config):
-        # One client serves all threads. VIZONE_URL and its like say where and as whom.
+        # One client serves all threads. VIZONE_URL, VIZONE_USER and VIZONE_PASSWORD are its login.
         self.client = Client.from_environment()
 
     def start(self, event):
@@ -25,17 +25,17 @@ class Tag:
         try:
             self.tag(event["links"].get("describedby") or self.look_up(event["links"]["self"]))
         except NotFoundError:
-            return  # It has been deleted since: there is nothing left to tag.
+            return  # The asset has been deleted meanwhile.
 
     def look_up(self, url):
-        # A message may have no more than the asset's address.
+        # Some messages contain only the URL of the asset.
         return self.client.assets.get(url).follow("describedby")
 
     @retry_on_conflict
     def tag(self, url):
         metadata = self.client.metadata(url)
         words = (metadata[FIELD] or "").split()
-        if WORD not in words:  # An event may come twice; the second time, this is all.
+        if WORD not in words:  # An event may come twice. The second one must change nothing.
             metadata[FIELD] = " ".join([*words, WORD])
             self.client.put_metadata(metadata)
 

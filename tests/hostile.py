@@ -61,6 +61,12 @@ def raise_in_flowtools(frame, event, argument):
         raise ValueError("traced")
 
 
+def spoil(module):
+    """Trace and profile with it: this thread (`sys`), or those that start (`threading`)."""
+    module.settrace(raise_in_flowtools)
+    module.setprofile(raise_in_flowtools)
+
+
 class EvilRetry(Retry):
     def __init__(self):
         self.after = "soon"
@@ -248,18 +254,15 @@ class Hostile:
         raise ValueError("no")
 
     def leaves_both_and_hangs(self, event):
-        sys.settrace(raise_in_flowtools)
-        sys.setprofile(raise_in_flowtools)
+        spoil(sys)
         self.hangs(event)
 
     def leaves_a_trace_for_all(self, event):
-        threading.settrace(raise_in_flowtools)
-        threading.setprofile(raise_in_flowtools)
+        spoil(threading)
         raise ValueError("no")
 
     def traces_all_and_hangs(self, event):
-        threading.settrace(raise_in_flowtools)
-        threading.setprofile(raise_in_flowtools)
+        spoil(threading)
         self.hangs(event)
 
     def reads_the_input(self, event):
@@ -381,8 +384,7 @@ class ForksInConfigure:
 
 class LeavesATraceInConfigure:
     def configure(self, config):
-        sys.settrace(raise_in_flowtools)
-        sys.setprofile(raise_in_flowtools)
+        spoil(sys)
 
     def start(self, event):
         return "traced"

@@ -364,6 +364,34 @@ def test_a_conflict_is_retried_and_the_last_one_is_raised():
         never()
 
 
+def test_conflict_is_passed_only_to_functions_that_have_such_an_argument():
+    @compat.retry_on_conflict()
+    def local():
+        conflict = ["a variable", "of its own"]
+        return " ".join(conflict)
+
+    @compat.retry_on_conflict()
+    def options(**options):
+        return options
+
+    class Callable:
+        def __call__(self, *, conflict):
+            return conflict
+
+    assert local() == "a variable of its own"
+    assert options() == {"conflict": False}
+    assert compat.retry_on_conflict()(Callable())() is False
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_function_is_called_once_even_with_less_than_one_retry(times):
+    @compat.retry_on_conflict(max_retries=times)
+    def change():
+        return "done"
+
+    assert change() == "done"
+
+
 def test_a_marker_without_its_method_is_named():
     class Bare(compat.Once, compat.NeedsConfig):
         pass

@@ -383,6 +383,15 @@ def test_changes_to_an_access_control_list_take_effect():
         line.reed = True
 
 
+def test_removing_lines_that_do_not_exist_leaves_the_document_unchanged():
+    item = compat.Item(b'<entry xmlns="http://www.w3.org/2005/Atom"><title>One</title></entry>')
+    before = item.generate()
+    assert not compat.set_group_permissions(item.acl, "Guests", False, False, False)
+    item.acl.groupentries.clear()
+    item.acl.groupentries = []
+    assert item.generate() == before
+
+
 def test_an_access_control_list_can_be_assigned_to_an_item():
     given = compat.Acl([compat.AclEntry("Editors", read=True)])
     item = compat.Item(id="site-1")

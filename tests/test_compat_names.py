@@ -11,6 +11,7 @@ from flowtools import compat
 from flowtools.compat import logging as old_logging
 from flowtools.compat.defaults import DEFAULTS, add_defaults
 from flowtools.compat.instance import use_for_default
+from flowtools.compat.operation import new_form
 from flowtools.compat.received import old_object
 from flowtools.errors import ConfigurationError, ProtocolError
 from flowtools.event import Event
@@ -184,6 +185,13 @@ def test_metadata_with_a_table_is_written(one):
     compat.create_or_update_asset(id="site-2", metadata=given, client=one.client)
     after = one.server.catalogue.asset(before.number)
     assert after.payload_revision == before.payload_revision
+
+
+def test_a_form_that_an_asset_cannot_have_is_named(one):
+    asset = compat.create_or_update_asset(id="site-1", client=one.client)
+    assert new_form(asset, {"form": "sim-item"}, one.client).element.get("model")
+    with pytest.raises(ValueError, match="asset 'site-1' has no metadata form 'other'"):
+        new_form(asset, {"form": "other"}, one.client)
 
 
 def test_a_new_asset_gets_the_given_rights(one):

@@ -52,7 +52,7 @@ def test_every_public_class_defines_its_repr(kind):
 def test_the_repr_of_an_asset_shows_id_and_title():
     with stand_in() as server, client_of(server) as client:
         asset = client.assets.create("News")
-        assert repr(asset) == f"<Asset id='{asset.id}' title='News'>"
+        assert repr(asset) == f"<Asset id='{asset.id}' title='News' status='empty'>"
         assert repr(client) == f"<Client of 'admin' at '{server.url}'>"
         assert server.password not in repr(client.assets)
 

@@ -265,7 +265,7 @@ def test_rejected_events_stay(shell, file):
         f"set -o pipefail; flow-failed --replay {file} --subject 'a*' | flow-ack --nack"
     )
     assert (status, file.read_text()) == (1, before)
-    assert "flow-failed: 7 events were rejected and 0 not settled; they are still in" in err
+    assert "flow-failed: 7 events were rejected and 0 not settled; they stay in" in err
 
 
 def test_an_event_that_fails_again_is_kept_once_with_its_new_error(shell, file, tmp_path):

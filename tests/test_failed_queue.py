@@ -94,7 +94,7 @@ def test_rejected_events_stay(queue, shell):
         f"flow-failed {' '.join(IDLE)} --replay '{queue.url}' | flow-ack --nack", **LOGIN
     )
     assert (status, numbers(queue.waiting())) == (1, list(range(7)))
-    assert "flow-failed: 7 events were rejected and 0 not settled; they are still in" in err
+    assert "flow-failed: 7 events were rejected and 0 not settled; they stay in" in err
 
 
 def test_an_event_that_arrives_during_a_replay_is_left_alone(queue, start, run):
@@ -197,7 +197,7 @@ def test_options_for_a_queue_are_refused_with_a_file(run, option):
 def test_replay_and_drop_are_refused_on_a_topic(queue, run, action):
     status, _, err = run("flow-failed", action, queue.at("/topic/a"), env=LOGIN)
     assert status == 2
-    assert "'/topic/a' keeps no messages: nothing can be taken off it" in err
+    assert "'/topic/a' is a topic, which keeps no messages: give a queue" in err
 
 
 def test_a_broker_without_single_acknowledgements_is_reported(run):
@@ -207,7 +207,7 @@ def test_a_broker_without_single_acknowledgements_is_reported(run):
     status, _, err = run("flow-failed", "--replay", coil.url())
     coil.stop()
     assert status == 77
-    assert "cannot leave one message and take the next" in err
+    assert "takes acknowledgements only in order, so single messages cannot be removed" in err
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,17 @@
 """flow-joblog: a job log of flow-work, summed up."""
 
 import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from subprocess import PIPE
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 60
 
 JOBLOG = [
     {"id": "a", "subject": "s", "type": "t", "outcome": "failed", "attempt": 1, "final": False},
@@ -80,3 +89,66 @@ def test_a_file_with_other_content_is_not_a_job_log(run, tmp_path):
     (tmp_path / "f").write_text('{"specversion":"1.0"}\n')
     status, _, err = run("flow-joblog", tmp_path / "f")
     assert (status, "is not a job log" in err) == (1, True)
+
+
+COMPACT = re.compile(r"^\.Bd -literal -offset indent\n(.*?)^\.Ed$", re.DOTALL | re.MULTILINE)
+WORKER = """
+class Odd:
+    def start(self, event):
+        if event.data % 2 == 0:
+            raise ValueError('"outcome":"done"')
+"""
+
+
+def recipes():
+    """The commands that the manual page gives for compaction: at rest, at work, by age."""
+    page = (ROOT / "man" / "flow-joblog.1").read_text()
+    section = page.partition("\n.Ss Compaction\n")[2].partition("\n.Sh ")[0]
+    return [text.replace("\\e", "\\") for text in COMPACT.findall(section)]
+
+
+@pytest.fixture
+def odd(tmp_path, start):
+    """Start flow-work on a Worker that fails for even numbers, with a job log."""
+    (tmp_path / "odd.py").write_text(WORKER)
+
+    def start_odd(*options):
+        return start("flow-work", "odd:Odd", "--joblog", "joblog", *options, stdin=PIPE)
+
+    return start_odd
+
+
+def numbers(first, last):
+    return b"".join(b"%d\n" % number for number in range(first, last + 1))
+
+
+def skipped(odd, tmp_path, last):
+    """Return how many of the numbers from 1 to `last` flow-work --resume skips."""
+    odd("--resume").communicate(numbers(1, last), PATIENCE)
+    return json.loads((tmp_path / "joblog").read_text().splitlines()[-1]).get("events")
+
+
+@pytest.mark.parametrize("recipe", [0, 2], ids=["at rest", "by age"])
+def test_a_job_log_that_was_compacted_at_rest_is_resumed(odd, tmp_path, recipe):
+    odd("--retries", 1, "--backoff", 0).communicate(numbers(1, 20), PATIENCE)
+    whole = (tmp_path / "joblog").read_text().count("\n")
+    before = "mv joblog joblog.old\n" if recipe else ""
+    commands = (before + recipes()[recipe]).replace("2026-06", "2026-01")
+    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, check=True, timeout=PATIENCE)
+    assert (whole, (tmp_path / "joblog").read_text().count("\n")) == (30, 10)
+    assert skipped(odd, tmp_path, 20) == 10
+
+
+def test_a_job_log_that_was_compacted_at_work_is_resumed(odd, tmp_path):
+    process = odd()
+    process.stdin.write(numbers(1, 20))
+    process.stdin.flush()
+    path, limit = tmp_path / "joblog", time.monotonic() + PATIENCE
+    while not path.exists() or path.read_text().count("\n") < 20:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    environment = {**os.environ, "PID": str(process.pid)}
+    script = ["sh", "-euc", recipes()[1]]
+    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=PATIENCE)
+    process.communicate(numbers(21, 40), PATIENCE)
+    assert skipped(odd, tmp_path, 40) == 20

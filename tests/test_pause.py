@@ -1,4 +1,4 @@
-"""The pause of the pool while what stands behind its Worker is down: nothing is lost, few calls."""
+"""The pause of the pool while the server behind its Worker is down: nothing is lost, few calls."""
 
 import fcntl
 import itertools
@@ -112,9 +112,9 @@ def test_an_outage_costs_few_calls_and_no_event_or_attempt(down, isolation, tmp_
     said += process.stderr.read().decode().splitlines()
     assert process.wait() == 0, said
     assert len(said) == 2, said
-    assert "paused: what stands behind the Worker is down: event '" in said[0]
+    assert "paused: the server behind the Worker is down: event '" in said[0]
     assert "Unavailable: connection refused" in said[0]
-    assert "going on after a pause of" in said[1]
+    assert "continuing after a pause of" in said[1]
     calls = down.calls()
     assert sorted(map(int, set(calls))) == list(range(500))
     # Each thread at most once, a few probes, and then every event once.
@@ -262,7 +262,7 @@ def test_threads_that_find_the_server_down_together_begin_one_pause(pool, caplog
     server.up = True
     assert running.end() == {"done": 100}
     said = [record.getMessage().split()[0] for record in caplog.records if record.levelno >= 30]
-    assert said == ["paused:", "going"]
+    assert said == ["paused:", "continuing"]
 
 
 @pytest.mark.parametrize("threads", [1, 4])

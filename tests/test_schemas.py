@@ -153,4 +153,4 @@ def test_flow_doctor_prints_a_schema(run):
 def test_flow_doctor_names_the_existing_types(run):
     status, out, err = run("flow-doctor", "--schema", "flow.asset")
     assert (status, out) == (2, b"")
-    assert "no source writes events of type 'flow.asset'; there are flow.asset.created, " in err
+    assert "no source writes events of type 'flow.asset'; known: flow.asset.created, " in err

@@ -258,7 +258,7 @@ def test_a_pipeline_is_named_after_its_unit():
         ({"connected": 1}, ""),
         ({"connected": 0}, "not connected: refused"),
         ({"stalled_seconds": 70}, "stalled: nothing settled for 70 s while the window is full"),
-        ({"paused": 1}, "paused: what stands behind the Worker is down"),
+        ({"paused": 1}, "paused: the server behind the Worker is down"),
         ({"oldest_seconds": 61}, "lag: the oldest event in flight was taken 61 s ago"),
         ({"oldest_seconds": 59}, ""),
         ({"lag_seconds": 61}, "lag: the oldest event in flight happened 61 s ago"),

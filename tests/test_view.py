@@ -189,7 +189,7 @@ def test_any_event_is_one_safe_row(text, data):
 
 @pytest.mark.parametrize("text", ["", "Type", "a b", "/~2", "time,,type"])
 def test_a_malformed_field_is_refused(text):
-    with pytest.raises(UsageError, match="is no field"):
+    with pytest.raises(UsageError, match="is not a field"):
         Columns.parse(text)
 
 
@@ -264,7 +264,7 @@ def test_without_a_terminal_the_output_is_aligned_plain_text(run):
         "2026-11-24T04:58:24.300Z  flow.x                b" + " " * 42 + "Title 22",
     ]
     assert out.decode().splitlines()[2].split(None, 3)[:3] == ["not", "an", "event"]
-    assert (status, err) == (1, "flow-view: 1 of 3 lines were no events\n")
+    assert (status, err) == (1, "flow-view: 1 of 3 lines were not events\n")
 
 
 def test_a_line_is_shown_before_the_next_one_is_read(start):
@@ -359,7 +359,7 @@ def test_a_terminal_of_20_cells_leaves_columns_out(terminal, tmp_path, options):
 def test_an_unknown_field_is_a_usage_error(run):
     status, out, err = run("flow-view", "--fields", "time,Size")
     assert (status, out) == (2, b"")
-    assert "'Size' is no field" in err
+    assert "'Size' is not a field" in err
 
 
 # --tee

@@ -88,6 +88,26 @@ def test_an_unknown_right_is_refused(client):
         client.assets.set_group_permissions(asset, "Editors", ["own"], None)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda asset: setattr(asset, "title", "a\x00b"),
+        lambda asset: setattr(asset, "keywords", [(None, "good"), (None, "a\x00b")]),
+        lambda asset: set_group_permissions(asset.element, "a\x00b", ["read"], ["read"]),
+        lambda asset: set_group_permissions(asset.element, "Editors", ["read"], ["own"]),
+    ],
+)
+def test_a_change_that_is_refused_leaves_the_entry_as_it_was(change):
+    asset = as_asset(Entry(parse(XHTML, name="an asset")))
+    before = serialise(asset.element)
+    with pytest.raises(ValueError, match=r"XML compatible|unknown right"):
+        change(asset)
+    assert serialise(asset.element) == before
+
+
+XHTML = b"""<entry xmlns="http://www.w3.org/2005/Atom"><category term="news"/>
+<title type="xhtml"><div xmlns="http://www.w3.org/1999/xhtml">Evening</div></title></entry>"""
+
 ACL = b"""<e:entry xmlns:e="http://www.w3.org/2005/Atom" xmlns:a="http://www.vizrt.com/2012/acl">
 <a:asset><a:user name="ann" read="1"/><a:group name="G" read="1" write="0" admin="0" x="kept"/>
 </a:asset></e:entry>"""

@@ -52,6 +52,8 @@ def test_an_aggregate_has_its_members_in_its_entry(one):
     assert one.groups.get(made.self_link).listed == arranged.listed
     with pytest.raises(ConflictError):
         one.groups.arrange(made, [])
+    with pytest.raises(ValueError, match="line break"):
+        one.groups.arrange(arranged, [f"{one.ids[1]}\n{one.ids[2]}"])
 
 
 def test_removing_a_member_without_its_own_link_deletes_no_other_resource():

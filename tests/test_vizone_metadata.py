@@ -122,9 +122,21 @@ def test_a_table_is_not_overwritten_by_text(name):
         payload()[name] = "text"
 
 
-def test_a_character_not_allowed_in_xml_is_refused():
+@pytest.mark.parametrize(
+    ("name", "value", "origin"),
+    [
+        ("asset.title", "a\x00b", None),
+        ("asset.category", "a\x00b", None),
+        ("new.field", "a\x00b", None),
+        ("asset.category", "sport", ("https://one/sport", "a\x00b")),
+    ],
+)
+def test_a_value_that_xml_cannot_hold_is_refused_and_changes_nothing(name, value, origin):
+    metadata = payload()
+    before = serialise(metadata.element)
     with pytest.raises(ValueError, match="XML compatible"):
-        payload()["asset.title"] = "a\x00b"
+        metadata.set(name, value, origin)
+    assert serialise(metadata.element) == before
 
 
 def test_a_document_that_is_not_a_payload_is_refused():

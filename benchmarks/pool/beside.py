@@ -1,4 +1,4 @@
-"""What flow-run costs against the pipe form: the same source, the same Worker, the same lines."""
+"""Compares flow-run with a pipe into flow-work: the same source, Worker and lines."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What it costs to bring a line to a Worker that does nothing."""
+"""Measures the cost of bringing a line to a Worker that does nothing."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A Worker that imports what one for Viz One usually does."""
+"""A Worker that imports the libraries that a Worker for Viz One usually needs."""
 
 import os
 
@@ -7,7 +7,7 @@ import lxml.etree
 
 
 class Heavy:
-    """Says its process's id."""
+    """Returns the id of the process that runs it."""
 
     def configure(self, config):
         assert httpx

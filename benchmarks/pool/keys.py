@@ -1,4 +1,4 @@
-"""What --key, --per-key and --key-rate cost, in time and in memory, with few and with many keys."""
+"""Measures the time and memory that --key, --per-key and --key-rate cost, by number of keys."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ VARIANTS: dict[str, tuple[object, ...]] = {
     "no key": (),
     "--key": ("--key", "subject"),
     "--key --per-key 3": ("--key", "subject", "--per-key", 3),
-    # Fast enough to hold nothing up; the next start of each key is remembered all the same.
+    # A rate so high that no event waits. The time of the next start of each key is stored anyway.
     "--key --key-rate 100000/s": ("--key", "subject", "--key-rate", "100000/s"),
     "--key --per-key 3 --key-rate": ("--key", "subject", "--per-key", 3, "--key-rate", "100000/s"),
 }

@@ -1,4 +1,4 @@
-"""How long a line that trickles in takes to `start`, and what waiting for one costs."""
+"""Measures the time from writing a single line to `start`, and the cost of an idle pool."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ IDLE = 3.0
 
 
 def latencies(*options: object) -> list[float]:
-    """Write lines GAP seconds apart; return the microseconds each took, in order of size."""
+    """Write lines GAP seconds apart; return the microseconds from each to its `start`, sorted."""
     process = subprocess.Popen(
         flow_work("Latency", *options), stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )

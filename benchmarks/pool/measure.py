@@ -1,8 +1,12 @@
-"""What the benchmarks share: input lines, timed runs in turn, and tables of medians.
+"""Shared by the benchmarks: input lines, timed runs in turn, and tables of medians.
 
-A time is taken twice. `whole`: from the start of the process to its end, so with the
-start-up of Python. `inside`: what the process itself measures from before its first line
-to after its last event, and says as its last line on stderr: "inside SECONDS".
+Each run gives two times. `whole` is the time from the start of the process to its end, including
+the start-up of Python. `inside` is measured by the process itself, from before its first line to
+after its last event; it prints "inside SECONDS" as its last line on stderr.
+
+The contenders run in turn, round after round, so that a disturbance of the machine hits all of
+them. A figure is a median over the rounds. Compare only ratios within one run: times of different
+runs or machines differ too much.
 """
 
 import json
@@ -40,7 +44,7 @@ def line(number: int, subjects: int = 1000) -> bytes:
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """A temporary directory that is the current one meanwhile."""
+    """Yield a temporary directory, which is the current directory while the block runs."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
@@ -51,7 +55,7 @@ def workspace() -> Iterator[Path]:
 
 
 def write_lines(path: Path, count: int, subjects: int = 1000) -> Path:
-    """Write `count` event lines with so many `subjects` to `path`."""
+    """Write `count` event lines with `subjects` different subjects to `path`; return `path`."""
     with path.open("wb") as file:
         for number in range(count):
             file.write(line(number, subjects))
@@ -63,11 +67,11 @@ class Contender:
     """One way to run code over lines.
 
     Attributes:
-        name: What the table calls it.
-        command: The command; it reads the lines from stdin.
-        count: Lines that it gets.
-        wholes: Seconds that each run took.
-        insides: Seconds that each run said it took inside.
+        name: The name in the table.
+        command: The command, which reads the lines from stdin.
+        count: Number of lines that it gets.
+        wholes: Duration of each run, in seconds.
+        insides: Duration of each run as the process measured it, in seconds.
     """
 
     name: str
@@ -78,16 +82,16 @@ class Contender:
 
     @property
     def whole(self) -> float:
-        """Median of the whole runs in microseconds a line."""
+        """Median of `wholes`, in microseconds per line."""
         return median(self.wholes) / self.count * 1e6
 
     @property
     def inside(self) -> float | None:
-        """Median inside in microseconds a line; None where the contender cannot say."""
+        """Median of `insides`, in microseconds per line; None if the contender prints none."""
         return median(self.insides) / self.count * 1e6 if self.insides else None
 
     def run(self, stdin: Path, before: Callable[[], None]) -> None:
-        """Run once, and note the times."""
+        """Call `before`, run the command once, and add its times."""
         before()
         with stdin.open("rb") as lines:
             began = perf_counter()
@@ -110,7 +114,7 @@ class Contender:
 def interleaved(
     contenders: list[Contender], inputs: dict[int, Path], rounds: int, before: Callable[[], None]
 ) -> None:
-    """Run all in turn, `rounds` times, so that what the machine does meanwhile hits all alike."""
+    """Run all contenders in turn, `rounds` times, so that a disturbance hits all of them."""
     for _ in range(rounds):
         for contender in contenders:
             contender.run(inputs[contender.count], before)
@@ -128,7 +132,7 @@ def flow_work(worker: str, *options: object) -> list[str]:
 
 
 def heading(title: str) -> None:
-    """Print a title, and the machine that the figures below it are of."""
+    """Print a title, and the machine on which the figures below it were measured."""
     system = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}"
     load = os.getloadavg()[0]
     print(f"\n## {title}\n\n{system}, load {load:.1f} at the start.\n", flush=True)
@@ -142,6 +146,6 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def verdict(what: str, value: float, limit: float, unit: str = "") -> None:
-    """Say whether a figure is what is wanted."""
+    """Print whether `value` is within `limit`."""
     word = "reached" if value <= limit else "MISSED"
     print(f"- {what}: {value:.3g}{unit}, wanted at most {limit:g}{unit}: {word}", flush=True)

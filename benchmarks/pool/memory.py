@@ -1,4 +1,4 @@
-"""Whether memory depends on how much standard input holds."""
+"""Measures whether memory depends on the number of lines of the input."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ VARIANTS: dict[str, tuple[object, ...]] = {
 
 
 def width(options: tuple[object, ...]) -> tuple[object, ...]:
-    """Return the options that tell the Worker how many threads there are."""
+    """Return the options that tell the Worker Peak the number of threads."""
     threads = options[options.index("-j") + 1] if "-j" in options else 1
     return "--set", f"pool.threads={threads}"
 

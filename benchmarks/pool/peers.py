@@ -1,7 +1,7 @@
-"""flow-work beside task queues and tools of the shell: what does nothing, and what waits.
+"""Compares flow-work with task queues and shell tools: events that do nothing, and that wait.
 
-Sixteen at a time. The peers come by `pip install .[peers]` and Redis by `apt-get install
-redis-server`; what is not there is left out.
+Each runs sixteen events at a time. `pip install .[peers]` installs the task queues, and `apt-get
+install redis-server` Redis; contenders that are not installed are left out.
 """
 
 import importlib.util
@@ -49,8 +49,8 @@ def queues(seconds: float, count: int) -> list[Contender]:
 
 
 def tools(program: str, count: int) -> list[Contender]:
-    # Both add the line to the command. It is a comment to parallel's shell; `sh -c` is needed
-    # where the program would take it for an argument.
+    # Both tools append the line to the command. For parallel a # makes it a comment of the shell.
+    # For xargs `sh -c` keeps it from becoming an argument of the program.
     alone = ["true"] if program == "true" else ["sh", "-c", f"exec {program}"]
     every = {
         f"xargs -P 16 -n 1 {program}": ["xargs", f"-P{WIDTH}", "-n1", "-d\n", *alone],

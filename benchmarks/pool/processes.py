@@ -1,7 +1,7 @@
-"""--isolation process beside threads, and beside what others run code in processes with.
+"""Compares --isolation process with threads, and with other ways to run code in processes.
 
-The peers come by `pip install .[peers]` and Redis by `apt-get install redis-server`; what is not
-there is left out.
+`pip install .[peers]` installs the peers, and `apt-get install redis-server` Redis; contenders that
+are not installed are left out.
 """
 
 import importlib.util
@@ -76,13 +76,16 @@ def descendants(pid: int) -> list[int]:
 
 
 def pss(pid: int) -> float:
-    """Return the proportional set size of a process, in MiB: its share of what it shares."""
+    """Return the proportional set size of a process, in MiB (proc(5), smaps_rollup).
+
+    A page that several processes share counts in equal parts for each of them.
+    """
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(text.split("\nPss:")[1].split()[0]) / 1024
 
 
 class Running:
-    """flow-work on the Worker Heavy: gives back the id of the process that ran an event."""
+    """A running flow-work with the Worker Heavy; `ask` returns the id of the process used."""
 
     def __init__(self, *options: object) -> None:
         self.process = subprocess.Popen(
@@ -111,6 +114,7 @@ def memory(rounds: int) -> float:
     found = []
     for _ in range(rounds):
         running = Running("-j", 16)
+        # flow-work itself, the template process, and one process for each of 16 threads.
         while len(descendants(running.process.pid)) < 18:
             time.sleep(0.01)
         for _ in range(64):
@@ -121,7 +125,7 @@ def memory(rounds: int) -> float:
 
 
 def replacement(rounds: int) -> tuple[float, float]:
-    """Return the seconds that an event takes, and one whose process has just been killed."""
+    """Return the seconds for a usual event, and for one whose process has just been killed."""
     usual, killed = [], []
     running = Running("-j", 1)
     pid = running.ask()
@@ -131,6 +135,7 @@ def replacement(rounds: int) -> tuple[float, float]:
         usual.append(time.perf_counter() - began)
         os.kill(pid, signal.SIGKILL)
         began = time.perf_counter()
+        # Until the process is a zombie: the next event must not reach it while it still dies.
         while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
             pass
         pid = running.ask()

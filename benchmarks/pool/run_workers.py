@@ -1,10 +1,10 @@
-"""The Worker that flow-run runs in the benchmarks; apart, so that flow-work loads no source."""
+"""The Worker for flow-run; in a module of its own, so that flow-work does not load a source."""
 
 from benchmarks.pool.workers import Noop
 from flowtools.source.local import STDIN
 
 
 class NoopOfStdin(Noop):
-    """Does nothing with the lines of standard input."""
+    """Does nothing, with the lines of standard input as its source."""
 
     SOURCE = STDIN

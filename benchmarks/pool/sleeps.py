@@ -1,4 +1,4 @@
-"""Whether the pool keeps its width busy: 2,000 events that wait 50 ms each."""
+"""Measures whether all threads of the pool stay busy: 2,000 events that wait 50 ms each."""
 
 import sys
 
@@ -30,7 +30,7 @@ def main() -> None:
         interleaved(works + others, inputs, int(sys.argv[1]), lambda: None)
     rows, found = [], []
     for each, width in zip(works + others, widths + widths, strict=True):
-        # The last round of the pool is not full: its threads still take the whole 50 ms.
+        # The last round may not use all threads, but takes the whole 50 ms.
         ideal = -(-LINES // width) * SECONDS
         assert each.inside is not None
         inside, whole = each.inside * LINES / 1e6, each.whole * LINES / 1e6

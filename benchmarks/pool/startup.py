@@ -1,4 +1,4 @@
-"""How long a command takes to show its help, beside Python with nothing but click."""
+"""Measures the time in which a command prints its help, compared with Python that imports click."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ CONTENDERS = {
 BASE = next(iter(CONTENDERS))
 WANTED = ("`flow-work --help`", "`flow-interval --help`")
 RUNS = 4
-"""Runs a round: each is short."""
+"""Number of runs in each round, because each run is short."""
 
 
 def main() -> None:

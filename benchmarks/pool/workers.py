@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Noop:
-    """Does nothing; says how long all events together took."""
+    """Does nothing; at the end it prints the time that all events together took."""
 
     def configure(self, config):
         self.began = time.perf_counter()
@@ -21,21 +21,21 @@ class Noop:
 
 
 class Sleep(Noop):
-    """Waits 50 ms an event, as for a server."""
+    """Waits 50 ms for each event, as for the answer of a server."""
 
     def start(self, event):
         time.sleep(0.05)
 
 
 class Wait(Noop):
-    """Waits 20 ms an event."""
+    """Waits 20 ms for each event."""
 
     def start(self, event):
         time.sleep(0.02)
 
 
 class Latency(Noop):
-    """Says how long each event took from being written to `start`, in microseconds."""
+    """Prints for each event the microseconds from its writing to its `start`."""
 
     def configure(self, config):
         self.seen = []
@@ -48,10 +48,10 @@ class Latency(Noop):
 
 
 class Peak(Noop):
-    """Says the peak of this process's resident memory, in KiB.
+    """Prints the peak of the resident memory of this process, in KiB.
 
-    Its first events wait for each other, so that every thread has had one and its stack
-    is in the figure however few the lines are.
+    The first event of each thread waits for those of the other threads. So every thread has run an
+    event, and its stack is part of the figure, however few lines there are.
     """
 
     def configure(self, config):
@@ -70,7 +70,7 @@ class Peak(Noop):
 
 
 class Used(Noop):
-    """Says the CPU time of all events together, and the peak of resident memory in KiB."""
+    """Prints the CPU time of all events together, and the peak of resident memory in KiB."""
 
     def configure(self, config):
         self.began = time.process_time()
@@ -82,7 +82,7 @@ class Used(Noop):
 
 
 class Pid(Noop):
-    """Says its process's id at the first event."""
+    """Returns the id of the process."""
 
     def start(self, event):
         return os.getpid()

@@ -2,8 +2,8 @@
 
     python3 copyright.py FOLDER VERSION
 
-FOLDER holds flowtools and the libraries that the package brings, as pip has installed them. The
-form is Debian's machine-readable one (DEP-5).
+FOLDER contains flowtools and the libraries of the package, as pip has installed them. The output
+has Debian's machine-readable form (DEP-5).
 """
 
 import sys

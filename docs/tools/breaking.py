@@ -1,4 +1,4 @@
-"""A Worker of a bad day, for the picture of flow-failed."""
+"""A Worker that fails in several ways, for the picture of flow-failed."""
 
 import time
 
@@ -6,10 +6,10 @@ from flowtools.worker import Reject
 
 
 class Tag:
-    """Fails for every third event, in one of several ways."""
+    """Fails for a third of the assets, each in one of several ways."""
 
     def start(self, event):
-        """Fail, or not."""
+        """Return, hang, or reject the event, depending on the number of the asset."""
         number = int(event.subject.rpartition(":")[2]) // 100
         if number % 3:
             return

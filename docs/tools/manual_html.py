@@ -1,9 +1,9 @@
 """Manual pages as pages of the site: mandoc renders them, and their terms become searchable.
 
-MkDocs takes a page as Markdown. So the headings of a manual page are turned into Markdown, from
+MkDocs expects a page in Markdown. So the headings of a manual page are turned into Markdown, from
 which MkDocs makes the table of contents, and the rest stays HTML. A term is an option, a file or
-a metric in a list of definitions. mandoc also marks words in running text as link targets, each
-linking to itself; those marks are removed, because such a link leads nowhere.
+a metric in a list of definitions. mandoc also marks words in running text as link targets, each of
+which links to itself; those marks are removed, because such a link leads nowhere.
 """
 
 import re
@@ -22,11 +22,11 @@ OPENED = re.compile(r"<(?!dt\b)(\w+)([^>]*?) id=\"[^\"]*\"")
 
 @dataclass(frozen=True)
 class Term:
-    """What a list of a manual page defines.
+    """A term that a list of a manual page defines, such as an option.
 
     Attributes:
-        anchor: The fragment of its address, without `#`.
-        title: The term as it reads, such as "--retries N".
+        anchor: The fragment of its URL, without `#`.
+        title: The text of the term, such as "--retries N".
         text: The beginning of its description.
     """
 
@@ -49,7 +49,7 @@ def manual(page: Path) -> str:
         flags=re.DOTALL,
     )
     text = anchored(text)
-    # mandoc takes a section of another page for one of this page.
+    # For "section X in page(7)" mandoc links to a section X of this page. Link to the other page.
     text = ELSEWHERE.sub(r'<a href="\4\1">\2</a>\3<a class="Xr" href="\4">', text)
     ours = {f"{each.name}.html" for each in page.parent.iterdir()}
     text = re.sub(
@@ -61,7 +61,11 @@ def manual(page: Path) -> str:
 
 
 def anchored(text: str) -> str:
-    """Return `text` with anchors at its terms only; `#timeout~2` of mandoc becomes `#timeout`."""
+    """Return `text` with anchors at its terms only.
+
+    mandoc numbers a name that occurs again, as in `#timeout~2`. If it is the first term of that
+    name, its anchor becomes `#timeout`.
+    """
     text = OPENED.sub(r"<\1\2", text)
     parts = re.split(r"(<dt id=.*?</dt>)", text, flags=re.DOTALL)
     parts[::2] = [SELF_LINK.sub(r"\1", part) for part in parts[::2]]
@@ -84,7 +88,7 @@ def terms(text: str) -> list[Term]:
 
 
 def section(text: str, name: str) -> str:
-    """Return what stands below the heading `name` of a page that `manual` has made."""
+    """Return the text below the heading `name` of a page that `manual` has made."""
     _, _, rest = text.partition(f"{{ #{name} }}")
     return rest.partition("\n## ")[0].strip()
 

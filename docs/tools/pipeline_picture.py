@@ -1,7 +1,7 @@
-"""Draw the picture of a pipeline in the README: prints an SVG.
+"""Print the picture of a pipeline in the README, as SVG.
 
-It has its own background, so that it looks the same on a light page and on a dark one. It is
-narrow, and its letters are large, so that it can be read on a phone.
+The picture has its own background, so that it looks the same on a light page and on a dark one. It
+is narrow and its letters are large, so that it can be read on a phone.
 """
 
 from html import escape
@@ -25,7 +25,7 @@ def text(x, y, words, *, size=14, colour=TEXT, anchor="middle", weight="normal",
 
 
 def said(x, y, words, **style):
-    """Return a remark."""
+    """Return a line of text in a smaller, fainter form, for labels and remarks."""
     return text(x, y, words, **{"size": 15, "colour": FAINT, "family": "sans-serif"} | style)
 
 

@@ -14,7 +14,11 @@ promises and their conditions.
 
 
 def sections():
-    """Return the sections of promises.toml: title, promise (says, tests), maybe not_promised."""
+    """Return the sections of promises.toml.
+
+    Each is a dict with `title`, `promise` (a list of dicts with `says` and `tests`), and perhaps
+    `not_promised`.
+    """
     return tomllib.loads((DOCS / "promises.toml").read_text())["section"]
 
 
@@ -44,7 +48,7 @@ def linked(test):
 
 
 def one_line(text):
-    """Return text for a cell of a table."""
+    """Return `text` in the form of a table cell: on one line, with each | escaped."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

@@ -1,4 +1,4 @@
-"""Pages of the reference that are made from the code, the schemas and the manual pages.
+"""Makes the pages of the reference from the code, the schemas and the manual pages.
 
 Each function returns Markdown. Paths are those of the site; see `site.py`.
 """
@@ -19,7 +19,7 @@ ROW = re.compile(r"^\| `(flowtools[\w.]*)` \| ((?:`\w+`(?:, )?)+) \| (.*) \|$", 
 
 
 def public_modules() -> dict[str, tuple[list[str], str]]:
-    """Return the modules of docs/api.md: their public names, and what they are for."""
+    """Return the modules that docs/api.md lists: their public names and their purpose."""
     found = ROW.findall((ROOT / "docs" / "api.md").read_text())
     return {name: (re.findall(r"\w+", names), purpose) for name, names, purpose in found}
 
@@ -51,10 +51,10 @@ def properties(shape: dict[str, Any], required: list[str]) -> str:
     """Return a table of the properties of a JSON object."""
     if not shape.get("properties"):
         return "Any JSON value.\n"
-    rows = ["| name | type | always there | meaning |", "| --- | --- | --- | --- |"]
+    rows = ["| name | type | required | meaning |", "| --- | --- | --- | --- |"]
     for name, each in shape["properties"].items():
-        there = "yes" if name in required else ""
-        rows.append(f"| `{name}` | {kind(each)} | {there} | {each.get('description', '')} |")
+        is_required = "yes" if name in required else ""
+        rows.append(f"| `{name}` | {kind(each)} | {is_required} | {each.get('description', '')} |")
     return "\n".join(rows) + "\n"
 
 
@@ -125,7 +125,7 @@ def exit_statuses() -> str:
 
 
 def sources() -> str:
-    """Return the page that lists the modules of flowtools, with what each is for."""
+    """Return the page that lists the modules of flowtools with their purpose."""
     parts = ["# Source code\n\nEvery module of flowtools, by package.\n"]
     folders: dict[str, list[Path]] = {}
     for path in source_files():
@@ -135,7 +135,7 @@ def sources() -> str:
         for path in files:
             said = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
             target = path.relative_to(ROOT)
-            # What looks like a link or a tag in a docstring is text.
+            # Characters of a docstring that Markdown or HTML would take for markup are escaped.
             words = re.sub(r"[\[\]<>|*_]", lambda found: f"&#{ord(found[0])};", said)
             parts.append(f"| [{path.name}]({target}.md) | {words} |\n")
     return "".join(parts)

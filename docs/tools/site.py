@@ -1,9 +1,10 @@
-"""The documentation site from what there is: a hook of MkDocs, see mkdocs.yml.
+"""The hooks of MkDocs that make the documentation site from the files of the project.
 
-The README is the first page, the manual pages are rendered by mandoc, and whatever file of
-the project a page links to is a page of its own, so that no text is there twice and no link
-leads out of the site. A file keeps its path below the site, with two exceptions: docs/x.md is
-x.md, and the README is index.md.
+`make docs` runs MkDocs, which calls the functions on_... in the order in which they stand here (see
+mkdocs.yml). The README is the first page, mandoc renders the manual pages, and every file of the
+project that a page links to becomes a page, too. So no text has to be copied for the site, and no
+link leads out of it. A page has the path of its file, with two exceptions: docs/x.md becomes x.md,
+and the README becomes index.md.
 """
 
 import json
@@ -39,14 +40,15 @@ BOOSTS = {
     "python/": 0.3,
     "schemas/": 0.5,
 }
-"""How much a page counts in the search. The first prefix that fits decides; other pages have 1."""
+"""Weights of pages in the search, by the beginning of their path. The first one that fits counts;
+other pages have the weight 1."""
 MADE = {
     "schemas/index.md": reference.event_schemas,
     "metrics.md": reference.metrics,
     "exit-statuses.md": reference.exit_statuses,
     "source.md": reference.sources,
 }
-"""Pages that are made from the code, and what makes them."""
+"""Pages that are made from the code, and the function that makes each."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -68,7 +70,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def filled(nav: Any, lists: dict[str, dict[str, str]]) -> Any:
     """Return `nav` with each of `lists` in the place that has its title."""
     if isinstance(nav, list):
-        return [filled(entry, lists) for entry in nav if there(entry)]
+        return [filled(entry, lists) for entry in nav]
     if not isinstance(nav, dict):
         return nav
     return {
@@ -77,12 +79,6 @@ def filled(nav: Any, lists: dict[str, dict[str, str]]) -> Any:
         else filled(below, lists)
         for title, below in nav.items()
     }
-
-
-def there(entry: Any) -> bool:
-    """Say whether a page that the navigation names is there."""
-    (path,) = entry.values()
-    return not isinstance(path, str) or path in MADE or (ROOT / paths(path)[0]).exists()
 
 
 def schemas() -> list[Path]:
@@ -104,6 +100,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             config, f"assets/{name}", abs_src_path=str(ROOT / "docs" / "tools" / name)
         )
         files.append(script)
+    # A page that is added may link to further files, so the list grows while it is worked off.
     wanted = [
         *paths(config.nav),
         *(path for file in files for path in linked(tree_path(file))),
@@ -123,7 +120,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let each link lead to where its file is in the site, and weigh the page for the search."""
+    """Rewrite each link to the path of its file in the site, and set the page's search weight."""
     here = tree_path(page.file)
     weigh(page)
     if (ROOT / here).suffix != ".md":
@@ -140,17 +137,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let a click on a picture show it alone, where it can be enlarged."""
+    """Link each picture to itself, so that a click shows it alone, where it can be enlarged."""
     return IMAGE.sub(r'<a class="picture" href="\1">\g<0></a>', html)
 
 
 def unescaped(row: re.Match[str]) -> str:
-    r"""Return a row of a table with `|` for `\|` in its code: MkDocs, unlike GitHub, shows both."""
+    r"""Return a table row with `\|` in code replaced by `|`: MkDocs, unlike GitHub, shows both."""
     return CODE.sub(lambda code: code[0].replace(r"\|", "|"), row[0])
 
 
 def weigh(page: Page) -> None:
-    """Let the search find the pages for users first, and the text of source files not at all."""
+    """Set the page's search weight: pages for users come first, source files are not found."""
     path = page.file.src_uri
     if path.endswith(tuple(f"{suffix}.md" for suffix in LANGUAGES)) and path[:8] != "schemas/":
         page.meta["search"] = {"exclude": True}
@@ -172,7 +169,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def site_path(path: str) -> str:
-    """Return where the project's file or folder `path` is in the site."""
+    """Return the path in the site of the project's file or folder `path`."""
     if path == "README.md":
         return "index.md"
     if path == "docs/schemas":
@@ -186,12 +183,12 @@ def site_path(path: str) -> str:
 
 
 def is_page(path: str) -> bool:
-    """Say whether MkDocs finds a file of docs/ by itself."""
+    """Return whether MkDocs finds a file below docs/ by itself."""
     return path.endswith((".md", ".json", *PICTURES))
 
 
 def tree_path(file: File) -> str:
-    """Return the path in the project of what `file` shows."""
+    """Return the path in the project of the file that the page `file` shows."""
     path = file.src_uri
     if path == "index.md":
         return "README.md"
@@ -211,7 +208,11 @@ def paths(nav: Any) -> list[str]:
 
 
 def linked(path: str) -> list[str]:
-    """Return the files of the project that the Markdown file `path` links to."""
+    """Return the files of the project that the Markdown file `path` links to.
+
+    Raises:
+        PluginError: It links to a file that does not exist.
+    """
     if not path.endswith(".md") or not (ROOT / path).is_file():
         return []
     found: list[str] = []
@@ -224,12 +225,12 @@ def linked(path: str) -> list[str]:
     outside_of_code(LINK, note, (ROOT / path).read_text())
     for each in found:
         if not (ROOT / each).exists():
-            raise PluginError(f"{path} links to '{each}', which is not there")
+            raise PluginError(f"{path} links to '{each}', which does not exist")
     return found
 
 
 def outside_of_code(pattern: re.Pattern[str], replacement: Any, text: str) -> str:
-    """Return `text` with `pattern` replaced in what is no code block."""
+    """Return `text` with `pattern` replaced everywhere except in code blocks."""
     done, at = [], 0
     for block in FENCED.finditer(text):
         done += [pattern.sub(replacement, text[at : block.start()]), block[0]]
@@ -246,11 +247,12 @@ def content(path: str) -> str:
         return whole.read_text()
     if path.startswith("man/"):
         return manual(whole)
+    # Four backticks, because the file may contain a fence of three.
     language = LANGUAGES.get(whole.suffix, "text")
     return f"# {path}\n\n````{language}\n{whole.read_text()}````\n"
 
 
 def names(folder: Path) -> list[str]:
-    """Return what is in `folder`, without what running it has left."""
+    """Return the files in `folder`, except compiled ones."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
     return sorted(str(path.relative_to(folder)) for path in found)

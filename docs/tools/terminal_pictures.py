@@ -1,11 +1,11 @@
-"""Take pictures of commands at work on the stand-in, as SVG.
+"""Make pictures of terminals in which commands run on the stand-in, as SVG.
 
-Each is a real run on a (pseudo) terminal, looked at when its condition holds. A picture that
-differs from the one that is there in nothing but figures is left alone: times and rates are
-others in each run.
+Each command really runs on a pseudo-terminal, and the screen is drawn once a condition on its text
+holds. A new picture that differs from the stored one only in figures is not written, because times
+and rates differ in each run.
 
-A word is placed at its column by itself. Some programs (librsvg) know neither the width that a
-text should have nor leading spaces, and a line drawn as one text would fall apart there.
+Each word is drawn as a text of its own at its column. Some programs (librsvg) ignore textLength and
+leading spaces; a line that is drawn as one text would fall apart there.
 """
 
 import re
@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 from tests.terminals import Terminal  # noqa: E402
 
 COLUMNS = 72
-"""As narrow as the commands allow: a picture is shown on a phone, too."""
+"""Width of the terminal: as narrow as the commands allow, for readers with a phone."""
 SIZE, WIDTH, LINE, EDGE = 20, 12.04, 27, 16
-"""Pixels: the letters, the width of one in the fonts below, a line, the space around."""
+"""In pixels: font size, width of a letter in the fonts below, height of a line, margin."""
 GROUND, FRAME, TEXT = "#1b2431", "#5b7188", "#e2e8f0"
 # The colours of the picture of a pipeline.
 COLOURS = {
@@ -60,9 +60,10 @@ def take(
     before: str = "",
     columns: int = COLUMNS,
 ) -> None:
-    """Run `command` on the stand-in until `ready(screen)`, and keep what is seen then.
+    """Run `command` on the stand-in until `ready` accepts the screen's text, and draw the screen.
 
-    `before` is what the shell does first, unseen.
+    The picture is written to docs/pictures/NAME.svg. `before` is a command that the shell runs
+    first and that is not shown.
     """
     run = f"{stand_in} -- bash -c '{before}{command}'"
     terminal = Terminal(run, columns=columns, rows=rows, cwd=ROOT)
@@ -77,7 +78,7 @@ def take(
 
 
 def drawn(terminal: Terminal, command: str, name: str, columns: int) -> str:
-    """Return the screen as an SVG that fetches nothing from elsewhere."""
+    """Return the screen as an SVG that needs no other file."""
     rows = [row.rstrip() for row in terminal.screen.display]
     while rows and not rows[-1]:
         rows.pop()
@@ -100,7 +101,7 @@ def drawn(terminal: Terminal, command: str, name: str, columns: int) -> str:
 
 
 def row_of(terminal: Terminal, row: int, top: float) -> list[str]:
-    """Return one row of the screen, with its colours."""
+    """Return the elements for one row of the screen, with its colours."""
     cells = (terminal.screen.buffer[row][column] for column in range(terminal.screen.columns))
     parts, column = [], 0
     for (front, back, bold, underlined), same in groupby(cells, style_of):
@@ -134,14 +135,14 @@ def at(column: int) -> str:
 
 
 def style_of(cell: Any) -> tuple[str, str, bool, bool]:
-    """Return the colours of a cell of pyte's screen, and whether it is bold, and underlined."""
+    """Return the style of a cell of pyte's screen: two colours, is it bold, is it underlined."""
     front = colour(cell.fg)
     back = GROUND if cell.bg == "default" else colour(cell.bg)
     return (*((back, front) if cell.reverse else (front, back)), cell.bold, cell.underscore)
 
 
 def colour(name: str) -> str:
-    """Return the colour that pyte calls `name`, as SVG has it."""
+    """Return the SVG colour for pyte's colour `name`."""
     if re.fullmatch("[0-9a-f]{6}", name):
         return f"#{name}"
     return COLOURS[name.removeprefix("bright")]
@@ -152,18 +153,18 @@ PIPELINE = (
     "flow-listen-assets --ack worker | flow-jq . | flow-tee /dev/null"
     " | flow-work examples.tag:Tag -j 8 --timeout 30 2>/dev/null & sleep 20; "
 )
-"""Four commands that have run for a while."""
+"""Starts a pipeline of four commands and lets it run for a while, for flow-status."""
 
 FAILURES = (
     "export PYTHONPATH=$PWD/docs/tools; cd $(mktemp -d); "
     "flow-listen-assets --count 300 | flow-work breaking:Tag -j 8 --timeout 1 --grace 0.1"
     " --failed failed.jsonl >/dev/null 2>&1; "
 )
-"""A failed file of a bad day."""
+"""Makes a failed file with several errors, for flow-failed."""
 
 
 def main() -> None:
-    """Take all."""
+    """Make all pictures."""
     take(
         "status",
         "flow-sim --assets 10000 --rate 20 --faults slow=0.4",

@@ -1,1 +1,1 @@
-"""IntervalStub: the least that does something every so often."""
+"""IntervalStub: a minimal Worker that runs at regular times."""

@@ -1,4 +1,4 @@
-"""The least that does something every so often: a Worker to begin with.
+"""A minimal Worker that runs at regular times, as a starting point for your own.
 
 flow-run examples/interval_stub/interval_stub.ini
 """
@@ -7,9 +7,9 @@ from flowtools.source.interval import Interval
 
 
 class IntervalStub:
-    """Says that it is time."""
+    """Prints the number of each tick."""
 
     SOURCE = Interval
 
     def start(self, event):
-        print(f"tick {event['number']}, {event['skipped']} skipped before")  # To stderr.
+        print(f"tick {event['number']}, {event['skipped']} skipped before")  # print goes to stderr.

@@ -1,1 +1,1 @@
-"""MetadataMapper: fields of metadata, kept in step with one another by expressions."""
+"""MetadataMapper: keeps fields of metadata up to date with expressions over other fields."""

@@ -1,10 +1,10 @@
-"""Keep fields of metadata in step: each mapping of the profile is a field and an expression.
+"""Keep fields of metadata up to date: each mapping of the profile is a field and an expression.
 
     flow-run examples/metadata_mapper/metadata_mapper.ini -j 4
 
-Expressions are those of simpleeval: a part of Python's, with no way to anything that is not
-given to them. Here that is `metadata` (the fields), `asset` (what the event says of it) and
-a few functions.
+The package simpleeval evaluates the expressions. They are a subset of Python and can use only the
+names that they are given: `metadata` (the fields), `asset` (the data of the event) and a few
+functions.
 """
 
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ FUNCTIONS = {"str": str, "int": int, "float": float, "len": len, "min": min, "ma
 
 
 class MetadataMapper:
-    """Sets fields of each asset that comes to be or changes, where they differ."""
+    """Sets the fields of each asset that is created or changed, if their values differ."""
 
     SOURCE = AssetEntryListener
     NEEDS = ("client",)
@@ -38,7 +38,7 @@ class MetadataMapper:
         try:
             self.map(event["links"]["describedby"], SimpleNamespace(**event.data))
         except NotFoundError:
-            return  # It has no metadata (yet, or any more).
+            return  # The asset has no metadata, or has been deleted meanwhile.
 
     @retry_on_conflict
     def map(self, url, asset):
@@ -46,18 +46,18 @@ class MetadataMapper:
         changed = [
             metadata.set(field, self.value(field, metadata, asset)) for field in self.mappings
         ]
-        # Without a difference nothing is written, else each write would be the next event.
+        # Each write causes another event. Writing only differences ends the circle.
         if any(changed):
             self.client.put_metadata(metadata)
 
     def value(self, field, metadata, asset):
-        """Return what the expression of `field` says now."""
+        """Return the value of the expression for `field`, as text or None."""
         parsed, expression = self.mappings[field]
         names = {"metadata": {name: metadata[name] for name in metadata}, "asset": asset}
         try:
             value = EvalWithCompoundTypes(names=names, functions=FUNCTIONS).eval(
                 expression, previously_parsed=parsed
             )
-        except Exception as error:  # Whatever an expression may come to.
+        except Exception as error:  # An expression may raise anything.
             raise Reject(f"[Mappings] {field} = {expression}: {error}") from error
         return None if value is None else str(value)

@@ -1,1 +1,1 @@
-"""Sources to read, run and copy: a page, a file, a web server."""
+"""Sources to read, run and copy: web page, paged API, growing file, web server."""

@@ -1,10 +1,10 @@
-"""Read a paged HTTP API, and go on where all was done, whatever has died meanwhile.
+"""Read a paged HTTP API, and after any interruption continue with the first item not yet done.
 
     flow-source --ack worker examples.sources.paged_items:PagedItems \\
         --set items.url=https://example.com/items --set items.state=/var/lib/items.state |
         flow-work mymod:Rundown -j 8
 
-A page is {"items": [{"id": 7, ...}, ...]}, the oldest first; `?after=7` asks for what follows.
+A page is {"items": [{"id": 7, ...}, ...]}, the oldest first; `?after=7` asks for later items.
 """
 
 import threading
@@ -16,7 +16,7 @@ from flowtools.source.cursor import Cursor
 
 
 class PagedItems:
-    """Gives an event for each item of each page; at the end it waits for more."""
+    """Yields an event for each item of each page; after the last page it waits for more items."""
 
     def configure(self, config):
         self.url = config["items"]["url"]
@@ -32,6 +32,7 @@ class PagedItems:
                 for item in items:
                     last = item["id"]
                     event = Event("item.added", item, source=self.url, id=str(last))
+                    # The cursor moves past an item only when it and all before it are done.
                     yield self.cursor.begin(event, last)
                 if not items:
                     self.ending.wait(self.seconds)
@@ -41,7 +42,7 @@ class PagedItems:
             query = {} if last is None else {"after": last}
             return client.get(self.url, params=query).raise_for_status().json()["items"]
         except httpx.HTTPError as error:
-            print(f"{self.url}: {error}")  # To stderr; the next time may be better.
+            print(f"{self.url}: {error}")  # print goes to stderr. The next request may succeed.
             return []
 
     def done(self, event, ok):

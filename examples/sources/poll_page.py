@@ -1,4 +1,4 @@
-"""Poll an HTTP page: an event each time that it has changed.
+"""Poll a web page: an event each time its content has changed.
 
 flow-source examples.sources.poll_page:PollPage --set page.url=https://example.com/rundown
 """
@@ -11,7 +11,7 @@ from flowtools.event import Event, digest
 
 
 class PollPage:
-    """Asks for a page every so many seconds; says nothing while it stays the same."""
+    """Requests a page at regular intervals, and yields an event if its content differs."""
 
     def configure(self, config):
         self.url = config["page"]["url"]
@@ -25,11 +25,14 @@ class PollPage:
                 try:
                     text = client.get(self.url).raise_for_status().text
                 except httpx.HTTPError as error:
-                    print(f"{self.url}: {error}")  # To stderr; the next time may be better.
+                    print(
+                        f"{self.url}: {error}"
+                    )  # print goes to stderr. The next request may succeed.
                 else:
                     if text != known:
                         known = text
-                        # The same page is the same event, whoever asks for it, and when.
+                        # The id is made of the content, so that the same content is the same
+                        # event in every process and after a restart.
                         id = digest(self.url, text)
                         yield Event("page.changed", {"text": text}, source=self.url, id=id)
                 self.ending.wait(self.seconds)

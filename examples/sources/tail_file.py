@@ -1,4 +1,4 @@
-"""Tail a file: an event for each line that is added to it, as tail -F does.
+"""Follow a file as tail -F does: an event for each line that is added to it.
 
 flow-source examples.sources.tail_file:TailFile --set tail.file=/var/log/syslog
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class TailFile:
-    """Follows a file by its name: one that is rotated or cut short is read from its start."""
+    """Follows a file by its name. A new or truncated file of that name is read from its start."""
 
     def configure(self, config):
         self.path = Path(config["tail"]["file"])
@@ -32,7 +32,8 @@ class TailFile:
         """Yield the lines of `file` until another one has its name."""
         rest = b""
         while True:
-            # First this, then the last lines: whoever rotates it writes no more after.
+            # Checked before the lines are read: a program that rotates its file writes no more to
+            # the old one after that, so these lines are its last.
             is_current = self.is_current(file)
             while block := file.read(65536):
                 *lines, rest = (rest + block).split(b"\n")
@@ -46,7 +47,7 @@ class TailFile:
         try:
             named = self.path.stat()
         except FileNotFoundError:
-            return True  # Between the two steps of a rotation.
+            return True  # The old file is renamed, and the new one is not made yet.
         return named.st_ino == ours.st_ino and named.st_size >= file.tell()
 
     def stop(self):

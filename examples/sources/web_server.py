@@ -1,11 +1,11 @@
-"""A small web server that spawns work for each request.
+"""A small web server that makes an event of each request.
 
     flow-source --ack worker examples.sources.web_server:WebServer --set web.port=8080 |
         flow-work mymod:Job -j 8
     curl -d '{"job": 1}' http://127.0.0.1:8080/
 
-With --ack worker the answer tells what became of the work: 200 done, 500 failed. With
---ack pipe it only says that the work is in the pipe.
+With --ack worker the answer is the outcome of the event: 200 if it is done, 500 if it failed, 202
+if that is not known in time. With --ack pipe, 200 only means that the event is in the pipe.
 """
 
 import json
@@ -15,11 +15,11 @@ from queue import Empty, Queue
 from flowtools.event import Event
 
 MOST = 1 << 20
-"""Bytes that a request may have."""
+"""Maximum size of the body of a request, in bytes."""
 
 
 class WebServer:
-    """Takes JSON by POST; each is an event whose subject is the path."""
+    """Accepts JSON by POST; each request becomes an event whose subject is its path."""
 
     def configure(self, config):
         port = config.getint("web", "port", fallback=8080)
@@ -38,8 +38,9 @@ class WebServer:
         self.server.shutdown()
 
     def work(self, path, data):
-        """Let the work be done; return whether it was, None if nobody knows yet."""
+        """Emit an event and wait for its outcome: True if done, False if failed, None: unknown."""
         event = Event("web.request", data, source="web-server", subject=path)
+        # Before `emit`: the event may be done before `emit` returns.
         outcome = self.outcomes[event.id] = Queue(1)
         try:
             self.emit(event)
@@ -70,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             data = json.loads(self.rfile.read(int(length)))
             ok = self.server.app.work(self.path, data)
-        except (ValueError, RecursionError):  # No JSON, or what no event can hold, such as NaN.
+        except (ValueError, RecursionError):  # Not JSON, or NaN, which no event can hold.
             return self.answer(400)
         return self.answer({True: 200, False: 500, None: 202}[ok])
 
@@ -80,4 +81,4 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args):
-        """Say nothing: what fails, the Worker tells."""
+        """Log nothing about requests: errors are reported by the Worker."""

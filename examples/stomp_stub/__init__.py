@@ -1,1 +1,1 @@
-"""StompStub: the least that listens to a STOMP destination."""
+"""StompStub: a minimal Worker for the messages of a STOMP destination."""

@@ -1,4 +1,4 @@
-"""The least that listens to a STOMP destination: a Worker to begin with.
+"""A minimal Worker for the messages of a STOMP destination, as a starting point for your own.
 
 flow-run examples/stomp_stub/stomp_stub.ini
 """
@@ -8,11 +8,11 @@ from flowtools.vizone import Locked
 
 
 class StompStub:
-    """Gives back what each message is about; messages about the same wait for one another."""
+    """Returns the body of each message; messages with the same identity run one after the other."""
 
     SOURCE = GenericStompListener
 
     def start(self, event):
         identity = event["headers"].get("identity") or event.id
         with Locked(identity):
-            return {"identity": identity, "body": event["body"]}  # Do something with it here.
+            return {"identity": identity, "body": event["body"]}  # Your code goes here.

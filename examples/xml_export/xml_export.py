@@ -1,4 +1,4 @@
-"""Export media from FTP to FTP, and its metadata as XML beside it: a transfer plugin.
+"""A transfer plugin that copies media between FTP servers, and writes the metadata as XML.
 
 flow-run examples/xml_export/xml_export.ini < plugindata.xml
 """
@@ -10,7 +10,7 @@ from flowtools.vizone.document import serialise
 
 
 class XmlExport(TransferPlugin):
-    """Copies the media, and then writes FILE.xml; reports how far it is."""
+    """Copies the media and then writes FILE.xml, with reports of the progress."""
 
     def start(self, data):
         self.use(data)
@@ -25,5 +25,5 @@ class XmlExport(TransferPlugin):
         self.update_progress(100)
 
     def media_progress(self, per_cent):
-        # The last per cent is the metadata's.
+        # The last per cent is left for the metadata.
         self.update_progress(0.99 * per_cent)

@@ -1,1 +1,1 @@
-"""XmlImport: XML and media that arrive in an import storage, in either order."""
+"""XmlImport: imports pairs of XML and media files from an import storage, in either order."""

@@ -1,10 +1,10 @@
-"""Import media with the metadata that comes as XML beside it, in either order.
+"""Import media files with their metadata from XML files; either file may come first.
 
     flow-run examples/xml_import/xml_import.ini -j 4
 
-An XML file makes an asset, a placeholder, or updates it, and says which media file belongs
-to it. Whichever of the two comes first is remembered on the server, so that any number of
-processes may do this, and any of them may die.
+An XML file creates a placeholder asset, or updates it, and names its media file. The file of a pair
+that comes first is remembered in Viz One's store for programs, so that nothing is lost when the
+process dies.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from flowtools.vizone.document import Element, parse
 from flowtools.worker import Reject, Retry
 
 LATER = 2.0
-"""Seconds after which XML that cannot be read is tried again: it may still be written."""
+"""Seconds after which a file that is not valid XML is read again: it may not be complete yet."""
 
 FUNCTIONS = {"str": str, "int": int, "float": float, "len": len}
 
@@ -47,11 +47,11 @@ class XmlImport:
                 self.take_media(event["name"], event["links"]["self"])
 
     def take_xml(self, event):
-        """Make or update the asset, give it its media or remember it, remove the file."""
+        """Create or update the asset, pair it with its media file, and remove the XML file."""
         try:
             content = self.client.request("GET", event["url"], accept="*/*").content
         except NotFoundError:
-            return  # An earlier event of the same file has done it all.
+            return  # An earlier event has handled the file and removed it.
         try:
             found = self.format.read(event["name"], content, self.client)
         except ProtocolError as error:
@@ -63,7 +63,7 @@ class XmlImport:
         )
         if found.media and asset.media == "placeholder":
             self.pair(asset, found.media)
-        # Last, so that all of this is done again if anything before has failed.
+        # Last, so that everything is done again if something above has failed.
         self.client.request("DELETE", event["links"].get("delete") or event["links"]["self"])
 
     def pair(self, asset, media):
@@ -76,7 +76,7 @@ class XmlImport:
                 self.store.put(media, {"type": "asset", "link": asset.self_link})
 
     def take_media(self, name, link):
-        """Import the file into the asset that wants it, or remember it."""
+        """Import the file into the asset that waits for it, or remember it."""
         with Locked(("media", name)):
             known = self.store.get(name)
             if known and known["type"] == "asset":
@@ -89,12 +89,12 @@ class XmlImport:
         try:
             self.client.files.import_into(asset, link)
         except ConflictError:
-            return  # It has media, or gets some: the answer to an earlier try was lost.
+            return  # An earlier request was carried out, but its answer was lost.
 
 
 @dataclass
 class Found:
-    """What an XML file says: whose it is, its title, its fields, its media file."""
+    """The content of an XML file: the asset's identity, title, metadata and media file."""
 
     identity: str
     title: str | None
@@ -103,17 +103,17 @@ class Found:
 
 
 class DefaultFormat:
-    """An atom:entry with the form of metadata in its describedby link (ImportExport)."""
+    """Reads an atom:entry whose describedby link contains the metadata (Viz One's own form)."""
 
     def __init__(self, config):
         pass
 
     def read(self, name, content, client):
-        """Return what the file says.
+        """Return the content of the file.
 
         Raises:
-            ProtocolError: It is no such XML.
-            ValueError: It has no identity.
+            ProtocolError: The file is not XML of this form.
+            ValueError: The file has no identity.
         """
         entry = as_asset(as_entry(parse(content, name=name), name))
         identity = entry.identifier or entry.id
@@ -125,7 +125,7 @@ class DefaultFormat:
 
 
 class CustomFormat:
-    """Fields by XPath, then transforms of them, then fields of metadata from both."""
+    """Reads fields by XPath, computes transforms from them, and makes the metadata from both."""
 
     def __init__(self, config):
         self.namespaces = dict(config.items("Namespaces")) if "Namespaces" in config else {}
@@ -147,7 +147,7 @@ class CustomFormat:
             raise ValueError(f"[{section}]: {error}") from error
 
     def read(self, name, content, client):
-        """Return what the file says; raises as DefaultFormat.read."""
+        """Return the content of the file; the errors are those of DefaultFormat.read."""
         root = parse(content, name=name)
         data = {"xml_filename": name}
         for field, (xpath, parser) in self.fields.items():
@@ -165,15 +165,15 @@ class CustomFormat:
 
 
 def evaluate(section, field, expression, data):
-    """Return what a safe expression says of the fields read so far."""
+    """Return the value of an expression (simpleeval) over the fields read so far."""
     try:
         return EvalWithCompoundTypes(names=data, functions=FUNCTIONS).eval(expression)
-    except Exception as error:  # Whatever an expression may come to.
+    except Exception as error:  # An expression may raise anything.
         raise ValueError(f"[{section}] {field} = {expression}: {error}") from error
 
 
 def first(found):
-    """Return the text of the first of what an XPath has found, or its one value."""
+    """Return the text of the first node that an XPath has found, or its value."""
     if isinstance(found, list):
         found = found[0] if found else None
     return found.xpath("string()") if isinstance(found, Element) else found

@@ -18,7 +18,7 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop, wait
 
 OPEN_AGAIN = 0.1
-"""Seconds between two attempts to open a named pipe that nobody reads yet."""
+"""Seconds between two attempts to open a named pipe that has no reader yet."""
 
 
 class Branch:
@@ -44,7 +44,7 @@ class Branch:
 def open_branch(path: str, stop: Stop, *, append: bool) -> Branch | None:
     """Open the file or pipe `path` as a branch; return None if the command has to stop.
 
-    Opening a named pipe waits until somebody reads it.
+    A named pipe is open once it has a reader; until then this waits.
 
     Raises:
         FlowError: The file or pipe cannot be opened.

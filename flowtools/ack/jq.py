@@ -157,7 +157,7 @@ class Filter:
         self._failed += 1
         _log.error("line %d: %s", self._number, error)
         if ackto is not None:
-            # With a malformed `ackto` nobody can be told; the line itself has been reported.
+            # A malformed `ackto` names no source to tell. The line itself has been reported.
             with suppress(AckError):
                 self._relay.reject(ackto, Reason.here(str(error), 1, "flow-jq"))
 

@@ -96,7 +96,7 @@ def _listen(path: str, unfinished: str) -> socket.socket:
         )
     inlet = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
-        # Renamed last: an `ack` that refuses connections is taken for a dead one and removed.
+        # Renamed last: other processes remove an `ack` that refuses connections.
         inlet.bind(unfinished)
         Path(unfinished).chmod(0o600)
         inlet.listen(BACKLOG)

@@ -132,7 +132,7 @@ class Tee:
         error = line.reason
         _log.error("line %d: %s", self._number, error)
         if line.ackto is not None:
-            # With a malformed `ackto` nobody can be told; the line itself has been reported.
+            # A malformed `ackto` names no source to tell. The line itself has been reported.
             with suppress(AckError):
                 self._relay.reject(line.ackto, Reason.here(error, 0, "flow-tee"))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from flowtools.core.errors import UsageError
 from flowtools.core.settings import Given, default_of
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -26,7 +27,7 @@ class FiniteRange(click.FloatRange):
 class Duration(FiniteRange):
     """A length of time in seconds: a number, or text with units such as 90s, 5m, 2h, 1h30m."""
 
-    name = "duration"
+    name = "seconds"  # --help shows it in capitals as the placeholder of the value.
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the seconds."""
@@ -41,6 +42,25 @@ class Duration(FiniteRange):
                 except ValueError as error:
                     self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Parsed(click.ParamType[Any]):
+    """A value that a function makes of the option's text; the default may be the value itself."""
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        """Use `parse`; its ValueError or UsageError becomes a usage error of the command."""
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what the function makes of `value`, if that is still text."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except (ValueError, UsageError) as error:
+            raise click.BadParameter(str(error), ctx, param) from None
 
 
 class FieldOption(click.Option):

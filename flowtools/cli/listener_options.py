@@ -51,7 +51,6 @@ def settle(default: float | None = Importing.settle) -> Decorator:
         type=Duration(min=0),
         default=default,
         show_default=False,
-        metavar="SECONDS",
         help="Report a file once its size has not changed for SECONDS. Default: immediately.",
     )
 
@@ -84,7 +83,6 @@ selector = click.option(
 idle = click.option(
     "--idle",
     type=Duration(min=0, min_open=True),
-    metavar="SECONDS",
     help="End when no message has arrived for SECONDS and all are acknowledged. "
     "Default: run until stopped.",
 )

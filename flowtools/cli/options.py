@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from flowtools.cli.binding import Decorator, Duration, option, together
+from flowtools.cli.binding import Decorator, Duration, Parsed, option, together
 from flowtools.cli.command import keep
 from flowtools.core.kind import OF_VIZ_ONE
 from flowtools.core.settings import Ending, Given, Reading, default_of
@@ -94,17 +94,10 @@ client_key = option(
 )
 
 
-class _HeartBeat(click.ParamType[Any]):
-    name = "text"
+def _heart_beat(text: str) -> Any:
+    from flowtools.stomp.settings import parse_heart_beat
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        from flowtools.core.errors import UsageError
-        from flowtools.stomp.settings import parse_heart_beat
-
-        try:
-            return parse_heart_beat(value) if isinstance(value, str) else value
-        except UsageError as error:
-            raise click.BadParameter(str(error), ctx, param) from None
+    return parse_heart_beat(text)
 
 
 def heart_beat_of(kind: type) -> Decorator:
@@ -112,7 +105,7 @@ def heart_beat_of(kind: type) -> Decorator:
     return option(
         "--heart-beat",
         of=kind,
-        type=_HeartBeat(),
+        type=Parsed(_heart_beat),
         default=",".join(f"{seconds:g}" for seconds in default_of(kind, "heart_beat")),
         metavar="OUT,IN",
         help="Seconds between the heart-beats that we send, and that we expect; 0: none.",
@@ -125,7 +118,6 @@ connect_timeout = option(
     "--connect-timeout",
     of=Settings,
     type=Duration(min=0, min_open=True),
-    metavar="SECONDS",
     help="Time to connect, and again to log in, before the next host is tried.",
 )
 
@@ -133,17 +125,17 @@ retry_for = option(
     "--retry-for",
     of=Settings,
     type=Duration(min=0),
-    metavar="SECONDS",
     help="Give up after the broker has been away for this long. Default: never.",
 )
 
-metrics = click.option(
-    "--metrics",
-    metavar="HOST:PORT",
-    expose_value=False,
-    callback=keep,
-    help="Serve metrics for Prometheus at this address, or at unix:PATH; /healthz reports health.",
-)
+METRICS: Any = {
+    "metavar": "HOST:PORT",
+    "help": "Serve metrics for Prometheus at this address, or at unix:PATH; /healthz reports"
+    " health.",
+}
+"""What --metrics looks like: `working` serves them, and in flow-work the pool."""
+
+metrics = click.option("--metrics", expose_value=False, callback=keep, **METRICS)
 
 header = click.option(
     "--header",
@@ -196,7 +188,6 @@ drain = option(
     "--drain",
     of=Ending,
     type=Duration(min=0),
-    metavar="SECONDS",
     help="Time after SIGTERM for running events to end and outstanding acknowledgements to arrive.",
 )
 
@@ -204,7 +195,6 @@ grace = option(
     "--grace",
     of=Ending,
     type=Duration(min=0),
-    metavar="SECONDS",
     help="Time that a Worker or Source has to end when it is interrupted; then its thread is "
     "abandoned.",
 )

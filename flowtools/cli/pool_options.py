@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import Duration, FiniteRange, option
+from flowtools.cli.binding import Duration, FiniteRange, Parsed, option
 from flowtools.cli.command import keep, parsed
-from flowtools.core.errors import UsageError
 from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
 
 
@@ -19,18 +18,10 @@ def _key(text: str) -> Any:
     return WatchedKey(Key.parse(text), "--key").of
 
 
-class _Width(click.ParamType[int]):
-    """A number of threads: fixed, or relative to the CPUs as with -j of GNU parallel."""
+def _width(text: str) -> int:
+    from flowtools.pool.width import width
 
-    name = "text"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        from flowtools.pool.width import width
-
-        try:
-            return width(value) if isinstance(value, str) else int(value)
-        except UsageError as error:
-            raise click.BadParameter(str(error), ctx, param) from None
+    return width(text)
 
 
 def _halt(text: str) -> Any:
@@ -65,7 +56,7 @@ threads = option(
     "-j",
     "--threads",
     of=Settings,
-    type=_Width(),
+    type=Parsed(_width),
     metavar="N",
     help="Number of events that run at the same time. Relative to the CPUs: 100%, 50%, +2, -1.",
 )
@@ -74,7 +65,6 @@ timeout = option(
     "--timeout",
     of=Settings,
     type=SECONDS,
-    metavar="SECONDS",
     help="Maximum time of one attempt; 0: no limit.",
 )
 
@@ -99,7 +89,6 @@ linger = option(
     "--linger",
     of=Settings,
     type=SECONDS,
-    metavar="SECONDS",
     help=f"How long a batch waits for more events after its first. Default: {LINGER:g}.",
 )
 
@@ -139,7 +128,6 @@ backoff = option(
     "--backoff",
     of=RetryPolicy,
     type=SECONDS,
-    metavar="SECONDS",
     help="Wait before the first retry; it doubles with each further retry.",
 )
 
@@ -147,7 +135,6 @@ max_backoff = option(
     "--max-backoff",
     of=RetryPolicy,
     type=SECONDS,
-    metavar="SECONDS",
     help="Upper limit of the wait before a retry; does not apply to Retry(after=...).",
 )
 
@@ -256,7 +243,6 @@ once_age = option(
     "--once-age",
     of=Choice,
     type=Duration(min=0, min_open=True),
-    metavar="SECONDS",
     help="How long --once keeps an id.",
 )
 
@@ -289,12 +275,7 @@ progress = option(
     "--progress", of=Choice, is_flag=True, help="Show progress on stderr, and a summary at the end."
 )
 
-metrics = option(
-    "--metrics",
-    of=Choice,
-    metavar="HOST:PORT",
-    help="Serve metrics for Prometheus at this address, or at unix:PATH; /healthz reports health.",
-)
+metrics = option("--metrics", of=Choice, **options.METRICS)
 
 dry_run = option(
     "--dry-run", of=Choice, is_flag=True, help="Check the Worker and the lines, but run nothing."

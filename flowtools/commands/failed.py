@@ -127,7 +127,6 @@ def _stopping(place: str) -> "Iterator[Stop]":
     "--idle",
     of=Looking,
     type=Duration(min=0, min_open=True),
-    metavar="SECONDS",
     help="How long to wait for another message before a queue counts as read to its end, if the "
     "broker does not signal that.",
 )

@@ -92,7 +92,6 @@ def _rates(text: str) -> "Rates":
 @click.option(
     "--session",
     type=Duration(min=0, min_open=True),
-    metavar="SECONDS",
     help="Let a session cookie expire after SECONDS. Default: never.",
 )
 @option(
@@ -119,7 +118,6 @@ def _rates(text: str) -> "Rates":
     "import_seconds",
     of=Plan,
     type=Duration(min=0),
-    metavar="SECONDS",
     help="How long an import or upload takes.",
 )
 @click.option(

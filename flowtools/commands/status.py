@@ -17,13 +17,11 @@ from flowtools.cli.command import Command
 @click.option(
     "--max-lag",
     type=Duration(min=0),
-    metavar="SECONDS",
     help="An event in flight that is older is trouble. Default: no limit.",
 )
 @click.option(
     "--max-silence",
     type=Duration(min=0),
-    metavar="SECONDS",
     help="No event for SECONDS is trouble. Default: no limit.",
 )
 @click.option("--once", is_flag=True, help="On a terminal: print the table once, and end.")

@@ -56,7 +56,6 @@ def _settle_for(texts: Any) -> Any:
 @click.option(
     "--settle",
     type=Duration(min=0),
-    metavar="SECONDS",
     help="Report a file once it has not changed for SECONDS and is closed. Default: "
     f"{Watching.settle:g}; on a network mount "
     f"{Watching.remote_settle:g}.",
@@ -71,14 +70,12 @@ def _settle_for(texts: Any) -> Any:
 @click.option(
     "--stalled",
     type=Duration(min=0),
-    metavar="SECONDS",
     help="Warn of a file that has not changed for SECONDS and is not whole; 0: never. "
     f"Default: {Watching.stalled:g}.",
 )
 @click.option(
     "--poll",
     type=Duration(min=0.1),
-    metavar="SECONDS",
     help="Scan everything every SECONDS. Default: only on network mounts, where the system does "
     "not notice changes by other machines.",
 )

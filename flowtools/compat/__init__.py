@@ -1,14 +1,19 @@
-"""The names of the older Flow, so that a class of its users runs after a change of its imports.
+"""The names of the older Flow: a class written for it runs once its imports are changed.
 
     from flow import Flow                        from flowtools.compat import Flow
     from flow.needs import NeedsClient           from flowtools.compat import NeedsClient
     from flow.source import AssetEntryListener   from flowtools.compat import AssetEntryListener
     from vizone import logging                   from flowtools.compat import logging
 
-A class that inherits Flow is run by flow-run and flow-work as any Worker; its `start` gets
-the object that it used to get, made from the event. What of Viz One's own library
-(python-one) public applications of Flow used is here by the same names; the rest is not.
-New code has no use for any of this: see docs/porting.md.
+flow-run and flow-work run a class that inherits Flow like any Worker; its `start` gets the object
+that it got before, made from the event. Of Viz One's own library (python-one) this package has
+the names that public applications of Flow use, and no others. New code needs none of this: see
+docs/porting.md.
+
+How it works: `base` turns an old class into a Worker or Source (`make_old`), `received` makes the
+old object of an event, and `emitted` an event of an old object. `document` and `merge` decide how a
+changed entry is written back. `client` has the old methods over flowtools.vizone. `oldmodules`
+lets even the old import lines work.
 """
 
 from flowtools.compat import logging
@@ -71,7 +76,7 @@ from flowtools.vizone.asset import AtomCategory
 from flowtools.vizone.locked import Locked
 
 STDIN = Document
-"""Standard input, whole: what the older Flow called so."""
+"""Source that reads standard input as one document; the older Flow's name for it."""
 
 __all__ = [
     "FXP",

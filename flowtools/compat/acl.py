@@ -1,4 +1,9 @@
-"""Access control lists by their old names: an Acl, and its lines, which are live."""
+"""Access control lists by their old names: Acl, and AclEntry for each of its lines.
+
+Lines are live: a line that was taken from a list is a view of the document, and setting a right
+changes the document. A line finds its element anew at each access (`Lines._live`), since the
+document is replaced after a PUT, when the entry is parsed again.
+"""
 
 from collections.abc import Callable, Iterable, MutableSequence
 from copy import deepcopy
@@ -13,13 +18,15 @@ from flowtools.vizone.namespaces import ACL, PREFIXES
 
 
 class AclEntry:
-    """A line of an access control list: what a group, or a user, may do.
+    """A line of an access control list: what a group or a user may do.
 
-    A line that was taken from a list is part of it: what is set is set in the document.
+    Setting an attribute of a line that was taken from a list changes the list's document.
 
     Attributes:
-        name: The group's or user's name.
-        read, write, admin: Whether it may.
+        name: Name of the group or user.
+        read: Whether it may read.
+        write: Whether it may change.
+        admin: Whether it may administrate.
     """
 
     name: str
@@ -36,14 +43,18 @@ class AclEntry:
 
     @classmethod
     def at(cls, find: Callable[[bool], Element]) -> "AclEntry":
-        """Return the line that `find` finds in its document; it is told whether to change it."""
+        """Return a line that is part of a document.
+
+        `find` returns its element; its argument says whether the element is going to be changed.
+        """
+        # Without __init__, which would set the attributes, and so change the document.
         made = cls.__new__(cls)
         object.__setattr__(made, "_find", find)
         return made
 
     @property
     def element(self) -> Element:
-        """Its element."""
+        """The element of the line."""
         return self._find(False)
 
     def __getattr__(self, name: str) -> Any:
@@ -54,6 +65,7 @@ class AclEntry:
         raise AttributeError(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # Any other name is an error: it would be set here, and be missing in the document.
         if name == "_find":
             object.__setattr__(self, name, value)
         elif name == "name":
@@ -77,7 +89,7 @@ class AclEntry:
 
 
 class Acl(Described):
-    """Who may do what with an asset, or with its media; a part of the asset's document."""
+    """An access control list of an asset or of its media; a live part of the asset's document."""
 
     FACTS = ("groupentries",)
 
@@ -88,9 +100,12 @@ class Acl(Described):
         entry: Callable[[], Element] | None = None,
         kind: str = "asset",
     ) -> None:
-        """Make a list of its own; or, with `entry` and `kind`, one that is part of an entry.
+        """Make a list of its own; or, with `entry`, one that is part of an asset's entry.
 
-        `entry` gives the element of the whole entry.
+        Args:
+            groupentries: Lines to begin with.
+            entry: Returns the element of the whole entry, which changes after a PUT.
+            kind: "asset" or "media".
         """
         alone = etree.Element(f"{{{ACL}}}entry", nsmap=PREFIXES)
         self._entry = entry or (lambda: alone)
@@ -100,7 +115,7 @@ class Acl(Described):
 
     @property
     def groupentries(self) -> "Lines":
-        """A line for each group; what is changed in it is changed in the document."""
+        """The lines of groups; a change of the list or of a line changes the document."""
         return Lines(self, "group")
 
     @groupentries.setter
@@ -109,7 +124,7 @@ class Acl(Described):
 
     @property
     def userentries(self) -> "Lines":
-        """A line for each user, where there are such: no public trace shows them."""
+        """The lines of users, if there are any: none are seen in public traces."""
         return Lines(self, "user")
 
     @userentries.setter
@@ -117,7 +132,7 @@ class Acl(Described):
         self.userentries[:] = list(entries)
 
     def set_group(self, name: str, rights: set[str]) -> bool:
-        """Set what a group may do; return whether that is a change."""
+        """Set the rights of a group, none for no line; return whether that changed anything."""
         lines = self.groupentries
         there = [each for each in lines if each.name == name]
         if not rights:
@@ -132,11 +147,11 @@ class Acl(Described):
         return not there or before != rights
 
     def holder(self) -> Element | None:
-        """Return the element that has the lines, if there is one."""
+        """Return the element that contains the lines; None if there is none."""
         return self._entry().find(f"{{{ACL}}}{self.kind}")
 
     def make_holder(self) -> Element:
-        """Return the element that has the lines, made if need be."""
+        """Return the element that contains the lines; add it if there is none."""
         found = self.holder()
         return found if found is not None else etree.SubElement(self._entry(), self._tag())
 
@@ -145,7 +160,7 @@ class Acl(Described):
 
 
 class Lines(MutableSequence[AclEntry]):
-    """The lines of one kind in an access control list; live."""
+    """The lines of one kind, of groups or of users, as a live list."""
 
     def __init__(self, acl: Acl, kind: str) -> None:
         self._acl = acl
@@ -183,7 +198,7 @@ class Lines(MutableSequence[AclEntry]):
         self._write(elements)
 
     def insert(self, index: int, value: AclEntry) -> None:
-        """Put a line before the place `index`."""
+        """Insert a line before the place `index`."""
         elements: list[Any] = list(self._elements())
         elements.insert(index, _checked(value))
         self._write(elements)
@@ -204,7 +219,9 @@ class Lines(MutableSequence[AclEntry]):
         def find(changing: bool) -> Element:
             nonlocal line
             if line.getparent() is not self._acl.holder():
-                # The document has been read afresh, or the line was taken out of it.
+                # The document was parsed again after a PUT, or the line was removed from it. The
+                # line is known by its name. For reading, the last known rights are good enough;
+                # a change must not be lost without an error.
                 name = line.get("name", "")
                 found = [each for each in self._elements() if each.get("name", "") == name]
                 if changing and not found:
@@ -215,11 +232,14 @@ class Lines(MutableSequence[AclEntry]):
         return AclEntry.at(find)
 
     def _write(self, lines: list[Element | AclEntry]) -> None:
-        """Let the document have these lines and no others of their kind."""
+        """Replace all lines of this kind in the document by `lines`."""
+        if not lines and self._acl.holder() is None:
+            return  # An empty list would be a change of the document, and a part of a PUT.
         holder = self._acl.make_holder()
         new = []
         for each in lines:
             element = each.element if isinstance(each, AclEntry) else each
+            # A line of another list is copied: lxml would move its element out of that list.
             element = element if element.getparent() is holder else deepcopy(element)
             element.tag = self._tag
             new.append((each, element))
@@ -228,7 +248,7 @@ class Lines(MutableSequence[AclEntry]):
         for given, element in new:
             holder.append(element)
             if isinstance(given, AclEntry):
-                # It is a line of this list from now on.
+                # From now on the caller's object is a line of this list.
                 object.__setattr__(given, "_find", self._live(element)._find)  # noqa: SLF001
 
 

@@ -1,4 +1,4 @@
-"""What documents are read from: an answer, a message, bytes or text."""
+"""Reads XML from whatever old code passes to a constructor: an answer, a message, bytes, text."""
 
 from typing import Any
 
@@ -6,11 +6,15 @@ from flowtools.vizone.document import Element, parse
 
 
 def root_of(answer: Any, name: str) -> Element:
-    """Return the root of the XML in an answer, a message, bytes or text; `name` is for errors.
+    """Return the root element of the XML in `answer`.
+
+    Args:
+        answer: A Response or Message (anything with a `content`), bytes or text.
+        name: What the document is, for errors.
 
     Raises:
-        ProtocolError: It is not XML.
-        TypeError: It is something else.
+        ProtocolError: The content is not XML.
+        TypeError: `answer` is something else.
     """
     content = getattr(answer, "content", answer)
     content = content.encode() if isinstance(content, str) else content
@@ -19,4 +23,5 @@ def root_of(answer: Any, name: str) -> Element:
             f"cannot read {name} from {type(answer).__name__}: expected an answer, a message,"
             " bytes or text"
         )
+    # The address of an answer is the base of relative links in it.
     return parse(content, name=name, base=getattr(answer, "url", "") or "")

@@ -1,4 +1,8 @@
-"""Item: an asset by its old name, with live lists of its keywords and rights."""
+"""Item: an asset by its old name.
+
+Its lists (`keywords`, `acl`, `mediaacl`) are live: old code changes them in place, and then PUTs
+the item.
+"""
 
 from collections.abc import Iterable, MutableSequence
 from copy import deepcopy
@@ -14,15 +18,20 @@ from flowtools.vizone.namespaces import ACL, ATOM, DCTERMS, PREFIXES
 
 
 class Item(Document):
-    """An asset."""
+    """An asset: an entry with an identity, media, keywords and access control lists."""
 
     NAME: ClassVar[str] = "the asset"
 
     def __init__(self, answer: Any = None, id: str | None = None, title: str | None = None) -> None:
-        """Read the entry in an answer, a message, bytes or text; or make one with an id.
+        """Read an entry; or make a new one, with `id` as its site identity and a title.
+
+        Args:
+            answer: An answer, a message, bytes or text; None makes a new entry.
+            id: Site identity of a new entry.
+            title: Title of a new entry; None takes the id.
 
         Raises:
-            ProtocolError: It is not XML.
+            ProtocolError: The content is not XML.
         """
         if answer is not None:
             super().__init__(answer)
@@ -35,7 +44,7 @@ class Item(Document):
 
     @property
     def id(self) -> str | None:
-        """Its site identity, or its number."""
+        """The site identity; if there is none, the number, or the atom:id."""
         return self.entry.identifier or self.entry.identifiers.get("id") or self.entry.id
 
     @id.setter
@@ -44,17 +53,17 @@ class Item(Document):
 
     @property
     def assetmediatype(self) -> str | None:
-        """The kind of its media; placeholder where there is none."""
+        """The kind of its media; "placeholder" as long as there is none."""
         return self.entry.media
 
     @property
     def mediastatus(self) -> str | None:
-        """The state of its media."""
+        """The state of its media, such as online; "deleted" for a deleted asset."""
         return self.entry.status
 
     @property
     def keywords(self) -> "Keywords":
-        """Its categories; what is changed in the list is changed in the document."""
+        """The categories, as a live list: changing it changes the document."""
         return Keywords(self)
 
     @keywords.setter
@@ -63,7 +72,7 @@ class Item(Document):
 
     @property
     def acl(self) -> Acl:
-        """Who may do what with it; what is changed in the list is changed in the document."""
+        """The access control list of the asset; changing it changes the document."""
         return Acl(entry=self.whole, kind="asset")
 
     @acl.setter
@@ -72,7 +81,7 @@ class Item(Document):
 
     @property
     def mediaacl(self) -> Acl:
-        """Who may do what with its media."""
+        """The access control list of its media; changing it changes the document."""
         return Acl(entry=self.whole, kind="media")
 
     @mediaacl.setter
@@ -80,11 +89,16 @@ class Item(Document):
         self._take_acl(acl, "media")
 
     def whole(self) -> Element:
-        """Return the entry's element, fetched if the event did not carry it; see generate."""
+        """Return the element of the whole entry; fetch it if the event did not carry it.
+
+        Raises:
+            ConfigurationError: The entry cannot be fetched.
+        """
         self._ensure_whole()
         return self._element
 
     def _take_acl(self, acl: Acl, kind: str) -> None:
+        # `given` may be the list of this very entry (item.acl = item.acl), or of another.
         given = acl.holder()
         element = self.whole()
         for each in element.findall(f"{{{ACL}}}{kind}"):
@@ -97,7 +111,7 @@ class Item(Document):
 
 
 class Keywords(MutableSequence[AtomCategory]):
-    """The categories of an Item; live. Each is an AtomCategory, or its (scheme, term)."""
+    """The categories of an Item as a live list of AtomCategory, or of (scheme, term) pairs."""
 
     def __init__(self, item: Item) -> None:
         self._item = item
@@ -131,7 +145,7 @@ class Keywords(MutableSequence[AtomCategory]):
         self._write(keywords)
 
     def insert(self, index: int, value: AtomCategory) -> None:
-        """Put a category before the place `index`; in the document it comes after the others."""
+        """Insert a category before the place `index`."""
         keywords = self._whole()
         keywords.insert(index, value)
         self._write(keywords)
@@ -146,6 +160,7 @@ class Keywords(MutableSequence[AtomCategory]):
         return Asset(self._item.whole()).keywords
 
     def _write(self, keywords: list[Any]) -> None:
+        # Checked before anything is written, so that an error leaves the document as it was.
         for each in keywords:
             if not isinstance(each, tuple) or len(each) != 2:
                 raise TypeError(f"a keyword is an AtomCategory(scheme, term), not {each!r}")

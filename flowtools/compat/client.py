@@ -1,4 +1,14 @@
-"""The client by its old methods: GET, PUT, POST and DELETE of a link or an address."""
+"""The client with its old methods: GET, PUT, POST and DELETE of a link or an address.
+
+The methods stand on flowtools.vizone.Client, which retries, keeps a session and never sends the
+password to another host. Its errors become HTTPClientError and HTTPServerError, since old code
+catches these and looks at `error.response.status_code`.
+
+A PUT of an entry writes only what was changed (`_put_entry`): if the entry came in a message it is
+first brought up to date (merge.py). The PUT carries the etag of the entry, and after a conflict
+an entry from a message is read and merged again. A PUT of the whole entry as it was read would undo
+what others have changed meanwhile.
+"""
 
 import time
 from dataclasses import dataclass, replace
@@ -19,6 +29,7 @@ from flowtools.vizone.document import Element, parse
 from flowtools.vizone.errors import ConflictError, NotFoundError
 from flowtools.vizone.transport import SECONDS
 
+# Statuses for errors that came without an answer of the server; the first kind that fits counts.
 _STATUS: tuple[tuple[type[FlowError], int], ...] = (
     (NotFoundError, 404),
     (ConflictError, 409),
@@ -29,7 +40,7 @@ _STATUS: tuple[tuple[type[FlowError], int], ...] = (
 
 @dataclass(frozen=True)
 class Raw:
-    """A document that is ready to be sent."""
+    """A document as it is sent: its bytes and their media type."""
 
     document: bytes
     content_type: str
@@ -40,13 +51,13 @@ class Raw:
 
 
 class Response(Described):
-    """An answer.
+    """An answer of the server.
 
     Attributes:
-        status_code: Its status; 409 for every conflict.
-        content: Its body.
-        headers: Its headers, whose names count without case.
-        url: Where it came from.
+        status_code: HTTP status; 409 for every conflict (also for 412 and 428).
+        content: Body, in bytes.
+        headers: Headers; the case of their names does not matter.
+        url: Address that answered.
     """
 
     FACTS = ("status_code", "url")
@@ -58,23 +69,23 @@ class Response(Described):
         self.url = url
 
     def __bool__(self) -> bool:
-        """Return whether it went well, as requests has it."""
+        """Return whether the status is below 400, as in the library requests, which it replaces."""
         return self.status_code < 400
 
     @property
     def text(self) -> str:
-        """Its body as text, in UTF-8."""
+        """The body as text; bytes that are not UTF-8 are replaced."""
         return self.content.decode("utf-8", "replace")
 
     @property
     def etag(self) -> str | None:
-        """Its etag."""
+        """The etag, if the answer has one."""
         found: str | None = self.headers.get("ETag")
         return found
 
 
 class HTTPClientError(ProtocolError):
-    """The server says that the request cannot be done: 4xx; `response.status_code` has it."""
+    """The server refuses the request (4xx); `response` is its answer."""
 
     def __init__(self, response: Response, said: str = "") -> None:
         super().__init__(said or f"status {response.status_code}")
@@ -82,7 +93,7 @@ class HTTPClientError(ProtocolError):
 
 
 class HTTPServerError(UnreachableError):
-    """The server, or the way to it, has failed: 5xx."""
+    """The server failed (5xx), or could not be reached; `response` has the status, or 503."""
 
     def __init__(self, response: Response, said: str = "") -> None:
         super().__init__(said or f"status {response.status_code}")
@@ -90,7 +101,7 @@ class HTTPServerError(UnreachableError):
 
 
 class Session:
-    """What code used to set on `client.session`: the login, and nothing else."""
+    """Stands for the session of the library requests: old code sets its `auth`, the login."""
 
     _client: "Client"
 
@@ -99,7 +110,7 @@ class Session:
 
     @property
     def auth(self) -> tuple[str, str]:
-        """The user and the password; what is assigned counts from the next request on."""
+        """User and password; a new value takes effect with the next request."""
         account = self._client.one.account
         return account.user, account.password
 
@@ -118,17 +129,20 @@ class Session:
 
 
 class Client(Described):
-    """A Viz One, as applications of the older Flow call it.
+    """A connection to Viz One with the methods that applications of the older Flow call.
+
+    `link` is a Link or an address in all methods. Of `headers` only Content-Type, Accept, If-Match
+    and X-Inline are sent. With `check_status=False` an error status does not raise an exception.
 
     Attributes:
-        one: The same as flowtools has it.
-        session: Stands for the session of requests that python-one had; see Session.
+        one: The client of flowtools.vizone that sends the requests.
+        session: Stands for python-one's session; only its `auth` can be set.
     """
 
     FACTS = ("one",)
 
     def __init__(self, one: VizOne, seconds: float = SECONDS) -> None:
-        """Wrap `one`; a login of its own has `seconds` for each answer, too."""
+        """Wrap `one`; requests with another login (`log_in`) wait `seconds` for an answer, too."""
         self.one = one
         self.session = Session(self)
         self._seconds = seconds
@@ -139,24 +153,30 @@ class Client(Described):
     def log_in(self, user: str, password: str) -> None:
         """Send requests as another user from now on; other holders of `one` are not affected."""
         account = replace(self.one.account, user=user, password=password)
+        # Clients are kept: plugins set the login for each document, and each client has sockets.
         with self._logging_in:
             if account not in self._known:
                 self._known[account] = VizOne(account, seconds=self._seconds)
             self.one = self._known[account]
 
     def close(self) -> None:
-        """Close the connections of its own logins."""
+        """Close the connections of other logins; `one` belongs to whoever made it."""
         for each in self._known.values():
             if each is not self._given:
                 each.close()
 
     @property
     def servicedoc(self) -> ServiceDocument:
-        """The collections of Viz One, found by their keywords; read once."""
+        """The service document: collections by keyword. Read once and kept."""
         return ServiceDocument(self.one)
 
     def GET(self, link: Any, headers: Any = None, check_status: bool = True) -> Response:  # noqa: N802
-        """Return the answer to a GET."""
+        """Send a GET and return the answer.
+
+        Raises:
+            HTTPClientError: The server refuses the request, or there is no link (status 404).
+            HTTPServerError: The server failed or could not be reached.
+        """
         return self._send("GET", link, headers, check_status=check_status)
 
     def PUT(  # noqa: N802
@@ -167,30 +187,37 @@ class Client(Described):
         etag: str | None = None,
         check_status: bool = True,
     ) -> Response:
-        """Return the answer to a PUT; with an etag it is conditional.
+        """Send a PUT and return the answer.
 
-        Without one, what was read with an etag (an Item, a Payload) is put on that condition,
-        and what a message carried is brought into what is stored: see `document`.
+        With `etag` the PUT is conditional on it. Without `etag`, an Item or Payload that was read
+        with an etag is sent on that condition, and an entry that came in a message is merged into
+        the stored entry first; see document.py.
+
+        Raises:
+            HTTPClientError: As for GET; status 409 for a conflict.
+            HTTPServerError: As for GET.
         """
         if isinstance(body, Document) and body.is_at(_url(link) or ""):
             if etag is None:
                 return self._put_entry(link, body, headers, check_status=check_status)
+            # The caller knows the condition, so nothing is merged.
             body = Raw(body.for_put(), body.content_type)
         if isinstance(body, Payload) and etag is None:
             etag = body.response_etag
         answer = self._send("PUT", link, headers, body, etag, check_status=check_status)
         if isinstance(body, Payload) and answer.status_code < 400:
+            # Old code may change the same payload and PUT it again.
             body.response_etag = answer.etag
         return answer
 
     def POST(  # noqa: N802
         self, link: Any, body: Any = None, headers: Any = None, check_status: bool = True
     ) -> Response:
-        """Return the answer to a POST."""
+        """Send a POST and return the answer; raises as GET."""
         return self._send("POST", link, headers, body, check_status=check_status)
 
     def DELETE(self, link: Any, headers: Any = None, check_status: bool = True) -> Response:  # noqa: N802
-        """Return the answer to a DELETE."""
+        """Send a DELETE and return the answer; raises as GET."""
         return self._send("DELETE", link, headers, check_status=check_status)
 
     def _put_entry(
@@ -212,7 +239,7 @@ class Client(Described):
                     and changes is not None
                     and attempt < backoff.tries
                 ):
-                    entry.response_etag = None  # It is out of date: look at what is stored.
+                    entry.response_etag = None  # Outdated: the next try reads the stored entry.
                     backoff.wait(attempt, time.monotonic() - begun)
                     continue
                 if check_status:
@@ -222,6 +249,7 @@ class Client(Described):
                 if check_status:
                     raise
                 return error.response
+            # Some answers to a PUT are empty; then the entry is what was sent.
             content = answer.content if answer.content.strip() else body
             entry.stored(parse(content, name=answer.url), answer.etag)
             return answer
@@ -251,11 +279,12 @@ class Client(Described):
     ) -> Response:
         url = _url(link)
         if url is None:
-            # What has been deleted has no links; a caller who is ready for 404 is for that.
+            # A deleted asset has no links. A caller who handles 404 handles this, too.
             missing = Response(404, b"", {}, "")
             if not check_status:
                 return missing
             raise HTTPClientError(missing, f"cannot {method}: there is no link")
+        # Only what `request` has an argument for; see the class.
         given = {str(name).lower(): str(said) for name, said in dict(headers or {}).items()}
         content, type = _content(body)
         try:
@@ -279,7 +308,7 @@ class Client(Described):
 
 
 def _response_of(error: FlowError, url: str) -> Response:
-    """Return the answer that `error` stands for; an empty one where none has come."""
+    """Return the answer that caused `error`; an empty one if the server did not answer."""
     status = next((n for kind, n in _STATUS if isinstance(error, kind)), None)
     answer = answer_of(error)
     if answer is None:

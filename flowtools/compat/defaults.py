@@ -1,7 +1,7 @@
-"""What a profile says where it says nothing: the old framework's defaults, for `configure`.
+"""The older Flow's defaults for the sections of a profile, as `configure(config)` finds them.
 
-They are only what `configure(config)` reads. What a command does by default is said where it
-does it; these are the values that classes have always found.
+They only let old classes read the values that they always found. They do not decide what a
+command does: its own defaults are in the settings of each part.
 """
 
 from configparser import ConfigParser
@@ -14,7 +14,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "color": "yes",
         "logger": "flow",
         "formal": "no",
-        "file name": "/tmp/log.txt",  # noqa: S108  as it was; nothing is written there
+        "file name": "/tmp/log.txt",  # noqa: S108  the old value; nothing is written there
     },
     "Viz One": {
         "enabled": "yes",
@@ -28,11 +28,11 @@ DEFAULTS: dict[str, dict[str, str]] = {
     },
     "Stomp": {"heartbeats": "yes", "heartbeat interval": "5", "heartbeat timeout": "10"},
 }
-"""The sections of the framework's own, with the value of each key."""
+"""Default values of the sections that belong to the framework, by section and key."""
 
 
 def add_defaults(config: ConfigParser) -> None:
-    """Add what the framework's own sections lack."""
+    """Add the defaults to `config` for keys that it does not have."""
     for section, keys in DEFAULTS.items():
         if not config.has_section(section):
             config.add_section(section)

@@ -1,16 +1,16 @@
-"""An entry as old code holds it: read, changed in place, and put back whole.
+"""An entry as old code uses it: read, changed in place, and put back whole.
 
-Where the document comes from decides how it is put back:
+How a PUT is made depends on where the document came from:
 
-- It was read from an answer. The answer's etag goes along with a PUT; what somebody else has
-  changed since is a conflict, as ever.
-- A message carried it. It may be older than what the server has, and it has no etag as a
-  rule. Before a PUT the entry is read again, and what was changed in the copy is changed in
-  that one (`merge`); the PUT is conditional on its etag.
-- The event has no document: it came through a pipe without `--xml`, or the message had none.
-  What the event says can be read. For anything more, and before any change, the entry is
-  fetched; where it cannot be, that is an error. A PUT of what the event says alone would wipe
-  all that it does not say, such as the access control lists.
+- From an answer of the server. The PUT is conditional on the answer's etag: if somebody else has
+  changed the entry since, that is a conflict.
+- From a message. The document may be older than the stored entry, and usually has no etag. Before
+  the PUT the stored entry is read, the changes of the copy are applied to it (`merge`), and the PUT
+  is conditional on the etag of what was read.
+- From an event without a document: it came through a pipe without `--xml`, or the message had no
+  document. What the event says can be read from a document made of it (`received`). For
+  anything else, and before any change, the entry is fetched; if that fails, an error is raised.
+  A PUT of what the event says would wipe everything else, such as the access control lists.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from flowtools.vizone.document import Element, child, parse, serialise
 from flowtools.vizone.namespaces import ATOM
 
 Fetch = Callable[[str], Any]
-"""Reads the entry at an address: an answer with `content`, `etag` and `url`."""
+"""Reads the entry at an address; returns an answer with `content`, `etag` and `url`."""
 
 _INLINE = f"{{{ATOM}}}inline"
 
@@ -35,10 +35,10 @@ _INLINE = f"{{{ATOM}}}inline"
 class Document(Described):
     """An entry whose links are attributes: `self_link`, `import_unmanaged_link` and so on.
 
-    Only what is part of the document can be assigned; any other name raises AttributeError.
+    Assigning an attribute that is not part of the document raises AttributeError.
 
     Attributes:
-        response_etag: Its etag, where one is known.
+        response_etag: Etag of the entry, if one is known.
     """
 
     FACTS = ("atomid", "id", "title")
@@ -57,7 +57,7 @@ class Document(Described):
         """Read the entry in an answer, a message, bytes or text.
 
         Raises:
-            ProtocolError: It is not XML.
+            ProtocolError: The content is not XML.
         """
         self.parse(answer)
 
@@ -65,78 +65,86 @@ class Document(Described):
     def received(
         cls, element: Element, etag: str | None, fetch: Fetch, *, is_whole: bool = True
     ) -> Self:
-        """Return what an event says of an entry.
+        """Return the object for the entry of an event.
 
         Args:
-            element: The entry as the message carried it; or what the event says of it.
-            etag: Its etag, where the message says it.
-            fetch: Reads it from the server.
-            is_whole: `element` is the document that the message carried.
+            element: The document that the message carried, or one made of what the event says.
+            etag: Etag of the entry, if the message has it.
+            fetch: Reads the entry from the server.
+            is_whole: Whether `element` is the document that the message carried.
         """
+        # Without __init__, which would parse an answer.
         made = cls.__new__(cls)
         made.take(element, etag, fetch, is_whole=is_whole)
         return made
 
     def take(self, element: Element, etag: str | None, fetch: Fetch, *, is_whole: bool) -> None:
-        """Become what an event says; see `received`."""
+        """Take the entry of an event; arguments as for `received`."""
         self._become(element, etag, base=deepcopy(element))
         self._fetch, self._is_whole = fetch, is_whole
 
     def stand_on(self, element: Element) -> None:
-        """Become what `element` says; what is set is set in it."""
+        """Take an entry that is part of a larger document; changes are made in `element` itself."""
         self._become(element, None, base=None)
 
     def parse(self, answer: Any) -> Self:
-        """Become what an answer, a message, bytes or text says; return itself."""
+        """Take the entry in an answer, a message, bytes or text; return this object.
+
+        Old code calls this on the object that it has, after a POST or PUT.
+
+        Raises:
+            ProtocolError: The content is not XML.
+        """
         from flowtools.compat.message import Message
 
         root = root_of(answer, self.NAME)
         is_message = isinstance(answer, Message)
         etag = answer.headers.get("etag") if is_message else getattr(answer, "etag", None)
+        # A base is what the entry looked like before changes: only a message's is merged later.
         self._become(root, etag, base=deepcopy(root) if is_message else None)
         return self
 
     def generate(self) -> bytes:
-        """Return the document.
+        """Return the document as bytes.
 
         Raises:
-            ConfigurationError: The event did not carry it, and it cannot be fetched.
-            FlowError: As the client.
+            ConfigurationError: The event did not carry the document, and no client can fetch it.
+            FlowError: The server refused it, failed or could not be reached.
         """
         self._ensure_whole()
         return serialise(self._element)
 
     def for_put(self) -> bytes:
-        """Return the document without what the server has put into its links."""
+        """Return the document as bytes, without what the server has inlined into its links."""
         self._ensure_whole()
         return as_sent(self._element)
 
     def is_at(self, url: str) -> bool:
-        """Return whether `url` is where this entry itself is read or written."""
+        """Return whether `url` is the address of this entry itself."""
         return url in (self.entry.edit_link, self.entry.self_link)
 
     def changes(self) -> tuple[Element, Element] | None:
-        """Return the entry as its message carried it, and as it is now; None: no message did."""
+        """Return the entry as its message carried it, and as it is now; None without a message."""
         self._ensure_whole()
         return None if self._base is None else (self._base, self._element)
 
     def stored(self, element: Element, etag: str | None) -> None:
-        """Become what the server has stored of it, and go on from there."""
+        """Take the entry as the server stored it, as the base of further changes."""
         self._become(element, etag, base=deepcopy(element) if self._base is not None else None)
 
     @property
     def entry(self) -> Asset:
-        """The same as flowtools.vizone has it."""
+        """The entry as an Asset of flowtools.vizone."""
         return Asset(self._element, self.response_etag)
 
     @property
     def atomid(self) -> str | None:
-        """Its atom:id."""
+        """The atom:id."""
         return self.entry.id
 
     @property
     def title(self) -> str | None:
-        """Its title."""
+        """The title."""
         return self.entry.title
 
     @title.setter
@@ -145,7 +153,7 @@ class Document(Described):
 
     @property
     def updated(self) -> str | None:
-        """When it last changed, as the server wrote it."""
+        """The time of the last change, as the server wrote it."""
         return self.entry.updated
 
     def __getattr__(self, name: str) -> Any:
@@ -155,6 +163,7 @@ class Document(Described):
                 " document says beside that is in .entry.element"
             )
         rel = normalise_rel(name.removesuffix("_link"))
+        # Kept, so that metadata that is assigned to a link is there at the next access.
         if rel not in self._links:
             found = self._link(rel)
             if found is None:
@@ -163,6 +172,8 @@ class Document(Described):
         return self._links[rel]
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # Items of python-one had more attributes than these. Any other name would seem to be set,
+        # and would be missing in the document that is sent.
         if not hasattr(type(self), name) and name not in _OWN:
             raise AttributeError(
                 f"cannot set '{name}' of {type(self).__name__}: flowtools.compat does not know"
@@ -176,6 +187,7 @@ class Document(Described):
 
     def _link(self, rel: str) -> Link | None:
         href = self.entry.link(rel)
+        # A real server may have no link for editing or deleting: the next best is used.
         if rel == "edit" or (rel == "delete" and href is None):
             href = self.entry.link(rel, "edit", "self")
         found = [
@@ -189,7 +201,7 @@ class Document(Described):
         return Link(href, next(iter([*inlined, *found]), None))
 
     def _ensure_whole(self) -> None:
-        """Fetch the document, where the event did not carry it."""
+        """Fetch the document if the event did not carry it."""
         if self._is_whole:
             return
         name = self.entry.id or self.title or "an entry"
@@ -207,7 +219,7 @@ class Document(Described):
         self._become(root, answer.etag, base=deepcopy(root))
 
     def _say(self, local: str, namespace: str, said: str | None) -> None:
-        """Set the text of a child of the entry; None takes it away."""
+        """Set the text of a child of the entry; None removes the child."""
         from lxml import etree
 
         self._ensure_whole()
@@ -225,10 +237,11 @@ _OWN = frozenset(Document.__annotations__)
 
 
 def as_sent(element: Element) -> bytes:
-    """Return the entry as a document without what stands in its links."""
+    """Return the entry as a document without inlined documents."""
     alone = deepcopy(element)
     for link in alone.iterchildren(f"{{{ATOM}}}link"):
-        # It has an address and an etag of its own, and is written there.
+        # What is inlined, such as metadata, has an address and an etag of its own; sent here it
+        # could overwrite a newer version.
         for each in link.findall(_INLINE):
             link.remove(each)
     return serialise(alone)

@@ -1,6 +1,6 @@
-"""From an object that a Source of the older Flow gives to an event, which can go through a pipe.
+"""Makes an event of an object that an old Source emits, so that it can go through a pipe.
 
-It is the way back of `received`: a Flow behind the pipe gets an equal object again.
+This is the opposite of received.py: a Flow behind the pipe gets an equal object again.
 """
 
 from base64 import b64encode
@@ -22,9 +22,9 @@ _TYPES: tuple[tuple[type[Document], str], ...] = (
 
 
 def as_value(obj: Any) -> Any:
-    """Return what a Source emits for `obj`: an event for an Item, a file or a message.
+    """Return what a Source emits for `obj`: an event if it is an Item, UnmanagedFile or Message.
 
-    Anything else is returned as it is, and has to be JSON.
+    Any other object is returned unchanged; it must be a JSON value.
     """
     if isinstance(obj, Message):
         return _of_message(obj)
@@ -44,7 +44,7 @@ def _of_message(message: Message) -> Event:
             coded = b64encode(message.content).decode()  # type: ignore[arg-type]
             data = {"headers": headers, "body_base64": coded}
             return Event("flow.stomp.message", data, source=_SOURCE)
-    # It is text already, whatever its type says: it is not to be written as JSON again.
+    # The body is text now. With a JSON content type, received.py would serialise it as JSON again.
     headers.pop("content-type", None)
     return Event("flow.stomp.message", {"headers": headers, "body": content}, source=_SOURCE)
 
@@ -56,10 +56,12 @@ def _of_document(document: Document, type_: str) -> Event:
     data = {
         "id": entry.id,
         "title": document.title,
+        # Reversed, so that of several links with one relation the first counts, as elsewhere.
         "links": {link.rel: link.href for link in reversed(entry.links)},
         "headers": {"etag": etag} if etag else {},
         "xml": xml,
     }
     source = entry.self_link or _SOURCE
     name = entry.id or document.title
+    # The id depends on the content: the same object emitted twice is recognised as one event.
     return Event(type_, data, source=source, id=f"{name}#{digest(xml)}", subject=name)

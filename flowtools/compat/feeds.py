@@ -1,4 +1,8 @@
-"""Feeds by their old names: collections of entries, and FeedIterator over all their pages."""
+"""Feeds by their old names: collections of entries, and FeedIterator over all their pages.
+
+A collection is one page, as it was read. Its entries are parts of its document: changing an entry
+changes the page, and nothing is sent until the entry is PUT.
+"""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -20,24 +24,25 @@ from flowtools.vizone.namespaces import ATOM, VDF
 
 
 class FeedDocument(Document):
-    """A feed: its entries, and the links of the feed itself."""
+    """One page of a feed: its `entries`, and the links of the feed itself."""
 
     NAME: ClassVar[str] = "the feed"
     ENTRY: ClassVar[Any] = Document
 
     @property
     def entries(self) -> list[Any]:
-        """The entries of this page, in their order."""
+        """The entries of this page, in order."""
         return [self.make(each) for each in self._element.iterchildren(f"{{{ATOM}}}entry")]
 
     def make(self, element: Element) -> Any:
-        """Return the object of one entry."""
+        """Return the object for the entry `element`."""
+        # Without __init__, which would parse an answer.
         made = self.ENTRY.__new__(self.ENTRY)
         made.stand_on(element)
         return made
 
     def page(self, element: Element) -> "FeedDocument":
-        """Return another page of the same feed."""
+        """Return `element`, another page of the same feed, as an object of the same class."""
         made = type(self).__new__(type(self))
         made.stand_on(element)
         return made
@@ -47,7 +52,7 @@ class FeedDocument(Document):
 
 
 class ItemCollection(FeedDocument):
-    """The assets on a page of a feed."""
+    """One page of assets; its `entries` are Items."""
 
     ENTRY: ClassVar[Any] = Item
 
@@ -57,21 +62,21 @@ class Place(Document):
 
     @property
     def id(self) -> str:
-        """The handle."""
+        """The storage handle, such as xmlimport."""
         return Location(self._element).handle
 
 
 class PlaceCollection(FeedDocument):
-    """The import storages."""
+    """One page of import storages."""
 
     ENTRY: ClassVar[Any] = Place
 
 
 class FeedIterator(Described):
-    """Goes through the entries of a feed, page after page, each read when it is needed."""
+    """Iterates over the entries of all pages of a feed; reads each page when it is needed."""
 
     def __init__(self, feed: Any, client: Client | None = None) -> None:
-        """Begin with `feed`, the first page, which is not read again."""
+        """Begin with `feed`, the first page; `client` reads the others (None: the default)."""
         self._feed = feed
         self._client = client
 
@@ -79,12 +84,14 @@ class FeedIterator(Described):
         from flowtools.vizone.paging import walk
 
         client = self._client or get_default_instance()
+        # Without a link to itself a feed has no address, and so no further pages.
         first = self._feed.self_link
         if first is None:
             yield from self._feed.entries
             return
         begun = as_feed(self._feed.entry.element, first.href)
 
+        # `walk` begins with the first page, which the caller has read already.
         def read(url: str) -> Any:
             return begun if url == first.href else client.one.feed(url)
 
@@ -97,18 +104,21 @@ class Term(Document):
 
     @property
     def key(self) -> str:
-        """What a field holds."""
+        """The key, which is the value of a metadata field.
+
+        The element for it is not public: the identifier, the end of the atom:id or the title.
+        """
         last = (self.entry.id or "").rpartition(":")[2]
         return self.entry.identifier or last or self.title or ""
 
     @property
     def label(self) -> str:
-        """What people read."""
+        """The text for people."""
         return self.title or self.key
 
     @property
     def origin(self) -> tuple[str, str]:
-        """What goes into metadata beside the key."""
+        """Address and atom:id of the term, which metadata contains beside the key."""
         return self.entry.self_link or "", self.entry.id or ""
 
 
@@ -126,17 +136,17 @@ class Thesaurus(Dictionary):
 
 
 class MetadataForm(Document):
-    """A form that metadata can have; `self_link` leads to its model."""
+    """A metadata form; `self_link` leads to its model."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the form. The element for it is not public, so several are tried."""
         said = text(child(self._element, "name"))
         return said or self.entry.identifier or self.title or ""
 
 
 class MetadataFormCollection(FeedDocument):
-    """The forms that metadata can have."""
+    """One page of metadata forms."""
 
     NAME: ClassVar[str] = "the forms"
     ENTRY: ClassVar[Any] = MetadataForm
@@ -146,14 +156,14 @@ class Model(Described):
     """The fields of a form.
 
     Attributes:
-        fields: Each a flowtools.vizone.model.Field: name, label, type, choices, rows.
+        fields: List of flowtools.vizone.model.Field (name, label, type, choices, rows).
     """
 
     def __init__(self, answer: Any) -> None:
         """Read the model in an answer, bytes or text.
 
         Raises:
-            ProtocolError: It is not a model.
+            ProtocolError: The content is not a model.
         """
         from flowtools.compat.answers import root_of
 
@@ -162,6 +172,7 @@ class Model(Described):
 
     def to_payload(self) -> Payload:
         """Return metadata of this form in which no field is set."""
+        # A payload names its model by address, which is known if the model came in an answer.
         form = etree.Element(f"{{{VDF}}}payload", nsmap={"vdf": VDF})
         if self._url:
             form.set("model", self._url)
@@ -177,7 +188,7 @@ class ImportExport(Item):
 
     @property
     def content(self) -> SimpleNamespace | None:
-        """The media file: its `src` and `type`; None where it names none."""
+        """The media file as an object with `src` and `type`; None if the entry names none."""
         found = self._element.find(f"{{{ATOM}}}content")
         if found is None:
             return None
@@ -185,12 +196,12 @@ class ImportExport(Item):
 
 
 def get_assets(client: Client | None = None) -> ItemCollection:
-    """Return the feed of assets: its first page."""
+    """Return the first page of the feed of assets; raises as Client.GET."""
     client = client or get_default_instance()
     return ItemCollection(client.GET(client.one.collection("asset")))
 
 
 def get_unmanaged_files(client: Client | None = None) -> PlaceCollection:
-    """Return the feed of import storages: its first page."""
+    """Return the first page of the feed of import storages; raises as Client.GET."""
     client = client or get_default_instance()
     return PlaceCollection(client.GET(client.one.collection(*KEYWORDS)))

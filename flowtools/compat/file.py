@@ -1,4 +1,4 @@
-"""Unmanaged files by their old names."""
+"""Unmanaged files, that is, files in an import storage, by their old names."""
 
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
@@ -18,7 +18,11 @@ class UnmanagedFile(Document):
     NAME: ClassVar[str] = "the file"
 
     def __init__(self, answer: Any) -> None:
-        """Read the entry in an answer, a message, bytes or text; or take an element."""
+        """Read the entry in an answer, a message, bytes or text; or use an element as it is.
+
+        Raises:
+            ProtocolError: The content is not XML.
+        """
         if isinstance(answer, Element):
             self._become(answer, None, base=None)
         else:
@@ -26,12 +30,13 @@ class UnmanagedFile(Document):
 
     @property
     def id(self) -> str | None:
-        """Its atom:id."""
+        """The atom:id."""
         return self.entry.id
 
     @property
     def title(self) -> str | None:
-        """Its name; that of a deleted file, of which only the address is left, is its end."""
+        """The name of the file."""
+        # Of a deleted file only the address or the id may be left: its last part is the name.
         said = self.entry.title
         if said is None:
             path = urlsplit(self.entry.self_link or "").path or (self.entry.id or "")
@@ -44,23 +49,24 @@ class UnmanagedFile(Document):
 
     @property
     def media(self) -> SimpleNamespace:
-        """Its url, and its filesize in bytes."""
+        """An object with `url`, where the bytes are, and `filesize` in bytes."""
         file = File(self.entry.element)
         return SimpleNamespace(url=file.url, filesize=file.size)
 
 
 class UnmanagedFileCollection(Document):
-    """The files in an answer or a message; `monitor_link` and the like are its links."""
+    """One page of files, or the files in a message; its links are those of the storage's feed."""
 
     NAME: ClassVar[str] = "the files"
 
     @property
     def entries(self) -> list[UnmanagedFile]:
-        """The files, in their order."""
+        """The files, in order."""
+        # `iter` includes the root: a body may also be a single entry instead of a feed.
         return [UnmanagedFile(each) for each in self._element.iter(f"{{{ATOM}}}entry")]
 
     def page(self, element: Element) -> "UnmanagedFileCollection":
-        """Return another page of the same feed."""
+        """Return `element`, another page of the same feed, as an object of this class."""
         made = UnmanagedFileCollection.__new__(UnmanagedFileCollection)
         made.stand_on(element)
         return made
@@ -70,13 +76,14 @@ class UnmanagedFileCollection(Document):
 
 
 class UriList(Described):
-    """A list of addresses."""
+    """A list of addresses, as it is posted to import a file or to add members."""
 
     content_type = "text/uri-list"
 
     def __init__(self, uris: Sequence[Any]) -> None:
+        # Old code passes links as well as addresses.
         self.uris = [getattr(each, "href", each) for each in uris]
 
     def generate(self) -> bytes:
-        """Return it as it is sent."""
+        """Return the list as bytes, one address a line."""
         return "".join(f"{each}\n" for each in self.uris).encode()

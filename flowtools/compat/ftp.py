@@ -1,4 +1,4 @@
-"""FTP by its old names: FXP, ftp_write, connect."""
+"""FTP by its old names (FXP, ftp_write, connect), on top of flowtools.ftp."""
 
 import ftplib
 from typing import Any
@@ -11,39 +11,41 @@ _log = get_log("flowtools.app")
 
 
 class FXP(Described):
-    """A transfer that two servers make between them."""
+    """A transfer directly between two FTP servers (FXP)."""
 
     def __init__(self, source: str, destination: str, debug: bool = False) -> None:
-        """Prepare to let the server of `source` send to that of `destination`."""
+        """Prepare a transfer from the FTP URL `source` to `destination`; `debug` logs progress."""
         self._addresses = source, destination
         self._debug = debug
 
     def run(self) -> None:
-        """Make the transfer.
+        """Carry out the transfer, and wait for its end.
 
         Raises:
             FlowError: As flowtools.ftp.transfer.
-            ValueError: An address is none.
+            ValueError: A URL is not an FTP URL.
         """
         ftp.transfer(*self._addresses, progress=self._tell if self._debug else None)
 
     def quit(self) -> None:
-        """Do nothing: `run` has closed its connections."""
+        """Do nothing: `run` has closed the connections. Old code calls this after it."""
 
     def _tell(self, per_cent: float) -> None:
         _log.debug("%.0f %% are transferred", per_cent)
 
 
 def ftp_write(url: str, content: Any) -> None:
-    """Write `content`, bytes or text, to the file at `url`; raises as flowtools.ftp.connect."""
+    """Write `content` (bytes or text) to the file at `url`; raises as flowtools.ftp.connect."""
     ftp.write(url, content.encode() if isinstance(content, str) else content)
 
 
 def connect(url: str, debug: bool = False) -> tuple[ftplib.FTP, str]:
-    """Log in at the server of `url`; return the connection, which is yours, and the path.
+    """Log in to the server of `url`; return the connection and the path.
+
+    The caller must close the connection. `debug` has no effect.
 
     Raises:
         FlowError: As flowtools.ftp.connect.
-        ValueError: It is not an address.
+        ValueError: `url` is not an FTP URL.
     """
     return ftp.login(url)

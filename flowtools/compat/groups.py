@@ -1,4 +1,4 @@
-"""Series, Program, Folder and their Members, by their old names."""
+"""Series, programs, folders, item sets and their members, by their old names."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -10,28 +10,28 @@ from flowtools.vizone.groups import ADD_LAST, Group, set_listed
 
 
 class _Grouped(Document):
-    """What has members; `down_link` leads to them."""
+    """A collection with members; `down_link` leads to them."""
 
     @property
     def id(self) -> str | None:
-        """Its site identity, or its atom:id."""
+        """The site identity; if there is none, the atom:id."""
         return self.entry.identifier or self.entry.id
 
     @property
     def addmembers(self) -> "AddMembers":
-        """The links that take new members."""
+        """The links to which new members are posted."""
         return AddMembers(self)
 
 
 class AddMembers:
-    """Where members are added: a UriList of atom:ids is posted to `add_last_link`."""
+    """Where members are added: old code posts a UriList of atom:ids to `add_last_link`."""
 
     def __init__(self, owner: Document) -> None:
         self._owner = owner
 
     @property
     def add_last_link(self) -> Link | None:
-        """Takes new members behind the others; None where there is no such link."""
+        """The link that appends members; None if the server shows none."""
         href = self._owner.entry.link(*ADD_LAST)
         return None if href is None else Link(href)
 
@@ -55,13 +55,13 @@ class Folder(_Grouped):
 
 
 class ItemSet(_Grouped):
-    """An aggregate: its `content` are the atom:ids of its members, in their order."""
+    """An item set (aggregate asset): `content` has the atom:ids of its members, in order."""
 
     NAME: ClassVar[str] = "the item set"
 
     @property
     def content(self) -> tuple[str, ...]:
-        """The ids; assign a sequence of them, and PUT it."""
+        """The ids. To change the members, assign a sequence of ids and PUT the item set."""
         return tuple(Group(self._element).listed)
 
     @content.setter
@@ -71,23 +71,24 @@ class ItemSet(_Grouped):
 
 
 class Member(Document):
-    """A member: what it stands for has the same atom:id; `delete_link` takes it out."""
+    """A member. It has the atom:id of what it refers to; `delete_link` removes it."""
 
     NAME: ClassVar[str] = "the member"
 
     def _link(self, rel: str) -> Link | None:
-        # Not the next best link: that leads to the asset itself.
+        # Without the next best link for "delete", unlike other entries: it would lead to the asset
+        # itself, and a DELETE would delete the asset instead of the membership.
         href = self.entry.link(rel)
         return None if href is None else Link(href)
 
 
 class Members(FeedDocument):
-    """The members of a collection."""
+    """One page of members of a collection."""
 
     NAME: ClassVar[str] = "the members"
     ENTRY: ClassVar[Any] = Member
 
     @property
     def addmembers(self) -> AddMembers:
-        """The links that take new members."""
+        """The links to which new members are posted."""
         return AddMembers(self)

@@ -1,4 +1,9 @@
-"""The client that functions use where none is given: that of the application."""
+"""The default client: the one that functions use if no client is passed to them.
+
+The command sets it to the application's own client before it makes a Worker; `init` sets another.
+Without either it is made from VIZONE_URL and the other environment variables. It is made when it
+is first needed, so that an application which never asks needs no Viz One.
+"""
 
 from collections.abc import Callable
 from threading import Lock
@@ -16,19 +21,20 @@ _made: Client | None = None
 
 
 def use_for_default(make: Callable[[], Client]) -> None:
-    """Let `make` give the client that is used where none is named; called when it is needed."""
+    """Let `make` make the default client; it is called when the client is first needed."""
     global _make, _made
     with _lock:
         _make, _made = make, None
 
 
 def get_default_instance() -> Client:
-    """Return the client of the application; outside one, that of VIZONE_URL and its like.
+    """Return the default client.
 
     Raises:
-        ConfigurationError: Nothing says where Viz One is.
+        ConfigurationError: There is none, and VIZONE_URL is not set or makes no sense.
     """
     global _made
+    # The lock is held while the client is made: two threads must not log in twice.
     with _lock:
         if _made is None:
             _made = _make() if _make is not None else Client(VizOne.from_environment())
@@ -44,19 +50,20 @@ def init(
     timeout: float = SECONDS,
     **unknown: Any,
 ) -> Client:
-    """Make a client, and let it be the one that is used where none is named.
+    """Make a client and let it be the default client.
 
     Args:
-        hostname: The server, with `:PORT` if need be.
-        user: The name to log in with.
-        password: Its password.
-        secure: Use https.
-        verify: Whether to check its certificate; or the path of a PEM file to check it by.
-        timeout: Seconds that an answer may take.
-        unknown: Anything else is refused.
+        hostname: Name of the server, or NAME:PORT.
+        user: Name of the user.
+        password: Password of the user.
+        secure: Whether to use https.
+        verify: Whether to check the server's certificate, or the path of a PEM file to check it
+            with.
+        timeout: Seconds to wait for an answer.
+        unknown: Further arguments of python-one, which are refused.
 
     Raises:
-        ConfigurationError: The host makes no sense, or an argument is unknown.
+        ConfigurationError: The host name is invalid, or an argument is not supported.
     """
     if unknown:
         raise ConfigurationError(f"init: not supported: {', '.join(unknown)}")

@@ -1,4 +1,4 @@
-"""Links of an entry, each with what the server has put into it."""
+"""Links of an entry, with the metadata that the server may have inlined into them (X-Inline)."""
 
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,10 @@ _INLINE = f"{{{ATOM}}}inline"
 
 
 class Link(Described):
-    """A link of an entry; it is part of the entry's document.
+    """A link of an entry; a part of the entry's document.
 
     Attributes:
-        href: The address that it leads to; None where it has none, as an inlined link may.
+        href: Address that the link leads to; None if it has none, as an inlined link may.
     """
 
     FACTS = ("rel", "href")
@@ -30,13 +30,15 @@ class Link(Described):
 
     @property
     def metadata(self) -> "Payload | None":
-        """The metadata that stands in the link, to read; None where there is none.
+        """The inlined metadata; None if there is none.
 
-        What is assigned (a Payload, or an answer that has one) stands in the link from then
-        on. It is written by a PUT to the link itself, not by one of the entry.
+        A Payload, or an answer with one, may be assigned; it is then part of the link. It is not
+        sent with the entry: PUT it to the link itself.
         """
+        # Imported here, since only a few links have metadata, and it needs the module of payloads.
         from flowtools.compat.payload import Payload
 
+        # Kept: old code changes the Payload that it got and reads it from the link again.
         if self._metadata is None and self._element is not None:
             inline = child(self._element, "inline", ATOM)
             inner = None if inline is None else next(inline.iterchildren("{*}*"), None)

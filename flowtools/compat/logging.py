@@ -1,8 +1,9 @@
-"""The logging functions by their old names; messages go where those of the command go.
+"""The logging functions by their old names; they write to the logger `flowtools.app`.
 
-A message names the event that it is about where the command does so for its own; a class
-does nothing for that. Values are shown in a readable form: XML and JSON indented, other
-objects as pprint has them, at debug level (`-g`, `-vv`, `[Logging] level = debug`).
+So messages go to standard error in the form of the command's own messages, and name the event that
+they are about; old code used to write the number of its worker into each. `log` shows a value in
+readable form: XML and JSON indented, other objects by pprint. These are shown at debug level (`-g`,
+`-vv`, or `[Logging] level = debug`).
 """
 
 import logging
@@ -25,7 +26,7 @@ debug, info, warn, warning, error = (
 )
 
 LONGEST = 16 * 1024
-"""Characters of a value that are shown."""
+"""Maximum number of characters of a value that are shown."""
 
 _LEVELS = {
     "error": logging.ERROR,
@@ -36,24 +37,24 @@ _LEVELS = {
     "ok": logging.INFO,
     "debug": logging.DEBUG,
 }
-_AS_IT_IS = {"printed": True}
 _VALUES = ("pp", "xml", "json")
 
 
 class DefaultLogger:
-    """What get_default_logger returns: whether messages for debugging are shown.
+    """The object that get_default_logger returns; old code sets its `debug`.
 
     Attributes:
-        debug: Set it to see them, or not; the command's own options say it at the start.
+        debug: Whether debug messages are shown. At the start, as the command's options say.
     """
 
     @property
     def debug(self) -> bool:
-        """Whether messages for debugging are shown."""
+        """Whether debug messages are shown."""
         return _log.isEnabledFor(logging.DEBUG)
 
     @debug.setter
     def debug(self, shown: bool) -> None:
+        # NOTSET leaves the decision to the level of the command again.
         _log.setLevel(logging.DEBUG if shown else logging.NOTSET)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -68,12 +69,12 @@ _default = DefaultLogger()
 
 
 def get_default_logger() -> DefaultLogger:
-    """Return what tells whether messages for debugging are shown."""
+    """Return the object whose `debug` decides whether debug messages are shown."""
     return _default
 
 
 def set_logger(logger: Any) -> NoReturn:
-    """Refuse another logger: messages go to standard error."""
+    """Raise NotImplementedError: messages always go to standard error."""
     raise NotImplementedError(
         "set_logger is not supported: messages go to standard error, and from there to the"
         " journal or a file; --log-format json is for machines"
@@ -81,19 +82,20 @@ def set_logger(logger: Any) -> NoReturn:
 
 
 def log(title: str, value: Any = None, kind: str = "info", debug: bool = True) -> None:
-    """Log `title`, and `value` below it.
+    """Log `title`, with `value` behind it or in the lines below it.
 
     Args:
-        title: What to say.
-        value: What to show with it: bytes and text as they are, or as `kind` says.
-        kind: "pp" (any object), "xml" or "json", which are for debugging; or a level, such
-            as "error", "warning", "info", "ok".
-        debug: False: show "pp", "xml" and "json" at the level of information.
+        title: Text of the message.
+        value: Value to show; None for none.
+        kind: How to show the value at debug level: "pp" (any object), "xml" or "json"; or the
+            level of the message, such as "error", "warning", "info" or "ok".
+        debug: False shows "pp", "xml" and "json" at level info.
     """
     if kind in _VALUES:
         level = logging.DEBUG if debug else logging.INFO
     else:
         level = _LEVELS.get(kind, logging.INFO)
+    # Before the value is formatted: most values are never shown, and may be large.
     if not _log.isEnabledFor(level):
         return
     if value is None:
@@ -103,15 +105,15 @@ def log(title: str, value: Any = None, kind: str = "info", debug: bool = True) -
     if len(lines) == 1:
         _log.log(level, "%s: %s", title, lines[0])
     else:
-        # Its control characters are dealt with, and its line ends are to stay.
+        # Each line is free of control characters already, and the line ends must stay.
         shown = "".join(f"\n  {line}" for line in lines)
-        _log.log(level, "%s:%s", one_line(title), shown, extra=_AS_IT_IS)
+        _log.log(level, "%s:%s", one_line(title), shown)
 
 
 def pretty(value: Any, kind: str) -> str:
-    """Return `value` in a readable form, of at most LONGEST characters.
+    """Return `value` in readable form, cut off after LONGEST characters.
 
-    What is not XML or JSON although `kind` says so is shown as it is.
+    A value that is not XML or JSON although `kind` says so is shown as it is.
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     if kind == "xml":

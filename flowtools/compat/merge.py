@@ -1,9 +1,11 @@
-"""Three documents of one entry: what was changed in a copy is changed in what is stored now.
+"""Applies the changes of an entry's copy to the stored entry: a three-way merge.
 
-An entry that a message carried may be older than what the server has. Writing it back whole
-would undo what others have changed since. So the copy is compared with the entry as the
-message carried it, part by part, and only the parts that differ are changed in the entry as
-it is stored now. A part is a child of the entry; in an access control list, one line.
+An entry that came in a message may be older than the stored one. Writing it back whole would undo
+what others have changed since. So three documents are compared part by part: the entry as the
+message carried it (base), the copy that was changed (mine), and the stored entry (current). A part
+that differs between base and mine is changed in current. If it differs between base and current
+as well, and in another way, that is a Collision. A part is a child of the entry; in an access
+control list it is one line, so that two programs can set the rights of two groups.
 """
 
 from collections.abc import Iterator
@@ -15,9 +17,11 @@ from flowtools.vizone.document import Element
 from flowtools.vizone.namespaces import ACL, ATOM
 
 Key = tuple[str, ...]
-"""Names a part: its tag, what tells it from its like, the list that it is a line of."""
+"""Identifies a part: its tag, attributes that distinguish it from its siblings, and a count; or
+for a line of a list: its tag, name, and list."""
 
 _LISTS = (f"{{{ACL}}}asset", f"{{{ACL}}}media")
+# Attributes that identify a part among its siblings; for other tags it is `name`.
 _TELLING = {
     f"{{{ATOM}}}link": ("rel", "type"),
     f"{{{ATOM}}}category": ("scheme", "term"),
@@ -25,20 +29,21 @@ _TELLING = {
 
 
 class Collision(Exception):
-    """The same part was changed in the copy and on the server, to different things."""
+    """The same part was changed in the copy and on the server, and differently."""
 
 
 def rebase(base: Element, mine: Element, current: Element) -> Element:
-    """Return `current` with what differs between `base` and `mine` changed in it, too.
+    """Return a copy of `current` with the changes from `base` to `mine`.
 
     Raises:
-        Collision: `current` has another change of the same part.
+        Collision: `current` has a different change of the same part; its text is the part's name.
     """
     before, after, now = (dict(_parts(each)) for each in (base, mine, current))
     result = deepcopy(current)
     there = dict(_parts(result))
     for key in [*after, *(key for key in before if key not in after)]:
         old, new = plain(before.get(key)), plain(after.get(key))
+        # Unchanged here, or both sides made the same change.
         if old == new or plain(now.get(key)) == new:
             continue
         if plain(now.get(key)) != old:
@@ -48,6 +53,7 @@ def rebase(base: Element, mine: Element, current: Element) -> Element:
 
 
 def _parts(entry: Element) -> Iterator[tuple[Key, Element]]:
+    """Yield the parts of an entry with their keys."""
     counts: dict[Key, int] = {}
     for child in entry.iterchildren("{*}*"):
         tag = str(child.tag)
@@ -57,12 +63,13 @@ def _parts(entry: Element) -> Iterator[tuple[Key, Element]]:
             continue
         telling = _TELLING.get(tag, ("name",))
         key = (tag, *(child.get(name, "") for name in telling))
+        # Parts that look alike are told apart by their order.
         counts[key] = counts.get(key, -1) + 1
         yield (*key, str(counts[key])), child
 
 
 def plain(element: Element | None) -> object:
-    """Return what tells two parts apart: neither their prefixes nor the space around them."""
+    """Return a value that is equal for equal parts, whatever their prefixes and white space."""
     if element is None:
         return None
     inner = [(plain(each), (each.tail or "").strip()) for each in element.iterchildren("{*}*")]
@@ -71,6 +78,7 @@ def plain(element: Element | None) -> object:
 
 
 def _put(entry: Element, there: Element | None, part: Element | None) -> None:
+    """Replace, remove or add a part: `there` is the present one, `part` the new one."""
     if there is not None:
         parent = there.getparent()
         assert parent is not None
@@ -80,6 +88,7 @@ def _put(entry: Element, there: Element | None, part: Element | None) -> None:
             parent.replace(there, deepcopy(part))
         return
     assert part is not None
+    # A new line of an access control list goes into that list, which may be missing, too.
     of = part.getparent()
     holder = entry
     if of is not None and str(of.tag) in _LISTS:

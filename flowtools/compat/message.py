@@ -1,4 +1,4 @@
-"""A message of a STOMP broker, as handlers and `start` of the older Flow got it."""
+"""A message of a STOMP broker, as handlers and `start` of the older Flow expect it."""
 
 from base64 import b64decode
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ class Message(Described):
     """A message of a STOMP broker.
 
     Attributes:
-        headers: Its headers, text by name.
-        content: Its body: text, or bytes where it is not text in its charset.
+        headers: Headers, text by name.
+        content: Body: text, or bytes if it is not text in its charset.
     """
 
     FACTS = ("identity", "location")
@@ -25,16 +25,18 @@ class Message(Described):
 
 
 def message_of(event: Event) -> Message:
-    """Return the message that an event of flow-listen-stomp stands for.
+    """Return the message of an event of flow-listen-stomp.
 
-    Of a body that is JSON the event has the value; it is written again as text.
+    For a body with a JSON type the event has the parsed value, which is serialised again here: its
+    white space may differ from that of the message.
     """
     headers = event.get("headers", {})
     coded = event.get("body_base64")
     if coded is not None:
         return Message(headers, b64decode(coded))
     body = event.get("body", "")
-    # Text with a JSON type that is not JSON stays as it was; most such is cut off or too long.
+    # The event has text for a JSON string, and for a body that has a JSON type but could not be
+    # parsed. The latter is mostly an object or list that was cut off, and must stay as it is.
     is_text = isinstance(body, str) and (not _is_json(headers) or body[:1] in ("{", "["))
     return Message(headers, body if is_text else orjson.dumps(body).decode())
 

@@ -2,9 +2,10 @@
 
     PYTHONPATH=$(flow-run --legacy-path) flow-run myapp.ini
 
-puts two packages on the path, `flow` and `vizone`, which hold nothing: a finder gives each of
-their modules what flowtools.compat has of it. So the import lines of an old application stay as
-they are. A module or a name that is not here is an error at the import, with what to do.
+puts two packages on the path, `flow` and `vizone`, so that the import lines of an old application
+stay as they are. The packages are empty (compat/legacy): importing one installs an import hook,
+`_Finder`, which makes their modules from the names of flowtools.compat that MODULES lists. A
+module or name that does not exist raises an error at the import, with a hint what to use instead.
 """
 
 import importlib
@@ -17,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 LEGACY = Path(__file__).parent / "legacy"
-"""The directory that --legacy-path shows."""
+"""The directory that --legacy-path prints."""
 
 _KINDS = ("Flow", "Once", "Iterable", "EventBased")
 
@@ -98,13 +99,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "vizone.urilist": ("UriList",),
     "vizone.vdf": ("Model", "Payload"),
 }
-"""The modules, each with the names that it has here."""
+"""The modules, with the names that each has here."""
 
 ELSEWHERE = {
     "vizone.logging": "flowtools.compat.logging",
     "vizone.net.ftp": "flowtools.compat.ftp",
 }
-"""Modules whose names are those of another module than flowtools.compat."""
+"""Modules whose names are taken from another module than flowtools.compat."""
 
 HINTS = {
     "flow.source.web": "write a Source: examples/sources/web_server.py",
@@ -112,15 +113,16 @@ HINTS = {
     "flow.logging.TerminalLogger": "messages go to standard error; see --log-format",
     "vizone.net.message_queue.ConnectionManager": "inherit NeedsStomp, and use self.stomp",
 }
-"""What to do instead, of some that are not here."""
+"""Hints for some modules and names that do not exist here."""
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds the modules in MODULES, and says what to do about others of the two packages."""
+    """Import hook for the modules in MODULES; refuses others of the two packages with a hint."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        # The packages themselves and `python -m flow` are files, found in the usual way.
         package = fullname.partition(".")[0]
         if package not in ("flow", "vizone") or fullname in ("flow", "vizone", "flow.__main__"):
             return None
@@ -137,19 +139,24 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Let the modules of the two packages be found."""
+    """Install the import hook, once."""
     if not any(isinstance(each, _Finder) for each in sys.meta_path):
+        # First, or Python would look for files and report a missing module without our hint.
         sys.meta_path.insert(0, _Finder())
 
 
 def fill(name: str, names: dict[str, Any]) -> None:
-    """Give the module `name`, whose names are `names`, all that it is to have."""
+    """Put the names of the module `name` into its dictionary `names`.
+
+    A name that it does not have is an ImportError with a hint, through the module's __getattr__.
+    """
     home = importlib.import_module(ELSEWHERE.get(name, "flowtools.compat"))
     for each in MODULES[name]:
         names[each] = home.Client if each == "Instance" else getattr(home, each)
     names["__all__"] = list(MODULES[name])
 
     def missing(wanted: str) -> Any:
+        # The import system itself asks for these, and expects an AttributeError.
         if wanted.startswith("__") or f"{name}.{wanted}" in MODULES:
             raise AttributeError(f"module '{name}' has no attribute '{wanted}'")
         raise ImportError(

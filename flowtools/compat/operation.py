@@ -1,6 +1,7 @@
-"""What flow.operation and flow.acl had."""
+"""The functions of flow.operation and flow.acl: assets, unmanaged files, permissions, retries."""
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -23,41 +24,45 @@ from flowtools.vizone.errors import NotFoundError
 from flowtools.vizone.metadata import Payload as Form
 from flowtools.vizone.namespaces import VDF
 
-# Earlier versions gave each message the number of its worker, which functions were told as
-# `log_id`. The command names the event now; the argument is taken so that old calls go on.
+# Functions take `log_id` because old calls pass it: the number of the worker, which the older Flow
+# put into each message. It has no effect, since messages name their event now.
 
 
 class Retry(Exception):
-    """Raised within retry_on_conflict: try again."""
+    """Raise this in a function with retry_on_conflict to have it called again."""
 
 
 def retry_on_conflict(max_retries: int = 3) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate a function to be called again on a conflict, or a Retry, `max_retries` times.
+    """Decorate a function to be called again after a conflict (409) or a Retry.
 
-    It gets `conflict=True` from the second time on, if it takes that. Other than it was, the
-    last failure is raised, and so is any other: an event that was not done is not forgotten.
+    It is called at most `max_retries` times in all, and at least once. If it has an argument
+    `conflict`, that is True from the second call on. The exception of the last call is raised, and
+    any other exception at once. (The older Flow returned None in both cases, as if the event were
+    done.)
     """
+    tries = max(1, max_retries)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        takes_it = "conflict" in function.__code__.co_varnames or bool(
-            function.__code__.co_flags & 0x08  # **options
+        parameters = inspect.signature(function).parameters
+        takes_it = "conflict" in parameters or any(
+            each.kind is each.VAR_KEYWORD for each in parameters.values()
         )
 
         @functools.wraps(function)
         def patient(*args: Any, **options: Any) -> Any:
-            for attempt in range(1, max_retries + 1):
+            for attempt in range(1, tries + 1):
                 begun = time.monotonic()
                 told = {"conflict": attempt > 1} if takes_it else {}
                 try:
                     return function(*args, **options, **told)
                 except HTTPClientError as error:
-                    if error.response.status_code != 409 or attempt == max_retries:
+                    if error.response.status_code != 409 or attempt == tries:
                         raise
                 except Retry:
-                    if attempt == max_retries:
+                    if attempt == tries:
                         raise
                 Backoff().wait(attempt, time.monotonic() - begun)
-            return None
+            raise AssertionError("unreachable: the last try returns or raises")
 
         return patient
 
@@ -74,24 +79,27 @@ def create_or_update_asset(
     log_id: Any = None,
     **unknown: Any,
 ) -> Item:
-    """Return the asset with the identity `id`, made if need be, with `metadata` set.
+    """Return the asset with the identity `id`; create it if needed, and set its metadata.
 
-    It may be called again after any failure: it finds what it made.
+    May be called again after any failure: it finds the asset that an earlier call created.
 
     Args:
-        id: The site identity, atom:id or number.
-        metadata: A Payload, or fields by name: each is set, tables included, and what else
-            the asset has stays. `form` among them counts for an asset that has no metadata.
-        acl: Who may do what with a new one.
-        mediaacl: Who may do what with its media.
-        tags: Categories, term by scheme, of a new one.
-        client: None: the application's own.
-        log_id: What earlier versions of Flow took for their messages; of no effect.
-        unknown: What else python-one took; refused where it is given.
+        id: Site identity, atom:id or number.
+        metadata: A Payload, or values by name of the field. These fields are set, tables
+            included; others stay as they are. The name `form` chooses the form of an asset that
+            has no metadata yet.
+        acl: Access control list of a new asset.
+        mediaacl: Access control list of a new asset's media.
+        tags: Categories of a new asset, term by scheme.
+        client: Client to use; None: the default client.
+        log_id: Ignored; see above.
+        unknown: Further arguments of python-one, such as materialtype. They are refused if they
+            have a value, since their XML is not known.
 
     Raises:
-        ValueError: There is no id, or something is asked for that there is no public trace of.
-        HTTPClientError, HTTPServerError: As the client.
+        ValueError: There is no id, an argument is not supported, or the form does not exist.
+        HTTPClientError: The server refuses a request.
+        HTTPServerError: The server failed or could not be reached.
     """
     asked = [name for name, said in unknown.items() if said]
     if id is None or asked:
@@ -110,7 +118,8 @@ def get_asset_by_id(id: str, headers: Any = None, client: Client | None = None) 
     """Return the asset with the site identity, atom:id or number `id`.
 
     Raises:
-        HTTPClientError: There is none (404).
+        HTTPClientError: There is no such asset (404), or the server refuses the request.
+        HTTPServerError: The server failed or could not be reached.
     """
     client = client or get_default_instance()
     found = _find(id, client, headers)
@@ -120,7 +129,7 @@ def get_asset_by_id(id: str, headers: Any = None, client: Client | None = None) 
 
 
 def create_asset(asset: Item, client: Client | None = None) -> Item:
-    """Post `asset` to the collection of assets; return it as it is stored."""
+    """Create `asset` on the server; return it as it was stored. Raises as Client.POST."""
     client = client or get_default_instance()
     collection = client.servicedoc.get_collection_by_keyword("asset")
     return Item(client.POST(collection.endpoint, asset))
@@ -150,7 +159,7 @@ def _create(
     try:
         return create_asset(asset, client)
     except HTTPClientError as error:
-        # Another thread, or an earlier try whose answer was lost, has made it.
+        # Another thread created it meanwhile, or an earlier try whose answer was lost.
         found = _find(id, client) if error.response.status_code == 409 else None
         if found is None:
             raise
@@ -160,12 +169,15 @@ def _create(
 def _write_metadata(asset: Item, metadata: Any, client: Client) -> None:
     fields = metadata.form if isinstance(metadata, Payload) else dict(metadata)
 
+    # Reads afresh at each try. The old decorator would not see the conflicts of this client.
     @patiently
     def write() -> None:
         try:
             current = client.one.metadata(asset.describedby_link.href)
         except NotFoundError:
             current = new_form(asset, fields, client)
+        # Nothing is sent if nothing changes: a PUT causes a message, which may start this Worker
+        # again.
         if _copy(fields, current):
             client.one.put_metadata(current)
 
@@ -173,10 +185,12 @@ def _write_metadata(asset: Item, metadata: Any, client: Client) -> None:
 
 
 def new_form(asset: Item, fields: Any, client: Client) -> Form:
-    """Return an empty form for an asset that has no metadata yet: the one that `fields` name.
+    """Return empty metadata for an asset that has none, in the form that `fields` name.
+
+    A Payload names its form itself. Without a name the first form of the asset is used.
 
     Raises:
-        ValueError: They name none that the asset can have.
+        ValueError: The asset cannot have a form of that name.
     """
     if isinstance(fields, Form):
         return Form(deepcopy(fields.element), asset.describedby_link.href)
@@ -185,11 +199,13 @@ def new_form(asset: Item, fields: Any, client: Client) -> Form:
         if wanted in (None, form.name):
             element = etree.Element(f"{{{VDF}}}payload", model=form.href)
             return Form(element, asset.describedby_link.href)
-    raise ValueError(f"create_or_update_asset: asset '{asset.id}' can have no form '{wanted}'")
+    what = "has no metadata form" if wanted is None else f"has no metadata form '{wanted}'"
+    raise ValueError(f"create_or_update_asset: asset '{asset.id}' {what}")
 
 
 def _copy(fields: Any, into: Form) -> bool:
-    """Set each field in `into`; return whether that has changed anything."""
+    """Set each field in `into`; return whether that changed anything."""
+    # Canonical XML: neither the order of attributes nor prefixes count as a change.
     before = etree.tostring(into.element, method="c14n")
     if isinstance(fields, Form):
         for each in fields.element.iterchildren(f"{{{VDF}}}field"):
@@ -203,7 +219,7 @@ def _copy(fields: Any, into: Form) -> bool:
 
 
 def _replace(form: Any, field: Any) -> None:
-    """Let `form` have `field`, a table or a value, in the place of its own."""
+    """Replace the field of the same name in `form` by `field`, a value or a table; or add it."""
     name = field.get("name")
     there = next((f for f in form.iterchildren(field.tag) if f.get("name") == name), None)
     if there is None:
@@ -215,7 +231,7 @@ def _replace(form: Any, field: Any) -> None:
 def import_unmanaged_file(
     asset: Item, uri_list: UriList, client: Client | None = None, log_id: Any = None
 ) -> bool:
-    """Let Viz One take a file as the media of `asset`; return whether it does."""
+    """Import a file as the media of a placeholder; return whether the server accepts it."""
     client = client or get_default_instance()
     try:
         client.POST(asset.import_unmanaged_link, uri_list)
@@ -227,7 +243,12 @@ def import_unmanaged_file(
 def delete_unmanaged_file(
     unmanaged_file: UnmanagedFile, client: Client | None = None, log_id: Any = None
 ) -> None:
-    """Delete a file; it is no error if it has gone."""
+    """Delete a file; it is not an error if the file is gone already.
+
+    Raises:
+        HTTPClientError: The server refuses the request.
+        HTTPServerError: The server failed or could not be reached.
+    """
     client = client or get_default_instance()
     try:
         client.DELETE(unmanaged_file.delete_link)
@@ -239,6 +260,9 @@ def delete_unmanaged_file(
 def set_group_permissions(
     acl: Acl, group_name: str, read: bool = True, write: bool = True, admin: bool = True
 ) -> bool:
-    """Set what a group may do; return whether that is a change."""
+    """Set the rights of a group; return whether that changed the list.
+
+    Only the document is changed: PUT the asset afterwards.
+    """
     given = {"read": read, "write": write, "admin": admin}
     return acl.set_group(group_name, {name for name, said in given.items() if said})

@@ -1,4 +1,4 @@
-"""Metadata by its old methods."""
+"""Payload: metadata (VDF) with its old methods."""
 
 from typing import Any
 
@@ -12,39 +12,42 @@ from flowtools.vizone.metadata import Payload as Form
 
 
 class Payload(Described):
-    """Metadata: get, set, and how it is sent.
+    """Metadata of an asset: the values of its fields.
+
+    Two are equal if their documents are, whatever the order of attributes.
 
     Attributes:
-        form: The same as flowtools.vizone has it.
-        response_etag: The etag of the answer that it was read from; a PUT is conditional on
-            it. None for one that was read from bytes or text.
+        form: The Payload of flowtools.vizone.
+        response_etag: Etag of the answer that it was read from, on which a PUT is conditional;
+            None if it was read from bytes or text.
     """
 
     content_type = PAYLOAD_TYPE
 
     def __init__(self, answer: Any) -> None:
-        """Read the form in an answer, bytes or text.
+        """Read the metadata in an answer, a message, bytes or text.
 
         Raises:
-            ProtocolError: It is not a metadata payload.
+            ProtocolError: The content is not a metadata payload.
         """
         self.form = Form(root_of(answer, "the metadata"))
         self.response_etag: str | None = getattr(answer, "etag", None)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of a field, as text; `default` where it is unset."""
+        """Return the value of a field as text; `default` if the field is unset or missing."""
         found = self.form[name]
         return default if found is None else found
 
     def set(self, name: str, value: Any) -> None:
-        """Set a field: text, a number, a date, or a term of a dictionary."""
+        """Set a field to text, a number, a date, or a Term of a dictionary."""
         from flowtools.multiparser import as_text
 
+        # For a Term its address and id are written beside the value, as a Viz One does.
         origin = getattr(value, "origin", None)
         self.form.set(name, as_text(value), origin if isinstance(origin, tuple) else None)
 
     def generate(self) -> bytes:
-        """Return it as a document."""
+        """Return the metadata as a document, in bytes."""
         return serialise(self.form.element)
 
     def __eq__(self, other: object) -> bool:

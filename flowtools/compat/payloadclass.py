@@ -1,4 +1,4 @@
-"""[Source] payload class: what the document on standard input is made into."""
+"""The key `payload class` of a profile: the class for a document from standard input."""
 
 from configparser import ConfigParser
 from importlib import import_module
@@ -9,13 +9,13 @@ from flowtools.worker.loading import failure
 
 
 def payload_class(config: ConfigParser) -> Any:
-    """Return the class that [Source] names, or None.
+    """Return the class that the profile names; None if it names none.
 
-    A name of python-one (`vizone.payload.transfer.PluginData`) means the class of that name
-    in flowtools.compat; any other is imported.
+    For a name of python-one, such as `vizone.payload.transfer.PluginData`, that is the class with
+    the same last part in flowtools.compat. Any other name is imported.
 
     Raises:
-        ConfigurationError: There is no such class.
+        ConfigurationError: There is no such class, or it cannot be imported.
     """
     name = config.get("Source", "payload class", fallback="").strip()
     if not name or name == "None":

@@ -1,4 +1,9 @@
-"""From an event to the object that `start` of the older Flow got for it."""
+"""Makes the object that `start` of the older Flow expects from an event.
+
+With the XML of its entry (`--xml`) an event gives the whole document. Without it a document is made
+of what the event says, which is enough for the old attributes. That one is never sent to the
+server: document.py fetches the real one first.
+"""
 
 from typing import Any
 
@@ -22,11 +27,13 @@ from flowtools.vizone.namespaces import (
 
 
 def old_object(event: Event, fetch: Fetch) -> Any:
-    """Return what `start` of the older Flow got for such an event.
+    """Return the old object of an event: an Item, UnmanagedFile or Message.
+
+    It is None for a tick of an interval, and the data of the event for any other source.
 
     Args:
-        event: An event of any source.
-        fetch: Reads an entry that the event does not carry, when it is needed.
+        event: Event of any source.
+        fetch: Reads an entry that the event does not carry; called when it is needed.
     """
     if event.type.startswith("flow.asset."):
         return _received(Item, event, fetch)
@@ -44,13 +51,14 @@ def _received(kind: type[Document], event: Event, fetch: Fetch) -> Document:
         made = _asset_entry(event) if kind is Item else _file_entry(event)
         return kind.received(made, None, fetch, is_whole=False)
     element = parse(xml.encode(), name=event.subject or "the entry", base=event.source)
+    # A message may mark a deletion in several ways; old code only knows the status.
     if event.type == "flow.asset.deleted":
         _mark_deleted(element)
     return kind.received(element, etag, fetch)
 
 
 def _mark_deleted(entry: Element) -> None:
-    """Let the entry say that it is deleted, however the message said so."""
+    """Set the media status of an entry to "deleted"."""
     found = child(entry, "mediastatus", MAM)
     if found is None:
         found = etree.SubElement(entry, f"{{{MAM}}}mediastatus")
@@ -98,5 +106,5 @@ def _file_entry(event: Event) -> Element:
         if event.get(key) is not None:
             media.set(name, str(event[key]))
     if event.type == "flow.file.deleted":
-        media.set("fileSize", "0")  # So that a class that skips empty files skips it.
+        media.set("fileSize", "0")  # Old classes skip empty files, and so skip deleted ones, too.
     return entry

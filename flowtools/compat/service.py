@@ -1,4 +1,4 @@
-"""The service document by its old methods: collections by keyword, and what they lead to."""
+"""The service document with its old methods: collections by keyword, and their templates."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from flowtools.vizone.service import Template
 
 
 class Resolve:
-    """A template of addresses."""
+    """A resolve template: makes an address from a key."""
 
     def __init__(self, template: Template) -> None:
         self._template = template
@@ -19,13 +19,18 @@ class Resolve:
     def make_url(
         self, key: str | Mapping[str, str], substitutions: Mapping[str, str] | None = None
     ) -> str:
-        """Return the address for `key` and the values of other parameters, by name.
+        """Return the address for `key`.
+
+        Args:
+            key: Value of the main parameter; or the values of all parameters by name.
+            substitutions: Values of the other parameters by name.
 
         Raises:
             ProtocolError: The template has no parameter, or more than one, for the key.
         """
         if isinstance(key, Mapping):
             return self._template.fill(key)
+        # The name of the main parameter is not public: it is the one for which no value is given.
         return self._template.fill(substitutions or {}, main=key)
 
 
@@ -33,8 +38,8 @@ class Collection:
     """A collection of the service document.
 
     Attributes:
-        endpoint: Where its entries are listed, and new ones are posted.
-        search_link: Where its search is described; None where it has none.
+        endpoint: Link at which entries are listed, and new ones are posted.
+        search_link: Link to the description of its search; None if it has none.
     """
 
     def __init__(self, found: Found) -> None:
@@ -43,10 +48,10 @@ class Collection:
         self.search_link = None if found.search is None else Link(found.search)
 
     def get_resolve_by_id(self, id: str) -> Resolve:
-        """Return the template with that id.
+        """Return the template with this id.
 
         Raises:
-            ProtocolError: It has none.
+            ProtocolError: The collection has no such template.
         """
         if id not in self._found.templates:
             raise ProtocolError(f"cannot use '{self._found.href}': it has no template '{id}'")
@@ -54,16 +59,16 @@ class Collection:
 
 
 class ServiceDocument(Described):
-    """What a Viz One offers; `client.servicedoc`."""
+    """The service document, which lists what a Viz One offers; see `client.servicedoc`."""
 
     def __init__(self, one: Client) -> None:
         self._one = one
 
     def get_collection_by_keyword(self, keyword: str) -> Collection:
-        """Return the first collection with that keyword.
+        """Return the first collection with this keyword.
 
         Raises:
-            ProtocolError: There is none.
+            ProtocolError: There is no such collection.
             FlowError: The service document cannot be read.
         """
         for each in self._one.collections():

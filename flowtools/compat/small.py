@@ -1,4 +1,4 @@
-"""Small things of the older Flow that classes import: LogId, string_to_boolean, to_class."""
+"""LogId, string_to_boolean and to_class: small helpers that old classes import."""
 
 from configparser import ConfigParser
 from importlib import import_module
@@ -9,21 +9,22 @@ from flowtools.core.described import Described
 
 
 class LogId(Described):
-    """Numbers from 0 on, each once, for any thread."""
+    """A thread-safe counter from 0 on."""
 
     def __init__(self) -> None:
+        # next() of an itertools counter is one step of the interpreter, so no lock is needed.
         self._numbers = count()
 
     def next(self) -> int:
-        """Return the next number."""
+        """Return the next number; no number is returned twice."""
         return next(self._numbers)
 
 
 def string_to_boolean(said: str) -> bool:
-    """Return what yes, no, true, false, on, off, 1 and 0 mean.
+    """Return the boolean that yes, no, true, false, on, off, 1 or 0 means, in any case.
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: `said` is none of these words.
     """
     found = ConfigParser.BOOLEAN_STATES.get(said.lower())
     if found is None:
@@ -32,11 +33,11 @@ def string_to_boolean(said: str) -> bool:
 
 
 def to_class(name: str | None) -> Any:
-    """Return the class with the dotted `name`; None for None.
+    """Import and return the class with the dotted name `name`; None for None.
 
     Raises:
         ImportError: There is no such module.
-        AttributeError: It has no such class.
+        AttributeError: The module has no such class.
     """
     if name is None:
         return None

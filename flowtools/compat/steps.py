@@ -1,4 +1,8 @@
-"""What goes on for a while, by its old names: a transfer step, a request, an Incoming."""
+"""TransferStep, TransferRequest and Incoming, by their old names: transfers under way.
+
+Their `state` and `progress` are objects with one attribute to set, as in python-one: old plugins
+write `step.state.state = "active"` and `step.progress.done = 40`, and PUT the step.
+"""
 
 from typing import Any, ClassVar, Self
 
@@ -13,10 +17,10 @@ _OF = (TRANSFER, MAM, CORE)
 
 
 class State:
-    """The state of something; `state` is its word: active, error.
+    """The state of a transfer. Compares equal to its word, such as "active".
 
     Attributes:
-        state: The word; what is assigned stands in the document.
+        state: The word, such as active or error; setting it changes the document.
     """
 
     def __init__(self, owner: Element) -> None:
@@ -26,7 +30,7 @@ class State:
 
     @property
     def state(self) -> str | None:
-        """The word."""
+        """The word, such as active or error; None if the document has none."""
         return self._step.state
 
     @state.setter
@@ -48,11 +52,11 @@ class State:
 
 
 class Progress:
-    """How much is done of something; `done` of `total`.
+    """The progress of a transfer: `done` of `total`.
 
     Attributes:
-        done: How much, as a number; what is assigned stands in the document.
-        total: Of how much in all.
+        done: Part that is done; setting it changes the document.
+        total: The whole, usually 100.
     """
 
     def __init__(self, owner: Element) -> None:
@@ -62,16 +66,17 @@ class Progress:
 
     @property
     def done(self) -> int | None:
-        """How much is done."""
+        """The part that is done; None if the document does not say."""
         return self._step.done
 
     @done.setter
     def done(self, done: float | str) -> None:
+        # Text and fractions of a percent are accepted, as by update_progress.
         self._step.set_done(int(float(done)))
 
     @property
     def total(self) -> int:
-        """Of how much in all; 100 where it does not say."""
+        """The whole; 100 if the document does not say."""
         element = child(self._step.element, "progress", *_OF)
         if element is None:
             return 100
@@ -84,30 +89,30 @@ class Progress:
 
 
 class _Lasting(Document):
-    """An entry with a state, a progress and an error."""
+    """Common part of the three: an entry with a state, a progress and an error."""
 
     NAME: ClassVar[str] = "the transfer"
 
     @classmethod
     def at(cls, element: Element) -> Any:
-        """Return the one that `element` is."""
+        """Return the object for `element`; changes are made in `element` itself."""
         made = cls.__new__(cls)
         made.stand_on(element)
         return made
 
     @property
     def state(self) -> State:
-        """Its state; the word is `state.state`."""
+        """The state; its word is `state.state`."""
         return State(self._element)
 
     @property
     def progress(self) -> Progress:
-        """How much is done: `progress.done` of `progress.total`."""
+        """The progress: `progress.done` of `progress.total`."""
         return Progress(self._element)
 
     @property
     def error(self) -> str | None:
-        """What people are told of its failure."""
+        """The reason of a failure, for people; None if there is none."""
         return text(child(self._element, "error", *_OF))
 
     @error.setter
@@ -116,28 +121,33 @@ class _Lasting(Document):
 
 
 class TransferStep(_Lasting):
-    """The step of a transfer that a plugin is: nobody else has a say in what is set here."""
+    """The step of a transfer that a plugin carries out. Only the plugin writes it."""
 
     NAME: ClassVar[str] = "the transfer step"
 
     def parse(self, answer: Any) -> Self:
-        """Become what an answer says; its etag counts for nothing."""
+        """Take the step in an answer; return this object. The etag is ignored."""
+        # Each report is a PUT of the same document, whatever became of the one before.
         super().parse(answer)
         self.response_etag = None
         return self
 
     def stored(self, element: Element, etag: str | None) -> None:
-        """Stay as it is: a report of the plugin is made from the same document."""
+        """Keep the present document: the next report of the plugin is made from it, too."""
 
 
 class TransferRequest(_Lasting):
-    """A transfer: how far it is, and how urgent."""
+    """A transfer request: progress, state and priority of a transfer."""
 
     NAME: ClassVar[str] = "the transfer request"
 
     @property
     def priority(self) -> str | None:
-        """How urgent it is: low, medium or high; what is assigned stands in the document."""
+        """The priority: low, medium or high. Setting it changes the document.
+
+        Raises:
+            ValueError: A value that is set is none of these.
+        """
         return text(child(self._element, "priority", *_OF))
 
     @priority.setter
@@ -151,6 +161,6 @@ class TransferRequest(_Lasting):
 
 
 class Incoming(_Lasting):
-    """What an import or an upload gives: the way of media into an asset."""
+    """The Incoming of an import or upload, which follows the media on its way into an asset."""
 
     NAME: ClassVar[str] = "the incoming"

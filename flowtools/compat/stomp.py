@@ -1,4 +1,9 @@
-"""The connection that NeedsStomp gives: handlers for STOMP addresses."""
+"""The object that NeedsStomp provides as `self.stomp`: handlers for STOMP addresses.
+
+Each handler has a connection of its own, and a daemon thread that reads it and calls the handler,
+one message after the other. The thread runs the same source as flow-listen-stomp, which reconnects;
+it makes no events, so its outlet (`_Nowhere`) is never written to.
+"""
 
 import os
 import threading
@@ -19,7 +24,7 @@ _log = get_log("flowtools.app")
 
 
 class Stomp:
-    """Registers handlers; each has a connection, and a daemon thread that calls it."""
+    """Calls handlers with the messages of STOMP destinations."""
 
     def __init__(self, settings: Settings | None) -> None:
         self._settings = settings or Settings(
@@ -27,11 +32,15 @@ class Stomp:
         )
 
     def register_handler(self, stomp_url: str, handler: Callable[[Message], Any]) -> None:
-        """Call `handler` with each message of a destination.
+        """Call `handler` with each message of the destination in `stomp_url`; does not wait.
 
-        A message is acknowledged once the handler has returned; if it raises, the message
+        A message is acknowledged when the handler returns. If it raises an exception, the message
         is moved to the dead-letter destination.
+
+        Raises:
+            UsageError: The URL is malformed, or holds a password.
         """
+        # Parsed in the caller's thread, so that a mistake in the profile ends the command.
         url = parse_url(stomp_url)
         threading.Thread(target=self._listen, args=(url, handler), daemon=True).start()
 
@@ -48,21 +57,21 @@ class Stomp:
 
 
 class _Nowhere:
-    """An outlet for a source without events."""
+    """An outlet for a source that emits no events."""
 
     def __init__(self) -> None:
         self._never = Wake()
 
     def emit(self, event: Event) -> None:
-        """Take nothing."""
+        """Do nothing; never called."""
 
     def flush(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def fileno(self) -> int:
-        """Return something to poll."""
+        """Return a descriptor that a source can wait for; it is never ready."""
         return self._never.fileno()
 
     def unread(self) -> int:
-        """Return 0."""
+        """Return 0: no event waits for a reader."""
         return 0

@@ -1,4 +1,4 @@
-"""Timestamp: a moment, a day or a time of day as ISO 8601 text that can be reckoned with."""
+"""Timestamp: a moment, a day or a time of day as ISO 8601 text that can be compared."""
 
 from datetime import UTC, date, datetime, time
 from typing import Any, Self
@@ -6,18 +6,20 @@ from zoneinfo import ZoneInfo
 
 
 class Timestamp(str):
-    """A moment as text: what metadata holds, and what it says.
+    """A moment, a day or a time of day as text, such as `2026-12-24T17:00:00Z`.
 
-    It is text, `2026-12-24T17:00:00Z`; two are compared by the moments that they mean.
+    It is a str, so that old rules can join it with other text and write it into metadata. `<`,
+    `<=`, `>` and `>=` compare the moments; one without a time zone counts as UTC. `==` compares
+    the text.
     """
 
     __slots__ = ()
 
     def __new__(cls, said: Any = None) -> Self:
-        """Make one of ISO 8601 text, a datetime, date or time; None: the present, in UTC.
+        """Make a Timestamp of ISO 8601 text, a datetime, date or time; None: of the present.
 
         Raises:
-            ValueError: The text is none of these.
+            ValueError: The text is not ISO 8601.
         """
         if said is None:
             said = datetime.now(UTC)
@@ -32,19 +34,19 @@ class Timestamp(str):
 
     @property
     def value(self) -> datetime | date | time:
-        """What it says, as Python has it."""
+        """The value as a datetime, date or time."""
         return _read(self)
 
     def has_tz(self) -> bool:
-        """Return whether it says which time zone it is in."""
+        """Return whether it has a time zone."""
         value = self.value
         return isinstance(value, datetime | time) and value.tzinfo is not None
 
     def assume(self, zone: str) -> "Timestamp":
-        """Return the same time in the time zone `zone`, such as Europe/Oslo, if it has none.
+        """Return the same time with the time zone `zone`, such as Europe/Oslo, if it has none.
 
         Raises:
-            ValueError: There is no such time zone, or it is a day or a time of day.
+            ValueError: There is no such time zone, or this is a day or a time of day.
         """
         if self.has_tz():
             return self
@@ -55,7 +57,11 @@ class Timestamp(str):
         return Timestamp(self._moment().replace(tzinfo=found))
 
     def utc(self) -> "Timestamp":
-        """Return the same moment in UTC; one without a time zone is taken to be in it."""
+        """Return the same moment in UTC; without a time zone it counts as UTC.
+
+        Raises:
+            ValueError: This is a day or a time of day.
+        """
         return Timestamp(_in_utc(self._moment()))
 
     def _moment(self) -> datetime:
@@ -78,6 +84,7 @@ class Timestamp(str):
 
 
 def _read(text: str) -> datetime | date | time:
+    # A date first: datetime would read "2026-12-24" as midnight of that day.
     for kind in (date, datetime, time):
         try:
             return kind.fromisoformat(text)
@@ -93,6 +100,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _order(said: object) -> str:
+    # ISO 8601 in one time zone sorts as text; so a day can be compared with a moment, too.
     value = Timestamp(said).value
     if isinstance(value, datetime):
         return _in_utc(value).isoformat()

@@ -1,4 +1,8 @@
-"""TransferPlugin and PluginData by their old names."""
+"""TransferPlugin and PluginData by their old names.
+
+The plugin stands on flowtools.transferplugin, which reads the document, reports progress, and ends
+the step however the plugin ends. This module gives the parts of the document their old types.
+"""
 
 from configparser import ConfigParser
 from typing import Any
@@ -18,9 +22,20 @@ from flowtools.worker.needs import Equipment
 
 
 class PluginData(Described):
-    """The document, with its parts by their old names."""
+    """The document of a transfer plugin, with its parts by their old names; a missing part is None.
+
+    Attributes:
+        parts: The PluginData of flowtools.vizone.
+        transferstep: The TransferStep to report to.
+        transferrequest: The TransferRequest that it belongs to.
+        pluginmetadata: Settings of the plugin, as a Payload.
+        sourceurl: FTP URL of the media.
+        destinationurl: FTP URL of the copy.
+        asset: The Item, with its metadata inlined.
+    """
 
     def __init__(self, document: Any) -> None:
+        """Read the document, as bytes or text; raises ProtocolError if it is not one."""
         self.parts = Parts.read(document)
         parts = self.parts
         self.transferstep = None if parts.step is None else TransferStep.at(parts.step.element)
@@ -37,10 +52,10 @@ def _form(parts: Parts) -> Payload | None:
 
 
 class TransferPlugin(Flow, Plugin):
-    """A plugin of the old kind: `start(self, plugin_data)`.
+    """Base class of old plugins, whose `start(self, plugin_data)` calls `self.use(plugin_data)`.
 
-    Before `use` its client has the login of the profile, if it NeedsClient; from then on that
-    of the plugin's settings.
+    A plugin with NeedsClient has a client with the login of the profile before `use`. From then on
+    its client has the login of the plugin's settings.
     """
 
     @classmethod
@@ -52,7 +67,10 @@ class TransferPlugin(Flow, Plugin):
         return _OldPlugin(made, equipment, payload_class(config))
 
     def use(self, data: Any, *args: Any, **options: Any) -> None:
-        """Take the parts of the document; see flowtools.transferplugin."""
+        """Set `source`, `destination`, `asset`, `settings`, `step` and `client` from the document.
+
+        `data` is a PluginData, or the document; see flowtools.transferplugin for errors.
+        """
         parts = data.parts if isinstance(data, PluginData) else data
         super().use(parts, *args, **options)
         self.client: Any = Client(self.client)
@@ -60,30 +78,30 @@ class TransferPlugin(Flow, Plugin):
             None if self.settings is None else Payload(serialise(self.settings.element))
         )
         self.asset: Any = None if self.asset is None else Item(serialise(self.asset.element))
-        # What is set in these is what the next report sends.
+        # `at` keeps the element: what old code sets in it is in the next report, too.
         self.step: Any = TransferStep.at(self.step.element)
         request = self.request
         self.request: Any = None if request is None else TransferRequest.at(request.element)
 
     def get_progress(self) -> tuple[str | None, int | None]:
-        """Return the state and the per cent done of the step, as the server has them now."""
+        """Return the state of the step and the percentage done, as the server has them now."""
         now = TransferStep(self.client.GET(self.step.self_link or self.step.edit_link))
         return now.state.state, now.progress.done
 
 
 class _OldPlugin(OldWorker):
-    """Runs a plugin on the document."""
+    """A Worker that runs an old plugin on the document."""
 
     def __init__(self, flow: TransferPlugin, equipment: Equipment, payload: Any) -> None:
         super().__init__(flow, equipment, payload)
         self._plugin = flow
 
     def start(self, event: Event) -> None:
-        """Run `start` on the PluginData."""
+        """Call the plugin's `start` with the PluginData, or with the object of `payload class`."""
         self._plugin.take_event(event)
         self._plugin.start((self._payload or PluginData)(event.data))
 
     def clean_up(self) -> None:
-        """See that the step is told how it ends, and let the plugin clean up."""
+        """Report the end of the step if the plugin did not, and call its `clean_up`."""
         self._plugin.close_step()
         super().clean_up()

@@ -1,4 +1,10 @@
-"""An examination: makes checks in order, collects a finding for each, and sums them up."""
+"""An examination: makes checks in order, collects a finding for each, and sums them up.
+
+A check is a function. What it returns or raises decides the verdict: a return is "ok", a Hint
+"hint", a Doubt "warning", Untried "skipped", and a FlowError "failed". Any other exception is a
+fault of flow-doctor and is not caught here. A check that depends on one that failed is not made;
+its caller reports it with `skip`, so that every run lists the same checks.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +23,7 @@ class Doubt(Exception):
     """Raised by a check: something works now, but should be changed.
 
     Attributes:
-        fix: What to do.
+        fix: Advice what to change.
     """
 
     def __init__(self, text: str, fix: str) -> None:
@@ -26,14 +32,14 @@ class Doubt(Exception):
 
 
 class Hint(Doubt):
-    """Raised by a check: something is fine here, but could be better, as with more servers."""
+    """Raised by a check: nothing is wrong, but something could be better."""
 
 
 class Untried(Exception):
     """Raised by a check that is not made because it would do harm.
 
     Attributes:
-        fix: How to make sure otherwise.
+        fix: Advice how to find out otherwise.
     """
 
     def __init__(self, text: str, fix: str) -> None:
@@ -46,11 +52,11 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        check: Its name.
-        verdict: "ok", "hint" (well, and could be better), "warning" (works, and should not stay
-            so), "failed" or "skipped".
+        check: Name of the check.
+        verdict: "ok", "hint" (works, could be better), "warning" (works, should be changed),
+            "failed" or "skipped".
         text: Description of the result, in one line.
-        fix: What to do about it; empty where there is nothing to do.
+        fix: Advice what to do; empty if there is nothing to do.
     """
 
     check: str
@@ -63,26 +69,31 @@ class Examination:
     """Makes checks and reports each finding at once.
 
     Attributes:
-        findings: All so far.
-        status: The exit status of the first check that failed; if none has, FAILED where it is
-            strict and has warned, else DONE.
+        findings: All findings so far.
+        status: Exit status of the first check that failed. If no check has failed: FAILED if it is
+            strict and there was a warning, otherwise DONE.
     """
 
     def __init__(self, tell: Callable[[Finding], None], *, strict: bool = False) -> None:
-        """Give each finding to `tell`; `strict`: a warning makes the status FAILED."""
+        """Begin without findings.
+
+        Args:
+            tell: Called with each finding as soon as it is made.
+            strict: Whether a warning makes the status FAILED.
+        """
         self.findings: list[Finding] = []
         self.status = Status.DONE
         self._tell = tell
         self._strict = strict
 
     def check(self, name: str, look: Callable[[], tuple[str, T]], fix: Fix) -> T | None:
-        """Make the check `name`; return what it found out, or None where it failed.
+        """Make a check; return the value that it found, or None if the verdict is not "ok".
 
         Args:
-            name: What is checked.
-            look: Makes the check; returns the text of the finding and a value. Raises a FlowError
-                that says what is wrong, a Doubt, or Untried.
-            fix: What to do where it fails; it may depend on what is wrong.
+            name: Name of the check.
+            look: Function that makes the check. It returns the text of the finding and a value, or
+                raises a FlowError that says what is wrong, a Doubt, or Untried.
+            fix: Advice for a check that failed, or a function that gives the advice for an error.
         """
         try:
             text, value = look()
@@ -94,6 +105,7 @@ class Examination:
             self.add(Finding(name, "skipped", str(reason), reason.fix))
             return None
         except FlowError as error:
+            # The first failure counts: the later ones often follow from it.
             if self.status in (Status.DONE, Status.FAILED):
                 self.status = error.status
             advice = fix if isinstance(fix, str) else fix(error)
@@ -103,19 +115,19 @@ class Examination:
         return value
 
     def skip(self, names: tuple[str, ...], reason: str) -> None:
-        """Say that these checks cannot be made."""
+        """Report that these checks cannot be made, because of `reason`."""
         for name in names:
             self.add(Finding(name, "skipped", reason))
 
     def add(self, finding: Finding) -> None:
-        """Take a finding."""
+        """Add a finding and report it."""
         self.findings.append(finding)
         if finding.verdict == "warning" and self._strict and self.status == Status.DONE:
             self.status = Status.FAILED
         self._tell(finding)
 
     def summary(self) -> str:
-        """Return a summary of all findings, in one line."""
+        """Return the number of findings with each verdict, in one line."""
         counts = {
             verdict: sum(each.verdict == verdict for each in self.findings)
             for verdict in ("failed", "warning", "hint", "skipped", "ok")

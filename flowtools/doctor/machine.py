@@ -1,4 +1,4 @@
-"""Checks of this machine: what runs here, and the place for acknowledgement sockets."""
+"""Checks of this machine: versions, a directory for acknowledgement sockets, and limits."""
 
 import os
 import platform
@@ -10,18 +10,18 @@ from flowtools.ack.receiver import AckSocket
 from flowtools.doctor.examination import Doubt, Examination
 
 FEW_FILES = 1024
-"""Minimum limit of file descriptors for a process, which needs them for connections, pipes and job
-logs."""
+"""Number of open files that a process should at least be allowed. Connections, pipes and job logs
+need them."""
 
 
 def examine_machine(examination: Examination) -> None:
-    """Check what every pipeline needs of this machine."""
+    """Check what every pipeline needs on this machine."""
     examination.check("software", _software, "")
     examination.check(
         "ack socket",
         _ack_socket,
-        "let XDG_RUNTIME_DIR name a folder of this user's own (systemd: RuntimeDirectory=),"
-        " or make the temporary folder writable; needed for --ack worker",
+        "set XDG_RUNTIME_DIR to a directory of this user's own (systemd: RuntimeDirectory=),"
+        " or make the temporary directory writable; needed for --ack worker",
     )
     examination.check("limits", _limits, "")
 
@@ -36,6 +36,7 @@ def _software() -> tuple[str, None]:
 
 
 def _ack_socket() -> tuple[str, None]:
+    # The socket is really made: only then a missing permission or a path that is too long shows.
     inlet = AckSocket()
     try:
         return f"can be made below '{os.path.dirname(os.path.dirname(inlet.path))}'", None  # noqa: PTH120

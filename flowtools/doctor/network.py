@@ -1,4 +1,8 @@
-"""Checks of the connection to a server: its name, its port, its certificate."""
+"""Checks of the way to a server: its name, its port, and its certificate.
+
+Each step is a check of its own, although connecting would do them all at once: the advice for a
+wrong name differs from that for a closed port or an unknown authority.
+"""
 
 import socket
 import ssl
@@ -17,7 +21,7 @@ from flowtools.stomp.wire import Wire
 
 
 class Way:
-    """The way to one server."""
+    """The checks of the way to one server."""
 
     def __init__(
         self,
@@ -28,15 +32,15 @@ class Way:
         plain: str,
         expiry_days: int,
     ) -> None:
-        """Prepare to check it.
+        """Prepare the checks; none is made yet.
 
         Args:
-            examination: What makes the checks.
-            prefix: Stands before their names.
-            stop: Ends them.
-            seconds: The time-out of each.
-            plain: Beginning of an address without TLS.
-            expiry_days: Warn of a certificate that expires within so many days.
+            examination: Makes and reports the checks.
+            prefix: Beginning of the names of the checks, such as "broker".
+            stop: Ends a check early.
+            seconds: Time-out of each check, in seconds.
+            plain: Beginning of an address without TLS, for the advice.
+            expiry_days: Warn of a certificate that expires within this number of days.
         """
         self._examination = examination
         self._prefix = prefix
@@ -46,7 +50,7 @@ class Way:
         self._expiry_days = expiry_days
 
     def examine(self, host: str, port: int, context: ssl.SSLContext | None) -> bool:
-        """Check name, port and, where there is a `context`, TLS; return whether all is well."""
+        """Check the name, the port and, with a `context`, TLS; return whether no check failed."""
         examine = self._examination.check
         before = len(self._examination.findings)
         names = [f"{self._prefix} {what}" for what in ("name", "port", "TLS")]
@@ -54,8 +58,8 @@ class Way:
             self._examination.skip(tuple(names[1 : 3 if context else 2]), "the name has no address")
             return False
         fix = (
-            "check that it runs and that no firewall is in between, as with"
-            f" 'nc -vz {host} {port}'; check the port"
+            "check that the server runs, that the port is right and that no firewall is in between;"
+            f" try 'nc -vz {host} {port}'"
         )
         if examine(names[1], lambda: self._connect(host, port), fix) is None:
             if context:
@@ -73,12 +77,12 @@ class Way:
     def _tls_fix(self, error: FlowError) -> str:
         if isinstance(error, RefusedError) and NO_TLS not in str(error):
             return (
-                "name the authority that signed its certificate with --ca-file, and call it by"
-                " the name that the certificate has"
+                "give the authority that signed the server's certificate with --ca-file, and use"
+                " the host name that is in the certificate"
             )
         return (
-            "name the port that speaks TLS, or, if the server is to be spoken to without,"
-            f" let its address begin with {self._plain}"
+            "use the port that speaks TLS; or, for a connection without TLS, an address that begins"
+            f" with {self._plain}"
         )
 
     def _resolve(self, host: str) -> tuple[str, bool]:
@@ -103,8 +107,9 @@ class Way:
         if context.verify_mode == ssl.CERT_NONE:
             raise Doubt(
                 f"{version}, and the certificate is not checked (--insecure)",
-                "leave out --insecure, and name the authority with --ca-file",
+                "leave out --insecure, and give the authority's certificate with --ca-file",
             )
+        # Python gives the contents of a certificate only if it was checked.
         assert ends is not None
         now = time.time()
         said = f"{version}, and the certificate {days_left(ends, now)}"

@@ -1,4 +1,4 @@
-"""The JSON Schema of a type of event, for people and for programs."""
+"""Prints the JSON Schema of a type of event."""
 
 import sys
 
@@ -14,10 +14,10 @@ def show(type: str) -> None:
     """Print the JSON Schema of the events of `type`.
 
     Raises:
-        ReaderGone: Nobody reads it.
-        UsageError: There is no such type; the error names those that there are.
+        ReaderGone: The reader of standard output has closed the pipe.
+        UsageError: There is no such type; the error lists the known types.
     """
     if type not in DATA:
-        raise UsageError(f"no source writes events of type '{type}'; there are {', '.join(DATA)}")
+        raise UsageError(f"no source writes events of type '{type}'; known: {', '.join(DATA)}")
     writer = LineWriter(sys.stdout.fileno())
     writer.write(orjson.dumps(schema_of(type), option=orjson.OPT_INDENT_2) + b"\n")

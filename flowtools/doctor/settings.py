@@ -1,4 +1,4 @@
-"""How flow-doctor examines, with its defaults."""
+"""The settings of flow-doctor, with their defaults."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class Examining(Expiring):
     """How a server is examined.
 
     Attributes:
-        heart_beat: Seconds after which we send a heart-beat, and expect one. Short, because
-            somebody waits for the answer.
+        heart_beat: Seconds between the heart-beats that we send, and those that we ask for. They
+            are short, because the check waits for a heart-beat, and a person for the check.
         strict: Whether a warning makes the exit status 1.
     """
 

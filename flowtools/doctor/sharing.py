@@ -1,11 +1,11 @@
-"""Checks of a broker that several servers share: its hosts, and the kind of its queues.
+"""Checks of a broker that several servers share: its hosts, and the type of its queues.
 
-RabbitMQ refuses to declare an existing queue with other arguments, and its error names the kind of
-the queue. So the check subscribes as if to a stream with priorities, which cannot exist. If the
-queue exists, the error names its real kind; if it does not, the error says that such a stream is
-impossible. No queue is created and no message is delivered; the broker logs a line about it and
-closes the connection. Tried with RabbitMQ 3.10.8 and 4.3.6. What other brokers have set cannot be
-seen over STOMP without taking part.
+STOMP has no request for the type of a queue. But RabbitMQ refuses to declare an existing queue with
+other arguments, and its error names the real type. So the check subscribes as if to a stream with
+priorities, which cannot exist. If the queue exists, the error names its real type. If it does not,
+the error says that such a stream is impossible. No queue is created and no message is delivered;
+the broker logs a line and closes the connection. Tried with RabbitMQ 3.10.8 and 4.3.6. On other
+brokers only a consumer could find out, and it would take messages from others.
 """
 
 import re
@@ -40,8 +40,8 @@ def examine_hosts(examination: Examination, url: BrokerURL) -> None:
         if len(url.hosts) > 1:
             return f"{len(url.hosts)} in the URL, tried in turn", True
         raise Hint(
-            "one only: while it is away, events wait",
-            "with a cluster, or a live and a backup broker, name all: stomp://a:61613,b:61613/...",
+            "only one host in the URL: while it is down, events wait",
+            "if there is a cluster or a backup broker, list all hosts: stomp://a:61613,b:61613/...",
         )
 
     examination.check(HOSTS, look, "")
@@ -50,8 +50,9 @@ def examine_hosts(examination: Examination, url: BrokerURL) -> None:
 def examine_queues(
     examination: Examination, url: BrokerURL, settings: Settings, stop: Stop
 ) -> None:
-    """Check the queue of the URL and its dead letters, where they can be seen: on RabbitMQ."""
+    """Check the queue of the URL and its dead-letter queue, on RabbitMQ."""
     destination = url.destination or ""
+    # Only a name below /queue/ stands for one queue that the subscription would declare.
     if not re.fullmatch("/queue/[^/]+", destination):
         return
     fix = f"at the broker, give the user the right to configure the queue; {_ADVICE}"
@@ -67,9 +68,9 @@ def _judge_queue(
     kind = _kind(destination, broker, stop, settings)
     if kind == "missing":
         raise Hint(
-            f"'{destination}' is not there yet: whoever comes first makes it",
-            "make it a quorum queue: by 'x-queue-type=quorum' in the URL of all commands, or"
-            f" beforehand; {_ADVICE}",
+            f"'{destination}' does not exist yet: the first command that uses it creates it",
+            "make it a quorum queue: create it beforehand, or put 'x-queue-type=quorum' into the"
+            f" URL of all commands; {_ADVICE}",
         )
     _complain(destination, kind)
     return f"'{destination}' is {_NAMES[kind]}", True
@@ -79,10 +80,10 @@ def _judge_dead(dead: str, broker: Broker, stop: Stop, settings: Settings) -> tu
     kind = _kind(dead, broker, stop, settings)
     if kind == "missing":
         raise Hint(
-            f"'{dead}' is not there yet: the first refused message makes it, of the broker's"
-            " default type",
-            "make it before, or let --dead-letter-header x-queue-type=quorum of"
-            f" flow-listen-stomp choose its type; {_ADVICE}",
+            f"'{dead}' does not exist yet: the first rejected message creates it, with the"
+            " broker's default type",
+            "create it beforehand, or give flow-listen-stomp the option"
+            f" --dead-letter-header x-queue-type=quorum; {_ADVICE}",
         )
     _complain(dead, kind)
     return f"'{dead}' is {_NAMES[kind]}", True
@@ -91,34 +92,34 @@ def _judge_dead(dead: str, broker: Broker, stop: Stop, settings: Settings) -> tu
 _NAMES: dict[Kind, str] = {
     "quorum": "a quorum queue",
     "classic": "a classic queue",
-    "unknown": "there; what type of queue it is was not told",
+    "unknown": "a queue; the broker does not say of which type",
 }
 
 
 def _complain(destination: str, kind: Kind) -> None:
     if kind == "classic":
         raise Hint(
-            f"'{destination}' is a classic queue: it is away whenever the node that holds it is",
-            f"use a quorum queue, which has a copy on several nodes; {_ADVICE}",
+            f"'{destination}' is a classic queue: it is gone while the node that holds it is down",
+            f"use a quorum queue, which has copies on several nodes; {_ADVICE}",
         )
     if kind == "temporary":
         raise Doubt(
-            f"'{destination}' belongs to another connection, and goes with it",
+            f"'{destination}' belongs to another connection, and is deleted with it",
             "subscribe without durable:false, auto-delete:true or exclusive:true",
         )
     if kind == "stream":
         raise Doubt(
-            f"'{destination}' is a stream: nothing is taken from it, and all who listen get all",
+            f"'{destination}' is a stream: every listener gets every message",
             f"to share work, use a quorum queue; {_ADVICE}",
         )
 
 
 def _kind(destination: str, broker: Broker, stop: Stop, settings: Settings) -> Kind:
-    """Return the kind of the queue, as RabbitMQ names it.
+    """Return the type of a queue, as the texts of RabbitMQ's errors show it.
 
     Raises:
         RefusedError: The user has no permission to find out.
-        UnreachableError: There is no answer.
+        UnreachableError: The broker does not answer.
     """
     session = broker.connect(stop)
     if session is None:
@@ -130,7 +131,7 @@ def _kind(destination: str, broker: Broker, stop: Stop, settings: Settings) -> K
     finally:
         session.abort()
     if "ACCESS_REFUSED" in text or "access_refused" in text:
-        raise RefusedError(f"cannot see what '{destination}' is: {text}")
+        raise RefusedError(f"cannot find out the type of '{destination}': {text}")
     return _kind_of(text)
 
 
@@ -144,7 +145,7 @@ def _kind_of(text: str) -> Kind:
     is_quorum = re.search(r"inequivalent arg 'x-queue-type'.*current is '(\w+)'", text)
     if is_quorum and is_quorum[1] == "quorum":
         return "quorum"
-    # Only a classic queue may have priorities, so only there the two are compared.
+    # Only a classic queue may have priorities, so RabbitMQ compares them only there.
     if "inequivalent arg 'x-max-priority'" in text or "current is 'classic'" in text:
         return "classic"
     return "unknown"

@@ -1,4 +1,8 @@
-"""Checks of a STOMP broker: the connection, the login, heart-beats, the subscription."""
+"""Checks of a STOMP broker: the connection, the login, heart-beats, the subscription.
+
+The checks use the same code as the sources, so that their result is what a source would see. They
+take no message: a queue is not subscribed to, and a topic gives each subscriber its own copy.
+"""
 
 import ssl
 import time
@@ -18,13 +22,13 @@ from flowtools.stomp.transport import GRACE, ConnectionLost
 from flowtools.stomp.url import BrokerURL
 
 _FILES_FIX = (
-    "name files in PEM form with --ca-file, --client-certificate and --client-key; the key is the"
-    " one that the certificate was made for"
+    "give files in PEM format with --ca-file, --client-certificate and --client-key; the key must"
+    " belong to the certificate"
 )
 
 CHECKS = ("broker login", "broker heart-beat", "subscription")
 
-_LOGIN_FIX = "check user, password and virtual host; the broker's log tells more than it tells us"
+_LOGIN_FIX = "check user, password and virtual host; the broker's log usually gives the reason"
 
 
 def examine_broker(
@@ -34,9 +38,14 @@ def examine_broker(
     stop: Stop,
     expiry_days: int = Examining.expiry_days,
 ) -> None:
-    """Check the broker at `url`, one after another where there are several hosts.
+    """Check the broker at `url`; each of its hosts in turn, if there are several.
 
-    A certificate that ends within `expiry_days` is warned of.
+    Args:
+        examination: Makes and reports the checks.
+        url: Address of the broker and the destination.
+        settings: How to connect.
+        stop: Ends a check early.
+        expiry_days: Warn of a certificate that expires within this number of days.
     """
     context = None
     if url.tls:
@@ -44,6 +53,7 @@ def examine_broker(
         if context is None:
             examination.skip(CHECKS, "the files for TLS cannot be used")
             return
+    # A source would try again for a long time; a person waits for this answer.
     once = replace(settings, retry_for=0.0)
     brokers = set()
     for host, port in url.hosts:
@@ -73,16 +83,16 @@ def _trust(settings: Settings) -> tuple[str, ssl.SSLContext]:
 def _examine_session(
     examination: Examination, url: BrokerURL, settings: Settings, stop: Stop
 ) -> str | None:
-    """Check login, heart-beat and subscription; return what broker it is, None without a login."""
+    """Check login, heart-beat and subscription; return the kind of broker, None without a login."""
 
     def log_in() -> tuple[str, Session]:
         session = Broker(url, settings).connect(stop)
         if session is None:
             raise UnreachableError("stopped")
         broker = session.dialect.broker
-        name = "a broker that does not say its name" if broker == "unknown" else broker
+        name = "a broker of unknown kind" if broker == "unknown" else broker
         user = url.user or settings.user
-        who = f"as '{user}'" if user else "without a name (FLOW_USER, --user)"
+        who = f"as '{user}'" if user else "without a user (FLOW_USER, --user)"
         return f"{who}, STOMP {session.version}, {name}", session
 
     session = examination.check("broker login", log_in, _LOGIN_FIX)
@@ -110,10 +120,10 @@ def _hear(session: Session, settings: Settings, stop: Stop) -> tuple[str, bool]:
     sends, hears = session.heart_beat
     if not hears:
         if not settings.heart_beat[1]:
-            raise Doubt("--heart-beat asks for none", "leave out --heart-beat OUT,0")
+            raise Doubt("--heart-beat asks for no heart-beats", "leave out --heart-beat OUT,0")
         raise Doubt(
-            "the broker sends none: a connection that dies silently is found only by TCP",
-            "turn heart-beats on in the broker's STOMP connector",
+            "the broker sends no heart-beats: only TCP notices a connection that dies silently",
+            "turn on heart-beats in the broker's STOMP connector",
         )
     began = time.monotonic()
     while session.heard_at < began:
@@ -123,6 +133,8 @@ def _hear(session: Session, settings: Settings, stop: Stop) -> tuple[str, bool]:
 
 
 def _subscribe(session: Session, destination: str, stop: Stop, seconds: float) -> tuple[str, bool]:
+    # A queue hands each message to one consumer, and even a message that is given back at once may
+    # be counted as a delivery.
     if "topic" not in destination.split("/")[1:2]:
         raise Untried(
             f"not tried on '{destination}': it would take messages from others",

@@ -31,25 +31,31 @@ _STYLES = {
 _INDENT = 35
 
 _NARROW = 60
-"""Cells below which a terminal has no room beside the name of a check."""
+"""Width of a terminal, in cells, below which the text goes on a line of its own."""
 
 
 def visit(patient: Patient, stomp_url: str | None, *, strict: bool) -> Status:
-    """Examine the broker at `stomp_url`, or Viz One; write the findings to standard output.
+    """Examine a broker or a Viz One, and write the findings to standard output.
 
-    With -q only warnings and failures are written, without a summary. With --log-format json each
-    finding is an object, also without a summary.
+    With -q only warnings and failures are written. With --log-format json each finding is a JSON
+    object. Both leave out the summary.
 
-    Returns the exit status of the first check that failed; with `strict` that of a warning is 1.
+    Args:
+        patient: The Viz One to examine; only its broker settings count if there is a `stomp_url`.
+        stomp_url: Address of a broker to examine instead; None: examine Viz One.
+        strict: Whether a warning makes the exit status 1.
+
+    Returns:
+        The exit status of the first check that failed, or DONE.
 
     Raises:
-        UsageError: The URL has another form.
-        ReaderGone: Nobody reads the findings.
-        FlowError: They cannot be written.
+        UsageError: The URL is malformed.
+        ReaderGone: The reader of standard output has closed the pipe.
+        FlowError: Standard output cannot be written.
         Signalled: A signal asked for the end.
     """
     url = parse_url(stomp_url) if stomp_url else None
-    # The findings report what the connection would log.
+    # The findings report what the code of the connection would also log.
     quieten("flowtools.broker", logging.ERROR)
     with stopped_by_signals() as stop:
         is_quiet, is_json = form().verbosity < 0, form().log_format == "json"
@@ -70,7 +76,7 @@ def _tell(finding: Finding) -> None:
     verdict = f"{finding.verdict:<9}"
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         verdict = f"{_STYLES[finding.verdict]}{verdict}\x1b[0m"
-    # On a narrow terminal what was found stands below the name of the check.
+    # On a narrow terminal the text goes below the name of the check.
     width = _width()
     indent = _INDENT if width is None or width >= _NARROW else 4
     head = f"{verdict} {finding.check:<24}"
@@ -81,14 +87,17 @@ def _tell(finding: Finding) -> None:
 
 
 def _width() -> int | None:
-    """Return the cells of a line of the terminal; None: there is no terminal."""
+    """Return the width of the terminal in cells; None if standard output is not a terminal."""
     if not sys.stdout.isatty():
         return None
     return os.get_terminal_size(sys.stdout.fileno()).columns or 80
 
 
 def _broken(text: str, indent: int, width: int | None) -> str:
-    """Return `text` as lines that are broken between words, all but the first indented."""
+    """Return `text` broken between words into lines, all but the first of them indented.
+
+    Without a terminal (no `width`) it stays one line, so that grep finds it whole.
+    """
     if width is None:
         return f"{text}\n"
     room = max(width - indent, 20)
@@ -101,9 +110,10 @@ def _tell_as_json(finding: Finding) -> None:
 
 
 def _unless_well(tell: Callable[[Finding], None]) -> Callable[[Finding], None]:
-    """Return a function that reports only warnings and failures, from which skips follow."""
+    """Return a function that reports only warnings and failures to `tell`."""
 
     def tell_of_trouble(finding: Finding) -> None:
+        # A skipped check follows from a failure that has been reported.
         if finding.verdict in ("warning", "failed"):
             tell(finding)
 

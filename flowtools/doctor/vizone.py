@@ -1,10 +1,14 @@
-"""Checks of a Viz One: settings, the way there, the login, clocks, monitor links, the broker."""
+"""Checks of a Viz One: settings, network, login, clock, monitor links, and the broker behind them.
+
+The checks follow the path of a listener: it logs in by HTTP, reads the monitor link of a feed, and
+connects to the broker that this link names, often under another host name. The first step that
+fails is usually the cause of all later ones, which are skipped.
+"""
 
 import os
 import stat
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -24,10 +28,12 @@ from flowtools.vizone.client import Client
 from flowtools.vizone.transport import without_user
 
 CLOCK = 5.0
-"""Accepted difference between two clocks in seconds; replays allow a margin of 60."""
+"""Accepted difference between the two clocks, in seconds. Replays allow for 60 seconds, so the
+warning comes in time."""
 
 _PORTS = {"http": 80, "https": 443}
 _BEHIND_LOGIN = ("clock", "monitor link", "broker name", "broker port", *CHECKS)
+"""The checks that need a login."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,16 @@ class Patient:
     """The Viz One to be examined, and how to reach it.
 
     Attributes:
-        url: Address of Viz One; with `user` and `password_file` as the options give them.
-        locations: Handles of import storages to be listened to.
-        broker: Host and port of the broker, as --broker gives them.
+        url: Address of Viz One, as --url gives it; None: VIZONE_URL.
+        user: Name of the user, as --user gives it; None: VIZONE_USER.
+        password_file: File with the password, as --password-file gives it; None:
+            VIZONE_PASSWORD.
+        ca_file: PEM file of the authorities to trust instead of the system's.
+        insecure: Whether any certificate is accepted.
+        locations: Handles of the import storages to examine.
+        broker: Host and port of the broker, as --broker gives them; None: as the monitor link says.
         settings: How to connect to the broker.
-        expiry_days: Warn of a certificate that expires within so many days.
+        expiry_days: Warn of a certificate that expires within this number of days.
     """
 
     url: str | None
@@ -54,14 +65,17 @@ class Patient:
 
 
 def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> None:
-    """Make every check that can be made."""
+    """Make every check that can be made, and report the others as skipped."""
     account = examination.check(
         "settings",
         lambda: _settings(patient),
         "export VIZONE_URL=https://HOST VIZONE_USER=NAME, and VIZONE_PASSWORD or --password-file",
     )
     if account is None:
-        examination.skip(("name", "port", "login", *_BEHIND_LOGIN), "the settings do not suffice")
+        examination.skip(
+            ("password", "Viz One name", "Viz One port", "login", *_BEHIND_LOGIN),
+            "the settings are incomplete",
+        )
         return
     examination.check("password", lambda: _password(patient, account), "")
     parts = urlsplit(account.url)
@@ -82,14 +96,14 @@ def examine_vizone(examination: Examination, patient: Patient, stop: Stop) -> No
         url = examination.check(
             "broker address",
             partial(_address, monitor, account, override),
-            "give --broker HOST:PORT if that broker is yours, here and to the listener",
+            "if that broker is yours, give --broker HOST:PORT here and to the listener",
         )
         if url is not None:
             examine_broker(examination, url, settings, stop, patient.expiry_days)
 
 
 def _examine_client(examination: Examination, client: Client, patient: Patient) -> list[str]:
-    """Make the checks that need a login; return the monitor links."""
+    """Check the login and everything that needs it; return the monitor links."""
     logged_in = examination.check(
         "login",
         lambda: (
@@ -147,7 +161,7 @@ def _settings(patient: Patient) -> tuple[str, Account]:
         ca_file=patient.ca_file,
         insecure=patient.insecure,
     )
-    context_for(account)  # A CA file that cannot be read is a matter of settings.
+    context_for(account)  # So that a CA file that cannot be read fails here, not at the login.
     return f"'{account.url}' as '{account.user}'", account
 
 
@@ -155,8 +169,8 @@ def _password(patient: Patient, account: Account) -> tuple[str, bool]:
     parts = urlsplit(account.url)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise Doubt(
-            "it goes over the network unencrypted: the address is http",
-            "use https, if Viz One is set up for it",
+            "the password goes over the network unencrypted: the address is http",
+            "use https, if Viz One supports it",
         )
     if patient.password_file is None:
         return "from the environment", True
@@ -174,14 +188,14 @@ def _clock(client: Client) -> tuple[str, bool]:
     url = client.account.url.removesuffix("/thirdparty")
     answer = client.request("GET", f"{url}/thirdparty", accept="*/*")
     after = time.time()
-    try:
-        theirs = parsedate_to_datetime(answer.headers["Date"]).timestamp() + 0.5
-    except (KeyError, ValueError, TypeError):
+    if answer.served is None:
         return "the server does not say its time", True
-    off = theirs - (before + after) / 2
+    # The Date header has whole seconds, so on average the server's clock is half a second later.
+    # It is compared with the middle of the request, because either way may have been the slow one.
+    off = answer.served + 0.5 - (before + after) / 2
     if abs(off) > CLOCK:
         raise Doubt(
-            f"Viz One's is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ours",
+            f"Viz One's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ours",
             "set both by NTP ('timedatectl set-ntp true'): --state and --since compare times",
         )
-    return "the same as Viz One's, to the second", True
+    return f"within {CLOCK:.0f} s of Viz One's", True

@@ -1,12 +1,12 @@
-"""The failed file: its events are read one by one, and taken out together.
+"""The failed file: its events are read one by one, and removed together.
 
-flow-work may append to the file at any moment. To take events out, a file without them is
-written beside it and put in its place while a lock is held (flock(2)); flow-work writes each
-line under that lock, to whatever file is at the path then (`pool/appendfile.py`). A process
-that is killed in between leaves the old file or the new one, never a part.
+flow-work may append to the file at any moment. To remove events, a new file without them is written
+in the same directory and renamed over the old one, under a lock (flock(2)). flow-work writes each
+line under that lock, to the file that is at the path then (`pool/appendfile.py`). A process that is
+killed leaves the old file or the new one, never a mixture.
 
-Events to take out are recognised by their bytes, not by their place, so it does not matter
-whether another flow-failed has rewritten the file meanwhile.
+Events to remove are recognised by their bytes, not by their position, so it does not matter whether
+another flow-failed has rewritten the file meanwhile.
 """
 
 import fcntl
@@ -28,6 +28,7 @@ class FailedLines:
     """The events of the failed file at `path`: a `Store` (store.py)."""
 
     take_out_every = 60.0
+    """A whole file is rewritten each time, so it is not done for each event."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +40,7 @@ class FailedLines:
 
     @contextmanager
     def opened(self, stop: Stop | None = None, *, most: int | None = None) -> Iterator[Self]:
-        """Yield this object: a file need not be opened to be looked at."""
+        """Yield this object: a file needs no connection."""
         yield self
 
     def descriptors(self) -> Sequence[HasFileno]:
@@ -50,14 +51,14 @@ class FailedLines:
         """Do nothing; see `descriptors`."""
 
     def key_of(self, record: Record) -> bytes:
-        """Return what a line is recognised by: 16 bytes made of all that it holds."""
+        """Return the key of a line: a digest of its bytes (see the function `key_of`)."""
         return key_of(record)
 
     def records(self) -> Iterator[Record]:
         """Yield every event that is in the file now, the oldest first.
 
-        Events that are appended meanwhile are not yielded: a replay whose events fail again
-        into the same file would never end.
+        Events that are appended meanwhile are not yielded. Otherwise a replay whose events fail
+        again into the same file would never end.
 
         Raises:
             FlowError: The file cannot be read.
@@ -67,6 +68,7 @@ class FailedLines:
                 left = os.fstat(file.fileno()).st_size
                 for line in file:
                     left -= len(line)
+                    # A line that was half written when the size was read is a later one, too.
                     if left < 0:
                         return
                     record = read_record(line)
@@ -76,12 +78,14 @@ class FailedLines:
             raise self._failure("read", error) from None
 
     def take_out(self, unwanted: Counter[bytes]) -> int:
-        """Remove the lines with these keys (see `key_of`), each as often as it is counted.
+        """Remove lines from the file; on return the new file has been written to the disk.
 
-        On return the new file is on the disk.
+        Args:
+            unwanted: The keys of the lines (see `key_of`), each with the number of lines to remove:
+                equal lines have equal keys.
 
         Returns:
-            How many lines were removed.
+            The number of lines that were removed.
 
         Raises:
             FlowError: The file cannot be rewritten; it is unchanged then.
@@ -101,19 +105,24 @@ class FailedLines:
 
 
 def key_of(record: Record) -> bytes:
-    """Return what a line of the file is recognised by: 16 bytes made of all that it holds."""
-    return blake2b(record.line, digest_size=16).digest()
+    """Return the key of a line of the file: a digest of its bytes, 16 bytes long."""
+    return _digest(record.line)
+
+
+def _digest(line: bytes) -> bytes:
+    # A replay may have thousands of events in flight; the lines themselves would take megabytes.
+    return blake2b(line, digest_size=16).digest()
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
-    """Open the file that is at `path`, and keep everyone from appending to it."""
+    """Open and lock the file at `path`, so that nobody appends to it while the block runs."""
     while True:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             there = path.stat()
             ours = os.fstat(file.fileno())
-            # Another flow-failed may have put a new one there while this one waited.
+            # Another flow-failed may have replaced the file while this one waited for its lock.
             if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
                 yield file
                 return
@@ -126,10 +135,12 @@ def _rewrite(path: Path, old: BinaryIO, unwanted: Counter[bytes]) -> int:
         with os.fdopen(fd, "wb") as new:
             status = os.fstat(old.fileno())
             os.fchmod(fd, status.st_mode & 0o7777)
+            # Only root may give a file away. The new file must still be one that flow-work, which
+            # may run as another user, can append to.
             with suppress(PermissionError):
                 os.fchown(fd, status.st_uid, status.st_gid)
             for line in old:
-                key = blake2b(line.rstrip(b"\r\n"), digest_size=16).digest()
+                key = _digest(line.rstrip(b"\r\n"))
                 if unwanted[key] > 0:
                     unwanted[key] -= 1
                     removed += 1
@@ -141,6 +152,7 @@ def _rewrite(path: Path, old: BinaryIO, unwanted: Counter[bytes]) -> int:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    # The rename is safe against a loss of power only once the directory is on the disk.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

@@ -1,9 +1,9 @@
 """Group failed events by the reason why they failed.
 
-Two errors belong together when their texts are the same once everything that differs from
-event to event is folded away: numbers, ids, times, and names in quotes. So "asset 4711 not
-found" and "asset 4712 not found" are one group, whose example keeps the text of one event.
-A status stays, because HTTP 404 and HTTP 503 are different reasons.
+Two errors belong together if their texts are equal after everything that differs from event to
+event has been replaced: numbers, ids, times, and names in quotes. So "asset 4711 not found" and
+"asset 4712 not found" are one group, whose example keeps the text of one event. A status stays,
+because HTTP 404 and HTTP 503 are different reasons.
 """
 
 import re
@@ -18,6 +18,8 @@ is bounded."""
 
 OTHERS = "other errors"
 
+# The order matters: the first alternative that matches at a place wins. A status must be tried
+# before a number, and a time or an id before the numbers it is made of.
 _FOLD = re.compile(
     r"""
     (?P<keep>\b(?:HTTP(?:/[0-9.]+)?|[Ss]tatus|[Ee]rrno|exit\ code|signal|port)[ :=#]*[0-9]{1,5}\b)
@@ -33,7 +35,7 @@ _FOLDED = {"quoted": "'…'", "time": "TIME", "uuid": "ID", "hex": "ID", "number
 
 
 def fold(error: str) -> str:
-    """Return `error` with a placeholder for everything that differs from event to event."""
+    """Return `error` with placeholders for everything that differs from event to event."""
 
     def folded(found: re.Match[str]) -> str:
         kind = found.lastgroup or ""
@@ -47,14 +49,15 @@ class Group:
     """The failed events of one reason.
 
     Attributes:
-        pattern: The folded text of their error.
-        count: How many there are.
-        example: The error of the newest one, whole.
-        example_id: Its id.
-        first: When the first of them failed, in seconds since the epoch; None: not known.
-        last: When the last of them failed.
-        least, most: The fewest and the most attempts that one of them had; None: not known.
-        types: How many there are of each event type.
+        pattern: The folded text of the error.
+        count: Number of events.
+        example: Complete error text of the event that failed last.
+        example_id: Id of that event.
+        first: Time of the first failure, in seconds since the epoch; None if it is not known.
+        last: Time of the last failure, in the same form.
+        least: Smallest number of attempts of an event; None if it is not known.
+        most: Largest number of attempts of an event; None if it is not known.
+        types: Number of events of each type.
     """
 
     pattern: str
@@ -73,12 +76,14 @@ class Group:
         moment = record.failed_at
         if moment is not None:
             self.first = moment if self.first is None else min(self.first, moment)
+        # An event without a time may still give the example, until one with a time comes.
         if self.last is None or (moment or 0) >= self.last:
             self.last = moment
             self.example, self.example_id = record.error, record.id
         if record.attempts is not None:
             self.least = record.attempts if self.least is None else min(self.least, record.attempts)
             self.most = record.attempts if self.most is None else max(self.most, record.attempts)
+        # Types are limited like groups: a type may be any text.
         if record.type in self.types or len(self.types) < MOST_GROUPS:
             self.types[record.type] = self.types.get(record.type, 0) + 1
 

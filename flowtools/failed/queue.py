@@ -1,9 +1,9 @@
-"""A dead-letter queue: its events are shown without being consumed, and taken off one by one.
+"""A dead-letter queue: its events are shown without being consumed, and removed one by one.
 
 Showing events consumes nothing (stomp/look.py). To replay or drop events, all messages of the queue
-are held unacknowledged; those that are done are acknowledged, and all others go back to their
-places. Messages that arrive meanwhile are left alone, because a replay whose events fail again into
-the same queue would otherwise never end.
+are held without being acknowledged. Those whose events are done are acknowledged, and the broker
+puts all others back into their places when the connection ends. Messages that arrive meanwhile are
+ignored: otherwise a replay whose events fail again into the same queue would never end.
 """
 
 from collections import Counter
@@ -40,9 +40,9 @@ class FailedQueue:
             url: The broker and the queue.
             settings: How to connect.
             headers: More headers of SUBSCRIBE, besides the URL's own.
-            idle: Seconds without a message after which the queue has been seen, where the
-                broker does not say so; None: Looking.idle.
-            take: Whether events will be taken off the queue.
+            idle: Seconds without a message after which the queue counts as read to its end, if the
+                broker does not tell its end; None: Looking.idle.
+            take: Whether events will be removed from the queue.
         """
         self._url = url
         self._settings = settings
@@ -55,9 +55,9 @@ class FailedQueue:
         """Yield the queue's events, with a connection to it; None: `stop` was set before.
 
         Raises:
-            UsageError: The URL names no queue.
-            RefusedError: The broker refuses login, subscription or TLS.
-            UnreachableError: It is away for too long, or goes away meanwhile.
+            UsageError: The URL does not name a queue.
+            RefusedError: The broker refuses the login, the subscription or the TLS connection.
+            UnreachableError: The broker cannot be reached for too long, or the connection ends.
         """
         with looking(
             *(self._url, self._settings, stop),
@@ -80,9 +80,10 @@ class FailedMessages:
     """
 
     take_out_every = 0.0
+    """An acknowledgement costs little, so a message is removed as soon as its event is done."""
 
     def __init__(self, look: Look, name: str, stop: Stop, *, is_held: bool) -> None:
-        """Show what `look` sees; `is_held`: keep it until the look is closed."""
+        """Show the messages of `look`; `is_held`: hold them until it is closed."""
         self.name = name
         self._look = look
         self._stop = stop
@@ -96,11 +97,13 @@ class FailedMessages:
             RefusedError: The broker refuses the subscription.
             ConnectionLost: The connection has ended.
         """
+        # The queue is copied to a spool first: a slow reader, such as a pager, must not keep its
+        # messages from other consumers.
         with closing(Spool(self._lines())) as lines:
             if not self._is_held:
-                self._look.close()  # Before anybody reads what was seen: that may take long.
+                self._look.close()
             if self._stop.is_set():
-                return  # The queue has not been read to its end.
+                return  # The queue has not been read to its end, so the result would be wrong.
             for number, line in enumerate(lines):
                 record = read_record(line)
                 if record is not None:
@@ -113,11 +116,11 @@ class FailedMessages:
             yield _line_of(message, self._look, self.name)
 
     def key_of(self, record: Record) -> bytes:
-        """Return the number of its message."""
+        """Return the key of an event: the position of its message in the queue, as text."""
         return record.key
 
     def take_out(self, unwanted: Counter[bytes]) -> int:
-        """Take the messages with these keys off the queue.
+        """Remove the messages with these keys from the queue; return how many.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -128,11 +131,11 @@ class FailedMessages:
         return len(tokens)
 
     def descriptors(self) -> Sequence[HasFileno]:
-        """Return what becomes readable when `tend` is to be called."""
+        """Return the connection, which becomes readable when `tend` must be called."""
         return (self._look,)
 
     def tend(self) -> None:
-        """Read and ignore the messages that arrive meanwhile.
+        """Read and ignore the messages that arrive meanwhile, and notice the connection's end.
 
         Raises:
             ConnectionLost: The connection has ended.
@@ -141,7 +144,11 @@ class FailedMessages:
 
 
 def _line_of(message: Message, look: Look, source: str) -> bytes:
-    """Return the event of `message` as a line, with the reason and time of its failure if known."""
+    """Return the event of `message` as a line, with the reason and time of its failure if known.
+
+    A message that a broker or another program has put into the queue does not have the attributes
+    that flow-work adds. The headers then tell the reason.
+    """
     event = event_of(message, look.dialect, source)
     attributes, headers = event.attributes, message.headers
     if ERROR not in attributes and (reason := death_of(headers)):

@@ -1,4 +1,4 @@
-"""One event that failed for good, as the failed file and a dead-letter queue keep it."""
+"""One event that failed for good, as a failed file or a dead-letter queue keeps it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +18,9 @@ class Record:
     """One failed event.
 
     Attributes:
-        line: Its bytes in the failed file, without the line's end.
-        attributes: The JSON object of the line; empty where the line is not one.
-        key: What its store recognises it by; empty where that is made of the line.
+        line: The bytes of the event, without a line end.
+        attributes: The JSON object of the line. If the line is not one: only the error.
+        key: The key that the store gave the event; empty if the key is made of the line.
     """
 
     line: bytes
@@ -34,35 +34,36 @@ class Record:
 
     @property
     def attempts(self) -> int | None:
-        """How many attempts it had; None where that is not known."""
+        """Number of attempts that it had; None if that is not known."""
+        # JSON's true is an int in Python.
         found = self.attributes.get(ATTEMPTS)
         return found if isinstance(found, int) and not isinstance(found, bool) else None
 
     @property
     def id(self) -> str:
-        """The event's id, or an empty text."""
+        """Id of the event; empty if it has none."""
         return self._text("id")
 
     @property
     def source(self) -> str:
-        """The event's source, or an empty text."""
+        """Source of the event; empty if it has none."""
         return self._text("source")
 
     @property
     def type(self) -> str:
-        """The event's type, or "not an event" for a line that could not be read as one."""
+        """Type of the event; "not an event" for an input line that was not one."""
         if self.is_refused:
             return "not an event"
         return self._text("type")
 
     @property
     def subject(self) -> str:
-        """The event's subject, or an empty text."""
+        """Subject of the event; empty if it has none."""
         return self._text("subject")
 
     @property
     def is_refused(self) -> bool:
-        """Whether it keeps an input line that was not an event, which no replay can run."""
+        """Whether it is an input line that was not an event, which cannot be replayed."""
         return (
             "type" not in self.attributes
             or LINE in self.attributes
@@ -71,7 +72,10 @@ class Record:
 
     @cached_property
     def failed_at(self) -> float | None:
-        """When it failed, in seconds since the epoch; before 1.0 it was not recorded: None."""
+        """Time of the failure, in seconds since the epoch; None if it is not recorded.
+
+        Versions before 1.0 did not record it.
+        """
         return instant(self._text(FAILED_AT))
 
     def _text(self, name: str) -> str:
@@ -80,12 +84,13 @@ class Record:
 
 
 def read_record(line: bytes) -> Record | None:
-    """Return the record of a `line` of the failed file; None where there is nothing on it.
+    """Return the record of a `line` of the failed file; None if the line is empty.
 
-    A line that is not a JSON object, such as a piece that a loss of power has left, becomes
-    a record without attributes: it is shown and can be dropped, and is never replayed.
+    A line that is not a JSON object, such as a piece that a loss of power has left, becomes a
+    record that is shown and can be dropped, but is never replayed.
     """
     line = line.rstrip(b"\r\n")
+    # A loss of power may also leave a run of zero bytes at the end of a file.
     if not line.strip(b" \t\0"):
         return None
     try:

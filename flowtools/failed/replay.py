@@ -1,12 +1,14 @@
-"""Replaying failed events: they are written again, and taken out once they are done.
+"""Replaying failed events: they are written again, and removed from the store once they are done.
 
-The replay is a source. Each event gets an `ackto`, so that the reader of the pipe (flow-work,
-flow-send, flow-ack) acknowledges or rejects it. Acknowledged events are taken out of their store
-(store.py), from time to time and at the end; events that were rejected or never settled stay. If a
-replay is killed, some events that are done may not have been taken out: they are replayed once
-more, and none is lost.
+A replay is a source. Each event gets an `ackto`, so that the reader of the pipe (flow-work,
+flow-send, flow-ack) acknowledges or rejects it. Acknowledged events are removed from their store
+(store.py), from time to time and at the end. Events that were rejected or not settled stay. If a
+replay is killed, some events that are done may not have been removed: they are replayed again, and
+none is lost.
 
-The main thread writes the events; the inlet's thread only counts the acknowledgements.
+The main thread writes events and changes the store. The inlet's thread only records
+acknowledgements, under a lock, and wakes the main thread: removing events takes time, and the
+sender of the acknowledgement must not wait for it.
 """
 
 import time
@@ -25,13 +27,13 @@ from flowtools.failed.selection import Selection
 from flowtools.failed.store import Failed, Store
 
 HINT_AFTER = 10.0
-"""Seconds without any acknowledgement after which a hint names the usual cause."""
+"""Seconds without any acknowledgement after which a warning names the usual cause."""
 
 _log = get_log("flowtools.failed")
 
 
 class Replay:
-    """A source that writes failed events again, and takes out those that are done."""
+    """A source that writes failed events again and removes those that are done from the store."""
 
     def __init__(
         self,
@@ -42,14 +44,14 @@ class Replay:
         drain: float,
         inlet: Callable[[], AckInlet] = AckSocket,
     ) -> None:
-        """Prepare to replay events that are kept in `store`.
+        """Prepare to replay events of `store`.
 
         Args:
-            store: The place that keeps the events; those that are done are taken out of it.
-            selection: Which of them to replay.
-            prefetch: How many events may be written and not yet settled.
-            drain: Seconds that outstanding acknowledgements have after a stop.
-            inlet: Makes what receives acknowledgements.
+            store: The store that keeps the events.
+            selection: The events to replay.
+            prefetch: Maximum number of events in flight.
+            drain: Seconds to wait for outstanding acknowledgements after a stop.
+            inlet: Makes the receiver of acknowledgements.
         """
         self._store = store
         self._selection = selection
@@ -67,12 +69,12 @@ class Replay:
         self._failed: Failed
 
     def run(self, outlet: Outlet, stop: Stop) -> None:
-        """Write the events, wait until they are settled, and take out what is done.
+        """Write the events, wait until they are settled, and remove those that are done.
 
         Raises:
-            EventsFailed: Some events were rejected, or not settled; they are still there.
-            ReaderGone: Nobody reads any more; what was done by then has been taken out.
-            FlowError: The events cannot be read or taken out.
+            EventsFailed: Some events were rejected, or not settled; they stay in the store.
+            ReaderGone: The reader of the pipe has gone; events done by then have been removed.
+            FlowError: The events cannot be read or removed.
         """
         with self._store.opened(stop, most=self._selection.most) as failed:
             if failed is not None:
@@ -92,6 +94,7 @@ class Replay:
             self._write_all(inlet.ackto(self._epoch), outlet, stop)
             self._wait_until_settled(outlet, stop)
         finally:
+            # In this order: closing the inlet joins its thread, so no acknowledgement comes later.
             inlet.close()
             self._take_out()
             self._settled.close()
@@ -107,6 +110,7 @@ class Replay:
                 if stop.is_set() or self._is_forsaken:
                     return
             self._written += 1
+            # Before the event is written: its acknowledgement may come before `emit` returns.
             with self._lock:
                 self._outstanding[self._written] = self._failed.key_of(record)
             outlet.emit(Event.of(record.attributes | {"ackto": f"{ackto}{self._written}"}))
@@ -114,11 +118,13 @@ class Replay:
                 return
 
     def _wait_for_room(self, outlet: Outlet, stop: Stop) -> None:
+        # The reader cannot settle an event that is still in our buffer.
         outlet.flush()
         others = self._failed.descriptors()
         ready = wait(self._settled, stop, *others, gone=outlet, seconds=HINT_AFTER)
         if outlet.fileno() in ready:
             raise ReaderGone
+        # Cleared before the counts are read, so that an acknowledgement in between wakes again.
         self._settled.clear()
         self._failed.tend()
         now = time.monotonic()
@@ -126,8 +132,9 @@ class Replay:
         if not is_any_settled and now - self._waiting_since >= HINT_AFTER:
             self._waiting_since = now
             _log.warning(
-                "no event has been acknowledged yet: what reads this must do that, as flow-work,"
-                " flow-send and flow-ack do; to look at events without taking any, use --list"
+                "no event has been acknowledged yet: the reader of this pipe must do that, as"
+                " flow-work, flow-send and flow-ack do; to look at events without removing any, use"
+                " --list"
             )
         if now - self._taken_out_at >= self._failed.take_out_every:
             self._take_out()
@@ -148,9 +155,11 @@ class Replay:
                 self._wait_for_room(outlet, stop)
 
     def _settle(self, acks: list[Ack]) -> None:
-        """Count acknowledgements: called in the inlet's thread."""
+        """Record acknowledgements; called in the inlet's thread."""
         with self._lock:
             for ack in acks:
+                # Another epoch: a line of an earlier replay is still in some pipe. Only this
+                # process's own numbers mean something here.
                 is_ours = ack.epoch == self._epoch
                 key = self._outstanding.pop(ack.number, None) if is_ours else None
                 if key is not None and ack.done:
@@ -160,9 +169,9 @@ class Replay:
         self._settled.ring()
 
     def _lose(self, reason: str) -> None:
-        """Give up what is not settled, and stays in the file: called in the inlet's thread."""
+        """Give up the events that are not settled: nobody will. Called in the inlet's thread."""
         if self._outstanding:
-            _log.warning("%s; what is not settled stays in '%s'", reason, self._failed.name)
+            _log.warning("%s; events not settled stay in '%s'", reason, self._failed.name)
             self._is_forsaken = True
             self._settled.ring()
 
@@ -183,10 +192,10 @@ class Replay:
                 self._skipped,
                 self._failed.name,
             )
-        _log.info("replayed %d events; %d are done and taken out", self._written, self._removed)
+        _log.info("replayed %d events; %d are done and removed", self._written, self._removed)
         left = len(self._outstanding)
         if left or self._rejected:
             raise EventsFailed(
-                f"{self._rejected} events were rejected and {left} not settled; they are still in"
+                f"{self._rejected} events were rejected and {left} not settled; they stay in"
                 f" '{self._failed.name}'"
             )

@@ -1,4 +1,4 @@
-"""Which failed events are wanted: the options that select."""
+"""Selects failed events by their error, type, subject, id and time."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,16 +12,16 @@ from flowtools.failed.record import Record
 
 @dataclass(frozen=True)
 class Selection:
-    """What an event must have to be selected; an attribute that is not given matches all.
+    """The conditions that an event must meet to be selected; None: any value meets it.
 
     Attributes:
-        error: The error's text contains a match of this expression.
-        type: The type matches this pattern (as of fnmatch(3): `flow.asset.*`).
-        subject: The subject matches this pattern.
-        id: The id is this one.
-        since: It failed no earlier than this moment, in seconds since the epoch.
-        until: It failed before this moment.
-        limit: Select no more than so many.
+        error: Regular expression of which the error's text must contain a match.
+        type: Pattern that the type must match, as of fnmatch(3) (`flow.asset.*`).
+        subject: Pattern that the subject must match.
+        id: Id that the event must have.
+        since: Earliest time of the failure, in seconds since the epoch.
+        until: Time before which the event must have failed.
+        limit: Maximum number of selected events.
     """
 
     error: re.Pattern[str] | None = None
@@ -34,18 +34,19 @@ class Selection:
 
     @property
     def most(self) -> int | None:
-        """Maximum number of events to read; None: all, to select from them."""
+        """Maximum number of events to read from the store; None: all."""
+        # With a condition the first `limit` events that are read need not be those that match.
         chooses = (self.error, self.type, self.subject, self.id, self.since, self.until)
         return self.limit if all(each is None for each in chooses) else None
 
     def select(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield those of `records` that are wanted."""
+        """Yield the selected ones of `records`."""
         return islice(filter(self.matches, records), self.limit)
 
     def matches(self, record: Record) -> bool:
-        """Return whether `record` is wanted, `limit` aside.
+        """Return whether `record` meets all conditions; `limit` is not one of them.
 
-        Where the time of failure is not known, `since` and `until` do not match.
+        An event whose time of failure is not known does not meet `since` and `until`.
         """
         if self.error is not None and not self.error.search(record.error):
             return False
@@ -72,7 +73,7 @@ def parse_expression(text: str) -> re.Pattern[str]:
     """Return the regular expression `text`.
 
     Raises:
-        UsageError: It is not one.
+        UsageError: The text is not a regular expression.
     """
     try:
         return re.compile(text)

@@ -1,4 +1,4 @@
-"""Failed events for people: a table of reasons, a list, one event in full; or JSON lines."""
+"""Shows failed events: as a table of reasons, as a list, in full, or as JSON lines."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,8 +20,9 @@ class Look:
     """How to show events.
 
     Attributes:
-        action: A table of reasons, a line for each event, or all of each event.
-        as_json: Write JSON lines instead of text.
+        action: "summary": a table of reasons; "list": a line for each event; "whole": every
+            attribute of each event.
+        as_json: Whether to write JSON lines instead of text.
     """
 
     action: Literal["summary", "list", "whole"] = "summary"
@@ -32,7 +33,7 @@ def show(records: Iterable[Record], how: Look) -> None:
     """Show `records` on standard output.
 
     Raises:
-        FlowError: All of an event was asked for, and there is none; or nothing can be written.
+        FlowError: With "whole": there is no event; or standard output cannot be written.
         ReaderGone: The reader of standard output has closed the pipe.
     """
     screen = Screen()

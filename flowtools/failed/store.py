@@ -1,4 +1,8 @@
-"""Where failed events are kept: the failed file, or a dead-letter queue."""
+"""The interface of a store of failed events: a failed file, or a dead-letter queue.
+
+A Store is opened for the time of one command and then gives the events as a Failed. Only the queue
+needs that, for its connection.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,58 +14,58 @@ from flowtools.failed.record import Record
 
 
 class Failed(Protocol):
-    """Failed events that are being looked at.
+    """The failed events of a store that has been opened.
 
     Attributes:
-        name: The name of the store in messages.
-        take_out_every: Seconds after which a replay takes out what is done by then.
+        name: Name of the store in messages.
+        take_out_every: Seconds between two times that a replay removes the events that are done.
     """
 
     @property
     def name(self) -> str:
-        """How the place is called in messages."""
+        """Name of the store in messages."""
 
     @property
     def take_out_every(self) -> float:
-        """Seconds after which a replay takes out what is done by then."""
+        """Seconds between two times that a replay removes the events that are done."""
 
     def records(self) -> Iterator[Record]:
-        """Yield every event that is there now, the oldest first.
+        """Yield every event that is in the store now, the oldest first.
 
         Raises:
-            FlowError: They cannot be read.
+            FlowError: The events cannot be read.
         """
 
     def key_of(self, record: Record) -> bytes:
-        """Return what `take_out` knows `record` by."""
+        """Return the key by which `take_out` recognises `record`."""
 
     def take_out(self, unwanted: Counter[bytes]) -> int:
         """Remove the events with these keys, each as often as it is counted; return how many.
 
         Raises:
-            FlowError: They cannot be removed.
+            FlowError: The events cannot be removed.
         """
 
     def descriptors(self) -> Sequence[HasFileno]:
-        """Return what becomes readable when `tend` is to be called."""
+        """Return the descriptors that become readable when `tend` must be called."""
 
     def tend(self) -> None:
-        """Do what has to be done meanwhile; does not wait.
+        """Do the work that the store needs while it is open, without waiting.
 
         Raises:
-            FlowError: The events are out of reach.
+            FlowError: The store cannot be reached any more.
         """
 
 
 class Store(Protocol):
-    """Where failed events are kept."""
+    """A place that keeps failed events."""
 
     def opened(
         self, stop: Stop, *, most: int | None = None
     ) -> AbstractContextManager[Failed | None]:
-        """Yield the events for as long as the block runs; None: `stop` was set before.
+        """Open the store while a block runs; None: `stop` was set before it was open.
 
         Args:
-            stop: Ends a wait.
-            most: How many events are wanted at most; None: all.
+            stop: Ends the waiting for a connection.
+            most: Maximum number of events that are wanted; None: all.
         """

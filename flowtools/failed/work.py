@@ -1,4 +1,4 @@
-"""Remove failed events, after asking for confirmation."""
+"""Dropping failed events, after asking for confirmation."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,13 +8,17 @@ from flowtools.failed.store import Failed
 
 
 def drop(failed: Failed, selection: Selection, confirm: Callable[[int], bool]) -> int:
-    """Take the selected events out of `failed` for good; return how many.
+    """Remove the selected events for good; return how many.
 
-    `confirm` is called with their number, and decides. Events that fail meanwhile stay.
+    Args:
+        failed: The events of a store.
+        selection: The events to remove.
+        confirm: Called with their number; returns whether to remove them.
 
     Raises:
-        FlowError: They cannot be read or taken out.
+        FlowError: The events cannot be read or removed.
     """
+    # The keys are taken before the question, so events that fail meanwhile stay.
     keys = Counter(failed.key_of(record) for record in selection.select(failed.records()))
     if not keys or not confirm(keys.total()):
         return 0

@@ -1,4 +1,4 @@
-"""The summary of a job log, as tables with bars or as one JSON object."""
+"""Shows the summary of a job log, as tables with bars or as one JSON object."""
 
 from array import array
 
@@ -8,7 +8,7 @@ from flowtools.joblog.summary import Summary, percentile
 from flowtools.process.screen import Screen, local_time
 
 BAR = 40
-"""Cells of the longest bar."""
+"""Length of the longest bar, in cells of the terminal."""
 
 RIGHT = ("events", "share", "not done", "seconds", "attempts", "p50", "p95", "p99", "longest")
 
@@ -20,7 +20,7 @@ def show(summary: Summary, *, as_json: bool) -> None:
 
     Raises:
         ReaderGone: The reader of standard output has closed the pipe.
-        FlowError: It cannot be written.
+        FlowError: Standard output cannot be written.
     """
     screen = Screen()
     if as_json:
@@ -75,10 +75,11 @@ def _outcomes(summary: Summary) -> list[tuple[str, ...]]:
 
 
 def _workers(summary: Summary) -> list[tuple[str, ...]]:
-    """Return a row for each Worker; none if the whole job log is from a single Worker."""
+    """Return a row for each Worker; no rows if the whole job log is from a single Worker."""
     if len(summary.workers) < 2 and summary.workers.total() == summary.outcomes.total():
         return []
     rows: list[tuple[str, ...]] = [(name, str(n)) for name, n in summary.workers.most_common()]
+    # A job log may go on from an earlier version, whose records do not name the Worker.
     unknown = summary.outcomes.total() - summary.workers.total()
     return [*rows, ("(not said)", str(unknown))] if unknown and rows else rows
 
@@ -110,6 +111,7 @@ def _hours(summary: Summary) -> list[tuple[str, ...]]:
     most = max((counts.total() for counts in summary.hours.values()), default=1)
     rows: list[tuple[str, ...]] = []
     for hour, counts in sorted(summary.hours.items()):
+        # --resume skips what is done already.
         good = counts["done"] + counts["skipped"]
         bad = counts.total() - good
         bar = "█" * round(BAR * good / most) + "▒" * round(BAR * bad / most)

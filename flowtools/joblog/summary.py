@@ -1,7 +1,7 @@
-"""Summarize a job log: outcomes, rates, durations of attempts, and the attempts that stand out.
+"""Summarizes a job log: outcomes, durations of attempts, events by hour, and extreme attempts.
 
-One pass over the file. Held in memory are the durations (8 bytes an attempt), a row for each
-hour, and the few attempts that stand out.
+The file is read once, line by line. The memory holds the two durations of each attempt (8 bytes
+each), a row for each hour, and the few attempts that are listed: 16 MB for a million attempts.
 """
 
 import heapq
@@ -18,7 +18,7 @@ from flowtools.core.errors import FlowError
 from flowtools.core.times import instant
 
 MOST = 10
-"""Number of the slowest attempts, and of the most often retried events, that are listed."""
+"""Maximum number of slowest attempts, and of most often retried events, that are listed."""
 
 _HOUR = 3600
 
@@ -28,16 +28,17 @@ class Summary:
     """The figures of one job log.
 
     Attributes:
-        outcomes: Events by their last outcome (attempts that were retried are not in it).
-        retries: Attempts that were followed by another.
-        hours: For each hour (seconds since the epoch of its beginning) the events by outcome.
-        ran: Seconds that each attempt took.
-        queued: Seconds that each event waited before its attempt.
-        slowest: The attempts that took longest: seconds, id, subject, outcome.
+        outcomes: Number of events by their last outcome; attempts that were retried do not count.
+        retries: Number of attempts that were followed by another attempt.
+        hours: Number of events by outcome, for each hour (its beginning, in seconds since the
+            epoch).
+        ran: Duration of each attempt, in seconds.
+        queued: Time that each event waited before its attempt, in seconds.
+        slowest: The longest attempts: seconds, id, subject, outcome.
         retried: The events with the most attempts: attempts, id, subject, outcome.
-        workers: Events by the Worker that ran them; those of earlier versions, which do not say it,
-            are not in it.
-        unreadable: Lines that are not records of a job log.
+        workers: Number of events by the Worker that ran them. Job logs of earlier versions do not
+            name the Worker; their events are missing here.
+        unreadable: Number of lines that are not records of a job log.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -51,14 +52,15 @@ class Summary:
     unreadable: int = 0
 
     def add(self, fields: dict[str, Any]) -> None:
-        """Count one record.
+        """Count one line of a job log, given as its JSON object.
 
         Raises:
-            KeyError, TypeError, ValueError: It is not a record of a job log.
+            KeyError, TypeError, ValueError: The object is not a record of a job log.
         """
         outcome, number = str(fields["outcome"]), int(fields["attempt"])
         ran, queued = float(fields["ran"]), float(fields["queued"])
         named = (str(fields.get("id") or "-"), str(fields.get("subject") or "-"), outcome)
+        # These outcomes are written without a call of `start`, so their durations mean nothing.
         if outcome not in ("skipped", "invalid", "cancelled"):
             self.ran.append(ran)
             self.queued.append(queued)
@@ -66,7 +68,8 @@ class Summary:
         if not fields["final"]:
             self.retries += 1
             return
-        events = int(fields.get("events", 1))  # All events that --resume has skipped are one line.
+        # --resume writes one line for all the events that it has skipped, with their number.
+        events = int(fields.get("events", 1))
         self.outcomes[outcome] += events
         if fields.get("worker"):
             self.workers[str(fields["worker"])] += events
@@ -86,10 +89,10 @@ def _keep(most: list[Any], entry: Any) -> None:
 
 
 def summarize(path: Path) -> Summary:
-    """Read the job log at `path`.
+    """Return the summary of the job log at `path`.
 
     Raises:
-        FlowError: It cannot be read, or is not a job log.
+        FlowError: The file cannot be read, or is not a job log.
     """
     try:
         with path.open("rb") as lines:
@@ -104,7 +107,9 @@ def _summary(lines: Iterable[bytes], path: Path) -> Summary:
         try:
             summary.add(orjson.loads(line))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            # A loss of power may leave a run of zero bytes, which is not worth a complaint.
             summary.unreadable += bool(line.strip(b"\0\r\n "))
+    # Single unreadable lines are counted and shown; a file without any record is the wrong file.
     if summary.unreadable and not summary.outcomes and not summary.retries:
         raise FlowError(f"'{path}' is not a job log: no line is a record of flow-work --joblog")
     summary.slowest.sort(reverse=True)
@@ -113,7 +118,7 @@ def _summary(lines: Iterable[bytes], path: Path) -> Summary:
 
 
 def percentile(values: "array[float]", share: float) -> float:
-    """Return the value below which `share` (0 to 1) of the sorted `values` are; 0.0 of none."""
+    """Return the value below which a `share` (0 to 1) of the sorted `values` lies; 0.0 of none."""
     if not values:
         return 0.0
     return values[min(len(values) - 1, int(share * len(values)))]

@@ -235,7 +235,7 @@ class _Shown:
     """The displays of a running pool: metrics and progress, if they were asked for.
 
     Attributes:
-        recorders: The displays; each is told of every attempt.
+        recorders: The displays, as recorders of every attempt.
     """
 
     def __init__(self, choice: Choice, server: "MetricsServer | None") -> None:

@@ -1,4 +1,4 @@
-"""The turns of events by key: limits how many of a key run at a time, and how fast they start.
+"""The turns of the keys: limits how many events of a key run at a time, and how fast they start.
 
 A key is stored only while an event of it runs or waits, so that the number of different keys costs
 nothing. The limit of starts (`KeyPace`) has its own memory, which is bounded.

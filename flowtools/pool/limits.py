@@ -75,7 +75,7 @@ class Halt:
         GNU parallel's short forms 0, 1, 2, -1, -2 and N% (soon,fail=N%) are accepted, too.
 
         Raises:
-            UsageError: `text` has another form.
+            UsageError: `text` is malformed.
         """
         full = _SHORT.get(text, text)
         if re.fullmatch(r"[0-9]+%", full):
@@ -163,7 +163,7 @@ class Rate:
         """Read `10/s`, `600/m` or `3600/h`; the number may have a fraction.
 
         Raises:
-            UsageError: `text` has another form, or the number is 0.
+            UsageError: `text` is malformed, or the number is 0.
         """
         return cls(_per_second(text))
 
@@ -198,7 +198,7 @@ class KeyRate:
         """Read the same forms as Rate.
 
         Raises:
-            UsageError: `text` has another form, or the number is 0.
+            UsageError: `text` is malformed, or the number is 0.
         """
         return cls(_per_second(text))
 

@@ -1,4 +1,4 @@
-"""The pause of a pool while what stands behind its Worker is down.
+"""The pause of a pool while the server behind its Worker is down.
 
 A pause begins when a Worker raises Unavailable, or an exception that --pause-on names. The event is
 kept and its attempt does not count. The pool takes no event and reads no input. After a wait, one
@@ -130,7 +130,7 @@ class Pause:
                 return True
             self.is_on = False
             self._over_at = monotonic()
-            said = f"going on after a pause of {short_duration(self._over_at - self.since)}"
+            said = f"continuing after a pause of {short_duration(self._over_at - self.since)}"
         self._say(f"{said}: event '{flight.label}' is done", status="")
         return True
 
@@ -143,7 +143,7 @@ class Pause:
         self._remind_at = now + self._silence
         seconds = self._delay(now, asked, number=1 if is_new else self._waits + 1)
         return (
-            f"paused: what stands behind the Worker is down: event '{flight.label}':"
+            f"paused: the server behind the Worker is down: event '{flight.label}':"
             f" {failure.text}; trying one event in {short_duration(seconds)}"
         )
 

@@ -302,7 +302,7 @@ def _anew(flight: InFlight) -> Event:
 
 
 def _tell_nobody() -> None:
-    """Do nothing about lines that have been written."""
+    """Do nothing: after these lines have been written, no further step depends on them."""
 
 
 def _attempt(

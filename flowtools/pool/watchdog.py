@@ -106,7 +106,7 @@ class Watchdog:
         self._close_runners()
 
     def _close_runners(self) -> None:
-        # First all are told, and then each is awaited: they clean up at the same time.
+        # All begin before the first one is awaited, so that they clean up at the same time.
         for slot in self._crew.slots:
             slot.runner.release()
         for slot in self._crew.slots:

@@ -17,7 +17,7 @@ def width(text: str) -> int:
     possible, which is refused here. Only CPUs that this process may use count, as for nproc(1).
 
     Raises:
-        UsageError: `text` has another form, or is 0.
+        UsageError: `text` is malformed, or is 0.
     """
     found = _FORM.fullmatch(text)
     if not found:

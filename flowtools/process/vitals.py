@@ -44,7 +44,7 @@ FIGURES = {
     "stuck": Figure("gauge", "Threads that are stuck in the Worker beyond its time-out."),
     "wedged": Figure("gauge", "1 while as many threads are stuck as the pool is wide."),
     "stalled_seconds": Figure("gauge", "Time that a full window stands still; 0 below a minute."),
-    "paused": Figure("gauge", "1 while the pool waits for what stands behind its Worker."),
+    "paused": Figure("gauge", "1 while the pool waits for the server behind its Worker."),
     "copied": Figure("counter", "Events settled by more than one reader of copied lines."),
     "is_holder": Figure("gauge", "1 on the listener that works, 0 on one that stands by."),
 }
@@ -90,7 +90,7 @@ class Snapshot:
             stuck = self.figures.get("stuck", 0)
             return f"wedged: {stuck:.0f} threads hang in the Worker beyond its time-out"
         if self.figures.get("paused"):
-            return "paused: what stands behind the Worker is down"
+            return "paused: the server behind the Worker is down"
         return ""
 
 

@@ -46,10 +46,10 @@ _log = get_log("flowtools.run")
 class DirectAcks:
     """A queue that hands a pool's acknowledgements to a source in the same process.
 
-    The source's end is `ackto`, `start` and `close` (an AckInlet), the pool's `ack` and
-    `nack` (any thread; they never wait). One thread hands them on in batches: `start` starts it,
-    `close` joins it. The queue is no longer than the number of events that the source allows to be
-    unacknowledged.
+    The source uses `ackto`, `start` and `close` (it is an AckInlet). The pool uses `give`, from any
+    thread and without waiting, and `flush`. One thread hands the acknowledgements on in batches:
+    `start` starts it, `close` joins it. The queue never has more than the events that the source
+    allows to be unacknowledged.
     """
 
     def __init__(self) -> None:

@@ -138,7 +138,7 @@ def _redelivers(source: Any) -> bool:
 
 
 def _adopt(made: Any, wishes: Wishes) -> None:
-    """Give a built-in source that the user made our --count and acknowledgement."""
+    """Apply --count and our acknowledgement to a built-in source that the user's code has made."""
     count = wishes.given["count"]
     if hasattr(made, "listening"):
         listening = replace(made.listening, ack="worker", inlet=wishes.inlet)

@@ -192,7 +192,7 @@ def understand(
         settled: Sections and keys of a profile whose variables have been replaced already.
 
     Raises:
-        ConfigurationError: A value has another form.
+        ConfigurationError: A value is malformed.
     """
     sections = {
         name: {

@@ -57,7 +57,7 @@ def find_target(
 
     Raises:
         ConfigurationError: The profile cannot be read, or names no class.
-        UsageError: A setting has another form.
+        UsageError: A setting is malformed.
     """
     path = Path(name)
     if ":" in name and not path.is_file():  # A profile's path may have a colon, too.

@@ -139,7 +139,7 @@ class SourceKeys:
         """Use the keys in `known` for options that were not typed.
 
         Raises:
-            ConfigurationError: A value has another form.
+            ConfigurationError: A value is malformed.
         """
         found = {}
         for key, (name, parse) in known.items():

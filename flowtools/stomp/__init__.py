@@ -8,7 +8,7 @@ connection; `trace` shows frames for debugging.
 
 In: a `subscription` with its `terms` delivers messages, each with a number, and keeps them in a
 `window` until `acknowledge(number)` or `refuse(number)` is called. `deadletters` moves rejected
-messages to the dead-letter destination; `caution` knows how often a message was delivered in vain.
+messages to the dead-letter destination; `caution` counts unsuccessful deliveries.
 `message` turns messages into events, for the sources. `look` shows what a queue holds, and removes
 only messages that are acknowledged.
 Out: `send` does the work of flow-send, and `outgoing` makes the message for a line.

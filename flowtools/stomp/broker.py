@@ -92,6 +92,7 @@ class Broker:
     def _pause(self) -> float:
         """Return the seconds until the next attempt; the last one is when `retry_for` is over."""
         longest: float = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self._failures - 1, 20))
+        # At random, so that all listeners of a broker do not come back in the same moment.
         pause = longest * random.uniform(0.5, 1.0)  # noqa: S311
         if self._settings.retry_for is None or self._down_since is None:
             return pause
@@ -123,6 +124,7 @@ class Broker:
         if worked or accepted or self._down_since is None:
             self._down_since = now
         else:
+            # A broker that accepts logins and nothing else must not be tried for ever.
             self._check_time()
         self.contact.lost(session, reason)
 
@@ -137,6 +139,7 @@ class Broker:
             )
 
     def _look_where(self, stop: Stop) -> None:
+        # The caller has only just looked up the first URL.
         is_first = self._up_since is None and not self._failures
         url = None if is_first or self._relocate is None else self._relocate(stop)
         if url is not None and url != self.url:
@@ -182,7 +185,7 @@ class Broker:
             try:
                 session.login(self._connect_headers(vhost or _own_name(host)), stop, seconds)
             except BaseException as error:
-                session.abort()
+                session.abort()  # Its threads must not outlive it, whatever has happened.
                 # CoilMQ wants its own host name in `host`, RabbitMQ the name of a virtual host.
                 if not (isinstance(error, RefusedError) and vhost == "/" and "host" in str(error)):
                     raise
@@ -193,6 +196,7 @@ class Broker:
 
     def _connect_headers(self, vhost: str) -> dict[str, str]:
         out, heard = self._settings.heart_beat
+        # STOMP 1.2, "CONNECT or STOMP Frame"; heart-beats in milliseconds ("Heart-beating").
         headers = {
             "accept-version": "1.0,1.1,1.2",
             "host": vhost,
@@ -224,6 +228,7 @@ class Broker:
         refusals.sort(key=lambda each: not isinstance(each, RefusedError))
         if refusals:
             self._refused_since = self._refused_since or now
+            # Before the first connection a refusal is probably a mistake in the settings.
             if self._up_since is None or now - self._refused_since > REFUSED_FOR:
                 raise refusals[0]
         else:
@@ -239,6 +244,7 @@ class Broker:
                 return ConnectionLost(text)
             if self._settings.ca_file is not None:
                 given = f"--ca-file '{self._settings.ca_file}' does not hold it"
+                # The advice of process/tls.py, which does not know the options.
                 text = text.replace("give --ca-file", given)
             return RefusedError(f"cannot connect to {text}")
         if isinstance(error, ProtocolError) and name not in str(error):

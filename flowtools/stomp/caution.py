@@ -5,7 +5,7 @@ away after a number of them (RabbitMQ 4: 20; Artemis: 10). When a consumer dies,
 a delivery for every message in its window, not only for the one that killed it. So a subscription
 begins with a window of one. That shows the head of the queue, where redelivered messages come
 first. Once an ordinary message comes, the window is opened (see subscription.py). A message that
-has been delivered in vain several times is suspect: it is processed while nothing else is in
+had several unsuccessful deliveries is suspect: it is processed while nothing else is in
 flight, so that a further crash counts for this message alone.
 
 Some brokers tell only that a message was delivered before, and not how often. Then the deliveries
@@ -19,7 +19,7 @@ from flowtools.stomp.dialect import TROUBLE, Dialect
 from flowtools.stomp.frames import Frame
 
 SUSPECT = 3
-"""Number of deliveries in vain from which a message is processed alone."""
+"""Number of unsuccessful deliveries from which a message is processed alone."""
 
 PROBATION = 8
 """Number of messages that are processed one by one after the first redelivered message, if the
@@ -56,7 +56,7 @@ class Caution:
         return now - self._trouble_since <= TROUBLED_FOR
 
     def failed(self, message: Frame, dialect: Dialect, session: object) -> int:
-        """Return how often `message` is known to have been delivered in vain.
+        """Return the number of unsuccessful deliveries of `message` that are known.
 
         `session` is the session that delivers it now.
         """
@@ -68,6 +68,7 @@ class Caution:
         # Several messages may have one id. So a session counts an id at most once.
         self._seen[name] = (number if last is session else number + 1), session
         if len(self._seen) > MOST:
+            # The one that was delivered longest ago: `pop` above moves a message to the end.
             self._seen.popitem(last=False)
         return self._seen[name][0]
 

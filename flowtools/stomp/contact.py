@@ -37,6 +37,7 @@ class Contact:
         self._rejecting = Lock()
         self._session: Session | None = None
         self._away = Reminder()
+        # Only the command's main connection is shown, and not that for the dead letters.
         self._is_shown = False
 
     @property
@@ -79,7 +80,8 @@ class Contact:
         """Note that `session` is logged in, after `away` seconds; None: at the first attempt."""
         self._session = session
         self.connections += 1
-        # The connection for dead letters is closed when there are none: nobody was told of that.
+        # The connection for dead letters is closed after each batch, which is not reported. So the
+        # next one is not reported as a return either.
         was_told = self._away.since is not None
         self._away.end()
         broker = session.dialect.broker

@@ -4,8 +4,8 @@ A copy of the message is sent over a separate connection. Once the broker has co
 with a receipt, the message is acknowledged over the connection that delivered it. In between the
 message is in both places, so that it survives whatever process dies then. The connection is
 separate because RabbitMQ closes a connection after a SEND that it does not accept (a full queue
-with x-overflow: reject-publish), and then everything unacknowledged on it counts as delivered in
-vain.
+with x-overflow: reject-publish), and then everything unacknowledged on it counts as an unsuccessful
+delivery.
 
 A message that the dead-letter destination does not accept stays here and in the window, and is
 tried again at growing intervals; the others continue. Each batch gets a new connection: RabbitMQ
@@ -103,7 +103,7 @@ class DeadLetters:
         with self._state:
             if self._closed:
                 return
-            self._closed = True
+            self._closed = True  # From now on `put` starts no thread, so the join below is final.
             self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -140,6 +140,7 @@ class DeadLetters:
             try:
                 self._send(session, left)
                 self._await_receipts(session, left)
+                # Without a receipt: the broker has confirmed every message.
                 session.send_frame("DISCONNECT", {})
             finally:
                 session.abort()
@@ -168,12 +169,15 @@ class DeadLetters:
         headers = dead_letter_headers(message.headers) | {
             **self._headers,
             "destination": self._destination,
+            # ActiveMQ and Artemis lose a message without this header when they are restarted.
             "persistent": "true",
             "flow-refused-from": message.headers.get("destination", ""),
             "flow-refused-at": now(),
         }
         if letter.reason is not None:
             headers |= failure_headers(letter.reason)
+        # As the sender had it: to JMS programs a message with a length is bytes, and one without is
+        # text (Dialect.body_headers). A body with a NUL needs it (STOMP 1.2, "Body").
         if "content-length" in message.headers or b"\0" in message.body:
             headers["content-length"] = str(len(message.body))
         return headers

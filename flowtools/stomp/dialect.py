@@ -155,7 +155,7 @@ class Dialect:
 
     @property
     def gives_back(self) -> Literal["at the end", "by UNSUBSCRIBE", "by NACK"]:
-        """How to give messages back so that they do not count as delivered in vain.
+        """How to give messages back so that no unsuccessful delivery is counted.
 
         Tried 25 times in a row with 1,000 messages, which stayed in order. RabbitMQ's quorum
         queues and Artemis count a delivery when the connection ends. Artemis does not count
@@ -233,16 +233,16 @@ class Dialect:
 
     @property
     def counts(self) -> bool:
-        """Whether the broker may drop a message that was delivered too often in vain."""
+        """Whether the broker may drop a message after too many unsuccessful deliveries."""
         return self.broker in ("rabbitmq", "artemis")
 
     @property
     def tells_failed(self) -> bool:
-        """Whether a broker that limits deliveries in vain tells how many there were."""
+        """Whether a broker that limits unsuccessful deliveries tells how many there were."""
         return self.broker != "artemis"
 
     def failed_deliveries(self, message: Frame) -> int | None:
-        """Return how often `message` was delivered in vain; None if the broker does not tell.
+        """Return the number of unsuccessful deliveries; None if the broker does not tell.
 
         RabbitMQ's quorum queues tell. RabbitMQ 4.3 counts only failed deliveries in
         x-delivery-count; x-acquired-count includes those that were handed back with NACK.

@@ -26,7 +26,7 @@ class Reading(stomp.transport.BaseTransport):  # type: ignore[misc]
         ended: Callable[[], None],
         start_thread: Callable[[Callable[[], None]], Thread],
     ) -> None:
-        """Prepare.
+        """Prepare to read a connection.
 
         Args:
             read: Reads until the connection ends.

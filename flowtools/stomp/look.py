@@ -39,7 +39,7 @@ SLOW = 10.0
 
 SETTLING = 0.5
 """Seconds to wait while RabbitMQ takes back single messages: a quorum queue takes 32 at a time, and
-those that are left when the connection ends count as delivered in vain."""
+those that are left when the connection ends count as unsuccessful deliveries."""
 
 _log = get_log("flowtools.stomp")
 
@@ -85,9 +85,14 @@ class Look:
         self.dialect = dialect = session.dialect
         self.is_live = is_topic(url.destination)
         if take and self.is_live:
-            raise UsageError(f"'{url.destination}' keeps no messages: nothing can be taken off it")
+            raise UsageError(
+                f"'{url.destination}' is a topic, which keeps no messages: give a queue"
+            )
         if take and not dialect.individual:
-            raise RefusedError(f"'{session.name}' cannot leave one message and take the next")
+            raise RefusedError(
+                f"'{session.name}' takes acknowledgements only in order, so single messages cannot"
+                " be removed"
+            )
         browses = dialect.browses and not take
         self.lends = not (browses or self.is_live)
         self._session = session
@@ -108,6 +113,8 @@ class Look:
     def _asking(self) -> dict[str, str]:
         """Return our own headers of SUBSCRIBE."""
         dialect, ack = self.dialect, "auto"
+        # In ack mode client one NACK gives back everything; to remove single messages, each needs
+        # an acknowledgement of its own.
         how = {} if self.is_live else dialect.browser_headers()
         if self.lends:
             ack = "client-individual" if self._takes else "client"
@@ -150,6 +157,7 @@ class Look:
                 if _is_end(message):
                     return
                 seen += 1
+                # Beyond `most` the rest is still lent, but not shown: see `_is_all`.
                 if self._most is None or seen <= self._most:
                     yield message
                 if self._is_all(seen):
@@ -179,10 +187,13 @@ class Look:
         """Return whether `seen` messages are all that is to be seen."""
         if self.lends and seen == self.dialect.lends:
             _log.warning(
-                "'%s' has shown %d messages, and the broker lends no more; there may be others",
+                "'%s' has shown %d messages, as many as the broker delivers without an"
+                " acknowledgement; there may be more",
                 *(self._destination, seen),
             )
             return True
+        # Some brokers put returned messages behind those that were never lent. The order stays if
+        # all of them have been lent.
         goes_on = self.lends and self.dialect.lends_whole
         return seen == self._whole or (seen == self._most and not goes_on)
 
@@ -249,8 +260,8 @@ class Look:
         self._session.close(GOODBYE)
 
     def _give_back(self) -> None:
-        """Give back what is still lent so that, if possible, no delivery in vain is counted."""
-        self.discard()
+        """Give back what is still lent; if possible, no unsuccessful delivery is counted."""
+        self.discard()  # What has arrived since the last message must be given back, too.
         how, version = self.dialect.gives_back, self.dialect.version
         frames = [encode_frame("UNSUBSCRIBE", {"id": "flow"}, version=version)]
         if how == "by NACK" and self._lent:

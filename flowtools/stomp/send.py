@@ -222,7 +222,7 @@ class Publisher:
             left = min(self._waits_since + self._warn_after, self._silent_at) - now
             session.wait(stop, left)
             if monotonic() >= self._silent_at:
-                raise ConnectionLost(f"it confirms nothing for {self._patience:.0f} s")
+                raise ConnectionLost(f"it has confirmed nothing for {self._patience:.0f} s")
             if monotonic() >= self._waits_since + self._warn_after:
                 seconds, self._warn_after = self._warn_after, 2 * self._warn_after
                 _log.warning(

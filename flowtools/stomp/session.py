@@ -178,7 +178,7 @@ class Session:
             raise ProtocolError(f"'{self.name}' speaks STOMP '{version}'; this needs 1.0 to 1.2")
         self._parser.version = version
         self.dialect = Dialect(answer.headers.get("server", ""), version)
-        if version != "1.0":
+        if version != "1.0":  # STOMP 1.0 has no heart-beats.
             ours = headers.get("heart-beat", "0,0")
             self.heart_beat = _heart_beats(ours, answer.headers.get("heart-beat", "0,0"))
         self._transport.pulse(*self.heart_beat)
@@ -270,6 +270,7 @@ class Session:
     def _rouse(self) -> None:
         if not self._woken:
             self._woken = True
+            # An I/O thread that could not be joined may call this after `abort`.
             if not self._closed:
                 self._wake.ring()
 
@@ -287,7 +288,11 @@ def error_text(frame: Frame) -> str:
 
 
 def _heart_beats(ours: str, theirs: str) -> tuple[float, float]:
-    """Return the seconds after which we send, and expect, a heart-beat."""
+    """Return the seconds after which we send, and expect, a heart-beat.
+
+    `ours` and `theirs` are the two headers, in milliseconds: what each side sends, and what it
+    wants to receive (STOMP 1.2, "Heart-beating").
+    """
     try:
         beat, hear = (int(part) for part in ours.split(","))
         gives, wants = (int(part) for part in theirs.split(","))

@@ -4,10 +4,14 @@
 settle one with `acknowledge(number)` or `refuse(number)`; `flush` sends the acknowledgements to
 the broker. A rejected message is moved to the dead letters first (deadletters.py).
 
-Some brokers drop a message that was delivered too often in vain (caution.py). There, a
+Some brokers drop a message after too many unsuccessful deliveries (caution.py). There, a
 subscription to a queue begins with a window of one. Once an ordinary message has come, a second
 subscription on the same connection brings the rest of the window: STOMP cannot change the prefetch
-of the first one, and a new connection would count as another delivery in vain.
+of the first one, and a new connection would count as another unsuccessful delivery.
+
+The source's main thread calls `take`. Acknowledgements come from the thread of the acknowledgement
+socket, and from that of the dead letters once a message has been moved. When the session ends, the
+broker delivers everything again that has not been acknowledged.
 """
 
 from collections.abc import Callable
@@ -107,6 +111,7 @@ class Subscription:
         """
         self._size = min(self._terms.prefetch, most or self._terms.prefetch)
         dialect = self.session.dialect
+        # A queue with one consumer at a time would give a second subscription nothing.
         self._is_narrow = (
             dialect.counts
             and self._terms.is_shared_queue
@@ -167,6 +172,7 @@ class Subscription:
             else:
                 raise ProtocolError(f"'{self.session.name}' sends a {frame.command} frame")
         self._contact.received += len(messages)
+        # Checked after the frames: an answer that has just arrived counts.
         if self.unanswered == 0:
             raise ConnectionLost("it does not answer the subscription")
         return messages
@@ -181,13 +187,14 @@ class Subscription:
             self._first_alone = 0
             return
         self._first_alone += 1
+        # The broker divides messages between the two, so a few in a row for one prove nothing.
         if self._first_alone > ALONE:
             self.caution.one_consumer = True
             raise OneConsumer("the queue has a single active consumer")
 
     def acknowledge(self, number: int) -> None:
         """Note that a message is done; `flush` sends the acknowledgement."""
-        if self.caution.counts:
+        if self.caution.counts:  # Rare, so that most messages save the look-up and the id.
             message = self._window.message(number)
             if message is not None:
                 self.caution.forget(message, self.session.dialect)
@@ -228,6 +235,7 @@ class Subscription:
 
     def close(self, seconds: float = GOODBYE) -> None:
         """End in good order: acknowledgements take effect, the rest is delivered again."""
+        # First, because the dead letters' thread acknowledges through the session.
         self._dead_letters.close()
         self.session.close(seconds)
 
@@ -237,6 +245,7 @@ class Subscription:
         self.session.abort()
 
     def _fail(self, said: str) -> None:
+        # Before the broker has accepted the subscription, an ERROR is its refusal.
         if not self.confirmed and not self.caution.may_pass(said):
             raise RefusedError(
                 f"'{self.session.name}' refuses the subscription to "

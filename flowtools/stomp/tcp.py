@@ -36,6 +36,7 @@ def open_socket(
     deadline = time.monotonic() + seconds
     failure = ConnectionLost("it has no address")
     try:
+        # No stop ends this call; the resolver has time-outs of its own (resolv.conf(5)).
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ConnectionLost(_reason(error)) from None
@@ -63,6 +64,7 @@ def open_socket(
 def _keep_alive(connected: socket.socket, seconds: float) -> None:
     """Let the kernel detect a dead connection (tcp(7)); see also Transport.pulse."""
     idle = max(1, round(seconds or UNHEARD))
+    # Three probes, so a dead connection is noticed after twice `idle` seconds.
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
@@ -74,6 +76,7 @@ def _connect(connecting: socket.socket, address: object, stop: Stop, deadline: f
         connecting.connect(address)  # type: ignore[arg-type]
     except BlockingIOError:
         _wait(connecting, stop, deadline, writable=True)
+        # Writable means that the attempt has ended, and not that it succeeded (connect(2)).
         number = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             raise ConnectionLost(os.strerror(number).lower()) from None

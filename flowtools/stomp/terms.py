@@ -24,8 +24,8 @@ class Terms:
         refused_to: The dead-letter destination, with headers for its messages as its query; None:
             the default of dialect.py.
         refused_headers: Further headers for messages that go there.
-        max_deliveries: Number of deliveries in vain after which a message is rejected; 0: no
-            limit.
+        max_deliveries: Number of unsuccessful deliveries after which a message is rejected; 0:
+            no limit.
         headers: Headers for SUBSCRIBE; they win over the URL's, and over those made here.
     """
 
@@ -42,6 +42,7 @@ class Terms:
     def __post_init__(self) -> None:
         if self.url.destination is None:
             raise UsageError(f"the broker URL '{self.url.public}' names no ?destination=")
+        # Such a message would come back at once: one was rejected hundreds of times in six seconds.
         if takes(self.destination, self.dead_letter):
             raise UsageError(
                 f"rejected messages would go to '{self.dead_letter}' and be delivered again by "
@@ -79,6 +80,7 @@ class Terms:
     def is_shared_queue(self) -> bool:
         """Whether this is a queue from which several subscriptions can take messages."""
         asked = dict(self.url.parameters) | dict(self.headers)
+        # Headers of a queue that serves one consumer only, and of a browser, which gets copies.
         alone = ("x-single-active-consumer", "exclusive", "browser")
         return (
             self.durable is None
@@ -97,6 +99,7 @@ class Terms:
             "destination": self.destination,
             "id": self.durable or name,
             "ack": ack,
+            # An empty queue sends nothing, so only the receipt shows that the broker agrees.
             "receipt": "subscribe",
         }
         headers |= dialect.narrow_headers() if most == 1 else dialect.prefetch_headers(most)

@@ -99,7 +99,12 @@ class Transport:
         self._heard_at = time.monotonic()
 
     def pulse(self, beat_every: float, hear_every: float) -> None:
-        """Send and expect a heart-beat at least every so many seconds; 0: none."""
+        """Keep the heart-beats that were agreed on; called once, after the login.
+
+        Args:
+            beat_every: Seconds within which the broker must hear from us; 0: no heart-beats.
+            hear_every: Seconds within which we must hear from the broker; 0: no heart-beats.
+        """
         self._beat_every = beat_every
         self._hear_every = hear_every
         if not hear_every:
@@ -172,7 +177,7 @@ class Transport:
             left = None if until is None else until - time.monotonic()
             ready = wait(*stops, writable=self._wire, seconds=left)
             if not ready or (stop is not None and stop.fileno() in ready):
-                raise TimeoutError(errno.ETIMEDOUT, "it takes no more")
+                raise TimeoutError(errno.ETIMEDOUT, "it accepts no more data")
             with suppress(BlockingIOError):
                 rest = rest[self._wire.socket.send(rest, socket.MSG_DONTWAIT) :]
 

@@ -73,11 +73,13 @@ def parse_url(text: str) -> BrokerURL:
         raise UsageError("the URL of a broker is not UTF-8; write such bytes as %XX")
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in DEFAULT_PORTS:
+        # The text is not repeated if it has an @, before which there may be a password.
         raise UsageError(
             "the URL of a broker is stomp://HOST:PORT/?destination=NAME "
             f"(or stomp+ssl://...), not '{text.partition('?')[0] if '@' not in text else '...'}'"
         )
     scheme = scheme.lower()
+    # By hand: urllib knows one host only, and reads no port from "a:1,b:2".
     place, _, query = rest.partition("?")
     authority, _, path = place.partition("/")
     userinfo, _, addresses = authority.rpartition("@")

@@ -49,7 +49,7 @@ class Window:
         with self._state:
             message = self._held.pop(number, None)
             if message is None:
-                return
+                return  # A second ACK for one message is an error to the broker.
             if not self._in_order:
                 self._ready.append(message)
             while self._order and self._order[0][0] not in self._held:
@@ -61,9 +61,12 @@ class Window:
         Raises:
             ConnectionLost: The connection has ended.
         """
+        # Without the lock: whoever adds a message to it calls `send` after that.
         if not self._ready:
             return
         ack_headers = self._session.dialect.ack_headers
+        # Taken and sent in one step. Otherwise the ACK of a later message could go first, and where
+        # it covers the earlier ones, theirs would be an error that ends the connection (RabbitMQ).
         with self._sending:
             with self._state:
                 ready, self._ready = self._ready, []

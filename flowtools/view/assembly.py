@@ -1,4 +1,4 @@
-"""The run of flow-view: choose the display for the reader."""
+"""A run of flow-view: chooses the display, a live table or lines, and starts the viewer."""
 
 import os
 import sys
@@ -19,11 +19,11 @@ log = get_log("flowtools.view")
 
 
 def run(choice: Choice) -> None:
-    """Show the events of standard input as chosen, on standard output, or error with --tee.
+    """Show the events of standard input on standard output, or with --tee on standard error.
 
     Raises:
-        FlowError: As Viewer.run.
-        ReaderGone: Nobody reads any more.
+        FlowError: Input or output fails, or some lines were not events (see Viewer.run).
+        ReaderGone: The reader of standard output, or the terminal, has gone.
         Signalled: A signal asked for the end.
     """
     stream = sys.stderr if choice.tee else sys.stdout
@@ -36,7 +36,7 @@ def run(choice: Choice) -> None:
         strange = f"no event of flowtools has {strange}; the fields are {', '.join(KNOWN)}"
         log.warning("%s, extensions of others, and JSON Pointers such as /size", strange)
     log.debug(
-        "shows %s on %s, in %s, with the columns %s",
+        "showing %s on %s, in %s, with the columns %s",
         *("a table" if is_table else "lines", stream.name, stream.encoding),
         ", ".join(columns.names),
     )
@@ -59,6 +59,7 @@ def _table(choice: Choice, stream: TextIO, columns: Columns) -> Live:
     except OSError:
         keys = None  # Without a keyboard the table can still be shown.
     colour = _has_colour(choice.color, stream)
+    # The user's own choice of columns is not reduced before it must be.
     spare = "" if choice.fields else "age"
     return Live(stream, columns, colour=colour, search=choice.search, keys=keys, spare=spare)
 
@@ -71,5 +72,5 @@ def _lines(choice: Choice, stream: TextIO, columns: Columns) -> Printer:
 def _has_colour(when: When, stream: TextIO) -> bool:
     if when != "auto":
         return when == "always"
-    # https://no-color.org: set and not empty, whatever it holds.
+    # https://no-color.org: any value counts, unless it is empty.
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

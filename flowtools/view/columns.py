@@ -1,4 +1,9 @@
-"""Turn an event line into the cells of a row, made safe for a terminal."""
+"""Turns an event line into the cells of a row that is safe to show on a terminal.
+
+A line may be anything, and its text may hold control characters that would change the terminal. So
+`Columns.row` raises no error, and every text goes through `safe`, which also cuts it: a cell of
+some megabytes would make each drawing of the table slow.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,17 +22,17 @@ from flowtools.process.message import one_line
 DEFAULT = "time,type,subject,title"
 
 TABLE_DEFAULT = f"{DEFAULT},age"
-"""Of the table, which is drawn again as ages grow."""
+"""Columns of the live table. Only this display has ages, because it is drawn again as they grow."""
 
 MAX_CELL = 300
-"""Maximum number of characters that are kept of a value: more than fit on a terminal's line."""
+"""Maximum number of characters that are kept of a value, more than fit on a terminal's line."""
 
 KNOWN = (
     *("time", "type", "subject", "title", "age", "id", "source", "data", "datacontenttype"),
     *("dataschema", "specversion", "ackto", "redelivered", "replayed", "flowerror"),
     *("flowattempts", "flowfailedat", "traceparent", "tracestate"),
 )
-"""The names that an event of flowtools may have something for, besides extensions of others."""
+"""Names for which an event of flowtools may have a value, besides the extensions of others."""
 
 LEAST = 8
 """Minimum width of a column, in cells."""
@@ -36,13 +41,13 @@ GAP = 2
 """Cells between two columns."""
 
 FIRST_TO_GO = ("age", "time", "type", "id", "source")
-"""Columns that a narrow terminal leaves out first, in this order; the others follow."""
+"""Columns that are left out first on a narrow terminal, in this order; the others follow."""
 
 NO_EVENT = "not an event"
 """The type shown for a line that is not an event."""
 
 _ATTEMPT = {"outcome", "attempt", "final", "queued", "ran", "finished", "error"}
-"""The keys that each line of a job log has."""
+"""Keys that every line of a job log has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,11 @@ class Row:
     """The content of one line, as it is shown.
 
     Attributes:
-        type: The event's type; NO_EVENT for a line that is none.
-        cells: The text of each column. That of `age` and `time` is made when it is shown.
+        type: Type of the event; NO_EVENT for a line that is not an event.
+        cells: Text of each column. The text of `age`, and often that of `time`, depends on the
+            clock and is made when the row is shown.
         instant: Time of the event, in seconds since the epoch; None if it has none.
-        hidden: Text that a search also looks into, besides the cells: the id and the source.
+        hidden: More text for a search to look into, besides the cells: the id and the source.
     """
 
     type: str
@@ -71,7 +77,7 @@ class Columns:
 
     Attributes:
         names: Names of the columns, as given with --fields.
-        suits: Makes text that the terminal's or the file's encoding has.
+        suits: Function that escapes characters which the output's encoding lacks; see `suiting`.
     """
 
     def __init__(self, names: tuple[str, ...], pick: tuple[Callable[[Event], str], ...]) -> None:
@@ -89,13 +95,13 @@ class Columns:
         """Read the value of --fields: names and JSON Pointers, separated by commas.
 
         Raises:
-            UsageError: One of them is neither a name nor a JSON Pointer.
+            UsageError: A part is neither a name nor a JSON Pointer.
         """
         names = tuple(each.strip() for each in text.split(","))
         return cls(names, tuple(_picker(name) for name in names))
 
     def row(self, line: bytes) -> Row:
-        """Return the row for `line`, whatever it contains; never raises."""
+        """Return the row for `line`. Any content is accepted; no error is raised."""
         try:
             if isinstance(line, TooLong):
                 raise EventError("the line is too long")
@@ -111,31 +117,36 @@ class Columns:
         text = self.suits(safe(line[:MAX_CELL].decode("utf-8", "backslashreplace")))
         told = {"type": NO_EVENT, "subject": safe(str(error)), "title": text}
         cells = tuple(told.get(name, "") for name in self.names)
+        # With other columns than these the line must still be seen as bad.
         if not any(cells):
             cells = (f"{NO_EVENT}: {safe(str(error))}", *cells[1:])
         return Row(NO_EVENT, cells, None, text)
 
 
 def safe(text: str) -> str:
-    """Return the beginning of `text` as one line that does nothing to a terminal."""
+    """Return the beginning of `text` as one line without control characters."""
     return one_line(text[:MAX_CELL])
 
 
 def _time_of(event: Event) -> str:
-    """Return when it happened; of an event that has failed for good, when that was."""
+    """Return the time of the event; for an event that failed for good, the time of its failure."""
     failed = event.attributes.get("flowfailedat")
     return failed if isinstance(failed, str) and failed else str(event.time or "")
 
 
 def _instant_of(event: Event) -> float | None:
-    """Return that time in seconds since the epoch; None where it has no usable one."""
+    """Return the time of the event in seconds since the epoch; None if it has no usable time."""
     return instant(_time_of(event))
 
 
 def _as_attempt(event: Event) -> Event:
-    """Return the line of a job log as an event at its own time; any other event as it is."""
+    """Return a line of a job log as an event at the time of its attempt; any other event as it is.
+
+    So `flow-view < JOBLOG` shows attempts with the id, type and subject of their events.
+    """
     data = event.attributes.get("data")
-    is_plain = event.type == "flow.stdin.line"  # Any JSON value that is not an event.
+    # `decode` makes an event of this type from any JSON value that is not an event.
+    is_plain = event.type == "flow.stdin.line"
     if not is_plain or not isinstance(data, dict) or not data.keys() >= _ATTEMPT:
         return event
     said = f"{data['outcome']}, attempt {data['attempt']}"
@@ -149,9 +160,9 @@ def _as_attempt(event: Event) -> Event:
 
 
 def _title_of(event: Event) -> str:
-    """Return what the event is about, for people: a title, a name, else the data itself.
+    """Return a title for people: a title, name, path or body in the data, or else the data itself.
 
-    Empty only where there is no data at all.
+    Empty only if the event has no data.
     """
     given = event.attributes
     if "data" not in given and "data_base64" not in given:
@@ -172,7 +183,7 @@ def _json(data: Any) -> str:
 
 
 def age(seconds: float) -> str:
-    """Return how long ago, in one unit: "now", "12s", "5m", "3h", "8d"; "-5s" in the future."""
+    """Return an age in one unit: "now", "12s", "5m", "3h", "8d"; "-5s" for a time in the future."""
     if abs(seconds) < 1:
         return "now"
     sign = "-" if seconds < 0 else ""
@@ -184,7 +195,7 @@ def age(seconds: float) -> str:
 
 
 def clock_text(instant: float, now: float) -> str:
-    """Return the local time of day, and the date too unless it is today."""
+    """Return the local time of day of `instant`, with the date unless it is today's."""
     moment = datetime.fromtimestamp(instant, UTC).astimezone()
     today = datetime.fromtimestamp(now, UTC).astimezone().date()
     return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S}"
@@ -201,7 +212,7 @@ def _picker(name: str) -> Callable[[Event], str]:
         key = Key.parse(name)
     except UsageError:
         raise UsageError(
-            f"'{name}' is no field: write title, age, an attribute's name such as subject,"
+            f"'{name}' is not a field: write title, age, an attribute's name such as subject,"
             " or a JSON Pointer into the data such as /size"
         ) from None
     return lambda event: safe(_of(key, event))
@@ -217,7 +228,12 @@ def _of(key: Key, event: Event) -> str:
 def with_room(names: Sequence[str], needs: Sequence[int], width: int) -> list[int]:
     """Return the indexes of the columns that fit into `width` cells, each at least LEAST wide.
 
-    `needs`: the cells that each would take; the title, or the last, is always among them.
+    Args:
+        names: Names of the columns.
+        needs: Number of cells that each column would take.
+        width: Width of the terminal, in cells.
+
+    The title always stays, or without a title the last column.
     """
     kept = list(range(len(names)))
     order = [names.index(name) for name in FIRST_TO_GO if name in names]
@@ -232,7 +248,10 @@ def with_room(names: Sequence[str], needs: Sequence[int], width: int) -> list[in
 
 
 def suiting(encoding: str | None) -> Callable[[str], str]:
-    """Return a function that escapes the characters which `encoding` lacks."""
+    """Return a function that escapes the characters which `encoding` lacks.
+
+    A stream in a Latin-1 locale would raise UnicodeEncodeError otherwise.
+    """
     name = encoding or "ascii"
     if name.lower().replace("-", "").startswith("utf"):
         return str
@@ -240,6 +259,6 @@ def suiting(encoding: str | None) -> Callable[[str], str]:
 
 
 def drawn_in(encoding: str | None) -> dict[int, str]:
-    """Return a table for str.translate: substitutes for signs that `encoding` lacks."""
+    """Return a table for str.translate that replaces our own signs which `encoding` lacks."""
     pairs = zip("▁▂▃▄▅▆▇█…", "___---##~", strict=True)
     return {ord(sign): plain for sign, plain in pairs if suiting(encoding)(sign) != sign}

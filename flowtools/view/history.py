@@ -1,4 +1,4 @@
-"""The rows that can still be looked at: the last ones, and those that a search finds."""
+"""The rows that can still be shown: the last ones, and the last ones that a search has found."""
 
 from collections import deque
 from itertools import islice
@@ -6,14 +6,14 @@ from itertools import islice
 from flowtools.view.columns import Row
 
 KEPT = 10_000
-"""Maximum number of rows that are kept, and again of rows that a search has found."""
+"""Maximum number of rows that are kept, and separately of rows that a search has found."""
 
 
 class History:
-    """Rows, oldest first; bounded.
+    """A limited number of rows, oldest first.
 
     Attributes:
-        search: What is searched for; empty: nothing.
+        search: Text that is searched for; empty: no search, all rows are shown.
     """
 
     def __init__(self, search: str = "", kept: int = KEPT) -> None:
@@ -23,14 +23,16 @@ class History:
         self._found: deque[Row] = deque(maxlen=kept)
 
     def add(self, row: Row) -> None:
-        """Keep `row`."""
+        """Add `row` as the newest one."""
         self._all.append(row)
         # Kept separately, so that frequent rows do not push out the rare ones that were found.
         if self.search and row.holds(self.search.lower()):
             self._found.append(row)
 
     def look_for(self, text: str) -> None:
-        """Show only rows that hold `text`, in whatever case; all if it is empty."""
+        """Show only rows that contain `text`, in upper or lower case; all rows if it is empty."""
+        # While a user types, each letter narrows the search. The rows found so far then suffice,
+        # and they may be older than all those in `_all`.
         is_narrower = bool(self.search) and text.startswith(self.search)
         rows = self._found if is_narrower else self._all
         self.search = text
@@ -46,6 +48,6 @@ class History:
         return len(self._found if self.search else self._all)
 
     def last(self, number: int, skip: int = 0) -> list[Row]:
-        """Return the last `number` rows before the `skip` very last ones, oldest first."""
+        """Return `number` rows, oldest first, that come just before the `skip` newest ones."""
         rows = self._found if self.search else self._all
         return list(islice(reversed(rows), skip, skip + number))[::-1]

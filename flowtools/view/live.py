@@ -1,7 +1,13 @@
-"""The live table on a terminal: when it is drawn, what the keys do, how it comes and goes.
+"""The live table on a terminal: when it is drawn, what the keys do, how it starts and ends.
 
-All of it runs in the viewer's thread. However it ends, the terminal's settings are restored, and
-the last table stays on the screen.
+All of it runs in the viewer's thread. New rows do not cause a drawing by themselves: they mark the
+table as new, and it is drawn at most every SOON seconds, so that a flood of events cannot use up
+the processor. The table uses the terminal's alternate screen, so that the user's own screen comes
+back. However the table ends, the terminal's settings are restored, and the last table stays
+visible.
+
+Control-Z and `fg` need care: the terminal must be given back before the process stops, and taken
+again when it continues. The signal handlers only ring `suspended`; the viewer then calls `suspend`.
 """
 
 import os
@@ -24,20 +30,20 @@ from flowtools.view.rates import Rates
 from flowtools.view.screen import Screen, State
 
 SOON = 0.25
-"""Seconds between two drawings while there is something new."""
+"""Minimum number of seconds between two drawings while there is something new."""
 
 LATER = 1.0
-"""Seconds between two drawings while only the ages grow."""
+"""Seconds between two drawings while only the ages change."""
 
 
 class Live:
-    """Shows rows in a table that is drawn over and over.
+    """A table of rows that is drawn again and again.
 
     Attributes:
-        stream: Where it is drawn.
-        keys: Where keys come from; None without a keyboard of our own.
+        stream: The terminal it is drawn on.
+        keys: The keyboard; None without one.
         suspended: Set when the terminal asks the process to stop (Control-Z); see `suspend`.
-        quits: Whether someone has asked to end.
+        quits: Whether the user has asked to end.
     """
 
     def __init__(
@@ -50,7 +56,16 @@ class Live:
         keys: Keys | None = None,
         spare: str = "",
     ) -> None:
-        """Draw on `stream`, a terminal; a narrow one without the column `spare`."""
+        """Prepare to draw; nothing is drawn yet.
+
+        Args:
+            stream: The terminal to draw on.
+            columns: The columns.
+            colour: Whether to use colours.
+            search: Text that a row must contain to be shown; empty: any row.
+            keys: The keyboard; None without one.
+            spare: Column that a narrow terminal leaves out; empty: none.
+        """
         self.keys = keys
         self.suspended = Wake()
         self.quits = False
@@ -83,16 +98,16 @@ class Live:
         self.suspended.close()
 
     def note(self, text: str) -> None:
-        """Say `text` at the foot of the table."""
+        """Show `text` at the foot of the table."""
         self._state.note = text
         self._is_new = True
 
     def ended(self) -> None:
-        """Say that the input has ended."""
+        """Show that the input has ended."""
         self._state.ended = self._is_new = True
 
     def show(self, rows: Iterable[Row], now: float) -> None:
-        """Take `rows`, which have just come; they are drawn soon. `now` is the wall clock."""
+        """Add `rows`, which have just arrived; they are drawn later. `now` is the wall clock."""
         state = self._state
         kinds: Counter[str] = Counter()
         before = len(state.history)
@@ -107,31 +122,32 @@ class Live:
         self._is_new = True
 
     def wait(self) -> float:
-        """Return the seconds until it is to be drawn again."""
+        """Return the seconds until the table is due to be drawn again."""
         due = self._drawn + (SOON if self._is_new else LATER)
         return max(0.0, due - monotonic())
 
     def draw(self, now: float) -> None:
-        """Draw what there is, if it is time; `now` is the wall clock."""
+        """Draw the table if it is due; `now` is the wall clock, in seconds since the epoch."""
         if self.wait() > 0:
             return
         self._update(now)
         width, height = self._console.size = _size(self.stream)
         lines = self._console.render_lines(Screen(self._state), pad=True)
-        # A wide character at the edge, a terminal of two lines: never more than there is room.
+        # Cut to the terminal's size: a wide character at the edge, or a terminal of two lines,
+        # would otherwise give more than fits, and the screen would scroll.
         shaped = Segment.set_shape(lines, width, height)
         self._console.update_screen_lines([self._suited(line) for line in shaped])
         self._drawn = monotonic()
         self._is_new = False
 
     def _suited(self, line: list[Segment]) -> list[Segment]:
-        """Return the line without signs that the terminal's encoding does not have."""
+        """Return `line` with our own signs replaced that the terminal's encoding lacks."""
         if not self._plain:
             return line
         return [Segment(each.text.translate(self._plain), *each[1:]) for each in line]
 
     def press(self) -> None:
-        """Do what the keys say that have been pressed."""
+        """Handle the keys that have been pressed."""
         assert self.keys is not None
         for key in self.keys.read():
             if self._state.typing is not None:
@@ -139,15 +155,16 @@ class Live:
             else:
                 self._command(key)
         self._is_new = True
-        self._drawn = 0.0  # Whoever presses a key wants to see what it does.
+        self._drawn = 0.0  # Draw at once: the user waits for the effect of the key.
 
     def suspend(self) -> None:
-        """Give the terminal back and stop, as Control-Z asks; go on when continued."""
+        """Give the terminal back and stop this process (Control-Z), until it is continued."""
         self.suspended.clear()
         self._leave_screen()
         if self.keys is not None:
             self.keys.give_back()
-        # Where the shell was quicker, to touch the terminal has stopped this process already.
+        # If the shell took the terminal over in the meantime, `give_back` has stopped this process
+        # (SIGTTOU), and it has been continued since. To stop once more would surprise the user.
         if not self._has_continued:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTSTP)
@@ -231,6 +248,6 @@ class Live:
 
 
 def _size(stream: TextIO) -> ConsoleDimensions:
-    # rich would ask whichever of the standard streams is a terminal, if any.
+    # rich would take the size of whichever standard stream is a terminal, which may be another one.
     width, height = os.get_terminal_size(stream.fileno())
     return ConsoleDimensions(width or 80, height or 24)

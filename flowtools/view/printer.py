@@ -1,4 +1,4 @@
-"""A line of aligned text for each event, coloured where people look at it."""
+"""Writes a line of aligned text for each event, in colour on a terminal."""
 
 import os
 from collections.abc import Iterable
@@ -20,12 +20,13 @@ from flowtools.view.columns import (
 )
 
 WIDTHS = {"time": 24, "type": 20, "subject": 41, "age": 5, "id": 36, "source": 28}
-"""Minimum widths of columns in cells, so that the columns of all lines are aligned."""
+"""Minimum widths of columns, in cells. They are fixed, because lines are written as events come
+and later events are not known yet."""
 
 OTHER_WIDTH = 16
 
 TIME_ON_TERMINAL = 8
-"""Cells of a local time of day."""
+"""Width of a local time of day, in cells."""
 
 _RESET = "\x1b[0m"
 _COLOURS = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
@@ -35,17 +36,17 @@ _DIM = "\x1b[2m"
 
 
 class Printer:
-    """Writes a line for each row to `stream`.
+    """Writes a line for each row to a stream.
 
-    On a terminal times are local and short, and a line is cut at its edge; elsewhere
-    nothing is cut, and the time is that of the event as it stands.
+    On a terminal times are local and short, and a line is cut at the terminal's edge. Elsewhere
+    nothing is cut, and times are as in the event.
 
     Attributes:
-        stream: Where it writes.
+        stream: The stream it writes to.
     """
 
     def __init__(self, stream: TextIO, columns: Columns, *, colour: bool, search: str = "") -> None:
-        """Write to `stream`; only rows that hold `search`, if that is not empty."""
+        """Prepare to write to `stream`; if `search` is not empty, only rows that contain it."""
         self.stream = stream
         self._names = columns.names
         self._colour = colour
@@ -60,11 +61,11 @@ class Printer:
             ]
 
     def show(self, rows: Iterable[Row], now: float) -> None:
-        """Write the rows, and flush.
+        """Write the rows and flush the stream.
 
         Raises:
-            ReaderGone: The pipe has been closed by its reader, or the terminal has gone.
-            FlowError: It cannot be written.
+            ReaderGone: The reader has closed the pipe, or the terminal has gone.
+            FlowError: The stream cannot be written.
         """
         wanted = (row for row in rows if not self._search or row.holds(self._search))
         width = self._terminal_width()
@@ -83,12 +84,14 @@ class Printer:
         if room is not None:
             places = with_room(self._names, self._widths, room)
         last = places[-1]
-        # Of a narrow terminal no column takes more, if it can help it.
+        # On a narrow terminal no column but the last may take more than its share, so that the last
+        # one, usually the title, stays readable.
         share = (room or 0) // min(3, len(places))
         for place in places:
             name = self._names[place]
             text = self._text(name, row.cells[place], row, now)
             width = cell_len(text)
+            # The end is kept: types, paths and ids differ at their end.
             if room is not None and place != last and width > share:
                 text, width = self._cut + text[-(share - 1) :], share
             if room is not None and width > room:

@@ -1,4 +1,8 @@
-"""Draw the live table: everything that is on the terminal at one moment."""
+"""Draws the live table: the content of the whole terminal at one moment.
+
+A Screen is made anew for each drawing, only from a State, and keeps nothing. So what is shown does
+not depend on what was shown before, and a resized terminal needs no special care.
+"""
 
 from dataclasses import dataclass
 
@@ -14,24 +18,24 @@ from flowtools.view.history import History
 from flowtools.view.rates import SPAN, Rates, Track, sparkline
 
 MAX_BARS = 60
-"""Bars of a sparkline: of two seconds each."""
+"""Maximum number of bars of a sparkline; each then stands for two seconds."""
 
 TYPES_SHOWN = 6
 
 TYPE_WIDTH = 40
-"""Cells of the longest type on top of the table; a longer one keeps its end."""
+"""Maximum width of a type above the table, in cells; a longer one keeps its end."""
 
 COUNTS = 28
-"""Cells around a type: how many have come, and how many a second."""
+"""Cells beside a type that its total and its rate take."""
 
 TOTAL = 10
-"""Cells around a type where there is only room for how many have come."""
+"""Cells beside a type that its total alone takes."""
 
 NARROWEST = LEAST + COUNTS
-"""Width in cells below which only the counts are shown beside the type."""
+"""Width in cells below which only the total is shown beside a type."""
 
 NARROW = 80
-"""Cells below which the table leaves out a column that nobody asked for."""
+"""Width in cells below which the table leaves out the column State.spare."""
 
 HELP = "/ search   space pause   c clear   q quit"
 HELP_PAUSED = "space go on   up, down, page-up, page-down look back   q quit"
@@ -41,21 +45,21 @@ _STYLES = {kind.value: kind.colour for kind in Kind} | {NO_EVENT: "bold red"}
 
 @dataclass
 class State:
-    """The state of the viewer, from which alone the screen is drawn.
+    """Everything that a drawing depends on, besides the size of the terminal.
 
     Attributes:
         names: Names of the columns.
-        spare: The column that a narrow terminal does without; empty: none.
+        spare: Column that a narrow terminal leaves out; empty: none.
         history: The rows.
-        rates: The counts.
-        now: The wall clock, in seconds.
+        rates: The counts by type.
+        now: The wall clock, in seconds since the epoch.
         elapsed: Seconds since the beginning.
-        typing: What is being typed into the search; None: nothing.
-        paused: Rows that have come since the table was paused; None: it is not.
-        back: How many rows the table has been moved back while paused.
-        ended: The input has ended.
-        note: A message at the foot of the table.
-        has_keys: Whether keys can be pressed.
+        typing: Search text that is being typed; None: the user is not typing.
+        paused: Number of rows that have arrived since the table was paused; None: not paused.
+        back: Number of rows that the table has been scrolled back while paused.
+        ended: Whether the input has ended.
+        note: Message at the foot of the table; empty: none.
+        has_keys: Whether there is a keyboard.
     """
 
     names: tuple[str, ...]
@@ -73,10 +77,10 @@ class State:
 
 
 class Screen:
-    """Draws a State into the space there is: types on top, the last rows, a line of help."""
+    """A drawing of a State: the types on top, then the last rows, and a line of help."""
 
     def __init__(self, state: State, *, final: bool = False) -> None:
-        """Draw `state`; `final`: for people to keep, without help, as high as it needs."""
+        """Prepare to draw `state`; `final`: for the last time, without help and empty lines."""
         self._state = state
         self._final = final
 
@@ -170,7 +174,7 @@ class Screen:
             return Text(clock_text(row.instant, now), "dim")
         text = Text(cell, _style(row.type) if name == "type" else "")
         if self._state.history.search:
-            # Searched without a regular expression, because the text is not a pattern.
+            # Not by rich's own highlighting, which would take the text for a regular expression.
             _mark(text, self._state.history.search)
         return text
 
@@ -181,19 +185,19 @@ class Screen:
                 ("/", "bold cyan"),
                 state.typing,
                 ("█", "blink"),
-                ("   Enter keeps it, Escape ends the search", "dim"),
+                ("   Enter keeps the search, Escape ends it", "dim"),
             )
         if state.note:
             return Text(state.note, "bold yellow")
         if not state.has_keys:
-            return Text("Control-C ends it", "dim")
+            return Text("Control-C to quit", "dim")
         return Text(HELP if state.paused is None else HELP_PAUSED, "dim")
 
 
 def _shared(rows: list[list[Text]], width: int, rest: int) -> list[int]:
-    """Share `width` cells among columns: what each needs, and the one at `rest` the rest.
+    """Share `width` cells among columns: each gets what it needs, and the one at `rest` the rest.
 
-    Where that leaves it less than a quarter, the widest of the others give.
+    If less than a quarter is left for that one, the widest of the others get narrower.
     """
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     room = width - GAP * (len(widths) - 1)
@@ -207,7 +211,7 @@ def _shared(rows: list[list[Text]], width: int, rest: int) -> list[int]:
 
 
 def _keep_end(text: Text, width: int) -> None:
-    """Cut the beginning: it is the end of a type, a path or an id that differs."""
+    """Cut the beginning of `text`, because types, paths and ids differ at their end."""
     plain = text.plain
     if cell_len(plain) > width:
         kept = plain[-width:]

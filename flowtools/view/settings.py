@@ -13,7 +13,7 @@ When = Literal["auto", "always", "never"]
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Reading):
-    """What was chosen on the command line of flow-view; its manual page explains each."""
+    """The options of one run of flow-view; its manual page explains each."""
 
     fields: "Columns | None" = None
     follow: bool = False

@@ -1,8 +1,9 @@
-"""The viewer's one loop: lines in, rows to a display, and with --tee the bytes on.
+"""The loop of flow-view: reads lines, gives rows to a display, and with --tee forwards the bytes.
 
-With --tee the next block is read only after the previous one has been passed on completely. A block
-is written in pieces, as the pipe takes them, so that a slow reader never freezes the display.
-Everything that has been read is passed on, even if the display fails.
+One thread waits for everything at once: input, output, keys, signals and the clock. With --tee the
+next block is read only after the previous one has been forwarded completely, so that memory stays
+bounded. A block is written in pieces, as the pipe takes them, so that a slow reader never freezes
+the display. Everything that has been read is forwarded, even if the display fails.
 """
 
 import errno
@@ -31,11 +32,11 @@ class Viewer:
     """Shows the lines of a file descriptor until its end.
 
     Args:
-        columns: The columns to show of each line.
+        columns: The columns to show.
         display: The printer or the live table.
-        passes_to: A file descriptor to which all input is written unchanged.
+        passes_to: File descriptor to which all input is forwarded unchanged; None: do not forward.
         holds: Whether the table stays after the end of the input, until a key ends it.
-        max_line: Bytes of a line above which only its beginning is looked at.
+        max_line: Maximum length of a line, in bytes; a longer one is shown as an error.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class Viewer:
         self._has_warned = False
 
     def run(self, fd: int, stop: Stop) -> None:
-        """Read `fd` until its end, `stop`, or until someone quits.
+        """Read `fd` until its end, until `stop` is set, or until the user quits.
 
         Raises:
             EventsFailed: Some lines were not events.
-            ReaderGone: The reader of the passed-on lines, or the terminal, has gone.
+            ReaderGone: The reader of the forwarded lines, or the terminal, has gone.
             FlowError: Input or output fails.
         """
         reader = LineReader(fd, stop, max_line=self._max_line, tee=self._keep)
@@ -80,13 +81,15 @@ class Viewer:
                 if isinstance(self._display, Live) and self._display.quits:
                     if self._out is None:
                         break
+                    # With --tee only the display ends: the pipeline must not stop because somebody
+                    # has seen enough.
                     self._drop_display()
         finally:
             self._drop_display()
             self._pass_all_on(stop)
-        log.debug("%d lines were shown, %d of which are no events", self._lines, self._wrong)
+        log.debug("%d lines were shown; %d of them were not events", self._lines, self._wrong)
         if self._wrong:
-            raise EventsFailed(f"{self._wrong} of {self._lines} lines were no events")
+            raise EventsFailed(f"{self._wrong} of {self._lines} lines were not events")
 
     def _keep(self, block: bytes) -> None:
         if self._out is not None:
@@ -107,6 +110,8 @@ class Viewer:
                 readable.append(self._display.keys)
         if self._pending:
             return wait(*readable, writable=self._out, seconds=seconds)
+        # With nothing to write, only the end of the reader matters: a pipe is nearly always
+        # writable, and the loop would spin.
         return wait(*readable, gone=self._out, seconds=seconds)
 
     def _serve_display(self, ready: set[int]) -> None:
@@ -142,7 +147,7 @@ class Viewer:
         return True
 
     def note(self, text: str) -> None:
-        """Say `text` at the foot of a table."""
+        """Show `text` at the foot of the table; nothing is shown without one."""
         if isinstance(self._display, Live):
             self._display.note(text)
 
@@ -154,7 +159,7 @@ class Viewer:
             log.warning("%s", text)
 
     def _lose_display(self, error: Exception) -> None:
-        """Go on without a display if lines are passed on; otherwise end."""
+        """Go on without a display if lines are forwarded; otherwise raise an error."""
         if self._display is not None:
             _discard(self._display.stream)
         self._drop_display()
@@ -168,13 +173,22 @@ class Viewer:
         self._shown.close()
 
     def _pass_on(self) -> None:
-        """Write as much as the pipe takes; called with nothing to write, its reader has gone."""
+        """Write as much as the pipe takes.
+
+        Raises:
+            ReaderGone: The reader has gone; or there is nothing to write, which means the same,
+                because `_wait` then reports only that.
+        """
         if not self._pending:
             raise ReaderGone
         self._write(self._pending[:PIPE_BUF])
 
     def _pass_all_on(self, stop: Stop) -> None:
-        """Write what has been read; wait for the reader as long as it takes, or until `stop`."""
+        """Write everything that has been read; wait for the reader until `stop` is set.
+
+        Raises:
+            ReaderStalled: `stop` was set before the reader had taken everything.
+        """
         while self._pending and self._out is not None:
             if self._out not in wait(stop, writable=self._out):
                 raise ReaderStalled(bytes(self._pending).count(b"\n"))
@@ -185,18 +199,19 @@ class Viewer:
         try:
             self._pending = self._pending[os.write(self._out, piece) :]
         except BlockingIOError:
-            # Someone who shares the descriptor has made it non-blocking.
+            # Another process that shares the descriptor has made it non-blocking.
             wait(writable=self._out)
         except BrokenPipeError:
             self._pending = memoryview(b"")
             raise ReaderGone from None
         except OSError as error:
             self._pending = memoryview(b"")
+            # A terminal that has been closed.
             if error.errno == errno.EIO:
                 raise ReaderGone from None
             raise FlowError(f"cannot write standard output: {error.strerror}") from None
 
 
 def _discard(stream: TextIO) -> None:
-    # What Python still buffers for it would fail again when the process ends, with 120.
+    # Python flushes its buffer when the process ends. That would fail again, with exit status 120.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

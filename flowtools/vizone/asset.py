@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from flowtools.vizone.atom import Entry
-from flowtools.vizone.document import Element, child, text
+from flowtools.vizone.document import Element, check_text, child, text
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
 from flowtools.vizone.namespaces import ACL, ATOM, CORE, MAM, MEDIA, MEDIA_TYPE
 
@@ -36,7 +36,7 @@ class AtomCategory(NamedTuple):
 class Asset(Entry):
     """An asset entry."""
 
-    SHOWN = ("id", "title", "status")
+    FACTS = ("id", "title", "status")
 
     @property
     def title(self) -> str | None:
@@ -45,6 +45,7 @@ class Asset(Entry):
 
     @title.setter
     def title(self, title: str) -> None:
+        check_text(title)
         element = child(self.element, "title", ATOM)
         if element is None:
             element = etree.SubElement(self.element, f"{{{ATOM}}}title")
@@ -87,6 +88,7 @@ class Asset(Entry):
     def keywords(self, keywords: Iterable[tuple[str | None, str]]) -> None:
         # Elements of keywords that stay are kept, with whatever else the server wrote into them.
         wanted = list(dict.fromkeys(AtomCategory(*each) for each in keywords))
+        check_text(*(part for each in wanted for part in each if part is not None))
         for each in list(self.element.iterchildren(f"{{{ATOM}}}category")):
             keyword = AtomCategory(each.get("scheme"), each.get("term", ""))
             if keyword in wanted:
@@ -170,8 +172,12 @@ def set_group_permissions(
         Whether the entry has changed.
 
     Raises:
-        ValueError: A right is not in RIGHTS.
+        ValueError: A right is not in RIGHTS, or XML cannot hold the name. The entry is unchanged.
     """
+    check_text(group)
+    unknown = {*(asset_rights or ()), *(media_rights or ())} - set(RIGHTS)
+    if unknown:
+        raise ValueError(f"unknown right '{min(unknown)}': expected {', '.join(RIGHTS)}")
     before = etree.tostring(entry, method="c14n")
     for kind, rights in (("asset", asset_rights), ("media", media_rights)):
         if rights is not None:
@@ -180,9 +186,6 @@ def set_group_permissions(
 
 
 def _set(entry: Element, kind: str, group: str, rights: Collection[str]) -> None:
-    unknown = set(rights) - set(RIGHTS)
-    if unknown:
-        raise ValueError(f"unknown right '{min(unknown)}': expected {', '.join(RIGHTS)}")
     # A group that is listed twice gets one line: two could contradict each other.
     present = [each for each in _groups(entry, kind) if each.get("name") == group]
     for each in present if not rights else present[1:]:

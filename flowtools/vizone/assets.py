@@ -12,8 +12,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from lxml import etree
-
 from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.asset import Asset, AtomCategory, as_asset, set_group_permissions
@@ -21,7 +19,6 @@ from flowtools.vizone.atom import Entry, Feed, Resource
 from flowtools.vizone.atompub import AtomPub
 from flowtools.vizone.errors import ConflictError, NotFoundError
 from flowtools.vizone.metadata import PAYLOAD_TYPE, Payload
-from flowtools.vizone.namespaces import ATOM, DCTERMS
 from flowtools.vizone.paging import with_query
 from flowtools.vizone.transport import Body, Stream
 
@@ -120,11 +117,7 @@ class Assets(Described):
         If the answer is lost, the request is not repeated, because that could create a second
         asset. `create_or_update_asset` can be called again.
         """
-        element = etree.Element(f"{{{ATOM}}}entry", nsmap={"atom": ATOM, "dcterms": DCTERMS})
-        etree.SubElement(element, f"{{{ATOM}}}title").text = title
-        if identifier is not None:
-            etree.SubElement(element, f"{{{DCTERMS}}}identifier").text = identifier
-        asset = as_asset(Entry(element))
+        asset = as_asset(Entry.new(title, identifier))
         asset.keywords = keywords
         return as_asset(self._client.create(self._collection(), asset))
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lxml import etree
+
 from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
 from flowtools.vizone.document import Element, address, child, number, text
@@ -152,6 +154,19 @@ class Entry(Resource):
     def __init__(self, element: Element, etag: str | None = None) -> None:
         super().__init__(element)
         self.etag = etag
+
+    @classmethod
+    def new(cls, title: str, identifier: str | None = None) -> "Entry":
+        """Return an entry to post to a collection, with a title and perhaps a dcterms:identifier.
+
+        Raises:
+            ValueError: A text has a character that XML cannot hold.
+        """
+        element = etree.Element(f"{{{ATOM}}}entry", nsmap={"atom": ATOM, "dcterms": DCTERMS})
+        etree.SubElement(element, f"{{{ATOM}}}title").text = title
+        if identifier is not None:
+            etree.SubElement(element, f"{{{DCTERMS}}}identifier").text = identifier
+        return Entry(element)
 
     @property
     def identifier(self) -> str | None:

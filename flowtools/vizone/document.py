@@ -120,6 +120,16 @@ def text(element: Element | None) -> str | None:
     return str(element.xpath("string()")).strip() or None
 
 
+def check_text(*texts: str) -> None:
+    """Do nothing if XML can hold the texts; called before a change, so that none is half made.
+
+    Raises:
+        ValueError: A text has a character that XML cannot hold, such as NUL.
+    """
+    for each in texts:
+        etree.Element("text").text = each
+
+
 def address(element: Element, said: str | None) -> str | None:
     """Return the address `said`, found in `element`, as an absolute one; None if it is malformed.
 

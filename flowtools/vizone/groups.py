@@ -14,9 +14,9 @@ from lxml import etree
 
 from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
-from flowtools.vizone.atom import ENTRY_TYPE, URI_LIST, Entry, as_entry
-from flowtools.vizone.document import Element, child, parse, text
-from flowtools.vizone.namespaces import ATOM, DCTERMS
+from flowtools.vizone.atom import URI_LIST, Entry
+from flowtools.vizone.document import Element, check_text, child, text
+from flowtools.vizone.namespaces import ATOM
 
 if TYPE_CHECKING:
     from flowtools.vizone.atompub import AtomPub
@@ -78,11 +78,7 @@ class Groups(Described):
 
         If the answer is lost, the request is not repeated, because that could create a second one.
         """
-        element = etree.Element(f"{{{ATOM}}}entry", nsmap={"atom": ATOM, "dcterms": DCTERMS})
-        etree.SubElement(element, f"{{{ATOM}}}title").text = title
-        if identifier is not None:
-            etree.SubElement(element, f"{{{DCTERMS}}}identifier").text = identifier
-        made = self._client.create(self._client.collection(kind), Entry(element))
+        made = self._client.create(self._client.collection(kind), Entry.new(title, identifier))
         return Group(made.element, made.etag)
 
     def delete(self, group: Group, *, missing_ok: bool = True) -> None:
@@ -144,37 +140,40 @@ class Groups(Described):
 
         Raises:
             ConflictError: Somebody has changed it since it was read.
+            ValueError: An id contains a line break, or a character that XML cannot hold.
         """
         set_listed(group.element, ids)
-        answer = self._client.request(
-            "PUT",
-            group.follow("edit", "self"),
-            body=etree.tostring(group.element, encoding="utf-8", xml_declaration=True),
-            content_type=ENTRY_TYPE,
-            etag=group.etag,
-        )
-        if not answer.content.strip():
-            return self.get(group.follow("self", "edit"))
-        entry = as_entry(parse(answer.content, name=answer.url), answer.url, answer.etag)
+        entry = self._client.update(group)
         return Group(entry.element, entry.etag)
 
 
 def set_listed(entry: Element, ids: Sequence[str]) -> None:
-    """Write the atom:ids of an aggregate's members into its entry."""
+    """Write the atom:ids of an aggregate's members into its entry.
+
+    Raises:
+        ValueError: An id contains a line break, or a character that XML cannot hold.
+    """
+    listed = "\n".join(_lines(ids))
+    check_text(listed)
     content = child(entry, "content", ATOM)
     if content is None:
         content = etree.SubElement(entry, f"{{{ATOM}}}content")
     content.set("type", URI_LIST)
-    content.text = "\n".join(ids)
+    content.text = listed
 
 
 def uri_list(uris: Sequence[str]) -> bytes:
     """Return addresses or ids as a text/uri-list (RFC 2483, section 5).
 
     Raises:
-        ValueError: One of them contains a line break, which would make it two.
+        ValueError: One of them contains a line break.
     """
+    return "".join(f"{each}\n" for each in _lines(uris)).encode()
+
+
+def _lines(uris: Sequence[str]) -> Sequence[str]:
     for each in uris:
+        # It would become two members.
         if any(mark in each for mark in "\r\n"):
             raise ValueError(f"an address contains a line break: {each!r}")
-    return "".join(f"{each}\n" for each in uris).encode()
+    return uris

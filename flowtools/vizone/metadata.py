@@ -11,7 +11,7 @@ from lxml import etree
 
 from flowtools.core.described import Described
 from flowtools.core.errors import ProtocolError
-from flowtools.vizone.document import Element
+from flowtools.vizone.document import Element, check_text
 from flowtools.vizone.namespaces import VDF
 
 PAYLOAD_TYPE = "application/vnd.vizrt.payload+xml"
@@ -84,8 +84,10 @@ class Payload(Described):
             Whether the payload has changed.
 
         Raises:
-            ValueError: The field holds a table, or `value` has characters that XML cannot hold.
+            ValueError: The field holds a table, or `value` has characters that XML cannot hold. The
+                payload is unchanged then.
         """
+        check_text(name, value or "", *(origin or ()))
         field = self._field(name)
         if field is not None and _rows(field):
             raise ValueError(f"field '{name}' is a table")

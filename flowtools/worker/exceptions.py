@@ -41,7 +41,7 @@ class Unavailable(Exception):
 
     def __init__(
         self,
-        reason: str = "what stands behind the Worker is down",
+        reason: str = "the server behind the Worker is down",
         *,
         after: float | str | timedelta = 0.0,
     ) -> None:

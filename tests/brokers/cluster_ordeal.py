@@ -9,6 +9,9 @@ A fault is over once *every* listener has done an event that was made after the 
 the publisher, the queue and that listener. Until then the node stays dead, frozen or cut off.
 """
 
+import os
+import random
+import time
 from collections import Counter
 
 from tests.brokers.ordeal import Fault
@@ -28,6 +31,12 @@ NODE_KINDS = tuple(
     f"{which} {how}" for how in ("killed", "frozen", "cut off") for which in ("leader", "follower")
 )
 PROCESS_KINDS = ("publisher killed", "flow-send killed", "listener killed", "worker killed")
+
+ROUNDS = int(os.environ.get("FLOWTOOLS_ROUNDS") or 1)
+"""How often each kind of fault happens."""
+
+RATE = 100
+"""Events a second."""
 
 SOURCE = '''\
 """Numbers, without end until the file `enough` is there, each noted once it is confirmed."""
@@ -221,3 +230,26 @@ class ClusterOrdeal:
         """Return the end of what the commands wrote to standard error."""
         pipelines = (self.publisher, *self.listeners)
         return "\n".join(each.log.read_text(errors="replace")[-2000:] for each in pipelines)
+
+
+def survive(servers, queue, folder, kinds, *, least, show):
+    """Let pipelines on `servers` survive faults of each of `kinds`, in an order of FLOWTOOLS_SEED.
+
+    At least `least` events go through `queue`; none may be lost, and no message be rejected.
+    """
+    seed = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
+    faults = [*kinds] * ROUNDS
+    random.Random(seed).shuffle(faults)
+    began = time.monotonic()
+    with ClusterOrdeal(servers, queue, folder, least=least, rate=RATE) as ordeal:
+        ordeal.until_flowing("events flow to every listener")
+        for kind in faults:
+            ordeal.inflict(kind)
+        ordeal.finish()
+        show(f"FLOWTOOLS_SEED={seed}, {time.monotonic() - began:.0f} s\n{ordeal.report()}")
+        assert ordeal.missing == []
+        assert ordeal.total >= least
+        assert ordeal.duplicates <= ordeal.most_duplicates
+        assert servers.depth(f"{queue}.failed") == 0
+        ends = [each.end("flow-listen-stomp") for each in ordeal.listeners]
+        assert ends == [128 + 15] * len(ends)

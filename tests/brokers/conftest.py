@@ -9,6 +9,9 @@ import pytest
 from tests.brokers.server import BrokerMissing
 from tests.brokers.servers import ALL, chosen
 
+# Its asserts then show the values, as those of test files do.
+pytest.register_assert_rewrite("tests.brokers.cluster_ordeal")
+
 HERE = Path(__file__).parent
 REQUIRED = bool(os.environ.get("CI") or os.environ.get("FLOWTOOLS_REQUIRE_BROKERS"))
 

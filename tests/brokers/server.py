@@ -48,8 +48,8 @@ class Server:
         user, password: A login that is taken. None at all is taken too, a wrong one is not.
         vhost: The virtual host to name, or None.
         prefetch_header: The SUBSCRIBE header that bounds what is delivered unacknowledged.
-        tells: Whether it tells how often a message was delivered in vain.
-        own_dead_letters: Where it moves a message itself that was delivered in vain too often;
+        tells: Whether it tells the number of unsuccessful deliveries of a message.
+        own_dead_letters: Where it moves a message itself after too many unsuccessful deliveries;
             "": nowhere.
         overdraws: How many times --prefetch it delivers of messages as small as the tests'.
         checks_logins: Whether it refuses a wrong password; Artemis takes it for no login.

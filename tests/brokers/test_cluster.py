@@ -3,8 +3,6 @@
 FLOWTOOLS_ROUNDS says how often each kind of fault happens (by default once).
 """
 
-import os
-import random
 import subprocess
 import time
 
@@ -12,7 +10,7 @@ import orjson
 import pytest
 
 from tests.brokers.cluster import Cluster, Node
-from tests.brokers.cluster_ordeal import NODE_KINDS, PROCESS_KINDS, ClusterOrdeal
+from tests.brokers.cluster_ordeal import NODE_KINDS, PROCESS_KINDS, ROUNDS, survive
 from tests.brokers.conftest import missing
 from tests.brokers.network import NoNetwork
 from tests.brokers.server import BrokerMissing
@@ -20,9 +18,7 @@ from tests.brokers.servers import chosen
 from tests.brokers.tally import wait_for
 from tests.conftest import environment
 
-ROUNDS = int(os.environ.get("FLOWTOOLS_ROUNDS") or 1)
 TOTAL = 10_000
-RATE = 100
 
 DOWN_SECONDS = 12
 """How long the only node of a classic queue is down."""
@@ -95,22 +91,8 @@ def numbers_in(node, queue, **headers):
 def test_every_event_is_processed_despite_faults_of_nodes_and_processes(
     cluster, queue, tmp_path, show
 ):
-    seed = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
-    kinds = [*NODE_KINDS, *PROCESS_KINDS] * ROUNDS
-    random.Random(seed).shuffle(kinds)
-    began = time.monotonic()
-    with ClusterOrdeal(cluster, queue, tmp_path, least=TOTAL, rate=RATE) as ordeal:
-        ordeal.until_flowing("events flow to every listener")
-        for kind in kinds:
-            ordeal.inflict(kind)
-        ordeal.finish()
-        show(f"FLOWTOOLS_SEED={seed}, {time.monotonic() - began:.0f} s\n{ordeal.report()}")
-        assert ordeal.missing == []
-        assert ordeal.total >= TOTAL
-        assert ordeal.duplicates <= ordeal.most_duplicates
-        assert cluster.depth(f"{queue}.failed") == 0
-        ends = [each.end("flow-listen-stomp") for each in ordeal.listeners]
-        assert ends == [128 + 15] * len(ends)
+    kinds = [*NODE_KINDS, *PROCESS_KINDS]
+    survive(cluster, queue, tmp_path, kinds, least=TOTAL, show=show)
 
 
 @pytest.mark.timeout(240)

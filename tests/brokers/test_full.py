@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -25,6 +26,28 @@ def filled(broker, queue, most):
         wire.publish(queue, [b"old"] * most)
 
 
+@contextmanager
+def unable_to_move(start, broker, queue, login):
+    """Reject the message in `queue` while its dead letter cannot be moved, and process another.
+
+    The block makes the move possible; after it the listener moves the message.
+    """
+    process = start("flow-listen-stomp", "--ack", "worker", broker.url(queue), env=login)
+    lines, said = Lines(process.stdout), Lines(process.stderr)
+    sender = AckSender()
+    sender.nack(json.loads(lines.next())["ackto"])
+    said.until(f"cannot move a rejected message to '{queue}.failed'".encode())
+    # The others go on meanwhile.
+    with broker.connect() as wire:
+        wire.publish(queue, [b"good"])
+    sender.ack(json.loads(lines.next())["ackto"])
+    yield
+    said.until(b"takes messages again")
+    sender.close(SECONDS)
+    process.terminate()
+    process.wait(SECONDS)
+
+
 def test_a_message_stays_in_its_queue_while_the_dead_letter_queue_is_full(
     any_rabbitmq, queue, login, start
 ):
@@ -32,20 +55,8 @@ def test_a_message_stays_in_its_queue_while_the_dead_letter_queue_is_full(
     filled(any_rabbitmq, dead_letter, 1)
     with any_rabbitmq.connect() as wire:
         wire.publish(queue, [b"bad"])
-    process = start("flow-listen-stomp", "--ack", "worker", any_rabbitmq.url(queue), env=login)
-    lines, said = Lines(process.stdout), Lines(process.stderr)
-    sender = AckSender()
-    sender.nack(json.loads(lines.next())["ackto"])
-    said.until(f"cannot move a rejected message to '{dead_letter}'".encode())
-    # The others go on meanwhile.
-    with any_rabbitmq.connect() as wire:
-        wire.publish(queue, [b"good"])
-    sender.ack(json.loads(lines.next())["ackto"])
-    any_rabbitmq.limit(dead_letter, 2)
-    said.until(b"takes messages again")
-    sender.close(SECONDS)
-    process.terminate()
-    process.wait(SECONDS)
+    with unable_to_move(start, any_rabbitmq, queue, login):
+        any_rabbitmq.limit(dead_letter, 2)
     assert (any_rabbitmq.depth(queue), any_rabbitmq.depth(dead_letter)) == (0, 2)
 
 
@@ -57,19 +68,8 @@ def test_a_message_stays_in_its_queue_if_the_dead_letter_queue_has_other_argumen
         # A queue with an argument that the listener's does not have: PRECONDITION_FAILED.
         wire.publish(dead_letter, [b"old"], **{"x-max-length": "5"})
         wire.publish(queue, [b"bad"])
-    process = start("flow-listen-stomp", "--ack", "worker", any_rabbitmq.url(queue), env=login)
-    lines, said = Lines(process.stdout), Lines(process.stderr)
-    sender = AckSender()
-    sender.nack(json.loads(lines.next())["ackto"])
-    said.until(f"cannot move a rejected message to '{dead_letter}'".encode())
-    with any_rabbitmq.connect() as wire:
-        wire.publish(queue, [b"good"])
-    sender.ack(json.loads(lines.next())["ackto"])
-    any_rabbitmq.delete(dead_letter)
-    said.until(b"takes messages again")
-    sender.close(SECONDS)
-    process.terminate()
-    process.wait(SECONDS)
+    with unable_to_move(start, any_rabbitmq, queue, login):
+        any_rabbitmq.delete(dead_letter)
     assert (any_rabbitmq.depth(queue), any_rabbitmq.depth(dead_letter)) == (0, 1)
 
 

@@ -29,7 +29,7 @@ def publish(broker, queue):
 
 
 def reject(broker, queue):
-    """Take the message and give it back, so that the broker counts a delivery in vain."""
+    """Take the message and give it back, so that the broker counts an unsuccessful delivery."""
     with broker.connect() as wire:
         wire.subscribe(queue, ack="client-individual", **{broker.prefetch_header: "1"})
         headers, _ = wire.expect("MESSAGE")

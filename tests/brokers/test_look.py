@@ -9,7 +9,7 @@ from tests.conftest import environment
 
 TOTAL = 500
 LOOKS = 22
-"""More than RabbitMQ 4 (20) and Artemis (10) deliver a message in vain before it goes away."""
+"""More unsuccessful deliveries than RabbitMQ 4 (20) and Artemis (10) allow for a message."""
 
 
 @pytest.fixture

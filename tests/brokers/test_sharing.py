@@ -24,7 +24,7 @@ def doctor(broker):
 
 def test_a_missing_queue_is_reported_and_not_created(broker, queue, doctor):
     found = doctor(queue)
-    text = f"'{queue}' is not there yet: whoever comes first makes it"
+    text = f"'{queue}' does not exist yet: the first command that uses it creates it"
     assert found["queue"][:2] == ["hint", text]
     assert found["dead letters"][0] == "hint"
     assert broker.depth(queue) == 0

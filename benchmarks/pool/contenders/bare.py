@@ -1,4 +1,4 @@
-"""The least that can be done: decode each line."""
+"""The least that any program must do with a line: decode it."""
 
 import sys
 from time import perf_counter

@@ -1,7 +1,7 @@
 """Celery and Redis: from the first task sent to the last one done.
 
-`celery_worker.py prefork|threads WIDTH SECONDS < lines`; each task waits for so many seconds. The
-worker imports this file as a module, too.
+`celery_worker.py prefork|threads WIDTH SECONDS < lines`; each task waits SECONDS. The worker
+imports this file as a module, too.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Dramatiq and Redis: from the first message sent to the last one done.
 
-`dramatiq_worker.py PROCESSES THREADS SECONDS < lines`, with so many threads in each process; each
-message waits for so many seconds. The worker imports this file as a module, too.
+`dramatiq_worker.py PROCESSES THREADS SECONDS < lines`: THREADS is the number for each process. Each
+message waits SECONDS. The worker imports this file as a module, too.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""ProcessPoolExecutor: as many processes, and lines in chunks as `map` makes them."""
+"""ProcessPoolExecutor with WORKERS processes; its `map` sends the lines in chunks."""
 
 import sys
 from concurrent.futures import ProcessPoolExecutor

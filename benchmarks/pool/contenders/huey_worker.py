@@ -1,7 +1,7 @@
 """Huey and Redis: from the first task sent to the last one done.
 
-`huey_worker.py thread|process WIDTH SECONDS < lines`; each task waits for so many seconds. The
-worker imports this file as a module, too.
+`huey_worker.py thread|process WIDTH SECONDS < lines`; each task waits SECONDS. The worker
+imports this file as a module, too.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""multiprocessing.Pool.imap_unordered, decoding in the processes."""
+"""multiprocessing.Pool.imap_unordered; the lines are decoded in its processes."""
 
 import multiprocessing
 import sys

@@ -1,4 +1,4 @@
-"""pebble's ThreadPool or ProcessPool, with a time-out where it has one, bounded alike."""
+"""pebble's ThreadPool or ProcessPool, bounded as in executor.py; only the latter has a time-out."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""A Redis server of our own, on a Unix socket: apt-get install redis-server."""
+"""Runs a Redis server for one benchmark, on a Unix socket; needs the package redis-server."""
 
 import importlib
 import os
@@ -28,15 +28,16 @@ def running(folder: str) -> Iterator[redis.Redis]:
 
 
 def wait_for(connection: redis.Redis, key: str) -> None:
-    """Wait until `key` is there."""
+    """Wait until the key `key` exists."""
     while not connection.exists(key):
         time.sleep(0.002)
 
 
 def as_module(name: str) -> None:
-    """Call `main` of a contender as the module that its worker has, so that tasks have one name.
+    """Import the contender `name` as a module, and call its `main` with the command line.
 
-    The command line ends with the seconds that each task waits; `main` gets what is before.
+    The worker process imports the same module, so that both use the same names for the tasks. The
+    last argument, the seconds that each task waits, is passed in the environment instead.
     """
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"CONTENDER_FOLDER": folder, "CONTENDER_SECONDS": sys.argv[-1]}

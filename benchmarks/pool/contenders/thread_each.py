@@ -1,5 +1,7 @@
-"""The idea of the old Flow's pool: for each event a thread that runs the Worker, and a
-thread that joins it with a time-out; a semaphore bounds them."""
+"""The idea of the older Flow's pool: two threads for each event.
+
+One runs the Worker, and the other joins it with a time-out. A semaphore bounds their number.
+"""
 
 import sys
 import threading

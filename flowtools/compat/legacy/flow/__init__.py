@@ -1,4 +1,4 @@
-"""The package of the older Flow by its own name: every module of it leads to flowtools.compat."""
+"""The package `flow` of the older Flow; its modules are made from flowtools.compat."""
 
 from flowtools.compat.oldmodules import fill, install
 

@@ -1,4 +1,4 @@
-"""`python -m flow PROFILE`, as the older Flow was started: the same as flow-run."""
+"""`python -m flow PROFILE`, as the older Flow was started; runs flow-run."""
 
 import runpy
 

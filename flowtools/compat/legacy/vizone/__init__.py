@@ -1,4 +1,4 @@
-"""The package of python-one by its own name: what is known of it leads to flowtools.compat."""
+"""The package `vizone` of python-one; its modules are made from flowtools.compat."""
 
 from flowtools.compat.oldmodules import fill, install
 
