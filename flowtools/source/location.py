@@ -123,7 +123,7 @@ class UnmanagedFilesListener(Described):
         return [
             self._event(change, message)
             for change in changes
-            if change.kind in self.listening.kinds and not self._passes_over(change.entry)
+            if change.kind in self.listening.kinds and not self._skips(change.entry)
         ]
 
     def look_up(self, client: Client, event: Event) -> Event | None:
@@ -141,9 +141,9 @@ class UnmanagedFilesListener(Described):
             # The file was deleted while it was held. Its own message may have been lost.
             gone = amended(event, {}, f"flow.file.{Kind.DELETED}")
             return gone if Kind.DELETED in self.listening.kinds else None
-        return None if self._passes_over(entry) else amended(event, self._said(entry))
+        return None if self._skips(entry) else amended(event, self._said(entry))
 
-    def _passes_over(self, entry: Entry | None) -> bool:
+    def _skips(self, entry: Entry | None) -> bool:
         return self._skip_empty and entry is not None and as_file(entry).size == 0
 
     def _pages(self, client: Client) -> Iterator[Feed]:
@@ -152,7 +152,7 @@ class UnmanagedFilesListener(Described):
     def _shown(self, change: Change, message: Message) -> Event | None:
         wanted = self.listening.wants_replayed(change.kind)
         return (
-            self._event(change, message) if wanted and not self._passes_over(change.entry) else None
+            self._event(change, message) if wanted and not self._skips(change.entry) else None
         )
 
     def _event(self, change: Change, message: Message) -> Event:

@@ -114,8 +114,7 @@ class Progress:
     def clock_back(self, ahead: float) -> float:
         """Return by how many seconds the server's clock has gone back, now that it is `ahead`.
 
-        A jump of our own clock forward counts the same: which of the two clocks moved makes no
-            difference.
+        A jump of our own clock forward counts the same: only the difference of the two matters.
         """
         with self._changed:
             before, self._clock = self._clock, ahead
