@@ -1,4 +1,4 @@
-"""A source's acknowledgement socket as a test has it: it reads when it is asked to."""
+"""The acknowledgement socket of a source, played by a test: it reads only on request."""
 
 import select
 import socket
@@ -9,7 +9,7 @@ from tests.stomp_servers import SECONDS
 
 
 class Receiver:
-    """Listens at `path`; packets are read one by one, whichever connection they came by."""
+    """A socket listening at `path`; packets of all connections are read one by one."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -33,7 +33,7 @@ class Receiver:
         return f"unix:{self.path}#{token}"
 
     def recv(self, _size=0):
-        """Return the next packet; those that say only `bye` are counted."""
+        """Return the next packet; packets with only `bye` are counted and skipped."""
         until = monotonic() + self._patience
         while True:
             ready, _, _ = select.select(
@@ -64,7 +64,7 @@ class Receiver:
         return lines
 
     def until_gone(self):
-        """Read until the first connection has come and all have ended; return the records."""
+        """Read until at least one connection has opened and all have closed; return the records."""
         lines = []
         self.settimeout(0.2)
         until = monotonic() + SECONDS

@@ -1,23 +1,23 @@
-"""make coverage: which branches the tests take, in all the processes that they start.
+"""make coverage: measure which branches the tests take, in all processes that they start.
 
 A plugin of coverage.py, and the report: the share of the branches of each package, and of all.
-A process that is killed with SIGKILL cannot say what it has run; others have to run it, too.
+A process killed with SIGKILL cannot report its coverage; other tests have to run that code, too.
 """
 
 import os
 import signal
 
 NEEDED = 90
-"""Per cent, of all branches."""
+"""Percentage of all branches that must be covered."""
 
 
 def coverage_init(registry, options):
-    """Save what was run before a process ends itself by a signal, as our commands do."""
+    """Save the measurement before a process ends itself by a signal, as our commands do."""
     from coverage import Coverage
     from coverage.collector import Collector
 
-    # A time-out of the pool may interrupt a thread that holds this lock, and nobody would have it
-    # again. What it guards is saved when the threads are gone.
+    # A time-out of the pool may interrupt a thread that holds this lock, which would stay locked.
+    # The data that it guards is saved when the threads have ended.
     Collector.lock_data = Collector.unlock_data = lambda self: None
 
     kill = os.kill
@@ -32,7 +32,7 @@ def coverage_init(registry, options):
 
 
 def report(measured):
-    """Print the figures of what coverage.py has measured; return whether they suffice."""
+    """Print the coverage that coverage.py has measured; return whether it suffices."""
     from collections import Counter
 
     there, taken = Counter(), Counter()

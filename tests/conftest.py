@@ -13,22 +13,22 @@ from hypothesis import settings
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / "bin"
 
-# A deadline is a measure of the machine. Every change is tried with many examples (.ci/run).
+# A deadline would measure the machine. .ci/run tries every change with many examples.
 settings.register_profile("quick", deadline=None, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 settings.load_profile(PROFILE)
 
 KILLS = 5 if PROFILE == "thorough" else 2
-"""How often a test that kills at any moment does it."""
+"""The number of kills in tests that kill at random moments."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A script's `make test &` has it ignored, and what is started here would keep it so.
+    # `make test &` in a script ignores SIGINT, and processes started here would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 UNCOMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}
-"""For a process whose files may not grow: Python would leave compiled modules that are cut off, and
-read them ever after."""
+"""For a process with a limit on file sizes: Python would leave truncated compiled modules, and
+read them from then on."""
 
 
 def environment(**extra):
@@ -43,7 +43,7 @@ def environment(**extra):
 
 @pytest.fixture(scope="session")
 def forks():
-    """Where commands come from without the start of Python: see tests/forks.py."""
+    """The server that forks commands without starting Python: see tests/forks.py."""
     from tests.forks import Forks
 
     forks = Forks(environment())
@@ -53,7 +53,7 @@ def forks():
 
 @pytest.fixture(autouse=True)
 def _no_console():
-    """A command that a test runs in this process leaves its console behind."""
+    """Remove the console that a command run in this process leaves behind."""
     yield
     if "flowtools.process.console" in sys.modules:
         sys.modules["flowtools.process.console"].release()
@@ -110,7 +110,7 @@ def run(start):
 def shell(tmp_path):
     """Run a line in a real shell with bash's pipefail: gives (status, out, err).
 
-    Whatever it leaves running is killed.
+    Processes that it leaves running are killed.
     """
     from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""The examples in a document of ours, and how a person would run them."""
+"""The examples in our documents, run as a person would run them."""
 
 import re
 import signal
@@ -41,12 +41,12 @@ def examples(path, language="sh"):
 
 
 def hidden(block):
-    """As many characters as `block` has, and no heading among them."""
+    """A filler of the same length as `block`, without headings."""
     return re.sub(r"[^\n]", " ", block[0])
 
 
 def unfenced(path):
-    """Indented blocks that are commands: nothing would run them."""
+    """Commands in indented blocks, which no test would run."""
     text = FENCE.sub(hidden, path.read_text())
     return [block for block in INDENTED.findall(text) if COMMAND.search(block)]
 
@@ -54,7 +54,7 @@ def unfenced(path):
 def on_the_stand_in(text, cwd, *, lines=None, **env):
     """Run `text` in bash where a stand-in Viz One changes assets all the time.
 
-    With `lines`, press Control-C once so many have come; without, let it end by itself.
+    With `lines`, press Control-C after that many lines; otherwise let it end by itself.
     Gives (status, out, err).
     """
     script = Path(cwd) / "example.sh"
@@ -88,7 +88,7 @@ NOTICE = re.compile(
     r"|(?:.*: line \d+:)? +\d+ (?:Broken pipe|Killed|Terminated|Done) .*)\n",
     re.MULTILINE,
 )
-"""What bash says of its jobs, which differs between its versions."""
+"""Messages of bash about jobs, which differ between its versions."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Step:
 
 
 def steps(path):
-    """What a reader of the page does, in its order: saves files and runs commands."""
+    """The steps of a reader of the page, in order: save files and run commands."""
     text = path.read_text()
     headings = [(found.start(), found[1]) for found in HEADING.finditer(FENCE.sub(hidden, text))]
     found, files, end = [], {}, 0
@@ -124,12 +124,12 @@ def steps(path):
 
 
 def session(steps, cwd, within="bash", **env):
-    """Run steps one after the other in one shell, started by `within ... bash`.
+    """Run the steps in turn in one shell, started by `within ... bash`.
 
-    Gives for each what it has printed, standard error included.
+    Return the output of each step, including standard error.
     """
     script = Path(cwd) / "session.sh"
-    lines = ["set -m"]  # Jobs as in the shell of a person.
+    lines = ["set -m"]  # Job control, as in an interactive shell.
     for number, step in enumerate(steps):
         # The reader's editor: the file is there before the commands.
         for name, text in step.files.items():
@@ -148,21 +148,21 @@ def session(steps, cwd, within="bash", **env):
         try:
             process.wait(timeout=3 * SECONDS)
         except subprocess.TimeoutExpired:
-            pass  # What was not reached is not printed, which says more than this.
+            pass  # Steps that were not reached have no output, which the caller reports better.
         finally:
-            # Jobs have process groups of their own, and one session.
+            # Each job has its own process group; all are in one session.
             subprocess.run(["pkill", "-KILL", "--session", str(process.pid)], check=False)
     printed = [Path(cwd) / f"printed.{number}" for number in range(len(steps))]
     return [NOTICE.sub("", path.read_text()) if path.exists() else "NOT RUN\n" for path in printed]
 
 
 def differences(shown, printed):
-    """Lines of `shown` that were not printed, and printed ones that are not shown.
+    """Return the lines of `shown` that were not printed, and the printed lines that are not shown.
 
-    Figures may differ, spaces may be more, and an ellipsis stands for anything; the order is
+    Figures may differ, there may be more spaces, and an ellipsis matches anything; the order is
     free, since two processes may print at the same time.
     """
-    # Newer shells say that what `timeout` ends was terminated.
+    # Newer shells print "Terminated" for a command ended by `timeout`.
     left = [line for line in printed.splitlines() if not line.startswith("Terminated ")]
     missing = []
     for line in sorted(

@@ -9,18 +9,18 @@ from tests.sources import note
 
 
 class Refused(OSError):
-    """What a library that knows nothing of flowtools raises."""
+    """An exception of a library that does not know flowtools."""
 
 
 def call(event):
-    """Call the server, which notes each call."""
+    """Call the server; each call is noted."""
     note(event["number"] if isinstance(event.data, dict) else event.data)
     if not Path(os.environ["UP"]).exists():
         raise Refused("connection refused")
 
 
 class Server:
-    """Says itself that its server is down."""
+    """A Worker that reports by itself that its server is down."""
 
     def start(self, event):
         try:
@@ -32,7 +32,7 @@ class Server:
 
 
 class Plain:
-    """Raises what the library raises."""
+    """A Worker that lets the library's exception through."""
 
     def start(self, event):
         call(event)

@@ -1,9 +1,9 @@
-"""Commands without what it costs to start Python: forks of a process that has imported them all.
+"""Commands without the cost of starting Python: forks of a process that has imported everything.
 
-A fork is a process of its own, with the arguments, the environment, the folder and the descriptors
-that it is given, and ends as Python ends. What it does not show is how Python and its imports
-begin: with STARTS=real in the environment, as `.ci/run` sets it, tests/conftest.py starts each
-command for itself.
+A fork is a separate process, with the arguments, the environment, the folder and the descriptors
+that it is given, and ends as Python ends. It does not show how Python and its imports
+start: with STARTS=real in the environment, as in `.ci/run`, tests/conftest.py starts each
+command as a new process.
 
 `Forks` asks for forks; this file, run as `python tests/forks.py FD`, is the process that forks.
 """
@@ -30,10 +30,10 @@ from flowtools.core.wait import wait
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "FAKETIME")
-"""How the names of variables begin that count when a process starts, and not later."""
+"""Prefixes of variables that take effect only when a process starts."""
 
 SEEN_TO = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
-"""Those of which a fork does itself what Python would do."""
+"""Of these, the variables that a fork itself handles as Python would."""
 
 
 class Forks:
@@ -44,7 +44,7 @@ class Forks:
         self._process = None
 
     def can(self, argv, env, options):
-        """Whether it may be a fork: a Python script, with what Popen and a process are given."""
+        """Whether it can run as a fork: a Python script, no option that needs a process."""
         with Path(argv[0]).open("rb") as script:
             python = b"python" in script.readline(100)
         changed = {name for name, _ in env.items() ^ self._env.items()} - SEEN_TO
@@ -85,7 +85,7 @@ class Forks:
             )
 
     def close(self):
-        """End the process, which kills the forks that are left."""
+        """End the process, which kills the remaining forks."""
         if self._process is not None:
             self._channel.close()
             self._process.wait()
@@ -168,7 +168,7 @@ class Fork:
 
 
 def serve(channel):
-    """Fork for each request, and tell how forks end; return the request of this fork."""
+    """Fork for each request, and report how forks end; in a fork, return its request."""
     running = {}
     while True:
         ready = wait(channel, *running)  # Not select(2): descriptors may be above 1023.
@@ -200,12 +200,12 @@ def serve(channel):
 
 def tell_end(pid, status):
     ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with status, suppress(BrokenPipeError):  # Nobody wants to know.
+    with status, suppress(BrokenPipeError):  # The tests have gone: there is no one to report to.
         status.send(str(ended).encode())
 
 
 def import_all():
-    """Import what commands import, when they start and when they run."""
+    """Import every module that commands import, at their start and later."""
     for name in ("httpx", "logging", "lxml.etree", "orjson", "rich.console", "stomp", "uuid"):
         importlib.import_module(name)
     flowtools = importlib.import_module("flowtools")
@@ -215,9 +215,9 @@ def import_all():
 
 
 class Ending:
-    """The last exit function: nothing is left but that Python takes its modules apart.
+    """The last exit function: after it Python would only tear down its modules.
 
-    That takes longer than many a command, for what a fork has of modules.
+    That would take longer than many commands, since a fork has so many modules.
     """
 
     def __init__(self):
@@ -225,7 +225,7 @@ class Ending:
         atexit.register(self._leave)
 
     def _leave(self):
-        with suppress(OSError):  # Python flushes again, and says what is wrong.
+        with suppress(OSError):  # Python flushes again at its end, and reports the error.
             sys.stdout.flush()
             sys.stderr.flush()
             if self.status is not None:
@@ -238,7 +238,7 @@ def main():
     sys.path[0] = str(ROOT)
     import_all()
     gc.collect()
-    gc.freeze()  # A fork that looked through all of this would cost as much as a start.
+    gc.freeze()  # Garbage collection of all this in a fork would cost as much as a start.
     asked, numbers = serve(socket.socket(fileno=int(sys.argv[1])))
     for number, meant in zip(numbers, range(3), strict=True):
         os.dup2(number, meant)

@@ -6,7 +6,7 @@ import threading
 import warnings
 
 with warnings.catch_warnings():
-    # It stands on asyncore, of which Python 3.11 says that 3.12 will not have it.
+    # pyftpdlib uses asyncore, about whose removal in 3.12 Python 3.11 warns.
     warnings.simplefilter("ignore", DeprecationWarning)
     from pyftpdlib.authorizers import DummyAuthorizer
     from pyftpdlib.handlers import DTPHandler, FTPHandler, ThrottledDTPHandler
@@ -48,7 +48,7 @@ class FtpServer:
         )
 
     def drop(self):
-        """Break off every connection, as a server that dies does."""
+        """Break every connection, as when the server dies."""
         for session in self._sessions:
             for each in (session, getattr(session, "data_channel", None)):
                 if each is not None and each.socket is not None:

@@ -1,5 +1,5 @@
 # ruff: noqa: PLE0307  an exception without a text is what this is about
-"""A Worker that does what hurts: each method of Hostile is one way; `start` calls the one named."""
+"""A hostile Worker: each method of Hostile is one way to do harm; `start` calls the one named."""
 
 import atexit
 import ctypes
@@ -56,7 +56,7 @@ class EvilNotes(Exception):
 
 
 def raise_in_flowtools(frame, event, argument):
-    """Trace or profile: fails in what is not the Worker's."""
+    """A trace or profile function that fails in code outside the Worker."""
     if frame.f_code.co_filename != __file__:
         raise ValueError("traced")
 
@@ -132,7 +132,7 @@ class Hostile:
         raise TimeLimit
 
     def changes_its_data(self, event):
-        """A list as data: tells what it is, and adds to it."""
+        """Prints its data, a list, and appends to it."""
         event.attributes["data"]["seen"] += 1
         seen, source, time = event["seen"], event.source, event.time
         with Path("seen").open("a") as file:
@@ -189,7 +189,7 @@ class Hostile:
         subprocess.run(["sh", "-c", "echo why >&2; exit 3"], check=True, capture_output=True)
 
     def starts_programs(self, event):
-        """Two that wait, one in a session of its own, each with the event's own length."""
+        """Starts two sleeping programs, one in its own session, for the time in the event."""
         script = "sleep $0 & setsid sleep $0 & (sleep $0; true)"
         subprocess.run(["sh", "-c", script, event.subject])
 
@@ -210,14 +210,14 @@ class Hostile:
         raise ValueError("no")
 
     def hangs_for_a_while(self, event):
-        """Too long for its time-out and the grace after that, but not for ever."""
+        """Hangs longer than time-out and grace together, but not forever."""
         time.sleep(0.2)
 
     def loops(self, event):
         while True:
             time.sleep(0.001)
 
-    # What it does to the process that it is in
+    # Harm to its own process
 
     def segfaults(self, event):
         ctypes.string_at(0)
@@ -232,7 +232,7 @@ class Hostile:
         os.kill(os.getpid(), signal.SIGSTOP)
 
     def forks_and_raises(self, event):
-        """A copy of the process goes on in `start`, too, and both raise."""
+        """Forks; the copy of the process returns from `start`, too, and both raise."""
         pid = os.fork()
         if pid:
             os.waitpid(pid, 0)
@@ -303,7 +303,7 @@ class Hostile:
         gc.set_threshold(1)
         raise ValueError("no")
 
-    # What would silence the command
+    # Attempts to silence the command
 
     def configures_logging(self, event):
         logging.config.dictConfig({"version": 1})
@@ -370,7 +370,7 @@ class PrintsAtTheEnd(Hostile):
 
 
 class ForksInConfigure:
-    """A copy of the process goes on in `configure`, another in `clean_up`, and they return."""
+    """Forks in `configure` and `clean_up`; both copies of the process return."""
 
     def configure(self, config):
         os.fork()

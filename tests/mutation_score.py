@@ -1,6 +1,6 @@
-"""How many mutants the tests have noticed: `python -m tests.mutation_score` after `mutmut run`.
+"""The share of mutants that the tests detect: `python -m tests.mutation_score` after `mutmut run`.
 
-Reads what `mutmut export-cicd-stats` has written; one that hangs counts as noticed. Ends with
+Reads the output of `mutmut export-cicd-stats`; a mutant that hangs counts as detected. Ends with
 status 1 below WANTED.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 STATISTICS = Path("mutants/mutmut-cicd-stats.json")
 
 WANTED = 80.0
-"""Percent."""
+"""Percentage of mutants that must be detected."""
 
 
 def main():

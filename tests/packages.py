@@ -1,4 +1,4 @@
-"""What tests of packages share: the commands there are, and a program that must end well."""
+"""Helpers for tests of packages: the list of commands, and running a program that must succeed."""
 
 import subprocess
 import tomllib

@@ -1,4 +1,4 @@
-"""PluginData for tests: composed from what is public of its neighbours; the real one is not."""
+"""PluginData for tests, composed from public facts; the format of the real one is not public."""
 
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ def document(
     title="Evening bulletin",
     metadata=True,
 ):
-    """The document for a step of `server`, a StandIn; what is None or False is left out."""
+    """The document for a step of `server`, a StandIn; parts given as None or False are left out."""
     step = f"{server.url}/api/transfer/step/{number}"
     form = (
         f'<payload xmlns="http://www.vizrt.com/types" model="{server.url}/api/metadata/form/x/r1">'

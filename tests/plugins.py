@@ -10,7 +10,7 @@ from tests.sources import note
 
 
 class Copy(TransferPlugin):
-    """Reports a hundred steps, as fast as it can."""
+    """Reports a hundred steps as fast as possible."""
 
     PROGRESS_SECONDS = float(os.environ.get("PAUSE", "1"))
 
@@ -84,7 +84,7 @@ class Goes(TransferPlugin):
 
 
 class Hangs(Goes):
-    """One that waits for a peer that says nothing: no exception reaches it."""
+    """Waits for a silent peer in a call that no exception can interrupt."""
 
     def go_on(self):
         time.sleep(1000)
@@ -113,7 +113,7 @@ class OldHangs(compat.TransferPlugin):
 
 
 class Swallows(Goes):
-    """One that takes no exception for an end."""
+    """Catches every exception and continues."""
 
     def go_on(self):
         try:
@@ -123,7 +123,7 @@ class Swallows(Goes):
 
 
 class Lingers(Goes):
-    """One that needs a moment more."""
+    """Needs a moment to finish after the stop."""
 
     def go_on(self):
         while not os.path.exists("enough"):  # noqa: PTH110

@@ -1,4 +1,4 @@
-"""A queue of flow-sim's broker in the test's process, and what it holds."""
+"""A queue of flow-sim's broker in the test process, and its content."""
 
 import json
 
@@ -6,7 +6,7 @@ from flowtools.sim.broker import Broker
 from flowtools.sim.people import People
 
 LOGIN = {"FLOW_USER": "guest", "FLOW_PASSWORD": "pw"}
-"""The environment in which a command may log in."""
+"""The environment with the login for a command."""
 
 
 class Queue:
@@ -27,17 +27,17 @@ class Queue:
         return f"stomp://127.0.0.1:{self.broker.port}/?destination={destination}"
 
     def put(self, body, destination=None, **headers):
-        """Let a message come to it."""
+        """Send a message to it."""
         named = {key.replace("_", "-"): text for key, text in headers.items()}
         self.broker.publish(destination or self.name, named, body)
 
     def waiting(self, destination=None):
-        """The bodies of the messages that nobody has, in order."""
+        """The bodies of the messages that no consumer has, in order."""
         held = self.broker._delivery._queues.get(destination or self.name, ())
         return [message.body.decode() for message in held]
 
     def fail(self, number, error="LookupError: asset 4711 not found", at=0, **headers):
-        """Let a dead letter come, as a listener makes them."""
+        """Send a dead letter, as a listener writes it."""
         said = {
             "content_type": "application/json",
             "flow_error": error,

@@ -23,7 +23,7 @@ def variables(notes, tmp_path):
 
 @pytest.fixture
 def go(start, variables):
-    """Start flow-run on a class of tests/runners.py, or on what has another name."""
+    """Start flow-run on a class of tests/runners.py, or on another target."""
 
     def run(name, *args, **options):
         target = name if set(name) & set(":.") else f"tests.runners:{name}"

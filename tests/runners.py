@@ -18,7 +18,7 @@ from tests.sources import note
 
 
 class Job:
-    """Notes the body of each message; what it says may fail, wait for a file, or hang."""
+    """Notes the body of each message; the body may tell it to fail, wait for a file, or hang."""
 
     SOURCE = GenericStompListener
 
@@ -120,7 +120,7 @@ class File:
 
 
 class Settings:
-    """Notes what it was configured with, and where it runs."""
+    """Notes its configuration and its working directory."""
 
     SOURCE = Interval(0.01, count=1)
 
@@ -225,7 +225,7 @@ class Environment:
 
 
 class Stuck:
-    """Never ends an event, whatever it is told."""
+    """Never finishes an event, whatever is raised in it."""
 
     SOURCE = sources.Flood
 

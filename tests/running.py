@@ -1,4 +1,4 @@
-"""What tests do with a process: its end, and conditions that come about."""
+"""Helpers to wait for the end of a process and for conditions."""
 
 import json
 import socket

@@ -1,8 +1,8 @@
-"""What every source promises, as one suite: a class with `run(outlet, stop)`, ours or a user's.
+"""The contract of every source, as one suite: a class with `run(outlet, stop)`, ours or a user's.
 
-A `World` is where a source lives in a test: it makes the source, and lets something happen that
-the source reports. `Contract` runs a source of that world in a thread, over a real pipe. To hold a
-source to the contract, write its World and add it to WORLDS; a test finds every class of flowtools
+A `World` is the environment of a source in a test: it creates the source, and causes events that
+the source reports. `Contract` runs a source of that world in a thread, over a real pipe. To test a
+source against the contract, add its World to WORLDS; a test finds every class of flowtools
 that has such a `run` and is in none of them.
 """
 
@@ -41,7 +41,7 @@ from tests.vizone_servers import account_of, stand_in
 
 
 class World:
-    """Where a source lives.
+    """The environment of a source.
 
     Attributes:
         kind: The class of the source.
@@ -64,7 +64,7 @@ class World:
         raise NotImplementedError
 
     def feed(self, number):
-        """Let `number` things happen that the source reports."""
+        """Cause `number` events that the source reports."""
         raise NotImplementedError
 
 
@@ -102,7 +102,7 @@ class StandardInputWorld(World):
 
     def _write(self, data):
         os.set_blocking(self.writer, False)
-        os.write(self.writer, data)  # Less than a pipe holds.
+        os.write(self.writer, data)  # Fewer than fit into a pipe.
 
 
 class FolderWorld(World):
@@ -147,7 +147,7 @@ class CustomWorld(World):
 
 
 class Values:
-    """A user's own Source: what is put into a queue, until it is told to stop."""
+    """A user's own Source: gives the values put into a queue, until its stop."""
 
     def __init__(self, values):
         self.values = values
@@ -169,7 +169,7 @@ class Values:
 
 class StompWorld(World):
     kind = GenericStompListener
-    repeats = False  # What was acknowledged does not come again; test_listen_stomp.py has the rest.
+    repeats = False  # Acknowledged messages do not come again; test_listen_stomp.py tests the rest.
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -186,7 +186,7 @@ class StompWorld(World):
 
 
 class BrowseWorld(World):
-    """A topic, at which a look goes on; tests/test_browse.py has what a look at a queue does."""
+    """Browsing a topic, which does not end; tests/test_browse.py tests browsing a queue."""
 
     kind = Browse
     repeats = False  # A topic keeps nothing.
@@ -209,7 +209,7 @@ class BrowseWorld(World):
 
 class VizOneWorld(World):
     at_most = 40
-    repeats = False  # A topic keeps nothing; test_state.py has what is reported after an absence.
+    repeats = False  # A topic keeps nothing; test_state.py tests what is reported after an absence.
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -320,7 +320,7 @@ class Running:
         return self._read[:number]
 
     def rest(self):
-        """Return what is still in the pipe, once the source has ended."""
+        """Return the events still in the pipe after the source has ended."""
         os.close(self._write_end)
         self._write_end = -1
         while (lines := self._lines.read(SECONDS)) is not None:
@@ -355,18 +355,18 @@ class Contract:
         world.stack.callback(running.close)
         return running
 
-    def test_what_has_happened_can_be_read_while_it_waits(self, world):
+    def test_events_can_be_read_while_the_source_waits(self, world):
         running = self.run_fed(world, 3)
         assert len({event["id"] for event in running.events(3)}) == 3
 
-    def test_a_stop_ends_it_while_it_waits(self, world):
+    def test_a_stop_ends_a_waiting_source(self, world):
         running = self.run_fed(world, 1)
         running.events(1)
         running.stop.set()
         assert running.ended()
         assert running.error is None or type(running.error).__name__ == "EventsFailed"
 
-    def test_a_stop_that_came_before_ends_it_at_once(self, world):
+    def test_a_stop_set_before_the_start_ends_the_source_immediately(self, world):
         source, stop = world.source(), Stop()
         stop.set()
         reader, writer = os.pipe()
@@ -378,14 +378,14 @@ class Contract:
         os.close(writer)
         stop.close()
 
-    def test_a_reader_that_leaves_ends_it(self, world):
+    def test_a_closed_reader_ends_the_source(self, world):
         running = self.run_fed(world, 1)
         running.events(1)
         running.leave()
         assert running.ended()
         assert isinstance(running.error, ReaderGone)
 
-    def test_it_ends_after_the_count(self, world):
+    def test_the_source_ends_after_its_count(self, world):
         if not world.counts:
             return
         running = self.run_fed(world, 5, count=3)
@@ -394,13 +394,13 @@ class Contract:
         assert running.error is None
         assert len(running.rest()) == 3
 
-    def test_a_stop_ends_it_although_nobody_reads(self, world):
+    def test_a_stop_ends_a_source_whose_reader_is_stalled(self, world):
         running = self.run_fed(world, world.at_most, pipe_size=4096)
         until(lambda: running.outlet.emitted)
         running.stop.set()
         assert running.ended()
 
-    def test_the_same_happening_has_the_same_id(self, world):
+    def test_the_same_change_has_the_same_id_in_another_source(self, world):
         if not world.repeats:
             return
         ids = []
@@ -413,7 +413,7 @@ class Contract:
         assert ids[0] == ids[1]
 
     def run_fed(self, world, number, **options):
-        """Start a source; let `number` things happen, before it starts where that must be."""
+        """Start a source and cause `number` events, before the start if the world needs that."""
         if world.kind is Replay:
             world.feed(number)
             return self.run(world, **options)

@@ -73,7 +73,7 @@ class EmitsGarbage:
 
 
 class Sleeps:
-    """Gives one value, and then hangs."""
+    """Gives one value and then hangs."""
 
     def __iter__(self):
         yield 1
@@ -82,7 +82,7 @@ class Sleeps:
 
 
 class Polite:
-    """Ends when it is told to, with a last value."""
+    """Ends at its stop, with a last value."""
 
     def __init__(self):
         self.ending = threading.Event()
@@ -100,7 +100,7 @@ class Polite:
 
 
 class Flood:
-    """As many as anybody takes; says how many were written."""
+    """Gives values without end; notes how many were written."""
 
     def __init__(self):
         self.written = 0
@@ -154,7 +154,7 @@ class NoSource:
 
 
 def hang():
-    """Never return, whatever is raised here: as bad as can be."""
+    """Never return, whatever is raised here: the worst case."""
     while True:
         try:
             time.sleep(1000)
@@ -163,7 +163,7 @@ def hang():
 
 
 class Silent:
-    """Gives one value, notes it, and is silent and deaf from then on."""
+    """Gives one value, notes it, and then neither emits nor reacts."""
 
     def run(self, emit):
         emit(1)

@@ -20,7 +20,7 @@ def coil():
 
 @pytest.fixture
 def script():
-    """A server whose connections the test serves by itself."""
+    """A server whose connections are served by the test itself."""
     server = Script()
     yield server
     server.close()

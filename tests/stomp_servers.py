@@ -13,7 +13,7 @@ from coilmq.topic import TopicManager
 from flowtools.stomp.frames import FrameParser, encode_frame
 
 SECONDS = 30
-"""How long a test waits for anything."""
+"""Seconds that a test waits for anything."""
 
 
 class Coil:
@@ -54,7 +54,7 @@ class Peer:
         self.messages = 0
 
     def read(self, command=None):
-        """Return the next frame (with `command`: the next such one)."""
+        """Return the next frame (with `command`: the next one of that command)."""
         while True:
             while not self.frames:
                 data = self.socket.recv(65536)
@@ -69,11 +69,11 @@ class Peer:
 
     @staticmethod
     def _is_more(frame):
-        """Whether it opens the window, which begins with one message (stomp/subscription.py)."""
+        """Whether it opens the window, which starts at one message (stomp/subscription.py)."""
         return frame.command == "SUBSCRIBE" and frame.headers["id"] == "flow-more"
 
     def ended(self):
-        """Wait until the client closes the connection; return the frames before."""
+        """Wait until the client closes the connection; return the frames received before."""
         found, self.frames = self.frames, []
         with contextlib.suppress(ConnectionError):
             while data := self.socket.recv(65536):
@@ -112,7 +112,7 @@ class Peer:
         return frame
 
     def goodbye(self):
-        """Answer DISCONNECT; return the frames before it."""
+        """Answer DISCONNECT; return the frames received before it."""
         before = []
         while (frame := self.read()).command != "DISCONNECT":
             before.append(frame)
@@ -126,7 +126,7 @@ class Peer:
 
 
 class Script:
-    """A listening socket whose connections a test serves by itself."""
+    """A listening socket whose connections are served by the test itself."""
 
     def __init__(self, context=None, host="127.0.0.1"):
         self.listener = socket.create_server((host, 0))
@@ -154,13 +154,13 @@ class Script:
 
 
 def lines_of(stream):
-    """The lines of a stream until its end, or the test's, which closes it meanwhile."""
+    """Yield the lines of a stream until its end, or until the ending test closes it."""
     with contextlib.suppress(ValueError):
         yield from stream
 
 
 class Lines:
-    """The lines of a stream, as they come, read by a thread of its own."""
+    """The lines of a stream, read by a thread as they arrive."""
 
     def __init__(self, stream):
         self._lines = queue.Queue()

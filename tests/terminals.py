@@ -1,4 +1,4 @@
-"""A real (pseudo) terminal with a program on it, and what stands on its screen."""
+"""A real (pseudo) terminal with a program on it, and the content of its screen."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from tests.conftest import BIN, environment
 
 
 class Terminal:
-    """Runs a command on a terminal of its own; `screen` is what a person would see there."""
+    """Runs a command on its own terminal; `screen` is what a person would see there."""
 
     def __init__(self, command, *, columns=100, rows=24, cwd=None, **env):
         self.master, slave = pty.openpty()
@@ -55,7 +55,7 @@ class Terminal:
         return "\n".join(self.lines)
 
     def read(self, seconds):
-        """Take what the program writes; return False once the terminal has been closed."""
+        """Read the program's output; return False once the terminal has been closed."""
         if not select.select([self.master], [], [], seconds)[0]:
             return True
         try:
@@ -67,7 +67,7 @@ class Terminal:
         return True
 
     def wait_for(self, condition, seconds=30):
-        """Wait until `condition()`, or its text on the screen."""
+        """Wait until `condition()` is true, or, if it is a text, until the screen shows it."""
         deadline = time.monotonic() + seconds
         check = condition if callable(condition) else lambda: condition in self.text
         while not check():
@@ -75,14 +75,14 @@ class Terminal:
             self.read(0.1)
 
     def end(self, seconds=30):
-        """Wait for the command's end and return its exit status; takes all that it wrote."""
+        """Read all output of the command, wait for its end, and return its exit status."""
         deadline = time.monotonic() + seconds
         while self.read(0.1) and time.monotonic() < deadline:
             continue
         return self.process.wait(timeout=seconds)
 
     def close(self):
-        os.close(self.master)  # Hangs up: the kernel sends SIGHUP.
+        os.close(self.master)  # This hangs up: the kernel sends SIGHUP.
         self.process.kill()
         self.process.wait()
 

@@ -92,7 +92,7 @@ def test_close_sends_what_is_left(receiver):
     assert sender.lost == 0
 
 
-def test_close_gives_up_on_a_frozen_source_when_its_time_is_up(receiver, caplog):
+def test_close_abandons_a_frozen_source_at_its_deadline(receiver, caplog):
     sender = AckSender()
     for number in range(200000):
         sender.ack(ackto(receiver, f"e.{number}"))
@@ -155,7 +155,7 @@ def test_close_gives_up_on_a_source_that_ended_while_frozen(receiver, caplog):
     sender = AckSender()
     for number in range(200000):
         sender.ack(ackto(receiver, f"e.{number}"))
-    receiver.recv()  # the thread is at work
+    receiver.recv()  # the sender thread is writing
     receiver.close()
     sender.close(60)
     assert sender.lost > 0
@@ -198,7 +198,7 @@ def test_flow_ack_names_lines_that_it_cannot_acknowledge_and_continues(run, rece
 
 
 class Blocks:
-    """Lines that are there already, in blocks."""
+    """Lines given in advance, in blocks."""
 
     def __init__(self, *blocks):
         self._blocks = list(blocks)
@@ -400,12 +400,12 @@ def test_a_callback_that_raises_still_receives_later_acknowledgements(caplog):
     assert caplog.messages == ["internal error while acknowledging"]
 
 
-# Presence
+# Connections that end
 
 
 @pytest.fixture
 def source(monkeypatch):
-    """An AckSocket with an epoch begun: what it receives, and what it says is lost."""
+    """An AckSocket with an epoch: the acknowledgements it receives, and the losses it reports."""
     monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.05)
     inlet = AckSocket()
     inlet.received, inlet.losses = queue.Queue(), queue.Queue()
@@ -450,7 +450,7 @@ def test_a_killed_flow_work_is_noticed_after_many_lines_without_ackto(
     process = start("flow-work", "waits:Waits", *options, stdin=subprocess.PIPE, real=True)
     bare = event_line(id="x" * 200) * 40  # A third of a block.
     process.stdin.write(bare * (6 * BARE_BLOCKS))
-    # Not near the end of a block; and the pipe holds it, since a single thread reads no more.
+    # Not near the end of a block; the pipe can hold it, since a single thread reads no further.
     process.stdin.write(event_line(ackto=source.base + "1") + bare)
     process.stdin.flush()
     until(lambda: source._connections)
@@ -470,9 +470,7 @@ def test_a_missed_process_and_the_end_of_its_connection_are_one_loss(source, mon
     assert (source.losses.empty(), source._vanished) == (True, None)
 
 
-def test_connections_that_end_again_and_again_do_not_delay_the_report_of_a_loss(
-    source, monkeypatch
-):
+def test_connections_that_keep_ending_do_not_delay_the_report_of_a_loss(source, monkeypatch):
     monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
     path, ends_at = source.base.partition("#")[0].removeprefix("unix:"), time.monotonic() + 15
     while source.losses.empty() and time.monotonic() < ends_at:
@@ -494,7 +492,7 @@ def test_a_connection_that_ends_with_bye_is_not_a_loss(source):
 
 def test_a_killed_process_that_had_settled_nothing_is_noticed(source, start):
     process = start("flow-ack", stdin=subprocess.PIPE, real=True)
-    # No line end: it has taken a part of the event and settled nothing.
+    # Without a line end: the process has read part of the event and settled nothing.
     process.stdin.write(event_line(ackto=source.base + "1").strip())
     process.stdin.flush()
     until(lambda: source._connections)
@@ -620,10 +618,10 @@ def test_repeats_by_one_connection_and_of_an_old_epoch_are_not_copies(source, ca
     assert (source.copied, caplog.messages) == (0, [])
 
 
-# Standing still
+# Stalls
 
 
-def test_an_epoch_that_begins_while_old_events_are_forgotten_stays(source, monkeypatch):
+def test_an_epoch_begun_while_old_ones_are_removed_is_kept(source, monkeypatch):
     monkeypatch.setattr("flowtools.ack.receiver.REMEMBERED", 3)
 
     def acks():
@@ -673,7 +671,7 @@ def test_the_socket_adds_its_figures_to_those_of_the_command(source, monkeypatch
     monkeypatch.setattr("flowtools.core.reminder.AGAIN_AFTER", (0.0, 3600.0))
     figures = vitals.snapshot().figures
     assert figures["copied"] == 0
-    assert "stalled_seconds" not in figures  # It has no window, as a relay's has none.
+    assert "stalled_seconds" not in figures  # It has no window, like the socket of a relay.
     inlet = AckSocket()
     inlet.start(lambda acks: None, held=lambda: 5, in_flight=lambda: dict.fromkeys(range(5)))
     until(lambda: vitals.snapshot().figures["stalled_seconds"] > 0)
@@ -683,7 +681,7 @@ def test_the_socket_adds_its_figures_to_those_of_the_command(source, monkeypatch
     assert "stalled_seconds" not in vitals.snapshot().figures
 
 
-# The place
+# The directory of the socket
 
 
 @pytest.fixture
@@ -695,7 +693,7 @@ def base(tmp_path, monkeypatch):
 def test_sockets_left_by_killed_processes_are_removed(base):
     alive = AckSocket()
     dead = AckSocket()
-    dead._listening.close()  # As the end of its process does.
+    dead._listening.close()  # As when its process ends.
     theirs = base / "flow-data"
     theirs.mkdir(mode=0o700)
     (theirs / "file").touch()
@@ -713,7 +711,7 @@ def test_sockets_left_by_killed_processes_are_removed(base):
     sender.ack(alive.ackto("e") + "1")
     sender.close()
     alive.close()
-    assert until_quiet.empty()  # Who looked whether it is alive is not missed.
+    assert until_quiet.empty()  # A connection that only checks for life is not a loss.
 
 
 def test_the_socket_moves_if_its_directory_has_vanished(tmp_path, monkeypatch, caplog):
@@ -734,7 +732,7 @@ def test_the_socket_moves_if_its_directory_has_vanished(tmp_path, monkeypatch, c
     assert losses.get(timeout=30) == "its acknowledgement socket had been removed"
     new = inlet.ackto("f")
     assert new.startswith(f"unix:{temporary}/flow-")
-    sender.ack(old + "2")  # A connection that is there goes on.
+    sender.ack(old + "2")  # An open connection continues to work.
     assert received.get(timeout=30) == [Ack("e", 2, True)]
     sender.ack(new + "1")
     assert received.get(timeout=30) == [Ack("f", 1, True)]

@@ -1,4 +1,4 @@
-"""The acknowledgement socket among other users, forgers, and those who clean up."""
+"""The acknowledgement socket against other users, forged packets and clean-up programs."""
 
 import json
 import os
@@ -44,7 +44,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as outlet:
 
 @pytest.fixture
 def shared(tmp_path, monkeypatch):
-    """A directory as /tmp is, and where the socket is to go."""
+    """A directory with the mode of /tmp, in which the socket will be created."""
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -103,12 +103,12 @@ def test_a_replacement_planted_by_another_user_is_not_used(inlet, shared, caplog
         f"the acknowledgement socket '{taken}' was removed, and has been made again as"
         f" '{inlet.path}'; exclude it from automatic clean-up"
     )
-    # Not by the link: a kernel may forbid (fs.protected_symlinks) to follow such a one.
+    # Not through the link: a kernel may forbid following it (fs.protected_symlinks).
     assert [*trap.iterdir()] == []
 
 
 def receiver_looks(inlet, condition):
-    """Let the socket look for itself often, until `condition`."""
+    """Let the socket check its file often, until `condition` is true."""
     looked = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(receiver, "LOOK_EVERY", 0.02)
@@ -191,7 +191,7 @@ def test_a_directory_of_another_user_is_not_safe(shared):
         AckSocket()
 
 
-# Forgers that are let in: another program of the same user
+# Forged packets of another program of the same user
 
 
 @pytest.fixture
@@ -222,14 +222,14 @@ def test_a_forged_packet_never_acknowledges_an_undelivered_event(listening):
 
         @given(st.lists(line, max_size=20).map("".join).map(str.encode) | st.binary(max_size=60))
         def forge(packet):
-            if packet:  # An empty one would be the end.
+            if packet:  # An empty packet would mean the end of the connection.
                 outlet.send(packet)
 
         forge()
     sender = AckSender()
     sender.ack(delivered[0])
-    assert peer.read().headers == {"id": "a0"}  # By now the forged ones have been read, too.
-    # Had one of them counted, then in place of a message that comes only now.
+    assert peer.read().headers == {"id": "a0"}  # By now the forged packets have been read, too.
+    # If one had counted, it would have acknowledged a message that arrives only now.
     for n in range(2, 42):
         peer.message(n)
     tokens = [json.loads(lines.next())["ackto"] for _ in range(2, 42)]
@@ -241,7 +241,7 @@ def test_a_forged_packet_never_acknowledges_an_undelivered_event(listening):
 
 
 def test_a_listener_reports_an_acknowledgement_that_never_comes(coil, monkeypatch, caplog):
-    """A filter in the pipe has dropped the line: the window has room, and --idle never ends."""
+    """A filter in the pipe dropped the line: the window has room, but --idle never ends it."""
     monkeypatch.setattr(reminder, "AGAIN_AFTER", (0.1, 3600.0))
     monkeypatch.setattr(receiver, "LOOK_EVERY", 0.05)
     frame = Frame("SEND", {"destination": "/queue/a"}, b"dropped")

@@ -1,4 +1,4 @@
-"""The age of the oldest of several things, from a look now and then."""
+"""The age of the oldest of several keys, estimated from occasional looks."""
 
 from flowtools.ack.ages import MARKS, Ages
 

@@ -1,4 +1,4 @@
-"""The page of the public API: docs/api.md names what there is, and what pages and examples use."""
+"""docs/api.md, the page of the public API: it names what exists and what pages and examples use."""
 
 import ast
 import importlib
@@ -20,7 +20,7 @@ CODE = re.compile(
 
 
 def users():
-    """Yield what imports flowtools: (file, its imports), of the examples and of all pages."""
+    """Yield (file, its imports) of each example and page that imports flowtools."""
     for path in sorted((ROOT / "examples").rglob("*.py")):
         tree = ast.parse(path.read_text())
         found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
@@ -28,7 +28,7 @@ def users():
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "man").glob("*.[17]")]
     for path in pages:
         if path.name in ("architecture.md", "api.md"):
-            continue  # They describe the inside, too.
+            continue  # These pages describe internals, too.
         lines = [line.strip() for line in CODE.findall(path.read_text())]
         trees = [ast.parse(line).body[0] for line in lines]
         yield path, [node for node in trees if isinstance(node, ast.ImportFrom)]

@@ -1,4 +1,4 @@
-"""The applications in examples/, each end to end against the stand-in, run by its profile."""
+"""The applications in examples/, each run end to end by its profile against the stand-in."""
 
 import re
 import signal
@@ -10,6 +10,7 @@ from coilmq.util.frames import Frame
 
 from flowtools.event import Event
 from flowtools.run.profile import new_parser
+from flowtools.testing import make_event, run_worker, viz_one
 from flowtools.vizone.document import parse
 from flowtools.vizone.metadata import Payload
 from flowtools.worker import Reject
@@ -53,12 +54,24 @@ def test_each_application_has_a_module_a_profile_and_a_readme(name):
 # Metadata mapper
 
 
+def test_the_mapper_finds_the_metadata_of_an_asset_of_which_only_the_address_came():
+    from examples.metadata_mapper.metadata_mapper import MetadataMapper
+
+    with viz_one() as one, one.client() as client:
+        asset = client.assets.create("News")
+        links = {"self": asset.self_link}
+        event = make_event("flow.asset.changed", {"title": None, "links": links})
+        config = {"Mappings": {"asset.synopsis": "metadata['asset.title']"}}
+        run_worker(MetadataMapper, event, config=config, viz_one=one).check()
+        assert client.assets.metadata(asset)["asset.synopsis"] == "News"
+
+
 def test_the_mapper_sets_fields_once_and_then_finds_nothing_to_do(app):
     with stand_in(echo=True) as server, client_of(server) as client:
         for number in range(6):
             server.catalogue.create(f"Item {number}" + " with a long title" * (number % 2))
         args = ["--since", "1d", "--count", "12", "--set", "Viz One.use https=no"]
-        # Each write is told again as an update: the second time there is nothing to do.
+        # Each write is reported as an update: the second time there is nothing to do.
         status, _, err = finish(app("metadata_mapper", *args, env=server.environment()))
         assert (status, err) == (0, "")
         for asset in client.assets.find():
@@ -152,7 +165,7 @@ def test_a_pair_becomes_an_asset_in_either_order(importing, order):
     assert metadata["asset.title"] == "News site-a"
     assert metadata["asset.synopsis"] == "News site-a, 2026-12-24 17:00:00+00:00"
     assert metadata["asset.category"] == "sport"
-    # The XML has gone, and with it the reason to import it again.
+    # The XML was removed, and with it the reason to import it again.
     until(lambda: "a.xml" not in names(client))
     end(process)
 
@@ -163,7 +176,7 @@ def test_a_new_process_uses_what_the_previous_one_stored(importing, app):
     until(lambda: (client.store("flow_xmlimport").get("b.mxf") or {}).get("type") == "asset")
     process.kill()
     process.wait()
-    # Only then is it the second that listens.
+    # Wait for this, so that the subscription below is that of the second process.
     until(lambda: not server._broker.has_subscriber("/topic/vizone.unmanaged.xmlimport", 0))
     args = ["--set", "Viz One.use https=no", "--set", "Source.settle=0"]
     second = app("xml_import", *args, env=server.environment())
@@ -232,7 +245,7 @@ def export(app, server, source, target, **more):
 
 
 def exporting_for_long(app, servers):
-    """Begin an export, and wait until a part of it is done."""
+    """Start an export, and wait until part of it is done."""
     server, source, target = servers
     (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
     (target.folder / "exports").mkdir()
@@ -255,7 +268,7 @@ def test_media_and_metadata_are_exported_with_progress(app, servers):
     reports = server.steps.reports["1"]
     done = [per_cent for _, per_cent, _ in reports]
     assert (done[0], done[-1], done) == (0, 100, sorted(done))
-    # Two megabytes take some three seconds here, and reports are a second apart.
+    # Two megabytes take about three seconds here, and reports are a second apart.
     assert 3 <= len(done) <= 10
     assert {(state, error) for state, _, error in reports} == {("active", None)}
 
@@ -264,7 +277,7 @@ def test_media_and_metadata_are_exported_with_progress(app, servers):
 def test_an_export_that_fails_says_why_and_ends_with_status_0(app, servers, what):
     server, source, target = servers
     if what != "no file":
-        # More than is under way when the target refuses it: the source is broken off.
+        # More than is in transit when the target refuses it, so that the source is interrupted.
         (source.folder / "clip 1.mxf").write_bytes(bytes(4_000_000))
     if what == "login":
         target.password = "other"

@@ -69,7 +69,7 @@ def give(process, *values):
     process.stdin.flush()
 
 
-# What a batch holds
+# The content of a batch
 
 
 def test_batches_have_the_requested_size_and_the_last_has_the_rest(work, notes):
@@ -84,7 +84,7 @@ def test_without_options_the_default_batch_size_applies(work, notes):
 
 def test_events_within_the_linger_form_one_batch(work, notes):
     process = work(PLAIN, "--batch", 3, "--linger", 600)
-    for number in range(5):  # Three and two pieces, each read by itself.
+    for number in range(5):  # A batch of three, then two events, each read separately.
         give(process, number)
         time.sleep(0.02)
     until(lambda: notes() == [["0", "1", "2"]])
@@ -440,7 +440,7 @@ class W(Hostile):
     assert [each["data"] for each in out] == ["ok", "ok"]
     found = {int(row["id"]): row for row in rows(tmp_path / "log")}
     for number, text in enumerate(HURTS.values(), 1):
-        # What has no form is known by its result: the work was done, and is not done again.
+        # A result without a JSON form is found only after the work: it is not repeated.
         has_no_form = [*HURTS][number - 1] == "returns_what_is_not_json"
         assert found[number]["outcome"] == ("rejected" if has_no_form else "failed")
         assert text in found[number]["error"]
@@ -493,7 +493,7 @@ def test_during_an_outage_the_pool_pauses_and_probes_with_one_event(work, notes,
     )  # fmt: skip
     give(process, *range(30))
     until(lambda: len(notes()) >= 6)
-    # What ran when the pause began: a batch for each thread. Then one event at a time.
+    # At the start of the pause each thread ran a batch. Afterwards single events are tried.
     assert all(len(batch) == 1 for batch in notes()[2:])
     (tmp_path / "up").touch()
     status, _, err = finish(process)
@@ -531,7 +531,7 @@ def test_a_batch_has_one_event_per_key_and_the_next_waits_for_it(work, tmp_path,
     for key in "abc":
         done = [what for word, what in (n for n in notes() if n[0] == "done") if what[0] == key]
         assert done == [f"{key}{number}" for number in range(1, 4)]
-    # One thread keeps keys apart, too.
+    # A single thread keeps keys apart, too.
     process = work(code, "--key", "subject", "--linger", 0.01)
     assert finish(process, lines(*given))[0] == 0
     words = [batch for batch in notes() if batch[0] not in ("start", "done")]
@@ -626,7 +626,7 @@ def test_pass_and_relay_forward_the_duty_of_each_event(work, tmp_path):
         assert receiver.lines(1) == ["1.0 ack"]
         (line,) = [orjson.loads(process.stdout.readline())]
         assert line["data"] == 1
-        assert line["ackto"] == receiver.ackto("1.1")  # The one result has the duty.
+        assert line["ackto"] == receiver.ackto("1.1")  # The single result carries the duty.
         process.terminate()
         process.communicate(timeout=60)
 
@@ -646,7 +646,7 @@ def test_a_signal_runs_a_batch_that_is_waiting_for_more_events(work, notes, tmp_
         try:
             return metrics_at(tmp_path / "metrics").get("flowtools_queued")
         except OSError:
-            return None  # It is not there, or not listening, yet.
+            return None  # The socket does not exist, or does not listen, yet.
 
     give(process, 1, 2, 3)
     until(lambda: queued() == 3)
@@ -685,7 +685,7 @@ def test_halt_starts_no_further_batch(work, notes, tmp_path):
     assert [each["data"] for each in rows(tmp_path / "failed")] == [0, *range(2, 10)]
 
 
-# What is said, and what is refused
+# Messages and refusals
 
 
 def test_messages_of_a_batch_name_its_first_event(work):

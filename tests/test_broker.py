@@ -1,4 +1,4 @@
-"""The connection to a broker: URLs, logins, TLS, heart-beats, and how it comes back."""
+"""The connection to a broker: URLs, logins, TLS, heart-beats, and reconnecting."""
 
 import logging
 import socket
@@ -33,7 +33,7 @@ def stop():
 
 @contextmanager
 def serving(function, *arguments):
-    """Run the server's part of a test beside it; what it raises fails the test."""
+    """Run the server's part of a test in a thread; its exceptions fail the test."""
     failures = []
 
     def run():
@@ -56,7 +56,7 @@ def connect(url, stop, **settings):
 
 
 def lost(session, stop):
-    """Wait for the end of the session; return why it ended."""
+    """Wait for the end of the session; return the reason."""
     while session.wait(stop, SECONDS):
         try:
             session.take()
@@ -238,7 +238,7 @@ def test_a_stop_ends_the_connection_attempts(stop):
     timer.join()
 
 
-# Coming back
+# Reconnecting
 
 
 def test_the_next_host_is_tried_if_one_does_not_answer(script, stop):

@@ -1,4 +1,4 @@
-"""Brokers that log in and fail then, hosts that refuse, dead networks, files that are renewed."""
+"""Brokers that fail after the login, hosts that refuse, dead networks, renewed files."""
 
 import ctypes
 import os
@@ -71,7 +71,7 @@ def test_disconnecting_from_a_broker_that_sends_no_receipt_ends_in_time(script, 
 
 
 def serve(script, answer):
-    """Log in each connection and let `answer` have it, until the script is closed."""
+    """Log in each connection and pass it to `answer`, until the script is closed."""
 
     def run():
         with suppress(OSError, AssertionError):
@@ -96,7 +96,7 @@ def hangs_up(peer):
 
 
 def says_error_once_accepted():
-    """Accept the first subscription alone, and answer each further one with an ERROR."""
+    """Accept only the first subscription, and answer each further one with an ERROR."""
     accepted = []
 
     def answer(peer):
@@ -149,7 +149,7 @@ def test_an_immediately_refused_subscription_is_fatal_despite_retry_for(script, 
     assert err.endswith("refuses the subscription to '/queue/a': access denied\n")
 
 
-# Several hosts: the reason that matters
+# Several hosts: which error is reported
 
 
 @pytest.mark.parametrize("command", LISTENERS)
@@ -183,7 +183,7 @@ def test_a_host_that_accepts_the_login_outweighs_one_that_refuses_it(script, sta
         other.close()
 
 
-# Connections that die without a word
+# Connections that die silently
 
 
 def options_of(pid, port):
@@ -243,10 +243,10 @@ def ip(*words):
 
 
 @pytest.fixture
-def beyond():
-    """A scripted server in a network namespace, and what makes the way back from it a black hole.
+def forgetful_network():
+    """A scripted server in a network namespace, and a function that drops all its packets.
 
-    As behind a NAT or firewall that has forgotten the connection: nothing comes back at all.
+    As behind a NAT or firewall that has forgotten the connection: no packet returns.
     """
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("needs root and iproute2")
@@ -260,7 +260,7 @@ def beyond():
 
     def serve():
         with Path(f"/run/netns/{name}").open() as space:
-            # This thread alone, and what it opens from now on.
+            # Only this thread, and the sockets that it opens from now on.
             assert ctypes.CDLL(None).setns(space.fileno(), 0) == 0
         made.append(Script(host=theirs))
 
@@ -286,9 +286,9 @@ def beyond():
 
 @pytest.mark.parametrize("is_sending", [False, True], ids=["idle", "sending"])
 def test_a_connection_the_network_has_dropped_is_noticed_without_heart_beats(
-    beyond, monkeypatch, is_sending
+    forgetful_network, monkeypatch, is_sending
 ):
-    script, url, forget = beyond
+    script, url, forget = forgetful_network
     monkeypatch.setattr("flowtools.stomp.tcp.UNHEARD", 1.0)
     monkeypatch.setattr("flowtools.stomp.transport.UNCONFIRMED", 3.0)
     stop = Stop()
@@ -319,7 +319,7 @@ def named(authority, script, command, *options):
 
 
 def renew(folder, **files):
-    """Put the file `to` in place of another, as whoever renews a certificate does."""
+    """Replace a file by `to`, as a renewal of a certificate does."""
     for to, of in files.items():
         for suffix in (".pem", ".key") if to == "own" else (".pem",):
             shutil.copy(folder / f"{of}{suffix}", folder / f"{to}{suffix}.new")
@@ -342,7 +342,7 @@ def test_renewed_certificates_and_passwords_are_used_at_the_next_connection(
     assert peer.login().headers["passcode"] == "old"
     assert ("commonName", "client") in subject(peer)
 
-    # The broker comes back with a certificate of another authority.
+    # The broker returns with a certificate of another authority.
     renew(tmp_path, trusted="self", own="good")
     password.write_text("new\n")
     server.context.load_cert_chain(authority / "self.pem", authority / "self.key")
@@ -398,7 +398,7 @@ def test_a_viz_one_listener_reads_a_renewed_password(start, tmp_path):
         process = start("flow-listen-assets", *options, env=named)
         assert server._broker.has_subscriber(ASSETS, SECONDS)
         password.write_text("renewed")
-        people = server._broker._server.authenticator  # HTTP has the same ones.
+        people = server._broker._server.authenticator  # HTTP has the same options.
         object.__setattr__(people, "password", "renewed")
         server._broker._delivery.cut(ASSETS)
         until(lambda: metrics_at(figures)["flowtools_reconnects_total"] == 1)

@@ -1,4 +1,4 @@
-"""flow-listen-stomp --browse: a look at a queue that takes nothing."""
+"""flow-listen-stomp --browse: showing a queue without taking messages."""
 
 import json
 import signal
@@ -49,7 +49,7 @@ def test_an_empty_queue_is_recognised_immediately(queue, run):
 
 
 def test_browsed_messages_are_returned_before_a_slow_reader_has_them(queue, start):
-    """The lines do not fit into the pipe, and nobody reads them."""
+    """The lines do not fit into the pipe, and its reader does not read."""
     for number in range(300):
         queue.put(b"%d" % number + b"x" * 1000)
     process = start("flow-listen-stomp", "--browse", "--idle", "0.3", queue.url, env=LOGIN)
@@ -123,8 +123,8 @@ def test_browsing_activemq_ends_with_the_brokers_end_message(script, start):
 
 
 RABBIT = ["BEGIN", "NACK a2", "UNSUBSCRIBE", "COMMIT"]
-"""To give back the last message in ack mode client is to give back all; while the subscription
-lasts they would come again."""
+"""In ack mode client, returning the last message returns all; if the subscription still
+existed, they would be delivered again."""
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_browser_finds_the_end_of_the_queue_before_messages_are_taken(script, 
     asked = peer.read("SUBSCRIBE").headers
     assert ("browser" in asked, asked["ack"]) == (False, "client-individual")
     peer.message(1, b"1")
-    time.sleep(0.5)  # Longer than --idle: the pause that is not to end the look.
+    time.sleep(0.5)  # Longer than --idle: this pause must not end the browsing.
     peer.message(2, b"2")
     said = [f"{each.command} {each.headers['id']}" for each in peer.goodbye()]
     assert (said, process.wait(30)) == (["ACK a1", "ACK a2"], 0)

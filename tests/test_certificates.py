@@ -1,4 +1,4 @@
-"""A certificate that is about to end: said at the start, and once a day."""
+"""A certificate about to expire is reported at the start and once a day."""
 
 import itertools
 import ssl

@@ -1,4 +1,4 @@
-"""How any command ends: its status, its one line, and nothing that a terminal would obey."""
+"""How commands end: exit status, a one-line message, and no control characters."""
 
 import json
 import os
@@ -22,11 +22,12 @@ HEAD = """#!/usr/bin/env python3
 import os, signal, socket, sys
 import click
 from flowtools import errors
-from flowtools.cli.command import Command, parsed, run_source
+from flowtools.cli.binding import Parsed
+from flowtools.cli.command import Command, run_source
 from flowtools.event import Event
 
 @click.command("flow-x", cls=Command)
-@click.option("--number", callback=parsed(int), help="A number.")
+@click.option("--number", type=Parsed(int), help="A number.")
 def main(number):
     "Do nothing of use."
 """
@@ -34,7 +35,7 @@ def main(number):
 
 @pytest.fixture
 def end(start, tmp_path):
-    """Run a command whose body is given: (status, stdout, stderr); negative by a signal."""
+    """Run a command with this body: (status, stdout, stderr); a negative status means a signal."""
 
     def run(body, *args, **options):
         script = tmp_path / "flow-x"
@@ -64,7 +65,7 @@ def test_each_error_has_its_status_and_one_line(end, name, status):
     assert end(body) == (status, "", "flow-x: cannot do 'x': it is so\n")
 
 
-def test_every_class_of_error_is_in_the_table_above():
+def test_the_table_of_statuses_has_every_error_class():
     classes = [each for each in vars(errors).values() if isinstance(each, type)]
     ours = {each.__name__ for each in classes if issubclass(each, FlowError)}
     tried = {"FlowError", "EventsFailed", "UnreachableError", "InternalError", "ProtocolError"}
@@ -97,7 +98,7 @@ def test_without_an_error_the_status_is_what_the_command_returns(end, body, stat
 def test_a_usage_error_is_status_2_and_one_line_that_points_to_help(end, body, args, line):
     status, out, err = end(body, *args)
     assert (status, out) == (2, "")
-    # Where click words it, its versions differ in quotes and brackets.
+    # In click's own messages its versions differ in quotes and brackets.
     assert plain(err) == plain(f"flow-x: {line}; try 'flow-x --help'\n")
 
 
@@ -113,7 +114,7 @@ def test_a_bug_is_status_70_and_one_line(end):
     assert end(BUG) == (70, "", line)
 
 
-def test_a_python_without_its_global_lock_is_refused(monkeypatch, capfd):
+def test_a_free_threaded_python_is_refused(monkeypatch, capfd):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     with pytest.raises(SystemExit) as ended:
         interval.main(["1", "--count", "1"])
@@ -243,7 +244,7 @@ log.debug("detail"); log.info("happens"); log.warning("odd"); log.error("bad")
 )
 def test_quiet_and_verbose_choose_the_messages(end, args, lines):
     status, out, err = end(LOG, *args)
-    # What runs is said first with -vv: tests/test_details.py.
+    # With -vv the first line names the version: tests/test_details.py.
     said = [line for line in err.splitlines() if ": debug: version " not in line]
     assert (status, out, said) == (0, "", [f"flow-x: {line}" for line in lines])
 
@@ -348,7 +349,7 @@ def test_a_usage_error_can_be_json(end, args):
 
 
 def to_a_file(end, tmp_path, body, *args, matches=True):
-    """Return what the command says to a file of which JOURNAL_STREAM speaks, or does not."""
+    """Return stderr, written to a file that JOURNAL_STREAM names, or does not name."""
     with (tmp_path / "said").open("w+b") as file:
         found = os.fstat(file.fileno())
         stream = f"{found.st_dev}:{found.st_ino + (not matches)}"
@@ -437,7 +438,7 @@ def test_a_closed_standard_stream_is_an_error_and_its_descriptor_is_not_reused(
     assert err.count("\n") == bool(said)
 
 
-def test_the_statuses_are_those_of_the_manual():
+def test_exit_statuses_agree_with_the_manual():
     assert {status.name: int(status) for status in Status} == {
         "DONE": 0,
         "FAILED": 1,

@@ -1,4 +1,4 @@
-"""The rules of CloudEvents 1.0.2, one by one: what is read, what is refused, what we write.
+"""The rules of CloudEvents 1.0.2, one by one: which events are read, refused and written.
 
 Sections are those of the specification (spec.md, "S") and of its JSON event format (json-format.md,
 "J").
@@ -108,7 +108,7 @@ READ = [
     ("J 3.1.2: text is not read as JSON", {"data": "{}"}, {}),
     ("J 3.1.2: Base64", {"data_base64": "AP8="}, {}),
     ("J 3.1.2: Base64 of nothing", {"data_base64": ""}, {}),
-    # What the specification forbids, or lets a reader refuse; the page says why it is taken.
+    # Exceptions: not allowed by the specification, but accepted; flowtools(7) gives the reasons.
     ("S Type System: control characters", {"subject": "a\nb", "id": "\u0085"}, {}),
     ("S Type System: noncharacters", {"subject": "\ufdd0"}, {}),
     ("S Type System: Integer of 32 bits", {"ext": 2**40}, {}),

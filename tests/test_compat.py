@@ -84,7 +84,7 @@ class Say(TransferPlugin):
 
 
 def ported(old):
-    """Change the import lines, and nothing else."""
+    """Change only the import lines."""
     lines = []
     for line in old.splitlines():
         if line.startswith("from "):
@@ -97,7 +97,7 @@ def ported(old):
 
 @pytest.fixture
 def app(tmp_path):
-    """Write an application into a directory of its own; give the path of its profile."""
+    """Write an application into its own directory; return the path of its profile."""
 
     def write(text, profile):
         folder = tmp_path / "app"
@@ -320,7 +320,7 @@ def test_the_old_operations_work():
         assert asset.describedby_link.metadata.get("asset.synopsis") == "Long"
         assert (asset.id, asset.keywords) == ("site-1", [("s", "t")])
         assert asset.assetmediatype == "placeholder"
-        with pytest.raises(ValueError, match="not supported: rightscode"):
+        with pytest.raises(ValueError, match="unsupported arguments: rightscode"):
             compat.create_or_update_asset(id="site-1", rightscode="x", client=client)
         assert compat.set_group_permissions(asset.acl, "Editors", admin=False)
         assert not compat.set_group_permissions(asset.acl, "Editors", admin=False)
@@ -396,5 +396,5 @@ def test_a_marker_without_its_method_is_named():
     class Bare(compat.Once, compat.NeedsConfig):
         pass
 
-    with pytest.raises(Exception, match="NeedsConfig has a configure"):
+    with pytest.raises(Exception, match="NeedsConfig must define configure"):
         make("Source", Bare, "Bare", new_parser(), {}, Equipment("x"))

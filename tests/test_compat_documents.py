@@ -1,4 +1,4 @@
-"""flowtools.compat: what is put back holds all that the server had, and lists are live."""
+"""flowtools.compat: documents written back keep what the server had, and lists take effect."""
 
 import json
 from types import SimpleNamespace
@@ -51,7 +51,7 @@ def app(tmp_path):
 
 
 def guarded(server, client):
-    """An asset whose rights are not to be lost."""
+    """An asset with rights that must not be lost."""
     asset = client.assets.create("One", "site-1")
     return client.assets.set_group_permissions(asset, "Editors", ["read", "write"], ["read"])
 
@@ -142,7 +142,7 @@ def test_changes_by_others_since_the_message_are_kept(one):
     one.client.PUT(item.edit_link, item)
     assert rights(one.vizone)[0] == RIGHTS | {"Guests": frozenset({"read"})}
     assert one.assets.find_one("site-1").keywords == [("s", "t")]
-    # It goes on from what is stored now.
+    # It continues from the stored version.
     assert [each.name for each in item.acl.groupentries] == ["Editors", "Guests"]
     one.assets.set_group_permissions(one.assets.find_one("site-1"), "Crew", ["read"], None)
     item.title = "Two"
@@ -165,6 +165,19 @@ def test_the_same_part_changed_twice_is_a_conflict(one):
     item.title = "Ours"
     one.client.PUT(item.edit_link, item)
     assert one.assets.find_one("site-1").title == "Ours"
+
+
+def test_a_change_that_cannot_be_merged_is_not_tried_again():
+    with Scripted() as server, client_at(server.url) as one:
+        mine = entry_of(server.url, "a", "<a:title>One</a:title>")
+        server.replies += [reply(mine.replace("One", "Theirs").encode(), ETag='"7"')]
+        data = {"xml": mine, "links": {}, "headers": {}}
+        client = compat.Client(one)
+        item = old_object(Event("flow.asset.changed", data, source=server.url), client.GET)
+        item.title = "Ours"
+        with pytest.raises(compat.HTTPClientError, match="has changed its 'title'"):
+            client.PUT(item.edit_link, item)
+        assert [each.partition(" ")[0] for each in server.requests] == ["GET"]
 
 
 def test_the_etag_of_a_message_is_used_and_a_stale_one_causes_no_conflict(one):
@@ -240,7 +253,7 @@ def entry_of(url, prefix, more=""):
 
 def test_everything_in_the_message_is_sent_back():
     with Scripted() as server, client_at(server.url) as one:
-        # What is stored has another prefix, and a part that came after the message.
+        # The stored entry has another prefix, and a part added after the message.
         stored = entry_of(server.url, "b", "<new xmlns='urn:x'/>").encode()
         server.replies += [reply(stored, ETag='"7"'), reply(b"", ETag='"8"')]
         data = {"xml": entry_of(server.url, "a"), "links": {}, "headers": {}}
@@ -288,7 +301,7 @@ def test_a_document_put_to_another_address_is_sent_unchanged(one):
     assert one.assets.find_one("site-2").permissions("asset") == RIGHTS
 
 
-# Changes of two sides
+# Changes on both sides
 
 
 def entry_with(*parts):

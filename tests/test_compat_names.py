@@ -1,4 +1,4 @@
-"""flowtools.compat: what the old names did, they do; what they cannot, they say."""
+"""flowtools.compat: the old names behave as before, or say what they cannot do."""
 
 import configparser
 import logging
@@ -159,7 +159,7 @@ def test_functions_use_the_client_created_by_init(one):
     with pytest.raises(compat.HTTPClientError, match="there is no asset 'site-2'") as caught:
         compat.get_asset_by_id("site-2")
     assert caught.value.response.status_code == 404
-    with pytest.raises(ConfigurationError, match="init: not supported: proxy"):
+    with pytest.raises(ConfigurationError, match="init: unsupported arguments: proxy"):
         compat.init(host, "u", "p", proxy="x")
     made.one.close()
 
@@ -176,7 +176,7 @@ def test_metadata_with_a_table_is_written(one):
     metadata = made.describedby_link.metadata
     assert metadata.form.rows("asset.broadcasts")[0]["broadcast.date"] == "2027-01-01"
     assert metadata.get("asset.synopsis") == "Long"
-    # What it has and the given form has not stays.
+    # Parts that the given form lacks stay.
     one.assets.set_metadata(one.assets.find_one("site-2"), {"asset.own": "kept"})
     compat.create_or_update_asset(id="site-2", metadata=given, client=one.client)
     now = one.assets.metadata(one.assets.find_one("site-2"))
@@ -201,7 +201,7 @@ def test_a_new_asset_gets_the_given_rights(one):
     )
     assert asset.acl.groupentries == asset.mediaacl.groupentries == acl.groupentries
     for wrong in ({"id": None}, {"rightscode": "x"}, {"materialtype": "x", "category": "y"}):
-        with pytest.raises(ValueError, match=r"create_or_update_asset: (not supported|an id)"):
+        with pytest.raises(ValueError, match=r"create_or_update_asset: (unsupported|an id)"):
             compat.create_or_update_asset(**{"id": "site-1", "client": one.client} | wrong)
 
 

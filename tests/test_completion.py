@@ -37,7 +37,7 @@ class _Hidden:
 
 @pytest.fixture(params=SHELLS)
 def shell(request, tmp_path):
-    """A shell on a terminal, in a folder with Workers, that completes."""
+    """A shell on a terminal with completion enabled, in a folder with Workers."""
     name = request.param
     if not shutil.which(name):
         pytest.skip(f"no {name} here")

@@ -19,7 +19,7 @@ def ini(tmp_path):
     return write
 
 
-def test_sections_are_the_workers_own(ini):
+def test_sections_belong_to_the_worker(ini):
     config = load(ini("[a]\nx = 1\n[b.c]\ny: two\n"), ())
     assert {name: dict(config[name]) for name in config.sections()} == {
         "a": {"x": "1"},

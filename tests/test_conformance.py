@@ -1,4 +1,4 @@
-"""docs/conformance.md names code and tests that are there."""
+"""docs/conformance.md names only code and tests that exist."""
 
 import ast
 import importlib

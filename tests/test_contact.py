@@ -1,4 +1,4 @@
-"""How a command stands with its broker: what it shows, and what it says of one that is away."""
+"""The state of a command's connection to its broker, in metrics, status and messages."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ pytest_plugins = ["tests.stomp_fixtures"]
 
 
 def figures(path, *names):
-    """Those figures of the command whose metrics are at `path`; None where there are none yet."""
+    """These metrics of the command that serves them at `path`; None if there are none yet."""
     if not path.exists():
         return None
     found = metrics_at(path)
@@ -46,7 +46,7 @@ def test_a_listener_counts_connections_received_and_rejected_messages(start, scr
     until(lambda: figures(path, *names) == (2, 1))
     peer.close()
     until(lambda: figures(path, "connected") == (0,))
-    for _ in range(2):  # One of them is for the rejected message.
+    for _ in range(2):  # One connection is for the rejected message.
         script.accept().login()
     until(lambda: figures(path, *CONNECTION) == (1, 1))
     assert figures(path, *names) == (2, 1)

@@ -1,4 +1,4 @@
-"""contrib/: units that run as systemd runs them; what an operator copies works as it stands."""
+"""contrib/: the units run as under systemd, and the files that operators copy work unchanged."""
 
 import fcntl
 import gzip
@@ -33,7 +33,7 @@ def put(coil, *bodies):
 
 
 class Tag:
-    """The service of the tests: each body is noted; "wait N" waits for the file `go`."""
+    """The service of the tests: its Worker notes each body; "wait N" waits for the file `go`."""
 
     def __init__(self, template, folder, url, **options):
         self.notes_file = folder / "notes"
@@ -62,7 +62,7 @@ def tag(coil):
         made.append(Tag(template, folder, coil.url(), **options))
         return made[0]
 
-    # The path of a socket is short: 107 bytes.
+    # The path of a socket has at most 107 bytes.
     with TemporaryDirectory(prefix="flow") as name:
         folder = Path(name)
         yield make
@@ -77,7 +77,7 @@ def test_a_stop_finishes_the_running_event_and_leaves_the_rest_with_the_broker(c
     it.service.start()
     it.service.hear("READY=1")
     until(lambda: it.notes() == ["wait 1"])
-    # Let go only once the signal has been sent: it is the drain that ends the event.
+    # Released only after the signal was sent, so that the event ends during the drain.
     it.service.terminate()
     (it.service.etc / "go").touch()
     status = it.service.ended()
@@ -134,7 +134,7 @@ def test_a_reload_opens_a_new_job_log(coil, tag, template):
     until(log.exists)
     put(coil, "b")
     until(lambda: log.stat().st_size)
-    # The second flow-work of the pipeline has nothing to reopen, and must live.
+    # The second flow-work of the pipeline has no file to reopen, and must survive.
     assert len(it.service.processes("flow-work")) == (2 if template == PIPELINE else 0)
     assert it.service.is_clean(it.service.stop()), it.service.said
 
@@ -198,7 +198,7 @@ CRON = ROOT / "contrib" / "cron"
 
 @pytest.fixture
 def by_cron(tmp_path):
-    """Run the line of the crontab as cron does: (status, what would be mailed)."""
+    """Run the line of the crontab as cron does: (status, output that would be mailed)."""
     table = (CRON / "flow-list.cron").read_text()
     (line,) = re.findall(r"^([*/0-9]+(?: [*/0-9,-]+){4})  (\w+)  (.+)$", table, re.MULTILINE)
     assert next(CronSim(line[0], datetime.now(UTC)))
@@ -258,7 +258,7 @@ def test_logrotate_rotates_job_log_and_failed_file_without_loss(coil, tag, tmp_p
     text = text.replace("/var/log/", f"{folder}/log/").replace("/var/lib/", f"{folder}/lib/")
     (folder / "logrotate.conf").write_text(text)
     (folder / "logrotate.conf").chmod(0o600)
-    # What systemctl would do: to reload the units that run.
+    # In place of systemctl: reload the running units.
     (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/called\n')
     (tmp_path / "systemctl").chmod(0o755)
 
@@ -276,10 +276,10 @@ def test_logrotate_rotates_job_log_and_failed_file_without_loss(coil, tag, tmp_p
     it.service.hear("READY=1")
     log, failed = it.service.path("Logs") / "joblog", it.service.path("State") / "failed"
     for number in range(3):
-        second = int(time.time())  # The names of old failed files have it.
+        second = int(time.time())  # The names of rotated failed files contain the date.
         put(coil, f"{number}", "bad")
         until(lambda: log.exists() and log.read_text().count("\n") == 2)
-        # time(2), which logrotate asks, may be a hundredth of a second behind.
+        # time(2), which logrotate uses, may be a hundredth of a second behind.
         until(lambda second=second: time.time() > second + 1.1)
         rotate()
         until(lambda: log.exists() and failed.exists())

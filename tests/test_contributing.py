@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md shows of the tree is what stands in the tree."""
+"""The files shown in CONTRIBUTING.md agree with the tree."""
 
 import re
 
@@ -17,7 +17,7 @@ SHOWN = [
 
 
 def pieces(text):
-    """Yield the runs of lines that stand together: between them something is left out."""
+    """Yield the runs of consecutive lines; between them lines are left out."""
     for piece in re.split(r"^…\n", text, flags=re.MULTILINE):
         lines = piece.splitlines()
         assert [line for line in lines if line[:1] not in ("+", " ")] == []
@@ -76,6 +76,6 @@ def test_the_recipe_for_a_dialect_shows_all_its_files():
 
 def test_every_file_named_in_contributing_exists():
     named = set(re.findall(r"`((?:flowtools|tests|docs|commands)/[\w/.]+\.\w+)`", PAGE))
-    named = {each for each in named if not re.search(r"[/_]x\.", each)}  # x stands for any name.
+    named = {each for each in named if not re.search(r"[/_]x\.", each)}  # x means any name.
     assert named
     assert [n for n in named if not any((r / n).exists() for r in (ROOT, ROOT / "flowtools"))] == []

@@ -1,4 +1,4 @@
-"""docs/cookbook.md: each recipe, typed in an empty folder, prints what the page shows."""
+"""docs/cookbook.md: each recipe, typed in an empty folder, prints the output on the page."""
 
 import os
 import re
@@ -18,11 +18,11 @@ PAGE = ROOT / "docs" / "cookbook.md"
 STAND_IN, PREPARE, *REST = steps(PAGE)
 RECIPES = {name: list(found) for name, found in groupby(REST, key=lambda step: step.heading)}
 FROM_ABOVE = {name: text for step in REST for name, text in step.files.items()}
-"""Files that an earlier recipe has told the reader to save."""
+"""Files that earlier recipes tell the reader to save."""
 
 
 def port():
-    """A port that is free just now."""
+    """A port that is free at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return str(listener.getsockname()[1])
 

@@ -1,4 +1,4 @@
-"""Cursor: the position behind which nothing is left to do, remembered over an absence."""
+"""Cursor: the position up to which everything is done, remembered across restarts."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_an_event_begun_twice_has_to_be_done_twice(path):
         cursor.done(event(1))
         assert cursor.position == 1
         cursor.done(event(1))
-        cursor.done(event(1))  # Once more than it began: nothing.
+        cursor.done(event(1))  # One call more than it was begun: ignored.
         assert cursor.position == 2
 
 
@@ -97,7 +97,7 @@ def test_no_file_is_written_before_an_event_is_done(path):
 def test_a_full_disk_is_reported_and_the_source_continues(path, caplog):
     with Cursor(path, every=0.01) as cursor:
         blocked = path.with_name(path.name + ".new")
-        blocked.mkdir()  # Where the new file is to be.
+        blocked.mkdir()  # At the path of the new file.
         cursor.begin(event(1), 1)
         cursor.done(event(1))
         until(lambda: "going on" in caplog.text)
@@ -221,7 +221,7 @@ def test_killing_source_or_worker_loses_no_item_of_the_paged_example(pipeline, t
             before = len(numbers(done))
             processes = pipeline(f"http://127.0.0.1:{server.server_port}/")
             if killed == "both":
-                # Right after the file was written: what it says is done must be done.
+                # Right after the file was written: everything before its position must be done.
                 was = kept(state)
                 until(lambda was=was: kept(state) != was)
             elif killed:
@@ -236,4 +236,4 @@ def test_killing_source_or_worker_loses_no_item_of_the_paged_example(pipeline, t
             for process in processes:
                 process.communicate(timeout=60)
         assert json.loads(state.read_bytes())["position"] == ITEMS
-    assert any(server.starts)  # It has gone on where it was, and not each time from the start.
+    assert any(server.starts)  # It continued at its position, and did not start over each time.

@@ -1,4 +1,4 @@
-"""The demo: every asset of the stand-in bears its tag, or the demo fails."""
+"""The demo: every asset of the stand-in gets its tag, or the demo fails."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def keywords(server, asset):
 
 
 def test_an_asset_is_tagged_once_even_if_its_event_is_repeated(server, tag):
-    # The stand-in tells of each write: a Worker that wrote every time would never end.
+    # The stand-in reports each write: a Worker that wrote every time would never end.
     asset = server.catalogue.create("one")
     for _ in range(3):
         assert tag.start(event_of(server, asset)) is None

@@ -1,4 +1,4 @@
-"""What the objects of the public API look like in a shell."""
+"""The repr of the objects of the public API."""
 
 import inspect
 from importlib import import_module
@@ -38,7 +38,7 @@ def public_classes():
             found = getattr(module, each)
             home = "flowtools" if listed else name
             is_ours = inspect.isclass(found) and found.__module__.startswith(home)
-            # A source is named, and made by its command: nobody has it in a shell.
+            # Sources are created by their commands and not used interactively.
             is_ours = is_ours and not hasattr(found, "run")
             if is_ours and not each.startswith("_") and not getattr(found, "_is_protocol", False):
                 yield found
@@ -87,7 +87,7 @@ def test_attributes_that_cannot_be_read_are_left_out():
     assert repr(Broken()) == "<Broken here=1>"
 
 
-def test_a_source_shows_what_it_listens_to_and_no_login():
+def test_the_repr_of_a_source_shows_its_address_without_login():
     url = parse_url("stomp://anna@mq:61613/?destination=/queue/a")
     account = Account("http://h", "anna", "s3cret")
     shown = {

@@ -1,4 +1,4 @@
-"""-vv: what each command says of what it does, and no secret among it."""
+"""-vv: each command reports what it does, without secrets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The commands in docs/, run as they stand there, and the files that it links to."""
+"""The commands in docs/, run as written, and the files that the pages link to."""
 
 import re
 import signal
@@ -11,8 +11,8 @@ from tests.documents import examples, on_the_stand_in, unfenced
 from tests.stomp_servers import Coil
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-# Operating needs a pipeline with a bad night behind it, other tools need kcat and cron; the others
-# say what they print.
+# Operating needs a pipeline with failures, other tools need kcat and cron; the other pages
+# show their output.
 ELSEWHERE = {
     "operating.md": "test_operating.py",
     "other-tools.md": "test_readme.py",
@@ -24,11 +24,11 @@ ENDLESS = {
     "One pipeline: flow-listen-stomp": 3,
     "A listener on two servers: flow-listen-assets": 3,
 }
-"""What goes on until it is stopped, and the lines after which Control-C is pressed."""
+"""Endless examples, and the number of lines after which Control-C is pressed."""
 
 
-# Of the site's other pages, these two have commands that take minutes or root: that they
-# are spelt right is all that is tried.
+# Of the other pages, these two have commands that take minutes or need root: only their
+# spelling is checked.
 NOT_RUN = {
     "CONTRIBUTING.md": r"make [a-z-]+",
     "benchmarks/README.md": r"make [a-z-]+|benchmarks/run [a-z]+|benchmarks/[a-z_]+",

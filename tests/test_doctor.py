@@ -1,4 +1,4 @@
-"""flow-doctor: a sound stand-in, and set-ups that are broken in each way that it knows."""
+"""flow-doctor: a sound stand-in, and each broken set-up that it recognises."""
 
 import json
 import re
@@ -21,7 +21,7 @@ pytest_plugins = ["tests.stomp_fixtures"]
 
 
 def findings(out):
-    """What was found by check: verdict, text, and what to do."""
+    """The findings by check: verdict, text, and advice."""
     found, last = {}, None
     for line in out.decode().splitlines():
         if line.strip().startswith("-> "):
@@ -169,7 +169,7 @@ def test_an_untrusted_certificate_is_found(doctor, server, tmp_path):
 
 
 def plain_port(answer):
-    """The port of a server that speaks no TLS, and answers anything with `answer`."""
+    """The port of a server without TLS that answers anything with `answer`."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -267,7 +267,7 @@ class Serving:
     def _run(self):
         self.script.listener.settimeout(0.2)
         while self.script.listener.fileno() >= 0:
-            # A time-out, the end, or the look at the port, which says nothing.
+            # A time-out, the end, or the port check, which sends nothing.
             with suppress(OSError, AssertionError):
                 self.serve(self.script.accept())
 
@@ -281,7 +281,7 @@ def test_a_sound_broker_passes_and_its_queue_is_left_alone(doctor, coil):
 
 
 def beating(peer, heart_beat="100,100"):
-    """A sound broker, which sends the heart-beats that it has promised."""
+    """A sound broker, which sends the agreed heart-beats."""
     peer.login(heart_beat=heart_beat)
     peer.socket.settimeout(0.05)
     with suppress(ConnectionError, AssertionError):
@@ -301,7 +301,7 @@ def test_quiet_and_strict_print_nothing_for_a_sound_queue(doctor):
 
 
 def not_beating(peer):
-    """A broker that grants no heart-beats, of which a warning tells."""
+    """A broker that grants no heart-beats, which causes a warning."""
     beating(peer, "0,0")
 
 
@@ -334,10 +334,10 @@ def test_each_check_is_an_object_in_json(doctor):
 @pytest.mark.parametrize(
     ("days", "verdict", "status"), [("1", "ok", 0), ("2", "warning", 1), (None, "warning", 1)]
 )
-def test_a_certificate_that_ends_soon_is_a_warning(
+def test_a_certificate_about_to_expire_is_a_warning(
     doctor, authority, secured, days, verdict, status
 ):
-    """It is good for two days, less what has passed."""
+    """The certificate is valid for two days, less the time since its creation."""
     options = ("--strict", "--ca-file", authority / "ca.pem")
     options += ("--expiry-days", days) if days else ()
     with Serving(secured("good"), beating) as script:
@@ -423,7 +423,7 @@ ABSENT = (
 
 
 def serving_queues(answers):
-    """Serve a RabbitMQ whose queues give these answers, by name, to whoever subscribes."""
+    """Play a RabbitMQ that answers subscriptions to its queues with these frames, by name."""
 
     def serve(peer):
         peer.login(heart_beat="0,0")

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 COMMANDS = sorted(path.stem for path in (ROOT / "flowtools/commands").glob("[!_]*.py"))
 
 OTHERS = {"--heart-beat", "--settle-for"}
-"""Options that have seconds within something else."""
+"""Options in which seconds are part of a longer value."""
 
 
 def parameters():

@@ -1,4 +1,4 @@
-"""Values that JSON has not, in their documented forms; and where in a result one has none."""
+"""Values unknown to JSON have documented forms; errors name the place of a value without one."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ def test_values_unknown_to_json_have_their_documented_form(value, form):
 
 
 class Same:
-    """Another library's array, with numpy's public protocol and no more."""
+    """An array of another library, with only numpy's public protocol."""
 
     def __array__(self):
         raise AssertionError

@@ -1,4 +1,4 @@
-"""How commands end when their reader stalls or leaves, and at a signal: no loss is kept quiet."""
+"""How commands end when their reader stalls or leaves, and at a signal: every loss is reported."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def eventually(condition, seconds=60):
 
 
 def is_full(fd):
-    """Whether nothing more goes into the pipe that `fd` reads."""
+    """Whether the pipe that `fd` reads is full."""
     import fcntl
     import struct
     import termios
@@ -225,7 +225,7 @@ def test_events_from_a_custom_source_are_kept_at_a_stop(start, tmp_path):
     assert process.wait(timeout=60) == -signal.SIGTERM
     data = {json.loads(line)["data"] for line in failed.read_bytes().splitlines()}
     first = min(data)
-    # Without a gap from the first that was not done to the last that was given.
+    # Without a gap from the first unprocessed value to the last that was given.
     assert data == set(range(first, max(data) + 1))
     assert first <= len(done_in(log)) + 1
 
@@ -264,7 +264,7 @@ def test_the_unread_rest_of_an_input_file_is_not_copied_to_the_failed_file(start
     eventually(lambda: len(done_in(log)) >= 5)
     process.terminate()
     assert process.wait(timeout=60) == -signal.SIGTERM
-    assert len(ids_in(failed)) < 20_000  # A block, and not the whole file.
+    assert len(ids_in(failed)) < 20_000  # At most a block, and not the whole file.
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])

@@ -1,4 +1,4 @@
-"""The event line: what it holds, what is refused, and what another implementation says."""
+"""The event line: its content, what is refused, and agreement with another implementation."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ JSON = st.recursive(
     | st.booleans()
     | INTEGERS
     | st.floats(allow_nan=False, allow_infinity=False)
-    # JSON's text is any Unicode but surrogates alone.
+    # JSON text is any Unicode except lone surrogates.
     | st.text(),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
     max_leaves=20,
@@ -165,7 +165,7 @@ def test_the_fast_path_checks_data_base64_too():
 
 
 def test_digests_are_the_same_in_every_release():
-    """Ids are made of it: whoever keeps what is done would do everything again."""
+    """Ids are made of digests: with another digest, events already done would be repeated."""
     assert digest("a", "é", b"\0b") == "4abaefee2f362a99d3ef13e67e6321fe"
     assert digest("a", "bc") == "a4d2502de3aca3ac159bba2d99ea81a8"
     assert len(digest("\ud800")) == 32

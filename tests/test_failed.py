@@ -241,7 +241,7 @@ def test_lines_appended_while_reading_are_not_read(tmp_path):
 
 
 def test_the_old_file_stays_unchanged_if_no_new_one_can_be_made(tmp_path):
-    path = tmp_path / ("f" * 250)  # No room for what the new one's name has besides.
+    path = tmp_path / ("f" * 250)  # No room for the suffix of the new file's name.
     path.write_text(line(1))
     with pytest.raises(FlowError, match=r"cannot rewrite failed file .*: File name too long"):
         FailedLines(path).take_out(Counter(map(key_of, FailedLines(path).records())))
@@ -292,7 +292,7 @@ def test_a_stop_ends_an_unacknowledged_replay(start, file):
 
 
 def test_a_replay_killed_at_any_moment_loses_nothing(shell, start, tmp_path):
-    """Every event is done, or still in the file; the file is whole."""
+    """Every event is done or still in the file, and the file has only whole lines."""
     path, done = tmp_path / "f", tmp_path / "done"
     (tmp_path / "notes.py").write_text(
         "class W:\n    def start(self, event):\n"

@@ -1,4 +1,4 @@
-"""The failed file: its lines run again as the events they were."""
+"""The failed file: its lines are replayed as the original events."""
 
 import fcntl
 import signal
@@ -34,7 +34,7 @@ def failed(line, error="ValueError: no", number=7, attempt=3):
 
 
 def again(written, **changes):
-    """The line that a failed replay of `written` leaves."""
+    """The line that a failed replay of `written` writes."""
     return replayable(failed(written.removesuffix(b"\n"), **changes))
 
 
@@ -243,7 +243,7 @@ def test_a_process_killed_at_any_moment_leaves_a_whole_line_per_completed_event(
         completed = int([last, *process.stdout][-1])
         process.stdout.close()
         process.wait()
-        # What follows the last newline is a line that the kill has torn: not completed.
+        # Text after the last newline is a line torn by the kill: not completed.
         whole = path.read_bytes().split(b"\n")[:-1]
         kept = [int(decode(line).id) for line in whole]
         assert kept == list(range(len(kept)))

@@ -1,4 +1,4 @@
-"""flow-failed on a dead-letter queue: looked at without taking, replayed and dropped one by one."""
+"""flow-failed on a dead-letter queue: shown without taking, replayed and dropped one by one."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_rejected_events_stay(queue, shell):
 
 
 def test_an_event_that_arrives_during_a_replay_is_left_alone(queue, start, run):
-    """Else a replay whose events fail again into the same queue would never end."""
+    """Otherwise a replay whose events fail again into the same queue would never end."""
     process = start("flow-failed", *IDLE, "--replay", "--prefetch", "1", queue.url, env=LOGIN)
     first = process.stdout.readline()
     queue.fail(7)
@@ -124,7 +124,7 @@ def test_a_stop_returns_unfinished_events_to_the_queue(queue, start):
 
 
 def test_a_replay_killed_at_any_moment_loses_nothing(start, tmp_path):
-    """Every event is done, or still in the queue."""
+    """Every event is done or still in the queue."""
     queue, done = Queue(), tmp_path / "done"
     (tmp_path / "notes.py").write_text(
         "class W:\n    def start(self, event):\n"
@@ -166,7 +166,7 @@ def test_drop_asks_for_confirmation_on_a_terminal(queue, start, answer, left):
     process = start("flow-failed", *options, env=LOGIN, stdin=terminal)
     while b"?" not in process.stderr.read(1):
         pass
-    assert queue.waiting() == []  # They are held while it is asked.
+    assert queue.waiting() == []  # The messages are held during the question.
     os.write(main, answer)
     assert process.wait(30) == 0
     assert numbers(queue.waiting()) == left

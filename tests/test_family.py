@@ -1,4 +1,4 @@
-"""What every command does alike, tried on each: no command is told apart here."""
+"""Behaviour common to all commands, tested for each."""
 
 import json
 import tomllib
@@ -19,7 +19,7 @@ FILTERS = {
     "flow-view": "flow-view",
     "flow-work": "flow-work tests.workers:Echo",
 }
-"""What reads standard input and needs no server, each as it is started."""
+"""Commands that read standard input and need no server, each with its arguments."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -64,7 +64,7 @@ def test_a_file_and_a_pipe_give_the_same_output(shell, tmp_path, command):
         for line in (f"{command} <lines", f"cat lines | {command}")
     )
     assert piped == (status, out, err)
-    assert status == (Status.FAILED if command == "flow-ack" else 0)  # They have no ackto.
+    assert status == (Status.FAILED if command == "flow-ack" else 0)  # The events have no ackto.
     assert bool(out) != (command == "flow-ack")
 
 
@@ -72,4 +72,4 @@ def test_a_file_and_a_pipe_give_the_same_output(shell, tmp_path, command):
 def test_empty_input_causes_no_event_and_no_error(shell, command):
     status, out, err = shell(f"{command} </dev/null", PYTHONPATH=str(ROOT))
     assert (status, err) == (0, "")
-    assert len(out.splitlines()) == (1 if "--document" in command else 0)  # An empty one.
+    assert len(out.splitlines()) == (1 if "--document" in command else 0)  # An empty document.

@@ -1,4 +1,4 @@
-"""Hot folders in the field: what real folders, writers and file systems do to flow-watch."""
+"""flow-watch with real folders, writers and file systems."""
 
 import ftplib
 import json
@@ -23,11 +23,11 @@ from tests.watching import told_by
 pytest_plugins = ["tests.watch_fixtures"]
 
 SOON = 15.0
-"""Seconds within which a notice is followed; a look at everything comes after 60."""
+"""Seconds within which a notice takes effect; the complete scan comes after 60."""
 
 
 def in_a_namespace(script, *args, timeout=90):
-    """Run a script as root of a namespace of its own; skip the test where there are none."""
+    """Run a script as root of its own namespace; skip the test if namespaces are not available."""
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "bash", "-c", script, "sh", *args],
         capture_output=True,
@@ -81,7 +81,7 @@ def test_a_queue_overflow_causes_a_complete_scan_and_new_watches(watch, folder):
     (folder / "sub" / "b").write_text("x")
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     for number in range(limit + 100):
-        # One after the other: the system makes one notice of two that are equal.
+        # Alternating: the system merges two equal consecutive notices into one.
         os.utime(folder / "sub" / "ab"[number % 2])
     (folder / "new").mkdir()
     (folder / "new" / "unnoticed").write_text("x")
@@ -115,7 +115,7 @@ kill %1
 def test_a_mount_inside_the_folder_is_seen_and_unmounting_deletes_nothing(folder, tmp_path):
     began = time.monotonic()
     in_a_namespace(MOUNTS_INSIDE, folder, tmp_path)
-    assert time.monotonic() - began < 55  # Before anything was looked at without a reason.
+    assert time.monotonic() - began < 55  # Before the regular scan of everything.
     told = [each for each in told_by(events_in(tmp_path / "events")) if each[1] != "probe"]
     assert told == [
         ("created", "sub/share/old"),
@@ -169,7 +169,7 @@ def test_an_upload_with_pauses_is_reported_once_and_complete(watch, folder, tmp_
 
 
 def test_a_file_with_an_invisible_writer_is_complete_once_closed(folder):
-    """Of another user, written by a process that is not to be seen: the notices tell."""
+    """The file of another user, written by an invisible process: only notices show its end."""
     blind = ["unshare", "--pid", "--fork", "--mount-proc", "setpriv", "--bounding-set=-lease"]
     if os.geteuid() != 0 or subprocess.run([*blind, "true"], check=False).returncode:
         pytest.skip("needs root, and namespaces")
@@ -206,7 +206,7 @@ def wait_until_it_watches(pid):
     ):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(1)  # What it lists after that is old.
+    time.sleep(1)  # Files listed after that count as existing ones.
 
 
 def test_a_stalled_incomplete_file_is_reported_once(watch, folder):
@@ -332,7 +332,7 @@ def test_a_disk_that_fills_up_is_reported(watch, folder):
 
 @pytest.fixture
 def fuse(tmp_path, folder):
-    """A FUSE mount of `folder`: what is done in the folder gives no notice there."""
+    """A FUSE mount of `folder`: changes in the folder cause no notices in the mount."""
     if not shutil.which("bindfs"):
         pytest.skip("bindfs is not installed")
     mounted = tmp_path / "mounted"
@@ -388,7 +388,7 @@ def test_a_malformed_time_or_size_is_a_usage_error(text):
 
 
 def test_no_file_of_many_writers_is_lost_while_flow_watch_is_killed():
-    """The short form of benchmarks/folder_soak."""
+    """A short form of benchmarks/folder_soak."""
     if not shutil.which("rsync"):
         pytest.skip("rsync is not installed")
     soak = [ROOT / "benchmarks" / "folder_soak", "--seconds", "10", "--settle", "0.5"]

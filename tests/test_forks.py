@@ -1,4 +1,4 @@
-"""A fork of tests/forks.py is what a process would be that was started for itself."""
+"""A fork made by tests/forks.py behaves like a process that was started separately."""
 
 import json
 import signal
@@ -60,7 +60,7 @@ ENDS = [
 
 @pytest.fixture
 def begin(forks, tmp_path):
-    """Start a script in one of the two ways."""
+    """Start a script as a fork or as a process."""
     running = []
 
     def run(way, body, *args, **options):
@@ -79,7 +79,7 @@ def begin(forks, tmp_path):
 
 @pytest.fixture
 def both(begin):
-    """What a script comes to in both ways: (status, stdout, stderr) of each."""
+    """The result of a script as a fork and as a process: (status, stdout, stderr) of each."""
 
     def run(*args, text=None, **options):
         found = []
@@ -121,7 +121,7 @@ def test_a_fork_ends_like_a_process(both, body):
     fork, process = both(f"{imports}\n{body}", stdin=DEVNULL)
     assert fork[0] == process[0]
     assert fork[1] == process[1]
-    # A fork's traceback has lines of what has forked it.
+    # A fork's traceback also has lines of the forking process.
     assert fork[2].splitlines()[-1:] == process[2].splitlines()[-1:]
 
 

@@ -1,4 +1,4 @@
-"""STOMP frames: splitting, escaping, and what is no STOMP."""
+"""STOMP frames: splitting, escaping, and data that is not STOMP."""
 
 import pytest
 from hypothesis import given

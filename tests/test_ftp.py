@@ -58,7 +58,7 @@ def test_a_refusal_by_the_server_is_reported_without_the_password(servers, way, 
         way(*urls(servers, "nowhere/b.mxf" if what == "no folder" else "b.mxf"))
     assert source.password not in str(caught.value)
     assert "wr0ng" not in str(caught.value)
-    # Nothing of ours is left waiting.
+    # None of our threads is left waiting.
     until(lambda: not [each for each in threading.enumerate() if each.name == "ftp"])
 
 

@@ -1,4 +1,4 @@
-"""Every parser on hostile input: the corpus, and what hypothesis makes of it."""
+"""Every parser on hostile input: the corpus, and inputs that hypothesis derives from it."""
 
 from pathlib import Path
 

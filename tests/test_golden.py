@@ -1,6 +1,6 @@
-"""Each golden/*.sh, run by sh, prints exactly what stands in the .exp beside it.
+"""Each golden/*.sh, run by sh, prints exactly the content of its .exp file.
 
-UPDATE_GOLDEN=1 writes the .exp anew: read the difference before you commit it.
+UPDATE_GOLDEN=1 rewrites the .exp files: read the difference before you commit it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md, glossary.md and sizing.md: what they say is in the code."""
+"""docs/troubleshooting.md, glossary.md and sizing.md agree with the code."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ PLACEHOLDER = re.compile(r"%[-\d.]*[a-zA-Z]")
 
 
 class Texts(ast.NodeVisitor):
-    """All texts of a module, an ellipsis in place of each value that is put in."""
+    """All string literals of a module, with an ellipsis for each interpolated value."""
 
     def __init__(self):
         self.found = []

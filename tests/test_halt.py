@@ -1,4 +1,4 @@
-"""--halt: its words, and when it is enough."""
+"""--halt: its conditions, and when they are met."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ def attempt(outcome, final=True):
 
 
 def verdicts(text, outcomes, total=None):
-    """What Halt says, event by event; d and f are short for done and failed."""
+    """The verdicts of Halt, event by event; d and f are short for done and failed."""
     halt = Halt.parse(text)
     if total is not None:
         halt.note_total(total)
@@ -148,7 +148,7 @@ def test_a_meaningless_number_is_refused(text, why):
         Halt.parse(text)
 
 
-# Beside GNU parallel itself
+# Compared with GNU parallel itself
 
 WORKER = """\
 import time
@@ -189,7 +189,7 @@ FORMS = [
 
 @pytest.fixture
 def beside(start, tmp_path):
-    """Run jobs with GNU parallel and with flow-work; give what ran, and how they ended, of each."""
+    """Run jobs with GNU parallel and with flow-work; return for each what ran and how it ended."""
     if shutil.which("parallel") is None:
         pytest.skip("needs GNU parallel: apt-get install parallel")
     (tmp_path / "jobs.py").write_text(WORKER)

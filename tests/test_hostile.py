@@ -1,4 +1,4 @@
-"""Nothing that a Worker does hurts the pool: it fails its event, in a thread and in a process."""
+"""Nothing that a Worker does harms the pool: it fails only its event, in threads and processes."""
 
 import os
 import re
@@ -78,12 +78,12 @@ FATAL = {
     "kills_itself": ("failed", "its process was killed by SIGKILL"),
     "stops_itself": ("timeout", "not done within"),
 }
-"""What no thread survives: only a process of its own is promised to."""
+"""Ways that no thread survives: only isolated processes promise to."""
 EVERY = [(way, isolation) for way in WAYS for isolation in ("thread", "process")] + [
     (way, "process") for way in FATAL
 ]
 LIMIT = 16 * 1024 + 1000
-"""Bytes of a line about a failure: its text, and what stands around it."""
+"""Maximum size of a line about a failure in bytes: its text, and the text around it."""
 
 
 def event(way, number, subject=None):
@@ -127,7 +127,7 @@ def test_a_hostile_worker_fails_only_its_event(way, isolation, start, tmp_path):
     assert err[-1] == b"flow-work: 1 of 3 events failed" + (
         b"" if outcome == "failed" else f" (1 {outcome})".encode()
     )
-    # Whatever it does to logging, streams and descriptors, the command says what has failed.
+    # Whatever it does to logging, streams and descriptors, the command reports the failure.
     assert any(f"(line 2, attempt {last['attempt']}): {outcome}: ".encode() in each for each in err)
     assert [orjson.loads(line)["id"] for line in failed] == ["id-1"]
     assert orjson.loads(failed[0])["data"] == way
@@ -234,7 +234,7 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     early, usual = measured(), threads()
     run(800)
     wait_for(lambda: threads() <= usual, "the end of threads that were stuck")
-    # Processes may just be being replaced; afterwards all is as it was.
+    # Processes may be in the middle of a replacement; afterwards everything is as before.
     usual_fds = [fds for fds, _ in early]
     wait_for(
         lambda: all(now <= then + 1 for (now, _), then in zip(measured(), usual_fds, strict=True)),
@@ -282,7 +282,7 @@ def asleep(seconds):
 
 
 def length():
-    """A number of seconds that no other test's programs have."""
+    """A number of seconds that is unique to this test's programs."""
     return f"7{os.getpid() % 1000}.{time.monotonic_ns() % 1_000_000_000}"
 
 
@@ -347,7 +347,7 @@ def test_a_second_signal_ends_a_process_whose_interpreter_is_held(signum, start,
     assert process.returncode == -signum
 
 
-# The ends of its life
+# configure and clean_up
 
 
 @ISOLATION

@@ -1,4 +1,4 @@
-"""Nothing that a user's Source does may hold up or silence flow-source."""
+"""Nothing that a user's Source does may delay or silence flow-source."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def source(start, tmp_path):
 
 @pytest.fixture
 def acknowledged(source, start):
-    """The same with a flow-ack behind it, which acknowledges each event."""
+    """Start flow-source with flow-ack behind it, which acknowledges each event."""
 
     def run(code, *args):
         process = source(code, "--ack", "worker", *args)

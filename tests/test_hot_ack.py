@@ -1,4 +1,4 @@
-"""A hot folder with --ack worker: at least once, and what becomes of files that are done."""
+"""A hot folder with --ack worker: at-least-once processing, and moving of processed files."""
 
 import errno
 import json
@@ -61,7 +61,7 @@ def place(tmp_path, folder):
 
 @pytest.fixture
 def pipeline(place):
-    """Start a shell line in the place; whatever of it still runs in the end is killed."""
+    """Start a shell line in that directory; processes still running at the end are killed."""
     started = []
 
     def begin(line):
@@ -163,7 +163,7 @@ def read(path):
 
 
 def test_events_of_a_killed_worker_are_written_again(place, folder, pipeline):
-    """The loop starts another flow-work on the same pipe; what the dead one held is not lost."""
+    """The loop starts another flow-work on the same pipe; events of the dead one are not lost."""
     names = {f"f{number}" for number in range(40)}
     for name in names:
         (folder / name).write_text("x")
@@ -279,7 +279,7 @@ def test_moving_never_overwrites_and_recognises_an_earlier_move(tmp_path):
     assert moving.move_file(source, target) == target
     source.write_text("two")
     assert moving.move_file(source, target) == tmp_path / "done" / "a-1.mxf"
-    # Killed between the two steps: it has both names.
+    # Killed between the two steps: the file has both names.
     source.write_text("three")
     os.link(source, tmp_path / "done" / "a-2.mxf")
     assert moving.move_file(source, target) == tmp_path / "done" / "a-2.mxf"
@@ -305,7 +305,7 @@ def test_moving_works_across_file_systems(tmp_path, elsewhere):
     os.utime(source, (1000, 1000))
     assert moving.move_file(source, elsewhere / "a.mxf") == elsewhere / "a.mxf"
     assert (elsewhere / "a.mxf").stat().st_mtime == 1000
-    # Killed after the copy: the same file is there already.
+    # Killed after the copy: an equal file is already there.
     source.write_text("one")
     os.utime(source, (1000, 1000))
     assert moving.move_file(source, elsewhere / "a.mxf") == elsewhere / "a.mxf"

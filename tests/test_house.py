@@ -1,4 +1,4 @@
-"""The house rules that a machine can hold; `make check` holds the direction of imports."""
+"""The house rules that can be checked by a test; `make check` checks the direction of imports."""
 
 import ast
 import re
@@ -33,9 +33,9 @@ BEHIND = {
     "jq": {"ack/jq.py"},
     "click": {"cli/", "commands/"},
     "pytest": {"testing/fixtures.py"},
-    "orjson": {""},  # Wherever there is JSON.
+    "orjson": {""},  # JSON is read and written everywhere.
 }
-"""Each library, and what of ours it stands behind: a change of it is a change there."""
+"""Each library, and our modules that import it: a change of the library concerns only these."""
 
 
 @pytest.mark.parametrize(("name", "path"), [*zip(NAMES, MODULES, strict=True)], ids=NAMES)
@@ -104,7 +104,7 @@ PACKAGES = sorted(path.parent for path in (ROOT / "flowtools").glob("*/__init__.
 def test_the_docstring_of_a_package_names_each_module(package):
     said = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
     assert said.count("\n") < 30
-    # In commands a file has its command's name; compat names all that a user of it imports.
+    # In commands a file has its command's name; compat lists everything that users import.
     if package.name not in ("commands", "compat"):
         modules = {path.stem for path in package.glob("[!_]*.py")}
         assert sorted(name for name in modules if f"`{name}`" not in said) == []

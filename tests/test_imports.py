@@ -1,4 +1,4 @@
-"""A command pays only for what it uses: many start at once in a pipeline."""
+"""A command loads only the modules it uses, since a pipeline starts many commands at once."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ OURS = {
     "flowtools.core",
     "flowtools.core.errors",
     "flowtools.core.kind",
-    # The defaults that it shows.
+    # The defaults shown in the help.
     "flowtools.core.settings",
     "flowtools.doctor",
     "flowtools.doctor.settings",
@@ -50,14 +50,14 @@ OURS = {
     "flowtools.view",
     "flowtools.view.settings",
 }
-"""What of ours any --help may load, besides the command's own file."""
+"""Modules of ours that any --help may load, besides the command's own file."""
 
 STANDARD = {
-    # dataclasses, and what it stands on
+    # dataclasses and its imports
     "dataclasses",
     "copy",
     "keyword",
-    # pathlib, and what it stands on (fcntl: since Python 3.14)
+    # pathlib and its imports (fcntl: since Python 3.14)
     "fcntl",
     "fnmatch",
     "glob",
@@ -65,7 +65,7 @@ STANDARD = {
     "ntpath",
     "pathlib",
     "urllib",
-    # click's formatting of help: textwrap and shutil, which knows archives
+    # click's formatting of help: textwrap, and shutil with its archive modules
     "bz2",
     "compression",
     "grp",
@@ -79,7 +79,7 @@ STANDARD = {
     "textwrap",
     "zlib",
 }
-"""What of Python's any --help may load beyond `import click`."""
+"""Standard modules that any --help may load in addition to those of `import click`."""
 
 CODE = """
 import sys
@@ -120,7 +120,7 @@ def test_help_loads_only_what_it_needs(name, click_alone):
     assert {each for each in others if not each.startswith("_")} <= STANDARD
 
 
-# Each ends at once; what is loaded by then is what every run loads.
+# Each command ends immediately; the modules loaded by then are loaded in every run.
 LIGHT = {
     "flow-interval": (["60", "--count", "1"], HEAVY - {"orjson"}),
     "flow-stdin": ([], HEAVY - {"orjson"}),

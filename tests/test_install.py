@@ -1,4 +1,4 @@
-"""make install, make uninstall and make deb: what they put in place, and take away."""
+"""make install, make uninstall and make deb: the files they install and remove."""
 
 import os
 import re
@@ -15,8 +15,8 @@ from tests.packages import SCRIPTS, call
 
 pytestmark = [pytest.mark.install, pytest.mark.timeout(400)]
 
-# What the scripts of contrib/ install is flowtools alone: the tests need no network, and
-# the dependencies are those of the tests.
+# Here the scripts of contrib/ install only flowtools: the tests need no network, and
+# use the dependencies of the test environment.
 OFFLINE = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1", "PYTHONPATH": sysconfig.get_path("purelib")}
 
 
@@ -25,7 +25,7 @@ def contents(folder):
 
 
 def dead_links(doc):
-    """The links of the installed pages that lead nowhere, each after its page."""
+    """The broken links of the installed pages, each after its page."""
     return [
         f"{page.relative_to(doc)}: {link}"
         for page in sorted(doc.rglob("*.md"))
@@ -39,7 +39,7 @@ def test_make_install_installs_everything_and_make_uninstall_removes_it(tmp_path
     (prefix / "bin").mkdir(parents=True)
     (prefix / "bin" / "other").write_text("not ours")
     env = environment(**OFFLINE)
-    for _ in range(2):  # The second takes the place of the first.
+    for _ in range(2):  # The second installation replaces the first.
         call("sh", "contrib/install.sh", sys.executable, prefix, cwd=ROOT, env=env)
     found = contents(prefix)
     assert [f"bin/{name}" for name in sorted(SCRIPTS)] == found[: len(SCRIPTS)]

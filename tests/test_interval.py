@@ -1,4 +1,4 @@
-"""flow-interval: ticks, their windows and cron times, and clocks that misbehave."""
+"""flow-interval: ticks, windows, cron times, and misbehaving clocks."""
 
 import importlib.resources
 import json
@@ -25,9 +25,9 @@ OSLO = ZoneInfo("Europe/Oslo")
 
 
 class FakeClock(Clock):
-    """A clock that jumps instead of waiting, a little late each time, until `seconds` are over.
+    """A clock that jumps ahead instead of waiting, a little late each time, for `seconds` seconds.
 
-    `jumps` are {seconds since the start: seconds by which somebody sets the wall clock}.
+    `jumps` are {seconds since the start: seconds by which the wall clock is set}.
     """
 
     def __init__(self, start, seconds, *, late=0.0, jumps=None, zone=UTC):
@@ -59,7 +59,7 @@ class FakeClock(Clock):
 
 
 class Memory:
-    """An outlet that keeps events; `stalled` says, by number, when its reader is."""
+    """An outlet that keeps events; `stalled` says, by event number, when its reader stalls."""
 
     def __init__(self, stalled=lambda: False):
         self.events = []
@@ -351,7 +351,7 @@ def test_a_clock_leap_over_years_quickly_emits_one_tick():
     began = time.monotonic()
     events = ticks(clock, cron="* * * * *", tz=UTC)
     assert [e["skipped"] > 1000 for e in events] == [True, False]
-    assert time.monotonic() - began < 30  # One by one it is 29 million, ten minutes.
+    assert time.monotonic() - began < 30  # 29 million ticks, one by one: ten minutes.
 
 
 @pytest.mark.parametrize("hours", [2, 24 * 365])

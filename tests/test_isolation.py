@@ -1,6 +1,6 @@
-"""--isolation process: what a process may do, and that none of it hurts the pool.
+"""--isolation process: nothing that a Worker process does harms the pool.
 
-Each test writes its Worker into a module of its own and runs flow-work as a process.
+Each test writes its Worker into a module and runs flow-work as a process.
 """
 
 import json
@@ -30,7 +30,7 @@ def notes(tmp_path):
 
 @pytest.fixture
 def work(start, tmp_path):
-    """Start flow-work on a Worker W, each with a process of its own."""
+    """Start flow-work on a Worker W with --isolation process."""
     head = """import os, signal, subprocess, sys, threading, time
 def note(text):
     open('notes', 'a').write(f'{text}\\n')
@@ -60,7 +60,7 @@ def wait_for(condition, what):
 
 
 def state(pid):
-    """Return the state of a process, a letter; empty where there is none."""
+    """Return the state of a process, a letter; empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -207,7 +207,7 @@ def test_an_event_read_while_a_process_starts_has_its_timeout(work, notes, tmp_p
     process.stdin.write(lines("crash"))
     process.stdin.flush()
     wait_for(lambda: notes().count("refused") == 2, "a second try")
-    time.sleep(1.2)  # Two time-outs without an event: the watchdog sleeps for good.
+    time.sleep(1.2)  # After two time-outs without an event the watchdog sleeps until it is woken.
     process.stdin.write(lines("hang"))
     process.stdin.flush()
     (tmp_path / "refuses").unlink()
@@ -263,7 +263,7 @@ class W:
 def test_modules_named_like_standard_ones_break_nothing(work, notes, tmp_path, threads):
     for name in ("random", "json", "logging", "uuid", "socket", "pickle", "subprocess"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not the one you mean')\n")
-    # Not by its own imports: those are what the user has written.
+    # Not through the module's own imports: those would be the user's choice.
     head = "import time\nthreading = None\n"
     code = """
 class W:
@@ -413,7 +413,7 @@ def test_recycle_memory_replaces_a_leaking_process(work, notes):
     status, _, err = finish(process, lines(*range(20)))
     assert status == 0, err
     pids = notes()
-    # 20 MiB an event beside what Python has: some six events for each process.
+    # 20 MiB per event in addition to Python's own memory: about six events per process.
     assert len(pids) == 20
     assert 3 <= len(set(pids)) <= 10
     assert re.search(r"process [0-9]+ is replaced after 1[5-9][0-9] MiB", err), err
@@ -445,7 +445,7 @@ def test_a_failing_clean_up_of_a_recycled_process_is_reported(work):
 """
     status, _, err = finish(work(code, "--recycle", "2"), lines(*range(3)))
     said = [line for line in err.splitlines() if "ValueError: still open" in line]
-    # Of the first process when it is replaced, and of the second at the end, which ends with it.
+    # By the first process at its replacement, and by the second at the end, which fails with it.
     assert len(said) == 3
     assert status == 1
 

@@ -82,7 +82,7 @@ def test_characters_missing_in_the_locale_are_escaped(run, joblog):
     env = {"PYTHONIOENCODING": "latin-1", "TZ": "UTC"}
     status, out, err = run("flow-joblog", joblog, env=env, real=True)
     assert (status, err) == (0, "")
-    assert b"\\u2588" in out  # A bar.
+    assert b"\\u2588" in out  # A bar of the chart.
 
 
 def test_a_file_with_other_content_is_not_a_job_log(run, tmp_path):

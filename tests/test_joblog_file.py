@@ -1,4 +1,4 @@
-"""The job log: its lines, what --resume learns from them, and what it survives."""
+"""The job log: its lines, what --resume reads from them, and faults that it survives."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ def attempt(event=EVENT, outcome="done", **changes):
 
 
 def done_ids(path, known=("a", "b", "i1", "done", "skipped", "failed", "invalid", "x")):
-    """Those of the ids `known` that the job log has as done; it has no others."""
+    """The ids that the job log has as done, which must all be among `known`."""
     done = Done.read(path)
     found = {each for each in known if Event("t", source="s", id=each) in done}
     assert len(found) == len(done)

@@ -1,4 +1,4 @@
-"""flow-jq: what a program drops is acknowledged, and what it gives carries the duty on."""
+"""flow-jq: dropped events are acknowledged, and outputs carry the duty to acknowledge."""
 
 import json
 import signal
@@ -151,7 +151,7 @@ def test_without_the_jq_package_it_names_what_to_install(run, tmp_path):
     assert (status, "pip install 'flowtools[jq]'" in err) == (78, True)
 
 
-def test_after_a_signal_what_is_out_is_waited_for_and_no_more_is_read(start, receiver):
+def test_after_a_signal_reading_stops_and_outstanding_outputs_are_awaited(start, receiver):
     process, lines = filtered(start, receiver, ".data[]", "--drain", "60", data=[[1, 2]])
     made = [json.loads(lines.next()) for _ in range(2)]
     process.terminate()
@@ -168,7 +168,7 @@ def test_after_a_signal_what_is_out_is_waited_for_and_no_more_is_read(start, rec
     assert lines.next() is None
 
 
-def test_drain_limits_the_wait_for_what_is_never_acknowledged(start, receiver):
+def test_drain_limits_the_wait_for_missing_acknowledgements(start, receiver):
     process, lines = filtered(start, receiver, ".data[]", "--drain", "0.5", data=[[1, 2]])
     for _ in range(2):
         lines.next()

@@ -1,4 +1,4 @@
-"""Keys: what events are grouped by."""
+"""Keys, by which events are grouped."""
 
 import pytest
 

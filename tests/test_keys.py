@@ -1,4 +1,4 @@
-"""--per-key and --key-rate: how many of a key run at a time, and how many start in a second."""
+"""--per-key and --key-rate: how many events of a key run at a time, and start in a second."""
 
 import os
 import threading
@@ -42,7 +42,7 @@ def events(*keys):
 
 
 class Busy:
-    """A `start` that notes how many of a key run at once, and waits until it may end."""
+    """A `start` that notes how many events of a key run at once, and waits for its release."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -110,7 +110,7 @@ def test_key_rate_limits_a_key_without_delaying_others(pool, threads):
     running.feed(*events(*"aaaaaaaaaaaaaaa", *map(str, range(100))))
     assert running.end() == {"done": 115}
     assert starts["a"][-1] - starts["a"][0] > 14 / 20 - 2 * CREDIT
-    # All others had been started when the slow key was at its last.
+    # All others had started before the last event of the slow key.
     assert max(starts[str(n)][0] for n in range(100)) < starts["a"][-1]
 
 
@@ -159,7 +159,7 @@ def test_the_number_of_remembered_keys_is_bounded_with_one_warning(caplog):
     for number in range(10_000):
         rate.wait_time(f"k{number}", number / 1000)
         assert len(rate._next) <= 1001
-    # What was used last is remembered.
+    # The last key is still remembered.
     assert rate.wait_time("k9999", 10.0) > 3590
     (record,) = caplog.records
     assert "--key-rate: more than 1001 keys" in record.getMessage()

@@ -1,4 +1,4 @@
-"""Kind: one list of what can happen to an asset or a file, used by everything that asks."""
+"""Kind: the single list of kinds of change of an asset or a file."""
 
 import pytest
 from click.testing import CliRunner

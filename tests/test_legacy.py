@@ -1,7 +1,7 @@
-"""Applications of the older Flow by their own imports: `flow` and `vizone`, unchanged.
+"""Applications of the older Flow with their original imports, `flow` and `vizone`.
 
-The five do what the applications that came with it did, and are written for this test, in the
-style of their time, with the kind of profile that they had.
+The five do what the applications shipped with it did; they were written for this test, in the
+style of their time and with profiles of that kind.
 """
 
 import os
@@ -453,7 +453,7 @@ def test_every_module_has_the_names_of_the_table():
     [
         ("from flow.source.web import WebInterface", "write a Source: examples/sources"),
         ("from flow.multi import Pool", "flow-run and flow-work are the pool"),
-        ("from vizone.payload.asset import Nothing", "docs/porting.md says what there is"),
+        ("from vizone.payload.asset import Nothing", "see docs/porting.md for what to use"),
         ("import vizone.nothing", "there is no module 'vizone.nothing'"),
         ("from vizone.net.message_queue import ConnectionManager", "inherit NeedsStomp"),
     ],

@@ -1,4 +1,4 @@
-"""What is too large or oddly formed: each has its documented answer (flowtools(7), Input)."""
+"""Input that is too large or malformed is treated as documented (flowtools(7), Input)."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def inlet(tmp_path):
 
 @pytest.fixture(autouse=True)
 def workers(tmp_path):
-    """The Workers that the tests name: in the directory where commands run."""
+    """The Workers of these tests, in the directory where commands run."""
     (tmp_path / "mine.py").write_text(WORKERS)
 
 
@@ -62,7 +62,7 @@ def data_of(out):
     return [json.loads(line)["data"] for line in out.splitlines()]
 
 
-# Line ends, marks, and bytes that are no text
+# Line ends, byte order marks, and bytes that are not text
 
 AS_JSON = [
     (b'{"n":1}\r\n{"n":2}\r\n', [{"n": 1}, {"n": 2}], 0),
@@ -129,7 +129,7 @@ def test_a_line_that_is_too_long_takes_no_memory_and_the_next_one_is_processed(s
         "flow-work",
         "mine:Nothing",
         stdin=subprocess.PIPE,
-        # Addresses, of which each thread reserves 64 MiB for its heap without using them.
+        # The limit is on addresses: each thread reserves 64 MiB for its heap without using them.
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29)),
     )
     process.stdin.write(b'"')
@@ -195,7 +195,7 @@ def test_a_message_whose_line_would_be_too_long_goes_to_the_dead_letters(script,
     assert b"its line would be longer than 16777216 bytes" in process.stderr.read()
 
 
-# What one command writes, the next one can read
+# Every written line can be read by the next command
 
 REFUSES = "bytes, and the next command refuses more than 16777216; --max-line allows more, in both"
 
@@ -217,7 +217,7 @@ def test_flow_stdin_accepts_longer_input_if_max_line_allows(shell):
 
 @pytest.mark.parametrize("size", range(100, 330, 3))
 def test_ackto_and_failure_do_not_count_towards_the_limit(size):
-    """The member that says whom to tell, and why an event failed, are no part of its length."""
+    """The members for acknowledgement and failure do not count towards the length of the line."""
     event = Event("t", "x" * size, source="s", id="1", time="2026-01-02T03:04:05.678Z")
     line = event.encode()[:-1]
     duty = b',"ackto":"unix:/run/user/1000/flow/s#e.1"}'
@@ -247,7 +247,7 @@ def lines_read(line, **options):
 
 
 def test_an_event_at_the_limit_passes_the_whole_pipeline(run, tmp_path):
-    """Through --failed and back, with an error as long as one may be."""
+    """Through --failed and back, with an error of the maximum length."""
     event = Event("t", "x" * 1000, source="s", id="1")
     limit = len(event.encode()) - 1
     words = ("--max-line", limit)
@@ -396,17 +396,17 @@ def test_an_event_nested_too_deep_fails_alone():
 
 
 def test_a_listener_without_memory_for_its_threads_reports_it(tmp_path):
-    """Whatever it tried to do with a thread that had never begun."""
+    """At whatever point a thread could not be started."""
     login = {"VIZONE_URL": "http://127.0.0.1:1/", "VIZONE_USER": "a", "VIZONE_PASSWORD": "b"}
     said = []
-    # How much is too little depends on the Python and on the libraries.
+    # How much memory is too little depends on Python and the libraries.
     for megabytes in range(52, 96, 4):
         line = f"ulimit -v {megabytes * 1024}; exec flow-listen-assets --state s --retry-for 0.1"
         done = subprocess.run(
             ["bash", "-c", line], env=environment(**login), stderr=PIPE, cwd=tmp_path
         )
         if done.returncode == 69:
-            break  # That was enough.
+            break  # This much memory was enough.
         if done.returncode == 70:
             said.append(done.stderr.decode().splitlines()[-1])
     assert any("out of memory, or of threads" in line for line in said), said

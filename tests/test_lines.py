@@ -1,4 +1,4 @@
-"""Lines in and out: blocks, bounds, whole writes, and a reader that leaves."""
+"""Reading and writing lines: blocks, bounds, whole writes, and closed readers."""
 
 import fcntl
 import json
@@ -19,7 +19,7 @@ from flowtools.event import Event, EventError
 
 @contextmanager
 def pipe(*, size=None):
-    """A pipe as [reader, writer]; set to None whichever end is closed in between."""
+    """A pipe as [reader, writer]; an end that the test closes must be set to None."""
     ends = list(os.pipe())
     if size:
         fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, size)
@@ -44,7 +44,7 @@ def close(ends, which):
 
 
 def lines_of(blocks, **options):
-    """What a LineReader makes of blocks that come one by one, its end included."""
+    """The lines that a LineReader reads from blocks arriving one by one, up to the end."""
     stop = Stop()
     got = []
     try:
@@ -213,7 +213,7 @@ def test_held_lines_keep_their_place_among_the_others():
         writer = LineWriter(ends[1])
         long = b"x" * 5000 + b"\n"
         writer.hold(long)
-        assert not writer.try_flush()  # it has let go of the first part
+        assert not writer.try_flush()  # the reader has released the first part
         writer.emit_line(b"a\n")
         writer.hold(b"b\n")
         got = os.read(ends[0], 4096)

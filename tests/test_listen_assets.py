@@ -309,7 +309,7 @@ def test_help_is_quick_and_has_examples():
 
 
 def publish(server, **headers):
-    """Send a message without a body, as a broker may; it tells nothing but its headers."""
+    """Send a message that has only headers, as a broker may."""
     server._broker.publish("/topic/vizone.assets", headers, b"")
 
 
@@ -321,7 +321,7 @@ def test_options_select_media_and_states(server, start):
     wanted = server.catalogue.create("a picture", status="online", media="image")
     server.catalogue.delete(wanted.number)
     out, err = process.communicate(timeout=30)
-    # What a deletion does not say does not count against it.
+    # A deletion matches although it lacks the field.
     found = [(event["type"], event["subject"]) for event in lines(out)]
     assert (process.returncode, err) == (0, b"")
     assert found == [("flow.asset.created", wanted.urn), ("flow.asset.deleted", wanted.urn)]
@@ -369,7 +369,7 @@ def test_resolved_kinds_are_filtered_too(start):
         gone = server.catalogue.create("goes")
         server.catalogue.delete(gone.number)
         out, _ = process.communicate(timeout=30)
-    # Both messages about it may find it gone.
+    # The asset may be gone when either of its messages is handled.
     assert [(each["type"], each["subject"]) for each in lines(out)] == [
         ("flow.asset.deleted", gone.urn)
     ]
@@ -395,7 +395,7 @@ def test_metadata_includes_tables_and_events_keep_their_order(server, start):
 
 @pytest.mark.parametrize("mode", ["pipe", "worker"])
 def test_no_event_is_lost_when_the_server_fails(start, mode):
-    """Faults of HTTP and of the broker while every event is looked up."""
+    """HTTP and broker faults occur while every event is looked up."""
     faults = Rates.parse("5xx=0.2,slow=0.05,drop=0.05")
     with stand_in(faults=faults) as server:
         process = listen(start, server, "--state", "s", "--metadata", "--ack", mode)

@@ -149,7 +149,7 @@ def test_a_growing_file_is_reported_once_it_has_settled(server, start):
 
 
 def test_the_server_is_asked_whether_a_file_has_settled(server, start):
-    """A message may be lost: the file grows, and nobody hears of it."""
+    """A message may be lost: the file grows without a notification."""
     process = listen(start, server, "--settle", "0.5", "--count", "1")
     server.catalogue.storages.write("xmlimport", "grows", b"x")
     told, server.catalogue.watchers.files = server.catalogue.watchers.files, lambda *told: None
@@ -170,7 +170,7 @@ def file_event(size):
 
 @pytest.fixture
 def stage():
-    """A stage for which the server says what the list `now` ends with."""
+    """A stage whose server returns the last item of the list `now`."""
     now = []
     account = Account("http://127.0.0.1:1", "u", "p")
     stage = Settling(account, 0.05, lambda client, event: now[-1])
@@ -189,7 +189,7 @@ TICKETS = [Ticket(None, token) for token in range(3)]
 
 
 def test_only_the_same_change_is_dropped_as_a_duplicate(stage):
-    """What the server said of a file was written under another change's ticket."""
+    """Once the server's answer about a file was written with the ticket of another change."""
     stage.now.append(file_event(4))
     stage.put(file_event(1), TICKETS[0])
     assert taken(stage) == [(stage.now[-1], TICKETS[0])]
@@ -208,7 +208,7 @@ def test_a_late_message_does_not_replace_a_newer_one(stage):
 
 
 def test_a_dropped_duplicate_is_not_remembered_as_done():
-    """What stands for it may be lost in a kill; then the feed has to show it."""
+    """The event that replaced it may be lost in a kill; then the replay has to report it."""
     progress = Progress(1000.0, {})
     kept, dropped = progress.begin("new", 1010.0), progress.begin("old", 1005.0)
     progress.forget(dropped)
@@ -267,7 +267,7 @@ def test_a_file_still_settling_at_a_kill_is_reported_after_the_restart(server, s
 
 
 def put_old(server, name, when="2020-01-01T00:00:00Z"):
-    """Let a file arrive with the time that it had elsewhere; nobody is told."""
+    """Let a file arrive with an old time, without a notification."""
     told, server.catalogue.watchers.files = server.catalogue.watchers.files, lambda *told: None
     file = server.catalogue.storages.write("xmlimport", name, b"1")
     server.catalogue.storages._files["xmlimport", name] = replace(file, updated=when)
@@ -275,8 +275,8 @@ def put_old(server, name, when="2020-01-01T00:00:00Z"):
 
 
 def asked_for(server, start, *args):
-    """Run the listener; return the files that it asks the server for, without the last."""
-    # By its name the first in the feed, which is read from its end.
+    """Run the listener; return the files that it asks the server about, without the last."""
+    # By its name the first in the feed, which is read from the end.
     put_old(server, "!", f"2023-01-01T00:00:{time.monotonic() % 60:09.6f}Z")
     process = listen(start, server, "--state", "s", *args)
     subjects = []
@@ -302,7 +302,7 @@ def test_a_file_that_arrived_with_an_old_time_is_not_missed(server, start, tmp_p
     server.catalogue.storages.delete("xmlimport", "old")
     put_old(server, "older", "2018-01-01T00:00:00Z")
     assert asked_for(server, start) == ["older"]
-    # What is no longer there is not kept.
+    # Files that no longer exist are forgotten.
     kept = json.loads((tmp_path / "s").read_bytes())["seen"]
     assert len(kept) == len(server.catalogue.storages.files("xmlimport"))
 

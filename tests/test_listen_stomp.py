@@ -1,4 +1,4 @@
-"""flow-listen-stomp: messages in, lines out, and what is acknowledged when."""
+"""flow-listen-stomp: messages in, lines out, and when messages are acknowledged."""
 
 import json
 import signal
@@ -142,7 +142,7 @@ def test_an_event_line_passes_the_broker_unchanged(coil, run):
     assert run("flow-listen-stomp", "--count", 1, coil.url()) == (0, line, "")
 
 
-# With a script, for what CoilMQ does not do.
+# With a scripted server, for features that CoilMQ lacks.
 
 
 def test_one_acknowledgement_covers_a_written_batch(script, start):
@@ -348,7 +348,7 @@ def test_sigterm_waits_for_missing_acknowledgements(script, start):
     peer.message(1)
     ackto = json.loads(lines.next())["ackto"]
     process.send_signal(signal.SIGTERM)
-    peer.message(2)  # comes too late, and is not taken
+    peer.message(2)  # arrives too late, and does not count
     sender = AckSender()
     sender.ack(ackto)
     sender.close(SECONDS)
@@ -381,7 +381,7 @@ def test_acknowledgements_are_sent_while_the_reader_is_stalled(script, start):
     sender.ack(ackto)
     assert peer.read("ACK").headers == {"id": "a1"}
     peer.frames.clear()
-    for _ in range(3):  # and heart-beats go out all the while
+    for _ in range(3):  # and heart-beats are sent all the time
         assert peer.socket.recv(100).strip(b"\n") == b""
     sender.close()
 
@@ -438,7 +438,7 @@ def test_losing_the_connection_while_the_reader_is_stalled_loses_no_line(script,
     assert len(old) > 5
     assert numbers[len(old) :] == list(range(100, 400 - len(old)))
     assert {data["body"] for data in got[: len(old)]} == {body.decode()}
-    # What the lost connection brought is acknowledged by nobody.
+    # Messages of the lost connection are not acknowledged.
     assert 100 <= acked[0] <= acked[-1] == numbers[-1]
 
 
@@ -549,7 +549,7 @@ def test_a_broker_without_prefetch_cannot_fill_the_memory(script, start):
     peer.socket.settimeout(1)
     body = b"x" * 10000
     sent = 0
-    with pytest.raises(TimeoutError):  # it stops reading; the listener lives
+    with pytest.raises(TimeoutError):  # the listener stops reading and stays alive
         for sent in range(20000):
             peer.message(sent, body)
     assert sent * len(body) < 100_000_000
@@ -679,7 +679,7 @@ def test_the_listener_counts_deliveries_if_the_broker_does_not(script, start):
         peer = script.accept()
         peer.subscribed(server="ActiveMQ/5.17.2")
         peer.message(1, b"x", redelivered=redelivered)
-        peer.message(1, b"x", redelivered=redelivered)  # The same id twice is one delivery.
+        peer.message(1, b"x", redelivered=redelivered)  # The same id twice counts as one delivery.
         assert lines.next()
         assert lines.next()
         peer.close()
@@ -746,7 +746,7 @@ def test_messages_received_during_a_move_are_acknowledged_afterwards(script, sta
     answer = letters.read("SEND")
     peer.message(3, b"three")
     peer.message(4, b"four")
-    nothing_comes(peer)  # An ACK of these would be one of the second message.
+    nothing_comes(peer)  # An ACK for these would include the second message.
     letters.write("RECEIPT", {"receipt-id": answer.headers["receipt"]})
     frames = peer.goodbye()
     assert [(f.command, f.headers["id"]) for f in frames] == [("ACK", "a4")]

@@ -1,4 +1,4 @@
-"""requirements-dev.lock pins what pyproject.toml asks for, by hash, and names no index."""
+"""requirements-dev.lock pins the requirements of pyproject.toml, by hash, and names no index."""
 
 import re
 import tomllib

@@ -78,7 +78,7 @@ def events(tmp_path, count):
 
 
 def acknowledged(inlet):
-    """The numbers that have been acknowledged, once nothing more comes."""
+    """The acknowledged numbers, once no more arrive."""
     numbers, refused = set(), []
     inlet.settimeout(0)
     while True:
@@ -129,7 +129,7 @@ def test_a_full_disk_for_the_state_file_is_reported_and_the_listener_continues(s
         process = start("flow-listen-assets", "-v", "--state", "state", env=env)
         out, err = Lines(process.stdout), Lines(process.stderr)
         until(lambda: server._broker.has_subscriber("/topic/vizone.assets", 0))
-        err.until(b"0 changes found")  # Such as there are wait in a file, which has to fit, too.
+        err.until(b"0 changes found")  # Replayed changes wait in a file, which must fit, too.
         until((tmp_path / "state").exists)
         before = (tmp_path / "state").read_bytes()
         unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
@@ -145,7 +145,7 @@ def test_a_full_disk_for_the_state_file_is_reported_and_the_listener_continues(s
 
 @contextmanager
 def small_disk(tmp_path, options):
-    """A file system of its own in tmp_path/disk, seen by a shell alone: gives its command."""
+    """Mount a small file system at tmp_path/disk for one shell; return that shell's command."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("only root can mount")
     (tmp_path / "disk").mkdir()
@@ -209,7 +209,7 @@ def test_running_out_of_file_descriptors_is_a_one_line_internal_error(run, numbe
         input=b"1\n",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (number, number)),
     )
-    # Only the smallest is too few for every Python.
+    # Only the smallest number is too small for every Python.
     if number == 5 or status:
         assert (status, out) == (70, b"")
         assert err.count("\n") == 1
@@ -281,7 +281,7 @@ WALL = {
     "view/live.py": "the age of an event, for people",
     "view/viewer.py": "the same",
 }
-"""Who may look at the clock on the wall, and what for; all deadlines are monotonic."""
+"""Modules that may read the wall clock, and the purpose; all deadlines are monotonic."""
 
 
 def test_the_wall_clock_is_used_only_for_times_shown_to_people():
@@ -296,7 +296,7 @@ def test_the_wall_clock_is_used_only_for_times_shown_to_people():
 
 
 def wall_clock_uses(tree):
-    """The calls of time.time and datetime.now, by whatever name they were imported."""
+    """The calls of time.time and datetime.now, under whatever name they were imported."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -319,7 +319,7 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 @pytest.fixture
 def jump(tmp_path):
-    """An environment with a wall clock of its own, and a function that sets it."""
+    """An environment with a fake wall clock, and a function that sets it."""
     if FAKETIME is None:
         pytest.skip("libfaketime is not installed")
     given = tmp_path / "wall"

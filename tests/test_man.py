@@ -1,7 +1,7 @@
-"""Every example of every manual page is run, as it stands there.
+"""Every example of every manual page is run as written.
 
-A pipeline that ends must end well. One that goes on must be seen to work, by the job log or
-by what it writes, and end when it is asked to.
+A pipeline that ends must succeed. An endless one must be seen to work, by the job log or
+by its output, and end at a signal.
 """
 
 import http.server
@@ -61,10 +61,10 @@ ANOTHER = {
     "journalctl ": (": journalctl ", "there may be no systemd"),
     "/var/lib/flowtools/tag": ("{here}/kept", "there may be no such service"),
 }
-"""What is not run as it stands: what stands there, what is run instead, and why."""
+"""Examples that are not run as written: the text, what is run instead, and why."""
 
 SEVERAL = {"flow-source.1": r"^(?=flow-source )"}
-"""Pages whose blocks hold several commands that go on for ever, and where each begins."""
+"""Pages whose blocks contain several endless commands, and where each begins."""
 
 MORE = {
     "class Print": "echo '{}' | flow-work shown:Print",
@@ -72,7 +72,7 @@ MORE = {
     "class Poll": "flow-source shown:Poll --count 2",
     "class Items": "flow-source shown:Items --set items.state=items.cursor --count 2",
 }
-"""How a class that a page shows is run, by how its text begins."""
+"""How a class shown on a page is run, by the beginning of its text."""
 
 BEFORE = {
     "class Poll": "import threading\n\n\ndef look():\n    yield 1\n\n\n",
@@ -81,7 +81,7 @@ BEFORE = {
         "def items_after(last):\n    return [{'id': '1'}, {'id': '2'}]\n\n\n"
     ),
 }
-"""What a class that is shown takes for granted."""
+"""The names that a shown class assumes to exist."""
 
 MOD = """
 import os
@@ -125,7 +125,7 @@ def examples_of(page):
 
 
 class Playground:
-    """A folder with all that the examples speak of, and servers in which things happen."""
+    """A folder with all files that the examples use, and servers on which things change."""
 
     def __init__(self, folder, server, run):
         self.here = folder
@@ -197,7 +197,7 @@ class Playground:
         assert status == 0, (args, out, err)
 
     def feed(self):
-        """Let things happen: files come and go, a log grows, a client asks."""
+        """Cause changes: files come and go, a log grows, a client sends a request."""
         number = 0
         while not self.stop.wait(0.05):
             number += 1
@@ -216,7 +216,7 @@ class Playground:
                     continue  # No example serves just now.
 
     def start(self, line):
-        # jq and the like write lines, and not blocks.
+        # Let jq and similar programs write lines instead of blocks.
         return subprocess.Popen(
             ["stdbuf", "-oL", "bash", "-o", "pipefail", "-c", line],
             cwd=self.here,
@@ -263,7 +263,7 @@ class Playground:
 
     def has_worked(self, line, out):
         if "flow-failed" in line:
-            return False  # It ends.
+            return False  # The example ends by itself.
         if "flow-send" in line and "|" in line and "--raw" not in line:
             self.command("flow-listen-stomp", "--count", 1, self.queue("assets"))
             return True
@@ -284,7 +284,7 @@ class Files(http.server.SimpleHTTPRequestHandler):
 
 
 class Kept:
-    """Reads all that comes from a pipe."""
+    """Reads everything from a pipe."""
 
     def __init__(self, stream):
         self.stream = stream
@@ -308,7 +308,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def server():
-    # At twenty a second these last longer than all the pages.
+    # At twenty changes a second these last longer than the tests of all pages.
     with stand_in(assets=40_000, files=40_000, echo=False) as server:
         yield server
 

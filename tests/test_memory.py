@@ -1,4 +1,4 @@
-"""What a process that runs for months does about its memory."""
+"""Measures against memory growth in processes that run for months."""
 
 import ctypes
 import os

@@ -1,7 +1,7 @@
-"""What a Worker says, in threads and in processes: heard, with its event, and never in the way.
+"""Output of a Worker becomes messages with its event and never blocks, in threads and processes.
 
-tests/test_hostile.py has the other ways in which a Worker misbehaves, those that would silence the
-command among them.
+tests/test_hostile.py tests other ways in which a Worker misbehaves, including attempts to silence
+the command.
 """
 
 import json
@@ -110,7 +110,7 @@ def test_each_line_of_a_text_message_starts_with_its_event(work, body):
 
 
 def test_messages_name_the_attempt(work):
-    # A program's words are read a moment later: the next attempt is not to have begun by then.
+    # The output of a program is read a moment later: the next attempt must not begin before.
     options = ("--retries", 1, "--backoff", 3, "--log-format", "json")
     body = "print('said'); subprocess.run(['echo', 'said']); raise ValueError"
     _, _, err = finish(work(body, *options), event("bad"))
@@ -199,23 +199,25 @@ def test_an_unread_stderr_delays_nothing(work):
     process.stdin.write(event("bad") * 4 + event("ok") * 20)
     process.stdin.close()
     assert len([process.stdout.readline() for _ in range(24)][-1]) > 1
-    err = b"".join(process.stderr)  # Now somebody reads.
+    err = b"".join(process.stderr)  # Now stderr is read.
     assert process.wait(PATIENCE) == 0
     assert 0 < err.count(b"\n") < 12_000
     lost = [int(found) for found in re.findall(rb"(\d+) messages were dropped: nobody read", err)]
     assert sum(lost) + err.count(b"xxx\n") == 12_000
 
 
-@pytest.mark.parametrize("body", [FLOOD, FLOOD + "time.sleep(1000)"], ids=["flood", "and hang"])
+@pytest.mark.parametrize(
+    "body", [FLOOD, FLOOD + "time.sleep(1000)"], ids=["flood", "flood and hang"]
+)
 def test_an_unread_stderr_does_not_delay_the_end(work, body):
     process = work(body, "--drain", 1, "--timeout", 500)
     process.stdin.write(event("bad") * 1000)
     process.stdin.flush()
     first = threading.Thread(target=process.stdout.read)
     first.start()
-    time.sleep(1)  # However far it got: most likely, stderr is full.
+    time.sleep(1)  # By now stderr is most likely full.
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     assert process.wait(PATIENCE) == -signal.SIGTERM
-    assert time.monotonic() - began < 30  # Not the 1000 seconds, nor for ever.
+    assert time.monotonic() - began < 30  # Neither 1000 seconds nor forever.
     first.join()

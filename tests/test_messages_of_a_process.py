@@ -29,7 +29,7 @@ def ear():
 
 
 @pytest.mark.parametrize("end", ["hear_out", "leave"])
-def test_a_pipe_that_is_written_to_without_end_is_heard_out_all_the_same(ear, answering, end):
+def test_reading_the_output_of_a_process_ends_despite_endless_writing(ear, answering, end):
     name, pipe = ear.listen(lambda: None)
     written = threading.Event()
 
@@ -52,7 +52,7 @@ def test_a_pipe_that_is_written_to_without_end_is_heard_out_all_the_same(ear, an
     assert has_ended
 
 
-def test_unfinished_lines_are_passed_on_once_although_their_thread_prints_on(answering):
+def test_unfinished_lines_become_messages_once_while_their_thread_keeps_printing(answering):
     stream, heard = Overheard(1), []
 
     def write_more(said):
@@ -66,7 +66,7 @@ def test_unfinished_lines_are_passed_on_once_although_their_thread_prints_on(ans
     assert heard == ["begun"]
 
 
-def test_messages_are_written_and_flushed_without_a_thread_for_them(monkeypatch):
+def test_messages_are_written_and_flushed_without_their_own_thread(monkeypatch):
     def cannot(thread):
         raise RuntimeError("can't start new thread")
 

@@ -1,4 +1,4 @@
-"""--metrics: what a Prometheus server reads over real HTTP."""
+"""--metrics, as a Prometheus server reads them over real HTTP."""
 
 import http.client
 import os
@@ -30,7 +30,7 @@ STATE = Snapshot([("a", 3.5), ("b", 1.0)], 12, 16, 1)
 
 
 class Served(Metrics):
-    """The pool's figures, served as a command serves them."""
+    """The pool's metrics, served as by a command."""
 
     def __init__(self, vitals=None):
         self.vitals = vitals or Vitals()
@@ -224,7 +224,7 @@ def test_requests_for_another_host_name_are_refused(metrics, name):
 def test_a_unix_socket_is_served_and_removed(metrics, tmp_path):
     path = tmp_path / "m"
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))  # What a killed command has left.
+        dead.bind(str(path))  # The socket of a killed command.
     metrics.serve(f"unix:{path}")
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)
@@ -279,7 +279,7 @@ def test_commands_between_source_and_worker_serve_their_metrics(start, tmp_path,
 
 
 def health_at(path):
-    """What /healthz says at the Unix socket `path`: its status and its text."""
+    """The answer of /healthz at the Unix socket `path`: status and text."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)
         client.connect(str(path))
@@ -327,7 +327,7 @@ def test_the_lag_is_the_age_of_an_event_by_its_time_attribute(metrics):
     first = attempt(final=False, finished=1760000010, outcome="failed")
     metrics.record(first._replace(event=event))
     metrics.record(attempt(finished=1760000070)._replace(event=event, attempt=2))
-    metrics.record(attempt(finished=1760000070))  # Of an event that does not say when.
+    metrics.record(attempt(finished=1760000070))  # Of an event without a time.
     found = scrape(metrics)
     assert found["flowtools_lag_taken_seconds_count",] == 1
     assert found["flowtools_lag_taken_seconds_sum",] == pytest.approx(9.98)
@@ -344,7 +344,7 @@ def test_a_source_exports_events_in_flight_stalled_and_copied(start, script, tmp
     for number in (1, 2, 3):
         peer.message(number, b"{}")
     lines = [process.stdout.readline() for _ in range(3)]
-    for _ in range(2):  # The second is a copy's.
+    for _ in range(2):  # The second acknowledgement comes from a copy.
         ack = start("flow-ack", stdin=PIPE)
         ack.communicate(lines[0], timeout=60)
 

@@ -1,4 +1,4 @@
-"""contrib/prometheus and contrib/grafana speak of what --metrics really exports."""
+"""contrib/prometheus and contrib/grafana use the metrics that --metrics really exports."""
 
 import json
 import re
@@ -46,10 +46,10 @@ def promtool(*args):
 
 
 class Observed:
-    """A pipeline of three commands with --metrics, behind a broker of the test's own.
+    """A pipeline of three commands with --metrics, behind its own broker.
 
     Attributes:
-        addresses: HOST:PORT of each command's figures.
+        addresses: HOST:PORT of each command's metrics.
     """
 
     def __init__(self, start):
@@ -65,7 +65,7 @@ class Observed:
         self.number = 0
 
     def feed(self):
-        """Let a message come; every tenth is rejected."""
+        """Send a message; every tenth is rejected."""
         event = {"specversion": "1.0", "id": str(self.number), "source": "s", "type": "t"}
         event |= {"time": now(), "data": {"n": self.number}}
         self.queue.put(json.dumps(event).encode(), content_type="application/cloudevents+json")
@@ -110,11 +110,11 @@ def names(text):
 
 def test_rules_and_dashboard_use_the_exported_metrics(exported):
     used = names(ALERTS.read_text()).union(*map(names, EXPRESSIONS + QUERIES))
-    # Prometheus makes the one, and one that stands by has the other. While an event runs there is a
-    # lag.
+    # Prometheus itself makes the first, and a standby exports the second. The lag exists only while
+    # an event runs.
     assert used - exported - {"flowtools_lag_seconds"} == {"up", "flowtools_is_holder"}
     ours = {each for each in exported if each.startswith("flowtools_")}
-    # What flow-status shows of every command; the pool's own metrics say the same in more detail.
+    # Shown by flow-status for every command; the pool's own metrics have the same in more detail.
     unused = {f"flowtools_{name}" for name in ("done_total", "failed_total", "stuck", "wedged")}
     unused |= {"flowtools_paused"}
     unused |= {
@@ -215,7 +215,7 @@ def test_each_alert_fires_in_its_situation_and_no_other_does(tmp_path, alert):
     changed = {each["series"] for each in ill}
     given = [each for each in WELL if each["series"] not in changed] + ill
     fired = [
-        # What its text says is not looked at; that it is there is.
+        # Only the presence of the text is checked, not its content.
         {"eval_time": "10h", "alertname": name, "exp_alerts": []}
         for name in ILL
         if name != alert
@@ -261,7 +261,7 @@ class Prometheus:
         )
 
     def ask(self, path, **query):
-        """Return the data of an answer; None while it does not answer."""
+        """Return the data of the answer; None while Prometheus does not answer."""
         try:
             with urlopen(f"{self.url}/{path}?{urlencode(query)}", timeout=20) as answer:
                 return json.load(answer)["data"]
@@ -269,7 +269,7 @@ class Prometheus:
             return None
 
     def values(self, expression):
-        """Return the values that an expression has now, without those that are no number."""
+        """Return the current values of an expression, without NaN."""
         data = self.ask("query", query=expression)
         found = [float(each["value"][1]) for each in data["result"]] if data else []
         return [each for each in found if each == each]
@@ -287,13 +287,13 @@ def prometheus(tmp_path, observed):
 
 
 def in_this_test(expression):
-    """A query of the dashboard as Grafana asks it: with its variables, in a short span."""
+    """A query of the dashboard as Grafana sends it: with its variables, over a short range."""
     expression = re.sub(r"\$job|\$instance", ".+", expression)
     return re.sub(r"\$__rate_interval|\b1h\b", "10s", expression)
 
 
 def measured(rule):
-    """What a rule compares: each side of its comparisons that is not a number, in a short span."""
+    """The sides of a rule's comparisons that are not numbers, with a short range."""
     sides = re.split(r" (?:==|>=|>|and) ", rule.partition(" unless ")[0])
     return [re.sub(r"\[(?:15|30)m\]", "[10s]", each) for each in sides if "{" in each]
 

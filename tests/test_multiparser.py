@@ -1,4 +1,4 @@
-"""MultiParser: text of others to values of ours."""
+"""MultiParser converts foreign text to typed values."""
 
 from datetime import UTC, date, datetime, time
 

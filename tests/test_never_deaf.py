@@ -1,4 +1,4 @@
-"""A listener that has worked once goes on: whatever a server answers, nothing is missed."""
+"""A listener that has worked once continues: whatever a server answers, no change is missed."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ ASSETS, FILES = "/topic/vizone.assets", "/topic/vizone.unmanaged.xmlimport"
 
 
 def until(condition, seconds=60):
-    """Wait until `condition()` gives something true, and return it."""
+    """Wait until `condition()` returns a true value, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -35,7 +35,7 @@ def subscriptions(server, topic=ASSETS):
 
 
 class Listener:
-    """A listener as a process, with what it says on stderr."""
+    """A listener as a process, with its messages on stderr."""
 
     def __init__(self, start, server, *args, command="flow-listen-assets", topic=ASSETS):
         self.server, self.topic = server, topic
@@ -51,18 +51,18 @@ class Listener:
             self.lines.append(line.decode())
 
     def said(self, *texts):
-        """Wait until it has said each of `texts`."""
+        """Wait until it has printed each of `texts`."""
         until(lambda: all(any(text in line for line in self.lines) for text in texts))
 
     def next(self):
         return json.loads(self.process.stdout.readline())
 
     def cut(self):
-        """Cut it off from the broker, and wait until that knows."""
+        """Cut its connection to the broker, and wait until the broker has noticed."""
         (lost,) = subscriptions(self.server, self.topic)
         lost.connection.drop()
         until(lambda: lost not in subscriptions(self.server, self.topic))
-        self.lines.clear()  # What it says from now on is of the next session.
+        self.lines.clear()  # Messages from now on are of the next session.
         until(lambda: subscriptions(self.server, self.topic))
 
     def end(self):
@@ -145,15 +145,15 @@ def test_a_login_that_was_never_accepted_fails_immediately(start):
 
 
 def missed_while_away(start, server, change, *said):
-    """Make 150 assets, listen, go away, `change`; the subjects that come afterwards."""
-    # Of old: a page of them tells that there is nothing new, where it should be the first.
+    """Create 150 assets, listen, stop, call `change`; return the subjects reported afterwards."""
+    # Old assets: if a page of them comes first, it seems that nothing is new.
     server.faults.rates = Rates(clock=-7200)
     made = [server.catalogue.create(f"{number}") for number in range(150)]
     server.faults.rates = Rates()
     listener = Listener(start, server, "--state", "s")
     live = server.catalogue.create("live")
     first = listener.next()
-    assert first["subject"] == live.urn  # A first run starts from now, in whatever order.
+    assert first["subject"] == live.urn  # A first run starts from now, whatever the order.
     until(lambda: json.loads((listener_cwd(listener) / "s").read_bytes())["seen"])
     listener.end()
     wanted = change(made)
@@ -174,7 +174,7 @@ def listener_cwd(listener):
 
 @pytest.mark.parametrize("order", ["none", "oldest"])
 def test_a_feed_in_an_unexpected_order_is_reported_and_read_to_its_end(start, order):
-    """Page 1 has nothing of what has changed."""
+    """Page 1 of the feed has none of the changed assets."""
     with stand_in(order=order) as server:
 
         def change(made):
@@ -184,7 +184,7 @@ def test_a_feed_in_an_unexpected_order_is_reported_and_read_to_its_end(start, or
 
 
 def test_a_quiet_server_is_not_mistaken_for_one_with_an_unordered_feed(start):
-    """--since names a time at which nothing need have changed."""
+    """--since names a time at which nothing may have changed."""
     with stand_in(faults=Rates(clock=-7200)) as server:
         for number in range(150):
             server.catalogue.create(str(number))

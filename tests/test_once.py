@@ -1,4 +1,4 @@
-"""--once: an event that was done is passed over, whoever brings it again."""
+"""--once: an event that was done is skipped, however it comes again."""
 
 import json
 import signal
@@ -41,7 +41,7 @@ ONCE = ("flow-work", "mine:Note", "--once", "done", "-j", "4")
 
 
 def test_an_event_is_processed_once_even_if_repeated(run, tmp_path):
-    """Its identity is its source and its id: the same id of another source is another event."""
+    """An event is identified by source and id: an equal id of another source is another event."""
     lines = line("1") + line("2") + line("1", source="other")
     for _ in range(3):
         status, _, err = run(*ONCE, input=lines)

@@ -1,4 +1,4 @@
-"""docs/operating.md: the questions of the morning, asked of a pipeline that has had a bad night."""
+"""docs/operating.md: its commands, run on a pipeline with failures, a hang and dead letters."""
 
 import json
 import os
@@ -32,7 +32,7 @@ class Tag:
 
 
 class Morning:
-    """A pipeline that has failed for some events, and hangs with one."""
+    """A pipeline in which some events have failed and one hangs."""
 
     def __init__(self, folder, runtime):
         self.folder = folder
@@ -120,7 +120,7 @@ def test_flow_status_shows_what_runs(morning):
 
 
 def test_flow_status_check_reports_stuck_and_lagging_commands(morning):
-    """One event hangs; by its limit it is said to."""
+    """One event hangs, which is reported once it exceeds the limit."""
     (quick,) = [each for each in BLOCKS if each.endswith("--check")]
     assert str(morning.pid()) not in morning.run(quick)[1]
     asked = block("--max-lag").replace("5m", "1ms")

@@ -1,6 +1,6 @@
-"""Outcome: everything that depends on how an event ended, over all members.
+"""Outcome: everything that depends on how an event ended, tested for all members.
 
-A new member needs no change here: it is tried in each place as those that are there.
+A new member needs no change here: it is tested everywhere like the existing ones.
 """
 
 import math
@@ -54,7 +54,7 @@ class Kept:
 
 
 def settle(outcome, settings=None, **parts):
-    """Settle the event with `outcome`; return what its source heard, and what was written."""
+    """Settle the event with `outcome`; return the answers to its source, and the output."""
     reader, writer = os.pipe()
     acks = Acks()
     results = Results(LineWriter(writer))
@@ -106,7 +106,7 @@ def test_the_job_log_records_the_outcome_and_resume_skips_done_events(outcome, t
         log.record(attempt(outcome))
     assert orjson.loads((tmp_path / "log").read_bytes())["outcome"] == outcome
     done = Done.read(tmp_path / "log")
-    # What --resume has skipped is one line for all: the log has them as done already.
+    # Skipped events are one line for all: the log already has them as done.
     assert len(done) == (outcome.is_done and outcome is not Outcome.SKIPPED)
 
 
@@ -168,7 +168,7 @@ def test_the_exception_of_an_outcome_causes_it_in_threads_and_processes(
     )
     process.stdin.write(b"1\n")
     process.stdin.flush()
-    if outcome.pauses:  # It is tried for ever.
+    if outcome.pauses:  # It is retried forever.
         process.stderr.readline()
         process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)

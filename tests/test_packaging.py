@@ -1,4 +1,4 @@
-"""The wheel and the sdist: they build, hold what they should, and install commands that run."""
+"""The wheel and the sdist: they build, are complete, and install commands that run."""
 
 import ast
 import fcntl
@@ -47,7 +47,7 @@ def count(client: Client) -> int:
 Retry(after=None)  # wrong
 Event(1, None, source="test")  # wrong
 """
-"""What a user writes, as mypy is to see it."""
+"""User code to be checked by mypy."""
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def installed(tmp_path_factory, worker_id, wheel):
 
 
 def made_once(factory, worker_id, name, make):
-    """Return the folder `name` that `make` has made, in one of the processes that test."""
+    """Return the folder `name`, made by `make` in one of the test processes."""
     if worker_id == "master":
         path = factory.mktemp("packaging") / name
         make(path)
@@ -79,7 +79,7 @@ def made_once(factory, worker_id, name, make):
     path.parent.mkdir(exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # What another has begun and not ended is not taken.
+        # A folder that another process has not finished is not used.
         if not path.with_suffix(".made").exists():
             make(path)
             path.with_suffix(".made").touch()
@@ -94,7 +94,7 @@ def install(wheel, venv):
     call(sys.executable, "-m", "venv", "--without-pip", "--clear", venv)
     pip = [sys.executable, "-m", "pip", "--quiet", "--python", venv / "bin" / "python"]
     call(*pip, "install", "--no-deps", "--no-index", "--disable-pip-version-check", wheel)
-    # The dependencies are those of the tests; only flowtools itself is fresh.
+    # The dependencies are those of the tests; only flowtools itself is newly installed.
     (packages,) = venv.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
@@ -120,14 +120,14 @@ def test_the_wheel_holds_the_package_and_the_manual_and_no_tests(wheel):
 
 
 LEFT_OUT = {".ci/run"}
-"""What a checkout has and the sdist has not: it is for a fresh clone."""
+"""Files of a checkout that the sdist lacks, since they are only for a clone."""
 
 
 def in_a_checkout():
-    """The files that git has, or would have with `git add .`: what is built holds those, too."""
+    """The files that git has, or would have after `git add .`: builds include those, too."""
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         pytest.skip("needs git, and a checkout")
-    # Whoever owns it: as root, git asks.
+    # git run as root refuses a repository of another owner otherwise.
     git = ["git", "-c", "safe.directory=*", "-C", ROOT]
     return set(call(*git, "ls-files", "-z", "-co", "--exclude-standard").split("\0")) - {""}
 
@@ -168,7 +168,7 @@ def test_a_pipeline_runs_with_a_worker_in_the_current_directory(installed, tmp_p
 
 @pytest.fixture(scope="module")
 def dates(tmp_path_factory):
-    """Two trees that were made at other times, by people with other habits."""
+    """Two trees made at different times, with different umasks."""
     made = []
     for name, date, umask in ("one", 1e9, 0o002), ("another/two", 1.5e9, 0o077):
         tree = tmp_path_factory.mktemp("trees") / name
@@ -184,8 +184,8 @@ def dates(tmp_path_factory):
 
 
 def make_build(tree, umask, **env):
-    """What make build makes in `tree`: digests by name."""
-    # The packages of these tests, wherever they are: nothing is installed.
+    """The files that make build creates in `tree`: digests by name."""
+    # With the packages of the test environment: nothing is installed.
     make = ["make", "--silent", "-o", ".venv/up-to-date", "build"]
     call(*make, cwd=tree, umask=umask, env=environment(**env))
     made = (tree / "dist").iterdir()
@@ -238,7 +238,7 @@ def test_the_metadata_names_every_imported_library(wheel):
         for line in text.splitlines()
         if line.startswith("Requires-Dist: ") and "extra == " not in line
     }
-    # Those of extras; and flowtools.testing.fixtures is imported only by a user's pytest.
+    # Packages of extras; and pytest, since only a user's pytest imports flowtools.testing.fixtures.
     assert needed == imported() - {"coilmq", "jq", "xxhash"} - {"pytest"}
 
 

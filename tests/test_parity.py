@@ -64,7 +64,7 @@ def test_every_command_has_an_entry_point_link_page_test_and_row():
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_entry_point_and_link_start_the_command_of_their_name(name):
+def test_entry_point_and_link_start_the_right_command(name):
     assert SCRIPTS[name] == f"flowtools.commands.{module_of(name)}:main"
     assert command(name).name == name
     link = ROOT / "bin" / name
@@ -74,7 +74,7 @@ def test_entry_point_and_link_start_the_command_of_their_name(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_page_names_every_option_and_no_other(name):
+def test_the_page_names_exactly_the_options_of_the_command(name):
     section = page_of(name).split("\n.Sh OPTIONS\n")[1].split("\n.Sh ")[0]
     items = re.findall(r"^\.It (.*)$", section, re.MULTILINE)
     # `.Fl v , -verbose` puts a dash in front of each.
@@ -87,9 +87,9 @@ def test_the_page_names_every_option_and_no_other(name):
 
 
 def items_of(name):
-    """What the page says of each option, by its long name.
+    """The description of each option on the page, by its long name.
 
-    Options that stand in front of one text share it; "As of" another page is what stands there.
+    Options with a common description share it; "As of" refers to the description on another page.
     """
     lines = page_of(name).split("\n.Sh OPTIONS\n")[1].split("\n.Sh ")[0].splitlines()
     found, heads, depth = {}, [], 0
@@ -180,7 +180,7 @@ TWO_MEANINGS = {
     "--window": "hours of the day; in flow-send what STOMP and TCP call so",
     "--rate": "a bound, such as 10/s; in flow-sim how many changes there are a second",
 }
-"""Options that are not the same in all commands that have them, each with its reason."""
+"""Options that differ between commands, each with the reason."""
 
 
 def test_an_option_is_the_same_in_every_command():
@@ -214,5 +214,5 @@ def test_the_page_lists_the_common_exit_statuses(name):
     section = page_of(name).partition("\n.Sh EXIT STATUS\n")[2].partition("\n.Sh ")[0]
     statuses = set(re.findall(r"^\.It (\d+)$", section, re.MULTILINE))
     assert {"2", "70"} <= statuses
-    # Who writes lines may lose the reader, and may find the disk full.
+    # A command that writes lines may lose its reader (141), and may find the disk full (1).
     assert ("141" in statuses) <= ("1" in statuses)

@@ -31,7 +31,7 @@ QUICK = RetryPolicy(backoff=0.1, max_backoff=0.2)
 
 
 class Server:
-    """What a Worker calls: down until it is `up`; keeps what it was called with."""
+    """A server that a Worker calls: down until it is `up`; it records the calls."""
 
     def __init__(self):
         self.up = False
@@ -95,7 +95,7 @@ def read_until(process, text):
     return lines
 
 
-# As a user sees it
+# As seen by a user
 
 
 @ISOLATIONS
@@ -117,7 +117,7 @@ def test_an_outage_costs_few_calls_and_no_event_or_attempt(down, isolation, tmp_
     assert "continuing after a pause of" in said[1]
     calls = down.calls()
     assert sorted(map(int, set(calls))) == list(range(500))
-    # Each thread at most once, a few probes, and then every event once.
+    # One call per thread at most, a few probes, and then one call per event.
     assert len(calls) <= 500 + 8 + 20
     assert not (tmp_path / "failed").exists() or not (tmp_path / "failed").read_bytes()
     rows = [orjson.loads(line) for line in (tmp_path / "jobs").read_bytes().splitlines()]
@@ -243,7 +243,7 @@ def test_flow_run_pauses_together_with_its_source(down):
     assert down.calls()[-5:] == ["1", "2", "3", "4", "5"]
 
 
-# Inside
+# Internals
 
 
 def test_threads_that_find_the_server_down_together_begin_one_pause(pool, caplog):
@@ -353,7 +353,7 @@ def test_a_server_that_repeatedly_fails_causes_no_loss(pool, settings):
     server, calls, done = Server(), itertools.count(1), []
 
     def start(event):
-        server.up = next(calls) % 100 > 3  # Down for a few calls now and then.
+        server.up = next(calls) % 100 > 3  # Down for a few calls from time to time.
         server(event)
         done.append(event.data)
 
@@ -375,14 +375,14 @@ def failure(after=None):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of a Pause, to be set."""
+    """The time that a Pause sees, which the test sets."""
     now = [1000.0]
     monkeypatch.setattr("flowtools.pool.pause.monotonic", lambda: now[0])
     return now
 
 
 def probe(pause, clock, flight):
-    """Wait until a probe may start, and start it; return how long that was."""
+    """Advance the clock until a probe may start, and start it; return the wait."""
     seconds = pause.opens() - clock[0]
     clock[0] = pause.opens() - 1e-6
     assert not pause.claim()
@@ -488,7 +488,7 @@ def test_the_age_of_an_event_counts_from_its_time_or_from_its_reading():
 def test_retry_until_ends_at_the_stated_age(run, isolation, tmp_path):
     old, new = (Event("t", "fail", source="s", id=str(n)) for n in range(2))
     old.attributes["time"] = rfc3339(time.time() - 3600)
-    del new.attributes["time"]  # Its age counts from its reading: however long the start takes.
+    del new.attributes["time"]  # Its age counts from its reading: the start may take long.
     status, _, _ = run(
         "flow-work", "tests.workers:Whatever", "--retry-until", "3s", "--backoff", "0.1",
         "--joblog", "jobs", "--isolation", isolation, input=old.encode() + new.encode(),

@@ -1,4 +1,4 @@
-"""Files that a command may not read, or only write: what it says, and its status."""
+"""Files that a command may not read or may only write: its message and exit status."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ FAILED = b'{"specversion":"1.0","id":"a","source":"s","type":"t","data":"fail"}\
 
 
 @pytest.fixture
-def bound(tmp_path):
-    """Run a command whom permissions bind, root or not: (status, stderr)."""
+def unprivileged(tmp_path):
+    """Run a command to which permissions apply, even as root: (status, stderr)."""
     drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 
     def run(name, *args, input=b""):
@@ -49,14 +49,14 @@ def bound(tmp_path):
         (["flow-watch", "it"], "cannot watch '"),
     ],
 )
-def test_an_unreadable_file_is_treated_like_a_missing_one(bound, tmp_path, command, message):
-    status, missing = bound(*command)
+def test_an_unreadable_file_is_treated_like_a_missing_one(unprivileged, tmp_path, command, message):
+    status, missing = unprivileged(*command)
     assert status == 78
     assert message in missing
     path = tmp_path / "it"
     path.mkdir() if command[0] == "flow-watch" else path.write_text("x")
     path.chmod(0o000)
-    status, denied = bound(*command)
+    status, denied = unprivileged(*command)
     path.chmod(0o700)
     assert status == 78
     assert message in denied
@@ -65,21 +65,21 @@ def test_an_unreadable_file_is_treated_like_a_missing_one(bound, tmp_path, comma
     )
 
 
-def test_an_unreadable_state_file_is_a_configuration_error(bound, tmp_path):
+def test_an_unreadable_state_file_is_a_configuration_error(unprivileged, tmp_path):
     (tmp_path / "it").write_text("{}")
     (tmp_path / "it").chmod(0o000)
-    status, said = bound("flow-listen-assets", "--state", "it")
+    status, said = unprivileged("flow-listen-assets", "--state", "it")
     assert status == 78
     assert "cannot read state file 'it': Permission denied" in said
 
 
 @pytest.mark.parametrize("option", ["--failed", "--joblog"])
 @pytest.mark.parametrize("before", [b"", b'{"whole":1}\n', b'{"torn":'])
-def test_files_that_are_only_written_need_not_be_readable(bound, tmp_path, option, before):
+def test_files_that_are_only_written_need_not_be_readable(unprivileged, tmp_path, option, before):
     path = tmp_path / "it"
     path.write_bytes(before)
     path.chmod(0o200)
-    status, said = bound("flow-work", "tests.workers:Whatever", option, "it", input=FAILED)
+    status, said = unprivileged("flow-work", "tests.workers:Whatever", option, "it", input=FAILED)
     path.chmod(0o600)
     assert (status, "it" in said.split()) == (1, False)
     lines = [line for line in path.read_bytes().splitlines() if line]
@@ -88,29 +88,29 @@ def test_files_that_are_only_written_need_not_be_readable(bound, tmp_path, optio
 
 
 @pytest.mark.parametrize("option", ["--failed", "--joblog"])
-def test_an_unwritable_file_ends_the_command_before_the_first_event(bound, tmp_path, option):
+def test_an_unwritable_file_ends_the_command_before_the_first_event(unprivileged, tmp_path, option):
     path = tmp_path / "it"
     path.touch()
     path.chmod(0o400)
-    status, said = bound("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
+    status, said = unprivileged("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
     assert status == 78
     assert "'it': Permission denied" in said
     path.unlink()
     path.mkdir()
-    status, said = bound("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
+    status, said = unprivileged("flow-work", "tests.workers:Nop", option, "it", input=FAILED)
     assert status == 78
     assert "'it': Is a directory" in said
 
 
-def test_a_write_only_named_pipe_without_a_reader_is_an_error(bound, tmp_path):
+def test_a_write_only_named_pipe_without_a_reader_is_an_error(unprivileged, tmp_path):
     os.mkfifo(tmp_path / "it", 0o200)
-    status, said = bound("flow-work", "tests.workers:Nop", "--failed", "it", input=FAILED)
+    status, said = unprivileged("flow-work", "tests.workers:Nop", "--failed", "it", input=FAILED)
     assert status == 78
     assert "'it': No such device or address" in said
 
 
-def test_permissions_apply_to_these_tests(tmp_path, bound):
-    """Else the others would show nothing."""
+def test_permissions_apply_to_these_tests(tmp_path, unprivileged):
+    """Otherwise the other tests would prove nothing."""
     (tmp_path / "it").write_text("x")
     (tmp_path / "it").chmod(0o000)
-    assert bound("flow-run", "it", "--man")[0] == 78
+    assert unprivileged("flow-run", "it", "--man")[0] == 78

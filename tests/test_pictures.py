@@ -1,4 +1,4 @@
-"""The pictures of the README: drawn by their scripts, and whole."""
+"""The pictures of the README are up to date and complete."""
 
 import re
 import runpy
@@ -53,7 +53,7 @@ def test_each_word_of_a_terminal_picture_has_its_own_position(name):
     texts = ElementTree.parse(PICTURES / f"{name}.svg").iter("{http://www.w3.org/2000/svg}text")
     words = [text.text for text in texts]
     assert words
-    # A program that collapses spaces, or takes another font, still draws the columns.
+    # A viewer that collapses spaces, or uses another font, still draws the columns.
     assert [word for word in words if word.split() != [word]] == []
 
 
@@ -62,6 +62,6 @@ def test_a_picture_is_narrow_enough_for_a_phone():
         path.stem: float(ElementTree.parse(path).getroot().get("viewBox").split()[2])
         for path in PICTURES.glob("*.svg")
     }
-    # flow-status cannot be narrower: its table would lose its heads.
+    # flow-status cannot be narrower: its table would lose its headings.
     assert {name for name, width in widths.items() if width > 1000} <= {"status"}
     assert widths["pipeline"] <= 520

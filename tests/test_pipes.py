@@ -1,4 +1,4 @@
-"""Acknowledgement in the pipes that people write: real commands in a real shell, really killed."""
+"""Acknowledgement in realistic pipelines: real commands in a real shell, killed by real signals."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Fails:
 
 @pytest.fixture
 def pipeline(tmp_path):
-    """Start a line in bash: the process, which leads a session that is killed at the end."""
+    """Start a line in bash; return the process, which leads a session that is killed at the end."""
     (tmp_path / "mine.py").write_text(WORKERS)
     (tmp_path / "done").touch()
     running = []
@@ -92,7 +92,7 @@ def listening(script, *options):
 
 
 def acknowledged(peer, number):
-    """The ids of the next so many ACK frames."""
+    """The ids of the next `number` ACK frames."""
     return sorted(peer.read("ACK").headers["id"] for _ in range(number))
 
 
@@ -115,7 +115,7 @@ def test_flow_tee_acknowledges_after_both_branches_and_a_killed_branch_loses_not
     peer = script.accept()
     peer.subscribed()
     deliver(peer, 1)
-    until(lambda: len((tmp_path / "done").read_text().split()) == 2)  # Both are at it.
+    until(lambda: len((tmp_path / "done").read_text().split()) == 2)  # Both branches work on it.
     for pid in pids_of("flow-work", process.pid):
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
         if b"mine:Slow" in title:
@@ -144,7 +144,7 @@ def test_a_killed_flow_work_behind_jq_is_noticed_and_the_pipe_ends(
     assert [frame for frame in peer.ended() if frame.command == "ACK"] == []
     again = script.accept()
     again.subscribed()
-    deliver(again, 1, redelivered="true")  # jq writes it to nobody, and ends.
+    deliver(again, 1, redelivered="true")  # jq writes it into a closed pipe, and ends.
     with suppress(OSError):
         deliver(again, 2)
     assert process.wait(SECONDS) != 0
@@ -173,7 +173,7 @@ def test_a_custom_source_notices_a_killed_flow_work_behind_jq(pipeline, tmp_path
     (worker,) = pids_of("flow-work", process.pid)
     os.kill(worker, signal.SIGKILL)
     process.errors.until(b"writing 2 events again: flow-work")
-    assert process.wait(SECONDS) != 0  # jq wrote them to nobody, and the source saw it go.
+    assert process.wait(SECONDS) != 0  # jq wrote into a closed pipe; the source noticed its end.
 
 
 def test_events_of_a_killed_flow_work_are_processed_by_the_next_one(pipeline, tmp_path):
@@ -244,7 +244,7 @@ def test_a_socket_whose_directory_was_removed_is_created_elsewhere(pipeline, scr
     shutil.rmtree(runtime)
     process.errors.until(b"has been made again as")
     deliver(peer, 2)
-    assert acknowledged(peer, 1) == ["a2"]  # Nothing was outstanding: the session goes on.
+    assert acknowledged(peer, 1) == ["a2"]  # Nothing was outstanding: the session continues.
 
 
 def test_the_socket_of_a_killed_listener_is_removed_by_the_next_one(pipeline, script, tmp_path):

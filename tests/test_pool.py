@@ -55,7 +55,7 @@ class Log:
 
 
 class Call:
-    """A Worker made of a function."""
+    """A Worker that calls a function."""
 
     def __init__(self, function):
         self.start = function
@@ -138,7 +138,7 @@ def pool():
 
 
 class Held:
-    """A `start` that says that it has begun, and ends once it is released."""
+    """A `start` that signals its beginning, and ends once it is released."""
 
     def __init__(self):
         self.began, self.release = threading.Event(), threading.Event()
@@ -154,14 +154,14 @@ def do_nothing(event):
 
 @pytest.fixture
 def hasty():
-    """Threads take turns as often as they can, so that what can come between does."""
+    """Switch threads as often as possible, to provoke races."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 
 
-# Every line, once
+# Every line once
 
 
 @pytest.mark.parametrize("threads", [1, 4, 16])
@@ -212,7 +212,7 @@ def test_invalid_lines_left_by_a_stop_do_not_count_as_events(pool):
 
 
 class Paced:
-    """A pace that lets each start wait for the next of `seconds`, and keeps when it was asked."""
+    """A pace that delays each start by the next of `seconds`, and records when it was asked."""
 
     def __init__(self, *seconds):
         self.seconds = list(seconds)
@@ -343,7 +343,7 @@ def test_all_threads_stuck_at_once_are_replaced_and_delay_nothing(pool):
     def start(event):
         if event.data == "stuck":
             ends.append(socket.socketpair())
-            ends[-1][0].recv(1)  # A C call, as time.sleep is, but the test can end it.
+            ends[-1][0].recv(1)  # A C call, like time.sleep, that the test can end.
         else:
             done.append(event.data)
 
@@ -417,10 +417,10 @@ def test_without_a_timeout_nothing_is_cancelled(pool):
     assert seen == [(float("inf"), False)]
 
 
-# Python drops an exception that comes to a thread while it runs a weak reference's callback.
+# Python drops an exception raised in a thread while it runs the callback of a weak reference.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_timeouts_racing_with_the_end_of_start_lose_and_tear_nothing(pool):
-    """The watchdog and the thread decide about the same moment, thousands of times."""
+    """The watchdog and the thread decide at the same moment, thousands of times."""
 
     def start(event):
         time.sleep(0.001)
@@ -445,7 +445,7 @@ def test_a_claim_applies_only_to_its_own_attempt():
     slot.deadline = None
     assert slot.is_claimed()
     slot.claim = None
-    slot.deadline = deadline + 0.0  # The next attempt, with a deadline that is as large.
+    slot.deadline = deadline + 0.0  # The next attempt, with an equal deadline.
     assert slot.deadline == deadline
     late = Claim("timeout", deadline)
     assert not slot.put(late, deadline)
@@ -741,7 +741,7 @@ def test_results_waiting_for_an_earlier_one_are_bounded_in_number_and_bytes():
     assert results.is_full
     for number in range(3, 2 + MAX_SPAN):
         results.put(number, [], lambda number=number: told.append(number))
-    assert told == list(range(3, 2 + MAX_SPAN))  # They have nothing to wait for.
+    assert told == list(range(3, 2 + MAX_SPAN))  # Events without results do not wait.
     taker = threading.Thread(target=lambda: take(reader, MAX_BYTES + 2))
     taker.start()
     results.put(1, [b"1\n"], lambda: told.append(1))
@@ -818,7 +818,7 @@ def test_a_closed_reader_ends_the_pool(pool):
 
 @contextmanager
 def receiver(tmp_path):
-    """A socket as a source has it, and an AckSender."""
+    """The socket of a source, and an AckSender."""
     from flowtools.ack.sender import AckSender
 
     path = tmp_path / "ack"

@@ -1,4 +1,4 @@
-"""docs/porting.md speaks of what is there."""
+"""docs/porting.md names what exists and is complete."""
 
 import re
 from importlib import import_module

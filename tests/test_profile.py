@@ -1,4 +1,4 @@
-"""Profiles of the older Flow, read as they are, and what flow-run makes of them."""
+"""Profiles of the older Flow, read unchanged, and their effect on flow-run."""
 
 import signal
 from contextlib import closing
@@ -58,7 +58,7 @@ def test_a_profile_is_read_as_in_the_older_flow(tmp_path, monkeypatch, caplog):
     assert profile.heart_beat == (2.0, 10.0)
     said = profile.viz_one
     assert (said["hostname"], said["username"], said["use https"]) == ("one.example", "anna", "no")
-    # `$word` is no variable that is set, and may be a piece of the password: not repeated.
+    # `$word` is not a set variable and may be part of the password: it is not shown.
     assert said["password"] == "pa$$word"
     assert [r.getMessage() for r in caplog.records] == [
         "[Viz One] password: an environment variable in it is not set; the text is used as it is"
@@ -212,7 +212,7 @@ def test_the_worker_gets_its_sections_and_runs_in_the_folder_of_its_profile(go, 
 
 @pytest.mark.parametrize("way", ["--config", "profile", "--set"])
 def test_a_variable_is_replaced_once(go, notes, profile, tmp_path, way):
-    """A password that begins with a dollar sign, from each place where it can stand."""
+    """A password that begins with a dollar sign, from each place where it can be given."""
     server = StandIn(Plan(assets=2, rate=200), password="$HOME")
     server.start()
     with closing(server):
@@ -261,7 +261,7 @@ def test_a_module_next_to_the_profile_is_found(go, profile, tmp_path):
     )
     status, events, _ = finish(go(path, "--failed", "failed"))
     assert (status, [event["data"] for event in events]) == (0, ["ran"])
-    # A path on the command line is where the command was started.
+    # A path on the command line is relative to the directory in which the command was started.
     assert (tmp_path / "failed").exists()
     process = go(path, "--man")
     out, _ = process.communicate(timeout=SECONDS)

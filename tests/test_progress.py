@@ -54,7 +54,7 @@ class Terminal:
 
     @property
     def text(self):
-        """What was seen without the escape sequences of colour and movement."""
+        """The output without escape sequences for colour and movement."""
         return ESCAPE.sub("", self.seen)
 
     def hang_up(self):
@@ -64,7 +64,7 @@ class Terminal:
     def close(self):
         if self.master >= 0:
             self.hang_up()
-        with suppress(OSError):  # Hung up with something still to write.
+        with suppress(OSError):  # The terminal was hung up while output was waiting.
             self.stream.close()
 
 
@@ -236,7 +236,7 @@ def test_a_narrowed_terminal_shows_no_remains_of_the_old_display(terminal):
         before = len(screen.seen)
         display.draw(figures, snapshot)
         screen.wait_for("…")
-        # Both lines had more than 40 cells, and the terminal has broken each into two rows.
+        # Both lines had more than 40 cells, so the terminal has wrapped each into two rows.
         erasure = "\r\x1b[2K" + 3 * "\x1b[1A\x1b[2K"
         assert screen.seen[before:].startswith(erasure)
         assert not screen.seen[before:].startswith(f"{erasure}\x1b[1A")

@@ -1,4 +1,4 @@
-"""--rate: its words and its beat, on a clock of the test's own."""
+"""--rate: its forms and its timing, on a simulated clock."""
 
 import threading
 from itertools import pairwise

@@ -24,7 +24,7 @@ ENDLESS = {
     "With systemd: flow-listen-assets": 5,
     "Delivery: flow-listen-assets --state": 5,
 }
-"""What goes on until it is stopped, and the lines after which Control-C is pressed."""
+"""Endless examples, and the number of lines after which Control-C is pressed."""
 NEEDS = {"With GNU parallel's habits: mkdir": "parallel", "With kcat": "kcat"}
 
 
@@ -54,7 +54,7 @@ def test_the_first_block_shows_the_command_for_a_new_machine():
 
 
 def test_the_second_block_shows_five_events(shell):
-    # In the folder of the checkout; this Python's folder stands for .venv/bin.
+    # In the folder of the checkout; the folder of this Python takes the place of .venv/bin.
     status, out, err = shell(BLOCKS[1].text, cwd=ROOT)
     assert (status, err) == (0, "")
     assert re.findall(r" (flow\.asset\.\w+) ", out.decode())[4:] != []
@@ -79,7 +79,7 @@ def test_the_stated_costs_per_event_match_the_benchmarks():
 
 
 HELD = block("With cron: flow-interval")
-"""It waits for the next quarter of an hour on a working day: see the test of its own."""
+"""It waits for the next quarter of an hour on a working day, so it has its own test."""
 
 
 @pytest.mark.parametrize("example", [each for each in BLOCKS[2:] if each is not HELD], ids=str)
@@ -106,7 +106,7 @@ def test_every_listed_endless_block_exists():
 
 
 def test_every_command_is_in_a_tested_block():
-    # The shell in which the others run has no end of its own.
+    # The shell in which the other examples run does not end by itself.
     assert [line.split()[0] for line in unfenced(README)] == ["flow-sim"]
     assert unfenced(OTHER_TOOLS) == []
 
@@ -120,7 +120,7 @@ def test_the_worker_is_configured_on_the_command_line(place, shell):
 def test_jq_prints_three_columns_and_selects_events(place):
     _, out, _ = on_the_stand_in(block("With jq: flow-listen-assets | jq").text, place, lines=3)
     assert re.match(rb"\d{4}-\S+Z\tflow\.asset\.(created|updated)\t\w", out), out
-    # A Worker that gives the title, in place of the README's.
+    # A Worker that returns the title, in place of the README's.
     (place / "mymod.py").write_text(
         "class Tag:\n    def start(self, event):\n        return event['title']\n"
     )
@@ -151,7 +151,7 @@ def test_the_crontab_line_runs_under_the_conditions_of_cron(place):
     for name in ("one.xml", "it's two.xml", "three.mov"):
         (place / "ingest" / name).touch()
     shutil.move(place / "mymod.py", place / "ingest")
-    # cron starts a job in HOME with next to nothing; a % would end the command.
+    # cron starts a job in HOME with almost no environment; a % would end the command.
     schedule, command = re.fullmatch(r"((?:\S+ +){4}\S+) +(.*)", job).groups()
     assert schedule == "*/15 * * * *"
     assert "%" not in command
@@ -171,8 +171,8 @@ def test_the_crontab_line_runs_under_the_conditions_of_cron(place):
 
 @pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime")
 def test_the_cron_tick_comes_at_a_quarter_hour_of_a_working_day(place, shell):
-    # Some seconds before half past seven in Oslo, a Wednesday: each program's time begins when
-    # it is started, and a busy machine may take a while until it asks for the next tick.
+    # A few seconds before half past seven in Oslo, on a Wednesday: the clock of each program starts
+    # with it, and a busy machine may take a while until it computes the next tick.
     env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "@2026-11-25 06:29:55", "TZ": "UTC"}
     status, out, err = shell(HELD.text, FAKETIME_DONT_FAKE_MONOTONIC="1", **env)
     assert (status, err) == (0, "")

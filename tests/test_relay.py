@@ -1,4 +1,4 @@
-"""The relay: an event is acknowledged once all that was made of it is, and never before."""
+"""The relay: an event is acknowledged once all lines made from it are, and never before."""
 
 import json
 import queue
@@ -24,7 +24,7 @@ from tests.stomp_servers import SECONDS, Lines
 
 
 class Broker:
-    """What a subscription does, without a connection: which message it was told what of."""
+    """A subscription without a connection: records the verdict on each message."""
 
     def __init__(self):
         self.told = []
@@ -50,17 +50,17 @@ class Pipe:
 
 
 class Inlet:
-    """Gives `ackto`; what is settled is handed to the Delivery by the test."""
+    """Gives `ackto`; the test passes settled events to the Delivery."""
 
     def ackto(self, epoch):
         return f"unix:/source#{epoch}."
 
 
 class Pipeline(RuleBasedStateMachine):
-    """A broker, a source's window, a relay and what finishes its lines, with a model beside.
+    """A broker, a source's window, a relay and the reader of its lines, checked against a model.
 
     Each message has one event, which the relay splits into some lines. Lines are settled in any
-    order, more than once, or never. Sessions end and begin; the relay loses who settles.
+    order, more than once, or never. Sessions end and begin; readers of the relay vanish.
     """
 
     def __init__(self):
@@ -122,14 +122,14 @@ class Pipeline(RuleBasedStateMachine):
         self.begin_session()
 
     @rule()
-    def lose_who_settles(self):
+    def lose_the_reader_of_the_relay(self):
         self.epochs += 1
         self.relay.forget(f"r{self.epochs}")
         self.split = {}
         assert self.relay.outstanding == 0
 
     @invariant()
-    def an_event_is_settled_once_and_only_after_all_of_its_lines(self):
+    def an_event_is_settled_once_after_all_its_lines(self):
         for ackto, lines in self.split.items():
             settled = None not in lines.values()
             assert (ackto in self.verdicts) == settled, (ackto, lines)
@@ -138,7 +138,7 @@ class Pipeline(RuleBasedStateMachine):
         assert all(len(each) == 1 for each in self.verdicts.values())
 
     @invariant()
-    def the_broker_hears_what_the_relay_says_of_this_session(self):
+    def the_broker_gets_the_verdicts_of_the_current_session(self):
         expected = {
             number: self.verdicts[ackto][0]
             for ackto, (session, number) in self.of_ackto.items()
@@ -158,7 +158,7 @@ TestPipeline.settings = settings(stateful_step_count=60)
 
 @pytest.fixture
 def source(monkeypatch):
-    """The inlet of a source: what it hears, and what it says is lost."""
+    """The inlet of a source: the acknowledgements it receives, and the losses it reports."""
     monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.05)
     inlet = AckSocket()
     inlet.heard, inlet.losses = queue.Queue(), queue.Queue()
@@ -224,7 +224,7 @@ def test_a_vanished_reader_of_the_relay_causes_redelivery(source, relay, monkeyp
     settle(one, bye=False)
     assert "ended before it had settled" in source.losses.get(timeout=30)
     assert (relay.outstanding, relay.is_forsaken) == (0, True)
-    settle(two)  # Of the epoch that is over.
+    settle(two)  # Acknowledgements of the previous epoch.
     three, four = relay.carry(source.base + "2", 2)
     assert three.rpartition(".")[0] != one.rpartition(".")[0]
     settle(three, four)
@@ -301,7 +301,7 @@ def lines_of(start, tmp_path):
 def test_flow_work_passes_the_duty_to_its_results(lines_of, tmp_path):
     with Receiver(tmp_path / "s") as receiver:
         process, lines = lines_of(receiver, "--relay")
-        assert receiver.lines(1) == ["e.1 ack"]  # Nothing came of it.
+        assert receiver.lines(1) == ["e.1 ack"]  # The event had no results.
         one, *three = [json.loads(lines.next())["ackto"] for _ in range(4)]
         assert one == receiver.ackto("e.2")
         assert len(set(three)) == 3

@@ -1,4 +1,4 @@
-"""What a Worker returns, as lines: whose result it is, its trace, and the forms of its values."""
+"""The lines of results that a Worker returns: their ids, their trace, and the forms of values."""
 
 import json
 

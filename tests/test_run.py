@@ -1,4 +1,4 @@
-"""flow-run: a Worker's own SOURCE and the pool in one process, as a real one."""
+"""flow-run: a Worker's own SOURCE and the pool in one real process."""
 
 import json
 import signal
@@ -44,7 +44,7 @@ def test_done_events_are_acknowledged_and_failed_ones_moved_to_dead_letters(
     assert coil.store.size("/queue/a.failed") == 1
     assert notes()[-2].startswith("self:#")
     assert notes()[-1] == "clean_up"
-    # No acknowledgement socket was made: nothing lies where it would.
+    # No acknowledgement socket was created: its directory is empty.
     assert {path.name for path in tmp_path.iterdir()} <= {"notes", "flowtools"}
 
 
@@ -301,7 +301,7 @@ def test_a_flood_of_events_is_held_back_and_ends_with_a_signal(go, notes):
 def test_a_flood_of_events_before_a_stuck_worker_takes_no_memory(go, notes):
     process = go("Stuck", "-j", 2, "--timeout", 0)
     until(lambda: notes().count("stuck") == 2)
-    # The pipe between them is full, and the source waits, once it uses no time any more.
+    # Once the process uses no CPU time, the internal pipe is full and the source waits.
     before = None
     while before != (before := cpu_ticks(process.pid)):
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""flow-run: the options of the listener that it runs, typed or in [Source] of a profile."""
+"""flow-run: the options of its listener, on the command line or in [Source] of a profile."""
 
 from importlib import import_module
 
@@ -61,7 +61,7 @@ def test_flow_run_has_every_option_of_the_listener(listener):
         params = import_module(f"flowtools.commands.{command}").main.params
         return {name for param in params for name in param.opts if name.startswith("-")}
 
-    # --ack says who acknowledges; here the pool does, always. --browse takes nothing to work on.
+    # There is no --ack, as the pool always acknowledges, and no --browse, which takes no messages.
     assert options(listener) - options("run") - {"--browse"} == {"--ack"}
 
 

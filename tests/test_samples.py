@@ -1,4 +1,4 @@
-"""The sample line in each source's manual page has the keys of what the source writes."""
+"""The sample line in each source's manual page has the keys of the events it writes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The JSON Schemas of events: current, sound, and true of what the sources write."""
+"""The JSON Schemas of events: up to date, valid, and matched by what the sources write."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 
 def hold(lines, *, least):
-    """See that each line fits the schema of its type, which knows all that it has."""
+    """Check that each line conforms to the strict schema of its type."""
     events = [json.loads(line) for line in lines.splitlines()]
     for event in events:
         Draft202012Validator(schema_of(event["type"], strict=True)).validate(event)

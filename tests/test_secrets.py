@@ -1,8 +1,8 @@
-"""A planted password and token are looked for in everything that any command leaves behind.
+"""A planted password and token are searched for in everything that any command leaves behind.
 
-Each scenario is a line for the shell, with every secret in reach and as much said as can be
+Each scenario is a shell line, with every secret within reach and messages as detailed as possible
 (-vv). What it prints, every file that it writes and the titles of its processes must not
-hold them, plain or as Base64, which is how HTTP sends a login.
+contain them, plain or as Base64, the form in which HTTP sends a login.
 """
 
 import os
@@ -140,7 +140,7 @@ def given(tmp_path):
 
 
 class Titles:
-    """The titles of all processes in a session, looked at again and again."""
+    """The titles of all processes in a session, sampled continuously."""
 
     def __init__(self, leader):
         self.seen = set()
@@ -163,7 +163,7 @@ class Titles:
 
 
 def needles():
-    """Each secret, and the part of its Base64 that is the same wherever it stands."""
+    """Each secret, and the part of its Base64 that is the same at every offset."""
     for secret in (PASSWORD, TOKEN):
         yield secret.encode()
         for shift in range(3):

@@ -1,4 +1,4 @@
-"""What has been seen before: marks, and how often equal lines have come."""
+"""Memory of events seen before: marks, and counts of equal lines."""
 
 from collections import Counter
 
@@ -38,7 +38,7 @@ def test_a_set_of_many_marks_takes_little_memory():
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(seen) == 200_000
-    assert size < 200_000 * 80  # 65,536 buckets are not full yet.
+    assert size < 200_000 * 80  # The 65,536 buckets are still mostly empty.
     assert all(mark(b"%d" % number) in seen for number in range(0, 200_000, 777))
     assert mark(b"no") not in seen
 

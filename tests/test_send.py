@@ -217,7 +217,7 @@ def test_sigterm_waits_for_the_receipts_and_reads_no_more(start, script):
 def test_sigterm_ends_the_command_although_the_broker_accepts_no_data(start, script):
     process, peer = sending(start, script, "--heart-beat", "0,0", "--window", "1000000")
     feed(process, b'"' + b"x" * 10_000_000 + b'"\n')
-    assert peer.socket.recv(1000)  # it is at it
+    assert peer.socket.recv(1000)  # it is sending
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == -signal.SIGTERM
     assert b"has not confirmed 1 messages" in process.stderr.read()
@@ -346,7 +346,7 @@ def test_lines_read_together_share_a_transaction_across_blocks(start, script):
 
 
 def transaction(peer, size):
-    """Read a transaction of so many messages; return its COMMIT."""
+    """Read a transaction of `size` messages; return its COMMIT."""
     begin, *sends, commit = [peer.read() for _ in range(size + 2)]
     assert [frame.command for frame in [begin, *sends, commit]] == (
         ["BEGIN", *["SEND"] * size, "COMMIT"]
@@ -382,7 +382,7 @@ def test_a_broker_without_room_is_not_blamed_on_the_message(start, script):
     process, peer = sending(start, script)
     feed(process, line())
     process.stdin.close()
-    for _ in range(4):  # More often than an ERROR that would be about the messages.
+    for _ in range(4):  # More often than an ERROR about the message itself would be tolerated.
         frame = peer.read("SEND")
         error = b"javax.jms.ResourceAllocationException: Usage Manager Memory Limit reached"
         headers = {"message": "limit reached", "receipt-id": frame.headers["receipt"]}
@@ -397,7 +397,7 @@ def test_a_broker_without_room_is_not_blamed_on_the_message(start, script):
 
 
 def published(script, broker, *lines, **settings):
-    """Send lines in this process while `broker` answers for the script."""
+    """Send lines in this process while the function `broker` plays the scripted server."""
     reader, writer = os.pipe()
     os.write(writer, b"".join(lines))
     os.close(writer)
@@ -414,7 +414,7 @@ def published(script, broker, *lines, **settings):
 
 
 def refusing(script, said, times):
-    """Log in and refuse what is sent, so many times."""
+    """Log in and refuse the sent message, `times` times."""
     for _ in range(times):
         peer = script.accept()
         peer.login()
@@ -535,7 +535,7 @@ def test_waiting_for_a_broker_that_confirms_nothing_is_reported(script, monkeypa
             peer.login()
             frames = [peer.read("SEND"), peer.read("SEND")]
             while caplog.text.count("has not confirmed") < 2:  # After 0.3 and 0.6 s.
-                peer.socket.sendall(b"\n")  # Its heart-beats go on.
+                peer.socket.sendall(b"\n")  # Its heart-beats continue.
                 time.sleep(0.05)
             for frame in frames:
                 confirm(peer, frame)
@@ -608,7 +608,7 @@ def test_unique_gives_an_event_the_same_duplicate_id_each_time(start, script):
     names = [peer.read("SEND").headers["_AMQ_DUPL_ID"] for _ in events]
     assert names[0] == names[2] != names[1]
     assert message(b"text", raw=True, unique=True).unique is None
-    # Sent again tomorrow, the same list must not be taken for duplicates.
+    # If the same list is sent again tomorrow, its lines must not count as duplicates.
     assert message(b'{"a": 1}', unique=True).unique is None
     assert message(events[0]).unique is None
 

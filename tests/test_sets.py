@@ -1,4 +1,4 @@
-"""Hot folders that remember (--state), and files that belong together (--sidecar, --unit)."""
+"""Hot folders with a state file (--state), and files that belong together (--sidecar, --unit)."""
 
 import hashlib
 import io
@@ -30,7 +30,7 @@ SOON = 15.0
 
 @pytest.fixture
 def again(start, folder, tmp_path):
-    """Start flow-watch with a state file; `stop` ends one and waits for that."""
+    """Start flow-watch with a state file; `stop` ends it and waits."""
 
     def begin(*args):
         state = tmp_path / "state"
@@ -85,7 +85,7 @@ def test_at_the_first_run_with_a_state_file_existing_files_are_not_reported(agai
     write(folder / "old")
     watching = again()
     number, deadline = 0, time.monotonic() + 60
-    while not watching.told:  # Then it has looked at what was there before.
+    while not watching.told:  # Then it has scanned the files that were there before.
         assert time.monotonic() < deadline
         number += 1
         write(folder / f"marker{number}")
@@ -116,7 +116,7 @@ def test_flow_watch_killed_at_any_moment_reports_every_file_and_few_twice(again,
         assert time.monotonic() < deadline
         time.sleep(0.05)
     told += stop(watching)
-    # What was written and not yet remembered: a batch at each kill.
+    # Events written and not yet stored: at most a batch per kill.
     assert len(told) - len(names) <= 4 * 110
 
 
@@ -130,7 +130,7 @@ def test_files_not_delivered_to_a_closed_reader_are_reported_again(start, folder
     process.stdout.close()
     assert process.wait(timeout=30) == -signal.SIGPIPE
     watching = Watching(start("flow-watch", folder, *args))
-    # What was in the pipe has gone with the reader, and what that had read beyond the line.
+    # The events in the pipe, and those that the reader had buffered, vanished with the reader.
     lost = (65536 + io.DEFAULT_BUFFER_SIZE) // len(line) + 1
     deadline = time.monotonic() + 30
     while len(watching.told) < len(names) - lost:
@@ -240,7 +240,7 @@ def test_a_missing_sidecar_is_reported(watch, folder):
 
 
 def test_sets_are_remembered_as_sets(again, folder):
-    """Half of a set before a restart, the other half after it."""
+    """One file of a set arrives before a restart, the other after it."""
     sets = ("--sidecar", "{name}.done", "--sidecar", "{stem}.xml", "--existing")
     for name in ("a.mxf", "a.xml", "a.mxf.done", "b.mxf", "b.xml"):
         write(folder / name)

@@ -1,4 +1,4 @@
-"""Each default is written once, as a field's, and every option takes it from there."""
+"""Each default is written once, at its field, and every option takes it from there."""
 
 import ast
 import dataclasses
@@ -28,7 +28,7 @@ from tests.test_parity import SCRIPTS, command, context_of
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTHING = (None, False, 0, "", ())
-"""What an option is that was not given, where it has no default of its own."""
+"""Values of an option that was not given and has no default."""
 
 ACTS = {
     "flow-interval": (Interval,),
@@ -42,7 +42,7 @@ ACTS = {
     "flow-watch": (HotFolder,),
     "flow-work": (Choice, Settings),
 }
-"""Where the options of a command act."""
+"""The classes and functions to which the options of a command are passed."""
 
 
 def options_of(name):

@@ -1,4 +1,4 @@
-"""Workers and Sources that cannot be called as they will be: refused when they are loaded."""
+"""Workers and Sources with unsuitable methods are refused when they are loaded."""
 
 import json
 from functools import partial, wraps

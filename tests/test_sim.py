@@ -49,7 +49,7 @@ def test_a_signal_is_forwarded_and_the_command_decides_the_status(start, signum)
     process = start("flow-sim", "--", "sh", "-c", line)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signum)
-    # On stderr some shells say that their sleep has been killed, too.
+    # Some shells also report on stderr that their sleep was killed.
     assert (process.communicate(timeout=30)[0], process.returncode) == (b"heard\n", 3)
 
 
@@ -58,7 +58,7 @@ def test_a_signal_reaches_every_part_of_a_pipeline(start):
     process = start("flow-sim", "--", "sh", "-c", line)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
-    # At the end of file nobody who holds the pipe is left.
+    # At the end of file no process has the pipe open any more.
     assert process.communicate(timeout=30)[0] == b""
     assert process.returncode == 143
 
@@ -116,7 +116,7 @@ def test_a_port_in_use_is_an_error(run, option):
     assert err == f"flow-sim: cannot listen on '{address}': Address already in use\n"
 
 
-def test_after_a_port_that_is_taken_the_other_one_is_free_again():
+def test_if_one_port_is_taken_the_other_is_released():
     with socket.create_server(("127.0.0.1", 0)) as free:
         http_port = free.getsockname()
     with (
@@ -147,7 +147,7 @@ def test_a_missing_broker_package_is_named_with_the_install_command(run, tmp_pat
     )
 
 
-# The stream
+# The sequence of changes
 
 
 def test_the_sequence_of_changes_depends_only_on_the_seed():
@@ -205,7 +205,7 @@ def test_written_metadata_is_reported_only_with_echo():
 
 
 def ask(server, method, path, body=None, *, login=True, **headers):
-    """Send one request on a connection of its own; return (status, body, headers)."""
+    """Send one request on a new connection; return (status, body, headers)."""
     connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
     if login:
         given = b64encode(f"admin:{server.password}".encode()).decode()
@@ -221,7 +221,7 @@ def ask(server, method, path, body=None, *, login=True, **headers):
 
 def test_requests_without_a_login_are_refused(server):
     status, body, headers = ask(server, "GET", "/thirdparty", login=False)
-    assert (status, body) == (401, b"log in, please\n")
+    assert (status, body) == (401, b"login required\n")
     assert headers["WWW-Authenticate"] == 'Basic realm="Viz One", charset="UTF-8"'
     for wrong in ("Basic !!!", "Basic " + b64encode(b"admin:no").decode(), "Bearer x"):
         assert ask(server, "GET", "/thirdparty", login=False, Authorization=wrong)[0] == 401

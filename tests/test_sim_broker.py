@@ -1,4 +1,4 @@
-"""The stand-in's broker, over real sockets, a byte at a time where that matters."""
+"""The stand-in's broker, over real sockets, byte by byte where that matters."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ VERSIONS = ["1.0", "1.1", "1.2"]
 
 
 class Client:
-    """As little of a STOMP client as will do."""
+    """A minimal STOMP client."""
 
     def __init__(self, broker, version="1.2", *, passcode="pw", connect=True, **headers):
         self.version = version
@@ -52,7 +52,7 @@ class Client:
         return [self.read().body for _ in range(count)]
 
     def sync(self):
-        """Return the frames that came before the broker had done all we sent."""
+        """Return the frames received until the broker has processed everything we sent."""
         self.send("SEND", destination="/topic/none", receipt="sync")
         seen = []
         while (frame := self.read()) is not None and frame.cmd != "RECEIPT":
@@ -310,7 +310,7 @@ def test_frames_may_arrive_byte_by_byte():
         ("SEND", {"a": "b", "content-length": "3"}, b"x\0y"),
         ("DISCONNECT", {}, ""),
     ]
-    assert len(reader._buffer) == 0  # It forgets what it has read.
+    assert len(reader._buffer) == 0  # The parsed bytes were released.
 
 
 @pytest.mark.parametrize(
@@ -332,11 +332,14 @@ def test_frames_may_arrive_byte_by_byte():
         (b"COMMIT\ntransaction:t\n\n\0", "there is no transaction 't'"),
         (b"BEGIN\n\n\0", "BEGIN needs a transaction"),
         (b"CONNECT\n\n\0", "connected already"),
-        (b"SEND\ncontent-length:x\n\n\0", "the content-length of a frame is no number"),
-        (b"SEND\ncontent-length:99999999999\n\n\0", "the content-length of a frame is no number"),
+        (b"SEND\ncontent-length:x\n\n\0", "the content-length of a frame is not a number"),
+        (
+            b"SEND\ncontent-length:99999999999\n\n\0",
+            "the content-length of a frame is not a number",
+        ),
         (
             b"SEND\ncontent-length:" + b"1" * 5000 + b"\n\nx\0",
-            "the content-length of a frame is no",
+            "the content-length of a frame is not",
         ),
         (b"SEND\n:x\n\n\0", "a header has no name"),
         (b"SEND\ncontent-length:1\n\nxy\0", "the body of a frame does not end where"),
@@ -390,7 +393,7 @@ def test_an_error_frame_names_the_frame_at_fault(broker):
     with Client(broker) as client:
         client.send("BEGIN", transaction="t", receipt="r1")
         assert client.read().headers["receipt-id"] == "r1"
-        client.socket.sendall(b"no colon\nat all\n\n\0")  # No frame: there is none to name.
+        client.socket.sendall(b"no colon\nat all\n\n\0")  # Not a frame: there is none to name.
         assert "receipt-id" not in client.read().headers
 
 
@@ -460,7 +463,7 @@ def test_heart_beats_are_sent_on_request(broker):
 
 def test_a_client_without_heart_beats_is_disconnected(broker):
     with Client(broker, heart_beat="100,0") as client:
-        assert client.read().headers["message"] == "no heart-beat from you"
+        assert client.read().headers["message"] == "no heart-beat has come from the client in time"
 
 
 def test_closing_ends_every_connection():

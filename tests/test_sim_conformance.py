@@ -1,7 +1,7 @@
-"""The stand-in's answers against the public facts: namespaces written out, no code shared.
+"""The stand-in's answers compared with the public facts: full namespaces, no shared code.
 
-Client and stand-in share the names in flowtools.vizone; were one of them wrong, both would
-be. So what is asked for here is written as the traces show it, and read with the standard
+Client and stand-in share the names in flowtools.vizone; if one were wrong, both would
+be. So requests are written here as in the traces, and answers are read with the standard
 library.
 """
 
@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from flowtools.sim.vocabulary import TakenError
 from tests.test_sim_broker import Client as Stomp
 from tests.vizone_servers import stand_in
 
@@ -306,3 +307,13 @@ def test_an_import_is_reported_step_by_step(server):
     reference = entries[0].find("transfer:request/mam:asset", NS)
     assert reference.get("ref") == asset.urn
     assert {frame.headers["identity"] for frame in frames} == {entries[0].find("atom:id", NS).text}
+
+
+def test_an_identifier_is_free_after_a_deletion_and_stays_with_its_next_asset():
+    with stand_in(deletions="status") as server:
+        first = server.catalogue.create("first", "site-1")
+        server.catalogue.delete(first.number)
+        server.catalogue.create("second", "site-1")
+        server.catalogue.delete(first.number)  # It is still shown, as deleted.
+        with pytest.raises(TakenError):
+            server.catalogue.create("third", "site-1")

@@ -1,4 +1,4 @@
-"""Faults on demand, and a client that lives with them."""
+"""Faults on demand, and a client that copes with them."""
 
 import base64
 import socket
@@ -157,7 +157,7 @@ def test_a_session_expires_and_the_client_logs_in_again():
         for _ in range(3):
             assert client.assets.feed()
             time.sleep(0.25)
-        # Somebody who insists on an old session learns that it is over.
+        # A client that sends the cookie of an old session learns that it has expired.
         with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as raw:
             login = base64.b64encode(f"admin:{server.password}".encode()).decode()
             raw.sendall(
@@ -174,7 +174,7 @@ def asked_of(server, host):
 
 
 def test_requests_for_another_host_name_are_refused():
-    """A page that somebody has open must not reach a stand-in by a name that leads to it."""
+    """A web page in a browser must not reach a stand-in by a name that resolves to it."""
     with stand_in(names=("one.example",)) as server:
         ours = [
             "localhost",
@@ -190,7 +190,7 @@ def test_requests_for_another_host_name_are_refused():
 
 
 def is_refused(host, port, answer):
-    """Whether a third connection beside two others is."""
+    """Whether a third connection is refused while two are open."""
     with (
         socket.create_connection((host, port)),
         socket.create_connection((host, port)),
@@ -214,7 +214,7 @@ def test_the_client_copes_with_a_connection_cut_after_the_request_was_done():
             try:
                 client.assets.create_or_update_asset(f"SITE-{made}", f"asset {made}")
             except UnreachableError:
-                continue  # As a Worker's retry: it finds what it has made.
+                continue  # Like a Worker's retry: it finds what the first attempt has created.
             made += 1
         names = [asset.identifier for asset in server.catalogue.assets()]
         assert names == [f"SITE-{number}" for number in range(30)]
@@ -256,7 +256,7 @@ def client_words(server, number):
 
 
 def test_a_disconnected_listener_reconnects(shell):
-    # A topic keeps nothing for who is away, so the stream outlasts many absences.
+    # A topic keeps nothing for absent subscribers, so the stream outlasts many absences.
     status, out, err = shell(
         "flow-sim --assets 4000 --rate 100 --faults drop=0.02 -- flow-listen-assets --count 40",
         timeout=100,

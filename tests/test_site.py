@@ -1,4 +1,4 @@
-"""The documentation site: built, and looked at as a reader and the search see it."""
+"""The built documentation site, as a reader and the search see it."""
 
 import fcntl
 import json

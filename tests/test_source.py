@@ -120,7 +120,7 @@ def test_a_source_with_stop_ends_immediately_and_its_last_value_counts(source, n
     process = source("Polite", "--grace", "60")
     lines = Lines(process.stdout)
     lines.next()
-    process.send_signal(signal.SIGINT)  # Perhaps before it is asked for its next value.
+    process.send_signal(signal.SIGINT)  # Possibly before the next value is requested.
     assert json.loads(lines.next())["data"] == "last"
     assert process.wait(SECONDS) == -signal.SIGINT
     assert notes() == ["clean_up"]
@@ -129,7 +129,7 @@ def test_a_source_with_stop_ends_immediately_and_its_last_value_counts(source, n
 def test_a_flood_of_events_waits_for_its_reader(source, notes):
     process = source("Flood")
     process.stdout.readline()
-    # What the pipe holds, and then not one more.
+    # As many as the pipe holds, and then no more.
     until(lambda: notes() and int(notes()[-1]) >= 30)
     time.sleep(0.3)
     assert int(notes()[-1]) < 100

@@ -26,7 +26,7 @@ def is_protocol(node):
 
 
 def sources():
-    """Each module with a source, and the names of the classes: whatever has such a `run`."""
+    """Each module with a source, and the names of its classes with run(outlet, stop)."""
     found = {}
     for path in sorted((ROOT / "flowtools").rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
@@ -45,7 +45,7 @@ def test_every_source_class_is_tested_against_the_contract():
 
 @pytest.mark.parametrize("module", sources())
 def test_a_source_imports_no_other(module):
-    """What several sources need stands in a module of its own."""
+    """Code that several sources need has its own module."""
     tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert imported & set(sources()) == set()

@@ -1,4 +1,4 @@
-"""A listener on two servers: one works, the other takes over; nothing is missed."""
+"""A listener on two servers: one is active, the other takes over; no change is missed."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ BOTH = ("--state", "store:s", "--standby", "n")
 
 
 class One:
-    """One of the listeners, with what it has told and said."""
+    """One of the listeners, with its events and messages."""
 
     def __init__(self, start, server, *args):
         env = server.environment() | UNCOMPILED
@@ -52,7 +52,7 @@ def server():
 
 
 def pair(start, server):
-    """A listener that works, and one that waits."""
+    """An active listener, and one that stands by."""
     first = One(start, server)
     until(lambda: first.has_said("working: 'n' is ours"))
     second = One(start, server)
@@ -66,7 +66,7 @@ def all_told(assets, *listeners):
 
 
 def holds(start, listener):
-    """What flow-status says of who holds the lease: the figure, and the words' beginning."""
+    """The holder of the lease in flow-status: the figure, and the beginning of the text."""
     process = start("flow-status", "--json")
     out, _ = process.communicate(timeout=30)
     found = [json.loads(line) for line in out.splitlines()]
@@ -88,7 +88,7 @@ def test_the_second_listener_takes_over_immediately_when_the_first_ends(server, 
     made += [server.catalogue.create(f"while nobody listens {number}") for number in range(5)]
     until(lambda: second.has_said("working: 'n' is ours"), 10)
     until(lambda: all_told(made[20:], second))
-    # What the first has done and noted does not come again.
+    # Events that the first has done and stored do not come again.
     assert not {each.urn for each in made[:20]} & set(second.told)
 
 
@@ -106,12 +106,12 @@ def test_a_frozen_holder_writes_no_events_after_thawing(server, start):
     made = [server.catalogue.create(f"missed {number}") for number in range(20)]
     until(lambda: all_told(made, second), 90)
     first.process.send_signal(signal.SIGCONT)
-    # By its own clock or by a look at the store, whichever comes first.
+    # It notices by its own clock or by reading the store, whichever comes first.
     until(lambda: first.has_said("stopped: 'n' is not ours any more: it "), 90)
     made.append(server.catalogue.create("afterwards"))
     until(lambda: all_told(made, second))
     assert first.told == []
-    # It waits now, and works when it is its turn again.
+    # It stands by now, and becomes active again at the next takeover.
     until(lambda: first.has_said("waiting: 'n' is held by"), 90)
     second.process.send_signal(signal.SIGTERM)
     # Until it has ended, the second may still take a change, and note it as done.

@@ -1,4 +1,4 @@
-"""What --state promises: nothing is lost over an absence, and the file never runs ahead."""
+"""The promises of --state: an absence loses nothing, and the file never runs ahead."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def server():
 
 
 def until(condition, seconds=60):
-    """Wait until `condition()` gives something true, and return it."""
+    """Wait until `condition()` returns a true value, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -59,7 +59,7 @@ def subscriptions(server):
 
 
 def end(server, process):
-    """Kill the listener, and wait until the broker knows."""
+    """Kill the listener, and wait until the broker has noticed."""
     process.kill()
     process.wait()
     until(lambda: not subscriptions(server))
@@ -87,17 +87,22 @@ def test_changes_during_an_absence_are_replayed_oldest_first(server, start):
     events = [json.loads(line) for line in out.splitlines()]
     assert (process.returncode, err) == (0, b"")
     wanted = [each.urn for each in [*missed, updated]]
-    # What was live may come again where the file had not been written yet.
+    # Live events may come again if the file had not been written yet.
     assert [event["subject"] for event in events][-len(wanted) :] == wanted
     assert all(event["replayed"] is True for event in events)
     assert {event["type"] for event in events} == {"flow.asset.changed"}
 
 
 def test_a_replayed_change_has_the_id_of_the_live_one(server, start, tmp_path):
+<<<<<<< HEAD
     process = listen(start, server, "--state", "s", "-v")
     # Before the feed has been read, the reading may find the change first.
     while b"changes found" not in process.stderr.readline():
         assert process.poll() is None
+=======
+    process = listen(start, server, "--state", "s")
+    until((tmp_path / "s").exists)  # From then on changes are reported live.
+>>>>>>> main
     server.catalogue.create("one")
     live = next_event(process)
     end(server, process)
@@ -153,7 +158,7 @@ def show(server, old, new):
 
 
 def test_a_moved_broker_is_found_through_the_monitor_link(server, start):
-    """The host that stood by has taken over: the old one is gone for good."""
+    """A standby host of the broker has taken over; the old one is gone permanently."""
     process = listen(start, server, "--state", "s")
     old = server._broker
     other = Broker("127.0.0.1", 0, People(server.password))
@@ -231,13 +236,13 @@ class DoesOne:
 
 
 def test_a_killed_worker_loses_nothing(server, start, tmp_path):
-    """With --ack worker, what a worker that died had begun and not done is asked for again."""
+    """With --ack worker, events that a killed worker had begun and not done are requested again."""
     (tmp_path / "mine.py").write_text(WORKER)
     (tmp_path / "begun").touch()
     args = ("--state", "s", "--ack", "worker")
     process = listen(start, server, *args)
     worker = start("flow-work", "-j", "30", "mine:DoesOne", stdin=process.stdout)
-    process.stdout.close()  # It has one reader.
+    process.stdout.close()  # The worker is the only reader.
     urns = [server.catalogue.create(str(number)).urn for number in range(30)]
     until(lambda: len((tmp_path / "begun").read_text().splitlines()) == len(urns))
     until(lambda: kept(tmp_path)["seen"])
@@ -331,7 +336,7 @@ def test_an_impossible_path_of_the_state_file_is_a_configuration_error(server, r
 
 
 def fill_the_disk(process, bytes):
-    """Let no file of the process grow beyond `bytes`; -1: let them grow again."""
+    """Limit the size of files that the process writes to `bytes`; -1: no limit."""
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (bytes, hard))
 
@@ -346,7 +351,7 @@ def test_a_full_disk_is_reported_once_and_the_listener_continues(server, start, 
     for number in range(3):
         server.catalogue.create(str(number))
         next_event(process)
-        time.sleep(1.1)  # It tries every second.
+        time.sleep(1.1)  # It retries every second.
     assert (tmp_path / "s").read_bytes() == before
     fill_the_disk(process, -1)
     until(lambda: len(kept(tmp_path)["seen"]) == 4)
@@ -445,7 +450,7 @@ def test_a_state_file_of_another_listener_is_refused(tmp_path):
 
 
 def test_a_pipeline_killed_at_any_moment_loses_nothing(server, start, tmp_path):
-    """The whole pipeline is killed again and again while assets change."""
+    """The whole pipeline is killed repeatedly while assets change."""
     dice = random.Random(7)
     done = tmp_path / "done"
     done.touch()
@@ -477,7 +482,7 @@ def test_a_pipeline_killed_at_any_moment_loses_nothing(server, start, tmp_path):
 
 
 def acknowledged_before_mark(tmp_path, made, server):
-    """The file does not claim what has not even been written for a worker."""
+    """Check that the file has as done only events that were written."""
     mark = datetime.fromisoformat(kept(tmp_path)["changed"]).timestamp()
     written = (tmp_path / "done").read_text()
     for urn in made:
@@ -497,13 +502,13 @@ def _kill_group(process):
 
 
 class Page(list):
-    """A page of a feed, as its sights."""
+    """A page of a feed, as a list of sightings."""
 
     served = None
 
 
 def in_feed(*assets):
-    """What a feed shows of assets: name and time of each."""
+    """The entries of a feed: name and time of each asset."""
     return Page(
         Sight(Event("flow.asset.changed", {"id": name}, source="urn:s", id=f"{name}#{when}"), when)
         for name, when in assets
@@ -533,7 +538,7 @@ def take(replay, most=10):
 
 
 def test_late_entries_of_the_feed_are_found_by_a_second_reading(caplog):
-    """A search index lags: what changed just before the subscription is not there yet."""
+    """A search index lags: changes just before the subscription are not in it yet."""
     caplog.set_level("INFO", "flowtools.source.vizone.replay")
     shown = [("b", 1002.0), ("a", 1000.0)]
     progress = Progress(1000.0, {})
@@ -543,7 +548,7 @@ def test_late_entries_of_the_feed_are_found_by_a_second_reading(caplog):
         shown.insert(1, ("late", 1001.0))
         late = until(lambda: take(replay))
         assert [name for name, _ in late] == ["late"]
-        # What was late is not done, whatever else is.
+        # The late change is not done, whatever else is.
         progress.done([token for _, token in first])
         assert progress.mark == 1001.0
         progress.done([token for _, token in late])

@@ -1,4 +1,4 @@
-"""flow-status: what runs on this host, and what each command says about itself."""
+"""flow-status: the commands that run on this host, and their own reports."""
 
 import json
 import os
@@ -22,14 +22,14 @@ from tests.running import until
 
 @pytest.fixture
 def runtime():
-    """A runtime directory of this test's own, with a path that leaves room for a socket's."""
+    """A runtime directory for this test, with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="st") as folder:
         yield Path(folder)
 
 
 @pytest.fixture
 def place(runtime):
-    """The environment in which status sockets lie there."""
+    """The environment in which status sockets are created in `runtime`."""
     return {"XDG_RUNTIME_DIR": str(runtime)}
 
 
@@ -91,7 +91,7 @@ def test_the_last_error_printed_by_a_command_is_shown(status, start, place):
     assert printed.startswith("flow-stdin: line 1: ")
     text = printed.removeprefix("flow-stdin: ").rstrip("\n")
     until(lambda: said_by(status, process)["last_error"] == text)
-    # A wide state is wrapped: its last word may be on a line of its own.
+    # A long state is wrapped: its last word may be on the next line.
     assert f"ago: {text}" in " ".join(status()[1].split())
 
 
@@ -119,7 +119,7 @@ def test_commands_joined_by_a_pipe_are_one_pipeline(status, start, place):
     source = start("flow-interval", "60", env=place, real=True)
     view = start("flow-work", "tests.workers:Echo", stdin=source.stdout, env=place, real=True)
     assert view.stdout.readline()
-    # Whoever runs code of others has another stdout than the pipe meanwhile.
+    # A command that runs user code replaces its stdout, which is then not the pipe.
     end = start("flow-work", "tests.workers:Nop", stdin=view.stdout, env=place, real=True)
     until(lambda: all(said_by(status, each) for each in (source, view, end)))
     for each in (source, view, end):
@@ -131,7 +131,7 @@ def test_check_prints_nothing_if_there_is_no_trouble(run, place):
 
 
 def test_silence_beyond_a_limit_is_trouble(status, tick):
-    status("--check")  # Takes note of the event that there has been.
+    status("--check")  # This sample notices the new event.
     out = status("--check", "--max-silence", "1ms")[1]
     assert f"flow-interval (pid {tick.pid}): silent: no event for" in out
     assert str(tick.pid) not in status("--check", "--max-silence", "1h")[1]

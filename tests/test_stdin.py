@@ -15,7 +15,7 @@ from flowtools.event import decode, digest
 
 
 def data_of(out):
-    """What the event lines carry: text or bytes."""
+    """The data of the event lines: text or bytes."""
     events = [json.loads(line) for line in out.splitlines()]
     return [e["data"] if "data" in e else b64decode(e["data_base64"]) for e in events]
 
@@ -169,7 +169,7 @@ def test_a_hundred_thousand_lines_are_printed_in_order(run):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_wait_for_input_and_the_process(start, args, signum):
     process = start("flow-stdin", *args, "-vv", stdin=PIPE)
-    # Python has its handlers in place once it waits; then the wait is for input.
+    # The signal handlers are in place once the process waits for input.
     wait_until_it_sleeps(process)
     process.send_signal(signum)
     assert process.wait(timeout=60) == -signum
@@ -208,7 +208,7 @@ def test_a_regular_file_as_output_works(run, tmp_path):
 
 
 def test_input_typed_at_the_output_terminal_does_not_keep_it_busy(start):
-    """The output's descriptor is readable then, which must not wake it for ever."""
+    """The output's descriptor is readable then, which must not wake the command again and again."""
     leader, terminal = pty.openpty()
     try:
         process = start("flow-stdin", stdin=PIPE, stdout=terminal)

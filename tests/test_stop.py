@@ -140,7 +140,7 @@ except Signalled as error:
 
 
 def test_a_signal_takes_effect_in_whichever_thread_receives_it():
-    # As the kernel has it of SIGSTOP, SIGTERM, SIGCONT.
+    # The order in which the kernel delivers SIGSTOP, SIGTERM and SIGCONT.
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"True\nSIGTERM\n", b"")
@@ -165,7 +165,7 @@ def test_a_suspended_command_ends_at_sigterm_after_resuming():
 
 @pytest.mark.parametrize(("ignored", "other"), [("INT", "TERM"), ("TERM", "INT")])
 def test_a_signal_ignored_from_the_start_stays_ignored(ignored, other):
-    # As `flow-interval 60 &` has it of a shell without job control, and then Control-C comes.
+    # As for `flow-interval 60 &` in a shell without job control, when Control-C is pressed.
     line = f"trap '' {ignored}; exec flow-interval 0.05"
     process = subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, env=environment())
     with process:
@@ -191,7 +191,7 @@ def test_end_by_works_for_an_ignored_or_blocked_signal(signum, how):
 
 
 def test_setting_a_stop_in_a_signal_handler_never_deadlocks():
-    # threading.Event hangs here sooner or later: its lock may be held by what is interrupted.
+    # threading.Event hangs here sooner or later: the interrupted code may hold its lock.
     with pytest.raises(Signalled), stopped_by_signals() as stop:
         handler = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGTERM, lambda *args: stop.set(signal.SIGTERM))

@@ -14,7 +14,7 @@ from tests.conftest import ROOT, environment
 
 @pytest.fixture
 def manager(tmp_path, monkeypatch):
-    """A service manager's socket; its path is in the environment."""
+    """The socket of a service manager, whose path is in the environment."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
         listening.settimeout(10)

@@ -1,4 +1,4 @@
-"""flow-tee: an event is done once every branch has done it, and files get copies to keep."""
+"""flow-tee: an event is done once every branch has done it; files get replayable copies."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def receiver(tmp_path):
 
 @pytest.fixture
 def pipe():
-    """A pipe as a process substitution is: its path, and its lines."""
+    """A pipe like that of a process substitution: its path, and its lines."""
     reading, writing = os.pipe()
     out = os.fdopen(reading, "rb")
     path = f"/proc/{os.getpid()}/fd/{writing}"

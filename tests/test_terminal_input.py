@@ -1,4 +1,4 @@
-"""A command that reads a terminal where a pipe was meant says what it waits for."""
+"""A command that reads a terminal instead of a pipe says what it waits for."""
 
 import pytest
 

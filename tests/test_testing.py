@@ -1,4 +1,4 @@
-"""The kit for tests of Workers, Sources and transfer plugins: the pool, and not an imitation."""
+"""flowtools.testing, the kit for tests of Workers, Sources and transfer plugins."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Certificates of a Viz One that are not to be trusted: refused, and the message says why."""
+"""Untrusted certificates of a Viz One are refused, and the message says why."""
 
 import ssl
 import sys
@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def https(folder, tmp_path):
-    """Start a TLS server that shows such a certificate, and lets a handshake fail."""
+    """Start a TLS server with a certificate of this kind, whose handshake may fail."""
     servers = []
 
     def start(kind):
@@ -84,7 +84,7 @@ def test_https_to_the_stand_in_is_reported_as_missing_tls(run):
 
 
 def test_a_named_authority_is_checked_without_the_strict_rules_of_new_pythons(folder):
-    # The authority of these tests has no key usage: Python 3.13 would refuse it.
+    # The authority of these tests lacks the key usage, so the rules of Python 3.13 would refuse it.
     for name, flags in (("named", trusting(folder / "ca.pem")), ("system", trusting(None))):
         is_strict = bool(flags.verify_flags & ssl.VERIFY_X509_STRICT)
         assert is_strict is (name == "system" and sys.version_info >= (3, 13))

@@ -1,4 +1,4 @@
-"""TransferPlugin: one document on stdin, reports to the step, and how it ends."""
+"""TransferPlugin: one document on stdin, reports to the step, and the ending."""
 
 import signal
 from subprocess import PIPE
@@ -67,7 +67,7 @@ def test_a_slow_server_does_not_delay_the_transfer(server, monkeypatch, fails):
     for thousandth in range(1001):
         now += 0.1
         report.progress(thousandth / 10)
-    # Of the hundred seconds that it takes without them; the first and the last in any case.
+    # At most a tenth of the transfer's hundred seconds; the first and last report in any case.
     assert report._client.sent == 4
 
 
@@ -131,7 +131,7 @@ ABORTED = ("error", 7, "aborted: its process was asked to end")
     "name", ["Goes", "Hangs", "HangsAndCleans", "Swallows", "OldGoes", "OldHangs"]
 )
 def test_a_transfer_ended_by_a_signal_is_reported_as_aborted(server, going, notes, name, signum):
-    # Who lets go may take long for it on a busy machine.
+    # Reacting to the exception may take long on a busy machine.
     process = going(name, "--grace", "0.2" if "Hangs" in name else "20")
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
@@ -151,7 +151,7 @@ def test_drain_gives_a_transfer_time_to_end(server, going, tmp_path):
 
 @pytest.mark.parametrize("name", ["Goes", "Hangs"])
 def test_a_transfer_beyond_its_timeout_is_reported_as_aborted(server, plugin, name):
-    # Long enough for a busy machine to come to the step.
+    # Long enough to reach the step on a busy machine.
     status, err = plugin(name, document(server), "--timeout", "6", "--grace", "0.2")
     assert (status, "not done within 6 s" in err) == (1, True)
     late = ("error", 7, "aborted: its time was up")
@@ -196,7 +196,7 @@ def test_a_step_without_a_usable_link_is_named(server, plugin, link, user):
 
 def test_a_document_may_have_up_to_16_mib(server, plugin):
     text = document(server)
-    # As a line of JSON it is twice as long.
+    # As a JSON line it is twice as long.
     whole = text + (b"<!--" + b'"' * 56 + b"-->\n") * (((16 << 20) - len(text)) // 64)
     whole += b" " * ((16 << 20) - len(whole))
     assert plugin("Copy", whole, PAUSE="1000") == (0, "")
@@ -248,7 +248,7 @@ def test_failing_reports_are_only_warnings(server, plugin):
     assert status == 0
     assert "cannot report 0 %" in err
     assert "cannot report 100 %" in err
-    # But a failure that could not be reported is a failed event.
+    # However, a failure that could not be reported is a failed event.
     status, err = plugin("Copy", document(server, password="wrong", source=None))
     assert status == 1
     assert "wrong" not in err

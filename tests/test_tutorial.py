@@ -1,4 +1,4 @@
-"""docs/tutorial.md, typed from top to bottom, prints what it shows."""
+"""docs/tutorial.md, typed from top to bottom, prints the output that it shows."""
 
 import re
 import shutil
@@ -19,14 +19,14 @@ PORTS = ("61613", "9464", "9465")
 SYSTEMD = "Under systemd"
 STEPS = [step for step in steps(PAGE) if step.heading != SYSTEMD]
 (STAND_IN,) = [n for n, step in enumerate(STEPS) if step.text.endswith("-- bash\n")]
-"""From here on the reader types into the shell of the stand-in."""
+"""The step from which on the reader types into the shell of the stand-in."""
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 
 
 @pytest.fixture
 def free():
-    """Ports that are free in place of the page's."""
+    """Free ports to replace those of the page."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
     ports = [str(each.getsockname()[1]) for each in listeners]
     for each in listeners:
@@ -45,7 +45,7 @@ def ported(step, free):
 
 @pytest.mark.timeout(400)
 def test_each_step_prints_what_the_page_shows(free, tmp_path):
-    # One test, since a step needs those before it, and since workers would each run them all.
+    # One test, since each step needs the earlier ones and xdist workers would each run them all.
     todo = [ported(step, free) for step in STEPS]
     with tempfile.TemporaryDirectory(prefix="tu") as runtime:
         env = {"XDG_RUNTIME_DIR": runtime}
@@ -58,10 +58,10 @@ def test_each_step_prints_what_the_page_shows(free, tmp_path):
 
 
 def wrong(step, printed):
-    """What is missing in `printed`, and what the page does not show."""
+    """The lines missing in `printed`, and those that the page does not show."""
     missing, more = differences(step.shown, printed)
     if "flow-status" in step.text and more:
-        # What else runs on this host: root is shown it, too.
+        # Other commands on this host, which root sees, too.
         more = [line for line in more if "titles:Titles" in line]
         missing = [line for line in missing if "titles:Titles" in line]
     return missing, more
@@ -73,7 +73,7 @@ def test_the_tutorial_has_six_chapters():
 
 
 def test_the_service_runs_as_set_up_on_the_page(free):
-    """The commands that need root, on the unit's own folders: systemd is played by tests.units."""
+    """The commands that need root, run on the unit's directories; tests.units plays systemd."""
     before, start, stop = [step.text for step in steps(PAGE) if step.heading == SYSTEMD]
     assert re.findall(r"systemctl (.*)", start + stop) == [
         "enable --now flow@titles",

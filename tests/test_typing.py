@@ -1,4 +1,4 @@
-"""What a type checker says of a user's code: which names there are, and what is wrong."""
+"""A type checker knows the public names and finds errors in user code."""
 
 import re
 import subprocess

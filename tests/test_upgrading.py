@@ -1,8 +1,8 @@
-"""Upgrading and rolling back: this version reads what the previous one wrote, and the other way.
+"""Upgrading and rolling back: this version reads files of the previous one, and vice versa.
 
 The files of `tests/upgrading` were written by version 0.1.0 as of commit 4af4f0b. That this older
-code reads what is written today was tried by hand with that commit; here the rules are held that
-make it possible: each member that it knows is still there, and has the same type.
+code reads today's files was tried by hand with that commit; these tests check the rules that
+make it possible: each member that it knows still exists and has the same type.
 """
 
 import json
@@ -55,7 +55,7 @@ def test_resume_skips_events_done_by_the_previous_release(run, old):
 def test_the_failed_file_of_the_previous_release_is_run_again(run, old):
     failed = (old / "failed.jsonl").read_bytes()
     status, out, _ = run("flow-work", "tag:Mended", input=failed, cwd=old)
-    assert status == 1  # The line that was no JSON still is none.
+    assert status == 1  # The line that was not JSON still is not.
     assert [each["subject"][-1] for each in objects(out)] == ["3", "5"]
 
 
@@ -93,7 +93,7 @@ def test_new_files_have_all_fields_that_the_previous_release_reads(run, old, nam
         for key in ("id", "outcome", "attempt", "final", "subject", "flowline", "data"):
             assert after.get(key) == before.get(key)
     if name == "joblog.jsonl":
-        # Its --resume looks for these two.
+        # The previous release's --resume reads these two.
         assert all(line.startswith('{"id":') for line in (old / name).read_text().splitlines())
         assert '"outcome":"done"' in (old / name).read_text()
 

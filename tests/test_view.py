@@ -217,7 +217,7 @@ def test_rates_cover_the_last_five_whole_seconds():
     assert track.rate(1200.0) == 0
 
 
-def test_types_beyond_a_bound_are_counted_together():
+def test_types_beyond_a_limit_are_counted_together():
     rates = Rates(0.0)
     for number in range(MAX_TYPES + 7):
         rates.count(Counter({f"t{number:03d}": 1}), 0.0)
@@ -383,7 +383,7 @@ def test_tee_loses_nothing_when_it_is_stopped(start):
     rest = process.stdout.read()
     assert process.wait(timeout=30) == -signal.SIGTERM
     assert sent.startswith(first + rest)
-    # Whole blocks: what is not here is still in the pipe, unread.
+    # Whole blocks: the remaining data is still in the pipe, unread.
     assert len(first + rest) == 30000
 
 
@@ -542,7 +542,7 @@ def test_a_background_process_does_not_read_keys():
 
 def test_keys_that_arrive_in_pieces_are_read_whole():
     reader, writer = os.pipe()
-    keys = Keys.__new__(Keys)  # A pipe is no terminal, and enough to read from.
+    keys = Keys.__new__(Keys)  # A pipe is not a terminal, but sufficient for reading.
     keys._fd, keys._half = reader, b""
     pressed = "æ\x1b[A\x1b[5~q\r\x1b".encode()
     try:

@@ -1,4 +1,4 @@
-"""Entries, feeds and links, whatever the server calls them."""
+"""Entries, feeds and links, in every form that servers use."""
 
 import pytest
 

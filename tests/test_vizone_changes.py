@@ -1,4 +1,4 @@
-"""What a message tells: nothing is guessed, and nothing bad ends the listener."""
+"""Changes read from messages: nothing is guessed, and no bad message ends the listener."""
 
 import pytest
 

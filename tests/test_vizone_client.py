@@ -1,4 +1,4 @@
-"""The client: errors and their statuses, who gets the login, what is tried again."""
+"""The client: errors and their statuses, which hosts get the login, what is retried."""
 
 import base64
 import gzip
@@ -117,7 +117,7 @@ def ids_of(client, url):
 
 
 def test_a_feed_without_next_links_is_paged_by_its_numbers():
-    """Each page begins with the last entry of the page before, so that nothing slides past."""
+    """Each page begins with the last entry of the page before, so that no entry is missed."""
     pages = [page("abc", 6, 3), page("cde", 6, 3), page("ef", 6, 3)]
     with Scripted(*map(reply, pages)) as server, client_at(server.url) as client:
         assert ids_of(client, f"{server.url}/feed?start=1&num=3") == list("abcdef")
@@ -141,7 +141,7 @@ def test_a_feed_with_only_full_pages_is_read_to_its_end():
 
 
 def test_no_file_is_missed_in_a_feed_without_a_total(server):
-    """Files go at the front and come at the end, so that there are as many as before."""
+    """Files vanish at the front and appear at the end, so that their number stays the same."""
     names = [f"{number:03}" for number in range(250)]
     for name in names:
         server.catalogue.put_file("xmlimport", name, b"1")
@@ -193,7 +193,7 @@ def test_the_login_is_sent_with_the_first_request_and_cookies_are_returned():
 
 
 def test_no_request_expects_a_continue_and_etags_are_returned_unchanged():
-    """Weak or strong, quoted or not: an etag is the server's business."""
+    """Weak or strong, quoted or not: the client does not interpret an etag."""
     entry = b'<entry xmlns="http://www.w3.org/2005/Atom"><link rel="edit" href="/e"/></entry>'
     for etag in ('W/"a,b"', '"1"', "bare"):
         answers = [reply(entry, ETag=etag), reply(entry)]
@@ -435,7 +435,7 @@ def test_waiting_for_the_text_of_an_error_is_bounded():
 
 @contextmanager
 def trickling(first, again):
-    """A server that answers with `first`, and then with `again` twenty times a second."""
+    """A server that sends `first`, and then `again` twenty times a second."""
     server = socket.create_server(("127.0.0.1", 0))
     ended = threading.Event()
 
@@ -445,7 +445,7 @@ def trickling(first, again):
             connection.recv(65536)
             connection.sendall(first)
             try:
-                # Longer than a test may take: without a time-out it is a failure.
+                # Longer than a test may take: without a time-out the test fails.
                 for _ in range(500):
                     if ended.wait(0.05):
                         break
@@ -464,7 +464,7 @@ def trickling(first, again):
 
 
 def test_an_expired_session_is_not_mistaken_for_a_wrong_login():
-    """Whatever the request: one that was refused has done nothing."""
+    """For any kind of request, since a refused one has changed nothing."""
     over = reply(status="401 Unauthorized", Set_Cookie="session=old; Path=/")
     answers = [reply(FEED, Set_Cookie="session=abc; Path=/"), over, reply(b"made")]
     with Scripted(*answers) as server, client_at(server.url) as client:
@@ -521,7 +521,7 @@ def bomb():
 )
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
 def test_an_unrequested_content_encoding_is_refused_and_never_decoded(encoding, body, status):
-    """Not the text of an error either; with 3 GB decoded the address space would not do."""
+    """Not even in the text of an error; decoding 3 GB would exceed the address space."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     with (
@@ -656,7 +656,7 @@ def test_threads_sharing_a_client_lose_no_change(server):
         failures = []
 
         def add(word):
-            # More contenders than three tries are good for: each goes on until it is in.
+            # Too many contenders for three tries: each continues until it succeeds.
             while True:
                 metadata = client.metadata(url)
                 metadata["asset.keywords"] = f"{metadata['asset.keywords'] or ''} {word}".strip()

@@ -1,4 +1,4 @@
-"""Changes that collide: what is tried again, how often, and with what pauses."""
+"""Conflicting changes: what is retried, how often, and with what pauses."""
 
 import pytest
 
@@ -30,7 +30,7 @@ class Add:
 
 
 def colliding(succeeds_at):
-    """A function that collides until it has been called so often, and the list of its calls."""
+    """A function that raises a conflict for its first calls, and the list of its calls."""
     calls = []
 
     def change():
@@ -44,7 +44,7 @@ def colliding(succeeds_at):
 
 @pytest.fixture
 def pauses(monkeypatch):
-    """The longest that each pause may take; nothing is waited for."""
+    """The upper limits of the pauses; the test does not wait."""
     longest = []
     monkeypatch.setattr(
         "flowtools.vizone.conflict.random.uniform",

@@ -1,4 +1,4 @@
-"""XML from strangers: what is refused, and that refusing it costs nothing."""
+"""XML from untrusted sources: what is refused, and that refusing it is cheap."""
 
 import resource
 import time
@@ -112,7 +112,7 @@ def test_a_whole_number_is_read():
 @pytest.mark.parametrize(
     ("media_type", "content", "said"),
     [
-        # The charset of the Content-Type wins over the declaration, a mark over both.
+        # The charset of the Content-Type wins over the declaration, a byte order mark over both.
         ("application/xml; charset=iso-8859-1", b'<?xml version="1.0"?><a>\xe4</a>', "ä"),
         (
             'application/xml;charset="UTF-8"',

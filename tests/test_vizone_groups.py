@@ -1,4 +1,4 @@
-"""Series, programs, folders, aggregates, thesauri: in flowtools.vizone and by their old names."""
+"""Series, programs, folders, aggregates, thesauri: in flowtools.vizone and with the old classes."""
 
 from types import SimpleNamespace
 
@@ -36,7 +36,7 @@ def test_members_are_added_in_order_and_removed(one, kind):
     assert one.groups.remove(made, one.ids[3])
     assert not one.groups.remove(made, one.ids[3])
     assert members(one, made) == one.ids[:3] + one.ids[4:]
-    # The asset itself is still there.
+    # The asset itself still exists.
     assert one.client.assets.find_one(one.ids[3]) is not None
     assert [each.id for each in one.groups.find(kind)] == [made.id]
     one.groups.delete(made)
@@ -81,7 +81,7 @@ def test_a_thesaurus_is_read_like_a_dictionary(one):
         one.client.thesauri.terms("nothing")
 
 
-# By their old names
+# With the old classes
 
 
 def test_an_old_class_adds_members_to_a_series(one):

@@ -1,4 +1,4 @@
-"""Locked: one at a time for a key, whatever happens to the thread."""
+"""Locked: one thread at a time holds a key, whatever happens to the thread."""
 
 import ctypes
 import threading
@@ -9,7 +9,7 @@ from flowtools.vizone import Locked, locked
 
 
 class Interrupted(BaseException):
-    """As the pool's TimeLimit, which it raises in a thread."""
+    """Like the pool's TimeLimit, which is raised in a thread from outside."""
 
 
 def start(function):

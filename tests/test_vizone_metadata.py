@@ -1,4 +1,4 @@
-"""Metadata: what is set changes, and nothing else does."""
+"""Metadata: setting a field changes only that field."""
 
 import pytest
 from lxml import etree

@@ -1,4 +1,4 @@
-"""The man pages of the Viz One commands name the options that --help names, and no other."""
+"""The man pages of the Viz One commands name exactly the options in --help."""
 
 import re
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Templates, resolve templates and searches; and a feed in its right order."""
+"""Templates, resolve templates and searches, and the order of a feed."""
 
 import pytest
 

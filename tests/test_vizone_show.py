@@ -1,6 +1,6 @@
-"""The whole of it on a bad day: faults everywhere, a pipeline that is stopped and started.
+"""Complete pipelines under faults everywhere, while they are stopped and started.
 
-With FLOWTOOLS_SHOW=2000 there are as many changes as that says; without, fewer.
+FLOWTOOLS_SHOW is the number of changes, such as 2000; without it there are fewer.
 """
 
 import os
@@ -27,7 +27,7 @@ TAG = "flow-work examples.tag:Tag -j 16 --retries 5"
 
 
 class Pipeline:
-    """A line of shell in a process group of its own."""
+    """A shell line in its own process group."""
 
     def __init__(self, server, line, folder):
         self._folder = folder
@@ -46,7 +46,7 @@ class Pipeline:
         os.close(held)
 
     def until(self, reached):
-        """Wait until `reached()`; fail when it takes too long, or the pipeline has ended."""
+        """Wait until `reached()` is true; fail if it takes too long or the pipeline has ended."""
         ends_at = time.monotonic() + SECONDS
         while not reached():
             said = (self._folder / "errors").read_text()[-2000:]
@@ -55,14 +55,14 @@ class Pipeline:
             time.sleep(0.05)
 
     def stop(self, signum, *, only=None):
-        """Send a signal to all of it, or to the process called `only`; wait for all to end."""
+        """Send a signal to all processes, or to the one called `only`; wait for all to end."""
         if only is None:
             os.killpg(self._shell.pid, signum)
         else:
             self.until(lambda: self._named(only))
             os.kill(self._named(only)[0], signum)
         self._shell.wait(SECONDS)
-        os.read(self._lives, 1)  # Nobody writes: this is when the last process has gone.
+        os.read(self._lives, 1)  # Nothing is written: at the end of file all have ended.
 
     def close(self):
         with suppress(ProcessLookupError):
@@ -90,7 +90,7 @@ def running(server, line, folder):
 
 
 def stop_and_start(server, line, folder, done, count, finished, only=None):
-    """Run `line` four times: it is stopped after each quarter of `count`, and then goes on."""
+    """Run `line` four times, stopping it after each quarter of `count`."""
     for quarter, signum in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL), 1):
         with running(server, line, folder) as pipeline:
             pipeline.until(lambda at=count * quarter / 4: done() >= at)
@@ -107,9 +107,9 @@ def is_tagged(asset):
 @pytest.mark.parametrize(
     ("options", "only"),
     [
-        # Whatever is killed, all that was not done is asked for again.
+        # Whatever is killed, unfinished changes are requested again.
         ("--ack worker", None),
-        # The listener may be stopped: what is in the pipe is done all the same.
+        # Only the listener may be stopped: events in the pipe are still processed.
         ("", "flow-listen-assets"),
     ],
 )

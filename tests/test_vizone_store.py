@@ -1,4 +1,4 @@
-"""Store, dictionaries, models: what else is on the server."""
+"""Store, dictionaries and models of the server."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Waiting for descriptors, and the Wake that another thread rings."""
+"""Waiting for descriptors, and for a Wake rung by another thread."""
 
 import socket
 import threading
@@ -12,14 +12,14 @@ from tests.running import until
 
 
 def wakes():
-    """How many eventfds are open."""
+    """The number of open eventfds."""
     return sum(_what(fd) == "anon_inode:[eventfd]" for fd in Path("/proc/self/fd").iterdir())
 
 
 def _what(fd):
     try:
         return str(fd.readlink())
-    except FileNotFoundError:  # The one that the list was read from.
+    except FileNotFoundError:  # Without the descriptor of the listing itself.
         return ""
 
 

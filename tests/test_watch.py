@@ -1,4 +1,4 @@
-"""flow-watch: real files in real folders, arriving, changing, moving and going away."""
+"""flow-watch: real files in real folders arrive, change, move and vanish."""
 
 import json
 import os
@@ -315,7 +315,7 @@ def test_a_signal_ends_the_command_immediately(watch, signum):
 
 
 def test_a_killed_worker_that_moves_files_loses_nothing(folder, tmp_path):
-    """The recipe of the manual: whatever dies, every file is done."""
+    """The recipe of the manual: every file is processed, whatever is killed."""
     (tmp_path / "done").mkdir()
     (tmp_path / "mymod.py").write_text(
         "import os, random\n"
@@ -361,7 +361,7 @@ class FakeTime:
 
 @pytest.fixture
 def watcher(folder):
-    """A Watcher on a clock of its own, which is not told of changes: it polls."""
+    """A Watcher with its own clock and without notices: it polls."""
     watcher = Watcher(str(folder), Rules(poll=5.0), None, FakeTime())
     watcher.clock = watcher._files._monotonic
     watcher.start()

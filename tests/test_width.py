@@ -1,4 +1,4 @@
-"""-j: a number of threads, or one that depends on the CPUs, as GNU parallel reads it."""
+"""-j: a number of threads, absolute or depending on the CPUs, in the forms of GNU parallel."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""flow-work as a process: what it prints, how it ends, and what it never loses."""
+"""flow-work as a process: its output, its ending, and what it never loses."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def lines(*values):
 
 
 def finish(process, text=b""):
-    """Give `text`, close the input: (status, what was printed, what was said)."""
+    """Write `text`, close the input: (status, printed events, messages)."""
     out, err = process.communicate(text, timeout=PATIENCE)
     return process.returncode, [orjson.loads(line) for line in out.splitlines()], err.decode()
 
@@ -103,7 +103,7 @@ def test_files_that_cannot_be_reopened_stay_in_use(work, tmp_path):
 
 @pytest.fixture
 def hangup_is_heard():
-    """What starts is not told to ignore SIGHUP, also where nohup runs the tests."""
+    """Started processes do not ignore SIGHUP, even if nohup runs the tests."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -127,7 +127,7 @@ def test_without_files_sighup_ends_the_process(work, notes):
     ],
 )
 def test_reading_a_file_that_is_also_written_is_refused(tmp_path, line, named):
-    # Each failure would be read again, without end, until the disk is full.
+    # Each failure would be read again, endlessly, until the disk is full.
     (tmp_path / "f").write_bytes(lines("fail"))
     (tmp_path / "g").symlink_to("f")
     command = f"flow-work tests.workers:Whatever {line}"
@@ -140,7 +140,7 @@ def test_reading_a_file_that_is_also_written_is_refused(tmp_path, line, named):
     assert (tmp_path / "f").read_bytes() == lines("fail")
 
 
-# What it says
+# Messages
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
@@ -170,7 +170,7 @@ def test_with_log_format_json_every_line_on_stderr_is_json(work, tmp_path, isola
     assert any(each["message"].startswith("0 done, 2 failed") for each in said)
 
 
-# The Worker's life
+# The life cycle of a Worker
 
 
 def test_a_worker_is_configured_once_started_for_each_event_and_cleaned_up(work, notes, tmp_path):
@@ -239,7 +239,7 @@ def test_a_worker_that_cannot_be_configured_ends_the_command(work):
     assert "cannot configure Worker 'tests.workers:BadConfigure': KeyError: 'host'" in err
 
 
-def test_a_worker_that_cannot_clean_up_fails_the_command(work):
+def test_a_failing_clean_up_fails_the_command(work):
     status, _, err = finish(work("BadCleanUp"), lines("x"))
     assert status == 1
     assert "cannot clean up after the Worker: OSError: cannot close" in err
@@ -269,7 +269,7 @@ def test_results_have_the_same_ids_when_an_event_is_processed_again(work):
 
 
 def test_each_result_is_one_write_with_any_number_of_threads(work):
-    """A packet pipe keeps each write apart; the lines are longer than a pipe takes whole."""
+    """A packet pipe keeps writes apart; the lines are longer than the atomic size of a pipe."""
     reader, writer = os.pipe2(os.O_DIRECT)
     process = work("Echo", "-j", "8", stdout=writer)
     os.close(writer)
@@ -590,7 +590,7 @@ def test_every_event_done_before_a_sigkill_is_in_the_joblog(work, notes, tmp_pat
     process.wait()
     logged = (tmp_path / "jobs").read_bytes()
     assert logged.endswith(b"\n")
-    # What a thread had done and not yet said when it was killed: at most one each.
+    # Events done and not yet recorded at the kill: at most one per thread.
     assert len(notes()) - len(logged.splitlines()) <= 4
 
 

@@ -1,4 +1,4 @@
-"""TLS spoken to a port without it, the other way round, and what -vv shows of a connection."""
+"""TLS to a plain port, plain STOMP to a TLS port, and what -vv shows of a connection."""
 
 import signal
 import socket
@@ -21,7 +21,7 @@ COMMANDS = ["flow-listen-stomp", "flow-send"]
 
 
 class Answering:
-    """A port that answers what comes first with `answer`, and closes; None: stays silent."""
+    """A port that replies to the first data with `answer` and closes; None: stays silent."""
 
     def __init__(self, answer):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -132,7 +132,7 @@ def test_http_to_a_viz_one_with_tls_is_reported(run, answering):
 
 
 def test_an_unreachable_viz_one_is_reported_again(monkeypatch, caplog):
-    """A listener whose broker has gone asks it where that is by now."""
+    """A listener whose broker has gone asks Viz One for the current monitor link."""
     monkeypatch.setattr("flowtools.core.reminder.AGAIN_AFTER", (0.0, 0.0, 3600.0))
     account = Account("http://127.0.0.1:1", "u", "p")
     monitors = _Monitors(

@@ -1,7 +1,7 @@
 """A unit of contrib/systemd run as systemd runs it: real processes, a real notify socket.
 
-What is told apart here was seen of systemd 252 itself: whose notifications count, that a
-stop signals every process, and a second time those that outlive the main process.
+The distinctions made here were observed with systemd 252: whose notifications count, that a
+stop signals every process, and again those that outlive the main process.
 """
 
 import os
@@ -33,7 +33,7 @@ def read(name):
 
 
 class Service:
-    """An instance of a template unit, with its folders below `folder`."""
+    """An instance of a template unit, with its directories below `folder`."""
 
     def __init__(self, template, instance, folder, *, watchdog=None, **env):
         self.unit = read(template)
@@ -86,7 +86,7 @@ class Service:
     def start(self):
         self.notify.setblocking(False)
         with suppress(BlockingIOError):
-            while True:  # What an earlier start has said.
+            while True:  # Messages of an earlier start.
                 self.notify.recv(100)
         for kind in ("State", "Logs", "Runtime"):
             if f"{kind}Directory" in self.unit:
@@ -100,7 +100,7 @@ class Service:
         self.env |= dict(self.expanded(each).split("=", 1) for each in given)
         self.env |= {"NOTIFY_SOCKET": str(self.folder / "notify")}
         self.env |= {"WATCHDOG_USEC": str(int((self.watchdog or 60) * 1e6))}
-        # systemd puts the number of the very process that it becomes there.
+        # systemd writes the id of the process that becomes the service there.
         argv = ["/bin/sh", "-c", 'export WATCHDOG_PID=$$; exec "$@"', "sh", *self.argv("ExecStart")]
         with self.err.open("ab") as err:
             self.process = subprocess.Popen(
@@ -115,7 +115,7 @@ class Service:
         self.env["MAINPID"] = str(self.process.pid)
 
     def hear(self, word, seconds=SECONDS):
-        """Wait until the service says `word`, if it is one whose word counts."""
+        """Wait until the service sends `word` from a process whose notifications count."""
         limit = time.monotonic() + seconds
         everyone = self.unit.get("NotifyAccess") == ["all"]
         while True:
@@ -149,12 +149,12 @@ class Service:
         subprocess.run(argv, env=self.env, check=True, timeout=SECONDS)
 
     def stop(self):
-        """End the service as `systemctl stop` does, and return its status as a shell has it."""
+        """End the service as `systemctl stop` does; return its status in a shell's form."""
         self.terminate()
         return self.ended()
 
     def ended(self):
-        """Wait for the end of the main process, and end what is left of the others."""
+        """Wait for the end of the main process, and end the remaining processes."""
         status = self.process.wait(SECONDS)
         self.terminate()
         limit = time.monotonic() + SECONDS
@@ -169,9 +169,9 @@ class Service:
                 os.kill(pid, signal.SIGTERM)
 
     def is_clean(self, status):
-        """Whether the status is that of a service that did well (systemd.service(5))."""
+        """Whether systemd counts the status as a success (systemd.service(5))."""
         more = " ".join(self.unit.get("SuccessExitStatus", [])).split()
-        # As a signal, or as a status where the unit says so.
+        # A signal, or a status that the unit lists.
         ended_by_term = status == 143 and self.process.returncode < 0
         return status == 0 or ended_by_term or str(status) in more
 

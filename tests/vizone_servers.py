@@ -1,4 +1,4 @@
-"""Servers for the Viz One tests: the stand-in in this process, and one that says anything."""
+"""Servers for the Viz One tests: the stand-in in this process, and one with scripted answers."""
 
 import socket
 import threading
@@ -10,7 +10,7 @@ from flowtools.vizone import Account, Client
 
 @contextmanager
 def stand_in(**plan):
-    """A stand-in of this process, serving on free ports."""
+    """A stand-in in this process, serving on free ports."""
     server = StandIn(Plan(**plan))
     server.start()
     try:
@@ -43,7 +43,7 @@ def reply(body=b"", status="200 OK", **headers):
 
 
 class Scripted:
-    """Answers each request with the next of `replies`, whatever is asked.
+    """Answers each request with the next of `replies`, whatever the request is.
 
     `requests` has the heads of the requests, as text. An answer of b"" closes the
     connection; None leaves the request without an answer.

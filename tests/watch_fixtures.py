@@ -14,7 +14,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def watch(start, folder):
-    """Start flow-watch on the folder; it watches when this returns."""
+    """Start flow-watch on the folder; return once it watches."""
 
     def begin(*args, settle=0.3, **options):
         watching = Watching(start("flow-watch", folder, "--settle", settle, *args, **options))

@@ -1,4 +1,4 @@
-"""flow-watch on a real folder, and what it has written: for the tests of hot folders."""
+"""flow-watch on a real folder, and the events that it has written: for tests of hot folders."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ class Watching:
 
     @property
     def probe(self):
-        """What it has told of the file that is there for this."""
+        """The events about the probe file."""
         return [each["type"] for each in self.all if each["subject"] == PROBE]
 
     @property
@@ -40,7 +40,7 @@ class Watching:
         return told_by(self.events)
 
     def wait_until_it_watches(self, folder, settle):
-        # Whatever is there when it begins is old; so the file changes until it is told.
+        # Files that exist at the start are not reported; so the probe changes until it is.
         deadline = time.monotonic() + 30
         while not self.probe:
             assert time.monotonic() < deadline
@@ -54,7 +54,7 @@ class Watching:
             time.sleep(0.02)
 
     def said(self, *words):
-        """Wait for a message with these words, and return it."""
+        """Wait for a message with these texts, and return it."""
         while line := self.process.stderr.readline().decode():
             if all(word in line for word in words):
                 return line

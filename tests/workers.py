@@ -95,7 +95,7 @@ class Whatever:
             near.recv(1)
 
     def stubborn(self, event):
-        """Swallow what the pool raises, and then return as if all were well."""
+        """Swallow the exception raised by the pool, and return as if nothing had happened."""
         note("stubborn")
         try:
             while True:
@@ -141,7 +141,7 @@ class Whatever:
         os.write(1, b"straight to descriptor 1\n")
 
     def terminate(self, event):
-        """Start a program, and want no more of it."""
+        """Start a program and terminate it."""
         note("terminate")
         with subprocess.Popen(["sleep", "1000"]) as program:
             program.terminate()

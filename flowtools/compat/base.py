@@ -58,7 +58,7 @@ class NeedsConfig(Described):
 
     def configure(self, config: ConfigParser) -> None:
         """Read the settings of the profile; to be overridden."""
-        raise NotImplementedError("a class that NeedsConfig has a configure(self, config)")
+        raise NotImplementedError("a class with NeedsConfig must define configure(self, config)")
 
 
 class NeedsCleanUp(Described):
@@ -66,7 +66,7 @@ class NeedsCleanUp(Described):
 
     def clean_up(self) -> None:
         """Release resources; to be overridden."""
-        raise NotImplementedError("a class that NeedsCleanUp has a clean_up(self)")
+        raise NotImplementedError("a class with NeedsCleanUp must define clean_up(self)")
 
 
 def give(made: Any, equipment: Equipment, config: ConfigParser) -> None:
@@ -109,7 +109,7 @@ class Flow(Described):
 
     def start(self, obj: Any) -> Any:
         """Process one object; to be overridden. The returned value is ignored."""
-        raise NotImplementedError("a Flow has a start(self, obj)")
+        raise NotImplementedError("a Flow must define start(self, obj)")
 
 
 class OldWorker:
@@ -165,7 +165,7 @@ class Once(_OldSource):
 
     def run(self) -> Any:
         """Return the object; to be overridden."""
-        raise NotImplementedError("a Once has a run(self)")
+        raise NotImplementedError("a Once must define run(self)")
 
 
 class Iterable(_OldSource):
@@ -183,7 +183,7 @@ class Iterable(_OldSource):
 
     def next(self) -> Any:
         """Return the next object, or raise StopIteration; to be overridden."""
-        raise NotImplementedError("an Iterable has a next(self)")
+        raise NotImplementedError("an Iterable must define next(self)")
 
 
 class EventBased(_OldSource):
@@ -202,7 +202,7 @@ class EventBased(_OldSource):
 
     def run(self) -> Any:
         """Begin to call `self.callback`; to be overridden."""
-        raise NotImplementedError("an EventBased has a run(self)")
+        raise NotImplementedError("an EventBased must define run(self)")
 
 
 class _Cleaner:

@@ -100,6 +100,10 @@ class HTTPServerError(UnreachableError):
         self.response = response
 
 
+class _CollisionError(HTTPClientError):
+    """Both sides have changed the same part: unlike other conflicts, a new try does not help."""
+
+
 class Session:
     """Stands for the session of the library requests: old code sets its `auth`, the login."""
 
@@ -234,11 +238,9 @@ class Client(Described):
                 sent = Raw(body, entry.content_type)
                 answer = self._send("PUT", link, headers, sent, etag, check_status=True)
             except HTTPClientError as error:
-                if (
-                    error.response.status_code == 409
-                    and changes is not None
-                    and attempt < backoff.tries
-                ):
+                is_stale = error.response.status_code == 409 and changes is not None
+                may_help = not isinstance(error, _CollisionError) and attempt < backoff.tries
+                if is_stale and may_help:
                     entry.response_etag = None  # Outdated: the next try reads the stored entry.
                     backoff.wait(attempt, time.monotonic() - begun)
                     continue
@@ -260,7 +262,7 @@ class Client(Described):
         try:
             root = rebase(base, mine, parse(now.content, name=now.url))
         except Collision as part:
-            raise HTTPClientError(
+            raise _CollisionError(
                 Response(409, b"", {}, now.url),
                 f"cannot PUT '{now.url}': somebody else has changed its '{part}', too; read it"
                 " again and repeat the change",

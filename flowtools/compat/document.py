@@ -159,8 +159,8 @@ class Document(Described):
     def __getattr__(self, name: str) -> Any:
         if not name.endswith("_link") or name.startswith("_"):
             raise AttributeError(
-                f"{type(self).__name__} has no '{name}' that flowtools.compat knows of; what the"
-                " document says beside that is in .entry.element"
+                f"{type(self).__name__} has no '{name}' in flowtools.compat; read other parts of"
+                " the document from .entry.element"
             )
         rel = normalise_rel(name.removesuffix("_link"))
         # Kept, so that metadata that is assigned to a link is there at the next access.
@@ -177,7 +177,7 @@ class Document(Described):
         if not hasattr(type(self), name) and name not in _OWN:
             raise AttributeError(
                 f"cannot set '{name}' of {type(self).__name__}: flowtools.compat does not know"
-                " which part of the document that is, so it would be lost; see .entry.element"
+                " that part of the document, so the value would be lost; change .entry.element"
             )
         object.__setattr__(self, name, value)
 

@@ -66,7 +66,7 @@ def init(
         ConfigurationError: The host name is invalid, or an argument is not supported.
     """
     if unknown:
-        raise ConfigurationError(f"init: not supported: {', '.join(unknown)}")
+        raise ConfigurationError(f"init: unsupported arguments: {', '.join(unknown)}")
     account = Account(
         f"{'https' if secure else 'http'}://{hostname}",
         user,

@@ -60,7 +60,7 @@ class DefaultLogger:
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "debug":
             raise AttributeError(
-                f"cannot set '{name}' of the logger: how messages look is said by --log-format"
+                f"cannot set '{name}' of the logger: use --log-format for the form of messages"
             )
         object.__setattr__(self, name, value)
 
@@ -77,7 +77,7 @@ def set_logger(logger: Any) -> NoReturn:
     """Raise NotImplementedError: messages always go to standard error."""
     raise NotImplementedError(
         "set_logger is not supported: messages go to standard error, and from there to the"
-        " journal or a file; --log-format json is for machines"
+        " journal or a file; for machines use --log-format json"
     )
 
 

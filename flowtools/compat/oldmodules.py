@@ -169,4 +169,4 @@ def fill(name: str, names: dict[str, Any]) -> None:
 
 def _hint(name: str) -> str:
     said = HINTS.get(name)
-    return f"; {said}" if said else "; docs/porting.md says what there is instead"
+    return f"; {said}" if said else "; see docs/porting.md for what to use instead"

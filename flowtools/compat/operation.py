@@ -103,7 +103,7 @@ def create_or_update_asset(
     """
     asked = [name for name, said in unknown.items() if said]
     if id is None or asked:
-        what = f"not supported: {', '.join(asked)}" if asked else "an id is needed"
+        what = f"unsupported arguments: {', '.join(asked)}" if asked else "an id is needed"
         raise ValueError(f"create_or_update_asset: {what}")
     client = client or get_default_instance()
     asset = _find(id, client) or _create(id, acl, mediaacl, tags, client)

@@ -90,7 +90,7 @@ def _read(text: str) -> datetime | date | time:
             return kind.fromisoformat(text)
         except ValueError:
             continue
-    raise ValueError(f"'{text}' is not ISO 8601: expected such as 2026-12-24T17:00:00Z")
+    raise ValueError(f"'{text}' is not ISO 8601: expected a time such as 2026-12-24T17:00:00Z")
 
 
 def _in_utc(moment: datetime) -> datetime:

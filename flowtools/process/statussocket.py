@@ -155,6 +155,7 @@ class StatusSocket:
             ready = wait(*waited_for, seconds=SAMPLE_EVERY)
             if self._ending.fileno() in ready:
                 return
+            # An error must not end the thread, which also warns of expiring certificates.
             try:
                 self._vitals.sample()
                 if time.monotonic() - told_at >= SAMPLE_EVERY:
@@ -167,7 +168,7 @@ class StatusSocket:
                 if self._inlet is not None and self._inlet.fileno() in ready:
                     self._answer(self._inlet)
             except Exception:  # noqa: BLE001  the top of a thread
-                _log.debug("cannot say what happens", exc_info=True)
+                _log.debug("cannot show the state", exc_info=True)
 
     def _tell(self) -> None:
         """Send the state to the service manager.

@@ -65,5 +65,5 @@ def integer(query: dict[str, str], name: str, default: int, least: int, most: in
         return default
     # Its length first: Python refuses to read an integer of thousands of digits.
     if not (said.isascii() and said.isdigit() and len(said) < 12 and int(said) >= least):
-        raise Refusal(400, f"{name} is no number of at least {least}")
+        raise Refusal(400, f"{name} must be a whole number of at least {least}")
     return min(int(said), most)

@@ -202,8 +202,10 @@ class Catalogue:
                 self._assets[number] = asset
             else:
                 del self._assets[number]
-            # The identifier is free again, even if the asset itself is still shown as deleted.
-            self._numbers.pop(asset.identifier or "", None)
+            # The identifier is free again, even if the asset is still shown as deleted. When it is
+            # deleted a second time, another asset may have the identifier.
+            if self._numbers.get(asset.identifier or "") == number:
+                del self._numbers[asset.identifier or ""]
             self.watchers.assets("delete", asset)
 
     def change(self, number: str, step: Callable[[Asset], dict[str, object]]) -> Asset:

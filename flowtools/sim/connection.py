@@ -106,7 +106,7 @@ class Handler(StompRequestHandler):  # type: ignore[misc]
             # 0.2 seconds: how soon the end of the server, or a silent client, is noticed.
             if not wait(self.request, seconds=0.2):
                 if self.patience is not None and time.monotonic() - heard > self.patience:
-                    raise ProtocolError("no heart-beat from you")
+                    raise ProtocolError("no heart-beat has come from the client in time")
                 continue
             data = self.request.recv(65536)
             if not data:

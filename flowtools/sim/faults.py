@@ -91,14 +91,16 @@ class Rates:
         for part in text.split(","):
             kind, _, said = part.partition("=")
             name = CLOCK if kind == CLOCK else KINDS.get(kind)
-            if name is None or name in given:
+            if name is None:
                 known = ", ".join([*KINDS, CLOCK])
-                raise ValueError(f"expected KIND=RATE with a kind of {known}: '{part}'")
+                raise ValueError(f"invalid fault '{part}': expected KIND=RATE, KIND one of {known}")
+            if name in given:
+                raise ValueError(f"invalid fault '{part}': expected each kind once")
             given[name] = _seconds(said) if name == CLOCK else _number(said)
             if name == CLOCK and not abs(given[name]) <= LARGEST_CLOCK:
-                raise ValueError(f"expected a number of seconds, such as -3600: '{part}'")
+                raise ValueError(f"invalid fault '{part}': expected seconds, such as -3600")
             if name != CLOCK and not 0 <= given[name] <= 1:
-                raise ValueError(f"expected a rate from 0 to 1: '{part}'")
+                raise ValueError(f"invalid fault '{part}': expected a rate from 0 to 1")
         return cls(**given)
 
     def __str__(self) -> str:

@@ -104,7 +104,7 @@ class FrameReader:
         # Its length first: Python refuses to read an integer of thousands of digits.
         is_number = length.isascii() and length.isdigit() and len(length.lstrip("0")) < 19
         if not is_number or int(length) > MAX_BODY:
-            raise ProtocolError("the content-length of a frame is no number, or too large")
+            raise ProtocolError("the content-length of a frame is not a number, or is too large")
         end = start + int(length)
         if len(buffer) <= end:
             return None

@@ -78,7 +78,7 @@ class Imports:
             # Run by the catalogue under its lock: of two imports at once, one gets a TakenError.
             def occupy(asset: Asset) -> dict[str, object]:
                 if asset.media != "placeholder" or asset.status == "importing":
-                    raise TakenError(f"asset {number} is no placeholder")
+                    raise TakenError(f"asset {number} is not a placeholder, or has an import")
                 return {"status": "importing", "upload_task": task.id}
 
             self._catalogue.change(number, occupy)

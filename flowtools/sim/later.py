@@ -58,7 +58,7 @@ class Later:
             try:
                 action()
             except Exception:  # noqa: BLE001  the thread serves everybody: it goes on
-                _log.exception("what was to be done later has failed")
+                _log.exception("a delayed action has failed")
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for the next action that is due; None at the end."""

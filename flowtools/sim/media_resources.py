@@ -137,7 +137,7 @@ class MediaResources:
         if priority not in PRIORITIES:
             raise Refusal(400, f"expected a priority of {', '.join(PRIORITIES)}")
         if request.etag is not None and request.etag != _etag(self._imports.get(id)):
-            raise StaleError("it has changed")
+            raise StaleError("the transfer request has changed")
         return self._shown_transfer(self._imports.change(id, priority=priority))
 
     def _shown(self, task: Import, status: int = 200) -> Reply:

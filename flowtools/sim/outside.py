@@ -56,7 +56,7 @@ class Outside:
         try:
             self._waiting.put_nowait((destination, headers, body))
         except queue.Full:
-            _log.warning("the broker does not keep up: a message is dropped")
+            _log.warning("the broker is too slow: dropping a message")
 
     def has_subscriber(self, destination: str, seconds: float) -> bool:
         """Return True, as STOMP has no way to ask a broker for its subscribers."""

@@ -30,8 +30,8 @@ class Resources:
             if found is None:
                 continue
             if request.method not in methods:
-                raise Refusal(405, f"there is no {request.method} here")
+                raise Refusal(405, f"{request.method} is not allowed here")
             # Decoded only now: a name may contain an encoded slash.
             parts = [unquote(part) for part in found.groups()]
             return methods[request.method](request, *parts)
-        raise Refusal(404, "there is nothing here")
+        raise Refusal(404, "there is nothing at this address")

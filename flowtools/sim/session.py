@@ -139,7 +139,7 @@ class Session(STOMP):  # type: ignore[misc]
         """Start a transaction."""
         name = frame.headers.get("transaction")
         if not name or name in self.engine.transactions:
-            raise ProtocolError("BEGIN needs a transaction that is not there yet")
+            raise ProtocolError("BEGIN needs a transaction that is not open yet")
         self.engine.transactions[name] = []
 
     def commit(self, frame: Frame) -> None:

@@ -44,7 +44,7 @@ class StepResources:
     def _put(self, request: Request, number: str) -> Reply:
         step = TransferStep(parse(request.body, name="the step"))
         if step.edit_link is None:
-            raise Refusal(400, "expected a step with its links")
+            raise Refusal(400, "expected a transfer step with an edit link")
         with self._lock:
             if number not in self._documents and len(self._documents) >= MOST:
                 raise Refusal(400, "there are too many steps")

@@ -98,7 +98,7 @@ class Stream:
             self.done += 1
             # From the last due time, not from now: a late change must not lower the rate.
             due += self._pause
-        _log.info("the stream of %d changes is over", len(self._steps))
+        _log.info("all %d changes of the stream are made", len(self._steps))
 
 
 def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[], None]]:
@@ -118,7 +118,7 @@ def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[]
                 _retitle(catalogue, number, change.title)
         except GoneError:
             # A client of the stand-in may delete an asset that the stream still wants to change.
-            _log.warning("asset %s has been deleted: the stream passes over it", number)
+            _log.warning("asset %s has been deleted: skipping a change of the stream", number)
 
     return [partial(step, change) for change in changes(count, seed)]
 

@@ -123,13 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         try:
             if not self.server.names.has(self.headers.get("Host", "localhost")):
-                raise Refusal(421, "there is no such host here; see flow-sim --alias")
+                raise Refusal(421, "this server does not have that host name; see flow-sim --alias")
             body = self._read_body()
             user = self._user()
             is_over = self.server.sessions.is_over(self.headers.get("Cookie"))
             if user is None or is_over:
                 login = {"WWW-Authenticate": 'Basic realm="Viz One", charset="UTF-8"'}
-                said = b"the session is over\n" if is_over else b"log in, please\n"
+                said = b"the session has expired\n" if is_over else b"login required\n"
                 self._send(Reply(said, status=401, headers=login))
                 return
             self._answer_with_faults(user, body)
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         conditional = self.command == "PUT" and "If-Match" in self.headers
         status = faults.status(conditional=conditional)
         if status is not None:
-            self._send(Reply(b"a fault, as was asked for\n", status=status))
+            self._send(Reply(b"a simulated fault; see flow-sim --faults\n", status=status))
             return
         reply = self._answer(user, body)
         if faults.drops():
@@ -201,10 +201,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _read_body(self) -> bytes:
         # http.server does not read chunks, and a body of unknown length could fill the memory.
         if "Transfer-Encoding" in self.headers:
-            raise Refusal(411, "the length of the body is needed")
+            raise Refusal(411, "a Content-Length is required; chunks are not supported")
         said = self.headers.get("Content-Length", "0")
         if not (said.isascii() and said.isdigit()):
-            raise Refusal(400, "the Content-Length is no number")
+            raise Refusal(400, "the Content-Length is not a number")
         if len(said) > 12 or int(said) > MAX_BODY:
             raise Refusal(413, f"the body is larger than {MAX_BODY} bytes")
         return self.rfile.read(int(said))

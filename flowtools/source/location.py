@@ -151,9 +151,7 @@ class UnmanagedFilesListener(Described):
 
     def _shown(self, change: Change, message: Message) -> Event | None:
         wanted = self.listening.wants_replayed(change.kind)
-        return (
-            self._event(change, message) if wanted and not self._skips(change.entry) else None
-        )
+        return self._event(change, message) if wanted and not self._skips(change.entry) else None
 
     def _event(self, change: Change, message: Message) -> Event:
         said = self._said(change.entry)

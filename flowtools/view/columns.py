@@ -178,6 +178,7 @@ def _title_of(event: Event) -> str:
 def _json(data: Any) -> str:
     try:
         return orjson.dumps(data).decode()
+    # orjson does not write more than 254 levels.
     except TypeError:
         return "(nested too deeply to show)"
 

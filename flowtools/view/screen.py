@@ -88,6 +88,7 @@ class Screen:
         """Yield the lines."""
         width, height = options.max_width, options.height or options.size.height
         head = self._head(width, height)
+        # Two lines are for the names of the columns and the foot.
         room = max(height - len(head) - 2, 0)
         rows = self._state.history.last(room, self._state.back)
         yield from head
@@ -102,6 +103,7 @@ class Screen:
         state = self._state
         shown = state.rates.most(min(TYPES_SHOWN, max(height // 4, 1)))
         lines = [self._totals()]
+        # On a very low terminal the rows matter more than the counts.
         if height > 8:
             widest = max((cell_len(kind) for kind, _ in shown), default=0)
             counts = COUNTS if width >= NARROWEST else TOTAL
@@ -202,6 +204,7 @@ def _shared(rows: list[list[Text]], width: int, rest: int) -> list[int]:
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     room = width - GAP * (len(widths) - 1)
     others = [place for place in range(len(widths)) if place != rest]
+    # Cell by cell, always from the widest, so that narrow columns stay whole as long as possible.
     while others and sum(widths[each] for each in others) > max(
         room - max(width // 4, 8), len(others)
     ):

@@ -81,7 +81,7 @@ class Events(Sequence[Event]):
         self._on_failure(place, error)
 
     def cancelled(self) -> bool:
-        """Return True once the result is not wanted any more: time is up, or the pool stops."""
+        """Return True once the result is no longer wanted: time-out, or the pool stops."""
         return monotonic() >= self.deadline
 
     def cancel(self) -> None:

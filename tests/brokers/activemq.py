@@ -100,7 +100,7 @@ class ActiveMQ6(ActiveMQ):
 
 
 class Artemis(Server):
-    """The newest ActiveMQ Artemis; `/queue/` and `/topic/` are its prefixes for the two kinds."""
+    """The newest ActiveMQ Artemis, with the prefixes `/queue/` and `/topic/`."""
 
     name = family = "artemis"
     checks_logins = False
@@ -161,7 +161,7 @@ class Artemis(Server):
                 {"destination": "activemq.management", "_AMQ_Attribute": "messageCount"} | reply,
             )
             answer = wire.expect("MESSAGE")[1]
-            # An address that nobody has used has no count, but a word about that.
+            # For an address that was never used Artemis prints a message instead of a count.
             count = answer.strip(b"[]\0")
             return int(count) if count.isdigit() else 0
 

@@ -14,10 +14,10 @@ from tests.brokers.server import START_SECONDS, free_ports
 from tests.brokers.wire import WireError
 
 _PASSIVE = ("AMQ221032", "AMQ221109", "AMQ221031")
-"""What the log of a backup has when it waits."""
+"""The line in the log of a backup that waits."""
 
 _ACTIVE = "AMQ221010"
-"""What it has when it has taken over."""
+"""The line in the log of a backup that has taken over."""
 
 
 class ArtemisPair:

@@ -1,7 +1,7 @@
-"""flow-sim with faults, a pipeline that lives with it, and what must have been done at the end.
+"""flow-sim with faults, a pipeline that has to cope with them, and the expected result.
 
-The listener keeps a state file, so that what a cut connection loses comes from the feed.
-The Worker writes to each asset over HTTP, and notes which state of it it has seen.
+The listener keeps a state file, so that changes missed by a cut connection are replayed.
+The Worker writes to each asset over HTTP, and notes which state of the asset it has seen.
 """
 
 import secrets
@@ -17,7 +17,7 @@ from tests.brokers.server import free_ports, until_open
 FAULTS = "5xx=0.05,slow=0.1,drop=0.01,conflict=0.1"
 
 RATE = 4.0
-"""Changes a second."""
+"""Changes per second."""
 
 WORKER = '''\
 """Tags each asset, as examples/tag.py does, and notes which state of it that was."""
@@ -44,7 +44,7 @@ class BadDay:
     """flow-sim, and `flow-listen-assets | flow-work` against it."""
 
     def __init__(self, folder, seconds, seed):
-        """Prepare changes for so many seconds, in `folder`."""
+        """Prepare changes for `seconds` seconds, in `folder`."""
         folder.mkdir()
         self._folder = folder
         (folder / "bad_day.py").write_text(WORKER)
@@ -86,7 +86,7 @@ class BadDay:
         self.pipeline.tend()
 
     def processes(self):
-        """Return the commands that run: their process ids by name."""
+        """Return the process ids of the running commands, by name."""
         found = {f"{name} (assets)": pid for name, pid in self.pipeline.processes().items()}
         return found | self.sim.processes()
 
@@ -99,7 +99,7 @@ class BadDay:
         return left
 
     def seen(self):
-        """Return how many events the Worker has done, the same ones twice."""
+        """Return how many events the Worker has done; repeated ones count each time."""
         return len((self._folder / "seen").read_bytes().splitlines())
 
     def _unseen(self):

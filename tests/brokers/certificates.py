@@ -1,4 +1,4 @@
-"""Certificates for the brokers of the tests: an authority, a broker's and a client's."""
+"""Certificates for the test brokers: of an authority, of a broker and of a client."""
 
 import subprocess
 
@@ -27,10 +27,10 @@ def make(folder):
 
 
 def lasting(days):
-    """The options of openssl x509 for a certificate of so many days; "-1": that has expired."""
+    """Options of openssl x509 for a certificate valid for `days` days; "-1": already expired."""
     if days != "-1":
         return ("-days", days)
-    # OpenSSL 3.5 takes no negative number, and 3.0 knows no other way.
+    # OpenSSL 3.5 refuses a negative number of days, and 3.0 has no other option for it.
     known = subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True).stderr
     if "-not_after" not in known:
         return ("-days", days)
@@ -42,7 +42,7 @@ BAD = {
     "wrong-host": ("DNS:elsewhere.example", "30"),
     "self-signed": ("IP:127.0.0.1", "30"),
 }
-"""Certificates that are to be refused: whom they are for, and their days."""
+"""Certificates that must be refused: their subject, and their validity in days."""
 
 
 def make_bad(folder, kind):

@@ -19,13 +19,13 @@ STOMP_PORT = 61613
 _EPMD_PORT = 4369
 
 TICK_SECONDS = 10
-"""How long a node that falls silent is still believed in (RabbitMQ's own default: 60).
+"""Seconds until a silent node counts as down (RabbitMQ's own default: 60).
 
-Until then what was on its way to it, as a queue's leader, is not sent to the new leader.
+Until then messages sent to it as a queue's leader are not sent to the new leader.
 """
 
 WHOLE_SECONDS = 120
-"""How long a node that came back may take until each of its queues has caught up."""
+"""Seconds that a returned node may take until each of its queues has caught up."""
 
 _LEADER = """{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"NAME">>)),
   {ok, _, {_, Leader}} = ra:members(amqqueue:get_pid(Q)), Leader."""
@@ -71,7 +71,7 @@ class Node(RabbitMQQuorum):
         )
 
     def cut(self):
-        """Cut it off from the other nodes and from its clients; nobody is told."""
+        """Cut it off from the other nodes and its clients, without closing any connection."""
         self._network.cut(self.space)
 
     def join(self):
@@ -108,7 +108,7 @@ class Cluster:
     Attributes:
         nodes: Each Node, in the order of their names.
         away: The nodes that a test has killed, frozen or cut off, and how.
-        about: What it is, in a few words.
+        about: A short description of the broker.
     """
 
     about = f"RabbitMQ 4, {NODES} nodes, net_ticktime {TICK_SECONDS}, quorum queue"
@@ -139,7 +139,7 @@ class Cluster:
         return self
 
     def close(self):
-        """End it."""
+        """End all nodes."""
         for node in self.nodes:
             node.close()
         self._network.close()
@@ -172,7 +172,7 @@ class Cluster:
         self.away.clear()
 
     def is_whole(self, destination):
-        """Whether all members of the quorum queue work and have what the leader has."""
+        """Whether all members of the quorum queue run and have caught up with the leader."""
         name = destination.rsplit("/", 1)[1]
         with contextlib.suppress(Exception):
             return self._well.ask("eval", _IS_WHOLE.replace("NAME", name)).strip() == "true"

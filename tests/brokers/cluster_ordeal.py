@@ -78,7 +78,7 @@ class Numbers:
 
 
 class ClusterOrdeal:
-    """Runs the pipelines against `cluster` and makes their lives hard."""
+    """Runs the pipelines against `cluster` and inflicts faults on them."""
 
     def __init__(self, cluster, queue, folder, *, least, rate):
         """Prepare: at least `least` events, `rate` of them a second."""
@@ -116,7 +116,7 @@ class ClusterOrdeal:
 
     @property
     def total(self):
-        """How many events were made; they have the numbers below."""
+        """How many events were made; their numbers are 0 to `total` - 1."""
         file = self._folder / "made"
         numbers = file.read_text().rpartition("\n")[0].split() if file.exists() else ()
         return max(map(int, numbers), default=-1) + 1
@@ -130,7 +130,7 @@ class ClusterOrdeal:
         """See what was done, and start listeners and a publisher that have ended."""
         for pipeline in self.listeners:
             pipeline.tend()
-        # It ends by itself once it was told that it is enough, and all is confirmed.
+        # The publisher ends by itself after it was told to stop and everything is confirmed.
         if self.publisher.status != 0:
             self.publisher.tend()
         for tally in self.tallies:
@@ -151,7 +151,7 @@ class ClusterOrdeal:
         return self.until(flows, RECOVERY_SECONDS, what)
 
     def inflict(self, kind):
-        """Make a fault, wait until all has recovered, and mend what was broken."""
+        """Inflict a fault, wait until everything has recovered, and repair what was broken."""
         which, _, how = kind.partition(" ")
         at = len(self.times)
         if kind in NODE_KINDS:
@@ -174,7 +174,7 @@ class ClusterOrdeal:
             self.cluster.wait_until_whole(self.queue, tend=self.tend)
 
     def finish(self):
-        """Let the publisher end, and wait until every event of its is done and acknowledged."""
+        """Let the publisher end, and wait until all its events are done and acknowledged."""
         (self._folder / "enough").touch()
         self.until(lambda: self.publisher.status == 0, 300, "the publisher has had all confirmed")
         total = self.total
@@ -183,7 +183,7 @@ class ClusterOrdeal:
 
     @property
     def missing(self):
-        """The numbers that were made and never done."""
+        """The numbers of events that were made and never done."""
         times = self.times
         return [number for number in range(self.total) if str(number) not in times]
 
@@ -195,7 +195,7 @@ class ClusterOrdeal:
 
     @property
     def most_duplicates(self):
-        """The bound: for each fault the windows that it can touch."""
+        """The allowed number of duplicates: for each fault the windows that it can affect."""
         windows = {
             "publisher killed": WINDOW,
             "flow-send killed": WINDOW,

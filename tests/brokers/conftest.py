@@ -18,17 +18,17 @@ REQUIRED = bool(os.environ.get("CI") or os.environ.get("FLOWTOOLS_REQUIRE_BROKER
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark them before pytest deselects by marker, and group them for pytest-xdist."""
+    """Mark the tests before pytest deselects by marker, and group them for pytest-xdist."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.brokers)
             item.add_marker(pytest.mark.xdist_group(_group(item)))
-    # The longest first: they are one test each, which nobody could share at the end.
+    # The longest first: each is one test, which cannot be divided among workers at the end.
     items.sort(key=lambda item: item.path.stem not in ("test_standby", "test_cluster"))
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print what tests have shown in the processes of pytest-xdist."""
+    """Print the tables that tests have shown in the processes of pytest-xdist."""
     for reports in terminalreporter.stats.values():
         for report in reports:
             told = getattr(report, "user_properties", ()) if _is_call(report) else ()
@@ -55,7 +55,7 @@ def _group(item):
 
 
 def missing(reason):
-    """End a test for which something is not there: as failed where the brokers are required."""
+    """End a test whose broker is not installed: skipped, or failed if the brokers are required."""
     if REQUIRED:
         pytest.fail(str(reason))
     pytest.skip(str(reason))
@@ -91,7 +91,7 @@ def _broker(request, tmp_path_factory):
 
 
 def _lent(server):
-    """Lend the session's broker to one test; mend what the test did to it."""
+    """Lend the session's broker to one test, and repair afterwards what the test did to it."""
     yield server
     if server.running:
         server.thaw()
@@ -113,13 +113,13 @@ def activemq(_activemq):
 
 @pytest.fixture
 def broker(_broker):
-    """Each of the chosen brokers, one after the other."""
+    """Each of the chosen brokers in turn."""
     yield from _lent(_broker)
 
 
 @pytest.fixture
 def show(request, capsys):
-    """Print past pytest's capture, or at the end of the run: tables are what one runs tests for."""
+    """Print past pytest's capture, or at the end of the run, where tables are wanted."""
 
     def show(text):
         if "PYTEST_XDIST_WORKER" in os.environ:
@@ -141,17 +141,17 @@ def any_rabbitmq(broker):
 
 @pytest.fixture
 def name():
-    """A name that no destination has had."""
+    """A name that no destination has used before."""
     return f"t-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
 def queue(name):
-    """A queue of the test's own, as STOMP names it."""
+    """The STOMP name of a queue that only this test uses."""
     return f"/queue/{name}"
 
 
 @pytest.fixture
 def topic(name):
-    """A topic of the test's own, as STOMP names it."""
+    """The STOMP name of a topic that only this test uses."""
     return f"/topic/{name}"

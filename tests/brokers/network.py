@@ -1,7 +1,7 @@
-"""A network of namespaces on one machine: each has an address, and a cable that can be pulled.
+"""A network of namespaces on one machine: each has an address and a cable that can be pulled.
 
 A bridge joins the namespaces to the machine itself. `cut` sets a namespace's link down, by which
-packets vanish without a word in both directions, as when a cable is pulled or a switch dies.
+packets vanish silently in both directions, as when a cable is pulled or a switch dies.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ class NoNetwork(Exception):
 
 
 class Network:
-    """A bridge, and namespaces that hang on it.
+    """A bridge, and the namespaces connected to it.
 
     Attributes:
         home: The machine's own address on the bridge.
@@ -70,7 +70,7 @@ class Network:
         ip("link", "set", self._spaces[space], "up")
 
     def close(self):
-        """Remove the namespaces and the bridge; what runs in them has to be ended before."""
+        """Remove the namespaces and the bridge; processes in them must have ended before."""
         for space in self._spaces:
             with contextlib.suppress(subprocess.CalledProcessError):
                 ip("netns", "del", space)

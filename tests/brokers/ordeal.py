@@ -1,4 +1,4 @@
-"""The loss test: numbered messages through a pipeline while everything around it fails.
+"""The loss test: numbered messages go through a pipeline while faults are inflicted on it.
 
 One `Ordeal` is one broker, a proxy in front of it, one supervised pipeline, and a tally of
 what was done. `inflict` makes one fault and waits until the pipeline has recovered.
@@ -47,10 +47,10 @@ class Fault:
 
 
 class Ordeal:
-    """Runs `flow-listen-stomp | flow-work` against `broker` and makes its life hard.
+    """Runs `flow-listen-stomp | flow-work` against `broker` and inflicts faults on both.
 
     Attributes:
-        calm: Whether the broker can be talked to: no fault is being made.
+        calm: Whether the broker is reachable: no fault is in progress.
     """
 
     def __init__(self, broker, queue, folder, *, ack, seed, pause=0.004):
@@ -81,18 +81,18 @@ class Ordeal:
         self.tally.close()
 
     def publish(self, numbers):
-        """Put a message for each of `numbers` into the queue; return when all are safe there."""
+        """Put a message for each of `numbers` into the queue; return when all are confirmed."""
         bodies = (orjson.dumps({"n": number, "pad": "x" * 100}) for number in numbers)
         with self.broker.connect() as wire:
             wire.publish(self.queue, bodies, **{"content-type": "application/json"})
 
     def start(self):
-        """Start the pipeline; every queue there is outlives a broker from here on."""
+        """Start the pipeline; from here on every existing queue survives a kill of the broker."""
         self.broker.settle()
         self.pipeline.start()
 
     def tend(self):
-        """See what was done, and start what has ended."""
+        """Count what was done, and start again what has ended."""
         self.pipeline.tend()
         self.tally.update()
 
@@ -104,7 +104,7 @@ class Ordeal:
             raise TimeoutError(f"{error}\n{self.report()}\n{self.said()}") from None
 
     def inflict(self, kind):
-        """Make a fault, and wait until events of a new connection have been done."""
+        """Inflict a fault, and wait until events of a new connection have been done."""
         self.tend()
         at, sessions, accepted = self.tally.done, set(self.tally.sessions), self._proxy.accepted
         since = time.monotonic()
@@ -117,7 +117,7 @@ class Ordeal:
             new = self.tally.sessions.keys() - sessions
             seconds = min(self.tally.sessions[session] for session in new) - since
         else:
-            # Without `ackto` an event does not tell its connection.
+            # An event without `ackto` does not show its connection.
             what = f"a new connection (fault: {kind})"
             self.until(lambda: self._proxy.accepted > accepted, RECOVERY_SECONDS, what)
             lines, passed = self.tally.lines, self._proxy.passed
@@ -130,7 +130,7 @@ class Ordeal:
         self.faults.append(Fault(kind, at, seconds))
 
     def run(self, total, faults):
-        """Make `faults` (kinds) at random moments while numbers below `total` are done."""
+        """Inflict `faults` (kinds) at random moments while numbers below `total` are done."""
         moments = sorted(self.random.sample(range(total // 50, total * 8 // 10), len(faults)))
         for kind, moment in zip(faults, moments, strict=True):
             self.until(lambda: self.tally.done >= moment, 120, f"{moment} events")  # noqa: B023
@@ -138,7 +138,7 @@ class Ordeal:
 
     @property
     def most_duplicates(self):
-        """The bound: the window for each fault, and what a killed broker itself forgets."""
+        """The allowed duplicates: a window per fault, and what a killed broker forgets."""
         killed = sum(fault.kind == "broker killed" for fault in self.faults)
         window = PREFETCH * self.broker.overdraws
         return window * len(self.faults) + self.broker.forgets * killed

@@ -17,11 +17,11 @@ RESTART_AFTER = 0.1
 class Pipeline:
     """A line for bash, with pipefail, in a session of its own.
 
-    Nobody watches by himself: whoever waits for something calls `tend` now and then.
+    No thread watches the pipeline: code that waits for something calls `tend` now and then.
 
     Attributes:
         starts: How often it has been started.
-        statuses: How each run that has ended ended, as the shell tells it.
+        statuses: The exit status of each run that has ended, as reported by the shell.
         log: The file that has its standard error.
     """
 
@@ -60,7 +60,7 @@ class Pipeline:
 
     @property
     def status(self):
-        """How the run that was started last has ended; None: it goes on."""
+        """The exit status of the last run; None: it is still running."""
         return self._process.poll()
 
     def tend(self):
@@ -80,7 +80,7 @@ class Pipeline:
         for pid in session_of(self._process.pid):
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                # An interpreter has the script as its first argument.
+                # For a script the process is the interpreter, with the script as first argument.
                 names = [Path(word).name for word in words[:2]]
                 found |= {name: pid for name in names if name.startswith("flow-")}
         return found
@@ -101,7 +101,7 @@ class Pipeline:
         return self._process.wait(seconds)
 
     def kill_all(self):
-        """End everything with SIGKILL; what happens when a machine dies."""
+        """End everything with SIGKILL, as when a machine dies."""
         if self._process is None:
             return
         for pid in session_of(self._process.pid):

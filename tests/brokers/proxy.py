@@ -21,12 +21,12 @@ _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Passes connections to `proxy.port` on to a port of the loopback.
+    """Forwards connections to `proxy.port` to a port of the loopback.
 
     Attributes:
         port: Where to connect.
-        accepted: How many connections have been taken so far.
-        passed: How many bytes have been passed on, both ways together.
+        accepted: How many connections have been accepted so far.
+        passed: How many bytes have been forwarded, in both directions together.
     """
 
     def __init__(self, target):
@@ -60,7 +60,7 @@ class Proxy:
 
     @property
     def open(self):
-        """How many connections are passed on at the moment."""
+        """How many connections are being forwarded at the moment."""
         return self._order(lambda: len(self._ends)) // 2
 
     def cut(self, *, reset=True):
@@ -68,23 +68,23 @@ class Proxy:
         return self._order(lambda: self._cut(reset))
 
     def stall(self):
-        """Pass no byte on and take no connection until `resume`; those there are stay."""
+        """Forward no byte and accept no connection until `resume`; open connections stay."""
         self._order(lambda: self._stall(True))
 
     def resume(self):
-        """Pass bytes on again."""
+        """Forward bytes again."""
         self._order(lambda: self._stall(False))
 
     def refuse(self):
-        """Cut whoever connects at once, until `accept`."""
+        """Cut each new connection immediately, until `accept`."""
         self._order(lambda: setattr(self, "_refusing", True))
 
     def accept(self):
-        """Take connections again."""
+        """Accept connections again."""
         self._order(lambda: setattr(self, "_refusing", False))
 
     def _order(self, what):
-        """Have the proxy's thread do `what`; return what that gives."""
+        """Have the proxy's thread call `what`; return its result."""
         done, result = Event(), []
         self._orders.put((what, done, result))
         os.write(self._wake_out, b".")
@@ -150,7 +150,7 @@ class Proxy:
         return bool(data)
 
     def _watch(self, end):
-        """Watch `end`: read when all that it gave is gone, write when there is something."""
+        """Watch `end`: read when its data has been forwarded, write when data waits for it."""
         other, unsent = self._ends[end]
         events = 0
         if not self._stalled:

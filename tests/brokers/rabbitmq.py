@@ -24,7 +24,7 @@ _DEPTH = """case rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"NAME">>
       {ok, N, _} = ra:consistent_query(amqqueue:get_pid(Q), Total), N;
     _ -> proplists:get_value(messages, rabbit_amqqueue:info(Q, [messages])) end;
   _ -> 0 end."""
-"""Erlang for the messages of a queue now: what list_queues tells of a quorum queue is late."""
+"""Erlang code for the current length of a queue: list_queues reports quorum queues with a delay."""
 
 
 class RabbitMQ(Server):
@@ -60,7 +60,7 @@ class RabbitMQ(Server):
         self._amqp, self._dist, self._epmd_port = free_ports(3)
         self._epmd = None
         self._node = f"tests{self.port}@localhost"
-        # What is on its way inside the broker comes on top of the journal.
+        # Acknowledgements still inside the broker come on top of the journal.
         self.forgets = 2 * (journal or 32_768)
         limits = ("queue_index_max_journal_entries", "classic_queue_index_v2_segment_entry_count")
         journal_setting = ",".join(f"{{{limit},{journal}}}" for limit in limits if journal)
@@ -99,7 +99,7 @@ class RabbitMQ(Server):
             "RABBITMQ_DIST_PORT": str(self._dist),
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # Makes the script become the Erlang machine instead of minding it.
+            # Lets the script exec the Erlang machine instead of supervising it.
             "RUNNING_UNDER_SYSTEMD": "1",
         }
 
@@ -125,7 +125,7 @@ class RabbitMQ(Server):
     def launch(self):
         """Start its process, and before that its epmd; see Server."""
         if self._epmd is None:
-            # An epmd that Erlang starts by itself would be a daemon that nobody owns.
+            # An epmd that Erlang starts by itself would be a daemon that outlives the tests.
             self._epmd = self._spawn(self._inside(["epmd"]), self._environment())
             until_open(self._epmd_port, self.host)
         super().launch()
@@ -158,7 +158,7 @@ class RabbitMQ(Server):
         self._policy(name, {"max-length": most, "overflow": "reject-publish"})
 
     def retry(self, destination, seconds):
-        """Let the queue's rejected messages come back after a while, by way of another queue.
+        """Let rejected messages return to the queue after a while, through another queue.
 
         A dead-letter exchange and a time to live, as RabbitMQ's users build a retry. Returns
         the other queue.
@@ -171,7 +171,7 @@ class RabbitMQ(Server):
         return f"{destination}.retry"
 
     def purge(self, destination):
-        """Throw away what the queue holds."""
+        """Remove all messages from the queue."""
         self._ctl("purge_queue", destination.rsplit("/", 1)[1])
 
     def delete(self, destination):

@@ -1,9 +1,9 @@
-"""A real broker that belongs to the tests: its processes, its ports, its life.
+"""A real broker that belongs to the tests: its processes, its ports, starting and stopping.
 
-Each runs in a folder of its own, on ports of its own, as whoever runs the tests; the
+Each runs in its own folder, on its own ports, as the user who runs the tests; the
 system's service and its data are never touched. `kill` and `start` again keep ports and
 data, so persistent messages survive. Every process is started with a parent-death signal:
-should the tests die without a word, the brokers die too. (Linux sends it when the *thread*
+if the tests are killed, the brokers die too. (Linux sends it when the *thread*
 that started the process ends: start brokers from the main thread.)
 """
 
@@ -29,7 +29,7 @@ START_SECONDS = 120
 USER = "guest"
 PASSWORD = "guest"
 READER = "reader"
-"""Who may read from ActiveMQ's queues and write to none; the password is the same."""
+"""A user who may read from ActiveMQ's queues and write to none; the password is the same."""
 
 
 class BrokerMissing(Exception):
@@ -45,14 +45,14 @@ class Server:
         host: "127.0.0.1"; the certificate is good for it and for "localhost".
         port: STOMP.
         tls_port: STOMP over TLS; a client certificate is asked for, not required.
-        user, password: A login that is taken. None at all is taken too, a wrong one is not.
+        user, password: A valid login. No login at all is accepted too; a wrong one is refused.
         vhost: The virtual host to name, or None.
         prefetch_header: The SUBSCRIBE header that bounds what is delivered unacknowledged.
         tells: Whether it tells the number of unsuccessful deliveries of a message.
         own_dead_letters: Where it moves a message itself after too many unsuccessful deliveries;
             "": nowhere.
         overdraws: How many times --prefetch it delivers of messages as small as the tests'.
-        checks_logins: Whether it refuses a wrong password; Artemis takes it for no login.
+        checks_logins: Whether it refuses a wrong password; Artemis treats it as no login.
         forgets: How many acknowledgements it had taken may be lost when it is killed.
         ca_file: The certificate authority (PEM) that signed the broker's certificate.
         client_cert, client_key: A client's certificate (PEM), signed by the same.
@@ -91,7 +91,7 @@ class Server:
 
     @property
     def running(self):
-        """Whether the process is there, frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     def start(self):
@@ -100,7 +100,7 @@ class Server:
         return self.wait_until_up()
 
     def launch(self):
-        """Start its process, and wait for nothing."""
+        """Start its process without waiting."""
         assert not self.running, f"{self.name} runs already"
         self._process = self._spawn(self._command(), self._environment())
 
@@ -120,7 +120,7 @@ class Server:
                 return self
 
     def stop(self):
-        """End it in good order, then whatever is left of it."""
+        """End it in an orderly way, then kill whatever is left of it."""
         if self.running:
             self.thaw()
             self._process.terminate()
@@ -140,7 +140,7 @@ class Server:
         self._signal(signal.SIGSTOP)
 
     def thaw(self):
-        """Let it go on (SIGCONT)."""
+        """Let it continue (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def close(self):
@@ -182,7 +182,7 @@ class Server:
         return f"{scheme}://{self.host}:{port}/?{urlencode(parts, quote_via=quote, safe='/')}"
 
     def settle(self):
-        """Return once every queue there is will outlive `kill`."""
+        """Return once every existing queue will survive `kill`."""
 
     def depth(self, destination):
         """Return how many messages the queue holds, delivered or not.
@@ -220,7 +220,7 @@ class Server:
 
 
 def free_ports(number):
-    """Return ports that nobody has, outside the range of outgoing connections.
+    """Return unused ports, outside the range of outgoing connections.
 
     Inside it, a client that tries again and again while the broker is down may be given
     the very port it connects to, and so talk to itself; the broker could not come back.

@@ -20,7 +20,7 @@ OTHERS = ("rabbitmq4-cluster",)
 
 
 def chosen(*, everything=False):
-    """The names of the brokers that this run is about; `everything`: OTHERS, too."""
+    """The names of the brokers chosen for this run; `everything`: OTHERS, too."""
     wanted = os.environ.get("BROKERS", "").replace(",", " ").split()
     unknown = set(wanted) - set(ALL) - set(OTHERS)
     if unknown:

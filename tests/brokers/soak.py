@@ -2,7 +2,7 @@
 
 Two pipelines at once: flow-listen-stomp | flow-work on a real broker that is killed,
 frozen and cut off every few seconds, and flow-listen-assets | flow-work on flow-sim with
-faults. Their processes live all the time, so that what they hold can be seen to stay flat:
+faults. Their processes run all the time, so that their use of resources can be seen to stay flat:
 it is sampled into soak.csv in FOLDER (the current directory), from which
 benchmarks/soak_plot draws. A line a minute on stdout.
 
@@ -28,7 +28,7 @@ RATE = 200
 """Messages a second."""
 
 KINDS = ("broker killed", "broker frozen", "connection cut")
-"""Faults that leave our own processes alive; test_loss.py kills those, too."""
+"""Faults that leave our own processes alive; test_loss.py also kills those."""
 
 FAULT_EVERY = 20.0
 """Seconds between the end of a fault and the next, on average."""
@@ -42,7 +42,7 @@ JUDGED = (
     "flow-listen-assets (assets)",
     "flow-work (assets)",
 )
-"""flow-sim is not: it keeps every asset that it has made."""
+"""Commands whose usage must stay flat; not flow-sim, which keeps every asset in memory."""
 
 
 class Soak(Ordeal):
@@ -61,7 +61,7 @@ class Soak(Ordeal):
         self.start()
 
     def soak(self):
-        """Send and make faults until the time is over; then wait until everything is done."""
+        """Send and inflict faults until the time is over; then wait until everything is done."""
         next_fault = self._began + 5
         while self._elapsed() < self._seconds:
             if time.monotonic() >= next_fault:
@@ -76,7 +76,7 @@ class Soak(Ordeal):
         self.until(lambda: self.broker.depth(self.queue) == 0, 60, "every message is acknowledged")
 
     def judge(self):
-        """Say how it went, and return whether all went well."""
+        """Print the result, and return whether everything went well."""
         lost = len(self.tally.missing(self.sent))
         print(self.report(lost))
         unseen = self._bad_day.missing(300)
@@ -96,7 +96,7 @@ class Soak(Ordeal):
         )
 
     def tend(self):
-        """Send what is due, besides."""
+        """Tend the pipeline as Ordeal does, and send the messages that are due."""
         super().tend()
         self._bad_day.tend()
         if self.producing and self.calm:
@@ -136,7 +136,7 @@ def main():
         broker = kind(folder / "broker")
         try:
             broker.start()
-            # The queue is there before the first fault, so that it outlives a killed broker.
+            # The queue exists before the first fault, so that it survives a killed broker.
             with broker.connect() as wire:
                 wire.subscribe(QUEUE)
             with (

@@ -1,4 +1,4 @@
-"""What was done: a Worker that notes which event it has done, and the count of its notes.
+"""A tally of processed events: a Worker that notes each event, and a count of its notes.
 
 Events are known by the number `n` in the body of a message, others by their id.
 """
@@ -41,7 +41,7 @@ class Tally:
     """
 
     def __init__(self, folder):
-        """Write the Worker (`note:Note`) into `folder`, where it will write its notes."""
+        """Write the Worker (`note:Note`) into `folder`, where its notes will be, too."""
         (folder / "note.py").write_text(WORKER)
         (folder / "done").touch()
         self._file = (folder / "done").open("rb")
@@ -67,7 +67,7 @@ class Tally:
         return self.lines - len(self.times)
 
     def update(self):
-        """Read what has been added."""
+        """Read the lines added since the last call."""
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in lines:
             name, session, moment, length = line.decode().split()

@@ -1,4 +1,4 @@
-"""A live and a backup Artemis: nothing is lost when the live one is killed, and comes back."""
+"""A live and a backup Artemis: nothing is lost when the live one is killed and returns."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 """A three-node RabbitMQ cluster: nothing is lost, whatever dies, freezes or is cut off.
 
-FLOWTOOLS_ROUNDS says how often each kind of fault happens (by default once).
+FLOWTOOLS_ROUNDS is the number of times that each kind of fault happens (default: once).
 """
 
 import subprocess
@@ -40,7 +40,7 @@ def _cluster(tmp_path_factory):
 
 @pytest.fixture
 def cluster(_cluster):
-    """The cluster, all nodes up; what a test takes away comes back."""
+    """The cluster with all nodes up; nodes that a test takes away are brought back."""
     yield _cluster
     _cluster.heal()
 
@@ -107,7 +107,7 @@ def test_flow_send_waits_for_the_home_node_of_a_classic_queue(cluster, queue, se
     feed(process, range(50))
     log = tmp_path / "send.log"
     wait_for(
-        # RabbitMQ 3 says NOT_FOUND "home node is down"; 4.3 closes the connection without a word.
+        # RabbitMQ 3 says NOT_FOUND "home node is down"; 4.3 closes the connection silently.
         lambda: log.read_text().count("lost the connection") >= 2,
         60,
         tend=lambda: None,
@@ -158,7 +158,7 @@ def test_flow_send_survives_a_restart_of_the_whole_cluster(cluster, queue, send,
     feed(process, range(100, 150))
     for node in cluster.nodes:
         node.launch()
-    # Lines go on while the nodes start, answer, and do not have the queue yet.
+    # Lines keep coming while the nodes start, answer, and do not have the queue yet.
     feed(process, range(150, 350), 0.05)
     cluster.away.clear()
     for node in cluster.nodes:

@@ -1,4 +1,4 @@
-"""Queues that take no more, or are gone: nothing is lost, and once there is room all goes on."""
+"""Full and deleted queues: nothing is lost, and once there is room everything continues."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def login(any_rabbitmq):
 
 
 def filled(broker, queue, most):
-    """Make `queue` one that holds `most` messages and rejects others, and fill it."""
+    """Limit `queue` to `most` messages, rejecting others, and fill it."""
     if broker.tells:
         pytest.skip("a quorum queue takes some messages more than its limit")
     broker.limit(queue, most)
@@ -37,7 +37,7 @@ def unable_to_move(start, broker, queue, login):
     sender = AckSender()
     sender.nack(json.loads(lines.next())["ackto"])
     said.until(f"cannot move a rejected message to '{queue}.failed'".encode())
-    # The others go on meanwhile.
+    # Other messages continue in the meantime.
     with broker.connect() as wire:
         wire.publish(queue, [b"good"])
     sender.ack(json.loads(lines.next())["ackto"])
@@ -100,7 +100,7 @@ def test_messages_for_a_full_queue_wait_until_there_is_room(any_rabbitmq, queue,
         said.until(b"lost the connection")
     deadline = time.monotonic() + 4 * SECONDS  # A purge takes seconds on a busy machine.
     while process.poll() is None:
-        # There is never room for all: were all sent again each time, it would not end.
+        # There is never room for all: if all were sent again each time, it would never end.
         any_rabbitmq.purge(queue)
         assert time.monotonic() < deadline, "it does not get on"
     assert process.returncode == 0

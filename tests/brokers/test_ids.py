@@ -1,4 +1,4 @@
-"""Each delivery of a message has the same event id, however it came to be delivered again."""
+"""Each delivery of a message has the same event id, whatever caused the redelivery."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.stomp_servers import SECONDS, Lines
 
 @pytest.fixture
 def deliver(broker, queue, start):
-    """Return the event of the queue's message as a listener tells it that is then killed."""
+    """Return the event that a listener writes for the queue's message; then kill the listener."""
     login = {"FLOW_USER": broker.user, "FLOW_PASSWORD": broker.password}
 
     def deliver():
@@ -40,7 +40,7 @@ def reject(broker, queue):
 def test_all_deliveries_of_a_message_have_the_same_event_id(broker, queue, deliver):
     publish(broker, queue)
     events = [deliver(), deliver()]
-    # Somebody else takes it and ends in good order.
+    # Another consumer takes it and disconnects in an orderly way.
     with broker.connect() as wire:
         wire.subscribe(queue, ack="client-individual", **{broker.prefetch_header: "1"})
         wire.expect("MESSAGE")
@@ -66,7 +66,7 @@ def test_a_message_keeps_its_event_id_when_rabbitmq_retries_it_through_dead_lett
     broker = any_rabbitmq
     aside = broker.retry(queue, 0.2)
     with broker.connect() as wire:
-        # Makes the queue: who sends to one makes it, and it has no consumer.
+        # Creates the queue: sending to a queue creates it, without a consumer.
         wire.publish(aside, [b"first"])
         wire.subscribe(queue)
         wire.expect("MESSAGE")

@@ -1,4 +1,4 @@
-"""A look takes nothing: not a message, not its place, and no delivery where the broker has that."""
+"""Browsing takes no message, keeps the order, and on some brokers does not count as a delivery."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ LOOKS = 22
 
 @pytest.fixture
 def shell(broker, tmp_path):
-    """Run a line in a shell that may log in; gives the process's result."""
+    """Run a line in a shell that has the broker's login; return the completed process."""
 
     def run_line(line):
         return subprocess.run(
@@ -115,7 +115,7 @@ def test_a_dead_letter_queue_is_counted_replayed_and_dropped(broker, filled, she
 
 @pytest.mark.timeout(300)
 def test_many_replays_do_not_use_up_the_deliveries_of_the_remaining_messages(broker, filled, shell):
-    """Each holds the whole queue, and takes one message off it."""
+    """Each replay holds the whole queue and removes one message."""
     url = broker.url(filled)
     for number in range(LOOKS):
         done = shell(
@@ -132,7 +132,7 @@ def test_many_replays_do_not_use_up_the_deliveries_of_the_remaining_messages(bro
 
 @pytest.mark.timeout(300)
 def test_the_table_says_why_the_broker_moved_messages_itself(broker, queue, shell):
-    """RabbitMQ 4 says which queue, and why; the others say nothing of that over STOMP."""
+    """RabbitMQ 4 states the queue and the reason; the other brokers do not, over STOMP."""
     if broker.name != "rabbitmq4-quorum":
         pytest.skip("only a quorum queue has a limit of deliveries")
     dead = f"{queue}.dead"

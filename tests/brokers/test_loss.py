@@ -1,4 +1,4 @@
-"""Nothing is lost, whatever dies: `flow-listen-stomp | flow-work` on each real broker."""
+"""No event is lost, whatever is killed: `flow-listen-stomp | flow-work` on each real broker."""
 
 import os
 import random
@@ -18,7 +18,7 @@ TIMES = 2
 
 @pytest.fixture
 def seed(show):
-    """What the moments and the order of the faults depend on; FLOWTOOLS_SEED repeats a run."""
+    """The seed for moments and order of the faults; set FLOWTOOLS_SEED to repeat a run."""
     chosen = int(os.environ.get("FLOWTOOLS_SEED") or random.SystemRandom().randrange(10**6))
     show(f"FLOWTOOLS_SEED={chosen}")
     return chosen
@@ -60,7 +60,7 @@ def test_with_ack_pipe_only_events_of_a_killed_flow_work_are_lost(
         ordeal.start()
         ordeal.run(TOTAL, all_faults(ordeal))
         ordeal.until(is_empty(broker, queue), 240, "the queue is empty")
-        # Once its reader has all, the pipeline ends only after the last event.
+        # Once flow-work has read everything, the pipeline ends only after the last event.
         assert ordeal.pipeline.end("flow-listen-stomp") == 128 + 15
         ordeal.tally.update()
         lost = len(ordeal.tally.missing(TOTAL))

@@ -27,12 +27,12 @@ class Servers:
         self.pipelines = [Pipeline(line, each, PAUSE="0.02") for each in folders]
 
     def done(self):
-        """Which events were done by any."""
+        """The events that any server has done."""
         names = {name for tally in self.tallies for name in tally.times}
         return {name for name in names if not name.startswith("warm-")}
 
     def warm_up(self, broker, queue):
-        """Send messages until each has done one; return how many that took."""
+        """Send messages until each server has done one; return how many were needed."""
         sent = 0
         while not all(tally.done for tally in self.tallies):
             assert sent < 2000, "one of the servers does nothing"
@@ -72,10 +72,10 @@ def test_every_event_is_processed_when_one_of_three_servers_dies(broker, queue, 
     feed.mkdir()
     source = "flow-listen-assets --ack worker | tee sent | flow-send"
     line = f"flow-sim --assets {EVENTS} --rate 200 -- sh -c \"{source} '{broker.url(queue)}'\""
-    # All are there before the first event, so that each gets its share.
+    # All servers run before the first event, so that each gets its share.
     warm = servers.warm_up(broker, queue)
     with Pipeline(line, feed):
-        # Each has work before one dies, so that it dies with events in its hands.
+        # Each has events before one is killed, so that the killed one has events in flight.
         everybody = lambda: all(tally.done > warm + 20 for tally in servers.tallies)  # noqa: E731
         wait_for(everybody, 60, tend=servers.look, what="each server has done some events")
         dead, *alive = servers.pipelines

@@ -1,4 +1,4 @@
-"""Messages that kill whoever works on them take no other message with them."""
+"""A message that kills its Worker costs no other message."""
 
 import json
 import subprocess
@@ -34,10 +34,10 @@ def numbers(file):
 
 
 def dead_letters(broker, *queues):
-    """Take the messages on which the Worker died from these queues; return headers and body."""
+    """Take the messages that killed the Worker from these queues; return headers and body."""
     with broker.connect() as wire:
         for number, queue in enumerate(queues):
-            # Without a receipt, which could come after the first messages.
+            # Without a receipt, since the receipt could come after the first messages.
             wire.write("SUBSCRIBE", {"id": str(number), "destination": queue, "ack": "auto"})
         return [wire.expect("MESSAGE") for _ in POISON]
 

@@ -1,4 +1,4 @@
-"""Nothing is lost where the duty to acknowledge goes from command to command, whoever is killed."""
+"""Killing any command loses nothing while the duty to acknowledge is relayed between commands."""
 
 import os
 import random
@@ -42,7 +42,7 @@ class Note:
 
 
 class Chain:
-    """The pipeline, and what has come to the ends of its two branches."""
+    """The pipeline, and what has arrived at the ends of its two branches."""
 
     def __init__(self, broker, queue, folder):
         (folder / "parts.py").write_text(WORKERS)
@@ -75,7 +75,7 @@ class Chain:
         return set(self._noted.read_text().split())
 
     def sent(self):
-        """Take what has come to the second queue."""
+        """Take what has arrived in the second queue."""
         left = self._broker.depth(self.sent_to)
         with self._broker.connect() as wire:
             wire.subscribe(self.sent_to)
@@ -86,7 +86,7 @@ class Chain:
         return self.arrived
 
     def kill_one(self, chance):
-        """Kill one of the commands, any; return its name."""
+        """Kill a random command; return its name."""
         running = []
         for pid in session_of(self.pipeline._process.pid):
             with suppress(OSError):

@@ -14,7 +14,7 @@ KILLS = 25
 THREADS = 4
 PREFETCH = 64
 BAD = 50
-"""Every so many-th event fails for good."""
+"""One in BAD events fails permanently."""
 
 WORKER = """
 from flowtools.source.stomp import GenericStompListener
@@ -60,7 +60,7 @@ def test_flow_run_processes_every_event_although_it_is_killed_repeatedly(
 
         for moment in sorted(dice.sample(range(TOTAL * 9 // 10), KILLS)):
             until(lambda: tally.done >= moment, f"{moment} events")  # noqa: B023
-            # At any point of its life: while it starts, connects, works or acknowledges.
+            # At any moment: while it starts, connects, works or acknowledges.
             with contextlib.suppress(TimeoutError):
                 wait_for(lambda: False, dice.random() * 0.4, tend=tend, what="a moment")
             until(lambda: pipeline.kill("flow-run"), "flow-run runs")
@@ -75,6 +75,6 @@ def test_flow_run_processes_every_event_although_it_is_killed_repeatedly(
     )
     assert tally.missing(TOTAL) == []
     assert tally.duplicates <= KILLS * PREFETCH
-    # A kill between the move and what the broker made of it may move one twice.
+    # A kill between sending the copy and acknowledging the original may move a message twice.
     assert bad <= moved <= bad + KILLS
     assert status == -15  # bash has become the only command of its line.

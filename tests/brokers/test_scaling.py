@@ -1,4 +1,4 @@
-"""docs/scaling.md holds: its commands run on real brokers, and a key keeps its order."""
+"""The commands of docs/scaling.md run on real brokers, and a key keeps its order."""
 
 import json
 import os
@@ -31,12 +31,12 @@ PREFETCH = 12
 
 
 def shell(broker, text, folder, **more):
-    """Run `text` in bash, with `rabbitmqctl` for this broker; return how it ended."""
+    """Run `text` in bash, with `rabbitmqctl` for this broker; return the completed process."""
     env = environment(**more)
     if broker.family == "rabbitmq":
         ours = broker._environment()
         env |= {name: ours[name] for name in ours if name.startswith(("RABBITMQ_", "ERL_"))}
-        # The chroot sees the broker's folder, so what a command names has to lie there.
+        # The chroot sees only the broker's folder, so files named by a command must be there.
         folder = broker.folder
         control = broker._inside([broker._sbin / "rabbitmqctl", "-n", broker._node])
         command = shlex.join(map(str, control))
@@ -71,7 +71,7 @@ def test_every_heading_has_an_example():
 
 
 def destination(broker, name):
-    """Return what keeps order on this broker: a destination, and flow-send's options."""
+    """Return the destination and the options of flow-send that keep order on this broker."""
     if broker.family != "rabbitmq":
         return f"/queue/{name}", "--group-key subject"
     arguments = {"x-single-active-consumer": True}

@@ -1,4 +1,4 @@
-"""The brokers and the proxy that the other tests rely on do what they say."""
+"""The broker and proxy helpers that the other tests rely on work as documented."""
 
 import os
 import signal
@@ -152,7 +152,7 @@ def streams():
 
 
 def test_a_stalled_reader_can_still_send_through_the_proxy(streams):
-    # Not with a broker: RabbitMQ 4 itself reads no more of a connection that takes nothing.
+    # Not with a broker: RabbitMQ 4 itself stops reading from a connection that accepts nothing.
     reader, far, proxy = streams
     far.settimeout(30)
     with ThreadPoolExecutor(1) as sender:

@@ -1,4 +1,4 @@
-"""What flow-doctor sees of the queues of a real RabbitMQ, and that it changes nothing there."""
+"""flow-doctor reports the queues of a real RabbitMQ and changes nothing there."""
 
 import subprocess
 
@@ -10,7 +10,7 @@ from tests.test_doctor import findings
 
 @pytest.fixture
 def doctor(broker):
-    """What flow-doctor says about a queue: verdict, text and hint, by the name of the check."""
+    """The findings of flow-doctor about a queue: verdict, text and hint, by name of the check."""
     if broker.family != "rabbitmq":
         pytest.skip(f"{broker.name} does not tell what a queue is")
 

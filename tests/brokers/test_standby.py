@@ -1,8 +1,8 @@
 """A listener on two servers: each a network namespace, with RabbitMQ behind the stand-in.
 
-Ten times the server that works is killed, frozen, or cut off, and brought back, while 2,000 assets
-change. Every last state must have been done; how often something came twice, and how long each
-takeover took, is printed.
+The active server is killed, frozen or cut off and brought back ten times, while 2,000 assets
+change. Every last state must have been done; the number of duplicates and the duration of each
+takeover are printed.
 """
 
 import json
@@ -135,7 +135,7 @@ class Server:
 
 
 class Lease:
-    """Who holds the lease, as the store says."""
+    """The holder of the lease, read from the store."""
 
     def __init__(self, vizone):
         self._client = Client(Account(vizone.url, vizone.user, vizone.password))
@@ -145,11 +145,11 @@ class Lease:
         self._client.close()
 
     def has_position(self):
-        """Whether the first holder has noted where it starts."""
+        """Whether the first holder has stored its starting position."""
         return self._store.get("state.s") is not None
 
     def holder(self, servers):
-        """The server whose listener holds it; None: nobody."""
+        """The server whose listener holds the lease; None: no server."""
         try:
             value = self._store.get("lease.n") or {"holder": ""}
         except FlowError:
@@ -217,7 +217,7 @@ def test_the_last_state_of_every_asset_is_processed_whatever_happens_to_the_acti
     try:
         for each in all_of_them:
             each.start()
-        # The first run starts from now: what has changed before that is nobody's.
+        # The first run starts from now: earlier changes are not reported.
         until(lease.has_position)
         changer = Changer(vizone.catalogue, 25 * len(rounds) / CHANGES)
         for how in rounds:

@@ -1,4 +1,4 @@
-"""What only a real broker shows: ids, redelivery, durable topics, TLS, refusals, transactions."""
+"""Behaviour of real brokers: ids, redelivery, durable topics, TLS, refusals, transactions."""
 
 import json
 import signal
@@ -76,7 +76,7 @@ def test_a_rejected_message_is_moved_and_an_acknowledged_one_is_removed(
 
 @pytest.fixture
 def forbidden(broker, queue):
-    """Who is refused what destination, and what the broker says of that."""
+    """A user, a destination that is refused to it, and the broker's message."""
     if broker.family == "artemis":
         pytest.skip("everybody may write everywhere there")
     return {

@@ -1,4 +1,4 @@
-"""Certificates that are not to be trusted, on the real brokers."""
+"""Untrusted certificates on the real brokers."""
 
 import pytest
 
@@ -21,7 +21,7 @@ REASONS = {
 
 @pytest.fixture(scope="module", params=[RabbitMQ, ActiveMQ], ids=lambda kind: kind.name)
 def own(request, tmp_path_factory):
-    """A broker of this file's own, whose certificate a test may change."""
+    """A broker for this file only, whose certificate a test may change."""
     if request.param.name not in chosen():
         pytest.skip(f"BROKERS does not name {request.param.name}")
     try:
@@ -46,7 +46,7 @@ def test_an_untrusted_certificate_is_refused_with_the_reason(own, kind, command,
 
 
 def present(server, kind):
-    """Let the broker show such a certificate; it is started again only for another one."""
+    """Let the broker show a certificate of this kind; restart it only if the kind changes."""
     if server.running and getattr(server, "shows", None) == kind:
         return
     server.stop()

@@ -1,4 +1,4 @@
-"""What processes hold over time: resident memory, threads, descriptors; is it flat?"""
+"""Resource usage of processes over time: memory, threads, descriptors; does it stay flat?"""
 
 import csv
 from collections import defaultdict
@@ -8,13 +8,13 @@ from statistics import median
 COLUMNS = ("seconds", "command", "pid", "rss_mib", "threads", "fds")
 
 SLACK = 1.10
-"""How much the last part of a run may hold against an early part and count as flat."""
+"""The ratio of the last part of a run to an early part up to which usage counts as flat."""
 
 SLACK_MIB = 2.0
-"""And how much more in any case: the allocator's granularity."""
+"""An absolute increase that is always allowed: the granularity of the allocator."""
 
 LONG_ENOUGH = 20
-"""Samples of a process without which nothing can be said."""
+"""The minimum number of samples of a process for a verdict."""
 
 
 class Usage:
@@ -46,7 +46,7 @@ class Usage:
         self._file.flush()
 
     def note_fault(self, seconds, kind):
-        """Note that something was done to the run."""
+        """Note a fault."""
         self._rows.writerow((f"{seconds:.0f}", kind, "", "", "", ""))
 
     def verdicts(self, names):

@@ -1,6 +1,6 @@
-"""STOMP 1.2 over a bare socket: fast, small, and independent of what is under test.
+"""STOMP 1.2 over a bare socket: fast, small, and independent of the tested code.
 
-Frames are those of the STOMP 1.2 specification. No thread, no heart-beat: who calls, waits.
+Frames are those of the STOMP 1.2 specification. No thread and no heart-beats: every call blocks.
 """
 
 import socket
@@ -57,7 +57,7 @@ class Wire:
         self._socket.sendall(frame(command, headers, body))
 
     def read(self):
-        """Return the next frame as (command, headers, body); heart-beats are passed over.
+        """Return the next frame as (command, headers, body); heart-beats are skipped.
 
         Raises:
             OSError: The connection ended, or nothing came in time.
@@ -74,7 +74,7 @@ class Wire:
         """Return the next frame, which must be a `command` with these headers.
 
         Raises:
-            WireError: It is another.
+            WireError: The frame is a different one.
         """
         got, headers, body = self.read()
         named = {name.replace("_", "-"): text for name, text in wanted.items()}

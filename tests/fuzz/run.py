@@ -1,7 +1,7 @@
 """One target under atheris: `python -m tests.fuzz.run TARGET [option of libFuzzer ...]`.
 
-`make fuzz` runs each for FUZZ_SECONDS. What is found is written to tests/fuzz/found/; give
-that file as the argument to see it again, mend, and keep it in tests/fuzz/corpus/.
+`make fuzz` runs each for FUZZ_SECONDS. Failing inputs are written to tests/fuzz/found/; give
+such a file as the argument to reproduce it; fix it and keep the file in tests/fuzz/corpus/.
 """
 
 import logging

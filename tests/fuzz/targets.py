@@ -1,8 +1,8 @@
-"""What is fuzzed: one function for each parser, which takes any bytes and must not raise.
+"""The fuzz targets: one function for each parser, which takes any bytes and must not raise.
 
-Each lets the one error pass that the parser promises for bad input, and asserts what has to
-hold for the rest. test_fuzz.py runs them on what hypothesis thinks up, and on the corpus;
-run.py (`make fuzz`) on what atheris finds by watching which branches are taken.
+Each accepts only the error that the parser promises for bad input, and asserts what has to
+hold for the rest. test_fuzz.py runs them on input from hypothesis and on the corpus;
+run.py (`make fuzz`) on input that atheris finds by watching which branches are taken.
 """
 
 import atexit
@@ -126,7 +126,7 @@ def _line(line):
     ours = {"ackto", "flowerror", "flowattempts", "flowfailedat"}
     assert _without(again, ours) == _without(event, ours)
     assert "ackto" not in again.attributes
-    with suppress(EventError):  # Read are 1024 levels, written 254.
+    with suppress(EventError):  # 1024 levels of nesting can be read, and 254 written.
         assert decode(event.encode(), 7) == event
         for made in lines_of(event, event.data):
             decode(made)
@@ -134,7 +134,7 @@ def _line(line):
 
 
 def _sent(line):
-    event = decode(line, 1, source="flow-send")  # Its id has the 1 of a line's first occurrence.
+    event = decode(line, 1, source="flow-send")  # Its id has 1: first occurrence.
     wrapper = Wrapper("flow-send")
     for raw in (False, True):
         with suppress(EventError):
@@ -157,7 +157,7 @@ def frames(data):
     whole, refused = _parsed([data], dialect.version)
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     slowly, refused_too = _parsed(pieces, dialect.version)
-    # Whoever reads slowly may have got more before it was refused.
+    # With small pieces more frames may be returned before the error.
     assert slowly[: len(whole)] == whole
     assert refused == refused_too
     assert refused or slowly == whole
@@ -188,7 +188,7 @@ def _frame(frame, dialect):
             modified(each)
     dialect.ack_headers(frame)
     if frame.command in ("CONNECT", "CONNECTED"):
-        return  # Never escaped, so they do not come out as they went in.
+        return  # Their headers are never escaped: no round trip.
     headers = {k: v for k, v in frame.headers.items() if k != "content-length"}
     headers["content-length"] = str(len(frame.body))
     again = FrameParser()
@@ -270,7 +270,7 @@ def urls(data):
     text = os.fsdecode(data)
     with suppress(UsageError):
         url = parse_url(text)
-        # What cannot be written as text is refused when it is typed.
+        # Text that cannot be encoded is refused on the command line.
         assert parse_url(url.public) == replace(url, user=None)
         assert url.public.isascii() or not text.isascii()
         if url.user and "@" not in unquote(text.partition("?")[2]):
@@ -342,13 +342,13 @@ def profiles(data):
         for section in config.sections():
             config.items(section)
     except ConfigurationError:
-        return  # It may quote a value of several lines, which stderr shows as one.
+        return  # The message may quote a value of several lines, which stderr shows as one.
     assert known.threads is None or known.threads >= 1
     assert known.timeout is None or known.timeout >= 0
 
 
 def files(data):
-    """A state file and a job log that something has happened to."""
+    """A state file and a job log that were damaged."""
     path = SCRATCH / "file"
     path.write_bytes(data)
     state = StateFile(path, "assets", "http://one.example")

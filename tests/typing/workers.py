@@ -1,4 +1,4 @@
-"""A user's code, as mypy --strict sees it. A line that is wrong says so: `# E: CODE`."""
+"""User code for mypy --strict. Lines with an error are marked: `# E: CODE`."""
 
 from collections.abc import Iterator
 from configparser import ConfigParser
