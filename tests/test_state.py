@@ -94,15 +94,10 @@ def test_changes_during_an_absence_are_replayed_oldest_first(server, start):
 
 
 def test_a_replayed_change_has_the_id_of_the_live_one(server, start, tmp_path):
-<<<<<<< HEAD
     process = listen(start, server, "--state", "s", "-v")
     # Before the feed has been read, the reading may find the change first.
     while b"changes found" not in process.stderr.readline():
         assert process.poll() is None
-=======
-    process = listen(start, server, "--state", "s")
-    until((tmp_path / "s").exists)  # From then on changes are reported live.
->>>>>>> main
     server.catalogue.create("one")
     live = next_event(process)
     end(server, process)
