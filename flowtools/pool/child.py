@@ -9,16 +9,19 @@ act on: this process ends when flow-work closes its socket, or dies.
 """
 
 import atexit
+import fcntl
 import os
 import pickle
 import signal
 import socket
 import sys
+import termios
 import threading
 from configparser import ConfigParser
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -31,6 +34,7 @@ from flowtools.pool import packets
 from flowtools.pool.batch import about_all, failed, run_batch
 from flowtools.pool.outcome import Failure
 from flowtools.pool.packets import (
+    AHEAD,
     ANSWERS,
     BATCH,
     BROKEN,
@@ -38,8 +42,10 @@ from flowtools.pool.packets import (
     DONE,
     ERROR,
     FAILED,
+    GO,
     LINES,
     READY,
+    RETURNED,
 )
 from flowtools.pool.results import lines_of
 from flowtools.process import console
@@ -112,13 +118,14 @@ def be_child(
     speak(plan, output)
     about: list[About | None] = [None]
     with overhearing(lambda: about[0], follows_threads=False) as streams:
-        return _work(plan, events, answers, about, streams)
+        return _work(plan, events, answers, output, about, streams)
 
 
 def _work(
     plan: Plan,
     events: socket.socket,
     answers: socket.socket,
+    output: int,
     about: list[About | None],
     streams: tuple[Overheard, Overheard],
 ) -> int:
@@ -130,18 +137,34 @@ def _work(
         packets.send(answers, BROKEN, str(error).encode("utf-8", "backslashreplace"))
         return 1
     packets.send(answers, READY)
-    while packet := events.recv(packets.LARGEST + 1):
+    is_halted = False
+    while packet := events.recv(packets.LARGEST + 2):
         kind, content = _whole(packet, events)
+        if kind == GO:
+            is_halted = False
+            continue
+        if is_halted:
+            packets.send(answers, RETURNED, packets.head(content[:1], has_halted=True))
+            continue
         if kind == BATCH:
             batch = _Batch(content, answers, pausing)
             about[0] = about_all(batch.events)
             answer = batch.answer(worker)
         else:
-            event = ReadEvent.of(orjson.loads(content))
+            number = content[:1] if kind == AHEAD else b""
+            began = monotonic()
+            event = ReadEvent.of(orjson.loads(content[len(number) :]))
             about[0] = About(str(event.id), event.subject)
             answer = _answer(worker, event, pausing)
         out.finish()
         err.finish()
+        if kind == AHEAD:
+            # flow-work attributes output to the event that runs when it reads the output. So the
+            # next event must not begin before. After a failure, the pool may have to pause.
+            is_halted = answer[0] == ERROR or _is_unread(output)
+            seconds = monotonic() - began
+            head = packets.head(number, seconds, has_halted=is_halted)
+            answer = answer[0], head + answer[1]
         packets.send(answers, *answer)
     about[0] = None
     try:
@@ -151,6 +174,14 @@ def _work(
         return 1
     packets.send(answers, CLEAN)
     return 0
+
+
+def _is_unread(pipe: int) -> bool:
+    """Return whether the pipe holds bytes that nobody has read; True if that is not known."""
+    try:
+        return any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return True
 
 
 class _Nothing:

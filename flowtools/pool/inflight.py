@@ -81,6 +81,16 @@ class InFlight:
         return str(self.event.subject or self.event.id)
 
 
+def as_flight(current: InFlight | Line) -> InFlight:
+    """Return an event as an InFlight; a line is decoded."""
+    if isinstance(current, InFlight):
+        return current
+    number, text, since = current
+    line = without_end(text)
+    # Decoded again, since the Worker may have changed its own event.
+    return InFlight(decode(line, number), line, number, since)
+
+
 def about(attributes: dict[str, Any], attempt: int) -> About:
     """Return a description of an attempt; a Worker may have changed the attributes in any way."""
     subject = attributes.get("subject")
@@ -136,6 +146,7 @@ class Slot:
         done: Number of events that ended here and that the settlement has not yet counted.
         ended: Whether the thread has ended.
         is_traced: Whether the Worker may have left a trace or profile function in the thread.
+        ahead: The events of a series (see series.py) that are not answered, by their number.
         ended_as: The event or batch whose attempt ended last, and the number of that attempt;
             noted only if the number may be more than 1 or the event may be retried.
     """
@@ -152,18 +163,16 @@ class Slot:
         self.started = 0.0
         self.done = 0
         self.ended = self.is_traced = False
+        self.ahead: dict[int, InFlight | Line] = {}
         self.ended_as: tuple[Event | Events, int] | None = None
 
     @property
     def flight(self) -> "InFlight | Batch[InFlight] | None":
         """The running event or batch. An InFlight is made only here: most events need none."""
         in_flight = self.in_flight
-        if in_flight is None or isinstance(in_flight, InFlight | Batch):
-            return in_flight
-        number, text, since = in_flight
-        line = without_end(text)
-        # Decoded again, since the Worker may have changed `event`.
-        return InFlight(decode(line, number), line, number, since)
+        return (
+            in_flight if in_flight is None or isinstance(in_flight, Batch) else as_flight(in_flight)
+        )
 
     def about(self, *, is_last: bool = False) -> About | None:
         """Return a description of the running attempt; None if there is none.

@@ -24,7 +24,7 @@ from flowtools.pool import packets
 from flowtools.pool.batch import Answer, Batch
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.recycling import Age, Limits
-from flowtools.pool.runner import RunnerBroken
+from flowtools.pool.runner import RunnerBroken, Series
 from flowtools.pool.template import Template
 from flowtools.process.console import Whose
 from flowtools.process.kin import how_it_ended, kill_group
@@ -50,6 +50,8 @@ class Failed(Exception):
 
 class ProcessRunner:
     """Runs the Worker in a process, which is replaced when it has died or exceeds its limits."""
+
+    series: Series | None = None
 
     def __init__(self, template: Template, drain: float, limits: Limits | None = None) -> None:
         """Start a process of `template`; `prepare` waits until it is ready.

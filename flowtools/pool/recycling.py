@@ -36,6 +36,10 @@ class Age:
         """Begin to count for a new process."""
         self.served = 0
 
+    def left(self) -> int | None:
+        """Return how many events the process may still run; None: there is no limit."""
+        return None if self._limits.events is None else self._limits.events - self.served
+
     def end(self, pid: int) -> str | None:
         """Return why process `pid` has to be replaced now; None if it may continue."""
         limits = self._limits
