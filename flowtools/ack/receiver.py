@@ -131,6 +131,7 @@ class AckSocket:
         self._ready.register(self._news, select.EPOLLIN)
         self._ready.register(self._listening, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
+        # The epoch and its settled events, in one object: another thread replaces both at once.
         self._settled: tuple[str, dict[int, Connection]] = ("", {})
         self._vanished: tuple[float, str] | None = None
         self._look_at = monotonic() + LOOK_EVERY

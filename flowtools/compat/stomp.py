@@ -53,6 +53,7 @@ class Stomp:
             source = GenericStompListener(url, self._settings, to_events=handled)
             source.run(_Nowhere(), Stop())
         except FlowError as error:
+            # Nobody waits for this thread: without this line its end would go unnoticed.
             _log.error("%s", error)
 
 

@@ -89,7 +89,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Verdict:
-    """An ACK or NACK of one message.
+    """An ACK or NACK, which names one message.
 
     Attributes:
         accepted: True for ACK, False for NACK.
@@ -105,7 +105,7 @@ class Verdict:
 
 
 class Delivery:
-    """All queues, topics and subscriptions. Thread-safe; no method waits for a client."""
+    """All queues, topics and subscriptions. Thread-safe; only `has_subscriber` waits."""
 
     def __init__(self) -> None:
         self._changed = Condition()
