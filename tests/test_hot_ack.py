@@ -355,7 +355,7 @@ def test_an_unwritable_target_is_reported_and_the_file_stays(place, folder, pipe
     ("rules", "message"),
     [
         ({"done": "d"}, "--done, --failed and --remove need --ack worker"),
-        ({"ack": "worker"}, "--ack worker needs --done, --remove or --state"),
+        ({"ack": "worker"}, "--ack worker needs --done, --remove, --state or --existing"),
         ({"ack": "worker", "done": "d", "remove": True}, "--done and --remove exclude each other"),
     ],
 )

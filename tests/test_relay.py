@@ -32,7 +32,7 @@ class Broker:
     def acknowledge(self, number):
         self.told.append((number, True))
 
-    def refuse(self, number, moved=None, reason=None):
+    def reject(self, number, moved=None, reason=None):
         self.told.append((number, False))
 
     def flush(self):

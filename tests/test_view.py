@@ -12,9 +12,10 @@ from subprocess import PIPE
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from flowtools.errors import UsageError
-from flowtools.view.columns import NO_EVENT, Columns, age, drawn_in, suiting, with_room
+from flowtools.view.columns import NO_EVENT, Columns, age, drawn_in, end_of, suiting, with_room
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import MAX_TYPES, OTHERS, SPAN, Rates, sparkline
@@ -354,6 +355,23 @@ def test_a_terminal_of_20_cells_leaves_columns_out(terminal, tmp_path, options):
     shown.wait_for("Title 1")
     assert "asset:1" in shown.text
     assert "04:58" not in shown.text
+
+
+def test_a_line_with_wide_characters_does_not_run_over_the_edge(terminal, tmp_path):
+    (tmp_path / "in").write_bytes(event(1, subject="news/" + "日本語" * 8 + ".mxf"))
+    shown = terminal("flow-view --follow <in; sleep 5", cwd=tmp_path, columns=30)
+    shown.wait_for("Title")
+    (line,) = [each for each in shown.text.splitlines() if ".mxf" in each]
+    assert "Title" in line
+
+
+@pytest.mark.parametrize("text", ["a" * 40, "日本語" * 10, "a日" * 15, "e\u0301" * 30])
+def test_the_end_of_a_text_fits_into_every_width(text):
+    for width in range(1, 70):
+        kept = end_of(text, width)
+        assert cell_len(kept) <= width
+        assert text.endswith(kept.removeprefix("…"))
+        assert (kept == text) == (cell_len(text) <= width)
 
 
 def test_an_unknown_field_is_a_usage_error(run):

@@ -1,4 +1,7 @@
-"""--recycle and --recycle-memory: decides when a process of `--isolation process` is replaced."""
+"""--recycle and --recycle-memory: decides when a process of `--isolation process` is replaced.
+
+The thread that owns the process asks between two events, so that no event is interrupted.
+"""
 
 import os
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ from flowtools.ack.receiver import (
     nothing_held,
     nothing_lost,
 )
-from flowtools.ack.records import Ack, Reason
+from flowtools.ack.records import Ack, AckError, Reason
 from flowtools.ack.sender import AckSender
 from flowtools.ack.stall import Stall
 from flowtools.core.errors import FlowError, ReaderGone
@@ -62,10 +62,11 @@ class DirectAcks:
         self._handing = Lock()
         self._receive: Callable[[list[Ack]], None] | None = None
         self._thread: Thread | None = None
-        self._ending = False
+        self._ending = self._has_begun = False
 
     def ackto(self, epoch: str) -> str:
         """Return the first part of `ackto`, which the event's number completes."""
+        self._has_begun = True
         return f"{_OURS}{epoch}."
 
     def start(
@@ -94,8 +95,14 @@ class DirectAcks:
             self._thread.join()
 
     def give(self, ackto: str, done: bool, reason: Reason | None = None) -> None:
-        """Take the acknowledgement of the event with this `ackto`."""
+        """Take the acknowledgement of the event with this `ackto`.
+
+        Raises:
+            AckError: The source has not written this `ackto`: it was in the source's own input.
+        """
         epoch, _, number = ackto.removeprefix(_OURS).rpartition(".")
+        if not (self._has_begun and number.isascii() and number.isdigit() and len(number) < 20):
+            raise AckError(f"cannot acknowledge '{ackto}': this source has not written it")
         self._given.append(Ack(epoch, int(number), done, reason))
         self._wake.set()
 
@@ -149,7 +156,6 @@ class DirectSender:
         Raises:
             AckError: `ackto` is malformed.
         """
-        # The string comes from our own source, so it is well formed.
         if _is_ours(ackto):
             self._acks.give(ackto, True)
         else:

@@ -89,6 +89,7 @@ class STDIN(Described):
     def _lines(self, outlet: Outlet, stop: Stop) -> None:
         separator = b"\0" if self._form == "null" else b"\n"
         number = refused = written = 0
+        # While the input pauses, only this descriptor tells that the reader of stdout has gone.
         with goodbye(outlet) as gone:
             reader = LineReader(
                 self._fd, stop, wake=gone, max_line=self._max_line, separator=separator

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from rich.cells import cell_len
 
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, EventError, decode
@@ -246,6 +247,20 @@ def with_room(names: Sequence[str], needs: Sequence[int], width: int) -> list[in
         if place != stays:
             kept.remove(place)
     return kept
+
+
+def end_of(text: str, width: int, mark: str = "…") -> str:
+    """Return the end of `text` that fits into `width` cells (1 or more), with `mark` before it.
+
+    The end is kept because types, paths and ids differ there. A character may take two cells, so
+    the result may be a cell shorter.
+    """
+    if cell_len(text) <= width:
+        return text
+    kept = text[-width:]
+    while cell_len(kept) > width - 1:
+        kept = kept[1:]
+    return mark + kept
 
 
 def suiting(encoding: str | None) -> Callable[[str], str]:

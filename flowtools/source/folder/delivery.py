@@ -48,7 +48,7 @@ class Window:
             clearing: Leaves, moves or removes the files.
             state: Remembers the files.
             leaving: Called with a report whose files are about to be moved or removed.
-            left: Called after that, with whether the files have gone.
+            left: Called after that, with whether the files were moved or removed.
             size: Maximum number of reports in flight.
         """
         self._inlet = inlet
@@ -58,7 +58,8 @@ class Window:
         self._left = left
         self._size = size
         self._number = 0
-        # By the numbers of all its copies; by the report's identity, those numbers.
+        # A report has a number for each time it is written. By number: the report. By the report's
+        # id(): all of its numbers. (A report cannot be a key itself: it holds a dict.)
         self._by_number: dict[int, Report] = {}
         self._in_flight: dict[int, list[int]] = {}
         self._epochs: set[str] = set()
@@ -77,7 +78,7 @@ class Window:
         )
 
     def filenos(self) -> list[int]:
-        """Return what becomes readable when there is something to settle."""
+        """Return the descriptors that become readable when there is something to settle."""
         return [self._wake.fileno(), self._clearing.fileno()]
 
     def room(self) -> int:
@@ -89,13 +90,14 @@ class Window:
         return len(self._in_flight) + self._clearings
 
     def again(self) -> list[Report]:
-        """Return, once, the reports that are to be written again."""
+        """Return, once, the reports that have to be written again."""
+        # Acknowledgements that were on their way may have settled some of them since.
         found = [report for report in self._again if id(report) in self._in_flight]
         self._again.clear()
         return found
 
     def add(self, report: Report, event: Event) -> None:
-        """Add `report`, now in flight; `event` says where to acknowledge it."""
+        """Add `report`, now in flight; set in `event` where to acknowledge it."""
         self._number += 1
         self._by_number[self._number] = report
         self._in_flight.setdefault(id(report), []).append(self._number)
@@ -111,6 +113,7 @@ class Window:
             report = self._by_number.get(ack.number) if ack.epoch in self._epochs else None
             if report is None:
                 continue
+            # The first acknowledgement of any copy counts; the others find nothing.
             for number in self._in_flight.pop(id(report)):
                 del self._by_number[number]
             if not ack.done:
@@ -126,10 +129,11 @@ class Window:
         """Leave, move or remove the files of a report that is done or rejected."""
         self._clearings += 1
         self._leaving(report)
-        self._clearing.put(report, done=done)
+        self._clearing.put((report, done))
 
     def close(self) -> None:
         """Process the acknowledgements that have arrived, and finish the moves that have begun."""
+        # In this order: the last acknowledgements cause the last moves.
         self._inlet.close()
         self.settle()
         self._clearing.close()
