@@ -2,8 +2,8 @@
 
 Importing a module runs user code for the first time. So every exception of it, SystemExit included,
 becomes one line that names its file and line (description.py). If it sets a trace function or
-forks, core/tracing.py keeps that from our own code. All this runs in the main thread, before the first
-event and after the last one.
+forks, core/tracing.py keeps that from our own code. All this runs in the main thread, before the
+first event and after the last one.
 """
 
 import builtins
