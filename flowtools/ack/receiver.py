@@ -7,7 +7,7 @@ killed or stopped early, and nobody will settle the events that it took. GRACE s
 source is told that acknowledgements are lost. It ends its session, and the broker delivers again
 what was not settled; writing these lines also reveals a dead reader behind a filter. GRACE is there
 for the ordinary end of a pipeline, where the source learns from its own stdout that its reader has
-gone.
+gone. A command that learns in another way that a process has gone says so with `miss`.
 
 If two connections settle the same event, its line was copied, by `tee` or from a recording. The
 first verdict counts. Events of the other copy can then be lost, so an error is logged.
@@ -178,10 +178,10 @@ class AckSocket:
         self._thread.start()
 
     def miss(self, reason: str) -> None:
-        """Note that a process which takes events has gone; `reason` says which. From any thread.
+        """Note that a process which takes events has gone; any thread may call this.
 
-        It counts like a connection that ends without `bye`, and together with one that ends within
-        GRACE: the acknowledgements are reported as lost once.
+        `reason` names the process. The loss counts like a connection that ends without `bye`. If
+        one does so within GRACE, the two are reported as one loss.
         """
         self._missed = reason
         self._news.ring()

@@ -187,8 +187,7 @@ def _password(patient: Patient, account: Account) -> tuple[str, bool]:
 
 def _clock(client: Client) -> tuple[str, bool]:
     before = time.time()
-    url = client.account.url.removesuffix("/thirdparty")
-    answer = client.request("GET", f"{url}/thirdparty", accept="*/*")
+    answer = client.request("GET", client.service_url, accept="*/*")
     after = time.time()
     if answer.served is None:
         return "the server does not say its time", True

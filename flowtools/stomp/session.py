@@ -227,7 +227,7 @@ class Session:
             if not self.wait(stop, deadline - time.monotonic()):
                 reason = "stopped" if stop.is_set() else "it does not answer the login"
                 raise ConnectionLost(reason)
-        if len(frames) > 1:
+        if len(frames) > 1:  # What follows CONNECTED at once is kept for the next `take`.
             self._frames = frames[1:] + self._frames
             self._wake.ring()
         return frames[0]

@@ -91,7 +91,7 @@ class Subscription:
         # No client-id here: only one connection may have that of a durable subscription.
         beside = Broker(terms.url, settings)
         self._dead_letters = DeadLetters(
-            beside.connect, terms.dead_letter, terms.dead_letter_headers
+            beside.connect_anew, terms.dead_letter, terms.dead_letter_headers
         )
         individual = individual and session.dialect.individual
         self._ack = "client-individual" if individual else "client"
