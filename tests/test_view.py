@@ -141,6 +141,15 @@ def test_characters_missing_in_the_encoding_are_escaped():
     columns = Columns.parse("title")
     columns.suits = suiting("latin-1")
     assert columns.row(event(data="é ☃").strip()).cells == ("é \\u2603",)
+
+
+@pytest.mark.parametrize("fields", ["type,subject,title", "id"])
+def test_characters_missing_in_the_encoding_are_escaped_in_a_reason_too(run, fields):
+    line = event(**{"☃": "snow"})
+    env = {"PYTHONIOENCODING": "latin-1"}
+    status, out, err = run("flow-view", "--fields", fields, input=line, env=env, real=True)
+    assert (status, err) == (1, "flow-view: 1 of 1 lines were not events\n")
+    assert b"'\\u2603' is not a CloudEvents attribute name" in out
     assert suiting("UTF-8")("☃") == "☃"
     assert "▁█…".translate(drawn_in("latin-1")) == "_#~"
     assert drawn_in("utf-8") == {}
@@ -325,6 +334,20 @@ def test_characters_missing_in_the_locale_are_escaped(run):
     env = {"PYTHONIOENCODING": "latin-1"}
     status, out, err = run("flow-view", "--fields", "title", input=text, env=env, real=True)
     assert (status, out, err) == (0, "é \\u2603\n".encode("latin-1"), "")
+
+
+def test_a_table_in_a_limited_locale_shows_any_column_name_and_search(terminal, tmp_path):
+    (tmp_path / "in").write_bytes(event(1))
+    options = "--hold --fields '/☃,title' --search t"
+    shown = terminal(f"flow-view {options} <in", cwd=tmp_path, PYTHONIOENCODING="latin-1")
+    shown.wait_for("Title 1")
+    assert "/?" in shown.text
+    shown.press("/")
+    shown.press("☃")
+    shown.wait_for("/t?")
+    shown.press("\x1b")
+    shown.press("q")
+    assert shown.end() == 0
 
 
 def test_a_table_in_a_limited_locale_uses_available_characters(terminal, tmp_path):

@@ -221,7 +221,7 @@ def _page(command: str, vitals: Vitals) -> str:
     now = vitals.snapshot()
     rows = {
         "health": now.trouble() or "well",
-        "does": now.about,
+        "about": now.about,
         "connection": now.connection,
         "events a second": f"{now.rate:.1f}",
         "last event": "none yet" if now.last_event is None else f"{now.last_event:.0f} s ago",

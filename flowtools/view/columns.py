@@ -116,11 +116,13 @@ class Columns:
 
     def _of_no_event(self, line: bytes, error: EventError) -> Row:
         text = self.suits(safe(line[:MAX_CELL].decode("utf-8", "backslashreplace")))
-        told = {"type": NO_EVENT, "subject": safe(str(error)), "title": text}
-        cells = tuple(told.get(name, "") for name in self.names)
+        # The reason may quote the line, so it may hold the same characters.
+        reason = self.suits(safe(str(error)))
+        said = {"type": NO_EVENT, "subject": reason, "title": text}
+        cells = tuple(said.get(name, "") for name in self.names)
         # With other columns than these the line must still be seen as bad.
         if not any(cells):
-            cells = (f"{NO_EVENT}: {safe(str(error))}", *cells[1:])
+            cells = (f"{NO_EVENT}: {reason}", *cells[1:])
         return Row(NO_EVENT, cells, None, text)
 
 
