@@ -195,7 +195,7 @@ def test_invalid_lines_do_not_count(go):
         go("Line", "--count", 1, "--set", "Source.form=json", stdin=PIPE), given
     )
     assert (status, [event["data"] for event in events]) == (1, [1])
-    assert "1 of 2 lines were skipped" in err
+    assert "1 of 2 lines were refused" in err
 
 
 @pytest.mark.parametrize(

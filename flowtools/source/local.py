@@ -121,7 +121,7 @@ class STDIN(Described):
         if stop.is_set() and number and written != self.count:
             _log.warning("stopped after line %d of the input, which has been written", number)
         if refused:
-            raise EventsFailed(f"{refused} of {number} lines were skipped")
+            raise EventsFailed(f"{refused} of {number} lines were refused")
 
     def _emit(self, outlet: Outlet, line: bytes, number: int) -> bool:
         """Write the event of `line`; return whether it is one."""

@@ -3,8 +3,7 @@
 Without acknowledgement a report is done once its line has been written. With acknowledgement it is
 done once its event is; until then it is in flight, and the window limits how many are. When
 acknowledgements are lost because the process that owed them has died, the reports in flight are
-written again. The earlier lines may still be in the pipe, in front of the new ones, and are then
-done first: so an acknowledgement of any copy counts, whatever its epoch.
+written again, in a new epoch (source/epochs.py). The first acknowledgement of any copy counts.
 
 The inlet's thread only puts acknowledgements into a queue; the source's thread does the rest.
 """
@@ -13,11 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
-from flowtools.ack.receiver import AckInlet, new_epoch
+from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
+from flowtools.source.epochs import Epochs
 from flowtools.source.folder.clearing import Clearing
 from flowtools.source.folder.names import text_of
 from flowtools.source.folder.report import Report
@@ -62,14 +62,13 @@ class Window:
         # id(): all of its numbers. (A report cannot be a key itself: it holds a dict.)
         self._by_number: dict[int, Report] = {}
         self._in_flight: dict[int, list[int]] = {}
-        self._epochs: set[str] = set()
+        self._epochs = Epochs(inlet)
         self._clearings = 0
         self._again: deque[Report] = deque()
         self._lock = Lock()
         self._acks: deque[Ack] = deque()
         self._lost: str | None = None
         self._wake = Wake()
-        self._begin()
         inlet.start(
             self._receive,
             lost=self._note_loss,
@@ -101,7 +100,7 @@ class Window:
         self._number += 1
         self._by_number[self._number] = report
         self._in_flight.setdefault(id(report), []).append(self._number)
-        event.attributes["ackto"] = f"{self._ackto}{self._number}"
+        event.attributes["ackto"] = self._epochs.ackto(self._number)
 
     def settle(self) -> None:
         """Process the acknowledgements and the finished moves that have arrived."""
@@ -122,7 +121,7 @@ class Window:
         if lost is not None and self._in_flight:
             log.warning("writing %d events again: %s", len(self._in_flight), lost)
             self._again.extend({id(each): each for each in self._by_number.values()}.values())
-            self._begin()
+            self._epochs.begin()
         self._take_cleared()
 
     def clear(self, report: Report, *, done: bool) -> None:
@@ -140,11 +139,6 @@ class Window:
         self._take_cleared()
         self._clearing.release()
         self._wake.close()
-
-    def _begin(self) -> None:
-        epoch = new_epoch()
-        self._epochs.add(epoch)
-        self._ackto = self._inlet.ackto(epoch)
 
     def _take_cleared(self) -> None:
         for report, is_gone, is_settled in self._clearing.fetch():
