@@ -48,6 +48,7 @@ class Pool(Taking):
 
         `inherited` is the claim on the attempt that an abandoned thread left unsettled.
         """
+        slot.has_begun = True
         try:
             if inherited is not None:
                 self._settle_claim(slot, inherited)
