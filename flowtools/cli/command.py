@@ -265,6 +265,8 @@ def _usage_text(error: click.ClickException) -> str:
     for theirs, ours in _TYPES.items():
         if message.endswith(theirs):
             message = message.removesuffix(theirs) + ours
+    if ": invalid " in message:  # Our own text says so already.
+        message = message.removeprefix("Invalid value for ")
     return message[:1].lower() + message[1:]
 
 
