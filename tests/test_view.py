@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from flowtools.core.substitutes import drawn_in, suiting
 from flowtools.errors import UsageError
-from flowtools.view.columns import NO_EVENT, Columns, age, drawn_in, end_of, suiting, with_room
+from flowtools.view.columns import NO_EVENT, Columns, age, end_of, with_room
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import MAX_TYPES, OTHERS, SPAN, Rates, sparkline

@@ -34,6 +34,7 @@ from flowtools.ack.records import Ack
 from flowtools.ack.stall import Stall
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.process.vitals import vitals
 
@@ -175,7 +176,7 @@ class AckSocket:
             self._figures.enter_context(figures)
         self._look_at = monotonic() + LOOK_EVERY
         self._thread = Thread(target=self._run, name="ack-socket", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def miss(self, reason: str) -> None:
         """Note that a process which takes events has gone; any thread may call this.

@@ -25,7 +25,6 @@ from flowtools.core.event import Event, decode
 from flowtools.core.lines import without_end
 from flowtools.core.log import About
 from flowtools.core.times import happened_at
-from flowtools.core.tracing import note_traces_of_all
 from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -136,6 +135,7 @@ class Slot:
     """One of the pool's -j places: its thread, and the event or batch that it runs.
 
     Attributes:
+        has_begun: Whether the thread has begun with `Pool.work`.
         is_busy: Whether the thread takes events, and has not yet found that there are none.
         in_flight: The line, event or batch that `event` was made from; None between two events.
         event: The event, or the events of a batch, that the Worker has or had last.
@@ -155,7 +155,7 @@ class Slot:
         self.runner = runner
         runner.attribute_to(self.about)
         self.thread: threading.Thread | None = None
-        self.is_busy = False
+        self.has_begun = self.is_busy = False
         self.in_flight: Line | InFlight | Batch[InFlight] | None = None
         self.event: Event | Events | None = None
         self.deadline: float | None = None
@@ -257,7 +257,6 @@ class Crew:
         self.slots[:] = slots
         self.serving = len(slots)
         _crews.add(self)
-        note_traces_of_all()
         if not _Traces.are_noted:
             # Once for the process, however many pools it makes: a hook cannot be removed.
             _Traces.are_noted = True

@@ -31,13 +31,13 @@ class Step(Enum):
     """What a thread of the pool does next."""
 
     RUN = auto()
-    """It takes an event and runs it."""
+    """Take an event and run it."""
     AGAIN = auto()
-    """It begins again."""
+    """Begin again, without an event."""
     CLAIMED = auto()
-    """It looks at the claim on its attempt."""
+    """Look at the claim on the attempt."""
     END = auto()
-    """It ends: nothing is left to do."""
+    """End, because nothing is left to do."""
 
 
 class Pool(Taking):
@@ -48,6 +48,7 @@ class Pool(Taking):
 
         `inherited` is the claim on the attempt that an abandoned thread left unsettled.
         """
+        slot.has_begun = True
         try:
             if inherited is not None:
                 self._settle_claim(slot, inherited)

@@ -197,7 +197,7 @@ class Work:
             max_line=given.max_line or parts.max_line,
             tee=see,
             spill=parts.spill,
-            keep_ends=True,  # Saves a copy of each line; most are not needed once decoded.
+            keep_ends=True,  # Saves a copy of each line. Most lines are not needed once decoded.
         )
         halt = settings.halt
         total = halt.note_total if halt is not None and halt.wants_total else None
@@ -235,10 +235,13 @@ class Work:
             self._watchdog.run()
         self._dump.close()
         self._rotated.close()
+        # Before the acknowledgements end: a line that is not an event is still settled here.
         left = self._keep_what_is_left()
         totals = self.counts()
         totals[LEFT] = left
         self._close_acks()
+        # A stuck thread may still ring. If its descriptor were closed, the number could belong to
+        # another file by then.
         if self.crew.join():
             self.control.close()
         if self.control.error is not None:
@@ -320,8 +323,8 @@ class Work:
             lines.append(f"thread {thread.ident if thread else '?'}: {what}")
             frame = frames.get(thread.ident or 0) if thread else None
             lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
-        # The frames include this one, which is a reference cycle: without this they would keep the
-        # objects that every thread uses just now.
+        # The frames include this one, which is a reference cycle. Without this line they would keep
+        # alive the objects that every thread uses at this moment.
         frames.clear()
         for line in "\n".join(lines).split("\n"):
             say(line)

@@ -29,6 +29,7 @@ from typing import Any
 from flowtools import __version__
 from flowtools.core.event import rfc3339
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import HasFileno, Wake, wait
 from flowtools.process import console
 from flowtools.process.certificates import certificates
@@ -96,7 +97,7 @@ class StatusSocket:
         self._vitals.sample()
         if current_thread() is main_thread():
             self._before = signal.signal(signal.SIGUSR1, self._asked)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Remove the socket; end the thread and join it."""

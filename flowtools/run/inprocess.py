@@ -30,6 +30,7 @@ from flowtools.ack.stall import Stall
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.pool.work import Input, Rest, Sender
 from flowtools.process.vitals import vitals
@@ -83,7 +84,7 @@ class DirectAcks:
         self._receive, self._held = receive, held
         self._figures.enter_context(vitals.providing(stalled_seconds=lambda: self.stall.seconds))
         self._thread = Thread(target=self._run, name="acks", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Hand on the acknowledgements that have arrived, and end the thread."""
@@ -246,7 +247,7 @@ class _SourceThread:
         self._thread = Thread(target=self._run, name="source", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        start_thread(self._thread)
 
     def ask_to_end(self) -> None:
         """Ask the source to end; the events that it has written are still read."""
@@ -285,7 +286,7 @@ class _Later:
         self._first = first
         self._seconds = seconds
         self._thread = Thread(target=self._run, name="drain", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         self._ending.set()

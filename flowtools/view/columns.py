@@ -78,7 +78,7 @@ class Columns:
 
     Attributes:
         names: Names of the columns, as given with --fields.
-        suits: Function that escapes characters which the output's encoding lacks; see `suiting`.
+        suits: Function that escapes characters which the output lacks (core/substitutes.py).
     """
 
     def __init__(self, names: tuple[str, ...], pick: tuple[Callable[[Event], str], ...]) -> None:
@@ -263,20 +263,3 @@ def end_of(text: str, width: int, mark: str = "…") -> str:
     while cell_len(kept) > width - 1:
         kept = kept[1:]
     return mark + kept
-
-
-def suiting(encoding: str | None) -> Callable[[str], str]:
-    """Return a function that escapes the characters which `encoding` lacks.
-
-    A stream in a Latin-1 locale would raise UnicodeEncodeError otherwise.
-    """
-    name = encoding or "ascii"
-    if name.lower().replace("-", "").startswith("utf"):
-        return str
-    return lambda text: text.encode(name, "backslashreplace").decode(name)
-
-
-def drawn_in(encoding: str | None) -> dict[int, str]:
-    """Return a table for str.translate that replaces our own signs which `encoding` lacks."""
-    pairs = zip("▁▂▃▄▅▆▇█…", "___---##~", strict=True)
-    return {ord(sign): plain for sign, plain in pairs if suiting(encoding)(sign) != sign}

@@ -22,8 +22,9 @@ from typing import Self, TextIO
 from rich.console import Console, ConsoleDimensions
 from rich.segment import Segment
 
+from flowtools.core.substitutes import drawn_in
 from flowtools.core.wait import Wake
-from flowtools.view.columns import Columns, Row, drawn_in
+from flowtools.view.columns import Columns, Row
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import Rates

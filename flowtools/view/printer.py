@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.kind import Kind
+from flowtools.core.substitutes import drawn_in
 from flowtools.view.columns import (
     GAP,
     NO_EVENT,
@@ -15,7 +16,6 @@ from flowtools.view.columns import (
     Row,
     age,
     clock_text,
-    drawn_in,
     end_of,
     with_room,
 )

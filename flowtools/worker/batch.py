@@ -1,4 +1,10 @@
-"""The events of a batch: the argument of a Worker's `start_many(events)`."""
+"""The events of a batch: the argument of a Worker's `start_many(events)`.
+
+The pool makes one `Events` object for each attempt at a batch. While the attempt runs, any thread
+of the Worker may fail single events. When the pool settles the batch, it calls `end`; a later call
+of `fail` raises an error, because the outcomes are final. A time-out cancels the batch and each of
+its events at once, so that a Worker may look at either.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 
 Job = TypeVar("Job")
@@ -44,7 +45,7 @@ class Background(Generic[Job, Result]):
         self._is_ending = False
         self._wake = Wake()
         self._thread = Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     @property
     def is_ending(self) -> bool:

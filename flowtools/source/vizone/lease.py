@@ -28,6 +28,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
 from flowtools.source.vizone.stored import ANSWER, APPLICATION
@@ -172,7 +173,7 @@ class Lease:
         self._ending.close()
         self._ending = Stop()
         self._thread = Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
         return True
 
     def _keep(self) -> None:
@@ -228,7 +229,7 @@ class Held:
         self._theirs = stop
         self._ended = Wake()
         self._thread = Thread(target=self._watch, name="lease-lost", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """End the thread and release the descriptors."""

@@ -20,6 +20,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
 from flowtools.core.toolong import exceeds
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
@@ -77,7 +78,7 @@ class Lookup:
     def start(self) -> None:
         """Start the threads."""
         for _ in range(THREADS):
-            Thread(target=self._run, name="lookup", daemon=True).start()
+            start_thread(Thread(target=self._run, name="lookup", daemon=True))
 
     def close(self) -> None:
         """Tell the threads to end, without waiting for them."""

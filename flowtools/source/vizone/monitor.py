@@ -28,6 +28,7 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.reminder import Reminder
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
 from flowtools.source.stomp import GenericStompListener
@@ -301,7 +302,7 @@ def _in_thread(work: Callable[[], T], stop: Stop) -> T | None:
         done.ring()
 
     thread = Thread(target=run, name="find-monitor", daemon=True)
-    thread.start()
+    start_thread(thread)
     wait(done, stop)
     if not results and not errors:
         return None  # Stopped; `done` stays open for the thread.

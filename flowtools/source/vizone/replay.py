@@ -25,6 +25,7 @@ from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.reminder import Reminder
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
@@ -96,7 +97,7 @@ class Replay:
         since = self._progress.expect()
         self._ending = Flag()
         args = (since - MARGIN, self._ending)
-        Thread(target=self._read, args=args, name="replay", daemon=True).start()
+        start_thread(Thread(target=self._read, args=args, name="replay", daemon=True))
 
     def end(self) -> None:
         """Stop reading, because the subscription has ended; the next one asks for the rest."""
@@ -112,7 +113,7 @@ class Replay:
             self._drop_spools()
 
     def take(self, most: int) -> list[tuple[Event, int]]:
-        """Return up to `most` events that are to be written now.
+        """Return up to `most` events that can be written now.
 
         Raises:
             UnreachableError: The feed could not be read within the time for retries.

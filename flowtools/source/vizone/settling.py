@@ -20,6 +20,7 @@ from time import monotonic
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of, modified
 from flowtools.source.vizone.lookup import ANSWER, Ask, patiently
@@ -82,7 +83,7 @@ class Settling:
     def start(self) -> None:
         """Start the threads."""
         for _ in range(THREADS if self._seconds else 0):
-            Thread(target=self._run, name="settling", daemon=True).start()
+            start_thread(Thread(target=self._run, name="settling", daemon=True))
 
     def close(self) -> None:
         """Tell the threads to end, without waiting for them."""
