@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from flowtools.ack import place, stall
+from flowtools.ack import sender as sender_module
 from flowtools.ack.ack import acknowledge
 from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import MAX_PACKET, MAX_REASON, Ack, AckError, Reason, read_packet
@@ -79,6 +80,25 @@ def test_a_frozen_source_delays_no_other_and_gets_everything_later(receiver, sen
         sender.ack(ackto(other, "o.1"))
         assert take_lines(other, 1) == ["o.1 ack"]
     assert take_lines(receiver, 100000) == [f"e.{number} ack" for number in range(100000)]
+
+
+def test_acknowledgements_survive_a_thread_that_cannot_be_started(receiver, monkeypatch, caplog):
+    def cannot(thread):
+        raise RuntimeError("can't start new thread")
+
+    start_thread = sender_module.start_thread
+    monkeypatch.setattr(sender_module, "start_thread", cannot)
+    never, later = AckSender(), AckSender()
+    for number in range(3):
+        never.ack(ackto(receiver, f"n.{number}"))
+    later.ack(ackto(receiver, "l.0"))
+    never.close()
+    assert take_lines(receiver, 3) == [f"n.{number} ack" for number in range(3)]
+    monkeypatch.setattr(sender_module, "start_thread", start_thread)
+    later.ack(ackto(receiver, "l.1"))
+    assert take_lines(receiver, 2) == ["l.0 ack", "l.1 ack"]
+    later.close()
+    assert caplog.messages == ["cannot acknowledge: can't start new thread; trying again"] * 2
 
 
 def test_close_sends_what_is_left(receiver):

@@ -10,6 +10,7 @@ from coilmq.util.frames import Frame
 
 from flowtools.event import Event
 from flowtools.run.profile import new_parser
+from flowtools.testing import make_event, run_worker, viz_one
 from flowtools.vizone.document import parse
 from flowtools.vizone.metadata import Payload
 from flowtools.worker import Reject
@@ -51,6 +52,18 @@ def test_each_application_has_a_module_a_profile_and_a_readme(name):
 
 
 # Metadata mapper
+
+
+def test_the_mapper_finds_the_metadata_of_an_asset_of_which_only_the_address_came():
+    from examples.metadata_mapper.metadata_mapper import MetadataMapper
+
+    with viz_one() as one, one.client() as client:
+        asset = client.assets.create("News")
+        links = {"self": asset.self_link}
+        event = make_event("flow.asset.changed", {"title": None, "links": links})
+        config = {"Mappings": {"asset.synopsis": "metadata['asset.title']"}}
+        run_worker(MetadataMapper, event, config=config, viz_one=one).check()
+        assert client.assets.metadata(asset)["asset.synopsis"] == "News"
 
 
 def test_the_mapper_sets_fields_once_and_then_finds_nothing_to_do(app):

@@ -226,6 +226,23 @@ def test_pauses_between_attempts_never_exceed_retry_for(stop, monkeypatch):
     assert sum(pauses) <= 2
 
 
+def test_an_outage_does_not_delay_the_connections_after_it(script, stop, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(Broker, "_pause", lambda self: pauses.append(self) or 0.0)
+    broker = Broker(parse_url(script.url()), Settings())
+
+    def server():
+        for _ in range(3):
+            script.accept().close()
+        for _ in range(2):
+            script.accept().login()
+
+    with serving(server):
+        for _ in range(2):
+            broker.connect_anew(stop).abort()
+    assert len(pauses) == 3
+
+
 def test_an_unknown_host_name_is_unreachable(stop):
     with pytest.raises(UnreachableError, match=r"'no\.such\.host\.invalid:61613': "):
         connect("stomp://no.such.host.invalid", stop, retry_for=0)

@@ -22,11 +22,12 @@ HEAD = """#!/usr/bin/env python3
 import os, signal, socket, sys
 import click
 from flowtools import errors
-from flowtools.cli.command import Command, parsed, run_source
+from flowtools.cli.binding import Parsed
+from flowtools.cli.command import Command, run_source
 from flowtools.event import Event
 
 @click.command("flow-x", cls=Command)
-@click.option("--number", callback=parsed(int), help="A number.")
+@click.option("--number", type=Parsed(int), help="A number.")
 def main(number):
     "Do nothing of use."
 """
@@ -88,7 +89,7 @@ def test_without_an_error_the_status_is_what_the_command_returns(end, body, stat
         (
             "pass",
             ["--number", "a\nb"],
-            "invalid value for '--number': invalid literal for int() with base 10: 'a\\nb'",
+            "'--number': invalid literal for int() with base 10: 'a\\nb'",
         ),
         ("raise errors.UsageError('so it cannot be meant')", [], "so it cannot be meant"),
         ("raise click.UsageError('No, not so.')", [], "no, not so"),
@@ -344,7 +345,7 @@ def test_every_mistake_is_one_uncoloured_line_as_text_and_as_json(run, tmp_path,
 def test_a_usage_error_can_be_json(end, args):
     status, out, err = end("pass", "--number", "x", *args)
     assert (status, out) == (2, "")
-    assert json.loads(err)["message"].startswith("invalid value for '--number': ")
+    assert json.loads(err)["message"].startswith("'--number': invalid literal ")
 
 
 def to_a_file(end, tmp_path, body, *args, matches=True):

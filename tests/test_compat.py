@@ -262,6 +262,32 @@ def test_a_source_gets_its_options_and_its_broker(coil, go, tmp_path):
     assert heard.read_text() == "a!\nb!\n3\n4\n"
 
 
+def test_a_handler_whose_login_is_refused_connects_again(script, go, tmp_path):
+    (tmp_path / "again.py").write_text(
+        "from flowtools.compat import stomp\nfrom tests.test_compat import OnListens\n\n"
+        "stomp.AGAIN = 0.1\n\n\nclass Again(OnListens):\n    pass\n"
+    )
+    (tmp_path / "again.ini").write_text(
+        "[Flow]\nclass = again.Again\n"
+        f"[Source]\nstomp url = {script.url()}\n[Viz One]\nenabled = no\n"
+    )
+    process = go("again.ini")
+    for _ in range(2):
+        peer = script.accept()
+        peer.read("CONNECT")
+        peer.write("ERROR", {"message": "denied"})
+        peer.close()
+    peer = script.accept()
+    peer.subscribed()
+    peer.message(1, b"a", kind="!")
+    heard = tmp_path / "heard"
+    until(lambda: heard.exists() and heard.read_text() == "a!\n")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == -signal.SIGTERM
+    said = process.stderr.read().decode()
+    assert said.count("refuses the login: denied; connecting again in 0.1 seconds") == 2
+
+
 # Objects
 
 

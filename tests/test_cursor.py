@@ -119,7 +119,7 @@ def test_a_damaged_file_is_refused_and_kept(path, content):
 def test_a_cursor_file_of_another_address_is_refused(path):
     with Cursor(path, of="https://a/") as cursor:
         cursor.reach(1)
-    with pytest.raises(ConfigurationError, match="it is about 'https://a/', not 'https://b/'"):
+    with pytest.raises(ConfigurationError, match="it belongs to 'https://a/', not 'https://b/'"):
         Cursor(path, of="https://b/")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowtools.errors import UsageError
+from flowtools.source.epochs import LATEST, Epochs
 from flowtools.source.folder import moving
 from flowtools.source.folder.clearing import Clearing, Places, _note
 from flowtools.source.folder.rules import Rules
@@ -355,10 +356,27 @@ def test_an_unwritable_target_is_reported_and_the_file_stays(place, folder, pipe
     ("rules", "message"),
     [
         ({"done": "d"}, "--done, --failed and --remove need --ack worker"),
-        ({"ack": "worker"}, "--ack worker needs --done, --remove or --state"),
+        ({"ack": "worker"}, "--ack worker needs --done, --remove, --state or --existing"),
         ({"ack": "worker", "done": "d", "remove": True}, "--done and --remove exclude each other"),
     ],
 )
 def test_conflicting_options_are_a_usage_error(rules, message):
     with pytest.raises(UsageError, match=message):
         HotFolder("/", Rules(**rules))
+
+
+class _Inlet:
+    def ackto(self, epoch):
+        return f"unix:/s#{epoch}."
+
+
+def test_acknowledgements_of_the_latest_epochs_count_and_older_ones_are_forgotten():
+    epochs, seen = Epochs(_Inlet()), []
+    for number in range(LATEST + 1):
+        epoch, _, shown = epochs.ackto(number).partition("#")[2].partition(".")
+        assert shown == str(number)
+        seen.append(epoch)
+        if number < LATEST:
+            epochs.begin()
+    assert seen[0] not in epochs
+    assert all(each in epochs for each in seen[1:])

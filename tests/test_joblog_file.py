@@ -191,7 +191,7 @@ def test_a_job_log_that_cannot_be_read_is_an_error(tmp_path):
 def test_a_file_with_other_content_is_refused_and_left_unchanged(path, holds):
     path.write_bytes(holds)
     with pytest.raises(
-        ConfigurationError, match=r"cannot open job log '.*': it holds something else"
+        ConfigurationError, match=r"cannot open job log '.*': it holds something other"
     ):
         JobLog(path)
     assert path.read_bytes() == holds

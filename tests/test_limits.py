@@ -323,6 +323,20 @@ def test_a_line_too_large_to_be_kept_is_discarded_with_a_message(tmp_path, monke
     assert "it has more than 5000 bytes" in caplog.text
 
 
+def test_a_kept_line_whose_directory_has_gone_is_discarded_with_a_message(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("flowtools.pool.oversize.MAX_SIZE", 5000)
+    folder = tmp_path / "d"
+    folder.mkdir()
+    line = LongLine([b"x" * 3000], Oversize(folder / "f"))
+    folder.rename(tmp_path / "moved")
+    folder.touch()  # A file: what was in the directory cannot be removed by its path.
+    line.add(b"y" * 3000)
+    assert line.end().path is None
+    assert "it has more than 5000 bytes" in caplog.text
+
+
 def test_an_endless_line_leaves_no_file_behind_at_a_stop(start, tmp_path):
     process = start("flow-work", "--max-line", 1000, "--failed", "f", "mine:Echo", stdin=PIPE)
     process.stdin.write(b"x" * 300_000)

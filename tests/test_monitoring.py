@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flowtools.core.event import now
 from flowtools.pool.outcome import Outcome
+from flowtools.process.vitals import FIGURES
 from tests.conftest import ROOT
 from tests.queues import LOGIN, Queue
 from tests.running import until
@@ -123,6 +124,14 @@ def test_rules_and_dashboard_use_the_exported_metrics(exported):
         for end in ("count", "sum")
     }
     assert {n for n in ours if not n.endswith("_created")} - used == unused
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "man").iterdir()), ids=lambda page: page.name)
+def test_a_manual_page_names_a_counter_with_the_suffix_that_prometheus_adds(page):
+    for name in re.findall(r"flowtools_(\w+)", page.read_text()):
+        figure = FIGURES.get(name.removesuffix("_total"))
+        if figure is not None:
+            assert name.endswith("_total") == (figure.kind == "counter"), name
 
 
 def test_every_outcome_named_in_rules_and_dashboard_exists():

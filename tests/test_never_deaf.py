@@ -90,11 +90,11 @@ def test_after_a_feed_error_the_listener_recovers_once_the_cause_is_gone(start, 
         server.faults.rates = Rates.parse(faults)
         listener.cut()
         missed = {server.catalogue.create(f"missed {number}").urn for number in range(15)}
-        listener.said("cannot ask for what has changed", WRONG[faults])
+        listener.said("cannot read the missed changes", WRONG[faults])
         server.faults.rates = Rates()
         while missed:
             missed.discard(listener.next()["subject"])
-        listener.said("what has changed can be asked for again")
+        listener.said("the missed changes can be read again")
         live = server.catalogue.create("live").urn
         while listener.next()["subject"] != live:
             pass
@@ -108,7 +108,7 @@ def test_an_unexpected_answer_does_not_end_the_listener(start, status):
         server._web.resources.answer = lambda request: type(answer(request))(status=status)
         listener.cut()
         missed = server.catalogue.create("missed").urn
-        listener.said("cannot ask for what has changed")
+        listener.said("cannot read the missed changes")
         server._web.resources.answer = answer
         assert listener.next()["subject"] == missed
 
@@ -123,7 +123,7 @@ def test_a_file_listener_recovers_from_errors_too(start, faults):
         names = {f"{number}.mxf" for number in range(15)}
         for name in names:
             server.catalogue.put_file("xmlimport", name, b"x")
-        listener.said("cannot ask for what has changed")
+        listener.said("cannot read the missed changes")
         server.faults.rates = Rates()
         while names:
             names.discard(listener.next()["data"]["name"])
@@ -225,7 +225,7 @@ def test_a_link_to_another_host_is_not_followed(start):
         assert strange["data"]["metadata"] is None
         assert f"cannot follow a link to '127.0.0.1:{port}'" in strange["metadataerror"]
         assert "metadataerror" not in first | last
-        listener.said("the event comes as it is")
+        listener.said("the event is written unchanged")
         silent.settimeout(0.2)
         with pytest.raises(TimeoutError):
             silent.accept()

@@ -440,6 +440,20 @@ def test_an_attempt_begun_before_the_end_of_a_pause_does_not_restart_it(clock):
     assert not pause.is_on
 
 
+def test_an_event_taken_between_two_pauses_is_not_the_probe_of_the_second(clock):
+    pause, first, between = Pause(RetryPolicy(backoff=1)), flight(), flight(2)
+    pause.note(first, 0.0, failure())
+    probe(pause, clock, first)
+    pause.ended(first, is_done=True)
+    assert pause.claim()  # By a thread that saw the first pause, which has ended meanwhile.
+    pause.send(between)
+    clock[0] += 1
+    pause.note(flight(3), clock[0], failure())
+    assert not pause.is_probe(between)
+    assert not pause.ended(between, is_done=True)
+    assert pause.is_on
+
+
 def test_an_outage_that_returns_immediately_keeps_the_longer_waits(clock):
     pause, first = Pause(RetryPolicy(backoff=1)), flight()
     pause.note(first, 0.0, failure())

@@ -110,11 +110,13 @@ def test_a_base_profile_may_repeat_keys_of_the_profile(tmp_path, monkeypatch, ca
 
 
 def test_unknown_keys_are_named(tmp_path, caplog):
-    parsed("[Flow]\nworker = 2\n[Viz One]\nhost = x\n[Logging]\nlogger = html\n", tmp_path)
+    logging = "[Logging]\nlogger = html\nlevel = chatty\n"
+    parsed("[Flow]\nworker = 2\n[Viz One]\nhost = x\n" + logging, tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
         "[Flow] 'worker' is not a key of a profile and is ignored",
         "[Viz One] 'host' is not a key of a profile and is ignored",
         "[Logging] logger 'html' is not supported: messages go to standard error",
+        "[Logging] level: 'chatty' is not one of debug, info, warn, warning, error; it is ignored",
     ]
 
 

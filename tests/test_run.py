@@ -9,6 +9,7 @@ from subprocess import PIPE
 import pytest
 from coilmq.util.frames import Frame
 
+from flowtools.event import Event
 from tests.running import finish, until
 from tests.stomp_servers import SECONDS, Lines
 from tests.vizone_servers import stand_in
@@ -194,7 +195,7 @@ def test_invalid_lines_do_not_count(go):
         go("Line", "--count", 1, "--set", "Source.form=json", stdin=PIPE), given
     )
     assert (status, [event["data"] for event in events]) == (1, [1])
-    assert "1 of 2 lines were skipped" in err
+    assert "1 of 2 lines were refused" in err
 
 
 @pytest.mark.parametrize(
@@ -237,6 +238,16 @@ def test_events_read_from_a_pipe_are_acknowledged_to_their_source(coil, shell, v
     )
     assert shell(line, **variables)[0] == 0
     assert coil.store.size("/queue/a") == 0
+
+
+@pytest.mark.parametrize("ackto", ["self:#a.b", "self:#a.1"])
+def test_an_ackto_in_the_input_that_looks_like_ours_is_a_warning(go, ackto):
+    bad = Event("t", 1, source="s", id="1", ackto=ackto).encode()
+    other = Event("t", 2, source="s", id="2").encode()
+    process = go("Line", "--set", "Source.form=json", stdin=PIPE)
+    status, events, err = finish(process, bad + other)
+    assert (status, [each["data"] for each in events]) == (0, [1, 2])
+    assert f"cannot acknowledge '{ackto}': this source has not written it" in err
 
 
 def test_a_worker_runs_on_assets_and_files_of_viz_one(go, notes):

@@ -154,7 +154,11 @@ def test_a_file_that_is_not_a_state_file_is_refused(run, folder, tmp_path):
     (tmp_path / "text").write_text("hello, this is not a database, and longer than its header\n")
     (tmp_path / "other").mkdir()
     sqlite3.connect(tmp_path / "base").execute("CREATE TABLE file (x)").connection.close()
-    for name, word in [("text", "damaged"), ("other", "unable to open"), ("base", "not one of")]:
+    for name, word in [
+        ("text", "damaged"),
+        ("other", "unable to open"),
+        ("base", "it is not a state file"),
+    ]:
         status, out, err = run("flow-watch", folder, "--state", tmp_path / name, "--existing")
         assert (status, out) == (78, b"")
         assert err.startswith(f"flow-watch: cannot use state file '{tmp_path}/{name}': ")
@@ -163,7 +167,7 @@ def test_a_file_that_is_not_a_state_file_is_refused(run, folder, tmp_path):
     state = State(str(tmp_path / "state"), "/one")
     state.begin([])
     state.close()
-    with pytest.raises(ConfigurationError, match="it is about '/one', not '/two'"):
+    with pytest.raises(ConfigurationError, match="it belongs to '/one', not '/two'"):
         State(str(tmp_path / "state"), "/two")
 
 

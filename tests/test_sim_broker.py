@@ -165,6 +165,20 @@ def test_a_transaction_is_atomic(broker, version):
         assert client.sync() == []
 
 
+def test_the_room_of_a_queue_is_checked_for_all_messages_of_a_transaction(broker, monkeypatch):
+    monkeypatch.setattr(delivery, "MAX_WAITING", 2)
+    with Client(broker) as client:
+        client.send("BEGIN", transaction="t")
+        for body in (b"a", b"b", b"c"):
+            client.send("SEND", body, destination="/queue/q", transaction="t")
+        client.send("COMMIT", transaction="t")
+        assert client.read().headers["message"] == "queue '/queue/q' is full"
+    fill(broker, b"d", b"e")
+    with Client(broker) as client:
+        client.subscribe("/queue/q", ack="auto")
+        assert client.bodies(2) == [b"d", b"e"]
+
+
 def test_a_failing_commit_changes_nothing(broker):
     fill(broker, b"job")
     with Client(broker) as client:

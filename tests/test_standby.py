@@ -104,7 +104,7 @@ def test_a_frozen_holder_writes_no_events_after_thawing(server, start):
     first, second = pair(start, server)
     first.process.send_signal(signal.SIGSTOP)
     made = [server.catalogue.create(f"missed {number}") for number in range(20)]
-    until(lambda: all_told(made, second), 40)
+    until(lambda: all_told(made, second), 90)
     first.process.send_signal(signal.SIGCONT)
     # It notices by its own clock or by reading the store, whichever comes first.
     until(lambda: first.has_said("stopped: 'n' is not ours any more: it "), 90)
@@ -114,6 +114,8 @@ def test_a_frozen_holder_writes_no_events_after_thawing(server, start):
     # It stands by now, and becomes active again at the next takeover.
     until(lambda: first.has_said("waiting: 'n' is held by"), 90)
     second.process.send_signal(signal.SIGTERM)
+    # Until it has ended, the second may still take a change, and note it as done.
+    assert second.process.wait(60) == -signal.SIGTERM
     made.append(server.catalogue.create("the first again"))
     until(lambda: all_told(made[-1:], first), 90)
 
@@ -181,8 +183,8 @@ def test_exactly_one_of_many_concurrent_writers_gets_the_lease(server):
     [
         ("{}", "it is damaged"),
         ({"flow-state": 2}, "it is damaged"),
-        ({"changed": "2999-01-01T00:00:00Z"}, "which is to come"),
-        ({"of": "the files of 'x'"}, "it is about the files of 'x', not assets"),
+        ({"changed": "2999-01-01T00:00:00Z"}, "which is in the future"),
+        ({"of": "the files of 'x'"}, "it belongs to the files of 'x', not assets"),
     ],
 )
 def test_a_state_in_the_store_is_validated_like_a_file(server, value, said):

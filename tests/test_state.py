@@ -94,8 +94,10 @@ def test_changes_during_an_absence_are_replayed_oldest_first(server, start):
 
 
 def test_a_replayed_change_has_the_id_of_the_live_one(server, start, tmp_path):
-    process = listen(start, server, "--state", "s")
-    until((tmp_path / "s").exists)  # From then on changes are reported live.
+    process = listen(start, server, "--state", "s", "-v")
+    # Before the feed has been read, the reading may find the change first.
+    while b"changes found" not in process.stderr.readline():
+        assert process.poll() is None
     server.catalogue.create("one")
     live = next_event(process)
     end(server, process)
@@ -194,7 +196,7 @@ def test_the_login_is_not_sent_if_the_monitor_link_changes_to_another_host(serve
     next_event(process)
     process.kill()
     _, err = process.communicate()
-    said = "cannot ask where to listen: cannot send the login to the broker at 'evil.example:"
+    said = "cannot refresh the monitor link: cannot send the login to the broker at 'evil.example:"
     assert err.decode().count(said) == 1
 
 
@@ -309,7 +311,7 @@ def test_a_state_file_from_the_future_is_refused_and_kept(server, run, tmp_path)
     (tmp_path / "s").write_bytes(content)
     status, out, err = run("flow-listen-assets", "--state", "s", env=server.environment())
     assert (status, out) == (78, b"")
-    assert "it says that all is done up to 2999-01-01T00:00:00Z, which is to come" in err
+    assert "everything is done up to 2999-01-01T00:00:00Z, which is in the future" in err
     assert (tmp_path / "s").read_bytes() == content
 
 
@@ -370,7 +372,7 @@ def test_a_replay_that_does_not_fit_on_the_disk_is_reported_and_comes_later(serv
     )
     said = process.stderr.readline().decode()
     assert re.fullmatch(
-        r"flow-listen-assets: warning: cannot ask for what has changed: no temporary file: .+;"
+        r"flow-listen-assets: warning: cannot read the missed changes: no temporary file: .+;"
         r" TMPDIR says where that is; trying again\n",
         said,
     )
@@ -437,7 +439,7 @@ def test_a_state_file_of_another_listener_is_refused(tmp_path):
     assert file.load() == (5.0, {"k": 5.0}, -3600.5)
     file.close()
     other = StateFile(tmp_path / "s", "the files of 'x'", "http://one")
-    with pytest.raises(ConfigurationError, match="it is about assets, not the files of 'x'"):
+    with pytest.raises(ConfigurationError, match="it belongs to assets, not the files of 'x'"):
         other.load()
     other.close()
 
@@ -546,9 +548,9 @@ def test_late_entries_of_the_feed_are_found_by_a_second_reading(caplog):
         assert progress.mark == 1001.0
         progress.done([token for _, token in late])
         assert progress.mark == 1002.0
-    assert [message for message in caplog.messages if "have been written" in message] == [
-        "2 events were asked for and have been written",
-        "1 events were asked for and have been written",
+    assert [message for message in caplog.messages if "have been replayed" in message] == [
+        "2 events have been replayed",
+        "1 events have been replayed",
     ]
 
 

@@ -89,7 +89,7 @@ def test_a_bad_json_line_is_reported_by_number_and_the_rest_continues(run):
     assert (status, data_of(out)) == (1, [1, 2, 3])
     said = err.splitlines()
     assert [line.split(":")[1] for line in said[:4]] == [f" line {n}" for n in (2, 4, 5, 6)]
-    assert said[4:] == ["flow-stdin: 4 of 7 lines were skipped"]
+    assert said[4:] == ["flow-stdin: 4 of 7 lines were refused"]
 
 
 def test_a_json_value_too_deep_for_an_event_line_is_skipped(run):
@@ -106,7 +106,7 @@ def test_a_line_that_is_too_long_is_reported_and_the_rest_continues(run, size):
     assert (status, data_of(out)) == (1, ["a", "y" * 10])
     assert err == (
         "flow-stdin: line 2: longer than 10 bytes; --max-line allows more\n"
-        "flow-stdin: 1 of 3 lines were skipped\n"
+        "flow-stdin: 1 of 3 lines were refused\n"
     )
 
 

@@ -12,9 +12,11 @@ from subprocess import PIPE
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
+from flowtools.core.substitutes import drawn_in, suiting
 from flowtools.errors import UsageError
-from flowtools.view.columns import NO_EVENT, Columns, age, drawn_in, suiting, with_room
+from flowtools.view.columns import NO_EVENT, Columns, age, end_of, with_room
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import MAX_TYPES, OTHERS, SPAN, Rates, sparkline
@@ -140,6 +142,15 @@ def test_characters_missing_in_the_encoding_are_escaped():
     columns = Columns.parse("title")
     columns.suits = suiting("latin-1")
     assert columns.row(event(data="é ☃").strip()).cells == ("é \\u2603",)
+
+
+@pytest.mark.parametrize("fields", ["type,subject,title", "id"])
+def test_characters_missing_in_the_encoding_are_escaped_in_a_reason_too(run, fields):
+    line = event(**{"☃": "snow"})
+    env = {"PYTHONIOENCODING": "latin-1"}
+    status, out, err = run("flow-view", "--fields", fields, input=line, env=env, real=True)
+    assert (status, err) == (1, "flow-view: 1 of 1 lines were not events\n")
+    assert b"'\\u2603' is not a CloudEvents attribute name" in out
     assert suiting("UTF-8")("☃") == "☃"
     assert "▁█…".translate(drawn_in("latin-1")) == "_#~"
     assert drawn_in("utf-8") == {}
@@ -326,6 +337,20 @@ def test_characters_missing_in_the_locale_are_escaped(run):
     assert (status, out, err) == (0, "é \\u2603\n".encode("latin-1"), "")
 
 
+def test_a_table_in_a_limited_locale_shows_any_column_name_and_search(terminal, tmp_path):
+    (tmp_path / "in").write_bytes(event(1))
+    options = "--hold --fields '/☃,title' --search t"
+    shown = terminal(f"flow-view {options} <in", cwd=tmp_path, PYTHONIOENCODING="latin-1")
+    shown.wait_for("Title 1")
+    assert "/?" in shown.text
+    shown.press("/")
+    shown.press("☃")
+    shown.wait_for("/t?")
+    shown.press("\x1b")
+    shown.press("q")
+    assert shown.end() == 0
+
+
 def test_a_table_in_a_limited_locale_uses_available_characters(terminal, tmp_path):
     lines = [event(n, data={"title": "☃" * 80}) for n in range(3)]
     (tmp_path / "in").write_bytes(b"".join(lines))
@@ -354,6 +379,23 @@ def test_a_terminal_of_20_cells_leaves_columns_out(terminal, tmp_path, options):
     shown.wait_for("Title 1")
     assert "asset:1" in shown.text
     assert "04:58" not in shown.text
+
+
+def test_a_line_with_wide_characters_does_not_run_over_the_edge(terminal, tmp_path):
+    (tmp_path / "in").write_bytes(event(1, subject="news/" + "日本語" * 8 + ".mxf"))
+    shown = terminal("flow-view --follow <in; sleep 5", cwd=tmp_path, columns=30)
+    shown.wait_for("Title")
+    (line,) = [each for each in shown.text.splitlines() if ".mxf" in each]
+    assert "Title" in line
+
+
+@pytest.mark.parametrize("text", ["a" * 40, "日本語" * 10, "a日" * 15, "e\u0301" * 30])
+def test_the_end_of_a_text_fits_into_every_width(text):
+    for width in range(1, 70):
+        kept = end_of(text, width)
+        assert cell_len(kept) <= width
+        assert text.endswith(kept.removeprefix("…"))
+        assert (kept == text) == (cell_len(text) <= width)
 
 
 def test_an_unknown_field_is_a_usage_error(run):

@@ -1,12 +1,16 @@
 """Files, imports and what follows them; against the stand-in, over real HTTP."""
 
+import ctypes
+import threading
+import time
+
 import pytest
 
 from flowtools.errors import ProtocolError, UnreachableError
 from flowtools.vizone import ConflictError, TransferFailed
 from flowtools.vizone.atom import as_entry
 from flowtools.vizone.document import parse
-from flowtools.vizone.transfer import Incoming, TransferRequest
+from flowtools.vizone.transfer import Incoming, TransferRequest, Transfers
 from tests.vizone_servers import client_of, stand_in
 
 
@@ -85,6 +89,36 @@ def test_waiting_for_an_import_has_a_limit():
         assert client.transfers.request(incoming) is None
         with pytest.raises(UnreachableError, match=r"not ended within 0\.1 s"):
             client.transfers.wait(incoming, 0.1, pause=0.02)
+
+
+def test_a_thread_that_waits_for_an_import_can_be_interrupted():
+    """The pool raises TimeLimit in a thread; Python does that only between two bytecodes."""
+    waits, ended = threading.Event(), threading.Event()
+
+    class Interrupted(BaseException):
+        pass
+
+    class Unfinished(Incoming):
+        @property
+        def is_done(self):
+            waits.set()
+            return False
+
+    entry = parse(b'<entry xmlns="http://www.w3.org/2005/Atom"><id>i</id></entry>', name="i")
+
+    def work():
+        try:
+            Transfers(None).wait(Unfinished(entry), 3600, pause=3600)
+        except Interrupted:
+            ended.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert waits.wait(30)
+    time.sleep(0.2)  # Until it sleeps: a shorter time only makes the test easier to pass.
+    ident, kind = ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, kind)
+    assert ended.wait(30)
 
 
 def test_an_import_into_a_deleted_asset_fails_with_a_reason(server):

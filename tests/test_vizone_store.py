@@ -94,7 +94,7 @@ def test_a_term_of_a_dictionary_sets_a_field_and_its_origin(client):
 
 def test_dictionaries_are_cached_for_a_while_and_in_limited_number():
     class Counting:
-        account = type("Account", (), {"url": "http://h"})
+        service_url = "http://h/thirdparty"
         asked = 0
 
         def collections(self):

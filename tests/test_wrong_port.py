@@ -142,7 +142,7 @@ def test_an_unreachable_viz_one_is_reported_again(monkeypatch, caplog):
     for _ in range(5):
         monitors.now(stop)
     stop.close()
-    assert caplog.text.count("cannot ask where to listen") == 3
+    assert caplog.text.count("cannot refresh the monitor link") == 3
 
 
 @pytest.mark.parametrize("command", COMMANDS)

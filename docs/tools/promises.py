@@ -41,6 +41,7 @@ def lines(section):
 
 def linked(test):
     """Return a test's name, with a link to its file."""
+    # promises.toml has "folder/x: name", for the test test_name in tests/folder/test_x.py.
     file, name = test.split(": ")
     folder, _, last = file.rpartition("/")
     path = "/".join(filter(None, ["../tests", folder, f"test_{last}.py"]))

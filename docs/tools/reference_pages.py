@@ -108,6 +108,7 @@ def metrics() -> str:
             names = METRIC.sub(r"`\g<0>`", term.title)
             meaning = escape(term.text).replace("|", "&#124;")
             parts.append(f"| [{names}](man/{page.name}.md#{term.anchor}) | {meaning} |\n")
+        # flow-service(7) describes its metrics in paragraphs, not in a list.
         told = [each for each in PARAGRAPH.findall(text) if not found and METRIC.search(each)]
         parts += [f"{each}\n\n".replace('href="flow', 'href="man/flow') for each in told]
     return "".join(parts)

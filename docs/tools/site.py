@@ -158,6 +158,7 @@ def weigh(page: Page) -> None:
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Add each term of the manual pages to the search: options, files, metrics."""
+    # MkDocs makes an entry for each heading, and options are terms of a list below one heading.
     path = Path(config.site_dir) / "search" / "search_index.json"
     index = json.loads(path.read_text())
     for page in sorted((ROOT / "man").iterdir()):

@@ -34,7 +34,7 @@ COLOURS = {
     "black": "#2b3a4f",
     "red": "#f08f7a",
     "green": "#7fd1a0",
-    "brown": "#e8c772",
+    "brown": "#e8c772",  # pyte's name of the dark yellow.
     "yellow": "#e8c772",
     "blue": "#82aaff",
     "magenta": "#c792ea",
@@ -72,6 +72,7 @@ def take(
         svg = drawn(terminal, command, name, columns)
     finally:
         terminal.close()
+    # Otherwise each run would change every picture, and nobody would see what really changed.
     path = PICTURES / f"{name}.svg"
     if not path.exists() or FIGURES.sub("", path.read_text()) != FIGURES.sub("", svg):
         path.write_text(svg)
@@ -145,6 +146,7 @@ def colour(name: str) -> str:
     """Return the SVG colour for pyte's colour `name`."""
     if re.fullmatch("[0-9a-f]{6}", name):
         return f"#{name}"
+    # Terminals show bold text in bright colours; the picture has the weight, and one shade of each.
     return COLOURS[name.removeprefix("bright")]
 
 

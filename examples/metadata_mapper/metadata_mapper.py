@@ -36,9 +36,15 @@ class MetadataMapper:
         if event.type == "flow.asset.deleted":
             return
         try:
-            self.map(event["links"]["describedby"], SimpleNamespace(**event.data))
+            self.map(self.address(event["links"]), SimpleNamespace(**event.data))
         except NotFoundError:
             return  # The asset has no metadata, or has been deleted meanwhile.
+
+    def address(self, links):
+        # Some messages contain only the URL of the asset.
+        return links.get("describedby") or self.client.assets.get(links["self"]).follow(
+            "describedby"
+        )
 
     @retry_on_conflict
     def map(self, url, asset):

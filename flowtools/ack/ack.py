@@ -79,7 +79,7 @@ def acknowledge(
 
 
 def _ackto(line: bytes) -> str:
-    if isinstance(line, TooLong):
+    if isinstance(line, TooLong):  # Our commands write `ackto` last, where it survives the cut.
         if line.ackto is None:
             raise EventError("it is longer than a line may be")
         return line.ackto

@@ -75,6 +75,7 @@ class Duties:
                 continue  # The part was settled before, or belongs to an earlier epoch.
             duty.left -= 1
             if not ack.done:
+                # The source is told only with the last part: until then another one may still run.
                 duty.rejected = True
                 duty.reason = duty.reason or ack.reason
             if not duty.left:

@@ -7,7 +7,7 @@ killed or stopped early, and nobody will settle the events that it took. GRACE s
 source is told that acknowledgements are lost. It ends its session, and the broker delivers again
 what was not settled; writing these lines also reveals a dead reader behind a filter. GRACE is there
 for the ordinary end of a pipeline, where the source learns from its own stdout that its reader has
-gone.
+gone. A command that learns in another way that a process has gone says so with `miss`.
 
 If two connections settle the same event, its line was copied, by `tee` or from a recording. The
 first verdict counts. Events of the other copy can then be lost, so an error is logged.
@@ -34,6 +34,7 @@ from flowtools.ack.records import Ack
 from flowtools.ack.stall import Stall
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.process.vitals import vitals
 
@@ -131,6 +132,7 @@ class AckSocket:
         self._ready.register(self._news, select.EPOLLIN)
         self._ready.register(self._listening, select.EPOLLIN)
         self._connections: dict[int, Connection] = {}
+        # The epoch and its settled events, in one object: another thread replaces both at once.
         self._settled: tuple[str, dict[int, Connection]] = ("", {})
         self._vanished: tuple[float, str] | None = None
         self._look_at = monotonic() + LOOK_EVERY
@@ -174,13 +176,13 @@ class AckSocket:
             self._figures.enter_context(figures)
         self._look_at = monotonic() + LOOK_EVERY
         self._thread = Thread(target=self._run, name="ack-socket", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def miss(self, reason: str) -> None:
-        """Note that a process which takes events has gone; `reason` says which. From any thread.
+        """Note that a process which takes events has gone; any thread may call this.
 
-        It counts like a connection that ends without `bye`, and together with one that ends within
-        GRACE: the acknowledgements are reported as lost once.
+        `reason` names the process. The loss counts like a connection that ends without `bye`. If
+        one does so within GRACE, the two are reported as one loss.
         """
         self._missed = reason
         self._news.ring()

@@ -150,8 +150,14 @@ class AckSender:
         # Two threads may finish the first two events at once; only one may start the thread.
         with self._starting:
             if self._thread is None and self._closes_at is None:
-                self._thread = Thread(target=self._run, name="ack-sender", daemon=True)
-                start_thread(self._thread)
+                thread = Thread(target=self._run, name="ack-sender", daemon=True)
+                try:
+                    start_thread(thread)
+                except RuntimeError as error:
+                    # The next record tries again; at the end `close` sends by itself.
+                    self._warn(error)
+                else:
+                    self._thread = thread
 
     def _run(self) -> None:
         while True:
@@ -218,11 +224,14 @@ class AckSender:
                 self._count_lost(source, error)
                 return True
             # Out of descriptors: a Worker may be about to close some, so try again.
-            if not self._has_warned:
-                _log.warning("cannot acknowledge: %s; trying again", error)
-            self._has_warned = True
+            self._warn(error)
             time.sleep(OPEN_AGAIN)
             return False
+
+    def _warn(self, error: Exception) -> None:
+        if not self._has_warned:
+            _log.warning("cannot acknowledge: %s; trying again", error)
+        self._has_warned = True
 
     def _count_lost(self, source: "_Source", error: OSError) -> None:
         number = source.drop()

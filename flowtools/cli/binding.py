@@ -1,4 +1,11 @@
-"""Options whose default is a field's, and objects that are made of several options."""
+"""Connects options with settings: defaults, types of values, and objects made of several options.
+
+`option` declares an option that sets a field of a settings class. The default is that of the field
+and is written nowhere else. `together` turns several options into one argument of the command, such
+as the settings of a broker. `given_by` collects all values of a command in a `Given`
+(core/settings.py), from which the command makes its objects. docs/architecture.md follows one
+option on this path ("An option").
+"""
 
 import functools
 from collections.abc import Callable, Collection
@@ -14,11 +21,12 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class FiniteRange(click.FloatRange):
-    """A number in a range; NaN and infinity are not numbers here."""
+    """A number in a range. NaN and infinity are not accepted."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
+        """Return the number; a value that is not one is a usage error."""
         number = super().convert(value, param, ctx)
+        # NaN is neither below nor above a bound, so click's check of the range lets it pass.
         if not isfinite(number):
             self.fail(f"'{value}' is not a finite number", param, ctx)
         return number
@@ -30,7 +38,7 @@ class Duration(FiniteRange):
     name = "seconds"  # --help shows it in capitals as the placeholder of the value.
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the seconds."""
+        """Return the seconds; text that is not a length of time is a usage error."""
         if isinstance(value, str):
             from flowtools.core.times import parse_duration  # Not for --help.
 
@@ -78,15 +86,20 @@ class FieldOption(click.Option):
 
 
 def option(*names: str, of: type, **more: Any) -> Decorator:
-    """Return click's decorator for an option that is a field of the settings class `of`.
+    """Return click's decorator for an option that sets a field of the settings class `of`.
 
-    It has the field's name and its default.
+    The name of the field is the one of `names` without dashes, or else the longest of them. `more`
+    is passed to click.
+
+    Raises:
+        LookupError: `of` has no such field, or the field has no default.
     """
     plain = [name for name in names if not name.startswith("-")]
     field = plain[0] if plain else max(names, key=len).removeprefix("--").replace("-", "_")
-    field = field.partition("/")[0]
+    field = field.partition("/")[0]  # --persistent/--no-persistent sets `persistent`.
     default = default_of(of, field)
     if default is not None:
+        # "Default: False" or an empty text would say nothing in --help.
         more.setdefault("show_default", default not in ("", ()) and default is not False)
         more.setdefault("default", default)
     return click.option(*names, cls=FieldOption, of=of, field=field, **more)
@@ -95,10 +108,14 @@ def option(*names: str, of: type, **more: Any) -> Decorator:
 def together(
     name: str, make: Callable[[Given], Any], *options: Decorator, also: tuple[str, ...] = ()
 ) -> Decorator:
-    """Return a decorator that adds `options`, whose values come as one argument `name`.
+    """Return a decorator that adds `options` and passes their values on as one argument.
 
-    `make` makes it of them. `also` names options of the command's own that belong to it,
-    where the command has them.
+    Args:
+        name: The name of the argument.
+        make: Makes the argument from the values.
+        options: The decorators of the options, in the order of --help.
+        also: Parameter names of further options whose values belong to the argument, if the
+            command has them.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,6 +125,7 @@ def together(
             given = Given({each: values.pop(each) for each in taken})
             return function(**{name: make(given)}, **values)
 
+        # Decorators run from the bottom up: options that stand below this one are there already.
         before = len(getattr(with_one, "__click_params__", ()))
         for add in reversed(options):
             add(with_one)
@@ -118,16 +136,21 @@ def together(
 
 
 def given_by(ctx: click.Context, values: dict[str, Any]) -> Given:
-    """Return the values of the options of `ctx`, and which of them were on the command line."""
+    """Return `values` as a `Given` that knows which of them were typed on the command line."""
     typed = click.core.ParameterSource.COMMANDLINE
     return Given(values, [name for name in values if ctx.get_parameter_source(name) is typed])
 
 
 def refuse(ctx: click.Context, names: Collection[str], reason: str) -> None:
-    """Refuse the options with these parameter names that were on the command line.
+    """Refuse options that have no effect here, if they were typed on the command line.
+
+    Args:
+        ctx: The context of the command.
+        names: The parameter names of the options.
+        reason: The rest of the message, after the name of the option.
 
     Raises:
-        UsageError: One was; the text is its name and `reason`.
+        click.UsageError: One of them was typed.
     """
     typed = click.core.ParameterSource.COMMANDLINE
     for param in ctx.command.params:

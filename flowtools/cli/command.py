@@ -1,13 +1,22 @@
-"""What every command is built on: its common options and the one way in which it ends."""
+"""The class of every command: the common options, and one way to end.
+
+Every error ends in `Command.invoke`. A FlowError carries its exit status, and its text is one line
+on stderr. After a signal the command drains and then ends by that signal (process/signals.py). If
+the reader of stdout has gone, the command ends by SIGPIPE, without a message. Mistakes on the
+command line are found before the format of messages is known, so `main` reports them by itself.
+
+Inside, `run_source` runs a source, and `working` is the frame for all other work that a signal can
+stop. Heavy modules are imported in the functions that use them: `--help` must be quick.
+"""
 
 import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -27,16 +36,13 @@ if TYPE_CHECKING:
     from flowtools.core.wait import Stop
     from flowtools.source import Source
 
-T = TypeVar("T")
-
 
 class Command(click.Command):
     """A click command that ends the way a Unix filter should.
 
-    It adds --version, -v, -q and --log-format, and turns every way of ending into the
-    exit status that errors.py gives it: an error into one line on stderr, a closed
-    stdout into the end that SIGPIPE brings, a drain asked for by a signal into an end by
-    that signal. A command's function may return a Status.
+    It adds --version, -v, -q and --log-format. An error becomes one line on stderr and the exit
+    status of its class (core/errors.py). A closed stdout ends the process by SIGPIPE, and a signal
+    ends it by that signal, after the drain. The command's function may return a Status.
     """
 
     _leaves_threads = False
@@ -49,7 +55,7 @@ class Command(click.Command):
         click.version_option(__version__, "-V", "--version", prog_name=self.name)(self)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Say after the options how a length of time may be written, where one takes it."""
+        """Explain units of time after the options, if one of them takes a length of time."""
         if any(isinstance(each.type, Duration) for each in self.params):
             formatter.write_paragraph()
             formatter.write_text("SECONDS may have a unit: 90s, 5m, 2h, 1d.")
@@ -80,7 +86,7 @@ class Command(click.Command):
             _end_by_signal(signal.SIGINT)
         _flush_messages()
         if self._leaves_threads:
-            # One of them may be stuck where the interpreter would wait for it.
+            # A thread may be stuck in a call, and the interpreter would wait for it.
             os._exit(int(status or Status.DONE))
         sys.exit(int(status or Status.DONE))
 
@@ -99,7 +105,8 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command's function; every error ends here.
 
-        The order matters: click would take any EPIPE for a closed stdout, and exit 1.
+        Errors must not reach click: it takes every EPIPE, such as that of a socket, for a closed
+        stdout, and exits with status 1.
         """
         from flowtools.process import console  # logging is not needed for --help
         from flowtools.process.signals import Signalled, end_by
@@ -123,15 +130,17 @@ class Command(click.Command):
             console.flush()
             end_by(ended.signum)
         except KeyboardInterrupt:
+            # Ctrl-C outside `working`, whose handler only sets the stop.
             console.flush()
             end_by(signal.SIGINT)
         except UsageError as error:
+            # As one of click's own, so that `main` adds the hint at --help.
             raise click.UsageError(str(error), ctx) from None
         except Exception as error:  # noqa: BLE001  the one place where errors end
             return _report(error)
 
     def _complain(self, args: Sequence[str] | None, text: str) -> None:
-        """Say what is wrong before the options are known: --log-format is looked for by hand."""
+        """Report a mistake on the command line; --log-format has to be looked for by hand."""
         from flowtools.core.log import get_log
         from flowtools.process import console
 
@@ -141,7 +150,7 @@ class Command(click.Command):
         get_log("flowtools").error("%s", text)
 
     def leave_threads(self) -> None:
-        """End without waiting for any thread, once the command has ended: one is stuck."""
+        """Exit at the end of the command without waiting for its threads: one is stuck."""
         self._leaves_threads = True
 
     def fail(self, message: str) -> NoReturn:
@@ -151,10 +160,13 @@ class Command(click.Command):
 
 @contextmanager
 def working() -> "Iterator[Stop]":
-    """Let the command that click has begun do its work: yield what a signal sets.
+    """Yield the flag that a signal sets; the block is the work of the current command.
 
-    While the block runs, flow-status and SIGUSR1 are answered, and metrics are served where
-    --metrics says.
+    While it runs, flow-status and SIGUSR1 are answered, and metrics are served at the address of
+    --metrics.
+
+    Raises:
+        Signalled: The block has ended after a signal.
     """
     from flowtools.process.service import speaking
     from flowtools.process.signals import stopped_by_signals
@@ -166,9 +178,10 @@ def working() -> "Iterator[Stop]":
 
 
 def standard_input() -> int:
-    """Return the descriptor of standard input; where that is a terminal, say what is awaited."""
-    fd = 0  # sys.stdin is None where the caller has closed it.
+    """Return the descriptor of standard input; warn if it is a terminal."""
+    fd = 0  # sys.stdin is None if the caller has closed it.
     if os.isatty(fd):
+        # Most likely the source was forgotten. Without a word the command would seem to hang.
         from flowtools.core.log import get_log
 
         get_log("flowtools").warning(
@@ -180,17 +193,17 @@ def standard_input() -> int:
 
 
 def run_source(source: "Source", drain: float | None = None) -> None:
-    """Let `source` write its events to stdout until it ends or a signal asks it to.
+    """Run `source`, which writes its events to stdout, until it ends or a signal stops it.
 
-    After the signal its reader has `drain` seconds to take what is written; None: the source
-    sees to that itself.
+    After the signal, the reader has `drain` seconds to accept what is written; None: the source
+    limits that time itself.
     """
     from flowtools.core.lines import LineWriter
     from flowtools.process.memory import keep_one_heap, spare_the_collector
     from flowtools.process.vitals import vitals
 
     spare_the_collector()
-    keep_one_heap()
+    keep_one_heap()  # Before `working` starts threads, each of which would get its own heap.
     writer = LineWriter(sys.stdout.fileno())
     with working() as stop, vitals.providing(events_out=lambda: writer.emitted):
         if drain is not None:
@@ -198,25 +211,14 @@ def run_source(source: "Source", drain: float | None = None) -> None:
         source.run(writer, stop)
 
 
-def parsed(parse: Callable[[str], T]) -> Callable[..., T | None]:
-    """Return an option callback that makes `parse`'s ValueError or UsageError a usage error."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> T | None:
-        try:
-            return None if value is None else parse(value)
-        except (ValueError, UsageError) as error:
-            raise click.BadParameter(str(error), ctx, param) from None
-
-    return callback
-
-
 def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Keep the value of an option for what every command does, instead of passing it on."""
+    """Store the value of an option in `ctx.meta` for this module; the command does not get it."""
     ctx.meta[f"flowtools.{param.name}"] = value
 
 
 _OUT_OF_MEMORY = ("can't start new thread", "failed to map segment from shared object")
-"""What CPython and the loader of shared libraries say of it, who have no class for it."""
+"""Texts with which CPython and the loader of shared libraries report a lack of threads or memory;
+they have no exception class for it."""
 
 _COMMON_OPTIONS = (
     option(
@@ -263,11 +265,13 @@ def _usage_text(error: click.ClickException) -> str:
     for theirs, ours in _TYPES.items():
         if message.endswith(theirs):
             message = message.removesuffix(theirs) + ours
+    if ": invalid " in message:  # Our own text says so already.
+        message = message.removeprefix("Invalid value for ")
     return message[:1].lower() + message[1:]
 
 
 def _describe(ctx: click.Context) -> None:
-    """With -vv, say what runs, and with which options; texts may be secret, and are left out."""
+    """With -vv, log the version and the given options, except texts, which may be secret."""
     if ctx.meta["flowtools.verbose"] < 2 or ctx.meta["flowtools.quiet"]:
         return
     from flowtools.core.log import get_log
@@ -287,11 +291,12 @@ def _describe(ctx: click.Context) -> None:
 
 
 def _report(error: Exception) -> int:
+    """Log the error that ends the command; return the exit status."""
     from flowtools.core.log import get_log
 
     log = get_log("flowtools")
     if isinstance(error, FlowError):
-        # That events failed is a result: where in our code it was counted tells nobody anything.
+        # Failed events are a result and not a fault of ours: a traceback would explain nothing.
         log.error("%s", error, exc_info=None if isinstance(error, EventsFailed) else error)
         return error.status
     if isinstance(error, ConnectionError):
@@ -332,13 +337,14 @@ def _report(error: Exception) -> int:
 
 def _flush_messages() -> None:
     """Wait for messages to be written, if there were any."""
+    # Not imported: a command that has said nothing, such as --help, has not loaded it.
     console = sys.modules.get("flowtools.process.console")
     if console is not None:
         console.flush()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` is, or came up while something coped with, a lack of memory."""
+    """Return whether a lack of memory or threads is `error`, or led to it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError) or any(text in str(cause) for text in _OUT_OF_MEMORY):
@@ -357,8 +363,9 @@ def _end_by_signal(signum: int) -> NoReturn:
 def _require_the_lock() -> None:
     """Refuse a Python that runs without its global interpreter lock.
 
-    The pool settles attempts without locks of its own (pool/inflight.py), which has been proved
-    only where one thread at a time runs Python code. `sys._is_gil_enabled` is of Python 3.13.
+    The pool settles attempts without locks of its own (pool/inflight.py). That has been tested only
+    on interpreters that run Python code in one thread at a time. `sys._is_gil_enabled` exists
+    since Python 3.13.
 
     Raises:
         ConfigurationError: Several threads run Python code at once.
@@ -366,23 +373,23 @@ def _require_the_lock() -> None:
     is_locked = getattr(sys, "_is_gil_enabled", None)
     if is_locked is not None and not is_locked():
         raise ConfigurationError(
-            f"'{sys.executable}' is a free-threaded Python, with which flowtools has not been "
-            "proved; use the ordinary build, or set PYTHON_GIL=1"
+            f"'{sys.executable}' is a free-threaded Python, on which flowtools has not been "
+            "tested; use the ordinary build, or set PYTHON_GIL=1"
         )
 
 
 def _hold_closed() -> None:
     """Occupy the standard descriptors that the caller has closed.
 
-    Else a pipe of ours would get their number, and be read or written as if it were they.
-    Opened the wrong way round, so that using them still fails.
+    Otherwise a pipe or socket of ours could get number 0, 1 or 2, and receive event lines or
+    messages. They are opened for the opposite direction, so that using them still fails.
     """
     for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, mode)
-    if sys.stdout is None:  # Python's way to say so.
+    if sys.stdout is None:  # Descriptor 1 was closed when Python started.
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
 
 

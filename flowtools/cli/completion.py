@@ -1,8 +1,12 @@
 """Completion of command lines in bash, zsh and fish, on top of click's.
 
-`_FLOW_WORK_COMPLETE=bash_source flow-work` (or zsh_source, fish_source; any command may be
-asked) prints a script that completes all commands; click's own would complete that one.
-A user's modules are read and never imported: to press a key must not run anything.
+`_FLOW_WORK_COMPLETE=bash_source flow-work` prints a script that completes all commands; zsh_source
+and fish_source do so for the other shells, and any command will do. Click's own script would
+complete only the command that printed it.
+
+When the user presses the key, that script runs the command once more, with the line typed so far
+in the environment, and the command prints the completions. Modules of the user are parsed and
+never imported, because pressing a key must not run their code.
 """
 
 import ast
@@ -22,13 +26,14 @@ from click.shell_completion import (
 )
 
 MAX_MODULES = 300
-"""Modules that are looked into at most, however many there are."""
+"""Maximum number of modules that are parsed for one completion."""
 
 MAX_SOURCE = 1_000_000
-"""Bytes of a module that is looked into."""
+"""Maximum size of a module that is parsed, in bytes."""
 
-# COMP_LINE and not COMP_WORDS, which bash has broken at colons; for the same reason it
-# must not be told again what stands before the last colon.
+# bash breaks COMP_WORDS at colons, so the script passes COMP_LINE. For the same reason bash
+# replaces only the text after the last colon, and the part before it has to be
+# removed from the answers.
 _BASH = """\
 _flowtools_completion() {
     local IFS=$'\\n' name=${1##*/} line=${COMP_LINE:0:COMP_POINT} response completion type value
@@ -137,7 +142,7 @@ class _Fish(FishComplete):
 
 
 def register() -> None:
-    """Let click use what is made here."""
+    """Register these scripts with click, in place of its own."""
     add_completion_class(_Bash)
     add_completion_class(_Zsh)
     add_completion_class(_Fish)
@@ -149,12 +154,12 @@ def workers(ctx: click.Context, param: click.Parameter, typed: str) -> "list[Com
 
 
 def classes(ctx: click.Context, param: click.Parameter, typed: str) -> "list[CompletionItem[Any]]":
-    """Return the MODULE:CLASS of all classes in the current directory that begin so."""
+    """Return the MODULE:CLASS of all classes in the current directory that begin with `typed`."""
     return _items(typed, None)
 
 
 def targets(ctx: click.Context, param: click.Parameter, typed: str) -> "list[CompletionItem[Any]]":
-    """Return what `classes` does, and let the shell add files."""
+    """Return the same as `classes`, and let the shell add file names."""
     return [*_items(typed, None), CompletionItem(typed, type="file")]
 
 
@@ -170,7 +175,10 @@ def _items(typed: str, method: str | None) -> "list[CompletionItem[Any]]":
 
 
 def _modules(folder: Path, package: str, typed: str) -> Iterator[tuple[str, Path]]:
-    """Yield the name and file of each module that may begin with `typed`, packages last."""
+    """Yield the name and file of each module that may begin with `typed`.
+
+    Packages come last, so that MAX_MODULES does not cut off the modules beside them.
+    """
     try:
         entries = sorted(folder.iterdir())
     except OSError:
@@ -181,6 +189,7 @@ def _modules(folder: Path, package: str, typed: str) -> Iterator[tuple[str, Path
         if not name.isidentifier() or name == "__init__":
             continue
         module = f"{package}{name}"
+        # Either this name is being typed, or the typed text goes on inside this package.
         if not (module.startswith(typed) or typed.startswith(f"{module}.")):
             continue
         if path.suffix == ".py":
@@ -199,10 +208,11 @@ def _classes(path: Path, method: str | None) -> Iterator[str]:
             return
         tree = ast.parse(path.read_bytes())
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        # ast.parse raises the last two for code that is nested too deep, ValueError for a NUL.
         return
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-            # What it inherits cannot be seen here.
+            # A base class may define the method: that cannot be seen without an import.
             if method is None or method in methods or node.bases:
                 yield node.name

@@ -1,5 +1,10 @@
-"""Options that several commands share."""
+"""Options that several commands share.
 
+Each is a decorator for the function of a command. An option has the same name, default and help in
+every command (tests/test_parity.py).
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -12,25 +17,25 @@ from flowtools.source.settings import Taking
 from flowtools.stomp.settings import Settings
 
 
-def workers(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
-    """Complete the name of a Worker in the shell."""
-    from flowtools.cli.completion import workers
+def _completed_by(name: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """Return a function for click that completes a word with `name` of completion.py."""
 
-    return workers(ctx, param, typed)
+    def complete(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
+        from flowtools.cli import completion  # Only while a shell completes a line.
 
+        return getattr(completion, name)(ctx, param, typed)
 
-def classes(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
-    """Complete the name of any class in the shell."""
-    from flowtools.cli.completion import classes
-
-    return classes(ctx, param, typed)
+    return complete
 
 
-def targets(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
-    """Complete the name of any class, or of a file, in the shell."""
-    from flowtools.cli.completion import targets
+workers = _completed_by("workers")
+"""Completes the name of a Worker in the shell."""
 
-    return targets(ctx, param, typed)
+classes = _completed_by("classes")
+"""Completes the name of any class in the shell."""
+
+targets = _completed_by("targets")
+"""Completes the name of any class, or of a file, in the shell."""
 
 
 # The shell completes a path here. Click does not check the file: the code that opens it reports
@@ -106,6 +111,7 @@ def heart_beat_of(kind: type) -> Decorator:
         "--heart-beat",
         of=kind,
         type=Parsed(_heart_beat),
+        # As text, so that --help shows it in the form in which it is typed.
         default=",".join(f"{seconds:g}" for seconds in default_of(kind, "heart_beat")),
         metavar="OUT,IN",
         help="Seconds between the heart-beats that we send, and that we expect; 0: none.",
@@ -133,7 +139,7 @@ METRICS: Any = {
     "help": "Serve metrics for Prometheus at this address, or at unix:PATH; /healthz reports"
     " health.",
 }
-"""What --metrics looks like: `working` serves them, and in flow-work the pool."""
+"""Form and help of --metrics. `working` serves the metrics of most commands, the pool its own."""
 
 metrics = click.option("--metrics", expose_value=False, callback=keep, **METRICS)
 
@@ -198,6 +204,10 @@ grace = option(
     help="Time that a Worker or Source has to end when it is interrupted; then its thread is "
     "abandoned.",
 )
+
+
+# Functions such as this one make an object of several options (see `together`). They import its
+# module when the command runs, because --help does not need it.
 
 
 def _settings(given: Given) -> Any:

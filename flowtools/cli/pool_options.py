@@ -1,4 +1,8 @@
-"""The options of the pool, shared by flow-work and flow-run."""
+"""The options of the pool, shared by flow-work and flow-run.
+
+The values are fields of `Choice`, and of `Settings` and `RetryPolicy` inside it
+(pool/settings.py), by their names. What only one of the two commands has is in its own module.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +12,7 @@ import click
 
 from flowtools.cli import options
 from flowtools.cli.binding import Duration, FiniteRange, Parsed, option
-from flowtools.cli.command import keep, parsed
+from flowtools.cli.command import keep
 from flowtools.pool.settings import BATCH, LINGER, Choice, RetryPolicy, Settings
 
 
@@ -141,7 +145,7 @@ max_backoff = option(
 retry_until = option(
     "--retry-until",
     of=RetryPolicy,
-    callback=parsed(_duration),
+    type=Parsed(_duration),
     metavar="AGE",
     help="Retry until an event has reached this age (90s, 2h, 1h30m), instead of --retries.",
 )
@@ -157,7 +161,7 @@ pause_on = option(
 key = option(
     "--key",
     of=Settings,
-    callback=parsed(_key),
+    type=Parsed(_key),
     metavar="EXPR",
     help="Run events of one key in order, one at a time: an attribute such as subject, "
     "or a JSON Pointer into data.",
@@ -174,7 +178,7 @@ per_key = option(
 key_rate = option(
     "--key-rate",
     of=Settings,
-    callback=parsed(_key_rate),
+    type=Parsed(_key_rate),
     metavar="N/s",
     help="With --key: start no more than N events of one key a second (/m, /h).",
 )
@@ -187,7 +191,7 @@ rate = option(
     "--rate",
     "pace",
     of=Settings,
-    callback=parsed(_rate),
+    type=Parsed(_rate),
     metavar="N/s",
     help="Start no more than N events a second (/m: a minute, /h: an hour).",
 )
@@ -195,7 +199,7 @@ rate = option(
 halt = option(
     "--halt",
     of=Settings,
-    callback=parsed(_halt),
+    type=Parsed(_halt),
     metavar="WHEN",
     help="End early: never (default), soon,fail=N, now,fail=N, soon,fail=P%, ...",
 )
@@ -330,6 +334,7 @@ _ALL = (
 
 def pool(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of the pool to a command; their values are the fields of Choice."""
+    # --help lists the decorator that was applied last first.
     for add in reversed(_ALL):
         function = add(function)
     return function
@@ -350,16 +355,19 @@ def check(chosen: dict[str, Any]) -> None:
                 " be replaced while it runs"
             )
     for name, option_name in (("per_key", "--per-key"), ("key_rate", "--key-rate")):
+        # 1 is the default of --per-key.
         if chosen["key"] is None and chosen[name] not in (None, 1):
             raise click.UsageError(f"{option_name} needs --key EXPR")
     if chosen["retries"] and chosen["retry_until"] is not None:
         raise click.UsageError("--retries and --retry-until exclude each other")
     if chosen["pass_on"] and chosen["relay"]:
         raise click.UsageError(
-            "--pass and --relay exclude each other: the duty to acknowledge goes on with the event,"
-            " or with its results"
+            "--pass and --relay exclude each other: either the event goes on, with the duty to"
+            " acknowledge it, or its results do"
         )
+    # flow-run has no --no-ack: it always acknowledges to its own source.
     if chosen.get("no_ack") and (chosen["pass_on"] or chosen["relay"]):
         raise click.UsageError(
-            "--no-ack and --pass or --relay exclude each other: these hand on the duty"
+            "--no-ack and --pass or --relay exclude each other: with --pass and --relay the next"
+            " command acknowledges"
         )

@@ -39,6 +39,7 @@ def main(nack: bool, reason: str | None) -> None:
         raise UsageError("--reason says why events are rejected: give --nack, too")
     sender = AckSender()
     with working() as stop:
+        # `see` connects to a source at its first line, so that it notices if this process dies.
         lines = LineReader(standard_input(), stop, tee=sender.see)
         acknowledge(lines, refuse=nack, error=reason, sender=sender, stop=stop)
 

@@ -81,6 +81,7 @@ def main(
 
     settings = settings_from(
         user=user,
+        # Without STOMP-URL the login is that of Viz One, and `Patient` reads its password.
         password_file=password_file if stomp_url else None,
         ca_file=ca_file,
         client_certificate=client_certificate,
@@ -88,7 +89,7 @@ def main(
         insecure=insecure,
         heart_beat=heart_beat,
         connect_timeout=connect_timeout,
-        retry_for=0.0,
+        retry_for=0.0,  # One attempt: a broker that is away is the result, not to be waited for.
     )
     patient = Patient(
         *(url, user, password_file, ca_file, insecure, locations, broker, settings, expiry_days)

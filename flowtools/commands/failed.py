@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import Duration, option, refuse
-from flowtools.cli.command import Command, parsed, run_source, working
+from flowtools.cli.binding import Duration, Parsed, option, refuse
+from flowtools.cli.command import Command, run_source, working
 from flowtools.stomp.settings import Looking
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def _confirm(number: int, stop: "Stop") -> bool:
     from flowtools.core.wait import wait
 
     click.echo(f"remove {number} events permanently? [y/N]: ", nl=False, err=True)
-    # click.confirm would block a signal: a stop has to end the question, so that a queue gets its
-    # messages back.
+    # click.confirm would not end at a signal. A stop has to end the question, so that a queue gets
+    # its messages back.
     wait(sys.stdin, stop)
     return not stop.is_set() and sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -72,7 +72,10 @@ def _store(place: str, settings: "Settings", headers: tuple[str, ...], **more: A
 
 @contextmanager
 def _stopping(place: str) -> "Iterator[Stop]":
-    """Yield a flag that a signal sets: a queue then gets its messages back; a file ignores it."""
+    """Yield a flag that a signal sets, so that a queue gets its messages back.
+
+    For a file nothing sets it: a signal ends the command, and leaves the old file or the new one.
+    """
     from flowtools.core.wait import Stop
 
     if _is_url(place):
@@ -100,7 +103,7 @@ def _stopping(place: str) -> "Iterator[Stop]":
 @click.option("--drop", "action", flag_value="drop", help="Remove the events permanently.")
 @click.option(
     "--error",
-    callback=parsed(_expression),
+    type=Parsed(_expression),
     metavar="REGEX",
     help="Select events whose error contains a match.",
 )
@@ -108,13 +111,13 @@ def _stopping(place: str) -> "Iterator[Stop]":
 @click.option("--subject", metavar="PATTERN", help="Select by subject.")
 @click.option(
     "--since",
-    callback=parsed(_moment),
+    type=Parsed(_moment),
     metavar="TIME",
     help="Select events that failed since a time, a day, or a duration ago (2h, 7d).",
 )
 @click.option(
     "--until",
-    callback=parsed(_moment),
+    type=Parsed(_moment),
     metavar="TIME",
     help="Select events that failed before this time.",
 )
@@ -171,6 +174,7 @@ def main(
     selection = Selection(id=chosen.pop("show"), **chosen)
     if not _is_url(place):
         refuse(ctx, _OF_A_QUEUE, f"is for a queue; '{place}' is a file")
+    # Only then are messages of a queue acknowledged. Otherwise it is browsed, if the broker can.
     take = action in ("replay", "drop")
     store = _store(place, settings, headers, idle=idle, take=take)
     if action == "replay":

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import Duration
-from flowtools.cli.command import Command, parsed, run_source
+from flowtools.cli.binding import Duration, Parsed
+from flowtools.cli.command import Command, run_source
 
 
 def _window(text: str) -> Any:
@@ -30,13 +30,13 @@ def _zone(text: str) -> Any:
 )
 @click.option(
     "--window",
-    callback=parsed(_window),
+    type=Parsed(_window),
     metavar="HH:MM-HH:MM",
     help="Tick only between these times of the day; either may be left out.",
 )
 @click.option(
     "--tz",
-    callback=parsed(_zone),
+    type=Parsed(_zone),
     metavar="ZONE",
     help="Time zone of --cron and --window, such as Europe/Oslo. Default: the machine's.",
 )

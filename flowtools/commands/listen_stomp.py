@@ -54,7 +54,7 @@ def main(
     Examples:
       flow-listen-stomp --browse 'stomp://mq/?destination=/queue/jobs' | jq .data.body
       flow-listen-stomp --ack worker "$URL" | flow-work mymod:Job -j 16
-      flow-listen-stomp --idle 5 "$URL.failed" >refused.jsonl
+      flow-listen-stomp --idle 5 "$URL.failed" >rejected.jsonl
     """
     from flowtools.stomp.settings import parse_headers
     from flowtools.stomp.url import parse_url
@@ -65,6 +65,7 @@ def main(
         from flowtools.source.browse import Browse
 
         look = given.make(Browse, place, settings, headers=more)
+        # `Browse` has taken from the options what a look can use; the rest has no effect.
         refuse(ctx, given.untaken(), "cannot be combined with --browse, which takes no messages")
         run_source(look, drain=0.0)
     else:

@@ -106,11 +106,13 @@ def main(
     from flowtools.run import run
 
     pool_options.check(chosen)
+    # Before the profile is found, which changes the current directory.
     _make_absolute(ctx, chosen)
     found = run.find_target(target, chosen["config"], chosen["settings"], instance_name)
     if man:
         click.echo(run.manual(found), nl=False)
         return
+    # -v and -q win over the level in the profile; `Command` has set up the messages without it.
     is_said = _is_typed(ctx, "verbose") or _is_typed(ctx, "quiet")
     if debug or (found.profile.verbosity is not None and not is_said):
         wanted = 2 if debug else found.profile.verbosity or 0
@@ -134,7 +136,7 @@ def _make_absolute(ctx: click.Context, chosen: dict[str, Any]) -> None:
 def _take_from_profile(
     ctx: click.Context, chosen: dict[str, Any], profile: "Profile", workers: int | None
 ) -> None:
-    """Take options that were not typed from the profile, if it has them."""
+    """Replace options that were not typed by those of the profile, if it has them."""
     if workers or not _is_typed(ctx, "threads"):
         chosen["threads"] = workers or profile.threads or chosen["threads"]
     if not _is_typed(ctx, "timeout") and profile.timeout is not None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import Duration, FiniteRange, option
-from flowtools.cli.command import Command, parsed
+from flowtools.cli.binding import Duration, FiniteRange, Parsed, option
+from flowtools.cli.command import Command
 from flowtools.sim.settings import Plan
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def _address(text: str) -> tuple[str, int]:
-    """Read HOST:PORT, or [HOST]:PORT."""
+    """Read HOST:PORT, or [HOST]:PORT for an IPv6 address.
+
+    Raises:
+        ValueError: `text` has another form, or the port is above 65535.
+    """
     host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError(f"expected HOST:PORT such as 127.0.0.1:8080, not '{text}'")
@@ -23,7 +27,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _rates(text: str) -> "Rates":
-    """Read KIND=RATE,..."""
+    """Read KIND=RATE,... as the faults of the stand-in."""
     from flowtools.sim.faults import Rates
 
     return Rates.parse(text)
@@ -32,6 +36,7 @@ def _rates(text: str) -> "Rates":
 @click.command(
     "flow-sim",
     cls=Command,
+    # The options of COMMAND are its own, even without the -- before it.
     context_settings={"help_option_names": ["-h", "--help"], "allow_interspersed_args": False},
 )
 @option(
@@ -76,7 +81,7 @@ def _rates(text: str) -> "Rates":
 )
 @click.option(
     "--faults",
-    callback=parsed(_rates),
+    type=Parsed(_rates),
     metavar="KIND=RATE,...",
     help=(
         "Simulate faults: 5xx, 401, 403, 404, html, gzip, slow, slow-body, drop, conflict; rates"
@@ -103,7 +108,7 @@ def _rates(text: str) -> "Rates":
 )
 @click.option(
     "--broker",
-    callback=parsed(_address),
+    type=Parsed(_address),
     metavar="HOST:PORT",
     help="Publish at this STOMP broker, as user admin with the same password. Default: its own.",
 )
@@ -122,13 +127,13 @@ def _rates(text: str) -> "Rates":
 )
 @click.option(
     "--http",
-    callback=parsed(_address),
+    type=Parsed(_address),
     metavar="HOST:PORT",
     help="Where to serve HTTP. Default: a free port of 127.0.0.1.",
 )
 @click.option(
     "--stomp",
-    callback=parsed(_address),
+    type=Parsed(_address),
     metavar="HOST:PORT",
     help="Where to serve STOMP. Default: a free port of 127.0.0.1.",
 )

@@ -49,6 +49,7 @@ def main(
     from flowtools.worker.config import load
     from flowtools.worker.needs import make
 
+    # Called by `run_on_stdout` once the prints of user code no longer reach stdout.
     def custom() -> CustomSource:
         made = make("Source", load_source(source), source, load(config, settings))
         return CustomSource(

@@ -51,6 +51,7 @@ def main(
     elif as_json or once or not sys.stdout.isatty():
         show.show(running(), limits, as_json=as_json)
     else:
+        # Not `working`: flow-status would list itself.
         with stopped_by_signals() as stop:
             show.watch(running, limits, stop)
 

@@ -40,6 +40,7 @@ def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, dr
     sender = AckSender()
     with working() as stop:
         opened = [open_branch(path, stop, append=append) for path in files]
+        # None: a stop has ended the wait for the reader of a named pipe.
         named = [each for each in opened if each is not None]
         branches = Branches([*named, stdout_branch(sys.stdout.fileno())], stop, drain)
         reader = LineReader(

@@ -5,8 +5,8 @@ from typing import Any, Literal
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import option
-from flowtools.cli.command import Command, parsed, standard_input
+from flowtools.cli.binding import Parsed, option
+from flowtools.cli.command import Command, standard_input
 from flowtools.view.settings import Choice
 
 
@@ -19,7 +19,7 @@ def _fields(text: str) -> Any:
 @click.command("flow-view", cls=Command)
 @click.option(
     "--fields",
-    callback=parsed(_fields),
+    type=Parsed(_fields),
     show_default="time,type,subject,title, and age in the table",
     metavar="NAME,...",
     help="What to show of each event: title, age, an attribute such as id, or a JSON "
@@ -73,7 +73,7 @@ def main(
     """
     from flowtools.view.assembly import run
 
-    standard_input()
+    standard_input()  # For its warning. The viewer reads descriptor 0 by itself.
     chosen = Choice(
         fields=fields,
         follow=follow,

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from flowtools.cli import options
-from flowtools.cli.binding import Duration
-from flowtools.cli.command import Command, parsed, run_source
+from flowtools.cli.binding import Duration, Parsed
+from flowtools.cli.command import Command, run_source
 from flowtools.core.kind import OF_FILES, ON_DEMAND
 from flowtools.source.settings import Watching
 
@@ -19,10 +19,10 @@ def _bytes(text: str) -> Any:
     return bytes_of(text)
 
 
-def _settle_for(texts: Any) -> Any:
+def _settle_for(text: str) -> Any:
     from flowtools.source.folder.amounts import settle_for
 
-    return tuple(map(settle_for, texts))
+    return settle_for(text)
 
 
 @click.command("flow-watch", cls=Command)
@@ -63,7 +63,7 @@ def _settle_for(texts: Any) -> Any:
 @click.option(
     "--settle-for",
     multiple=True,
-    callback=parsed(_settle_for),
+    type=Parsed(_settle_for),
     metavar="PATTERN=SECONDS",
     help="Settle time for files whose name matches, such as '*.mxf=30s'; may be repeated.",
 )
@@ -122,7 +122,7 @@ def _settle_for(texts: Any) -> Any:
 @click.option("--remove", is_flag=True, help="With --ack worker: remove a file once it is done.")
 @click.option(
     "--min-free",
-    callback=parsed(_bytes),
+    type=Parsed(_bytes),
     metavar="BYTES",
     help="Warn when less than this is free on the disk, such as 10G.",
 )
@@ -152,7 +152,9 @@ def main(directory: str, count: int | None, **given: Any) -> None:
     from flowtools.source.folder.rules import Rules
     from flowtools.source.watch import HotFolder
 
+    # An option that was not given is None: the default of the rule applies.
     rules = Rules(**{name: value for name, value in given.items() if value is not None})
+    # No time after a stop: with --existing or --state the next start reports the files again.
     run_source(HotFolder(directory, rules, count=count), drain=0.0)
 
 

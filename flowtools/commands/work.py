@@ -32,7 +32,7 @@ def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:
     pool_options.check(chosen)
     command = ctx.command
     assert isinstance(command, Command)
-    standard_input()
+    standard_input()  # For its warning. The pool reads descriptor 0 by itself.
     run(Given(chosen).make(Choice, worker=worker), command.leave_threads)
 
 

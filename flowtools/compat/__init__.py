@@ -11,9 +11,9 @@ the names that public applications of Flow use, and no others. New code needs no
 docs/porting.md.
 
 How it works: `base` turns an old class into a Worker or Source (`make_old`), `received` makes the
-old object of an event, and `emitted` an event of an old object. `document` and `merge` decide how a
-changed entry is written back. `client` has the old methods over flowtools.vizone. `oldmodules`
-lets even the old import lines work.
+old object from an event, and `emitted` an event from an old object. `document` and `merge` decide
+how a changed entry is written back. `client` has the old methods, on top of flowtools.vizone.
+`oldmodules` lets even the old import lines work.
 """
 
 from flowtools.compat import logging

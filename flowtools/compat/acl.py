@@ -24,9 +24,9 @@ class AclEntry:
 
     Attributes:
         name: Name of the group or user.
-        read: Whether it may read.
-        write: Whether it may change.
-        admin: Whether it may administrate.
+        read: Whether it may read the asset, or its media.
+        write: Whether it may change it.
+        admin: Whether it may administer it.
     """
 
     name: str
@@ -219,9 +219,9 @@ class Lines(MutableSequence[AclEntry]):
         def find(changing: bool) -> Element:
             nonlocal line
             if line.getparent() is not self._acl.holder():
-                # The document was parsed again after a PUT, or the line was removed from it. The
-                # line is known by its name. For reading, the last known rights are good enough;
-                # a change must not be lost without an error.
+                # The document was parsed again after a PUT, or the line was removed from it: look
+                # for it by its name. For reading, the last known rights are good enough; a change
+                # must not be lost without an error.
                 name = line.get("name", "")
                 found = [each for each in self._elements() if each.get("name", "") == name]
                 if changing and not found:

@@ -37,6 +37,7 @@ class Item(Document):
             super().__init__(answer)
             return
         element = etree.Element(f"{{{ATOM}}}entry", nsmap=PREFIXES)
+        # An Atom entry must have a title (RFC 4287, 4.1.2).
         etree.SubElement(element, f"{{{ATOM}}}title").text = title or id
         self._become(element, None, base=None)
         if id is not None:

@@ -5,8 +5,8 @@ store, broker) and the profile. `give` then calls the setters and `configure` in
 older Flow, and the object is wrapped: a Flow as OldWorker, whose `start` takes an event and passes
 the old object on; a Source as Values or Calls, which emit events.
 
-Names and method names here are those of the older Flow, as are its spellings: applications
-define or call them.
+Names of classes, methods and attributes are those of the older Flow, since applications define,
+call or set them.
 """
 
 import time
@@ -116,7 +116,7 @@ class OldWorker:
     """A Worker that runs a Flow: turns each event into the object that the Flow expects."""
 
     def __init__(self, flow: Flow, equipment: Equipment, payload: Any = None) -> None:
-        """Run `flow`; `payload`, a class, makes its object of a document from standard input."""
+        """Run `flow`; `payload`, a class, makes its object from a document on standard input."""
         self._flow = flow
         self._equipment = equipment
         self._payload = payload

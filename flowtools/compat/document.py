@@ -8,7 +8,7 @@ How a PUT is made depends on where the document came from:
   the PUT the stored entry is read, the changes of the copy are applied to it (`merge`), and the PUT
   is conditional on the etag of what was read.
 - From an event without a document: it came through a pipe without `--xml`, or the message had no
-  document. What the event says can be read from a document made of it (`received`). For
+  document. What the event says can be read from a document made from it (`received`). For
   anything else, and before any change, the entry is fetched; if that fails, an error is raised.
   A PUT of what the event says would wipe everything else, such as the access control lists.
 """
@@ -68,7 +68,7 @@ class Document(Described):
         """Return the object for the entry of an event.
 
         Args:
-            element: The document that the message carried, or one made of what the event says.
+            element: The document that the message carried, or one made from what the event says.
             etag: Etag of the entry, if the message has it.
             fetch: Reads the entry from the server.
             is_whole: Whether `element` is the document that the message carried.

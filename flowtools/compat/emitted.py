@@ -1,4 +1,4 @@
-"""Makes an event of an object that an old Source emits, so that it can go through a pipe.
+"""Makes an event from an object that an old Source emits, so that it can go through a pipe.
 
 This is the opposite of received.py: a Flow behind the pipe gets an equal object again.
 """

@@ -81,7 +81,6 @@ class UriList(Described):
     content_type = "text/uri-list"
 
     def __init__(self, uris: Sequence[Any]) -> None:
-        # Old code passes links as well as addresses.
         self.uris = [getattr(each, "href", each) for each in uris]
 
     def generate(self) -> bytes:

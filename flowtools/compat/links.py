@@ -35,10 +35,9 @@ class Link(Described):
         A Payload, or an answer with one, may be assigned; it is then part of the link. It is not
         sent with the entry: PUT it to the link itself.
         """
-        # Imported here, since only a few links have metadata, and it needs the module of payloads.
         from flowtools.compat.payload import Payload
 
-        # Kept: old code changes the Payload that it got and reads it from the link again.
+        # Kept: a Payload that was changed must be the same one at the next access.
         if self._metadata is None and self._element is not None:
             inline = child(self._element, "inline", ATOM)
             inner = None if inline is None else next(inline.iterchildren("{*}*"), None)

@@ -2,8 +2,8 @@
 
 So messages go to standard error in the form of the command's own messages, and name the event that
 they are about; old code used to write the number of its worker into each. `log` shows a value in
-readable form: XML and JSON indented, other objects by pprint. These are shown at debug level (`-g`,
-`-vv`, or `[Logging] level = debug`).
+readable form: XML and JSON indented, other objects by pprint. Such values are shown at debug level
+(`-g`, `-vv`, or `[Logging] level = debug`).
 """
 
 import logging
@@ -44,7 +44,7 @@ class DefaultLogger:
     """The object that get_default_logger returns; old code sets its `debug`.
 
     Attributes:
-        debug: Whether debug messages are shown. At the start, as the command's options say.
+        debug: Whether debug messages are shown; at first, what the command's options say.
     """
 
     @property

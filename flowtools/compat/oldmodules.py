@@ -5,7 +5,7 @@
 puts two packages on the path, `flow` and `vizone`, so that the import lines of an old application
 stay as they are. The packages are empty (compat/legacy): importing one installs an import hook,
 `_Finder`, which makes their modules from the names of flowtools.compat that MODULES lists. A
-module or name that does not exist raises an error at the import, with a hint what to use instead.
+module or name that does not exist raises an error at the import, with a hint at a replacement.
 """
 
 import importlib
@@ -152,6 +152,7 @@ def fill(name: str, names: dict[str, Any]) -> None:
     """
     home = importlib.import_module(ELSEWHERE.get(name, "flowtools.compat"))
     for each in MODULES[name]:
+        # Instance is python-one's name for the client.
         names[each] = home.Client if each == "Instance" else getattr(home, each)
     names["__all__"] = list(MODULES[name])
 

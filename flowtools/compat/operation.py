@@ -169,7 +169,8 @@ def _create(
 def _write_metadata(asset: Item, metadata: Any, client: Client) -> None:
     fields = metadata.form if isinstance(metadata, Payload) else dict(metadata)
 
-    # Reads afresh at each try. The old decorator would not see the conflicts of this client.
+    # Not the decorator above: that one waits for errors of the old client, and `client.one` raises
+    # a ConflictError.
     @patiently
     def write() -> None:
         try:
@@ -205,7 +206,7 @@ def new_form(asset: Item, fields: Any, client: Client) -> Form:
 
 def _copy(fields: Any, into: Form) -> bool:
     """Set each field in `into`; return whether that changed anything."""
-    # Canonical XML: neither the order of attributes nor prefixes count as a change.
+    # Canonical XML, so that the order of attributes does not count as a change.
     before = etree.tostring(into.element, method="c14n")
     if isinstance(fields, Form):
         for each in fields.element.iterchildren(f"{{{VDF}}}field"):

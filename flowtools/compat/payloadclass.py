@@ -21,6 +21,7 @@ def payload_class(config: ConfigParser) -> Any:
     if not name or name == "None":
         return None
     module, _, last = name.replace(":", ".").rpartition(".")
+    # Not imported: packages of these names exist only with --legacy-path.
     if module.split(".")[0] in ("vizone", "flow") or not module:
         compat = import_module("flowtools.compat")
         if last not in compat.__all__:
@@ -34,6 +35,7 @@ def payload_class(config: ConfigParser) -> Any:
         raise ConfigurationError(
             f"[Source] payload class: cannot load '{name}': {error}"
         ) from error
+    # A module of the user may raise anything while it is imported.
     except (Exception, SystemExit) as error:
         raise failure("load", "payload class", name, error) from error
     if not callable(found):

@@ -1,7 +1,7 @@
 """Makes the object that `start` of the older Flow expects from an event.
 
 With the XML of its entry (`--xml`) an event gives the whole document. Without it a document is made
-of what the event says, which is enough for the old attributes. That one is never sent to the
+from what the event says, which is enough for the old attributes. That one is never sent to the
 server: document.py fetches the real one first.
 """
 
@@ -70,6 +70,7 @@ def _entry(event: Event) -> Element:
     for name in ("id", "updated"):
         if event.get(name):
             etree.SubElement(entry, f"{{{ATOM}}}{name}").text = event[name]
+    # Old code follows links as attributes, such as `asset.describedby_link`.
     for rel, href in event.get("links", {}).items():
         etree.SubElement(entry, f"{{{ATOM}}}link", rel=rel, href=href)
     return entry

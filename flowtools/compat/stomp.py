@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flowtools.compat.message import Message
-from flowtools.core.errors import FlowError
+from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake
@@ -19,6 +19,9 @@ from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.message import Message as Received
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import BrokerURL, parse_url
+
+AGAIN = 10.0
+"""Seconds after which a handler connects again if the broker has refused it."""
 
 _log = get_log("flowtools.app")
 
@@ -35,7 +38,8 @@ class Stomp:
         """Call `handler` with each message of the destination in `stomp_url`; does not wait.
 
         A message is acknowledged when the handler returns. If it raises an exception, the message
-        is moved to the dead-letter destination.
+        is moved to the dead-letter destination. If the broker refuses the login or the
+        subscription, the handler connects again every AGAIN seconds.
 
         Raises:
             UsageError: The URL is malformed, or holds a password.
@@ -49,11 +53,22 @@ class Stomp:
             handler(Message(dict(message.headers), message.body))
             return ()
 
-        try:
-            source = GenericStompListener(url, self._settings, to_events=handled)
-            source.run(_Nowhere(), Stop())
-        except FlowError as error:
-            _log.error("%s", error)
+        stop, nowhere = Stop(), _Nowhere()
+        while True:
+            try:
+                source = GenericStompListener(url, self._settings, to_events=handled)
+                source.run(nowhere, stop)
+            except (RefusedError, UnreachableError, ProtocolError) as error:
+                # A command would end here, to be started again by its supervisor. The application
+                # goes on, and must not be deaf until somebody happens to restart it.
+                _log.error("%s; connecting again in %g seconds", error, AGAIN)
+                stop.wait(AGAIN)
+            except FlowError as error:
+                # Nobody waits for this thread: without this line its end would go unnoticed.
+                _log.error("%s", error)
+                return
+            else:
+                return
 
 
 class _Nowhere:

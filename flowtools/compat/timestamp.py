@@ -16,7 +16,7 @@ class Timestamp(str):
     __slots__ = ()
 
     def __new__(cls, said: Any = None) -> Self:
-        """Make a Timestamp of ISO 8601 text, a datetime, date or time; None: of the present.
+        """Make a Timestamp from ISO 8601 text, a datetime, date or time; None means now, in UTC.
 
         Raises:
             ValueError: The text is not ISO 8601.

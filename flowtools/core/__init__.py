@@ -9,7 +9,7 @@ type, and `schema` makes JSON Schemas of it. A `key` is the value by which event
 Lines: `lines` reads and writes them on a file descriptor; `pipe` counts the bytes that wait in a
 pipe; `toolong` keeps the beginning of a line beyond the limit. An `outlet` takes a source's events.
 `seen` remembers lines that have come before; a `spool` keeps lines until all are there. `text` cuts
-long texts.
+long texts; `substitutes` replaces characters that a terminal's encoding lacks.
 
 Everything else: `errors` has one class for each exit status; `log` is the logging of our own code.
 `wait` waits for descriptors, for a wake-up from another thread, and for the request to stop.

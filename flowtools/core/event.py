@@ -198,7 +198,7 @@ class Event:
         return data.get(key, default) if isinstance(data, dict) else default
 
     def cancelled(self) -> bool:
-        """Return True once the result is no longer wanted: the attempt timed out, or a stop."""
+        """Return True once the result is no longer wanted: time-out, or the pool stops."""
         return self.deadline is not None and clock.monotonic() >= self.deadline
 
     def cancel(self) -> None:

@@ -21,7 +21,8 @@ Returned = TypeVar("Returned")
 untrace = partial(sys.settrace, None)
 unprofile = partial(sys.setprofile, None)
 
-_of_all: list[tuple[Any, Any]] = []
+# Those that new threads get before any code of a user's was imported, such as a debugger's.
+_trace_of_all, _profile_of_all = threading.gettrace(), threading.getprofile()
 
 
 def confined(function: Callable[..., Returned], *arguments: Any, **named: Any) -> Returned:
@@ -41,24 +42,14 @@ def confined(function: Callable[..., Returned], *arguments: Any, **named: Any) -
             os._exit(0)
 
 
-def note_traces_of_all() -> None:
-    """Remember which trace functions new threads get; called before the first event runs."""
-    _of_all[:] = [(threading.gettrace(), threading.getprofile())]
-
-
 def start_thread(thread: threading.Thread) -> None:
-    """Start a thread of our own code, without the trace functions of user code.
-
-    User code may have set one for all new threads with `threading.settrace`.
+    """Start a thread of ours, without a trace function that a user's code has set for all threads.
 
     Raises:
-        RuntimeError: The system cannot start another thread.
+        RuntimeError: The system has no room for another thread.
     """
-    # Empty in a process that runs no user code: then nothing is changed. A debugger that was active
-    # before the first event keeps its function.
-    for trace, profile in _of_all:
-        if threading.gettrace() is not trace:
-            threading.settrace(trace)
-        if threading.getprofile() is not profile:
-            threading.setprofile(profile)
+    if threading.gettrace() is not _trace_of_all:
+        threading.settrace(_trace_of_all)
+    if threading.getprofile() is not _profile_of_all:
+        threading.setprofile(_profile_of_all)
     thread.start()

@@ -3,7 +3,7 @@
 A check is a function. What it returns or raises decides the verdict: a return is "ok", a Hint
 "hint", a Doubt "warning", Untried "skipped", and a FlowError "failed". Any other exception is a
 fault of flow-doctor and is not caught here. A check that depends on one that failed is not made;
-its caller reports it with `skip`, so that every run lists the same checks.
+its caller reports it with `skip`, so that a run also lists what it could not check.
 """
 
 from collections.abc import Callable

@@ -51,4 +51,5 @@ def _limits() -> tuple[str, None]:
             f"a process may have only {soft} open files",
             f"ulimit -n {FEW_FILES}, or LimitNOFILE={FEW_FILES} in the unit",
         )
-    return f"{'any number of' if soft == resource.RLIM_INFINITY else soft} open files", None
+    number = "any number of" if soft == resource.RLIM_INFINITY else soft
+    return f"a process may have {number} open files", None

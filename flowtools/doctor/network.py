@@ -71,6 +71,7 @@ class Way:
                 lambda: self._encrypt(host, port, context),
                 self._tls_fix,
             )
+        # A doubt about the certificate gives None as well, so the verdicts are looked at.
         new = self._examination.findings[before:]
         return all(each.verdict != "failed" for each in new)
 
@@ -88,6 +89,7 @@ class Way:
     def _resolve(self, host: str) -> tuple[str, bool]:
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        # UnicodeError: a part of the name is too long, or empty.
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UnreachableError(f"cannot resolve '{host}': {reason.lower()}") from None
@@ -96,6 +98,8 @@ class Way:
 
     def _connect(self, host: str, port: int) -> tuple[str, bool]:
         began = time.monotonic()
+        # Without TLS even where the server expects it: a closed port is another fault than a bad
+        # certificate.
         with closing(self._open(host, port, None)):
             took = (time.monotonic() - began) * 1000
         return f"'{host_and_port(host, port)}' answers after {took:.0f} ms", True

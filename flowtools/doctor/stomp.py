@@ -126,10 +126,11 @@ def _hear(session: Session, settings: Settings, stop: Stop) -> tuple[str, bool]:
             "turn on heart-beats in the broker's STOMP connector",
         )
     began = time.monotonic()
+    # The broker's thread only notes the time at which it last heard something.
     while session.heard_at < began:
         if time.monotonic() - began > hears * GRACE + 1 or session.lost or stop.wait(0.05):
             raise UnreachableError(f"no heart-beat within {hears * GRACE:.1f} s")
-    return f"one every {hears:g} s, and ours every {sends:g} s", True
+    return f"the broker sends one every {hears:g} s, and we every {sends:g} s", True
 
 
 def _subscribe(session: Session, destination: str, stop: Stop, seconds: float) -> tuple[str, bool]:

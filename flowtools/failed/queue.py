@@ -91,7 +91,7 @@ class FailedMessages:
         self._tokens: list[str] = []
 
     def records(self) -> Iterator[Record]:
-        """Yield every event that is in the queue now, in its order.
+        """Yield every event that is in the queue now, in the queue's order.
 
         Raises:
             RefusedError: The broker refuses the subscription.

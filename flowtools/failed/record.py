@@ -52,7 +52,7 @@ class Record:
     @property
     def type(self) -> str:
         """Type of the event; "not an event" for an input line that was not one."""
-        if self.is_refused:
+        if self.is_not_an_event:
             return "not an event"
         return self._text("type")
 
@@ -62,9 +62,10 @@ class Record:
         return self._text("subject")
 
     @property
-    def is_refused(self) -> bool:
+    def is_not_an_event(self) -> bool:
         """Whether it is an input line that was not an event, which cannot be replayed."""
         return (
+            # flow-work keeps such a line whole, as text or, if it is not UTF-8, as Base64.
             "type" not in self.attributes
             or LINE in self.attributes
             or LINE_BASE64 in self.attributes

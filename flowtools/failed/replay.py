@@ -63,7 +63,7 @@ class Replay:
         self._done: Counter[bytes] = Counter()
         self._lock = Lock()
         self._settled = Wake()
-        self._is_forsaken = False
+        self._is_lost = False
         self._removed = self._rejected = self._written = self._skipped = 0
         self._taken_out_at = self._waiting_since = time.monotonic()
         self._failed: Failed
@@ -102,19 +102,19 @@ class Replay:
 
     def _write_all(self, ackto: str, outlet: Outlet, stop: Stop) -> None:
         for record in self._selection.select(self._failed.records()):
-            if record.is_refused:
+            if record.is_not_an_event:
                 self._skipped += 1
                 continue
             while len(self._outstanding) >= self._prefetch:
                 self._wait_for_room(outlet, stop)
-                if stop.is_set() or self._is_forsaken:
+                if stop.is_set() or self._is_lost:
                     return
             self._written += 1
             # Before the event is written: its acknowledgement may come before `emit` returns.
             with self._lock:
                 self._outstanding[self._written] = self._failed.key_of(record)
             outlet.emit(Event.of(record.attributes | {"ackto": f"{ackto}{self._written}"}))
-            if stop.is_set() or self._is_forsaken:
+            if stop.is_set() or self._is_lost:
                 return
 
     def _wait_for_room(self, outlet: Outlet, stop: Stop) -> None:
@@ -142,7 +142,7 @@ class Replay:
     def _wait_until_settled(self, outlet: Outlet, stop: Stop) -> None:
         outlet.flush()
         ends_at: float | None = None
-        while self._outstanding and not self._is_forsaken:
+        while self._outstanding and not self._is_lost:
             if stop.is_set():
                 ends_at = ends_at or time.monotonic() + self._drain
                 left = ends_at - time.monotonic()
@@ -172,7 +172,7 @@ class Replay:
         """Give up the events that are not settled: nobody will. Called in the inlet's thread."""
         if self._outstanding:
             _log.warning("%s; events not settled stay in '%s'", reason, self._failed.name)
-            self._is_forsaken = True
+            self._is_lost = True
             self._settled.ring()
 
     def _held(self) -> int:

@@ -1,8 +1,10 @@
 """Shows the summary of a job log, as tables with bars or as one JSON object."""
 
+import sys
 from array import array
 
 from flowtools.core.event import rfc3339
+from flowtools.core.substitutes import drawn_in
 from flowtools.core.times import short_duration
 from flowtools.joblog.summary import Summary, percentile
 from flowtools.process.screen import Screen, local_time
@@ -110,10 +112,12 @@ def _durations(summary: Summary) -> list[tuple[str, ...]]:
 def _hours(summary: Summary) -> list[tuple[str, ...]]:
     most = max((counts.total() for counts in summary.hours.values()), default=1)
     rows: list[tuple[str, ...]] = []
+    signs = drawn_in(sys.stdout.encoding)
     for hour, counts in sorted(summary.hours.items()):
         # --resume skips what is done already.
         good = counts["done"] + counts["skipped"]
         bad = counts.total() - good
         bar = "█" * round(BAR * good / most) + "▒" * round(BAR * bad / most)
+        bar = bar.translate(signs)
         rows.append((local_time(hour, "%Y-%m-%d %H:00"), str(counts.total()), str(bad or "-"), bar))
     return rows

@@ -160,7 +160,7 @@ def _open(path: Path) -> int:
             # The path may name the Worker's own source if a word was left out of the command
             # line. A loss of power may leave NULs.
             if readable and os.pread(fd, 1, 0) not in b"{\0\n":
-                raise OSError("it holds something else than lines of JSON objects")
+                raise OSError("it holds something other than lines of JSON objects")
             # An unreadable file may end with a torn line, too. An empty line does no harm.
             if not (readable and os.pread(fd, 1, status.st_size - 1) == b"\n"):
                 # A process was killed while it wrote; the next line must not run into the piece.

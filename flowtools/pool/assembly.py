@@ -186,12 +186,12 @@ def _runners(
     if template is None:
         pausing = load_exceptions(choice.pause_on)
         return partial(ThreadRunner, worker, pausing), takes_batches(worker)
-    from flowtools.pool.isolation import ProcessRunner
+    from flowtools.pool.handover import SeriesRunner
     from flowtools.pool.recycling import Limits
 
     memory = None if choice.recycle_memory is None else choice.recycle_memory * 2**20
     limits = Limits(choice.recycle, memory)
-    return partial(ProcessRunner, template, choice.pool.drain, limits), template.takes_batches
+    return partial(SeriesRunner, template, choice.pool.drain, limits), template.takes_batches
 
 
 def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:
@@ -318,6 +318,7 @@ def _parts(choice: Choice, shown: _Shown, relay: "Relay | None", stack: ExitStac
         max_line=choice.max_line,
         files=files,
         spill=_spill(choice),
+        in_series=choice.isolation == "process",
     )
 
 

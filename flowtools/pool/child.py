@@ -1,24 +1,30 @@
-"""A process of `--isolation process`: has a Worker of its own, and runs it on what comes.
+"""A process of `--isolation process`: makes a Worker of its own and runs it on each event it gets.
 
-It comes into being in one of two ways. Usually as a fork of the template process
-(template.py), which has imported the Worker's module. As a fresh interpreter, where
-the import of that module starts threads: those would be missing in a fork.
+Usually the process is a fork of the template process (template.py), which has imported the Worker's
+module. If that import starts threads, the process is a fresh interpreter instead, because a fork
+would not have those threads.
 
-SIGINT and SIGTERM, which a terminal and systemd send to everybody, are for flow-work to
-act on: this process ends when flow-work closes its socket, or dies.
+A terminal and systemd send SIGINT and SIGTERM to every process. Only flow-work acts on them. This
+process ignores them, and ends when flow-work closes its socket or dies.
+
+The process reads one packet, runs its event and answers, and only then reads the next packet. So a
+packet that is still in the socket was not begun, and flow-work can take it back (handover.py).
 """
 
 import atexit
+import fcntl
 import os
 import pickle
 import signal
 import socket
 import sys
+import termios
 import threading
 from configparser import ConfigParser
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -31,6 +37,7 @@ from flowtools.pool import packets
 from flowtools.pool.batch import about_all, failed, run_batch
 from flowtools.pool.outcome import Failure
 from flowtools.pool.packets import (
+    AHEAD,
     ANSWERS,
     BATCH,
     BROKEN,
@@ -38,8 +45,10 @@ from flowtools.pool.packets import (
     DONE,
     ERROR,
     FAILED,
+    GO,
     LINES,
     READY,
+    RETURNED,
 )
 from flowtools.pool.results import lines_of
 from flowtools.process import console
@@ -55,21 +64,22 @@ from flowtools.worker.needs import Equipment
 from flowtools.worker.signature import check
 
 _REHEARSALS = 16
-"""How often: CPython 3.11 specializes code that has run eight times."""
+"""Number of runs of `rehearse`: CPython 3.11 specializes code that has run eight times."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a process has to know to make its Worker; it can be pickled.
+    """Everything that a process needs to make its Worker. Can be pickled.
 
     Attributes:
-        worker: MODULE:CLASS.
+        worker: The Worker, as MODULE:CLASS.
         config: The Worker's settings.
-        equipment: What it may ask for; None: as the environment says.
-        pause_on: Exceptions that mean the same as Unavailable, each MODULE:CLASS.
-        form: How messages are given.
-        path: Where modules are looked for, as `sys.path`.
-        mark: Begins a message of the process among what its programs write.
+        equipment: The objects that a Worker may ask for; None: made as the environment says.
+        pause_on: Exceptions that count as Unavailable, each as MODULE:CLASS.
+        form: The form of messages.
+        path: The folders in which to look for modules, as `sys.path`.
+        mark: The bytes before each message of the process. They tell it from the output of its
+            programs, which goes through the same pipe.
     """
 
     worker: str
@@ -82,9 +92,9 @@ class Plan:
 
 
 def speak(plan: Plan, output: int) -> None:
-    """Let all that this process writes go to `output`, a pipe; messages as such.
+    """Send all output of this process to the pipe `output`, and its messages with a mark.
 
-    `console.configure` has been called, here or in the process that this one is a fork of.
+    `console.configure` must have been called, in this process or before it was forked.
     """
     for fd in (1, 2):
         os.dup2(output, fd)
@@ -94,31 +104,34 @@ def speak(plan: Plan, output: int) -> None:
 def be_child(
     plan: Plan, parent: int, events: socket.socket, answers: socket.socket, output: int
 ) -> int:
-    """Be the process; return its exit status.
+    """Run as the process until flow-work closes `events`; return the exit status.
 
     Args:
-        plan: What to do.
-        parent: The process with which this one dies.
-        events: Where events come from.
-        answers: Where what became of them goes.
-        output: The pipe for what it writes.
+        plan: The Worker and its settings.
+        parent: The id of the process with which this one dies.
+        events: The socket from which packets with events are read.
+        answers: The socket for the answers.
+        output: The pipe for all output.
     """
-    # Every page that is written to here, and not in the template already, is not shared.
+    # A page of memory that is first written to here is no longer shared with the template. That is
+    # why `rehearse` runs there, and why this code writes little.
     os.setpgid(0, 0)
     die_with_parent(parent)
-    # Whatever the Worker forks has no part in the conversation, and must not hold it open.
+    # A process that the Worker forks must not keep the sockets open: flow-work notices the end of
+    # this process by their end.
     for each in (events, answers):
         os.register_at_fork(after_in_child=each.close)
     speak(plan, output)
     about: list[About | None] = [None]
     with overhearing(lambda: about[0], follows_threads=False) as streams:
-        return _work(plan, events, answers, about, streams)
+        return _work(plan, events, answers, output, about, streams)
 
 
 def _work(
     plan: Plan,
     events: socket.socket,
     answers: socket.socket,
+    output: int,
     about: list[About | None],
     streams: tuple[Overheard, Overheard],
 ) -> int:
@@ -130,18 +143,34 @@ def _work(
         packets.send(answers, BROKEN, str(error).encode("utf-8", "backslashreplace"))
         return 1
     packets.send(answers, READY)
-    while packet := events.recv(packets.LARGEST + 1):
+    is_halted = False
+    while packet := events.recv(packets.LARGEST + 2):
         kind, content = _whole(packet, events)
+        if kind == GO:
+            is_halted = False
+            continue
+        if is_halted:
+            packets.send(answers, RETURNED, packets.head(content[:1], has_halted=True))
+            continue
         if kind == BATCH:
             batch = _Batch(content, answers, pausing)
             about[0] = about_all(batch.events)
             answer = batch.answer(worker)
         else:
-            event = ReadEvent.of(orjson.loads(content))
+            number = content[:1] if kind == AHEAD else b""
+            began = monotonic()
+            event = ReadEvent.of(orjson.loads(content[len(number) :]))
             about[0] = About(str(event.id), event.subject)
             answer = _answer(worker, event, pausing)
         out.finish()
         err.finish()
+        if kind == AHEAD:
+            # flow-work attributes output to the event that runs when it reads the output. So the
+            # next event must not begin before. After a failure, the pool may have to pause.
+            is_halted = answer[0] == ERROR or _is_unread(output)
+            seconds = monotonic() - began
+            head = packets.head(number, seconds, has_halted=is_halted)
+            answer = answer[0], head + answer[1]
         packets.send(answers, *answer)
     about[0] = None
     try:
@@ -151,6 +180,14 @@ def _work(
         return 1
     packets.send(answers, CLEAN)
     return 0
+
+
+def _is_unread(pipe: int) -> bool:
+    """Return whether the pipe holds bytes that nobody has read; True if that is not known."""
+    try:
+        return any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return True
 
 
 class _Nothing:
@@ -163,20 +200,22 @@ class _Nothing:
 
 
 def rehearse() -> None:
-    """Do, before any process is forked, what each of them does first.
+    """Run the code of `_work` in the template, before any process is forked.
 
-    Python then writes to memory for the last time: caches, and counts within its code after
-    which that is specialized. The processes share it; otherwise each has a copy of its own.
+    Python fills caches and counts calls when it runs code for the first times, and writes to memory
+    for that. If this happened in each process, each would have its own copy of these pages.
     """
     line = Event("rehearsal", {}, source="flow-work").encode()
     for _ in range(_REHEARSALS):
         with overhearing(lambda: None, follows_threads=False):
             check("Worker", _Nothing(), "")
+            packets.head(b"\0", has_halted=False)
+            _is_unread(1)
             _answer(_Nothing(), ReadEvent.of(orjson.loads(line)), ())
 
 
 def _whole(packet: bytes, events: socket.socket) -> tuple[bytes, bytes]:
-    """Return what a packet is and its content; that of a large one is in a file."""
+    """Return the kind and the content of a packet; the content of a large one is in a file."""
     if packet[:1] != packets.FILE:
         return packet[:1], packet[1:]
     _, fds, _, _ = socket.recv_fds(events, 1, 1, socket.MSG_CMSG_CLOEXEC)
@@ -189,7 +228,7 @@ def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> 
     try:
         try:
             returned = worker.start(event)
-        finally:  # Before any call of ours: a trace function of the Worker's may raise.
+        finally:  # Before any call of our code, in which a trace function of the Worker may raise.
             unprofile()
             untrace()
         lines = lines_of(event, returned) if returned is not None else None
@@ -199,21 +238,22 @@ def _answer(worker: Any, event: Event, pausing: tuple[type[Exception], ...]) -> 
 
 
 class _Batch:
-    """Several events for one call of `start_many`."""
+    """The events of one call of `start_many`."""
 
     def __init__(
         self, lines: bytes, channel: socket.socket, pausing: tuple[type[Exception], ...]
     ) -> None:
-        """Read the events of `lines`; those that the Worker fails are told to `channel` at once.
+        """Read the events of `lines`.
 
-        So flow-work knows of them even if this process does not live to answer.
+        If the Worker fails a single event, that is sent to `channel` immediately, so that flow-work
+        knows it even if this process dies before it answers.
         """
         made = [ReadEvent.of(orjson.loads(line)) for line in lines.splitlines()]
         self.events = Events(made, self._fail)
         self._failures: dict[int, Failure] = {}
         self._channel = channel
         self._failure = partial(_failure, pausing=pausing)
-        # Threads of the Worker's may fail events, and a failure may take several packets.
+        # Other threads of the Worker may fail events, and a failure may take several packets.
         self._sending = threading.Lock()
         self._is_answered = False
 
@@ -226,7 +266,7 @@ class _Batch:
             packets.send(self._channel, FAILED, pickle.dumps((place, made)))
 
     def answer(self, worker: Any) -> tuple[bytes, bytes]:
-        """Run the Worker; return what to answer."""
+        """Run the Worker on the batch; return the kind and the content of the answer."""
         answer: tuple[bytes, bytes]
         try:
             try:
@@ -241,7 +281,8 @@ class _Batch:
             answer = ERROR, pickle.dumps(self._failure(error))
         self.events.end()
         with self._sending:
-            self._is_answered = True  # No failure comes behind the answer.
+            # The pool settles the batch after the answer, so that a later failure has no effect.
+            self._is_answered = True
         return answer
 
 
@@ -250,17 +291,17 @@ def _failure(error: BaseException, pausing: tuple[type[Exception], ...]) -> Fail
 
 
 def ignore_signals_for_all() -> None:
-    """Take no notice of SIGINT and SIGTERM; programs that the Worker starts do take it."""
+    """Ignore SIGINT and SIGTERM in this process, but not in programs that the Worker starts."""
     for signum in (signal.SIGINT, signal.SIGTERM):
-        # Not SIG_IGN: the Worker's own programs would inherit that.
+        # A handler that does nothing, since programs would inherit SIG_IGN.
         signal.signal(signum, lambda signum, frame: None)
-        signal.siginterrupt(signum, False)  # No call of the Worker's is to fail by it.
+        signal.siginterrupt(signum, False)  # System calls of the Worker continue.
 
 
 def leave(status: int) -> None:
-    """End a fork: the frames below belong to another process, and must not be left."""
+    """End a forked process with `status`, without returning to the frames of its parent."""
     try:
-        # What the interpreter's own end would do; multiprocessing does the same (popen_fork).
+        # The interpreter's own end would do this. multiprocessing (popen_fork) does the same.
         threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
         atexit._run_exitfuncs()  # noqa: SLF001
         for stream in (sys.stdout, sys.stderr):
@@ -270,7 +311,7 @@ def leave(status: int) -> None:
 
 
 def main_fresh(parent: int, plan: int, events: int, answers: int, output: int) -> None:
-    """Be the process, as a fresh interpreter; `plan` is the descriptor of a pickled Plan."""
+    """Run as the process, in a fresh interpreter; `plan` is the descriptor of a pickled Plan."""
     ignore_signals_for_all()
     with os.fdopen(plan, "rb") as file:
         made: Plan = pickle.load(file)  # noqa: S301  from our own parent

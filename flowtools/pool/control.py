@@ -37,6 +37,7 @@ class Control:
 
     def end(self, *, cancel: bool = False) -> None:
         """Make the pool take no further event; with `cancel`, cancel running attempts, too."""
+        # The flags before the rings: a thread that is woken must find them changed.
         self.cancels = self.cancels or cancel
         self.stopping = True
         self.ending.set()
@@ -48,7 +49,7 @@ class Control:
 
         With `cancel`, running attempts are cancelled, too; None: only if the reader has gone.
         """
-        if self.error is None:
+        if self.error is None:  # Later errors are mostly consequences of the first.
             self.error = error
         self.end(cancel=isinstance(error, ReaderGone) if cancel is None else cancel)
 

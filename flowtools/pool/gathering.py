@@ -111,17 +111,6 @@ class BatchPool(Pool):
                 until = flight.since + self._linger
         return bool(flights)
 
-    def _take_next(self) -> InFlight:
-        """Return the next event that may run, without regard to --rate.
-
-        Raises:
-            IndexError: There is no such event now.
-        """
-        flight = None
-        while flight is None:
-            flight = self._take()
-        return flight
-
     def _wait_for_start(self, until: float) -> bool:
         """Wait until --rate lets an event start; False: not before `until`, or the pool ends."""
         pace, now = self._settings.pace, monotonic()

@@ -25,7 +25,6 @@ from flowtools.core.event import Event, decode
 from flowtools.core.lines import without_end
 from flowtools.core.log import About
 from flowtools.core.times import happened_at
-from flowtools.core.tracing import note_traces_of_all
 from flowtools.pool.batch import Batch, about_all
 from flowtools.pool.outcome import Outcome
 from flowtools.pool.runner import Runner
@@ -81,6 +80,16 @@ class InFlight:
         return str(self.event.subject or self.event.id)
 
 
+def as_flight(current: InFlight | Line) -> InFlight:
+    """Return an event as an InFlight; a line is decoded."""
+    if isinstance(current, InFlight):
+        return current
+    number, text, since = current
+    line = without_end(text)
+    # Decoded again, since the Worker may have changed its own event.
+    return InFlight(decode(line, number), line, number, since)
+
+
 def about(attributes: dict[str, Any], attempt: int) -> About:
     """Return a description of an attempt; a Worker may have changed the attributes in any way."""
     subject = attributes.get("subject")
@@ -126,6 +135,7 @@ class Slot:
     """One of the pool's -j places: its thread, and the event or batch that it runs.
 
     Attributes:
+        has_begun: Whether the thread has begun with `Pool.work`.
         is_busy: Whether the thread takes events, and has not yet found that there are none.
         in_flight: The line, event or batch that `event` was made from; None between two events.
         event: The event, or the events of a batch, that the Worker has or had last.
@@ -136,6 +146,7 @@ class Slot:
         done: Number of events that ended here and that the settlement has not yet counted.
         ended: Whether the thread has ended.
         is_traced: Whether the Worker may have left a trace or profile function in the thread.
+        ahead: The events of a series (see series.py) that are not answered, by their number.
         ended_as: The event or batch whose attempt ended last, and the number of that attempt;
             noted only if the number may be more than 1 or the event may be retried.
     """
@@ -144,7 +155,7 @@ class Slot:
         self.runner = runner
         runner.attribute_to(self.about)
         self.thread: threading.Thread | None = None
-        self.is_busy = False
+        self.has_begun = self.is_busy = False
         self.in_flight: Line | InFlight | Batch[InFlight] | None = None
         self.event: Event | Events | None = None
         self.deadline: float | None = None
@@ -152,18 +163,16 @@ class Slot:
         self.started = 0.0
         self.done = 0
         self.ended = self.is_traced = False
+        self.ahead: dict[int, InFlight | Line] = {}
         self.ended_as: tuple[Event | Events, int] | None = None
 
     @property
     def flight(self) -> "InFlight | Batch[InFlight] | None":
         """The running event or batch. An InFlight is made only here: most events need none."""
         in_flight = self.in_flight
-        if in_flight is None or isinstance(in_flight, InFlight | Batch):
-            return in_flight
-        number, text, since = in_flight
-        line = without_end(text)
-        # Decoded again, since the Worker may have changed `event`.
-        return InFlight(decode(line, number), line, number, since)
+        return (
+            in_flight if in_flight is None or isinstance(in_flight, Batch) else as_flight(in_flight)
+        )
 
     def about(self, *, is_last: bool = False) -> About | None:
         """Return a description of the running attempt; None if there is none.
@@ -248,7 +257,6 @@ class Crew:
         self.slots[:] = slots
         self.serving = len(slots)
         _crews.add(self)
-        note_traces_of_all()
         if not _Traces.are_noted:
             # Once for the process, however many pools it makes: a hook cannot be removed.
             _Traces.are_noted = True

@@ -24,7 +24,7 @@ from flowtools.pool import packets
 from flowtools.pool.batch import Answer, Batch
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.recycling import Age, Limits
-from flowtools.pool.runner import RunnerBroken
+from flowtools.pool.runner import RunnerBroken, Series
 from flowtools.pool.template import Template
 from flowtools.process.console import Whose
 from flowtools.process.kin import how_it_ended, kill_group
@@ -51,11 +51,13 @@ class Failed(Exception):
 class ProcessRunner:
     """Runs the Worker in a process, which is replaced when it has died or exceeds its limits."""
 
-    def __init__(self, template: Template, drain: float, limits: Limits | None = None) -> None:
-        """Start a process of `template`; `prepare` waits until it is ready.
+    series: Series | None = None
 
-        So the processes of a pool start at the same time. `drain` is the time to clean up, in
-        seconds; `limits` tells when the process is replaced.
+    def __init__(self, template: Template, drain: float, limits: Limits | None = None) -> None:
+        """Start a process of `template` without waiting for it; `prepare` waits until it is ready.
+
+        So all processes of a pool start at the same time. `drain` is the time for the Worker to
+        clean up, in seconds; `limits` says when the process is replaced.
         """
         self._age = Age(limits or Limits())
         self._template = template
@@ -67,7 +69,7 @@ class ProcessRunner:
         self._spawn()
 
     def attribute_to(self, whose: Whose) -> None:
-        """Let `whose` tell to which attempt the process's output belongs."""
+        """Use `whose` to find the attempt to which the output of the process belongs."""
         self._whose = whose
 
     def prepare(self, stop: Stop) -> float:
@@ -170,13 +172,13 @@ class ProcessRunner:
                 while answer == packets.FAILED and note is not None:
                     note(*pickle.loads(said))  # noqa: S301  from a process of our own
                     answer, said = packets.receive(self._answers)
-                # Everything written so far belongs to this event.
+                # All output so far belongs to this event, which is about to be settled.
                 self._template.ear.hear_out(self._output)
             except (EOFError, OSError):
                 is_untouched = self._take_back()
                 how = how_it_ended(self._discard())
                 if is_untouched and self._replace(events):
-                    continue  # It died idle, before it read this event, which is not to blame.
+                    continue  # The process died before it read this event: it is not the cause.
                 raise Failed(Failure(Outcome.FAILED, how)) from None
             if answer == packets.ERROR:
                 raise Failed(pickle.loads(said))  # noqa: S301  from a process of our own
@@ -204,7 +206,7 @@ class ProcessRunner:
 
     def interrupt(self, thread: Thread, since: float) -> None:
         """Kill the process and all that it has started; `start` then raises in its thread."""
-        # The process may have answered just before. The next event must not be given to it.
+        # The process may have answered in this moment. It must not get the next event, even so.
         self._is_killed = True
         end_tree(self._pid)  # Programs with a session of their own are not in its group.
         kill_group(self._pid)
@@ -270,7 +272,7 @@ class ProcessRunner:
         self._age.begin()
         self._events, events = packets.pair()
         self._answers, answers = packets.pair()
-        # Also kept open here: an event that a dying process has not read can be taken back.
+        # Kept open here, too, to take back an event that a dying process has not read.
         self._unread = events
         ear = self._template.ear
         self._output, output = ear.listen(lambda: self._whose(), self._template.mark)
@@ -319,7 +321,7 @@ class ProcessRunner:
             return None
         self._is_up = self._is_ready = self._is_killed = False
         if kill:
-            # The whole group: what it started must not run beside the next attempt.
+            # The whole group, since its programs must not run beside the next attempt.
             kill_group(self._pid)
         self._close_sockets()
         return self._reap()

@@ -55,7 +55,8 @@ class JobLog(AppendFile):
     def __init__(self, path: Path, worker: str = "") -> None:
         super().__init__(path)
         self._worker = worker
-        # The text of the current millisecond, and the time span in which it is right.
+        # The text of the current millisecond, and the time span in which it is right. One tuple,
+        # replaced as a whole: any thread may read it at any time.
         self._clock = (0.0, 0.0, "")
         self._skipped = 0
         self._counting = Lock()

@@ -1,4 +1,8 @@
-"""The pool's own figures for --metrics; `process/metrics.py` serves them."""
+"""The pool's own figures for --metrics; `process/metrics.py` serves them.
+
+Attempts are counted by the threads that settle them. The gauges are not kept up to date: each
+request takes a snapshot of the pool, in its own thread, so that they cost nothing in between.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any

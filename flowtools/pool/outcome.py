@@ -10,7 +10,7 @@ time: making the text of an exception runs the Worker's code. Afterwards the exc
 any more, and the Failure can be sent to another process.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import NamedTuple, Self
 
@@ -53,6 +53,9 @@ class Meaning:
     raised: type[Exception] | None = None
 
 
+_FAILURE = Meaning(ran=True, is_failure=True, is_done=False, may_retry=True, answer=Answer.NACK)
+
+
 class Outcome(StrEnum):
     """How an attempt or an event ended; as text, the label that users see.
 
@@ -64,27 +67,11 @@ class Outcome(StrEnum):
         Meaning(ran=True, is_failure=False, is_done=True, may_retry=False, answer=Answer.ACK),
     )
     """`start` returned, and its results are written."""
-    FAILED = (
-        "failed",
-        Meaning(ran=True, is_failure=True, is_done=False, may_retry=True, answer=Answer.NACK),
-    )
+    FAILED = "failed", _FAILURE
     """`start` raised an exception that no other outcome names, or its process crashed."""
-    TIMEOUT = (
-        "timeout",
-        Meaning(ran=True, is_failure=True, is_done=False, may_retry=True, answer=Answer.NACK),
-    )
+    TIMEOUT = "timeout", _FAILURE
     """The attempt took longer than its time-out."""
-    REJECTED = (
-        "rejected",
-        Meaning(
-            ran=True,
-            is_failure=True,
-            is_done=False,
-            may_retry=False,
-            answer=Answer.NACK,
-            raised=Reject,
-        ),
-    )
+    REJECTED = "rejected", replace(_FAILURE, may_retry=False, raised=Reject)
     """The Worker raised Reject."""
     UNAVAILABLE = (
         "unavailable",

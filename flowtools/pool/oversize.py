@@ -8,6 +8,7 @@ bytes: the input may be endless and have no newline at all.
 
 import os
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -87,9 +88,12 @@ class _OversizeFile:
     def discard(self) -> None:
         """Remove the file."""
         if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-            self._path.unlink(missing_ok=True)
+            fd, self._fd = self._fd, None
+            # A file system that has failed may refuse both. The line itself is reported anyway.
+            with suppress(OSError):
+                os.close(fd)
+            with suppress(OSError):
+                self._path.unlink()
 
     def _give_up(self, reason: str | None) -> None:
         self.discard()

@@ -94,8 +94,10 @@ class Pause:
     def send(self, flight: InFlight | None) -> None:
         """Make `flight` the probe; None: the caller found no event."""
         with self._lock:
-            self._probe = flight
-            self._is_probing = self.is_on and flight is not None
+            # If the pause has ended since `claim`, the event just runs. It must not count as the
+            # probe of a later pause, which only an attempt that begins in that pause can end.
+            self._probe = flight if self.is_on else None
+            self._is_probing = self._probe is not None
 
     def is_probe(self, flight: InFlight) -> bool:
         """Return whether `flight` may start although the pool pauses."""

@@ -10,8 +10,8 @@ beyond its time-out and grace is abandoned and replaced, and never joined. infli
 a thread and the watchdog agree who settles an attempt.
 """
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -19,68 +19,36 @@ from typing import Any
 from flowtools.core.event import ReadEvent
 from flowtools.core.tracing import unprofile, untrace
 from flowtools.core.usual import usual
-from flowtools.pool.backlog import Backlog
-from flowtools.pool.control import Control
-from flowtools.pool.inflight import Claim, Crew, InFlight, Line, Slot
-from flowtools.pool.intake import Intake
+from flowtools.core.wait import Stop
+from flowtools.pool.inflight import Claim, InFlight, Line, Slot
 from flowtools.pool.outcome import Failure, Outcome
-from flowtools.pool.pause import Pause
-from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import RunnerBroken, failure_of
-from flowtools.pool.settings import Pace, Settings
-from flowtools.pool.settlement import Settlement
+from flowtools.pool.taking import Taking
 from flowtools.worker.exceptions import TimeLimit
 
 
-class Pool:
-    """Runs a Worker over lines: the code of the pool's threads.
+class Step(Enum):
+    """What a thread of the pool does next."""
 
-    Args:
-        intake: The source of lines; only the leading thread reads.
-        backlog: The events that wait inside the pool.
-        settlement: Settles each event.
-        results: Tells when too many results wait for an earlier one.
-        settings: The settings of the pool.
-        crew: The threads of the pool, each with its slot.
-        control: Tells whether the pool has to end.
-        pause: Tells whether the pool pauses.
-    """
+    RUN = auto()
+    """Take an event and run it."""
+    AGAIN = auto()
+    """Begin again, without an event."""
+    CLAIMED = auto()
+    """Look at the claim on the attempt."""
+    END = auto()
+    """End, because nothing is left to do."""
 
-    def __init__(
-        self,
-        intake: Intake,
-        backlog: Backlog,
-        settlement: Settlement,
-        results: Results,
-        settings: Settings,
-        crew: Crew,
-        control: Control,
-        pause: Pause,
-    ) -> None:
-        self._intake = intake
-        self._backlog = backlog
-        self._settlement = settlement
-        self._results = results
-        self._settings = settings
-        self._crew = crew
-        self._control = control
-        self._pause = pause
-        self._is_over = False
-        self._leader = threading.Lock()
-        self._leader_sleeps = False
-        self._taking = threading.Lock()
-        # A single thread needs keys only for events that wait for a retry (Settlement enters them).
-        keyed = settings.key is not None and (settings.threads > 1 or settings.key_rate is not None)
-        ordered = isinstance(results, OrderedResults)
-        known = settings.done or settings.known
-        # Otherwise a thread takes the next line without any lock: this is the fast path.
-        self._chooses = bool(keyed or known or settings.pace or ordered)
+
+class Pool(Taking):
+    """Runs a Worker over lines: the code of the pool's threads; see Taking for its parts."""
 
     def work(self, slot: Slot, inherited: Claim | None = None) -> None:
         """Process events until there are no more: the body of a worker thread.
 
         `inherited` is the claim on the attempt that an abandoned thread left unsettled.
         """
+        slot.has_begun = True
         try:
             if inherited is not None:
                 self._settle_claim(slot, inherited)
@@ -138,10 +106,10 @@ class Pool:
         current: Line | InFlight
         attributes: dict[str, Any] | None
         while not control.stopping:
-            if prepare is not None and (pause := prepare(control.ending)):
-                if not self._wait_for_runner(slot, pause):
-                    return False
-                continue
+            if prepare is not None and (step := self._prepare(slot, prepare)) is not Step.RUN:
+                if step is Step.AGAIN:
+                    continue
+                return step is Step.CLAIMED
             try:
                 if chooses or backlog.leads:
                     current = flight = self._choose()
@@ -189,74 +157,12 @@ class Pool:
                 self._settle(slot, lines or [], failure)
         return False
 
-    def _choose(self) -> InFlight:
-        """Return the next event that may run, from the backlog or the input.
-
-        Raises:
-            IndexError: There is no such event now.
-        """
-        flight = None
-        while flight is None:
-            flight = self._take()
-            if self._leader_sleeps:
-                self._control.leader.ring()  # There may be room again, so that it can read on.
-        if self._settings.pace is not None and not self._wait_for_pace(self._settings.pace, flight):
-            raise IndexError
-        return flight
-
-    def _take(self) -> InFlight | None:
-        """Return an event that may run; None: the line was not an event, or must not run now.
-
-        Raises:
-            IndexError: There is no line or event to take now.
-        """
-        if not self._pause.is_on:
-            return self._find()
-        if not self._pause.claim():
-            raise IndexError
-        flight = None
-        try:
-            flight = self._find()
-        finally:
-            self._pause.send(flight)  # Always: a claimed probe that never starts blocks the pool.
-        return flight
-
-    def _find(self) -> InFlight | None:
-        settings = self._settings
-        with self._taking:  # Taking a line and entering its key must be one step, or order is lost.
-            flight = self._backlog.take()
-            if flight is not None:
-                return flight
-            if self._is_full():
-                raise IndexError
-            flight = self._intake.flight(self._intake.lines.popleft())
-            is_done = flight is not None and settings.is_done(flight.event)
-            if flight is not None and not is_done and settings.key is not None:
-                flight.key = settings.key(flight.event)
-                if flight.key is not None and not self._backlog.enter(flight, flight.key):
-                    return None
-        if flight is not None and is_done:
-            self._settlement.skipped(flight)  # Outside the lock: it may write to files.
-            return None
-        return flight
-
-    def _leave(self, slot: Slot, flight: InFlight) -> None:
-        slot.end_attempt()
-        if flight.key is not None:
-            self._backlog.leave(flight.key)
-        self._end_probe(flight, is_done=True)
-
-    def _end_probe(self, flight: InFlight, *, is_done: bool) -> None:
-        if self._pause.is_on and self._pause.ended(flight, is_done=is_done):
-            self._backlog.note_pause()
-            self._control.leader.ring()
-
-    def _wait_for_pace(self, pace: Pace, flight: InFlight) -> bool:
-        seconds = pace.wait_time(monotonic())
-        if seconds > 0 and self._control.ending.wait(seconds):
-            self._backlog.delay(flight, 0.0)  # It has not started; `left_over` finds it there.
-            return False
-        return True
+    def _prepare(self, slot: Slot, prepare: Callable[[Stop], float]) -> Step:
+        """Prepare the runner of `slot`; return what to do next."""
+        seconds = prepare(self._control.ending)
+        if not seconds:
+            return Step.RUN
+        return Step.AGAIN if self._wait_for_runner(slot, seconds) else Step.END
 
     def _settle(self, slot: Slot, lines: list[bytes], failure: Failure | None) -> None:
         flight = slot.end_attempt()
@@ -285,13 +191,6 @@ class Pool:
         slot.in_flight = None
         if waits or self._leader_sleeps:
             self._control.leader.ring()  # The leader must wait only until the next attempt is due.
-
-    def _is_full(self) -> bool:
-        return self._backlog.is_full or self._results.is_full
-
-    def _is_gated(self) -> bool:
-        """Return whether further input must not be read now."""
-        return self._is_full() or self._pause.holds()
 
     def _due(self) -> float | None:
         """Return when an event in the pool can start (monotonic seconds); None: not known."""

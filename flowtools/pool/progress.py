@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
+from flowtools.core.tracing import start_thread
 from flowtools.pool.outcome import Attempt
 from flowtools.pool.tally import Figures, Share, Snapshot, Tally, share_of, summary
 
@@ -48,7 +49,7 @@ class Progress:
             self._thread = threading.Thread(
                 target=self._draw, args=(snapshot,), name="progress", daemon=True
             )
-            self._thread.start()
+            start_thread(self._thread)
 
     def stop(self) -> None:
         """Remove the display and write the summary line."""

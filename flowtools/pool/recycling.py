@@ -1,4 +1,7 @@
-"""--recycle and --recycle-memory: decides when a process of `--isolation process` is replaced."""
+"""--recycle and --recycle-memory: decides when a process of `--isolation process` is replaced.
+
+The thread that owns the process asks between two events, so that no event is interrupted.
+"""
 
 import os
 from dataclasses import dataclass
@@ -35,6 +38,10 @@ class Age:
     def begin(self) -> None:
         """Begin to count for a new process."""
         self.served = 0
+
+    def left(self) -> int | None:
+        """Return how many events the process may still run; None: there is no limit."""
+        return None if self._limits.events is None else self._limits.events - self.served
 
     def end(self, pid: int) -> str | None:
         """Return why process `pid` has to be replaced now; None if it may continue."""

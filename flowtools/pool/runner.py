@@ -8,7 +8,7 @@ watchdog calls `interrupt` while that thread is inside one of the last three, an
 import ctypes
 from collections.abc import Callable
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
@@ -34,8 +34,69 @@ class RunnerBroken(Exception):
         self.error = error
 
 
+class Series(Protocol):
+    """Runs several short events in a row in one process, as flowtools.pool.handover does.
+
+    The events of a series have numbers, from 0. Only the thread that owns the process calls the
+    methods, except `take_back`.
+    """
+
+    def size(self, waiting: int, threads: int) -> int:
+        """Return how many of `waiting` events to hand over at once; below 2: none.
+
+        Each of the pool's `threads` gets its share.
+        """
+
+    def hand_over(self, contents: list[bytes]) -> int:
+        """Begin a series of encoded events; return how many of them the process was given."""
+
+    def answer(self, seconds: float | None) -> "Answered | None":
+        """Wait for an answer, up to `seconds` (None: for ever); None: there was none.
+
+        Raises:
+            OSError, EOFError: The process has died.
+        """
+
+    def take_back(self) -> list[int]:
+        """Take back the events that the process has not read; return their numbers."""
+
+    def hear(self) -> None:
+        """Read the output of the process, which belongs to the event that it has answered."""
+
+    def go_on(self) -> None:
+        """Let a process run events again that has halted."""
+
+    def end(self) -> None:
+        """End a series."""
+
+    def give_up(self) -> Failure:
+        """Kill the process, if it has not died; return the Failure of the event that it had."""
+
+
+class Answered(NamedTuple):
+    """The answer to an event of a series.
+
+    Attributes:
+        number: The event's number in the series.
+        lines: Its results.
+        failure: The reason why it failed; None if it did not.
+        is_returned: Whether the event was not begun.
+        has_halted: Whether the process waits for `go_on`; it has not begun another event.
+    """
+
+    number: int
+    lines: list[bytes]
+    failure: Failure | None
+    is_returned: bool
+    has_halted: bool
+
+
 class Runner(Protocol):
     """Runs the Worker for one thread of the pool."""
+
+    @property
+    def series(self) -> Series | None:
+        """What runs several events in a row; None: the runner runs them one by one."""
 
     def attribute_to(self, whose: Whose) -> None:
         """Let `whose` tell to which attempt the Worker's output belongs."""
@@ -103,6 +164,11 @@ class BoundedRunner:
         self.attribute_to = runner.attribute_to
 
     @property
+    def series(self) -> Series | None:
+        """The `series` of the wrapped runner."""
+        return self._runner.series
+
+    @property
     def start(self) -> Callable[[Event], Any]:
         """The `start` of the wrapped runner."""
         return self._runner.start
@@ -147,7 +213,7 @@ def _nothing(given: Any) -> Any:
 class ThreadRunner:
     """Runs the Worker in the calling thread."""
 
-    prepare = None
+    prepare = series = None
 
     def __init__(self, worker: Any, pausing: tuple[type[Exception], ...] = ()) -> None:
         """Run `worker`; exceptions of the classes `pausing` count as Unavailable."""

@@ -1,4 +1,8 @@
-"""The figures of a pool: how attempts have ended, at which rate, and how long they took."""
+"""The figures of a pool: how attempts have ended, at which rate, and how long they took.
+
+Everything here is bounded, however long the pool runs: the durations are a sample, and the rate is
+measured from a few moments of the last seconds.
+"""
 
 import random
 import threading
@@ -129,7 +133,7 @@ class Tally:
         with self._lock:
             counts = self._counts.copy()
             sample = sorted(self._sample)
-        # Only the caller's thread uses `_marks`, so the lock is not needed here.
+        # Only the display calls this, so that `_marks` needs no lock.
         ended = counts.total() - counts[RETRIED]
         self._marks.append((now, ended))
         while len(self._marks) > 2 and self._marks[1][0] <= now - RATE_SPAN:

@@ -1,16 +1,16 @@
 """The template process of `--isolation process`: it forks the processes that run the Worker.
 
-It imports the Worker's module and does nothing else, so that each process that is forked
-from it has the module at once, shares its memory, and configures a Worker of its own. It is
-itself a fork of flow-work, made before that has started a thread: a fork has only the thread
-that forked, and what the others hold locked stays locked in it.
+The template imports the Worker's module and does nothing else. So each process that is forked from
+it has the module at once, shares its memory, and configures a Worker of its own.
 
-Where the import starts threads, or flow-work has some already, forks would miss them: then
-each process is a fresh interpreter, which takes longer to start.
+The template itself is a fork of flow-work, made before flow-work starts a thread. A fork has only
+the thread that forked, and a lock that another thread held stays locked in it. If flow-work has
+threads already, the template is a fresh interpreter. If the import starts threads, each process is
+a fresh interpreter, which takes longer to start.
 
-Who ends whom: when flow-work closes the connection or dies, even by SIGKILL, the template
-kills the process group of each process that has not been reaped, and ends. When the template
-dies, the kernel kills its processes, and flow-work starts another template.
+When flow-work closes the connection or dies, even by SIGKILL, the template kills the process group
+of each process that has not been reaped, and ends. When the template dies, the kernel kills its
+processes, and flow-work starts another template.
 """
 
 import gc
@@ -44,19 +44,20 @@ log = get_log("flowtools.pool")
 
 
 class Template:
-    """The template process, as flow-work sees it. Safe from any thread.
+    """The template process, as flow-work uses it. Safe from any thread.
 
     Attributes:
-        has_served: A process of it has configured its Worker: others should be able to.
-        ear: Hears what the processes write.
-        mark: Begins a message of theirs.
-        takes_batches: The Worker has a `start_many`.
+        has_served: Whether a process has ever configured its Worker. Then a later process that
+            cannot do so is tried again; otherwise the pool ends.
+        ear: Reads the output of the processes.
+        mark: The bytes before each message of a process.
+        takes_batches: Whether the Worker has a `start_many`.
     """
 
     def __init__(self, plan: Plan, ear: Ear) -> None:
         """Start the template, and wait until it has imported the Worker's module.
 
-        `ear` hears what the processes write.
+        `ear` reads the output of the processes.
 
         Raises:
             ConfigurationError: The module cannot be imported, or has no such Worker.
@@ -74,10 +75,10 @@ class Template:
     def spawn(self, events: socket.socket, answers: socket.socket, output: int) -> int:
         """Start a process that reads `events` and writes `answers`; return its id.
 
-        It writes whatever else it has to say to `output`, a pipe.
+        All its other output goes to the pipe `output`.
 
         Raises:
-            InternalError: It cannot be started.
+            InternalError: The process cannot be started.
         """
         given = [events.fileno(), answers.fileno(), output]
         with self._lock:
@@ -93,7 +94,7 @@ class Template:
         raise InternalError(f"cannot start a process: {said.decode()}")
 
     def reap(self, pid: int) -> int | None:
-        """Return how a process has ended, as `os.waitstatus_to_exitcode`; None: unknown."""
+        """Return the exit status of a process (`os.waitstatus_to_exitcode`); None: not known."""
         with self._lock:
             try:
                 said = self._ask(b"%b%d" % (_REAP, pid))
@@ -112,7 +113,8 @@ class Template:
         with theirs:
             console.rest()
             if not self._pid and threads_of_this_process() == 1:
-                # Or else the template's collector would copy what it shares with this process.
+                # Without this, the template's garbage collector would write to, and so copy, the
+                # memory that it shares with this process.
                 gc.freeze()
                 self._pid = os.fork()
                 if self._pid == 0:
@@ -166,8 +168,8 @@ class Template:
 def fresh(call: str) -> list[str]:
     """Return the command of a fresh interpreter that makes `call` of a module of the pool.
 
-    Neither the environment nor the command line gets a search path: what the Worker starts
-    would inherit the one, and a module of the user's could take the place of Python's.
+    The search path is not passed in the environment, which programs of the Worker would inherit.
+    It is not passed before Python's own either, or a user's module could replace one of Python's.
     """
     module = call.partition(".")[0]
     code = (
@@ -177,7 +179,7 @@ def fresh(call: str) -> list[str]:
 
 
 def main_fresh(control: int) -> None:
-    """Be the template, as a fresh interpreter: what to do comes first."""
+    """Run as the template, in a fresh interpreter; the first packet is the Plan."""
     channel = socket.socket(fileno=control)
     plan: Plan = pickle.loads(packets.receive(channel)[1])  # noqa: S301  from flow-work
     sys.path[:] = plan.path
@@ -187,17 +189,18 @@ def main_fresh(control: int) -> None:
 
 
 def _guarded(control: socket.socket, theirs: socket.socket, plan: Plan, output: int) -> int:
-    """Be the template, as a fork; return the exit status."""
+    """Run as the template, in a fork; return the exit status."""
     theirs.close()
     os.setpgid(0, 0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        # Whoever reads the results is to see their end when flow-work ends: not on 1, either.
+        # This also closes the copy of stdout. The reader of the results would otherwise not see
+        # their end when flow-work ends.
         speak(plan, output)
-        # Pickled and made anew: no connection of flow-work's is to be shared.
+        # Pickled and made again, so that no connection of flow-work is shared.
         own: Plan = pickle.loads(pickle.dumps(plan))  # noqa: S301
         return _serve(control, own)
-    except BaseException:  # noqa: BLE001  there is no frame below that could take it
+    except BaseException:  # noqa: BLE001  the frames below belong to flow-work
         sys.excepthook(*sys.exc_info())
         return 70
 
@@ -218,7 +221,7 @@ def _serve(control: socket.socket, plan: Plan) -> int:
     if forks:
         rehearse()
     gc.collect()
-    gc.freeze()  # The collector would touch, and so copy, the pages that processes share.
+    gc.freeze()  # The collector would write to, and so copy, the pages that the processes share.
     processes: dict[int, subprocess.Popen[bytes] | None] = {}
     while True:
         request, fds, _, _ = socket.recv_fds(control, 64, 3, socket.MSG_CMSG_CLOEXEC)
@@ -261,12 +264,14 @@ def _spawn(
             status = be_child(
                 plan, parent, socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1]), fds[2]
             )
-        except BaseException:  # noqa: BLE001  there is no frame below that could take it
+        except BaseException:  # noqa: BLE001  the frames below belong to the template
             sys.excepthook(*sys.exc_info())
         finally:
             leave(status)
     with suppress(OSError):
-        os.setpgid(pid, pid)  # Whoever is first, so that it can be killed from now on.
+        # The process does the same. Both do it, since either may be first, and the group must exist
+        # before it has to be killed.
+        os.setpgid(pid, pid)
     processes[pid] = None
     return b"%d" % pid
 
@@ -284,7 +289,7 @@ def _interpreter(plan: Plan, parent: int, fds: list[int]) -> subprocess.Popen[by
 
 
 def _reap(processes: dict[int, subprocess.Popen[bytes] | None], pid: int) -> bytes:
-    """Return the exit status of a process that has ended, as text; nothing if it has not."""
+    """Return the exit status of a process as text; empty if it has not ended."""
     process = processes.get(pid)
     if process is not None:
         status = process.poll()

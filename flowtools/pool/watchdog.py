@@ -12,7 +12,7 @@ Nothing here may block, or no time-out would be enforced any more.
 import threading
 from collections.abc import Callable, Sequence
 from math import inf
-from time import monotonic
+from time import monotonic, sleep
 from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
@@ -28,6 +28,10 @@ from flowtools.pool.settings import Settings
 
 SETTLED = 1.0
 """Seconds for a thread to settle an attempt that has been cancelled."""
+
+STARTS = 100
+"""Number of attempts to start a thread. One fails if, at that moment, a Worker that runs in another
+thread sets a trace function for all threads, and that raises."""
 
 SIGNAL_ARRIVES = 0.25
 """Seconds for which to wait for a signal after the reader has gone. A signal goes to every process
@@ -117,12 +121,18 @@ class Watchdog:
                 self._control.fail(error)
 
     def _start(self, slot: Slot, inherited: Claim | None = None) -> None:
-        # Daemon threads: a stuck one must not keep the process from ending.
-        slot.thread = threading.Thread(
-            target=self._pool.work, args=(slot, inherited), name="flow-work", daemon=True
-        )
         try:
-            start_thread(slot.thread)
+            for _ in range(STARTS):
+                # Daemon threads: a stuck one must not keep the process from ending.
+                slot.thread = threading.Thread(
+                    target=self._pool.work, args=(slot, inherited), name="flow-work", daemon=True
+                )
+                start_thread(slot.thread)
+                while not slot.has_begun and slot.thread.is_alive():
+                    sleep(0)  # Lets the thread run.
+                if slot.has_begun:
+                    return
+            raise RuntimeError("a trace function of the Worker's ends it")
         except RuntimeError as error:
             slot.ended = True
             self._control.fail(InternalError(f"cannot start a thread: {error}"))

@@ -36,4 +36,5 @@ def width(text: str) -> int:
 
 
 def _cpus() -> int:
+    # os.cpu_count() also counts CPUs that taskset(1) or a cpuset keeps from this process.
     return len(os.sched_getaffinity(0))

@@ -34,6 +34,7 @@ from flowtools.pool.pause import Pause
 from flowtools.pool.pool import Pool
 from flowtools.pool.results import OrderedResults, Results
 from flowtools.pool.runner import Runner
+from flowtools.pool.series import SeriesPool
 from flowtools.pool.settings import Acknowledger, Carrier, Failures, Recorder, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.tally import Snapshot
@@ -127,6 +128,7 @@ class Parts:
         max_line: Maximum length of an input line, in bytes.
         files: The files to reopen on SIGHUP, after a log rotation.
         spill: Keeps the text of lines that are too long.
+        in_series: Whether the runners can run several events in a row.
     """
 
     recorders: Sequence[Recorder] = ()
@@ -137,6 +139,7 @@ class Parts:
     max_line: int = MAX_LINE
     files: Sequence[Reopened] = ()
     spill: Spill | None = None
+    in_series: bool = False
 
 
 class Work:
@@ -194,12 +197,13 @@ class Work:
             max_line=given.max_line or parts.max_line,
             tee=see,
             spill=parts.spill,
-            keep_ends=True,  # Saves a copy of each line; most are not needed once decoded.
+            keep_ends=True,  # Saves a copy of each line. Most lines are not needed once decoded.
         )
         halt = settings.halt
         total = halt.note_total if halt is not None and halt.wants_total else None
         intake = Intake(reader, settlement, see, total)
-        kind = BatchPool if settings.batch else Pool
+        one_by_one = SeriesPool if parts.in_series else Pool
+        kind = BatchPool if settings.batch else one_by_one
         self.pool = kind(intake, backlog, settlement, results, settings, crew, control, pause)
         self._watchdog = Watchdog(
             crew,
@@ -316,8 +320,8 @@ class Work:
             lines.append(f"thread {thread.ident if thread else '?'}: {what}")
             frame = frames.get(thread.ident or 0) if thread else None
             lines += [row.rstrip() for row in traceback.format_stack(frame)] if frame else []
-        # The frames include this one, which is a reference cycle: without this they would keep the
-        # objects that every thread uses just now.
+        # The frames include this one, which is a reference cycle. Without this line they would keep
+        # alive the objects that every thread uses at this moment.
         frames.clear()
         for line in "\n".join(lines).split("\n"):
             say(line)

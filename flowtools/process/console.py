@@ -106,7 +106,7 @@ def attribute_to(whose: Whose) -> Whose:
 
 
 def name_others(name: str) -> None:
-    """Let messages of user code of an unknown attempt begin with `name`: worker, source."""
+    """Set the first word of messages of user code that belong to no attempt: worker, source."""
     _State.form = _State.form._replace(others=name)
 
 

@@ -33,6 +33,7 @@ class _Pipe:
         self.whose = whose
         self.mark = mark
         self.rest = b""
+        self.is_held = False
 
     def read(self) -> int:
         """Read what is available, at most one block; return its size in bytes, 0 if none."""
@@ -112,6 +113,26 @@ class Ear:
                 self._thread = threading.Thread(target=self._run, name="ear", daemon=True)
                 start_thread(self._thread)
 
+    def hold(self, name: int) -> None:
+        """Read a pipe only in `hear_out` until `resume`.
+
+        This is for a writer that runs ahead, of which `whose` returns an earlier attempt.
+        """
+        with self._lock:
+            pipe = self._pipes.get(name)
+            if pipe is not None and not pipe.is_held:
+                pipe.is_held = True
+                with suppress(FileNotFoundError):  # Its writers have gone.
+                    self._poller.unregister(name)
+
+    def resume(self, name: int) -> None:
+        """Read a pipe again after `hold`."""
+        with self._lock:
+            pipe = self._pipes.get(name)
+            if pipe is not None and pipe.is_held:
+                pipe.is_held = False
+                self._poller.register(name, select.EPOLLIN)
+
     def hear_out(self, name: int) -> None:
         """Pass on everything that has been written to a pipe so far."""
         with self._lock:
@@ -145,7 +166,9 @@ class Ear:
             for fd, how in self._poller.poll():
                 with self._lock:
                     pipe = self._pipes.get(fd)
-                    if pipe is not None and not pipe.read() and how & select.EPOLLHUP:
+                    if pipe is None or pipe.is_held:
+                        continue
+                    if not pipe.read() and how & select.EPOLLHUP:
                         self._poller.unregister(fd)  # No writer is left; `leave` closes it later.
 
 

@@ -1,4 +1,9 @@
-"""Ends processes that must not outlive others: parent-death signal, process groups."""
+"""Ends processes that must not outlive others: parent-death signal, process groups.
+
+Two mechanisms of the kernel serve --isolation process. The parent-death signal kills a process that
+runs a Worker when its parent dies in any way, even by SIGKILL. Each such process leads a process
+group of its own, which is killed as a whole, so that programs that the Worker has started end, too.
+"""
 
 import ctypes
 import os

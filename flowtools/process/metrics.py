@@ -27,6 +27,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from flowtools.core.errors import ConfigurationError, UsageError
+from flowtools.core.tracing import start_thread
 from flowtools.process.vitals import FIGURES, Vitals
 
 REQUEST_SECONDS = 10.0
@@ -61,7 +62,7 @@ class MetricsServer:
 
     def start(self) -> None:
         """Start serving."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Stop serving."""
@@ -104,8 +105,12 @@ class MetricsServer:
 
 class _Server(ThreadingMixIn, WSGIServer):
     # A client that neither sends nor reads must not delay the end of the command.
-    daemon_threads = True
     block_on_close = False
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a request in a thread of its own; the inherited method would not guard it."""
+        serve, given = self.process_request_thread, (request, client_address)
+        start_thread(Thread(target=serve, args=given, name="metrics-request", daemon=True))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # The client has disconnected early. The default would print a traceback to stderr.
@@ -216,7 +221,7 @@ def _page(command: str, vitals: Vitals) -> str:
     now = vitals.snapshot()
     rows = {
         "health": now.trouble() or "well",
-        "does": now.about,
+        "about": now.about,
         "connection": now.connection,
         "events a second": f"{now.rate:.1f}",
         "last event": "none yet" if now.last_event is None else f"{now.last_event:.0f} s ago",

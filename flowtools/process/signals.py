@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from flowtools.core.errors import FlowError
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -126,7 +127,7 @@ def _heard_by_the_main_thread() -> Iterator[None]:
     thread = threading.Thread(target=pass_on, name="signals", daemon=True)
     urgent = signal.signal(signal.SIGURG, lambda signum, frame: None)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    thread.start()
+    start_thread(thread)
     try:
         yield
     finally:

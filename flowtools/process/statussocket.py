@@ -29,6 +29,7 @@ from typing import Any
 from flowtools import __version__
 from flowtools.core.event import rfc3339
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import HasFileno, Wake, wait
 from flowtools.process import console
 from flowtools.process.certificates import certificates
@@ -96,7 +97,7 @@ class StatusSocket:
         self._vitals.sample()
         if current_thread() is main_thread():
             self._before = signal.signal(signal.SIGUSR1, self._asked)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Remove the socket; end the thread and join it."""
@@ -155,6 +156,7 @@ class StatusSocket:
             ready = wait(*waited_for, seconds=SAMPLE_EVERY)
             if self._ending.fileno() in ready:
                 return
+            # An error must not end the thread, which also warns of expiring certificates.
             try:
                 self._vitals.sample()
                 if time.monotonic() - told_at >= SAMPLE_EVERY:
@@ -167,7 +169,7 @@ class StatusSocket:
                 if self._inlet is not None and self._inlet.fileno() in ready:
                     self._answer(self._inlet)
             except Exception:  # noqa: BLE001  the top of a thread
-                _log.debug("cannot say what happens", exc_info=True)
+                _log.debug("cannot show the state", exc_info=True)
 
     def _tell(self) -> None:
         """Send the state to the service manager.

@@ -1,4 +1,10 @@
-"""TLS to a broker: the context with its checks, and the reason of a failed handshake in words."""
+"""TLS to a broker: the context with its checks, and the reason of a failed handshake in words.
+
+A handshake fails in one of two ways. Some failures stay until a person changes something: a
+certificate that has expired or is for another host, a client certificate that the broker does not
+accept. `refusal` returns these in words that name the option to use. For any other failure, such as
+a connection that is lost in the middle, it returns None: another attempt may help.
+"""
 
 import ssl
 from functools import cache

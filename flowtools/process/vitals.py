@@ -29,7 +29,7 @@ class Figure(NamedTuple):
 
 FIGURES = {
     "connected": Figure("gauge", "1 while connected to the broker or server, 0 while not."),
-    "reconnects": Figure("counter", "Connections after the first."),
+    "reconnects": Figure("counter", "Number of connections after the first one."),
     "received": Figure("counter", "Messages received from the broker or server."),
     "events_in": Figure("counter", "Event lines read."),
     "events_out": Figure("counter", "Event lines written."),
@@ -42,8 +42,10 @@ FIGURES = {
         "gauge", "Time since the oldest event in flight happened, by its own time."
     ),
     "stuck": Figure("gauge", "Threads that are stuck in the Worker beyond its time-out."),
-    "wedged": Figure("gauge", "1 while as many threads are stuck as the pool is wide."),
-    "stalled_seconds": Figure("gauge", "Time that a full window stands still; 0 below a minute."),
+    "wedged": Figure("gauge", "1 while at least as many threads are stuck as the pool has."),
+    "stalled_seconds": Figure(
+        "gauge", "Seconds in which a full window has settled nothing; 0 below 60."
+    ),
     "paused": Figure("gauge", "1 while the pool waits for the server behind its Worker."),
     "copied": Figure("counter", "Events settled by more than one reader of copied lines."),
     "is_holder": Figure("gauge", "1 on the listener that works, 0 on one that stands by."),

@@ -24,12 +24,13 @@ from flowtools.ack.receiver import (
     nothing_held,
     nothing_lost,
 )
-from flowtools.ack.records import Ack, Reason
+from flowtools.ack.records import Ack, AckError, Reason
 from flowtools.ack.sender import AckSender
 from flowtools.ack.stall import Stall
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.pool.work import Input, Rest, Sender
 from flowtools.process.vitals import vitals
@@ -61,10 +62,11 @@ class DirectAcks:
         self._handing = Lock()
         self._receive: Callable[[list[Ack]], None] | None = None
         self._thread: Thread | None = None
-        self._ending = False
+        self._ending = self._has_begun = False
 
     def ackto(self, epoch: str) -> str:
         """Return the first part of `ackto`, which the event's number completes."""
+        self._has_begun = True
         return f"{_OURS}{epoch}."
 
     def start(
@@ -82,7 +84,7 @@ class DirectAcks:
         self._receive, self._held = receive, held
         self._figures.enter_context(vitals.providing(stalled_seconds=lambda: self.stall.seconds))
         self._thread = Thread(target=self._run, name="acks", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Hand on the acknowledgements that have arrived, and end the thread."""
@@ -93,8 +95,14 @@ class DirectAcks:
             self._thread.join()
 
     def give(self, ackto: str, done: bool, reason: Reason | None = None) -> None:
-        """Take the acknowledgement of the event with this `ackto`."""
+        """Take the acknowledgement of the event with this `ackto`.
+
+        Raises:
+            AckError: The source has not written this `ackto`: it was in the source's own input.
+        """
         epoch, _, number = ackto.removeprefix(_OURS).rpartition(".")
+        if not (self._has_begun and number.isascii() and number.isdigit() and len(number) < 20):
+            raise AckError(f"cannot acknowledge '{ackto}': this source has not written it")
         self._given.append(Ack(epoch, int(number), done, reason))
         self._wake.set()
 
@@ -148,7 +156,6 @@ class DirectSender:
         Raises:
             AckError: `ackto` is malformed.
         """
-        # The string comes from our own source, so it is well formed.
         if _is_ours(ackto):
             self._acks.give(ackto, True)
         else:
@@ -240,7 +247,7 @@ class _SourceThread:
         self._thread = Thread(target=self._run, name="source", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        start_thread(self._thread)
 
     def ask_to_end(self) -> None:
         """Ask the source to end; the events that it has written are still read."""
@@ -279,7 +286,7 @@ class _Later:
         self._first = first
         self._seconds = seconds
         self._thread = Thread(target=self._run, name="drain", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         self._ending.set()

@@ -212,6 +212,10 @@ def understand(
         _log.warning(
             "[Logging] logger '%s' is not supported: messages go to standard error", told["logger"]
         )
+    level = told.get("level", "").lower()
+    if level and level not in _VERBOSITY:
+        known_levels = ", ".join(_VERBOSITY)
+        _log.warning("[Logging] level: '%s' is not one of %s; it is ignored", level, known_levels)
     worker = flow.get("class")
     return Profile(
         config=config,
@@ -220,7 +224,7 @@ def understand(
         threads=_whole(flow, "Flow", "workers"),
         timeout=_seconds(flow, "Flow", "worker_timeout"),
         source=sections["Source"],
-        verbosity=_VERBOSITY.get(told.get("level", "").lower()),
+        verbosity=_VERBOSITY.get(level),
         viz_one=sections["Viz One"],
         heart_beat=_heart_beat(stomp),
         is_old=is_old,

@@ -150,6 +150,7 @@ class SourceKeys:
 
     def take_all(self) -> dict[str, str]:
         """Return all remaining keys, as arguments of a constructor."""
+        # A user's Source may have any keys; a parameter's name cannot have a space.
         left, self._left = self._left, {}
         return {key.replace(" ", "_"): said for key, said in left.items()}
 

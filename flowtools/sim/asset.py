@@ -11,7 +11,7 @@ class Asset:
     """One state of an asset. Immutable: a change makes a new object.
 
     Attributes:
-        number: Number that Viz One gave it; longer than 2**53, so it is text.
+        number: Number that the server gave it; text, as it may be larger than 2**53.
         title: Title.
         published: Time at which it was created, as Viz One writes it.
         updated: Time of the last change, in the same form.

@@ -5,7 +5,7 @@ Its protocol classes and queues are replaced (session.py, delivery.py): they kno
 client-individual acknowledgement nor several messages in flight.
 
 Threads: `start` starts the thread that accepts connections; `close` ends and joins it. Each
-connection has two more threads (connection.py), which end with the connection.
+connection has two threads of its own (connection.py), which end with it.
 """
 
 from threading import Thread

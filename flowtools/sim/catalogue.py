@@ -16,7 +16,7 @@ from flowtools.sim.storages import File, Storages
 from flowtools.sim.vocabulary import Deletions, GoneError, Kind, Order, StaleError, TakenError, now
 
 FIRST_NUMBER = 210161124000000021
-"""Number of the first asset. Longer than 2**53, as real ones are: a client that reads an id as a
+"""Number of the first asset. Larger than 2**53, as real ones are: a client that reads an id as a
 JSON number damages it, and notices here."""
 
 MOST_TOMBSTONES = 1000

@@ -15,7 +15,7 @@ One lock guards everything. Nothing is written to disk.
 
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from threading import Condition
@@ -89,7 +89,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Verdict:
-    """An ACK or NACK of one message.
+    """An ACK or NACK, which names one message.
 
     Attributes:
         accepted: True for ACK, False for NACK.
@@ -105,7 +105,7 @@ class Verdict:
 
 
 class Delivery:
-    """All queues, topics and subscriptions. Thread-safe; no method waits for a client."""
+    """All queues, topics and subscriptions. Thread-safe; only `has_subscriber` waits."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -210,10 +210,12 @@ class Delivery:
         raise ProtocolError(f"there is no message '{named}' to acknowledge")
 
     def _check_room(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            queue = self._queues.get(message.headers["destination"], ())
-            if len(queue) >= MAX_WAITING:
-                raise ProtocolError(f"queue '{message.headers['destination']}' is full")
+        # All messages of a commit together: they arrive at once.
+        arriving = Counter(each.headers["destination"] for each in messages)
+        for destination, count in arriving.items():
+            waiting = len(self._queues.get(destination, ()))
+            if _is_queue(destination) and waiting + count > MAX_WAITING:
+                raise ProtocolError(f"queue '{destination}' is full")
 
     def _place(self, message: Message) -> None:
         destination = message.headers["destination"]

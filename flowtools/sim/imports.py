@@ -1,8 +1,8 @@
 """Imports and uploads: how a placeholder gets its media, step by step.
 
 `start` marks the asset as importing; the thread of `Later` then advances the import STEPS times,
-publishes each step, and puts the media into the asset at the last one. If the asset is deleted
-meanwhile the import ends in error.
+publishes each step, and puts the media into the asset at the last one. If the asset does not
+exist any more then, the import ends in error.
 """
 
 from collections.abc import Callable

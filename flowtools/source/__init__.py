@@ -10,7 +10,8 @@ and settles their messages. `interval` asks a `schedule` when the next tick is d
 expressions, `daytime` its windows of the day, and a `clock` tells the time. The parts of `watch`
 are in `folder`. `loading` says what a user's Source may be, and `onstdout` runs one as a command. A
 `gate` makes events of its values, `telling` calls its `done`, and a `cursor` saves the position
-before which everything is done in a `wholefile`. `settings` has the defaults.
+before which everything is done in a `wholefile`. What is written again after a loss of
+acknowledgements belongs to new `epochs`. `settings` has the defaults.
 """
 
 from typing import TYPE_CHECKING, Protocol

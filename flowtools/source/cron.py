@@ -75,6 +75,7 @@ def read(expression: str) -> Expression:
         return Expression(text, (), False)
     first = 6 - len(fields)
     nearest: tuple[int, ...] = ()
+    # LW, the last weekday of the month, is left to cronsim.
     if "W" in fields[_DAY - first].replace("LW", ""):
         nearest = _nearest(expression, fields[_DAY - first], fields[-1])
         # Two days at most are between a day and its nearest weekday.
@@ -83,6 +84,7 @@ def read(expression: str) -> Expression:
     for number, field in enumerate(fields, first):
         terms = [_unwrapped(term, *_FIELDS[number]) for term in field.split(",")]
         fields[number - first] = ",".join(terms)
+    # Ticks with a star for the minute or hour follow real time when the clocks change: see Cron.
     is_fixed = len(fields) == 5 and not any(field.startswith("*") for field in fields[:2])
     return Expression(" ".join(fields), nearest, is_fixed)
 

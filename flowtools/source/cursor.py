@@ -71,7 +71,7 @@ class Cursor(Described):
 
         Raises:
             ConfigurationError: Another process has the file, it cannot be used or read, it is
-                damaged, or it is about something else.
+                damaged, or it belongs to something else.
         """
         self._file = WholeFile(path, "cursor")
         self._name = str(path)
@@ -192,7 +192,7 @@ class Cursor(Described):
             )
         if of != self._of:
             raise ConfigurationError(
-                f"cannot use {self._file.name}: it is about '{of}', not '{self._of}'"
+                f"cannot use {self._file.name}: it belongs to '{of}', not '{self._of}'"
             )
         return position
 

@@ -18,6 +18,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import MAX_LINE, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking
@@ -95,7 +96,7 @@ class CustomSource(Described):
         try:
             gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet, self._max_line)
             thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)
-            thread.start()
+            start_thread(thread)
             self._mind(gate, ended, outlet, stop)
             if self.is_stuck:
                 _log.warning("the Source '%s' has not ended and is abandoned", self._name)
@@ -127,7 +128,7 @@ class CustomSource(Described):
                 break
         if hasattr(self._source, "stop"):
             # A Source with `stop` ends by itself. What it emits until then still counts.
-            Thread(target=self._source_stop, name="source-stop", daemon=True).start()
+            start_thread(Thread(target=self._source_stop, name="source-stop", daemon=True))
         else:
             gate.shut()
         self.is_stuck = not ended.wait(self._grace)

@@ -68,7 +68,7 @@ class MessageDuty:
         if self._left > 0:
             return
         if self._rejected:
-            self._subscription.refuse(self._number, self._settled, self._reason)
+            self._subscription.reject(self._number, self._settled, self._reason)
             return
         if self._settled is not None:
             self._settled()

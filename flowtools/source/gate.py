@@ -4,13 +4,11 @@ The user's threads call `emit`, which waits while the window is full; that is ho
 slowed down. The inlet's thread takes acknowledgements out of the window and passes them to the
 thread that calls `done` (telling.py). The main thread minds the end.
 
-Only this process has the values that a Source gave. So when acknowledgements are lost because the
-process that owed them has died, the gate writes the events in flight again, in a new epoch. If the
-dead process was the last reader behind a filter, this write also shows that the pipe has no reader
-any more.
+When acknowledgements are lost because the process that owed them has died, the gate writes the
+events in flight again, in a new epoch (epochs.py). If the dead process was the last reader behind a
+filter, this write also shows that the pipe has no reader any more.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count as numbers_from
@@ -18,7 +16,7 @@ from threading import Condition
 from time import monotonic, sleep
 from typing import Any
 
-from flowtools.ack.receiver import AckInlet, new_epoch
+from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
 from flowtools.core.cloudevents import complaint
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
@@ -28,11 +26,8 @@ from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Stop, Wake, wait
+from flowtools.source.epochs import Epochs
 from flowtools.source.telling import Telling, Told
-
-EPOCHS = 100
-"""Number of latest epochs whose acknowledgements count. Lines of an earlier epoch may still be in
-the pipe, in front of their copies, and are then done first."""
 
 _log = get_log("flowtools.source")
 
@@ -77,9 +72,7 @@ class Gate:
         self._tell = tell
         self._telling = Telling(tell, self._told)
         self._untold = 0
-        self._inlet = inlet
-        self._epochs: deque[str] = deque(maxlen=EPOCHS)
-        self._ackto = ""
+        self._epochs = Epochs(inlet) if inlet is not None else None
         self._loss = ""
         self._taken = self._refused = 0
         self._numbers = numbers_from(1)
@@ -87,7 +80,6 @@ class Gate:
         self._change = Condition()
         self._is_shut = self._is_closed = False
         if inlet is not None:
-            self._begin(inlet)
             inlet.start(
                 self._settle,
                 lost=self._lose,
@@ -132,14 +124,14 @@ class Gate:
             if self._is_closed or (self._count is not None and self._taken >= self._count):
                 raise Ended
             self._taken += 1
-            if self._inlet is not None:
+            if self._epochs is not None:
                 number = next(self._numbers)
                 self._waiting[number] = event
-                event.attributes["ackto"] = f"{self._ackto}{number}"
+                event.attributes["ackto"] = self._epochs.ackto(number)
         # Without the lock: the pipe may be full, and acknowledgements have to go on. And each line
         # at once: the next value may be hours away.
         self._write([event])
-        if self._inlet is None:
+        if self._epochs is None:
             self._tell(event, True)
         if self._taken == self._count:
             self._is_shut = True
@@ -152,23 +144,18 @@ class Gate:
         """
         self.lost.clear()
         with self._change:
-            if self._inlet is None or not self._waiting:
+            if self._epochs is None or not self._waiting:
                 return True
             _log.warning("writing %d events again: %s", len(self._waiting), self._loss)
-            self._begin(self._inlet)
+            self._epochs.begin()
             copies = [
-                Event.of(event.attributes | {"ackto": f"{self._ackto}{number}"})
+                Event.of(event.attributes | {"ackto": self._epochs.ackto(number)})
                 for number, event in self._waiting.items()
             ]
         with suppress(Ended):
             self._write(copies)
             return True
         return False
-
-    def _begin(self, inlet: AckInlet) -> None:
-        epoch = new_epoch()
-        self._epochs.append(epoch)
-        self._ackto = inlet.ackto(epoch)
 
     def _write(self, events: Iterable[Event]) -> None:
         try:
@@ -196,7 +183,7 @@ class Gate:
         with self._change:
             for ack in acks:
                 # The number stays when an event is written again, so any of its lines counts.
-                is_ours = ack.epoch in self._epochs
+                is_ours = self._epochs is not None and ack.epoch in self._epochs
                 event = self._waiting.pop(ack.number, None) if is_ours else None
                 if event is not None:
                     settled.append((event, ack.done))

@@ -76,6 +76,7 @@ class Interval(Described):
             due = self._schedule.due()
             if due:
                 skipped += due.missed
+                # Before the first tick, bytes that are unread in the pipe are not ours.
                 if number and outlet.unread():
                     skipped += 1
                     log.debug("a tick is skipped: the reader has not taken the one before")

@@ -89,6 +89,7 @@ class STDIN(Described):
     def _lines(self, outlet: Outlet, stop: Stop) -> None:
         separator = b"\0" if self._form == "null" else b"\n"
         number = refused = written = 0
+        # While the input pauses, only this descriptor tells that the reader of stdout has gone.
         with goodbye(outlet) as gone:
             reader = LineReader(
                 self._fd, stop, wake=gone, max_line=self._max_line, separator=separator
@@ -120,7 +121,7 @@ class STDIN(Described):
         if stop.is_set() and number and written != self.count:
             _log.warning("stopped after line %d of the input, which has been written", number)
         if refused:
-            raise EventsFailed(f"{refused} of {number} lines were skipped")
+            raise EventsFailed(f"{refused} of {number} lines were refused")
 
     def _emit(self, outlet: Outlet, line: bytes, number: int) -> bool:
         """Write the event of `line`; return whether it is one."""

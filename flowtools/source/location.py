@@ -89,6 +89,8 @@ class UnmanagedFilesListener(Described):
             ProtocolError: The server that answers is not a Viz One.
             ReaderGone: Nobody reads any more.
         """
+        # A file keeps its time when it is moved into the storage, so the feed's order says nothing.
+        # The stage is needed without a settle time, too: it drops repeated events of a file.
         listen(
             self._account,
             self.listening,
@@ -121,7 +123,7 @@ class UnmanagedFilesListener(Described):
         return [
             self._event(change, message)
             for change in changes
-            if change.kind in self.listening.kinds and not self._passes_over(change.entry)
+            if change.kind in self.listening.kinds and not self._skips(change.entry)
         ]
 
     def look_up(self, client: Client, event: Event) -> Event | None:
@@ -136,11 +138,12 @@ class UnmanagedFilesListener(Described):
         try:
             entry = client.entry(address)
         except NotFoundError:
+            # The file was deleted while it was held. Its own message may have been lost.
             gone = amended(event, {}, f"flow.file.{Kind.DELETED}")
             return gone if Kind.DELETED in self.listening.kinds else None
-        return None if self._passes_over(entry) else amended(event, self._said(entry))
+        return None if self._skips(entry) else amended(event, self._said(entry))
 
-    def _passes_over(self, entry: Entry | None) -> bool:
+    def _skips(self, entry: Entry | None) -> bool:
         return self._skip_empty and entry is not None and as_file(entry).size == 0
 
     def _pages(self, client: Client) -> Iterator[Feed]:
@@ -148,9 +151,7 @@ class UnmanagedFilesListener(Described):
 
     def _shown(self, change: Change, message: Message) -> Event | None:
         wanted = self.listening.wants_replayed(change.kind)
-        return (
-            self._event(change, message) if wanted and not self._passes_over(change.entry) else None
-        )
+        return self._event(change, message) if wanted and not self._skips(change.entry) else None
 
     def _event(self, change: Change, message: Message) -> Event:
         said = self._said(change.entry)
@@ -170,6 +171,7 @@ class UnmanagedFilesListener(Described):
 
     def _said(self, entry: Entry | None) -> dict[str, Any]:
         file = as_file(entry) if entry else None
+        # The address of a file may hold a login, which must not get into an event.
         url = file.url if file else None
         said: dict[str, Any] = {
             "location": self._location,

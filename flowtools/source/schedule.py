@@ -148,7 +148,7 @@ class Cron:
         self._latest = self._after
         self._passed_by = 0
         if self._following() == inf:
-            raise UsageError(f"the time of the cron expression '{expression}' never comes")
+            raise UsageError(f"the cron expression '{expression}' never matches a date")
 
     def due(self) -> Due | None:
         """Return the latest tick whose time has come, once; None if there is none."""

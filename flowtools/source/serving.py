@@ -187,7 +187,7 @@ class Serving:
             *(message.headers.get("message-id"), message.headers.get("destination")),
             *(reason, self._terms.dead_letter),
         )
-        self.subscription.refuse(number, reason=Reason.here(reason))
+        self.subscription.reject(number, reason=Reason.here(reason))
 
     def _take_held(self) -> int:
         """Write the held messages whose turn it is; return how many."""
@@ -308,7 +308,7 @@ class Serving:
                 error,
                 self._terms.dead_letter,
             )
-            self.subscription.refuse(number, reason=Reason.here(str(error)))
+            self.subscription.reject(number, reason=Reason.here(str(error)))
             return None
         except Exception as error:  # noqa: BLE001  one bad message must not end the listener
             _log.exception(
@@ -317,7 +317,7 @@ class Serving:
                 message.headers.get("destination"),
                 self._terms.dead_letter,
             )
-            self.subscription.refuse(number, reason=Reason.here(f"internal error: {error}"))
+            self.subscription.reject(number, reason=Reason.here(f"internal error: {error}"))
             return None
         return events
 

@@ -99,8 +99,8 @@ class GenericStompListener(Described):
             drain=drain,
             idle=idle,
             durable=durable,
-            refused_to=dead_letter,
-            refused_headers=dead_letter_headers or {},
+            rejected_to=dead_letter,
+            rejected_headers=dead_letter_headers or {},
             max_deliveries=max_deliveries,
             headers=({} if selector is None else {"selector": selector}) | dict(headers or {}),
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
+from flowtools.core.tracing import start_thread
 from flowtools.worker.description import described
 from flowtools.worker.loading import clean_up
 
@@ -43,7 +44,7 @@ class Telling:
             self._waiting.extend(settled)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="done", daemon=True)
-                self._thread.start()
+                start_thread(self._thread)
             self._change.notify()
 
     def is_here(self) -> bool:
@@ -78,7 +79,7 @@ def clean_up_within(source: object, seconds: float) -> bool:
             failures.append(FlowError(f"cannot clean up after the Source: {described(error)}"))
 
     thread = threading.Thread(target=run, name="source-clean-up", daemon=True)
-    thread.start()
+    start_thread(thread)
     thread.join(seconds)
     if failures:
         raise failures[0]

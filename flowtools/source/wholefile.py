@@ -15,6 +15,7 @@ from threading import Condition, Thread
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 
 PATIENCE = 5.0
 """Seconds that a new process waits for the previous one to unlock the file."""
@@ -137,7 +138,7 @@ class Keeper:
 
     def open(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def touch(self) -> None:
         """Note that the content has changed."""

@@ -7,7 +7,7 @@ is one login, and `broker` makes sessions, one after another, from a `url` and `
 connection; `trace` shows frames for debugging.
 
 In: a `subscription` with its `terms` delivers messages, each with a number, and keeps them in a
-`window` until `acknowledge(number)` or `refuse(number)` is called. `deadletters` moves rejected
+`window` until `acknowledge(number)` or `reject(number)` is called. `deadletters` moves rejected
 messages to the dead-letter destination; `caution` counts unsuccessful deliveries.
 `message` turns messages into events, for the sources. `look` shows what a queue holds, and removes
 only messages that are acknowledged.

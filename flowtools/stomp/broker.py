@@ -89,6 +89,16 @@ class Broker:
             self._failures += 1
         return None
 
+    def connect_anew(self, stop: Stop) -> Session | None:
+        """Connect for a caller that closes each session on purpose and does not report its end.
+
+        As `connect`, but earlier failures neither delay the first attempt nor count towards
+        `Settings.retry_for`.
+        """
+        self._failures = 0
+        self._down_since = time.monotonic()
+        return self.connect(stop)
+
     def _pause(self) -> float:
         """Return the seconds until the next attempt; the last one is when `retry_for` is over."""
         longest: float = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self._failures - 1, 20))

@@ -25,6 +25,7 @@ from flowtools.ack.records import Reason
 from flowtools.core.errors import FlowError, ProtocolError
 from flowtools.core.event import now
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import dead_letter_headers, failure_headers
 from flowtools.stomp.frames import Frame, encode_frame
@@ -92,7 +93,7 @@ class DeadLetters:
             self._letters.append(_Letter(message, reason, moved))
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="dead-letters", daemon=True)
-                self._thread.start()
+                start_thread(self._thread)
             self._wake.ring()
 
     def close(self) -> None:

@@ -97,7 +97,7 @@ class Dialect:
         version: The protocol version of the session.
         individual: Whether messages can be acknowledged in any order. If not, each message is
             acknowledged after those before it, which every broker understands in the same way.
-        cumulative: Whether, in ack mode client, one acknowledgement covers all messages before.
+        cumulative: Whether, in ack mode client, one acknowledgement covers all earlier messages.
         commits: Whether the receipt of a COMMIT means that its whole transaction is safe.
             RabbitMQ's does not. ActiveMQ's does, and ActiveMQ then writes to disk once per
             transaction instead of once per message.

@@ -122,6 +122,7 @@ class Publisher:
         self._unconfirmed: dict[str, Outgoing] = {}
         self._again: deque[Outgoing] = deque()
         self._allowed = window
+        # Whichever is over first: --retry-for, or the time after which another host may do better.
         limits = [settings.retry_for] if settings.retry_for is not None else []
         self._patience = min(limits + [SILENT] * (len(url.hosts) > 1), default=inf)
         self._begin_to_wait()
@@ -141,6 +142,7 @@ class Publisher:
             ProtocolError: The other side does not speak STOMP.
         """
         broker = Broker(self._url, self._settings)
+        # The reader outlives the sessions. So it gets one descriptor that any of them can wake.
         with select.epoll() as wake, self._shown(broker.contact):
             reader = LineReader(fd, stop, wake=wake.fileno(), tee=self._acks.see)
             try:
@@ -179,6 +181,7 @@ class Publisher:
             f"{escape(key, session.version)}:{escape(value, session.version)}\n".encode()
             for key, value in self._headers.items()
         )
+        # No receipt for what was sent in an earlier session will come in this one.
         self._batches.clear()
         self._again = deque(self._unconfirmed.values())
         self._begin_to_wait()
@@ -273,7 +276,7 @@ class Publisher:
             try:
                 message = self._outgoing(line, number)
                 if message.ackto is not None:
-                    parse_ackto(message.ackto)
+                    parse_ackto(message.ackto)  # Once it is sent, a wrong one would be too late.
             except (EventError, AckError) as error:
                 self._failed += 1
                 _log.error("line %d: %s", number, error)

@@ -175,7 +175,9 @@ class Session:
             raise ProtocolError(f"'{self.name}' answers a login with {answer.command}")
         version = answer.headers.get("version", "1.0").strip()
         if version not in ("1.0", "1.1", "1.2"):
-            raise ProtocolError(f"'{self.name}' speaks STOMP '{version}'; this needs 1.0 to 1.2")
+            raise ProtocolError(
+                f"'{self.name}' speaks STOMP '{version}'; flowtools speaks 1.0, 1.1 and 1.2"
+            )
         self._parser.version = version
         self.dialect = Dialect(answer.headers.get("server", ""), version)
         if version != "1.0":  # STOMP 1.0 has no heart-beats.
@@ -225,7 +227,7 @@ class Session:
             if not self.wait(stop, deadline - time.monotonic()):
                 reason = "stopped" if stop.is_set() else "it does not answer the login"
                 raise ConnectionLost(reason)
-        if len(frames) > 1:
+        if len(frames) > 1:  # What follows CONNECTED at once is kept for the next `take`.
             self._frames = frames[1:] + self._frames
             self._wake.ring()
         return frames[0]

@@ -1,7 +1,7 @@
 """One subscription in one session: messages in, acknowledgements back.
 
 `take` returns the messages that have arrived, each with its number in the window. Any thread may
-settle one with `acknowledge(number)` or `refuse(number)`; `flush` sends the acknowledgements to
+settle one with `acknowledge(number)` or `reject(number)`; `flush` sends the acknowledgements to
 the broker. A rejected message is moved to the dead letters first (deadletters.py).
 
 Some brokers drop a message after too many unsuccessful deliveries (caution.py). There, a
@@ -91,7 +91,7 @@ class Subscription:
         # No client-id here: only one connection may have that of a durable subscription.
         beside = Broker(terms.url, settings)
         self._dead_letters = DeadLetters(
-            beside.connect, terms.dead_letter, terms.dead_letter_headers
+            beside.connect_anew, terms.dead_letter, terms.dead_letter_headers
         )
         individual = individual and session.dialect.individual
         self._ack = "client-individual" if individual else "client"
@@ -200,7 +200,7 @@ class Subscription:
                 self.caution.forget(message, self.session.dialect)
         self._window.acknowledge(number)
 
-    def refuse(
+    def reject(
         self, number: int, moved: Callable[[], None] | None = None, reason: Reason | None = None
     ) -> None:
         """Reject a message: move it to the dead letters, with the reason, then acknowledge it.

@@ -1,4 +1,8 @@
-"""Connects to a host by name, within a time-out, and ends early at a stop."""
+"""Opens a connection to a host by name, with TLS if asked; a time-out or a stop ends the attempt.
+
+Everything runs in the caller's thread. The socket does not block, so that each wait, for the
+connection and for the steps of the TLS handshake, can end at the deadline or at the stop.
+"""
 
 import os
 import socket

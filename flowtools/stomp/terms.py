@@ -21,9 +21,9 @@ class Terms:
         idle: Seconds without a message, and without any unacknowledged one, after which to end;
             None: never.
         durable: The name of the durable subscription, if it is one.
-        refused_to: The dead-letter destination, with headers for its messages as its query; None:
+        rejected_to: The dead-letter destination, with headers for its messages as its query; None:
             the default of dialect.py.
-        refused_headers: Further headers for messages that go there.
+        rejected_headers: Further headers for messages that go there.
         max_deliveries: Number of unsuccessful deliveries after which a message is rejected; 0:
             no limit.
         headers: Headers for SUBSCRIBE; they win over the URL's, and over those made here.
@@ -34,8 +34,8 @@ class Terms:
     drain: float
     idle: float | None = None
     durable: str | None = None
-    refused_to: str | None = None
-    refused_headers: Mapping[str, str] = field(default_factory=dict)
+    rejected_to: str | None = None
+    rejected_headers: Mapping[str, str] = field(default_factory=dict)
     max_deliveries: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,18 +63,18 @@ class Terms:
     @property
     def dead_letter(self) -> str:
         """The dead-letter destination, to which rejected messages go."""
-        if self.refused_to is None:
+        if self.rejected_to is None:
             return dead_letter_destination(self.destination)
-        return self.refused_to.partition("?")[0]
+        return self.rejected_to.partition("?")[0]
 
     @cached_property
     def dead_letter_headers(self) -> dict[str, str]:
         """The headers that each rejected message gets besides those of its sender."""
-        query = (self.refused_to or "").partition("?")[2]
+        query = (self.rejected_to or "").partition("?")[2]
         named = [
             tuple(unquote(each) for each in item.partition("=")[::2]) for item in query.split("&")
         ]
-        return {name: text for name, text in named if name} | dict(self.refused_headers)
+        return {name: text for name, text in named if name} | dict(self.rejected_headers)
 
     @property
     def is_shared_queue(self) -> bool:

@@ -19,6 +19,7 @@ from threading import Lock, Thread
 
 from flowtools.core.errors import ProtocolError
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.process.tls import refusal
 from flowtools.stomp.library import Reading
@@ -207,7 +208,7 @@ class Transport:
     def _start_thread(self, run: Callable[[], None]) -> Thread:
         thread = Thread(target=run, name="broker", daemon=True)
         self._threads.append(thread)
-        thread.start()
+        start_thread(thread)
         return thread
 
     def _keep_pulse(self) -> None:

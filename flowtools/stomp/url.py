@@ -117,7 +117,9 @@ def _parse_host(address: str, port: int, *, text: str) -> tuple[str, int]:
     if digits:
         good = good and digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536
     if not host or not good or any(c.isspace() for c in host):
-        raise UsageError(f"'{address}' in the broker URL's '{text}' is not HOST or HOST:PORT")
+        raise UsageError(
+            f"invalid host '{address}' in the broker URL ('{text}'): expected HOST or HOST:PORT"
+        )
     return host, int(digits) if digits else port
 
 

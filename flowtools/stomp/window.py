@@ -5,6 +5,10 @@ the ACK frames of all messages that are ready. With ack mode client-individual t
 order. With ack mode client a message is ready once all those before it are, and if one
 acknowledgement covers all messages before it, only the last one is sent.
 
+A window belongs to one session and ends with it, because the broker then delivers the messages
+again. A late acknowledgement must not meet the next window, where the same number is another
+message: the epoch in its token prevents that (source/delivery.py).
+
 The lock `_state` guards the contents; `_sending` keeps the ACK frames of two threads in order.
 """
 

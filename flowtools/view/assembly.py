@@ -5,8 +5,9 @@ import sys
 from typing import TextIO
 
 from flowtools.core.log import get_log
+from flowtools.core.substitutes import suiting
 from flowtools.process.signals import stopped_by_signals
-from flowtools.view.columns import DEFAULT, KNOWN, TABLE_DEFAULT, Columns, suiting
+from flowtools.view.columns import DEFAULT, KNOWN, TABLE_DEFAULT, Columns
 from flowtools.view.keys import Keys
 from flowtools.view.live import Live
 from flowtools.view.printer import Printer

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from rich.cells import cell_len
 
 from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, EventError, decode
@@ -77,7 +78,7 @@ class Columns:
 
     Attributes:
         names: Names of the columns, as given with --fields.
-        suits: Function that escapes characters which the output's encoding lacks; see `suiting`.
+        suits: Function that escapes characters which the output lacks (core/substitutes.py).
     """
 
     def __init__(self, names: tuple[str, ...], pick: tuple[Callable[[Event], str], ...]) -> None:
@@ -115,11 +116,13 @@ class Columns:
 
     def _of_no_event(self, line: bytes, error: EventError) -> Row:
         text = self.suits(safe(line[:MAX_CELL].decode("utf-8", "backslashreplace")))
-        told = {"type": NO_EVENT, "subject": safe(str(error)), "title": text}
-        cells = tuple(told.get(name, "") for name in self.names)
+        # The reason may quote the line, so it may hold the same characters.
+        reason = self.suits(safe(str(error)))
+        said = {"type": NO_EVENT, "subject": reason, "title": text}
+        cells = tuple(said.get(name, "") for name in self.names)
         # With other columns than these the line must still be seen as bad.
         if not any(cells):
-            cells = (f"{NO_EVENT}: {safe(str(error))}", *cells[1:])
+            cells = (f"{NO_EVENT}: {reason}", *cells[1:])
         return Row(NO_EVENT, cells, None, text)
 
 
@@ -178,6 +181,7 @@ def _title_of(event: Event) -> str:
 def _json(data: Any) -> str:
     try:
         return orjson.dumps(data).decode()
+    # orjson does not write more than 254 levels.
     except TypeError:
         return "(nested too deeply to show)"
 
@@ -247,18 +251,15 @@ def with_room(names: Sequence[str], needs: Sequence[int], width: int) -> list[in
     return kept
 
 
-def suiting(encoding: str | None) -> Callable[[str], str]:
-    """Return a function that escapes the characters which `encoding` lacks.
+def end_of(text: str, width: int, mark: str = "…") -> str:
+    """Return the end of `text` that fits into `width` cells (1 or more), with `mark` before it.
 
-    A stream in a Latin-1 locale would raise UnicodeEncodeError otherwise.
+    The end is kept because types, paths and ids differ there. A character may take two cells, so
+    the result may be a cell shorter.
     """
-    name = encoding or "ascii"
-    if name.lower().replace("-", "").startswith("utf"):
-        return str
-    return lambda text: text.encode(name, "backslashreplace").decode(name)
-
-
-def drawn_in(encoding: str | None) -> dict[int, str]:
-    """Return a table for str.translate that replaces our own signs which `encoding` lacks."""
-    pairs = zip("▁▂▃▄▅▆▇█…", "___---##~", strict=True)
-    return {ord(sign): plain for sign, plain in pairs if suiting(encoding)(sign) != sign}
+    if cell_len(text) <= width:
+        return text
+    kept = text[-width:]
+    while cell_len(kept) > width - 1:
+        kept = kept[1:]
+    return mark + kept

@@ -22,8 +22,9 @@ from typing import Self, TextIO
 from rich.console import Console, ConsoleDimensions
 from rich.segment import Segment
 
+from flowtools.core.substitutes import drawn_in
 from flowtools.core.wait import Wake
-from flowtools.view.columns import Columns, Row, drawn_in
+from flowtools.view.columns import Columns, Row
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import Rates
@@ -75,7 +76,8 @@ class Live:
         )
         self._state = State(columns.names, History(search), Rates(monotonic()), 0.0)
         self._state.has_keys = keys is not None
-        self._plain = drawn_in(stream.encoding)
+        self._encoding = stream.encoding or "ascii"
+        self._plain = drawn_in(self._encoding)
         self._state.spare = spare
         self._drawn = 0.0
         self._is_new = True
@@ -136,15 +138,18 @@ class Live:
         # Cut to the terminal's size: a wide character at the edge, or a terminal of two lines,
         # would otherwise give more than fits, and the screen would scroll.
         shaped = Segment.set_shape(lines, width, height)
-        self._console.update_screen_lines([self._suited(line) for line in shaped])
+        suited = [[Segment(self._suited(each.text), *each[1:]) for each in line] for line in shaped]
+        self._console.update_screen_lines(suited)
         self._drawn = monotonic()
         self._is_new = False
 
-    def _suited(self, line: list[Segment]) -> list[Segment]:
-        """Return `line` with our own signs replaced that the terminal's encoding lacks."""
-        if not self._plain:
-            return line
-        return [Segment(each.text.translate(self._plain), *each[1:]) for each in line]
+    def _suited(self, text: str) -> str:
+        """Return `text` with substitutes for what the terminal's encoding lacks.
+
+        Cells are escaped when a row is made. This is for our own signs, and for names of columns
+        and searches, which get "?" because the layout is fixed by now.
+        """
+        return text.translate(self._plain).encode(self._encoding, "replace").decode(self._encoding)
 
     def press(self) -> None:
         """Handle the keys that have been pressed."""
@@ -237,7 +242,7 @@ class Live:
         _, height = self._console.size = _size(self.stream)
         with self._console.capture() as picture:
             self._console.print(Screen(state, final=True), height=max(height - 1, 3))
-        self.stream.write(picture.get().translate(self._plain))
+        self.stream.write(self._suited(picture.get()))
         self.stream.flush()
 
     def _update(self, now: float) -> None:

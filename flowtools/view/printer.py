@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.kind import Kind
+from flowtools.core.substitutes import drawn_in
 from flowtools.view.columns import (
     GAP,
     NO_EVENT,
@@ -15,7 +16,7 @@ from flowtools.view.columns import (
     Row,
     age,
     clock_text,
-    drawn_in,
+    end_of,
     with_room,
 )
 
@@ -90,10 +91,9 @@ class Printer:
         for place in places:
             name = self._names[place]
             text = self._text(name, row.cells[place], row, now)
+            if room is not None and place != last:
+                text = end_of(text, share, self._cut)
             width = cell_len(text)
-            # The end is kept: types, paths and ids differ at their end.
-            if room is not None and place != last and width > share:
-                text, width = self._cut + text[-(share - 1) :], share
             if room is not None and width > room:
                 text, width = set_cell_size(text, max(room - 1, 0)) + self._cut, room
             least = self._widths[place] if room is None else min(self._widths[place], share)

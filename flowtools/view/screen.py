@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowtools.core.kind import Kind
-from flowtools.view.columns import GAP, LEAST, NO_EVENT, Row, age, clock_text, with_room
+from flowtools.view.columns import GAP, LEAST, NO_EVENT, Row, age, clock_text, end_of, with_room
 from flowtools.view.history import History
 from flowtools.view.rates import SPAN, Rates, Track, sparkline
 
@@ -88,6 +88,7 @@ class Screen:
         """Yield the lines."""
         width, height = options.max_width, options.height or options.size.height
         head = self._head(width, height)
+        # Two lines are for the names of the columns and the foot.
         room = max(height - len(head) - 2, 0)
         rows = self._state.history.last(room, self._state.back)
         yield from head
@@ -102,6 +103,7 @@ class Screen:
         state = self._state
         shown = state.rates.most(min(TYPES_SHOWN, max(height // 4, 1)))
         lines = [self._totals()]
+        # On a very low terminal the rows matter more than the counts.
         if height > 8:
             widest = max((cell_len(kind) for kind, _ in shown), default=0)
             counts = COUNTS if width >= NARROWEST else TOTAL
@@ -126,9 +128,8 @@ class Screen:
         return line
 
     def _track(self, kind: str, track: Track, widest: int, width: int) -> Text:
-        name = Text(kind)
-        _keep_end(name, widest)
-        line = Text(f"  {name.plain}{' ' * (widest - name.cell_len)}", _style(kind))
+        name = end_of(kind, widest)
+        line = Text(f"  {name}{' ' * (widest - cell_len(name))}", _style(kind))
         if width < NARROWEST:
             return line.append(f" {track.total:>{TOTAL - 3},}", "bold")
         line.append(f" {track.total:>11,}", "bold")
@@ -159,8 +160,8 @@ class Screen:
             table.add_column(head, no_wrap=True, overflow="ellipsis", width=room)
         for cells in texts:
             for name, cell, room in zip(names, cells, widths, strict=True):
-                if name in ("type", "subject"):
-                    _keep_end(cell, room)
+                if name in ("type", "subject") and cell.cell_len > room:
+                    cell.plain = end_of(cell.plain, room)
             table.add_row(*cells)
         return table
 
@@ -202,22 +203,13 @@ def _shared(rows: list[list[Text]], width: int, rest: int) -> list[int]:
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     room = width - GAP * (len(widths) - 1)
     others = [place for place in range(len(widths)) if place != rest]
+    # Cell by cell, always from the widest, so that narrow columns stay whole as long as possible.
     while others and sum(widths[each] for each in others) > max(
         room - max(width // 4, 8), len(others)
     ):
         widths[max(others, key=lambda place: widths[place])] -= 1
     widths[rest] = max(room - sum(widths[each] for each in others), 1)
     return widths
-
-
-def _keep_end(text: Text, width: int) -> None:
-    """Cut the beginning of `text`, because types, paths and ids differ at their end."""
-    plain = text.plain
-    if cell_len(plain) > width:
-        kept = plain[-width:]
-        while cell_len(kept) > width - 1:
-            kept = kept[1:]
-        text.plain = "…" + kept
 
 
 def _mark(text: Text, searched: str) -> None:

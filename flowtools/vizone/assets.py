@@ -116,6 +116,9 @@ class Assets(Described):
 
         If the answer is lost, the request is not repeated, because that could create a second
         asset. `create_or_update_asset` can be called again.
+
+        Raises:
+            ValueError: A text has characters that XML cannot hold.
         """
         asset = as_asset(Entry.new(title, identifier))
         asset.keywords = keywords
@@ -141,6 +144,8 @@ class Assets(Described):
 
         Raises:
             ConflictError: The asset was changed by somebody else at each try.
+            NotFoundError: `metadata` is given, and the asset has none.
+            ValueError: A text has characters that XML cannot hold, or a field holds a table.
         """
         wanted = None if keywords is None else [AtomCategory(*each) for each in keywords]
 
@@ -197,6 +202,7 @@ class Assets(Described):
 
         Raises:
             ConflictError: The asset was changed by somebody else at each try.
+            ValueError: A right is not one of these words.
         """
         latest = [asset]
 
@@ -225,6 +231,7 @@ class Assets(Described):
         Raises:
             NotFoundError: The asset has no metadata.
             ConflictError: The metadata was changed by somebody else at each try.
+            ValueError: A field holds a table, or a value has characters that XML cannot hold.
         """
 
         def change() -> Payload:

@@ -52,6 +52,8 @@ class Link:
 
 def normalise_rel(rel: str) -> str:
     """Return `rel` in lower case, with hyphens for underscores, and without a URI before it."""
+    # A relation may be a URI (RFC 4287, section 4.2.7.2), whose last part says the same. Public
+    # code spells some relations with underscores and others with hyphens.
     bare = rel.strip().rstrip("/#").replace("#", "/").rsplit("/", 1)[-1]
     bare = bare.lower().replace("_", "-")
     return REL_ALIASES.get(bare, bare)
@@ -72,6 +74,7 @@ def same_type(one: str | None, other: str | None) -> bool:
 
 
 def _essence(media_type: str | None) -> tuple[str, str]:
+    # Servers add parameters such as charset and apitype; `type` tells a feed from an entry.
     bare, *parameters = (part.strip().lower() for part in (media_type or "").split(";"))
     given = dict(each.partition("=")[::2] for each in parameters)
     return bare, given.get("type", "").strip('"')

@@ -78,14 +78,17 @@ class AtomPub:
         """Close the connections."""
         self._transport.close()
 
+    @property
+    def service_url(self) -> str:
+        """Address of the service document, whether or not the account's URL has its last part."""
+        return self.account.url.removesuffix("/thirdparty") + "/thirdparty"
+
     def collections(self) -> list[Collection]:
         """Return the collections of the service document, which is read once."""
         # The lock is held during the request, so that threads that start together send one.
         with self._asking:
             if self._collections is None:
-                base = self.account.url.removesuffix("/thirdparty")
-                root = self.get(f"{base}/thirdparty", accept="*/*")
-                self._collections = read_service(root)
+                self._collections = read_service(self.get(self.service_url, accept="*/*"))
             return self._collections
 
     def collection(self, *keywords: str) -> str:

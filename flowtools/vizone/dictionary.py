@@ -113,8 +113,8 @@ class Dictionaries(Described):
                 for template in each.templates.values():
                     return template.fill({}, main=name)
         # The service document has no template for dictionaries. Public clients use this address.
-        base = self._client.account.url.removesuffix("/thirdparty") + "/"
-        return urljoin(base, f"api/metadata/{self._kind}/~{quote(name, safe='')}")
+        address = f"api/metadata/{self._kind}/~{quote(name, safe='')}"
+        return urljoin(self._client.service_url, address)
 
 
 def _term(entry: Entry) -> Term:

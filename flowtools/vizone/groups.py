@@ -111,6 +111,7 @@ class Groups(Described):
         if not ids:
             return
         url = group.link(*ADD_LAST)
+        # No public trace shows which of the two has the link.
         if url is None:
             feed = self._client.feed(group.follow("down"))
             url = feed.link(*ADD_LAST)

@@ -86,8 +86,8 @@ class _Shown:
 class _Overlapping:
     """Reads each page so that it overlaps with the previous one.
 
-    A server may only accept the start of a whole page. Such a server is read without overlap, once
-    it has been found out.
+    Some servers may only accept the start of a whole page. After the first attempt such a server is
+    read without overlap.
     """
 
     def __init__(self, read: Read) -> None:

@@ -51,6 +51,7 @@ class Store(Described):
             content = self._client.request("GET", url, accept="*/*").content
         except NotFoundError:
             return default
+        # Public clients take an empty answer for a value that is not set.
         if not content.strip():
             return default
         try:
@@ -72,6 +73,7 @@ class Store(Described):
         """Remove `key` (of `asset`, if given); no error if it is not set."""
         try:
             self._client.request("DELETE", self._address(key, asset))
+        # A DELETE whose answer was lost is sent again, and then finds nothing.
         except NotFoundError:
             return
 

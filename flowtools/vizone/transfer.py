@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lxml import etree
 
+from flowtools.core import wait as waiting
 from flowtools.core.described import Described
 from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.vizone.atom import Entry, Resource
@@ -80,6 +81,7 @@ class TransferRequest(Step):
         element = child(self.element, "progress", TRANSFER, MAM, CORE)
         if element is None:
             return None
+        # No public trace shows how it is written: as attributes, as elements, or as one number.
         done, total = (
             integer(element.get(name) or text(child(element, name))) for name in ("done", "total")
         )
@@ -140,7 +142,7 @@ class Transfers(Described):
         seconds: float,
         *,
         pause: float = 1.0,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waiting.sleep,
     ) -> Incoming:
         """Wait until the Incoming is done, and return its last state.
 
@@ -148,7 +150,7 @@ class Transfers(Described):
             incoming: The Incoming to wait for.
             seconds: Maximum number of seconds to wait.
             pause: Seconds between two requests for its state.
-            sleep: Function that waits, for tests.
+            sleep: Function that waits. The default lets a Worker's time-out end the wait.
 
         Raises:
             TransferFailed: The transfer has failed.

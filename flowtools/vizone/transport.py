@@ -251,8 +251,12 @@ class Transport:
             # httpcore has one class for a closed connection and for bytes that are not HTTP; only
             # the text tells them apart.
             if "disconnected" in str(error) or "incomplete" in str(error):
-                raise Passing(UnreachableError(f"{what}: it closed the connection")) from None
-            raise ProtocolError(f"{what}: it does not speak HTTP: {_reason(error)}") from None
+                raise Passing(
+                    UnreachableError(f"{what}: the server closed the connection")
+                ) from None
+            raise ProtocolError(
+                f"{what}: the server does not speak HTTP: {_reason(error)}"
+            ) from None
         except (httpcore.ProtocolError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise ProtocolError(f"{what}: {_reason(error)}") from None
 

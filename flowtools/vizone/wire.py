@@ -3,7 +3,7 @@
 httpx applies its time-out to each read: an answer that comes byte by byte would never reach it. So
 httpx sends through a `Wire`, which is a pool of httpcore connections. Each connection counts the
 time-out from the first read after the last write, and every further read gets only what is left of
-it. Writing is not limited as a whole, because an upload may take hours.
+it. Only each single write has a time-out, because an upload as a whole may take hours.
 
 The pool may be used by any thread; httpcore gives a connection to one request at a time. `Wire`
 raises httpcore's errors, not httpx's; `transport.py` turns them into those of flowtools.

@@ -1,4 +1,10 @@
-"""The events of a batch: the argument of a Worker's `start_many(events)`."""
+"""The events of a batch: the argument of a Worker's `start_many(events)`.
+
+The pool makes one `Events` object for each attempt at a batch. While the attempt runs, any thread
+of the Worker may fail single events. When the pool settles the batch, it calls `end`; a later call
+of `fail` raises an error, because the outcomes are final. A time-out cancels the batch and each of
+its events at once, so that a Worker may look at either.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
@@ -81,7 +87,7 @@ class Events(Sequence[Event]):
         self._on_failure(place, error)
 
     def cancelled(self) -> bool:
-        """Return True once the result is not wanted any more: time is up, or the pool stops."""
+        """Return True once the result is no longer wanted: time-out, or the pool stops."""
         return monotonic() >= self.deadline
 
     def cancel(self) -> None:

@@ -5,22 +5,22 @@ from math import isfinite
 
 
 class Retry(Exception):
-    """Raised in `start`: this attempt is void, try the event again."""
+    """Raised in `start`: this attempt has failed, and a later one may succeed."""
 
     after: float
-    """Minimum delay in seconds; 0.0 means the pool's own delay."""
+    """Minimum delay in seconds; 0.0 means the delay that the pool chooses."""
 
     def __init__(
         self,
-        reason: str = "the Worker asks for another try",
+        reason: str = "the Worker asks for another attempt",
         after: float | str | timedelta = 0.0,
     ) -> None:
         """Ask for another attempt no earlier than `after` from now.
 
         Args:
             reason: Why; one line of text.
-            after: Seconds as a number or as text (such as the header Retry-After holds), or a
-                timedelta. A negative value counts as 0.
+            after: Seconds, as a number or as text, such as that of the HTTP header Retry-After; or
+                a timedelta. A negative value counts as 0.
 
         Raises:
             ValueError: `after` is something else, or is not finite.
@@ -37,7 +37,7 @@ class Unavailable(Exception):
     """
 
     after: float
-    """Minimum pause in seconds; 0.0 means the pool's own pause."""
+    """Minimum pause in seconds; 0.0 means the pause that the pool chooses."""
 
     def __init__(
         self,

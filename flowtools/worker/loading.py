@@ -1,4 +1,10 @@
-"""Load a user's class by its name, let it clean up, and report its errors in one line."""
+"""Loads a user's class by its name, lets it clean up, and reports its errors in one line.
+
+Importing a module runs user code for the first time. So every exception of it, SystemExit included,
+becomes one line that names its file and line (description.py). If it sets a trace function or
+forks, core/tracing.py keeps that from our own code. All this runs in the main thread, before the
+first event and after the last one.
+"""
 
 import builtins
 import importlib

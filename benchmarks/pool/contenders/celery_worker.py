@@ -5,12 +5,9 @@ imports this file as a module, too.
 """
 
 import os
-import subprocess
 import sys
 import time
-from time import perf_counter
 
-import orjson
 import redis
 from celery import Celery
 
@@ -33,23 +30,17 @@ def mark(name):
 
 
 def main(kind: str, width: str) -> None:
-    from benchmarks.pool.contenders.redis_server import running, wait_for
+    from benchmarks.pool.contenders.redis_server import measure
 
     name = "benchmarks.pool.contenders.celery_worker"
     command = [sys.executable, "-m", "celery", "-A", name, "worker", "-P", kind]
     command += ["-c", width, "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    with running(FOLDER) as connection:
-        devnull = subprocess.DEVNULL
-        with subprocess.Popen(command, stdout=devnull, stderr=devnull) as worker:
-            mark.apply_async(["ready"])
-            wait_for(connection, "ready")
-            began = perf_counter()
-            for line in sys.stdin.buffer:
-                start.apply_async([orjson.loads(line)])
-            mark.apply_async(["done"])
-            wait_for(connection, "done")
-            sys.stderr.write(f"inside {perf_counter() - began:.6f}\n")
-            worker.terminate()
+    measure(
+        FOLDER,
+        command,
+        lambda event: start.apply_async([event]),
+        lambda name: mark.apply_async([name]),
+    )
 
 
 if __name__ == "__main__":

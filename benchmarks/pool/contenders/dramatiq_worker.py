@@ -5,13 +5,10 @@ message waits SECONDS. The worker imports this file as a module, too.
 """
 
 import os
-import subprocess
 import sys
 import time
-from time import perf_counter
 
 import dramatiq
-import orjson
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
@@ -33,23 +30,12 @@ def mark(name):
 
 
 def main(processes: str, threads: str) -> None:
-    from benchmarks.pool.contenders.redis_server import running, wait_for
+    from benchmarks.pool.contenders.redis_server import measure
 
     name = "benchmarks.pool.contenders.dramatiq_worker"
     command = [sys.executable, "-m", "dramatiq", name]
     command += ["--processes", processes, "--threads", threads]
-    with running(FOLDER) as connection:
-        devnull = subprocess.DEVNULL
-        with subprocess.Popen(command, stdout=devnull, stderr=devnull) as worker:
-            mark.send("ready")
-            wait_for(connection, "ready")
-            began = perf_counter()
-            for line in sys.stdin.buffer:
-                start.send(orjson.loads(line))
-            mark.send("done")
-            wait_for(connection, "done")
-            sys.stderr.write(f"inside {perf_counter() - began:.6f}\n")
-            worker.terminate()
+    measure(FOLDER, command, start.send, mark.send)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,9 @@ imports this file as a module, too.
 """
 
 import os
-import subprocess
 import sys
 import time
-from time import perf_counter
 
-import orjson
 import redis
 from huey import RedisHuey
 
@@ -32,22 +29,11 @@ def mark(name):
 
 
 def main(kind: str, width: str) -> None:
-    from benchmarks.pool.contenders.redis_server import running, wait_for
+    from benchmarks.pool.contenders.redis_server import measure
 
     name = "benchmarks.pool.contenders.huey_worker.app"
     command = [sys.executable, "-m", "huey.bin.huey_consumer", name, "-k", kind, "-w", width]
-    with running(FOLDER) as connection:
-        devnull = subprocess.DEVNULL
-        with subprocess.Popen(command, stdout=devnull, stderr=devnull) as worker:
-            mark("ready")
-            wait_for(connection, "ready")
-            began = perf_counter()
-            for line in sys.stdin.buffer:
-                start(orjson.loads(line))
-            mark("done")
-            wait_for(connection, "done")
-            sys.stderr.write(f"inside {perf_counter() - began:.6f}\n")
-            worker.terminate()
+    measure(FOLDER, command, start, mark)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
+import orjson
 import redis
 
 
@@ -31,6 +34,29 @@ def wait_for(connection: redis.Redis, key: str) -> None:
     """Wait until the key `key` exists."""
     while not connection.exists(key):
         time.sleep(0.002)
+
+
+def measure(
+    folder: str, command: list[str], start: Callable[[Any], Any], mark: Callable[[str], Any]
+) -> None:
+    """Run the worker `command`, send it the lines of stdin as tasks, and print how long they took.
+
+    `start` sends an event. `mark` sends a task that sets a key, so that its end is noticed.
+    """
+    devnull = subprocess.DEVNULL
+    with (
+        running(folder) as connection,
+        subprocess.Popen(command, stdout=devnull, stderr=devnull) as worker,
+    ):
+        mark("ready")
+        wait_for(connection, "ready")
+        began = perf_counter()
+        for line in sys.stdin.buffer:
+            start(orjson.loads(line))
+        mark("done")
+        wait_for(connection, "done")
+        sys.stderr.write(f"inside {perf_counter() - began:.6f}\n")
+        worker.terminate()
 
 
 def as_module(name: str) -> None:

@@ -11,7 +11,8 @@ A `report` holds the content of one event: about a file, a file with its `sideca
 `checksums`), or many files as `units`. `description` makes an event of a report, with `names` as
 text. `writing` writes the event, and the `state` file remembers it. With acknowledgement,
 `delivery` holds the report until its event is done, and `clearing` leaves, moves or removes its
-files, by `moving`.
+files, by `moving`. What takes minutes, comparing checksums and moving files, runs in the
+`background`.
 
 `space` warns when the disk fills up; `amounts` reads settings.
 """

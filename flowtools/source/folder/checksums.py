@@ -1,20 +1,18 @@
-"""Compare files with the checksum files beside them, in a thread of its own.
+"""Compare files with the checksum files beside them, in a thread of its own (background.py).
 
-Reading a file of a hundred gigabytes takes minutes. So one thread, which `Checksums` starts and
-`close` joins, verifies the reports one after the other; `fetch` returns its verdicts. The queue is
-no longer than the number of files that have arrived and are not reported yet.
+One thread verifies the reports one after the other. A verdict is about the file as it was read. If
+the file has changed meanwhile, the watcher ignores the verdict, since the file is found and
+verified again.
 """
 
 import hashlib
 import os
 import re
-from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
 from typing import Any, NamedTuple
 
 from flowtools.core.errors import ConfigurationError, UsageError
-from flowtools.core.wait import Wake
+from flowtools.source.folder.background import Background
 from flowtools.source.folder.report import Report
 
 ENDINGS = {"md5": (".md5",), "xxh64": (".xxh64", ".xxh", ".xxhash")}
@@ -27,17 +25,14 @@ _LONGEST = 65536
 
 
 class Verdict(NamedTuple):
-    """The result for a report: `error` says why its file is refused; None if it is right."""
+    """The result for a report: `error` says why its file is refused; None if it matches."""
 
     report: Report
     error: str | None
 
 
-class Checksums:
-    """Compares files with the checksum files that came along.
-
-    Its file descriptor becomes readable when there is a verdict to fetch.
-    """
+class Checksums(Background[Report, Verdict]):
+    """Compares the files of reports with the checksum files that came along."""
 
     def __init__(self, algorithm: str, path: str) -> None:
         """Prepare to verify files in the folder `path` with "md5" or "xxh64".
@@ -48,55 +43,14 @@ class Checksums:
         self._algorithm = algorithm
         self._path = path
         self._make = _maker(algorithm)
-        self._waiting: deque[Report] = deque()
-        self._verdicts: deque[Verdict] = deque()
-        self._change = Condition()
-        self._ending = False
-        self._wake = Wake()
-        self._thread = Thread(target=self._run, name="checksums", daemon=True)
-        self._thread.start()
+        super().__init__("checksums", self._verify, finishes=False)
 
-    def fileno(self) -> int:
-        """Return a descriptor that is readable when there is a verdict."""
-        return self._wake.fileno()
-
-    def put(self, report: Report) -> None:
-        """Verify the file of `report` when its turn comes."""
-        with self._change:
-            self._waiting.append(report)
-            self._change.notify()
-
-    def fetch(self) -> list[Verdict]:
-        """Return the verdicts that have been found."""
-        self._wake.clear()
-        with self._change:
-            found = list(self._verdicts)
-            self._verdicts.clear()
-        return found
-
-    def close(self) -> None:
-        """End the thread; reports that it has not read stay unverified."""
-        with self._change:
-            self._ending = True
-            self._change.notify()
-        self._thread.join()
-        self._wake.close()
-
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                while not self._waiting and not self._ending:
-                    self._change.wait()
-                if self._ending:
-                    return
-                report = self._waiting.popleft()
-            try:
-                error = self._error(report)
-            except OSError as failure:
-                error = f"it cannot be read: {(failure.strerror or '').lower()}"
-            with self._change:
-                self._verdicts.append(Verdict(report, error))
-            self._wake.ring()
+    def _verify(self, report: Report) -> Verdict:
+        try:
+            return Verdict(report, self._error(report))
+        except OSError as failure:
+            reason = (failure.strerror or "").lower()
+            return Verdict(report, f"it cannot be read: {reason}")
 
     def _error(self, report: Report) -> str | None:
         sidecars = [name for name, _ in report.members[1:]]
@@ -116,14 +70,19 @@ class Checksums:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             while block := file.read(_BLOCK):
-                if self._ending:
+                # Without this a stop would wait for minutes.
+                if self.is_ending:
                     return None
                 checksum.update(block)
         return str(checksum.hexdigest())
 
 
 def _said(content: bytes, digits: int) -> str | None:
-    """Return the checksum in a file of md5sum(1), in one of its form --tag, or in a bare one."""
+    """Return the first checksum in `content`: of md5sum(1), with or without --tag, or alone.
+
+    None: there is none.
+    """
+    # Any bytes are valid Latin-1: the file names beside the checksum may be in any encoding.
     found = re.search(
         rf"(?<![0-9a-fA-F])[0-9a-fA-F]{{{digits}}}(?![0-9a-fA-F])", content.decode("latin-1")
     )

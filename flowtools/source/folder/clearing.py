@@ -1,8 +1,7 @@
 """Leave, move or remove the files whose event is done or rejected.
 
-Copying to another disk takes long, so one thread does it. `Clearing` starts the thread, and `close`
-joins it after it has finished the copy that it has begun. The queue is no longer than the window of
-the source.
+Copying to another disk takes long, so one thread does it (background.py). `close` lets it finish
+all jobs: their events are settled already, and a file that stayed would be reported again.
 
 Before a set of several files is moved, a *note* is written: a file in the target folder that names
 all of them. It is removed when all have been moved. After a crash the next start finishes the move;
@@ -10,19 +9,18 @@ otherwise a file would wait for ever for a sidecar that has been moved already.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from threading import Condition, Event, Thread
+from threading import Event
 from typing import NamedTuple
 
 import orjson
 
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
-from flowtools.core.wait import Wake
+from flowtools.source.folder.background import Background
 from flowtools.source.folder.mark import Mark
 from flowtools.source.folder.moving import HIDDEN, clean_up, move_file, move_folder, remove_folder
 from flowtools.source.folder.names import text_of
@@ -65,11 +63,8 @@ class Cleared(NamedTuple):
     is_settled: bool
 
 
-class Clearing:
-    """A thread that leaves, moves or removes files once their event is settled.
-
-    Its file descriptor becomes readable when there is something to fetch.
-    """
+class Clearing(Background[tuple[Report, bool], Cleared]):
+    """Leaves, moves or removes the files of reports, each of which is done (True) or rejected."""
 
     def __init__(
         self,
@@ -85,68 +80,26 @@ class Clearing:
             places: What to do with the files.
             look: Returns the state of a file now, by its path below the folder; called in
                 another thread.
-            counts: Returns whether a file of that name would be reported, or may come to be.
+            counts: Returns whether a file of that name is wanted, or will be once it is renamed.
         """
         self._path = Path(path)
         self._places = places
         self._look = look
         self._counts = counts
-        self._waiting: deque[tuple[Report, bool]] = deque()
-        self._cleared: deque[Cleared] = deque()
-        self._change = Condition()
-        self._ending = False
         self._hurry = Event()
-        self._wake = Wake()
+        # Before the thread starts: its first move could meet one that is still being finished.
         for place in filter(None, (places.done, places.failed)):
             self._finish(Path(place))
         clean_up(self._path)
-        self._thread = Thread(target=self._run, name="clearing", daemon=True)
-        self._thread.start()
-
-    def fileno(self) -> int:
-        """Return what becomes readable when there is something to fetch."""
-        return self._wake.fileno()
-
-    def put(self, report: Report, *, done: bool) -> None:
-        """Leave, move or remove the files of `report`, which is done or rejected."""
-        with self._change:
-            self._waiting.append((report, done))
-            self._change.notify()
-
-    def fetch(self) -> list[Cleared]:
-        """Return what has been done."""
-        self._wake.clear()
-        with self._change:
-            found = list(self._cleared)
-            self._cleared.clear()
-        return found
+        super().__init__("clearing", self._clear, finishes=True)
 
     def close(self) -> None:
         """Finish the queue, trying each move only once, and end the thread."""
         self._hurry.set()
-        with self._change:
-            self._ending = True
-            self._change.notify()
-        self._thread.join()
+        super().close()
 
-    def release(self) -> None:
-        """Release the descriptor; `fetch` must not be called after this."""
-        self._wake.close()
-
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                while not self._waiting and not self._ending:
-                    self._change.wait()
-                if not self._waiting:
-                    return
-                report, done = self._waiting.popleft()
-            cleared = self._clear(report, done)
-            with self._change:
-                self._cleared.append(cleared)
-            self._wake.ring()
-
-    def _clear(self, report: Report, done: bool) -> Cleared:
+    def _clear(self, job: tuple[Report, bool]) -> Cleared:
+        report, done = job
         place = self._places.done if done else self._places.failed
         remove = done and self._places.remove
         if report.kind is Kind.DELETED or (place is None and not remove):
@@ -154,7 +107,7 @@ class Clearing:
             return Cleared(report, False, done)
         for pause in (*PAUSES, None):
             if not self._is_as_reported(report):
-                # The file has been written since, which is another event.
+                # It was written again: it must stay, and the watcher reports it once more.
                 return Cleared(report, False, False)
             try:
                 self._remove(report) if place is None else self._move(report, Path(place))
@@ -178,6 +131,7 @@ class Clearing:
         """Return whether the files of `report` are unchanged, with none added."""
         for name, mark in report.members:
             present = self._look(name)
+            # A missing file is no obstacle: an earlier try may have moved it.
             if mark is not None and present is not None and not present.looks_like(mark):
                 return False
         if report.folder is None:
@@ -209,7 +163,7 @@ class Clearing:
                 move_file(self._path / name, place / name)
             except FileNotFoundError:
                 if os.path.lexists(self._path / name):
-                    raise  # It is the place that is not there.
+                    raise  # The target folder is missing, not the file.
 
     def _remove(self, report: Report) -> None:
         if report.folder is not None:
@@ -221,7 +175,7 @@ class Clearing:
                 (self._path / name).unlink(missing_ok=True)
 
     def _finish(self, place: Path) -> None:
-        """Move what notes in `place` say was being moved when the process died."""
+        """Finish the moves that the notes in `place` describe: the process died during them."""
         for note in sorted(place.glob(f"{HIDDEN}*{_NOTE}")):
             try:
                 names = [
@@ -230,7 +184,7 @@ class Clearing:
                 self._move_all(names, place)
                 note.unlink()
             except (OSError, ValueError, TypeError) as error:
-                log.error("cannot finish what '%s' says was being moved: %s", note, error)
+                log.error("cannot finish the move that '%s' describes: %s", note, error)
 
 
 def _note(place: Path, names: list[str]) -> Path:
@@ -244,5 +198,6 @@ def _note(place: Path, names: list[str]) -> Path:
         file.write(orjson.dumps([each.hex() for each in encoded]))
         file.flush()
         os.fsync(file.fileno())
+    # Renamed when it is complete: `_finish` never finds half a note.
     new.replace(note)
     return note

@@ -3,8 +3,7 @@
 Without acknowledgement a report is done once its line has been written. With acknowledgement it is
 done once its event is; until then it is in flight, and the window limits how many are. When
 acknowledgements are lost because the process that owed them has died, the reports in flight are
-written again. The earlier lines may still be in the pipe, in front of the new ones, and are then
-done first: so an acknowledgement of any copy counts, whatever its epoch.
+written again, in a new epoch (source/epochs.py). The first acknowledgement of any copy counts.
 
 The inlet's thread only puts acknowledgements into a queue; the source's thread does the rest.
 """
@@ -13,11 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
-from flowtools.ack.receiver import AckInlet, new_epoch
+from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.wait import Wake
+from flowtools.source.epochs import Epochs
 from flowtools.source.folder.clearing import Clearing
 from flowtools.source.folder.names import text_of
 from flowtools.source.folder.report import Report
@@ -48,7 +48,7 @@ class Window:
             clearing: Leaves, moves or removes the files.
             state: Remembers the files.
             leaving: Called with a report whose files are about to be moved or removed.
-            left: Called after that, with whether the files have gone.
+            left: Called after that, with whether the files were moved or removed.
             size: Maximum number of reports in flight.
         """
         self._inlet = inlet
@@ -58,17 +58,17 @@ class Window:
         self._left = left
         self._size = size
         self._number = 0
-        # By the numbers of all its copies; by the report's identity, those numbers.
+        # A report has a number for each time it is written. By number: the report. By the report's
+        # id(): all of its numbers. (A report cannot be a key itself: it holds a dict.)
         self._by_number: dict[int, Report] = {}
         self._in_flight: dict[int, list[int]] = {}
-        self._epochs: set[str] = set()
+        self._epochs = Epochs(inlet)
         self._clearings = 0
         self._again: deque[Report] = deque()
         self._lock = Lock()
         self._acks: deque[Ack] = deque()
         self._lost: str | None = None
         self._wake = Wake()
-        self._begin()
         inlet.start(
             self._receive,
             lost=self._note_loss,
@@ -77,7 +77,7 @@ class Window:
         )
 
     def filenos(self) -> list[int]:
-        """Return what becomes readable when there is something to settle."""
+        """Return the descriptors that become readable when there is something to settle."""
         return [self._wake.fileno(), self._clearing.fileno()]
 
     def room(self) -> int:
@@ -89,17 +89,18 @@ class Window:
         return len(self._in_flight) + self._clearings
 
     def again(self) -> list[Report]:
-        """Return, once, the reports that are to be written again."""
+        """Return, once, the reports that have to be written again."""
+        # Acknowledgements that were on their way may have settled some of them since.
         found = [report for report in self._again if id(report) in self._in_flight]
         self._again.clear()
         return found
 
     def add(self, report: Report, event: Event) -> None:
-        """Add `report`, now in flight; `event` says where to acknowledge it."""
+        """Add `report`, now in flight; set in `event` where to acknowledge it."""
         self._number += 1
         self._by_number[self._number] = report
         self._in_flight.setdefault(id(report), []).append(self._number)
-        event.attributes["ackto"] = f"{self._ackto}{self._number}"
+        event.attributes["ackto"] = self._epochs.ackto(self._number)
 
     def settle(self) -> None:
         """Process the acknowledgements and the finished moves that have arrived."""
@@ -111,6 +112,7 @@ class Window:
             report = self._by_number.get(ack.number) if ack.epoch in self._epochs else None
             if report is None:
                 continue
+            # The first acknowledgement of any copy counts; the others find nothing.
             for number in self._in_flight.pop(id(report)):
                 del self._by_number[number]
             if not ack.done:
@@ -119,28 +121,24 @@ class Window:
         if lost is not None and self._in_flight:
             log.warning("writing %d events again: %s", len(self._in_flight), lost)
             self._again.extend({id(each): each for each in self._by_number.values()}.values())
-            self._begin()
+            self._epochs.begin()
         self._take_cleared()
 
     def clear(self, report: Report, *, done: bool) -> None:
         """Leave, move or remove the files of a report that is done or rejected."""
         self._clearings += 1
         self._leaving(report)
-        self._clearing.put(report, done=done)
+        self._clearing.put((report, done))
 
     def close(self) -> None:
         """Process the acknowledgements that have arrived, and finish the moves that have begun."""
+        # In this order: the last acknowledgements cause the last moves.
         self._inlet.close()
         self.settle()
         self._clearing.close()
         self._take_cleared()
         self._clearing.release()
         self._wake.close()
-
-    def _begin(self) -> None:
-        epoch = new_epoch()
-        self._epochs.add(epoch)
-        self._ackto = self._inlet.ackto(epoch)
 
     def _take_cleared(self) -> None:
         for report, is_gone, is_settled in self._clearing.fetch():

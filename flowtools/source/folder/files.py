@@ -5,8 +5,8 @@ settle time, when it has been looked at again. All waiting files are in one heap
 time, so that the cost of a change hardly depends on the number of files.
 
 A file is *whole* when nothing about it has changed for its settle time and nobody has it open
-for writing. It counts as *deleted* when it has been away for as long, so that one which is
-replaced is modified.
+for writing. It counts as *deleted* when it has been missing for as long, so that a file which is
+replaced counts as modified.
 """
 
 import heapq
@@ -30,14 +30,14 @@ RENAMED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What has become of a file.
+    """A change of a file that is certain by now.
 
     Attributes:
         kind: One of OF_FILES, or STALLED.
-        name: Its path below the folder.
-        mark: Its state; of a deleted one, the last that was known.
-        moved_from: The name that the same file had before; None where it had none.
-        reason: Why it is held back, if it is.
+        name: The path of the file, below the folder.
+        mark: The state of the file; of a deleted one, the last known state.
+        moved_from: The former name of a file that was renamed; else None.
+        reason: Why the file is held back; None if it is not.
     """
 
     kind: Kind
@@ -48,20 +48,20 @@ class Finding:
 
 
 class _Entry:
-    """One file that is there, or was just now."""
+    """One file that exists, or did a moment ago."""
 
     __slots__ = ("first", "gone", "growing", "known", "name", "opened", "queued", "ripe", "since")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.known: Mark | None = None  # The state that has been reported.
-        self.growing: Mark | None = None  # Another one, on its way to be.
+        self.growing: Mark | None = None  # A newer state, which has not been reported yet.
         self.since = 0.0  # When `growing` was first seen.
-        self.first = True  # It has been neither reported as stalled nor put off since then.
-        self.opened: bool | None = None  # By the last notice; None: there was none.
+        self.first = True  # Since then it has been neither reported as stalled nor postponed.
+        self.opened: bool | None = None  # As the last notice says; None: there was none.
         self.gone = False
         self.ripe = 0.0  # When to look again.
-        self.queued: float | None = None  # The time of its item in the heap that counts.
+        self.queued: float | None = None  # The time of its valid item in the heap.
 
 
 class Files:
@@ -85,7 +85,7 @@ class Files:
         """Begin with no files.
 
         Args:
-            look: Returns the state of a file, by its path below the folder; None: it has gone.
+            look: Returns the state of a file, by its path below the folder; None: it is missing.
             has_writers: Returns whether a file is open for writing; None if that cannot be found
                 out.
             is_temporary: Returns whether the name of a file says that it will be renamed.
@@ -113,7 +113,7 @@ class Files:
         self._unsettled: set[str] = set()
 
     def folders(self) -> list[str]:
-        """Return the folders that there are files of."""
+        """Return the folders that have files."""
         return list(self._folders)
 
     def names_in(self, folder: str) -> list[str]:
@@ -122,7 +122,7 @@ class Files:
         return [name for name, entry in entries.items() if not entry.gone]
 
     def whole(self, name: str) -> Mark | None:
-        """Return the state of a file that is whole; None: it is not, or is not there."""
+        """Return the state of a file that is whole; None: it is not, or it does not exist."""
         folder, _, base = name.rpartition("/")
         entry = self._folders.get(folder, {}).get(base)
         return entry.known if entry and not entry.gone and entry.growing is None else None
@@ -132,7 +132,7 @@ class Files:
         return list(self._unsettled)
 
     def known(self) -> Iterator[tuple[str, Mark]]:
-        """Yield each file that has been reported, or taken for known, and its state then."""
+        """Yield each file that has been reported or counts as known, and its state then."""
         for entries in self._folders.values():
             for entry in entries.values():
                 if entry.known is not None:
@@ -153,10 +153,10 @@ class Files:
         """Note that the file `name` exists, in the state `mark`.
 
         Args:
-            name: Its path below the folder.
-            mark: Its state.
-            opened: Whether a notice says that it was opened (True), or closed (False).
-            only_attributes: A notice says that its content has not been written.
+            name: The path of the file, below the folder.
+            mark: The state of the file.
+            opened: Whether a notice says that it was opened or closed (False); None: neither.
+            only_attributes: Whether a notice says that only attributes have changed.
         """
         entry = self._entry(name)
         self._set_gone(entry, gone=False)
@@ -171,6 +171,7 @@ class Files:
         elif entry.growing is not None and _is_same(entry.growing, mark, only_attributes):
             self._set_growing(entry, mark)
             if opened is False:
+                # It was held back while it was open, until some later look: look earlier now.
                 self._wait(entry, entry.since + self._settle.of(name))
         else:
             self._set_growing(entry, mark)
@@ -179,7 +180,7 @@ class Files:
             self._wait(entry, now + self._settle.of(name))
 
     def note_missing(self, name: str) -> None:
-        """Note that the file `name` has gone."""
+        """Note that the file `name` is missing."""
         folder, _, base = name.rpartition("/")
         entry = self._folders.get(folder, {}).get(base)
         if entry is None or entry.gone:
@@ -187,16 +188,16 @@ class Files:
         self._set_growing(entry, None)
         entry.opened = None
         if entry.known is None:
-            self._forget(entry)
+            self._forget(entry)  # It has never been reported, so neither is its deletion.
             return
         self._set_gone(entry, gone=True)
         entry.first = True
         self._wait(entry, self._monotonic() + self._settle.of(name))
 
     def forget(self, name: str) -> None:
-        """Forget the file `name`, which has gone, without a finding.
+        """Forget the file `name`, which was moved or removed, without a finding.
 
-        One that has come in its place meanwhile is a new file.
+        A file that has taken its place meanwhile is a new file.
         """
         folder, _, base = name.rpartition("/")
         entry = self._folders.get(folder, {}).get(base)
@@ -209,6 +210,7 @@ class Files:
 
     def due(self) -> float | None:
         """Return the seconds until there may be findings; None if no file is waiting."""
+        # Items that a later call of `_wait` has replaced are dropped here, not searched for there.
         while self._heap and self._heap[0][0] != self._heap[0][2].queued:
             heapq.heappop(self._heap)
         return max(0.0, self._heap[0][0] - self._monotonic()) if self._heap else None
@@ -234,7 +236,7 @@ class Files:
             self.note_missing(entry.name)
             return
         if not growing.is_same_content(present):
-            self.note(entry.name, present)
+            self.note(entry.name, present)  # It has changed again, without a notice.
             return
         reason = self._held_back_by(entry)
         if reason is None:
@@ -256,6 +258,7 @@ class Files:
             return "its name is that of a transfer in progress"
         has_writers = self._has_writers(entry.name)
         if has_writers is None:
+            # The kernel did not tell: rely on the last notice, if every opening causes one.
             has_writers = self._trusts_closing and entry.opened is True
         return "it is still open for writing" if has_writers else None
 
@@ -267,7 +270,7 @@ class Files:
         assert entry.known is not None
         other = self._coming.get(entry.known.inode)
         if other is not None and entry.first:
-            # It was renamed: first say what it is now, and what it was.
+            # It was renamed: report it under its new name first, and this deletion afterwards.
             entry.first = False
             self._wait(entry, max(other.ripe, self._monotonic()) + RENAMED)
             return
@@ -276,7 +279,7 @@ class Files:
         yield Finding(Kind.DELETED, entry.name, entry.known)
 
     def _former(self, mark: Mark) -> str | None:
-        """Return the name under which the same file was known, and is not any more."""
+        """Return the name under which the same file was known until it disappeared."""
         for entry in self._gone.get(mark.inode, ()):
             if entry.known is not None and entry.known.is_same_file(mark):
                 return entry.name
@@ -325,7 +328,8 @@ class Files:
 
     def _wait(self, entry: _Entry, until: float) -> None:
         entry.ripe = until
-        # An item that is due earlier finds out by itself, when its turn comes.
+        # An earlier item stays: `findings` puts it back when its turn comes. Else each write to a
+        # file would add an item to the heap.
         if entry.queued is None or entry.queued > until:
             entry.queued = until
             heapq.heappush(self._heap, (until, next(self._numbers), entry))

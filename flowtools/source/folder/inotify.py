@@ -1,11 +1,10 @@
 """Notices of changes in folders from the system: inotify(7), through inotify_simple.
 
-That library passes on what the system says and adds nothing: the bytes of a name (as Python's
-str of any bytes, PEP 383), IN_Q_OVERFLOW, IN_UNMOUNT, and the error of a watch that cannot be
-had. Others that were looked at hide one of these: watchfiles (Rust's notify) decodes names as
-UTF-8, does not say which folder a failed watch is for, nor that a file was closed; watchdog has
-its inotify in a module that is not public; asyncinotify is as complete, but each name becomes a
-Path of its own.
+That library passes on everything that the system says: the bytes of a name (as str, PEP 383),
+IN_Q_OVERFLOW, IN_UNMOUNT, and the error when a watch is refused. Other libraries hide one of these:
+watchfiles (Rust's notify) decodes names as UTF-8, and reports neither the folder of a failed watch
+nor that a file was closed; watchdog has its inotify in a module that is not public; asyncinotify is
+as complete, but makes a Path of each name.
 
 There is no thread: the owner polls `fileno`. Each folder has one watch, and files have none.
 """
@@ -22,7 +21,7 @@ GONE = int(flags.DELETE | flags.MOVED_FROM)
 CREATED = int(flags.CREATE)
 ATTRIBUTES = int(flags.ATTRIB)
 
-# Not IN_MODIFY: a file that is being written has no news for us before it is closed.
+# Without IN_MODIFY, which comes for every write(2): a file cannot be whole before it is closed.
 _MASK = CLOSED | GONE | CREATED | ATTRIBUTES | int(flags.ONLYDIR | flags.EXCL_UNLINK)
 
 
@@ -32,7 +31,7 @@ class Notice(NamedTuple):
     Attributes:
         folder: The folder.
         name: The name in it.
-        mask: What: the constants of this module, or-ed.
+        mask: What has happened: constants of this module, combined with `|`.
     """
 
     folder: str
@@ -41,12 +40,12 @@ class Notice(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What has been read at once.
+    """The result of one read.
 
     Attributes:
-        notices: In the order in which things happened.
+        notices: The notices, in the order in which things happened.
         unwatched: Folders whose watch has ended because their file system was unmounted.
-        overflowed: The system has dropped notices.
+        overflowed: Whether the system has dropped notices.
     """
 
     notices: list[Notice]
@@ -58,10 +57,10 @@ class Watches:
     """The watches on a folder and on folders below it."""
 
     def __init__(self, root: str) -> None:
-        """Watch nothing yet.
+        """Prepare to watch the folder `root` and folders below it; none is watched yet.
 
         Raises:
-            OSError: There are no more inotify instances to be had (max_user_instances).
+            OSError: The user has no inotify instances left (max_user_instances).
         """
         self._root = root
         self._inotify = INotify(nonblocking=True)
@@ -69,15 +68,15 @@ class Watches:
         self._numbers: dict[str, int] = {}
 
     def fileno(self) -> int:
-        """Return what becomes readable when there is a notice."""
+        """Return a descriptor that is readable when there is a notice."""
         return int(self._inotify.fileno())
 
     def add(self, folder: str) -> None:
         """Watch `folder`; a second time does nothing.
 
         Raises:
-            OSError: It is not there, may not be read, or there are no more watches to be had
-                (ENOSPC: max_user_watches).
+            OSError: It does not exist, may not be read, or the user has no watches left (ENOSPC:
+                max_user_watches).
         """
         if folder in self._numbers:
             return
@@ -87,7 +86,7 @@ class Watches:
             path = f"{self._root}/{folder}"
             mask |= int(flags.DONT_FOLLOW)
         number = self._inotify.add_watch(path, mask)
-        # The same folder under the name that it had before it was moved.
+        # inotify has one watch for an inode. A folder that was moved still has its old name here.
         before = self._folders.get(number)
         if before is not None:
             self._numbers.pop(before, None)
@@ -95,7 +94,7 @@ class Watches:
         self._numbers[folder] = number
 
     def remove(self, folder: str) -> None:
-        """Watch `folder` no more, whether or not it is still there."""
+        """Stop watching `folder`, whether or not it still exists."""
         number = self._numbers.pop(folder, None)
         if number is not None:
             del self._folders[number]
@@ -116,7 +115,7 @@ class Watches:
                 continue
             folder = self._folders.get(number)
             if folder is None:
-                continue
+                continue  # `remove` was called while this notice was in the queue.
             if mask & (flags.IGNORED | flags.UNMOUNT):
                 del self._folders[number]
                 self._numbers.pop(folder, None)

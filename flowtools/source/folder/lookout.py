@@ -1,8 +1,12 @@
 """Decide when to look into a folder: at a notice, after a pause, at a mount, at its return.
 
 Notices of inotify wake the lookout through an epoll(7) descriptor, which stays the same while
-watches come and go. `due` returns the pauses. Without notices the lookout scans everything again
-and again, for at most a tenth of the time.
+watches come and go. `due` returns the pauses. Without notices the lookout scans everything at
+regular intervals, for at most a tenth of the time.
+
+A folder that has disappeared must not look like a folder whose files were all deleted: a share that
+is unmounted for a minute would cause a thousand events. So the lookout compares the device and
+inode of the folder before each look, and while the folder is away nothing is reported.
 """
 
 import os
@@ -20,22 +24,22 @@ RESCAN = 60.0
 """Seconds between two scans of everything, for changes without a notice."""
 
 AWAY = 1.0
-"""Seconds between two looks whether the folder is still, or again, the one it was."""
+"""Seconds between two checks that the folder exists and is still the same one."""
 
 WITHOUT_NOTICES = 2.0
-"""Seconds, at least, between two looks at what the system gives no notices of."""
+"""Minimum time between two looks at folders and links without notices, in seconds."""
 
 SHARE = 10
-"""Without notices, the pause before a scan is so many times the duration of the last scan."""
+"""Without notices: the pause before a scan, as a multiple of the duration of the last one."""
 
 IDLE_SHARE = 100
-"""The same factor for the scans of everything that are made in spite of notices."""
+"""The same factor for the scans that are made in addition to notices."""
 
 SAY_EVERY = 60.0
 """Seconds between two warnings that the system has dropped notices."""
 
 SLICE = 0.05
-"""Seconds that are spent on scanning before the next look for a stop."""
+"""Maximum time spent on scanning before the next check for a stop, in seconds."""
 
 log = get_log("flowtools.source.watch")
 
@@ -46,7 +50,7 @@ class Lookout:
     Its file descriptor becomes readable when there may be one.
 
     Attributes:
-        is_complete: Everything has been looked at once.
+        is_complete: Whether everything has been looked at once.
     """
 
     def __init__(
@@ -61,21 +65,21 @@ class Lookout:
 
         Args:
             tree: The folder.
-            due: Returns the seconds until a file may be whole or gone.
-            poll: Look every so many seconds instead of waiting for notices.
+            due: Returns the seconds until a file may be whole or gone; None: no file is waiting.
+            poll: Seconds between two scans, instead of notices; None: use notices.
             monotonic: A clock, in seconds.
         """
         self._tree = tree
         self._files_due = due
         self._poll = poll
         self._monotonic = monotonic
-        # Device and inode of the folder; None while it is away, and what is there then.
+        # Device and inode of the folder, None while it is away; and of what is in its place then.
         self._identity: tuple[int, int] | None = None
         self._instead: tuple[int, int] | None = None
         self._watches: Watches | None = None
         self._mounts = Mounts(tree.path)
         self._epoll = select.epoll()
-        # When the last look at everything, and at what has no watch, began; what it took.
+        # When the last scan, and the last look at what has no watch, began; how long they took.
         self._scanned = self._glanced = float("-inf")
         self._mounts_read = self._overflow_said = float("-inf")
         self._scan_took = self._glance_took = 0.0
@@ -83,7 +87,7 @@ class Lookout:
         self.is_complete = False
 
     def start(self, *, old: bool) -> None:
-        """Begin; what is there by now is not new if `old` says so.
+        """Begin to watch. With `old`, the files that exist now are known, and are not reported.
 
         Raises:
             ConfigurationError: There is no such folder, or it cannot be read.
@@ -98,12 +102,12 @@ class Lookout:
         self._begin_to_watch(old=old)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching, and release the descriptors."""
         self._stop_to_watch()
         self._epoll.close()
 
     def fileno(self) -> int:
-        """Return what becomes readable when there may be a reason to look."""
+        """Return a descriptor that is readable when there may be a reason to look."""
         return self._epoll.fileno()
 
     @property
@@ -125,7 +129,7 @@ class Lookout:
         return max(0.0, min(pauses))
 
     def look(self) -> bool:
-        """Look where there is a reason to, for some SLICE; return whether the folder is there."""
+        """Look where there is a reason to, for about SLICE; return whether the folder exists."""
         if self._is_there():
             self._look()
         return not self.is_away
@@ -134,6 +138,7 @@ class Lookout:
         began = self._monotonic()
         if self._watches is not None:
             self._take_notices(self._watches)
+        # Mounting gives no notice (mounts.py), and what was mounted may be full of files.
         if began - self._mounts_read >= AWAY:
             self._mounts_read = began
             for folder in self._mounts.changed():
@@ -157,8 +162,8 @@ class Lookout:
             say = log.warning if now - self._overflow_said >= SAY_EVERY else log.debug
             self._overflow_said = now
             say(
-                "more happened in '%s' at once than the system keeps notices of; looking at"
-                " everything (sysctl fs.inotify.max_queued_events allows more)",
+                "the system has dropped notices of changes in '%s', because too many came at once;"
+                " scanning everything (sysctl fs.inotify.max_queued_events allows more)",
                 self._tree.path,
             )
             self._scan_everything()
@@ -191,7 +196,7 @@ class Lookout:
         return max(WITHOUT_NOTICES, SHARE * self._scan_took)
 
     def _is_there(self) -> bool:
-        """Return whether the folder is there; when it is back, watch it anew."""
+        """Return whether the folder exists; watch it again when it has come back."""
         present = self._present()
         if present == self._identity:
             return present is not None
@@ -202,7 +207,7 @@ class Lookout:
             self._instead = present
             return False
         if self._identity is None and present == self._instead:
-            return False
+            return False  # Still only the empty folder below the mount point.
         log.warning("'%s' is back", self._tree.path)
         self._stop_to_watch()
         self._identity = present
@@ -210,7 +215,7 @@ class Lookout:
         return True
 
     def _is_unmounted(self, present: tuple[int, int]) -> bool:
-        # The empty folder below a mount point is not a share from which all has been deleted.
+        # An empty folder on another device is the place where the share was mounted.
         assert self._identity is not None
         if present[0] == self._identity[0]:
             return False

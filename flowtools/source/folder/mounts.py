@@ -17,7 +17,7 @@ REMOTE = re.compile(
 """File systems that other machines may change without a notice on this one."""
 
 LASTING = ("nfs", "nfs4", "ceph", "gfs2", "ocfs2", "gpfs", "lustre")
-"""Those of REMOTE whose inode numbers and times stay as they are."""
+"""Those of REMOTE on which a file keeps its inode number and times; see `mark_of`."""
 
 
 class Mounts:
@@ -29,7 +29,7 @@ class Mounts:
         self._below = self._read()
 
     def changed(self) -> set[str]:
-        """Return the places below the folder where something was mounted or unmounted since."""
+        """Return the places below the folder that were mounted or unmounted since the last call."""
         before, self._below = self._below, self._read()
         return {path for path, _ in before.items() ^ self._below.items()}
 
@@ -44,19 +44,19 @@ class Mounts:
 
 
 def kind_of(folder: str) -> str:
-    """Return the type of the file system that `folder` is on; "" where nothing tells."""
+    """Return the type of the file system that `folder` is on; "" if that is unknown."""
     path = os.path.realpath(folder)
     best, found = -1, ""
     for _, point, kind in _mounts():
         inside = path == point or path.startswith(point.rstrip("/") + "/")
-        # Of two on the same place the later one is on top.
+        # Of two mounts at the same place the later one is on top.
         if inside and len(point) >= best:
             best, found = len(point), kind
     return found
 
 
 def is_remote(kind: str) -> bool:
-    """Return whether others may change what is on a file system of this type unnoticed."""
+    """Return whether other machines may change this type of file system without a notice here."""
     return REMOTE.fullmatch(kind) is not None
 
 

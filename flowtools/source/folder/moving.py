@@ -1,9 +1,9 @@
-"""Move a finished file, safely: never over another, also across file systems and after a crash.
+"""Move a finished file safely: never over another one, also across file systems, after a crash.
 
-On one file system a file gets its second name by a hard link, which fails where the name is
-taken, and then loses its first: after a crash in between it has both, and the next try finds
-that out. To another file system it is copied under a hidden name first; the target appears when
-it is complete and on disk. What was already there in the same state counts as moved.
+On one file system a file gets its second name by a hard link, which fails if the name is taken, and
+then loses its first name. After a crash in between it has both, which the next try notices. To
+another file system it is copied under a hidden name first, and the target appears when it is
+complete and on disk. A target that already holds the same content counts as moved.
 """
 
 import errno
@@ -17,13 +17,14 @@ from itertools import count
 from pathlib import Path
 
 HIDDEN = ".flow-"
-"""How the name of a file begins that is on its way."""
+"""Beginning of the name of a file that is being copied or removed."""
 
+# Errors of link(2) on a file system without hard links, or without more of them.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
 
 def move_file(source: Path, target: Path) -> Path:
-    """Move the file `source` to `target`, or beside it where that is taken; return where it is.
+    """Move the file `source` to `target`, or to a similar name if that is taken; return the name.
 
     Raises:
         OSError: It could not be moved; it is where it was.
@@ -40,7 +41,7 @@ def move_file(source: Path, target: Path) -> Path:
 
 
 def move_folder(source: Path, target: Path) -> Path:
-    """Move the folder `source` to `target`, or beside it where that is taken; return where it is.
+    """Move the folder `source` to `target`, or to a similar name if that is taken; return the name.
 
     Raises:
         OSError: It could not be moved; it is where it was.
@@ -52,7 +53,7 @@ def move_folder(source: Path, target: Path) -> Path:
         except FileExistsError:
             continue
         try:
-            source.rename(name)  # Over an empty folder, and no other.
+            source.rename(name)  # rename(2) replaces an empty folder, and fails for any other.
         except OSError as error:
             if error.errno != errno.EXDEV:
                 name.rmdir()
@@ -63,7 +64,7 @@ def move_folder(source: Path, target: Path) -> Path:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and all that is in it: first it disappears as a whole."""
+    """Remove a folder and its content; it is renamed first, so that it disappears at once."""
     hidden = _hidden(folder, folder.parent)
     shutil.rmtree(hidden, ignore_errors=True)
     folder.rename(hidden)
@@ -71,16 +72,16 @@ def remove_folder(folder: Path) -> None:
 
 
 def clean_up(folder: Path) -> None:
-    """Remove what a crash has left of folders that were removed from `folder`."""
+    """Remove what a crash has left of folders that were being removed from `folder`."""
     for each in folder.glob(f"{HIDDEN}*"):
         if each.is_dir() and not each.is_symlink():
             shutil.rmtree(each, ignore_errors=True)
 
 
 def _place(source: Path, target: Path, original: Path) -> Path:
-    """Give `source` the name `target`, or the next that is free; it may keep its own, too.
+    """Give `source` the name `target`, or the next free one; it may keep its own name, too.
 
-    `original` is the file whose content it is.
+    `original` is the file that `source` is or was copied from.
     """
     for name in _names(target):
         try:
@@ -99,9 +100,9 @@ def _place(source: Path, target: Path, original: Path) -> Path:
 
 
 def _place_without_links(source: Path, name: Path) -> bool:
-    """Rename `source` where hard links are not to be had; return whether the name was free."""
+    """Rename `source` on a file system without hard links; return whether the name was free."""
     try:
-        # An empty file that is ours holds the name.
+        # rename(2) would replace whatever has the name, so reserve it with an empty file.
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         return False
@@ -114,6 +115,7 @@ def _place_without_links(source: Path, name: Path) -> bool:
 
 
 def _copy(source: Path, target: Path) -> Path:
+    # The hidden name depends only on the source, so the next try overwrites half a copy.
     hidden = _hidden(source, target.parent)
     shutil.copyfile(source, hidden)
     shutil.copystat(source, hidden)
@@ -132,6 +134,7 @@ def _copy_folder(source: Path, target: Path) -> None:
     except shutil.Error as error:
         target.rmdir()
         raise OSError(errno.EIO, str(error.args[0][0][2])) from None
+    # All of it is on disk before it gets its name, and only then is the original removed.
     for folder, _, files in os.walk(hidden):
         for file in files:
             if not (Path(folder) / file).is_symlink():
@@ -143,7 +146,7 @@ def _copy_folder(source: Path, target: Path) -> None:
 
 
 def _is_same(original: Path, there: Path) -> bool:
-    """Return whether `there` is what an earlier try has made of `original`."""
+    """Return whether an earlier try has made `there` from `original`."""
     with suppress(OSError):
         mine, its = original.lstat(), there.lstat()
         if (mine.st_dev, mine.st_ino) == (its.st_dev, its.st_ino):

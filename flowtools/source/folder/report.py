@@ -14,16 +14,16 @@ class Report:
     """The content of one event.
 
     Attributes:
-        kind: One of OF_FILES, or STALLED; None: nothing is to be said, only remembered.
+        kind: One of OF_FILES, or STALLED; None: there is no event, the files are only remembered.
         name: The subject: a path below the folder.
-        mark: The state of the file; of a group, of the first of it.
-        members: The files that it is about, each with its state; None: it has gone. These
-            are what is remembered, and moved when the event is done.
-        moved_from: The name that the same file had before; None where it had none.
-        reason: Why a file is held back, if it is.
+        mark: The state of the file, or of the first file of a group.
+        members: The files that it is about, each with its state (None: it has gone). They are
+            remembered, and moved when the event is done.
+        moved_from: The former name of a file that was renamed; else None.
+        reason: Why the file is held back or refused; None if it is neither.
         more: Further members of the event's data.
-        group: Tells one state of a folder or a sequence from another; "": it is neither.
-        folder: The folder that is moved as a whole when the event is done; None: its members are.
+        group: A digest of the state of a folder or sequence; "" for other reports.
+        folder: The folder that is moved as a whole when the event is done; None: each member is.
     """
 
     kind: Kind | None
@@ -50,7 +50,7 @@ class Grouping(Protocol):
     """Makes reports of findings; for one thread."""
 
     def begin(self, known: Iterable[tuple[str, Mark]]) -> None:
-        """Note that these files have been reported, or existed at the very start."""
+        """Note that these files have been reported, or existed at the first start."""
 
     def take(self, finding: Finding) -> Iterator[Report]:
         """Yield the reports that `finding` causes."""
@@ -62,7 +62,7 @@ class Grouping(Protocol):
         """Return the seconds after which `ripe` may have a report; None: never."""
 
     def forget(self, report: Report) -> None:
-        """Forget the files of `report`, which have gone, without reporting that."""
+        """Forget the files of `report`, which were moved or removed, without a report of that."""
 
 
 class Singles:
@@ -88,4 +88,4 @@ class Singles:
 
 
 Look = Callable[[str], Mark | None]
-"""Returns the state of a file that has been found whole; None: it has not, or is not there."""
+"""Returns the state of a file that is whole; None: it is not, or it does not exist."""

@@ -18,37 +18,38 @@ class Rules:
     """Which files of a hot folder are reported, and when.
 
     Attributes:
-        match: Patterns as of a shell; a file is wanted that fits one of them. None: all but
-            those whose name begins with a dot.
-        ignore: Patterns of files that are not wanted in spite of that.
-        ignore_case: Let the patterns match capital and small letters alike.
-        temporary: More patterns of names that a file has while it is being transferred; "none"
+        match: Shell patterns of the files that are wanted; empty: all but those whose name begins
+            with a dot.
+        ignore: Patterns of files that are not wanted although they match.
+        ignore_case: Whether the patterns match capital and small letters alike.
+        temporary: Further patterns of the names of files that are being transferred; "none"
             clears those before it.
-        recursive: Look into sub-folders, too.
-        existing: Begin with the files that are there already.
-        skip_empty: Say nothing about a file while its size is 0.
-        settle: Seconds that a file may not change before it counts as whole; None: the default,
+        recursive: Whether files in sub-folders are wanted.
+        existing: Whether the files that exist at the start are reported.
+        skip_empty: Whether a file is not reported while its size is 0.
+        settle: Seconds that a file must be unchanged before it counts as whole; None: the default,
             which is longer on a network mount.
-        settle_for: Pairs of a pattern and the seconds for files that fit it.
+        settle_for: Pairs of a pattern and the settle time of files that match it, in seconds.
         stalled: Seconds after which a file that is not whole is reported; 0: never.
-        poll: Look at everything every so many seconds instead of waiting for notices; None:
-            only where there are none, as on a network mount.
-        sidecar: Names of the files that each file comes with, such as "{stem}.xml": its event
-            comes when all are whole.
-        verify: "md5" or "xxh64": compare each file with the checksum file that comes with it,
-            and refuse it where they differ.
-        unit: "folder": all that is in a folder is one event; "sequence": numbered frames are;
-            None: each file is one.
-        state: Path of a file that remembers what has been reported; None: nothing does.
-        ack: "pipe": an event is over once its line is written; "worker": once it is done.
-        done: With ack="worker", move files whose event is done to this folder.
-        failed: With ack="worker", move files whose event was rejected to this folder.
-        remove: With ack="worker", remove files whose event is done.
-        prefetch: With ack="worker", how many events may be unacknowledged.
-        drain: With ack="worker", seconds for the acknowledgements missing after a stop.
-        min_free: Bytes of free space below which a warning is given; 0: none is.
-        include: Kinds of change that are wanted; none: all of OF_FILES.
-        exclude: Kinds that are not.
+        poll: Seconds between two scans of everything, instead of notices; None: use notices, except
+            on a network mount, which has none.
+        sidecar: Names of the files that come with each file, such as "{stem}.xml". The event comes
+            when all of them are whole.
+        verify: "md5" or "xxh64": compare each file with the checksum file that comes with it, and
+            refuse the file if they differ. None: compare nothing.
+        unit: What one event is about. "folder": everything in a folder; "sequence": numbered
+            frames; None: one file.
+        state: Path of a file that remembers what has been reported; None: nothing is remembered.
+        ack: When an event is done. "pipe": once its line is written; "worker": once the reader
+            acknowledges it.
+        done: With ack="worker", the folder to which files are moved whose event is done.
+        failed: With ack="worker", the folder to which files are moved whose event was rejected.
+        remove: With ack="worker", whether files are removed whose event is done.
+        prefetch: With ack="worker", maximum number of unacknowledged events.
+        drain: With ack="worker", seconds to wait for missing acknowledgements after a stop.
+        min_free: Bytes of free space below which there is a warning; 0: never.
+        include: Kinds of change that are wanted; empty: all of OF_FILES.
+        exclude: Kinds of change that are not wanted.
     """
 
     match: Sequence[str] = ()
@@ -80,16 +81,16 @@ class Rules:
         """Return the kinds of change that are wanted.
 
         Raises:
-            UsageError: None is left.
+            UsageError: No kind is left.
         """
         return chosen(OF_FILES + ON_DEMAND * bool(self.include), self.include, self.exclude)
 
     def templates(self) -> list[Template]:
-        """Return what the sidecars of a file are called.
+        """Return the patterns of the sidecars' names.
 
         Raises:
-            UsageError: One has a form that is not understood, none can be a checksum file, or
-                sidecars cannot be had because of `unit`.
+            UsageError: A pattern is malformed, none is for the checksum file that `verify` needs,
+                or sidecars are combined with `unit`.
         """
         if self.verify is not None and self.sidecar:
             refuse_unless(self.verify, list(self.sidecar))
@@ -102,7 +103,7 @@ class Rules:
         """Refuse settings that contradict each other.
 
         Raises:
-            UsageError: Two settings do not go together, or one has a form that is not understood.
+            UsageError: Two settings contradict each other, or one is malformed.
         """
         self.kinds()
         self.templates()
@@ -113,20 +114,21 @@ class Rules:
             raise UsageError("--done, --failed and --remove need --ack worker")
         if self.ack == "worker" and not (clears or self.state is not None or self.existing):
             raise UsageError(
-                "--ack worker needs --done, --remove or --state, so that what is not done is"
-                " reported again at the next start; or --existing, to report everything"
+                "--ack worker needs --done, --remove, --state or --existing: without any of them"
+                " a file whose event is not done is not reported again after a restart"
             )
 
     def places(self) -> Places:
-        """Return what becomes of files whose event is settled."""
+        """Return what happens to files whose event is settled."""
         return Places(self.done, self.failed, self.remove)
 
     def begins_with_existing(self) -> bool:
-        """Return whether what is there at the first start is reported."""
+        """Return whether the files that exist at the first start are reported."""
+        # A folder whose files are moved or removed when they are done holds only undone ones.
         return self.existing or self.remove or self.done is not None
 
     def wanted(self, never: frozenset[str] = frozenset()) -> Wanted:
-        """Return which files are wanted; `never`: paths that are not looked at."""
+        """Return which files are wanted; paths in `never` are not looked at."""
         return Wanted(
             match=tuple(self.match),
             ignore=tuple(self.ignore),
@@ -139,7 +141,7 @@ class Rules:
         )
 
     def settle_times(self, *, is_remote: bool) -> SettleTimes:
-        """Return the settle times; `is_remote`: on a network mount."""
+        """Return the settle times; `is_remote` says that the folder is on a network mount."""
         default = Watching.remote_settle if is_remote else Watching.settle
         seconds = default if self.settle is None else self.settle
         return SettleTimes(seconds, tuple(self.settle_for), self.ignore_case)

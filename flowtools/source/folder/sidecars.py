@@ -1,8 +1,8 @@
-"""Files that come with others: an event comes when all of a set are whole.
+"""Files that come with others: one event when all files of a set are whole.
 
-A pattern such as `{stem}.xml` or `{name}.md5` says what the second file of each file is called.
-A file that has the form of such a name is a *sidecar*, and never an event of its own; any other
-is a *main* file, and waits for its sidecars.
+A pattern such as `{stem}.xml` or `{name}.md5` gives the name of the file that comes with each file.
+A file whose name has that form is a *sidecar*, and never has an event of its own. Any other file is
+a *main* file, and waits for its sidecars, whichever of them comes first.
 """
 
 import re
@@ -22,10 +22,10 @@ class Template:
     """The pattern of a sidecar's name."""
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
-        """Read `{stem}.xml` or `{name}.md5`; `ignore_case` lets it be `.XML`, too.
+        """Read `{stem}.xml` or `{name}.md5`; with `ignore_case` the ending may also be `.XML`.
 
         Raises:
-            UsageError: It has no place, or more than one.
+            UsageError: The text has no placeholder, or more than one.
         """
         parts = _PLACE.split(text)
         if len(parts) != 3 or "/" in text:
@@ -36,7 +36,7 @@ class Template:
         self._endings = [self._after]
         if ignore_case:
             self._endings += [self._after.lower(), self._after.upper()]
-        #: A pattern of a shell that fits the names.
+        #: A shell pattern that matches the names.
         self.pattern = f"{self._before}*{self._after}"
         ends = "|".join(map(re.escape, dict.fromkeys(self._endings)))
         self._form = re.compile(f"{re.escape(self._before)}(.+)(?:{ends})", re.DOTALL)
@@ -48,7 +48,10 @@ class Template:
         return [f"{folder}{separator}{self._before}{middle}{end}" for end in self._endings]
 
     def main(self, sidecar: str) -> tuple[str, bool] | None:
-        """Return what `sidecar` goes with: a path, and whether that is without its ending."""
+        """Return the main file that `sidecar` belongs to: a path, and whether that is only a stem.
+
+        Return None if the name does not have the form of the pattern.
+        """
         folder, separator, base = sidecar.rpartition("/")
         found = self._form.fullmatch(base)
         return (f"{folder}{separator}{found[1]}", self._place == "stem") if found else None
@@ -80,9 +83,9 @@ class Sidecars:
         """Prepare.
 
         Args:
-            templates: What the sidecars of a file are called; it needs one of each.
-            look: Returns the state of a file that is whole.
-            stalled: Seconds after which a file whose sidecar does not come is reported; 0: never.
+            templates: The patterns of the sidecars; a main file needs one for each pattern.
+            look: Returns the state of a file that is whole, else None.
+            stalled: Seconds after which a file without its sidecars is reported; 0: never.
             monotonic: A clock, in seconds.
         """
         self._templates = templates
@@ -90,7 +93,8 @@ class Sidecars:
         self._stalled = stalled
         self._monotonic = monotonic
         self._by_stem: dict[str, set[str]] = {}
-        # In the order in which they have come; and those that have been reported as late.
+        # Main files without all sidecars, in the order in which they came; and those of them that
+        # were reported as late, so that this is done once.
         self._waiting: dict[str, _Waiting] = {}
         self._late: dict[str, _Waiting] = {}
 
@@ -110,6 +114,7 @@ class Sidecars:
             if finding.kind is Kind.DELETED:
                 yield Report(None, finding.name, finding.mark, ((finding.name, None),))
                 return
+            # The sidecar may complete several sets: `{stem}.xml` belongs to a.mov and a.mxf.
             for main in self._mains_of(finding.name):
                 yield from self._report(main)
         elif finding.kind is Kind.DELETED:
@@ -133,7 +138,7 @@ class Sidecars:
         now = self._monotonic()
         for name, waiting in list(self._waiting.items()) if self._is_late(now) else ():
             if now - waiting.since < self._stalled:
-                break
+                break  # The rest came later.
             self._late[name] = self._waiting.pop(name)
             mark = self._look(name)
             if mark is None:
@@ -157,7 +162,7 @@ class Sidecars:
         return self._waiting.pop(name, None) or self._late.pop(name, None)
 
     def forget(self, report: Report) -> None:
-        """Forget the files of `report`, which have gone, without reporting that."""
+        """Forget the files of `report`, which were moved or removed, without a report of that."""
         self._remove(report.name)
         self._take_out(report.name)
 

@@ -23,7 +23,7 @@ class FreeSpace:
         self._is_short = False
 
     def look(self) -> None:
-        """Look, if it is time to, and say what has changed."""
+        """Check the free space, if it is time to, and report when it crosses the limit."""
         now = self._monotonic()
         if not self._least or now - self._looked < LOOK_EVERY:
             return
@@ -31,11 +31,11 @@ class FreeSpace:
         try:
             status = os.statvfs(self._folder)
         except OSError:
-            return  # It is away: that is said elsewhere.
+            return  # The folder is away, which the lookout reports.
         free = status.f_bavail * status.f_frsize
         if free < self._least and not self._is_short:
             log.warning(
-                "only %.1f GB are free on the disk of '%s', fewer than --min-free asks for",
+                "only %.1f GB are free on the disk of '%s', which is below --min-free",
                 free / 1e9,
                 self._folder,
             )

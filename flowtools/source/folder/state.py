@@ -1,4 +1,4 @@
-"""The file that remembers what has been reported, over an absence: an SQLite database.
+"""The file that remembers what has been reported, from one run to the next: an SQLite database.
 
 Each file is a row, so that remembering one costs about the same however many there are. After a
 crash SQLite finds the last complete transaction. The process locks the database from start to end.
@@ -33,11 +33,11 @@ class State:
     """
 
     def __init__(self, path: str, folder: str) -> None:
-        """Open the file `path`, or make it; it is about `folder`, an absolute path.
+        """Open the file `path`, or make it, for the folder `folder`, an absolute path.
 
         Raises:
-            ConfigurationError: Another process has it, it is damaged or about another folder,
-                or it cannot be opened.
+            ConfigurationError: Another process has it, it is damaged, it belongs to another
+                folder, or it cannot be opened.
         """
         self._path = path
         self._pending: dict[str, Mark | None] = {}
@@ -57,12 +57,14 @@ class State:
         # The order matters: SQLite takes the lock, and keeps it, at the first write.
         self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._base.execute("PRAGMA journal_mode = WAL")
+        # Without an fsync for each transaction. A killed process loses nothing; a power failure
+        # may undo the last transactions, whose files are then reported twice.
         self._base.execute("PRAGMA synchronous = NORMAL")
         self._base.execute("BEGIN IMMEDIATE")
         tables = {name for (name,) in self._base.execute("SELECT name FROM sqlite_master")}
         if tables and "about" not in tables:
             raise ConfigurationError(
-                f"cannot use state file '{self._path}': it is not one of flow-watch's"
+                f"cannot use state file '{self._path}': it is not a state file of flow-watch"
             )
         self._base.execute("CREATE TABLE IF NOT EXISTS about (form BLOB, folder BLOB)")
         self._base.execute(
@@ -77,11 +79,11 @@ class State:
             return True
         if about[0] != _FORM:
             raise ConfigurationError(
-                f"cannot use state file '{self._path}': it is not one of flow-watch's"
+                f"cannot use state file '{self._path}': it is not a state file of flow-watch"
             )
         if about[1] != folder:
             raise ConfigurationError(
-                f"cannot use state file '{self._path}': it is about '{os.fsdecode(about[1])}',"
+                f"cannot use state file '{self._path}': it belongs to '{os.fsdecode(about[1])}',"
                 f" not '{os.fsdecode(folder)}'"
             )
         return False
@@ -103,7 +105,7 @@ class State:
             ) from None
 
     def begin(self, files: Iterable[tuple[str, Mark]]) -> None:
-        """Write the files that existed at the very start, in one transaction."""
+        """Write the files that existed at the first start, in one transaction."""
         self._begins = True
         self.remember(files)
         self.save()
@@ -117,13 +119,14 @@ class State:
 
     def adjust(self, name: str, mark: Mark) -> None:
         """Note new attributes of the file `name`, if it has been reported."""
+        # Only an UPDATE: a file that was not reported yet must not get a row.
         if self._pending.get(name) is not None:
             self._pending[name] = mark
         else:
             self._adjusted[name] = mark
 
     def save(self) -> None:
-        """Write what is to be remembered; a failure is reported once, and tried again later."""
+        """Write the pending changes; a failure is reported once, and the next call tries again."""
         if not self._pending and not self._adjusted and not self._begins:
             return
         try:
@@ -169,7 +172,7 @@ class State:
         self._base.execute("COMMIT")
 
     def close(self) -> None:
-        """Write what is to be remembered, and unlock the file."""
+        """Write the pending changes, and unlock the file."""
         self.save()
         self._base.close()
 
@@ -183,5 +186,5 @@ def _reason(error: Exception) -> str:
     if "locked" in text:
         return "another flow-watch has it; give each its own"
     if "not a database" in text or "malformed" in text or isinstance(error, TypeError):
-        return "it is damaged, or not one of flow-watch's; remove it to begin anew"
+        return "it is damaged, or is not a state file of flow-watch; remove it to start again"
     return text

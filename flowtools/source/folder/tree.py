@@ -60,7 +60,7 @@ class Tree:
     """
 
     def __init__(self, path: str, wanted: Wanted, files: Files, *, lasting: bool) -> None:
-        """Know nothing yet; `lasting` as of `mark_of`."""
+        """Prepare; nothing is known yet. `mark_of` explains `lasting`."""
         self.path = path
         self.unwatched: set[str] = set()
         self.links: set[str] = set()
@@ -70,7 +70,7 @@ class Tree:
         self._watches: Watches | None = None
         self._nodes: dict[str, _Node] = {"": _Node()}
         self._queue: deque[str] = deque()
-        # What the queue's folders are to be scanned with: (into known sub-folders, all is old).
+        # For each folder in the queue: whether to scan known sub-folders, whether files are old.
         self._how: dict[str, tuple[bool, bool]] = {}
         self._scan: Iterator[None] | None = None
         self._complained: dict[str, int] = {}
@@ -78,7 +78,7 @@ class Tree:
             self._adopt(folder)
 
     def watch_with(self, watches: Watches | None) -> None:
-        """Use `watches` from now on, which has none yet; None: there are no notices."""
+        """Use `watches`, which is still empty, from now on; None: there are no notices."""
         self._watches = watches
         self.unwatched.clear()
 
@@ -87,9 +87,10 @@ class Tree:
 
         Args:
             folder: Its path below the watched one.
-            deep: Look into the folders below it that are known already, too.
+            deep: Whether known folders below it are scanned, too.
             old: Whether the files found are old: they count as known and are not reported.
         """
+        # Once in the queue is enough, with the greater depth. A file that may be new is reported.
         if folder in self._how:
             before = self._how[folder]
             self._how[folder] = before[0] or deep, before[1] and old
@@ -98,14 +99,15 @@ class Tree:
         self._queue.append(folder)
 
     def is_scanning(self) -> bool:
-        """Return whether there is something left to look into."""
+        """Return whether a scan is going on, or a folder is in the queue."""
         return self._scan is not None or bool(self._queue)
 
     def step(self) -> None:
-        """Look at the next few entries that are to be looked at."""
+        """Do one step of the scan, of at most STEP entries."""
         if self._scan is None and self._queue:
             folder = self._queue.popleft()
             self._scan = self._look_into(folder, *self._how.pop(folder))
+        # A scan yields None; `self` is the default that `next` returns at its end.
         if self._scan is not None and next(self._scan, self) is self:
             self._scan = None
 
@@ -116,14 +118,14 @@ class Tree:
         self._scan = None
 
     def take(self, notices: list[Notice]) -> None:
-        """Look where `notices` say that something has changed; each file once."""
+        """Look at each file and folder that `notices` name; at a file only once."""
         files: dict[str, int] = {}
         for folder, base, mask in notices:
             name = f"{folder}/{base}" if folder else base
             if not mask & IS_FOLDER:
                 seen = files.get(name, 0)
                 if mask & (CREATED | CLOSED):
-                    seen &= ~(CREATED | CLOSED)  # Of these the last one counts.
+                    seen &= ~(CREATED | CLOSED)  # Of opening and closing, the last one counts.
                 files[name] = seen | mask
             elif mask & GONE:
                 self._drop(name)
@@ -134,7 +136,7 @@ class Tree:
             self._look_at(name, mask)
 
     def look(self, name: str) -> Mark | None:
-        """Return the state of the file `name`; None: it is not there, or is not a file."""
+        """Return the state of the file `name`; None: it does not exist, or is not a file."""
         try:
             status = os.stat(f"{self.path}/{name}")  # noqa: PTH116
         except OSError:
@@ -175,9 +177,10 @@ class Tree:
 
     def _look_into(self, folder: str, deep: bool, old: bool) -> Iterator[None]:
         """Bring one folder up to date; yields between two steps."""
+        # The folder may change between two steps. A notice, or the next scan, tells of that.
         node = self._nodes.get(folder)
         if node is None:
-            return  # It has gone meanwhile.
+            return  # It has disappeared meanwhile.
         before = set(self._files.names_in(folder))
         entries = self._entries(folder, node, is_emptied=bool(before or node.folders))
         if entries is None:
@@ -196,7 +199,7 @@ class Tree:
                     found.add(entry.name)
                     self._see_file(f"{folder}/{entry.name}" if folder else entry.name, entry, old)
             except OSError:
-                continue  # It has gone meanwhile; there is a notice of that.
+                continue  # It has disappeared meanwhile; there is a notice of that.
         for base in before - found:
             self._missing(f"{folder}/{base}" if folder else base)
         for base in node.folders - folders:
@@ -205,6 +208,7 @@ class Tree:
     def _see_folder(self, folder: str, entry: os.DirEntry[str], *, deep: bool, old: bool) -> None:
         name = f"{folder}/{entry.name}" if folder else entry.name
         node = self._nodes.get(name)
+        # Another inode: the folder was replaced, and the old watch is of no use.
         is_another = node is None or node.listed not in (None, entry.inode())
         if is_another and self._watches is not None:
             self._watches.remove(name)
@@ -217,7 +221,7 @@ class Tree:
         if name not in self._wanted:
             if not self._wanted.may_become(name):
                 return
-            old = False  # It gets another name when it is whole.
+            old = False  # It gets another name when it is whole, and is then new.
         if entry.is_symlink():
             self.links.add(name)
         mark = self.look(name)
@@ -233,26 +237,27 @@ class Tree:
     def _entries(
         self, folder: str, node: _Node, *, is_emptied: bool
     ) -> "list[os.DirEntry[str]] | None":
-        """Return what is in a folder; None where nothing can be concluded from it."""
+        """Return the entries of a folder; None: nothing can be concluded from it."""
         path = f"{self.path}/{folder}" if folder else self.path
         before = node.identity
         try:
             status = os.stat(path)  # noqa: PTH116
             identity = status.st_dev, status.st_ino
             if before not in (None, identity) and self._watches is not None:
-                self._watches.remove(folder)  # That was for what has been there before.
-            self._watch(folder)
+                self._watches.remove(folder)  # It watches the folder that was here before.
+            self._watch(folder)  # Before it is listed: see the module.
             with os.scandir(path) as listed:
                 entries = list(listed)
         except (FileNotFoundError, NotADirectoryError):
             if folder:
-                self.scan(folder.rpartition("/")[0])  # Which says whether it has gone.
+                # Only the folder above shows whether it was deleted, or is of another type now.
+                self.scan(folder.rpartition("/")[0])
             return None
         except OSError as error:
             self._complain(folder, error)
             return None
         if before is not None and before[0] != identity[0] and not entries and is_emptied:
-            # The empty folder below a mount point is not a share whose files were all deleted.
+            # An empty folder on another device: the share was unmounted, no file was deleted.
             log.warning("'%s' has been unmounted; waiting for it to come back", path)
             return None
         node.identity = identity
@@ -265,7 +270,7 @@ class Tree:
         try:
             self._watches.add(folder)
         except (FileNotFoundError, NotADirectoryError):
-            return  # The look into it, which comes next, finds that out.
+            return  # Its listing, which comes next, handles that.
         except OSError as error:
             self.unwatched.add(folder)
             self._complain(folder, error)
@@ -273,7 +278,7 @@ class Tree:
         self.unwatched.discard(folder)
 
     def _complain(self, folder: str, error: OSError) -> None:
-        """Report once what is wrong with a folder; the limit of watches, once for all folders."""
+        """Report the error of a folder once; the limit of watches, once for all folders."""
         path = f"{self.path}/{folder}" if folder else self.path
         key = "" if error.errno == errno.ENOSPC else path
         if self._complained.get(key) == error.errno:
@@ -281,16 +286,16 @@ class Tree:
         self._complained[key] = error.errno or 0
         if error.errno == errno.ENOSPC:
             log.warning(
-                "cannot watch '%s': the system allows this user no more watches; looking into it,"
-                " and into others like it, again and again instead; allow more with"
-                " sysctl fs.inotify.max_user_watches",
+                "cannot watch '%s': the system allows this user no more watches; scanning this"
+                " folder, and others like it, at intervals instead"
+                " (sysctl fs.inotify.max_user_watches allows more)",
                 path,
             )
         else:
             log.warning("cannot look into '%s': %s", path, (error.strerror or "").lower())
 
     def _adopt(self, folder: str) -> None:
-        """Make the nodes of a folder that files are known of, and of those above it."""
+        """Make the nodes of a folder that has known files, and of the folders above it."""
         while folder:
             above, _, base = folder.rpartition("/")
             self._enter(above, base)

@@ -1,7 +1,8 @@
 """Many files as one event: a folder with all that is in it, or the numbered frames of a sequence.
 
 Units are for example camera cards, P2 and XDCAM folders, and DPX sequences. A unit is whole when
-nothing in it has changed for its settle time, and no file in it is still arriving.
+nothing in it has changed for its settle time, and no file in it is still arriving. Each file has
+to settle first, like any file; the settle time of the unit begins with the last of them.
 """
 
 import re
@@ -22,7 +23,7 @@ SHORT = 100
 """Maximum number of files of a unit whose names are in the event."""
 
 RECHECK = 1.0
-"""Seconds after which a unit with files on their way is looked at again."""
+"""Seconds after which a unit is looked at again in which a file is still arriving."""
 
 _NOTHING = Mark(0, 0, 0, 0)
 
@@ -52,7 +53,11 @@ class _Unit:
 
 
 class Units:
-    """Reports files together that have the same key; a file without one, by itself or never."""
+    """Reports files that have the same key together.
+
+    A file without a key is reported by itself (a file that is not a frame), or never (a file that
+    is in no folder, with unit "folder").
+    """
 
     def __init__(
         self,
@@ -86,7 +91,7 @@ class Units:
                 unit.files[name] = mark
 
     def take(self, finding: Finding) -> Iterator[Report]:
-        """Yield the report of a file that is in no unit, and note what has changed."""
+        """Yield the report of a file that is in no unit; else note the change in its unit."""
         key = self._key(finding.name)
         if finding.kind is Kind.STALLED or (key is None and not self._is_folder):
             yield report_of(finding)
@@ -107,6 +112,7 @@ class Units:
         """Yield the reports of units in which everything is whole."""
         now = self._monotonic()
         ready = [key for key, unit in self._changed.items() if unit.ripe <= now]
+        # Looked for only if a unit may be whole: there may be thousands of unsettled files.
         busy = {self._key(name) for name in self._unsettled()} if ready else set()
         for key in ready:
             unit = self._changed[key]
@@ -125,7 +131,7 @@ class Units:
         return max(0.0, min(times) - self._monotonic()) if times else None
 
     def forget(self, report: Report) -> None:
-        """Forget the files of `report`, which have gone, without reporting that."""
+        """Forget the files of `report`, which were moved or removed, without a report of that."""
         for name, _ in report.members:
             key = self._key(name)
             unit = self._units.get(key) if key is not None else None
@@ -138,11 +144,13 @@ class Units:
 
     def _report(self, key: str, unit: _Unit) -> Report:
         files = sorted(unit.files.items())
+        # Files that have gone are members, too, so that the state file forgets them.
         members = (*files, *((name, None) for name in sorted(unit.gone)))
         if not files:
             kind = Kind.DELETED if unit.is_reported else None
             name = key if self._is_folder else key.replace("%", "%d")
             more: dict[str, Any] = {"size": 0, "updated": None, "count": 0}
+            # Its id is made of the last reported state, so each deletion has an id of its own.
             return Report(
                 kind, name, unit.last or _NOTHING, members, more=more, group=unit.state or key
             )
@@ -169,6 +177,7 @@ def _sequence(key: str, names: list[str]) -> tuple[str, dict[str, Any]]:
     """Return the name of a sequence, and what an event says about its frames."""
     written = [found["number"] for name in names if (found := _FRAME.fullmatch(name))]
     numbers = sorted(map(int, written))
+    # The shortest number gives the width: %03d is right for 998 and for 1001.
     width = min(map(len, written))
     place = f"%0{width}d" if width > 1 else "%d"
     before, _, after = key.rpartition("%")

@@ -13,15 +13,15 @@ from functools import cached_property
 _SIX = "[A-Za-z0-9]" * 6
 
 TEMPORARY = ("*.part", "*.filepart", "*.tmp", "*.crdownload", ".~*", ".*.swp", f".*.{_SIX}")
-"""Names that programs give to a file while they transfer it, by default: of FTP clients and
-browsers, WinSCP, office programs, Vim, and rsync, which ends the name with six random letters."""
+"""Names that programs give to a file while they transfer it: FTP clients and browsers, WinSCP,
+office programs, Vim, and rsync, which adds six random letters to the name."""
 
 NONE = "none"
-"""As a pattern of temporary names: forget those before it, the default ones, too."""
+"""In a list of temporary names: clears those before it, and the default ones."""
 
 
 class Patterns:
-    """Patterns as of a shell, which a file's path may fit.
+    """Shell patterns that a file's path may match.
 
     A pattern with a slash is matched with the path below the folder, any other with the
     file's name. As in a shell, only a pattern that begins with a dot matches a name that does.
@@ -33,10 +33,11 @@ class Patterns:
         names = [each for each in given if "/" not in each]
         self._path = _one_of([each for each in given if "/" in each], flags)
         self._visible = _one_of(names, flags)
+        # `*` does not match `.bashrc`, and `.*` does, as in a shell.
         self._hidden = _one_of([each for each in names if each.startswith(".")], flags)
 
     def match(self, path: str) -> bool:
-        """Return whether the path below the folder, or its last part, fits one of them."""
+        """Return whether the path below the folder, or its last part, matches one of them."""
         name = path.rpartition("/")[2]
         by_name = self._hidden if name.startswith(".") else self._visible
         return (by_name is not None and by_name.match(name) is not None) or (
@@ -55,15 +56,15 @@ class Wanted:
     """Which files are of interest.
 
     Attributes:
-        match: Patterns; a file is wanted that fits one of them. None: all but hidden ones.
-        ignore: Patterns of files that are not wanted in spite of that.
-        recursive: Look into sub-folders, too.
-        skip_empty: Say nothing about a file while its size is 0.
-        ignore_case: Let `*.mxf` match CLIP.MXF.
-        temporary: Patterns, beside TEMPORARY, of names that a file has while it is being
-            transferred; `none` forgets those before it.
-        never: Paths of files and folders that are ours and not to be looked at.
-        beside: Patterns of files that are wanted because another file waits for them.
+        match: Patterns of the files that are wanted; empty: all but hidden ones.
+        ignore: Patterns of files that are not wanted although they match.
+        recursive: Whether files in sub-folders are wanted.
+        skip_empty: Whether a file is not reported while its size is 0.
+        ignore_case: Whether `*.mxf` matches CLIP.MXF.
+        temporary: Patterns, in addition to TEMPORARY, of the names of files that are being
+            transferred; NONE clears those before it.
+        never: Paths of flow-watch's own files and folders, which are never looked at.
+        beside: Patterns of sidecars, which are wanted because another file waits for them.
     """
 
     match: Sequence[str] = ()
@@ -92,7 +93,7 @@ class Wanted:
         return name in self or self.may_become(name)
 
     def enters(self, name: str) -> bool:
-        """Return whether the files in the sub-folder `name` are looked at."""
+        """Return whether the files in the sub-folder `name` are wanted at all."""
         return (
             self.recursive
             and not name.rpartition("/")[2].startswith(".")
@@ -125,12 +126,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SettleTimes:
-    """Seconds that a file may not change before it counts as whole.
+    """The settle times: seconds that a file must be unchanged before it counts as whole.
 
     Attributes:
-        seconds: For files that no pattern of `by_pattern` fits.
-        by_pattern: Pairs of a pattern and its seconds; the first that fits counts.
-        ignore_case: As of Wanted.
+        seconds: Settle time of files that match no pattern of `by_pattern`.
+        by_pattern: Pairs of a pattern and a settle time; the first that matches counts.
+        ignore_case: Whether `*.mxf` matches CLIP.MXF.
     """
 
     seconds: float

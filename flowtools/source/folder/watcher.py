@@ -1,4 +1,12 @@
-"""The watcher of a folder: combines all parts that look, and returns reports."""
+"""The watcher of a folder: combines all parts that look, and returns reports.
+
+A change passes through these steps. The `Lookout` decides when to look, and the `Tree` looks and
+tells `Files` what it sees. When a file has settled, `Files` yields a finding. A `Grouping` makes
+reports of findings: of each alone, or of several together. With --verify a report then waits for
+its verdict. `reports` returns what is ready.
+
+All of it runs in the source's thread. Only checksums and moves have threads (background.py).
+"""
 
 import os
 from collections import deque
@@ -25,13 +33,13 @@ from flowtools.source.folder.writers import Writers
 from flowtools.source.settings import Watching
 
 STATE_ENDINGS = ("", "-wal", "-shm", "-journal")
-"""What the names of SQLite's files end with."""
+"""Endings of the names of the files that SQLite makes."""
 
 log = get_log("flowtools.source.watch")
 
 
 class Watcher:
-    """Finds out what there is to report about a folder; for one thread.
+    """Finds out what to report about a folder; for one thread.
 
     Its file descriptors become readable when there may be a reason to look.
 
@@ -46,7 +54,7 @@ class Watcher:
 
         Raises:
             UsageError: The rules contradict each other.
-            ConfigurationError: What `verify` needs is not installed, or the state is damaged.
+            ConfigurationError: A package that `verify` needs is missing, or the state is damaged.
         """
         kind = mounts.kind_of(path)
         is_remote = mounts.is_remote(kind)
@@ -69,6 +77,7 @@ class Watcher:
         self._leaving: set[str] = set()
         self._wanted = wanted = rules.wanted(_inside(path, rules))
         writers = Writers(monotonic)
+        # `Files` looks through the tree, which is made below, as it needs `Files`.
         self._files = Files(
             look=lambda name: self._tree.look(name),
             has_writers=lambda name: writers.has_any(f"{path}/{name}"),
@@ -116,13 +125,14 @@ class Watcher:
         self._space.look()
         # While the folder is away, all that was in it would count as deleted.
         if self._lookout.look() and self._begin():
+            # A finding that is not taken now stays: a full window slows the watcher down.
             findings = self._files.findings()
             while len(self._ready) < limit and (finding := next(findings, None)) is not None:
                 is_leaving = finding.name in self._leaving
                 if is_leaving and finding.kind is Kind.DELETED:
                     continue
                 if is_leaving and finding.kind is Kind.MODIFIED:
-                    # Perhaps another file, which has come in the place of the one that leaves.
+                    # Perhaps another file, in the place of the one that is being moved away.
                     finding = replace(finding, kind=Kind.CREATED)
                 log.debug("'%s' is %s", text_of(finding.name), finding.kind)
                 self._add(self._grouping.take(finding))
@@ -141,7 +151,7 @@ class Watcher:
         return min(due, self._lookout.due())
 
     def filenos(self) -> list[int]:
-        """Return what becomes readable when there may be reports before that."""
+        """Return the descriptors that become readable when there may be reports earlier."""
         checksums = self._checksums
         return [self._lookout.fileno()] + ([checksums.fileno()] if checksums is not None else [])
 
@@ -151,11 +161,11 @@ class Watcher:
         return Clearing(self._path, self._places, self._tree.look, counts)
 
     def leaving(self, report: Report) -> None:
-        """Note that the files of `report` are about to go, which is not to be reported."""
+        """Note that the files of `report` are being moved or removed, which is not reported."""
         self._leaving.update(name for name, _ in report.members)
 
     def left(self, report: Report, is_gone: bool) -> None:
-        """Note that this has ended; `is_gone`: the files have gone."""
+        """Note that this has ended; `is_gone` says whether the files were moved or removed."""
         for name, _ in report.members:
             self._leaving.discard(name)
             if is_gone:
@@ -164,13 +174,15 @@ class Watcher:
             self._grouping.forget(report)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching, and end the threads."""
         self._lookout.close()
         if self._checksums is not None:
             self._checksums.close()
+            self._checksums.release()
 
     def _begin(self) -> bool:
         """Return whether the old files are known, so that new ones can be reported."""
+        # Before everything has been looked at once, an old file could not be told from a new one.
         if not self._has_begun and self._lookout.is_complete:
             self._has_begun = True
             self._grouping.begin(self._files.known())
@@ -198,7 +210,7 @@ class Watcher:
 
 
 def _inside(path: str, rules: Rules) -> frozenset[str]:
-    """Return the paths, below the watched folder, of what is ours and may be in it."""
+    """Return the paths, below the watched folder, of files and folders that are flow-watch's."""
     ours = [rules.done, rules.failed]
     if rules.state is not None:
         ours += [f"{rules.state}{ending}" for ending in STATE_ENDINGS]

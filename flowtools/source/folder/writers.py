@@ -30,9 +30,9 @@ class Writers:
         self._looked = float("-inf")
 
     def has_any(self, path: str) -> bool | None:
-        """Return whether the file `path` is open for writing; None: nobody tells us."""
+        """Return whether the file `path` is open for writing; None: that cannot be found out."""
         try:
-            # Not blocking, should it have become a FIFO meanwhile.
+            # Without blocking, in case it has been replaced by a FIFO.
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
@@ -41,6 +41,7 @@ class Writers:
             if by_lease is not None:
                 return by_lease
             status = os.fstat(fd)
+            # A file that was not seen may still be open in a process of another user.
             return True if (status.st_dev, status.st_ino) in self._seen() else None
         finally:
             os.close(fd)
@@ -54,9 +55,10 @@ class Writers:
 
 
 def _ask_for_lease(fd: int) -> bool | None:
-    """Return whether the file is open for writing; None where that is not for us to ask."""
+    """Return whether the file is open for writing; None if this process may not ask."""
     try:
-        # The signal that tells of a writer that waits: SIGIO would kill, this one is ignored.
+        # The kernel signals that a writer waits for the lease. By default it sends SIGIO, which
+        # would end the process; SIGURG is ignored.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

@@ -15,7 +15,7 @@ log = get_log("flowtools.source.watch")
 
 
 class Writing:
-    """A writer of reports to an outlet, which also has them remembered; for one thread.
+    """Writes reports to an outlet, and has them remembered in the state; for one thread.
 
     Attributes:
         written: Number of events that have been written; repeated ones are not counted.
@@ -30,9 +30,9 @@ class Writing:
         state: State | None,
         window: Window | None,
     ) -> None:
-        """Prepare to write to `outlet` what is reported of the folder `path`.
+        """Prepare to write the reports about the folder `path` to `outlet`.
 
-        Without `window` an event is over once it has been written.
+        Without `window` an event is done once it has been written.
         """
         self.written = 0
         self._path = path
@@ -64,15 +64,17 @@ class Writing:
             self._outlet.emit(event)
             self.written += not again
         if self._window is not None and report.kind is None and report.reason is not None:
-            self._window.clear(report, done=False)  # Its checksum was wrong.
+            # Its checksum was wrong: there is no event, but its files go to the failed folder.
+            self._window.clear(report, done=False)
         elif self._state is not None and (self._window is None or not is_wanted):
+            # Not remembered before `flush`: if the reader has gone, it must be reported again.
             self._settled.append(report)
 
     def flush(self) -> None:
-        """Hand over what has been written; remember it once that has been taken.
+        """Flush the outlet, and then have the reports remembered whose lines it has taken.
 
         Raises:
-            ReaderGone: Nobody reads any more; nothing of it is remembered.
+            ReaderGone: Nobody reads any more; these reports are not remembered.
         """
         self._outlet.flush()
         if self._state is not None:

@@ -13,11 +13,11 @@ class Details:
     """Which assets are reported, and with which details.
 
     Attributes:
-        media: Only assets with one of these kinds of media; empty: all.
-        statuses: Only assets whose media has one of these states; empty: all.
-        resolve: Ask the server about what a message does not say.
-        metadata: Read the metadata, too.
-        xml: Let the event have the entry as it came.
+        media: Kinds of media of the assets that are wanted; empty: all.
+        statuses: States of the media of the assets that are wanted; empty: all.
+        resolve: Whether the server is asked for what a message does not contain.
+        metadata: Whether the events have the metadata.
+        xml: Whether the events have the XML of the entry.
     """
 
     media: frozenset[str] = frozenset()

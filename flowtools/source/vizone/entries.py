@@ -29,6 +29,7 @@ def event_id(change: Change, message: Message) -> str:
     """
     name = change.identity or change.location or "unknown"
     if change.when:
+        # Only a deletion is told apart: a feed shows both a creation and an update as a change.
         return f"{name}#{digest(change.kind if change.kind is Kind.DELETED else '', change.when)}"
     version = message.headers.get("etag") or ""
     if not version and not message.body:
@@ -39,6 +40,7 @@ def event_id(change: Change, message: Message) -> str:
 
 def key_of(event: Event) -> str:
     """Return a key that distinguishes changes: made of the event's id and its data."""
+    # Without what a message and an entry of the feed show differently for the same change.
     data = {k: v for k, v in event.data.items() if k not in ("headers", "links", "xml", "metadata")}
     return f"{digest(event.id, encode_value(data))}"
 
@@ -50,13 +52,13 @@ def event_time(change: Change) -> str | None:
 
 
 def modified(event: Event) -> float | None:
-    """Return when the resource of `event` was modified, as its entry says."""
+    """Return when the resource of `event` was modified (seconds since the epoch), if known."""
     updated: Any = event.get("updated")
     return instant(updated)
 
 
 def addresses_in(entry: Entry) -> dict[str, str]:
-    """Return the addresses of the links of `entry` by relation, one of each: see Resource.link."""
+    """Return one address for each relation of the links of `entry`, chosen by Resource.link."""
     rels = dict.fromkeys(link.rel for link in entry.links)
     found = {rel: entry.link(rel, type=_TYPES.get(rel)) for rel in rels}
     return {rel: without_user(href) for rel, href in found.items() if href}

@@ -28,6 +28,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
 from flowtools.source.vizone.stored import ANSWER, APPLICATION
@@ -97,10 +98,11 @@ class Lease:
             raise LeaseLost(f"the lease '{self.name}' is not ours any more")
 
     def acquire(self, stop: Stop) -> bool:
-        """Wait until the lease is ours (True) or `stop` is set.
+        """Wait until the lease is ours (True) or `stop` is set (False).
 
         Raises:
-            FlowError: The store cannot be used, as the very first look shows.
+            FlowError: The store cannot be used. Raised only at the first read: later failures are
+                logged, and the store is read again.
         """
         seen: tuple[str, int] | None = None
         since, holder, problem = now(), "", ""
@@ -117,7 +119,7 @@ class Lease:
                     raise
                 if str(error) != problem:
                     problem = str(error)
-                    _log.warning("cannot look at the lease '%s': %s", self.name, error)
+                    _log.warning("cannot read the lease '%s': %s", self.name, error)
             else:
                 problem = ""
                 self._has_looked = True
@@ -131,7 +133,7 @@ class Lease:
         return False
 
     def release(self) -> None:
-        """Stop renewing; let another have the lease at once, if it is still ours."""
+        """Stop renewing; if the lease is still ours, give it up, so that another can take it."""
         self._ending.set()
         if self._thread is not None:
             self._thread.join()
@@ -141,7 +143,7 @@ class Lease:
             try:
                 self._write("", self._counter + 1)
             except FlowError as error:
-                _log.info("cannot let go of the lease '%s': %s", self.name, error)
+                _log.info("cannot give up the lease '%s': %s", self.name, error)
 
     def close(self) -> None:
         """Release the descriptors and connections; no other method may be called after this."""
@@ -154,10 +156,12 @@ class Lease:
         self._counter = found[1] + 1 if found is not None else secrets.randbelow(1 << 30)
         began = now()
         self._write(self._me, self._counter)
-        if stop.wait(SETTLE * random.uniform(1.0, 1.5)):  # noqa: S311  so that some differ
+        # A random pause, so that listeners which start together do not go on in step.
+        if stop.wait(SETTLE * random.uniform(1.0, 1.5)):  # noqa: S311  not a secret
             return False
         if self._read() != (self._me, self._counter) or now() - began > TERM - SAFETY:
             return False
+        # From before the write: the others cannot have seen it earlier than that.
         self._until = began + TERM - SAFETY
         _log.log(
             logging.WARNING if found is not None else logging.INFO,
@@ -169,7 +173,7 @@ class Lease:
         self._ending.close()
         self._ending = Stop()
         self._thread = Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
         return True
 
     def _keep(self) -> None:
@@ -179,6 +183,7 @@ class Lease:
             began = now()
             try:
                 found = self._read()
+                # Another listener took it while this process was frozen or cut off.
                 if found is None or found[0] != self._me:
                     whose = _shown(found[0]) if found is not None and found[0] else "nobody"
                     self._lose(f"it is held by {whose}")
@@ -188,7 +193,7 @@ class Lease:
                 self._until = began + TERM - SAFETY
             except FlowError as error:
                 _log.warning("cannot renew the lease '%s': %s", self.name, error)
-                pause = LOOK
+                pause = LOOK  # The term is running: try again soon, and not in RENEW seconds.
             if not self.is_held:
                 self._lose("it could not be renewed in time")
                 return
@@ -199,12 +204,12 @@ class Lease:
         self.lost.ring()
 
     def _read(self) -> tuple[str, int] | None:
-        """Return who holds the lease, and the counter; None where nobody does."""
+        """Return the holder of the lease, and the counter; None if nobody holds it."""
         value = self._store.get(self._key)
         try:
             holder, counter = str(value["holder"]), int(value["counter"])
         except (KeyError, TypeError, ValueError):
-            return None  # There is no value, or not one of ours: the next write makes a valid one.
+            return None  # There is no value, or a malformed one, which the next write replaces.
         return (holder, counter) if holder else None
 
     def _write(self, holder: str, counter: int) -> None:
@@ -224,7 +229,7 @@ class Held:
         self._theirs = stop
         self._ended = Wake()
         self._thread = Thread(target=self._watch, name="lease-lost", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """End the thread and release the descriptors."""
@@ -258,7 +263,7 @@ class GuardedWriter(LineWriter):
 
 
 class GuardedOutlet:
-    """An outlet that hands events on only while the lease is held, such as for flow-run."""
+    """An outlet that hands events on only while the lease is held: for any but a LineWriter."""
 
     def __init__(self, outlet: Outlet, lease: Lease) -> None:
         """Hand on to `outlet` while `lease` is ours."""

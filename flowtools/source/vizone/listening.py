@@ -20,18 +20,19 @@ from flowtools.vizone.account import Account
 
 @dataclass(frozen=True)
 class Listening:
-    """How a source listens; see GenericStompListener for what is not said here.
+    """The options of a listener; GenericStompListener explains those that are not listed here.
 
     Attributes:
         kinds: Kinds of change that become events; messages of other kinds are only acknowledged.
         broker: Host and port of the broker, instead of those in the monitor link.
-        hosts: Further hosts, each HOST or HOST:PORT, whose links in messages may be followed.
-        settings: How to connect to the broker; the login is Viz One's own.
+        hosts: Further hosts, each HOST or HOST:PORT, that may be asked if a link leads there.
+        settings: How to connect to the broker; the login is that of Viz One.
         state: Path of the file that keeps the listener's progress, or store:NAME for a value in Viz
             One's store for programs.
         standby: Name of the lease: one of the listeners with this name works, the others wait.
-        since: First replay the changes since this time (seconds since the epoch; 0: all).
-        inlet: Makes what receives acknowledgements.
+        since: Time from which to replay changes first, in seconds since the epoch; 0: all. None:
+            begin at the position of the state, or else now.
+        inlet: Makes the receiver of acknowledgements.
     """
 
     kinds: frozenset[Kind] = frozenset(OF_VIZ_ONE)
@@ -49,7 +50,8 @@ class Listening:
     inlet: Callable[[], AckInlet] = AckSocket
 
     def wants_replayed(self, kind: Kind | None) -> bool:
-        """Return whether a change from a feed is wanted; a feed does not distinguish all kinds."""
+        """Return whether a change from a feed is wanted."""
+        # A feed shows creations and updates alike, as changes.
         return kind in self.kinds or (
             kind is Kind.CHANGED and not self.kinds.isdisjoint((Kind.CREATED, Kind.UPDATED))
         )
@@ -74,20 +76,22 @@ def listening_from(
     allow_hosts: Sequence[str] = (),
     standby: str | None = None,
 ) -> Listening:
-    """Return how to listen for the values of the options.
+    """Return how to listen, from the values of the options.
 
     Raises:
-        UsageError: No kind of change is left, or an option has another form.
+        UsageError: No kind of change is left, two options contradict each other, or the value of
+            an option is malformed.
     """
     kinds = chosen(OF_VIZ_ONE, include, exclude)
     if since is not None and everything:
-        raise UsageError("--since and the option for all that is there exclude each other")
+        raise UsageError("--since and --all (or --existing) exclude each other")
     in_store = name_in_store(state)
     if standby is not None:
         checked_name("--standby", standby)
         if in_store is None:
             raise UsageError(
-                "--standby needs --state store:NAME: the others must know where this one stands"
+                "--standby needs --state store:NAME, so that another listener can go on from the"
+                " position of this one"
             )
     settings = Settings(
         heart_beat=heart_beat,
@@ -106,6 +110,7 @@ def listening_from(
         settings=settings,
         state=state,
         standby=standby,
+        # 0 is the epoch, and so before every change: the replay brings all there is.
         since=0.0 if everything else parse_since(since) if since is not None else None,
     )
 
@@ -126,7 +131,7 @@ def parse_since(text: str) -> float:
     """Return the time (seconds since the epoch) of an RFC 3339 text, or of a duration before now.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The text is neither.
     """
     ago = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)(s|m|h|d)", text.strip())
     if ago:
@@ -136,6 +141,6 @@ def parse_since(text: str) -> float:
     if moment is None:
         raise UsageError(
             f"cannot start from '{text}': expected a time such as"
-            " 2026-01-31T12:00:00Z, or so long ago such as 90s, 30m, 2h, 7d"
+            " 2026-01-31T12:00:00Z, or a duration before now such as 90s, 30m, 2h, 7d"
         )
     return moment

@@ -20,6 +20,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
 from flowtools.core.toolong import exceeds
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account
@@ -60,7 +61,13 @@ class Lookup:
     """A stage that looks up each event; an unreachable server is asked again for a while."""
 
     def __init__(self, account: Account, ask: Ask, hosts: frozenset[str] = frozenset()) -> None:
-        """Prepare to ask `account`'s Viz One with `ask`, and `hosts` where a link leads there."""
+        """Prepare to look events up with `ask`.
+
+        Args:
+            account: The Viz One, and the login there.
+            ask: Looks an event up.
+            hosts: Further hosts that may be asked if a link leads there.
+        """
         self._client = Client(account, seconds=ANSWER, hosts=hosts)
         self._ask = ask
         self._wake = Wake()
@@ -71,7 +78,7 @@ class Lookup:
     def start(self) -> None:
         """Start the threads."""
         for _ in range(THREADS):
-            Thread(target=self._run, name="lookup", daemon=True).start()
+            start_thread(Thread(target=self._run, name="lookup", daemon=True))
 
     def close(self) -> None:
         """Tell the threads to end, without waiting for them."""
@@ -98,6 +105,7 @@ class Lookup:
         """Return up to `most` events whose turn it is."""
         self._wake.clear()
         taken: list[tuple[Event | None, Ticket]] = []
+        # Only from the front: an event that is ready waits for those before it.
         while self._inside and self._inside[0].done:
             if len(taken) == most:
                 self._wake.ring()
@@ -118,6 +126,7 @@ class Lookup:
                 item.event = patiently(self._ask, self._client, item.event, self._ending)
             except Exception:  # noqa: BLE001  the thread serves all: it goes on
                 _log.exception("an internal error in asking about an event")
+            # In this order: the thread that is woken looks at `done`.
             item.done = True
             self._wake.ring()
 
@@ -125,7 +134,7 @@ class Lookup:
 def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | None:
     """Return the result of `ask`, called again for up to PATIENCE or until `ending` is set.
 
-    If nothing can be learnt, or what was learnt makes the event longer than the next command
+    If the server does not answer, or its answer makes the event longer than the next command
     accepts, the event is returned as it came, with the attribute `metadataerror`, and there is a
     warning.
     """
@@ -139,7 +148,7 @@ def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | N
         except UnreachableError as error:
             if monotonic() + pause >= ends_at:
                 return _unasked(event, f"{error}; gives up")
-            _log.warning("cannot ask about '%s': %s; trying again", event.subject, error)
+            _log.warning("cannot look up '%s': %s; trying again", event.subject, error)
         except FlowError as error:
             return _unasked(event, str(error))
         if ending.wait(pause):
@@ -148,6 +157,6 @@ def patiently(ask: Ask, client: Client, event: Event, ending: Flag) -> Event | N
 
 
 def _unasked(event: Event, reason: str) -> Event:
-    _log.warning("cannot ask about '%s': %s; the event comes as it is", event.subject, reason)
+    _log.warning("cannot look up '%s': %s; the event is written unchanged", event.subject, reason)
     event.attributes["metadataerror"] = clean(reason[:MOST_REASON])
     return event

@@ -1,7 +1,12 @@
 """The run of both Viz One sources: find the monitor link over HTTP, then listen over STOMP.
 
+The order of the steps matters. With --standby the listener waits for the lease first. It reads its
+position before it subscribes, so that no change lies between the two: messages bring what comes
+later, and a replay, which begins once the broker has accepted the subscription, what came earlier.
+Changes that both bring are recognised by their keys.
+
 The link is looked up in a thread of its own, so that a signal ends the command even while the
-server does not answer. In that case the thread is left behind, and ends with the process.
+server does not answer. In that case the thread is abandoned, and ends with the process.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +28,7 @@ from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.reminder import Reminder
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
 from flowtools.source.stomp import GenericStompListener
@@ -55,10 +61,10 @@ class RunningStage(Stage, Protocol):
     """A stage that has threads."""
 
     def start(self) -> None:
-        """Start them."""
+        """Start the threads."""
 
     def close(self) -> None:
-        """Let them go."""
+        """Tell the threads to end, without waiting for them."""
 
 
 def listen(
@@ -110,18 +116,18 @@ def _take_turns(lease: Lease, work: Callable[[Stop], None], own: Outlet, stop: S
         except LeaseLost as error:
             _log.info("%s", error)
         except (UnreachableError, ProtocolError, RefusedError) as error:
-            # A listener that could take the lease has a valid login: this error may pass, and
-            # others wait.
+            # A listener that could take the lease has a valid login, so this error may be
+            # temporary; and another listener may be able to work meanwhile.
             passing = error
         finally:
             held.close()
         if isinstance(own, LineWriter):
-            own.drop()
+            own.drop()  # Events of a term that is over: the next holder asks for them again.
         if passing is None and lease.is_held:
             return
         lease.release()
         if passing is not None:
-            _log.warning("cannot work: %s; waiting again", passing)
+            _log.warning("cannot work: %s; another listener may take over", passing)
             stop.wait(AGAIN)
 
 
@@ -183,7 +189,7 @@ def _look_up(
     with Client(account) as client:
         monitor = find(client)
         if begun is None and listening.since is not None:
-            # What is older than the mark by the margin is what is not asked for.
+            # A replay begins MARGIN before the mark, so this one begins at `since`.
             begun = listening.since + MARGIN, shown.before(client, listening.since), None
         elif begun is None and file is not None:
             begun = (*shown.present(client), None)
@@ -243,7 +249,9 @@ class _Monitors:
             self._still.begin()
             if str(error) != self._said or self._still.due() is not None:
                 self._said = str(error)
-                _log.warning("cannot ask where to listen: %s; going on as before", error)
+                _log.warning(
+                    "cannot refresh the monitor link: %s; keeping the current broker", error
+                )
             return None
         self._said = ""
         self._still.end()
@@ -260,7 +268,7 @@ def broker_url(monitor: str, account: Account, override: tuple[str, int] | None)
 
     Raises:
         ProtocolError: The link is not the address of a broker.
-        RefusedError: It leads to another host than Viz One's, and `override` does not allow that.
+        RefusedError: It leads to another host than Viz One's, and there is no `override`.
     """
     try:
         url = replace(parse_url(monitor), user=None)
@@ -268,6 +276,7 @@ def broker_url(monitor: str, account: Account, override: tuple[str, int] | None)
         raise ProtocolError(f"cannot use the monitor link: {error}") from None
     if override is not None:
         return replace(url, hosts=(override,))
+    # The login is Viz One's own. A link that somebody has changed must not send it elsewhere.
     home = urlsplit(account.url).hostname
     for host, port in url.hosts:
         if host.lower() != home:
@@ -293,7 +302,7 @@ def _in_thread(work: Callable[[], T], stop: Stop) -> T | None:
         done.ring()
 
     thread = Thread(target=run, name="find-monitor", daemon=True)
-    thread.start()
+    start_thread(thread)
     wait(done, stop)
     if not results and not errors:
         return None  # Stopped; `done` stays open for the thread.

@@ -4,9 +4,17 @@ The events of messages and the replayed events pass a stage (which looks them up
 settle) and are then written. A replay, if there is one, keeps track of all events: each has a
 number from its beginning until it is done, so that the state file can follow. An event that the
 stage drops is done for the broker, and counts as never begun for the replay.
+
+A stage outlives a session, so it may return an event whose message was delivered by an earlier
+one. That message cannot be acknowledged any more. The event is written all the same, with a duty of
+its own, as replayed events have.
+
+The thread that serves the session calls everything, except that duties are settled in whatever
+thread an acknowledgement arrives.
 """
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 from flowtools.ack.records import Reason
@@ -16,7 +24,7 @@ from flowtools.source.delivery import Delivery, Duty, MessageDuty
 from flowtools.stomp.frames import Frame
 
 EXTRA = 64
-"""Number of replayed events that are taken before it is the turn of the broker's."""
+"""Number of replayed events that are taken before the broker's events have their turn."""
 
 _HEADERS = {"content-type": "application/cloudevents+json"}
 
@@ -25,21 +33,21 @@ class Keeper(Protocol):
     """A second source of events beside the broker, which also tracks the outcome of all events."""
 
     def fileno(self) -> int:
-        """Return what becomes readable when there may be something to take."""
+        """Return a descriptor that is readable when there may be something to take."""
 
     def start(self) -> None:
         """Begin: the broker has accepted the subscription."""
 
     def take(self, most: int) -> Sequence[tuple[Event, int]]:
-        """Return up to `most` events to be written now, each with its count."""
+        """Return up to `most` events to be written now, each with its number."""
 
     def begin(self, event: Event) -> int:
         """Note that an event from the broker is going to be written; return its number."""
 
-    def done(self, counts: Sequence[int]) -> None:
-        """Note that the events with these counts are done; any thread may call."""
+    def done(self, numbers: Sequence[int]) -> None:
+        """Note that the events with these numbers are done; any thread may call."""
 
-    def forget(self, count: int) -> None:
+    def forget(self, number: int) -> None:
         """Discard the event with this number, which is not wanted."""
 
     def end(self) -> None:
@@ -67,7 +75,7 @@ class Stage(Protocol):
     """
 
     def fileno(self) -> int:
-        """Return what becomes readable when there may be something to take."""
+        """Return a descriptor that is readable when there may be something to take."""
 
     @property
     def room(self) -> int:
@@ -77,10 +85,10 @@ class Stage(Protocol):
         """Take an event."""
 
     def take(self, most: int) -> Sequence[tuple[Event | None, Ticket]]:
-        """Return up to `most` events that are to be written now; None for one that is not."""
+        """Return up to `most` events that are ready; None in place of one that is dropped."""
 
     def renew(self, *, forget: bool) -> None:
-        """Note that a session begins; with `forget`, what is inside comes again."""
+        """Note that a session begins; with `forget`, drop the events inside: they come again."""
 
 
 class Passage:
@@ -93,20 +101,23 @@ class Passage:
         self._prefetch = prefetch
         self._delivery: Delivery | None = None
         self._is_confirmed = False
+        # Events in flight that no message brought: they count against the window as well.
         self._extra = 0
+        self._counting = Lock()
 
     def descriptors(self) -> Sequence[int]:
-        """Return what becomes readable when `pump` may have something to write."""
+        """Return the descriptors that are readable when `pump` may have something to write."""
         return [each.fileno() for each in (self._stage, self._keeper) if each is not None]
 
     def open(self, delivery: Delivery) -> None:
         """Begin a session, whose events are written to `delivery`."""
-        self._delivery = delivery
         self._is_confirmed = False
-        self._extra = 0
+        with self._counting:
+            self._delivery = delivery
+            self._extra = 0
 
     def confirm(self) -> None:
-        """Let the keeper ask for what has changed: there is a subscription."""
+        """Let the keeper read the missed changes: the broker has accepted the subscription."""
         self._is_confirmed = True
         if self._keeper is not None:
             self._keeper.start()
@@ -120,23 +131,23 @@ class Passage:
         """Take the events of message `number`."""
         delivery = self._owner()
         keeper = self._keeper
-        counts = [keeper.begin(event) for event in events] if keeper is not None else []
+        numbers = [keeper.begin(event) for event in events] if keeper is not None else []
 
         def settled() -> None:
             if keeper is not None:
-                keeper.done(counts)
+                keeper.done(numbers)
 
         duty = MessageDuty(delivery.subscription, number, len(events), settled)
         for place, event in enumerate(events):
-            self._pass(event, duty, counts[place] if counts else None)
+            self._pass(event, duty, numbers[place] if numbers else None)
 
     def pump(self, most: int | None) -> int:
-        """Write what has passed the stage, then take what the keeper has."""
+        """Write the events that have passed the stage, then take events from the keeper."""
         passed = self._take_passed(EXTRA if most is None else min(EXTRA, most))
         return passed + self._take_extra(EXTRA if most is None else min(EXTRA, most - passed))
 
     def end(self) -> None:
-        """End the session; without a keeper, what is in the stage is written in the next."""
+        """End the session; without a keeper, events in the stage are written in the next one."""
         if self._keeper is not None:
             self._keeper.end()
         if self._stage is not None:
@@ -146,11 +157,11 @@ class Passage:
         assert self._delivery is not None
         return self._delivery
 
-    def _pass(self, event: Event, duty: Duty, count: int | None) -> None:
+    def _pass(self, event: Event, duty: Duty, number: int | None) -> None:
         if self._stage is None:
             self._owner().write(event, duty)
         else:
-            self._stage.put(event, Ticket(self._delivery, duty, count))
+            self._stage.put(event, Ticket(self._delivery, duty, number))
 
     def _take_passed(self, most: int) -> int:
         stage = self._stage
@@ -161,8 +172,7 @@ class Passage:
         for event, ticket in taken:
             duty = ticket.duty
             if duty is None or ticket.owner is not delivery:
-                # The event is from an earlier session, whose broker does not expect an answer any
-                # more.
+                # It is from an earlier session, whose message nobody can acknowledge any more.
                 duty = self._extra_duty(event, None)
             if event is not None:
                 delivery.write(event, duty)
@@ -178,48 +188,51 @@ class Passage:
         if keeper is None or not self._is_confirmed or not wait(keeper, seconds=0):
             return 0
         room = min(most, self.room)
+        # The broker's prefetch does not limit these events, so they are counted here.
         if self._owner().in_worker_mode:
             room = min(room, self._prefetch - self._extra)
         if room <= 0:
             return 0
         taken = keeper.take(room)
-        for event, count in taken:
-            self._pass(event, self._extra_duty(event, count), count)
+        for event, number in taken:
+            self._pass(event, self._extra_duty(event, number), number)
         return len(taken)
 
-    def _extra_duty(self, event: Event | None, count: int | None) -> "_ExtraDuty":
-        self._extra += 1
-        return _ExtraDuty(self, self._owner(), event, count)
+    def _extra_duty(self, event: Event | None, number: int | None) -> "_ExtraDuty":
+        with self._counting:
+            self._extra += 1
+        return _ExtraDuty(self, self._owner(), event, number)
 
-    def extra_is_over(self, owner: Delivery, count: int | None, *, done: bool) -> None:
+    def extra_is_over(self, owner: Delivery, number: int | None, *, done: bool) -> None:
         """Note that an event which no message brought is settled; any thread may call."""
-        if done and count is not None and self._keeper is not None:
-            self._keeper.done([count])
-        if owner is self._delivery:
-            self._extra -= 1
+        if done and number is not None and self._keeper is not None:
+            self._keeper.done([number])
+        with self._counting:
+            if owner is self._delivery:  # Else `open` has begun to count anew.
+                self._extra -= 1
 
 
 class _ExtraDuty:
     """The duty of an event without a message: a message is made from it if it is rejected."""
 
-    __slots__ = ("_count", "_event", "_owner", "_passage")
+    __slots__ = ("_event", "_number", "_owner", "_passage")
 
     def __init__(
-        self, passage: Passage, owner: Delivery, event: Event | None, count: int | None
+        self, passage: Passage, owner: Delivery, event: Event | None, number: int | None
     ) -> None:
         self._passage = passage
         self._owner = owner
         self._event = event
-        self._count = count
+        self._number = number
 
     def settle(self, done: bool, reason: Reason | None = None) -> None:
         """Note that the event is done, or move it to the dead letters."""
         if done or self._event is None:
-            self._passage.extra_is_over(self._owner, self._count, done=done)
+            self._passage.extra_is_over(self._owner, self._number, done=done)
             return
         attributes = {k: v for k, v in self._event.attributes.items() if k != "ackto"}
         message = Frame(dict(_HEADERS), Event.of(attributes).encode())
         self._owner.subscription.bury(message, self._moved, reason)
 
     def _moved(self) -> None:
-        self._passage.extra_is_over(self._owner, self._count, done=True)
+        self._passage.extra_is_over(self._owner, self._number, done=True)

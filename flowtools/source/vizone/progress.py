@@ -1,8 +1,14 @@
 """How far a source has come: the changes that have been begun, and those that are done.
 
-The mark is the modification time before which every change is done. `open` starts the thread that
-keeps the state file up to date, and `close` ends and joins it. Any thread may call the other
-methods.
+The mark is the modification time before which every change is done. Changes are done in any order,
+so the mark stays before the oldest one that is not done, and the keys of the done ones after it are
+remembered: after a restart the feed shows those again, and they are skipped.
+
+While a replay is expected or being read, the mark must not move past changes that it has yet to
+bring. So `expect` holds the mark, `reach` lets it advance with the reading, and `fulfil` ends that.
+
+`open` starts the thread that keeps the state file up to date, and `close` ends and joins it. Any
+thread may call the other methods.
 """
 
 import time
@@ -24,7 +30,7 @@ MOST_THERE = 100_000
 
 
 class Progress:
-    """What has been begun and what is done, by modification time."""
+    """The changes that have begun, and those that are done, by modification time."""
 
     def __init__(
         self,
@@ -35,12 +41,16 @@ class Progress:
         by_time: bool = True,
         clock: float | None = None,
     ) -> None:
-        """Start at `mark`, with everything before it and what is `seen` done.
+        """Start at a position.
 
-        `clock` is by how many seconds the server's clock was ahead of ours then.
-
-        If times do not tell when a resource appeared (not `by_time`), only the changes in `seen`
-        are done, however old others are.
+        Args:
+            mark: The time before which everything is done, in seconds since the epoch.
+            seen: The changes after it that are done: their times by their keys.
+            file: Keeps the position; None: nothing does.
+            by_time: Whether times tell when a resource appeared. If not, only the changes in
+                `seen` are done, however old others are.
+            clock: Seconds by which the server's clock was ahead of ours when the position was
+                kept; None: unknown.
         """
         self._by_time = by_time
         self._clock = clock
@@ -49,7 +59,7 @@ class Progress:
         self._file = file
         self._highest = mark
         self._pending: float | None = None
-        self._tokens = 0
+        self._numbers = 0
         self._outstanding: dict[int, tuple[float, str]] = {}
         self._known: dict[str, int] = {}
         self._replayed: dict[str, float] = {}
@@ -91,9 +101,9 @@ class Progress:
             self._file.close()
 
     def expect(self) -> float:
-        """Forget the outstanding changes, which will be asked for again; return from which time on.
+        """Forget the outstanding changes; return the time from which to ask for them again.
 
-        Until `fulfil`, the mark stays.
+        Until `fulfil`, the mark does not move past changes that the feed has yet to bring.
         """
         with self._changed:
             self._highest = self._pending = self._low()
@@ -104,15 +114,14 @@ class Progress:
     def clock_back(self, ahead: float) -> float:
         """Return by how many seconds the server's clock has gone back, now that it is `ahead`.
 
-        A jump of our own clock forward counts the same: which of the two clocks moved makes no
-            difference.
+        A jump of our own clock forward counts the same: only the difference of the two matters.
         """
         with self._changed:
             before, self._clock = self._clock, ahead
         return 0.0 if before is None else before - ahead
 
     def reach(self, when: float) -> None:
-        """Note that what is still to be asked for is not older than `when`."""
+        """Note that the changes which the feed has yet to bring are not older than `when`."""
         with self._changed:
             self._pending = when
 
@@ -123,32 +132,33 @@ class Progress:
             self._touch()
 
     def is_known(self, key: str, *, replayed: bool = False) -> bool:
-        """Return whether a change has been begun or done (only as a replay, if so asked)."""
+        """Return whether a change has begun or is done; with `replayed`, whether as a replay."""
         with self._changed:
             if replayed:
                 return key in self._replayed
             return key in self._known or key in self._seen
 
     def begin(self, key: str, when: float | None, *, replayed: bool = False) -> int:
-        """Note that a change is to be done; return the token that says which to `done`."""
+        """Note that a change is to be done; return its number, for `done` and `forget`."""
         with self._changed:
             low = self._highest if when is None else when
-            # A clock that is ahead must not take the mark beyond what can have happened.
+            # A server's clock that is ahead must not move the mark into the future.
             self._highest = max(self._highest, min(low, time.time()))
-            self._tokens += 1
-            self._outstanding[self._tokens] = low, key
+            self._numbers += 1
+            self._outstanding[self._numbers] = low, key
             self._known[key] = self._known.get(key, 0) + 1
             if replayed and len(self._replayed) < MOST_SEEN:
                 self._replayed[key] = low
-            return self._tokens
+            return self._numbers
 
-    def done(self, tokens: Iterable[int]) -> None:
-        """Note that changes are done; tokens of forgotten changes are ignored."""
+    def done(self, numbers: Iterable[int]) -> None:
+        """Note that changes are done; numbers of forgotten changes are ignored."""
         with self._changed:
-            for token in tokens:
-                when, key = self._outstanding.pop(token, (0.0, ""))
+            for number in numbers:
+                when, key = self._outstanding.pop(number, (0.0, ""))
                 if not key:
                     continue
+                # The same change may be in flight twice, for example if two messages tell of it.
                 left = self._known.pop(key) - 1
                 if left:
                     self._known[key] = left
@@ -156,14 +166,14 @@ class Progress:
                     self._seen[key] = when
             self._touch()
 
-    def forget(self, token: int) -> None:
+    def forget(self, number: int) -> None:
         """Discard a change that was superseded or filtered out; it counts as never begun.
 
         Either a later change of the same resource replaces it, or it is not wanted. It is not
         remembered as done: if the later change is lost, the feed may show this one again.
         """
         with self._changed:
-            _, key = self._outstanding.pop(token, (0.0, ""))
+            _, key = self._outstanding.pop(number, (0.0, ""))
             if not key:
                 return
             left = self._known.pop(key) - 1
@@ -174,13 +184,13 @@ class Progress:
             self._touch()
 
     def seen(self) -> set[str]:
-        """Return what is known as done."""
+        """Return the keys of the changes that are remembered as done."""
         with self._changed:
             return set(self._seen)
 
     @property
     def last_seen(self) -> float | None:
-        """The time of the last change that is known as done; None: none is."""
+        """The time of the latest change that is remembered as done; None: there is none."""
         with self._changed:
             return max(self._seen.values(), default=None)
 
@@ -192,6 +202,7 @@ class Progress:
             self._touch()
 
     def _low(self) -> float:
+        # Not past a change that has begun, nor past one that a replay has yet to bring.
         times = [when for when, _ in self._outstanding.values()]
         if self._pending is not None:
             times.append(self._pending)
@@ -200,6 +211,7 @@ class Progress:
     def _touch(self) -> None:
         if self._keeper is not None:
             self._keeper.touch()
+        # With a file, saving it forgets.
         if self._file is None and len(self._seen) >= self._most:
             self._forget(self._low() - MARGIN)
 

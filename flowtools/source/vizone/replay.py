@@ -1,12 +1,17 @@
 """Replay: events for the changes during an absence, read from a feed, oldest first.
 
-A feed lists the latest change first, but the mark of state.py can only move forward in time. So the
-feed is written to an unnamed file, which is then read from its end. In this way memory does not
+A feed lists the latest change first, but the mark of progress.py can only move forward in time. So
+the feed is written to an unnamed file, which is then read from its end. In this way memory does not
 grow with the length of the absence. The feed is read once more a while later, because its index may
 have lacked changes made just before the subscription.
 
+Messages arrive while the feed is read, about the same changes perhaps. Every event has a key, and a
+change that has begun or is done is known by it: the second of a message and a replayed event is
+dropped, whichever comes first.
+
 One thread reads the feed. `Replay.start` starts it, `end` tells it to end (which it does after its
-current request), and `close` releases everything.
+current request), and `close` releases everything. A thread of an earlier session may still be in a
+request when the next begins. Each thread has a flag of its own, so what it then finds is dropped.
 """
 
 import logging
@@ -20,6 +25,7 @@ from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.reminder import Reminder
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress
@@ -34,6 +40,7 @@ LAG = 20.0
 """Seconds after which the feed is read again, because a search index may lag by that much."""
 
 _RECENT = 5000
+"""Number of changes that are remembered while a feed is read, in case a page repeats them."""
 
 _log = get_log("flowtools.source.vizone.replay")
 
@@ -61,11 +68,11 @@ class Replay:
             progress: The record of the changes that are done.
             pages: Reads the pages of the feed, latest change first.
             look: Returns the changes that a page shows.
-            when: Tells when the resource of a live event was modified.
+            when: Returns when the resource of a live event was modified; None if unknown.
             ordered: Whether the feed lists the latest change first. Otherwise all of it is read,
                 and every change that is not known is replayed, however old.
             lag: Seconds after which the feed is read again.
-            retry_for: Seconds for which a feed that cannot be read is tried; None: for ever.
+            retry_for: Seconds after which a feed that cannot be read is given up; None: never.
         """
         self._progress = progress
         self._pages = pages
@@ -86,21 +93,21 @@ class Replay:
         return self._wake.fileno()
 
     def start(self) -> None:
-        """Ask for what has changed since the mark: there is a subscription."""
+        """Read the changes since the mark; call it once the subscription has been accepted."""
         since = self._progress.expect()
         self._ending = Flag()
         args = (since - MARGIN, self._ending)
-        Thread(target=self._read, args=args, name="replay", daemon=True).start()
+        start_thread(Thread(target=self._read, args=args, name="replay", daemon=True))
 
     def end(self) -> None:
-        """Stop asking: the subscription has ended, what is outstanding is asked for later."""
+        """Stop reading, because the subscription has ended; the next one asks for the rest."""
         self._ending.set()
         with self._lock:
             self._drop_spools()
         self._progress.expect()
 
     def close(self) -> None:
-        """End; nothing may be called any more."""
+        """End; no method may be called after this."""
         self._ending.set()
         with self._lock:
             self._drop_spools()
@@ -109,8 +116,8 @@ class Replay:
         """Return up to `most` events that are to be written now.
 
         Raises:
-            UnreachableError: The feed could not be read for as long as it may be tried.
-            InternalError: There is a mistake in the reading.
+            UnreachableError: The feed could not be read within the time for retries.
+            InternalError: Reading the feed raised an unexpected exception.
         """
         self._wake.clear()
         # An error is raised once: after it, the feed is tried anew.
@@ -135,7 +142,7 @@ class Replay:
         return events
 
     def begin(self, event: Event) -> int:
-        """Note that `event` is to be done; return its token for `done`."""
+        """Note that `event` is to be done; return its number, for `done`."""
         replayed = event.attributes.get("replayed") is True
         return self._progress.begin(key_of(event), self._when(event), replayed=replayed)
 
@@ -143,14 +150,15 @@ class Replay:
         """Return whether a live event has been replayed already."""
         return self._progress.is_known(key_of(event), replayed=True)
 
-    def done(self, tokens: Sequence[int]) -> None:
-        """Note that the events with these tokens are done; any thread may call."""
-        self._progress.done(tokens)
+    def done(self, numbers: Sequence[int]) -> None:
+        """Note that the events with these numbers are done; any thread may call."""
+        self._progress.done(numbers)
+        # The window of replayed events may have room again: `take` is called at the next wake-up.
         self._wake.ring()
 
-    def forget(self, token: int) -> None:
-        """Discard the event with this token, which is not wanted."""
-        self._progress.forget(token)
+    def forget(self, number: int) -> None:
+        """Discard the event with this number, which is not wanted."""
+        self._progress.forget(number)
 
     def _finish(self) -> None:
         with self._lock:
@@ -159,7 +167,7 @@ class Replay:
                 self._progress.reach(self._spools[0].oldest)
             else:
                 self._progress.fulfil()
-        _log.info("%d events were asked for and have been written", self._taken)
+        _log.info("%d events have been replayed", self._taken)
         self._taken = 0
 
     def _drop_spools(self) -> None:
@@ -173,7 +181,7 @@ class Replay:
             self._try_to_read(again, ending)
 
     def _try_to_read(self, since: float, ending: Flag) -> float | None:
-        """Offer what the feed shows; return the last time in it, None where that cannot be.
+        """Read the feed and offer its changes; return the latest time in it, or None on failure.
 
         The listener has logged in before, so every error now may be temporary: a login is refused
         while users are moved, a feed is not found while an index is rebuilt, and a proxy shows an
@@ -190,30 +198,30 @@ class Replay:
                 reason = f"no temporary file: {error.strerror}; TMPDIR says where that is"
             except Exception as error:  # noqa: BLE001  it is raised in the other thread
                 _log.exception("an internal error in the reading of a feed")
-                self._fail(InternalError(f"cannot ask for what has changed: {error}"))
+                self._fail(InternalError(f"cannot read the missed changes: {error}"))
                 return None
             else:
                 if said:
                     away = monotonic() - began
-                    _log.warning("what has changed can be asked for again, after %.1f s", away)
+                    _log.warning("the missed changes can be read again, after %.1f s", away)
                 self._wake.ring()
                 return newest
             if self._retry_for is not None and monotonic() - began >= self._retry_for:
                 away = monotonic() - began
-                reason = f"cannot ask for what has changed: {reason}; gives up after {away:.0f} s"
+                reason = f"cannot read the missed changes: {reason}; gives up after {away:.0f} s"
                 self._fail(UnreachableError(reason))
                 return None
             still.begin()
             is_new = reason != said or still.due() is not None
             level = logging.WARNING if is_new else logging.INFO
-            _log.log(level, "cannot ask for what has changed: %s; trying again", reason)
+            _log.log(level, "cannot read the missed changes: %s; trying again", reason)
             said = reason
             ending.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         return None
 
     def _read_once(self, since: float, ending: Flag) -> float:
-        """Read the feed once and offer what it shows; return the last time in it."""
+        """Read the feed once and offer its changes; return the latest time in it."""
         spool = Spool()
         try:
             newest = self._fill(spool, since, ending)
@@ -229,6 +237,7 @@ class Replay:
 
     def _offer(self, spool: Spool, ending: Flag) -> None:
         with self._lock:
+            # Under the lock: after `end` has dropped the spools, nobody would close this one.
             if ending.is_set():
                 spool.close()
                 return
@@ -237,7 +246,7 @@ class Replay:
             self._spools.append(spool)
 
     def _fill(self, spool: Spool, since: float, ending: Flag) -> float:
-        """Put what the feed shows into `spool`; return the last time in it."""
+        """Put the changes that the feed shows into `spool`; return the latest time in it."""
         recent: dict[str, None] = {}
         started = monotonic()
         count = 0
@@ -247,6 +256,7 @@ class Replay:
             if ending.is_set():
                 break
             for event, when, _ in sights:
+                # A server's clock may be ahead: the next reading must not begin in the future.
                 newest = max(newest, min(when or since, time()))
                 if event is None:
                     continue
@@ -260,6 +270,7 @@ class Replay:
                 spool.put(event, since if when is None else when)
                 count += 1
         else:
+            # All of the feed has been read, so what it does not show does not exist any more.
             if not self._ordered:
                 self._progress.drop(known)
         spool.finish()
@@ -267,9 +278,8 @@ class Replay:
         return newest
 
     def _since(self, since: float) -> Iterator[list[Sight]]:
-        """Yield what is not older than `since`; all, where the feed is in no order."""
-        # Not the mark: where somebody has said with --since where to start, nothing need have
-        # changed at that time.
+        """Yield the changes since `since`, page by page; all, if the feed is not in order."""
+        # Not the mark: it may come from --since, when no change need have that time.
         last = self._progress.last_seen
         order = _Order(last) if self._ordered else None
         for number, page in enumerate(self._pages()):
@@ -283,10 +293,10 @@ class Replay:
                     return
 
     def _gone_back(self, page: Feed, last: float | None) -> float:
-        """Return the seconds by which the server's clock has gone back; mostly 0.
+        """Return the seconds by which the server's clock has gone back; 0 if it has not.
 
-        Changes made then have a time before the mark, where all counts as done. `last` is an
-        earlier time of the server.
+        Changes made since then have a time before the mark, so they would count as done. `last` is
+        an earlier time of the server.
         """
         if page.served is None:
             return 0.0
@@ -296,37 +306,40 @@ class Replay:
         if seconds <= MARGIN:
             return 0.0
         _log.warning(
-            "the server's clock has gone back by %.0f s: what it says has changed since then is"
-            " asked for; some of it may come twice",
+            "the server's clock has gone back by %.0f s: reading all changes since then; some of"
+            " them may come twice",
             seconds,
         )
         return seconds
 
 
 class _Order:
-    """Whether a feed shows the last change first, page by page."""
+    """Checks, page by page, whether a feed shows the latest change first.
+
+    Only then may the reading end at the first page that is too old.
+    """
 
     def __init__(self, known: float | None) -> None:
-        """Nothing of it has been seen; something is known to have changed at `known`."""
+        """Prepare; `known` is the time of a change that was seen before, if there was one."""
         self._known = known
         self._last: float | None = None
         self._is_kept = True
 
     def is_kept_by(self, times: list[float]) -> bool:
-        """Return whether the pages so far are in order, the times of one more among them."""
+        """Return whether the pages so far are in order, including one more with these times."""
         if not self._is_kept or not times:
             return self._is_kept
         is_first = self._last is None and self._known is not None
-        # A page may show again what the one before has shown, where much is changing meanwhile.
+        # A page may repeat entries of the page before, if changes were added in front meanwhile.
         goes_back = self._last is not None and max(times) > self._last + MARGIN
         if goes_back or not is_descending(times):
-            _log.warning("the feed is not in the order of modification: all of it is read")
+            _log.warning("the feed is not in the order of modification: reading all of it")
             self._is_kept = False
         elif is_first and max(times) < min(self._known or 0.0, time()) - MARGIN:
-            # It has gone, or stands further on.
+            # That change is on a later page, or it was deleted.
             _log.warning(
-                "the last change in the feed is older than one that has been seen: all of it is"
-                " read"
+                "the latest change in the feed is older than one that was seen before: reading all"
+                " of it"
             )
             self._is_kept = False
         self._last = times[-1]

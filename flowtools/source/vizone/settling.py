@@ -1,9 +1,11 @@
 """A stage that holds a file's event until the file's size has not changed for a while.
 
-A file that is being written causes several events, of which the last one counts. When its size has
-not changed for long enough, the server is asked for the size once more, because a message may be
-lost or delayed. `start` starts the threads that ask. `close` tells them to end, which each does
-after its current request.
+A file that is being written causes several events, of which the last one counts. Each new event
+replaces the held one, whose message is then done. When the size has not changed for long enough,
+the server is asked for it once more, because a message may be lost or delayed.
+
+`start` starts the threads that ask. `close` tells them to end, which each does after its current
+request. A file may get a new event while a thread asks about it: the answer is then dropped.
 """
 
 import heapq
@@ -18,6 +20,7 @@ from time import monotonic
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
+from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of, modified
 from flowtools.source.vizone.lookup import ANSWER, Ask, patiently
@@ -36,7 +39,14 @@ _log = get_log("flowtools.source.vizone.settling")
 
 @dataclass
 class _Kept:
-    """An event that is kept: as it is to be written, and what it was when it came."""
+    """A held event.
+
+    Attributes:
+        event: The event as it will be written.
+        key: The key of the event as it came, before the server's answer was added.
+        ticket: What accompanies the event.
+        due: The monotonic time at which its size has been unchanged for long enough.
+    """
 
     event: Event
     key: str
@@ -50,10 +60,13 @@ class Settling:
     def __init__(
         self, account: Account, seconds: float, ask: Ask, hosts: frozenset[str] = frozenset()
     ) -> None:
-        """Prepare; `ask` returns a file's event as it is now, None where it is not wanted.
+        """Prepare.
 
-        With 0 `seconds` nothing is kept and nothing asked. Where a link leads to one of `hosts`,
-        that is asked, too.
+        Args:
+            account: The Viz One, and the login there.
+            seconds: Seconds that a size must be unchanged; 0: nothing is held, nothing is asked.
+            ask: Returns the event of a file as it is now; None: it is not wanted.
+            hosts: Further hosts that may be asked if a link leads there.
         """
         self._client = Client(account, seconds=ANSWER, hosts=hosts)
         self._seconds = seconds
@@ -70,7 +83,7 @@ class Settling:
     def start(self) -> None:
         """Start the threads."""
         for _ in range(THREADS if self._seconds else 0):
-            Thread(target=self._run, name="settling", daemon=True).start()
+            start_thread(Thread(target=self._run, name="settling", daemon=True))
 
     def close(self) -> None:
         """Tell the threads to end, without waiting for them."""
@@ -92,12 +105,14 @@ class Settling:
         name, key = _name(event), key_of(event)
         with self._changed:
             before = self._kept.get(name)
+            # Messages may overtake each other, and a replay may repeat what a message brought.
             is_late = before is not None and _is_older(event, before.event)
             is_known = event.get("updated") is not None and self._written.get(name) == key
             if is_late or is_known:
                 self._let_go(None, ticket)
                 return
             if before is not None:
+                # None instead of an event: its message is acknowledged, and nothing is written.
                 self._let_go(None, self._kept.pop(name).ticket)
             if Kind.of(event.type) is Kind.DELETED:
                 self._written.pop(name, None)
@@ -137,8 +152,7 @@ class Settling:
         self._changed.notify()
 
     def _write(self, name: str, kept: _Kept) -> None:
-        # What it was when it came, not what the server has said since: only the same
-        # change is a duplicate.
+        # The key of the event as it came: a repeated message does not have the server's answer.
         self._written[name] = kept.key
         self._written.move_to_end(name)
         if len(self._written) > MOST:
@@ -166,6 +180,7 @@ class Settling:
                 pause = self._due[0][0] - monotonic() if self._due else None
                 if pause is not None and pause <= 0:
                     _, _, name, kept = heapq.heappop(self._due)
+                    # Items of the heap are not removed when an event is replaced: skip them.
                     if self._kept.get(name) is kept:
                         return name, kept
                 else:
@@ -175,7 +190,7 @@ class Settling:
     def _judge(self, name: str, kept: _Kept, now: Event | None) -> None:
         with self._changed:
             if self._ending.is_set() or self._kept.get(name) is not kept:
-                return  # Another message came meanwhile; its own time will come.
+                return  # A newer message has replaced it, and has a time of its own.
             if now is None or Kind.of(now.type) is Kind.DELETED:
                 del self._kept[name]
                 self._let_go(now, kept.ticket)

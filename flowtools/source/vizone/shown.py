@@ -1,4 +1,4 @@
-"""The changes that a feed of Viz One shows of the resources that a source listens to."""
+"""Read the changes of the resources that a source listens to from a feed of Viz One."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,9 +25,10 @@ class Sight(NamedTuple):
     """One entry of a feed.
 
     Attributes:
-        event: Its event, if that is wanted.
-        when: When it was modified (seconds since the epoch), if that is known.
-        in_order: Whether `when` determines the entry's place in the feed; not so for a tombstone.
+        event: The event of the entry; None: it is not wanted.
+        when: Time of the modification in seconds since the epoch; None: unknown.
+        in_order: Whether `when` determines the entry's place in the feed. It does not for a
+            tombstone, the entry of a deletion.
     """
 
     event: Event | None
@@ -37,14 +38,14 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True)
 class Shown:
-    """What the feed shows of the resources that are listened to.
+    """A feed of the resources that a source listens to.
 
     Attributes:
-        of: What to call them in the state file.
-        pages: Reads the feed.
-        to_event: Makes the event of a change that it shows; None: not wanted.
-        ordered: Whether the last change comes first. Where it does not, a time may be that
-            of a file which was moved here later: only what was seen here is done.
+        of: Name of the resources in the state file and in messages.
+        pages: Reads the pages of the feed.
+        to_event: Makes the event of a change in the feed; returns None if it is not wanted.
+        ordered: Whether the feed lists the latest change first. If not, a file may have been moved
+            here long after its modification, so only changes that were seen here count as done.
     """
 
     of: str
@@ -53,9 +54,10 @@ class Shown:
     ordered: bool = True
 
     def look(self, feed: Feed) -> list[Sight]:
-        """Return what one page shows."""
+        """Return the changes that one page shows."""
         sights = []
         for change in changes_in(feed):
+            # Without a time, `event_id` needs the entry itself to tell two changes apart.
             body = serialise(change.entry.element) if change.entry and not change.when else b""
             event = self.to_event(change, Message({}, body))
             sights.append(Sight(event, instant(change.when), change.entry is not None))
@@ -67,7 +69,11 @@ class Shown:
             yield from self.pages(client)
 
     def present(self, client: Client) -> tuple[float, dict[str, float]]:
-        """Return where a first run starts: the last change there is now, and those by it."""
+        """Return where a first run starts: the time of the latest change, and what is done.
+
+        That is a time in seconds since the epoch, and the changes up to it that are still
+        remembered: their times by their keys.
+        """
         seen: dict[str, float] = {}
         newest = 0.0
         ordered = self.ordered
@@ -87,7 +93,10 @@ class Shown:
         return newest, seen
 
     def before(self, client: Client, since: float) -> dict[str, float]:
-        """Return the changes that count as done because they are older than `since`."""
+        """Return the keys of the changes that count as done because they are older than `since`.
+
+        If the feed is in order, their times say so, and none is returned.
+        """
         if self.ordered or not since:
             return {}
         _, seen = self.present(client)
@@ -95,7 +104,7 @@ class Shown:
 
 
 def is_descending(times: Sequence[float]) -> bool:
-    """Return whether these times, in the order of a feed, may be the last change first."""
+    """Return whether these times, in the order of a feed, go from the latest to the earliest."""
     if len(times) > 1 and times[0] < times[-1]:
         return False
     return not any(b > a + JITTER for a, b in pairwise(times))

@@ -11,7 +11,7 @@ _TAIL = struct.Struct("<Id")
 
 
 class Spool:
-    """Events on disk: the last that was put in is the first that comes out."""
+    """A stack of events on disk: the last one that was put in comes out first."""
 
     def __init__(self) -> None:
         self._file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
@@ -20,7 +20,7 @@ class Spool:
 
     @property
     def oldest(self) -> float:
-        """The time of the oldest event that is left; infinity where there is none."""
+        """The time of the oldest event that is left; infinity if there is none."""
         return self._oldest
 
     def put(self, event: Event, when: float) -> None:
@@ -30,13 +30,14 @@ class Spool:
             OSError: The disk is full.
         """
         line = event.encode()
-        # With each, the oldest of those that are left once it is taken.
+        # The length comes after the line, because `take` reads backwards. With it goes the oldest
+        # time of the events below: those that are left once this one is taken.
         self._file.write(line + _TAIL.pack(len(line), self._oldest))
         self._size += len(line) + _TAIL.size
         self._oldest = min(self._oldest, when)
 
     def finish(self) -> None:
-        """Note that all is put in.
+        """Write the buffer; call it after the last event was put in.
 
         Raises:
             OSError: The disk is full.
@@ -44,7 +45,7 @@ class Spool:
         self._file.flush()
 
     def take(self) -> tuple[Event, float] | None:
-        """Return the last event, and the time of the oldest that is left; None: no more."""
+        """Return the last event, and the time of the oldest one left; None: there are no more."""
         if not self._size:
             return None
         self._file.seek(self._size - _TAIL.size)
@@ -55,6 +56,6 @@ class Spool:
         return parse(self._file.read(length)), oldest
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file, which removes it."""
         with suppress(OSError):  # Its buffer may still hold bytes that did not fit on the disk.
             self._file.close()

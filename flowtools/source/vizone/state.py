@@ -1,4 +1,4 @@
-"""The file that keeps a source's progress over an absence."""
+"""The file that keeps a source's position from one run to the next."""
 
 import time
 from datetime import UTC, datetime
@@ -12,21 +12,23 @@ from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
 from flowtools.source.wholefile import WholeFile
 
+# Seconds by which a position may be ahead of our clock; more is taken for a mistake.
 _TOMORROW = 86400.0
 
 _log = get_log("flowtools.source.vizone.state")
 
 
 Position = tuple[float, dict[str, float], float | None]
-"""The mark, what is done after it by key, and how far ahead the server's clock was (seconds)."""
+"""The mark; the changes after it that are done, their times by key; and how many seconds the
+server's clock was ahead of ours, if known. The times are in seconds since the epoch."""
 
 
 class Kept:
     """A keeper of a position: a file or a value in a store.
 
     Attributes:
-        name: What to call it in a message.
-        every: Seconds between two writings.
+        name: Its name in messages.
+        every: Seconds from a change to its being written.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Kept:
     _source: str
 
     def document(self, mark: float, seen: dict[str, float], clock: float | None) -> dict[str, Any]:
-        """Return what is written."""
+        """Return the JSON object that is written."""
         return {
             "flow-state": 1,
             "of": self._of,
@@ -60,16 +62,23 @@ class Kept:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release it, so that another process can have it."""
         raise NotImplementedError
 
 
 def read_position(name: str, kept: Any, of: str, source: str) -> Position:
-    """Return the position that `kept` says, which is called `name`.
+    """Return the position in the JSON value `kept`.
+
+    Args:
+        name: Its name in messages.
+        kept: The value, as Kept.document made it.
+        of: The resources that it must belong to.
+        source: The address of Viz One; another one only causes a warning.
 
     Raises:
-        ConfigurationError: It is damaged, about something else than `of`, or to come.
+        ConfigurationError: It is damaged, belongs to other resources, or is in the future.
     """
+    # It may have been edited or damaged: nothing about its types is certain.
     try:
         mark = datetime.fromisoformat(kept["changed"]).timestamp()
         seen = {str(key): float(when) for key, when in kept["seen"].items()}
@@ -80,20 +89,19 @@ def read_position(name: str, kept: Any, of: str, source: str) -> Position:
         known = False
     if not known:
         raise ConfigurationError(
-            f"cannot use {name}: it is damaged, or none of flow-listen's;"
+            f"cannot use {name}: it is damaged, or is not the position of a listener;"
             " repair it, or remove it and say with --since where to start"
         )
     if kept_of != of:
-        raise ConfigurationError(f"cannot use {name}: it is about {kept_of}, not {of}")
+        raise ConfigurationError(f"cannot use {name}: it belongs to {kept_of}, not {of}")
     if mark > time.time() + _TOMORROW:
         raise ConfigurationError(
-            f"cannot use {name}: it says that all is done up to"
-            f" {kept['changed']}, which is to come; set the clock right, or remove it"
-            " and say with --since where to start"
+            f"cannot use {name}: it says that everything is done up to {kept['changed']}, which is"
+            " in the future; correct the clock, or remove it and say with --since where to start"
         )
     if kept_source != source:
         _log.warning("%s was written for '%s', not '%s'", name, kept_source, source)
-    # A clock that was slightly ahead must not hide the changes until that time.
+    # If the clock was slightly ahead, changes that are made until that time must not count as done.
     return min(mark, time.time()), seen, clock
 
 
@@ -101,7 +109,7 @@ class StateFile(Kept):
     """A file that is replaced as a whole, by one process at a time."""
 
     def __init__(self, path: str | Path, of: str, source: str) -> None:
-        """Take the file for oneself; `of` and `source` say what it is about.
+        """Lock the file; `of` and `source` say what it belongs to.
 
         Raises:
             ConfigurationError: Another process has it, or its directory cannot be used.
@@ -112,12 +120,10 @@ class StateFile(Kept):
         self._source = source
 
     def load(self) -> Position | None:
-        """Return the mark, what is done after it, and how far ahead the server's clock was.
-
-        None where there is no file yet.
+        """Return the position; None if there is no file yet.
 
         Raises:
-            ConfigurationError: It cannot be read, is damaged, or is about something else.
+            ConfigurationError: The file cannot be read, is damaged, or belongs to something else.
         """
         content = self._file.read()
         if content is None:
@@ -138,5 +144,5 @@ class StateFile(Kept):
         self._file.replace(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Unlock the file."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""A source's progress, kept in Viz One's own store for programs, for listeners on several servers.
+"""A source's position, kept in Viz One's own store for programs, for listeners on several servers.
 
 The store keeps a value for a user, an application and a key. It has no locks: the lease (lease.py)
 decides which process may write. Two writers at once do no harm: each writes a valid position, and
@@ -18,7 +18,7 @@ PREFIX = "store:"
 """Prefix of a value of --state that is a name in the store."""
 
 APPLICATION = "flowtools"
-"""The application whose values ours are."""
+"""The application that our values belong to."""
 
 ANSWER = 4.0
 """Time-out of a request to the store, in seconds."""
@@ -27,10 +27,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def checked_name(option: str, name: str) -> str:
-    """Return `name`, which may be a part of a key.
+    """Return `name` if it is valid as a part of a key.
 
     Raises:
-        UsageError: It may not.
+        UsageError: It is not; the message names `option`.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{option}: '{name}' is not a name of letters, digits, '.', '_' and '-'")
@@ -49,7 +49,7 @@ class StoredState(Kept):
         of: str,
         may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Prepare to keep the state `name`; `of` says what it is about.
+        """Prepare to keep the state `name`; `of` says what it belongs to.
 
         Nothing is written while `may_write` returns False, which means that another listener works.
         """
@@ -57,7 +57,7 @@ class StoredState(Kept):
         self._of = of
         self._source = account.url
         self._may_write = may_write
-        # One try: the next is due in some seconds.
+        # Two tries at most: the next write is due in some seconds anyway.
         self._client = Client(account, seconds=ANSWER, pauses=(0.5,))
         self._key = f"state.{name}"
 
@@ -67,10 +67,10 @@ class StoredState(Kept):
         return self._may_write()
 
     def load(self) -> Position | None:
-        """Return where the source is; None where nothing has been kept yet.
+        """Return the position; None if nothing has been kept yet.
 
         Raises:
-            ConfigurationError: What is kept is damaged, or is about something else.
+            ConfigurationError: The value is damaged, or belongs to something else.
             FlowError: As Client.
         """
         value: Any = self._client.store(APPLICATION).get(self._key)
@@ -86,6 +86,7 @@ class StoredState(Kept):
         try:
             self._client.store(APPLICATION).put(self._key, value)
         except FlowError as error:
+            # As for a file; without a number, which tells Progress that it is not one.
             raise OSError(0, str(error)) from None
 
     def close(self) -> None:
