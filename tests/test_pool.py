@@ -943,4 +943,4 @@ def test_a_malformed_ackto_is_a_warning_and_stops_nothing(pool, tmp_path, caplog
         running.feed(orjson.loads(event.encode()), line_with(ackto, 2, "good"))
         assert running.end() == {"done": 2}
         assert received(server, 1) == ["e.2 ack"]
-    assert "cannot acknowledge 'nonsense'" in caplog.text
+    assert "line 1: cannot acknowledge 'nonsense'" in caplog.text

@@ -349,6 +349,14 @@ def test_no_ack_acknowledges_nothing(lines_of, tmp_path):
         assert (receiver.connections, receiver.byes) == ([], 0)
 
 
+def test_a_malformed_ackto_is_one_warning_of_flow_work_with_relay(run, tmp_path):
+    (tmp_path / "two.py").write_text("class Two:\n    def start(self, event): yield 1; yield 2\n")
+    line = Event("t", 1, source="s", id="1", ackto="nonsense").encode()
+    status, out, err = run("flow-work", "--relay", "two:Two", input=line)
+    assert (status, out.count(b"\n"), err.count("\n")) == (0, 2, 1)
+    assert "line 1: cannot acknowledge 'nonsense'" in err
+
+
 @pytest.mark.parametrize("options", [("--pass", "--relay"), ("--no-ack", "--pass")])
 def test_contradictory_options_are_refused(run, options):
     status, _, err = run("flow-work", *options, "mine:Split")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -180,6 +181,13 @@ def test_a_line_that_is_too_long_fails_alone_though_its_ackto_is_malformed(run):
 def test_an_unwritable_file_is_reported(run):
     status, _, err = run("flow-tee", "no/such/file")
     assert (status, "cannot write 'no/such/file': No such file or directory" in err) == (1, True)
+
+
+def test_a_socket_as_file_is_an_error_and_not_waited_for(run, tmp_path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(tmp_path / "s"))
+        status, _, err = run("flow-tee", "s")
+    assert (status, "cannot write 's': No such device or address" in err) == (1, True)
 
 
 def test_opening_a_named_pipe_waits_until_a_stop(start, tmp_path):

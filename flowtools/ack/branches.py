@@ -11,6 +11,7 @@ import select
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 
 from flowtools.core.errors import FlowError, ReaderGone
@@ -50,14 +51,14 @@ def open_branch(path: str, stop: Stop, *, append: bool) -> Branch | None:
         FlowError: The file or pipe cannot be opened.
     """
     # Without O_NONBLOCK, open(2) would block until a named pipe has a reader, and no stop could end
-    # it. With it, ENXIO says that there is no reader yet.
+    # it. With it, ENXIO says that there is no reader yet, or that the path is a socket.
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     flags |= os.O_APPEND if append else os.O_TRUNC
     while True:
         try:
             fd = os.open(path, flags, 0o666)
         except OSError as error:
-            if error.errno != errno.ENXIO:
+            if error.errno != errno.ENXIO or not Path(path).is_fifo():
                 raise FlowError(f"cannot write '{path}': {error.strerror}") from None
             if stop.wait(OPEN_AGAIN):
                 return None

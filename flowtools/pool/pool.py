@@ -31,13 +31,13 @@ class Step(Enum):
     """What a thread of the pool does next."""
 
     RUN = auto()
-    """It takes an event and runs it."""
+    """Take an event and run it."""
     AGAIN = auto()
-    """It begins again."""
+    """Begin again, without an event."""
     CLAIMED = auto()
-    """It looks at the claim on its attempt."""
+    """Look at the claim on the attempt."""
     END = auto()
-    """It ends: nothing is left to do."""
+    """End, because nothing is left to do."""
 
 
 class Pool(Taking):

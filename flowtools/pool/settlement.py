@@ -248,9 +248,8 @@ class Settlement:
             return None
         try:
             parts = relay.carry(ackto, len(lines))
-        except AckError as error:
-            log.warning("%s; the event will be delivered again", error)
-            return None
+        except AckError:
+            return None  # It is malformed. `_tell` reports that when the lines are written.
         return [with_ackto(line, part) for line, part in zip(lines, parts, strict=True)]
 
     def _record(self, attempt: Attempt) -> None:
@@ -281,7 +280,7 @@ class Settlement:
             elif answer is Answer.NACK:
                 self._acks.nack(ackto, self._reason(attempt))
         except AckError as error:
-            log.warning("%s; the event will be delivered again", error)
+            log.warning("line %d: %s", attempt.number, error)
 
     def _reason(self, attempt: Attempt) -> Reason:
         error = attempt.error or attempt.outcome.value
