@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import orjson
 import pytest
@@ -89,6 +90,16 @@ def records(path):
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
+def is_waiting(pid):
+    """Return whether no thread of a process does anything, as seen ten times."""
+    for _ in range(10):
+        for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+            if path.read_text().rpartition(")")[2].split()[0] != "S":
+                return False
+        time.sleep(0.01)
+    return True
+
+
 NOTES = """
     def start(self, event):
         note(event.data)
@@ -105,8 +116,8 @@ def test_several_events_are_handed_to_a_process_at_once(work, notes, tmp_path):
 """
     process = work(code, "--joblog", "log", patience=FOREVER)
     write(process, *range(120))
-    wait_for(notes, "the first event")
-    # Only the process runs on, so that what follows was handed over before.
+    wait_for(lambda: notes() and is_waiting(process.pid), "the first event")
+    # Only the process continues, so that what follows was handed over before.
     os.kill(process.pid, signal.SIGSTOP)
     (tmp_path / "go").touch()
     wait_for(lambda: len(notes()) == 1 + 50, "a series")
