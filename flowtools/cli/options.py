@@ -157,8 +157,8 @@ ack = option(
     "--ack",
     of=Taking,
     type=click.Choice(["pipe", "worker"]),
-    help="When to acknowledge a message to the broker: once its line is in the pipe, or "
-    "once a Worker has processed its events.",
+    help="When an event is done, and its message is acknowledged to the broker if there is one: "
+    "once its line is in the pipe, or once a Worker has processed it.",
 )
 
 prefetch = option(
@@ -166,8 +166,8 @@ prefetch = option(
     of=Taking,
     type=click.IntRange(min=1, max=65535),
     metavar="N",
-    help="Maximum number of unacknowledged messages. So many are held in memory, and may be "
-    "delivered again after a fault.",
+    help="Maximum number of unacknowledged messages or events. So many are held in memory, and "
+    "may be delivered again after a fault.",
 )
 
 dead_letter = click.option(
