@@ -25,7 +25,7 @@ ENDLESS = {
     "Delivery: flow-listen-assets --state": 5,
 }
 """Endless examples, and the number of lines after which Control-C is pressed."""
-NEEDS = {"With GNU parallel's habits: mkdir": "parallel", "With kcat": "kcat"}
+NEEDS = {"With GNU parallel: mkdir": "parallel", "With kcat": "kcat"}
 
 
 def block(beginning):
@@ -131,14 +131,14 @@ def test_jq_prints_three_columns_and_selects_events(place):
 
 
 def test_resume_does_not_repeat_finished_events(place, shell):
-    shell(block("With GNU parallel's habits: seq").text)
+    shell(block("With GNU parallel: seq").text)
     done = [json.loads(line) for line in (place / "done").read_bytes().splitlines()]
     assert [each["data"]["of"] for each in done] == [str(n) for n in range(1, 121)]
 
 
 @pytest.mark.skipif(not shutil.which("parallel"), reason="needs parallel")
 def test_a_pipeline_may_end_with_parallel(place, shell):
-    status, _, err = shell(block("With GNU parallel's habits: mkdir").text)
+    status, _, err = shell(block("With GNU parallel: mkdir").text)
     assert (status, err) == (0, "")
     names = sorted(path.name for path in (place / "arrivals").iterdir())
     assert names == ["a.mxf", "a.mxf.gz", "b.mxf", "b.mxf.gz"]
