@@ -378,6 +378,37 @@ def test_invalid_large_and_nested_lines_among_short_events_are_handled(work, not
     assert len(notes()) == 42
 
 
+@pytest.mark.parametrize("ends", ["signal", "reader"])
+@pytest.mark.parametrize("isolation", ["process", "thread"])
+def test_an_event_whose_result_waits_for_a_cancelled_one_is_kept(
+    work, notes, tmp_path, isolation, ends
+):
+    code = """
+    def start(self, event):
+        note(event.data)
+        if event.data == 0:
+            time.sleep(1000)
+        return event.data if event.data % 2 else None
+"""
+    options = ["--keep-order", "-j", 2, "--drain", 0, "--grace", 0.2, "--isolation", isolation]
+    process = work(code, *options, "--joblog", "log", "--failed", "failed")
+    write(process, *range(10))
+    log = tmp_path / "log"
+    wait_for(lambda: len(notes()) == 10, "all ten events")
+    wait_for(lambda: log.exists() and len(records(log)) == 4, "the events without results")
+    if ends == "signal":
+        process.terminate()
+    else:
+        process.stdout.close()
+    process.wait()
+    failed = records(tmp_path / "failed")
+    assert [each["data"] for each in failed] == [0, 1, 3, 5, 7, 9]
+    reasons = [each["flowerror"] for each in failed]
+    assert reasons[0] == "not tried: the pool ended"
+    assert set(reasons[1:]) == {"its results were not written: the pool ended"}
+    assert len(records(log)) == 4
+
+
 def test_a_result_that_is_too_long_fails_only_its_event(work):
     code = """
     def start(self, event):
