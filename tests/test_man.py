@@ -70,14 +70,15 @@ MORE = {
     "class Print": "echo '{}' | flow-work shown:Print",
     "from flowtools.source.interval": "flow-run shown:Sweep",
     "class Poll": "flow-source shown:Poll --count 2",
-    "class Items": "flow-source shown:Items --set items.state=items.cursor --count 2",
+    "from flowtools.event import": (
+        "flow-source shown:Items --set items.state=items.cursor --count 2"
+    ),
 }
 """How a class shown on a page is run, by the beginning of its text."""
 
 BEFORE = {
     "class Poll": "import threading\n\n\ndef look():\n    yield 1\n\n\n",
-    "class Items": (
-        "from flowtools.event import Event\nfrom flowtools.source.cursor import Cursor\n\n\n"
+    "from flowtools.event import": (
         "def items_after(last):\n    return [{'id': '1'}, {'id': '2'}]\n\n\n"
     ),
 }
