@@ -137,7 +137,7 @@ class ProcessRunner:
         for place, event in enumerate(batch.events):
             try:
                 lines[place] = event.encode()
-            except EventError as error:  # It is nested too deeply; only this event fails.
+            except EventError as error:  # It is nested too deeply. Only this event fails.
                 found[place] = batch.failures[place] = Failure.of(error)
         if lines:
             places = list(lines)  # The process numbers only the events that it gets.
@@ -207,7 +207,7 @@ class ProcessRunner:
     def interrupt(self, thread: Thread, since: float) -> None:
         """Kill the process and all that it has started; `start` then raises in its thread."""
         # The process may have answered in this moment. It must not get the next event, even so.
-        self._is_killed = True
+        self._is_killed = True  # Before the signal, so that `prepare` sees it in any case.
         end_tree(self._pid)  # Programs with a session of their own are not in its group.
         kill_group(self._pid)
 
@@ -228,7 +228,7 @@ class ProcessRunner:
         if not self._is_up:
             return
         if not self._is_ready:
-            self._discard()
+            self._discard()  # It has not made its Worker, so that there is nothing to clean up.
             return
         said, in_time = self._farewell()
         status = self._discard(kill=not in_time)
@@ -253,6 +253,8 @@ class ProcessRunner:
         if len(content) <= packets.LARGEST:
             self._events.send(kind + content)
             return
+        # One packet cannot hold it, but whether one packet was read must decide what `_take_back`
+        # says.
         with os.fdopen(os.memfd_create("event"), "wb") as file:
             file.write(content)
             file.flush()
@@ -327,6 +329,7 @@ class ProcessRunner:
         return self._reap()
 
     def _reap(self) -> int | None:
+        # The process is a child of the template, so that waitpid(2) does not work here.
         try:
             process = os.pidfd_open(self._pid)
         except OSError:
