@@ -272,6 +272,21 @@ def test_after_a_failure_no_event_begins_before_the_pool_has_seen_it(work, notes
     assert {count for data, count in counts.items() if data != "5"} == {1}
 
 
+@pytest.mark.parametrize(("what", "every"), [("Unavailable('down')", 20), ("Retry('later')", 3)])
+def test_no_event_is_lost_when_the_process_halts_again_and_again(work, notes, what, every):
+    code = f"""
+    def start(self, event):
+        note(event.data)
+        if event.data % {every} == 1 and not os.path.exists(str(event.data)):
+            open(str(event.data), 'w').close()
+            raise {what}
+"""
+    process = work(code, "-j", 2, "--backoff", 0.01, patience=FOREVER)
+    assert finish(process, lines(*range(200)))[0] == 0
+    expected = {str(number): 2 if number % every == 1 else 1 for number in range(200)}
+    assert Counter(notes()) == expected
+
+
 def test_output_is_reported_with_its_event(work):
     code = """
     def start(self, event):

@@ -182,6 +182,9 @@ class ProcessRunner:
                 raise Failed(Failure(Outcome.FAILED, how)) from None
             if answer == packets.ERROR:
                 raise Failed(pickle.loads(said))  # noqa: S301  from a process of our own
+            if answer not in (packets.DONE, packets.LINES, packets.ANSWERS):
+                # Never taken for an event that is done.
+                raise Failed(Failure(Outcome.FAILED, f"its process gave the answer {answer!r}"))
             return answer, said
 
     def _replace(self, event: Event | Events) -> bool:
@@ -264,7 +267,9 @@ class ProcessRunner:
     def _take_back(self) -> bool:
         """Take back the last event; return True if the process had not read it."""
         try:
-            found = self._unread.recv(1, socket.MSG_DONTWAIT)
+            found = packets.GO
+            while found == packets.GO:  # The process may not have read this one either.
+                found = self._unread.recv(1, socket.MSG_DONTWAIT)
         except OSError:
             return False
         return found in (packets.EVENT, packets.BATCH, packets.FILE)
