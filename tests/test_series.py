@@ -211,6 +211,35 @@ def test_a_process_killed_from_outside_loses_no_waiting_event(work, notes):
     }  # fmt: skip
 
 
+def test_an_event_behind_an_unread_go_was_not_begun(work, notes, tmp_path):
+    code = """
+    def start(self, event):
+        if event.data == 'bad':
+            raise ValueError
+        note(event.data)
+
+from flowtools.pool import packets
+send = packets.send
+def send_and_stop(channel, kind, content=b''):
+    send(channel, kind, content)
+    if kind == packets.ERROR:
+        note(f'halts {os.getpid()}')
+        os.kill(os.getpid(), signal.SIGSTOP)
+packets.send = send_and_stop
+"""
+    process = work(code, "--joblog", "log")
+    write(process, "bad", "good")
+    log = tmp_path / "log"
+    wait_for(lambda: notes() and log.exists() and records(log), "the failure")
+    wait_for(lambda: is_waiting(process.pid), "flow-work to wait for the other event")
+    os.kill(int(notes()[0].split()[1]), signal.SIGKILL)
+    status, _, _ = finish(process)
+    assert status == 1
+    assert notes()[1:] == ["good"]
+    ends = [(each["outcome"], each["attempt"]) for each in records(log)]
+    assert ends == [("failed", 1), ("done", 1)]
+
+
 def test_a_suspended_process_does_not_hold_unread_events(work, notes):
     code = """
     def start(self, event):
