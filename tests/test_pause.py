@@ -179,6 +179,7 @@ def test_a_signal_ends_a_pause_without_loss(down, isolation, tmp_path):
     kept = [orjson.loads(line) for line in (tmp_path / "failed").read_bytes().splitlines()]
     assert sorted(event["data"] for event in kept) == list(range(50))
     assert {event["flowerror"] for event in kept} == {"not tried: the pool ended"}
+    assert {event["flowattempts"] for event in kept} == {0}
 
 
 def test_events_in_flight_stay_unsettled_during_a_pause(down, tmp_path):

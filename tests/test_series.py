@@ -435,6 +435,7 @@ def test_an_event_whose_result_waits_for_a_cancelled_one_is_kept(
     reasons = [each["flowerror"] for each in failed]
     assert reasons[0] == "not tried: the pool ended"
     assert set(reasons[1:]) == {"its results were not written: the pool ended"}
+    assert [each["flowattempts"] for each in failed] == [0, 1, 1, 1, 1, 1]
     assert len(records(log)) == 4
 
 

@@ -210,9 +210,12 @@ class Settlement:
             return True
         if self._failures is None:
             return False
-        what = "its results were not written" if flight.number in self._ran else "not tried"
+        ran = flight.number in self._ran
+        what = "its results were not written" if ran else "not tried"
         text = f"{what}: the pool ended"
         attempt = _attempt(flight, Outcome.CANCELLED, text, started=monotonic())
+        if not ran:
+            attempt = attempt._replace(attempt=flight.attempt - 1)  # This one does not count.
         self._failures.write(attempt)
         return True
 
