@@ -54,7 +54,7 @@ def test_each_application_has_a_module_a_profile_and_a_readme(name):
 # Metadata mapper
 
 
-def test_the_mapper_finds_the_metadata_of_an_asset_of_which_only_the_address_came():
+def test_the_mapper_finds_the_metadata_of_an_asset_by_its_address():
     from examples.metadata_mapper.metadata_mapper import MetadataMapper
 
     with viz_one() as one, one.client() as client:

@@ -36,7 +36,7 @@ def test_results_come_in_the_order_of_the_jobs(started):
 
 
 @pytest.mark.parametrize("finishes", [True, False])
-def test_close_does_the_rest_or_leaves_it(started, finishes):
+def test_close_finishes_or_leaves_the_remaining_jobs(started, finishes):
     begun, go = threading.Event(), threading.Event()
 
     def work(job):
@@ -56,7 +56,7 @@ def test_close_does_the_rest_or_leaves_it(started, finishes):
     assert background.fetch() == ([0, 1, 2] if finishes else [0])
 
 
-def test_what_a_job_raises_is_raised_by_fetch_and_not_lost(started):
+def test_fetch_raises_the_exception_of_a_job(started):
     background = started(lambda job: 1 // job)
     background.put(1)
     background.put(0)

@@ -11,7 +11,7 @@ MEANT = {
     "flow-jq": (['select(.title == "a")'], ["line 1: 1 outputs", "line 2: 0 outputs"]),
     "flow-view": (
         [],
-        ["shows lines on <stdout>, in utf-8, with the columns", "2 lines"],
+        ["showing lines on <stdout>, in utf-8, with the columns", "2 lines"],
     ),
     "flow-work": (
         ["mymod:W", "-j", "2", "--retries", "1", "--backoff", "0"],

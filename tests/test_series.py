@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import orjson
 import pytest
@@ -89,13 +90,23 @@ def records(path):
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
+def is_waiting(pid):
+    """Return whether no thread of a process does anything, as seen ten times."""
+    for _ in range(10):
+        for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+            if path.read_text().rpartition(")")[2].split()[0] != "S":
+                return False
+        time.sleep(0.01)
+    return True
+
+
 NOTES = """
     def start(self, event):
         note(event.data)
 """
 
 
-def test_several_events_are_in_the_socket_at_once(work, notes, tmp_path):
+def test_several_events_are_handed_to_a_process_at_once(work, notes, tmp_path):
     code = """
     def start(self, event):
         if event.data == 0:
@@ -105,8 +116,8 @@ def test_several_events_are_in_the_socket_at_once(work, notes, tmp_path):
 """
     process = work(code, "--joblog", "log", patience=FOREVER)
     write(process, *range(120))
-    wait_for(notes, "the first event")
-    # Only the process runs on, so that what follows was handed over before.
+    wait_for(lambda: notes() and is_waiting(process.pid), "the first event")
+    # Only the process continues, so that what follows was handed over before.
     os.kill(process.pid, signal.SIGSTOP)
     (tmp_path / "go").touch()
     wait_for(lambda: len(notes()) == 1 + 50, "a series")
@@ -126,7 +137,7 @@ HANGS = """
 """
 
 
-def test_an_event_that_hangs_delays_none_of_those_behind_it(work, notes, tmp_path):
+def test_a_hanging_event_does_not_delay_the_events_behind_it(work, notes, tmp_path):
     process = work(HANGS, "-j", 2, "--timeout", 60, "--joblog", "log")
     write(process, "hang", *range(50))
     wait_for(lambda: len(notes()) == 51, "the fifty other events, while the first hangs")
@@ -139,7 +150,7 @@ def test_an_event_that_hangs_delays_none_of_those_behind_it(work, notes, tmp_pat
     assert {each["attempt"] for each in records(log)} == {1}
 
 
-def test_an_event_that_hangs_alone_is_a_timeout_and_the_others_are_done_once(work, notes):
+def test_only_the_hanging_event_times_out_and_the_others_are_done_once(work, notes):
     process = work(HANGS, "--timeout", 1)
     status, _, err = finish(process, lines("hang", *range(50)))
     assert status == 1
@@ -148,7 +159,7 @@ def test_an_event_that_hangs_alone_is_a_timeout_and_the_others_are_done_once(wor
 
 
 @pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), 9)", "os.abort()"])
-def test_of_a_process_that_dies_only_the_event_that_it_had_begun_fails(work, notes, tmp_path, end):
+def test_if_a_process_dies_only_the_event_it_had_begun_fails(work, notes, tmp_path, end):
     code = f"""
     def start(self, event):
         note(event.data)
@@ -165,7 +176,7 @@ def test_of_a_process_that_dies_only_the_event_that_it_had_begun_fails(work, not
     assert "1 of 120 events failed" in err
 
 
-def test_events_that_crash_are_tried_again_and_no_other_runs_twice(work, notes, tmp_path):
+def test_crashing_events_are_retried_and_no_other_runs_twice(work, notes, tmp_path):
     code = """
     def start(self, event):
         note(event.data)
@@ -181,7 +192,7 @@ def test_events_that_crash_are_tried_again_and_no_other_runs_twice(work, notes, 
     assert len(set(done)) == len(done) == 150
 
 
-def test_a_process_that_is_killed_from_outside_loses_no_event_that_is_ahead(work, notes):
+def test_a_process_killed_from_outside_loses_no_waiting_event(work, notes):
     code = """
     def start(self, event):
         note(f'{event.data} {os.getpid()}')
@@ -200,7 +211,7 @@ def test_a_process_that_is_killed_from_outside_loses_no_event_that_is_ahead(work
     }  # fmt: skip
 
 
-def test_a_process_that_is_stopped_keeps_no_event_that_it_has_not_read(work, notes):
+def test_a_suspended_process_does_not_hold_unread_events(work, notes):
     code = """
     def start(self, event):
         note(f'{event.data} {os.getpid()}')
@@ -216,7 +227,7 @@ def test_a_process_that_is_stopped_keeps_no_event_that_it_has_not_read(work, not
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_events_of_a_key_keep_their_order_whatever_fails_or_dies(work, notes, threads):
+def test_events_of_a_key_keep_their_order_despite_failures_and_crashes(work, notes, threads):
     code = """
     def start(self, event):
         note(event.data)
@@ -242,7 +253,7 @@ def test_the_events_of_a_key_keep_their_order_whatever_fails_or_dies(work, notes
 
 
 @pytest.mark.parametrize("what", ["Unavailable('down')", "Retry('later', after=0.01)"])
-def test_after_a_failure_nothing_begins_before_the_pool_has_seen_it(work, notes, tmp_path, what):
+def test_after_a_failure_no_event_begins_before_the_pool_has_seen_it(work, notes, tmp_path, what):
     code = f"""
     def start(self, event):
         note(event.data)
@@ -261,7 +272,22 @@ def test_after_a_failure_nothing_begins_before_the_pool_has_seen_it(work, notes,
     assert {count for data, count in counts.items() if data != "5"} == {1}
 
 
-def test_output_is_told_with_the_event_that_wrote_it(work):
+@pytest.mark.parametrize(("what", "every"), [("Unavailable('down')", 20), ("Retry('later')", 3)])
+def test_no_event_is_lost_when_the_process_halts_again_and_again(work, notes, what, every):
+    code = f"""
+    def start(self, event):
+        note(event.data)
+        if event.data % {every} == 1 and not os.path.exists(str(event.data)):
+            open(str(event.data), 'w').close()
+            raise {what}
+"""
+    process = work(code, "-j", 2, "--backoff", 0.01, patience=FOREVER)
+    assert finish(process, lines(*range(200)))[0] == 0
+    expected = {str(number): 2 if number % every == 1 else 1 for number in range(200)}
+    assert Counter(notes()) == expected
+
+
+def test_output_is_reported_with_its_event(work):
     code = """
     def start(self, event):
         os.write(1, f'raw {event.data}\\n'.encode())
@@ -280,7 +306,7 @@ def test_output_is_told_with_the_event_that_wrote_it(work):
         assert each["event"] == "e" + each["message"].split()[-1], each
 
 
-def test_output_beyond_what_a_pipe_holds_stops_nothing(work):
+def test_output_larger_than_a_pipe_blocks_nothing(work):
     code = """
     def start(self, event):
         os.write(2, (b'x' * 999 + b'\\n') * 300)
@@ -290,7 +316,7 @@ def test_output_beyond_what_a_pipe_holds_stops_nothing(work):
     assert err.count("x" * 999) == 3000
 
 
-def test_a_process_is_replaced_after_exactly_as_many_events(work, notes):
+def test_recycle_replaces_a_process_after_exactly_that_many_events(work, notes):
     code = """
     def start(self, event):
         note(os.getpid())
@@ -299,7 +325,7 @@ def test_a_process_is_replaced_after_exactly_as_many_events(work, notes):
     assert sorted(Counter(notes()).values()) == [5] + [10] * 9
 
 
-def test_at_a_signal_what_has_not_begun_is_kept(work, notes, tmp_path):
+def test_a_signal_keeps_the_events_that_have_not_begun(work, notes, tmp_path):
     process = work(HANGS, "--drain", 0.3, "--failed", "failed")
     write(process, 1, 2, "hang", *range(3, 50))
     wait_for(lambda: "hang" in notes(), "the event that hangs")
@@ -310,7 +336,7 @@ def test_at_a_signal_what_has_not_begun_is_kept(work, notes, tmp_path):
     assert len((tmp_path / "failed").read_bytes().splitlines()) == 48
 
 
-def test_a_reader_that_goes_ends_the_pool_and_each_event_is_run_once_at_most(work, notes, tmp_path):
+def test_a_closed_reader_ends_the_pool_and_each_event_runs_once_at_most(work, notes, tmp_path):
     code = """
     def start(self, event):
         note(event.data)
@@ -330,13 +356,13 @@ def test_a_reader_that_goes_ends_the_pool_and_each_event_is_run_once_at_most(wor
     assert kept | set(map(int, ran)) == set(range(500))
 
 
-def test_an_event_that_comes_twice_runs_once_with_once(work, notes):
+def test_with_once_a_repeated_event_runs_once(work, notes):
     process = work(NOTES, "--once", "seen")
     assert finish(process, lines(*[event("a", data="a")] * 50))[0] == 0
     assert notes() == ["a"]
 
 
-def test_what_is_not_an_event_or_is_large_or_nested_among_short_events_is_handled(work, notes):
+def test_invalid_large_and_nested_lines_among_short_events_are_handled(work, notes):
     code = """
     def start(self, event):
         note(event.data if isinstance(event.data, int) else 'other')
@@ -352,7 +378,7 @@ def test_what_is_not_an_event_or_is_large_or_nested_among_short_events_is_handle
     assert len(notes()) == 42
 
 
-def test_a_result_that_is_too_long_fails_its_event_alone(work):
+def test_a_result_that_is_too_long_fails_only_its_event(work):
     code = """
     def start(self, event):
         return 'x' * event.data
@@ -375,7 +401,7 @@ def test_a_trace_function_of_the_workers_breaks_nothing(work, notes):
     assert sorted(map(int, notes())) == list(range(60))
 
 
-def test_a_copy_that_the_worker_forks_takes_no_event(work, notes):
+def test_a_process_forked_by_the_worker_takes_no_event(work, notes):
     code = """
     def start(self, event):
         if os.fork() == 0:

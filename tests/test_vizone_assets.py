@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from flowtools.errors import FlowError
 from flowtools.vizone import AtomCategory, ConflictError, NotFoundError
 from flowtools.vizone.asset import as_asset, set_group_permissions
 from flowtools.vizone.atom import Entry, as_entry, same_type
@@ -196,6 +197,30 @@ def test_bytes_and_open_files_can_be_uploaded(client, content):
     client.assets.upload(asset, content)
     asset = wait_for_media(client, asset)
     assert client.request("GET", asset.content).content == b"bytes"
+
+
+class Changing(io.BytesIO):
+    """A file whose content is replaced between the question for its size and the upload."""
+
+    def __init__(self, before, after):
+        super().__init__(before)
+        self.after = after
+
+    def seek(self, offset, whence=0):
+        if whence == 0:
+            self.truncate(0)
+            super().seek(0)
+            self.write(self.after)
+        return super().seek(offset, whence)
+
+
+@pytest.mark.parametrize(("after", "became"), [(b"x" * 5, "5"), (b"x" * 20, "more")])
+def test_a_file_that_changes_its_size_during_an_upload_is_an_error(client, after, became):
+    asset = client.assets.create("one")
+    with pytest.raises(FlowError, match=f"the content has changed: 10 bytes became {became}"):
+        client.assets.upload(asset, Changing(b"x" * 10, after))
+    assert client.assets.get(asset.self_link).status == "empty"
+    client.assets.upload(asset, b"x" * 10)
 
 
 def test_a_retried_upload_starts_from_the_beginning():

@@ -71,15 +71,15 @@ ca_file = option(
     of=Settings,
     type=PATH,
     metavar="FILE",
-    help="Authorities that may have signed the server's certificate (PEM). Default: the system's.",
+    help="File of trusted certificate authorities (PEM). Default: the system's.",
 )
 
 insecure = option(
     "--insecure",
     of=Settings,
     is_flag=True,
-    help="Do not check the server's certificate. Anybody between us and the server can then read "
-    "and change everything, including the password.",
+    help="Do not check the server's certificate. Anyone between this machine and the server can "
+    "then read and change everything, the password included.",
 )
 
 client_certificate = option(
@@ -87,7 +87,7 @@ client_certificate = option(
     of=Settings,
     type=PATH,
     metavar="FILE",
-    help="Our own certificate (PEM), with its key unless --client-key is given.",
+    help="The client's certificate (PEM), with its key unless --client-key names another file.",
 )
 
 client_key = option(
@@ -114,7 +114,8 @@ def heart_beat_of(kind: type) -> Decorator:
         # As text, so that --help shows it in the form in which it is typed.
         default=",".join(f"{seconds:g}" for seconds in default_of(kind, "heart_beat")),
         metavar="OUT,IN",
-        help="Seconds between the heart-beats that we send, and that we expect; 0: none.",
+        help="Seconds between heart-beats that the command sends, and between those that it "
+        "expects; 0: none.",
     )
 
 
@@ -124,14 +125,15 @@ connect_timeout = option(
     "--connect-timeout",
     of=Settings,
     type=Duration(min=0, min_open=True),
-    help="Time to connect, and again to log in, before the next host is tried.",
+    help="How long connecting may take, and then how long logging in may take, before the next "
+    "host is tried.",
 )
 
 retry_for = option(
     "--retry-for",
     of=Settings,
     type=Duration(min=0),
-    help="Give up after the broker has been away for this long. Default: never.",
+    help="Exit when the broker has been away for this long. Default: never give up.",
 )
 
 METRICS: Any = {
@@ -155,8 +157,8 @@ ack = option(
     "--ack",
     of=Taking,
     type=click.Choice(["pipe", "worker"]),
-    help="When to acknowledge a message to the broker: once its line is in the pipe, or "
-    "once a Worker has processed its events.",
+    help="When an event is done, and its message is acknowledged to the broker if there is one: "
+    "once its line is in the pipe, or once a Worker has processed it.",
 )
 
 prefetch = option(
@@ -164,8 +166,8 @@ prefetch = option(
     of=Taking,
     type=click.IntRange(min=1, max=65535),
     metavar="N",
-    help="Maximum number of unacknowledged messages. So many are held in memory, and may be "
-    "delivered again after a fault.",
+    help="Maximum number of unacknowledged messages or events. So many are held in memory, and "
+    "may be delivered again after a fault.",
 )
 
 dead_letter = click.option(

@@ -146,8 +146,9 @@ def _work(
     is_halted = False
     while packet := events.recv(packets.LARGEST + 2):
         kind, content = _whole(packet, events)
-        if kind == GO:
+        if kind != AHEAD:  # flow-work knows that this process has halted, as GO and events say.
             is_halted = False
+        if kind == GO:
             continue
         if is_halted:
             packets.send(answers, RETURNED, packets.head(content[:1], has_halted=True))

@@ -129,13 +129,18 @@ class SeriesRunner(ProcessRunner):
     def take_back(self) -> list[int]:
         """Take back the events that the process has not read; return their numbers."""
         numbers: list[int] = []
-        while True:
-            try:
-                found = self._unread.recv(2, socket.MSG_DONTWAIT)
-            except OSError:  # There are no more, or the process has been given up.
-                return numbers
-            if found[:1] == packets.AHEAD:
-                numbers.append(found[1])
+        has_go = False
+        try:
+            while found := self._unread.recv(2, socket.MSG_DONTWAIT):
+                if found[:1] == packets.AHEAD:
+                    numbers.append(found[1])
+                else:
+                    has_go = True
+        except OSError:
+            pass  # There are no more, or the process has been given up.
+        if has_go:
+            self.go_on()  # It was for the process, which would stay halted without it.
+        return numbers
 
     def hear(self) -> None:
         """Read the output of the process, which belongs to the event that it has answered."""

@@ -137,7 +137,7 @@ class ProcessRunner:
         for place, event in enumerate(batch.events):
             try:
                 lines[place] = event.encode()
-            except EventError as error:  # It is nested too deeply; only this event fails.
+            except EventError as error:  # It is nested too deeply. Only this event fails.
                 found[place] = batch.failures[place] = Failure.of(error)
         if lines:
             places = list(lines)  # The process numbers only the events that it gets.
@@ -182,6 +182,9 @@ class ProcessRunner:
                 raise Failed(Failure(Outcome.FAILED, how)) from None
             if answer == packets.ERROR:
                 raise Failed(pickle.loads(said))  # noqa: S301  from a process of our own
+            if answer not in (packets.DONE, packets.LINES, packets.ANSWERS):
+                # Never taken for an event that is done.
+                raise Failed(Failure(Outcome.FAILED, f"its process gave the answer {answer!r}"))
             return answer, said
 
     def _replace(self, event: Event | Events) -> bool:
@@ -207,7 +210,7 @@ class ProcessRunner:
     def interrupt(self, thread: Thread, since: float) -> None:
         """Kill the process and all that it has started; `start` then raises in its thread."""
         # The process may have answered in this moment. It must not get the next event, even so.
-        self._is_killed = True
+        self._is_killed = True  # Before the signal, so that `prepare` sees it in any case.
         end_tree(self._pid)  # Programs with a session of their own are not in its group.
         kill_group(self._pid)
 
@@ -228,7 +231,7 @@ class ProcessRunner:
         if not self._is_up:
             return
         if not self._is_ready:
-            self._discard()
+            self._discard()  # It has not made its Worker, so that there is nothing to clean up.
             return
         said, in_time = self._farewell()
         status = self._discard(kill=not in_time)
@@ -253,6 +256,8 @@ class ProcessRunner:
         if len(content) <= packets.LARGEST:
             self._events.send(kind + content)
             return
+        # One packet cannot hold it, but whether one packet was read must decide what `_take_back`
+        # says.
         with os.fdopen(os.memfd_create("event"), "wb") as file:
             file.write(content)
             file.flush()
@@ -262,7 +267,9 @@ class ProcessRunner:
     def _take_back(self) -> bool:
         """Take back the last event; return True if the process had not read it."""
         try:
-            found = self._unread.recv(1, socket.MSG_DONTWAIT)
+            found = packets.GO
+            while found == packets.GO:  # The process may not have read this one either.
+                found = self._unread.recv(1, socket.MSG_DONTWAIT)
         except OSError:
             return False
         return found in (packets.EVENT, packets.BATCH, packets.FILE)
@@ -327,6 +334,7 @@ class ProcessRunner:
         return self._reap()
 
     def _reap(self) -> int | None:
+        # The process is a child of the template, so that waitpid(2) does not work here.
         try:
             process = os.pidfd_open(self._pid)
         except OSError:

@@ -171,7 +171,8 @@ class SeriesPool(Pool):
             OSError, EOFError: The process has died.
         """
         slot = series.slot
-        if not series.is_taken_back and (self._control.stopping or self._pause.is_on):
+        is_over = self._control.stopping or self._pause.is_on
+        if is_over and not (series.is_taken_back or series.has_halted):
             series.is_taken_back = True
             slot.in_flight = None
             self._take_back(series)

@@ -235,10 +235,13 @@ class Work:
             self._watchdog.run()
         self._dump.close()
         self._rotated.close()
+        # Before the acknowledgements end: a line that is not an event is still settled here.
         left = self._keep_what_is_left()
         totals = self.counts()
         totals[LEFT] = left
         self._close_acks()
+        # A stuck thread may still ring. If its descriptor were closed, the number could belong to
+        # another file by then.
         if self.crew.join():
             self.control.close()
         if self.control.error is not None:

@@ -207,7 +207,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(400, "the Content-Length is not a number")
         if len(said) > 12 or int(said) > MAX_BODY:
             raise Refusal(413, f"the body is larger than {MAX_BODY} bytes")
-        return self.rfile.read(int(said))
+        body = self.rfile.read(int(said))
+        # The client has gone in the middle; half of an upload is not an upload.
+        if len(body) < int(said):
+            raise Refusal(400, "the body ends before its Content-Length")
+        return body
 
     def _user(self) -> str | None:
         scheme, _, given = self.headers.get("Authorization", "").partition(" ")

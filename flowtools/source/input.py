@@ -34,7 +34,7 @@ def blocks(fd: int, outlet: Outlet, stop: Stop) -> Iterator[bytes]:
 def goodbye(outlet: Outlet) -> Iterator[int | None]:
     """Yield a file descriptor that becomes readable once the reader of `outlet` has gone.
 
-    Yield None where that cannot be seen: a regular file has no reader. The descriptor is an epoll,
+    Yield None if that cannot be seen: a regular file has no reader. The descriptor is an epoll,
     because the output's own descriptor would also be readable when input waits on it, as on a
     terminal.
     """

@@ -297,6 +297,7 @@ def upload(
     Raises:
         ProtocolError: The server does not name an address to upload to.
         OSError: The file cannot be read.
+        FlowError: The size of the file has changed while it was sent.
     """
     edit_media = asset.link("edit-media")
     if way is None:

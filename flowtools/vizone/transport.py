@@ -23,6 +23,7 @@ import httpx
 
 from flowtools import __version__
 from flowtools.core.errors import (
+    FlowError,
     ProtocolError,
     RefusedError,
     UnreachableError,
@@ -148,6 +149,8 @@ class Transport:
         again after each of `pauses`, provided that repeating it is harmless.
 
         Raises:
+            FlowError: A Stream has more or fewer bytes than its length.
+            OSError: A Stream cannot be read.
             UnreachableError: There is no connection, or no answer in time. As BusyError: the status
                 is 429 or 5xx, also at the last try.
             RefusedError: The server's certificate is not trusted. As NotAllowedError: the status is
@@ -229,7 +232,7 @@ class Transport:
         client = self._ours if self._is_ours(url) else self._theirs
         what = f"cannot {method} '{url}'"
         try:
-            with client.stream(method, url, **_sent(body, headers)) as response:
+            with client.stream(method, url, **_sent(what, body, headers)) as response:
                 if response.status_code >= 400:
                     self._complain(what, response, is_ours=client is self._ours)
                 said = self._read(what, response)
@@ -281,15 +284,30 @@ class Transport:
             ) from None
 
 
-def _sent(body: Body, headers: dict[str, str]) -> dict[str, Any]:
-    """Return the arguments that make httpx send `body`.
+def _sent(what: str, body: Body, headers: dict[str, str]) -> dict[str, Any]:
+    """Return the arguments that make httpx send `body`; `what` begins an error message.
 
     The length of a stream is given, because httpx would send it in chunks otherwise.
     """
     if isinstance(body, Stream):
         length = {"Content-Length": str(body.length)}
-        return {"content": body.chunks(), "headers": headers | length}
+        return {"content": _measured(what, body), "headers": headers | length}
     return {"content": body, "headers": headers}
+
+
+def _measured(what: str, body: Stream) -> Iterator[bytes]:
+    """Yield the bytes of `body`, provided that there are as many as it says."""
+    found = 0
+    for chunk in body.chunks():
+        found += len(chunk)
+        if found > body.length:
+            break
+        yield chunk
+    # A file that is still being written, for example. The parser of HTTP below httpcore would raise
+    # an error of its own, which is not httpcore's.
+    if found != body.length:
+        amount = "more" if found > body.length else str(found)
+        raise FlowError(f"{what}: the content has changed: {body.length} bytes became {amount}")
 
 
 def _port(parts: SplitResult) -> int | None:

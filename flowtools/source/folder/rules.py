@@ -114,7 +114,7 @@ class Rules:
             raise UsageError("--done, --failed and --remove need --ack worker")
         if self.ack == "worker" and not (clears or self.state is not None or self.existing):
             raise UsageError(
-                "--ack worker needs --done, --remove, --state or --existing: without any of them"
+                "--ack worker needs --done, --remove, --state or --existing: without one of them"
                 " a file whose event is not done is not reported again after a restart"
             )
 

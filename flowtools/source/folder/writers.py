@@ -1,7 +1,7 @@
 """Find out whether a file is open for writing, in two ways that the kernel offers.
 
-A *read lease* (fcntl(2), F_SETLEASE) is granted only on a file that nobody has open for writing,
-whoever that is. Asking costs some microseconds and two system calls; the lease is given back at
+A *read lease* (fcntl(2), F_SETLEASE) is granted only on a file that no process of this machine has
+open for writing. Asking costs some microseconds and two system calls; the lease is given back at
 once, and a writer that comes in between waits for that moment. Only the owner of a file, or a
 process with CAP_LEASE, may ask.
 

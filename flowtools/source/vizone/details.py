@@ -28,7 +28,7 @@ class Details:
 
     @property
     def asks(self) -> bool:
-        """Whether the server is to be asked about events."""
+        """Whether events are looked up at the server before they are written."""
         return self.resolve or self.metadata
 
     def want(self, data: dict[str, Any]) -> bool:

@@ -9,8 +9,8 @@ A stage outlives a session, so it may return an event whose message was delivere
 one. That message cannot be acknowledged any more. The event is written all the same, with a duty of
 its own, as replayed events have.
 
-The thread that serves the session calls everything, except that duties are settled in whatever
-thread an acknowledgement arrives.
+The thread that serves the session makes all calls, with one exception: a duty is settled in the
+thread in which its acknowledgement arrives.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Keeper(Protocol):
         """Discard the event with this number, which is not wanted."""
 
     def end(self) -> None:
-        """Note that a session has ended: outstanding events will be asked for again."""
+        """Note that a session has ended; outstanding events are replayed in the next one."""
 
 
 class Ticket(NamedTuple):

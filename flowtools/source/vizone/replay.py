@@ -113,7 +113,7 @@ class Replay:
             self._drop_spools()
 
     def take(self, most: int) -> list[tuple[Event, int]]:
-        """Return up to `most` events that are to be written now.
+        """Return up to `most` events that can be written now.
 
         Raises:
             UnreachableError: The feed could not be read within the time for retries.
