@@ -187,7 +187,7 @@ def test_systemd_analyze_verify_accepts_the_units(tmp_path):
 def test_all_units_are_hardened_alike_and_tested():
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(UNITS)
     own = {"ExecStart", "ExecReload", "Description", "Documentation", "EnvironmentFile"}
-    own |= {"AssertPathExists", "NotifyAccess", "RuntimeDirectory", "Environment"}
+    own |= {"AssertPathExists", "NotifyAccess", "Environment"}
     own |= {"SuccessExitStatus"}
     shared = [{k: v for k, v in read(name).items() if k not in own} for name in UNITS]
     assert shared[0] == shared[1]

@@ -26,7 +26,7 @@ from flowtools.pool.settings import RetryPolicy, Settings
 from flowtools.pool.settlement import Settlement
 from flowtools.pool.tally import Tally, summary
 from flowtools.pool.work import check
-from flowtools.worker import Retry
+from flowtools.worker import Retry, Unavailable
 
 EVERY = pytest.mark.parametrize("outcome", Outcome)
 EVENT = Event("t", source="s", id="1", ackto="unix:x#1.1")
@@ -198,9 +198,10 @@ def test_retry_takes_a_number_text_or_a_timedelta(after, seconds):
     assert Failure.of(Retry(after=after)).after == seconds
 
 
-def test_the_wait_of_a_retry_may_be_its_second_argument():
-    assert Retry("busy", 5).after == 5.0
-    assert str(Retry("busy", 5)) == "busy"
+@pytest.mark.parametrize("kind", [Retry, Unavailable])
+def test_the_wait_may_be_the_second_argument(kind):
+    assert kind("busy", 5).after == 5.0
+    assert str(kind("busy", 5)) == "busy"
 
 
 @pytest.mark.parametrize("after", ["soon", "", None, math.inf, math.nan, "inf", [1], 10**400])

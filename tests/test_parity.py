@@ -89,7 +89,7 @@ def test_the_page_names_exactly_the_options_of_the_command(name):
 def items_of(name):
     """The description of each option on the page, by its long name.
 
-    Options with a common description share it; "As of" refers to the description on another page.
+    Options with a common description share it; "As in" refers to the description on another page.
     """
     lines = page_of(name).split("\n.Sh OPTIONS\n")[1].split("\n.Sh ")[0].splitlines()
     found, heads, depth = {}, [], 0
@@ -105,9 +105,9 @@ def items_of(name):
                 found[head].append(line)
     texts = {option: "\n".join(text) for option, text in found.items()}
     for option, text in texts.items():
-        other = re.match(r"As of(?:\n\.Xr (flow-[a-z-]+) 1| either)", text)
+        other = re.match(r"As in\n\.Xr (flow-[a-z-]+) 1", text)
         if other:
-            texts[option] = items_of(other[1] or "flow-listen-stomp")[option]
+            texts[option] = items_of(other[1])[option]
     return texts
 
 

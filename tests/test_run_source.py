@@ -15,6 +15,7 @@ from flowtools.source.asset import AssetEntryListener
 from flowtools.source.interval import Interval
 from flowtools.source.location import UnmanagedFilesListener
 from flowtools.source.stomp import GenericStompListener
+from flowtools.source.watch import HotFolder
 
 class OnAssets:
     SOURCE = AssetEntryListener
@@ -29,6 +30,9 @@ class OnStomp(OnAssets):
 
 class OnTicks(OnAssets):
     SOURCE = Interval
+
+class OnFolder(OnAssets):
+    SOURCE = HotFolder
 """
 
 
@@ -98,6 +102,22 @@ def test_existing_reports_files_that_are_already_there_first(app, typed):
             result = app("OnFiles", keys=keys, server=server)
         (data,) = datas(result)
         assert (data["name"], "fileSize" in data["xml"]) == ("a.mxf", True)
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "in the profile"])
+def test_existing_works_for_a_hot_folder(app, tmp_path, typed):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "empty.mxf").touch()
+    (tmp_path / "in" / "full.mxf").write_bytes(b"bytes")
+    keys = {"directory": "in"}
+    if typed:
+        args = ["--existing", "--skip-empty", "--settle", "0.1", "--count", 1]
+        result = app("OnFolder", *args, keys=keys | {"settle": "600"})
+    else:
+        keys |= {"existing": "yes", "skip empty": "yes", "settle": "0.1"}
+        result = app("OnFolder", "--count", 1, keys=keys)
+    (data,) = datas(result)
+    assert data["name"] == "full.mxf"
 
 
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "in the profile"])

@@ -10,7 +10,8 @@ from flowtools.cli.command import Command, standard_input, working
 @click.option(
     "--nack",
     is_flag=True,
-    help="Reject the events: their messages go to the dead-letter destination.",
+    help="Reject the events: a listener of a broker moves their messages to the dead-letter "
+    "destination.",
 )
 @click.option(
     "--reason", metavar="TEXT", help="With --nack: the reason, which the dead letter carries."

@@ -234,11 +234,15 @@ def _folder(kind: Any, given: SourceKeys, wishes: Wishes, equipment: Equipment) 
         key.replace(" ", "_"): truth(given.take(key, "no") or "no", f"[Source] {key}")
         for key in ("recursive", "existing", "skip empty", "ignore case", "remove")
     }
+    for name in ("existing", "skip_empty"):
+        flags[name] = flags[name] or wishes.given[name]
     numbers = {
         key: seconds(said, f"[Source] {key}")
         for key in ("settle", "stalled", "poll")
         if (said := given.take(key))
     }
+    if (settle := wishes.given["settle"]) is not None:
+        numbers["settle"] = settle
     lists = {
         key: (given.take(key) or "").split() for key in ("match", "ignore", "temporary", "sidecar")
     }

@@ -42,7 +42,6 @@ class Unavailable(Exception):
     def __init__(
         self,
         reason: str = "the server behind the Worker is down",
-        *,
         after: float | str | timedelta = 0.0,
     ) -> None:
         """Ask for a pause of at least `after`.
