@@ -61,3 +61,12 @@ def test_pages_and_examples_import_only_public_names(path, imports):
             assert not names
         elif node.module != "flowtools.compat" and not node.module.startswith("flowtools.compat."):
             assert names <= set(NAMES.get(node.module, ())), f"{path.name}: {node.module}"
+
+
+def test_names_for_new_code_in_the_porting_guide_are_public():
+    page = (ROOT / "docs" / "porting.md").read_text()
+    cells = re.findall(r"^\| [^|]+ \| ([^|]+) \| (?:same|better|different)", page, re.MULTILINE)
+    named = {each for cell in cells for each in re.findall(r"`(flowtools\.[\w.]+)`", cell)}
+    public = {f"{module}.{name}" for module, names in NAMES.items() for name in names}
+    assert len(named) > 10
+    assert named - set(NAMES) - public == set()

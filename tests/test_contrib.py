@@ -187,10 +187,18 @@ def test_systemd_analyze_verify_accepts_the_units(tmp_path):
 def test_all_units_are_hardened_alike_and_tested():
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(UNITS)
     own = {"ExecStart", "ExecReload", "Description", "Documentation", "EnvironmentFile"}
-    own |= {"AssertPathExists", "NotifyAccess", "Environment"}
+    own |= {"AssertPathExists", "NotifyAccess", "RuntimeDirectory", "Environment"}
     own |= {"SuccessExitStatus"}
     shared = [{k: v for k, v in read(name).items() if k not in own} for name in UNITS]
     assert shared[0] == shared[1]
+
+
+def test_each_unit_has_a_runtime_directory_of_its_own_that_flow_status_searches():
+    given = [" ".join(read(name)["RuntimeDirectory"]) for name in UNITS]
+    # A stop of one unit removes its directory: that of the other has to stay.
+    assert len(set(given)) == len(UNITS)
+    # flow-status looks into /run/flowtools/*, and %t is /run.
+    assert all(re.fullmatch("flowtools/[^/]+", each) for each in given)
 
 
 CRON = ROOT / "contrib" / "cron"

@@ -128,6 +128,44 @@ def test_a_crash_ends_the_programs_of_its_process(work, notes):
     assert all(map(is_gone, pids(notes())))
 
 
+OWN_SESSION = """
+class W:
+    def start(self, event):
+        other = subprocess.Popen(['sleep', '1000'], start_new_session=True)
+        note(f'self {os.getpid()}')
+        note(f'other {other.pid}')
+        time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "survives"),
+    [("time-out", False), ("drain", False), ("crash", True), ("SIGKILL", True)],
+)
+def test_a_program_in_its_own_session_survives_only_a_crash_and_a_kill(work, notes, end, survives):
+    options = ("--timeout", 1) if end == "time-out" else ("--drain", 0.5)
+    process = work(OWN_SESSION, *options)
+    process.stdin.write(lines("start"))
+    process.stdin.flush()
+    wait_for(lambda: len(pids(notes())) == 2, "the program")
+    ours, other = pids(notes())
+    try:
+        if end == "crash":
+            os.kill(ours, signal.SIGKILL)
+        elif end == "SIGKILL":
+            process.kill()
+        elif end == "drain":
+            process.terminate()
+        wait_for(lambda: is_gone(ours), "the end of the process")
+        if not survives:
+            wait_for(lambda: is_gone(other), "the end of the program")
+        finish(process)
+        assert is_gone(other) is not survives
+    finally:
+        if not is_gone(other):
+            os.kill(other, signal.SIGKILL)
+
+
 def children(pid):
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
     return [int(each) for each in found.stdout.split()]

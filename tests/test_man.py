@@ -66,20 +66,20 @@ ANOTHER = {
 SEVERAL = {"flow-source.1": r"^(?=flow-source )"}
 """Pages whose blocks contain several endless commands, and where each begins."""
 
+CURSOR = "from flowtools.event import Event\nfrom flowtools.source.cursor"
+"""How the example of a Cursor begins."""
+
 MORE = {
     "class Print": "echo '{}' | flow-work shown:Print",
     "from flowtools.source.interval": "flow-run shown:Sweep",
     "class Poll": "flow-source shown:Poll --count 2",
-    "class Items": "flow-source shown:Items --set items.state=items.cursor --count 2",
+    CURSOR: "flow-source shown:Items --set items.state=items.cursor --count 2",
 }
 """How a class shown on a page is run, by the beginning of its text."""
 
 BEFORE = {
     "class Poll": "import threading\n\n\ndef look():\n    yield 1\n\n\n",
-    "class Items": (
-        "from flowtools.event import Event\nfrom flowtools.source.cursor import Cursor\n\n\n"
-        "def items_after(last):\n    return [{'id': '1'}, {'id': '2'}]\n\n\n"
-    ),
+    CURSOR: ("def items_after(last):\n    return [{'id': '1'}, {'id': '2'}]\n\n\n"),
 }
 """The names that a shown class assumes to exist."""
 

@@ -3,7 +3,7 @@
 import click
 
 from flowtools.cli.binding import Decorator, Duration, option
-from flowtools.source.settings import Importing
+from flowtools.source.settings import Importing, Watching
 
 everything = click.option(
     "--all",
@@ -45,13 +45,15 @@ skip_empty = click.option(
 
 def settle(default: float | None = Importing.settle) -> Decorator:
     """Return the option --settle; with a default of None the source's own default applies."""
+    folder = f" HotFolder: {Watching.settle:g}; on a network mount {Watching.remote_settle:g}."
     return option(
         "--settle",
         of=Importing,
         type=Duration(min=0),
         default=default,
         show_default=False,
-        help="Report a file once its size has not changed for SECONDS. Default: immediately.",
+        help="Report a file once its size has not changed for SECONDS. Default: immediately."
+        + (folder if default is None else ""),
     )
 
 
