@@ -211,6 +211,35 @@ def test_a_process_killed_from_outside_loses_no_waiting_event(work, notes):
     }  # fmt: skip
 
 
+def test_an_event_behind_an_unread_go_was_not_begun(work, notes, tmp_path):
+    code = """
+    def start(self, event):
+        if event.data == 'bad':
+            raise ValueError
+        note(event.data)
+
+from flowtools.pool import packets
+send = packets.send
+def send_and_stop(channel, kind, content=b''):
+    send(channel, kind, content)
+    if kind == packets.ERROR:
+        note(f'halts {os.getpid()}')
+        os.kill(os.getpid(), signal.SIGSTOP)
+packets.send = send_and_stop
+"""
+    process = work(code, "--joblog", "log")
+    write(process, "bad", "good")
+    log = tmp_path / "log"
+    wait_for(lambda: notes() and log.exists() and records(log), "the failure")
+    wait_for(lambda: is_waiting(process.pid), "flow-work to wait for the other event")
+    os.kill(int(notes()[0].split()[1]), signal.SIGKILL)
+    status, _, _ = finish(process)
+    assert status == 1
+    assert notes()[1:] == ["good"]
+    ends = [(each["outcome"], each["attempt"]) for each in records(log)]
+    assert ends == [("failed", 1), ("done", 1)]
+
+
 def test_a_suspended_process_does_not_hold_unread_events(work, notes):
     code = """
     def start(self, event):
@@ -376,6 +405,37 @@ def test_invalid_large_and_nested_lines_among_short_events_are_handled(work, not
     assert [event["data"] for event in out] == [*range(20), large, *range(20, 40), large]
     assert "2 of 44 events failed (2 invalid)" in err
     assert len(notes()) == 42
+
+
+@pytest.mark.parametrize("ends", ["signal", "reader"])
+@pytest.mark.parametrize("isolation", ["process", "thread"])
+def test_an_event_whose_result_waits_for_a_cancelled_one_is_kept(
+    work, notes, tmp_path, isolation, ends
+):
+    code = """
+    def start(self, event):
+        note(event.data)
+        if event.data == 0:
+            time.sleep(1000)
+        return event.data if event.data % 2 else None
+"""
+    options = ["--keep-order", "-j", 2, "--drain", 0, "--grace", 0.2, "--isolation", isolation]
+    process = work(code, *options, "--joblog", "log", "--failed", "failed")
+    write(process, *range(10))
+    log = tmp_path / "log"
+    wait_for(lambda: len(notes()) == 10, "all ten events")
+    wait_for(lambda: log.exists() and len(records(log)) == 4, "the events without results")
+    if ends == "signal":
+        process.terminate()
+    else:
+        process.stdout.close()
+    process.wait()
+    failed = records(tmp_path / "failed")
+    assert [each["data"] for each in failed] == [0, 1, 3, 5, 7, 9]
+    reasons = [each["flowerror"] for each in failed]
+    assert reasons[0] == "not tried: the pool ended"
+    assert set(reasons[1:]) == {"its results were not written: the pool ended"}
+    assert len(records(log)) == 4
 
 
 def test_a_result_that_is_too_long_fails_only_its_event(work):

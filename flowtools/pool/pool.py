@@ -296,4 +296,6 @@ class Pool(Taking):
     def left_over(self, more: Sequence[bytes] = ()) -> list[InFlight]:
         """Return the events not done, and those of the lines `more`, in order; no thread runs."""
         self._intake.add(more)
-        return sorted([*self._backlog.drain(), *self._intake.drain()], key=lambda each: each.number)
+        left = [*self._backlog.drain(), *self._intake.drain()]
+        left += self._settlement.take_unwritten(left)
+        return sorted(left, key=lambda each: each.number)

@@ -82,6 +82,9 @@ class Settlement:
         self._control = control
         self._pause = pause or Pause(settings.retry)
         self._is_ordered = isinstance(results, OrderedResults)
+        # By number: the attempts that are done except that their results have not been written.
+        self._unwritten: dict[int, Attempt] = {}
+        self._ran: set[int] = set()
         self._recorders = tuple(recorders)
         self._failures = failures
         self._acks = acks
@@ -180,6 +183,24 @@ class Settlement:
         """Note that input line `number` is empty, so that --keep-order does not wait for it."""
         self._results.put(number, [], _tell_nobody)
 
+    def take_unwritten(self, others: Iterable[InFlight]) -> list[InFlight]:
+        """Take the events, except `others`, whose results wait for an event that was not done.
+
+        They are not done without their results, so that they no longer count as done. Only to be
+        called when no thread runs.
+        """
+        for other in others:
+            self._unwritten.pop(other.number, None)  # It was put back, and has not been counted.
+        flights = []
+        while self._unwritten:
+            number, attempt = self._unwritten.popitem()
+            self._ran.add(number)
+            self.counts[attempt.outcome] -= 1
+            assert attempt.event is not None
+            found = InFlight(attempt.event, attempt.line, number, monotonic(), attempt.attempt)
+            flights.append(found)
+        return flights
+
     def left_over(self, flight: InFlight) -> bool:
         """Handle an event that is not done when the pool ends; return whether it is safe.
 
@@ -189,7 +210,8 @@ class Settlement:
             return True
         if self._failures is None:
             return False
-        text = "not tried: the pool ended"
+        what = "its results were not written" if flight.number in self._ran else "not tried"
+        text = f"{what}: the pool ended"
         attempt = _attempt(flight, Outcome.CANCELLED, text, started=monotonic())
         self._failures.write(attempt)
         return True
@@ -229,6 +251,9 @@ class Settlement:
                 lines, written = carrying, partial(self._record, attempt)
         if self._is_ordered:
             # Another thread may write these lines much later. The source is told only then.
+            if lines:
+                self._unwritten[attempt.number] = attempt
+                written = partial(self._written_late, attempt.number, written)
             self._results.put(attempt.number, lines, written)
         else:
             if lines:
@@ -255,6 +280,10 @@ class Settlement:
     def _record(self, attempt: Attempt) -> None:
         for recorder in self._recorders:
             recorder.record(attempt)
+
+    def _written_late(self, number: int, written: Callable[[], None]) -> None:
+        written()
+        self._unwritten.pop(number, None)
 
     def _written(self, attempt: Attempt) -> None:
         self._record(attempt)
