@@ -411,7 +411,7 @@ def test_a_stop_takes_effect_while_a_large_folder_is_scanned(watch, folder):
         (folder / "a" / f"f{number}").touch()
     watching = watch("-r")
     (folder / "a").rename(folder / "b")
-    watching.wait_for(("created", "b/f1"))
+    watching.wait_for(("created", "b/f1"), seconds=100)
     began = time.monotonic()
     watching.process.terminate()
     assert watching.process.wait(timeout=30) == -signal.SIGTERM

@@ -202,6 +202,7 @@ THOUSAND = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("way", "options"), THOUSAND.values(), ids=THOUSAND)
 def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp_path):
     process = start(
@@ -216,7 +217,8 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
         lines = (orjson.dumps(event(way, number)) + b"\n" for number in range(count))
         process.stdin.write(b"".join(lines))
         process.stdin.flush()
-        wait_for(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts")
+        # A busy machine may need a tenth of a second for each process that is replaced.
+        wait_for(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts", 300)
 
     def measured():
         """Descriptors and anonymous memory of flow-work and of its template, if it has one."""
@@ -262,10 +264,10 @@ def memory(pid):
 # Programs that the Worker starts
 
 
-def wait_for(condition, what):
-    limit = time.monotonic() + 60
+def wait_for(condition, what, seconds=60):
+    limit = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < limit, f"waited 60 s for {what}"
+        assert time.monotonic() < limit, f"waited {seconds} s for {what}"
         time.sleep(0.01)
 
 

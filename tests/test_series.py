@@ -211,6 +211,30 @@ def test_a_process_killed_from_outside_loses_no_waiting_event(work, notes):
     }  # fmt: skip
 
 
+def test_a_process_that_stops_within_an_answer_is_ended_by_the_timeout(work, notes, tmp_path):
+    code = """
+    def start(self, event):
+        return 'x' * 200_000 if event.data == 'big' else None
+
+from flowtools.pool import packets
+send = packets.send
+def send_half(channel, kind, content=b''):
+    if len(content) > 100_000:
+        channel.send(b'+' + content[:65536])
+        note(f'halts {os.getpid()}')
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        send(channel, kind, content)
+packets.send = send_half
+"""
+    process = work(code, "--joblog", "log", "--timeout", 0.5, "--grace", 1)
+    write(process, "big", "good")
+    process.stdin.close()
+    process.wait()
+    ends = [(each["outcome"], each["attempt"]) for each in records(tmp_path / "log")]
+    assert ends == [("timeout", 1), ("done", 1)]
+
+
 def test_an_event_behind_an_unread_go_was_not_begun(work, notes, tmp_path):
     code = """
     def start(self, event):

@@ -694,7 +694,7 @@ def test_a_timeout_kills_the_process_and_the_number_of_threads_stays(work, notes
 
 
 def test_starting_a_process_does_not_count_as_event_time(work, notes):
-    process = work("Whatever", "--isolation", "process", "--timeout", "0.05", "-j", "2")
+    process = work("StartsSlowly", "--isolation", "process", "--timeout", "1.5", "-j", "2")
     status, _, _ = finish(process, lines("vanish", *[["ok", n] for n in range(5)]))
     assert sorted(notes()) == [f"ok {n}" for n in range(5)]
     assert status == 1

@@ -60,7 +60,7 @@ class Watching:
                 return line
         raise AssertionError(f"it never said {words}")
 
-    def wait_for(self, *told, seconds=30):
+    def wait_for(self, *told, seconds=60):
         deadline = time.monotonic() + seconds
         while not set(told) <= set(self.told):
             assert time.monotonic() < deadline, f"{told} not in {self.told}"

@@ -157,6 +157,13 @@ class Whatever:
         note(f"pid {os.getpid()}")
 
 
+class StartsSlowly(Whatever):
+    """Takes longer to configure than an event may take."""
+
+    def configure(self, config):
+        time.sleep(2.0)
+
+
 class FailsTwice:
     """Each event succeeds at its third attempt."""
 

@@ -53,6 +53,7 @@ class SeriesRunner(ProcessRunner):
         super().__init__(*args, **more)
         self.series = self
         self._usual = _LONG  # Some short events have to come first.
+        self._parts: list[bytes] = []  # What has come of an answer.
 
     def start(self, event: Event) -> list[bytes] | None:
         """Run the Worker; see ProcessRunner.
@@ -88,6 +89,7 @@ class SeriesRunner(ProcessRunner):
         # Only this thread knows which event the output belongs to, from here to `end` or `alone`.
         self._template.ear.hold(self._output)
         self._spent, self._answered = 0.0, 0
+        self._parts.clear()
         number = 0
         try:
             for number, content in enumerate(contents):
@@ -105,14 +107,15 @@ class SeriesRunner(ProcessRunner):
         """
         if seconds is None:
             self._template.ear.resume(self._output)  # It may write more than a pipe holds.
-            kind, content = packets.receive(self._answers)
-        else:
+        flags = 0 if seconds is None else socket.MSG_DONTWAIT
+        while True:
             try:
-                kind, content = packets.receive(self._answers, socket.MSG_DONTWAIT)
+                # A process may stop within a long answer; only `seconds` of None have a deadline.
+                kind, content = packets.receive(self._answers, flags, self._parts)
+                break
             except BlockingIOError:
                 if not wait(self._answers, seconds=seconds):
                     return None
-                kind, content = packets.receive(self._answers)
         number, has_halted, spent, body = packets.opened(content)
         if kind == packets.RETURNED:
             return Answered(number, [], None, is_returned=True, has_halted=True)

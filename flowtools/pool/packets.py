@@ -73,15 +73,22 @@ def send(channel: socket.socket, kind: bytes, content: bytes = b"") -> None:
     channel.send(kind + content)
 
 
-def receive(channel: socket.socket, flags: int = 0) -> tuple[bytes, bytes]:
-    """Wait for a packet; return its kind and its content. `flags` are those of recv(2).
+def receive(
+    channel: socket.socket, flags: int = 0, parts: list[bytes] | None = None
+) -> tuple[bytes, bytes]:
+    """Wait for a packet; return its kind and its content.
+
+    Args:
+        channel: The socket.
+        flags: Those of recv(2).
+        parts: Keeps the parts of large content after BlockingIOError, for the next call.
 
     Raises:
-        BlockingIOError: There is no packet, and `flags` has MSG_DONTWAIT.
+        BlockingIOError: The packet, or the rest of it, is not there, and `flags` has MSG_DONTWAIT.
         EOFError: The other end is closed.
         OSError: The connection is broken.
     """
-    parts: list[bytes] = []
+    parts = [] if parts is None else parts
     while True:
         packet = channel.recv(LARGEST + 1, flags)
         if not packet:
@@ -89,5 +96,6 @@ def receive(channel: socket.socket, flags: int = 0) -> tuple[bytes, bytes]:
         if packet[:1] != _MORE:
             break
         parts.append(packet[1:])
-        flags = 0  # The rest is on its way.
-    return packet[:1], b"".join([*parts, packet[1:]]) if parts else packet[1:]
+    content = b"".join([*parts, packet[1:]]) if parts else packet[1:]
+    parts.clear()
+    return packet[:1], content
