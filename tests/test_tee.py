@@ -134,6 +134,14 @@ def test_a_closed_stdout_ends_the_command_quietly(start, receiver, tmp_path):
     assert process.stderr.read() == b""
 
 
+def test_with_tolerate_the_command_ends_when_only_a_file_is_left(start, receiver, tmp_path):
+    process = teed(start, receiver, "--tolerate", "kept")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(SECONDS) == -13
+    assert b"has gone; continuing without it" in process.stderr.read()
+
+
 def test_lines_without_ackto_pass_byte_for_byte_and_too_long_ones_are_rejected(
     run, receiver, tmp_path
 ):
