@@ -71,13 +71,19 @@ def eventually(condition, seconds=60):
 
 
 def is_full(fd):
-    """Whether the pipe that `fd` reads is full."""
+    """Whether the pipe that `fd` reads is full, so that its writer waits."""
+    held = in_pipe(fd)
+    time.sleep(0.5 if held > 50_000 else 0)
+    return 50_000 < held == in_pipe(fd)
+
+
+def in_pipe(fd):
+    """The number of bytes in a pipe."""
     import fcntl
     import struct
     import termios
 
-    held = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
-    return held > 50_000
+    return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
 
 
 STALLED = {

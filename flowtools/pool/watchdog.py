@@ -12,7 +12,7 @@ Nothing here may block, or no time-out would be enforced any more.
 import threading
 from collections.abc import Callable, Sequence
 from math import inf
-from time import monotonic, sleep
+from time import monotonic
 from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
@@ -32,6 +32,9 @@ SETTLED = 1.0
 STARTS = 100
 """Number of attempts to start a thread. One fails if, at that moment, a Worker that runs in another
 thread sets a trace function for all threads, and that raises."""
+
+_A_MOMENT = 0.0002
+"""Seconds to wait for a thread to begin, before looking again."""
 
 SIGNAL_ARRIVES = 0.25
 """Seconds for which to wait for a signal after the reader has gone. A signal goes to every process
@@ -129,7 +132,7 @@ class Watchdog:
                 )
                 start_thread(slot.thread)
                 while not slot.has_begun and slot.thread.is_alive():
-                    sleep(0)  # Lets the thread run.
+                    slot.thread.join(_A_MOMENT)  # Lets the thread run.
                 if slot.has_begun:
                     return
             raise RuntimeError("a trace function of the Worker's ends it")
