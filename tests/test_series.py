@@ -496,7 +496,7 @@ def test_a_process_forked_by_the_worker_takes_no_event(work, notes):
         os.wait()
         note(event.data)
 """
-    assert finish(work(code, patience=FOREVER), lines(*range(60)))[0] == 0
+    assert finish(work(code, patience=FOREVER), lines(*range(60))) == (0, [], "")
     assert notes() == [str(number) for number in range(60)]
 
 

@@ -165,6 +165,8 @@ def _work(
             answer = _answer(worker, event, pausing)
         out.finish()
         err.finish()
+        if answers.fileno() < 0:
+            return 0  # A copy that the Worker has forked: `be_child` closed its sockets.
         if kind == AHEAD:
             # flow-work attributes output to the event that runs when it reads the output. So the
             # next event must not begin before. After a failure, the pool may have to pause.
