@@ -27,7 +27,7 @@ JOBS ?= $$((2 * $$(nproc) + 4))
 
 .PHONY: test
 test: $(VENV) ## Run the tests that need nothing but this machine, JOBS at a time.
-	@PYTHONDONTWRITEBYTECODE= python -m pytest -q -n $(JOBS) --dist worksteal \
+	@PYTHONDONTWRITEBYTECODE= sh contrib/pytest.sh -q -n $(JOBS) --dist worksteal \
 		-m 'not brokers and not install' $(TESTS)
 
 .PHONY: coverage
@@ -155,7 +155,7 @@ test-floors: $(VENV) ## Run the tests with the oldest libraries that pyproject.t
 	@python contrib/floors.py >build/floors/constraints.txt
 	@build/floors/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c build/floors/constraints.txt -e '.[sim,dev]'
-	@PATH="$(CURDIR)/build/floors/bin:$$PATH" PYTHONDONTWRITEBYTECODE= python -m pytest -q \
+	@PATH="$(CURDIR)/build/floors/bin:$$PATH" PYTHONDONTWRITEBYTECODE= sh contrib/pytest.sh -q \
 		-n $(JOBS) --dist worksteal -m 'not brokers and not install' $(TESTS)
 
 .PHONY: test-python
