@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -199,11 +200,16 @@ def child_of(pid):
     return int(children.read_text().split()[0])
 
 
+def descriptors(pid):
+    """What /proc says of each open descriptor of a process."""
+    for each in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # It has been closed since.
+            yield each.read_text()
+
+
 def wait_until_it_watches(pid):
     deadline = time.monotonic() + 30
-    while not any(
-        "inotify wd" in each.read_text() for each in Path(f"/proc/{pid}/fdinfo").iterdir()
-    ):
+    while not any("inotify wd" in each for each in descriptors(pid)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(1)  # Files listed after that count as existing ones.
