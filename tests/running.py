@@ -21,11 +21,22 @@ def until(condition):
         time.sleep(0.01)
 
 
+def connect(client, path):
+    """Connect to the Unix socket `path`, which exists; it may listen only a moment later."""
+    limit = time.monotonic() + SECONDS
+    client.settimeout(SECONDS)
+    while True:
+        try:
+            return client.connect(str(path))
+        except ConnectionRefusedError:
+            assert time.monotonic() < limit, f"nobody listens at {path}"
+            time.sleep(0.01)
+
+
 def metrics_at(path):
     """The samples that a command serves at the Unix socket `path`: {name: value}."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(SECONDS)
-        client.connect(str(path))
+        connect(client, path)
         client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         text = client.makefile().read().partition("\n\n")[2]
     families = text_string_to_metric_families(text)

@@ -17,7 +17,7 @@ from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 from flowtools.process.metrics import MetricsServer
 from flowtools.process.vitals import Vitals
-from tests.running import metrics_at, until
+from tests.running import connect, metrics_at, until
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -227,8 +227,7 @@ def test_a_unix_socket_is_served_and_removed(metrics, tmp_path):
         dead.bind(str(path))  # The socket of a killed command.
     metrics.serve(f"unix:{path}")
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
-        client.connect(str(path))
+        connect(client, path)
         client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert client.makefile().read().endswith("ok\n")
     metrics.close()
