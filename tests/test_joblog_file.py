@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import orjson
 import pytest
 
 from flowtools.errors import ConfigurationError
 from flowtools.event import Event
+from flowtools.pool.failed import FailedFile
 from flowtools.pool.joblog import Done, JobLog, JobLogError
 from flowtools.pool.outcome import Attempt, Outcome
 from tests.conftest import KILLS, environment
@@ -302,3 +304,21 @@ def test_processes_killed_at_any_moment_leave_all_completed_events_in_the_log(pa
             done = Done.read(path)
             for number in range(last + 1):
                 assert Event("t", source="s", id=f"{pid}-{number}") in done
+
+
+@pytest.mark.parametrize("kind", [FailedFile, JobLog])
+def test_a_relative_path_stays_where_it_was_when_the_working_directory_changes(
+    kind, tmp_path, monkeypatch
+):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+        (folder / "file").touch()
+    monkeypatch.chdir(here)
+    with kind(Path("file")) as file:
+        monkeypatch.chdir(elsewhere)
+        file.append(b'{"n":1}\n')
+        file.reopen()
+        file.append(b'{"n":2}\n')
+    assert (here / "file").read_bytes() == b'{"n":1}\n{"n":2}\n'
+    assert (elsewhere / "file").read_bytes() == b""

@@ -36,6 +36,7 @@ class AppendFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._place = path.absolute()  # A Worker may change the working directory.
         self._lock = Lock()
         try:
             self._fd = _open(path)
@@ -88,7 +89,7 @@ class AppendFile:
         with suppress(OSError):
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         while self._is_replaced():
-            old, self._fd = self._fd, _open(self.path)
+            old, self._fd = self._fd, _open(self._place)
             os.close(old)
             with suppress(OSError):
                 fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -101,7 +102,7 @@ class AppendFile:
     def _is_replaced(self) -> bool:
         """Return whether another file is at the path now; False if there is none."""
         try:
-            there = self.path.stat()
+            there = self._place.stat()
         except OSError:
             return False
         ours = os.fstat(self._fd)
@@ -118,7 +119,7 @@ class AppendFile:
         """
         with self._lock:
             try:
-                old, self._fd = self._fd, _open(self.path)
+                old, self._fd = self._fd, _open(self._place)
             except OSError as error:
                 raise self.failure("open", self.path, error) from None
             os.close(old)
