@@ -603,6 +603,7 @@ def test_the_reason_of_an_error_may_come_in_a_second_one(script, stop, monkeypat
     def server():
         peer = script.accept()
         peer.login()
+        peer.read("SUBSCRIBE")
         peer.message(1)
         peer.write("ERROR", {"message": "Processing error"}, b"Processing error")
         assert said.wait(SECONDS)
@@ -611,6 +612,7 @@ def test_the_reason_of_an_error_may_come_in_a_second_one(script, stop, monkeypat
 
     with serving(server):
         session = connect(script.url(), stop)
+        session.send_frame("SUBSCRIBE", {"id": "1", "destination": "/queue/a"})
         frames = []
         while "ERROR" not in [frame.command for frame in frames]:
             session.wait(stop, SECONDS)
