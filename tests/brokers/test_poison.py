@@ -42,7 +42,7 @@ def dead_letters(broker, *queues):
         return [wire.expect("MESSAGE") for _ in POISON]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_message_that_kills_its_worker_costs_no_other_message(broker, queue, tmp_path):
     if not (broker.tells or broker.own_dead_letters):
         pytest.skip(f"{broker.name} delivers a message as often as it takes")
