@@ -107,7 +107,8 @@ class Look:
         self._takes = take
         self._lent: dict[str, None] = {}
         self._idle = None if self.is_live else idle
-        self._answer_by = monotonic() + PATIENCE * settings.connect_timeout
+        patience = settings.time_to_answer(PATIENCE * settings.connect_timeout, len(url.hosts))
+        self._answer_by = monotonic() + patience
         self._is_confirmed = self._is_closed = False
         self._headers = self._asking() | dict(url.parameters) | dict(headers or {})
 
@@ -215,7 +216,7 @@ class Look:
                     return number
                 number += frame.command == "MESSAGE"
             if not wait(self._session, stop, seconds=max(0.0, self._answer_by - monotonic())):
-                raise ConnectionLost("it does not show the queue")
+                self._abandon("it does not show the queue")
         return 0
 
     def token_of(self, message: Frame) -> str:
@@ -289,8 +290,13 @@ class Look:
         if self._is_confirmed:
             return None if self._idle is None else active + self._idle - now
         if now >= self._answer_by:
-            raise ConnectionLost("it does not answer the subscription")
+            self._abandon("it does not answer the subscription")
         return self._answer_by - now
+
+    def _abandon(self, reason: str) -> NoReturn:
+        """End the connection to a silent broker, which would not answer DISCONNECT either."""
+        self._session.abandon(reason)
+        raise ConnectionLost(reason)
 
     def _refuse(self, error: Frame) -> NoReturn:
         said = error_text(error)

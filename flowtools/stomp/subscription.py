@@ -98,7 +98,8 @@ class Subscription:
         self._ack = "client-individual" if individual else "client"
         self._window = Window(session, individual=individual)
 
-        self._patience = PATIENCE * settings.connect_timeout
+        most = PATIENCE * settings.connect_timeout
+        self._patience = settings.time_to_answer(most, len(terms.url.hosts))
         self._answer_by = inf
         self._size = terms.prefetch
         self._is_narrow = False
