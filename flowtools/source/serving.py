@@ -354,4 +354,6 @@ class Serving:
         left = self.delivery.outstanding + self.subscription.moving
         if left:
             _log.warning("%d events have not been acknowledged; they will be delivered again", left)
+        # Not if the reader has gone: its death counts against the messages that it had.
+        self.subscription.give_back()
         self.subscription.close()

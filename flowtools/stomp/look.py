@@ -22,7 +22,8 @@ from flowtools.core.errors import ReaderGone, RefusedError, UnreachableError, Us
 from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.stomp.broker import Broker
-from flowtools.stomp.frames import Frame, encode_frame
+from flowtools.stomp.frames import Frame
+from flowtools.stomp.giveback import SETTLING, giving_back
 from flowtools.stomp.saying import error_text
 from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Looking, Settings
@@ -37,10 +38,6 @@ PATIENCE = 3
 
 SLOW = 10.0
 """Seconds that a broker may pause before the last message that it has counted."""
-
-SETTLING = 0.5
-"""Seconds to wait while RabbitMQ takes back single messages: a quorum queue takes 32 at a time, and
-those that are left when the connection ends count as unsuccessful deliveries."""
 
 _log = get_log("flowtools.stomp")
 
@@ -264,20 +261,10 @@ class Look:
     def _give_back(self) -> None:
         """Give back what is still lent; if possible, no unsuccessful delivery is counted."""
         self.discard()  # What has arrived since the last message must be given back, too.
-        how, version = self.dialect.gives_back, self.dialect.version
-        frames = [encode_frame("UNSUBSCRIBE", {"id": "flow"}, version=version)]
-        if how == "by NACK" and self._lent:
-            # RabbitMQ executes a transaction at COMMIT. By then the subscription has ended, so
-            # that the messages given back are not delivered to it again.
-            name = "transaction:back\n"
-            # With stomp.default_nack_requeue = false, a NACK without this header discards.
-            how_back = f"requeue:true\n{name}"
-            nacks = "".join(f"NACK\n{token}{how_back}\n\0" for token in self._lent).encode()
-            frames.insert(0, f"BEGIN\n{name}\n\0".encode() + nacks)
-            frames.append(f"COMMIT\n{name}\n\0".encode())
-        if how != "at the end":
-            self._session.send(b"".join(frames))
-        if self._takes and how == "by NACK" and self._lent:
+        frames = giving_back(self.dialect, ["flow"], self._lent)
+        if frames:
+            self._session.send(frames)
+        if self._takes and self.dialect.gives_back == "by NACK" and self._lent:
             sleep(SETTLING)
 
     def _left(self, active: float) -> float | None:

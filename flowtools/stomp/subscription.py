@@ -21,11 +21,13 @@ from time import monotonic
 from flowtools.ack.records import Reason
 from flowtools.core.errors import ProtocolError, RefusedError
 from flowtools.core.log import get_log
+from flowtools.core.wait import sleep
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.caution import Caution
 from flowtools.stomp.contact import Contact
 from flowtools.stomp.deadletters import DeadLetters
 from flowtools.stomp.frames import Frame
+from flowtools.stomp.giveback import SETTLING, giving_back
 from flowtools.stomp.message import Message
 from flowtools.stomp.saying import error_text
 from flowtools.stomp.session import Session
@@ -102,6 +104,7 @@ class Subscription:
         self._patience = settings.time_to_answer(most, len(terms.url.hosts))
         self._answer_by = inf
         self._size = terms.prefetch
+        self._names: list[str] = []
         self._is_narrow = False
         self._first_alone = 0
 
@@ -136,6 +139,7 @@ class Subscription:
 
     def _subscribe(self, name: str, most: int) -> None:
         headers = self._terms.headers_for(self.session.dialect, self._ack, most, name=name)
+        self._names.append(name)
         self.session.send_frame("SUBSCRIBE", headers)
 
     def fileno(self) -> int:
@@ -240,6 +244,29 @@ class Subscription:
         # First, because the dead letters' thread acknowledges through the session.
         self._dead_letters.close()
         self.session.close(seconds)
+
+    def give_back(self) -> None:
+        """Give back what is not settled, before a `close` that is no fault of a message.
+
+        The broker then counts no unsuccessful delivery, if it can be told so.
+        """
+        self._dead_letters.close()
+        held = self._window.empty()
+        # UNSUBSCRIBE would delete a durable subscription with its messages.
+        if not held or self._terms.durable is not None or self.session.lost is not None:
+            return
+        dialect = self.session.dialect
+        messages = held if self._ack == "client-individual" else held[-1:]
+        frames = giving_back(dialect, self._names, map(dialect.ack_headers, messages))
+        if not frames:
+            return
+        try:
+            self.session.send(frames)
+        except ConnectionLost as error:
+            _log.debug("the connection ended before the messages were given back: %s", error)
+        else:
+            if dialect.gives_back == "by NACK" and len(messages) > 1:
+                sleep(SETTLING)
 
     def abort(self) -> None:
         """End at once; unacknowledged messages are delivered again."""

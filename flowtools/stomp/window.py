@@ -59,6 +59,13 @@ class Window:
             while self._order and self._order[0][0] not in self._held:
                 self._ready.append(self._order.popleft()[1])
 
+    def empty(self) -> list[Frame]:
+        """Remove all messages, and return those that were not acknowledged, in order."""
+        with self._state:
+            held, self._held = self._held, {}
+            self._order.clear()
+        return [held[number] for number in sorted(held)]
+
     def send(self) -> None:
         """Send the broker the acknowledgements that are ready.
 
