@@ -17,6 +17,7 @@ from flowtools.pool.limits import CREDIT, KeyRate
 from flowtools.pool.settings import RetryPolicy
 from flowtools.worker import Retry
 from tests.conftest import ROOT
+from tests.running import SECONDS
 from tests.test_pool import Running, wait_for
 
 
@@ -56,7 +57,7 @@ class Busy:
             self.order.append(event["n"])
             self.now[key] = self.now.get(key, 0) + 1
             self.most[key] = max(self.most.get(key, 0), self.now[key])
-        self.release.wait(30)
+        self.release.wait(SECONDS)
         with self.lock:
             self.now[key] -= 1
 
@@ -173,7 +174,7 @@ def test_flow_work_applies_per_key_and_key_rate(start, tmp_path, isolation):
         env={"PYTHONPATH": str(ROOT), "NOTES": str(tmp_path / "notes"), "MEET": "6"},
     )  # fmt: skip
     lines = b"".join(orjson.dumps(each) + b"\n" for each in events(*"aaaaaabbbbbb"))
-    _, err = process.communicate(lines, timeout=60)
+    _, err = process.communicate(lines, timeout=SECONDS)
     assert process.returncode == 0, err
     met = (tmp_path / "notes").read_text().split()
     assert sorted(met[:6]) == ["a", "a", "a", "b", "b", "b"]

@@ -24,6 +24,7 @@ from flowtools.pool.settings import RetryPolicy
 from flowtools.worker import Reject, Unavailable
 from tests.acks import Receiver
 from tests.conftest import ROOT
+from tests.running import SECONDS
 from tests.test_pool import Running, wait_for
 
 ISOLATIONS = pytest.mark.parametrize("isolation", ["thread", "process"])
@@ -175,7 +176,7 @@ def test_a_signal_ends_a_pause_without_loss(down, isolation, tmp_path):
     feed(process, *range(50))
     read_until(process, "paused")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == -signal.SIGTERM
     kept = [orjson.loads(line) for line in (tmp_path / "failed").read_bytes().splitlines()]
     assert sorted(event["data"] for event in kept) == list(range(50))
     assert {event["flowerror"] for event in kept} == {"not tried: the pool ended"}
@@ -195,7 +196,7 @@ def test_events_in_flight_stay_unsettled_during_a_pause(down, tmp_path):
         receiver.settimeout(0)
         with pytest.raises(TimeoutError):
             receiver.recv()
-        receiver.settimeout(60)
+        receiver.settimeout(SECONDS)
         down.up()
         assert sorted(receiver.lines(8)) == [f"e.{n} ack" for n in range(8)]
         process.stdin.close()
@@ -205,7 +206,7 @@ def test_events_in_flight_stay_unsettled_during_a_pause(down, tmp_path):
 def test_service_manager_and_metrics_show_the_pause(down, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(60)
+        manager.settimeout(SECONDS)
         process = down.start(
             "tests.down:Server", "--backoff", "0.1", "--metrics", f"unix:{tmp_path / 'm'}",
             NOTIFY_SOCKET=str(tmp_path / "notify"),
@@ -253,7 +254,7 @@ def test_threads_that_find_the_server_down_together_begin_one_pause(pool, caplog
     def start(event):
         if not server.up and len(server.calls) < 8:
             server.calls.append(event.data)
-            together.wait(30)
+            together.wait(SECONDS)
             raise Unavailable("refused")
         server(event)
 
@@ -327,7 +328,7 @@ def test_after_a_probe_that_hangs_the_next_event_is_tried(pool):
 
     running = pool(start, retry=QUICK, timeout=0.1, grace=0.1)
     running.feed(*range(20))
-    assert hung.wait(30)
+    assert hung.wait(SECONDS)
     server.up = True
     assert running.end() == {"done": 19, "timeout": 1}
 
