@@ -17,8 +17,8 @@ from flowtools.pool.limits import CREDIT, KeyRate
 from flowtools.pool.settings import RetryPolicy
 from flowtools.worker import Retry
 from tests.conftest import ROOT
-from tests.running import SECONDS
-from tests.test_pool import Running, wait_for
+from tests.running import SECONDS, until
+from tests.test_pool import Running
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_at_most_per_key_events_of_a_key_run_while_others_run_beside_them(pool, 
     start = Busy()
     running = pool(start, threads=8, per_key=per_key)
     running.feed(*events(*"aaaaaaaaaab"))
-    wait_for(lambda: start.now == {"a": per_key, "b": 1}, "the events that may run")
+    until(lambda: start.now == {"a": per_key, "b": 1}, "the events that may run")
     start.release.set()
     assert running.end() == {"done": 11}
     assert start.most == {"a": per_key, "b": 1}
