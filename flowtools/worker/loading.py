@@ -84,8 +84,8 @@ def load_exceptions(names: Sequence[str]) -> tuple[type[Exception], ...]:
         is_builtin = name in dir(builtins)
         if not is_builtin and ":" not in name:
             raise ConfigurationError(
-                f"cannot pause on '{name}': Python has no such exception; write MODULE:CLASS, such as"
-                " requests:ConnectionError"
+                f"cannot pause on '{name}': Python has no such exception; for one of a module write"
+                " MODULE:CLASS, such as requests:ConnectionError"
             )
         found = load_class(f"builtins:{name}" if is_builtin else name, "exception")
         if not issubclass(found, Exception):
