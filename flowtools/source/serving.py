@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Protocol
 
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Reason
 from flowtools.core.errors import ReaderGone
@@ -95,6 +96,7 @@ class Serving:
         self.delivery = Delivery(subscription, Pipe(outlet, stop, self._drain_until), acks)
         self._terms = terms
         self._outlet = outlet
+        self._acks = acks
         self._stop = stop
         self._to_events = to_events
         self._count = count
@@ -137,6 +139,14 @@ class Serving:
             ReaderGone: Nobody reads any more.
         """
         self.subscription.open(self._count)
+        try:
+            self._serve()
+        except ReaderGone:
+            self._await_last()
+            raise
+        self._finish()
+
+    def _serve(self) -> None:
         while not self._is_over():
             messages = self.subscription.take()
             self._confirm()
@@ -150,7 +160,6 @@ class Serving:
                 if left == 0:
                     break
                 self._wait(left)
-        self._finish()
 
     def close(self) -> None:
         """Release the resources; messages that are not acknowledged are delivered again."""
@@ -337,21 +346,48 @@ class Serving:
         return self._deadline
 
     def _finish(self) -> None:
+        """Wait until everything is settled, after a stop for up to the drain; close in good order.
+
+        Raises:
+            ReaderGone: The reader has gone, and nobody settles what is left.
+        """
+        delivery, subscription = self.delivery, self.subscription
         try:
-            while self.delivery.outstanding or self.subscription.moving:
-                if self._stop.is_set() and monotonic() >= self._drain_until():
-                    break
-                self.subscription.take()
+            while delivery.outstanding or subscription.moving:
+                if self._stop.is_set():
+                    if self._acks is not None:
+                        self._acks.await_last()
+                    if monotonic() >= self._drain_until():
+                        break
+                subscription.take()
                 # Not through _wait: once set, the stop's descriptor stays readable, and this loop
                 # would spin.
-                if self._outlet.fileno() in wait(
-                    self.subscription, gone=self._outlet, seconds=0.05
-                ):
-                    raise ReaderGone
+                if self._outlet.fileno() in wait(subscription, gone=self._outlet, seconds=0.05):
+                    self._await_last()
+                    if delivery.outstanding or subscription.moving:
+                        raise ReaderGone
         except ConnectionLost as error:
-            name = self.subscription.session.name
-            _log.warning("lost the connection to '%s' at the end: %s", name, error)
-        left = self.delivery.outstanding + self.subscription.moving
+            self._note_lost(error)
+        left = delivery.outstanding + subscription.moving
         if left:
             _log.warning("%d events have not been acknowledged; they will be delivered again", left)
-        self.subscription.close()
+        subscription.close()
+
+    def _await_last(self) -> None:
+        """Wait, after the reader has gone, for those who may still settle what it passed on."""
+        delivery, subscription = self.delivery, self.subscription
+        if self._acks is None or not (delivery.outstanding or subscription.moving):
+            return
+        parting = Parting(self._acks, self._drain_until() - monotonic())
+        try:
+            while not parting.is_late and (
+                subscription.moving or (delivery.outstanding and not parting.is_over)
+            ):
+                subscription.take()  # Messages that still come are delivered again.
+                wait(subscription, seconds=parting.LOOK_EVERY)
+        except ConnectionLost as error:
+            self._note_lost(error)
+
+    def _note_lost(self, error: ConnectionLost) -> None:
+        name = self.subscription.session.name
+        _log.warning("lost the connection to '%s' at the end: %s", name, error)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
 from flowtools.core.event import Event
@@ -129,6 +130,10 @@ class Window:
         self._clearings += 1
         self._leaving(report)
         self._clearing.put((report, done))
+
+    def part(self, seconds: float) -> Parting:
+        """Begin the wait for the last acknowledgements, of up to `seconds`."""
+        return Parting(self._inlet, seconds)
 
     def close(self) -> None:
         """Process the acknowledgements that have arrived, and finish the moves that have begun."""
