@@ -1,24 +1,33 @@
 """Helpers to wait for the end of a process and for conditions."""
 
-import json
 import socket
 import time
 
+import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.stomp_servers import SECONDS
+SECONDS = 90
+"""Seconds that a test waits for a condition that comes about at once on an idle machine."""
+
+
+def lines(*values):
+    """The input of a command: one line of JSON for each value."""
+    return b"".join(orjson.dumps(value) + b"\n" for value in values)
 
 
 def finish(process, text=b""):
+    """Write `text`, close the input, wait for the end: (status, printed values, messages)."""
     out, err = process.communicate(text or None, timeout=SECONDS)
-    return process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
+    return process.returncode, [orjson.loads(line) for line in out.splitlines()], err.decode()
 
 
-def until(condition):
-    limit = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < limit, "it does not come about"
+def until(condition, what="it", seconds=SECONDS):
+    """Wait until `condition()` is true, and return its value; otherwise the test fails."""
+    limit = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < limit, f"waited {seconds:g} s for {what}"
         time.sleep(0.01)
+    return value
 
 
 def connect(client, path):

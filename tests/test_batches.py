@@ -13,7 +13,7 @@ from flowtools.pool.settings import BATCH
 from flowtools.worker import Events
 from tests.acks import Receiver
 from tests.hostile import Hostile
-from tests.running import finish, metrics_at, until
+from tests.running import SECONDS, finish, lines, metrics_at, until
 
 HEAD = """import os, subprocess, sys, threading, time
 from pathlib import Path
@@ -54,10 +54,6 @@ def work(request, start, tmp_path):
 
 
 PLAIN = "class W(Noting): pass\n"
-
-
-def lines(*values):
-    return b"".join(orjson.dumps(value) + b"\n" for value in values)
 
 
 def rows(path):
@@ -600,7 +596,7 @@ def test_each_event_of_a_batch_is_acknowledged_separately(work, tmp_path):
         process.stdin.close()
         process.stdin = None
         said = receiver.until_gone()
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=SECONDS)
     assert [line.split()[:2] for line in said] == [["1.0", "ack"], ["1.1", "nack"], ["1.2", "ack"]]
     assert "Reject: no" in said[1]
     assert [orjson.loads(line)["data"] for line in out.splitlines()] == [0, 2]
@@ -628,7 +624,7 @@ def test_pass_and_relay_forward_the_duty_of_each_event(work, tmp_path):
         assert line["data"] == 1
         assert line["ackto"] == receiver.ackto("1.1")  # The single result carries the duty.
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=SECONDS)
 
 
 def test_resume_skips_finished_events_of_a_batch(work, notes, tmp_path):
@@ -652,7 +648,7 @@ def test_a_signal_runs_a_batch_that_is_waiting_for_more_events(work, notes, tmp_
     until(lambda: queued() == 3)
     assert notes() == []
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == -signal.SIGTERM, err
     assert notes() == [["1", "2", "3"]]
     assert [row["outcome"] for row in rows(tmp_path / "log")] == ["done"] * 3
@@ -670,7 +666,7 @@ def test_a_batch_that_outlasts_the_drain_counts_as_not_tried(work, notes, tmp_pa
     until(lambda: notes() == [["1", "2", "3"]])
     time.sleep(0.1)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=SECONDS)
     kept = {each["data"]: each["flowerror"] for each in rows(tmp_path / "failed")}
     assert kept == {
         1: "Reject: known", 2: "not tried: the pool ended", 3: "not tried: the pool ended",

@@ -15,7 +15,7 @@ from flowtools.failed.file import FailedLines, key_of
 from flowtools.failed.grouping import MOST_GROUPS, OTHERS, fold, grouped
 from flowtools.failed.record import read_record
 from tests.conftest import KILLS
-from tests.running import until
+from tests.running import SECONDS, until
 
 NOON = 1_700_000_000
 
@@ -287,7 +287,7 @@ def test_a_stop_ends_an_unacknowledged_replay(start, file):
     process = start("flow-failed", "--replay", "--drain", "0.2", file)
     assert process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     assert file.read_text() == before
 
 

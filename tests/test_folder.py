@@ -19,6 +19,7 @@ from flowtools.source.folder.wanted import SettleTimes, Wanted
 from flowtools.source.folder.writers import Writers, _open_for_writing
 from tests.conftest import KILLS, ROOT, environment
 from tests.ftp_server import FtpServer
+from tests.running import SECONDS, until
 from tests.watching import told_by
 
 pytest_plugins = ["tests.watch_fixtures"]
@@ -27,7 +28,7 @@ SOON = 15.0
 """Seconds within which a notice takes effect; the complete scan comes after 60."""
 
 
-def in_a_namespace(script, *args, timeout=90):
+def in_a_namespace(script, *args, timeout=SECONDS):
     """Run a script as root of its own namespace; skip the test if namespaces are not available."""
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "bash", "-c", script, "sh", *args],
@@ -193,10 +194,7 @@ def test_a_file_with_an_invisible_writer_is_complete_once_closed(folder):
 
 def child_of(pid):
     children = Path(f"/proc/{pid}/task/{pid}/children")
-    deadline = time.monotonic() + 30
-    while not children.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(children.read_text, "a child of the process")
     return int(children.read_text().split()[0])
 
 
@@ -208,10 +206,7 @@ def descriptors(pid):
 
 
 def wait_until_it_watches(pid):
-    deadline = time.monotonic() + 30
-    while not any("inotify wd" in each for each in descriptors(pid)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: any("inotify wd" in each for each in descriptors(pid)), "an inotify watch")
     time.sleep(1)  # Files listed after that count as existing ones.
 
 
@@ -325,10 +320,11 @@ def test_a_symbolic_link_is_modified_when_its_target_changes(watch, folder, tmp_
     (folder / "new").symlink_to(tmp_path / "other")
     (folder / "new").rename(folder / "link")
     watching.wait_for(("modified", "link"), seconds=SOON)
-    deadline = time.monotonic() + SOON
-    while [e["data"]["size"] for e in watching.events if e["subject"] == "link"] != [3, 18, 7]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def sizes():
+        return [e["data"]["size"] for e in watching.events if e["subject"] == "link"]
+
+    until(lambda: sizes() == [3, 18, 7], "the size of each change", SOON)
 
 
 def test_a_disk_that_fills_up_is_reported(watch, folder):
@@ -420,5 +416,5 @@ def test_a_stop_takes_effect_while_a_large_folder_is_scanned(watch, folder):
     watching.wait_for(("created", "b/f1"), seconds=100)
     began = time.monotonic()
     watching.process.terminate()
-    assert watching.process.wait(timeout=30) == -signal.SIGTERM
+    assert watching.process.wait(timeout=SECONDS) == -signal.SIGTERM
     assert time.monotonic() - began < 5

@@ -18,6 +18,7 @@ from flowtools.source.folder.clearing import Clearing, Places, _note
 from flowtools.source.folder.rules import Rules
 from flowtools.source.watch import HotFolder
 from tests.conftest import BIN, KILLS, environment
+from tests.running import until
 
 pytest_plugins = ["tests.watch_fixtures"]
 
@@ -82,13 +83,6 @@ def pipeline(place):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stderr.close()
-
-
-def until(condition, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def files_in(folder):
@@ -172,7 +166,7 @@ def test_events_of_a_killed_worker_are_written_again(place, folder, pipeline):
         "flow-watch in --settle 0.2 --ack worker --done done"
         " | (until flow-work mymod:Dies; do :; done)"
     )
-    until(lambda: set(files_in(place / "done")) == names, seconds=90)
+    until(lambda: set(files_in(place / "done")) == names)
     assert files_in(folder) == []
     assert process.poll() is None
 
@@ -213,7 +207,7 @@ def test_a_stop_waits_for_events_in_flight(place, folder, pipeline):
         int(pid.name) for pid in Path("/proc").glob("[0-9]*") if is_flow_watch(pid, process.pid)
     )
     os.kill(watcher, signal.SIGTERM)
-    until(lambda: files_in(place / "done") == ["slow"], seconds=10)
+    until(lambda: files_in(place / "done") == ["slow"])
 
 
 def is_flow_watch(pid, session):

@@ -11,8 +11,8 @@ from coilmq.util.frames import Frame
 from flowtools.ack.sender import AckSender
 from flowtools.core.lines import LineWriter
 from flowtools.stomp.caution import Caution
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, until
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 

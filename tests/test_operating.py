@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT, environment
 from tests.documents import examples
 from tests.queues import LOGIN, Queue
-from tests.running import until
+from tests.running import SECONDS, until
 
 PAGE = ROOT / "docs" / "operating.md"
 BLOCKS = [each.text.strip() for each in examples(PAGE)]
@@ -91,7 +91,7 @@ class Morning:
             env=environment(**self.env),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SECONDS,
             stdin=subprocess.DEVNULL,
             check=False,
         )

@@ -27,6 +27,7 @@ from flowtools.pool.settlement import Settlement
 from flowtools.pool.tally import Tally, summary
 from flowtools.pool.work import check
 from flowtools.worker import Retry, Unavailable
+from tests.running import SECONDS
 
 EVERY = pytest.mark.parametrize("outcome", Outcome)
 EVENT = Event("t", source="s", id="1", ackto="unix:x#1.1")
@@ -171,7 +172,7 @@ def test_the_exception_of_an_outcome_causes_it_in_threads_and_processes(
     if outcome.pauses:  # It is retried forever.
         process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     row = orjson.loads((tmp_path / "jobs").read_bytes().splitlines()[0])
     assert (row["outcome"], row["error"], row["final"]) == (outcome, "Sub: why", not outcome.pauses)
     assert process.returncode == (-signal.SIGTERM if outcome.pauses else outcome.status), err

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import environment
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, until
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 

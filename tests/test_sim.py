@@ -14,6 +14,7 @@ from flowtools.core.errors import UnreachableError
 from flowtools.sim import other_resources
 from flowtools.sim.standin import Plan, StandIn
 from flowtools.sim.stream import changes
+from tests.running import SECONDS
 from tests.vizone_servers import client_of, stand_in
 
 
@@ -50,7 +51,7 @@ def test_a_signal_is_forwarded_and_the_command_decides_the_status(start, signum)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signum)
     # Some shells also report on stderr that their sleep was killed.
-    assert (process.communicate(timeout=30)[0], process.returncode) == (b"heard\n", 3)
+    assert (process.communicate(timeout=SECONDS)[0], process.returncode) == (b"heard\n", 3)
 
 
 def test_a_signal_reaches_every_part_of_a_pipeline(start):
@@ -59,7 +60,7 @@ def test_a_signal_reaches_every_part_of_a_pipeline(start):
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
     # At the end of file no process has the pipe open any more.
-    assert process.communicate(timeout=30)[0] == b""
+    assert process.communicate(timeout=SECONDS)[0] == b""
     assert process.returncode == 143
 
 
@@ -83,7 +84,7 @@ def test_without_a_command_it_prints_its_settings_and_serves_until_stopped(start
     status, _, err = run("flow-listen-files", "nope", env=settings)
     assert status == 78, err
     process.send_signal(signal.SIGTERM)
-    assert (process.wait(30), process.stderr.read()) == (-signal.SIGTERM, b"")
+    assert (process.wait(SECONDS), process.stderr.read()) == (-signal.SIGTERM, b"")
 
 
 def test_the_given_ports_and_password_are_used(start, tmp_path):
@@ -206,7 +207,7 @@ def test_written_metadata_is_reported_only_with_echo():
 
 def ask(server, method, path, body=None, *, login=True, **headers):
     """Send one request on a new connection; return (status, body, headers)."""
-    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=SECONDS)
     if login:
         given = b64encode(f"admin:{server.password}".encode()).decode()
         headers["Authorization"] = f"Basic {given}"
@@ -281,7 +282,7 @@ def test_in_a_full_store_a_value_can_still_be_replaced(server, monkeypatch):
     ],
 )
 def test_request_bodies_of_unknown_or_huge_length_are_not_read(server, header, value, status):
-    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=SECONDS)
     connection.putrequest("PUT", "/files/xmlimport/a")
     connection.putheader(header, value)
     connection.endheaders()
@@ -290,7 +291,7 @@ def test_request_bodies_of_unknown_or_huge_length_are_not_read(server, header, v
 
 
 def test_one_connection_serves_many_requests(server):
-    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=SECONDS)
     given = b64encode(f"admin:{server.password}".encode()).decode()
     ports = set()
     for path in [ITEMS, f"{ITEMS}/1", "/thirdparty"] * 5:

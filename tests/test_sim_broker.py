@@ -9,6 +9,7 @@ from flowtools.sim import connection, delivery, session
 from flowtools.sim.broker import Broker
 from flowtools.sim.frames import FrameReader, pack
 from flowtools.sim.people import People
+from tests.running import SECONDS
 
 VERSIONS = ["1.0", "1.1", "1.2"]
 
@@ -18,7 +19,7 @@ class Client:
 
     def __init__(self, broker, version="1.2", *, passcode="pw", connect=True, **headers):
         self.version = version
-        self.socket = socket.create_connection(("127.0.0.1", broker.port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", broker.port), timeout=SECONDS)
         self.reader = FrameReader()
         self.frames = []
         if connect:

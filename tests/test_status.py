@@ -17,7 +17,7 @@ from flowtools.status.asking import State
 from flowtools.status.check import Limits, trouble_of
 from flowtools.status.pipelines import name_of, pipelines
 from tests.conftest import ROOT
-from tests.running import until
+from tests.running import SECONDS, until
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_the_last_error_printed_by_a_command_is_shown(status, start, place):
 def test_a_command_that_has_ended_is_no_longer_listed(status, tick, signum, runtime):
     assert said_by(status, tick)
     tick.send_signal(signum)
-    tick.wait(30)
+    tick.wait(SECONDS)
     assert said_by(status, tick) is None
     assert list((runtime / "flowtools").iterdir()) == []
 

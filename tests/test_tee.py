@@ -11,8 +11,8 @@ from flowtools.ack.records import with_ackto
 from flowtools.ack.sender import AckSender
 from flowtools.event import Event
 from tests.acks import Receiver
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, until
+from tests.stomp_servers import Lines
 
 
 def line(number, **attributes):

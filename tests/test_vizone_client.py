@@ -30,6 +30,7 @@ from flowtools.vizone import (
     NotFoundError,
 )
 from flowtools.vizone.transport import without_user
+from tests.running import SECONDS
 from tests.vizone_servers import Scripted, account_of, client_at, client_of, reply, stand_in
 
 FEED = b'<feed xmlns="http://www.w3.org/2005/Atom"/>'
@@ -672,7 +673,7 @@ def test_threads_sharing_a_client_lose_no_change(server):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(SECONDS)
         assert failures == []
         words = client.metadata(url)["asset.keywords"].split()
         assert sorted(words) == sorted(f"w{n}" for n in range(16))

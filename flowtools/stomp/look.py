@@ -23,7 +23,8 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.frames import Frame, encode_frame
-from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.saying import error_text
+from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Looking, Settings
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
