@@ -194,6 +194,6 @@ class Relay:
                 self._ackto = self._inlet.ackto(epoch)
         if forgotten:
             self._is_forsaken = True
-            _log.warning("%s; %d lines will be delivered again by their source", reason, forgotten)
+            _log.warning("%s; %d lines count as not done", reason, forgotten)
             self._upstream.break_off()
             self._settled.ring()

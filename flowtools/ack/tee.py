@@ -99,8 +99,8 @@ class Tee:
                 if each.name == STDOUT:
                     raise ReaderGone
                 raise EventsFailed(
-                    f"the reader of '{each.name}' has gone; the events that it has not settled are"
-                    " delivered again; --tolerate continues without it"
+                    f"the reader of '{each.name}' has gone; events that it has not settled count"
+                    " as not done; --tolerate continues without it"
                 )
             _log.warning("the reader of '%s' has gone; continuing without it", each.name)
             # It may never have connected to the relay, which then cannot notice this by itself.

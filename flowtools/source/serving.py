@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Protocol
 
-from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Reason
 from flowtools.core.errors import ReaderGone
@@ -26,14 +25,15 @@ from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, wait
+from flowtools.source.again import Again, of_broker
 from flowtools.source.delivery import Delivery, MessageDuty
+from flowtools.source.ending import Ending, Patience
 from flowtools.source.pipe import Pipe
 from flowtools.stomp.caution import PROBATION, SUSPECT
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.terms import Terms
-from flowtools.stomp.transport import ConnectionLost
 
 _LARGE = MAX_LINE // 16
 """Size in bytes up to which a body's line cannot be too long: JSON makes at most six of a byte."""
@@ -90,18 +90,24 @@ class Serving:
         count: int | None,
         acks: AckInlet | None,
         detour: Detour | None,
+        again: Again | None = None,
     ) -> None:
-        """Prepare a session that ends after `count` events; `acks` means --ack worker."""
+        """Prepare a session that ends after `count` events; `acks` means --ack worker.
+
+        `again` says what becomes of unacknowledged events; None: what the broker does.
+        """
         self.subscription = subscription
-        self.delivery = Delivery(subscription, Pipe(outlet, stop, self._drain_until), acks)
+        patience = Patience(terms.drain)
+        self.delivery = Delivery(subscription, Pipe(outlet, stop, patience.until), acks)
+        again = again or of_broker(terms)
+        self._ending = Ending(subscription, self.delivery, outlet, stop, acks, patience, again)
+        self._again = again
         self._terms = terms
         self._outlet = outlet
-        self._acks = acks
         self._stop = stop
         self._to_events = to_events
         self._count = count
         self._detour = detour
-        self._deadline: float | None = None
         self._active = monotonic()
         # By quarters of the window: the broker can refill it before it has run out.
         self._ack_every = max(1, terms.prefetch // 4)
@@ -127,7 +133,7 @@ class Serving:
         """
         if count := self.delivery.outstanding:
             session = self.subscription.session
-            session.abandon(f"{reason}; {count} events are delivered again")
+            session.abandon(f"{reason}; {count} events {self._again.after_a_session}")
 
     def run(self) -> None:
         """Write events until `count` are written, a stop is requested, or the session is idle.
@@ -142,9 +148,9 @@ class Serving:
         try:
             self._serve()
         except ReaderGone:
-            self._await_last()
+            self._ending.await_last()
             raise
-        self._finish()
+        self._ending.finish()
 
     def _serve(self) -> None:
         while not self._is_over():
@@ -339,55 +345,3 @@ class Serving:
         # again whatever is still held here: writing it would only cause duplicates.
         self._left = self.subscription.session.lost is not None or self._stop.is_set()
         return written
-
-    def _drain_until(self) -> float:
-        if self._deadline is None:
-            self._deadline = monotonic() + self._terms.drain
-        return self._deadline
-
-    def _finish(self) -> None:
-        """Wait until everything is settled, after a stop for up to the drain; close in good order.
-
-        Raises:
-            ReaderGone: The reader has gone, and nobody settles what is left.
-        """
-        delivery, subscription = self.delivery, self.subscription
-        try:
-            while delivery.outstanding or subscription.moving:
-                if self._stop.is_set():
-                    if self._acks is not None:
-                        self._acks.await_last()
-                    if monotonic() >= self._drain_until():
-                        break
-                subscription.take()
-                # Not through _wait: once set, the stop's descriptor stays readable, and this loop
-                # would spin.
-                if self._outlet.fileno() in wait(subscription, gone=self._outlet, seconds=0.05):
-                    self._await_last()
-                    if delivery.outstanding or subscription.moving:
-                        raise ReaderGone
-        except ConnectionLost as error:
-            self._note_lost(error)
-        left = delivery.outstanding + subscription.moving
-        if left:
-            _log.warning("%d events have not been acknowledged; they will be delivered again", left)
-        subscription.close()
-
-    def _await_last(self) -> None:
-        """Wait, after the reader has gone, for those who may still settle what it passed on."""
-        delivery, subscription = self.delivery, self.subscription
-        if self._acks is None or not (delivery.outstanding or subscription.moving):
-            return
-        parting = Parting(self._acks, self._drain_until() - monotonic())
-        try:
-            while not parting.is_late and (
-                subscription.moving or (delivery.outstanding and not parting.is_over)
-            ):
-                subscription.take()  # Messages that still come are delivered again.
-                wait(subscription, seconds=parting.LOOK_EVERY)
-        except ConnectionLost as error:
-            self._note_lost(error)
-
-    def _note_lost(self, error: ConnectionLost) -> None:
-        name = self.subscription.session.name
-        _log.warning("lost the connection to '%s' at the end: %s", name, error)

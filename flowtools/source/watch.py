@@ -116,12 +116,12 @@ class HotFolder(Described):
             writing = Writing(self._path, rules, outlet, self._clock, state, window)
             try:
                 self._write_all(watcher, window, writing, outlet, stop)
+                if window is not None:
+                    self._wait_until_settled(window, writing, outlet, stop)
             except ReaderGone:
                 if window is not None:
-                    self._settle_last(window)
+                    window.settle_last(rules.drain)
                 raise
-            if window is not None:
-                self._wait_until_settled(window, writing, outlet, stop)
         if watcher.refused:
             raise EventsFailed(f"{watcher.refused} files were refused by --verify")
 
@@ -180,16 +180,9 @@ class HotFolder(Described):
             # Once set, the stop's descriptor stays readable, and this loop would spin.
             waited = [] if parting is not None else [stop.fileno()]
             if outlet.fileno() in wait(*waited, *window.filenos(), gone=outlet, seconds=0.2):
-                self._settle_last(window, parting)
+                window.settle_last(self._rules.drain)
                 if window.unsettled():
                     raise ReaderGone
-
-    def _settle_last(self, window: Window, parting: Parting | None = None) -> None:
-        """Wait, after the reader has gone, for those who may still settle what it passed on."""
-        parting = parting or window.part(self._rules.drain)
-        while window.unsettled() and not parting.is_over:
-            wait(*window.filenos(), seconds=parting.LOOK_EVERY)
-            window.settle()
 
 
 def _is_over(outlet: Outlet, stop: Stop, fds: list[int], due: float) -> bool:
