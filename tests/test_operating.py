@@ -122,7 +122,7 @@ def test_flow_status_shows_what_runs(morning):
 def test_flow_status_check_reports_stuck_and_lagging_commands(morning):
     """One event hangs, which is reported once it exceeds the limit."""
     (quick,) = [each for each in BLOCKS if each.endswith("--check")]
-    assert str(morning.pid()) not in morning.run(quick)[1]
+    until(lambda: f"(pid {morning.pid()})" not in morning.run(quick)[1])
     asked = block("--max-lag").replace("5m", "1ms")
     until(lambda: f"(pid {morning.pid()}): lag" in morning.run(asked)[1])
 

@@ -97,7 +97,7 @@ def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
             label,
             str(state.pid),
             short_duration(state.up),
-            f"{state.rate:.1f}/s",
+            f"{state.rate:.1f}/s" if state.answers else "-",
             _number(figures.get("in_flight")),
             _duration(figures.get("oldest_seconds")),
             _duration(figures.get("lag_seconds")),
