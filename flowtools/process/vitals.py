@@ -91,8 +91,8 @@ class Snapshot:
         if stalled:
             return f"stalled: nothing settled for {stalled:.0f} s while the window is full"
         if self.figures.get("wedged"):
-            stuck = int(self.figures.get("stuck", 0))
-            return f"wedged: {counted(stuck, 'thread', 'hangs', 'hang')} in the Worker beyond its time-out"
+            stuck = counted(int(self.figures.get("stuck", 0)), "thread", "hangs", "hang")
+            return f"wedged: {stuck} in the Worker beyond its time-out"
         if self.figures.get("paused"):
             return "paused: the server behind the Worker is down"
         return ""
