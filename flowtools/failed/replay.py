@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
 from flowtools.ack.records import Ack
 from flowtools.core.errors import EventsFailed, ReaderGone
@@ -91,8 +92,15 @@ class Replay:
                 held=self._held,
                 in_flight=lambda: self._outstanding,
             )
-            self._write_all(inlet.ackto(self._epoch), outlet, stop)
-            self._wait_until_settled(outlet, stop)
+            is_written = False
+            try:
+                self._write_all(inlet.ackto(self._epoch), outlet, stop)
+                is_written = True
+                self._wait_until_settled(inlet, outlet, stop)
+            except ReaderGone:
+                self._settle_last(inlet)
+                if self._outstanding or not is_written:
+                    raise
         finally:
             # In this order: closing the inlet joins its thread, so no acknowledgement comes later.
             inlet.close()
@@ -139,11 +147,12 @@ class Replay:
         if now - self._taken_out_at >= self._failed.take_out_every:
             self._take_out()
 
-    def _wait_until_settled(self, outlet: Outlet, stop: Stop) -> None:
+    def _wait_until_settled(self, inlet: AckInlet, outlet: Outlet, stop: Stop) -> None:
         outlet.flush()
         ends_at: float | None = None
         while self._outstanding and not self._is_lost:
             if stop.is_set():
+                inlet.await_last()
                 ends_at = ends_at or time.monotonic() + self._drain
                 left = ends_at - time.monotonic()
                 if left <= 0:
@@ -153,6 +162,14 @@ class Replay:
                 self._settled.clear()
             else:
                 self._wait_for_room(outlet, stop)
+
+    def _settle_last(self, inlet: AckInlet) -> None:
+        """Wait, after the reader has gone, for those who may still settle what it passed on."""
+        parting = Parting(inlet, self._drain)
+        while self._outstanding and not parting.is_over:
+            wait(self._settled, *self._failed.descriptors(), seconds=parting.LOOK_EVERY)
+            self._settled.clear()
+            self._failed.tend()
 
     def _settle(self, acks: list[Ack]) -> None:
         """Record acknowledgements; called in the inlet's thread."""
