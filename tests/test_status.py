@@ -401,6 +401,7 @@ def test_a_pipeline_is_named_after_its_unit():
         ({"lag_seconds": 61}, "lag: the oldest event in flight happened 61 s ago"),
         ({"lag_seconds": 59, "oldest_seconds": 1}, ""),
         ({"stuck": 1, "wedged": 0}, "stuck: 1 thread hangs in the Worker beyond its time-out"),
+        ({"stuck": 1, "wedged": 1}, "wedged: 1 thread hangs in the Worker beyond its time-out"),
         ({"stuck": 4, "wedged": 1}, "wedged: 4 threads hang in the Worker beyond its time-out"),
     ],
 )
