@@ -19,7 +19,8 @@ from flowtools.stomp.settings import Settings, parse_headers
 from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.url import BrokerURL, parse_url
 from flowtools.stomp.wire import Wire
-from tests.stomp_servers import SECONDS, Script
+from tests.running import SECONDS
+from tests.stomp_servers import Script
 
 pytest_plugins = ["tests.stomp_fixtures"]
 

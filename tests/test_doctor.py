@@ -13,6 +13,7 @@ import pytest
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.errors import ConfigurationError, RefusedError, Status, UnreachableError
 from flowtools.stomp.frames import encode_frame
+from tests.running import SECONDS
 from tests.stomp_servers import Script
 from tests.terminals import Terminal
 from tests.test_vizone_client import make_certificate
@@ -85,7 +86,7 @@ def test_a_sound_viz_one_passes_all_checks(doctor, server):
 def test_a_full_disk_is_a_one_line_error(start):
     with Path("/dev/full").open("w") as full:
         process = start("flow-doctor", stdout=full)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=SECONDS)
     message = b"flow-doctor: cannot write standard output: No space left on device\n"
     assert (process.returncode, err) == (1, message)
 
@@ -263,7 +264,7 @@ class Serving:
 
     def __exit__(self, *error):
         self.script.close()
-        self.thread.join(30)
+        self.thread.join(SECONDS)
 
     def _run(self):
         self.script.listener.settimeout(0.2)

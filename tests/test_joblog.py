@@ -4,14 +4,14 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
+from tests.running import SECONDS, until
+
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 60
 
 JOBLOG = [
     {"id": "a", "subject": "s", "type": "t", "outcome": "failed", "attempt": 1, "final": False},
@@ -125,17 +125,17 @@ def numbers(first, last):
 
 def skipped(odd, tmp_path, last):
     """Return how many of the numbers from 1 to `last` flow-work --resume skips."""
-    odd("--resume").communicate(numbers(1, last), PATIENCE)
+    odd("--resume").communicate(numbers(1, last), SECONDS)
     return json.loads((tmp_path / "joblog").read_text().splitlines()[-1]).get("events")
 
 
 @pytest.mark.parametrize("recipe", [0, 2], ids=["at rest", "by age"])
 def test_a_job_log_that_was_compacted_at_rest_is_resumed(odd, tmp_path, recipe):
-    odd("--retries", 1, "--backoff", 0).communicate(numbers(1, 20), PATIENCE)
+    odd("--retries", 1, "--backoff", 0).communicate(numbers(1, 20), SECONDS)
     whole = (tmp_path / "joblog").read_text().count("\n")
     before = "mv joblog joblog.old\n" if recipe else ""
     commands = (before + recipes()[recipe]).replace("2026-06", "2026-01")
-    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, check=True, timeout=PATIENCE)
+    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, check=True, timeout=SECONDS)
     assert (whole, (tmp_path / "joblog").read_text().count("\n")) == (30, 10)
     assert skipped(odd, tmp_path, 20) == 10
 
@@ -144,12 +144,10 @@ def test_a_job_log_that_was_compacted_at_work_is_resumed(odd, tmp_path):
     process = odd()
     process.stdin.write(numbers(1, 20))
     process.stdin.flush()
-    path, limit = tmp_path / "joblog", time.monotonic() + PATIENCE
-    while not path.exists() or path.read_text().count("\n") < 20:
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    path = tmp_path / "joblog"
+    until(lambda: path.exists() and path.read_text().count("\n") >= 20, "the job log")
     environment = {**os.environ, "PID": str(process.pid)}
     script = ["sh", "-euc", recipes()[1]]
-    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=PATIENCE)
-    process.communicate(numbers(21, 40), PATIENCE)
+    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=SECONDS)
+    process.communicate(numbers(21, 40), SECONDS)
     assert skipped(odd, tmp_path, 40) == 20

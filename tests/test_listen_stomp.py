@@ -11,8 +11,8 @@ from coilmq.util.frames import Frame
 from flowtools.ack.sender import AckSender
 from flowtools.core.lines import LineWriter
 from flowtools.stomp.caution import Caution
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, freeze, until
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -363,9 +363,22 @@ def test_sigterm_waits_no_longer_than_the_drain(script, start):
     peer.message(1)
     lines.next()
     process.send_signal(signal.SIGTERM)
-    assert peer.goodbye() == []
+    # RabbitMQ does not count this as an unsuccessful delivery.
+    given_back = peer.goodbye()
+    kinds = ["BEGIN", "NACK", "UNSUBSCRIBE", "UNSUBSCRIBE", "COMMIT"]
+    assert [frame.command for frame in given_back] == kinds
+    assert given_back[1].headers == {"id": "a1", "requeue": "true", "transaction": "back"}
     assert process.wait(SECONDS) == -signal.SIGTERM
     assert b"1 events have not been acknowledged" in process.stderr.read()
+
+
+def test_the_death_of_the_reader_counts_against_the_messages_that_it_had(script, start):
+    process, lines, peer = worker(start, script)
+    peer.message(1)
+    lines.next()
+    process.stdout.close()
+    assert peer.goodbye() == []
+    process.wait(SECONDS)
 
 
 def test_acknowledgements_are_sent_while_the_reader_is_stalled(script, start):
@@ -533,7 +546,7 @@ def test_a_frozen_listener_loses_no_message(script, start):
     peer.message(1, b"1")
     lines = Lines(process.stdout)
     lines.next()
-    process.send_signal(signal.SIGSTOP)
+    freeze(process)
     peer.socket.sendall(b"\n\n")  # two heart-beats, and then a message
     peer.message(2, b"2")
     process.send_signal(signal.SIGCONT)

@@ -20,7 +20,8 @@ from flowtools.errors import ConfigurationError
 from flowtools.source.vizone.state import StateFile
 from tests.acks import Receiver
 from tests.conftest import BIN, KILLS, ROOT, UNCOMPILED, environment
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, until
+from tests.stomp_servers import Lines
 from tests.vizone_servers import stand_in
 
 MINE = """
@@ -90,13 +91,6 @@ def acknowledged(inlet):
         for line in lines:
             token, verdict = line.split()
             (numbers.add if verdict == "ack" else refused.append)(int(token.partition(".")[2]))
-
-
-def until(condition, seconds=SECONDS):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.02)
 
 
 # Disks

@@ -10,8 +10,7 @@ from flowtools.process import console
 from flowtools.process import stderr as writer
 from flowtools.process.ear import Ear
 from flowtools.process.overheard import Overheard
-
-PATIENCE = 30
+from tests.running import SECONDS
 
 
 @pytest.fixture
@@ -42,11 +41,11 @@ def test_reading_the_output_of_a_process_ends_despite_endless_writing(ear, answe
     os.write(pipe, b"a line\n")
     asking = threading.Thread(target=getattr(ear, end), args=(name,), daemon=True)
     asking.start()
-    asking.join(PATIENCE)
+    asking.join(SECONDS)
     assert written.is_set()
     has_ended = not asking.is_alive()
     answering(lambda said: None)
-    asking.join(PATIENCE)
+    asking.join(SECONDS)
     ear.leave(name)
     os.close(pipe)
     assert has_ended

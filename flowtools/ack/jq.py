@@ -83,6 +83,7 @@ class Filter:
         self._program = program
         self._relay = relay
         self._out = out
+        self._fd = out.open[0]
         self._number = self._failed = 0
 
     def run(self, reader: LineReader, stop: Stop) -> None:
@@ -97,23 +98,30 @@ class Filter:
         vitals.provide("events_in", lambda: self._number)
         vitals.provide("failed", lambda: self._failed)
         try:
-            while (block := reader.read()) is not None:
-                for line in block:
-                    self._number += 1
-                    if line.strip():
-                        self._filter(line)
-                if not self._out.flush() and stop.is_set():
-                    self._out.check_written(self._number - len(block) + 1)
-                    break
-                if self._out.take_gone():
-                    raise ReaderGone
-            self._relay.wait_until_settled(stop, self._out.left, news=self._out)
+            try:
+                self._filter_all(reader, stop)
+            except ReaderGone:
+                self._relay.settle_last(self._out.left)
+                raise
+            self._relay.wait_until_settled(stop, self._out.left, self._fd)
             # After a stop, lines that were not read or not settled must be delivered again.
             at_end = not stop.is_set()
         finally:
             self._relay.close(bye=at_end)
         if self._failed:
             raise EventsFailed(f"the program failed for {self._failed} of {self._number} lines")
+
+    def _filter_all(self, reader: LineReader, stop: Stop) -> None:
+        while (block := reader.read()) is not None:
+            for line in block:
+                self._number += 1
+                if line.strip():
+                    self._filter(line)
+            if not self._out.flush() and stop.is_set():
+                self._out.check_written(self._number - len(block) + 1)
+                return
+            if self._out.take_gone():
+                raise ReaderGone
 
     def _filter(self, line: bytes) -> None:
         bare, ackto = take_ackto(line)

@@ -45,26 +45,35 @@ class Tee:
         at_end = False
         vitals.provide("events_in", lambda: self._number)
         vitals.provide("failed", lambda: self._failed)
+        is_copied = False
         try:
-            while (block := reader.read()) is not None:
-                self._look()  # Before copying, or a copy would wait for a reader that has gone.
-                done = [ackto for line in block if (ackto := self._copy(line)) is not None]
-                if not self._branches.flush():
-                    self._look()
-                    if stop.is_set():
-                        self._branches.check_written(self._number - len(block) + 1)
-                        break
-                for ackto in done:  # After the flush: the files are the only copies.
-                    self._relay.carry(ackto, 0)
+            self._copy_all(reader, stop)
+            is_copied = True
             self._wait(stop)
             at_end = not stop.is_set()
-        except ReaderGone:
-            self._look()
-            raise
+        except (ReaderGone, EventsFailed):
+            # The other readers have to see the end of their input: they end after their last line.
+            self._branches.end()
+            is_settled = self._relay.settle_last(self._branches.left)
+            if not (is_copied and is_settled):
+                raise
+            at_end = not stop.is_set()
         finally:
             self._relay.close(bye=at_end)
         if self._failed:
             raise EventsFailed(f"{self._failed} of {self._number} lines were not copied")
+
+    def _copy_all(self, reader: LineReader, stop: Stop) -> None:
+        while (block := reader.read()) is not None:
+            self._look()  # Before copying, or a copy would wait for a reader that has gone.
+            done = [ackto for line in block if (ackto := self._copy(line)) is not None]
+            if not self._branches.flush():
+                self._look()
+                if stop.is_set():
+                    self._branches.check_written(self._number - len(block) + 1)
+                    return
+            for ackto in done:  # After the flush: the files are the only copies.
+                self._relay.carry(ackto, 0)
 
     def _wait(self, stop: Stop) -> None:
         while True:
@@ -90,8 +99,8 @@ class Tee:
                 if each.name == STDOUT:
                     raise ReaderGone
                 raise EventsFailed(
-                    f"the reader of '{each.name}' has gone; the events that it has not settled are"
-                    " delivered again; --tolerate continues without it"
+                    f"the reader of '{each.name}' has gone; events that it has not settled count"
+                    " as not done; --tolerate continues without it"
                 )
             _log.warning("the reader of '%s' has gone; continuing without it", each.name)
             # It may never have connected to the relay, which then cannot notice this by itself.

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from flowtools.core.errors import FlowError
+from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop
 
@@ -39,11 +39,11 @@ def stopped_by_signals() -> Iterator[Stop]:
     `&` without job control, protect a command from such signals.
 
     Raises:
-        Signalled: The block has ended after a signal; a FlowError that the block raised is its
-            cause.
+        Signalled: The block has ended after a signal; a FlowError or ReaderGone that the block
+            raised is its cause.
     """
     stop = Stop()
-    failure: FlowError | None = None
+    failure: FlowError | ReaderGone | None = None
 
     def handle(signum: int, frame: FrameType | None) -> None:
         # The kernel has reset only this signal. The other one must end the process now, too.
@@ -59,7 +59,7 @@ def stopped_by_signals() -> Iterator[Stop]:
     try:
         with _heard_by_the_main_thread():
             yield stop
-    except FlowError as error:
+    except (FlowError, ReaderGone) as error:
         if stop.signum is None:
             raise
         failure = error

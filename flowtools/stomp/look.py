@@ -28,7 +28,7 @@ from flowtools.stomp.saying import error_text
 from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Looking, Settings
 from flowtools.stomp.transport import ConnectionLost
-from flowtools.stomp.url import BrokerURL
+from flowtools.stomp.url import BrokerURL, is_topic
 
 GOODBYE = 10.0
 """Seconds to wait for the receipt of DISCONNECT: by then the broker has taken the messages back."""
@@ -343,11 +343,6 @@ def looking(
         ) from None
     finally:
         session.abort()
-
-
-def is_topic(destination: str) -> bool:
-    """Return whether `destination` delivers each message to all subscribers and keeps none."""
-    return destination.startswith(("/topic/", "/exchange/"))
 
 
 def _is_end(message: Frame) -> bool:
