@@ -105,7 +105,7 @@ def test_idle_empties_the_queue_and_then_ends(broker, queue, login, shell, publi
     publish(queue, *(b"%d" % n for n in range(1000)))
     line = f"flow-listen-stomp --ack {ack} --idle 2 '{broker.url(queue)}' | flow-ack"
     line = line if ack == "worker" else line.partition(" |")[0]
-    shown = ""
+    shown = b""
     # A broker on a busy machine may pause for longer than --idle; the next run takes the rest.
     for _ in range(5):
         status, out, err = shell(line, **login)
