@@ -170,6 +170,24 @@ def test_results_may_be_any_sequence(work, returned):
     assert (status, [each["data"] for each in out], err) == (0, [7, 8], "")
 
 
+def test_an_exception_or_its_class_may_stand_in_place_of_a_result(work):
+    code = """from flowtools.worker import Reject
+class Odd(Exception):
+    def __init__(self): raise OSError("cannot be made")
+class W:
+    def start_many(self, events): return [events[0].data, ValueError, KeyError("k"), Reject, Odd]
+"""
+    status, out, err = finish(work(code), lines(1, 2, 3, 4, 5))
+    assert (status, [each["data"] for each in out]) == (1, [1])
+    reasons = [line.split("): ", 1)[1] for line in err.splitlines()[:4]]
+    assert [each.split(" (/")[0] for each in reasons] == [
+        "failed: ValueError",
+        "failed: KeyError: 'k'",
+        "rejected: Reject",
+        "failed: OSError: cannot be made",
+    ]
+
+
 def test_start_many_may_yield_its_results(work):
     code = """class W:
     def start_many(self, events):

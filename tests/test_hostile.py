@@ -36,7 +36,7 @@ WAYS = {
     "takes_everything": ("failed", "ValueError: gone"),
     "replaces_attributes": ("failed", "ValueError: gone"),
     "takes_the_id_and_returns": ("failed", "no attribute 'source'"),
-    "returns_what_is_not_json": ("rejected", "data: type is not JSON serializable: object"),
+    "returns_what_is_not_json": ("rejected", "data: object has no JSON form"),
     "yields_and_raises": ("failed", "ValueError: later"),
     "says_much": ("failed", r"ValueError: yyy.*y \[cut: .* bytes in all\]"),
     "rejects_with_much": ("rejected", r"Reject: yyy.*\[cut"),

@@ -151,8 +151,8 @@ def test_a_foreign_exception_named_by_pause_on_pauses_the_pool(down, isolation, 
         ("tests.down:Nothing", "there is no class 'Nothing'"),
         ("nowhere:Error", "there is no module 'nowhere'"),
         ("Refused", "write MODULE:CLASS"),
-        ("tests.down:Plain", "it is not an exception"),
-        ("KeyboardInterrupt", "it is not an exception"),
+        ("tests.down:Plain", "it is not a subclass of Exception"),
+        ("KeyboardInterrupt", "it is not a subclass of Exception"),
     ],
 )
 def test_an_exception_that_cannot_be_imported_is_reported_at_the_start(

@@ -107,7 +107,7 @@ def test_a_failure_is_retried_as_often_as_allowed():
 def test_rejected_events_are_not_retried():
     ran = run_worker(Calls(), ["rejects"], ["odd"], retries=5)
     assert ran.outcomes == ["rejected", "rejected"]
-    assert "data.at: type is not JSON serializable: complex" in ran.errors[1]
+    assert "data.at: complex has no JSON form" in ran.errors[1]
     assert len(ran.attempts) == 2
 
 

@@ -334,6 +334,7 @@ def test_each_http_error_has_a_general_class_with_its_exit_status(error, general
         ("Sat, 01 Jan 2000 00:00:30 GMT", "Sat, 01 Jan 2000 00:00:00 GMT", 30.0),
         ("Sat, 01 Jan 2000 00:00:00 GMT", "Sat, 01 Jan 2000 00:00:30 GMT", 0.0),
         ("Sat, 01 Jan 2000 00:00:00 GMT", None, 0.0),
+        ("Sat Jan  1 00:00:30 2000", "Saturday, 01-Jan-00 00:00:00 GMT", 30.0),
         ("soon", None, None),
         ("-5", None, None),
         (None, None, None),

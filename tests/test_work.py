@@ -209,6 +209,56 @@ def test_a_worker_that_cannot_be_configured_ends_the_command(work):
     assert "cannot configure Worker 'tests.workers:BadConfigure': KeyError: 'host'" in err
 
 
+STATUSES = """
+from flowtools.errors import ConfigurationError, RefusedError, UnreachableError
+from flowtools.vizone import BusyError
+from flowtools.worker import Unavailable
+
+class Down(OSError): pass
+class Worker:
+    def configure(self, config): raise {}
+    def start(self, event): pass
+"""
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        ("Unavailable('no database')", 69),
+        ("UnreachableError('no database')", 69),
+        ("BusyError('no database')", 69),
+        ("Down('no database')", 69),
+        ("RefusedError('no database')", 77),
+        ("ConfigurationError('no database')", 78),
+        ("ConnectionError('no database')", 78),
+    ],
+)
+def test_an_outage_while_a_worker_is_configured_has_its_own_status(
+    run, tmp_path, isolation, raised, expected
+):
+    (tmp_path / "mine.py").write_text(STATUSES.format(raised))
+    words = ("--isolation", isolation, "--pause-on", "mine:Down")
+    status, _, err = run("flow-work", "mine:Worker", *words, input=b"1\n")
+    assert status == expected
+    assert "no database" in err
+    assert err.count("\n") == 1
+
+
+NOT_CREATED = """
+class Worker:
+    def __init__(self, host): pass
+    def start(self, event): pass
+"""
+
+
+def test_an_error_names_no_line_of_the_command_itself(run, tmp_path):
+    (tmp_path / "mine.py").write_text(NOT_CREATED)
+    status, _, err = run("flow-work", "mine:Worker", input=b"1\n")
+    assert status == 78
+    assert err.endswith("missing 1 required positional argument: 'host'\n")
+
+
 def test_a_failing_clean_up_fails_the_command(work):
     status, _, err = finish(work("BadCleanUp"), lines("x"))
     assert status == 1

@@ -86,6 +86,12 @@ class ConfigurationError(FlowError):
     status = Status.CONFIGURATION
 
 
+def error_of(status: int, text: str) -> FlowError:
+    """Return the error with this exit status; for one that another process has reported."""
+    kinds = (UnreachableError, ProtocolError, RefusedError, ConfigurationError, InternalError)
+    return next((kind for kind in kinds if kind.status == status), FlowError)(text)
+
+
 class ReaderGone(Exception):
     """The reader of standard output has closed the pipe, so that nothing is left to do.
 

@@ -17,7 +17,7 @@ import orjson
 
 from flowtools.core.cloudevents import OPTIONAL, checked, clean, complaint, is_time, optional
 from flowtools.core.digits import huge_integer, may_exceed
-from flowtools.core.encoding import OPTIONS, not_finite, plain, why_not
+from flowtools.core.encoding import OPTIONS, again, not_finite, plain
 from flowtools.core.unfinished import Unfinished
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -268,8 +268,11 @@ def encode_value(value: Any) -> bytes:
     """
     try:
         line = orjson.dumps(value, plain, OPTIONS)
-    except TypeError as error:
-        raise EventError(f"cannot be written as JSON: {why_not(value, error)}") from None
+    except TypeError:
+        try:
+            line = again(value)
+        except TypeError as error:
+            raise EventError(f"cannot be written as JSON: {error}") from None
     if b"null" in line and (where := not_finite(value)):
         raise EventError(f"cannot be written as JSON: {where}")
     return line

@@ -310,7 +310,7 @@ class ProcessRunner:
             how = how_it_ended(self._discard())
             raise ConfigurationError(f"cannot configure the Worker: {how} meanwhile") from None
         if kind != packets.READY:
-            raise ConfigurationError(content.decode())
+            packets.raise_broken(content)
         self._is_ready = self._template.has_served = True
 
     def _pause(self, error: FlowError) -> float:
