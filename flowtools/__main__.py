@@ -7,27 +7,22 @@
 import os
 import sys
 
-HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
-
 
 def main() -> None:
     """Run the command that this was called as."""
+    here = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
     # As a script, Python has put this folder first on the path, where stomp/ would hide
     # the library of that name.
-    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or ".") != HERE]
-    sys.path.insert(0, os.path.dirname(HERE))  # noqa: PTH120
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or ".") != here]
+    sys.path.insert(0, os.path.dirname(here))  # noqa: PTH120
     from flowtools.commands import end_quietly_by_control_c
 
     end_quietly_by_control_c()
-    _run()
-
-
-def _run() -> None:
-    # Imported only now: Control-C would interrupt these imports with a traceback.
+    # Only now: Control-C would have interrupted these imports with a traceback.
     from importlib import import_module
     from pathlib import Path
 
-    commands = Path(HERE, "commands")
+    commands = Path(here, "commands")
     called_as = Path(sys.argv[0]).name
     if not called_as.startswith("flow-"):
         if len(sys.argv) < 2:
