@@ -66,7 +66,8 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print one line of any length, without wrapping it."""
-        self._guarded(lambda: self._console.print(Text(one_line(text)), soft_wrap=True))
+        # Not with rich, which takes ten times as long: there may be a million lines.
+        self._guarded(lambda: print(one_line(text), file=self._console.file, flush=True))
 
     @contextmanager
     def whole(self) -> Iterator[None]:

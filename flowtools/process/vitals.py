@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
+from flowtools.core.text import counted
+
 
 class Figure(NamedTuple):
     """One figure that a command may provide.
@@ -89,8 +91,8 @@ class Snapshot:
         if stalled:
             return f"stalled: nothing settled for {stalled:.0f} s while the window is full"
         if self.figures.get("wedged"):
-            stuck = self.figures.get("stuck", 0)
-            return f"wedged: {stuck:.0f} threads hang in the Worker beyond its time-out"
+            stuck = counted(int(self.figures.get("stuck", 0)), "thread", "hangs", "hang")
+            return f"wedged: {stuck} in the Worker beyond its time-out"
         if self.figures.get("paused"):
             return "paused: the server behind the Worker is down"
         return ""

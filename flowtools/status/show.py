@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from flowtools.core.errors import EventsFailed
+from flowtools.core.text import counted
 from flowtools.core.times import short_duration
 from flowtools.core.wait import Stop
 from flowtools.process.screen import Screen
@@ -76,7 +77,9 @@ def check(states: list[State], limits: Limits) -> None:
                 troubles += 1
                 screen.line(f"{name_of(chain)}: {state.command} (pid {state.pid}): {trouble}")
     if troubles:
-        raise EventsFailed(f"{troubles} of {len(states)} commands are not healthy")
+        verb = "is" if troubles == 1 else "are"
+        commands = counted(len(states), "command")
+        raise EventsFailed(f"{troubles} of {commands} {verb} not healthy")
     # A service that has ended must not look healthy to a monitoring system.
     if not states:
         raise EventsFailed("no command of flowtools is running")
