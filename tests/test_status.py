@@ -20,7 +20,7 @@ from flowtools.status.asking import State, _state
 from flowtools.status.check import Limits, trouble_of
 from flowtools.status.pipelines import name_of, pipelines
 from tests.conftest import ROOT
-from tests.running import SECONDS, until
+from tests.running import SECONDS, freeze, until
 
 
 @pytest.fixture
@@ -121,17 +121,11 @@ def test_a_command_that_has_ended_is_no_longer_listed(status, tick, signum, runt
     assert list((runtime / "flowtools").iterdir()) == []
 
 
-def stop(process):
-    process.send_signal(signal.SIGSTOP)
-    tasks = list(Path(f"/proc/{process.pid}/task").glob("*/stat"))
-    until(lambda: all(") T " in each.read_text() for each in tasks))
-
-
 def test_a_stopped_command_keeps_its_place_in_the_pipeline(status, start, place):
     source = start("flow-interval", "60", env=place, real=True)
     end = start("flow-work", "tests.workers:Echo", stdin=source.stdout, env=place, real=True)
     assert end.stdout.readline()
-    stop(source)
+    freeze(source)
     said = said_by(status, source)
     assert (said["answers"], said["uid"]) == (False, os.geteuid())
     assert said["up"] > 0
@@ -140,7 +134,7 @@ def test_a_stopped_command_keeps_its_place_in_the_pipeline(status, start, place)
 
 
 def test_a_command_that_does_not_answer_is_reported(status, tick):
-    stop(tick)
+    freeze(tick)
     said = said_by(status, tick)
     assert (said["answers"], said["trouble"]) == (False, "does not answer")
     code, out, _ = status("--check")
@@ -165,7 +159,7 @@ def test_three_stopped_commands_of_ten_are_reported_and_the_others_answer(status
         assert each.stdout.readline()
         until(lambda each=each: said_by(status, each))
     for each in commands[:3]:
-        stop(each)
+        freeze(each)
     for each in commands[:3]:
         assert said_by(status, each)["trouble"] == "does not answer"
     for each in commands[3:]:
