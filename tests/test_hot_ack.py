@@ -17,7 +17,7 @@ from flowtools.source.folder import moving
 from flowtools.source.folder.clearing import Clearing, Places, _note
 from flowtools.source.folder.rules import Rules
 from flowtools.source.watch import HotFolder
-from tests.conftest import BIN, KILLS, environment
+from tests.conftest import BIN, KILLS, ROOT, environment
 from tests.running import until
 
 pytest_plugins = ["tests.watch_fixtures"]
@@ -26,6 +26,7 @@ WORKERS = """
 import os, random, time
 from flowtools.source.watch import HotFolder
 from flowtools.worker import Reject
+from tests.running import is_connected
 
 class Note:
     def start(self, event):
@@ -41,7 +42,8 @@ class Own(Note):
 
 class Dies:
     def start(self, event):
-        time.sleep(0.03)  # By now it has connected: only then is its death noticed.
+        while not is_connected(os.getpid()):
+            time.sleep(0.01)
         if random.random() < 0.04:
             os._exit(9)
         with open("notes", "ab", buffering=0) as file:
@@ -70,7 +72,7 @@ def pipeline(place):
         process = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", line],
             cwd=place,
-            env=environment(),
+            env=environment(PYTHONPATH=str(ROOT)),
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
@@ -184,7 +186,7 @@ def test_every_file_is_processed_and_moved_whatever_is_killed(place, folder):
         with subprocess.Popen(
             ["bash", "-c", line],
             cwd=place,
-            env=environment(),
+            env=environment(PYTHONPATH=str(ROOT)),
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         ) as process:

@@ -17,7 +17,7 @@ import orjson
 import pytest
 
 from tests.conftest import environment
-from tests.running import SECONDS, finish, lines, until
+from tests.running import SECONDS, finish, freeze, lines, until
 from tests.test_isolation import is_gone
 
 FOREVER = 1000
@@ -108,10 +108,9 @@ def test_several_events_are_handed_to_a_process_at_once(work, notes, tmp_path):
     process = work(code, "--joblog", "log", patience=FOREVER)
     write(process, *range(120))
     until(notes, "the first event")
-    time.sleep(1.0)  # A busy machine may have interrupted the handing over.
     until(lambda: is_waiting(process.pid), "an idle pool")
     # Only the process continues, so that what follows was handed over before.
-    os.kill(process.pid, signal.SIGSTOP)
+    freeze(process)
     (tmp_path / "go").touch()
     until(lambda: len(notes()) == 1 + 50, "a series")
     time.sleep(0.2)

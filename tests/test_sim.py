@@ -5,15 +5,17 @@ import json
 import re
 import signal
 import socket
+import tracemalloc
 from base64 import b64encode
 from collections import Counter
+from itertools import islice
 
 import pytest
 
 from flowtools.core.errors import UnreachableError
 from flowtools.sim import other_resources
 from flowtools.sim.standin import Plan, StandIn
-from flowtools.sim.stream import changes
+from flowtools.sim.stream import asset_steps, changes, file_steps
 from tests.running import SECONDS
 from tests.vizone_servers import client_of, stand_in
 
@@ -171,6 +173,36 @@ def test_changes_always_concern_an_existing_asset():
         else:
             assert change.index in alive
             alive -= {change.index} if change.kind == "delete" else set()
+
+
+def test_changes_are_made_up_only_when_they_are_due(server):
+    catalogue = server.catalogue
+    tracemalloc.start()
+    for steps in (asset_steps(catalogue, 50_000, 1), file_steps(catalogue, "xmlimport", 50_000, 1)):
+        for step in islice(steps, 3):
+            step()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert catalogue.assets()
+    assert len(catalogue.storages.files("xmlimport")) == 3
+    assert peak < 1_000_000  # In a list, 50,000 changes take 10 MB or more.
+
+
+def test_files_grow_side_by_side_and_each_becomes_whole(server):
+    seen = []
+    server.catalogue.watchers.files = lambda kind, file: seen.append((file.name, len(file.content)))
+    for step in file_steps(server.catalogue, "xmlimport", 4, 1):
+        step()
+    names = list(dict.fromkeys(name for name, _ in seen))
+    assert [name[-8:] for name in names] == [f"{number:04}.mxf" for number in range(4)]
+    for name in names:
+        new, growing, whole = [size for each, size in seen if each == name]
+        assert (new, growing) == (0, whole // 2)
+    first, third = names[0], names[2]
+    # The first is completed as soon as the third appears, and not before.
+    assert [name for name, _ in seen].index(third) == max(
+        number for number, (name, _) in enumerate(seen) if name == first
+    ) + 2
 
 
 def test_two_runs_with_the_same_seed_report_the_same_events(shell):

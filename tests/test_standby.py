@@ -15,7 +15,7 @@ from flowtools.sim.faults import Rates
 from flowtools.source.vizone.lease import Lease
 from flowtools.source.vizone.stored import StoredState
 from tests.conftest import UNCOMPILED
-from tests.running import SECONDS, until
+from tests.running import SECONDS, freeze, until
 from tests.test_never_deaf import subscriptions
 from tests.vizone_servers import account_of, stand_in
 
@@ -103,7 +103,7 @@ def test_a_killed_holder_is_succeeded_when_its_lease_expires(server, start):
 @pytest.mark.timeout(300)
 def test_a_frozen_holder_writes_no_events_after_thawing(server, start):
     first, second = pair(start, server)
-    first.process.send_signal(signal.SIGSTOP)
+    freeze(first.process)
     made = [server.catalogue.create(f"missed {number}") for number in range(20)]
     until(lambda: all_told(made, second))
     first.process.send_signal(signal.SIGCONT)

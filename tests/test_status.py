@@ -20,7 +20,7 @@ from flowtools.status.asking import State, _state
 from flowtools.status.check import Limits, trouble_of
 from flowtools.status.pipelines import name_of, pipelines
 from tests.conftest import ROOT
-from tests.running import SECONDS, until
+from tests.running import SECONDS, freeze, until
 
 
 @pytest.fixture
@@ -121,17 +121,11 @@ def test_a_command_that_has_ended_is_no_longer_listed(status, tick, signum, runt
     assert list((runtime / "flowtools").iterdir()) == []
 
 
-def stop(process):
-    process.send_signal(signal.SIGSTOP)
-    tasks = list(Path(f"/proc/{process.pid}/task").glob("*/stat"))
-    until(lambda: all(") T " in each.read_text() for each in tasks))
-
-
 def test_a_stopped_command_keeps_its_place_in_the_pipeline(status, start, place):
     source = start("flow-interval", "60", env=place, real=True)
     end = start("flow-work", "tests.workers:Echo", stdin=source.stdout, env=place, real=True)
     assert end.stdout.readline()
-    stop(source)
+    freeze(source)
     said = said_by(status, source)
     assert (said["answers"], said["uid"]) == (False, os.geteuid())
     assert said["up"] > 0
@@ -140,7 +134,7 @@ def test_a_stopped_command_keeps_its_place_in_the_pipeline(status, start, place)
 
 
 def test_a_command_that_does_not_answer_is_reported(status, tick):
-    stop(tick)
+    freeze(tick)
     said = said_by(status, tick)
     assert (said["answers"], said["trouble"]) == (False, "does not answer")
     code, out, _ = status("--check")
@@ -165,7 +159,7 @@ def test_three_stopped_commands_of_ten_are_reported_and_the_others_answer(status
         assert each.stdout.readline()
         until(lambda each=each: said_by(status, each))
     for each in commands[:3]:
-        stop(each)
+        freeze(each)
     for each in commands[:3]:
         assert said_by(status, each)["trouble"] == "does not answer"
     for each in commands[3:]:
@@ -407,6 +401,7 @@ def test_a_pipeline_is_named_after_its_unit():
         ({"lag_seconds": 61}, "lag: the oldest event in flight happened 61 s ago"),
         ({"lag_seconds": 59, "oldest_seconds": 1}, ""),
         ({"stuck": 1, "wedged": 0}, "stuck: 1 thread hangs in the Worker beyond its time-out"),
+        ({"stuck": 1, "wedged": 1}, "wedged: 1 thread hangs in the Worker beyond its time-out"),
         ({"stuck": 4, "wedged": 1}, "wedged: 4 threads hang in the Worker beyond its time-out"),
     ],
 )
@@ -423,6 +418,16 @@ def test_the_rate_covers_the_last_minute_and_the_last_event_has_an_age():
     events[0] = 10
     now = vitals.snapshot()
     assert (now.rate > 0, now.last_event < 60, now.figures) == (True, True, {"events_out": 10.0})
+
+
+def test_a_failed_event_is_an_event():
+    vitals, failed = Vitals(), [0]
+    vitals.provide("done", lambda: 0)
+    vitals.provide("failed", lambda: failed[0])
+    vitals.sample()
+    failed[0] = 3
+    now = vitals.snapshot()
+    assert (now.rate > 0, now.last_event) == (True, pytest.approx(0, abs=60))
 
 
 def test_figures_are_provided_only_inside_their_block():

@@ -23,6 +23,7 @@ from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.failed.selection import Selection
 from flowtools.failed.store import Failed, Store
@@ -64,7 +65,7 @@ class Replay:
         self._done: Counter[bytes] = Counter()
         self._lock = Lock()
         self._settled = Wake()
-        self._is_lost = False
+        self._is_lost = self._has_written_all = False
         self._removed = self._rejected = self._written = self._skipped = 0
         self._taken_out_at = self._waiting_since = time.monotonic()
         self._failed: Failed
@@ -149,6 +150,7 @@ class Replay:
 
     def _wait_until_settled(self, inlet: AckInlet, outlet: Outlet, stop: Stop) -> None:
         outlet.flush()
+        self._has_written_all = True
         ends_at: float | None = None
         while self._outstanding and not self._is_lost:
             if stop.is_set():
@@ -194,7 +196,7 @@ class Replay:
 
     def _held(self) -> int:
         outstanding = len(self._outstanding)
-        return outstanding if outstanding >= self._prefetch else 0
+        return outstanding if self._has_written_all or outstanding >= self._prefetch else 0
 
     def _take_out(self) -> None:
         with self._lock:
@@ -205,14 +207,16 @@ class Replay:
     def _report(self) -> None:
         if self._skipped:
             _log.warning(
-                "%d lines of '%s' were never events and cannot be replayed; --list shows them",
-                self._skipped,
+                "cannot replay %s of '%s': %s; --type 'not an event' --list shows more",
+                counted(self._skipped, "line"),
                 self._failed.name,
+                "it is not an event" if self._skipped == 1 else "they are not events",
             )
-        _log.info("replayed %d events; %d are done and removed", self._written, self._removed)
+        events = counted(self._written, "event")
+        _log.info("replayed %s; %d done and removed", events, self._removed)
         left = len(self._outstanding)
         if left or self._rejected:
+            rejected = counted(self._rejected, "event", "was", "were")
             raise EventsFailed(
-                f"{self._rejected} events were rejected and {left} not settled; they stay in"
-                f" '{self._failed.name}'"
+                f"{rejected} rejected and {left} not settled; they stay in '{self._failed.name}'"
             )

@@ -73,6 +73,8 @@ def _outcomes(summary: Summary) -> list[tuple[str, ...]]:
     rows.append(("all events", str(total), ""))
     if summary.retries:
         rows.append(("attempts retried", str(summary.retries), ""))
+    if summary.unreadable:
+        rows.append(("unreadable lines", str(summary.unreadable), ""))
     return rows
 
 
