@@ -36,7 +36,7 @@ FIGURES = {
     "events_in": Figure("counter", "Event lines read."),
     "events_out": Figure("counter", "Event lines written."),
     "done": Figure("counter", "Events that are done."),
-    "failed": Figure("counter", "Events that failed for good."),
+    "failed": Figure("counter", "Events that failed permanently."),
     "rejected": Figure("counter", "Events or messages that were rejected."),
     "in_flight": Figure("gauge", "Events or messages taken and not yet settled."),
     "oldest_seconds": Figure("gauge", "Age of the oldest event or message in flight."),
