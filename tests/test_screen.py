@@ -48,6 +48,11 @@ def test_the_text_of_the_last_column_is_cut_to_a_few_lines(terminal, capsys):
     assert "…" in out[-1]
 
 
+def test_a_table_whose_last_column_is_empty_shows_the_others_whole(terminal, capsys):
+    terminal(40).table(("hour", "number", ""), [("2026-01-01", "8951", "")])
+    assert "8951" in capsys.readouterr().out
+
+
 WORDS = st.lists(st.text("ab ü界", max_size=60), min_size=3, max_size=3)
 
 

@@ -86,6 +86,11 @@ class Screen:
             table.add_row(*map(Text, kept))
         self._guarded(lambda: self._console.print(table))
 
+    @property
+    def width(self) -> int:
+        """Width of the terminal, or of a table elsewhere, in cells."""
+        return self._console.width
+
     def title(self, text: str) -> None:
         """Print a heading."""
         self._guarded(lambda: self._console.print(Text(one_line(text), style="bold")))
@@ -153,7 +158,8 @@ def fitted(
     Columns of `spare` get the width 0 as long as the others do not fit: the last one with LEAST
     cells, the first one with LEAST_FIRST. Then the first one is shortened, and then the others.
     """
-    wanted = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
+    # At least 1, because a column of width 0 is left out.
+    wanted = [max(1, *map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
     least = [*wanted[:-1], min(wanted[-1], LEAST)]
     least[0] = min(least[0], LEAST_FIRST)
     dropped = list(spare)
