@@ -21,6 +21,7 @@ from flowtools.core.lines import MAX_LINE, LineReader
 from flowtools.core.log import get_log
 from flowtools.core.result import result_of
 from flowtools.core.toolong import TooLong, exceeds
+from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
 
@@ -149,6 +150,8 @@ class Filter:
         """Yield the output lines for one line, without newline and without an `ackto`."""
         if isinstance(line, TooLong):
             raise EventError(line.reason)
+        if isinstance(line, Unfinished):
+            raise EventError("the input ends within this line, so it is not an event")
         try:
             event: Event | None = parse(bare)
         except NotAnEvent:

@@ -18,6 +18,7 @@ from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.toolong import TooLong
+from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
 
@@ -114,6 +115,8 @@ class Tee:
         if isinstance(line, TooLong):
             self._refuse(line)
             return None
+        if isinstance(line, Unfinished):
+            _log.warning("line %d: the input ends within it, so it is not an event", self._number)
         bare, ackto = take_ackto(line)
         # Decided for each line: with --tolerate a branch may have gone since the last one.
         carriers = [each for each in self._branches.open if each.has_duty]
@@ -129,7 +132,8 @@ class Tee:
             "line %d goes to %d branches, %d of which are to acknowledge it",
             *(self._number, len(self._branches.open), len(acktos)),
         )
-        plain = bare + b"\n"
+        # Without a newline the next command, too, sees that the line is not whole.
+        plain = line if isinstance(line, Unfinished) else bare + b"\n"
         duties = dict(zip(map(id, carriers), acktos, strict=False))
         for branch in self._branches.open:
             own = duties.get(id(branch))
