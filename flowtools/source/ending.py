@@ -77,7 +77,8 @@ class Ending:
             _log.warning(
                 "%d events have not been acknowledged; they %s", left, self._again.after_the_end
             )
-        # Not where the reader has gone: its death counts against the messages that it had.
+        # The stop is no fault of a message. If the reader has gone instead, its death may be the
+        # fault of one that it had, and has to count: see the `ReaderGone` above.
         self._subscription.give_back()
         self._subscription.close()
 

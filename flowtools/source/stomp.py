@@ -167,7 +167,7 @@ class GenericStompListener(Described):
                 worked = isinstance(error, OneConsumer)
                 broker.note_lost(session, error, worked=worked, accepted=subscription.confirmed)
             except ReaderGone:
-                self._leave(subscription, acks)
+                self._leave(subscription, acks, stop)
                 raise
             else:
                 return
@@ -182,10 +182,14 @@ class GenericStompListener(Described):
             if count is not None and count <= 0:
                 return
 
-    def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
+    def _leave(self, subscription: Subscription, acks: AckInlet | None, stop: Stop) -> None:
         """Acknowledge what was done before the reader went; the broker gives the rest to others."""
         if acks is not None:
             acks.close()
+            # After a stop, the reader was probably stopped, too, as a service's processes are all
+            # at once. Without one, a message may have killed it, and the broker has to count that.
+            if stop.is_set():
+                subscription.give_back(2.0)
             subscription.close(2.0)
 
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:

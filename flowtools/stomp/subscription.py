@@ -245,28 +245,36 @@ class Subscription:
         self._dead_letters.close()
         self.session.close(seconds)
 
-    def give_back(self) -> None:
-        """Give back what is not settled, before a `close` that is no fault of a message.
+    def give_back(self, seconds: float = GOODBYE) -> None:
+        """Give back what is not settled, before a `close` for which no message is to blame.
 
-        The broker then counts no unsuccessful delivery, if it can be told so.
+        If the broker can be told so, it counts no unsuccessful delivery of these messages. A
+        message that it sends meanwhile is counted once.
+
+        Args:
+            seconds: Maximum time to wait for a broker that accepts no data.
         """
+        # First: its thread may be moving one of the messages, and acknowledges it then.
         self._dead_letters.close()
-        held = self._window.empty()
-        # UNSUBSCRIBE would delete a durable subscription with its messages.
-        if not held or self._terms.durable is not None or self.session.lost is not None:
-            return
         dialect = self.session.dialect
-        messages = held if self._ack == "client-individual" else held[-1:]
-        frames = giving_back(dialect, self._names, map(dialect.ack_headers, messages))
-        if not frames:
+        # UNSUBSCRIBE would delete a durable subscription with its messages.
+        if self._terms.durable is not None or dialect.gives_back == "at the end":
             return
         try:
-            self.session.send(frames)
-        except ConnectionLost as error:
+            for frame in self.session.take():
+                if frame.command == "MESSAGE":
+                    self._window.add(frame)
+            messages = self._window.empty()
+            if self._ack == "client":  # The last one stands for all before it.
+                messages = messages[-1:]
+            frames = giving_back(dialect, self._names, map(dialect.ack_headers, messages))
+            if messages:
+                self.session.send(frames, seconds=seconds)
+        except (ConnectionLost, ProtocolError) as error:
             _log.debug("the connection ended before the messages were given back: %s", error)
-        else:
-            if dialect.gives_back == "by NACK" and len(messages) > 1:
-                sleep(SETTLING)
+            return
+        if dialect.gives_back == "by NACK" and len(messages) > 1:
+            sleep(SETTLING)
 
     def abort(self) -> None:
         """End at once; unacknowledged messages are delivered again."""

@@ -60,11 +60,15 @@ class Window:
                 self._ready.append(self._order.popleft()[1])
 
     def empty(self) -> list[Frame]:
-        """Remove all messages, and return those that were not acknowledged, in order."""
+        """Remove all messages; return, in order, those for which no acknowledgement is ready.
+
+        With ack mode client, these include messages that wait for an earlier one.
+        """
         with self._state:
-            held, self._held = self._held, {}
+            left = [each for _, each in self._order] if self._in_order else [*self._held.values()]
+            self._held.clear()
             self._order.clear()
-        return [held[number] for number in sorted(held)]
+        return left
 
     def send(self) -> None:
         """Send the broker the acknowledgements that are ready.
