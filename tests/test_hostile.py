@@ -215,12 +215,20 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     until(log.exists, "the job log")
 
     def run(count):
+        """Run `count` events; return the most that each process held meanwhile."""
         before = len(log.read_bytes().splitlines())
         lines = (orjson.dumps(event(way, number)) + b"\n" for number in range(count))
         process.stdin.write(b"".join(lines))
         process.stdin.flush()
+        samples = []
+
+        def is_over():
+            samples.append(measured())
+            return len(log.read_bytes().splitlines()) == before + count
+
         # A busy machine may need a tenth of a second for each process that is replaced.
-        until(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts", 300)
+        until(is_over, "the attempts", 300)
+        return [tuple(map(max, zip(*each, strict=True))) for each in zip(*samples, strict=True)]
 
     def measured():
         """Descriptors and anonymous memory of flow-work and of its template, if it has one."""
@@ -233,12 +241,12 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     def threads():
         return len([*Path(f"/proc/{process.pid}/task").iterdir()])
 
-    run(200)
+    early = run(200)
     until(lambda: threads() <= 40, "the end of threads that were stuck")
-    early, usual = measured(), threads()
+    usual = threads()
     run(800)
     until(lambda: threads() <= usual, "the end of threads that were stuck")
-    # Processes may be in the middle of a replacement; afterwards everything is as before.
+    # At any moment some processes are being replaced, so that one sample may be too small.
     usual_fds = [fds for fds, _ in early]
     until(
         lambda: all(now <= then + 1 for (now, _), then in zip(measured(), usual_fds, strict=True)),
