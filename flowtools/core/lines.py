@@ -98,9 +98,9 @@ class LineReader:
         """Wait for input; return its lines, or None at the end.
 
         A last line without a separator counts as a line, and is an Unfinished if it is the
-        beginning of an event. The list is empty if only a part of a
-        line has arrived, if `seconds` have passed, or if `wake` has ended the wait. After a stop
-        the part of an incomplete line is dropped: it was never delivered.
+        beginning of an event. The list is empty if only a part of a line has arrived, if `seconds`
+        have passed, or if `wake` has ended the wait. After a stop the part of an incomplete line is
+        dropped: it was never delivered.
 
         Raises:
             FlowError: The input cannot be read.
