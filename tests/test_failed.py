@@ -329,6 +329,21 @@ def test_replayed_events_are_removed_once_they_are_done(shell, file):
     ]
 
 
+def test_a_file_that_was_rotated_during_the_replay_is_named(shell, tmp_path):
+    """The events are done, and are still in the rotated file: say so."""
+    path = tmp_path / "f"
+    path.write_text(line(1) + line(2))
+    (tmp_path / "rotate.py").write_text(
+        "import os\n\n\nclass W:\n    def start(self, event):\n        if event.data == 1:\n"
+        f"            os.rename({str(path)!r}, {str(path) + '.1'!r})\n"
+        f"            open({str(path)!r}, 'x').close()\n"
+    )
+    status, _, err = shell(f"flow-failed --replay {path} | flow-work rotate:W -j 1")
+    assert (status, path.read_text()) == (0, "")
+    assert (tmp_path / "f.1").read_text() == line(1) + line(2)
+    assert f"2 events are done and not in '{path}' any more: if the file has been renamed" in err
+
+
 def test_rejected_events_stay(shell, file):
     before = file.read_text()
     status, _, err = shell(

@@ -363,6 +363,35 @@ class W:
     assert [event["data"] for event in out] == [text * 3] * 2
 
 
+@pytest.mark.parametrize("options", [[], ["--batch", 2]], ids=["one", "batch"])
+def test_a_large_event_of_a_process_that_dies_before_it_has_its_content_is_not_begun(
+    work, notes, tmp_path, options
+):
+    # The packet that announces the content, and that with its descriptor, are two system calls.
+    code = """
+import signal, socket
+class W:
+    def configure(self, config):
+        real = socket.recv_fds
+        def dying(*args):
+            if not os.path.exists("died"):
+                open("died", "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args)
+        socket.recv_fds = dying
+    def start(self, event):
+        note(len(event.data))
+    def start_many(self, events):
+        for event in events:
+            note(len(event.data))
+"""
+    if not options:
+        code = code.partition("    def start_many")[0]
+    status, _, err = finish(work(code, *options, cwd=tmp_path), lines("x" * 700_000))
+    assert (tmp_path / "died").exists()
+    assert (status, notes(), err) == (0, ["700000"], "")
+
+
 def test_processes_end_with_threads_joined_and_atexit_run(work, notes):
     code = """
 import atexit

@@ -4,11 +4,13 @@ import json
 import os
 import re
 import subprocess
+from array import array
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
+from flowtools.joblog.summary import percentile
 from tests.running import SECONDS, until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +39,7 @@ def test_a_job_log_is_summed_up(run, joblog):
         "outcomes": {"done": 2, "timeout": 1},
         "retries": 1,
         "workers": {},
-        "ran": {"p50": 3.0, "p95": 4.0, "p99": 4.0, "longest": 4.0},
+        "ran": {"p50": 2.0, "p95": 4.0, "p99": 4.0, "longest": 4.0},
         "queued": {"p50": 0.5, "p95": 0.5, "p99": 0.5, "longest": 0.5},
         "hours": {"2026-01-01T10:00:00.000Z": {"done": 2, "timeout": 1}},
         "slowest": [
@@ -84,6 +86,42 @@ def test_characters_missing_in_the_locale_are_escaped(run, joblog):
     assert (status, err) == (0, "")
     # The bars of the chart have substitutes of their own width.
     assert re.search(rb" 10:00 +3 +1  #{27}-{13}$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"finished": 5},
+        {"ran": "NaN"},
+        {"ran": -1},
+        {"ran": True},
+        {"ran": 1e300},
+        {"queued": None},
+        {"attempt": "2"},
+        {"attempt": 2**60},
+        {"events": -5},
+        {"outcome": None},
+        {"final": "no"},
+    ],
+)
+def test_a_damaged_record_is_counted_as_unreadable_only(run, tmp_path, changed):
+    good = {"id": "a", "outcome": "done", "attempt": 1, "final": True, "ran": 1.0, "queued": 0.0}
+    good |= {"finished": "2026-01-01T10:30:00.000Z"}
+    path = tmp_path / "log"
+    path.write_text("".join(json.dumps(each) + "\n" for each in (good, good | changed, [], 5, "x")))
+    status, out, err = run("flow-joblog", "--json", path)
+    said = json.loads(out)
+    assert (status, err, said["unreadable"]) == (0, "", 4)
+    assert (said["events"], said["ran"]["longest"], len(said["slowest"])) == (1, 1.0, 1)
+    assert "unreadable lines       4" in run("flow-joblog", path)[1].decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([1, 9], 0.5, 1), ([1, 2, 3], 0.5, 2), (range(1, 101), 0.99, 99), ([7], 0.5, 7), ([], 0.5, 0)],
+)
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values, share, expected):
+    assert percentile(array("d", values), share) == expected
 
 
 def test_a_file_with_other_content_is_not_a_job_log(run, tmp_path):

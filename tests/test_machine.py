@@ -258,6 +258,8 @@ WALL = {
     "core/event.py": "the time of an event",
     "core/times.py": "how long ago, as a person writes it",
     "process/statussocket.py": "when the command was started",
+    "status/asking.py": "how long a command runs that does not answer",
+    "worker/exceptions.py": "a date in Retry-After, which a Worker hands on",
     "process/screen.py": "the year that a person need not be shown",
     "process/message.py": "the time of a message, for people",
     "pool/once.py": "how long an event counts as done, over restarts",

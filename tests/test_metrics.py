@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+from contextlib import ExitStack
 from subprocess import PIPE
 from urllib.request import urlopen
 
@@ -170,7 +171,8 @@ def test_a_host_that_is_not_local_is_named(metrics):
 
 
 @pytest.mark.parametrize(
-    "address", ["", "9464", ":9464", "localhost", "localhost:", "localhost:x", "h:65536", "::1:80"]
+    "address",
+    ["", "unix:", "9464", ":9464", "localhost", "localhost:", "localhost:x", "h:65536", "::1:80"],
 )
 def test_a_malformed_address_is_refused_with_the_expected_form(metrics, address):
     with pytest.raises(UsageError, match=r"is not an address: write HOST:PORT, such as"):
@@ -232,6 +234,43 @@ def test_a_unix_socket_is_served_and_removed(metrics, tmp_path):
         assert client.makefile().read().endswith("ok\n")
     metrics.close()
     assert not path.exists()
+
+
+def test_a_file_that_is_not_a_socket_is_left_alone(metrics, tmp_path):
+    (tmp_path / "m").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"on 'unix:.*/m': File exists$"):
+        metrics.serve(f"unix:{tmp_path}/m")
+    assert (tmp_path / "m").read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/", "/nothing"])
+def test_head_has_the_headers_of_get_and_no_body(metrics, path):
+    metrics.serve("127.0.0.1:0")
+    answers = []
+    for method in ("GET", "HEAD"):
+        connection = http.client.HTTPConnection("127.0.0.1", metrics.port, timeout=SECONDS)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.getheader("Content-Type"), answer.read() == b""))
+        connection.close()
+    (status, kind, _), head = answers
+    assert head == (status, kind, True)
+
+
+def test_slow_clients_are_bounded(metrics, monkeypatch):
+    """Of more clients than are answered at a time, the others are disconnected at once."""
+    monkeypatch.setattr("flowtools.process.metrics.MOST_CLIENTS", 3)
+    metrics.serve("127.0.0.1:0")
+    with ExitStack() as stack:
+        place = ("127.0.0.1", metrics.port)
+        clients = [
+            stack.enter_context(socket.create_connection(place, timeout=SECONDS)) for _ in range(4)
+        ]
+        assert clients[3].recv(1) == b""
+        for each in clients[:3]:
+            each.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert each.makefile().read().endswith("ok\n")
+    until(lambda: ask(metrics, "/healthz")[0] == 200)
 
 
 def test_a_source_serves_its_metrics(start):

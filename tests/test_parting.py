@@ -197,26 +197,33 @@ def test_a_filter_that_is_killed_costs_no_event_in_flight_behind_it(tmp_path, jo
     assert jobs.waiting() == []
 
 
-def test_a_source_waits_no_longer_than_its_drain(tmp_path, jobs, pipeline):
-    jobs.put(b"one")
-    process = pipeline(
-        'flow-listen-stomp --ack worker --drain 0.5 "$URL" | flow-jq . | flow-work mymod:Held'
-    )
-    begun(tmp_path)
-    interrupt(process)
+@pytest.fixture
+def interrupted(tmp_path, jobs, pipeline):
+    """Start a pipeline whose Worker holds an event, and send it Control-C; gives the process."""
+
+    def start(drain):
+        jobs.put(b"one")
+        process = pipeline(
+            f'flow-listen-stomp --ack worker --drain {drain} "$URL" | flow-jq . |'
+            " flow-work mymod:Held"
+        )
+        begun(tmp_path)
+        interrupt(process)
+        return process
+
+    return start
+
+
+def test_a_source_waits_no_longer_than_its_drain(jobs, interrupted):
+    process = interrupted("0.5")
     until(lambda: not of_session(process, "flow-listen-stomp"))
     assert len(of_session(process, "flow-work")) == 1
     until(lambda: jobs.waiting() == ["one"])
 
 
 @pytest.mark.parametrize("then", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_wait_at_once(tmp_path, jobs, pipeline, then):
-    jobs.put(b"one")
-    process = pipeline(
-        'flow-listen-stomp --ack worker --drain 1d "$URL" | flow-jq . | flow-work mymod:Held'
-    )
-    begun(tmp_path)
-    interrupt(process)
+def test_a_second_signal_ends_the_wait_at_once(jobs, interrupted, then):
+    process = interrupted("1d")
     until(lambda: not of_session(process, "flow-jq"))
     (source,) = of_session(process, "flow-listen-stomp")
     os.kill(source, then)
@@ -224,13 +231,8 @@ def test_a_second_signal_ends_the_wait_at_once(tmp_path, jobs, pipeline, then):
     until(lambda: jobs.waiting() == ["one"])
 
 
-def test_a_source_ends_when_the_last_who_may_acknowledge_has_gone(tmp_path, jobs, pipeline):
-    jobs.put(b"one")
-    process = pipeline(
-        'flow-listen-stomp --ack worker --drain 1d "$URL" | flow-jq . | flow-work mymod:Held'
-    )
-    begun(tmp_path)
-    interrupt(process)
+def test_a_source_ends_when_the_last_who_may_acknowledge_has_gone(jobs, interrupted):
+    process = interrupted("1d")
     until(lambda: not of_session(process, "flow-jq"))
     os.kill(*of_session(process, "flow-work"), signal.SIGKILL)
     until(lambda: not of_session(process, "flow-listen-stomp"))

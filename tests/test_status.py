@@ -420,6 +420,16 @@ def test_the_rate_covers_the_last_minute_and_the_last_event_has_an_age():
     assert (now.rate > 0, now.last_event < 60, now.figures) == (True, True, {"events_out": 10.0})
 
 
+def test_a_failed_event_is_an_event():
+    vitals, failed = Vitals(), [0]
+    vitals.provide("done", lambda: 0)
+    vitals.provide("failed", lambda: failed[0])
+    vitals.sample()
+    failed[0] = 3
+    now = vitals.snapshot()
+    assert (now.rate > 0, now.last_event) == (True, pytest.approx(0, abs=60))
+
+
 def test_figures_are_provided_only_inside_their_block():
     vitals = Vitals()
     with vitals.providing(in_flight=lambda: 3, oldest_seconds=lambda: None):

@@ -104,18 +104,21 @@ def test_an_error_after_a_signal_becomes_the_cause_of_signalled():
 
 
 TWICE = """
-import os, signal, sys
+import os, signal, sys, time
 from flowtools.process.signals import stopped_by_signals
 with stopped_by_signals() as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.wait(60)
-    print("draining", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
-    print("still here", flush=True)
+    print("draining", flush=True)
+    while True:
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
 """
 
 
-def test_a_second_signal_kills_immediately():
+def test_signals_at_once_are_one_request_and_a_later_one_kills_immediately():
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, timeout=SECONDS)
     assert (done.returncode, done.stdout) == (-signal.SIGINT, b"draining\n")
 

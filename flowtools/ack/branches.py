@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.errors import CUT, STALLED, FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop, wait
 
@@ -105,9 +105,9 @@ class Branches:
             FlowError: The time after a stop is over, and a reader has not taken everything.
         """
         if self._deadline is not None and not self.left:
+            cut = CUT if any(each.writer.is_cut for each in self._open) else ""
             raise FlowError(
-                "stopped before the reader accepted the last lines: those from line"
-                f" {first} of the input on may be missing"
+                f"{STALLED}{cut}: those from line {first} of the input on may be missing"
             )
 
     def take_gone(self) -> list[Branch]:

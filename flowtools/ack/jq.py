@@ -22,6 +22,7 @@ from flowtools.core.log import get_log
 from flowtools.core.result import result_of
 from flowtools.core.text import counted
 from flowtools.core.toolong import TooLong, exceeds
+from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
 
@@ -152,6 +153,8 @@ class Filter:
         """Yield the output lines for one line, without newline and without an `ackto`."""
         if isinstance(line, TooLong):
             raise EventError(line.reason)
+        if isinstance(line, Unfinished):
+            raise EventError("the input ends within this line, so it is not an event")
         try:
             event: Event | None = parse(bare)
         except NotAnEvent:

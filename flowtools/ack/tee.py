@@ -19,6 +19,7 @@ from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.text import counted
 from flowtools.core.toolong import TooLong
+from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
 
@@ -117,6 +118,8 @@ class Tee:
         if isinstance(line, TooLong):
             self._refuse(line)
             return None
+        if isinstance(line, Unfinished):
+            _log.warning("line %d: the input ends within it, so it is not an event", self._number)
         bare, ackto = take_ackto(line)
         # Decided for each line: with --tolerate a branch may have gone since the last one.
         carriers = [each for each in self._branches.open if each.has_duty]
@@ -132,7 +135,8 @@ class Tee:
             "line %d goes to %s; acknowledgements expected: %d",
             *(self._number, len(self._branches.open), len(acktos)),
         )
-        plain = bare + b"\n"
+        # Without a newline the next command, too, sees that the line is not whole.
+        plain = line if isinstance(line, Unfinished) else bare + b"\n"
         duties = dict(zip(map(id, carriers), acktos, strict=False))
         for branch in self._branches.open:
             own = duties.get(id(branch))

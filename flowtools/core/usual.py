@@ -149,7 +149,8 @@ def _fits(value: dict[str, Any], shape: _Shape) -> bool:
     if shape.has_time and not (value[_TIME] == _last_time[0] or _is_time(value[_TIME])):
         return False
     for name in shape.repeated:
-        if value[name] != _JSON and (name, value[name]) not in _repeated:
+        is_json = name == _CONTENT and value[name] == _JSON
+        if not is_json and (name, value[name]) not in _repeated:
             return False
     for name in shape.extensions:
         if type(value[name]) not in _EXTENSION_TYPES:

@@ -66,7 +66,7 @@ class Replay:
         self._lock = Lock()
         self._settled = Wake()
         self._is_lost = self._has_written_all = False
-        self._removed = self._rejected = self._written = self._skipped = 0
+        self._removed = self._rejected = self._written = self._skipped = self._missing = 0
         self._taken_out_at = self._waiting_since = time.monotonic()
         self._failed: Failed
 
@@ -201,7 +201,9 @@ class Replay:
     def _take_out(self) -> None:
         with self._lock:
             done, self._done = self._done, Counter()
-        self._removed += self._failed.take_out(done)
+        removed = self._failed.take_out(done)
+        self._removed += removed
+        self._missing += done.total() - removed
         self._taken_out_at = time.monotonic()
 
     def _report(self) -> None:
@@ -211,6 +213,14 @@ class Replay:
                 counted(self._skipped, "line"),
                 self._failed.name,
                 "it is not an event" if self._skipped == 1 else "they are not events",
+            )
+        if self._missing:
+            _log.warning(
+                "%s done and not in '%s' any more: if the file has been renamed meanwhile, as"
+                " logrotate does, they are still in the renamed one; otherwise another flow-failed"
+                " has removed them",
+                counted(self._missing, "event", "is", "are"),
+                self._failed.name,
             )
         events = counted(self._written, "event")
         _log.info("replayed %s; %d done and removed", events, self._removed)

@@ -14,6 +14,9 @@ from flowtools.process.screen import Screen, cut, short_moment
 
 HEADS = ("count", "first", "last", "attempts", "error, as of the last one")
 
+SPARE = ("first", "attempts", "last")
+"""Columns that a narrow terminal leaves out, in this order."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -66,7 +69,7 @@ def _show_groups(groups: list[Group], as_json: bool, screen: Screen) -> None:
             (str(g.count), short_moment(g.first), short_moment(g.last), _attempts(g), g.example)
             for g in groups
         )
-        screen.table(HEADS, rows, right=("count", "attempts"))
+        screen.table(HEADS, rows, right=("count", "attempts"), spare=SPARE)
     else:
         screen.line("no failed events")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 
 from flowtools.core.errors import EventsFailed
 from flowtools.core.text import counted
@@ -18,6 +19,9 @@ HEADS = (
 )
 RIGHT = ("pid", "rate", "in flight", "oldest", "lag", "failed")
 
+SPARE = ("up", "last event", "rate", "lag", "oldest", "in flight", "failed", "pid")
+"""Columns that a narrow terminal leaves out, in this order."""
+
 EVERY = 2.0
 """Seconds after which a live table is drawn again."""
 
@@ -31,7 +35,9 @@ def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
     """
     screen = Screen()
     chains = pipelines(states)
-    if as_json:
+    if not as_json:
+        _draw(screen, chains, limits)
+    else:
         for chain in chains:
             for state in chain:
                 screen.json(
@@ -39,10 +45,6 @@ def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
                     | asdict(state)
                     | {"pipeline": name_of(chain), "trouble": trouble_of(state, limits)}
                 )
-    elif states:
-        screen.table(HEADS, (row for chain in chains for row in _rows(chain, limits)), right=RIGHT)
-    else:
-        screen.line("no command of flowtools is running")
 
 
 def watch(ask: Callable[[], list[State]], limits: Limits, stop: Stop) -> None:
@@ -55,9 +57,12 @@ def watch(ask: Callable[[], list[State]], limits: Limits, stop: Stop) -> None:
     screen = Screen()
     with screen.whole():
         while True:
-            screen.home()
-            show(ask(), limits, as_json=False)
-            screen.line("(Control-C to quit)")
+            chains = pipelines(ask())
+            foot = "(Control-C to quit)"
+            if not screen.page(partial(_draw, screen, chains, limits), foot):
+                # What is in trouble must not be below the edge of the terminal.
+                chains.sort(key=lambda chain: not any(trouble_of(each, limits) for each in chain))
+                screen.page(partial(_draw, screen, chains, limits), foot)
             if stop.wait(EVERY):
                 return
 
@@ -83,6 +88,14 @@ def check(states: list[State], limits: Limits) -> None:
     # A service that has ended must not look healthy to a monitoring system.
     if not states:
         raise EventsFailed("no command of flowtools is running")
+
+
+def _draw(screen: Screen, chains: list[list[State]], limits: Limits) -> None:
+    if not chains:
+        screen.line("no command of flowtools is running")
+        return
+    rows = (row for chain in chains for row in _rows(chain, limits))
+    screen.table(HEADS, rows, right=RIGHT, spare=SPARE, most_lines=3)
 
 
 def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
@@ -112,7 +125,9 @@ def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
 
 def _state(state: State, limits: Limits) -> str:
     trouble = trouble_of(state, limits)
-    words = trouble or state.connection or "well"
+    place = state.connection
+    connection = f"connected to {place}" if state.figures.get("connected") and place else place
+    words = trouble or connection or "well"
     if state.last_error:
         words += f"; last message {short_duration(state.last_error_age or 0)} ago: "
         words += state.last_error
