@@ -215,20 +215,12 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     until(log.exists, "the job log")
 
     def run(count):
-        """Run `count` events; return the most that each process held meanwhile."""
         before = len(log.read_bytes().splitlines())
         lines = (orjson.dumps(event(way, number)) + b"\n" for number in range(count))
         process.stdin.write(b"".join(lines))
         process.stdin.flush()
-        samples = []
-
-        def is_over():
-            samples.append(measured())
-            return len(log.read_bytes().splitlines()) == before + count
-
         # A busy machine may need a tenth of a second for each process that is replaced.
-        until(is_over, "the attempts", 300)
-        return [tuple(map(max, zip(*each, strict=True))) for each in zip(*samples, strict=True)]
+        until(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts", 300)
 
     def measured():
         """Descriptors and anonymous memory of flow-work and of its template, if it has one."""
@@ -241,12 +233,20 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     def threads():
         return len([*Path(f"/proc/{process.pid}/task").iterdir()])
 
-    early = run(200)
-    until(lambda: threads() <= 40, "the end of threads that were stuck")
-    usual = threads()
+    def rest():
+        """Wait until stuck threads have ended and each process that died is replaced."""
+        until(lambda: threads() <= 40, "the end of threads that were stuck")
+        if "process" in options:
+            width = int(options[options.index("-j") + 1])
+            until(lambda: len(children(children(process.pid)[0])) == width, "the processes")
+
+    run(200)
+    rest()
+    early, usual = measured(), threads()
     run(800)
+    rest()
     until(lambda: threads() <= usual, "the end of threads that were stuck")
-    # At any moment some processes are being replaced, so that one sample may be too small.
+    # What belonged to the last process that died may be closed a moment later.
     usual_fds = [fds for fds, _ in early]
     until(
         lambda: all(now <= then + 1 for (now, _), then in zip(measured(), usual_fds, strict=True)),
@@ -254,9 +254,6 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     )
     for (_, kilobytes), (_, kilobytes_later) in zip(early, measured(), strict=True):
         assert kilobytes_later <= kilobytes + 5000
-    if "process" in options:
-        width = int(options[options.index("-j") + 1])
-        until(lambda: len(children(children(process.pid)[0])) <= width, "processes that ended")
     process.stdin.close()
     assert process.wait(SECONDS) == 1
 

@@ -140,8 +140,8 @@ class Filter:
             self._fail(ackto, error)
             return
         _log.debug(
-            "line %d: %s%s",
-            *(self._number, counted(len(lines), "output")),
+            "line %d: outputs: %d%s",
+            *(self._number, len(lines)),
             "; it is acknowledged" if ackto is not None and not lines else "",
         )
         writer = self._out.open[0].writer if self._out.open else None

@@ -132,7 +132,7 @@ class Tee:
                 _log.error("line %d: %s", self._number, error)
                 ackto = None
         _log.debug(
-            "line %d goes to %s; acknowledgements expected: %d",
+            "line %d: copies: %d, to be acknowledged: %d",
             *(self._number, len(self._branches.open), len(acktos)),
         )
         # Without a newline the next command, too, sees that the line is not whole.

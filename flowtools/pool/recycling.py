@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from flowtools.core.text import counted
+
 LOOK_EVERY = 0.1
 """Seconds between two checks of a process's memory; each costs some 20 µs."""
 

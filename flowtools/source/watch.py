@@ -124,7 +124,9 @@ class HotFolder(Described):
                     window.settle_last(rules.drain)
                 raise
         if watcher.refused:
-            raise EventsFailed(f"{counted(watcher.refused, 'file', 'was', 'were')} refused by --verify")
+            raise EventsFailed(
+                f"{counted(watcher.refused, 'file', 'was', 'were')} refused by --verify"
+            )
 
     def _window(self, watcher: Watcher, state: State | None) -> Window:
         return Window(
