@@ -10,7 +10,6 @@ from flowtools.core.errors import ReaderGone, RefusedError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.text import counted
 from flowtools.core.wait import Stop
 from flowtools.source.again import Again
 from flowtools.source.current import Current
@@ -138,10 +137,7 @@ class GenericStompListener(Described):
         finally:
             if acks is not None:
                 acks.close()
-            if stale := self._current.stale:
-                _log.info(
-                    "%s came for events not waiting any more", counted(stale, "acknowledgement")
-                )
+            self._current.report_stale()
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count, accepted = self.count, False
