@@ -367,7 +367,7 @@ def test_sigterm_waits_no_longer_than_the_drain(script, start):
     process.send_signal(signal.SIGTERM)
     peer.goodbye()
     assert process.wait(SECONDS) == -signal.SIGTERM
-    assert b"1 events have not been acknowledged" in process.stderr.read()
+    assert b"1 event has not been acknowledged" in process.stderr.read()
 
 
 UNSUBSCRIBED = ["UNSUBSCRIBE", "UNSUBSCRIBE"]

@@ -46,6 +46,8 @@ class Screen:
         if isinstance(sys.stdout, TextIOWrapper) and "utf" not in sys.stdout.encoding.lower():
             # A character that the locale lacks becomes an escape instead of an internal error.
             sys.stdout.reconfigure(errors="backslashreplace")
+        # Inside `page`, what is printed is captured, which only rich can do.
+        self._is_page = False
         self._console = Console(highlight=False, markup=False, emoji=False)
         if not self._console.is_terminal:
             self._console.width = PIPE_WIDTH
@@ -97,8 +99,11 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print one line of any length, without wrapping it."""
-        # `print` of rich takes ten times as long, and there may be a million lines.
-        self._guarded(lambda: self._console.out(one_line(text), highlight=False))
+        if self._is_page:
+            self._console.out(one_line(text), highlight=False)
+            return
+        # Not with rich, which takes twenty times as long: there may be a million lines.
+        self._guarded(lambda: print(one_line(text), file=self._console.file, flush=True))
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -112,8 +117,12 @@ class Screen:
         Returns:
             Whether all of it fits. If not, `foot` begins with how many lines are missing.
         """
-        with self._console.capture() as captured:
-            draw()
+        self._is_page = True
+        try:
+            with self._console.capture() as captured:
+                draw()
+        finally:
+            self._is_page = False
         lines = captured.get().splitlines()
         room = self._console.height - 2
         if left := max(0, len(lines) - room):
