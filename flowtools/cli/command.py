@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -115,6 +116,7 @@ class Command(click.Command):
         level = ctx.meta.get("flowtools.worker_log_level")
         console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"], level)
         _describe(ctx)
+        _survive_sigusr1()
         try:
             _require_the_lock()
             return super().invoke(ctx)
@@ -205,7 +207,10 @@ def run_source(source: "Source", drain: float | None = None) -> None:
     spare_the_collector()
     keep_one_heap()  # Before `working` starts threads, each of which would get its own heap.
     writer = LineWriter(sys.stdout.fileno())
-    with working() as stop, vitals.providing(events_out=lambda: writer.emitted):
+    with (
+        working() as stop,
+        vitals.providing(events_out=lambda: writer.emitted, moment=lambda: writer.written_at),
+    ):
         if drain is not None:
             writer.give_up(stop, drain)
         source.run(writer, stop)
@@ -268,6 +273,16 @@ def _usage_text(error: click.ClickException) -> str:
     if ": invalid " in message:  # Our own text says so already.
         message = message.removeprefix("Invalid value for ")
     return message[:1].lower() + message[1:]
+
+
+def _survive_sigusr1() -> None:
+    """Let SIGUSR1 do nothing until `speaking` answers it, and once that has ended.
+
+    By default it would kill a command that is still starting or has nearly ended, and one such as
+    flow-status that does not answer it. A handler, since a child process would inherit SIG_IGN.
+    """
+    if current_thread() is main_thread() and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+        signal.signal(signal.SIGUSR1, lambda signum, frame: None)
 
 
 def _describe(ctx: click.Context) -> None:
