@@ -365,7 +365,7 @@ def test_sigterm_waits_no_longer_than_the_drain(script, start):
     process.send_signal(signal.SIGTERM)
     assert peer.goodbye() == []
     assert process.wait(SECONDS) == -signal.SIGTERM
-    assert b"1 events have not been acknowledged" in process.stderr.read()
+    assert b"1 event has not been acknowledged" in process.stderr.read()
 
 
 def test_acknowledgements_are_sent_while_the_reader_is_stalled(script, start):

@@ -18,6 +18,7 @@ from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 from flowtools.process.metrics import MetricsServer
 from flowtools.process.vitals import Vitals
+from tests.ports import reserved_port
 from tests.running import SECONDS, connect, metrics_at, until
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -274,10 +275,9 @@ def test_slow_clients_are_bounded(metrics, monkeypatch):
 
 
 def test_a_source_serves_its_metrics(start):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = start("flow-interval", "60", "--metrics", f"127.0.0.1:{port}")
-    assert process.stdout.readline()
+    with reserved_port() as port:
+        process = start("flow-interval", "60", "--metrics", f"127.0.0.1:{port}")
+        assert process.stdout.readline()
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS) as answer:
         assert "flowtools_events_out_total 1.0" in answer.read().decode()
 

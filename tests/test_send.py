@@ -221,7 +221,7 @@ def test_sigterm_ends_the_command_although_the_broker_accepts_no_data(start, scr
     assert peer.socket.recv(1000)  # it is sending
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == -signal.SIGTERM
-    assert b"has not confirmed 1 messages" in process.stderr.read()
+    assert b"has not confirmed 1 message\n" in process.stderr.read()
 
 
 def test_a_line_that_is_not_json_fails_and_the_others_are_sent(coil, run):

@@ -150,7 +150,7 @@ def test_characters_missing_in_the_encoding_are_escaped_in_a_reason_too(run, fie
     line = event(**{"☃": "snow"})
     env = {"PYTHONIOENCODING": "latin-1"}
     status, out, err = run("flow-view", "--fields", fields, input=line, env=env, real=True)
-    assert (status, err) == (1, "flow-view: 1 of 1 lines were not events\n")
+    assert (status, err) == (1, "flow-view: 1 of 1 line was not an event\n")
     assert b"'\\u2603' is not a CloudEvents attribute name" in out
     assert suiting("UTF-8")("☃") == "☃"
     assert "▁█…".translate(drawn_in("latin-1")) == "_#~"

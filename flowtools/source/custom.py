@@ -18,6 +18,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import MAX_LINE, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.gate import Ended, Gate
@@ -116,7 +117,9 @@ class CustomSource(Described):
         if late:
             raise FlowError(f"cannot clean up after the Source: not done within {drain:g} s")
         if self._not_told:
-            raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
+            raise EventsFailed(
+                f"'done' of the Source failed for {counted(self._not_told, 'event')}"
+            )
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; ask it to end when the command should end."""

@@ -11,6 +11,7 @@ from flowtools.ack.receiver import AckInlet
 from flowtools.core.errors import ReaderGone
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, wait
 from flowtools.source.again import Again
 from flowtools.source.delivery import Delivery
@@ -75,7 +76,14 @@ class Ending:
             self._note_lost(error)
         if left := self._left:
             _log.warning(
-                "%d events have not been acknowledged; they %s", left, self._again.after_the_end
+                "%s %s",
+                counted(
+                    left,
+                    "event",
+                    "has not been acknowledged; it",
+                    "have not been acknowledged; they",
+                ),
+                self._again.after_the_end,
             )
         self._subscription.close()
 

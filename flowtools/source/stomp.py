@@ -137,8 +137,7 @@ class GenericStompListener(Described):
         finally:
             if acks is not None:
                 acks.close()
-            if stale := self._current.stale:
-                _log.info("%d acknowledgements came for events not waiting any more", stale)
+            self._current.report_stale()
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count, accepted = self.count, False

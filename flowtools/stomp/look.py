@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from flowtools.core.errors import ReaderGone, RefusedError, UnreachableError, UsageError
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.frames import Frame, encode_frame
@@ -188,9 +189,9 @@ class Look:
         """Return whether `seen` messages are all that is to be seen."""
         if self.lends and seen == self.dialect.lends:
             _log.warning(
-                "'%s' has shown %d messages, as many as the broker delivers without an"
+                "'%s' has shown %s, as many as the broker delivers without an"
                 " acknowledgement; there may be more",
-                *(self._destination, seen),
+                *(self._destination, counted(seen, "message")),
             )
             return True
         # Some brokers put returned messages behind those that were never lent. The order stays if

@@ -28,6 +28,7 @@ from flowtools.core.key import Key, WatchedKey
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.seen import Wrapper
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, wait
 from flowtools.process.vitals import vitals
 from flowtools.stomp.broker import REFUSED_FOR, Broker
@@ -154,9 +155,13 @@ class Publisher:
             finally:
                 self._acks.close(bye=self._is_over and not stop.is_set())
         if self._unconfirmed:
-            _log.warning("the broker has not confirmed %d messages", len(self._unconfirmed))
+            _log.warning(
+                "the broker has not confirmed %s", counted(len(self._unconfirmed), "message")
+            )
         if self._failed:
-            raise EventsFailed(f"{self._failed} of {self._number} lines were not sent")
+            raise EventsFailed(
+                f"{self._failed} of {counted(self._number, 'line', 'was', 'were')} not sent"
+            )
 
     def _shown(self, contact: Contact) -> AbstractContextManager[None]:
         return contact.shown(

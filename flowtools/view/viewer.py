@@ -15,6 +15,7 @@ from typing import TextIO
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.lines import PIPE_BUF, LineReader
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.view.columns import NO_EVENT, Columns
 from flowtools.view.live import Live
@@ -92,9 +93,10 @@ class Viewer:
         finally:
             self._drop_display()
             self._pass_all_on(stop)
-        log.debug("%d lines were shown; %d of them were not events", self.lines, self._wrong)
+        log.debug("%s shown, of which %d not events", counted(self.lines, "line"), self._wrong)
         if self._wrong:
-            raise EventsFailed(f"{self._wrong} of {self.lines} lines were not events")
+            lines = counted(self.lines, "line", "was not an event", "were not events")
+            raise EventsFailed(f"{self._wrong} of {lines}")
 
     def _keep(self, block: bytes) -> None:
         self.read_at = time.monotonic()
