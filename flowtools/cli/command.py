@@ -16,7 +16,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -110,13 +109,13 @@ class Command(click.Command):
         stdout, and exits with status 1.
         """
         from flowtools.process import console  # logging is not needed for --help
-        from flowtools.process.signals import Signalled, end_by
+        from flowtools.process.signals import Signalled, end_by, survive_sigusr1
 
         verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
         level = ctx.meta.get("flowtools.worker_log_level")
         console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"], level)
         _describe(ctx)
-        _survive_sigusr1()
+        survive_sigusr1()
         try:
             _require_the_lock()
             return super().invoke(ctx)
@@ -273,16 +272,6 @@ def _usage_text(error: click.ClickException) -> str:
     if ": invalid " in message:  # Our own text says so already.
         message = message.removeprefix("Invalid value for ")
     return message[:1].lower() + message[1:]
-
-
-def _survive_sigusr1() -> None:
-    """Let SIGUSR1 do nothing until `speaking` answers it, and once that has ended.
-
-    By default it would kill a command that is still starting or has nearly ended, and one such as
-    flow-status that does not answer it. A handler, since a child process would inherit SIG_IGN.
-    """
-    if current_thread() is main_thread() and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
-        signal.signal(signal.SIGUSR1, lambda signum, frame: None)
 
 
 def _describe(ctx: click.Context) -> None:
