@@ -130,8 +130,7 @@ class Command(click.Command):
                 _report(ended.__cause__)
             console.flush()
             end_by(ended.signum)
-        except KeyboardInterrupt:
-            # Ctrl-C outside `working`, whose handler only sets the stop.
+        except KeyboardInterrupt:  # Outside `working`, whose handler only sets the stop.
             console.flush()
             end_by(signal.SIGINT)
         except UsageError as error:
@@ -206,10 +205,8 @@ def run_source(source: "Source", drain: float | None = None) -> None:
     spare_the_collector()
     keep_one_heap()  # Before `working` starts threads, each of which would get its own heap.
     writer = LineWriter(sys.stdout.fileno())
-    with (
-        working() as stop,
-        vitals.providing(events_out=lambda: writer.emitted, moment=lambda: writer.written_at),
-    ):
+    with working() as stop, vitals.providing(events_out=lambda: writer.emitted):
+        vitals.provide_moment(lambda: writer.written_at)
         if drain is not None:
             writer.give_up(stop, drain)
         source.run(writer, stop)
