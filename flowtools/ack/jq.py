@@ -98,6 +98,7 @@ class Filter:
         """
         at_end = False
         vitals.provide("events_in", lambda: self._number)
+        vitals.provide_moment(lambda: reader.read_at)
         vitals.provide("failed", lambda: self._failed)
         try:
             try:

@@ -46,6 +46,7 @@ class Tee:
         """
         at_end = False
         vitals.provide("events_in", lambda: self._number)
+        vitals.provide_moment(lambda: reader.read_at)
         vitals.provide("failed", lambda: self._failed)
         is_copied = False
         try:

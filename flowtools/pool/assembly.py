@@ -277,6 +277,7 @@ def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
         stuck=work.crew.stuck,
         wedged=lambda: float(work.crew.stuck() >= work.snapshot().threads),
         paused=lambda: float(work.pause.is_on),
+        moment=work.last_moment,
     )
 
 

@@ -299,6 +299,10 @@ class Work:
         """Return the number of events by final outcome so far; any thread may call this."""
         return self._settlement.totals(self.crew.slots)
 
+    def last_moment(self) -> float | None:
+        """Return when the last event came or began (`time.monotonic`); any thread may call this."""
+        return max(self._reader.read_at or 0.0, self.crew.last_start()) or None
+
     def snapshot(self) -> Snapshot:
         """Return the state of the pool; any thread may call this."""
         crew = self.crew

@@ -94,6 +94,8 @@ class CustomSource(Described):
             # Half of the grace is for a stalled reader, half for the Source's own code.
             outlet.give_up(stop, self._grace / 2)
         ended = Wake()
+        how = f"until settled, {self._prefetch} at a time" if self._worker else "until written"
+        _log.debug("running the Source '%s'; its events are in flight %s", self._name, how)
         try:
             gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet, self._max_line)
             thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)

@@ -30,6 +30,7 @@ from flowtools.core.log import get_log
 from flowtools.core.seen import Wrapper
 from flowtools.core.text import counted
 from flowtools.core.wait import Stop, wait
+from flowtools.process.vitals import vitals
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.contact import Contact
 from flowtools.stomp.frames import Frame, encode_frame, escape
@@ -134,6 +135,7 @@ class Publisher:
         # The reader outlives the sessions. So it gets one descriptor that any of them can wake.
         with select.epoll() as wake, self._shown(broker.contact):
             reader = LineReader(fd, stop, wake=wake.fileno(), tee=self._acks.see)
+            vitals.provide_moment(lambda: reader.read_at)
             try:
                 while (session := broker.connect(stop)) is not None:
                     wake.register(session.fileno(), select.EPOLLIN)
