@@ -223,7 +223,7 @@ def test_service_manager_and_metrics_show_the_pause(down, tmp_path):
             with asking.makefile("rb") as answer:
                 assert b"\nflowtools_paused 1.0\n" in answer.read()
         process.send_signal(signal.SIGUSR1)
-        assert "; paused for " in read_until(process, "events waiting")[-1]
+        assert "; paused for " in read_until(process, " waiting; ")[-1]
         down.up()
         while heard[-1] != b"STATUS=":
             heard.append(manager.recv(1000))
