@@ -21,6 +21,10 @@ from flowtools.stomp.transport import ConnectionLost
 _log = get_log("flowtools.source.stomp")
 
 
+GOODBYE = 2.0
+"""Seconds to wait for the broker, twice, once the reader has gone."""
+
+
 class Patience:
     """The time for the end, which begins to run when it is first asked for."""
 
@@ -85,6 +89,9 @@ class Ending:
                 ),
                 self._again.after_the_end,
             )
+        # The stop is no fault of a message. If the reader has gone instead, its death may be the
+        # fault of one that it had, and has to count: see the `ReaderGone` above.
+        self._subscription.give_back()
         self._subscription.close()
 
     def await_last(self) -> None:
@@ -115,3 +122,19 @@ class Ending:
     def _note_lost(self, error: ConnectionLost) -> None:
         name = self._subscription.session.name
         _log.warning("lost the connection to '%s' at the end: %s", name, error)
+
+
+def leave(subscription: Subscription, acks: AckInlet | None, stop: Stop) -> None:
+    """End a session whose reader has gone: acknowledge what was done; the rest is delivered again.
+
+    Without --ack worker nothing is left to acknowledge, and the connection is just closed.
+    """
+    if acks is not None:
+        acks.close()
+    elif not stop.is_set():
+        return
+    # After a stop, the reader was probably stopped, too, as a service's processes are all at once.
+    # Without one, a message may have killed it, and the broker has to count that.
+    if stop.is_set():
+        subscription.give_back(GOODBYE)
+    subscription.close(GOODBYE)

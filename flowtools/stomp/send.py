@@ -113,9 +113,8 @@ class Publisher:
         self._unconfirmed: dict[str, Outgoing] = {}
         self._again: deque[Outgoing] = deque()
         self._allowed = window
-        # Whichever is over first: --retry-for, or the time after which another host may do better.
-        limits = [settings.retry_for] if settings.retry_for is not None else []
-        self._patience = min(limits + [SILENT] * (len(url.hosts) > 1), default=inf)
+        hosts = len(url.hosts)
+        self._patience = settings.time_to_answer(SILENT if hosts > 1 else inf, hosts)
         self._begin_to_wait()
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
