@@ -53,10 +53,14 @@ test-install: $(VENV) ## Run the tests that build the packages, and install them
 # As many brokers at a time as there are processors: a loss test keeps one busy.
 BROKER_JOBS ?= $$(nproc)
 
+# Tests that kill processes and then count events.
+COUNTING := test_(loss|cluster|artemis_pair|relay|run|standby|many_servers|poison)\.py
+
 .PHONY: test-brokers
 test-brokers: $(VENV) ## Run the tests against real brokers (BROKERS=rabbitmq: one), installing them as root.
 	@sh contrib/install-brokers.sh
-	@FLOWTOOLS_REQUIRE_BROKERS=1 python -m pytest -q -m brokers -n $(BROKER_JOBS) --dist loadgroup tests/brokers
+	@FLOWTOOLS_REQUIRE_BROKERS=1 ONCE='$(COUNTING)' sh contrib/pytest.sh -q -m brokers -n $(BROKER_JOBS) \
+		--dist loadgroup tests/brokers
 
 FUZZ_SECONDS ?= 60
 

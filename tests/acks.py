@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from time import monotonic
 
-from tests.stomp_servers import SECONDS
+from tests.running import SECONDS
 
 
 class Receiver:

@@ -10,6 +10,8 @@ from subprocess import PIPE
 import pytest
 from hypothesis import settings
 
+from tests.running import SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / "bin"
 
@@ -98,7 +100,7 @@ def start(forks, tmp_path):
 def run(start):
     """Run a command to its end: `run("flow-stdin", input=b"a\\n")` gives (status, out, err)."""
 
-    def run_to_end(name, *args, input=b"", timeout=60, **options):
+    def run_to_end(name, *args, input=b"", timeout=SECONDS, **options):
         process = start(name, *args, stdin=PIPE, **options)
         out, err = process.communicate(input, timeout=timeout)
         return process.returncode, out, err.decode()
@@ -114,7 +116,7 @@ def shell(tmp_path):
     """
     from contextlib import suppress
 
-    def run_line(line, *, timeout=60, cwd=None, **extra):
+    def run_line(line, *, timeout=SECONDS, cwd=None, **extra):
         with subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", line],
             cwd=cwd or tmp_path,
@@ -132,3 +134,15 @@ def shell(tmp_path):
         return process.returncode, out, err.decode()
 
     return run_line
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """Read the lines that a Worker or Source has written so far into the file `notes.path`."""
+    path = tmp_path / "notes"
+
+    def read():
+        return path.read_text().splitlines() if path.exists() else []
+
+    read.path = path
+    return read

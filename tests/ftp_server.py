@@ -5,6 +5,8 @@ import socket
 import threading
 import warnings
 
+from tests.running import SECONDS
+
 with warnings.catch_warnings():
     # pyftpdlib uses asyncore, about whose removal in 3.12 Python 3.11 warns.
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -61,4 +63,4 @@ class FtpServer:
 
     def __exit__(self, *error):
         self._server.close_all()
-        self._thread.join(30)
+        self._thread.join(SECONDS)

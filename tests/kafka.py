@@ -10,6 +10,8 @@ import subprocess
 from contextlib import contextmanager
 from subprocess import PIPE
 
+from tests.running import SECONDS
+
 
 @contextmanager
 def kafka(topic, *messages):
@@ -26,7 +28,7 @@ def kafka(topic, *messages):
                 input="".join(json.dumps(each) + "\n" for each in messages),
                 check=True,
                 text=True,
-                timeout=30,
+                timeout=SECONDS,
             )
             yield address
         finally:

@@ -6,17 +6,6 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture
-def notes(tmp_path):
-    class Notes:
-        path = tmp_path / "notes"
-
-        def __call__(self):
-            return self.path.read_text().splitlines() if self.path.exists() else []
-
-    return Notes()
-
-
-@pytest.fixture
 def variables(notes, tmp_path):
     return {"PYTHONPATH": str(ROOT), "NOTES": str(notes.path), "XDG_RUNTIME_DIR": str(tmp_path)}
 

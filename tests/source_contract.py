@@ -35,8 +35,8 @@ from flowtools.source.vizone.listening import Listening
 from flowtools.source.watch import HotFolder
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
-from tests.running import until
-from tests.stomp_servers import SECONDS, Coil
+from tests.running import SECONDS, until
+from tests.stomp_servers import Coil
 from tests.vizone_servers import account_of, stand_in
 
 

@@ -11,9 +11,7 @@ from coilmq.store.memory import MemoryQueue
 from coilmq.topic import TopicManager
 
 from flowtools.stomp.frames import FrameParser, encode_frame
-
-SECONDS = 30
-"""Seconds that a test waits for anything."""
+from tests.running import SECONDS
 
 
 class Coil:

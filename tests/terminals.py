@@ -12,6 +12,7 @@ import time
 import pyte
 
 from tests.conftest import BIN, environment
+from tests.running import SECONDS
 
 
 class Terminal:
@@ -66,7 +67,7 @@ class Terminal:
         self.stream.feed(data)
         return True
 
-    def wait_for(self, condition, seconds=30):
+    def wait_for(self, condition, seconds=SECONDS):
         """Wait until `condition()` is true, or, if it is a text, until the screen shows it."""
         deadline = time.monotonic() + seconds
         check = condition if callable(condition) else lambda: condition in self.text
@@ -74,7 +75,7 @@ class Terminal:
             assert time.monotonic() < deadline, f"{condition!r} did not come:\n{self.text}"
             self.read(0.1)
 
-    def end(self, seconds=30):
+    def end(self, seconds=SECONDS):
         """Read all output of the command, wait for its end, and return its exit status."""
         deadline = time.monotonic() + seconds
         while self.read(0.1) and time.monotonic() < deadline:

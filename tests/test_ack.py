@@ -26,7 +26,7 @@ from flowtools.core.toolong import LongLine
 from flowtools.errors import ConfigurationError, EventsFailed
 from flowtools.process.vitals import vitals
 from tests.acks import Receiver
-from tests.running import until
+from tests.running import SECONDS, until
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_close_sends_what_is_left(receiver):
     with ThreadPoolExecutor(1) as reader:
         taken = reader.submit(take_lines, receiver, 300)
         sender.close(30)
-        assert len(taken.result(30)) == 300
+        assert len(taken.result(SECONDS)) == 300
     assert sender.lost == 0
 
 
@@ -138,7 +138,7 @@ def test_acknowledgements_to_an_ended_source_are_counted_and_warned_of_once(tmp_
     assert caplog.messages == [
         (
             f"cannot acknowledge to '{tmp_path}/gone': No such file or directory;"
-            " the broker will deliver those events again"
+            " those events count as not done"
         ),
         "10 acknowledgements were not delivered: their source has ended",
     ]
@@ -165,7 +165,7 @@ def test_threads_of_both_sides_are_daemons(acks):
     inlet, received = acks()
     sender = AckSender()
     sender.ack(inlet.ackto("e") + "1")
-    received.get(timeout=30)
+    received.get(timeout=SECONDS)
     threads = {each.name: each.daemon for each in threading.enumerate()}
     assert (threads["ack-socket"], threads["ack-sender"]) == (True, True)
     sender.close(30)
@@ -179,7 +179,7 @@ def test_close_gives_up_on_a_source_that_ended_while_frozen(receiver, caplog):
     receiver.close()
     sender.close(60)
     assert sender.lost > 0
-    assert "deliver those events again" in caplog.text
+    assert "those events count as not done" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_epochs_are_unique():
 def test_flow_ack_fails_if_the_source_has_ended(run, tmp_path):
     status, _, err = run("flow-ack", input=event_line(ackto=f"unix:{tmp_path}/gone#e.1"))
     assert status == 1
-    assert "the broker will deliver those events again" in err
+    assert "those events count as not done" in err
 
 
 def test_flow_ack_acknowledges_before_the_end_of_its_input(start, receiver):
@@ -277,7 +277,7 @@ def test_flow_ack_acknowledges_before_the_end_of_its_input(start, receiver):
     process.stdin.flush()
     assert take_lines(receiver, 1) == ["e.1 ack"]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ def test_malformed_records_are_counted_and_harm_nothing(acks):
     )
     found = []
     while len(found) < 2:
-        found += received.get(timeout=30)
+        found += received.get(timeout=SECONDS)
     assert found == [Ack("e", 1, True), Ack("e", 2, False)]
     assert inlet.malformed == 9
 
@@ -394,7 +394,7 @@ def test_without_a_runtime_directory_the_socket_is_in_the_temporary_directory(
 def test_malformed_records_are_reported_at_the_end(acks, caplog):
     inlet, received = acks()
     send(inlet.path, b"x\ny z\n", b"e 1.5 ack\n", b"a.b.7 ack\n")
-    assert received.get(timeout=30) == [Ack("a.b", 7, True)]
+    assert received.get(timeout=SECONDS) == [Ack("a.b", 7, True)]
     inlet.close()
     inlet.close()
     assert caplog.messages == ["3 lines at the acknowledgement socket were not acknowledgements"]
@@ -412,9 +412,9 @@ def test_a_callback_that_raises_still_receives_later_acknowledgements(caplog):
     inlet.start(receive)
     sender = AckSender()
     sender.nack(inlet.ackto("e") + "1")
-    assert received.get(timeout=30) == [Ack("e", 1, False)]
+    assert received.get(timeout=SECONDS) == [Ack("e", 1, False)]
     sender.ack(inlet.ackto("e") + "2")
-    assert received.get(timeout=30) == [Ack("e", 2, True)]
+    assert received.get(timeout=SECONDS) == [Ack("e", 2, True)]
     sender.close(30)
     inlet.close()
     assert caplog.messages == ["internal error while acknowledging"]
@@ -440,7 +440,7 @@ def test_a_connection_that_ends_without_bye_is_reported_as_a_loss(source):
     sender.see(b'{"specversion":"1.0","ackto":"%s1"}\n{"speci' % source.base.encode())
     until(lambda: source._connections)
     sender.close(bye=False)
-    assert "ended before it had settled all it took" in source.losses.get(timeout=30)
+    assert "ended before it had settled all it took" in source.losses.get(timeout=SECONDS)
     assert source.received.empty()
 
 
@@ -453,7 +453,7 @@ def test_after_many_blocks_without_ackto_the_end_of_a_block_still_connects(sourc
     sender.see(bare + event_line(ackto=source.base + "1"))
     until(lambda: source._connections)
     sender.close(bye=False)
-    assert source.losses.get(timeout=30)
+    assert source.losses.get(timeout=SECONDS)
 
 
 @pytest.mark.parametrize("options", [(), ("-j", "4", "--key", "subject")])
@@ -475,7 +475,7 @@ def test_a_killed_flow_work_is_noticed_after_many_lines_without_ackto(
     process.stdin.flush()
     until(lambda: source._connections)
     process.kill()
-    assert "ended before it had settled all it took" in source.losses.get(timeout=30)
+    assert "ended before it had settled all it took" in source.losses.get(timeout=SECONDS)
 
 
 def test_a_missed_process_and_the_end_of_its_connection_are_one_loss(source, monkeypatch):
@@ -486,13 +486,13 @@ def test_a_missed_process_and_the_end_of_its_connection_are_one_loss(source, mon
     source.miss("its reader has gone")
     sender.close(bye=False)
     until(lambda: not source._connections)
-    assert source.losses.get(timeout=30) == "its reader has gone"
+    assert source.losses.get(timeout=SECONDS) == "its reader has gone"
     assert (source.losses.empty(), source._vanished) == (True, None)
 
 
 def test_connections_that_keep_ending_do_not_delay_the_report_of_a_loss(source, monkeypatch):
     monkeypatch.setattr("flowtools.ack.receiver.GRACE", 0.5)
-    path, ends_at = source.base.partition("#")[0].removeprefix("unix:"), time.monotonic() + 15
+    path, ends_at = source.base.partition("#")[0].removeprefix("unix:"), time.monotonic() + SECONDS
     while source.losses.empty() and time.monotonic() < ends_at:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
             connection.connect(path)
@@ -503,7 +503,7 @@ def test_connections_that_keep_ending_do_not_delay_the_report_of_a_loss(source, 
 def test_a_connection_that_ends_with_bye_is_not_a_loss(source):
     sender = AckSender()
     sender.ack(source.base + "1")
-    source.received.get(timeout=30)
+    source.received.get(timeout=SECONDS)
     sender.close()
     until(lambda: not source._connections)
     time.sleep(0.2)
@@ -517,7 +517,7 @@ def test_a_killed_process_that_had_settled_nothing_is_noticed(source, start):
     process.stdin.flush()
     until(lambda: source._connections)
     process.kill()
-    reason = source.losses.get(timeout=30)
+    reason = source.losses.get(timeout=SECONDS)
     assert reason == f"flow-ack (process {process.pid}) ended before it had settled all it took"
 
 
@@ -525,9 +525,9 @@ def test_a_command_that_is_stopped_early_does_not_say_bye(source, start):
     process = start("flow-ack", stdin=subprocess.PIPE)
     process.stdin.write(event_line(ackto=source.base + "1"))
     process.stdin.flush()
-    assert source.received.get(timeout=30) == [Ack("e", 1, True)]
+    assert source.received.get(timeout=SECONDS) == [Ack("e", 1, True)]
     process.terminate()
-    assert source.losses.get(timeout=30)
+    assert source.losses.get(timeout=SECONDS)
 
 
 def test_one_flow_ack_process_per_event_causes_no_loss(source, shell):
@@ -536,7 +536,7 @@ def test_one_flow_ack_process_per_event_causes_no_loss(source, shell):
     assert shell(loop + " | flow-ack || exit; done") == (0, b"", "")
     found = []
     while len(found) < 10:
-        found += source.received.get(timeout=30)
+        found += source.received.get(timeout=SECONDS)
     assert found == [Ack("e", n, True) for n in range(1, 11)]
     time.sleep(0.2)
     assert source.losses.empty()
@@ -565,7 +565,7 @@ def test_a_reason_arrives_with_the_rejection(source):
     reason = Reason.here("ValueError: no such file", 3, "mymod:Tag")
     sender.nack(source.base + "1", reason)
     sender.close()
-    assert source.received.get(timeout=30) == [Ack("e", 1, False, reason)]
+    assert source.received.get(timeout=SECONDS) == [Ack("e", 1, False, reason)]
     assert (reason.attempts, bool(reason.host), reason.time[-1]) == (3, True, "Z")
 
 
@@ -597,7 +597,7 @@ def test_every_member_of_a_reason_is_optional(text):
 def test_flow_ack_sends_the_given_reason(source, run):
     line = event_line(ackto=source.base + "1")
     assert run("flow-ack", "--nack", "--reason", "no such codec", input=line) == (0, b"", "")
-    (ack,) = source.received.get(timeout=30)
+    (ack,) = source.received.get(timeout=SECONDS)
     assert (ack.done, ack.reason.error, ack.reason.worker) == (False, "no such codec", "flow-ack")
     status, _, err = run("flow-ack", "--reason", "x", input=line)
     assert (status, "give --nack, too" in err) == (2, True)
@@ -747,15 +747,15 @@ def test_the_socket_moves_if_its_directory_has_vanished(tmp_path, monkeypatch, c
     old = inlet.ackto("e")
     sender = AckSender()
     sender.ack(old + "1")
-    assert received.get(timeout=30)
+    assert received.get(timeout=SECONDS)
     shutil.rmtree(runtime)
-    assert losses.get(timeout=30) == "its acknowledgement socket had been removed"
+    assert losses.get(timeout=SECONDS) == "its acknowledgement socket had been removed"
     new = inlet.ackto("f")
     assert new.startswith(f"unix:{temporary}/flow-")
     sender.ack(old + "2")  # An open connection continues to work.
-    assert received.get(timeout=30) == [Ack("e", 2, True)]
+    assert received.get(timeout=SECONDS) == [Ack("e", 2, True)]
     sender.ack(new + "1")
-    assert received.get(timeout=30) == [Ack("f", 1, True)]
+    assert received.get(timeout=SECONDS) == [Ack("f", 1, True)]
     sender.close()
     inlet.close()
     assert [*temporary.iterdir()] == []

@@ -24,8 +24,8 @@ from flowtools.errors import ConfigurationError
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, until
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 

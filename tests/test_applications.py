@@ -17,7 +17,7 @@ from flowtools.worker import Reject
 from tests.conftest import ROOT
 from tests.ftp_server import FtpServer
 from tests.plugin_documents import document, ftp_url
-from tests.running import finish, until
+from tests.running import SECONDS, finish, until
 from tests.stomp_servers import Lines
 from tests.vizone_servers import client_of, stand_in
 
@@ -36,7 +36,7 @@ def app(go):
 
 def end(process):
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     return process.stderr.read().decode()
 
 
@@ -299,7 +299,7 @@ def test_a_server_that_vanishes_during_an_export_is_reported(app, servers):
     server, source, _ = servers
     process = exporting_for_long(app, servers)
     source.drop()
-    assert process.wait(30) == 0
+    assert process.wait(SECONDS) == 0
     state, done, error = server.steps.reports["1"][-1]
     assert (state, done > 0) == ("error", True)
     assert error.startswith("cannot export: ")

@@ -6,7 +6,7 @@ import pytest
 
 from flowtools.core.wait import wait
 from flowtools.source.folder.background import Background
-from tests.running import until
+from tests.running import SECONDS, until
 
 
 @pytest.fixture
@@ -41,18 +41,18 @@ def test_close_finishes_or_leaves_the_remaining_jobs(started, finishes):
 
     def work(job):
         begun.set()
-        assert go.wait(30)
+        assert go.wait(SECONDS)
         return job
 
     background = started(work, finishes=finishes)
     for job in range(3):
         background.put(job)
-    assert begun.wait(30)
+    assert begun.wait(SECONDS)
     ending = threading.Thread(target=background.close)
     ending.start()
     until(lambda: background.is_ending)
     go.set()
-    ending.join(30)
+    ending.join(SECONDS)
     assert background.fetch() == ([0, 1, 2] if finishes else [0])
 
 

@@ -13,7 +13,7 @@ from flowtools.pool.settings import BATCH
 from flowtools.worker import Events
 from tests.acks import Receiver
 from tests.hostile import Hostile
-from tests.running import finish, metrics_at, until
+from tests.running import SECONDS, finish, lines, metrics_at, until
 
 HEAD = """import os, subprocess, sys, threading, time
 from pathlib import Path
@@ -54,10 +54,6 @@ def work(request, start, tmp_path):
 
 
 PLAIN = "class W(Noting): pass\n"
-
-
-def lines(*values):
-    return b"".join(orjson.dumps(value) + b"\n" for value in values)
 
 
 def rows(path):
@@ -172,6 +168,24 @@ def test_results_may_be_any_sequence(work, returned):
     code = f"class W:\n    def start_many(self, events): return {returned}\n"
     status, out, err = finish(work(code), lines(7, 8))
     assert (status, [each["data"] for each in out], err) == (0, [7, 8], "")
+
+
+def test_an_exception_or_its_class_may_stand_in_place_of_a_result(work):
+    code = """from flowtools.worker import Reject
+class Odd(Exception):
+    def __init__(self): raise OSError("cannot be made")
+class W:
+    def start_many(self, events): return [events[0].data, ValueError, KeyError("k"), Reject, Odd]
+"""
+    status, out, err = finish(work(code), lines(1, 2, 3, 4, 5))
+    assert (status, [each["data"] for each in out]) == (1, [1])
+    reasons = [line.split("): ", 1)[1] for line in err.splitlines()[:4]]
+    assert [each.split(" (/")[0] for each in reasons] == [
+        "failed: ValueError",
+        "failed: KeyError: 'k'",
+        "rejected: Reject",
+        "failed: OSError: cannot be made",
+    ]
 
 
 def test_start_many_may_yield_its_results(work):
@@ -600,7 +614,7 @@ def test_each_event_of_a_batch_is_acknowledged_separately(work, tmp_path):
         process.stdin.close()
         process.stdin = None
         said = receiver.until_gone()
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=SECONDS)
     assert [line.split()[:2] for line in said] == [["1.0", "ack"], ["1.1", "nack"], ["1.2", "ack"]]
     assert "Reject: no" in said[1]
     assert [orjson.loads(line)["data"] for line in out.splitlines()] == [0, 2]
@@ -628,7 +642,7 @@ def test_pass_and_relay_forward_the_duty_of_each_event(work, tmp_path):
         assert line["data"] == 1
         assert line["ackto"] == receiver.ackto("1.1")  # The single result carries the duty.
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=SECONDS)
 
 
 def test_resume_skips_finished_events_of_a_batch(work, notes, tmp_path):
@@ -652,7 +666,7 @@ def test_a_signal_runs_a_batch_that_is_waiting_for_more_events(work, notes, tmp_
     until(lambda: queued() == 3)
     assert notes() == []
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == -signal.SIGTERM, err
     assert notes() == [["1", "2", "3"]]
     assert [row["outcome"] for row in rows(tmp_path / "log")] == ["done"] * 3
@@ -670,7 +684,7 @@ def test_a_batch_that_outlasts_the_drain_counts_as_not_tried(work, notes, tmp_pa
     until(lambda: notes() == [["1", "2", "3"]])
     time.sleep(0.1)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=SECONDS)
     kept = {each["data"]: each["flowerror"] for each in rows(tmp_path / "failed")}
     assert kept == {
         1: "Reject: known", 2: "not tried: the pool ended", 3: "not tried: the pool ended",

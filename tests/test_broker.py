@@ -19,7 +19,8 @@ from flowtools.stomp.settings import Settings, parse_headers
 from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.url import BrokerURL, parse_url
 from flowtools.stomp.wire import Wire
-from tests.stomp_servers import SECONDS, Script
+from tests.running import SECONDS
+from tests.stomp_servers import Script
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -593,6 +594,52 @@ def test_a_body_becomes_json_text_or_bytes_on_one_line(content_type, body, data)
     event = event_of(message, Dialect("", "1.2"), "stomp://h/")
     assert {k: v for k, v in event.data.items() if k != "headers"} == data
     assert event.encode().count(b"\n") == 1
+
+
+def test_the_reason_of_an_error_may_come_in_a_second_one(script, stop, monkeypatch):
+    """As RabbitMQ does when its channel ends before the STOMP plugin has read why."""
+    monkeypatch.setattr("flowtools.stomp.session.REASON", SECONDS)
+    said = threading.Event()
+
+    def server():
+        peer = script.accept()
+        peer.login()
+        peer.read("SUBSCRIBE")
+        peer.message(1)
+        peer.write("ERROR", {"message": "Processing error"}, b"Processing error")
+        assert said.wait(SECONDS)
+        peer.write("ERROR", {"message": "access_refused"}, b"ACCESS_REFUSED - no")
+        peer.close()
+
+    with serving(server):
+        session = connect(script.url(), stop)
+        session.send_frame("SUBSCRIBE", {"id": "1", "destination": "/queue/a"})
+        frames = []
+        while "ERROR" not in [frame.command for frame in frames]:
+            session.wait(stop, SECONDS)
+            said.set()
+            frames += session.take()
+    assert [frame.command for frame in frames] == ["MESSAGE", "ERROR"]
+    assert frames[1].headers["message"] == "access_refused"
+    with pytest.raises(ConnectionLost, match="has closed it"):
+        while session.wait(stop, SECONDS):
+            session.take()
+    session.abort()
+
+
+def test_an_error_without_a_reason_is_returned_alone(script, stop):
+    def server():
+        peer = script.accept()
+        peer.login()
+        peer.write("ERROR", {"message": "Processing error"}, b"Processing error")
+        peer.ended()
+
+    with serving(server):
+        session = connect(script.url(), stop)
+        session.wait(stop, SECONDS)
+        (frame,) = session.take()
+        assert frame.headers["message"] == "Processing error"
+        session.abort()
 
 
 def test_an_error_in_the_reading_thread_ends_the_session_and_is_logged(script, caplog):

@@ -18,8 +18,8 @@ from flowtools.stomp.broker import Broker
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import parse_url
-from tests.running import metrics_at, until
-from tests.stomp_servers import SECONDS, Lines, Script
+from tests.running import SECONDS, metrics_at, until
+from tests.stomp_servers import Lines, Script
 from tests.vizone_servers import stand_in
 
 pytest_plugins = ["tests.stomp_fixtures"]

@@ -8,7 +8,7 @@ import pytest
 from coilmq.util.frames import Frame
 
 from tests.queues import LOGIN, Queue
-from tests.running import until
+from tests.running import SECONDS, until
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -56,7 +56,7 @@ def test_browsed_messages_are_returned_before_a_slow_reader_has_them(queue, star
     until(lambda: not queue.waiting())
     until(lambda: len(queue.waiting()) == 300)
     assert process.poll() is None
-    assert process.communicate(timeout=60)[0].count(b"\n") == 300
+    assert process.communicate(timeout=SECONDS)[0].count(b"\n") == 300
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -66,7 +66,7 @@ def test_a_signal_returns_all_messages_to_the_queue(queue, start, signum):
     process = start("flow-listen-stomp", "--browse", "--idle", "60", queue.url, env=LOGIN)
     until(lambda: not queue.waiting())
     process.send_signal(signum)
-    assert process.wait(30) == -signum
+    assert process.wait(SECONDS) == -signum
     assert queue.waiting() == list("01234")
 
 
@@ -75,7 +75,7 @@ def test_a_closed_reader_returns_all_messages_to_the_queue(queue, start):
     process = start("flow-listen-stomp", "--browse", "--idle", "60", queue.url, env=LOGIN)
     until(lambda: not queue.waiting())
     process.stdout.close()
-    assert process.wait(30) == -signal.SIGPIPE
+    assert process.wait(SECONDS) == -signal.SIGPIPE
     assert queue.waiting() == ["a"]
 
 
@@ -86,7 +86,7 @@ def test_browsing_a_topic_ends_at_the_count(queue, start):
     queue.put(b"a", "/topic/news")
     assert bodies(process.stdout.readline()) == ["a"]
     queue.put(b"b", "/topic/news")
-    assert (process.wait(30), bodies(process.stdout.read())) == (0, ["b"])
+    assert (process.wait(SECONDS), bodies(process.stdout.read())) == (0, ["b"])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_browsing_activemq_ends_with_the_brokers_end_message(script, start):
     peer.message(1, b"a")
     peer.write("MESSAGE", {"message-id": "e", "subscription": "flow", "browser": "end"})
     assert peer.goodbye() == []
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert (process.returncode, bodies(out)) == (0, ["a"])
 
 
@@ -149,7 +149,7 @@ def test_messages_are_returned_in_the_way_of_each_broker(script, start, server, 
     said = [f"{each.command} {each.headers.get('id', '')}".removesuffix(" flow") for each in given]
     assert [each.strip() for each in said] == frames
     assert all(each.headers["requeue"] == "true" for each in given if each.command == "NACK")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert (process.returncode, bodies(out)) == (0, ["1"])
 
 
@@ -163,7 +163,7 @@ def test_dropped_messages_are_acknowledged_and_the_others_returned_singly(script
         peer.message(number, b"%d" % number)
     said = [f"{each.command} {each.headers.get('id', '')}".strip() for each in peer.goodbye()]
     assert said == ["ACK a1", "BEGIN", "NACK a2", "NACK a3", "UNSUBSCRIBE flow", "COMMIT"]
-    assert process.wait(30) == 0
+    assert process.wait(SECONDS) == 0
 
 
 def test_a_browser_finds_the_end_of_the_queue_before_messages_are_taken(script, start):
@@ -182,7 +182,7 @@ def test_a_browser_finds_the_end_of_the_queue_before_messages_are_taken(script, 
     time.sleep(0.5)  # Longer than --idle: this pause must not end the browsing.
     peer.message(2, b"2")
     said = [f"{each.command} {each.headers['id']}" for each in peer.goodbye()]
-    assert (said, process.wait(30)) == (["ACK a1", "ACK a2"], 0)
+    assert (said, process.wait(SECONDS)) == (["ACK a1", "ACK a2"], 0)
 
 
 def test_a_broker_that_delivers_one_message_at_a_time_shows_the_first_and_a_hint(coil, run):
@@ -202,7 +202,7 @@ def test_a_connection_lost_during_browsing_is_reported_and_prints_nothing(script
     peer.subscribed()
     peer.message(1, b"a")
     peer.socket.close()
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, out) == (69, b"")
     assert b"during the look" in err
     assert b"is in the queue as before" in err
@@ -214,6 +214,6 @@ def test_a_refused_browse_is_reported(script, start):
     peer.login()
     peer.read("SUBSCRIBE")
     peer.write("ERROR", {"message": "not for you"})
-    err = process.communicate(timeout=30)[1]
+    err = process.communicate(timeout=SECONDS)[1]
     assert process.returncode == 77
     assert b"refuses the subscription to '/queue/a': not for you" in err

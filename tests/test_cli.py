@@ -17,6 +17,7 @@ from flowtools.commands import interval
 from flowtools.errors import FlowError, Status
 from flowtools.process.message import one_line
 from tests.conftest import environment
+from tests.running import SECONDS
 
 HEAD = """#!/usr/bin/env python3
 import os, signal, socket, sys
@@ -42,7 +43,7 @@ def end(start, tmp_path):
         script.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    ") + "\nmain()\n")
         script.chmod(0o755)
         process = start(script, *args, **{"stdin": DEVNULL} | options)
-        out, err = (text and text.decode() for text in process.communicate(timeout=60))
+        out, err = (text and text.decode() for text in process.communicate(timeout=SECONDS))
         return process.returncode, out or "", err or ""
 
     return run
@@ -173,13 +174,13 @@ def test_a_closed_reader_ends_the_command_quietly_by_sigpipe(end, tmp_path):
         head = subprocess.Popen(["head", "-n", "1"], stdin=PIPE, stdout=subprocess.DEVNULL)
     status, _, err = end(SOURCE, stdout=head.stdin)
     head.stdin.close()
-    assert head.wait(60) == 0
+    assert head.wait(SECONDS) == 0
     assert (status, err) == (-signal.SIGPIPE, "")
 
 
 def test_output_buffered_for_a_closed_pipe_causes_no_complaint_at_exit(end):
     head = subprocess.Popen(["true"], stdin=PIPE)
-    head.wait(60)
+    head.wait(SECONDS)
     body = "sys.stdout.write('buffered'); raise errors.ReaderGone"
     assert end(body, stdout=head.stdin)[::2] == (-signal.SIGPIPE, "")
     head.stdin.close()
@@ -408,7 +409,7 @@ def test_help_and_version_go_to_stdout_with_status_0(end, args):
 
 def test_help_into_a_pipe_that_is_closed_ends_by_sigpipe(end):
     head = subprocess.Popen(["true"], stdin=PIPE)
-    head.wait(60)
+    head.wait(SECONDS)
     assert end("pass", "--help", stdout=head.stdin)[::2] == (-signal.SIGPIPE, "")
     head.stdin.close()
 
@@ -456,7 +457,7 @@ def test_an_unknown_command_of_the_package_is_refused_with_a_list():
     command = [sys.executable, "-m", "flowtools"]
     for args, said in (([], "usage: "), (["no-such"], "flowtools: there is no command 'no-such'")):
         done = subprocess.run(
-            [*command, *args], capture_output=True, text=True, timeout=60, env=environment()
+            [*command, *args], capture_output=True, text=True, timeout=SECONDS, env=environment()
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(said)
@@ -464,6 +465,8 @@ def test_an_unknown_command_of_the_package_is_refused_with_a_list():
 
 def test_the_package_runs_a_command_by_its_short_name():
     command = [sys.executable, "-m", "flowtools", "interval", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment())
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=SECONDS, env=environment()
+    )
     assert done.returncode == 0
     assert done.stdout.startswith("flow-interval, version ")

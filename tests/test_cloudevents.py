@@ -387,3 +387,10 @@ def test_a_worker_cannot_write_events_against_the_specification(run, tmp_path, i
     assert (status, [json.loads(line)["subject"] for line in out.splitlines()]) == (1, ["fine"])
     for why in (f"its 'subject' {TEXT}", f"'my-ext' {NAME}", f"its 'ext' {VALUE}", TIME):
         assert f"rejected: ResultError: a result is not a CloudEvents 1.0 event: {why}" in err
+
+
+def test_a_content_type_is_no_schema_even_after_a_line_of_the_same_shape():
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": 1}
+    event |= {"datacontenttype": "application/json", "dataschema": "https://example.com/s"}
+    assert usual(json.dumps(event).encode()) == event
+    assert usual(json.dumps(event | {"dataschema": "application/json"}).encode()) is None

@@ -14,7 +14,7 @@ from flowtools.event import Event
 from flowtools.run.profile import new_parser
 from flowtools.worker.needs import Equipment, make
 from tests.plugin_documents import document
-from tests.running import finish, until
+from tests.running import SECONDS, finish, until
 from tests.vizone_servers import client_of, stand_in
 
 pytest_plugins = ["tests.run_fixtures", "tests.stomp_fixtures"]
@@ -236,7 +236,7 @@ def test_a_source_without_a_loop_runs_until_the_signal(start, variables):
     process.stdout.readline()
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
 
 
 def test_a_source_gets_its_options_and_its_broker(coil, go, tmp_path):
@@ -253,7 +253,7 @@ def test_a_source_gets_its_options_and_its_broker(coil, go, tmp_path):
     until(lambda: heard.exists() and heard.read_text() == "a!\nb!\n")
     until(lambda: coil.store.size("/queue/a.failed") == 1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     assert coil.store.size("/queue/a") == 0
     profile.write_text(
         "[Flow]\nclass = tests.test_compat.OnNumbers\n[Source]\nfirst = 3\n[Numbers]\nlast = 4\n"
@@ -283,7 +283,7 @@ def test_a_handler_whose_login_is_refused_connects_again(script, go, tmp_path):
     heard = tmp_path / "heard"
     until(lambda: heard.exists() and heard.read_text() == "a!\n")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     said = process.stderr.read().decode()
     assert said.count("refuses the login: denied; connecting again in 0.1 seconds") == 2
 

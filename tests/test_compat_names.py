@@ -16,7 +16,7 @@ from flowtools.compat.received import old_object
 from flowtools.errors import ConfigurationError, ProtocolError
 from flowtools.event import Event
 from tests.plugin_documents import document
-from tests.running import finish
+from tests.running import SECONDS, finish
 from tests.vizone_servers import client_of, stand_in
 
 pytest_plugins = ["tests.run_fixtures"]
@@ -151,7 +151,7 @@ def test_a_store_takes_a_name_and_a_client(one):
 
 def test_functions_use_the_client_created_by_init(one):
     host = one.server.url.removeprefix("http://")
-    made = compat.init(host, one.server.user, one.server.password, secure=False, timeout=20)
+    made = compat.init(host, one.server.user, one.server.password, secure=False, timeout=SECONDS)
     assert compat.get_default_instance() is made
     asset = compat.create_or_update_asset(id="site-1", metadata={"asset.title": "One"})
     assert asset.describedby_link.metadata.get("asset.title") == "One"

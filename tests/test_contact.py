@@ -10,8 +10,8 @@ import pytest
 from flowtools.core.reminder import Reminder
 from flowtools.sim.messages import ASSETS, FILES
 from flowtools.stomp.contact import Contact
-from tests.running import metrics_at, until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, metrics_at, until
+from tests.stomp_servers import Lines
 from tests.vizone_servers import stand_in
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -41,7 +41,7 @@ def test_a_listener_counts_connections_received_and_rejected_messages(start, scr
     peer.message(2, b"{}")
     lines = [process.stdout.readline() for _ in range(2)]
     ack = start("flow-ack", "--nack", stdin=PIPE)
-    ack.communicate(lines[0], timeout=60)
+    ack.communicate(lines[0], timeout=SECONDS)
     names = ("received_total", "rejected_total")
     until(lambda: figures(path, *names) == (2, 1))
     script.accept().login()  # The connection for the rejected message; it is not counted.

@@ -17,7 +17,7 @@ from coilmq.util.frames import Frame
 from cronsim import CronSim
 
 from tests.conftest import ROOT, environment
-from tests.running import until
+from tests.running import SECONDS, until
 from tests.units import FOLDER, Service, read
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -176,11 +176,11 @@ def test_systemd_analyze_verify_accepts_the_units(tmp_path):
     env = os.environ | {"MANPATH": str(tmp_path), "MANPAGER": "cat"}
     units = [str(FOLDER / name) for name in UNITS]
     command = ["systemd-analyze", "verify", *units]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     # Out of 100, in tenths: 18 for a pipeline; a unit without any hardening has 96.
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", *units]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=env)
     assert done.returncode == 0, done.stdout
 
 
@@ -274,7 +274,7 @@ def test_logrotate_rotates_job_log_and_failed_file_without_loss(coil, tag, tmp_p
         (tmp_path / "called").unlink(missing_ok=True)
         command = ["logrotate", "--force", "--state", folder / "state", folder / "logrotate.conf"]
         env = {"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS)
         assert (done.returncode, done.stderr) == (0, "")
         called = (tmp_path / "called").read_text().splitlines()
         assert called == ["try-reload-or-restart flow@*.service flow-run@*.service"] * 2

@@ -13,7 +13,7 @@ from flowtools.errors import ConfigurationError
 from flowtools.event import Event
 from flowtools.source.cursor import Cursor
 from tests.conftest import ROOT
-from tests.running import until
+from tests.running import SECONDS, until
 
 ITEMS = 80
 
@@ -234,6 +234,6 @@ def test_killing_source_or_worker_loses_no_item_of_the_paged_example(pipeline, t
             if killed != "source":
                 processes[0].terminate()
             for process in processes:
-                process.communicate(timeout=60)
+                process.communicate(timeout=SECONDS)
         assert json.loads(state.read_bytes())["position"] == ITEMS
     assert any(server.starts)  # It continued at its position, and did not start over each time.

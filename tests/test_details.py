@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.running import SECONDS
+
 EVENTS = b'{"title":"a"}\n{"title":"b"}\n'
 
 MEANT = {
@@ -55,7 +57,7 @@ def test_flow_watch_reports_what_it_sees(start, tmp_path):
     (folder / "a").write_text("x")
     args = [folder, "--existing", "--settle", "0", "--count", "1", "-vv"]
     process = start("flow-watch", *args)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     assert b"debug: looked at all of" in err
     assert b"debug: 'a' is created" in err
 

@@ -98,3 +98,33 @@ def test_every_named_file_of_the_project_exists(page):
     folders = "benchmarks|bin|contrib|docs|examples|flowtools|man|tests"
     named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def sections_of(page):
+    """The titles of the sections of a manual page."""
+    return re.findall(r'^\.S[hs] "?(.*?)"?$', page.read_text(), re.MULTILINE)
+
+
+MANUAL = sorted((ROOT / "man").iterdir())
+TEXTS = [
+    *PAGES,
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *MANUAL,
+]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_every_named_section_of_a_manual_page_exists(page):
+    text = page.read_text()
+    if page in MANUAL:
+        named = re.findall(
+            r'\.Xr (\S+) (\d) ,\n(?:under\n)?\.Dq "?(.*?)"?(?: [.,;)]+)*$', text, re.MULTILINE
+        )
+    else:
+        flat = re.sub(r"\s+", " ", text)
+        named = re.findall(r'(flow[a-z-]*)\((\d)\)(?:\]\([^)]*\))?, "([^"]+)"', flat)
+        named += re.findall(r"(flow[a-z-]*)\((\d)\)(?:\]\([^)]*\))?, under ([A-Z]+)", flat)
+    missing = [
+        each for each in named if each[2] not in sections_of(ROOT / "man" / ".".join(each[:2]))
+    ]
+    assert missing == []

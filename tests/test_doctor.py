@@ -12,6 +12,8 @@ import pytest
 
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.errors import ConfigurationError, RefusedError, Status, UnreachableError
+from flowtools.stomp.frames import encode_frame
+from tests.running import SECONDS
 from tests.stomp_servers import Script
 from tests.terminals import Terminal
 from tests.test_vizone_client import make_certificate
@@ -84,7 +86,7 @@ def test_a_sound_viz_one_passes_all_checks(doctor, server):
 def test_a_full_disk_is_a_one_line_error(start):
     with Path("/dev/full").open("w") as full:
         process = start("flow-doctor", stdout=full)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=SECONDS)
     message = b"flow-doctor: cannot write standard output: No space left on device\n"
     assert (process.returncode, err) == (1, message)
 
@@ -262,7 +264,7 @@ class Serving:
 
     def __exit__(self, *error):
         self.script.close()
-        self.thread.join(30)
+        self.thread.join(SECONDS)
 
     def _run(self):
         self.script.listener.settimeout(0.2)
@@ -472,6 +474,66 @@ def test_the_type_of_a_rabbitmq_queue_is_shown(doctor, answer, verdict, said):
     assert found["dead letters"][0] == "hint"
     assert "--dead-letter-header x-queue-type=quorum" in found["dead letters"][2]
     assert status == (77 if verdict == "failed" else 0)
+
+
+def serving_in_turn(*answers, lasting="Processing error"):
+    """Play a RabbitMQ whose queue "a" is in a passing state.
+
+    Each question gets the next of `answers`, and later ones `lasting`. An answer is one ERROR, or
+    several in a row, or None: the connection ends without a word.
+    """
+    left = list(answers)
+
+    def serve(peer):
+        peer.login(heart_beat="0,0")
+        while (frame := peer.read()).command == "SUBSCRIBE":
+            is_a = frame.headers["destination"] == "/queue/a"
+            said = (left.pop(0) if left else lasting) if is_a else ABSENT
+            texts = [said] if isinstance(said, str) else said or ()
+            frames = [encode_frame("ERROR", {"message": text}, text.encode()) for text in texts]
+            peer.socket.sendall(b"".join(frames))
+            peer.close()
+            return
+        peer.write("RECEIPT", {"receipt-id": frame.headers["receipt"]})
+
+    return Serving(Script(), serve)
+
+
+QUORUM = INEQUIVALENT.format("x-queue-type", CURRENT.format("quorum"))
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        "Processing error",
+        ("Processing error", "NOT_FOUND - home node 'a@b' of durable queue is down"),
+        "NOT_FOUND - home node 'a@b' of durable queue 'a' in vhost '/' is down or inaccessible",
+        "NOT_FOUND - failed to perform operation on queue 'a' in vhost '/' due to timeout",
+        None,
+    ],
+)
+def test_a_queue_in_a_passing_state_is_asked_about_again(doctor, passing):
+    with serving_in_turn(passing, passing, lasting=QUORUM) as script:
+        _, out, _ = doctor(script.url())
+    assert findings(out)["queue"][:2] == ["ok", "'/queue/a' is a quorum queue"]
+
+
+def test_the_reason_that_follows_an_unclear_error_is_the_answer(doctor):
+    # RabbitMQ 4.3 in one of ten answers on a busy machine.
+    with serving_in_turn(("Processing error", QUORUM), lasting="not asked again") as script:
+        _, out, _ = doctor(script.url())
+    assert findings(out)["queue"][:2] == ["ok", "'/queue/a' is a quorum queue"]
+
+
+@pytest.mark.parametrize("said", ["Processing error", "no idea"])
+def test_an_answer_that_names_no_type_is_quoted(doctor, said):
+    with serving_in_turn(lasting=said) as script:
+        _, out, _ = doctor("--connect-timeout", "1", script.url())
+    verdict, text, _ = findings(out)["queue"]
+    assert verdict == "ok"
+    assert text == (
+        f"'/queue/a' is a queue; the broker does not say of which type: it says '{said}'"
+    )
 
 
 def test_a_single_host_is_a_hint_and_several_pass(doctor, coil):

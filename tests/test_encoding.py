@@ -51,6 +51,10 @@ class Kind(StrEnum):
     NEW = "new"
 
 
+class Name(str):
+    __slots__ = ()
+
+
 Old = namedtuple("Old", "a b")  # noqa: PYI024  as users have it
 CET = timezone(timedelta(hours=1))
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 600000, tzinfo=UTC)
@@ -82,6 +86,9 @@ ID = UUID("12345678123456781234567812345678")
         ({10, 9, 1}, [1, 9, 10]),
         (frozenset({"b", "a"}), ["a", "b"]),
         ({None, "a", 1}, ["a", 1, None]),
+        ({frozenset("b"), frozenset("ca"), frozenset("a")}, [["a", "c"], ["a"], ["b"]]),
+        ({Kind.NEW: {Name("a"): [{Kind.NEW: Decimal(1)}]}}, {"new": {"a": [{"new": "1"}]}}),
+        (UserDict({Kind.NEW: 1}), {"new": 1}),
         ({"a": 1}.keys(), ["a"]),
         ({"a": 1}.values(), [1]),
         (deque([1, 2]), [1, 2]),
@@ -143,6 +150,7 @@ async def later():
 
 NAIVE = "a datetime without a time zone names no moment: give it one, as datetime.now(UTC)"
 NO_ZONE = datetime.fromisoformat("2026-01-02")
+NOT_TEXT = "a key of an object is text, and"
 UNIT = "has no unit here: give a datetime, or a number"
 
 
@@ -151,22 +159,29 @@ UNIT = "has no unit here: give a datetime, or a number"
     [
         (NO_ZONE, f"data: {NAIVE}"),
         ({"when": [MOMENT, NO_ZONE]}, f"data.when[1]: {NAIVE}"),
-        (Clip("a", {"x": 1j}), "data.size.x: type is not JSON serializable: complex"),
-        (Broken(), "data.parts[0]: type is not JSON serializable: complex"),
-        ({"a": {"b-c": object()}}, "data.a['b-c']: type is not JSON serializable: object"),
-        ({"a": Fraction(1, 3)}, "data.a: type is not JSON serializable: fractions.Fraction"),
-        ({"a": Clip}, "data.a: type is not JSON serializable: type"),
+        (Clip("a", {"x": 1j}), "data.size.x: complex has no JSON form"),
+        (Broken(), "data.parts[0]: complex has no JSON form"),
+        ({"a": {"b-c": object()}}, "data.a['b-c']: object has no JSON form"),
+        ({"a": Fraction(1, 3)}, "data.a: fractions.Fraction has no JSON form"),
+        ({"a": Clip}, "data.a: type has no JSON form"),
         ([b"x"], "data[0]: bytes is not text: decode it, or encode it as Base64"),
-        ({1j}, "data[0]: type is not JSON serializable: complex"),
-        ({Uncomparable()}, f"data[0]: type is not JSON serializable: {__name__}.Uncomparable"),
-        ({"n": Decimal(1), "x": {2: 1}}, "data.x: dict key must be str, and one is int"),
+        ({1j}, "data[0]: complex has no JSON form"),
+        ({Uncomparable()}, f"data[0]: {__name__}.Uncomparable has no JSON form"),
+        ({"n": Decimal(1), "x": {2: 1}}, "data.x: a key of an object is text, and 2 is int"),
         ([2**64], "data[0]: integer exceeds 64-bit range"),
-        ({Colour.RED: 1}, f"data: dict key must be str, and one is {__name__}.Colour"),
+        ({Colour.RED: 1}, f"data: {NOT_TEXT} <Colour.RED: 'red'> is {__name__}.Colour"),
         ([Hostile()], "data[0]: ValueError: no list today"),
         ([np.array([1.0, np.nan])], "data[0][1]: NaN and infinity are not JSON numbers"),
-        (np.array([1j]), "data[0]: type is not JSON serializable: complex"),
+        (np.array([1j]), "data[0]: complex has no JSON form"),
         ([np.datetime64("2026-01-02", "ns")], f"data[0]: numpy.datetime64 {UNIT}"),
         ([np.timedelta64(5, "ns")], f"data[0]: numpy.timedelta64 {UNIT}"),
+        ([ValueError("x")], "data[0]: ValueError is an exception: raise it"),
+        (map(str, [1]), "data: map has no JSON form: make it a list"),
+        ({10**5000: 1}, f"data: {NOT_TEXT} one is int"),
+        ({"r" * 200: {b"k" * 200: 1}}, f"data.{'r' * 195}...: {NOT_TEXT} b'{'k' * 78} is bytes"),
+        ([Decimal("NaN")], "data[0]: NaN and infinity are not JSON numbers"),
+        ({Decimal("-Infinity")}, "data[0]: NaN and infinity are not JSON numbers"),
+        ({"a": Decimal("sNaN")}, "data.a: NaN and infinity are not JSON numbers"),
         (timedelta.max * 1.0 and [float("inf")], "data[0]: NaN and infinity are not JSON numbers"),
     ],
 )

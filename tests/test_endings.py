@@ -10,6 +10,8 @@ from subprocess import PIPE
 
 import pytest
 
+from tests.running import SECONDS, until
+
 MOD = """
 import time
 from flowtools.source.interval import Interval
@@ -63,13 +65,6 @@ def mod(tmp_path):
     (tmp_path / "mod.py").write_text(MOD)
 
 
-def eventually(condition, seconds=60):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def is_full(fd):
     """Whether the pipe that `fd` reads is full, so that its writer waits."""
     held = in_pipe(fd)
@@ -111,12 +106,12 @@ def test_a_signal_ends_a_command_whose_reader_is_stalled(start, tmp_path, line):
     with (tmp_path / "input").open("rb") as input, (tmp_path / "err").open("wb") as err:
         process = start(name, *args, stdin=input, stderr=err)
     if "interval" not in line:
-        eventually(lambda: is_full(process.stdout.fileno()))
+        until(lambda: is_full(process.stdout.fileno()))
     else:
-        eventually(lambda: os.read(process.stdout.fileno(), 10))
+        until(lambda: os.read(process.stdout.fileno(), 10))
     process.terminate()
     began = time.monotonic()
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == -signal.SIGTERM
     assert time.monotonic() - began < 20
     if STALLED[line]:
         assert STALLED[line] in (tmp_path / "err").read_text()
@@ -126,9 +121,9 @@ def test_flow_stdin_reports_the_first_line_that_was_not_delivered(start, tmp_pat
     (tmp_path / "input").write_bytes(b"".join(b"%d\n" % number for number in range(1, 50_001)))
     with (tmp_path / "input").open("rb") as input, (tmp_path / "err").open("wb") as err:
         process = start("flow-stdin", "--drain", "0.2", stdin=input, stderr=err)
-    eventually(lambda: is_full(process.stdout.fileno()))
+    until(lambda: is_full(process.stdout.fileno()))
     process.terminate()
-    process.wait(timeout=60)
+    process.wait(timeout=SECONDS)
     taken = [json.loads(line)["data"] for line in process.stdout.read().splitlines()]
     found = re.search(r"from line (\d+) of the input on", (tmp_path / "err").read_text())
     assert taken == [str(number) for number in range(1, int(found[1]))]
@@ -138,10 +133,10 @@ def test_flow_stdin_delivers_what_it_has_read_to_a_reader_that_resumes(start, tm
     (tmp_path / "input").write_bytes(b"".join(b"%d\n" % number for number in range(1, 50_001)))
     with (tmp_path / "input").open("rb") as input, (tmp_path / "err").open("wb") as err:
         process = start("flow-stdin", stdin=input, stderr=err)
-    eventually(lambda: is_full(process.stdout.fileno()))
+    until(lambda: is_full(process.stdout.fileno()))
     process.terminate()
     taken = process.stdout.read().splitlines()
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == -signal.SIGTERM
     last = re.search(r"stopped after line (\d+) of", (tmp_path / "err").read_text())
     assert len(taken) == int(last[1]) < 50_000
     assert json.loads(taken[-1])["data"] == last[1]
@@ -153,7 +148,7 @@ def test_flow_work_notices_a_closed_reader_without_writing(start, isolation):
     process.stdin.write(b"1\n")
     process.stdin.flush()
     process.stdout.close()
-    assert process.wait(timeout=60) == -signal.SIGPIPE
+    assert process.wait(timeout=SECONDS) == -signal.SIGPIPE
 
 
 def test_a_pipeline_ends_if_its_last_command_is_killed(shell):
@@ -162,7 +157,7 @@ def test_a_pipeline_ends_if_its_last_command_is_killed(shell):
         " | { flow-ack & echo $! >pid; wait $!; }; echo ${PIPESTATUS[*]}"
     )
     killer = "{ until [ -s pid ]; do sleep 0.05; done; sleep 1; kill -9 $(cat pid); } & "
-    status, out, _ = shell(killer + line, timeout=60)
+    status, out, _ = shell(killer + line, timeout=SECONDS)
     assert status == 0
     assert out.split()[-1] == b"137"
     assert out.split()[-2] == b"141"
@@ -201,9 +196,9 @@ def test_flow_run_loses_no_line_of_standard_input(start, tmp_path, how):
     process.stdin.write(b"".join(b"%d\n" % number for number in range(1000)))
     process.stdin.flush()
     if how == "sigterm":
-        eventually(lambda: len(done_in(log)) >= 40)
+        until(lambda: len(done_in(log)) >= 40)
         process.terminate()
-    assert process.wait(timeout=60) in (-signal.SIGTERM, 0)
+    assert process.wait(timeout=SECONDS) in (-signal.SIGTERM, 0)
     done, kept = done_in(log), ids_in(failed)
     assert len(done) >= 40
     assert not done & kept
@@ -215,9 +210,9 @@ def test_without_a_failed_file_flow_run_reports_how_many_lines_are_unprocessed(s
     process = start("flow-run", "mod:Slow", "--joblog", log, "--drain", "0", stdin=PIPE)
     process.stdin.write(b"".join(b"%d\n" % number for number in range(1000)))
     process.stdin.flush()
-    eventually(lambda: len(done_in(log)) >= 40)
+    until(lambda: len(done_in(log)) >= 40)
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     found = re.search(rb"(\d+) lines were read but not processed", err)
     assert int(found[1]) + len(done_in(log)) == 1000
 
@@ -226,9 +221,9 @@ def test_events_from_a_custom_source_are_kept_at_a_stop(start, tmp_path):
     log, failed = tmp_path / "log", tmp_path / "failed"
     args = ("--joblog", log, "--failed", failed, "--drain", "0.2", "--grace", "1")
     process = start("flow-run", "mod:Gives", *args)
-    eventually(lambda: len(done_in(log)) >= 20)
+    until(lambda: len(done_in(log)) >= 20)
     process.terminate()
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == -signal.SIGTERM
     data = {json.loads(line)["data"] for line in failed.read_bytes().splitlines()}
     first = min(data)
     # Without a gap from the first unprocessed value to the last that was given.
@@ -249,11 +244,11 @@ def test_a_pair_of_commands_stopped_together_loses_no_line(start, tmp_path):
     )
     os.close(reading)
     os.close(writing)
-    eventually(lambda: len(done_in(log)) >= 20)
+    until(lambda: len(done_in(log)) >= 20)
     source.terminate()
     pool.terminate()
-    assert pool.wait(timeout=60) == -signal.SIGTERM
-    assert source.wait(timeout=60) == -signal.SIGTERM
+    assert pool.wait(timeout=SECONDS) == -signal.SIGTERM
+    assert source.wait(timeout=SECONDS) == -signal.SIGTERM
     last = int(re.search(r"stopped after line (\d+) of", (tmp_path / "err").read_text())[1])
     done, kept = done_in(log), ids_in(failed)
     assert len(done | kept) == last < 20_000
@@ -267,9 +262,9 @@ def test_the_unread_rest_of_an_input_file_is_not_copied_to_the_failed_file(start
             *("flow-work", "mod:Slow", "--failed", failed, "--drain", "0", "--joblog", log),
             stdin=input,
         )
-    eventually(lambda: len(done_in(log)) >= 5)
+    until(lambda: len(done_in(log)) >= 5)
     process.terminate()
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == -signal.SIGTERM
     assert len(ids_in(failed)) < 20_000  # At most a block, and not the whole file.
 
 

@@ -1,21 +1,28 @@
 """flow-failed: why events failed, replayed or dropped without losing any."""
 
 import json
+import os
 import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowtools.core.lines import LineWriter
 from flowtools.core.times import instant, parse_duration, parse_moment, short_duration
-from flowtools.errors import FlowError
+from flowtools.core.wait import Stop
+from flowtools.errors import EventsFailed, FlowError
 from flowtools.failed.file import FailedLines, key_of
 from flowtools.failed.grouping import MOST_GROUPS, OTHERS, fold, grouped
 from flowtools.failed.record import read_record
+from flowtools.failed.replay import Replay
+from flowtools.failed.selection import Selection
+from flowtools.process.vitals import vitals
 from tests.conftest import KILLS
-from tests.running import until
+from tests.running import SECONDS, until
 
 NOON = 1_700_000_000
 
@@ -165,7 +172,7 @@ def test_showing_an_unknown_event_is_an_error(run, file):
     assert run("flow-failed", "--show", "nope", file) == (
         1,
         b"",
-        "flow-failed: there is no such event\n",
+        "flow-failed: no failed event has this id; --list shows the ids\n",
     )
 
 
@@ -188,7 +195,70 @@ def test_a_line_that_is_not_an_object_is_shown_and_not_replayed(run, tmp_path):
     assert b"the line is not a JSON object" in run("flow-failed", tmp_path / "f")[1]
     status, out, err = run("flow-failed", "--replay", tmp_path / "f")
     assert (status, out) == (0, b"")
-    assert "1 lines of" in err
+    assert "cannot replay 1 line of" in err
+    out = run("flow-failed", "--list", "--json", tmp_path / "f")[1]
+    assert json.loads(out) == {
+        "specversion": "1.0",
+        "flowerror": "the line is not a JSON object",
+        "flowline": '{"specv',
+    }
+
+
+DAMAGED = {
+    "type and nothing else": {"type": "t"},
+    "type not text": {"type": 5},
+    "no specversion": {"id": "1", "source": "s", "type": "t"},
+    "empty id": {"specversion": "1.0", "id": "", "source": "s", "type": "t"},
+    "two kinds of data": {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": 1}
+    | {"data_base64": "AAAA"},
+    "bad name": {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "Name": 1},
+    "bad time": {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "time": "noon"},
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_event_stays_and_the_others_are_replayed(shell, tmp_path, damaged):
+    path = tmp_path / "f"
+    path.write_text(line(1) + json.dumps(damaged) + "\n" + line(2))
+    status, out, err = shell(f"flow-failed --replay {path} | flow-work tests.workers:Echo")
+    assert (status, [json.loads(each)["data"] for each in out.splitlines()]) == (0, [1, 2]), err
+    assert [json.loads(each) for each in path.read_text().splitlines()] == [damaged]
+    assert f"cannot replay 1 line of '{path}': it is not an event" in err
+
+
+def test_the_damage_of_an_event_is_shown(run, tmp_path):
+    (tmp_path / "f").write_text('{"specversion":"1.0","id":"1","type":"t"}\n')
+    out = run("flow-failed", tmp_path / "f", "--list")[1].decode()
+    assert out == "-  not an event  -  1  not an event: it has no 'source'\n"
+    out = run("flow-failed", tmp_path / "f", "--show", "1")[1].decode()
+    assert "\ndamage     it has no 'source'\n" in out
+
+
+def test_two_events_with_one_id_are_both_shown(run, tmp_path):
+    (tmp_path / "f").write_text(line(1, id="x", source="a") + line(2, id="x", source="b"))
+    out = run("flow-failed", tmp_path / "f", "--show", "x")[1].decode()
+    assert [each.split()[1] for each in out.splitlines() if each.startswith("source")] == ["a", "b"]
+    assert "\n}\n\nerror " in out
+
+
+def test_a_replay_that_waits_for_its_last_events_is_stalled(tmp_path, monkeypatch):
+    """Nothing acknowledges them, although the window has room: a filter has dropped them."""
+    monkeypatch.setattr("flowtools.ack.receiver.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("flowtools.core.reminder.AGAIN_AFTER", (0.0, 3600.0))
+    path = tmp_path / "f"
+    path.write_text(line(1) + line(2))
+    replay = Replay(FailedLines(path), Selection(), prefetch=256, drain=0)
+    stop = Stop()
+    reader, writer = os.pipe()
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(replay.run, LineWriter(writer), stop)
+        until(lambda: vitals.snapshot().trouble().startswith("stalled"))
+        stop.set()
+        with pytest.raises(EventsFailed, match=r"^0 events were rejected and 2 not settled; they"):
+            end.result()
+    os.close(reader)
+    os.close(writer)
+    stop.close()
 
 
 def test_an_unreadable_file_is_a_one_line_error(run, tmp_path):
@@ -259,6 +329,21 @@ def test_replayed_events_are_removed_once_they_are_done(shell, file):
     ]
 
 
+def test_a_file_that_was_rotated_during_the_replay_is_named(shell, tmp_path):
+    """The events are done, and are still in the rotated file: say so."""
+    path = tmp_path / "f"
+    path.write_text(line(1) + line(2))
+    (tmp_path / "rotate.py").write_text(
+        "import os\n\n\nclass W:\n    def start(self, event):\n        if event.data == 1:\n"
+        f"            os.rename({str(path)!r}, {str(path) + '.1'!r})\n"
+        f"            open({str(path)!r}, 'x').close()\n"
+    )
+    status, _, err = shell(f"flow-failed --replay {path} | flow-work rotate:W -j 1")
+    assert (status, path.read_text()) == (0, "")
+    assert (tmp_path / "f.1").read_text() == line(1) + line(2)
+    assert f"2 events are done and not in '{path}' any more: if the file has been renamed" in err
+
+
 def test_rejected_events_stay(shell, file):
     before = file.read_text()
     status, _, err = shell(
@@ -287,7 +372,7 @@ def test_a_stop_ends_an_unacknowledged_replay(start, file):
     process = start("flow-failed", "--replay", "--drain", "0.2", file)
     assert process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     assert file.read_text() == before
 
 

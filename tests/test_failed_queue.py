@@ -11,7 +11,7 @@ from flowtools.failed.queue import FailedQueue
 from flowtools.stomp.dialect import death_of
 from tests.conftest import KILLS
 from tests.queues import LOGIN, Queue
-from tests.running import until
+from tests.running import SECONDS, until
 
 IDLE = ["--idle", "0.3"]
 
@@ -104,7 +104,7 @@ def test_an_event_that_arrives_during_a_replay_is_left_alone(queue, start, run):
     queue.fail(7)
     worker = start("flow-ack", stdin=process.stdout)
     assert run("flow-ack", input=first)[0] == 0
-    assert (worker.wait(30), process.wait(30)) == (0, 0)
+    assert (worker.wait(SECONDS), process.wait(SECONDS)) == (0, 0)
     assert numbers(queue.waiting()) == [7]
 
 
@@ -119,7 +119,7 @@ def test_a_stop_returns_unfinished_events_to_the_queue(queue, start):
     process = start("flow-failed", *IDLE, "--replay", "--drain", "0.2", queue.url, env=LOGIN)
     assert process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     assert numbers(queue.waiting()) == list(range(7))
 
 
@@ -168,7 +168,7 @@ def test_drop_asks_for_confirmation_on_a_terminal(queue, start, answer, left):
         pass
     assert queue.waiting() == []  # The messages are held during the question.
     os.write(main, answer)
-    assert process.wait(30) == 0
+    assert process.wait(SECONDS) == 0
     assert numbers(queue.waiting()) == left
     os.close(main)
     os.close(terminal)
@@ -180,7 +180,7 @@ def test_control_c_at_the_confirmation_drops_nothing(queue, start):
     while b"?" not in process.stderr.read(1):
         pass
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == -signal.SIGINT
+    assert process.wait(SECONDS) == -signal.SIGINT
     assert numbers(queue.waiting()) == list(range(7))
     os.close(main)
     os.close(terminal)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,8 @@ from flowtools.source.folder.wanted import SettleTimes, Wanted
 from flowtools.source.folder.writers import Writers, _open_for_writing
 from tests.conftest import KILLS, ROOT, environment
 from tests.ftp_server import FtpServer
-from tests.watching import told_by
+from tests.running import SECONDS, freeze, until
+from tests.watching import Watching, told_by
 
 pytest_plugins = ["tests.watch_fixtures"]
 
@@ -27,7 +27,7 @@ SOON = 15.0
 """Seconds within which a notice takes effect; the complete scan comes after 60."""
 
 
-def in_a_namespace(script, *args, timeout=90):
+def in_a_namespace(script, *args, timeout=SECONDS):
     """Run a script as root of its own namespace; skip the test if namespaces are not available."""
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "bash", "-c", script, "sh", *args],
@@ -77,7 +77,7 @@ def test_beyond_the_limit_of_watches_it_warns_and_polls(folder, tmp_path):
 def test_a_queue_overflow_causes_a_complete_scan_and_new_watches(watch, folder):
     (folder / "sub").mkdir()
     watching = watch("-r")
-    watching.process.send_signal(signal.SIGSTOP)
+    freeze(watching.process)
     (folder / "sub" / "a").write_text("x")
     (folder / "sub" / "b").write_text("x")
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
@@ -174,45 +174,26 @@ def test_a_file_with_an_invisible_writer_is_complete_once_closed(folder):
     blind = ["unshare", "--pid", "--fork", "--mount-proc", "setpriv", "--bounding-set=-lease"]
     if os.geteuid() != 0 or subprocess.run([*blind, "true"], check=False).returncode:
         pytest.skip("needs root, and namespaces")
-    with subprocess.Popen(
-        [*blind, "flow-watch", folder, "--settle", "0.2"],
-        env=environment(),
-        stdout=subprocess.PIPE,
-    ) as process:
+    command = [*blind, "flow-watch", folder, "--settle", "0.2"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
         try:
-            wait_until_it_watches(child_of(process.pid))
+            watching = Watching(process)
+            watching.wait_until_it_watches(folder, 0.2)
             with (folder / "a").open("wb", buffering=0) as file:
                 os.chown(folder / "a", 65534, 65534)
                 file.write(b"x")
                 time.sleep(1.5)
                 file.write(b"x")
-            assert json.loads(process.stdout.readline())["data"]["size"] == 2
+            watching.wait_for(("created", "a"))
+            assert [each["data"]["size"] for each in watching.events] == [2]
         finally:
             os.kill(child_of(process.pid), signal.SIGKILL)
 
 
 def child_of(pid):
     children = Path(f"/proc/{pid}/task/{pid}/children")
-    deadline = time.monotonic() + 30
-    while not children.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(children.read_text, "a child of the process")
     return int(children.read_text().split()[0])
-
-
-def descriptors(pid):
-    """What /proc says of each open descriptor of a process."""
-    for each in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with suppress(FileNotFoundError):  # It has been closed since.
-            yield each.read_text()
-
-
-def wait_until_it_watches(pid):
-    deadline = time.monotonic() + 30
-    while not any("inotify wd" in each for each in descriptors(pid)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(1)  # Files listed after that count as existing ones.
 
 
 def test_a_stalled_incomplete_file_is_reported_once(watch, folder):
@@ -325,10 +306,11 @@ def test_a_symbolic_link_is_modified_when_its_target_changes(watch, folder, tmp_
     (folder / "new").symlink_to(tmp_path / "other")
     (folder / "new").rename(folder / "link")
     watching.wait_for(("modified", "link"), seconds=SOON)
-    deadline = time.monotonic() + SOON
-    while [e["data"]["size"] for e in watching.events if e["subject"] == "link"] != [3, 18, 7]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def sizes():
+        return [e["data"]["size"] for e in watching.events if e["subject"] == "link"]
+
+    until(lambda: sizes() == [3, 18, 7], "the size of each change", SOON)
 
 
 def test_a_disk_that_fills_up_is_reported(watch, folder):
@@ -420,5 +402,5 @@ def test_a_stop_takes_effect_while_a_large_folder_is_scanned(watch, folder):
     watching.wait_for(("created", "b/f1"), seconds=100)
     began = time.monotonic()
     watching.process.terminate()
-    assert watching.process.wait(timeout=30) == -signal.SIGTERM
+    assert watching.process.wait(timeout=SECONDS) == -signal.SIGTERM
     assert time.monotonic() - began < 5

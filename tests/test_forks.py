@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import end, environment
 from tests.forks import Forks
+from tests.running import SECONDS
 
 SHOW = """
 import json, os, resource, signal, sys, time
@@ -85,7 +86,7 @@ def both(begin):
         found = []
         for way in WAYS:
             process = begin(way, *args, **options)
-            out, err = process.communicate(text, timeout=60)
+            out, err = process.communicate(text, timeout=SECONDS)
             found.append((process.returncode, out, err))
         return found
 
@@ -156,7 +157,7 @@ def test_a_fork_can_be_waited_for_and_killed(begin, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_communicate_survives_a_closed_stdin(begin, way):
     process = begin(way, "import sys; sys.stdin.read(1); sys.stdin.close()", stdin=PIPE)
-    assert process.communicate(b"x" * 1_000_000, timeout=60) == (b"", b"")
+    assert process.communicate(b"x" * 1_000_000, timeout=SECONDS) == (b"", b"")
     assert process.returncode == 0
 
 
@@ -169,7 +170,7 @@ def test_closing_the_server_kills_its_forks(tmp_path):
         assert fork.stdout.readline() == b"1\n"
         forks.close()
         assert fork.stdout.read() == b""
-    assert fork.wait(60) == -signal.SIGKILL
+    assert fork.wait(SECONDS) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from flowtools.errors import UsageError
 from flowtools.pool.limits import Halt
 from flowtools.pool.outcome import Attempt, Outcome
 from tests.conftest import environment
+from tests.running import SECONDS
 
 
 def attempt(outcome, final=True):
@@ -200,12 +201,12 @@ def beside(start, tmp_path):
         with (tmp_path / "list").open() as file:
             theirs = subprocess.run(
                 ["parallel", "--will-cite", f"-j{threads}", "--halt", form, COMMAND],
-                stdin=file, capture_output=True, cwd=tmp_path, timeout=100,
+                stdin=file, capture_output=True, cwd=tmp_path, timeout=SECONDS,
                 env=environment(HOME=str(tmp_path), PARALLEL=""), check=False,
             )  # fmt: skip
         with (tmp_path / "lines").open() as file:
             ours = start("flow-work", "jobs:Job", "-j", threads, "--halt", form, stdin=file)
-            _, err = ours.communicate(timeout=100)
+            _, err = ours.communicate(timeout=SECONDS)
         assert theirs.returncode < 255, theirs.stderr
 
         def ran(name):

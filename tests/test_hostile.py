@@ -10,6 +10,8 @@ from subprocess import DEVNULL, PIPE
 import orjson
 import pytest
 
+from tests.running import SECONDS, until
+
 ISOLATION = pytest.mark.parametrize("isolation", ["thread", "process"])
 
 WAYS = {
@@ -34,7 +36,7 @@ WAYS = {
     "takes_everything": ("failed", "ValueError: gone"),
     "replaces_attributes": ("failed", "ValueError: gone"),
     "takes_the_id_and_returns": ("failed", "no attribute 'source'"),
-    "returns_what_is_not_json": ("rejected", "data: type is not JSON serializable: object"),
+    "returns_what_is_not_json": ("rejected", "data: object has no JSON form"),
     "yields_and_raises": ("failed", "ValueError: later"),
     "says_much": ("failed", r"ValueError: yyy.*y \[cut: .* bytes in all\]"),
     "rejects_with_much": ("rejected", r"Reject: yyy.*\[cut"),
@@ -104,7 +106,7 @@ def run_hostile(start, tmp_path, ways, *options):
         stdin=PIPE,
     )  # fmt: skip
     lines = [orjson.dumps(event(way, number)) for number, way in enumerate(ways)]
-    out, err = process.communicate(b"".join(line + b"\n" for line in lines), timeout=60)
+    out, err = process.communicate(b"".join(line + b"\n" for line in lines), timeout=SECONDS)
     files = [(tmp_path / name).read_bytes().splitlines() for name in ("jobs", "failed")]
     return process.returncode, out.splitlines(), err.splitlines(), *files
 
@@ -142,7 +144,7 @@ def test_leftovers_of_configure_and_clean_up_do_no_harm(worker, isolation, start
         "-j", "2", stdin=PIPE,
     )  # fmt: skip
     lines = b"".join(orjson.dumps(event("ok", number)) + b"\n" for number in range(20))
-    out, err = process.communicate(lines, timeout=60)
+    out, err = process.communicate(lines, timeout=SECONDS)
     assert (process.returncode, err) == (0, b"")
     rows = [orjson.loads(line) for line in (tmp_path / "jobs").read_bytes().splitlines()]
     assert sorted(row["id"] for row in rows) == sorted(f"id-{number}" for number in range(20))
@@ -158,7 +160,7 @@ def test_every_attempt_gets_the_original_event(isolation, is_event, start, tmp_p
         "flow-work", "tests.hostile:Hostile", "--isolation", isolation, "--retries", "2",
         "--backoff", "0.001", "--failed", "failed", stdin=PIPE,
     )  # fmt: skip
-    assert process.communicate(line, timeout=60)[0] == b""
+    assert process.communicate(line, timeout=SECONDS)[0] == b""
     seen = (tmp_path / "seen").read_text().splitlines()
     assert len(seen) == 3
     assert len(set(seen)) == 1
@@ -210,7 +212,7 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
         *options, stdin=PIPE, stderr=DEVNULL,
     )  # fmt: skip
     log = tmp_path / "log"
-    wait_for(log.exists, "the job log")
+    until(log.exists, "the job log")
 
     def run(count):
         before = len(log.read_bytes().splitlines())
@@ -218,7 +220,7 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
         process.stdin.write(b"".join(lines))
         process.stdin.flush()
         # A busy machine may need a tenth of a second for each process that is replaced.
-        wait_for(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts", 300)
+        until(lambda: len(log.read_bytes().splitlines()) == before + count, "the attempts", 300)
 
     def measured():
         """Descriptors and anonymous memory of flow-work and of its template, if it has one."""
@@ -232,13 +234,13 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
         return len([*Path(f"/proc/{process.pid}/task").iterdir()])
 
     run(200)
-    wait_for(lambda: threads() <= 40, "the end of threads that were stuck")
+    until(lambda: threads() <= 40, "the end of threads that were stuck")
     early, usual = measured(), threads()
     run(800)
-    wait_for(lambda: threads() <= usual, "the end of threads that were stuck")
+    until(lambda: threads() <= usual, "the end of threads that were stuck")
     # Processes may be in the middle of a replacement; afterwards everything is as before.
     usual_fds = [fds for fds, _ in early]
-    wait_for(
+    until(
         lambda: all(now <= then + 1 for (now, _), then in zip(measured(), usual_fds, strict=True)),
         "the end of descriptors",
     )
@@ -246,9 +248,9 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
         assert kilobytes_later <= kilobytes + 5000
     if "process" in options:
         width = int(options[options.index("-j") + 1])
-        wait_for(lambda: len(children(children(process.pid)[0])) <= width, "processes that ended")
+        until(lambda: len(children(children(process.pid)[0])) <= width, "processes that ended")
     process.stdin.close()
-    assert process.wait(60) == 1
+    assert process.wait(SECONDS) == 1
 
 
 def children(pid):
@@ -262,13 +264,6 @@ def memory(pid):
 
 
 # Programs that the Worker starts
-
-
-def wait_for(condition, what, seconds=60):
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
 
 
 def asleep(seconds):
@@ -310,7 +305,7 @@ def test_a_timeout_ends_the_programs_of_the_attempt_before_the_next_one(isolatio
         time.sleep(0.005)
     assert process.returncode == 1
     assert most == 3
-    wait_for(lambda: not asleep(seconds), "the end of all programs")
+    until(lambda: not asleep(seconds), "the end of all programs")
 
 
 @ISOLATION
@@ -318,10 +313,10 @@ def test_the_end_of_the_drain_ends_the_programs_of_running_attempts(isolation, s
     seconds = length()
     events = [event("starts_programs", 1, seconds)]
     process = begin(start, isolation, events, "--drain", "0.1", "--grace", "20")
-    wait_for(lambda: len(asleep(seconds)) == 3, "three programs")
+    until(lambda: len(asleep(seconds)) == 3, "three programs")
     process.terminate()
-    process.wait(30)
-    wait_for(lambda: not asleep(seconds), "the end of all programs")
+    process.wait(SECONDS)
+    until(lambda: not asleep(seconds), "the end of all programs")
 
 
 def test_programs_of_earlier_attempts_and_other_threads_are_left_alone(start):
@@ -329,8 +324,8 @@ def test_programs_of_earlier_attempts_and_other_threads_are_left_alone(start):
     last = event("starts_programs", 3, ended)
     events = [event("leaves_a_program", 1, kept), event("pauses", 2), last]
     process = begin(start, "thread", events, "--timeout", "1", "--grace", "20")
-    assert process.wait(30) == 1
-    wait_for(lambda: not asleep(ended), "the end of the programs of what was over time")
+    assert process.wait(SECONDS) == 1
+    until(lambda: not asleep(ended), "the end of the programs of what was over time")
     assert len(asleep(kept)) == 1
     os.kill(*asleep(kept), signal.SIGKILL)
 
@@ -338,14 +333,14 @@ def test_programs_of_earlier_attempts_and_other_threads_are_left_alone(start):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_a_process_whose_interpreter_is_held(signum, start, tmp_path):
     process = begin(start, "thread", [event("holds_the_interpreter", 1)])
-    wait_for((tmp_path / "begun").exists, "the Worker to begin")
+    until((tmp_path / "begun").exists, "the Worker to begin")
 
     def has_ended():
         process.send_signal(signum)
         time.sleep(0.1)
         return process.poll() is not None
 
-    wait_for(has_ended, "the end by a second signal")
+    until(has_ended, "the end by a second signal")
     assert process.returncode == -signum
 
 
@@ -358,9 +353,9 @@ def test_a_worker_that_hangs_in_configure_or_clean_up_does_not_outlast_the_drain
     worker, isolation, start, tmp_path
 ):
     process = begin(start, isolation, [event("ok", 1)], "--drain", "0.3", worker=worker)
-    wait_for((tmp_path / "begun").exists, "the Worker to hang")
+    until((tmp_path / "begun").exists, "the Worker to hang")
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=SECONDS)
     assert process.returncode in (-signal.SIGTERM, 1), err
     if isolation == "thread":
         assert process.returncode == -signal.SIGTERM
@@ -370,7 +365,7 @@ def test_a_worker_that_hangs_in_configure_or_clean_up_does_not_outlast_the_drain
 @ISOLATION
 def test_output_printed_at_exit_does_not_mix_with_event_lines(isolation, start):
     process = begin(start, isolation, [event("ok", 1)], worker="PrintsAtTheEnd")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     assert [orjson.loads(line)["data"] for line in out.splitlines()] == ["ok"]
     assert b"printed by atexit" in err
     assert process.returncode == 0

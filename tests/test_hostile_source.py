@@ -6,9 +6,7 @@ import signal
 
 import pytest
 
-from tests.running import until
-
-PATIENCE = 60
+from tests.running import SECONDS, until
 
 HEAD = """
 import logging, os, subprocess, sys, threading, time
@@ -18,12 +16,6 @@ class Exits(Exception):
     def __str__(self):
         sys.exit(5)
 """
-
-
-@pytest.fixture
-def notes(tmp_path):
-    path = tmp_path / "notes"
-    return lambda: path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.fixture
@@ -52,7 +44,7 @@ def acknowledged(source, start):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=SECONDS)
     return process.returncode, [json.loads(line)["data"] for line in (out or b"").splitlines()], err
 
 
@@ -81,7 +73,7 @@ class S:
     def run(self, emit):
         self.emit, self.seen = emit, threading.Event()
         emit(1)
-        self.seen.wait(50)
+        self.seen.wait(60)
     def done(self, event, ok):
         note(event.data)
         if event.data < 4:
@@ -201,7 +193,7 @@ class S:
         process.stdout.readline()
     (tmp_path / "read").touch()
     err = process.stderr.read()
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(SECONDS) == 0
     lost = [int(found) for found in re.findall(rb"(\d+) messages were dropped", err)]
     assert sum(lost) + err.count(b"xxx\n") == 3000
     assert sum(lost) > 0

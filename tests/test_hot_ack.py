@@ -17,7 +17,8 @@ from flowtools.source.folder import moving
 from flowtools.source.folder.clearing import Clearing, Places, _note
 from flowtools.source.folder.rules import Rules
 from flowtools.source.watch import HotFolder
-from tests.conftest import BIN, KILLS, environment
+from tests.conftest import BIN, KILLS, ROOT, environment
+from tests.running import until
 
 pytest_plugins = ["tests.watch_fixtures"]
 
@@ -25,6 +26,7 @@ WORKERS = """
 import os, random, time
 from flowtools.source.watch import HotFolder
 from flowtools.worker import Reject
+from tests.running import is_connected
 
 class Note:
     def start(self, event):
@@ -40,7 +42,8 @@ class Own(Note):
 
 class Dies:
     def start(self, event):
-        time.sleep(0.03)  # By now it has connected: only then is its death noticed.
+        while not is_connected(os.getpid()):
+            time.sleep(0.01)
         if random.random() < 0.04:
             os._exit(9)
         with open("notes", "ab", buffering=0) as file:
@@ -69,7 +72,7 @@ def pipeline(place):
         process = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", line],
             cwd=place,
-            env=environment(),
+            env=environment(PYTHONPATH=str(ROOT)),
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
@@ -82,13 +85,6 @@ def pipeline(place):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stderr.close()
-
-
-def until(condition, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def files_in(folder):
@@ -172,7 +168,7 @@ def test_events_of_a_killed_worker_are_written_again(place, folder, pipeline):
         "flow-watch in --settle 0.2 --ack worker --done done"
         " | (until flow-work mymod:Dies; do :; done)"
     )
-    until(lambda: set(files_in(place / "done")) == names, seconds=90)
+    until(lambda: set(files_in(place / "done")) == names)
     assert files_in(folder) == []
     assert process.poll() is None
 
@@ -190,7 +186,7 @@ def test_every_file_is_processed_and_moved_whatever_is_killed(place, folder):
         with subprocess.Popen(
             ["bash", "-c", line],
             cwd=place,
-            env=environment(),
+            env=environment(PYTHONPATH=str(ROOT)),
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         ) as process:
@@ -213,7 +209,7 @@ def test_a_stop_waits_for_events_in_flight(place, folder, pipeline):
         int(pid.name) for pid in Path("/proc").glob("[0-9]*") if is_flow_watch(pid, process.pid)
     )
     os.kill(watcher, signal.SIGTERM)
-    until(lambda: files_in(place / "done") == ["slow"], seconds=10)
+    until(lambda: files_in(place / "done") == ["slow"])
 
 
 def is_flow_watch(pid, session):

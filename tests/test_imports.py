@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import environment
+from tests.running import SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
@@ -97,7 +98,7 @@ def loaded_by(code):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         env=environment(COVERAGE_PROCESS_CONFIG=""),
     )
     assert done.returncode == 0

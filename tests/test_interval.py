@@ -20,6 +20,7 @@ from flowtools.source.cron import nearest_weekday
 from flowtools.source.daytime import Window, local_zone, zone
 from flowtools.source.interval import Interval
 from flowtools.source.schedule import Cron, Every
+from tests.running import SECONDS
 
 OSLO = ZoneInfo("Europe/Oslo")
 
@@ -541,7 +542,7 @@ def test_a_stalled_reader_gets_one_tick_and_then_the_skipped_count(start):
     process = start("flow-interval", "0.01")
     unread = LineWriter(process.stdout.fileno()).unread
     first = process.stdout.readline()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SECONDS
     skipped = 0
     while not skipped:
         assert time.monotonic() < deadline
@@ -555,14 +556,14 @@ def test_a_closed_reader_quietly_ends_a_long_wait(start):
     process = start("flow-interval", "3600")
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=60) == -signal.SIGPIPE
+    assert process.wait(timeout=SECONDS) == -signal.SIGPIPE
     assert process.stderr.read() == b""
 
 
 def test_a_closed_reader_ends_the_wait_for_a_window(start):
     process = start("flow-interval", "--cron", "0 0 29 2 *", "--tz", "UTC")
     process.stdout.close()
-    assert process.wait(timeout=60) == -signal.SIGPIPE
+    assert process.wait(timeout=SECONDS) == -signal.SIGPIPE
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -570,5 +571,5 @@ def test_a_signal_ends_a_long_wait_immediately(start, signum):
     process = start("flow-interval", "3600")
     process.stdout.readline()
     process.send_signal(signum)
-    assert process.wait(timeout=60) == -signum
+    assert process.wait(timeout=SECONDS) == -signum
     assert process.stderr.read() == b""

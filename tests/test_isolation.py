@@ -12,20 +12,9 @@ import time
 from pathlib import Path
 from subprocess import PIPE
 
-import orjson
 import pytest
 
-PATIENCE = 60
-
-
-@pytest.fixture
-def notes(tmp_path):
-    path = tmp_path / "notes"
-
-    def read():
-        return path.read_text().splitlines() if path.exists() else []
-
-    return read
+from tests.running import SECONDS, finish, lines, until
 
 
 @pytest.fixture
@@ -41,22 +30,6 @@ def note(text):
         return start("flow-work", "mine:W", "--isolation", "process", *args, stdin=PIPE, **options)
 
     return run
-
-
-def lines(*values):
-    return b"".join(orjson.dumps(value) + b"\n" for value in values)
-
-
-def finish(process, text=b""):
-    out, err = process.communicate(text, timeout=PATIENCE)
-    return process.returncode, [orjson.loads(line) for line in out.splitlines()], err.decode()
-
-
-def wait_for(condition, what):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
-        time.sleep(0.01)
 
 
 def state(pid):
@@ -93,13 +66,13 @@ def test_programs_started_by_a_process_end_with_it(work, notes, end):
     process = work(STARTS, *options)
     process.stdin.write(lines("start"))
     process.stdin.flush()
-    wait_for(lambda: len(pids(notes())) == 3, "the programs")
+    until(lambda: len(pids(notes())) == 3, "the programs")
     started = pids(notes())
     if end == "drain":
         process.terminate()
     elif end == "SIGKILL":
         process.kill()
-    wait_for(lambda: all(map(is_gone, started)), "their end")
+    until(lambda: all(map(is_gone, started)), "their end")
     if end == "time-out":
         status, _, err = finish(process, lines("ok"))
         assert (status, notes()[-1]) == (1, "ok")
@@ -110,7 +83,7 @@ def test_two_attempts_never_run_at_the_same_time(work, notes):
     process = work(STARTS, "--timeout", 0.7, "--retries", 1, "--backoff", 0)
     process.stdin.write(lines("start"))
     process.stdin.flush()
-    wait_for(lambda: len(pids(notes())) == 6, "the second attempt")
+    until(lambda: len(pids(notes())) == 6, "the second attempt")
     first, second = pids(notes())[:3], pids(notes())[3:]
     assert all(map(is_gone, first))
     assert finish(process)[0] == 1
@@ -147,7 +120,7 @@ def test_a_program_in_its_own_session_survives_only_a_crash_and_a_kill(work, not
     process = work(OWN_SESSION, *options)
     process.stdin.write(lines("start"))
     process.stdin.flush()
-    wait_for(lambda: len(pids(notes())) == 2, "the program")
+    until(lambda: len(pids(notes())) == 2, "the program")
     ours, other = pids(notes())
     try:
         if end == "crash":
@@ -156,9 +129,9 @@ def test_a_program_in_its_own_session_survives_only_a_crash_and_a_kill(work, not
             process.kill()
         elif end == "drain":
             process.terminate()
-        wait_for(lambda: is_gone(ours), "the end of the process")
+        until(lambda: is_gone(ours), "the end of the process")
         if not survives:
-            wait_for(lambda: is_gone(other), "the end of the program")
+            until(lambda: is_gone(other), "the end of the program")
         finish(process)
         assert is_gone(other) is not survives
     finally:
@@ -184,9 +157,9 @@ def test_the_death_of_an_idle_process_costs_no_attempt(work, notes, tmp_path):
     for number in (1, 2, 3):
         process.stdin.write(lines(number))
         process.stdin.flush()
-        wait_for(lambda: log.exists() and log.read_text().count("\n") == number, "it")  # noqa: B023
+        until(lambda: log.exists() and log.read_text().count("\n") == number, "it")  # noqa: B023
         os.kill(pids(notes())[-1], signal.SIGKILL)
-        wait_for(lambda: is_gone(pids(notes())[-1]), "its end")
+        until(lambda: is_gone(pids(notes())[-1]), "its end")
     assert finish(process) == (0, [], "")
     assert len(set(pids(notes()))) == 3
 
@@ -195,10 +168,10 @@ def test_a_dead_template_process_is_replaced(work, notes):
     process = work(SAYS_WHO)
     process.stdin.write(lines(1))
     process.stdin.flush()
-    wait_for(notes, "the event")
+    until(notes, "the event")
     (template,) = children(process.pid)
     os.kill(template, signal.SIGKILL)
-    wait_for(lambda: is_gone(pids(notes())[0]), "the end of its process")
+    until(lambda: is_gone(pids(notes())[0]), "the end of its process")
     status, _, err = finish(process, lines(2, 3))
     assert status == 0
     assert len(notes()) == 3
@@ -224,7 +197,7 @@ def test_starting_a_replacement_is_retried(work, notes, tmp_path):
     process = work(REFUSES)
     process.stdin.write(lines("crash", "later"))
     process.stdin.flush()
-    wait_for(lambda: notes().count("refused") == 2, "a second try")
+    until(lambda: notes().count("refused") == 2, "a second try")
     assert process.poll() is None
     (tmp_path / "refuses").unlink()
     status, _, err = finish(process)
@@ -244,7 +217,7 @@ def test_an_event_read_while_a_process_starts_has_its_timeout(work, notes, tmp_p
     process = work(code, "--timeout", 0.5)
     process.stdin.write(lines("crash"))
     process.stdin.flush()
-    wait_for(lambda: notes().count("refused") == 2, "a second try")
+    until(lambda: notes().count("refused") == 2, "a second try")
     time.sleep(1.2)  # After two time-outs without an event the watchdog sleeps until it is woken.
     process.stdin.write(lines("hang"))
     process.stdin.flush()
@@ -259,7 +232,7 @@ def test_a_process_killed_while_it_starts_is_started_again(work, notes, tmp_path
     process = work(code)
     process.stdin.write(lines("crash", "later"))
     process.stdin.flush()
-    wait_for(lambda: notes().count("refused") == 1, "a replacement")
+    until(lambda: notes().count("refused") == 1, "a replacement")
     (tmp_path / "refuses").unlink()
     status, _, err = finish(process)
     assert (status, notes()[-1]) == (1, "later")
@@ -269,10 +242,10 @@ def test_a_process_killed_while_it_starts_is_started_again(work, notes, tmp_path
 @pytest.mark.parametrize("ending", ["end of input", "SIGTERM"])
 def test_a_replacement_that_cannot_start_does_not_delay_the_end(work, notes, ending):
     process = work(REFUSES, "-j", 2)
-    wait_for(lambda: notes().count("configure") == 2, "the processes")
+    until(lambda: notes().count("configure") == 2, "the processes")
     process.stdin.write(lines("crash", "crash"))
     process.stdin.flush()
-    wait_for(lambda: notes().count("crash") == 2, "the crashes")
+    until(lambda: notes().count("crash") == 2, "the crashes")
     if ending == "SIGTERM":
         process.terminate()
     assert finish(process)[0] == (1 if ending == "end of input" else -signal.SIGTERM)
@@ -324,7 +297,7 @@ def finish_own(work, tmp_path):
 
     done = subprocess.run(
         [BIN / "flow-work", "own:W", "--isolation", "process"],
-        input=b"1\n", cwd=tmp_path, env=environment(), capture_output=True, timeout=PATIENCE,
+        input=b"1\n", cwd=tmp_path, env=environment(), capture_output=True, timeout=SECONDS,
     )  # fmt: skip
     return done.returncode, done.stderr.decode()
 
@@ -388,6 +361,35 @@ class W:
     status, out, _ = finish(work(code, "--max-line", 3_000_000), lines(text, text))
     assert status == 0
     assert [event["data"] for event in out] == [text * 3] * 2
+
+
+@pytest.mark.parametrize("options", [[], ["--batch", 2]], ids=["one", "batch"])
+def test_a_large_event_of_a_process_that_dies_before_it_has_its_content_is_not_begun(
+    work, notes, tmp_path, options
+):
+    # The packet that announces the content, and that with its descriptor, are two system calls.
+    code = """
+import signal, socket
+class W:
+    def configure(self, config):
+        real = socket.recv_fds
+        def dying(*args):
+            if not os.path.exists("died"):
+                open("died", "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args)
+        socket.recv_fds = dying
+    def start(self, event):
+        note(len(event.data))
+    def start_many(self, events):
+        for event in events:
+            note(len(event.data))
+"""
+    if not options:
+        code = code.partition("    def start_many")[0]
+    status, _, err = finish(work(code, *options, cwd=tmp_path), lines("x" * 700_000))
+    assert (tmp_path / "died").exists()
+    assert (status, notes(), err) == (0, ["700000"], "")
 
 
 def test_processes_end_with_threads_joined_and_atexit_run(work, notes):

@@ -4,14 +4,16 @@ import json
 import os
 import re
 import subprocess
-import time
+from array import array
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
+from flowtools.joblog.summary import percentile
+from tests.running import SECONDS, until
+
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 60
 
 JOBLOG = [
     {"id": "a", "subject": "s", "type": "t", "outcome": "failed", "attempt": 1, "final": False},
@@ -37,7 +39,7 @@ def test_a_job_log_is_summed_up(run, joblog):
         "outcomes": {"done": 2, "timeout": 1},
         "retries": 1,
         "workers": {},
-        "ran": {"p50": 3.0, "p95": 4.0, "p99": 4.0, "longest": 4.0},
+        "ran": {"p50": 2.0, "p95": 4.0, "p99": 4.0, "longest": 4.0},
         "queued": {"p50": 0.5, "p95": 0.5, "p99": 0.5, "longest": 0.5},
         "hours": {"2026-01-01T10:00:00.000Z": {"done": 2, "timeout": 1}},
         "slowest": [
@@ -86,6 +88,42 @@ def test_characters_missing_in_the_locale_are_escaped(run, joblog):
     assert re.search(rb" 10:00 +3 +1  #{27}-{13}$", out, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"finished": 5},
+        {"ran": "NaN"},
+        {"ran": -1},
+        {"ran": True},
+        {"ran": 1e300},
+        {"queued": None},
+        {"attempt": "2"},
+        {"attempt": 2**60},
+        {"events": -5},
+        {"outcome": None},
+        {"final": "no"},
+    ],
+)
+def test_a_damaged_record_is_counted_as_unreadable_only(run, tmp_path, changed):
+    good = {"id": "a", "outcome": "done", "attempt": 1, "final": True, "ran": 1.0, "queued": 0.0}
+    good |= {"finished": "2026-01-01T10:30:00.000Z"}
+    path = tmp_path / "log"
+    path.write_text("".join(json.dumps(each) + "\n" for each in (good, good | changed, [], 5, "x")))
+    status, out, err = run("flow-joblog", "--json", path)
+    said = json.loads(out)
+    assert (status, err, said["unreadable"]) == (0, "", 4)
+    assert (said["events"], said["ran"]["longest"], len(said["slowest"])) == (1, 1.0, 1)
+    assert "unreadable lines       4" in run("flow-joblog", path)[1].decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([1, 9], 0.5, 1), ([1, 2, 3], 0.5, 2), (range(1, 101), 0.99, 99), ([7], 0.5, 7), ([], 0.5, 0)],
+)
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values, share, expected):
+    assert percentile(array("d", values), share) == expected
+
+
 def test_a_file_with_other_content_is_not_a_job_log(run, tmp_path):
     (tmp_path / "f").write_text('{"specversion":"1.0"}\n')
     status, _, err = run("flow-joblog", tmp_path / "f")
@@ -125,17 +163,17 @@ def numbers(first, last):
 
 def skipped(odd, tmp_path, last):
     """Return how many of the numbers from 1 to `last` flow-work --resume skips."""
-    odd("--resume").communicate(numbers(1, last), PATIENCE)
+    odd("--resume").communicate(numbers(1, last), SECONDS)
     return json.loads((tmp_path / "joblog").read_text().splitlines()[-1]).get("events")
 
 
 @pytest.mark.parametrize("recipe", [0, 2], ids=["at rest", "by age"])
 def test_a_job_log_that_was_compacted_at_rest_is_resumed(odd, tmp_path, recipe):
-    odd("--retries", 1, "--backoff", 0).communicate(numbers(1, 20), PATIENCE)
+    odd("--retries", 1, "--backoff", 0).communicate(numbers(1, 20), SECONDS)
     whole = (tmp_path / "joblog").read_text().count("\n")
     before = "mv joblog joblog.old\n" if recipe else ""
     commands = (before + recipes()[recipe]).replace("2026-06", "2026-01")
-    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, check=True, timeout=PATIENCE)
+    subprocess.run(["sh", "-euc", commands], cwd=tmp_path, check=True, timeout=SECONDS)
     assert (whole, (tmp_path / "joblog").read_text().count("\n")) == (30, 10)
     assert skipped(odd, tmp_path, 20) == 10
 
@@ -144,12 +182,10 @@ def test_a_job_log_that_was_compacted_at_work_is_resumed(odd, tmp_path):
     process = odd()
     process.stdin.write(numbers(1, 20))
     process.stdin.flush()
-    path, limit = tmp_path / "joblog", time.monotonic() + PATIENCE
-    while not path.exists() or path.read_text().count("\n") < 20:
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    path = tmp_path / "joblog"
+    until(lambda: path.exists() and path.read_text().count("\n") >= 20, "the job log")
     environment = {**os.environ, "PID": str(process.pid)}
     script = ["sh", "-euc", recipes()[1]]
-    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=PATIENCE)
-    process.communicate(numbers(21, 40), PATIENCE)
+    subprocess.run(script, cwd=tmp_path, env=environment, check=True, timeout=SECONDS)
+    process.communicate(numbers(21, 40), SECONDS)
     assert skipped(odd, tmp_path, 40) == 20

@@ -10,7 +10,8 @@ import pytest
 from flowtools.ack.sender import AckSender
 from flowtools.event import Event, digest
 from tests.acks import Receiver
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS
+from tests.stomp_servers import Lines
 
 
 def line(data, number=1, **attributes):

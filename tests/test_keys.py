@@ -17,7 +17,8 @@ from flowtools.pool.limits import CREDIT, KeyRate
 from flowtools.pool.settings import RetryPolicy
 from flowtools.worker import Retry
 from tests.conftest import ROOT
-from tests.test_pool import Running, wait_for
+from tests.running import SECONDS, until
+from tests.test_pool import Running
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ class Busy:
             self.order.append(event["n"])
             self.now[key] = self.now.get(key, 0) + 1
             self.most[key] = max(self.most.get(key, 0), self.now[key])
-        self.release.wait(30)
+        self.release.wait(SECONDS)
         with self.lock:
             self.now[key] -= 1
 
@@ -66,7 +67,7 @@ def test_at_most_per_key_events_of_a_key_run_while_others_run_beside_them(pool, 
     start = Busy()
     running = pool(start, threads=8, per_key=per_key)
     running.feed(*events(*"aaaaaaaaaab"))
-    wait_for(lambda: start.now == {"a": per_key, "b": 1}, "the events that may run")
+    until(lambda: start.now == {"a": per_key, "b": 1}, "the events that may run")
     start.release.set()
     assert running.end() == {"done": 11}
     assert start.most == {"a": per_key, "b": 1}
@@ -173,7 +174,7 @@ def test_flow_work_applies_per_key_and_key_rate(start, tmp_path, isolation):
         env={"PYTHONPATH": str(ROOT), "NOTES": str(tmp_path / "notes"), "MEET": "6"},
     )  # fmt: skip
     lines = b"".join(orjson.dumps(each) + b"\n" for each in events(*"aaaaaabbbbbb"))
-    _, err = process.communicate(lines, timeout=60)
+    _, err = process.communicate(lines, timeout=SECONDS)
     assert process.returncode == 0, err
     met = (tmp_path / "notes").read_text().split()
     assert sorted(met[:6]) == ["a", "a", "a", "b", "b", "b"]

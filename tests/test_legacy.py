@@ -19,7 +19,7 @@ from flowtools.sim.faults import Rates
 from tests.conftest import ROOT
 from tests.ftp_server import FtpServer
 from tests.plugin_documents import document, ftp_url
-from tests.running import finish, until
+from tests.running import SECONDS, finish, until
 from tests.vizone_servers import client_of, stand_in
 
 pytest_plugins = ["tests.run_fixtures", "tests.stomp_fixtures"]
@@ -320,7 +320,7 @@ def app(tmp_path, go):
 
 def end(process):
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     return process.stderr.read().decode()
 
 
@@ -434,7 +434,9 @@ def test_the_exporter_transfers_between_servers_and_reports(app, tmp_path):
 def python(code, **more):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(LEGACY), str(ROOT)])} | more
     args = [sys.executable, "-c", code]
-    return subprocess.run(args, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        args, env=env, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
 
 
 def test_every_module_has_the_names_of_the_table():
@@ -475,7 +477,7 @@ def test_python_m_flow_runs_flow_run(tmp_path):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(LEGACY), str(ROOT)])}
     args = [sys.executable, "-m", "flow", "ticker.ini", "--count", "1", "-q"]
     found = subprocess.run(
-        args, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+        args, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert (found.returncode, found.stderr) == (0, "")
 

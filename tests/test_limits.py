@@ -22,8 +22,7 @@ from flowtools.stomp.frames import MAX_FRAME, FrameParser, encode_frame
 from flowtools.vizone.document import MAX_TAGS, parse
 from tests.acks import Receiver
 from tests.conftest import environment
-from tests.running import until
-from tests.stomp_servers import SECONDS
+from tests.running import SECONDS, until
 from tests.vizone_servers import Scripted, client_at
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -424,7 +423,7 @@ def test_a_listener_without_memory_for_its_threads_reports_it(tmp_path):
                 env=environment(**login),
                 stderr=PIPE,
                 cwd=tmp_path,
-                timeout=20,
+                timeout=SECONDS,
             )
         except subprocess.TimeoutExpired:
             # Seen with Python 3.14 on a busy machine. Supposedly Thread.start waits for ever for a

@@ -15,6 +15,7 @@ from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
 from flowtools.errors import FlowError, ReaderGone
 from flowtools.event import Event, EventError
+from tests.running import SECONDS
 
 
 @contextmanager
@@ -264,7 +265,7 @@ def test_lines_of_many_threads_stay_whole_with_a_slow_reader(blocking):
         while got.count(b"\n") < 160:
             got += os.read(ends[0], 1000)
         for thread in threads:
-            thread.join(60)
+            thread.join(SECONDS)
     assert sorted(got.splitlines(keepends=True)) == sorted(lines * 20)
 
 

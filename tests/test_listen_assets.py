@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from flowtools.source.asset import AssetEntryListener
 from flowtools.source.vizone.listening import Listening
 from flowtools.stomp.message import Message
 from flowtools.vizone import Account
+from tests.running import SECONDS, until
 from tests.vizone_servers import Scripted, account_of, reply, stand_in
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def test_each_change_is_one_line_and_the_command_ends_at_its_count(shell):
 def test_an_event_has_the_fields_of_its_entry(server, start):
     process = listen(start, server, "--count", "1")
     asset = server.catalogue.create("Förhör", "SITE-1", (("urn:s", "news"),))
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     (event,) = lines(out)
     data = event["data"]
     headers = data.pop("headers")
@@ -120,7 +120,7 @@ def test_a_bad_message_does_not_end_the_listener(server, start, body):
     process = listen(start, server, "--count", "2")
     server._broker.publish("/topic/vizone.assets", {"identity": "urn:1"}, body)
     server.catalogue.create("good")
-    out, _err = process.communicate(timeout=30)
+    out, _err = process.communicate(timeout=SECONDS)
     found = [(event["type"], event["subject"][:5]) for event in lines(out)]
     assert (process.returncode, found) == (
         0,
@@ -159,7 +159,7 @@ def test_a_password_file_is_used(server, start, tmp_path):
     )
     assert server._broker.has_subscriber("/topic/vizone.assets", 30)
     server.catalogue.create("one")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, len(lines(out)), err) == (0, 1, b"")
 
 
@@ -199,24 +199,22 @@ def test_excluding_everything_is_a_usage_error(run, server):
 def test_a_signal_ends_the_command_while_it_listens(server, start):
     process = listen(start, server)
     process.send_signal(signal.SIGTERM)
-    assert (process.wait(30), process.stderr.read()) == (-signal.SIGTERM, b"")
+    assert (process.wait(SECONDS), process.stderr.read()) == (-signal.SIGTERM, b"")
 
 
 def test_a_signal_ends_the_command_while_the_server_does_not_answer(start):
     with Scripted(None) as silent:
         env = {"VIZONE_URL": silent.url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
         process = start("flow-listen-assets", env=env)
-        deadline = time.monotonic() + 30
-        while not silent.requests and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: silent.requests, "a request")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(SECONDS) == -signal.SIGTERM
 
 
 def test_a_closed_reader_ends_the_command(server, start):
     process = listen(start, server)
     process.stdout.close()
-    assert process.wait(30) == -signal.SIGPIPE
+    assert process.wait(SECONDS) == -signal.SIGPIPE
 
 
 def feed_with_monitor(url):
@@ -260,7 +258,7 @@ def test_broker_overrides_the_monitor_link(server, start):
     port = server._broker.port
     process = listen(start, server, "--broker", f"localhost:{port}", "--count", "1")
     server.catalogue.create("one")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert (process.returncode, len(lines(out))) == (0, 1)
 
 
@@ -320,7 +318,7 @@ def test_options_select_media_and_states(server, start):
     server.catalogue.create("being imported", status="importing", media="image")
     wanted = server.catalogue.create("a picture", status="online", media="image")
     server.catalogue.delete(wanted.number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     # A deletion matches although it lacks the field.
     found = [(event["type"], event["subject"]) for event in lines(out)]
     assert (process.returncode, err) == (0, b"")
@@ -334,7 +332,7 @@ def test_resolve_distinguishes_every_deletion_from_a_change(start, deletions):
         stays, goes = server.catalogue.create("stays"), server.catalogue.create("goes")
         events = [json.loads(process.stdout.readline()) for _ in range(2)]
         server.catalogue.delete(goes.number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=SECONDS)
     found = [(event["type"], event["subject"]) for event in [*events, *lines(out)]]
     assert (process.returncode, err) == (0, b"")
     assert found == [
@@ -348,11 +346,11 @@ def test_resolve_fills_in_what_the_message_lacks(server, start):
     process = listen(start, server, "--resolve", "--metadata", "--xml", "--count", "1")
     asset = server.catalogue.create("one", "SITE-1")
     json.loads(process.stdout.readline())
-    process.wait(30)
+    process.wait(SECONDS)
     process = listen(start, server, "--resolve", "--metadata", "--xml", "--count", "1")
     href = f"{server.url}/api/asset/item/{asset.number}"
     publish(server, identity=asset.urn, location=href)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     (event,) = lines(out)
     data = event["data"]
     assert (process.returncode, err, event["type"]) == (0, b"", "flow.asset.changed")
@@ -368,7 +366,7 @@ def test_resolved_kinds_are_filtered_too(start):
         server.catalogue.create("stays")
         gone = server.catalogue.create("goes")
         server.catalogue.delete(gone.number)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=SECONDS)
     # The asset may be gone when either of its messages is handled.
     assert [(each["type"], each["subject"]) for each in lines(out)] == [
         ("flow.asset.deleted", gone.urn)
@@ -385,7 +383,7 @@ def test_metadata_includes_tables_and_events_keep_their_order(server, start):
     process = listen(start, server, "--metadata", "--count", "40")
     for number in range(40):
         server.catalogue.create(str(number))
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, err) == (0, b"")
     assert [event["data"]["metadata"] for event in lines(out)] == [
         {"asset.title": str(number), "empty": None, "t": [{"t.x": str(number)}]}

@@ -18,6 +18,7 @@ from flowtools.stomp.message import Message
 from flowtools.vizone import Account
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.document import parse
+from tests.running import SECONDS
 from tests.vizone_servers import account_of, stand_in
 
 
@@ -42,7 +43,7 @@ def test_a_file_is_reported_empty_and_then_complete(server, start):
     process = listen(start, server, "--count", "3")
     server.catalogue.put_file("xmlimport", "a b.xml", b"12345")
     server.catalogue.delete_file("xmlimport", "a b.xml")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     events = lines(out)
     assert (process.returncode, err) == (0, b"")
     found = [(event["type"], event["data"]["name"], event["data"]["size"]) for event in events]
@@ -72,7 +73,7 @@ def test_files_of_another_location_are_not_reported(server, start):
     process = listen(start, server, "--count", "1", location="ftpimport")
     server.catalogue.put_file("xmlimport", "no", b"")
     server.catalogue.put_file("ftpimport", "yes", b"")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert [event["subject"] for event in lines(out)] == ["yes"]
 
 
@@ -140,7 +141,7 @@ def test_a_growing_file_is_reported_once_it_has_settled(server, start):
         server.catalogue.storages.write("xmlimport", "grows", b"x" * size)
         time.sleep(0.1)
     server.catalogue.put_file("xmlimport", "other", b"12345")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, err) == (0, b"")
     assert [(each["subject"], each["data"]["size"]) for each in lines(out)] == [
         ("grows", 3),
@@ -155,7 +156,7 @@ def test_the_server_is_asked_whether_a_file_has_settled(server, start):
     told, server.catalogue.watchers.files = server.catalogue.watchers.files, lambda *told: None
     server.catalogue.storages.write("xmlimport", "grows", b"xxxx")
     server.catalogue.watchers.files = told
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert [(each["subject"], each["data"]["size"]) for each in lines(out)] == [("grows", 4)]
 
 
@@ -181,7 +182,7 @@ def stage():
 
 
 def taken(stage):
-    assert select.select([stage], [], [], 30)[0]
+    assert select.select([stage], [], [], SECONDS)[0]
     return stage.take(10)
 
 
@@ -225,7 +226,7 @@ def test_a_file_that_vanishes_before_it_has_settled_is_reported_as_deleted(serve
     server.catalogue.storages.write("xmlimport", "goes", b"x")
     server.catalogue.watchers.files = lambda *told: None
     server.catalogue.delete_file("xmlimport", "goes")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert [(each["type"], each["subject"]) for each in lines(out)] == [
         ("flow.file.deleted", "goes")
     ]
@@ -236,7 +237,7 @@ def test_a_message_without_news_is_ignored(server, start):
     file = server.catalogue.storages.write("xmlimport", "a", b"1")
     server.catalogue.watchers.files("update", file)
     server.catalogue.storages.write("xmlimport", "b", b"1")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert [each["subject"] for each in lines(out)] == ["a", "b"]
 
 
@@ -246,7 +247,7 @@ def test_existing_reports_files_that_are_already_there_first(server, start):
     process = listen(start, server, "--existing", "--settle", "0.1", "--count", "3")
     there = [json.loads(process.stdout.readline()) for _ in range(2)]
     server.catalogue.put_file("xmlimport", "three", b"1")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert {each["subject"] for each in there} == {"one", "two"}
     assert all(each["replayed"] for each in there)
     assert [each["subject"] for each in lines(out)] == ["three"]
@@ -262,7 +263,7 @@ def test_a_file_still_settling_at_a_kill_is_reported_after_the_restart(server, s
         *("flow-listen-files", "xmlimport", "--settle", "0.1", "--state", "s", "--count", "1"),
         env=server.environment(),
     )
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert [each["subject"] for each in lines(out)] == ["late"]
 
 
@@ -283,7 +284,7 @@ def asked_for(server, start, *args):
     while "!" not in subjects:
         subjects.append(json.loads(process.stdout.readline())["subject"])
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     assert lines(out) == []
     return subjects[:-1]
 
@@ -294,7 +295,7 @@ def test_a_file_that_arrived_with_an_old_time_is_not_missed(server, start, tmp_p
     server.catalogue.storages.write("xmlimport", "live", b"1")
     assert json.loads(process.stdout.readline())["subject"] == "live"
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(SECONDS)
     put_old(server, "old", "2021-01-01T00:00:00Z")
     put_old(server, "older", "2019-01-01T00:00:00Z")
     assert set(asked_for(server, start)) == {"old", "older"}
@@ -320,7 +321,7 @@ def test_a_signal_ends_the_command_while_a_file_settles(server, start, mode):
     process = listen(start, server, "--settle", "60", "--ack", mode)
     server.catalogue.put_file("xmlimport", "late", b"1")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
 
 
 def test_the_entry_in_an_event_has_no_login():

@@ -11,8 +11,8 @@ from coilmq.util.frames import Frame
 from flowtools.ack.sender import AckSender
 from flowtools.core.lines import LineWriter
 from flowtools.stomp.caution import Caution
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, freeze, until
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -533,7 +533,7 @@ def test_a_frozen_listener_loses_no_message(script, start):
     peer.message(1, b"1")
     lines = Lines(process.stdout)
     lines.next()
-    process.send_signal(signal.SIGSTOP)
+    freeze(process)
     peer.socket.sendall(b"\n\n")  # two heart-beats, and then a message
     peer.message(2, b"2")
     process.send_signal(signal.SIGCONT)

@@ -20,7 +20,8 @@ from flowtools.errors import ConfigurationError
 from flowtools.source.vizone.state import StateFile
 from tests.acks import Receiver
 from tests.conftest import BIN, KILLS, ROOT, UNCOMPILED, environment
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, until
+from tests.stomp_servers import Lines
 from tests.vizone_servers import stand_in
 
 MINE = """
@@ -90,13 +91,6 @@ def acknowledged(inlet):
         for line in lines:
             token, verdict = line.split()
             (numbers.add if verdict == "ack" else refused.append)(int(token.partition(".")[2]))
-
-
-def until(condition, seconds=SECONDS):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.02)
 
 
 # Disks
@@ -264,6 +258,8 @@ WALL = {
     "core/event.py": "the time of an event",
     "core/times.py": "how long ago, as a person writes it",
     "process/statussocket.py": "when the command was started",
+    "status/asking.py": "how long a command runs that does not answer",
+    "worker/exceptions.py": "a date in Retry-After, which a Worker hands on",
     "process/screen.py": "the year that a person need not be shown",
     "process/message.py": "the time of a message, for people",
     "pool/once.py": "how long an event counts as done, over restarts",

@@ -20,10 +20,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.conftest import BIN, ROOT, environment
+from tests.running import SECONDS
 from tests.vizone_servers import stand_in
 
 PAGES = sorted((ROOT / "man").iterdir())
-SECONDS = 90
 
 ANOTHER = {
     "stomp+ssl://mq:61614": ("stomp://{broker}", "the stand-in has no TLS; tests/test_tls.py has"),

@@ -14,7 +14,7 @@ from subprocess import PIPE
 import orjson
 import pytest
 
-PATIENCE = 60
+from tests.running import SECONDS
 
 HEAD = """import ctypes, logging, logging.config, os, signal, subprocess, sys
 import threading, time, warnings
@@ -48,7 +48,7 @@ def work(request, start, tmp_path):
 
 
 def finish(process, text):
-    out, err = process.communicate(text, timeout=PATIENCE)
+    out, err = process.communicate(text, timeout=SECONDS)
     return process.returncode, [orjson.loads(line)["data"] for line in out.splitlines()], err
 
 
@@ -200,7 +200,7 @@ def test_an_unread_stderr_delays_nothing(work):
     process.stdin.close()
     assert len([process.stdout.readline() for _ in range(24)][-1]) > 1
     err = b"".join(process.stderr)  # Now stderr is read.
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(SECONDS) == 0
     assert 0 < err.count(b"\n") < 12_000
     lost = [int(found) for found in re.findall(rb"(\d+) messages were dropped: nobody read", err)]
     assert sum(lost) + err.count(b"xxx\n") == 12_000
@@ -218,6 +218,6 @@ def test_an_unread_stderr_does_not_delay_the_end(work, body):
     time.sleep(1)  # By now stderr is most likely full.
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    assert process.wait(PATIENCE) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     assert time.monotonic() - began < 30  # Neither 1000 seconds nor forever.
     first.join()

@@ -10,8 +10,7 @@ from flowtools.process import console
 from flowtools.process import stderr as writer
 from flowtools.process.ear import Ear
 from flowtools.process.overheard import Overheard
-
-PATIENCE = 30
+from tests.running import SECONDS
 
 
 @pytest.fixture
@@ -42,11 +41,11 @@ def test_reading_the_output_of_a_process_ends_despite_endless_writing(ear, answe
     os.write(pipe, b"a line\n")
     asking = threading.Thread(target=getattr(ear, end), args=(name,), daemon=True)
     asking.start()
-    asking.join(PATIENCE)
+    asking.join(SECONDS)
     assert written.is_set()
     has_ended = not asking.is_alive()
     answering(lambda said: None)
-    asking.join(PATIENCE)
+    asking.join(SECONDS)
     ear.leave(name)
     os.close(pipe)
     assert has_ended
@@ -79,3 +78,19 @@ def test_messages_are_written_and_flushed_without_their_own_thread(monkeypatch):
     assert stderr.flush(0.0)
     os.close(reader)
     os.close(end)
+
+
+def test_the_count_of_dropped_messages_waits_until_a_message_can_be_written():
+    reader, end = os.pipe()
+    nobody_reads, other = os.pipe()
+    os.close(nobody_reads)
+    stderr = writer.Stderr(other, lambda count: b"%d dropped\n" % count)
+    for number in range(3):
+        stderr.put(b"%d\n" % number)
+        assert stderr.flush(SECONDS)  # The writing thread does not try again without end.
+    os.dup2(end, other)
+    stderr.put(b"3\n")
+    assert stderr.flush(SECONDS)
+    assert os.read(reader, 100) == b"3\n3 dropped\n"
+    for fd in (reader, end, other):
+        os.close(fd)

@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+from contextlib import ExitStack
 from subprocess import PIPE
 from urllib.request import urlopen
 
@@ -17,7 +18,7 @@ from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 from flowtools.process.metrics import MetricsServer
 from flowtools.process.vitals import Vitals
-from tests.running import connect, metrics_at, until
+from tests.running import SECONDS, connect, metrics_at, until
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -58,7 +59,7 @@ def metrics():
 
 def scrape(metrics, host="127.0.0.1"):
     """All samples: {(name, label values): value}."""
-    with urlopen(f"http://{host}:{metrics.port}/metrics", timeout=20) as answer:
+    with urlopen(f"http://{host}:{metrics.port}/metrics", timeout=SECONDS) as answer:
         text = answer.read().decode()
     return {
         (sample.name, *sample.labels.values()): sample.value
@@ -151,7 +152,7 @@ def test_after_close_the_port_is_free(metrics):
     port = metrics.port
     metrics.close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=10)
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
     metrics.serve(f"127.0.0.1:{port}")
     assert scrape(metrics)["flowtools_threads",] == 16
 
@@ -170,7 +171,8 @@ def test_a_host_that_is_not_local_is_named(metrics):
 
 
 @pytest.mark.parametrize(
-    "address", ["", "9464", ":9464", "localhost", "localhost:", "localhost:x", "h:65536", "::1:80"]
+    "address",
+    ["", "unix:", "9464", ":9464", "localhost", "localhost:", "localhost:x", "h:65536", "::1:80"],
 )
 def test_a_malformed_address_is_refused_with_the_expected_form(metrics, address):
     with pytest.raises(UsageError, match=r"is not an address: write HOST:PORT, such as"):
@@ -179,7 +181,7 @@ def test_a_malformed_address_is_refused_with_the_expected_form(metrics, address)
 
 def ask(metrics, path, **headers):
     """The status and the body of a GET."""
-    connection = http.client.HTTPConnection("127.0.0.1", metrics.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", metrics.port, timeout=SECONDS)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -234,12 +236,49 @@ def test_a_unix_socket_is_served_and_removed(metrics, tmp_path):
     assert not path.exists()
 
 
+def test_a_file_that_is_not_a_socket_is_left_alone(metrics, tmp_path):
+    (tmp_path / "m").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"on 'unix:.*/m': File exists$"):
+        metrics.serve(f"unix:{tmp_path}/m")
+    assert (tmp_path / "m").read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/", "/nothing"])
+def test_head_has_the_headers_of_get_and_no_body(metrics, path):
+    metrics.serve("127.0.0.1:0")
+    answers = []
+    for method in ("GET", "HEAD"):
+        connection = http.client.HTTPConnection("127.0.0.1", metrics.port, timeout=SECONDS)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.getheader("Content-Type"), answer.read() == b""))
+        connection.close()
+    (status, kind, _), head = answers
+    assert head == (status, kind, True)
+
+
+def test_slow_clients_are_bounded(metrics, monkeypatch):
+    """Of more clients than are answered at a time, the others are disconnected at once."""
+    monkeypatch.setattr("flowtools.process.metrics.MOST_CLIENTS", 3)
+    metrics.serve("127.0.0.1:0")
+    with ExitStack() as stack:
+        place = ("127.0.0.1", metrics.port)
+        clients = [
+            stack.enter_context(socket.create_connection(place, timeout=SECONDS)) for _ in range(4)
+        ]
+        assert clients[3].recv(1) == b""
+        for each in clients[:3]:
+            each.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert each.makefile().read().endswith("ok\n")
+    until(lambda: ask(metrics, "/healthz")[0] == 200)
+
+
 def test_a_source_serves_its_metrics(start):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = start("flow-interval", "60", "--metrics", f"127.0.0.1:{port}")
     assert process.stdout.readline()
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS) as answer:
         assert "flowtools_events_out_total 1.0" in answer.read().decode()
 
 
@@ -255,7 +294,7 @@ def test_flow_tee_exports_events_read_and_unsettled(start, script, tmp_path):
         peer.message(number, b"{}")
     lines = [tee.stdout.readline() for _ in range(2)]
     until(lambda: metrics_at(path).get("flowtools_in_flight") == 4)
-    start("flow-ack", stdin=PIPE).communicate(lines[0], timeout=60)
+    start("flow-ack", stdin=PIPE).communicate(lines[0], timeout=SECONDS)
     until(lambda: metrics_at(path)["flowtools_in_flight"] == 3)
     assert metrics_at(path)["flowtools_events_in_total"] == 2
     assert "flowtools_stalled_seconds" not in metrics_at(path)
@@ -280,7 +319,7 @@ def test_commands_between_source_and_worker_serve_their_metrics(start, tmp_path,
 def health_at(path):
     """The answer of /healthz at the Unix socket `path`: status and text."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(SECONDS)
         client.connect(str(path))
         client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         head, _, text = client.makefile().read().partition("\n\n")
@@ -345,7 +384,7 @@ def test_a_source_exports_events_in_flight_stalled_and_copied(start, script, tmp
     lines = [process.stdout.readline() for _ in range(3)]
     for _ in range(2):  # The second acknowledgement comes from a copy.
         ack = start("flow-ack", stdin=PIPE)
-        ack.communicate(lines[0], timeout=60)
+        ack.communicate(lines[0], timeout=SECONDS)
 
     until(lambda: metrics_at(path)["flowtools_copied_total"] == 1)
     found = metrics_at(path)

@@ -19,7 +19,7 @@ from flowtools.pool.outcome import Outcome
 from flowtools.process.vitals import FIGURES
 from tests.conftest import ROOT
 from tests.queues import LOGIN, Queue
-from tests.running import until
+from tests.running import SECONDS, until
 
 ALERTS = ROOT / "contrib" / "prometheus" / "alerts.yml"
 BOARD = json.loads((ROOT / "contrib" / "grafana" / "flowtools.json").read_text())
@@ -42,7 +42,9 @@ def free_ports(number):
 
 
 def promtool(*args):
-    done = subprocess.run(["promtool", *map(str, args)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["promtool", *map(str, args)], capture_output=True, text=True, timeout=SECONDS
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -89,7 +91,7 @@ def samples(pipeline):
     found = {}
     for address in pipeline.addresses:
         try:
-            with urlopen(f"http://{address}/metrics", timeout=20) as answer:
+            with urlopen(f"http://{address}/metrics", timeout=SECONDS) as answer:
                 text = answer.read().decode()
         except URLError:
             return {}
@@ -272,7 +274,7 @@ class Prometheus:
     def ask(self, path, **query):
         """Return the data of the answer; None while Prometheus does not answer."""
         try:
-            with urlopen(f"{self.url}/{path}?{urlencode(query)}", timeout=20) as answer:
+            with urlopen(f"{self.url}/{path}?{urlencode(query)}", timeout=SECONDS) as answer:
                 return json.load(answer)["data"]
         except URLError:
             return None
@@ -285,7 +287,7 @@ class Prometheus:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(SECONDS)
 
 
 @pytest.fixture

@@ -16,18 +16,10 @@ from flowtools.sim.xml import serialise
 from flowtools.source.vizone.lookup import patiently
 from flowtools.vizone.atom import ENTRY_TYPE
 from tests.conftest import UNCOMPILED
+from tests.running import SECONDS, until
 from tests.vizone_servers import stand_in
 
 ASSETS, FILES = "/topic/vizone.assets", "/topic/vizone.unmanaged.xmlimport"
-
-
-def until(condition, seconds=60):
-    """Wait until `condition()` returns a true value, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 def subscriptions(server, topic=ASSETS):
@@ -67,8 +59,8 @@ class Listener:
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        self._thread.join(30)
+        self.process.wait(SECONDS)
+        self._thread.join(SECONDS)
         until(lambda: not subscriptions(self.server, self.topic))
 
 
@@ -134,14 +126,14 @@ def test_a_listener_gives_up_only_after_retry_for(start):
         listener = Listener(start, server, "--state", "s", "--retry-for", "2")
         server.faults.rates = Rates.parse("403=1")
         listener.cut()
-        assert listener.process.wait(60) == 69
+        assert listener.process.wait(SECONDS) == 69
         listener.said("gives up after")
 
 
 def test_a_login_that_was_never_accepted_fails_immediately(start):
     with stand_in(faults=Rates.parse("401=1")) as server:
         listener = Listener(start, server, "--state", "s")
-        assert listener.process.wait(30) == 77
+        assert listener.process.wait(SECONDS) == 77
 
 
 def missed_while_away(start, server, change, *said):

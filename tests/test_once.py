@@ -3,10 +3,11 @@
 import json
 import signal
 import sqlite3
-import time
 from contextlib import closing
 
 import pytest
+
+from tests.running import until
 
 WORKER = """
 import os, time
@@ -60,14 +61,13 @@ def test_an_event_not_recorded_before_a_kill_is_processed_once_more(start, run, 
     process = start(*ONCE, stdin=-1)
     process.stdin.write(line("1") + line("2", data="hang"))
     process.stdin.flush()
-    deadline = time.monotonic() + 60
-    database = None
-    while time.monotonic() < deadline and (not database or len(begun(tmp_path)) < 2):
-        time.sleep(0.05)
-        if (tmp_path / "done").exists() and len(begun(tmp_path)) == 2:
-            with closing(sqlite3.connect(tmp_path / "done")) as opened:
-                database = opened.execute("SELECT source, id FROM flow_once").fetchall()
-    assert database == [("s", "1")]
+
+    def recorded():
+        with closing(sqlite3.connect(tmp_path / "done")) as opened:
+            return opened.execute("SELECT source, id FROM flow_once").fetchall()
+
+    until(lambda: (tmp_path / "done").exists() and len(begun(tmp_path)) == 2, "both events")
+    assert until(recorded, "the record of the first event") == [("s", "1")]
     process.send_signal(signal.SIGKILL)
     process.wait()
     again = line("1") + line("2")

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT, environment
 from tests.documents import examples
 from tests.queues import LOGIN, Queue
-from tests.running import until
+from tests.running import SECONDS, until
 
 PAGE = ROOT / "docs" / "operating.md"
 BLOCKS = [each.text.strip() for each in examples(PAGE)]
@@ -91,7 +91,7 @@ class Morning:
             env=environment(**self.env),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SECONDS,
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -122,7 +122,7 @@ def test_flow_status_shows_what_runs(morning):
 def test_flow_status_check_reports_stuck_and_lagging_commands(morning):
     """One event hangs, which is reported once it exceeds the limit."""
     (quick,) = [each for each in BLOCKS if each.endswith("--check")]
-    assert str(morning.pid()) not in morning.run(quick)[1]
+    until(lambda: f"(pid {morning.pid()})" not in morning.run(quick)[1])
     asked = block("--max-lag").replace("5m", "1ms")
     until(lambda: f"(pid {morning.pid()}): lag" in morning.run(asked)[1])
 

@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import signal
+import time
 from collections import Counter
 from datetime import timedelta
 
@@ -27,6 +28,7 @@ from flowtools.pool.settlement import Settlement
 from flowtools.pool.tally import Tally, summary
 from flowtools.pool.work import check
 from flowtools.worker import Retry, Unavailable
+from tests.running import SECONDS
 
 EVERY = pytest.mark.parametrize("outcome", Outcome)
 EVENT = Event("t", source="s", id="1", ackto="unix:x#1.1")
@@ -171,7 +173,7 @@ def test_the_exception_of_an_outcome_causes_it_in_threads_and_processes(
     if outcome.pauses:  # It is retried forever.
         process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     row = orjson.loads((tmp_path / "jobs").read_bytes().splitlines()[0])
     assert (row["outcome"], row["error"], row["final"]) == (outcome, "Sub: why", not outcome.pauses)
     assert process.returncode == (-signal.SIGTERM if outcome.pauses else outcome.status), err
@@ -192,10 +194,19 @@ def test_any_other_exception_is_a_failure():
         (-7, 0.0),
         (timedelta(-1), 0.0),
         (1e300, 1e300),
+        (None, 0.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
     ],
 )
-def test_retry_takes_a_number_text_or_a_timedelta(after, seconds):
+def test_retry_takes_a_number_text_a_date_a_timedelta_or_nothing(after, seconds):
     assert Failure.of(Retry(after=after)).after == seconds
+
+
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%c"])
+@pytest.mark.parametrize("kind", [Retry, Unavailable])
+def test_the_wait_may_be_the_date_of_a_header_retry_after(kind, form):
+    date = time.strftime(form, time.gmtime(time.time() + 3600))
+    assert 3500 < kind("busy", date).after <= 3600
 
 
 @pytest.mark.parametrize("kind", [Retry, Unavailable])
@@ -204,7 +215,9 @@ def test_the_wait_may_be_the_second_argument(kind):
     assert str(kind("busy", 5)) == "busy"
 
 
-@pytest.mark.parametrize("after", ["soon", "", None, math.inf, math.nan, "inf", [1], 10**400])
+@pytest.mark.parametrize(
+    "after", ["soon", "", "Sun, 99 Nov 1994", math.inf, math.nan, "inf", [1], 10**400]
+)
 def test_an_invalid_wait_of_a_retry_is_an_error_that_names_it(after):
     with pytest.raises(ValueError, match=r"^invalid Retry\(after=.*\): expected seconds"):
         Retry(after=after)

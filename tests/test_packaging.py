@@ -44,7 +44,7 @@ def count(client: Client) -> int:
     return sum(1 for asset in client.assets.find() if asset.title)
 
 
-Retry(after=None)  # wrong
+Retry(after=[1])  # wrong
 Event(1, None, source="test")  # wrong
 """
 """User code to be checked by mypy."""

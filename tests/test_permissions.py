@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.conftest import BIN, ROOT, environment
-from tests.stomp_servers import SECONDS
+from tests.running import SECONDS
 
 BROKER = "stomp+ssl://127.0.0.1:1/?destination=a"
 VIZ_ONE = {"VIZONE_URL": "http://127.0.0.1:1", "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}

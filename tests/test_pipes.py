@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import environment
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, is_connected, until
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 
@@ -119,6 +119,7 @@ def test_flow_tee_acknowledges_after_both_branches_and_a_killed_branch_loses_not
     for pid in pids_of("flow-work", process.pid):
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
         if b"mine:Slow" in title:
+            until(lambda pid=pid: is_connected(pid), "the connection to flow-tee")
             os.kill(pid, signal.SIGKILL)
     frames = peer.ended()
     assert [frame for frame in frames if frame.command == "ACK"] == []
@@ -139,6 +140,7 @@ def test_a_killed_flow_work_behind_jq_is_noticed_and_the_pipe_ends(
     deliver(peer, 1)
     until(lambda: (tmp_path / "done").read_text())
     (worker,) = pids_of("flow-work", process.pid)
+    until(lambda: is_connected(worker), "the connection to the source")
     os.kill(worker, number)
     assert b"ended before it had settled all it took" in process.errors.until(b"connecting again")
     assert [frame for frame in peer.ended() if frame.command == "ACK"] == []
@@ -171,6 +173,7 @@ def test_a_custom_source_notices_a_killed_flow_work_behind_jq(pipeline, tmp_path
     process = pipeline(f"{sourcing(tmp_path)} | jq --unbuffered -c . | flow-work -j 2 mine:Slow")
     until(lambda: len((tmp_path / "done").read_text().split()) == 2)
     (worker,) = pids_of("flow-work", process.pid)
+    until(lambda: is_connected(worker), "the connection to the source")
     os.kill(worker, signal.SIGKILL)
     process.errors.until(b"writing 2 events again: flow-work")
     assert process.wait(SECONDS) != 0  # jq wrote into a closed pipe; the source noticed its end.
@@ -182,6 +185,7 @@ def test_events_of_a_killed_flow_work_are_processed_by_the_next_one(pipeline, tm
     )
     until(lambda: len((tmp_path / "done").read_text().split()) == 2)
     (worker,) = pids_of("flow-work", process.pid)
+    until(lambda: is_connected(worker), "the connection to the source")
     os.kill(worker, signal.SIGKILL)
     assert process.wait(SECONDS) == 0
     assert sorted((tmp_path / "done").read_text().split()) == ["1", "1", "2", "2"]

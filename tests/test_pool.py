@@ -23,16 +23,7 @@ from flowtools.pool.settings import RetryPolicy, Settings
 from flowtools.pool.work import Input, Parts, Work
 from flowtools.worker import Reject, Retry, TimeLimit
 from tests.acks import Receiver
-
-PATIENCE = 30
-
-
-def wait_for(condition, what="the condition"):
-    """Wait until `condition()` is true."""
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
-        time.sleep(0.002)
+from tests.running import SECONDS, until
 
 
 def take(fd, count):
@@ -111,10 +102,10 @@ class Running:
         if self.reads and not self.reader.ident:
             self.reader.start()
         self.close()
-        self.thread.join(PATIENCE)
+        self.thread.join(SECONDS)
         assert not self.thread.is_alive(), "the pool did not end"
         if self.reads:
-            self.reader.join(PATIENCE)
+            self.reader.join(SECONDS)
         return None if self.result is None else {k: v for k, v in self.result.items() if v}
 
     def printed(self):
@@ -145,7 +136,7 @@ class Held:
 
     def __call__(self, event):
         self.began.set()
-        self.release.wait(PATIENCE)
+        self.release.wait(SECONDS)
 
 
 def do_nothing(event):
@@ -204,9 +195,9 @@ def test_invalid_lines_left_by_a_stop_do_not_count_as_events(pool):
     start = Held()
     running = pool(start)
     os.write(running.writer, b'1\n{"a":\n\n2\n')
-    assert start.began.wait(PATIENCE)
+    assert start.began.wait(SECONDS)
     running.stop.set()
-    wait_for(lambda: running.work.control.stopping)
+    until(lambda: running.work.control.stopping)
     start.release.set()
     assert running.end() == {"done": 1, "invalid": 1, "left": 1}
 
@@ -240,7 +231,7 @@ def test_a_stop_leaves_an_event_that_waits_for_its_pace(pool):
     seen = []
     running = pool(lambda event: seen.append(event.data), pace=pace)
     running.feed(1, 2)
-    wait_for(lambda: len(pace.asked) == 2)
+    until(lambda: len(pace.asked) == 2)
     running.stop.set()
     assert running.end() == {"done": 1, "left": 1}
     assert seen == [1]
@@ -273,7 +264,7 @@ def test_a_huge_integer_fails_only_its_line_wherever_a_block_ends(pool):
     running = pool(do_nothing, threads=2)
     for part in (b'1\n{"n": 1234567890', b"1234567890123}\n2\n", b"99999999999999999999\n", b"3\n"):
         os.write(running.writer, part)
-        wait_for(lambda: running.work.pool.is_idle())
+        until(lambda: running.work.pool.is_idle())
     assert running.end() == {"done": 3, "invalid": 2}
     assert {a.error for a in running.log.attempts if a.error} == {
         "not JSON: integer 12345678901234567890123 exceeds 64 bits",
@@ -294,19 +285,19 @@ def test_a_line_is_dispatched_immediately_to_an_idle_thread(pool):
 
     def start(event):
         began.append(event.data)
-        release.wait(PATIENCE)
+        release.wait(SECONDS)
 
     running = pool(start, threads=3)
     for number in range(3):
         running.feed(number)
-        wait_for(lambda n=number: n in began, f"event {number}")
+        until(lambda n=number: n in began, f"event {number}")
     release.set()
     assert running.end() == {"done": 3}
 
 
 def test_the_pool_reads_at_most_one_block_ahead_of_its_threads(pool):
     release = threading.Event()
-    running = pool(lambda event: release.wait(PATIENCE))
+    running = pool(lambda event: release.wait(SECONDS))
     os.set_blocking(running.writer, False)
     line, written = b'"' + b"x" * 1021 + b'"\n', 0
     limit = time.monotonic() + 2
@@ -355,7 +346,7 @@ def test_all_threads_stuck_at_once_are_replaced_and_delay_nothing(pool):
     assert len(running.work.crew.abandoned) == 4
     for _, far in ends:
         far.close()
-    wait_for(lambda: all(slot.ended for slot in running.work.crew.abandoned))
+    until(lambda: all(slot.ended for slot in running.work.crew.abandoned))
     for near, _ in ends:
         near.close()
     assert [a.outcome for a in running.log.attempts].count("timeout") == 4
@@ -464,12 +455,12 @@ def test_too_many_stuck_threads_end_the_pool_with_a_message(pool):
 
     running = pool(start, threads=2, timeout=0.05, grace=0.05, max_abandoned=3, drain=0.2)
     running.feed(*range(10))
-    running.thread.join(PATIENCE)
+    running.thread.join(SECONDS)
     assert isinstance(running.error, InternalError)
     assert "3 threads are stuck in the Worker (--max-abandoned 3)" in str(running.error)
     for _, far in ends:
         far.close()
-    wait_for(lambda: all(slot.ended for slot in running.work.crew.abandoned))
+    until(lambda: all(slot.ended for slot in running.work.crew.abandoned))
     for near, _ in ends:
         near.close()
 
@@ -569,7 +560,7 @@ def test_a_wait_for_a_retry_occupies_no_thread(pool):
 
     running = pool(start, threads=1)
     running.feed("later", *range(50), "last")
-    wait_for(done.is_set, "the events behind the one that waits")
+    until(done.is_set, "the events behind the one that waits")
     assert running.end() == {"done": 52}
 
 
@@ -583,7 +574,7 @@ def test_a_retry_is_started_while_the_input_is_idle(pool):
 
     running = pool(start, threads=2)
     running.feed(1)
-    wait_for(lambda: len(tries) == 2, "the second attempt")
+    until(lambda: len(tries) == 2, "the second attempt")
     assert tries[1] - tries[0] >= 0.05
 
 
@@ -700,7 +691,7 @@ def test_a_key_continues_after_a_stuck_event(pool):
     assert running.end() == {"done": 2, "timeout": 1}
     assert seen == [2, 3]
     ends[0][1].close()
-    wait_for(lambda: all(slot.ended for slot in running.work.crew.abandoned))
+    until(lambda: all(slot.ended for slot in running.work.crew.abandoned))
     ends[0][0].close()
 
 
@@ -745,7 +736,7 @@ def test_results_waiting_for_an_earlier_one_are_bounded_in_number_and_bytes():
     taker = threading.Thread(target=lambda: take(reader, MAX_BYTES + 2))
     taker.start()
     results.put(1, [b"1\n"], lambda: told.append(1))
-    taker.join(PATIENCE)
+    taker.join(SECONDS)
     assert told[-2:] == [1, 2]
     assert not results.is_full
     os.close(reader)
@@ -781,9 +772,9 @@ def test_a_stop_finishes_running_events_and_leaves_the_rest(pool):
     start = Held()
     running = pool(start)
     running.feed(*range(10))
-    assert start.began.wait(PATIENCE)
+    assert start.began.wait(SECONDS)
     running.stop.set()
-    wait_for(lambda: running.work.control.stopping)
+    until(lambda: running.work.control.stopping)
     start.release.set()
     assert running.end() == {"done": 1, "left": 9}
 
@@ -798,7 +789,7 @@ def test_events_that_outlast_the_drain_are_cancelled_and_left(pool):
 
     running = pool(start, drain=0.05, grace=20)
     running.feed(1, 2)
-    assert began.wait(PATIENCE)
+    assert began.wait(SECONDS)
     running.stop.set()
     assert running.end() == {"left": 2}
 
@@ -878,8 +869,8 @@ def test_queued_events_are_counted_while_the_pool_runs(pool):
     start = Held()
     running = pool(start)
     running.feed(1, 2, 3)
-    assert start.began.wait(PATIENCE)
-    wait_for(lambda: running.work.pool.queued() == 2)
+    assert start.began.wait(SECONDS)
+    until(lambda: running.work.pool.queued() == 2)
     assert not running.work.pool.is_idle()
     start.release.set()
     assert running.end() == {"done": 3}
@@ -911,9 +902,9 @@ def test_events_left_by_a_stop_stay_unsettled(pool, tmp_path):
     with receiver(tmp_path) as (server, acks, ackto):
         running = pool(start, acks=acks)
         running.feed(line_with(ackto, 1, "runs"), line_with(ackto, 2, "waits"))
-        assert start.began.wait(PATIENCE)
+        assert start.began.wait(SECONDS)
         running.stop.set()
-        wait_for(lambda: running.work.control.stopping)
+        until(lambda: running.work.control.stopping)
         start.release.set()
         assert running.end() == {"done": 1}
         assert received(server, 1) == ["e.1 ack"]

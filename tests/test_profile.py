@@ -9,8 +9,7 @@ import pytest
 from flowtools.errors import ConfigurationError
 from flowtools.run.profile import new_parser, read, understand
 from flowtools.sim.standin import Plan, StandIn
-from tests.running import finish, until
-from tests.stomp_servers import SECONDS
+from tests.running import SECONDS, finish, until
 from tests.vizone_servers import stand_in
 
 pytest_plugins = ["tests.run_fixtures"]

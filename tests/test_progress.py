@@ -23,6 +23,7 @@ from flowtools.pool.progress import Progress
 from flowtools.pool.progress_display import Display
 from flowtools.pool.tally import SAMPLE, Figures, Share, Snapshot, Tally, duration, share_of
 from flowtools.process import console
+from tests.running import SECONDS
 from tests.terminals import Terminal as Screen
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -46,7 +47,7 @@ class Terminal:
         self.seen = ""
 
     def wait_for(self, pattern):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         while not re.search(pattern, self.text):
             assert time.monotonic() < deadline, self.seen
             if select.select([self.master], [], [], 0.1)[0]:
@@ -289,7 +290,7 @@ def test_a_closed_terminal_does_no_harm(terminal, shown):
     display = shown(idle, screen.stream)
     screen.wait_for("running 0/4")
     screen.hang_up()
-    display._thread.join(10)
+    display._thread.join(SECONDS)
     assert not display._thread.is_alive()
     display.stop()
 

@@ -10,8 +10,8 @@ import pytest
 from coilmq.util.frames import Frame
 
 from flowtools.event import Event
-from tests.running import finish, until
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, finish, until
+from tests.stomp_servers import Lines
 from tests.vizone_servers import stand_in
 
 pytest_plugins = ["tests.stomp_fixtures", "tests.run_fixtures"]

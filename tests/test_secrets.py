@@ -19,6 +19,7 @@ import pytest
 
 from tests.brokers.server import free_ports
 from tests.conftest import ROOT, environment
+from tests.running import SECONDS
 
 PASSWORD = "Zq7kPasswordHunterZq7k"
 TOKEN = "Xw9mTokenOfTheWorkerXw9m"
@@ -184,7 +185,7 @@ def test_no_secret_is_left_anywhere(name, given, tmp_path):
     ) as shell:
         titles = Titles(shell.pid)
         try:
-            said = shell.communicate(timeout=60)[0]
+            said = shell.communicate(timeout=SECONDS)[0]
         finally:
             shell.kill()
             seen = titles.stop()

@@ -20,7 +20,8 @@ from flowtools.stomp.send import Publisher
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.url import parse_url
 from tests.acks import Receiver
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 

@@ -17,7 +17,8 @@ import orjson
 import pytest
 
 from tests.conftest import environment
-from tests.test_isolation import finish, is_gone, lines, wait_for
+from tests.running import SECONDS, finish, freeze, lines, until
+from tests.test_isolation import is_gone
 
 FOREVER = 1000
 
@@ -41,16 +42,6 @@ def wait_for(name):
         time.sleep(0.01)
 class W:
 """
-
-
-@pytest.fixture
-def notes(tmp_path):
-    path = tmp_path / "notes"
-
-    def read():
-        return path.read_text().splitlines() if path.exists() else []
-
-    return read
 
 
 @pytest.fixture
@@ -116,13 +107,12 @@ def test_several_events_are_handed_to_a_process_at_once(work, notes, tmp_path):
 """
     process = work(code, "--joblog", "log", patience=FOREVER)
     write(process, *range(120))
-    wait_for(notes, "the first event")
-    time.sleep(1.0)  # A busy machine may have interrupted the handing over.
-    wait_for(lambda: is_waiting(process.pid), "an idle pool")
+    until(notes, "the first event")
+    until(lambda: is_waiting(process.pid), "an idle pool")
     # Only the process continues, so that what follows was handed over before.
-    os.kill(process.pid, signal.SIGSTOP)
+    freeze(process)
     (tmp_path / "go").touch()
-    wait_for(lambda: len(notes()) == 1 + 50, "a series")
+    until(lambda: len(notes()) == 1 + 50, "a series")
     time.sleep(0.2)
     assert len(notes()) == 1 + 50
     os.kill(process.pid, signal.SIGCONT)
@@ -142,10 +132,10 @@ HANGS = """
 def test_a_hanging_event_does_not_delay_the_events_behind_it(work, notes, tmp_path):
     process = work(HANGS, "-j", 2, "--timeout", 60, "--joblog", "log")
     write(process, "hang", *range(50))
-    wait_for(lambda: len(notes()) == 51, "the fifty other events, while the first hangs")
+    until(lambda: len(notes()) == 51, "the fifty other events, while the first hangs")
     assert sorted(notes()) == sorted(["hang", *map(str, range(50))])
     log = tmp_path / "log"
-    wait_for(lambda: log.exists() and len(records(log)) == 50, "their records")
+    until(lambda: log.exists() and len(records(log)) == 50, "their records")
     process.terminate()
     process.stdin.close()
     process.wait()
@@ -203,9 +193,9 @@ def test_a_process_killed_from_outside_loses_no_waiting_event(work, notes):
 """
     process = work(code, "--retries", 1, "--backoff", 0, patience=FOREVER)
     write(process, "wait", *range(60))
-    wait_for(notes, "the first event")
+    until(notes, "the first event")
     os.kill(int(notes()[0].split()[1]), signal.SIGKILL)
-    wait_for(lambda: sum(row.startswith("wait") for row in notes()) == 2, "another attempt")
+    until(lambda: sum(row.startswith("wait") for row in notes()) == 2, "another attempt")
     os.kill(int([row for row in notes() if row.startswith("wait")][1].split()[1]), signal.SIGKILL)
     assert finish(process)[0] == 1
     assert Counter(row.split()[0] for row in notes()) == {
@@ -256,8 +246,8 @@ packets.send = send_and_stop
     process = work(code, "--joblog", "log")
     write(process, "bad", "good")
     log = tmp_path / "log"
-    wait_for(lambda: notes() and log.exists() and records(log), "the failure")
-    wait_for(lambda: is_waiting(process.pid), "flow-work to wait for the other event")
+    until(lambda: notes() and log.exists() and records(log), "the failure")
+    until(lambda: is_waiting(process.pid), "flow-work to wait for the other event")
     os.kill(int(notes()[0].split()[1]), signal.SIGKILL)
     status, _, _ = finish(process)
     assert status == 1
@@ -275,7 +265,7 @@ def test_a_suspended_process_does_not_hold_unread_events(work, notes):
 """
     process = work(code, "-j", 2)
     write(process, "stop", *range(50))
-    wait_for(lambda: len(notes()) == 51, "the others")
+    until(lambda: len(notes()) == 51, "the others")
     os.kill(int(next(row for row in notes() if row.startswith("stop")).split()[1]), signal.SIGCONT)
     assert finish(process)[0] == 0
     assert len(notes()) == 51
@@ -318,7 +308,7 @@ def test_after_a_failure_no_event_begins_before_the_pool_has_seen_it(work, notes
     process = work(code, "--backoff", 0.05, patience=FOREVER)
     write(process, *range(60))
     if "Unavailable" in what:
-        wait_for(lambda: notes().count("5") >= 3, "some probes")
+        until(lambda: notes().count("5") >= 3, "some probes")
         assert set(notes()) == set(map(str, range(6)))
     (tmp_path / "up").touch()
     assert finish(process)[0] == 0
@@ -383,7 +373,7 @@ def test_recycle_replaces_a_process_after_exactly_that_many_events(work, notes):
 def test_a_signal_keeps_the_events_that_have_not_begun(work, notes, tmp_path):
     process = work(HANGS, "--drain", 0.3, "--failed", "failed")
     write(process, 1, 2, "hang", *range(3, 50))
-    wait_for(lambda: "hang" in notes(), "the event that hangs")
+    until(lambda: "hang" in notes(), "the event that hangs")
     process.terminate()
     process.stdin.close()
     process.wait()
@@ -404,7 +394,7 @@ def test_a_closed_reader_ends_the_pool_and_each_event_runs_once_at_most(work, no
     process.stdin.close()
     with os.fdopen(reader, "rb") as out:
         out.readline()
-    assert process.wait(60) != 0
+    assert process.wait(SECONDS) != 0
     ran = Counter(notes())
     assert set(ran.values()) == {1}
     kept = {orjson.loads(line)["data"] for line in (tmp_path / "failed").read_bytes().splitlines()}
@@ -450,7 +440,7 @@ def test_an_event_whose_result_waits_for_a_cancelled_one_is_kept(
     write(process, *range(11))
     log = tmp_path / "log"
     # One thread runs all of them but the first, so that event 9 is done before event 10.
-    wait_for(lambda: log.exists() and len(records(log)) == 5, "the events without results")
+    until(lambda: log.exists() and len(records(log)) == 5, "the events without results")
     if ends == "signal":
         process.terminate()
     else:
@@ -508,7 +498,7 @@ def test_no_process_outlives_the_command(work, notes):
 """
     process = work(code, "-j", 2, patience=FOREVER)
     write(process, *range(20))
-    wait_for(lambda: len(notes()) == 2, "two events")
+    until(lambda: len(notes()) == 2, "two events")
     process.kill()
-    wait_for(lambda: all(is_gone(int(pid)) for pid in notes()), "the end of the processes")
+    until(lambda: all(is_gone(int(pid)) for pid in notes()), "the end of the processes")
     assert len(notes()) == 2

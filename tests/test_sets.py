@@ -21,6 +21,7 @@ from flowtools.source.folder.sidecars import Template
 from flowtools.source.folder.state import State
 from flowtools.source.folder.units import sequence_key
 from flowtools.source.watch import HotFolder
+from tests.running import SECONDS, until
 from tests.watching import Watching, told_by
 
 pytest_plugins = ["tests.watch_fixtures"]
@@ -41,8 +42,8 @@ def again(start, folder, tmp_path):
 
 def stop(watching, signum=signal.SIGTERM):
     watching.process.send_signal(signum)
-    watching.process.wait(timeout=30)
-    watching.thread.join(timeout=30)
+    watching.process.wait(timeout=SECONDS)
+    watching.thread.join(timeout=SECONDS)
     return watching.told
 
 
@@ -84,7 +85,7 @@ def test_changes_during_an_absence_are_reported_exactly_once(again, folder, tmp_
 def test_at_the_first_run_with_a_state_file_existing_files_are_not_reported(again, folder):
     write(folder / "old")
     watching = again()
-    number, deadline = 0, time.monotonic() + 60
+    number, deadline = 0, time.monotonic() + SECONDS
     while not watching.told:  # Then it has scanned the files that were there before.
         assert time.monotonic() < deadline
         number += 1
@@ -104,17 +105,14 @@ def test_flow_watch_killed_at_any_moment_reports_every_file_and_few_twice(again,
     told = []
     for _ in range(4):
         watching = again("--existing")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         before = len(told)
         while len(watching.told) < 300 and time.monotonic() < deadline:
             time.sleep(0.005)
         told += stop(watching, signal.SIGKILL)
         assert len(told) > before
     watching = again("--existing")
-    deadline = time.monotonic() + 30
-    while {name for _, name in told + watching.told} != names:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: {name for _, name in told + watching.told} == names, "every file")
     told += stop(watching)
     # Events written and not yet stored: at most a batch per kill.
     assert len(told) - len(names) <= 4 * 110
@@ -128,14 +126,11 @@ def test_files_not_delivered_to_a_closed_reader_are_reported_again(start, folder
     process = start("flow-watch", folder, *args)
     line = process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=30) == -signal.SIGPIPE
+    assert process.wait(timeout=SECONDS) == -signal.SIGPIPE
     watching = Watching(start("flow-watch", folder, *args))
     # The events in the pipe, and those that the reader had buffered, vanished with the reader.
     lost = (65536 + io.DEFAULT_BUFFER_SIZE) // len(line) + 1
-    deadline = time.monotonic() + 30
-    while len(watching.told) < len(names) - lost:
-        assert time.monotonic() < deadline, len(watching.told)
-        time.sleep(0.05)
+    until(lambda: len(watching.told) >= len(names) - lost, "the files not delivered")
 
 
 def test_two_processes_cannot_share_a_state_file(again, run, folder, tmp_path):

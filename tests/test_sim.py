@@ -5,15 +5,18 @@ import json
 import re
 import signal
 import socket
+import tracemalloc
 from base64 import b64encode
 from collections import Counter
+from itertools import islice
 
 import pytest
 
 from flowtools.core.errors import UnreachableError
 from flowtools.sim import other_resources
 from flowtools.sim.standin import Plan, StandIn
-from flowtools.sim.stream import changes
+from flowtools.sim.stream import asset_steps, changes, file_steps
+from tests.running import SECONDS
 from tests.vizone_servers import client_of, stand_in
 
 
@@ -50,7 +53,7 @@ def test_a_signal_is_forwarded_and_the_command_decides_the_status(start, signum)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signum)
     # Some shells also report on stderr that their sleep was killed.
-    assert (process.communicate(timeout=30)[0], process.returncode) == (b"heard\n", 3)
+    assert (process.communicate(timeout=SECONDS)[0], process.returncode) == (b"heard\n", 3)
 
 
 def test_a_signal_reaches_every_part_of_a_pipeline(start):
@@ -59,7 +62,7 @@ def test_a_signal_reaches_every_part_of_a_pipeline(start):
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
     # At the end of file no process has the pipe open any more.
-    assert process.communicate(timeout=30)[0] == b""
+    assert process.communicate(timeout=SECONDS)[0] == b""
     assert process.returncode == 143
 
 
@@ -83,7 +86,7 @@ def test_without_a_command_it_prints_its_settings_and_serves_until_stopped(start
     status, _, err = run("flow-listen-files", "nope", env=settings)
     assert status == 78, err
     process.send_signal(signal.SIGTERM)
-    assert (process.wait(30), process.stderr.read()) == (-signal.SIGTERM, b"")
+    assert (process.wait(SECONDS), process.stderr.read()) == (-signal.SIGTERM, b"")
 
 
 def test_the_given_ports_and_password_are_used(start, tmp_path):
@@ -172,6 +175,36 @@ def test_changes_always_concern_an_existing_asset():
             alive -= {change.index} if change.kind == "delete" else set()
 
 
+def test_changes_are_made_up_only_when_they_are_due(server):
+    catalogue = server.catalogue
+    tracemalloc.start()
+    for steps in (asset_steps(catalogue, 50_000, 1), file_steps(catalogue, "xmlimport", 50_000, 1)):
+        for step in islice(steps, 3):
+            step()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert catalogue.assets()
+    assert len(catalogue.storages.files("xmlimport")) == 3
+    assert peak < 1_000_000  # In a list, 50,000 changes take 10 MB or more.
+
+
+def test_files_grow_side_by_side_and_each_becomes_whole(server):
+    seen = []
+    server.catalogue.watchers.files = lambda kind, file: seen.append((file.name, len(file.content)))
+    for step in file_steps(server.catalogue, "xmlimport", 4, 1):
+        step()
+    names = list(dict.fromkeys(name for name, _ in seen))
+    assert [name[-8:] for name in names] == [f"{number:04}.mxf" for number in range(4)]
+    for name in names:
+        new, growing, whole = [size for each, size in seen if each == name]
+        assert (new, growing) == (0, whole // 2)
+    first, third = names[0], names[2]
+    # The first is completed as soon as the third appears, and not before.
+    assert [name for name, _ in seen].index(third) == max(
+        number for number, (name, _) in enumerate(seen) if name == first
+    ) + 2
+
+
 def test_two_runs_with_the_same_seed_report_the_same_events(shell):
     line = "flow-sim --assets 50 --rate 500 --seed 5 -- flow-listen-assets --count 50"
     stories = []
@@ -206,7 +239,7 @@ def test_written_metadata_is_reported_only_with_echo():
 
 def ask(server, method, path, body=None, *, login=True, **headers):
     """Send one request on a new connection; return (status, body, headers)."""
-    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=SECONDS)
     if login:
         given = b64encode(f"admin:{server.password}".encode()).decode()
         headers["Authorization"] = f"Basic {given}"
@@ -281,7 +314,7 @@ def test_in_a_full_store_a_value_can_still_be_replaced(server, monkeypatch):
     ],
 )
 def test_request_bodies_of_unknown_or_huge_length_are_not_read(server, header, value, status):
-    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=SECONDS)
     connection.putrequest("PUT", "/files/xmlimport/a")
     connection.putheader(header, value)
     connection.endheaders()
@@ -290,7 +323,7 @@ def test_request_bodies_of_unknown_or_huge_length_are_not_read(server, header, v
 
 
 def test_one_connection_serves_many_requests(server):
-    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=SECONDS)
     given = b64encode(f"admin:{server.password}".encode()).decode()
     ports = set()
     for path in [ITEMS, f"{ITEMS}/1", "/thirdparty"] * 5:

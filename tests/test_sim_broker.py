@@ -9,6 +9,7 @@ from flowtools.sim import connection, delivery, session
 from flowtools.sim.broker import Broker
 from flowtools.sim.frames import FrameReader, pack
 from flowtools.sim.people import People
+from tests.running import SECONDS
 
 VERSIONS = ["1.0", "1.1", "1.2"]
 
@@ -18,7 +19,7 @@ class Client:
 
     def __init__(self, broker, version="1.2", *, passcode="pw", connect=True, **headers):
         self.version = version
-        self.socket = socket.create_connection(("127.0.0.1", broker.port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", broker.port), timeout=SECONDS)
         self.reader = FrameReader()
         self.frames = []
         if connect:
@@ -193,6 +194,40 @@ def test_a_failing_commit_changes_nothing(broker):
         client.subscribe("/queue/results", id="2")
         client.subscribe("/queue/q", id="1")
         assert client.bodies(1) == [b"job"]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("MAX_FRAMES", 5), ("MAX_BYTES", 12)], ids=["frames", "bytes"]
+)
+def test_open_transactions_of_a_connection_are_bounded_together(broker, monkeypatch, name, limit):
+    monkeypatch.setattr(session, name, limit)
+    with Client(broker) as client:
+        for number in range(5):  # What has ended does not count.
+            client.send("BEGIN", transaction="t")
+            client.send("SEND", b"1234", destination="/queue/q", transaction="t")
+            client.send(("COMMIT", "ABORT")[number % 2], transaction="t")
+        client.send("BEGIN", transaction="t")
+        client.send("BEGIN", transaction="u")
+        for transaction in "ttu":
+            client.send("SEND", b"5678", destination="/queue/q", transaction=transaction)
+        assert client.sync() == []
+        client.send("SEND", b"9", destination="/queue/q", transaction="u")
+        client.send("COMMIT", transaction="t")
+        error = client.read()
+        assert (error.cmd, error.headers["message"][:26]) == ("ERROR", "the open transactions hold")
+        assert client.read() is None
+    with Client(broker) as client:
+        client.subscribe("/queue/q", ack="auto")
+        assert client.bodies(3) == [b"1234"] * 3
+        assert client.sync() == []
+
+
+def test_a_client_cannot_open_any_number_of_empty_transactions(broker, monkeypatch):
+    monkeypatch.setattr(session, "MAX_FRAMES", 3)
+    with Client(broker) as client:
+        for number in range(4):
+            client.send("BEGIN", transaction=f"t{number}")
+        assert client.read().cmd == "ERROR"
 
 
 def test_an_open_transaction_is_discarded_at_a_disconnect(broker):

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from flowtools.sim.vocabulary import TakenError
+from tests.running import SECONDS
 from tests.test_sim_broker import Client as Stomp
 from tests.vizone_servers import stand_in
 
@@ -49,7 +50,7 @@ def ask(server, method, url, body=None, **headers):
     parts = urlsplit(url)
     given = b64encode(f"admin:{server.password}".encode()).decode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server._web.port, timeout=SECONDS)
     try:
         where = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.request(method, where, body, headers | {"Authorization": f"Basic {given}"})

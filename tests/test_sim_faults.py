@@ -12,14 +12,8 @@ import pytest
 from flowtools.errors import ProtocolError, RefusedError, UnreachableError
 from flowtools.sim.faults import Faults, Rates
 from flowtools.vizone import ConflictError, NotFoundError
+from tests.running import SECONDS, until
 from tests.vizone_servers import client_of, stand_in
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +236,7 @@ def test_concurrent_changes_survive_any_faults():
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(90)
+            thread.join(SECONDS)
         words = client_words(server, number)
         assert sorted(words) == sorted(f"w{n}" for n in range(8))
 
@@ -259,6 +253,6 @@ def test_a_disconnected_listener_reconnects(shell):
     # A topic keeps nothing for absent subscribers, so the stream outlasts many absences.
     status, out, err = shell(
         "flow-sim --assets 4000 --rate 100 --faults drop=0.02 -- flow-listen-assets --count 40",
-        timeout=100,
+        timeout=SECONDS,
     )
     assert (status, len(out.splitlines())) == (0, 40), err

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import ROOT, environment
 from tests.packages import SCRIPTS
+from tests.running import SECONDS
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 LINK = re.compile(r'<[a-z][^<>]*?\b(?:href|src)="?(?![a-z]+:|//)([^" >]+)')
@@ -109,7 +110,7 @@ def test_a_command_in_a_table_can_be_pasted(site):
 @pytest.mark.parametrize("command", sorted(SCRIPTS))
 def test_each_option_of_a_command_is_found_by_the_search(command, found):
     asked = [ROOT / "bin" / command, "--help"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
     lines = re.findall(r"^ {1,6}(-.*?)(?:  |$)", said, re.MULTILINE)
     options = {option for line in lines for option in LETTER_OR_WORD.findall(line)}
     titles = found[f"man/{command}.1.html"]

@@ -12,19 +12,8 @@ from subprocess import PIPE
 import pytest
 
 from tests.conftest import ROOT
-from tests.running import until
-from tests.stomp_servers import SECONDS, Lines
-
-
-@pytest.fixture
-def notes(tmp_path):
-    class Notes:
-        path = tmp_path / "notes"
-
-        def __call__(self):
-            return self.path.read_text().splitlines() if self.path.exists() else []
-
-    return Notes()
+from tests.running import SECONDS, finish, until
+from tests.stomp_servers import Lines
 
 
 @pytest.fixture
@@ -39,11 +28,6 @@ def source(start, environment_of_test):
         return start("flow-source", name, *args, env=environment_of_test, **options)
 
     return run
-
-
-def finish(process):
-    out, err = process.communicate(timeout=SECONDS)
-    return process.returncode, [json.loads(line) for line in out.splitlines()], err.decode()
 
 
 # The contract

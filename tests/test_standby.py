@@ -15,7 +15,8 @@ from flowtools.sim.faults import Rates
 from flowtools.source.vizone.lease import Lease
 from flowtools.source.vizone.stored import StoredState
 from tests.conftest import UNCOMPILED
-from tests.test_never_deaf import subscriptions, until
+from tests.running import SECONDS, freeze, until
+from tests.test_never_deaf import subscriptions
 from tests.vizone_servers import account_of, stand_in
 
 BOTH = ("--state", "store:s", "--standby", "n")
@@ -68,7 +69,7 @@ def all_told(assets, *listeners):
 def holds(start, listener):
     """The holder of the lease in flow-status: the figure, and the beginning of the text."""
     process = start("flow-status", "--json")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=SECONDS)
     found = [json.loads(line) for line in out.splitlines()]
     (status,) = [each for each in found if each["pid"] == listener.process.pid]
     return status["figures"]["is_holder"], status["connection"][:11]
@@ -84,9 +85,9 @@ def test_the_second_listener_takes_over_immediately_when_the_first_ends(server, 
         (0, "stands by; "),
     ]
     first.process.send_signal(signal.SIGTERM)
-    assert first.process.wait(30) == -signal.SIGTERM
+    assert first.process.wait(SECONDS) == -signal.SIGTERM
     made += [server.catalogue.create(f"while nobody listens {number}") for number in range(5)]
-    until(lambda: second.has_said("working: 'n' is ours"), 10)
+    until(lambda: second.has_said("working: 'n' is ours"), seconds=10)
     until(lambda: all_told(made[20:], second))
     # Events that the first has done and stored do not come again.
     assert not {each.urn for each in made[:20]} & set(second.told)
@@ -96,40 +97,40 @@ def test_a_killed_holder_is_succeeded_when_its_lease_expires(server, start):
     first, second = pair(start, server)
     first.process.kill()
     made = [server.catalogue.create(f"missed {number}") for number in range(20)]
-    until(lambda: all_told(made, second), 40)
+    until(lambda: all_told(made, second))
 
 
 @pytest.mark.timeout(300)
 def test_a_frozen_holder_writes_no_events_after_thawing(server, start):
     first, second = pair(start, server)
-    first.process.send_signal(signal.SIGSTOP)
+    freeze(first.process)
     made = [server.catalogue.create(f"missed {number}") for number in range(20)]
-    until(lambda: all_told(made, second), 90)
+    until(lambda: all_told(made, second))
     first.process.send_signal(signal.SIGCONT)
     # It notices by its own clock or by reading the store, whichever comes first.
-    until(lambda: first.has_said("stopped: 'n' is not ours any more: it "), 90)
+    until(lambda: first.has_said("stopped: 'n' is not ours any more: it "))
     made.append(server.catalogue.create("afterwards"))
     until(lambda: all_told(made, second))
     assert first.told == []
     # It stands by now, and becomes active again at the next takeover.
-    until(lambda: first.has_said("waiting: 'n' is held by"), 90)
+    until(lambda: first.has_said("waiting: 'n' is held by"))
     second.process.send_signal(signal.SIGTERM)
     # Until it has ended, the second may still take a change, and note it as done.
-    assert second.process.wait(60) == -signal.SIGTERM
+    assert second.process.wait(SECONDS) == -signal.SIGTERM
     made.append(server.catalogue.create("the first again"))
-    until(lambda: all_told(made[-1:], first), 90)
+    until(lambda: all_told(made[-1:], first))
 
 
 def test_a_holder_that_cannot_renew_stops_before_its_lease_expires(server, start):
     first, _ = pair(start, server)
     began = time.monotonic()
     server.faults.rates = Rates.parse("5xx=1")
-    until(lambda: first.has_said("stopped: 'n' is not ours any more: it could not be renewed"), 40)
+    until(lambda: first.has_said("stopped: 'n' is not ours any more: it could not be renewed"))
     assert time.monotonic() - began < 15
     server.faults.rates = Rates()
-    until(lambda: subscriptions(server), 40)
+    until(lambda: subscriptions(server))
     live = server.catalogue.create("live")
-    until(lambda: all_told([live], first, _), 40)
+    until(lambda: all_told([live], first, _))
 
 
 def test_a_listener_that_cannot_work_after_taking_over_waits_and_retries(server, start):
@@ -142,11 +143,11 @@ def test_a_listener_that_cannot_work_after_taking_over_waits_and_retries(server,
 
     server._web.resources.answer = without_feed
     first.process.send_signal(signal.SIGTERM)
-    until(lambda: second.has_said("cannot work: "), 40)
+    until(lambda: second.has_said("cannot work: "))
     server._web.resources.answer = answer
-    until(lambda: subscriptions(server), 40)
+    until(lambda: subscriptions(server))
     live = server.catalogue.create("live")
-    until(lambda: all_told([live], second), 40)
+    until(lambda: all_told([live], second))
 
 
 def test_standby_needs_a_shared_state(server, run):
@@ -172,7 +173,7 @@ def test_exactly_one_of_many_concurrent_writers_gets_the_lease(server):
     assert len([each for each in leases if each.is_held]) == 1
     stop.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(SECONDS)
     for each in leases:
         each.close()
     stop.close()

@@ -26,6 +26,7 @@ from flowtools.source.vizone.replay import Replay
 from flowtools.source.vizone.shown import Sight
 from flowtools.source.vizone.state import StateFile
 from tests.conftest import KILLS, UNCOMPILED
+from tests.running import SECONDS, until
 from tests.vizone_servers import stand_in
 
 TOPIC = "/topic/vizone.assets"
@@ -35,15 +36,6 @@ TOPIC = "/topic/vizone.assets"
 def server():
     with stand_in() as server:
         yield server
-
-
-def until(condition, seconds=60):
-    """Wait until `condition()` returns a true value, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 def listen(start, server, *args, **options):
@@ -83,7 +75,7 @@ def test_changes_during_an_absence_are_replayed_oldest_first(server, start):
     missed = [server.catalogue.create(f"missed {number}") for number in range(250)]
     updated = server.catalogue.update(live.number, title="anew")
     process = listen(start, server, "--state", "s", "--count", "251")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=SECONDS)
     events = [json.loads(line) for line in out.splitlines()]
     assert (process.returncode, err) == (0, b"")
     wanted = [each.urn for each in [*missed, updated]]
@@ -102,7 +94,7 @@ def test_a_replayed_change_has_the_id_of_the_live_one(server, start, tmp_path):
     live = next_event(process)
     end(server, process)
     again = listen(start, server, "--since", "1h", "--count", "1")
-    out, _ = again.communicate(timeout=60)
+    out, _ = again.communicate(timeout=SECONDS)
     replayed = json.loads(out)
     assert "replayed" not in live
     assert (replayed["replayed"], replayed["id"]) == (True, live["id"])
@@ -115,7 +107,7 @@ def test_finished_events_are_not_repeated(server, start, tmp_path):
         next_event(process)
     until(lambda: len(kept(tmp_path)["seen"]) == 5)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     until(lambda: not subscriptions(server))
     process = listen(start, server, "--state", "s")
     server.catalogue.create("last")
@@ -242,7 +234,7 @@ def test_a_killed_worker_loses_nothing(server, start, tmp_path):
     until(lambda: len((tmp_path / "begun").read_text().splitlines()) == len(urns))
     until(lambda: kept(tmp_path)["seen"])
     worker.kill()
-    process.wait(30)
+    process.wait(SECONDS)
     until(lambda: not subscriptions(server))
     again = listen(start, server, *args)
     assert [next_event(again)["subject"] for _ in urns[1:]] == urns[1:]
@@ -351,7 +343,7 @@ def test_a_full_disk_is_reported_once_and_the_listener_continues(server, start, 
     fill_the_disk(process, -1)
     until(lambda: len(kept(tmp_path)["seen"]) == 4)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     said = process.stderr.read().decode().splitlines()
     assert said == [
         (
@@ -472,7 +464,7 @@ def test_a_pipeline_killed_at_any_moment_loses_nothing(server, start, tmp_path):
         lines = done.read_bytes().splitlines()
         return {json.loads(line)["subject"] for line in lines if line.endswith(b"}")}
 
-    until(lambda: set(made) <= seen(), 120)
+    until(lambda: set(made) <= seen(), seconds=120)
     _kill_group(process)
 
 
@@ -528,7 +520,7 @@ def replaying(shown, progress, **options):
 
 
 def take(replay, most=10):
-    assert select.select([replay], [], [], 30)[0]
+    assert select.select([replay], [], [], SECONDS)[0]
     return [(event.data["id"], token) for event, token in replay.take(most)]
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import signal
-import time
 from base64 import b64decode
 from pathlib import Path
 from subprocess import PIPE
@@ -12,6 +11,7 @@ from subprocess import PIPE
 import pytest
 
 from flowtools.event import decode, digest
+from tests.running import SECONDS, until
 
 
 def data_of(out):
@@ -131,7 +131,7 @@ def test_two_input_forms_exclude_each_other(run):
 def test_unreadable_input_is_reported(start, tmp_path, args):
     with (tmp_path / "file").open("wb") as write_only:
         process = start("flow-stdin", *args, stdin=write_only)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, out) == (1, b"")
     assert err == b"flow-stdin: cannot read standard input: Bad file descriptor\n"
 
@@ -145,7 +145,7 @@ def test_a_slow_line_is_printed_before_the_next_arrives(start, args):
         process.stdin.flush()
         assert str(json.loads(process.stdout.readline())["data"]).encode() == number
     process.stdin.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=SECONDS) == 0
 
 
 def test_a_line_that_arrives_in_pieces_is_one_event(start):
@@ -172,7 +172,7 @@ def test_a_signal_ends_the_wait_for_input_and_the_process(start, args, signum):
     # The signal handlers are in place once the process waits for input.
     wait_until_it_sleeps(process)
     process.send_signal(signum)
-    assert process.wait(timeout=60) == -signum
+    assert process.wait(timeout=SECONDS) == -signum
     assert process.stdout.read() == b""
 
 
@@ -182,7 +182,7 @@ def test_an_incomplete_document_is_not_delivered_at_a_signal(start):
     process.stdin.flush()
     wait_until_it_sleeps(process)
     process.terminate()
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == -signal.SIGTERM
     assert process.stdout.read() == b""
 
 
@@ -190,7 +190,7 @@ def test_an_incomplete_document_is_not_delivered_at_a_signal(start):
 def test_a_closed_reader_quietly_ends_the_command_without_input(start, args):
     process = start("flow-stdin", *args, stdin=PIPE)
     process.stdout.close()
-    assert process.wait(timeout=60) == -signal.SIGPIPE
+    assert process.wait(timeout=SECONDS) == -signal.SIGPIPE
     assert process.stderr.read() == b""
 
 
@@ -215,7 +215,7 @@ def test_input_typed_at_the_output_terminal_does_not_keep_it_busy(start):
         os.write(leader, b"typed\n")
         wait_until_it_sleeps(process)
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=SECONDS) == 0
     finally:
         os.close(terminal)
         os.close(leader)
@@ -223,13 +223,12 @@ def test_input_typed_at_the_output_terminal_does_not_keep_it_busy(start):
 
 def wait_until_it_sleeps(process):
     """Return when the process waits in poll(2), with its signal handlers in place."""
-    deadline = time.monotonic() + 60
     catches = 1 << (signal.SIGTERM - 1)
-    while time.monotonic() < deadline:
+
+    def sleeps():
         status = Path(f"/proc/{process.pid}/status").read_text()
         waits = Path(f"/proc/{process.pid}/syscall").read_text().split()[0]
         caught = int(status.split("SigCgt:")[1].split()[0], 16)
-        if caught & catches and waits in ("7", "73", "271"):
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never waited")
+        return caught & catches and waits in ("7", "73", "271")
+
+    until(sleeps, "it to wait in poll(2)")

@@ -10,6 +10,7 @@ import pytest
 
 from flowtools.process.systemd import Notifier
 from tests.conftest import ROOT, environment
+from tests.running import SECONDS
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def manager(tmp_path, monkeypatch):
     """The socket of a service manager, whose path is in the environment."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(10)
+        listening.settimeout(SECONDS)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.delenv("WATCHDOG_USEC", raising=False)
         monkeypatch.delenv("WATCHDOG_PID", raising=False)
@@ -76,7 +77,7 @@ def test_each_long_running_command_reports_its_status(manager, tmp_path, command
         start_new_session=True,
     ) as shell:
         try:
-            manager.settimeout(60)
+            manager.settimeout(SECONDS)
             while not (found := manager.recv(1000).decode()).startswith("STATUS="):
                 pass
             assert found.startswith(f"STATUS={said}")
@@ -87,7 +88,7 @@ def test_each_long_running_command_reports_its_status(manager, tmp_path, command
 def test_an_abstract_socket_is_supported(monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("")
-        listening.settimeout(10)
+        listening.settimeout(SECONDS)
         name = listening.getsockname()
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:].decode())
         notifier = Notifier()

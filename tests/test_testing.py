@@ -107,7 +107,7 @@ def test_a_failure_is_retried_as_often_as_allowed():
 def test_rejected_events_are_not_retried():
     ran = run_worker(Calls(), ["rejects"], ["odd"], retries=5)
     assert ran.outcomes == ["rejected", "rejected"]
-    assert "data.at: type is not JSON serializable: complex" in ran.errors[1]
+    assert "data.at: complex has no JSON form" in ran.errors[1]
     assert len(ran.attempts) == 2
 
 
@@ -303,3 +303,52 @@ def test_a_source_that_raises_or_gives_invalid_values_is_reported():
     for kind, why in ((Raises, "ValueError: broken"), (Garbage, "1 of 1 values were not events")):
         with pytest.raises(FlowError, match=why):
             run_source(kind())
+
+
+def call(event):
+    raise Unavailable("down", after=30)
+
+
+class Bulk:
+    def start_many(self, events):
+        raise Unavailable("down", after=30)
+
+
+@pytest.mark.parametrize(
+    ("worker", "threads", "outcomes"),
+    [
+        (call, 1, ["unavailable", "cancelled", "cancelled"]),
+        (Bulk, 4, ["unavailable"] * 3),
+    ],
+)
+def test_an_outage_without_an_end_ends_the_run(worker, threads, outcomes):
+    ran = run_worker(worker, 1, 2, 3, threads=threads, pauses=3)
+    assert ran.outcomes == outcomes
+    assert ran.answers == ["nothing"] * 3
+    assert ran.waits[:3] == (30.0,) * 3
+    with pytest.raises(AssertionError, match="event 1: unavailable: Unavailable: down"):
+        ran.check()
+
+
+@pytest.mark.parametrize(
+    ("type", "data", "said"),
+    [
+        ("flow.asset.createdd", None, "did you mean 'flow.asset.created'?"),
+        ("flow.zzzzzzzz", None, "known are flow.asset.changed, "),
+        ("flow.asset.created", {"titel": "x"}, "did you mean 'title'?"),
+        ("flow.interval.tick", {"day": 1}, "known are number, skipped"),
+    ],
+)
+def test_a_misspelt_type_or_member_is_refused(type, data, said):
+    with pytest.raises(ValueError, match=r"there is no type|has no member") as refusal:
+        make_event(type, data)
+    assert said in str(refusal.value)
+
+
+def test_optional_members_and_other_types_are_free():
+    assert make_event("flow.asset.created", {"metadata": {"a": 1}})["metadata"] == {"a": 1}
+    assert make_event("mine.flow.x", {"any": 1})["any"] == 1
+
+
+def test_a_deleted_asset_is_known_as_little_as_a_tombstone_says():
+    assert make_event("flow.asset.deleted")["title"] is None

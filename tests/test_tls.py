@@ -9,6 +9,7 @@ import pytest
 from flowtools.process.tls import trusting
 from flowtools.sim.standin import Plan, StandIn
 from tests.brokers import certificates
+from tests.running import SECONDS
 from tests.stomp_servers import Script
 
 
@@ -45,7 +46,7 @@ def https(folder, tmp_path):
 
     yield start
     for each in servers:
-        each.join(30) if isinstance(each, threading.Thread) else each.close()
+        each.join(SECONDS) if isinstance(each, threading.Thread) else each.close()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from subprocess import PIPE
 import pytest
 
 from flowtools.core.tracing import start_thread
-from tests.running import finish, metrics_at, until
+from tests.running import SECONDS, finish, metrics_at, until
 from tests.terminals import Terminal
 from tests.test_run import on, put
 
@@ -71,7 +71,7 @@ def noted(tmp_path):
 def test_the_pool_runs_every_event(start, spoilt, noted, place, isolation):
     spoilt(place)
     process = start("flow-work", "mine:W", "-j", 3, "--isolation", isolation, stdin=PIPE)
-    out, err = process.communicate(b"".join(b"%d\n" % n for n in range(50)), timeout=60)
+    out, err = process.communicate(b"".join(b"%d\n" % n for n in range(50)), timeout=SECONDS)
     assert (process.returncode, out) == (0, b"")
     if place != "start":  # There, a thread that was just starting may have ended by it.
         assert err == b""
@@ -86,7 +86,7 @@ def test_metrics_are_served(start, spoilt, noted, tmp_path, place):
     process.stdin.flush()
     until(noted)
     until(lambda: metrics_at(tmp_path / "figures")["flowtools_done_total"] == 1)
-    assert process.communicate(timeout=60)[1] == b""
+    assert process.communicate(timeout=SECONDS)[1] == b""
 
 
 @PLACES
@@ -101,7 +101,7 @@ def test_the_status_socket_answers(start, run, spoilt, noted, tmp_path, place):
     every = [json.loads(line) for line in out.splitlines()]
     (said,) = [each for each in every if each["pid"] == process.pid]
     assert said["answers"] is True
-    assert process.communicate(timeout=60)[1] == b""
+    assert process.communicate(timeout=SECONDS)[1] == b""
 
 
 @PLACES

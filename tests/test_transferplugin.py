@@ -10,7 +10,7 @@ from flowtools.vizone import stepreport
 from flowtools.vizone.document import parse, serialise
 from flowtools.vizone.plugindata import PluginData
 from tests.plugin_documents import document
-from tests.running import finish, until
+from tests.running import SECONDS, finish, until
 from tests.vizone_servers import stand_in
 
 pytest_plugins = ["tests.run_fixtures"]
@@ -134,7 +134,7 @@ def test_a_transfer_ended_by_a_signal_is_reported_as_aborted(server, going, note
     # Reacting to the exception may take long on a busy machine.
     process = going(name, "--grace", "0.2" if "Hangs" in name else "20")
     process.send_signal(signum)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, b"Traceback" in err) == (-signum, False)
     assert server.steps.reports["1"] == [("active", 7, None), ABORTED]
     said = {"Goes": ["let go"], "HangsAndCleans": ["clean_up"], "Swallows": ["swallowed", "let go"]}
@@ -145,7 +145,7 @@ def test_drain_gives_a_transfer_time_to_end(server, going, tmp_path):
     process = going("Lingers", "--drain", "30")
     process.send_signal(signal.SIGTERM)
     (tmp_path / "enough").touch()
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     assert server.steps.reports["1"] == [("active", 7, None), ("active", 100, None)]
 
 

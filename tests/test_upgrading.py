@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from tests.conftest import ROOT
-from tests.running import until
+from tests.running import SECONDS, until
 from tests.vizone_servers import stand_in
 
 OLD = ROOT / "tests" / "upgrading"
@@ -109,7 +109,7 @@ def test_the_state_file_of_the_previous_release_works_in_both_directions(start, 
             "VIZONE_PASSWORD": server.password,
         }
         process = start("flow-listen-assets", "--state", state, "--count", 3, env=env)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=SECONDS)
         assert [json.loads(line)["subject"] for line in out.splitlines()] == made
         assert b"was written for" in err  # Another port.
         until(lambda: json.loads(state.read_bytes())["changed"] > before["changed"])

@@ -20,6 +20,7 @@ from flowtools.view.columns import NO_EVENT, Columns, age, end_of, with_room
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import MAX_TYPES, OTHERS, SPAN, Rates, sparkline
+from tests.running import SECONDS
 from tests.terminals import Terminal
 
 HOSTILE = "a\x1b[2J\x07\x9b1m\r\n\u202e\u2066\u2028z"
@@ -423,7 +424,7 @@ def test_tee_loses_nothing_when_it_is_stopped(start):
     first = process.stdout.read(10)
     process.send_signal(signal.SIGTERM)
     rest = process.stdout.read()
-    assert process.wait(timeout=30) == -signal.SIGTERM
+    assert process.wait(timeout=SECONDS) == -signal.SIGTERM
     assert sent.startswith(first + rest)
     # Whole blocks: the remaining data is still in the pipe, unread.
     assert len(first + rest) == 30000
@@ -435,7 +436,7 @@ def test_tee_with_a_closed_reader_ends_by_sigpipe_even_while_waiting(start):
     process.stdin.flush()
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=30) == -signal.SIGPIPE
+    assert process.wait(timeout=SECONDS) == -signal.SIGPIPE
 
 
 def test_tee_forwards_the_duty_to_acknowledge(run):
@@ -545,7 +546,7 @@ def test_a_closed_terminal_does_not_stop_forwarded_lines(tmp_path):
         os.close(screen.master)
         for number in range(2, 50):
             pipe.write(event(number))
-    assert screen.process.wait(timeout=30) == 0
+    assert screen.process.wait(timeout=SECONDS) == 0
     assert (tmp_path / "passed").read_bytes() == b"".join(event(n) for n in range(1, 50))
 
 

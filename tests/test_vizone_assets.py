@@ -10,6 +10,7 @@ from flowtools.vizone import AtomCategory, ConflictError, NotFoundError
 from flowtools.vizone.asset import as_asset, set_group_permissions
 from flowtools.vizone.atom import Entry, as_entry, same_type
 from flowtools.vizone.document import parse, serialise
+from tests.running import SECONDS
 from tests.vizone_servers import Scripted, client_at, client_of, reply, stand_in
 
 
@@ -52,7 +53,7 @@ def test_concurrent_creations_of_the_same_asset_create_one(server, client):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
     assert [asset.identifier for asset in server.catalogue.assets()] == ["SITE-1"]
 
 

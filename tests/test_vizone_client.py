@@ -30,6 +30,7 @@ from flowtools.vizone import (
     NotFoundError,
 )
 from flowtools.vizone.transport import without_user
+from tests.running import SECONDS
 from tests.vizone_servers import Scripted, account_of, client_at, client_of, reply, stand_in
 
 FEED = b'<feed xmlns="http://www.w3.org/2005/Atom"/>'
@@ -333,6 +334,7 @@ def test_each_http_error_has_a_general_class_with_its_exit_status(error, general
         ("Sat, 01 Jan 2000 00:00:30 GMT", "Sat, 01 Jan 2000 00:00:00 GMT", 30.0),
         ("Sat, 01 Jan 2000 00:00:00 GMT", "Sat, 01 Jan 2000 00:00:30 GMT", 0.0),
         ("Sat, 01 Jan 2000 00:00:00 GMT", None, 0.0),
+        ("Sat Jan  1 00:00:30 2000", "Saturday, 01-Jan-00 00:00:00 GMT", 30.0),
         ("soon", None, None),
         ("-5", None, None),
         (None, None, None),
@@ -672,7 +674,7 @@ def test_threads_sharing_a_client_lose_no_change(server):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(SECONDS)
         assert failures == []
         words = client.metadata(url)["asset.keywords"].split()
         assert sorted(words) == sorted(f"w{n}" for n in range(16))

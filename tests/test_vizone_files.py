@@ -11,6 +11,7 @@ from flowtools.vizone import ConflictError, TransferFailed
 from flowtools.vizone.atom import as_entry
 from flowtools.vizone.document import parse
 from flowtools.vizone.transfer import Incoming, TransferRequest, Transfers
+from tests.running import SECONDS
 from tests.vizone_servers import client_of, stand_in
 
 
@@ -114,11 +115,11 @@ def test_a_thread_that_waits_for_an_import_can_be_interrupted():
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert waits.wait(30)
+    assert waits.wait(SECONDS)
     time.sleep(0.2)  # Until it sleeps: a shorter time only makes the test easier to pass.
     ident, kind = ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, kind)
-    assert ended.wait(30)
+    assert ended.wait(SECONDS)
 
 
 def test_an_import_into_a_deleted_asset_fails_with_a_reason(server):

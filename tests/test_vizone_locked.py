@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from flowtools.vizone import Locked, locked
+from tests.running import SECONDS
 
 
 class Interrupted(BaseException):
@@ -31,7 +32,7 @@ def test_one_thread_at_a_time_holds_a_key():
 
     threads = [start(work) for _ in range(8)]
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
     assert (len(done), max(most)) == (8, 1)
 
 
@@ -67,13 +68,13 @@ def test_a_waiting_thread_can_be_interrupted_and_the_key_stays_usable():
 
     with Locked("a"):
         thread = start(wait)
-        assert waiting.wait(30)
+        assert waiting.wait(SECONDS)
         ident = ctypes.c_ulong(thread.ident)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupted))
-        thread.join(30)
+        thread.join(SECONDS)
         assert seen == ["interrupted"]
     other = start(wait)
-    other.join(30)
+    other.join(SECONDS)
     assert seen == ["interrupted", "got it"]
     assert locked._locks == {}
 

@@ -8,7 +8,7 @@ from flowtools.core.wait import Wake, wait
 from flowtools.source.vizone.lookup import Lookup
 from flowtools.source.vizone.settling import Settling
 from flowtools.vizone.account import Account
-from tests.running import until
+from tests.running import SECONDS, until
 
 
 def wakes():
@@ -56,7 +56,7 @@ def test_a_wake_is_closed_with_its_last_reference():
     may_ring = threading.Event()
 
     def ring_late(wake):
-        may_ring.wait(60)
+        may_ring.wait(SECONDS)
         wake.ring()
 
     thread = threading.Thread(target=ring_late, args=(wake,))

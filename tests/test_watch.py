@@ -17,6 +17,7 @@ from flowtools.source.folder.wanted import Wanted
 from flowtools.source.folder.watcher import Watcher
 from flowtools.source.watch import HotFolder
 from tests.conftest import BIN, KILLS, environment
+from tests.running import SECONDS
 from tests.watching import told_by
 
 pytest_plugins = ["tests.watch_fixtures"]
@@ -160,7 +161,7 @@ def test_match_and_ignore_select_files(watch, folder):
 def test_include_and_exclude_select_kinds(watch, folder):
     watching = watch("--include", "deleted", "--include", "created", "--exclude", "created")
     (folder / "b").write_text("x")
-    until = time.monotonic() + 60
+    until = time.monotonic() + SECONDS
     while not watching.told and time.monotonic() < until:  # It may not watch yet.
         (folder / "a").write_text("x")
         time.sleep(1.0)
@@ -237,7 +238,7 @@ def test_an_unmounted_share_causes_no_deletions(folder, tmp_path):
         tmp_path,
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=environment(), check=False
+        command, capture_output=True, text=True, timeout=SECONDS, env=environment(), check=False
     )
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip(f"no namespaces for mounts here: {done.stderr}")
@@ -305,14 +306,14 @@ def test_a_closed_reader_ends_the_command_while_it_waits(start, folder):
     process = start("flow-watch", folder)
     time.sleep(0.2)
     process.stdout.close()
-    assert process.wait(timeout=30) == -signal.SIGPIPE
+    assert process.wait(timeout=SECONDS) == -signal.SIGPIPE
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_command_immediately(watch, signum):
     watching = watch()
     watching.process.send_signal(signum)
-    assert watching.process.wait(timeout=30) == -signum
+    assert watching.process.wait(timeout=SECONDS) == -signum
 
 
 def test_a_killed_worker_that_moves_files_loses_nothing(folder, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from flowtools.errors import UsageError
 from flowtools.pool.width import width
+from tests.running import SECONDS
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_gnu_parallel_starts_the_same_number(text):
         ["parallel", "-j", text, "sleep 0.2; echo {%}", ":::", *map(str, range(14))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         env=os.environ | {"PARALLEL_HOME": "/nonexistent"},
     )
     assert max(map(int, done.stdout.split())) == min(width(text), 14)

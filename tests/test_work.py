@@ -12,21 +12,8 @@ import orjson
 import pytest
 
 from tests.conftest import ROOT, environment
+from tests.running import SECONDS, finish, lines, until
 from tests.terminals import Terminal
-
-PATIENCE = 60
-
-
-@pytest.fixture
-def notes(tmp_path):
-    """The lines that the Workers of tests/workers.py have noted so far."""
-    path = tmp_path / "notes"
-
-    def read():
-        return path.read_text().splitlines() if path.exists() else []
-
-    read.path = path
-    return read
 
 
 @pytest.fixture
@@ -42,23 +29,6 @@ def work(start, notes):
     return run
 
 
-def lines(*values):
-    return b"".join(orjson.dumps(value) + b"\n" for value in values)
-
-
-def finish(process, text=b""):
-    """Write `text`, close the input: (status, printed events, messages)."""
-    out, err = process.communicate(text, timeout=PATIENCE)
-    return process.returncode, [orjson.loads(line) for line in out.splitlines()], err.decode()
-
-
-def wait_for(condition, what):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, f"waited {PATIENCE} s for {what}"
-        time.sleep(0.01)
-
-
 # Log rotation
 
 
@@ -72,12 +42,12 @@ def test_sighup_reopens_files_without_losing_a_line(work, tmp_path, notes):
     }
     process.stdin.write(lines(["ok", 1], "fail"))
     process.stdin.flush()
-    wait_for(lambda: len(lines_of["log"]()) == 2, "the job log")
-    wait_for(lambda: len(lines_of["failed"]()) == 1, "the failed file")
+    until(lambda: len(lines_of["log"]()) == 2, "the job log")
+    until(lambda: len(lines_of["failed"]()) == 1, "the failed file")
     (tmp_path / "log").rename(tmp_path / "log.1")
     (tmp_path / "failed").rename(tmp_path / "failed.1")
     process.send_signal(signal.SIGHUP)
-    wait_for((tmp_path / "failed").exists, "a new file")
+    until((tmp_path / "failed").exists, "a new file")
     status, _, _ = finish(process, lines(["ok", 2], "fail"))
     assert status == 1
     assert [len(of()) for of in lines_of.values()] == [2, 2, 1, 1]
@@ -86,11 +56,11 @@ def test_sighup_reopens_files_without_losing_a_line(work, tmp_path, notes):
 def test_files_that_cannot_be_reopened_stay_in_use(work, tmp_path):
     (tmp_path / "logs").mkdir()
     process = work("Whatever", "--joblog", "logs/log")
-    wait_for((tmp_path / "logs/log").exists, "the job log")
+    until((tmp_path / "logs/log").exists, "the job log")
     kept = (tmp_path / "logs/log").open("rb")
     process.stdin.write(lines(["ok", 1]))
     process.stdin.flush()
-    wait_for(lambda: kept.read(), "a line")
+    until(lambda: kept.read(), "a line")
     (tmp_path / "logs/log").unlink()
     (tmp_path / "logs").rmdir()
     process.send_signal(signal.SIGHUP)
@@ -112,7 +82,7 @@ def hangup_is_heard():
 @pytest.mark.usefixtures("hangup_is_heard")
 def test_without_files_sighup_ends_the_process(work, notes):
     process = work("Note")
-    wait_for(lambda: notes() == ["configure -"], "the Worker")
+    until(lambda: notes() == ["configure -"], "the Worker")
     process.send_signal(signal.SIGHUP)
     assert finish(process)[0] == -signal.SIGHUP
 
@@ -132,7 +102,7 @@ def test_reading_a_file_that_is_also_written_is_refused(tmp_path, line, named):
     (tmp_path / "g").symlink_to("f")
     command = f"flow-work tests.workers:Whatever {line}"
     done = subprocess.run(
-        ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,
         env=environment(PYTHONPATH=str(ROOT)),
     )  # fmt: skip
     assert done.returncode == 2
@@ -164,7 +134,7 @@ def test_with_log_format_json_every_line_on_stderr_is_json(work, tmp_path, isola
     process.stdin.write(b"no json\n")
     process.stdin.close()
     said += [json.loads(line) for line in process.stderr]
-    assert process.wait(PATIENCE) == 1
+    assert process.wait(SECONDS) == 1
     assert {each["command"] for each in said} == {"flow-work"}
     assert {"info", "error"} <= {each["level"] for each in said}
     assert any(each["message"].startswith("0 done, 2 failed") for each in said)
@@ -237,6 +207,56 @@ def test_a_worker_that_cannot_be_configured_ends_the_command(work):
     status, _, err = finish(work("BadConfigure"), lines("x"))
     assert status == 78
     assert "cannot configure Worker 'tests.workers:BadConfigure': KeyError: 'host'" in err
+
+
+STATUSES = """
+from flowtools.errors import ConfigurationError, RefusedError, UnreachableError
+from flowtools.vizone import BusyError
+from flowtools.worker import Unavailable
+
+class Down(OSError): pass
+class Worker:
+    def configure(self, config): raise {}
+    def start(self, event): pass
+"""
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        ("Unavailable('no database')", 69),
+        ("UnreachableError('no database')", 69),
+        ("BusyError('no database')", 69),
+        ("Down('no database')", 69),
+        ("RefusedError('no database')", 77),
+        ("ConfigurationError('no database')", 78),
+        ("ConnectionError('no database')", 78),
+    ],
+)
+def test_an_outage_while_a_worker_is_configured_has_its_own_status(
+    run, tmp_path, isolation, raised, expected
+):
+    (tmp_path / "mine.py").write_text(STATUSES.format(raised))
+    words = ("--isolation", isolation, "--pause-on", "mine:Down")
+    status, _, err = run("flow-work", "mine:Worker", *words, input=b"1\n")
+    assert status == expected
+    assert "no database" in err
+    assert err.count("\n") == 1
+
+
+NOT_CREATED = """
+class Worker:
+    def __init__(self, host): pass
+    def start(self, event): pass
+"""
+
+
+def test_an_error_names_no_line_of_the_command_itself(run, tmp_path):
+    (tmp_path / "mine.py").write_text(NOT_CREATED)
+    status, _, err = run("flow-work", "mine:Worker", input=b"1\n")
+    assert status == 78
+    assert err.endswith("missing 1 required positional argument: 'host'\n")
 
 
 def test_a_failing_clean_up_fails_the_command(work):
@@ -325,9 +345,9 @@ def test_a_signal_drains_and_then_ends_the_process_by_that_signal(work, notes, s
     process = work("Whatever")
     process.stdin.write(lines(["sleep", 0.5], ["ok", "never"]))
     process.stdin.flush()
-    wait_for(lambda: notes() == ["sleep"], "the event to run")
+    until(lambda: notes() == ["sleep"], "the event to run")
     process.send_signal(signum)
-    _, err = process.communicate(timeout=PATIENCE)
+    _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == -signum
     assert notes() == ["sleep"]
     assert "1 lines were read but not processed" in err.decode()
@@ -337,9 +357,9 @@ def test_a_signal_lets_the_worker_clean_up(work, notes):
     process = work("Note")
     process.stdin.write(lines("a"))
     process.stdin.flush()
-    wait_for(lambda: "a" in notes(), "the event")
+    until(lambda: "a" in notes(), "the event")
     process.terminate()
-    assert process.wait(PATIENCE) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
     assert notes() == ["configure -", "a", "clean_up"]
 
 
@@ -347,14 +367,14 @@ def test_a_second_signal_ends_the_command_immediately(work, notes):
     process = work("Whatever", "--drain", "1000")
     process.stdin.write(lines("sleep"))
     process.stdin.flush()
-    wait_for(notes, "the event to run")
+    until(notes, "the event to run")
     process.terminate()
 
     def has_ended():
         process.terminate()
         return process.poll() is not None
 
-    wait_for(has_ended, "the end")
+    until(has_ended, "the end")
     assert process.returncode == -signal.SIGTERM
 
 
@@ -362,9 +382,9 @@ def test_events_that_outlast_the_drain_are_cut_short(work, notes):
     process = work("Whatever", "--drain", "0.1", "--grace", "0.1")
     process.stdin.write(lines("sleep"))
     process.stdin.flush()
-    wait_for(notes, "the event to run")
+    until(notes, "the event to run")
     process.terminate()
-    assert process.wait(PATIENCE) == -signal.SIGTERM
+    assert process.wait(SECONDS) == -signal.SIGTERM
 
 
 def test_a_closed_reader_ends_the_command_quietly_by_sigpipe(shell):
@@ -419,7 +439,7 @@ def test_sigusr1_prints_the_state_and_every_threads_stack(work, notes):
     process = work("Whatever", "-j", "2")
     process.stdin.write(lines("ok", "ok", "fail", ["sleep", 1000]))
     process.stdin.flush()
-    wait_for(lambda: "sleep" in notes(), "the event to run")
+    until(lambda: "sleep" in notes(), "the event to run")
     assert b"failed" in process.stderr.readline()
     process.send_signal(signal.SIGUSR1)
     text = ""
@@ -435,7 +455,7 @@ def test_an_idle_input_costs_no_cpu_and_the_next_line_is_still_timed(work, notes
     process = work("Whatever", "--timeout", "0.05", "--grace", "0.05", "-j", "2")
     process.stdin.write(lines(["ok", 1]))
     process.stdin.flush()
-    wait_for(notes, "the first event")
+    until(notes, "the first event")
     threads = [each / "status" for each in Path(f"/proc/{process.pid}/task").iterdir()]
 
     def is_still():
@@ -451,7 +471,7 @@ def test_an_idle_input_costs_no_cpu_and_the_next_line_is_still_timed(work, notes
         time.sleep(0.5)  # Ten time-outs.
         return switches() == before
 
-    wait_for(is_still, "half a second in which no thread wakes")
+    until(is_still, "half a second in which no thread wakes")
     status, _, err = finish(process, lines("sleep"))
     assert status == 1
     assert "1 of 2 events failed (1 timeout)" in err
@@ -567,9 +587,9 @@ def test_events_left_by_a_stop_are_kept(work, notes, tmp_path):
     process = work("Whatever", "--failed", "failed")
     process.stdin.write(lines(["sleep", 0.5], ["ok", "a"], ["ok", "b"]))
     process.stdin.flush()
-    wait_for(notes, "the event to run")
+    until(notes, "the event to run")
     process.terminate()
-    process.communicate(timeout=PATIENCE)
+    process.communicate(timeout=SECONDS)
     kept = [orjson.loads(line) for line in (tmp_path / "failed").read_bytes().splitlines()]
     assert [event["data"] for event in kept] == [["ok", "a"], ["ok", "b"]]
 
@@ -585,7 +605,7 @@ def test_every_event_done_before_a_sigkill_is_in_the_joblog(work, notes, tmp_pat
     process = work("Whatever", "--joblog", "jobs", "-j", "4")
     process.stdin.write(lines(*(["ok", n] for n in range(500))))
     process.stdin.flush()
-    wait_for(lambda: len(notes()) > 100, "some events")
+    until(lambda: len(notes()) > 100, "some events")
     process.kill()
     process.wait()
     logged = (tmp_path / "jobs").read_bytes()
@@ -615,7 +635,7 @@ def test_halt_now_cancels_running_events(work, notes):
     process = work("Whatever", *options)
     process.stdin.write(lines("spin"))
     process.stdin.flush()
-    wait_for(notes, "the event to run")
+    until(notes, "the event to run")
     status, _, _ = finish(process, lines("fail"))
     assert status == 1
 
@@ -733,7 +753,7 @@ def test_a_sigkill_leaves_no_process_behind(work, notes):
     process = work("Whatever", "--isolation", "process")
     process.stdin.write(lines("pid", ["sleep", 0.3]))
     process.stdin.flush()
-    wait_for(lambda: len(notes()) == 2, "the events")
+    until(lambda: len(notes()) == 2, "the events")
     child = int(notes()[0].split()[1])
     process.kill()
     process.wait()
@@ -748,7 +768,7 @@ def test_a_sigkill_leaves_no_process_behind(work, notes):
             == b"Z"
         )
 
-    wait_for(is_gone, "the child to end")
+    until(is_gone, "the child to end")
 
 
 # systemd
@@ -759,7 +779,7 @@ def test_systemd_is_notified_of_ready_watchdog_and_stopping(work, tmp_path):
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(PATIENCE)
+        manager.settimeout(SECONDS)
         env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
         process = work("Nop", env=env)
         heard = [manager.recv(100)]

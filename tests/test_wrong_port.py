@@ -13,7 +13,8 @@ from flowtools.core.wait import Stop
 from flowtools.source.vizone.listening import Listening
 from flowtools.source.vizone.monitor import _Monitors
 from flowtools.vizone import Account
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS
+from tests.stomp_servers import Lines
 
 pytest_plugins = ["tests.stomp_fixtures"]
 

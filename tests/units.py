@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import ROOT, environment
-from tests.stomp_servers import SECONDS
+from tests.running import SECONDS, until
 
 FOLDER = ROOT / "contrib" / "systemd"
 
@@ -157,10 +157,7 @@ class Service:
         """Wait for the end of the main process, and end the remaining processes."""
         status = self.process.wait(SECONDS)
         self.terminate()
-        limit = time.monotonic() + SECONDS
-        while self.processes():
-            assert time.monotonic() < limit, self.processes()
-            time.sleep(0.01)
+        until(lambda: not self.processes(), "the end of all processes")
         return 128 - status if status < 0 else status
 
     def terminate(self):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from flowtools.sim.standin import Plan, StandIn
 from flowtools.vizone import Account, Client
+from tests.running import SECONDS
 
 
 @contextmanager
@@ -66,7 +67,7 @@ class Scripted:
     def __exit__(self, *error):
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(SECONDS)
         for each in self._open:
             each.close()
 
@@ -80,7 +81,7 @@ class Scripted:
             self._serve(connection)
 
     def _serve(self, connection):
-        connection.settimeout(20)
+        connection.settimeout(SECONDS)
         with connection.makefile("rb") as incoming:
             while self._answer(connection, incoming):
                 pass

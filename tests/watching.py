@@ -4,6 +4,7 @@ import json
 import threading
 import time
 
+from tests.running import SECONDS
 from tests.stomp_servers import lines_of
 
 PROBE = "probe"
@@ -41,7 +42,7 @@ class Watching:
 
     def wait_until_it_watches(self, folder, settle):
         # Files that exist at the start are not reported; so the probe changes until it is.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + SECONDS
         while not self.probe:
             assert time.monotonic() < deadline
             (folder / PROBE).write_text(str(time.monotonic()))
@@ -60,7 +61,7 @@ class Watching:
                 return line
         raise AssertionError(f"it never said {words}")
 
-    def wait_for(self, *told, seconds=60):
+    def wait_for(self, *told, seconds=SECONDS):
         deadline = time.monotonic() + seconds
         while not set(told) <= set(self.told):
             assert time.monotonic() < deadline, f"{told} not in {self.told}"

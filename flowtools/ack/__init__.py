@@ -6,5 +6,6 @@ directory of that socket, `connection` one connection to it, `stall` the warning
 and `ages` measures how long the oldest event has waited.
 `sender` is the side of the process that finishes events. `relay` passes the duty to acknowledge an
 event on to the lines made of it, and `duties` counts these lines. `branches` writes the same lines
-to several readers. `ack`, `tee` and `jq` do the work of flow-ack, flow-tee and flow-jq.
+to several readers, and `parting` says how long to wait for acknowledgements once a reader has gone.
+`ack`, `tee` and `jq` do the work of flow-ack, flow-tee and flow-jq.
 """

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from flowtools.core.errors import FlowError, ReaderGone
+from flowtools.core.errors import CUT, STALLED, FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop, wait
 
@@ -105,9 +105,9 @@ class Branches:
             FlowError: The time after a stop is over, and a reader has not taken everything.
         """
         if self._deadline is not None and not self.left:
+            cut = CUT if any(each.writer.is_cut for each in self._open) else ""
             raise FlowError(
-                "stopped before the reader accepted the last lines: those from line"
-                f" {first} of the input on may be missing"
+                f"{STALLED}{cut}: those from line {first} of the input on may be missing"
             )
 
     def take_gone(self) -> list[Branch]:
@@ -138,6 +138,17 @@ class Branches:
                 return False
         return is_all
 
+    def end(self) -> None:
+        """Close the pipes of all branches, so that their readers see the end."""
+        ends = {_identity(each.fileno()) for each in self._open if each.has_duty}
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        # A shell leaves a process substitution open under a second number, that of /dev/fd/63.
+        for fd in [int(name) for name in os.listdir("/proc/self/fd")]:  # noqa: PTH208
+            with suppress(OSError):  # The descriptor of this listing is closed by now.
+                if _identity(fd) in ends:
+                    os.dup2(nowhere, fd)
+        os.close(nowhere)
+
     def close(self) -> None:
         """Close the epoll descriptor; the branches stay open."""
         self._gone.close()
@@ -150,3 +161,9 @@ class Branches:
             return bool(wait(writable=waiting, seconds=self._deadline - monotonic()))
         wait(self._stop, writable=waiting)
         return True
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    """Return what all descriptors of one pipe have in common."""
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino

@@ -21,6 +21,7 @@ from flowtools.core.lines import MAX_LINE, LineReader
 from flowtools.core.log import get_log
 from flowtools.core.result import result_of
 from flowtools.core.toolong import TooLong, exceeds
+from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
 
@@ -83,6 +84,7 @@ class Filter:
         self._program = program
         self._relay = relay
         self._out = out
+        self._fd = out.open[0]
         self._number = self._failed = 0
 
     def run(self, reader: LineReader, stop: Stop) -> None:
@@ -97,23 +99,30 @@ class Filter:
         vitals.provide("events_in", lambda: self._number)
         vitals.provide("failed", lambda: self._failed)
         try:
-            while (block := reader.read()) is not None:
-                for line in block:
-                    self._number += 1
-                    if line.strip():
-                        self._filter(line)
-                if not self._out.flush() and stop.is_set():
-                    self._out.check_written(self._number - len(block) + 1)
-                    break
-                if self._out.take_gone():
-                    raise ReaderGone
-            self._relay.wait_until_settled(stop, self._out.left, news=self._out)
+            try:
+                self._filter_all(reader, stop)
+            except ReaderGone:
+                self._relay.settle_last(self._out.left)
+                raise
+            self._relay.wait_until_settled(stop, self._out.left, self._fd)
             # After a stop, lines that were not read or not settled must be delivered again.
             at_end = not stop.is_set()
         finally:
             self._relay.close(bye=at_end)
         if self._failed:
             raise EventsFailed(f"the program failed for {self._failed} of {self._number} lines")
+
+    def _filter_all(self, reader: LineReader, stop: Stop) -> None:
+        while (block := reader.read()) is not None:
+            for line in block:
+                self._number += 1
+                if line.strip():
+                    self._filter(line)
+            if not self._out.flush() and stop.is_set():
+                self._out.check_written(self._number - len(block) + 1)
+                return
+            if self._out.take_gone():
+                raise ReaderGone
 
     def _filter(self, line: bytes) -> None:
         bare, ackto = take_ackto(line)
@@ -141,6 +150,8 @@ class Filter:
         """Yield the output lines for one line, without newline and without an `ackto`."""
         if isinstance(line, TooLong):
             raise EventError(line.reason)
+        if isinstance(line, Unfinished):
+            raise EventError("the input ends within this line, so it is not an event")
         try:
             event: Event | None = parse(bare)
         except NotAnEvent:

@@ -44,6 +44,9 @@ LOOK_EVERY = 10.0
 GRACE = 1.0
 """Seconds from a connection's end without `bye` until acknowledgements count as lost."""
 
+JOINS = 0.25
+"""Seconds after the end of a reader in which a process may connect that has just read a line."""
+
 REMEMBERED = 50_000
 """Maximum number of settled events for which the settling connection is remembered."""
 
@@ -75,6 +78,17 @@ class AckInlet(Protocol):
 
     def ackto(self, epoch: str) -> str:
         """Begin `epoch`; return the prefix of its `ackto`s, to which an event's number is added."""
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether a process is connected, or may be about to connect."""
+
+    def await_last(self) -> None:
+        """From now on, count acknowledgements as lost only when the last process has gone.
+
+        Call it when nothing more is written. One process that ends early must then not prevent
+        the others from settling what they took.
+        """
 
     def start(
         self,
@@ -135,6 +149,7 @@ class AckSocket:
         # The epoch and its settled events, in one object: another thread replaces both at once.
         self._settled: tuple[str, dict[int, Connection]] = ("", {})
         self._vanished: tuple[float, str] | None = None
+        self._joins_until: float | None = None
         self._look_at = monotonic() + LOOK_EVERY
         self._ages = Ages()
         self._in_flight: Callable[[], Mapping[int, object]] = dict
@@ -144,6 +159,15 @@ class AckSocket:
     def path(self) -> str:
         """The path of the socket."""
         return self._place.path
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether a process is connected, or may be about to connect; any thread may ask."""
+        return bool(self._connections) or monotonic() < (self._joins_until or 0.0)
+
+    def await_last(self) -> None:
+        """From now on, count acknowledgements as lost only when the last process has gone."""
+        self._joins_until = self._joins_until or monotonic() + JOINS
 
     def ackto(self, epoch: str) -> str:
         """Begin `epoch`; return the prefix of its `ackto`s, to which an event's number is added."""
@@ -262,7 +286,7 @@ class AckSocket:
     def _read(self, ready: "set[int] | list[int]") -> bool:
         """Read from the connections among `ready`; return whether anything has arrived."""
         acks: list[Ack] = []
-        moved = False
+        ended: list[Connection] = []
         for fd in ready:
             connection = self._connections.get(fd)
             if connection is None:
@@ -271,16 +295,18 @@ class AckSocket:
             self.malformed += said.malformed
             self._find_copies(said.acks, connection)
             acks += said.acks
-            moved = moved or bool(said.acks) or connection.has_ended
             if connection.has_ended:
-                self._part_from(connection)
+                ended.append(connection)
         if acks:
             self.stall.moved()
             try:
                 self._receive(acks)
             except Exception:  # noqa: BLE001  the top of a thread
                 _log.exception("internal error while acknowledging")
-        return moved
+        # Last: whoever sees that nobody is connected any more must find everything settled.
+        for connection in ended:
+            self._part_from(connection)
+        return bool(acks or ended)
 
     def _part_from(self, connection: Connection) -> None:
         del self._connections[connection.fileno()]
@@ -322,7 +348,10 @@ class AckSocket:
         if self._vanished is not None and now >= self._vanished[0]:
             _, reason = self._vanished
             self._vanished = None
-            self._lost(reason)
+            if self._joins_until is not None and self._connections:
+                self._note_loss(reason)  # Look again after another GRACE.
+            else:
+                self._lost(reason)
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY
             if not os.path.lexists(self.path):

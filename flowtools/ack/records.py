@@ -19,6 +19,7 @@ import orjson
 
 from flowtools.core.event import EventError, now, parse
 from flowtools.core.toolong import TooLong
+from flowtools.core.unfinished import Unfinished
 
 MAX_PACKET = 16 * 1024
 """Maximum size of a packet that is sent, in bytes. A single record always fits."""
@@ -158,6 +159,8 @@ def take_ackto(line: bytes) -> tuple[bytes, str | None]:
     """
     if isinstance(line, TooLong):
         return line, line.ackto
+    if isinstance(line, Unfinished):
+        return line, None
     # Only the end is searched, since a line may have megabytes; an `ackto` is far shorter.
     found = _LAST.search(line, max(0, len(line) - 400))
     if found is not None:

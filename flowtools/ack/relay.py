@@ -19,6 +19,7 @@ from threading import Lock
 from time import monotonic
 
 from flowtools.ack.duties import Duties
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckSocket, new_epoch
 from flowtools.ack.records import Ack, Reason, parse_ackto
 from flowtools.ack.sender import AckSender
@@ -121,13 +122,15 @@ class Relay:
         """Wait until every line is settled, after `stop` for up to `drain` seconds.
 
         Raises:
-            ReaderGone: The reader of the pipe `reader` has gone, or `news` is readable, which
-                means that one of several readers has gone. Some lines can no longer be settled.
+            ReaderGone: The reader of the pipe `reader` has gone, and nobody settles what is left;
+                or `news` is readable, which means that one of several readers has gone.
         """
         ends_at: float | None = None
         while self.outstanding:
             if stop.is_set():
                 ends_at = ends_at or monotonic() + drain
+                if self._inlet is not None:
+                    self._inlet.await_last()
                 if monotonic() >= ends_at:
                     return
             left = None if ends_at is None else ends_at - monotonic()
@@ -136,9 +139,26 @@ class Relay:
             if stop.is_set():
                 others.remove(stop)
             ready = wait(self._settled, *others, gone=reader, seconds=left)
-            if any(each is not None and each.fileno() in ready for each in (reader, news)):
+            if news is not None and news.fileno() in ready:
+                raise ReaderGone
+            if reader is not None and reader.fileno() in ready:
+                if self.settle_last(drain if left is None else left):
+                    return
                 raise ReaderGone
             self._settled.clear()
+
+    def settle_last(self, seconds: float) -> bool:
+        """Wait, after the readers have gone, for those who may still settle what they passed on.
+
+        It takes `seconds` at most, and ends earlier when nobody is connected any more. Return
+        whether all lines are settled.
+        """
+        if self._inlet is not None and self.outstanding:
+            parting = Parting(self._inlet, seconds)
+            while self.outstanding and not parting.is_over:
+                self._settled.wait(parting.LOOK_EVERY)
+                self._settled.clear()
+        return not self.outstanding
 
     def close(self, *, bye: bool) -> None:
         """Send the verdicts that are known so far, and end.
@@ -174,6 +194,6 @@ class Relay:
                 self._ackto = self._inlet.ackto(epoch)
         if forgotten:
             self._is_forsaken = True
-            _log.warning("%s; %d lines will be delivered again by their source", reason, forgotten)
+            _log.warning("%s; %d lines count as not done", reason, forgotten)
             self._upstream.break_off()
             self._settled.ring()

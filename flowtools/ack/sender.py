@@ -55,8 +55,8 @@ class AckSender:
     """Sends acknowledgements, many to a packet. Any thread may call any method but `close`.
 
     An acknowledgement is sent within 50 ms. If its source is frozen, it is kept until the source
-    takes it. If its source is gone, it is counted and dropped: the broker delivers that message
-    again, to another listener.
+    takes it. If its source is gone, it is counted and dropped: that event counts as
+    not done.
     """
 
     def __init__(self) -> None:
@@ -237,7 +237,7 @@ class AckSender:
         number = source.drop()
         if number and not self._lost:
             _log.warning(
-                "cannot acknowledge to '%s': %s; the broker will deliver those events again",
+                "cannot acknowledge to '%s': %s; those events count as not done",
                 source.path,
                 error.strerror or error,
             )

@@ -18,6 +18,7 @@ from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.toolong import TooLong
+from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
 
@@ -45,26 +46,35 @@ class Tee:
         at_end = False
         vitals.provide("events_in", lambda: self._number)
         vitals.provide("failed", lambda: self._failed)
+        is_copied = False
         try:
-            while (block := reader.read()) is not None:
-                self._look()  # Before copying, or a copy would wait for a reader that has gone.
-                done = [ackto for line in block if (ackto := self._copy(line)) is not None]
-                if not self._branches.flush():
-                    self._look()
-                    if stop.is_set():
-                        self._branches.check_written(self._number - len(block) + 1)
-                        break
-                for ackto in done:  # After the flush: the files are the only copies.
-                    self._relay.carry(ackto, 0)
+            self._copy_all(reader, stop)
+            is_copied = True
             self._wait(stop)
             at_end = not stop.is_set()
-        except ReaderGone:
-            self._look()
-            raise
+        except (ReaderGone, EventsFailed):
+            # The other readers have to see the end of their input: they end after their last line.
+            self._branches.end()
+            is_settled = self._relay.settle_last(self._branches.left)
+            if not (is_copied and is_settled):
+                raise
+            at_end = not stop.is_set()
         finally:
             self._relay.close(bye=at_end)
         if self._failed:
             raise EventsFailed(f"{self._failed} of {self._number} lines were not copied")
+
+    def _copy_all(self, reader: LineReader, stop: Stop) -> None:
+        while (block := reader.read()) is not None:
+            self._look()  # Before copying, or a copy would wait for a reader that has gone.
+            done = [ackto for line in block if (ackto := self._copy(line)) is not None]
+            if not self._branches.flush():
+                self._look()
+                if stop.is_set():
+                    self._branches.check_written(self._number - len(block) + 1)
+                    return
+            for ackto in done:  # After the flush: the files are the only copies.
+                self._relay.carry(ackto, 0)
 
     def _wait(self, stop: Stop) -> None:
         while True:
@@ -90,8 +100,8 @@ class Tee:
                 if each.name == STDOUT:
                     raise ReaderGone
                 raise EventsFailed(
-                    f"the reader of '{each.name}' has gone; the events that it has not settled are"
-                    " delivered again; --tolerate continues without it"
+                    f"the reader of '{each.name}' has gone; events that it has not settled count"
+                    " as not done; --tolerate continues without it"
                 )
             _log.warning("the reader of '%s' has gone; continuing without it", each.name)
             # It may never have connected to the relay, which then cannot notice this by itself.
@@ -105,6 +115,8 @@ class Tee:
         if isinstance(line, TooLong):
             self._refuse(line)
             return None
+        if isinstance(line, Unfinished):
+            _log.warning("line %d: the input ends within it, so it is not an event", self._number)
         bare, ackto = take_ackto(line)
         # Decided for each line: with --tolerate a branch may have gone since the last one.
         carriers = [each for each in self._branches.open if each.has_duty]
@@ -120,7 +132,8 @@ class Tee:
             "line %d goes to %d branches, %d of which are to acknowledge it",
             *(self._number, len(self._branches.open), len(acktos)),
         )
-        plain = bare + b"\n"
+        # Without a newline the next command, too, sees that the line is not whole.
+        plain = line if isinstance(line, Unfinished) else bare + b"\n"
         duties = dict(zip(map(id, carriers), acktos, strict=False))
         for branch in self._branches.open:
             own = duties.get(id(branch))

@@ -243,7 +243,7 @@ _COMMON_OPTIONS = (
         count=True,
         expose_value=False,
         callback=keep,
-        help="Print what happens; twice: with details. Also prints the traceback of an error.",
+        help="Print what happens, and the traceback of an error; twice: with details.",
     ),
 )
 

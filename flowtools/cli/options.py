@@ -157,8 +157,8 @@ ack = option(
     "--ack",
     of=Taking,
     type=click.Choice(["pipe", "worker"]),
-    help="When an event is done, and its message is acknowledged to the broker if there is one: "
-    "once its line is in the pipe, or once a Worker has processed it.",
+    help="When an event counts as done, so that its message is acknowledged to the broker. pipe: "
+    "once its line is in the pipe; worker: once a Worker has processed it.",
 )
 
 prefetch = option(
@@ -166,8 +166,8 @@ prefetch = option(
     of=Taking,
     type=click.IntRange(min=1, max=65535),
     metavar="N",
-    help="Maximum number of unacknowledged messages or events. So many are held in memory, and "
-    "may be delivered again after a fault.",
+    help="Maximum number of unacknowledged messages or events. Up to this number may be in memory, "
+    "and may be delivered again after a fault.",
 )
 
 dead_letter = click.option(
@@ -257,8 +257,8 @@ exclude = click.option(
 broker = click.option(
     "--broker",
     metavar="HOST:PORT",
-    help="Override for the broker, if the monitor link is wrong or leads to a host other than "
-    "--url.",
+    help="Use this broker instead of the one that the monitor link names. Needed if the link is "
+    "wrong, or names another host than --url.",
 )
 
 

@@ -62,7 +62,8 @@ threads = option(
     of=Settings,
     type=Parsed(_width),
     metavar="N",
-    help="Number of events that run at the same time. Relative to the CPUs: 100%, 50%, +2, -1.",
+    help="Number of events that run at the same time. It may be relative to the number of CPUs: "
+    "100%, 50%, +2, -1.",
 )
 
 timeout = option(
@@ -93,15 +94,15 @@ linger = option(
     "--linger",
     of=Settings,
     type=SECONDS,
-    help=f"How long a batch waits for more events after its first. Default: {LINGER:g}.",
+    help=f"How long a batch waits for more events after its first one. Default: {LINGER:g}.",
 )
 
 isolation = option(
     "--isolation",
     of=Choice,
     type=click.Choice(["thread", "process"]),
-    help="Run the Worker in threads, or one Worker in each of several processes, which a time-out "
-    "or a crash can end without harm to the others.",
+    help="Run the Worker in threads of one process, or give each thread a process of its own. A "
+    "time-out can kill such a process, and its crash does not harm the others.",
 )
 
 recycle = option(
@@ -163,8 +164,8 @@ key = option(
     of=Settings,
     type=Parsed(_key),
     metavar="EXPR",
-    help="Run events of one key in order, one at a time: an attribute such as subject, "
-    "or a JSON Pointer into data.",
+    help="Run events with the same key in order, one at a time. EXPR is an attribute such as "
+    "subject, or a JSON Pointer into the data such as /asset/id.",
 )
 
 per_key = option(
@@ -247,7 +248,7 @@ once_age = option(
     "--once-age",
     of=Choice,
     type=Duration(min=0, min_open=True),
-    help="How long --once keeps an id.",
+    help="How long --once keeps an id (by default seven days).",
 )
 
 failed = option(
@@ -263,7 +264,7 @@ config = option(
     of=Choice,
     type=FILE,
     metavar="FILE",
-    help="INI file with the settings of the Worker.",
+    help="INI file with the settings of the Worker or Source.",
 )
 
 setting = option(
@@ -272,7 +273,7 @@ setting = option(
     of=Choice,
     multiple=True,
     metavar="SECTION.KEY=VALUE",
-    help="One setting of the Worker; overrides --config. May be repeated.",
+    help="One setting of the Worker or Source; overrides --config. May be repeated.",
 )
 
 progress = option(
@@ -290,7 +291,8 @@ worker_log_level = click.option(
     type=click.Choice(["debug", "info", "warning", "error", "critical"]),
     expose_value=False,
     callback=keep,
-    help="Lowest level of a Worker's `logging` messages to show. Default: follows -v and -q.",
+    help="Lowest level of the messages to show that the Worker or Source logs with `logging`. "
+    "Default: follows -v and -q.",
 )
 
 _ALL = (

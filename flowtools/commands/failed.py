@@ -38,13 +38,15 @@ def _moment(text: str) -> float:
 
 
 def _confirm(number: int, stop: "Stop") -> bool:
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"--drop would remove {number} events: add --yes to confirm without a terminal"
-        )
+    from flowtools.core.text import counted
     from flowtools.core.wait import wait
 
-    click.echo(f"remove {number} events permanently? [y/N]: ", nl=False, err=True)
+    events = counted(number, "event")
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"--drop would remove {events}: add --yes to confirm without a terminal"
+        )
+    click.echo(f"remove {events} permanently? [y/N]: ", nl=False, err=True)
     # click.confirm would not end at a signal. A stop has to end the question, so that a queue gets
     # its messages back.
     wait(sys.stdin, stop)

@@ -63,8 +63,10 @@ def main(
     \b
     Examples:
       flow-interval 60 | flow-work mymod:Poll
-      flow-interval 900 --window 22:00-04:00 --tz Europe/Oslo | flow-work mymod:Sweep
-      flow-interval --cron '30 6 * * MON-FRI' --name morning | flow-work mymod:Report
+      flow-interval 900 --window 22:00-04:00 --tz Europe/Oslo |
+          flow-work mymod:Sweep
+      flow-interval --cron '30 6 * * MON-FRI' --name morning |
+          flow-work mymod:Report
     """
     from flowtools.source.interval import Interval
 

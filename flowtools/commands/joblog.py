@@ -10,7 +10,7 @@ from flowtools.cli.command import Command
 
 @click.command("flow-joblog", cls=Command)
 @click.argument("file", type=options.PATH)
-@click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object instead of tables.")
 def main(file: str, as_json: bool) -> None:
     """Sum up FILE, which flow-work --joblog wrote: outcomes, durations, rates, slowest events.
 

@@ -55,7 +55,8 @@ def main(
 
     \b
     Examples:
-      flow-listen-assets --ack worker | flow-jq 'select(.data.title)' | flow-work mymod:Tag
+      flow-listen-assets --ack worker | flow-jq 'select(.data.title)' |
+          flow-work mymod:Tag
       flow-listen-assets --ack worker | flow-jq -f mine.jq | flow-work mymod:Tag
     """
     import sys

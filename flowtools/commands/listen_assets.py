@@ -40,7 +40,8 @@ def main(
     Examples:
       flow-listen-assets | flow-work mymod:Tag -j 16
       flow-listen-assets --state state --ack worker | flow-work mymod:Index
-      flow-listen-assets --media video --status online --metadata | flow-work mymod:Push
+      flow-listen-assets --media video --status online --metadata |
+          flow-work mymod:Push
       flow-listen-assets | jq -r '[.type, .data.title] | @tsv'
     """
     from flowtools.source.asset import AssetEntryListener

@@ -36,7 +36,8 @@ def main(
 
     \b
     Examples:
-      flow-listen-files xmlimport --settle 2 | flow-work examples.import_files:ImportFiles
+      flow-listen-files xmlimport --settle 2 |
+          flow-work examples.import_files:ImportFiles
       flow-listen-files xmlimport | jq -r '.data | [.name, .size] | @tsv'
     """
     from flowtools.source.location import UnmanagedFilesListener

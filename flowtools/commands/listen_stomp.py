@@ -52,7 +52,8 @@ def main(
 
     \b
     Examples:
-      flow-listen-stomp --browse 'stomp://mq/?destination=/queue/jobs' | jq .data.body
+      flow-listen-stomp --browse 'stomp://mq/?destination=/queue/jobs' |
+          jq .data.body
       flow-listen-stomp --ack worker "$URL" | flow-work mymod:Job -j 16
       flow-listen-stomp --idle 5 "$URL.failed" >rejected.jsonl
     """

@@ -70,7 +70,8 @@ def main(
 
     \b
     Examples:
-      flow-listen-assets --ack worker | flow-send 'stomp://mq/?destination=/queue/assets'
+      flow-listen-assets --ack worker |
+          flow-send 'stomp://mq/?destination=/queue/assets'
       flow-interval 60 | flow-send --raw --destination /topic/ticks stomp://mq
     """
     from flowtools.core.key import Key, WatchedKey

@@ -72,7 +72,11 @@ def _rates(text: str) -> "Rates":
 @click.option(
     "--echo", is_flag=True, help="Also publish an update when a client writes metadata over HTTP."
 )
-@click.option("--no-action", is_flag=True, help="Leave out the header that says what happened.")
+@click.option(
+    "--no-action",
+    is_flag=True,
+    help="Leave out the header of a message that says what happened to the asset or file.",
+)
 @option(
     "--deletions",
     of=Plan,
@@ -110,7 +114,8 @@ def _rates(text: str) -> "Rates":
     "--broker",
     type=Parsed(_address),
     metavar="HOST:PORT",
-    help="Publish at this STOMP broker, as user admin with the same password. Default: its own.",
+    help="Publish at this STOMP broker, as user admin with the password of --password-file. "
+    "Default: a broker of its own.",
 )
 @click.option(
     "--alias",
@@ -172,7 +177,8 @@ def main(
 
     \b
     Examples:
-      flow-sim --assets 40 -- sh -c 'flow-listen-assets --count 40 | flow-work tag:Tag'
+      flow-sim --assets 40 -- sh -c \\
+          'flow-listen-assets --count 40 | flow-work examples.tag:Tag'
       flow-sim --assets 500 --faults 5xx=0.05,drop=0.01 -- ./pipeline.sh
       flow-sim --http 127.0.0.1:8080 --stomp 127.0.0.1:61613
     """

@@ -41,7 +41,8 @@ def main(
     \b
     Examples:
       flow-source mymod:Shares | flow-work mymod:Store -j 4
-      flow-source examples.sources.tail_file:TailFile --set tail.file=app.log | jq .data
+      flow-source examples.sources.tail_file:TailFile --set tail.file=app.log |
+          jq .data
     """
     from flowtools.source.custom import CustomSource
     from flowtools.source.loading import load_source

@@ -12,17 +12,19 @@ from flowtools.cli.command import Command
 @click.option(
     "--check",
     is_flag=True,
-    help="Print a line for each command in trouble; the exit status is 1 if there is one.",
+    help="Print a line for each command in trouble. The exit status is 1 if there is one, or if "
+    "no command runs.",
 )
 @click.option(
     "--max-lag",
     type=Duration(min=0),
-    help="An event in flight that is older is trouble. Default: no limit.",
+    help="A command is also in trouble if one of its events in flight is older than this. "
+    "Default: no limit.",
 )
 @click.option(
     "--max-silence",
     type=Duration(min=0),
-    help="No event for SECONDS is trouble. Default: no limit.",
+    help="A command is also in trouble if no event has come for SECONDS. Default: no limit.",
 )
 @click.option("--once", is_flag=True, help="On a terminal: print the table once, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")

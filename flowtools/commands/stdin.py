@@ -35,7 +35,8 @@ def main(
     \b
     Examples:
       flow-stdin < list.txt | flow-work mymod:Check -j 8
-      find /media -name '*.mxf' -print0 | flow-stdin --null | flow-work mymod:Check
+      find /media -name '*.mxf' -print0 | flow-stdin --null |
+          flow-work mymod:Check
       flow-stdin --document < job.xml | flow-work mymod:Job
     """
     from flowtools.source.local import STDIN, Form

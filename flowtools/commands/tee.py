@@ -26,7 +26,8 @@ def main(files: tuple[str, ...], append: bool, tolerate: bool, max_line: int, dr
 
     \b
     Examples:
-      flow-listen-assets --ack worker | flow-tee >(flow-work a:Index) | flow-work b:Copy
+      flow-listen-assets --ack worker |
+          flow-tee >(flow-work a:Index) | flow-work b:Copy
       flow-listen-assets --ack worker | flow-tee -a seen.jsonl | flow-work b:Copy
     """
     import sys

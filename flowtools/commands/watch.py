@@ -47,8 +47,8 @@ def _settle_for(text: str) -> Any:
     "--temporary",
     multiple=True,
     metavar="PATTERN",
-    help="Files whose name matches are still being transferred; they are reported once they are "
-    "renamed. May be repeated; adds to '*.part', '*.tmp' and others, which 'none' removes.",
+    help="Names of transfers in progress: such a file is reported once it is renamed. May be "
+    "repeated; adds to the default patterns ('*.part', '*.tmp' and others), which 'none' removes.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Watch sub-folders, too.")
 @click.option("--existing", is_flag=True, help="Also report the files that are already there.")
@@ -145,8 +145,9 @@ def main(directory: str, count: int | None, **given: Any) -> None:
 
     \b
     Examples:
-      flow-watch /media/in --ack worker --done /media/done | flow-work mymod:Ingest -j 4
-      flow-watch /media/in --settle-for '*.mxf=30s' --ignore-case --match '*.mxf' | jq .data
+      flow-watch /media/in --ack worker --done /media/done |
+          flow-work mymod:Ingest -j 4
+      flow-watch /media/in --settle-for '*.mxf=30s' --match '*.mxf' | jq .data
       flow-watch . --include deleted | jq -r .subject
     """
     from flowtools.source.folder.rules import Rules

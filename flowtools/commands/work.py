@@ -18,7 +18,7 @@ def main(ctx: click.Context, /, worker: str, **chosen: Any) -> None:
     """Run the Worker MODULE:CLASS on each event line of standard input.
 
     The values that its `start(event)` returns are written to standard output as lines.
-    MODULE is looked for in the current directory, too.
+    MODULE is looked for in the current directory first.
 
     \b
     Examples:

@@ -7,7 +7,8 @@ type, and `schema` makes JSON Schemas of it. A `key` is the value by which event
 `kind` is the kind of a change: created, deleted.
 
 Lines: `lines` reads and writes them on a file descriptor; `pipe` counts the bytes that wait in a
-pipe; `toolong` keeps the beginning of a line beyond the limit. An `outlet` takes a source's events.
+pipe; `toolong` keeps the beginning of a line beyond the limit, and `unfinished` marks a
+line whose writer ended before the line was whole. An `outlet` takes a source's events.
 `seen` remembers lines that have come before; a `spool` keeps lines until all are there. `text` cuts
 long texts; `substitutes` replaces characters that a terminal's encoding lacks.
 

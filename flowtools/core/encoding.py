@@ -1,8 +1,8 @@
 """Python values as JSON: a form for types that JSON does not have, and errors that name the place.
 
 orjson writes the types of JSON, and also dataclasses, enumerations and UUIDs. For any other value
-it calls `plain`, which returns a value that orjson can write. If orjson fails, `why_not` searches
-the whole value for the culprit and names its place. This is slow, and done for the error alone.
+it calls `plain`, which returns a value that orjson can write. If orjson fails, `again` searches
+the whole value for the culprit and names its place. This is slow, and done only then.
 """
 
 import os
@@ -30,7 +30,11 @@ OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
 MAX_PATH = 200
 """Maximum number of characters of the place that an error names."""
 
+MAX_KEY = 80
+"""Maximum number of characters of a key that an error names."""
+
 _DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
+_NOT_FINITE = "NaN and infinity are not JSON numbers"
 _NAIVE = "a datetime without a time zone names no moment: give it one, as datetime.now(UTC)"
 
 
@@ -42,7 +46,7 @@ def plain(value: Any) -> Any:
     | datetime | RFC 3339 text, `Z` for UTC; without a time zone it is refused |
     | date, time | ISO 8601 text |
     | timedelta | seconds, a number |
-    | Decimal | text, so that no digit is lost |
+    | Decimal | text, so that no digit is lost; NaN and infinity are refused |
     | Path, or what has `__fspath__` | text; bytes that are not UTF-8 as in `\\xe6` |
     | NamedTuple | object, by the names of its fields |
     | set, frozenset, the keys of a dict | array, sorted |
@@ -60,7 +64,10 @@ def plain(value: Any) -> Any:
         if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
             raise TypeError(f"{_name(value)} has no unit here: give a datetime, or a number")
         return value.tolist()
-    raise TypeError(f"type is not JSON serializable: {_name(value)}")
+    if isinstance(value, BaseException):
+        raise TypeError(f"{_name(value)} is an exception: raise it")
+    hint = ": make it a list" if isinstance(value, Iterator) else ""
+    raise TypeError(f"{_name(value)} has no JSON form{hint}")
 
 
 def _moment(value: datetime) -> str:
@@ -68,6 +75,12 @@ def _moment(value: datetime) -> str:
         raise TypeError(_NAIVE)
     text = value.isoformat()
     return text[:-6] + "Z" if value.utcoffset() == timedelta() else text
+
+
+def _number(value: Decimal) -> str:
+    if not value.is_finite():
+        raise TypeError(_NOT_FINITE)
+    return str(value)
 
 
 def _path(value: "os.PathLike[Any]") -> str:
@@ -81,9 +94,15 @@ def _tuple(value: Any) -> Any:
 def _ordered(value: Iterable[Any]) -> list[Any]:
     members = list(value)
     try:
-        return sorted(members)
+        # Sets are compared by inclusion, which says nothing about most pairs.
+        by_text = any(isinstance(each, AbstractSet) for each in members)
+        return sorted(members, key=_as_text if by_text else None)
     except Exception:  # noqa: BLE001  their own code compares; text can always be compared
-        return sorted(members, key=lambda each: orjson.dumps(each, plain, OPTIONS))
+        return sorted(members, key=_as_text)
+
+
+def _as_text(value: Any) -> bytes:
+    return orjson.dumps(value, plain, OPTIONS)
 
 
 def _refused(reason: str) -> Callable[[Any], Any]:
@@ -101,7 +120,7 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (datetime, _moment),
     ((date, time), lambda value: value.isoformat()),
     (timedelta, timedelta.total_seconds),
-    (Decimal, str),
+    (Decimal, _number),
     (os.PathLike, _path),
     (tuple, _tuple),
     (float, float),
@@ -114,13 +133,22 @@ _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 """Forms by type; the first matching type counts."""
 
 
-def why_not(value: Any, error: Exception) -> str:
-    """Return why `value` cannot be written, and the place in it; `error` is orjson's error."""
-    found = next(_culprits(value, "", 0), None)
-    if found is None:
+def again(value: Any) -> bytes:
+    """Return `value`, for which orjson has raised an error, as a line of JSON after all.
+
+    That works if the only trouble was a key of a subclass of str, such as a StrEnum, for which
+    orjson has a slower mode.
+
+    Raises:
+        TypeError: The value cannot be written; the text says why, and the place in it.
+    """
+    if (found := next(_culprits(value, "", 0), None)) is not None:
+        raise TypeError(_said(*found))
+    try:
+        return orjson.dumps(value, plain, OPTIONS | orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
         text = str(error)
-        return text[:1].lower() + text[1:]
-    return _said(*found)
+        raise TypeError(text[:1].lower() + text[1:]) from None
 
 
 def not_finite(value: Any) -> str | None:
@@ -178,7 +206,7 @@ def _culprits_among(value: Any, where: str, depth: int) -> Iterator[tuple[str, s
 
 def _key_reason(key: Any) -> str:
     if not isinstance(key, str):
-        return f"dict key must be str, and one is {_name(key)}"
+        return f"a key of an object is text, and {_shown(key)} is {_name(key)}"
     reason = _scalar(key)
     return f"a key: {reason}" if reason else ""
 
@@ -196,8 +224,15 @@ def _scalar(value: Any) -> str | None:
     if isinstance(value, int):
         return "" if -(2**63) <= value < 2**64 else "integer exceeds 64-bit range"
     if type(value) is float:
-        return "" if isfinite(value) else "NaN and infinity are not JSON numbers"
+        return "" if isfinite(value) else _NOT_FINITE
     return None
+
+
+def _shown(key: Any) -> str:
+    try:
+        return repr(key)[:MAX_KEY]
+    except Exception:  # noqa: BLE001  a user's class may raise anything, and a long integer does
+        return "one"
 
 
 def _step(key: Any) -> str:

@@ -34,6 +34,10 @@ class EventsFailed(FlowError):
     """The command ran to its end, and some events failed."""
 
 
+STALLED = "stopped before the reader accepted the last lines"
+CUT = ", the first of which is cut off"
+
+
 class ReaderStalled(FlowError):
     """The command has been asked to end, and the reader of stdout accepts nothing.
 
@@ -41,8 +45,8 @@ class ReaderStalled(FlowError):
         lines: Number of complete lines that were not written.
     """
 
-    def __init__(self, lines: int) -> None:
-        super().__init__("stopped before the reader accepted the last lines")
+    def __init__(self, lines: int, *, is_cut: bool = False) -> None:
+        super().__init__(f"{STALLED}{CUT if is_cut else ''}")
         self.lines = lines
 
 
@@ -80,6 +84,12 @@ class ConfigurationError(FlowError):
     """Settings are missing or wrong, or a Worker or Source cannot be loaded."""
 
     status = Status.CONFIGURATION
+
+
+def error_of(status: int, text: str) -> FlowError:
+    """Return the error with this exit status; for one that another process has reported."""
+    kinds = (UnreachableError, ProtocolError, RefusedError, ConfigurationError, InternalError)
+    return next((kind for kind in kinds if kind.status == status), FlowError)(text)
 
 
 class ReaderGone(Exception):

@@ -17,7 +17,8 @@ import orjson
 
 from flowtools.core.cloudevents import OPTIONAL, checked, clean, complaint, is_time, optional
 from flowtools.core.digits import huge_integer, may_exceed
-from flowtools.core.encoding import OPTIONS, not_finite, plain, why_not
+from flowtools.core.encoding import OPTIONS, again, not_finite, plain
+from flowtools.core.unfinished import Unfinished
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON = "application/json"
@@ -267,8 +268,11 @@ def encode_value(value: Any) -> bytes:
     """
     try:
         line = orjson.dumps(value, plain, OPTIONS)
-    except TypeError as error:
-        raise EventError(f"cannot be written as JSON: {why_not(value, error)}") from None
+    except TypeError:
+        try:
+            line = again(value)
+        except TypeError as error:
+            raise EventError(f"cannot be written as JSON: {error}") from None
     if b"null" in line and (where := not_finite(value)):
         raise EventError(f"cannot be written as JSON: {where}")
     return line
@@ -286,7 +290,8 @@ def parse(line: bytes, *, digits_checked: bool = False) -> Event:
     try:
         value = orjson.loads(bare(line))
     except orjson.JSONDecodeError as error:
-        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno})") from None
+        ends = "; the input ends within this line" if isinstance(line, Unfinished) else ""
+        raise EventError(f"not JSON: {_lower(error.msg)} (column {error.colno}){ends}") from None
     if not digits_checked and may_exceed(line) and (huge := huge_integer(line)):
         raise EventError(f"not JSON: integer {huge} exceeds 64 bits")
     if type(value) is not dict or "specversion" not in value:

@@ -21,6 +21,7 @@ from flowtools.core.event import Event
 from flowtools.core.pipe import unread
 from flowtools.core.settings import Reading
 from flowtools.core.toolong import ROOM, LongLine, Spill, TooLong, bounded
+from flowtools.core.unfinished import marked
 from flowtools.core.wait import Stop, poll_time, wait
 
 BLOCK = 32768
@@ -34,6 +35,7 @@ PIPE_BUF = 4096
 """Maximum size of a write to a pipe that other writers cannot interleave (POSIX, Linux)."""
 
 
+_NEWLINE = ord("\n")
 _WITHOUT_END = itemgetter(slice(-1))
 
 
@@ -95,9 +97,10 @@ class LineReader:
     def read(self, seconds: float | None = None) -> list[bytes] | None:
         """Wait for input; return its lines, or None at the end.
 
-        A last line without a separator counts as a line. The list is empty if only a part of a
-        line has arrived, if `seconds` have passed, or if `wake` has ended the wait. After a stop
-        the part of an incomplete line is dropped: it was never delivered.
+        A last line without a separator counts as a line, and is an Unfinished if it is the
+        beginning of an event. The list is empty if only a part of a line has arrived, if `seconds`
+        have passed, or if `wake` has ended the wait. After a stop the part of an incomplete line is
+        dropped: it was never delivered.
 
         Raises:
             FlowError: The input cannot be read.
@@ -115,7 +118,7 @@ class LineReader:
             return []
         if not block:
             self._ended = True
-            return [self._take_partial()] if self._partial_size else None
+            return [self._take_last()] if self._partial_size else None
         if self._tee is not None:
             self._tee(block)
         return self._split(block)
@@ -137,7 +140,7 @@ class LineReader:
                 return
             if not block:
                 if self._partial_size:
-                    yield [self._take_partial()]
+                    yield [self._take_last()]
                 return
             yield self._split(block)
 
@@ -194,6 +197,14 @@ class LineReader:
         else:
             self._long.add(piece)
 
+    def _take_last(self) -> bytes:
+        """Take the line that the end of the input has ended."""
+        line = self._take_partial()
+        if isinstance(line, TooLong):
+            line.ackto = None  # As in unfinished.py. The source still has the event.
+            return line
+        return marked(line)
+
     def _take_partial(self) -> bytes:
         if self._long is not None:
             line: bytes = self._long.end()
@@ -215,6 +226,7 @@ class LineWriter:
 
     Attributes:
         emitted: Number of lines given to it.
+        is_cut: Whether the last write has ended within a line.
     """
 
     def __init__(self, fd: int) -> None:
@@ -224,10 +236,10 @@ class LineWriter:
         self._pending: list[bytes] = []
         self._size = 0
         self.emitted = 0
-        # The part of a block that `try_flush` could not write, and whether it begins within a line.
-        # Nothing else may be written before it, or that line would be torn.
+        self.is_cut = False
+        # The part of a block that `try_flush` could not write. Nothing else may be written before
+        # it: it may begin within a line.
         self._rest = memoryview(b"")
-        self._torn = False
         self._given_up: tuple[Stop, float] | None = None
         # Registered once instead of with wait(): it is polled before every write.
         self._room = select.poll()
@@ -292,7 +304,6 @@ class LineWriter:
                     return False
                 # A pipe that poll(2) calls writable has room for PIPE_BUF bytes (pipe(7)).
                 written = self._write_some(self._rest[:PIPE_BUF])
-                self._torn = bytes(self._rest[written - 1 : written]) != b"\n"
                 self._rest = self._rest[written:]
         return True
 
@@ -301,7 +312,7 @@ class LineWriter:
         with self._lock:
             self._pending.clear()
             self._size = 0
-            end = bytes(self._rest).find(b"\n") + 1 if self._torn else 0
+            end = bytes(self._rest).find(b"\n") + 1 if self.is_cut else 0
             self._rest = self._rest[:end]
 
     def flush(self) -> None:
@@ -366,7 +377,7 @@ class LineWriter:
             lines = bytes(view).count(b"\n") + len(self._pending)
             self._pending.clear()
             self._size = 0
-            raise ReaderStalled(lines)
+            raise ReaderStalled(lines, is_cut=self.is_cut)
 
     def _write_some(self, view: memoryview) -> int:
         """Write once; return how many bytes the kernel has taken.
@@ -376,7 +387,7 @@ class LineWriter:
             FlowError: Writing fails for another reason.
         """
         try:
-            return os.write(self._fd, view)
+            written = os.write(self._fd, view)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -384,3 +395,5 @@ class LineWriter:
             if error.errno in (errno.EPIPE, errno.EIO):
                 raise ReaderGone from None
             raise FlowError(f"cannot write standard output: {error.strerror}") from None
+        self.is_cut = view[written - 1] != _NEWLINE
+        return written

@@ -48,7 +48,7 @@ _ATTRIBUTES: dict[str, Any] = {
         "description": "True if re-created from Viz One's feed after an absence",
     },
     "metadataerror": {**_TEXT, "description": "Why details could not be requested from Viz One"},
-    "flowerror": {**_TEXT, "description": "Why the event failed for good"},
+    "flowerror": {**_TEXT, "description": "Why the event failed permanently"},
     "flowattempts": {"type": "integer", "description": "Number of attempts before it failed"},
     "flowfailedat": {"type": "string", "description": "Time of the failure, RFC 3339"},
     "traceparent": {**_TEXT, "description": "W3C Trace Context"},

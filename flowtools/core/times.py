@@ -70,6 +70,20 @@ def instant(text: str | None) -> float | None:
         return None
 
 
+def http_date(text: str) -> float | None:
+    """Return an HTTP date (RFC 9110, 5.6.7) in seconds since the epoch; None if it is not one.
+
+    A date without a zone, as in the obsolete form of asctime(3), is in UTC.
+    """
+    from email.utils import parsedate_to_datetime  # Rarely needed, and it takes long to load.
+
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def happened_at(event: Event) -> float | None:
     """Return the time of `event` in seconds since the epoch; None if it has no valid time."""
     said = event.attributes.get("time")

@@ -6,6 +6,9 @@ priorities, which cannot exist. If the queue exists, the error names its real ty
 the error says that such a stream is impossible. No queue is created and no message is delivered;
 the broker logs a line and closes the connection. Tried with RabbitMQ 3.10.8 and 4.3.6. On other
 brokers only a consumer could find out, and it would take messages from others.
+
+While a queue is being created or elects its leader, the error may name neither. Then the check asks
+again until the time-out, and quotes the broker if it still does not know.
 """
 
 import re
@@ -17,7 +20,9 @@ from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination, Hint
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.dialect import dead_letter_destination
-from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.frames import Frame
+from flowtools.stomp.saying import TROUBLE, error_text, is_passing, whole_text
+from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
@@ -29,6 +34,9 @@ DEAD_LETTERS = "dead letters"
 Kind = Literal["quorum", "classic", "stream", "temporary", "unknown", "missing"]
 
 _IMPOSSIBLE = {"x-queue-type": "stream", "x-max-priority": "-1", "ack": "client-individual"}
+
+PAUSE = 0.2
+"""Seconds after which to ask again about a queue in a passing state."""
 
 _ADVICE = "see docs/scaling.md"
 
@@ -65,19 +73,18 @@ def examine_queues(
 def _judge_queue(
     destination: str, broker: Broker, stop: Stop, settings: Settings
 ) -> tuple[str, bool]:
-    kind = _kind(destination, broker, stop, settings)
+    kind, said = _kind(destination, broker, stop, settings)
     if kind == "missing":
         raise Hint(
             f"'{destination}' does not exist yet: the first command that uses it creates it",
             "make it a quorum queue: create it beforehand, or put 'x-queue-type=quorum' into the"
             f" URL of all commands; {_ADVICE}",
         )
-    _complain(destination, kind)
-    return f"'{destination}' is {_NAMES[kind]}", True
+    return _judged(destination, kind, said)
 
 
 def _judge_dead(dead: str, broker: Broker, stop: Stop, settings: Settings) -> tuple[str, bool]:
-    kind = _kind(dead, broker, stop, settings)
+    kind, said = _kind(dead, broker, stop, settings)
     if kind == "missing":
         raise Hint(
             f"'{dead}' does not exist yet: the first rejected message creates it, with the"
@@ -85,18 +92,10 @@ def _judge_dead(dead: str, broker: Broker, stop: Stop, settings: Settings) -> tu
             "create it beforehand, or give flow-listen-stomp the option"
             f" --dead-letter-header x-queue-type=quorum; {_ADVICE}",
         )
-    _complain(dead, kind)
-    return f"'{dead}' is {_NAMES[kind]}", True
+    return _judged(dead, kind, said)
 
 
-_NAMES: dict[Kind, str] = {
-    "quorum": "a quorum queue",
-    "classic": "a classic queue",
-    "unknown": "a queue; the broker does not say of which type",
-}
-
-
-def _complain(destination: str, kind: Kind) -> None:
+def _judged(destination: str, kind: Kind, said: str) -> tuple[str, bool]:
     if kind == "classic":
         raise Hint(
             f"'{destination}' is a classic queue: it is gone while the node that holds it is down",
@@ -112,27 +111,48 @@ def _complain(destination: str, kind: Kind) -> None:
             f"'{destination}' is a stream: every listener gets every message",
             f"to share work, use a quorum queue; {_ADVICE}",
         )
+    if kind == "quorum":
+        return f"'{destination}' is a quorum queue", True
+    answer = f"it says '{said}'" if said else "it does not compare a queue's arguments"
+    return f"'{destination}' is a queue; the broker does not say of which type: {answer}", True
 
 
-def _kind(destination: str, broker: Broker, stop: Stop, settings: Settings) -> Kind:
-    """Return the type of a queue, as the texts of RabbitMQ's errors show it.
+def _kind(destination: str, broker: Broker, stop: Stop, settings: Settings) -> tuple[Kind, str]:
+    """Return the type of a queue, as the texts of RabbitMQ's errors show it, and the last text.
 
     Raises:
         RefusedError: The user has no permission to find out.
         UnreachableError: The broker does not answer.
     """
+    ask_until = time.monotonic() + settings.connect_timeout
+    while True:
+        try:
+            error = _error(destination, broker, stop, settings.connect_timeout)
+        except ConnectionLost as lost:
+            reason = UnreachableError(f"cannot ask about '{destination}': {lost}")
+            if time.monotonic() >= ask_until or stop.wait(PAUSE):
+                raise reason from None
+            continue
+        if error is None:
+            return "unknown", ""
+        text, said = whole_text(error), error_text(error)
+        if "ACCESS_REFUSED" in text or "access_refused" in text:
+            raise RefusedError(f"cannot find out the type of '{destination}': {said}")
+        kind = _kind_of(text)
+        may_pass = TROUBLE in text or "NOT_FOUND" in text or is_passing(text)
+        if kind != "unknown" or not may_pass or time.monotonic() >= ask_until or stop.wait(PAUSE):
+            return kind, said
+
+
+def _error(destination: str, broker: Broker, stop: Stop, seconds: float) -> Frame | None:
+    """Return the ERROR that an impossible subscription gets; None if the broker accepts it."""
     session = broker.connect(stop)
     if session is None:
         raise UnreachableError("stopped")
     try:
-        text = _answer(session, destination, stop, settings.connect_timeout)
-    except ConnectionLost as error:
-        raise UnreachableError(f"cannot ask about '{destination}': {error}") from None
+        return _answer(session, destination, stop, seconds)
     finally:
         session.abort()
-    if "ACCESS_REFUSED" in text or "access_refused" in text:
-        raise RefusedError(f"cannot find out the type of '{destination}': {text}")
-    return _kind_of(text)
 
 
 def _kind_of(text: str) -> Kind:
@@ -151,15 +171,15 @@ def _kind_of(text: str) -> Kind:
     return "unknown"
 
 
-def _answer(session: Session, destination: str, stop: Stop, seconds: float) -> str:
+def _answer(session: Session, destination: str, stop: Stop, seconds: float) -> Frame | None:
     deadline = time.monotonic() + seconds
     headers = {"id": "doctor", "destination": destination, "receipt": "doctor"}
     session.send_frame("SUBSCRIBE", headers | _IMPOSSIBLE)
     while session.wait(stop, deadline - time.monotonic()):
         for frame in session.take():
             if frame.command == "ERROR":
-                return f"{error_text(frame)} {frame.body.decode('utf-8', 'replace')}"
+                return frame
             # Accepted after all: this broker does not compare the arguments.
             if frame.command in ("RECEIPT", "MESSAGE"):
-                return ""
+                return None
     raise ConnectionLost(f"no answer within {seconds:g} s")

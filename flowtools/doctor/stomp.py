@@ -16,7 +16,8 @@ from flowtools.doctor.settings import Examining
 from flowtools.doctor.sharing import examine_queues
 from flowtools.process.tls import client_context
 from flowtools.stomp.broker import Broker
-from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.saying import error_text
+from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.transport import GRACE, ConnectionLost
 from flowtools.stomp.url import BrokerURL

@@ -16,12 +16,14 @@ from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet, AckSocket, new_epoch
 from flowtools.ack.records import Ack
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.failed.selection import Selection
 from flowtools.failed.store import Failed, Store
@@ -63,8 +65,8 @@ class Replay:
         self._done: Counter[bytes] = Counter()
         self._lock = Lock()
         self._settled = Wake()
-        self._is_lost = False
-        self._removed = self._rejected = self._written = self._skipped = 0
+        self._is_lost = self._has_written_all = False
+        self._removed = self._rejected = self._written = self._skipped = self._missing = 0
         self._taken_out_at = self._waiting_since = time.monotonic()
         self._failed: Failed
 
@@ -91,8 +93,15 @@ class Replay:
                 held=self._held,
                 in_flight=lambda: self._outstanding,
             )
-            self._write_all(inlet.ackto(self._epoch), outlet, stop)
-            self._wait_until_settled(outlet, stop)
+            is_written = False
+            try:
+                self._write_all(inlet.ackto(self._epoch), outlet, stop)
+                is_written = True
+                self._wait_until_settled(inlet, outlet, stop)
+            except ReaderGone:
+                self._settle_last(inlet)
+                if self._outstanding or not is_written:
+                    raise
         finally:
             # In this order: closing the inlet joins its thread, so no acknowledgement comes later.
             inlet.close()
@@ -139,11 +148,13 @@ class Replay:
         if now - self._taken_out_at >= self._failed.take_out_every:
             self._take_out()
 
-    def _wait_until_settled(self, outlet: Outlet, stop: Stop) -> None:
+    def _wait_until_settled(self, inlet: AckInlet, outlet: Outlet, stop: Stop) -> None:
         outlet.flush()
+        self._has_written_all = True
         ends_at: float | None = None
         while self._outstanding and not self._is_lost:
             if stop.is_set():
+                inlet.await_last()
                 ends_at = ends_at or time.monotonic() + self._drain
                 left = ends_at - time.monotonic()
                 if left <= 0:
@@ -153,6 +164,14 @@ class Replay:
                 self._settled.clear()
             else:
                 self._wait_for_room(outlet, stop)
+
+    def _settle_last(self, inlet: AckInlet) -> None:
+        """Wait, after the reader has gone, for those who may still settle what it passed on."""
+        parting = Parting(inlet, self._drain)
+        while self._outstanding and not parting.is_over:
+            wait(self._settled, *self._failed.descriptors(), seconds=parting.LOOK_EVERY)
+            self._settled.clear()
+            self._failed.tend()
 
     def _settle(self, acks: list[Ack]) -> None:
         """Record acknowledgements; called in the inlet's thread."""
@@ -177,25 +196,37 @@ class Replay:
 
     def _held(self) -> int:
         outstanding = len(self._outstanding)
-        return outstanding if outstanding >= self._prefetch else 0
+        return outstanding if self._has_written_all or outstanding >= self._prefetch else 0
 
     def _take_out(self) -> None:
         with self._lock:
             done, self._done = self._done, Counter()
-        self._removed += self._failed.take_out(done)
+        removed = self._failed.take_out(done)
+        self._removed += removed
+        self._missing += done.total() - removed
         self._taken_out_at = time.monotonic()
 
     def _report(self) -> None:
         if self._skipped:
             _log.warning(
-                "%d lines of '%s' were never events and cannot be replayed; --list shows them",
-                self._skipped,
+                "cannot replay %s of '%s': %s; --type 'not an event' --list shows more",
+                counted(self._skipped, "line"),
+                self._failed.name,
+                "it is not an event" if self._skipped == 1 else "they are not events",
+            )
+        if self._missing:
+            _log.warning(
+                "%s done and not in '%s' any more: if the file has been renamed meanwhile, as"
+                " logrotate does, they are still in the renamed one; otherwise another flow-failed"
+                " has removed them",
+                counted(self._missing, "event", "is", "are"),
                 self._failed.name,
             )
-        _log.info("replayed %d events; %d are done and removed", self._written, self._removed)
+        events = counted(self._written, "event")
+        _log.info("replayed %s; %d done and removed", events, self._removed)
         left = len(self._outstanding)
         if left or self._rejected:
+            rejected = counted(self._rejected, "event", "was", "were")
             raise EventsFailed(
-                f"{self._rejected} events were rejected and {left} not settled; they stay in"
-                f" '{self._failed.name}'"
+                f"{rejected} rejected and {left} not settled; they stay in '{self._failed.name}'"
             )

@@ -14,6 +14,9 @@ from flowtools.process.screen import Screen, cut, short_moment
 
 HEADS = ("count", "first", "last", "attempts", "error, as of the last one")
 
+SPARE = ("first", "attempts", "last")
+"""Columns that a narrow terminal leaves out, in this order."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -42,15 +45,19 @@ def show(records: Iterable[Record], how: Look) -> None:
         return
     found = False
     for record in records:
-        found = True
         if how.as_json:
-            screen.raw(record.line + b"\n")
+            # A damaged line would end the program that reads the JSON lines.
+            line = record.line if record.is_json else orjson.dumps(record.attributes)
+            screen.raw(line + b"\n")
         elif how.action == "list":
             screen.line(_in_one_line(record))
         else:
+            if found:
+                screen.line("")
             _show_whole(record, screen)
+        found = True
     if not found and how.action == "whole":
-        raise FlowError("there is no such event")
+        raise FlowError("no failed event has this id; --list shows the ids")
 
 
 def _show_groups(groups: list[Group], as_json: bool, screen: Screen) -> None:
@@ -62,13 +69,14 @@ def _show_groups(groups: list[Group], as_json: bool, screen: Screen) -> None:
             (str(g.count), short_moment(g.first), short_moment(g.last), _attempts(g), g.example)
             for g in groups
         )
-        screen.table(HEADS, rows, right=("count", "attempts"))
+        screen.table(HEADS, rows, right=("count", "attempts"), spare=SPARE)
     else:
         screen.line("no failed events")
 
 
 def _in_one_line(record: Record) -> str:
-    about = (short_moment(record.failed_at), record.type, record.subject or "-", record.id or "-")
+    known = (record.type, record.subject, record.id)
+    about = (short_moment(record.failed_at), *(each or "-" for each in known))
     return "  ".join((*about, cut(record.error)))
 
 
@@ -82,6 +90,8 @@ def _show_whole(record: Record, screen: Screen) -> None:
         "type": record.type,
         "subject": record.subject or "-",
     }
+    if record.damage and record.is_json:
+        said["damage"] = record.damage
     for name, value in said.items():
         screen.line(f"{name:<10} {value}")
     text = orjson.dumps(record.attributes, option=orjson.OPT_INDENT_2).decode()

@@ -12,6 +12,9 @@ from flowtools.process.screen import Screen, local_time
 BAR = 40
 """Length of the longest bar, in cells of the terminal."""
 
+BESIDE = 40
+"""Width of the other columns of the table with bars, in cells."""
+
 RIGHT = ("events", "share", "not done", "seconds", "attempts", "p50", "p95", "p99", "longest")
 
 SHARES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("longest", 1.0))
@@ -32,7 +35,7 @@ def show(summary: Summary, *, as_json: bool) -> None:
         "Outcomes": (("outcome", "events", "share"), _outcomes(summary)),
         "Workers": (("worker", "events"), _workers(summary)),
         "Seconds": (("", *(name for name, _ in SHARES)), _durations(summary)),
-        "By hour": (("hour", "events", "not done", ""), _hours(summary)),
+        "By hour": (("hour", "events", "not done", ""), _hours(summary, screen.width)),
         "Slowest attempts": (
             ("seconds", "id", "subject", "outcome"),
             [(f"{ran:.3f}", *rest) for ran, *rest in summary.slowest],
@@ -73,6 +76,8 @@ def _outcomes(summary: Summary) -> list[tuple[str, ...]]:
     rows.append(("all events", str(total), ""))
     if summary.retries:
         rows.append(("attempts retried", str(summary.retries), ""))
+    if summary.unreadable:
+        rows.append(("unreadable lines", str(summary.unreadable), ""))
     return rows
 
 
@@ -109,7 +114,9 @@ def _durations(summary: Summary) -> list[tuple[str, ...]]:
     ]
 
 
-def _hours(summary: Summary) -> list[tuple[str, ...]]:
+def _hours(summary: Summary, width: int) -> list[tuple[str, ...]]:
+    # A bar does not wrap: it would look like two.
+    longest = max(0, min(BAR, width - BESIDE))
     most = max((counts.total() for counts in summary.hours.values()), default=1)
     rows: list[tuple[str, ...]] = []
     signs = drawn_in(sys.stdout.encoding)
@@ -117,7 +124,7 @@ def _hours(summary: Summary) -> list[tuple[str, ...]]:
         # --resume skips what is done already.
         good = counts["done"] + counts["skipped"]
         bad = counts.total() - good
-        bar = "█" * round(BAR * good / most) + "▒" * round(BAR * bad / most)
+        bar = "█" * round(longest * good / most) + "▒" * round(longest * bad / most)
         bar = bar.translate(signs)
         rows.append((local_time(hour, "%Y-%m-%d %H:00"), str(counts.total()), str(bad or "-"), bar))
     return rows

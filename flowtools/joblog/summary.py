@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from flowtools.core.times import instant
 
 MOST = 10
 """Maximum number of slowest attempts, and of most often retried events, that are listed."""
+
+MOST_COUNT = 2**53
+"""Limit of a number of events or attempts in a record."""
+
+MOST_SECONDS = 1e10
+"""Limit of a duration in a record, in seconds."""
 
 _HOUR = 3600
 
@@ -55,9 +62,11 @@ class Summary:
         """Count one line of a job log, given as its JSON object.
 
         Raises:
-            KeyError, TypeError, ValueError: The object is not a record of a job log.
+            ValueError: The object is not a record of a job log; nothing is counted.
         """
-        outcome, number = str(fields["outcome"]), int(fields["attempt"])
+        if not _is_record(fields):
+            raise ValueError("not a record of a job log")
+        outcome, number = fields["outcome"], fields["attempt"]
         ran, queued = float(fields["ran"]), float(fields["queued"])
         named = (str(fields.get("id") or "-"), str(fields.get("subject") or "-"), outcome)
         # These outcomes are written without a call of `start`, so their durations mean nothing.
@@ -69,7 +78,7 @@ class Summary:
             self.retries += 1
             return
         # --resume writes one line for all the events that it has skipped, with their number.
-        events = int(fields.get("events", 1))
+        events = fields.get("events", 1)
         self.outcomes[outcome] += events
         if fields.get("worker"):
             self.workers[str(fields["worker"])] += events
@@ -79,6 +88,25 @@ class Summary:
             self.hours.setdefault(hour, Counter())[outcome] += events
         if number > 1:
             _keep(self.retried, (number, *named))
+
+
+def _is_record(fields: object) -> bool:
+    """Return whether a JSON value is a record: another program may have damaged the file."""
+    if not isinstance(fields, dict):
+        return False
+    texts = (fields.get("outcome"), fields.get("finished"))
+    counts = (fields.get("attempt"), fields.get("events", 1))
+    times = (fields.get("ran"), fields.get("queued"))
+    return (
+        all(isinstance(each, str) for each in texts)
+        and all(_is_within(each, MOST_COUNT, int) for each in counts)
+        and all(_is_within(each, MOST_SECONDS, int, float) for each in times)
+        and isinstance(fields.get("final"), bool)
+    )
+
+
+def _is_within(value: Any, most: float, *kinds: type) -> bool:
+    return type(value) in kinds and 0 <= value < most  # A truth value is not a number.
 
 
 def _keep(most: list[Any], entry: Any) -> None:
@@ -106,7 +134,7 @@ def _summary(lines: Iterable[bytes], path: Path) -> Summary:
     for line in lines:
         try:
             summary.add(orjson.loads(line))
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        except ValueError:  # Not JSON, or not a record.
             # A loss of power may leave a run of zero bytes, which is not worth a complaint.
             summary.unreadable += bool(line.strip(b"\0\r\n "))
     # Single unreadable lines are counted and shown; a file without any record is the wrong file.
@@ -118,7 +146,10 @@ def _summary(lines: Iterable[bytes], path: Path) -> Summary:
 
 
 def percentile(values: "array[float]", share: float) -> float:
-    """Return the value below which a `share` (0 to 1) of the sorted `values` lies; 0.0 of none."""
+    """Return the smallest of the sorted `values` that a `share` (0 to 1) of them does not exceed.
+
+    This is the nearest rank, a value that occurs; 0.0 if there are none.
+    """
     if not values:
         return 0.0
-    return values[min(len(values) - 1, int(share * len(values)))]
+    return values[max(0, ceil(share * len(values)) - 1)]

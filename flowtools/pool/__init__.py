@@ -4,10 +4,10 @@ Begin with `pool`, which says what a thread does with a line. `intake` reads the
 says which event may run next, `runner` runs the Worker in the thread, and `settlement` settles the
 event. `inflight` has the event in flight and the slot of the thread that runs it. `backlog` holds
 the events that wait for their key (`keys`) or for another attempt; `pause` stops new attempts while
-the server behind the Worker is down. The `watchdog` enforces the deadlines. `control` tells all
-parts to end. `work` is one run: it makes these parts and ends them. `assembly` makes a run from the
-options, with `settings`, `limits` (--rate, --halt) and `width` (-j); `dryrun` only shows what a run
-would do.
+the server behind the Worker is down. The `watchdog` enforces the deadlines, and wakes an
+`eventloop` that waits beyond one. `control` tells all parts to end. `work` is one run: it makes
+these parts and ends them. `assembly` makes a run from the options, with `settings`, `limits`
+(--rate, --halt) and `width` (-j); `dryrun` only shows what a run would do.
 
 A Worker that takes several events at once has another pool: `gathering` collects the events, and a
 `batch` is one attempt with several of them.

@@ -117,7 +117,7 @@ def run(
         seconds = choice.pool.drain if drain is None else drain
         if template is None:
             with bounded("the Worker's 'configure'", stop, seconds):
-                worker = make(choice.worker, settings, equipment)
+                worker = make(choice.worker, settings, equipment, load_exceptions(choice.pause_on))
         runners, has_batches = _runners(choice, worker, template)
         choice = replace(choice, pool=_with_batches(choice, has_batches=has_batches))
         try:

@@ -18,7 +18,7 @@ from flowtools.core.log import About
 from flowtools.core.text import cut
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import ResultError
-from flowtools.worker.batch import Events
+from flowtools.worker.batch import Events, is_exception_class
 from flowtools.worker.description import one_line
 from flowtools.worker.exceptions import TimeLimit
 
@@ -136,11 +136,23 @@ def run_batch(
         given = results[place] if results is not None else None
         if place in failures:
             found.append(failures[place])  # A call of `events.fail` outranks a result.
-        elif isinstance(given, BaseException):
-            found.append(failure(given))
+        elif isinstance(given, BaseException) or is_exception_class(given):
+            found.append(failure(_raised(given)))
         else:
             found.append(_lines(event, given, lines, failure))
     return found
+
+
+def _raised(given: BaseException | type[BaseException]) -> BaseException:
+    """Return the exception that `raise given` would raise."""
+    if isinstance(given, BaseException):
+        return given
+    try:
+        return given()
+    except TimeLimit:
+        raise
+    except BaseException as error:  # noqa: BLE001  its constructor is the Worker's code
+        return error
 
 
 def _lines(

@@ -29,7 +29,7 @@ from typing import Any
 
 import orjson
 
-from flowtools.core.errors import ConfigurationError, FlowError
+from flowtools.core.errors import FlowError
 from flowtools.core.event import Event, ReadEvent
 from flowtools.core.log import About
 from flowtools.core.tracing import unprofile, untrace
@@ -137,10 +137,10 @@ def _work(
 ) -> int:
     out, err = streams
     try:
-        worker = make(plan.worker, plan.config, plan.equipment)
         pausing = load_exceptions(plan.pause_on)
-    except ConfigurationError as error:
-        packets.send(answers, BROKEN, str(error).encode("utf-8", "backslashreplace"))
+        worker = make(plan.worker, plan.config, plan.equipment, pausing)
+    except FlowError as error:
+        packets.send(answers, BROKEN, packets.broken(error))
         return 1
     packets.send(answers, READY)
     is_halted = False

@@ -119,7 +119,8 @@ def _members(line: bytes) -> Iterator[tuple[str, bytes]]:
             start, name = token.end(), None
 
 
-def _refused(line: bytes, members: dict[str, Any]) -> bytes:
+def kept_line(line: bytes, members: dict[str, Any]) -> dict[str, Any]:
+    """Return the object in which a line that is not an event is kept, with these members."""
     try:
         text = {LINE: line.decode()}
     except UnicodeDecodeError:
@@ -128,4 +129,8 @@ def _refused(line: bytes, members: dict[str, Any]) -> bytes:
         text[LINE_FILE] = line.path
     # With a specversion but without the required attributes: an invalid event, which no Worker
     # ever gets.
-    return orjson.dumps({"specversion": "1.0"} | members | text) + b"\n"
+    return {"specversion": "1.0"} | members | text
+
+
+def _refused(line: bytes, members: dict[str, Any]) -> bytes:
+    return orjson.dumps(kept_line(line, members)) + b"\n"

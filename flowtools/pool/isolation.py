@@ -256,8 +256,7 @@ class ProcessRunner:
         if len(content) <= packets.LARGEST:
             self._events.send(kind + content)
             return
-        # One packet cannot hold it, but whether one packet was read must decide what `_take_back`
-        # says.
+        # The process begins the event only when it has read the second packet, with the descriptor.
         with os.fdopen(os.memfd_create("event"), "wb") as file:
             file.write(content)
             file.flush()
@@ -272,7 +271,8 @@ class ProcessRunner:
                 found = self._unread.recv(1, socket.MSG_DONTWAIT)
         except OSError:
             return False
-        return found in (packets.EVENT, packets.BATCH, packets.FILE)
+        # A descriptor alone: the process knew that something would come, but not what.
+        return found in (packets.EVENT, packets.BATCH, packets.FILE, packets.DESCRIPTOR)
 
     def _spawn(self) -> None:
         self._is_ready = False
@@ -310,7 +310,7 @@ class ProcessRunner:
             how = how_it_ended(self._discard())
             raise ConfigurationError(f"cannot configure the Worker: {how} meanwhile") from None
         if kind != packets.READY:
-            raise ConfigurationError(content.decode())
+            packets.raise_broken(content)
         self._is_ready = self._template.has_served = True
 
     def _pause(self, error: FlowError) -> float:

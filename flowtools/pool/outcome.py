@@ -173,12 +173,7 @@ class Failure(NamedTuple):
         """
         traceback = traceback_of(error) if with_traceback else None
         try:
-            outcome = Outcome.of(error)
-            if outcome is Outcome.FAILED and isinstance(error, pausing):
-                outcome = Outcome.UNAVAILABLE
-            after = None
-            if isinstance(error, (Retry, Unavailable)):
-                after = seconds(error.after, "Retry" if isinstance(error, Retry) else "Unavailable")
+            outcome, after = _meaning(error, pausing)
         except TimeLimit:
             raise  # The watchdog's. It ends the attempt, and is not an error of this exception.
         except BaseException as other:  # noqa: BLE001  the exception's own code has raised it
@@ -186,6 +181,29 @@ class Failure(NamedTuple):
         # If the Worker itself chose the outcome, the line of its code does not matter.
         is_decided = after is not None or outcome.raised is not None
         return cls(outcome, describe(error) if is_decided else described(error), after, traceback)
+
+
+def _meaning(
+    error: BaseException, pausing: tuple[type[Exception], ...]
+) -> tuple[Outcome, float | None]:
+    """Return the outcome of `error`, and the wait that it asks for.
+
+    An exception group, as asyncio.TaskGroup raises it, has the outcome of its members if that is
+    the same for all of them; otherwise it is a failure like any other.
+    """
+    if isinstance(error, BaseExceptionGroup) and not isinstance(error, pausing):
+        members = [_meaning(each, pausing) for each in error.exceptions]
+        waits = [after for _, after in members if after is not None]
+        if len({(outcome, after is None) for outcome, after in members}) > 1:
+            return Outcome.FAILED, None
+        return members[0][0], max(waits, default=None)
+    outcome = Outcome.of(error)
+    if outcome is Outcome.FAILED and isinstance(error, pausing):
+        outcome = Outcome.UNAVAILABLE
+    after = None
+    if isinstance(error, (Retry, Unavailable)):
+        after = seconds(error.after, "Retry" if isinstance(error, Retry) else "Unavailable")
+    return outcome, after
 
 
 class Attempt(NamedTuple):

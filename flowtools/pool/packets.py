@@ -6,6 +6,9 @@ too large for one packet is sent in several; each but the last says that more fo
 """
 
 import socket
+from typing import NoReturn
+
+from flowtools.core.errors import FlowError, error_of
 
 READY, BROKEN, CLEAN = b"R", b"B", b"C"
 """READY: the Worker is configured. BROKEN: it cannot be configured. CLEAN: `clean_up` has returned
@@ -54,6 +57,16 @@ def opened(content: bytes) -> tuple[int, bool, float, bytes]:
     """Return the number of the event, whether the process has halted, the seconds, and the rest."""
     seconds = int.from_bytes(content[2:5]) / 1e6
     return content[0], content[1:2] == HALTED, seconds, content[5:]
+
+
+def broken(error: FlowError) -> bytes:
+    """Return the content of a packet that reports why a process cannot work."""
+    return bytes([error.status]) + str(error).encode("utf-8", "backslashreplace")
+
+
+def raise_broken(content: bytes) -> NoReturn:
+    """Raise the error of such a packet."""
+    raise error_of(content[0], content[1:].decode())
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

@@ -16,6 +16,7 @@ from flowtools.core.log import get_log
 from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Stop
 from flowtools.pool.batch import Answer, Batch, run_batch
+from flowtools.pool.eventloop import wake_loop
 from flowtools.pool.outcome import Failure
 from flowtools.pool.results import ResultError, lines_of
 from flowtools.process.console import Whose, shows_tracebacks
@@ -238,12 +239,14 @@ class ThreadRunner:
         """Raise TimeLimit in `thread` at its next bytecode, and kill its programs.
 
         CPython's PyThreadState_SetAsyncExc raises the exception. A thread in a system call gets it
-        only when the call returns. A wait for a program returns because the program is killed.
+        only when the call returns. A wait for a program returns because the program is killed, and
+        that of an event loop because it is woken.
         """
         # The exception first: it has to be pending when a wait for the killed program returns.
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeLimit)
         )
+        wake_loop(thread.ident or 0)
         killed = end_programs(thread.native_id or 0, since)
         if killed:
             log.info("%d processes that the Worker had started have been killed", killed)

@@ -142,7 +142,7 @@ class Template:
             ) from None
         if kind == _BROKEN:
             self._discard()
-            raise ConfigurationError(content.decode())
+            packets.raise_broken(content)
         self.takes_batches = content == _MANY
         if kind == _FRESH:
             log.warning(
@@ -212,7 +212,7 @@ def _serve(control: socket.socket, plan: Plan) -> int:
             worker = load(plan.worker)
             load_exceptions(plan.pause_on)
     except ConfigurationError as error:
-        packets.send(control, _BROKEN, str(error).encode("utf-8", "backslashreplace"))
+        packets.send(control, _BROKEN, packets.broken(error))
         return 0
     forks = threads_of_this_process() == 1
     many = _MANY if takes_batches(worker) else b""

@@ -283,7 +283,8 @@ class Work:
         acks, relay, stop = self._given.acks, self._parts.relay, self._given.stop
         bye = not (self.control.stopping or stop.is_set())
         if relay is not None:
-            if self.control.error is None:
+            # After another error the readers would have to see the end of their input first.
+            if self.control.error is None or isinstance(self.control.error, ReaderGone):
                 with suppress(ReaderGone):
                     relay.wait_until_settled(stop, self._settings.drain, self._writer)
                 bye = not (self.control.stopping or stop.is_set())

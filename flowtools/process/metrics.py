@@ -9,6 +9,7 @@ browser on this network cannot read the figures under its own name (DNS rebindin
 ends and joins the accepting thread.
 """
 
+import errno
 import html
 import os
 import re
@@ -18,7 +19,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -32,6 +33,9 @@ from flowtools.process.vitals import FIGURES, Vitals
 
 REQUEST_SECONDS = 10.0
 """Seconds after which a client that neither sends nor reads is disconnected."""
+
+MOST_CLIENTS = 32
+"""Maximum number of requests that are answered at a time; further clients are disconnected."""
 
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 
@@ -76,10 +80,10 @@ class MetricsServer:
     def _bind(self, address: str) -> str:
         """Listen at `address`; return its host name, or "" for a Unix socket."""
         try:
-            if address.startswith("unix:"):
+            if address.startswith("unix:") and address != "unix:":
                 self._path = Path(address.removeprefix("unix:"))
                 _remove_dead(self._path)
-                self._server: WSGIServer = _UnixServer(str(self._path), _Handler)  # type: ignore[arg-type]
+                self._server: WSGIServer = _UnixServer(str(self._path), _Handler)
                 self._path.chmod(0o660)
                 return ""
             found = _ADDRESS.fullmatch(address)
@@ -107,10 +111,24 @@ class _Server(ThreadingMixIn, WSGIServer):
     # A client that neither sends nor reads must not delay the end of the command.
     block_on_close = False
 
+    def __init__(self, *given: Any) -> None:
+        self._free = BoundedSemaphore(MOST_CLIENTS)
+        super().__init__(*given)
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer a request in a thread of its own; the inherited method would not guard it."""
-        serve, given = self.process_request_thread, (request, client_address)
-        start_thread(Thread(target=serve, args=given, name="metrics-request", daemon=True))
+        # Slow clients must not use up the threads and descriptors that the command needs.
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        given = (request, client_address)
+        start_thread(Thread(target=self._serve, args=given, name="metrics-request", daemon=True))
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # The client has disconnected early. The default would print a traceback to stderr.
@@ -171,11 +189,18 @@ def _application(
     names = {host.lower(), "localhost", socket.gethostname().lower(), socket.getfqdn().lower()}
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("REQUEST_METHOD") != "HEAD":
+            return answered(environ, start_response)
+        # The answer to HEAD has the headers of the answer to GET (RFC 9110, section 9.3.2).
+        answered(environ | {"REQUEST_METHOD": "GET"}, start_response)
+        return []
+
+    def answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
         if not _is_ours(environ.get("HTTP_HOST", ""), names):
             return _text(start_response, "421 Misdirected Request", "not a name of this server\n")
-        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
-            return _text(start_response, "405 Method Not Allowed", "GET only\n")
+        if environ.get("REQUEST_METHOD") != "GET":
+            return _text(start_response, "405 Method Not Allowed", "GET and HEAD only\n")
         if path == "/metrics":
             answer: Iterable[bytes] = metrics(environ, start_response)
             return answer
@@ -242,9 +267,9 @@ def _page(command: str, vitals: Vitals) -> str:
 
 def _remove_dead(path: Path) -> None:
     """Remove a socket that a killed process left behind, but not one that is being served."""
+    if path.exists() and not path.is_socket():
+        raise FileExistsError(errno.EEXIST, "it is not a socket")
     with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-        if not path.is_socket():
-            return
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

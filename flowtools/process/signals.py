@@ -4,6 +4,10 @@ Python runs a handler between two bytecodes of the main thread. While C code hol
 such as an endless regular expression, no handler runs at all. So the kernel is told to call each
 handler only once (SA_RESETHAND, sigaction(2)): a second SIGTERM or SIGINT ends the process,
 whatever it is doing.
+
+Some senders send one request twice: timeout(1) signals its child, and then its process group. So
+for TOGETHER seconds after the first signal another handler ignores further ones. Between the
+kernel's reset and that handler are some ten microseconds, in which a second signal still kills.
 """
 
 import ctypes
@@ -11,16 +15,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from flowtools.core.errors import FlowError
+from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.tracing import start_thread
-from flowtools.core.wait import Stop
+from flowtools.core.wait import Stop, wait
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+TOGETHER = 0.2
+"""Seconds within which several signals are the same request."""
 
 
 class Signalled(Exception):
@@ -33,22 +40,22 @@ class Signalled(Exception):
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """Yield a Stop that the first SIGTERM or SIGINT sets; a second one kills at once.
+    """Yield a Stop that the first SIGTERM or SIGINT sets; one after TOGETHER seconds kills at once.
 
     A signal that was ignored when the command started stays ignored. So nohup(1), and a shell's
     `&` without job control, protect a command from such signals.
 
     Raises:
-        Signalled: The block has ended after a signal; a FlowError that the block raised is its
-            cause.
+        Signalled: The block has ended after a signal; a FlowError or ReaderGone that the block
+            raised is its cause.
     """
     stop = Stop()
-    failure: FlowError | None = None
+    failure: FlowError | ReaderGone | None = None
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        # The kernel has reset only this signal. The other one must end the process now, too.
+        # The kernel has reset only this signal. The other one has the same effect from now on.
         for each in previous:
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, lambda signum, frame: None)
         stop.set(signum)
 
     previous = {each: signal.getsignal(each) for each in _SIGNALS}
@@ -57,9 +64,9 @@ def stopped_by_signals() -> Iterator[Stop]:
         signal.signal(each, handle)
         _serve_once(each)
     try:
-        with _heard_by_the_main_thread():
+        with _heard_by_the_main_thread(stop, tuple(previous)):
             yield stop
-    except FlowError as error:
+    except (FlowError, ReaderGone) as error:
         if stop.signum is None:
             raise
         failure = error
@@ -90,6 +97,15 @@ _SA_KNOWN = 0x08000000 | 0x04000000 | 0x10000000
 """SA_ONSTACK, SA_RESTORER, SA_RESTART: the flags that CPython and the C library may have set."""
 
 
+def _kill_from_now_on(signums: Iterable[int]) -> None:
+    """Give signals their default effect. Unlike `signal.signal`, any thread may call this."""
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    libc.signal.restype = ctypes.c_void_p
+    for each in signums:
+        libc.signal(each, None)
+
+
 def _serve_once(signum: int) -> None:
     """Let the kernel reset `signum` to its default when its handler is called.
 
@@ -104,8 +120,10 @@ def _serve_once(signum: int) -> None:
 
 
 @contextmanager
-def _heard_by_the_main_thread() -> Iterator[None]:
+def _heard_by_the_main_thread(stop: Stop, signums: Collection[int]) -> Iterator[None]:
     """Make each signal's handler run at once, whichever thread the kernel interrupts.
+
+    TOGETHER seconds after one of `signums` has set `stop`, each of them gets its default effect.
 
     Python runs handlers in the main thread. If the kernel interrupts another thread, poll(2) in
     the main thread continues, and the handler has to wait. Linux does that after SIGSTOP, a signal
@@ -118,11 +136,22 @@ def _heard_by_the_main_thread() -> Iterator[None]:
     os.set_blocking(writer, False)
 
     def pass_on() -> None:
-        # The descriptor reports SIGURG, too; answering that would never end. The byte 0 is not a
-        # signal; it ends the thread.
-        while 0 not in (heard := os.read(reader, 64)):
-            if set(heard) != {signal.SIGURG}:
+        kill_at: float | None = None
+        while True:
+            if not wait(reader, seconds=None if kill_at is None else kill_at - time.monotonic()):
+                # Not before the handler has run: it would put its successor in place afterwards.
+                is_handled = stop.signum is not None
+                kill_at = None if is_handled else time.monotonic() + TOGETHER
+                if is_handled:
+                    _kill_from_now_on(signums)
+                continue
+            heard = set(os.read(reader, 64))
+            if 0 in heard:  # Not a signal; it ends the thread.
+                return
+            if heard != {signal.SIGURG}:  # Answering this one, too, would never end.
                 signal.pthread_kill(main, signal.SIGURG)
+            if kill_at is None and not heard.isdisjoint(signums):
+                kill_at = time.monotonic() + TOGETHER
 
     thread = threading.Thread(target=pass_on, name="signals", daemon=True)
     urgent = signal.signal(signal.SIGURG, lambda signum, frame: None)
@@ -141,6 +170,7 @@ def _heard_by_the_main_thread() -> Iterator[None]:
 
 def end_at_once(signum: int) -> NoReturn:
     """End this process by a signal that has set the Stop before; any thread may call this."""
+    _kill_from_now_on([signum])
     os.kill(os.getpid(), signum)
     # Reached only if the kernel could not be told to call the handler just once.
     time.sleep(1.0)

@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from threading import enumerate as all_threads
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from flowtools import __version__
 from flowtools.core.event import rfc3339
@@ -86,7 +86,7 @@ class StatusSocket:
         self._dump = Wake()
         self._started = time.time()
         # Looked up now: while user code runs, descriptor 1 leads elsewhere (stdout.py).
-        self._pipes = {"stdin": _pipe(0), "stdout": _pipe(1)}
+        self._pipes = {"stdin": pipe_of("self", 0), "stdout": pipe_of("self", 1)}
         self._path: Path | None = None
         self._inlet = self._bound()
         self._thread = Thread(target=self._serve, name="status", daemon=True)
@@ -197,7 +197,7 @@ class StatusSocket:
             "version": __version__,
             "pid": os.getpid(),
             "uid": os.geteuid(),
-            "unit": _unit(),
+            "unit": unit_of("self"),
             "started": rfc3339(self._started),
             **self._pipes,
             **as_dict(self._vitals.snapshot()),
@@ -217,28 +217,46 @@ def dump(vitals: Vitals) -> None:
             console.say(f"    {entry.filename}:{entry.lineno} in {entry.name}: {entry.line or ''}")
 
 
+def is_dead(path: Path) -> bool:
+    """Return whether the command that made the status socket `path` has ended.
+
+    A socket that refuses connections may belong to a command that is about to listen, and a process
+    id that is not known here to a command in a container.
+    """
+    pid = path.name.partition("-")[0]
+    if not pid.isdigit() or Path(f"/proc/{pid}").exists():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+    return False
+
+
 def _remove_stale(folder: Path) -> None:
     """Remove the sockets of killed commands, at most 50 per call, so that a start stays quick."""
     for path in list(folder.glob("*.sock"))[:50]:
-        pid = path.name.partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if is_dead(path):
             with suppress(OSError):
                 path.unlink()
 
 
-def _unit() -> str:
-    """Return the systemd unit of this process; "" if it has none."""
+def unit_of(pid: int | Literal["self"]) -> str:
+    """Return the systemd unit of a process; "" if it has none, or is not known."""
     try:
-        found = _UNIT.search(Path("/proc/self/cgroup").read_text())
+        found = _UNIT.search(Path(f"/proc/{pid}/cgroup").read_text())
     except OSError:
         return ""
     return found[1] if found and not found[1].startswith(("session-", "user@")) else ""
 
 
-def _pipe(fd: int) -> str:
-    """Return a name for the pipe at `fd`, the same at both ends; "" if `fd` is not a pipe."""
+def pipe_of(pid: int | Literal["self"], fd: int) -> str:
+    """Return a name for the pipe at `fd` of a process, the same at both ends; "" if it has none."""
     try:
-        status = os.fstat(fd)
+        status = Path(f"/proc/{pid}/fd/{fd}").stat()
     except OSError:
         return ""
     return f"{status.st_dev}:{status.st_ino}" if stat.S_ISFIFO(status.st_mode) else ""

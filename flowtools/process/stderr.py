@@ -104,10 +104,12 @@ class Stderr:
                     self._thread = None
                     return
                 taken = self._take()
-            self._write(taken)
+            is_written = self._write(taken)
             with self._change:
                 self._size -= len(taken)
-                if self._lost and not self._lines:
+                # Only behind a line that could be written. If stderr has no reader any more, the
+                # count itself would be lost, counted and written again without end.
+                if is_written and self._lost and not self._lines:
                     line = self._dropped(self._lost)
                     self._lost = 0
                     self._lines.append(line)
@@ -123,7 +125,9 @@ class Stderr:
             size += len(taken[-1])
         return b"".join(taken)
 
-    def _write(self, taken: bytes) -> None:
+    def _write(self, taken: bytes) -> bool:
+        """Write; return whether that was possible. If not, the lines count as dropped."""
+        is_written = True
         self._writing_since = monotonic()
         try:
             if self.lead is not None:
@@ -132,7 +136,9 @@ class Stderr:
                 self._write_all(memoryview(taken))
         except (OSError, ValueError):
             self._lost += taken.count(b"\n")  # stderr is closed, or the disk is full.
+            is_written = False
         self._writing_since = None
+        return is_written
 
     def _write_all(self, view: memoryview) -> None:
         while view:

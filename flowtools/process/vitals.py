@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
+from flowtools.core.text import counted
+
 
 class Figure(NamedTuple):
     """One figure that a command may provide.
@@ -34,7 +36,7 @@ FIGURES = {
     "events_in": Figure("counter", "Event lines read."),
     "events_out": Figure("counter", "Event lines written."),
     "done": Figure("counter", "Events that are done."),
-    "failed": Figure("counter", "Events that failed for good."),
+    "failed": Figure("counter", "Events that failed permanently."),
     "rejected": Figure("counter", "Events or messages that were rejected."),
     "in_flight": Figure("gauge", "Events or messages taken and not yet settled."),
     "oldest_seconds": Figure("gauge", "Age of the oldest event or message in flight."),
@@ -89,8 +91,8 @@ class Snapshot:
         if stalled:
             return f"stalled: nothing settled for {stalled:.0f} s while the window is full"
         if self.figures.get("wedged"):
-            stuck = self.figures.get("stuck", 0)
-            return f"wedged: {stuck:.0f} threads hang in the Worker beyond its time-out"
+            stuck = counted(int(self.figures.get("stuck", 0)), "thread", "hangs", "hang")
+            return f"wedged: {stuck} in the Worker beyond its time-out"
         if self.figures.get("paused"):
             return "paused: the server behind the Worker is down"
         return ""
@@ -174,12 +176,14 @@ class Vitals:
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def _events(self) -> float:
-        """Return the number of events handled: the first figure of `names` that is provided."""
+        """Return the number of events handled: the first group of figures that is provided."""
         with self._lock:
-            # What is settled counts before what was only read or received.
-            names = ("done", "events_out", "events_in", "received")
-            reader = next((self._readers[name] for name in names if name in self._readers), None)
-        return float((reader() if reader is not None else None) or 0)
+            # What is settled counts before what was only read or received. An event that has
+            # failed came, too: a Worker that fails for all of them is not silent.
+            groups = (("done", "failed"), ("events_out",), ("events_in",), ("received",))
+            names = next((each for each in groups if each[0] in self._readers), ())
+            readers = [self._readers[name] for name in names if name in self._readers]
+        return float(sum(read() or 0 for read in readers))
 
 
 vitals = Vitals()

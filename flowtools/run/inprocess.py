@@ -37,7 +37,7 @@ from flowtools.process.vitals import vitals
 from flowtools.source import Source
 
 LEAVE = 10.0
-"""Seconds that the source has to end after the pool has ended."""
+"""Seconds that the source has to end once the pool has ended and nothing is awaited."""
 
 _OURS = "self:#"
 
@@ -63,6 +63,14 @@ class DirectAcks:
         self._receive: Callable[[list[Ack]], None] | None = None
         self._thread: Thread | None = None
         self._ending = self._has_begun = False
+
+    @property
+    def is_attended(self) -> bool:
+        """False: the pool has the source's only pipe, and ends after its last acknowledgement."""
+        return False
+
+    def await_last(self) -> None:
+        """Do nothing: the pool is the only one that takes events."""
 
     def ackto(self, epoch: str) -> str:
         """Return the first part of `ackto`, which the event's number completes."""
@@ -207,7 +215,9 @@ def beside(
         FlowError: The source raised it, and the block ended without an error. If the block raises,
             the source's error is only logged.
     """
-    thread = _SourceThread(source, stop)
+    # What another process acknowledges may take until the end of the source's own drain.
+    leave = LEAVE if isinstance(acks, DirectSender) else LEAVE + drain
+    thread = _SourceThread(source, stop, leave)
     last = None if redelivers else _Later(stop, drain)
     thread.start()
     try:
@@ -235,7 +245,7 @@ class _SourceThread:
         error: The exception that the source ended with, if it failed.
     """
 
-    def __init__(self, source: Source, stop: Stop) -> None:
+    def __init__(self, source: Source, stop: Stop, leave: float) -> None:
         self.fd, self._writing = os.pipe2(os.O_CLOEXEC)
         # Made now, because at the end there may be no free descriptor.
         unread, self._unread = os.pipe2(os.O_CLOEXEC)
@@ -243,6 +253,7 @@ class _SourceThread:
         self.error: BaseException | None = None
         self._source = source
         self._stop = stop
+        self._leave = leave
         self._finished = False
         self._thread = Thread(target=self._run, name="source", daemon=True)
 
@@ -260,9 +271,9 @@ class _SourceThread:
         self._finished = True
         os.close(self.fd)  # Ends a source that waits in a write: its pipe has no reader any more.
         self._stop.set()
-        self._thread.join(LEAVE)
+        self._thread.join(self._leave)
         if self._thread.is_alive():
-            _log.warning("the source has not ended within %g s and is abandoned", LEAVE)
+            _log.warning("the source has not ended within %g s and is abandoned", self._leave)
 
     def _run(self) -> None:
         try:

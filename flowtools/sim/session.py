@@ -2,7 +2,8 @@
 
 A Session carries out the frames that connection.py reads, in the thread that read them: it checks
 each against the specification and turns it into a call of delivery.py. Frames of a transaction
-are only collected until COMMIT. A ProtocolError ends the connection, as STOMP demands.
+are only collected until COMMIT; MAX_FRAMES and MAX_BYTES limit the collection of a connection. A
+ProtocolError ends the connection, as STOMP demands.
 """
 
 import re
@@ -21,6 +22,12 @@ BEAT = 1000
 
 PREFETCH = 100
 """Messages in flight on a subscription whose SUBSCRIBE does not name a number."""
+
+MAX_FRAMES = 20_000
+"""Frames that all open transactions of a connection may hold together, each BEGIN included."""
+
+MAX_BYTES = 32 * 1024 * 1024
+"""Bytes that the bodies of these frames may have together."""
 
 # Of RabbitMQ, ActiveMQ Classic and others: a client that was written for any of them is understood.
 _PREFETCH_HEADERS = ("prefetch-count", "activemq.prefetchSize", "prefetch")
@@ -48,6 +55,8 @@ class Session(STOMP):  # type: ignore[misc]
         super().__init__(engine)
         self.version = version
         self.closing = False
+        self._held = 0
+        self._held_bytes = 0
 
     def process_frame(self, frame: Frame) -> None:
         """Carry out `frame`, and confirm it with a RECEIPT if it asks for one.
@@ -64,7 +73,7 @@ class Session(STOMP):  # type: ignore[misc]
         if frame.body and frame.cmd != "SEND" and self.version != "1.0":
             raise ProtocolError(f"{frame.cmd} must not have a body")
         if "transaction" in frame.headers and frame.cmd in _IN_TRANSACTIONS:
-            self._transaction(frame).append(frame)
+            self._hold(frame)
         else:
             # Only a name in _COMMANDS gets here, so no other method can be called.
             getattr(self, frame.cmd.lower())(frame)
@@ -141,19 +150,18 @@ class Session(STOMP):  # type: ignore[misc]
         if not name or name in self.engine.transactions:
             raise ProtocolError("BEGIN needs a transaction that is not open yet")
         self.engine.transactions[name] = []
+        self._check_held()
 
     def commit(self, frame: Frame) -> None:
         """Carry out all frames of the transaction, or none of them."""
-        held = self._transaction(frame)
-        del self.engine.transactions[frame.headers["transaction"]]
+        held = self._end_transaction(frame)
         messages: list[Message] = [message_of(each) for each in held if each.cmd == "SEND"]
         verdicts = [self._verdict(each) for each in held if each.cmd != "SEND"]
         self.engine.queue_manager.commit(self.engine.connection, messages, verdicts)
 
     def abort(self, frame: Frame) -> None:
         """Drop the frames of the transaction."""
-        self._transaction(frame)
-        del self.engine.transactions[frame.headers["transaction"]]
+        self._end_transaction(frame)
 
     def disconnect(self, frame: Frame) -> None:
         """End the connection once the queued frames, with the RECEIPT, are sent."""
@@ -161,6 +169,27 @@ class Session(STOMP):  # type: ignore[misc]
 
     def disable_heartbeat(self) -> None:
         """Do nothing; CoilMQ calls this, but here the writing thread sends the heart-beats."""
+
+    def _hold(self, frame: Frame) -> None:
+        self._transaction(frame).append(frame)
+        self._held_bytes += len(frame.body or b"")
+        self._held += 1
+        self._check_held()
+
+    def _check_held(self) -> None:
+        # A transaction counts as one frame itself: a client may open any number of empty ones.
+        if self._held + len(self.engine.transactions) > MAX_FRAMES or self._held_bytes > MAX_BYTES:
+            raise ProtocolError(
+                f"the open transactions hold more than {MAX_FRAMES} frames or {MAX_BYTES} bytes"
+            )
+
+    def _end_transaction(self, frame: Frame) -> list[Frame]:
+        """Remove a transaction, and return its frames."""
+        held = self._transaction(frame)
+        del self.engine.transactions[frame.headers["transaction"]]
+        self._held -= len(held)
+        self._held_bytes -= sum(len(each.body or b"") for each in held)
+        return held
 
     def _transaction(self, frame: Frame) -> list[Frame]:
         name = frame.headers.get("transaction", "")

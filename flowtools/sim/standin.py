@@ -129,11 +129,12 @@ class StandIn:
         handle = self.catalogue.locations[0]
         assets = asset_steps(self.catalogue, plan.assets, plan.seed)
         files = file_steps(self.catalogue, handle, plan.files, plan.seed)
+        planned = ((plan.assets, assets, ASSETS), (plan.files, files, f"{FILES}.{handle}"))
         # Each waits for a listener of its own kind: a topic keeps nothing for one that comes later.
         return [
             Stream(each, plan.rate, lambda seconds, to=to: self._broker.has_subscriber(to, seconds))  # type: ignore[misc]
-            for each, to in ((assets, ASSETS), (files, f"{FILES}.{handle}"))
-            if each
+            for count, each, to in planned
+            if count
         ]
 
     @property

@@ -2,12 +2,13 @@
 
 A stream waits until somebody listens, and then makes one change after the other at a steady
 rate, whether or not the listener keeps up. Each stream has a thread: `Stream.start` starts it,
-`close` ends and joins it.
+`close` ends and joins it. Changes are made up one at a time, when they are due: what a stream keeps
+depends on the assets that exist, not on the number of changes to come.
 """
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from threading import Event as Flag
@@ -22,6 +23,8 @@ from flowtools.vizone.metadata import Payload
 _SUBJECTS = ("Harbour", "Election", "Marathon", "Budget", "Storm", "Festival", "Derby", "Strike")
 _FORMS = ("interview", "report", "press conference", "drone shots", "studio talk", "archive")
 _PLACES = ("Bergen", "Lisbon", "Utrecht", "Gdansk", "Toronto", "Osaka", "Nairobi", "Cardiff")
+
+_File = tuple[str, int] | None  # A name and a size in bytes.
 
 _log = get_log("flowtools.sim")
 
@@ -61,7 +64,10 @@ class Stream:
     """
 
     def __init__(
-        self, steps: list[Callable[[], None]], rate: float, has_listener: Callable[[float], bool]
+        self,
+        steps: Iterable[Callable[[], None]],
+        rate: float,
+        has_listener: Callable[[float], bool],
     ) -> None:
         """Prepare the stream.
 
@@ -98,11 +104,11 @@ class Stream:
             self.done += 1
             # From the last due time, not from now: a late change must not lower the rate.
             due += self._pause
-        _log.info("all %d changes of the stream are made", len(self._steps))
+        _log.info("all %d changes of the stream are made", self.done)
 
 
-def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[], None]]:
-    """Return `count` steps that create, update and delete assets of `catalogue`."""
+def asset_steps(catalogue: Catalogue, count: int, seed: int) -> Iterator[Callable[[], None]]:
+    """Yield `count` steps that create, update and delete assets of `catalogue`."""
     numbers: dict[int, str] = {}
 
     def step(change: Change) -> None:
@@ -113,6 +119,7 @@ def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[]
         number = numbers[change.index]
         try:
             if change.kind == "delete":
+                del numbers[change.index]
                 catalogue.delete(number)
             else:
                 _retitle(catalogue, number, change.title)
@@ -120,32 +127,37 @@ def asset_steps(catalogue: Catalogue, count: int, seed: int) -> list[Callable[[]
             # A client of the stand-in may delete an asset that the stream still wants to change.
             _log.warning("asset %s has been deleted: skipping a change of the stream", number)
 
-    return [partial(step, change) for change in changes(count, seed)]
+    return (partial(step, change) for change in changes(count, seed))
 
 
 def file_steps(
     catalogue: Catalogue, location: str, count: int, seed: int
-) -> list[Callable[[], None]]:
-    """Return functions that let `count` files arrive in an import storage.
+) -> Iterator[Callable[[], None]]:
+    """Yield functions that let `count` files arrive in an import storage.
 
     Each call makes three changes, so that several files grow at a time: a new file appears,
     empty; the file before it grows to half its size, and the one before that is completed.
     """
     dice = random.Random(seed)  # noqa: S311  repeatable, and no secret
-    names = [f"{dice.choice(_SUBJECTS).lower()}-{index:04}.mxf" for index in range(count)]
-    sizes = [dice.randrange(2, 4096) for _ in names]
 
-    def write(index: int, part: float) -> None:
-        if 0 <= index < count:
-            catalogue.storages.write(location, names[index], bytes(int(sizes[index] * part)))
+    def write(file: _File, part: float) -> None:
+        if file is not None:
+            name, size = file
+            catalogue.storages.write(location, name, bytes(int(size * part)))
 
-    def step(index: int) -> None:
-        write(index - 2, 1)
-        write(index - 1, 0.5)
-        write(index, 0)
+    def step(new: _File, growing: _File, whole: _File) -> None:
+        write(whole, 1)
+        write(growing, 0.5)
+        write(new, 0)
 
+    growing: _File = None
+    whole: _File = None
     # Two more steps than files, to complete the last two.
-    return [partial(step, index) for index in range(count + 2)] if count else []
+    for index in range(count + 2 if count else 0):
+        name = f"{dice.choice(_SUBJECTS).lower()}-{index:04}.mxf"
+        new = (name, dice.randrange(2, 4096)) if index < count else None
+        yield partial(step, new, growing, whole)
+        growing, whole = new, growing
 
 
 def _retitle(catalogue: Catalogue, number: str, title: str) -> None:

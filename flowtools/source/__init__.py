@@ -6,7 +6,8 @@ For any broker: `stomp`, and `browse`, which reads a queue without consuming it.
 
 A `stomp` source runs one session after another (`serving`), and `current` passes acknowledgements
 on to the present one. A `delivery` writes the events of a session into a `pipe`, which may be full,
-and settles their messages. `interval` asks a `schedule` when the next tick is due; `cron` reads its
+and settles their messages. `ending` waits for what is in flight at the end, and `again` says what
+becomes of the rest. `interval` asks a `schedule` when the next tick is due; `cron` reads its
 expressions, `daytime` its windows of the day, and a `clock` tells the time. The parts of `watch`
 are in `folder`. `loading` says what a user's Source may be, and `onstdout` runs one as a command. A
 `gate` makes events of its values, `telling` calls its `done`, and a `cursor` saves the position

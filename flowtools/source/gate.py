@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count as numbers_from
 from threading import Condition
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
 from flowtools.core.cloudevents import complaint
@@ -72,6 +73,7 @@ class Gate:
         self._tell = tell
         self._telling = Telling(tell, self._told)
         self._untold = 0
+        self._inlet = inlet
         self._epochs = Epochs(inlet) if inlet is not None else None
         self._loss = ""
         self._taken = self._refused = 0
@@ -213,29 +215,31 @@ class Gate:
             self._change.notify_all()
 
     def wait_until_settled(self, outlet: Outlet, stop: Stop, seconds: float) -> bool:
-        """Wait for acknowledgements and calls of `done`, for up to `seconds` after a stop.
+        """Wait for acknowledgements and calls of `done`.
+
+        After a stop, or the end of the reader, for up to `seconds`; without a reader only as long
+        as somebody may still acknowledge, or `done` is running.
 
         Return whether `done` has returned for each event that was acknowledged.
         """
         self.shut()
-        deadline: float | None = None
-        while self._waiting or self._untold:
-            # Without a reader no acknowledgement can come: only calls of `done` are waited for.
-            if isinstance(self.failure, ReaderGone) and not self._untold:
+        parting: Parting | None = None
+        is_gone = isinstance(self.failure, ReaderGone)
+        while self._inlet is not None and (self._waiting or self._untold):
+            if parting is None and (is_gone or stop.is_set()):
+                parting = Parting(self._inlet, seconds)
+            if parting is not None and parting.is_late:
+                if self._waiting and not is_gone:
+                    _log.warning("stopped with %d events unacknowledged", len(self._waiting))
                 break
-            if stop.is_set():
-                deadline = deadline or monotonic() + seconds
-                if monotonic() >= deadline:
-                    if self._waiting:
-                        _log.warning("stopped with %d events unacknowledged", len(self._waiting))
-                    break
-            if self._is_gone_in_a_moment(outlet, stop):
-                self.failure = self.failure or ReaderGone()
-                if not stop.is_set():
-                    deadline = deadline or monotonic() + seconds
-                if not self._untold or (deadline is not None and monotonic() >= deadline):
-                    break
-                sleep(0.05)
+            if not is_gone:
+                is_gone = self._is_gone_in_a_moment(outlet, stop)
+            elif parting is not None and parting.is_over and not self._untold:
+                break
+            else:
+                sleep(Parting.LOOK_EVERY)
+        if is_gone and self._waiting:
+            self.failure = self.failure or ReaderGone()
         if self._untold:
             _log.error("'done' of the Source has not returned for %d events", self._untold)
         return not self._untold

@@ -8,7 +8,7 @@ buffered. Lines that it has not accepted by then are not acknowledged, so their 
 from collections.abc import Callable
 from time import monotonic
 
-from flowtools.core.errors import ReaderGone
+from flowtools.core.errors import CUT, STALLED, ReaderGone
 from flowtools.core.event import Event, EventError
 from flowtools.core.lines import BLOCK, LineWriter
 from flowtools.core.log import get_log
@@ -83,5 +83,6 @@ class Pipe:
         if has_room and wait(gone=outlet, seconds=0):
             raise ReaderGone
         if not has_room:
-            _log.warning("stopped before the reader accepted the last lines")
+            is_cut = self._writer is not None and self._writer.is_cut
+            _log.warning("%s%s", STALLED, CUT if is_cut else "")
         return has_room

@@ -25,14 +25,15 @@ from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop, wait
+from flowtools.source.again import Again, of_broker
 from flowtools.source.delivery import Delivery, MessageDuty
+from flowtools.source.ending import Ending, Patience
 from flowtools.source.pipe import Pipe
 from flowtools.stomp.caution import PROBATION, SUSPECT
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.message import Message
 from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.terms import Terms
-from flowtools.stomp.transport import ConnectionLost
 
 _LARGE = MAX_LINE // 16
 """Size in bytes up to which a body's line cannot be too long: JSON makes at most six of a byte."""
@@ -89,17 +90,24 @@ class Serving:
         count: int | None,
         acks: AckInlet | None,
         detour: Detour | None,
+        again: Again | None = None,
     ) -> None:
-        """Prepare a session that ends after `count` events; `acks` means --ack worker."""
+        """Prepare a session that ends after `count` events; `acks` means --ack worker.
+
+        `again` says what becomes of unacknowledged events; None: what the broker does.
+        """
         self.subscription = subscription
-        self.delivery = Delivery(subscription, Pipe(outlet, stop, self._drain_until), acks)
+        patience = Patience(terms.drain)
+        self.delivery = Delivery(subscription, Pipe(outlet, stop, patience.until), acks)
+        again = again or of_broker(terms)
+        self._ending = Ending(subscription, self.delivery, outlet, stop, acks, patience, again)
+        self._again = again
         self._terms = terms
         self._outlet = outlet
         self._stop = stop
         self._to_events = to_events
         self._count = count
         self._detour = detour
-        self._deadline: float | None = None
         self._active = monotonic()
         # By quarters of the window: the broker can refill it before it has run out.
         self._ack_every = max(1, terms.prefetch // 4)
@@ -125,7 +133,7 @@ class Serving:
         """
         if count := self.delivery.outstanding:
             session = self.subscription.session
-            session.abandon(f"{reason}; {count} events are delivered again")
+            session.abandon(f"{reason}; {count} events {self._again.after_a_session}")
 
     def run(self) -> None:
         """Write events until `count` are written, a stop is requested, or the session is idle.
@@ -137,6 +145,14 @@ class Serving:
             ReaderGone: Nobody reads any more.
         """
         self.subscription.open(self._count)
+        try:
+            self._serve()
+        except ReaderGone:
+            self._ending.await_last()
+            raise
+        self._ending.finish()
+
+    def _serve(self) -> None:
         while not self._is_over():
             messages = self.subscription.take()
             self._confirm()
@@ -150,7 +166,6 @@ class Serving:
                 if left == 0:
                     break
                 self._wait(left)
-        self._finish()
 
     def close(self) -> None:
         """Release the resources; messages that are not acknowledged are delivered again."""
@@ -330,28 +345,3 @@ class Serving:
         # again whatever is still held here: writing it would only cause duplicates.
         self._left = self.subscription.session.lost is not None or self._stop.is_set()
         return written
-
-    def _drain_until(self) -> float:
-        if self._deadline is None:
-            self._deadline = monotonic() + self._terms.drain
-        return self._deadline
-
-    def _finish(self) -> None:
-        try:
-            while self.delivery.outstanding or self.subscription.moving:
-                if self._stop.is_set() and monotonic() >= self._drain_until():
-                    break
-                self.subscription.take()
-                # Not through _wait: once set, the stop's descriptor stays readable, and this loop
-                # would spin.
-                if self._outlet.fileno() in wait(
-                    self.subscription, gone=self._outlet, seconds=0.05
-                ):
-                    raise ReaderGone
-        except ConnectionLost as error:
-            name = self.subscription.session.name
-            _log.warning("lost the connection to '%s' at the end: %s", name, error)
-        left = self.delivery.outstanding + self.subscription.moving
-        if left:
-            _log.warning("%d events have not been acknowledged; they will be delivered again", left)
-        self.subscription.close()

@@ -11,6 +11,7 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
+from flowtools.source.again import Again
 from flowtools.source.current import Current
 from flowtools.source.serving import Detour, Serving
 from flowtools.source.settings import Taking
@@ -63,6 +64,7 @@ class GenericStompListener(Described):
         to_events: Callable[[Message], Sequence[Event]] | None = None,
         inlet: Callable[[], AckInlet] = AckSocket,
         detour: Detour | None = None,
+        again: Again | None = None,
         relocate: Callable[[Stop], BrokerURL | None] | None = None,
     ) -> None:
         """Prepare to listen at `url`.
@@ -87,6 +89,7 @@ class GenericStompListener(Described):
                 raises, the message is rejected. By default each message is one event.
             inlet: Makes the receiver of acknowledgements, with `ack="worker"`.
             detour: A stage that events pass before they are written.
+            again: What becomes of unacknowledged events; None: what the broker does with them.
             relocate: Called before a reconnect; returns the present address of the broker, or
                 None to keep the last one.
 
@@ -109,6 +112,7 @@ class GenericStompListener(Described):
         self._custom = to_events
         self.inlet = inlet if ack == "worker" else None
         self._detour = detour
+        self._again = again
         self._relocate = relocate
         self._current = Current()
         self._caution = Caution()
@@ -149,6 +153,7 @@ class GenericStompListener(Described):
                 count=count,
                 acks=acks,
                 detour=self._detour,
+                again=self._again,
             )
             self._current.begin(serving)
             try:
@@ -170,8 +175,7 @@ class GenericStompListener(Described):
                 serving.close()
                 self._current.end(serving)
             count = None if count is None else count - serving.delivery.taken
-            # These lines count as taken, so they are written. Their messages come again all the
-            # same, since nothing can be acknowledged any more.
+            # They count as taken, so they are written, though they cannot be acknowledged any more.
             serving.delivery.flush()
             if self._detour is not None:
                 self._detour.end()

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet, AckSocket
 from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, ReaderGone
@@ -114,9 +114,14 @@ class HotFolder(Described):
                 window = self._window(watcher, state)
                 ends.callback(window.close)
             writing = Writing(self._path, rules, outlet, self._clock, state, window)
-            self._write_all(watcher, window, writing, outlet, stop)
-            if window is not None:
-                self._wait_until_settled(window, writing, outlet, stop)
+            try:
+                self._write_all(watcher, window, writing, outlet, stop)
+                if window is not None:
+                    self._wait_until_settled(window, writing, outlet, stop)
+            except ReaderGone:
+                if window is not None:
+                    window.settle_last(rules.drain)
+                raise
         if watcher.refused:
             raise EventsFailed(f"{watcher.refused} files were refused by --verify")
 
@@ -156,16 +161,16 @@ class HotFolder(Described):
         self, window: Window, writing: Writing, outlet: Outlet, stop: Stop
     ) -> None:
         """Wait for acknowledgements that are missing, up to `drain` seconds after a stop."""
-        deadline: float | None = None
+        parting: Parting | None = None
         while window.unsettled():
             window.settle()
             # After a stop nothing is written again: the next start reports it.
-            for report in window.again() if deadline is None else ():
+            for report in window.again() if parting is None else ():
                 writing.write(report, again=True)
             writing.flush()
-            if deadline is None and stop.is_set():
-                deadline = monotonic() + self._rules.drain
-            if deadline is not None and monotonic() >= deadline:
+            if parting is None and stop.is_set():
+                parting = window.part(self._rules.drain)
+            if parting is not None and parting.is_late:
                 log.warning(
                     "stopped with %d events unacknowledged; they are reported again at the next"
                     " start",
@@ -173,9 +178,11 @@ class HotFolder(Described):
                 )
                 return
             # Once set, the stop's descriptor stays readable, and this loop would spin.
-            waited = [] if deadline is not None else [stop.fileno()]
+            waited = [] if parting is not None else [stop.fileno()]
             if outlet.fileno() in wait(*waited, *window.filenos(), gone=outlet, seconds=0.2):
-                raise ReaderGone
+                window.settle_last(self._rules.drain)
+                if window.unsettled():
+                    raise ReaderGone
 
 
 def _is_over(outlet: Outlet, stop: Stop, fds: list[int], due: float) -> bool:

@@ -1,28 +1,25 @@
 """Read the state of every running command on this host from its status socket.
 
 Each long-running command listens on a socket in one of a few directories
-(process/statussocket.py). The commands are asked one after another, in the calling thread. A
-command that does not answer costs ANSWER_SECONDS and is listed as such, because a command that
-hangs must not disappear from the list.
+(process/statussocket.py). All commands are asked at the same time (answers.py). A command that does
+not answer is listed as such, because a command that hangs must not disappear from the list.
 """
 
 import json
 import os
-import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flowtools.process.statussocket import directories
+from flowtools.process.statussocket import directories, is_dead, pipe_of, unit_of
 from flowtools.process.vitals import Snapshot
+from flowtools.status.answers import answers
 
-ANSWER_SECONDS = 3.0
-"""Seconds within which a command must answer."""
-
-MOST_BYTES = 65536
-"""Maximum size of an answer, in bytes."""
+MOST = 1e18
+"""Limit of the numbers in an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +51,15 @@ class State(Snapshot):
 
 def running() -> list[State]:
     """Return the states of all commands that this user may ask, in the order of their starts."""
-    found = {path: _ask(path) for folder in _folders() for path in sorted(folder.glob("*.sock"))}
-    return sorted((each for each in found.values() if each), key=lambda each: -each.up)
+    paths = [path for folder in _folders() for path in sorted(folder.glob("*.sock"))]
+    found = []
+    for path, said in answers(paths):
+        if said is not None:
+            found.append(_state(path, said))
+        elif is_dead(path):
+            with suppress(OSError):
+                path.unlink()
+    return sorted((each for each in found if each), key=lambda each: (-each.up, each.pid))
 
 
 def _folders() -> Iterator[Path]:
@@ -81,39 +85,47 @@ def _folders() -> Iterator[Path]:
                 yield folder
 
 
-def _ask(path: Path) -> State | None:
-    """Return the state of the command behind `path`; None if it has ended."""
-    pid, _, name = path.stem.partition("-")
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(ANSWER_SECONDS)
-            client.connect(str(path))
-            said = _read(client)
-    except ConnectionRefusedError:
-        # Nobody listens: the command was killed and left its socket behind.
-        with suppress(OSError):
-            path.unlink()
+def _state(path: Path, line: bytes) -> State | None:
+    """Return the state of the command behind `path` from its answer; None if it has ended."""
+    said = {
+        name: value
+        for name, value in _object(line).items()
+        # Another version may say more, or say it otherwise; and root asks other users' commands.
+        if name in State.__dataclass_fields__
+        and _fits(value, State.__dataclass_fields__[name].type)
+    }
+    if {"command", "pid"} <= said.keys():
+        return State(**said)
+    if is_dead(path):  # It was killed while it answered.
         return None
-    except FileNotFoundError:
-        return None
-    except OSError:
-        said = {}
-    # Commands of a newer version may say more.
-    known = {key: value for key, value in said.items() if key in State.__dataclass_fields__}
-    if "pid" not in known:
-        known = {"command": name, "pid": int(pid) if pid.isdigit() else 0, "answers": False}
-    return State(**known)
+    return _silent(path)
 
 
-def _read(client: socket.socket) -> dict[str, Any]:
-    data = b""
-    while len(data) < MOST_BYTES and not data.endswith(b"\n"):
-        piece = client.recv(MOST_BYTES)
-        if not piece:
-            break
-        data += piece
+def _silent(path: Path) -> State:
+    """Return what the system knows of a command that does not answer."""
+    text, _, name = path.stem.partition("-")
+    pid = int(text) if text.isdigit() else 0
+    found = State(command=name, pid=pid, answers=False, unit=unit_of(pid))
+    with suppress(OSError):
+        status = path.stat()
+        # A command makes its socket when it starts.
+        found = replace(found, up=max(0.0, time.time() - status.st_mtime), uid=status.st_uid)
+    return replace(found, stdin=pipe_of(pid, 0), stdout=pipe_of(pid, 1))
+
+
+def _object(line: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(data)
+        said = json.loads(line)
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether a JSON value may be that of a field with the type `kind`."""
+    if kind == dict[str, float]:
+        return isinstance(value, dict) and all(_fits(each, float) for each in value.values())
+    if isinstance(value, int | float):
+        # Not true of NaN, nor of numbers that JSON has and the table could not show.
+        return -MOST < value < MOST and (isinstance(value, kind) or isinstance(0.0, kind))
+    return isinstance(value, kind)

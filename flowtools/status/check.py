@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from flowtools.core.text import counted
 from flowtools.status.asking import State
 
 
@@ -29,8 +30,9 @@ def trouble_of(state: State, limits: Limits) -> str:
     # `wedged` is only true when all threads of a pool are stuck; a monitoring system wants to hear
     # of the first.
     if stuck := int(state.figures.get("stuck", 0)):
-        threads = "1 thread hangs" if stuck == 1 else f"{stuck} threads hang"
-        return f"stuck: {threads} in the Worker beyond its time-out"
+        return (
+            f"stuck: {counted(stuck, 'thread', 'hangs', 'hang')} in the Worker beyond its time-out"
+        )
     if limits.max_lag is not None:
         oldest = state.figures.get("oldest_seconds", 0.0)
         if oldest > limits.max_lag:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 
 from flowtools.core.errors import EventsFailed
+from flowtools.core.text import counted
 from flowtools.core.times import short_duration
 from flowtools.core.wait import Stop
 from flowtools.process.screen import Screen
@@ -16,6 +18,9 @@ HEADS = (
     "state",
 )
 RIGHT = ("pid", "rate", "in flight", "oldest", "lag", "failed")
+
+SPARE = ("up", "last event", "rate", "lag", "oldest", "in flight", "failed", "pid")
+"""Columns that a narrow terminal leaves out, in this order."""
 
 EVERY = 2.0
 """Seconds after which a live table is drawn again."""
@@ -30,7 +35,9 @@ def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
     """
     screen = Screen()
     chains = pipelines(states)
-    if as_json:
+    if not as_json:
+        _draw(screen, chains, limits)
+    else:
         for chain in chains:
             for state in chain:
                 screen.json(
@@ -38,10 +45,6 @@ def show(states: list[State], limits: Limits, *, as_json: bool) -> None:
                     | asdict(state)
                     | {"pipeline": name_of(chain), "trouble": trouble_of(state, limits)}
                 )
-    elif states:
-        screen.table(HEADS, (row for chain in chains for row in _rows(chain, limits)), right=RIGHT)
-    else:
-        screen.line("no command of flowtools is running")
 
 
 def watch(ask: Callable[[], list[State]], limits: Limits, stop: Stop) -> None:
@@ -54,9 +57,12 @@ def watch(ask: Callable[[], list[State]], limits: Limits, stop: Stop) -> None:
     screen = Screen()
     with screen.whole():
         while True:
-            screen.home()
-            show(ask(), limits, as_json=False)
-            screen.line("(Control-C to quit)")
+            chains = pipelines(ask())
+            foot = "(Control-C to quit)"
+            if not screen.page(partial(_draw, screen, chains, limits), foot):
+                # What is in trouble must not be below the edge of the terminal.
+                chains.sort(key=lambda chain: not any(trouble_of(each, limits) for each in chain))
+                screen.page(partial(_draw, screen, chains, limits), foot)
             if stop.wait(EVERY):
                 return
 
@@ -76,10 +82,20 @@ def check(states: list[State], limits: Limits) -> None:
                 troubles += 1
                 screen.line(f"{name_of(chain)}: {state.command} (pid {state.pid}): {trouble}")
     if troubles:
-        raise EventsFailed(f"{troubles} of {len(states)} commands are not healthy")
+        verb = "is" if troubles == 1 else "are"
+        commands = counted(len(states), "command")
+        raise EventsFailed(f"{troubles} of {commands} {verb} not healthy")
     # A service that has ended must not look healthy to a monitoring system.
     if not states:
         raise EventsFailed("no command of flowtools is running")
+
+
+def _draw(screen: Screen, chains: list[list[State]], limits: Limits) -> None:
+    if not chains:
+        screen.line("no command of flowtools is running")
+        return
+    rows = (row for chain in chains for row in _rows(chain, limits))
+    screen.table(HEADS, rows, right=RIGHT, spare=SPARE, most_lines=3)
 
 
 def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
@@ -97,7 +113,7 @@ def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
             label,
             str(state.pid),
             short_duration(state.up),
-            f"{state.rate:.1f}/s",
+            f"{state.rate:.1f}/s" if state.answers else "-",
             _number(figures.get("in_flight")),
             _duration(figures.get("oldest_seconds")),
             _duration(figures.get("lag_seconds")),
@@ -109,7 +125,9 @@ def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
 
 def _state(state: State, limits: Limits) -> str:
     trouble = trouble_of(state, limits)
-    words = trouble or state.connection or "well"
+    place = state.connection
+    connection = f"connected to {place}" if state.figures.get("connected") and place else place
+    words = trouble or connection or "well"
     if state.last_error:
         words += f"; last message {short_duration(state.last_error_age or 0)} ago: "
         words += state.last_error

@@ -4,7 +4,7 @@ From the bottom up: `wire` is a socket, plain or under TLS, and `tcp` connects i
 and parses STOMP frames. `transport` reads the socket in a thread of stomp.py (`library`). `session`
 is one login, and `broker` makes sessions, one after another, from a `url` and `settings`.
 `dialect` holds the differences between brokers. `contact` logs and shows the state of the
-connection; `trace` shows frames for debugging.
+connection; `trace` shows frames for debugging. `saying` reads the text of a broker's ERROR.
 
 In: a `subscription` with its `terms` delivers messages, each with a number, and keeps them in a
 `window` until `acknowledge(number)` or `reject(number)` is called. `deadletters` moves rejected

@@ -15,8 +15,9 @@ that this process has seen are counted, one per session, until the message is se
 from collections import OrderedDict
 from time import monotonic
 
-from flowtools.stomp.dialect import TROUBLE, Dialect
+from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame
+from flowtools.stomp.saying import TROUBLE
 
 SUSPECT = 3
 """Number of unsuccessful deliveries from which a message is processed alone."""

@@ -29,7 +29,8 @@ from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import dead_letter_headers, failure_headers
 from flowtools.stomp.frames import Frame, encode_frame
-from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.saying import error_text
+from flowtools.stomp.session import Session
 from flowtools.stomp.transport import ConnectionLost
 
 TOGETHER = 64

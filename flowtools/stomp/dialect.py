@@ -29,10 +29,6 @@ LENT = 65_535
 _ALL = 1_000_000_000
 """A prefetch for ActiveMQ larger than any queue; with 0 it would deliver nothing."""
 
-TROUBLE = "Processing error"
-"""The only text that RabbitMQ gives for an internal failure that the request did not cause, such as
-two clients that declare the same quorum queue at the same time (tried: 4.3.6)."""
-
 _NOT_THE_SENDERS = frozenset(
     {
         "message-id",

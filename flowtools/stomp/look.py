@@ -23,10 +23,11 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.frames import Frame, encode_frame
-from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.saying import error_text
+from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Looking, Settings
 from flowtools.stomp.transport import ConnectionLost
-from flowtools.stomp.url import BrokerURL
+from flowtools.stomp.url import BrokerURL, is_topic
 
 GOODBYE = 10.0
 """Seconds to wait for the receipt of DISCONNECT: by then the broker has taken the messages back."""
@@ -349,11 +350,6 @@ def looking(
         ) from None
     finally:
         session.abort()
-
-
-def is_topic(destination: str) -> bool:
-    """Return whether `destination` delivers each message to all subscribers and keeps none."""
-    return destination.startswith(("/topic/", "/exchange/"))
 
 
 def _is_end(message: Frame) -> bool:

@@ -15,6 +15,7 @@ from flowtools.core.event import (
 from flowtools.core.key import Key, WatchedKey
 from flowtools.core.seen import Wrapper
 from flowtools.core.toolong import TooLong
+from flowtools.core.unfinished import Unfinished
 from flowtools.stomp.message import EVENT_TYPE
 
 GROUP_HEADER = "JMSXGroupID"
@@ -92,7 +93,7 @@ def outgoing(
         # ids, and Artemis would drop all of it.
         return Outgoing(number, event.encode()[:-1], EVENT_TYPE, group, None)
     except EventError:
-        if not raw:
+        if not raw or isinstance(line, Unfinished):
             raise
         return Outgoing(number, line, "text/plain", None, None)
     group = group_key.of(event) if group_key is not None else None

@@ -12,7 +12,6 @@ message is sent alone, and each receipt allows one more message in flight.
 One thread does everything here; the acknowledgements to upstream go through AckSender's thread.
 """
 
-import re
 import select
 from collections import deque
 from collections.abc import Mapping
@@ -32,10 +31,10 @@ from flowtools.core.seen import Wrapper
 from flowtools.core.wait import Stop, wait
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.contact import Contact
-from flowtools.stomp.dialect import TROUBLE
 from flowtools.stomp.frames import Frame, encode_frame, escape
 from flowtools.stomp.outgoing import GROUP_HEADER, UNIQUE_HEADER, Outgoing, ackto_of, outgoing
-from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.saying import TROUBLE, error_text, is_passing, whole_text
+from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Sending, Settings
 from flowtools.stomp.transport import ConnectionLost
 from flowtools.stomp.url import BrokerURL
@@ -55,16 +54,6 @@ and so on."""
 
 SILENT = 60.0
 """Seconds without a receipt after which another host of the URL is tried, if there is one."""
-
-_PASSING = re.compile(
-    # ActiveMQ: its limit of memory or disk is reached (policy sendFailIfNoSpace; JMS 2.0, 8.7).
-    "ResourceAllocationException"
-    # RabbitMQ: a node of the cluster is down; an operator closes connections; it shuts down.
-    "|is down or inaccessible|CONNECTION_FORCED|AMQP channel died|shutdown|no_leader|noproc"
-    # RabbitMQ: the queue is full (x-overflow: reject-publish).
-    "|rejected by|[Nn]egative confirm|basic\\.nack",
-)
-"""Texts of an ERROR about a temporary state of the broker, which is not the message's fault."""
 
 _log = get_log("flowtools.send")
 
@@ -344,8 +333,8 @@ class Publisher:
 
     def _fail(self, session: Session, frame: Frame) -> None:
         said = error_text(frame)
-        whole = said + frame.body.decode("utf-8", "replace")
-        if not self._underway or _PASSING.search(whole):
+        whole = whole_text(frame)
+        if not self._underway or is_passing(whole):
             raise ConnectionLost(f"the broker says: {said}")
         # With several messages unconfirmed the ERROR may be about any of them. The caller then
         # connects again and sends the next one alone.

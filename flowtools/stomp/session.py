@@ -18,6 +18,7 @@ from flowtools.core.log import get_log
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import Dialect
 from flowtools.stomp.frames import Frame, FrameParser, encode_frame
+from flowtools.stomp.saying import error_text, is_trouble
 from flowtools.stomp.trace import frames_in, line_of
 from flowtools.stomp.transport import ConnectionLost, Transport
 from flowtools.stomp.wire import Wire
@@ -33,7 +34,8 @@ PLENTY = 65536
 """Bytes that keep the taking thread busy for longer than BREATH, whatever the size of a broker's
 segments or TLS records."""
 
-_JAVA = ("java.", "javax.", "jakarta.", "org.", "at ", "\tat ", "Caused by:", "...")
+REASON = 0.5
+"""Seconds for which a broker that reports only TROUBLE may follow it with the reason."""
 
 _log = get_log("flowtools.broker")
 _trace = get_log("flowtools.frames")
@@ -97,24 +99,24 @@ class Session:
         return self._wake.fileno()
 
     def take(self) -> list[Frame]:
-        """Return the frames that have arrived; does not wait.
+        """Return the frames that have arrived; does not wait, but for the reason of an ERROR.
+
+        RabbitMQ may send two ERRORs for one failure: first TROUBLE alone, and a moment later the
+        reason. Then only the second is returned.
 
         Raises:
             ConnectionLost: The connection has ended and all frames have been taken.
             ProtocolError: The connection has ended because the other side does not speak STOMP.
         """
-        # The order matters: bytes that arrive after the flag is cleared wake us again, and bytes
-        # that arrived before are taken below.
-        self._wake.clear()
-        self._woken = False
-        lost = self._transport.lost
-        with self._parsing:
-            self._parse()
-            frames, self._frames = self._frames, []
-        lost = self._broken or lost
-        if frames and self._is_traced:
-            for frame in frames:
-                _trace.debug("from '%s': %s", self.name, line_of(frame))
+        frames, lost = self._drain()
+        if frames and frames[-1].command == "ERROR":
+            give_up_at = time.monotonic() + REASON
+            while lost is None and is_trouble(frames[-1]):
+                if not self._wake.wait(max(0.0, give_up_at - time.monotonic())):
+                    break
+                more, lost = self._drain()
+                frames += more
+            frames = [each for each in frames[:-1] if not is_trouble(each)] + frames[-1:]
         if self._pausing:
             with self._room:
                 self._room.notify()
@@ -123,6 +125,21 @@ class Session:
                 raise lost
             self._rouse()  # The next `take` has to raise `lost`, and nothing else will ring.
         return frames
+
+    def _drain(self) -> tuple[list[Frame], ConnectionLost | ProtocolError | None]:
+        """Return the frames that have arrived, and why no more will come, if so."""
+        # The order matters: bytes that arrive after the flag is cleared wake us again, and bytes
+        # that arrived before are taken below.
+        self._wake.clear()
+        self._woken = False
+        lost = self._transport.lost
+        with self._parsing:
+            self._parse()
+            frames, self._frames = self._frames, []
+        if frames and self._is_traced:
+            for frame in frames:
+                _trace.debug("from '%s': %s", self.name, line_of(frame))
+        return frames, self._broken or lost
 
     def wait(self, stop: Stop, seconds: float | None) -> bool:
         """Wait until there may be something to take (True), `stop` is set, or time is over."""
@@ -143,6 +160,7 @@ class Session:
             with self._parsing:
                 self._parse()
                 errors = [frame for frame in self._frames if frame.command == "ERROR"]
+            errors.sort(key=is_trouble)
             for frame in errors:
                 raise ConnectionLost(f"the broker says: {error_text(frame)}") from None
             raise
@@ -275,18 +293,6 @@ class Session:
             # An I/O thread that could not be joined may call this after `abort`.
             if not self._closed:
                 self._wake.ring()
-
-
-def error_text(frame: Frame) -> str:
-    """Return the text of an ERROR frame as one line."""
-    said = frame.headers.get("message", "").strip()
-    lines = [line.strip() for line in frame.body.decode("utf-8", "replace").splitlines()]
-    # Leave out the stack trace of a Java broker's exception.
-    lines = [line for line in lines if line and line != said and not line.startswith(_JAVA)]
-    details = "; ".join(lines)
-    if details:
-        said = f"{said}: {details}" if said else details
-    return said[:500] or "an ERROR frame without a text"
 
 
 def _heart_beats(ours: str, theirs: str) -> tuple[float, float]:

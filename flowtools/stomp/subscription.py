@@ -27,7 +27,8 @@ from flowtools.stomp.contact import Contact
 from flowtools.stomp.deadletters import DeadLetters
 from flowtools.stomp.frames import Frame
 from flowtools.stomp.message import Message
-from flowtools.stomp.session import Session, error_text
+from flowtools.stomp.saying import error_text
+from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Settings
 from flowtools.stomp.terms import Terms
 from flowtools.stomp.transport import ConnectionLost

@@ -99,7 +99,8 @@ def _encrypt(wire: Wire, stop: Stop, deadline: float) -> None:
             if not is_done:
                 _wait(wire.socket, stop, deadline, silent=f"no TLS handshake comes back; {_PLAIN}")
                 wire.feed(wire.socket.recv(CHUNK))
-    except ssl.SSLEOFError:
+    # Python 3.11.2, that of Debian 12, reports this end as an orderly one.
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         raise ConnectionLost(f"it ends the connection in the TLS handshake; {_PLAIN}") from None
     except ssl.SSLError as error:
         _say_goodbye(wire)

@@ -51,6 +51,11 @@ def host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def is_topic(destination: str) -> bool:
+    """Return whether `destination` delivers each message to all subscribers and keeps none."""
+    return destination.startswith(("/topic/", "/exchange/"))
+
+
 def is_unicode(text: str) -> bool:
     """Return whether `text` can be sent: an argument may hold bytes that are not UTF-8."""
     try:

@@ -1,7 +1,8 @@
 """Example events of each type, with data as the sources write it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from difflib import get_close_matches
 from typing import Any
 
 from flowtools.core.event import Event
@@ -23,6 +24,17 @@ _ASSET: dict[str, Any] = {
     },
     "headers": {"destination": "/topic/assets"},
 }
+_DELETED_ASSET: dict[str, Any] = _ASSET | {
+    "title": None,
+    "identifiers": {},
+    "status": None,
+    "media": None,
+    "updated": None,
+    "keywords": [],
+    "links": {"self": f"{_ONE}/thirdparty/asset/item/121"},
+}
+"""What is known of an asset when the message is a tombstone (RFC 6721)."""
+
 _FILE: dict[str, Any] = {
     "location": "xmlimport",
     "name": "bulletin.xml",
@@ -45,6 +57,7 @@ _MESSAGE: dict[str, Any] = {"headers": {"destination": "/queue/jobs"}, "body": {
 
 _EXAMPLES: dict[str, tuple[str, str | None, Any]] = {
     "flow.asset": (_ONE, _ASSET["id"], _ASSET),
+    "flow.asset.deleted": (_ONE, _ASSET["id"], _DELETED_ASSET),
     "flow.file": (_ONE, "bulletin.xml", _FILE),
     "flow.path": ("file:///media/in", "clip.mxf", _PATH),
     "flow.stomp": ("stomp://mq.example:61613", "/queue/jobs", _MESSAGE),
@@ -54,7 +67,7 @@ _EXAMPLES: dict[str, tuple[str, str | None, Any]] = {
     "flow.work": ("flow-work", None, {"name": "a"}),
     "flow.jq": ("flow-jq", None, {"name": "a"}),
 }
-"""Source, subject and data of an event, by its type without the last word."""
+"""Source, subject and data of an event, by its type or by its type without the last word."""
 
 
 def make_event(
@@ -82,9 +95,14 @@ def make_event(
 
     Raises:
         EventError: An attribute breaks a rule of CloudEvents.
+        ValueError: `type` begins with `flow.` and no source writes it, or `data` has a member that
+            such an event never has.
     """
     if type in DATA:
-        its_source, its_subject, example = _EXAMPLES[type.rpartition(".")[0]]
+        its_source, its_subject, example = _EXAMPLES.get(type) or _EXAMPLES[type.rpartition(".")[0]]
+        _check_members(type, data)
+    elif type.startswith("flow."):
+        raise ValueError(f"there is no type '{type}'{_meant(type, DATA)}")
     else:
         its_source, its_subject, example = "test", None, None
     if isinstance(data, Mapping) and isinstance(example, dict):
@@ -101,3 +119,17 @@ def make_event(
         time=time,
         **extensions,
     )
+
+
+def _check_members(type: str, data: Any) -> None:
+    """Raise ValueError if `data` has a member that is not one of this type of event."""
+    known: dict[str, Any] = getattr(DATA[type], "__annotations__", {})  # Only of a TypedDict.
+    for name in data if known and isinstance(data, Mapping) else ():
+        if name not in known:
+            raise ValueError(f"the data of {type} has no member '{name}'{_meant(name, known)}")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names `name` may stand for, as the end of a message."""
+    close = get_close_matches(name, known, 1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from signal import SIGTERM
+from threading import Lock
 from typing import Any, Self
 
 from flowtools.core.event import Event, encode_value, parse
 from flowtools.core.lines import LineWriter
 from flowtools.core.wait import Stop
-from flowtools.pool.outcome import Attempt, Failure
+from flowtools.pool.outcome import Attempt, Failure, Outcome
 from flowtools.pool.runner import ThreadRunner
 from flowtools.pool.settings import BATCH, RetryPolicy, Settings
 from flowtools.pool.work import Input, Parts, Work
@@ -45,6 +48,8 @@ class Ran:
     attempts: tuple[Attempt, ...]
     results: tuple[Event, ...]
     waits: tuple[float, ...]
+    events: int = 0
+    """Number of events that the run was given."""
 
     @property
     def data(self) -> list[Any]:
@@ -53,18 +58,21 @@ class Ran:
 
     @property
     def outcomes(self) -> list[str]:
-        """The outcome of each event, in their order: done, failed, rejected, timeout."""
-        return [each.outcome.value for each in self._final()]
+        """The outcome of each event, in their order: done, failed, rejected or timeout.
+
+        After an outage that did not end: unavailable, or cancelled for an event that was not tried.
+        """
+        return [each.outcome.value for each in self._last()]
 
     @property
     def errors(self) -> list[str | None]:
         """The error of each event, in their order; None if the event is done."""
-        return [each.error for each in self._final()]
+        return [each.error for each in self._last()]
 
     @property
     def answers(self) -> list[str]:
         """The answer to the source of each event, in their order: ack, nack, or nothing."""
-        return [each.outcome.answer.value for each in self._final()]
+        return [each.outcome.answer.value for each in self._last()]
 
     def tries(self, number: int = 1) -> int:
         """Return the number of attempts of event `number`, counted from 1."""
@@ -76,13 +84,20 @@ class Ran:
         Raises:
             AssertionError: An event failed; the text has the error of each such event.
         """
-        bad = [f"event {a.number}: {a.outcome}: {a.error}" for a in self._final() if a.error]
+        bad = [f"event {a.number}: {a.outcome}: {a.error}" for a in self._last() if a.error]
         if bad:
             raise AssertionError("; ".join(bad))
         return self
 
-    def _final(self) -> list[Attempt]:
-        return sorted((each for each in self.attempts if each.final), key=lambda a: a.number)
+    def _last(self) -> list[Attempt]:
+        """Return the last attempt of each event."""
+        last = {each.number: each for each in self.attempts}
+        return [last.get(number) or _not_tried(number) for number in range(1, self.events + 1)]
+
+
+def _not_tried(number: int) -> Attempt:
+    why = "not tried: the pool ended"
+    return Attempt(None, b"", number, Outcome.CANCELLED, 0, True, 0.0, 0.0, 0.0, why)
 
 
 def run_worker(
@@ -97,6 +112,7 @@ def run_worker(
     config: ConfigParser | Mapping[str, Mapping[str, Any]] | None = None,
     viz_one: VizOne | None = None,
     patience: float = 0.0,
+    pauses: int = 10,
 ) -> Ran:
     """Run a Worker on `events` as flow-work does; return its attempts and results.
 
@@ -113,6 +129,7 @@ def run_worker(
         config: The settings for `configure`: a ConfigParser, or sections by name.
         viz_one: The stand-in for the client and the store of a Worker with NEEDS.
         patience: Maximum wait between two attempts, in seconds.
+        pauses: Number of attempts that may raise Unavailable; then the run ends as after SIGTERM.
 
     Raises:
         ConfigurationError: The Worker cannot be loaded, made or configured.
@@ -121,7 +138,7 @@ def run_worker(
     lines = b"".join(e.encode() if isinstance(e, Event) else encode_value(e) for e in events)
     with _made(worker, config, viz_one) as made, _file(lines) as given, _file() as taken:
         recorder = _Recorder()
-        stop = Stop()  # Never set: the pool ends at the end of its input.
+        stop = Stop()
         waits: list[float] = []
         settings = Settings(
             threads=threads,
@@ -137,14 +154,17 @@ def run_worker(
                 settings,
                 Input(given, stop, None),
                 LineWriter(taken),
-                lambda: _Runner(made, patience, waits),
+                partial(_Runner, made, patience, waits, _Outage(pauses, stop)),
                 Parts(recorders=[recorder]),
             ).run()
         finally:
             stop.close()
-        # pread: the offset of the file is where the pool has stopped writing.
-        results = os.pread(taken, os.fstat(taken).st_size, 0).splitlines()
-        return Ran(tuple(recorder.attempts), tuple(map(parse, results)), tuple(waits))
+        return Ran(tuple(recorder.attempts), _events_in(taken), tuple(waits), len(events))
+
+
+def _events_in(file: int) -> tuple[Event, ...]:
+    # pread: the offset of the file is where the pool has stopped writing.
+    return tuple(map(parse, os.pread(file, os.fstat(file).st_size, 0).splitlines()))
 
 
 class _Recorder:
@@ -158,17 +178,36 @@ class _Recorder:
         self.attempts.append(attempt)
 
 
+class _Outage:
+    """Ends the run when attempts have met an outage too often: a pause may have no end."""
+
+    def __init__(self, most: int, stop: Stop) -> None:
+        self._left = most
+        self._stop = stop
+        self._lock = Lock()
+
+    def note(self) -> None:
+        """Count an attempt that met an outage; the threads of the pool call this."""
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                self._stop.set(SIGTERM)
+
+
 class _Runner(ThreadRunner):
     """Runs the Worker in the pool's threads, and shortens the waits that it asks for."""
 
-    def __init__(self, worker: Any, patience: float, waits: list[float]) -> None:
+    def __init__(self, worker: Any, patience: float, waits: list[float], outage: "_Outage") -> None:
         super().__init__(worker)
         self._patience = patience
         self._waits = waits
+        self._outage = outage
 
     def failure(self, error: BaseException) -> Failure:
         """Return the failure that `error` stands for, with its wait cut to `patience`."""
         found = super().failure(error)
+        if found.outcome is Outcome.UNAVAILABLE:
+            self._outage.note()
         if found.after is None:
             return found
         self._waits.append(found.after)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from flowtools.core.described import Described
 from flowtools.vizone.account import Account
 from flowtools.vizone.client import Client
 from flowtools.vizone.plugindata import PluginData
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from flowtools.sim.standin import StandIn
 
 
-class VizOne:
+class VizOne(Described):
     """A running stand-in Viz One, with its broker.
 
     Attributes:
@@ -24,6 +25,8 @@ class VizOne:
         password: The password of that user.
         stomp_url: The URL of the broker.
     """
+
+    FACTS = ("url", "user")
 
     def __init__(self, server: "StandIn") -> None:
         self._server = server

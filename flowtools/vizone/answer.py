@@ -3,7 +3,6 @@
 import re
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import NoReturn
 from urllib.parse import urljoin
@@ -13,6 +12,7 @@ import httpx
 
 from flowtools.core.errors import FlowError, ProtocolError
 from flowtools.core.log import get_log
+from flowtools.core.times import http_date
 from flowtools.vizone.document import MAX_DOCUMENT
 from flowtools.vizone.errors import (
     BusyError,
@@ -70,7 +70,7 @@ class Answer:
     @property
     def served(self) -> float | None:
         """When the server sent it, by its own clock, in seconds since the epoch; None: unknown."""
-        return _moment(self.headers.get("Date", ""))
+        return http_date(self.headers.get("Date", ""))
 
     def resolve(self, address: str) -> str:
         """Return `address` as an absolute URL; a relative one starts from this answer's URL.
@@ -199,21 +199,13 @@ def _retry_after(response: httpx.Response) -> float | None:
     said = response.headers.get("Retry-After", "").strip()
     if said.isascii() and said.isdigit() and len(said) < 10:
         return float(said)
-    until = _moment(said)
+    until = http_date(said)
     if until is None:
         return None
     # The date is by the server's clock, which may differ from ours; its Date header shows how late
     # it is there.
-    now = _moment(response.headers.get("Date", ""))
+    now = http_date(response.headers.get("Date", ""))
     return max(0.0, until - (time.time() if now is None else now))
-
-
-def _moment(date: str) -> float | None:
-    """Return an HTTP date (RFC 9110, 5.6.7) in seconds since the epoch; None if it is not one."""
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _explanation(response: httpx.Response, content: bytes) -> str:

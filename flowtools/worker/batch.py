@@ -9,7 +9,7 @@ its events at once, so that a Worker may look at either.
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, TypeGuard, overload
 
 from flowtools.core.event import Event
 
@@ -77,7 +77,7 @@ class Events(Sequence[Event]):
         if place is None:
             raise ValueError(f"{event!r} is not an event of this batch")
         # `fail(event, Retry)` means the same as `raise Retry`.
-        if isinstance(error, type) and issubclass(error, BaseException):
+        if is_exception_class(error):
             error = error()
         if not isinstance(error, BaseException | str):
             raise TypeError(f"an event fails with an exception or with text, not with {error!r}")
@@ -101,6 +101,11 @@ class Events(Sequence[Event]):
         self._has_ended = True
 
 
+def is_exception_class(value: object) -> TypeGuard[type[BaseException]]:
+    """Return whether `value` is the class of an exception, not an exception."""
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
 class BatchWorker(Protocol):
     """The method that the pool calls on a Worker that takes batches."""
 
@@ -109,6 +114,6 @@ class BatchWorker(Protocol):
 
         Return None when all events are done, except those that `events.fail` was called for.
         Otherwise return one result for each event, in the order of the events: either what `start`
-        would have returned, or an exception, which fails that event. Raising an exception fails all
-        events of the batch.
+        would have returned, or an exception or its class, which fails that event. Raising an
+        exception fails all events of the batch.
         """

@@ -44,12 +44,20 @@ def takes_batches(worker: object) -> bool:
     return callable(getattr(worker, "start_many", None))
 
 
-def make(name: str, config: ConfigParser, equipment: Equipment | None = None) -> Worker:
+def make(
+    name: str,
+    config: ConfigParser,
+    equipment: Equipment | None = None,
+    pausing: tuple[type[Exception], ...] = (),
+) -> Worker:
     """Load the class `name`, make its one instance, give it what it NEEDS, `configure` it.
 
     Raises:
         ConfigurationError: As `load` and `equip`, or its methods cannot be called as the pool
             calls them (see signature.py), or making or configuring it raised.
+        FlowError: As `needs.make`, after an exception that means an outage or a refused login.
     """
-    worker: Worker = needs.make("Worker", load(name), name, config, equipment=equipment)
+    worker: Worker = needs.make(
+        "Worker", load(name), name, config, equipment=equipment, pausing=pausing
+    )
     return worker

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator
 from functools import cache
 
+import flowtools
 from flowtools.core.text import MAX_TEXT, cut
 from flowtools.worker.exceptions import TimeLimit
 
@@ -117,7 +118,7 @@ def place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))  # noqa: PTH120
+    own = (os.path.dirname(flowtools.__file__), os.path.dirname(importlib.__file__))  # noqa: PTH120
     theirs = [f for f in frames if not f.filename.startswith((*own, "<frozen"))]
     # What a library makes of their mistake is further inside, and of less use.
     theirs = [f for f in theirs if not f.filename.startswith(_libraries())] or theirs

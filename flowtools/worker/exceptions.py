@@ -1,7 +1,10 @@
 """Exceptions that a Worker raises on purpose, and the one that the pool raises in a Worker."""
 
+import time
 from datetime import timedelta
-from math import isfinite
+from math import isfinite, nan
+
+from flowtools.core.times import http_date
 
 
 class Retry(Exception):
@@ -13,14 +16,15 @@ class Retry(Exception):
     def __init__(
         self,
         reason: str = "the Worker asks for another attempt",
-        after: float | str | timedelta = 0.0,
+        after: float | str | timedelta | None = None,
     ) -> None:
         """Ask for another attempt no earlier than `after` from now.
 
         Args:
             reason: Why; one line of text.
-            after: Seconds, as a number or as text, such as that of the HTTP header Retry-After; or
-                a timedelta. A negative value counts as 0.
+            after: Seconds, as a number; or a timedelta; or the text of the HTTP header Retry-After,
+                which is seconds or a date (RFC 9110, 10.2.3). A negative value, and a date in the
+                past, count as 0. None leaves the delay to the pool.
 
         Raises:
             ValueError: `after` is something else, or is not finite.
@@ -42,13 +46,13 @@ class Unavailable(Exception):
     def __init__(
         self,
         reason: str = "the server behind the Worker is down",
-        after: float | str | timedelta = 0.0,
+        after: float | str | timedelta | None = None,
     ) -> None:
         """Ask for a pause of at least `after`.
 
         Args:
             reason: Why; one line of text.
-            after: Seconds as a number or as text, or a timedelta, as for Retry.
+            after: As for Retry; None leaves the pause to the pool.
 
         Raises:
             ValueError: `after` is something else, or is not finite.
@@ -73,16 +77,24 @@ def seconds(after: object, name: str) -> float:
     """Return the seconds that the exception `name` asks for, 0.0 or more.
 
     Raises:
-        ValueError: `after` is not a finite number, numeric text or a timedelta.
+        ValueError: `after` is not a finite number, numeric text, an HTTP date, a timedelta or None.
     """
+    if after is None:
+        return 0.0
     value = after.total_seconds() if isinstance(after, timedelta) else after
     try:
         found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        found = float("nan")
+        found = _until(value) if isinstance(value, str) else nan
     if not isfinite(found):
         raise ValueError(
-            f"invalid {name}(after={after!r}): expected seconds as a number or as text, or a"
-            " timedelta"
+            f"invalid {name}(after={after!r}): expected seconds as a number or as text, an HTTP"
+            " date, a timedelta or None"
         )
     return max(0.0, found)
+
+
+def _until(date: str) -> float:
+    """Return the seconds until an HTTP date; NaN if `date` is not one."""
+    moment = http_date(date)
+    return nan if moment is None else moment - time.time()

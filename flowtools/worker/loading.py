@@ -13,9 +13,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flowtools.core.errors import ConfigurationError, FlowError
+from flowtools.core.errors import (
+    ConfigurationError,
+    FlowError,
+    RefusedError,
+    UnreachableError,
+)
 from flowtools.core.tracing import confined
 from flowtools.worker.description import described
+from flowtools.worker.exceptions import Unavailable
 from flowtools.worker.signature import class_of
 
 
@@ -75,10 +81,15 @@ def load_exceptions(names: Sequence[str]) -> tuple[type[Exception], ...]:
     """
     loaded = []
     for name in names:
-        full = f"builtins:{name}" if name in dir(builtins) else name
-        found = load_class(full, "exception")
+        is_builtin = name in dir(builtins)
+        if not is_builtin and ":" not in name:
+            raise ConfigurationError(
+                f"cannot pause on '{name}': Python has no such exception; for one of a module write"
+                " MODULE:CLASS, such as requests:ConnectionError"
+            )
+        found = load_class(f"builtins:{name}" if is_builtin else name, "exception")
         if not issubclass(found, Exception):
-            raise ConfigurationError(f"cannot pause on '{name}': it is not an exception")
+            raise ConfigurationError(f"cannot pause on '{name}': it is not a subclass of Exception")
         loaded.append(found)
     return tuple(loaded)
 
@@ -121,7 +132,21 @@ _HINTS = dict.fromkeys(
 
 
 def failure(
-    verb: str, what: str, name: str, error: BaseException, hint: str = ""
-) -> ConfigurationError:
-    """Return the error "cannot VERB WHAT 'NAME': " with the description of `error` and a hint."""
-    return ConfigurationError(f"cannot {verb} {what} '{name}': {described(error)}{hint}")
+    verb: str,
+    what: str,
+    name: str,
+    error: BaseException,
+    hint: str = "",
+    pausing: tuple[type[Exception], ...] = (),
+) -> FlowError:
+    """Return the error "cannot VERB WHAT 'NAME': " with the description of `error` and a hint.
+
+    Its exit status tells a service manager whether a new start may succeed: an outage, which
+    includes the exceptions `pausing`, and a refused login keep their own; anything else is 78.
+    """
+    kind: type[FlowError] = ConfigurationError
+    if isinstance(error, (Unavailable, UnreachableError, *pausing)):
+        kind = UnreachableError
+    elif isinstance(error, RefusedError):
+        kind = RefusedError
+    return kind(f"cannot {verb} {what} '{name}': {described(error)}{hint}")

@@ -125,6 +125,7 @@ def make(
     config: ConfigParser,
     options: Mapping[str, str] | None = None,
     equipment: Equipment | None = None,
+    pausing: tuple[type[Exception], ...] = (),
 ) -> Any:
     """Make an object of a user's class, give it what it NEEDS, and `configure` it.
 
@@ -135,10 +136,13 @@ def make(
         config: Argument of `configure`, if the class has that method.
         options: Arguments for its constructor.
         equipment: Source of the objects that it NEEDS; by default from the environment.
+        pausing: Exceptions that mean an outage, besides Unavailable.
 
     Raises:
         ConfigurationError: What it NEEDS is not available, a method takes the wrong arguments, or
             its own code failed.
+        UnreachableError: Its own code met an outage.
+        RefusedError: A server refused the login to its own code.
     """
     equipment = equipment or Equipment(application_of(name))
     try:
@@ -153,5 +157,5 @@ def make(
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:
-        raise failure("configure", what, name, error) from error
+        raise failure("configure", what, name, error, pausing=pausing) from error
     return made

@@ -9,7 +9,8 @@ import pytest
 
 from flowtools.ack.sender import AckSender
 from tests.brokers.tally import wait_for
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS
+from tests.stomp_servers import Lines
 
 
 @pytest.fixture

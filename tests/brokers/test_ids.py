@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.brokers.tally import wait_for
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS
+from tests.stomp_servers import Lines
 
 
 @pytest.fixture

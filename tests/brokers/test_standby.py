@@ -27,6 +27,7 @@ from tests.brokers.rabbitmq import RabbitMQ
 from tests.brokers.server import BrokerMissing, free_ports
 from tests.brokers.servers import chosen
 from tests.conftest import environment
+from tests.running import until
 
 CHANGES = 2000
 ROUNDS = ("kill", "freeze", "cut", "kill", "freeze", "cut", "kill", "freeze", "cut", "kill")
@@ -162,14 +163,6 @@ class Lease:
         return None
 
 
-def until(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-    return found
-
-
 class Changer:
     """Changes assets until it has done CHANGES and is told to end; knows each one's last state."""
 
@@ -232,7 +225,7 @@ def test_the_last_state_of_every_asset_is_processed_whatever_happens_to_the_acti
             assert other is not holder
         changer.end()
         wanted = set(changer.last.items())
-        until(lambda: wanted <= {(urn, title) for _, urn, title in done_in(tmp_path)}, 120)
+        until(lambda: wanted <= {(urn, title) for _, urn, title in done_in(tmp_path)}, seconds=120)
     finally:
         if changer is not None:
             changer.end()

@@ -3,13 +3,13 @@
 import json
 import signal
 import subprocess
-import time
 
 import pytest
 
 from flowtools.ack.sender import AckSender
 from tests.brokers.server import READER
-from tests.stomp_servers import SECONDS, Lines
+from tests.running import SECONDS, until
+from tests.stomp_servers import Lines
 
 
 @pytest.fixture
@@ -24,13 +24,6 @@ def publish(broker):
             wire.publish(destination, bodies, **headers)
 
     return send
-
-
-def until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come about"
-        time.sleep(0.05)
 
 
 def events(out):

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
+from flowtools.ack.parting import Parting
 from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
-from flowtools.core.wait import Wake
+from flowtools.core.wait import Wake, wait
 from flowtools.source.epochs import Epochs
 from flowtools.source.folder.clearing import Clearing
 from flowtools.source.folder.names import text_of
@@ -64,6 +65,7 @@ class Window:
         self._in_flight: dict[int, list[int]] = {}
         self._epochs = Epochs(inlet)
         self._clearings = 0
+        self._parting: Parting | None = None
         self._again: deque[Report] = deque()
         self._lock = Lock()
         self._acks: deque[Ack] = deque()
@@ -129,6 +131,18 @@ class Window:
         self._clearings += 1
         self._leaving(report)
         self._clearing.put((report, done))
+
+    def part(self, seconds: float) -> Parting:
+        """Begin the wait for the last acknowledgements, of up to `seconds`, if it has not begun."""
+        self._parting = self._parting or Parting(self._inlet, seconds)
+        return self._parting
+
+    def settle_last(self, seconds: float) -> None:
+        """Wait, after the reader has gone, for those who may still settle what it passed on."""
+        parting = self.part(seconds)
+        while self.unsettled() and not parting.is_over:
+            wait(*self.filenos(), seconds=parting.LOOK_EVERY)
+            self.settle()
 
     def close(self) -> None:
         """Process the acknowledgements that have arrived, and finish the moves that have begun."""

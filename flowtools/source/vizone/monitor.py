@@ -31,6 +31,7 @@ from flowtools.core.reminder import Reminder
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
+from flowtools.source.again import of_viz_one
 from flowtools.source.stomp import GenericStompListener
 from flowtools.source.vizone.entries import modified
 from flowtools.source.vizone.lease import Held, Lease, LeaseLost, guarded
@@ -222,6 +223,7 @@ def _source(
         to_events=fresh,
         inlet=listening.inlet,
         detour=Passage(stage, replay, listening.prefetch) if stage or replay else None,
+        again=of_viz_one(replays=replay is not None, has_state=listening.state is not None),
         relocate=monitors.now,
     )
 
