@@ -54,7 +54,7 @@ test-install: $(VENV) ## Run the tests that build the packages, and install them
 BROKER_JOBS ?= $$(nproc)
 
 # Tests that kill processes and then count events.
-COUNTING := test_(loss|cluster|artemis_pair|relay|run|standby|many_servers|poison)\.py
+COUNTING := test_(loss|cluster|artemis_pair|activemq_pair|relay|run|standby|many_servers|poison)\.py
 
 .PHONY: test-brokers
 test-brokers: $(VENV) ## Run the tests against real brokers (BROKERS=rabbitmq: one), installing them as root.

@@ -18,6 +18,9 @@ tag=v$version
 grep -Eq "^## \[?$version\]? - [0-9]{4}-[0-9]{2}-[0-9]{2}\$" CHANGELOG.md ||
     fail "CHANGELOG.md has no section '## $version - YYYY-MM-DD'"
 
+git var GIT_COMMITTER_IDENT >/dev/null 2>&1 ||
+    fail "the tag needs your name; give it with 'git config user.name' and 'git config user.email'"
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)

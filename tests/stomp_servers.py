@@ -170,13 +170,13 @@ class Lines:
             self._lines.put(line)
         self._lines.put(None)
 
-    def next(self):
+    def next(self, seconds=SECONDS):
         """Return the next line; None at the end."""
-        return self._lines.get(timeout=SECONDS)
+        return self._lines.get(timeout=seconds)
 
-    def until(self, text):
-        """Return the next line that holds `text`."""
-        while (line := self.next()) is not None:
+    def until(self, text, seconds=SECONDS):
+        """Return the next line that holds `text`; each line comes within `seconds`."""
+        while (line := self.next(seconds)) is not None:
             if text in line:
                 return line
         raise AssertionError(f"no line holds {text!r}")

@@ -119,7 +119,7 @@ def test_close_abandons_a_frozen_source_at_its_deadline(receiver, caplog):
     sender.close(0.2)
     assert sender.lost > 0
     assert caplog.messages == [
-        f"gave up on {sender.lost} acknowledgements: their source does not take them"
+        f"gave up on {sender.lost} acknowledgements: the source does not take more"
     ]
 
 
@@ -255,7 +255,7 @@ def test_acknowledging_every_line_causes_no_message(receiver, caplog):
 
 def test_an_event_whose_source_is_gone_is_counted(tmp_path):
     line = event_line(ackto=f"unix:{tmp_path}/gone#e.1")
-    with pytest.raises(EventsFailed, match=r"^1 of 1 events were not acknowledged$"):
+    with pytest.raises(EventsFailed, match=r"^1 of 1 event was not acknowledged$"):
         acknowledge(Blocks([line]), refuse=False)
 
 
@@ -397,7 +397,7 @@ def test_malformed_records_are_reported_at_the_end(acks, caplog):
     assert received.get(timeout=SECONDS) == [Ack("a.b", 7, True)]
     inlet.close()
     inlet.close()
-    assert caplog.messages == ["3 lines at the acknowledgement socket were not acknowledgements"]
+    assert caplog.messages == ["3 lines came that the acknowledgement socket does not understand"]
 
 
 def test_a_callback_that_raises_still_receives_later_acknowledgements(caplog):

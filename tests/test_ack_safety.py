@@ -253,7 +253,7 @@ def test_a_listener_reports_an_acknowledgement_that_never_comes(coil, monkeypatc
     reader, writer = os.pipe()
     thread = threading.Thread(target=source.run, args=(LineWriter(writer), stop))
     thread.start()
-    until(lambda: any("1 events are unacknowledged" in each for each in caplog.messages))
+    until(lambda: any("1 event is unacknowledged" in each for each in caplog.messages))
     assert thread.is_alive()
     stop.set()
     thread.join(SECONDS)

@@ -201,7 +201,7 @@ def test_start_many_may_yield_its_results(work):
 @pytest.mark.parametrize(
     ("returned", "complaint"),
     [
-        ("[1]", "returned 1 results for 2 events"),
+        ("[1]", "returned 1 result for 2 events"),
         ("[1, 2, 3]", "returned more results for 2 events"),
         ("iter(int, 1)", "returned more results for 2 events"),
         ("'ab'", "returned str"),

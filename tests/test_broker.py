@@ -4,7 +4,8 @@ import logging
 import socket
 import ssl
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -380,6 +381,28 @@ def test_reading_pauses_while_frames_are_not_taken_and_resumes_afterwards(
         assert session.wait(stop, SECONDS)
         taken += len(session.take())
     session.abort()
+
+
+def test_sending_for_a_limited_time_waits_neither_for_the_broker_nor_for_another_sender(
+    script, stop
+):
+    with serving(lambda: script.accept().login()):  # After which it reads nothing.
+        session = connect(script.url(), stop)
+    blocked = threading.Thread(target=lambda: _swallowed(session.send, b"\n" * 50_000_000))
+    blocked.start()
+    began = time.monotonic()
+    with pytest.raises(ConnectionLost, match="it accepts no more data"):
+        while True:
+            session.send(b"\n", seconds=0.2)
+    assert time.monotonic() - began < SECONDS
+    blocked.join(SECONDS)
+    assert not blocked.is_alive()
+    session.abort()
+
+
+def _swallowed(send, data):
+    with suppress(ConnectionLost):
+        send(data)
 
 
 def test_a_broker_without_heart_beats_for_too_long_is_abandoned(script, stop):

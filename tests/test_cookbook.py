@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import tempfile
 from contextlib import nullcontext
 from itertools import groupby
@@ -13,6 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.documents import Step, differences, session, steps
 from tests.kafka import kafka
+from tests.ports import reserved_port
 
 PAGE = ROOT / "docs" / "cookbook.md"
 STAND_IN, PREPARE, *REST = steps(PAGE)
@@ -21,10 +21,11 @@ FROM_ABOVE = {name: text for step in REST for name, text in step.files.items()}
 """Files that earlier recipes tell the reader to save."""
 
 
+@pytest.fixture
 def port():
-    """A port that is free at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
+    """The port of the stand-in's broker, in place of the one on the page."""
+    with reserved_port() as port:
+        yield str(port)
 
 
 def test_the_cookbook_has_twenty_recipes():
@@ -33,14 +34,14 @@ def test_the_cookbook_has_twenty_recipes():
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_prints_what_the_page_shows(name, tmp_path):
-    todo, at = RECIPES[name], port()
+def test_a_recipe_prints_what_the_page_shows(name, port, tmp_path):
+    todo = RECIPES[name]
     if "kcat" in todo[0].text and not shutil.which("kcat"):
         pytest.skip("needs kcat")
     for file, text in FROM_ABOVE.items():
         (tmp_path / file).write_text(text)
-    prepare = PREPARE.text.replace("61613", at)
-    within = re.sub("61613", at, STAND_IN.text.strip())
+    prepare = PREPARE.text.replace("61613", port)
+    within = re.sub("61613", port, STAND_IN.text.strip())
     clips = kafka("arrivals", *({"clip": n} for n in range(3))) if "kcat" in todo[0].text else None
     with tempfile.TemporaryDirectory(prefix="cb") as runtime, clips or nullcontext("") as address:
         env = {"XDG_RUNTIME_DIR": runtime, "KAFKA": address, "PYTHONPATH": str(ROOT)}

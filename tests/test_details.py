@@ -9,8 +9,8 @@ EVENTS = b'{"title":"a"}\n{"title":"b"}\n'
 MEANT = {
     "flow-interval": (["0.05", "--count", "2"], ["tick 1 is written", "tick 2 is written"]),
     "flow-stdin": ([], ["lines up to 2 of the input are written", "2 events of 2 lines"]),
-    "flow-tee": (["copy"], ["line 1 goes to 2 branches", "line 2 goes to 2 branches"]),
-    "flow-jq": (['select(.title == "a")'], ["line 1: 1 outputs", "line 2: 0 outputs"]),
+    "flow-tee": (["copy"], ["line 1: copies: 2", "line 2: copies: 2"]),
+    "flow-jq": (['select(.title == "a")'], ["line 1: outputs: 1", "line 2: outputs: 0"]),
     "flow-view": (
         [],
         ["showing lines on <stdout>, in utf-8, with the columns", "2 lines"],

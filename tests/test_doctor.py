@@ -13,6 +13,7 @@ import pytest
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.errors import ConfigurationError, RefusedError, Status, UnreachableError
 from flowtools.stomp.frames import encode_frame
+from tests.ports import reserved_port
 from tests.running import SECONDS
 from tests.stomp_servers import Script
 from tests.terminals import Terminal
@@ -112,9 +113,8 @@ def test_an_unresolvable_host_name_is_found(doctor, server):
 
 
 def test_a_closed_port_is_found(doctor, server):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    status, out, _ = doctor(server=server, VIZONE_URL=f"http://127.0.0.1:{port}")
+    with reserved_port() as port:
+        status, out, _ = doctor(server=server, VIZONE_URL=f"http://127.0.0.1:{port}")
     verdict, text, fix = findings(out)["Viz One port"]
     assert (status, verdict) == (69, "failed")
     assert "connection refused" in text
@@ -241,9 +241,8 @@ def test_a_clock_that_differs_is_a_warning(doctor, server, monkeypatch):
 
 
 def test_an_unreachable_broker_is_found(doctor, server):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    status, out, _ = doctor("--broker", f"127.0.0.1:{port}", server=server)
+    with reserved_port() as port:
+        status, out, _ = doctor("--broker", f"127.0.0.1:{port}", server=server)
     assert (status, findings(out)["broker port"][0]) == (69, "failed")
     assert findings(out)["broker login"][:2] == ["skipped", "there is no connection to the broker"]
 
@@ -405,10 +404,9 @@ def test_a_topic_without_read_permission_is_found(doctor):
 
 
 def test_each_host_of_a_broker_is_checked(doctor, coil):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    url = f"stomp://127.0.0.1:{port},127.0.0.1:{coil.port}/?destination=/queue/a"
-    status, out, _ = doctor(url)
+    with reserved_port() as port:
+        url = f"stomp://127.0.0.1:{port},127.0.0.1:{coil.port}/?destination=/queue/a"
+        status, out, _ = doctor(url)
     assert status == 69
     assert out.decode().count("broker port") == 2
     assert re.search(r"^ok +broker login", out.decode(), re.MULTILINE)

@@ -233,12 +233,20 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     def threads():
         return len([*Path(f"/proc/{process.pid}/task").iterdir()])
 
+    def rest():
+        """Wait until stuck threads have ended and each process that died is replaced."""
+        until(lambda: threads() <= 40, "the end of threads that were stuck")
+        if "process" in options:
+            width = int(options[options.index("-j") + 1])
+            until(lambda: len(children(children(process.pid)[0])) == width, "the processes")
+
     run(200)
-    until(lambda: threads() <= 40, "the end of threads that were stuck")
+    rest()
     early, usual = measured(), threads()
     run(800)
+    rest()
     until(lambda: threads() <= usual, "the end of threads that were stuck")
-    # Processes may be in the middle of a replacement; afterwards everything is as before.
+    # What belonged to the last process that died may be closed a moment later.
     usual_fds = [fds for fds, _ in early]
     until(
         lambda: all(now <= then + 1 for (now, _), then in zip(measured(), usual_fds, strict=True)),
@@ -246,9 +254,6 @@ def test_a_thousand_hostile_events_leave_nothing_behind(way, options, start, tmp
     )
     for (_, kilobytes), (_, kilobytes_later) in zip(early, measured(), strict=True):
         assert kilobytes_later <= kilobytes + 5000
-    if "process" in options:
-        width = int(options[options.index("-j") + 1])
-        until(lambda: len(children(children(process.pid)[0])) <= width, "processes that ended")
     process.stdin.close()
     assert process.wait(SECONDS) == 1
 

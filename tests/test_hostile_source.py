@@ -103,7 +103,7 @@ class S:
     assert (status, sorted(notes())) == (1, ["0", "1", "2"])
     name = re.match(r"\w+", raised)[0].encode()
     assert b"the 'done' of Source 'mine:S' failed: " + name in err
-    assert err.endswith(b"flow-source: 'done' of the Source failed for 1 events\n")
+    assert err.endswith(b"flow-source: 'done' of the Source failed for 1 event\n")
 
 
 def test_an_exception_whose_text_raises_is_still_reported(source):

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from flowtools.source.asset import AssetEntryListener
 from flowtools.source.vizone.listening import Listening
 from flowtools.stomp.message import Message
 from flowtools.vizone import Account
+from tests.ports import reserved_port
 from tests.running import SECONDS, until
 from tests.vizone_servers import Scripted, account_of, reply, stand_in
 
@@ -164,10 +164,10 @@ def test_a_password_file_is_used(server, start, tmp_path):
 
 
 def test_a_missing_viz_one_is_unreachable(run):
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    env = {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
-    status, out, err = run("flow-listen-assets", env=env)
+    with reserved_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        env = {"VIZONE_URL": url, "VIZONE_USER": "u", "VIZONE_PASSWORD": "p"}
+        status, out, err = run("flow-listen-assets", env=env)
     assert (status, out) == (69, b"")
     assert err == f"flow-listen-assets: cannot GET '{url}/thirdparty': Connection refused\n"
 

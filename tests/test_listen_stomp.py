@@ -348,11 +348,13 @@ def test_sigterm_waits_for_missing_acknowledgements(script, start):
     peer.message(1)
     ackto = json.loads(lines.next())["ackto"]
     process.send_signal(signal.SIGTERM)
-    peer.message(2)  # arrives too late, and does not count
+    peer.message(2)  # arrives too late, and is given back
     sender = AckSender()
     sender.ack(ackto)
     sender.close(SECONDS)
-    assert [frame.headers for frame in peer.goodbye()] == [{"id": "a1"}]
+    frames = peer.goodbye()
+    assert [frame.headers for frame in frames if frame.command == "ACK"] == [{"id": "a1"}]
+    assert [frame.headers["id"] for frame in frames if frame.command == "NACK"] in ([], ["a2"])
     assert process.wait(SECONDS) == -signal.SIGTERM
     assert lines.next() is None
     assert not Path(ackto.partition(":")[2].partition("#")[0]).parent.exists()
@@ -363,9 +365,78 @@ def test_sigterm_waits_no_longer_than_the_drain(script, start):
     peer.message(1)
     lines.next()
     process.send_signal(signal.SIGTERM)
-    assert peer.goodbye() == []
+    peer.goodbye()
     assert process.wait(SECONDS) == -signal.SIGTERM
-    assert b"1 events have not been acknowledged" in process.stderr.read()
+    assert b"1 event has not been acknowledged" in process.stderr.read()
+
+
+UNSUBSCRIBED = ["UNSUBSCRIBE", "UNSUBSCRIBE"]
+"""The frames that end both subscriptions of a listener."""
+
+BY_NACK = ["BEGIN", "NACK", "NACK", *UNSUBSCRIBED, "COMMIT"]
+
+
+def commands(frames):
+    return [frame.command for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("server", "kinds"),
+    [
+        ("RabbitMQ/4.3.6", BY_NACK),
+        # These count a NACK, too, and 3.10 may put the message behind all others.
+        ("RabbitMQ/4.2.9", []),
+        ("RabbitMQ/3.10.8", []),
+        ("RabbitMQ", []),
+        ("ActiveMQ-Artemis/2.56.0 ActiveMQ Artemis Messaging Engine", UNSUBSCRIBED),
+        ("ActiveMQ/6.3.1", []),  # To which a NACK is a reason to move the message away.
+        ("", []),
+    ],
+)
+def test_a_stop_gives_the_messages_back_where_that_is_not_counted(script, start, server, kinds):
+    process = listen(start, script, "--ack", "worker", "--drain", "0.1")
+    peer, lines = script.accept(), Lines(process.stdout)
+    peer.subscribed(server=server)
+    for number in (1, 2):
+        peer.message(number)
+        lines.next()
+    process.send_signal(signal.SIGTERM)
+    given_back = peer.goodbye()
+    wide = server.startswith(("RabbitMQ", "ActiveMQ-Artemis"))
+    assert commands(given_back) == (kinds if wide else [])
+    nacks = [frame.headers for frame in given_back if frame.command == "NACK"]
+    wanted = [{"id": f"a{n}", "requeue": "true", "transaction": "back"} for n in (1, 2)]
+    assert nacks == (wanted if "NACK" in kinds else [])
+    assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+def test_unwritten_messages_are_given_back_by_a_single_nack(script, start):
+    process = listen(start, script, "--drain", "0.1")
+    peer = script.accept()
+    assert peer.subscribed(server="RabbitMQ/4.3.6").headers["ack"] == "client"
+    for number in range(200):  # More than the pipe takes.
+        peer.message(number, b"x" * 1000)
+    until(lambda: unread(process) > 30000)
+    process.send_signal(signal.SIGTERM)
+    given_back = [frame for frame in peer.goodbye() if frame.command != "ACK"]
+    assert commands(given_back) == ["BEGIN", "NACK", *UNSUBSCRIBED, "COMMIT"]
+    assert given_back[1].headers["id"] == "a199"
+    assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_reader_that_goes_after_a_stop_is_not_held_against_its_messages(script, start, stopped):
+    process = listen(start, script, "--ack", "worker")
+    peer = script.accept()
+    peer.subscribed(server="RabbitMQ/4.3.6")
+    for number in (1, 2):
+        peer.message(number)
+        process.stdout.readline()
+    if stopped:
+        process.send_signal(signal.SIGTERM)
+    process.stdout.close()
+    assert commands(peer.goodbye()) == (BY_NACK if stopped else [])
+    process.wait(SECONDS)
 
 
 def test_acknowledgements_are_sent_while_the_reader_is_stalled(script, start):

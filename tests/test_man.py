@@ -8,7 +8,6 @@ import http.server
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.conftest import BIN, ROOT, environment
+from tests.ports import reserved_ports
 from tests.running import SECONDS
 from tests.vizone_servers import stand_in
 
@@ -127,7 +127,7 @@ def examples_of(page):
 class Playground:
     """A folder with all files that the examples use, and servers on which things change."""
 
-    def __init__(self, folder, server, run):
+    def __init__(self, folder, server, run, ports):
         self.here = folder
         self.run = run
         self.evidence = folder / "evidence"
@@ -150,7 +150,7 @@ class Playground:
         web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
         web.folder = folder
         self.web = web
-        self.free = [free_port(), free_port()]
+        self.free = ports
         self.stop = threading.Event()
         targets = (self.feed, web.serve_forever)
         self.threads = [threading.Thread(target=each, daemon=True) for each in targets]
@@ -301,11 +301,6 @@ class Kept:
         self.stream.close()
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def server():
     # At twenty changes a second these last longer than the tests of all pages.
@@ -315,7 +310,10 @@ def server():
 
 @pytest.fixture
 def playground(server, run, tmp_path):
-    with Playground(tmp_path, server, run) as playground:
+    with (
+        reserved_ports(2) as ports,
+        Playground(tmp_path, server, run, ports) as playground,
+    ):
         yield playground
 
 

@@ -18,6 +18,7 @@ from flowtools.pool.outcome import Attempt, Outcome
 from flowtools.pool.tally import Snapshot
 from flowtools.process.metrics import MetricsServer
 from flowtools.process.vitals import Vitals
+from tests.ports import reserved_port
 from tests.running import SECONDS, connect, metrics_at, until
 
 pytest_plugins = ["tests.stomp_fixtures"]
@@ -273,11 +274,84 @@ def test_slow_clients_are_bounded(metrics, monkeypatch):
     until(lambda: ask(metrics, "/healthz")[0] == 200)
 
 
+def raw(metrics, request):
+    """The first line and the body of the answer to a request."""
+    with socket.create_connection(("127.0.0.1", metrics.port), timeout=SECONDS) as client:
+        client.sendall(request)
+        head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
+    return head.split(b" ")[1], body
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("GET /healthz HTTP/1.0", [], 200),
+        ("GET /healthz HTTP/1.1", [], 200),
+        ("GET /healthz HTTP/1.1", ["localhost", "localhost"], 200),
+        ("GET /healthz HTTP/1.1", ["localhost", "evil.example"], 421),
+        ("GET /healthz HTTP/1.1", ["evil.example", "localhost"], 421),
+        ("GET /healthz HTTP/1.1", ["localhost@evil.example"], 421),
+        ("GET http://localhost/healthz HTTP/1.1", ["localhost"], 200),
+        ("GET HTTP://127.0.0.1:9/healthz?x=1 HTTP/1.1", ["evil.example"], 200),
+        ("GET http://evil.example/healthz HTTP/1.1", ["localhost"], 421),
+        ("GET http://evil.example HTTP/1.1", ["localhost"], 421),
+        ("GET http://localhost HTTP/1.1", ["localhost"], 200),
+        ("GET http://localhost/none HTTP/1.1", ["localhost"], 404),
+    ],
+)
+def test_the_host_of_a_request_is_that_of_its_url_or_its_only_one(
+    metrics, request_line, headers, status
+):
+    metrics.serve("127.0.0.1:0")
+    lines = [request_line, *(f"Host: {each}" for each in headers), "", ""]
+    assert int(raw(metrics, "\r\n".join(lines).encode())[0]) == status
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 70000 + b"\r\n\r\n", 431),
+        (b"GET /healthz HTTP/1.1\r\n" + b"X: a\r\n" * 500 + b"\r\n", 431),
+        (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /healthz HTTP/1.1\r\n\r\n" * 3, 200),
+    ],
+)
+def test_a_request_of_unusual_size_is_answered_once(metrics, request_text, status):
+    metrics.serve("127.0.0.1:0")
+    found, body = raw(metrics, request_text)
+    assert int(found) == status
+    assert b"HTTP/1." not in body
+
+
+def test_clients_that_drip_bytes_are_disconnected(metrics, monkeypatch):
+    monkeypatch.setattr("flowtools.process.metrics.MOST_CLIENTS", 2)
+    monkeypatch.setattr("flowtools.process.metrics.REQUEST_SECONDS", 0.5)
+    metrics.serve("127.0.0.1:0")
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(2):
+            client = socket.create_connection(("127.0.0.1", metrics.port), timeout=SECONDS)
+            clients.append(stack.enter_context(client))
+            client.settimeout(0.01)
+
+        def is_disconnected(client):
+            try:
+                client.sendall(b"G")
+                return client.recv(1) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        for each in clients:
+            until(lambda each=each: is_disconnected(each), "the end of a dripping client")
+    until(lambda: ask(metrics, "/healthz")[0] == 200)
+
+
 def test_a_source_serves_its_metrics(start):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = start("flow-interval", "60", "--metrics", f"127.0.0.1:{port}")
-    assert process.stdout.readline()
+    with reserved_port() as port:
+        process = start("flow-interval", "60", "--metrics", f"127.0.0.1:{port}")
+        assert process.stdout.readline()
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS) as answer:
         assert "flowtools_events_out_total 1.0" in answer.read().decode()
 

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 from itertools import combinations
@@ -18,6 +17,7 @@ from flowtools.core.event import now
 from flowtools.pool.outcome import Outcome
 from flowtools.process.vitals import FIGURES
 from tests.conftest import ROOT
+from tests.ports import reserved_port, reserved_ports
 from tests.queues import LOGIN, Queue
 from tests.running import SECONDS, until
 
@@ -31,14 +31,6 @@ needs_prometheus = pytest.mark.skipif(
     not shutil.which("prometheus"), reason="needs Debian's package prometheus"
 )
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
-
-
-def free_ports(number):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def promtool(*args):
@@ -55,9 +47,9 @@ class Observed:
         addresses: HOST:PORT of each command's metrics.
     """
 
-    def __init__(self, start):
+    def __init__(self, start, ports):
         self.queue = Queue("/queue/jobs")
-        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
+        self.addresses = [f"127.0.0.1:{port}" for port in ports]
         env = LOGIN | {"PYTHONPATH": str(ROOT)}
         options = ("--ack", "worker", "--metrics", self.addresses[0], self.queue.url)
         self.listener = start("flow-listen-stomp", *options, env=env)
@@ -78,12 +70,13 @@ class Observed:
 @pytest.fixture
 def observed(start):
     """A pipeline that has done an event."""
-    pipeline = Observed(start)
-    for _ in range(10):
-        pipeline.feed()
-    until(lambda: samples(pipeline).get(("flowtools_events_total", "rejected")) == 1)
-    yield pipeline
-    pipeline.queue.close()
+    with reserved_ports(3) as ports:
+        pipeline = Observed(start, ports)
+        for _ in range(10):
+            pipeline.feed()
+        until(lambda: samples(pipeline).get(("flowtools_events_total", "rejected")) == 1)
+        yield pipeline
+        pipeline.queue.close()
 
 
 def samples(pipeline):
@@ -248,8 +241,7 @@ def test_every_rule_is_tested():
 class Prometheus:
     """A real Prometheus that scrapes commands every second."""
 
-    def __init__(self, folder, addresses):
-        (port,) = free_ports(1)
+    def __init__(self, folder, port, addresses):
         self.url = f"http://127.0.0.1:{port}/api/v1"
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -292,9 +284,10 @@ class Prometheus:
 
 @pytest.fixture
 def prometheus(tmp_path, observed):
-    server = Prometheus(tmp_path, observed.addresses)
-    yield server
-    server.close()
+    with reserved_port() as port:
+        server = Prometheus(tmp_path, port, observed.addresses)
+        yield server
+        server.close()
 
 
 def in_this_test(expression):

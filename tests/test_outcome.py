@@ -140,7 +140,7 @@ def test_an_attempt_before_the_last_is_counted_as_retried(outcome):
 @EVERY
 def test_the_exit_status_shows_whether_there_was_a_failure(outcome):
     if outcome.is_failure:
-        with pytest.raises(EventsFailed, match="1 of 1 events failed") as failed:
+        with pytest.raises(EventsFailed, match="1 of 1 event failed") as failed:
             check(Counter([outcome]))
         assert failed.value.status == outcome.status == 1
     else:

@@ -230,7 +230,7 @@ def test_a_vanished_reader_of_the_relay_causes_redelivery(source, relay, monkeyp
     settle(three, four)
     assert source.heard.get(timeout=SECONDS) == Ack("e", 2, True)
     relay.close(bye=True)
-    assert "1 lines count as not done" in caplog.text
+    assert "1 line counts as not done" in caplog.text
 
 
 def test_the_relay_waits_until_every_line_is_settled(source, relay):

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.server import free_ports
 from tests.conftest import ROOT, environment
+from tests.ports import reserved_ports
 from tests.running import SECONDS
 
 PASSWORD = "Zq7kPasswordHunterZq7k"
@@ -127,17 +127,17 @@ def given(tmp_path):
     (tmp_path / "w.ini").write_text(f"[tag]\ntoken = $TOKEN\nother = {TOKEN}\n")
     (tmp_path / "bad.ini").write_text(f"[tag]\ntoken = {TOKEN}\n{TOKEN}\n[tag]\n= {TOKEN}\n")
     (tmp_path / "mine.py").write_text(MINE)
-    http, stomp = free_ports(2)
-    return environment(
-        VIZONE_URL=f"http://127.0.0.1:{http}",
-        VIZONE_USER="admin",
-        VIZONE_PASSWORD=PASSWORD,
-        FLOW_USER="admin",
-        FLOW_PASSWORD=PASSWORD,
-        TOKEN=TOKEN,
-        HTTP=str(http),
-        STOMP=str(stomp),
-    )
+    with reserved_ports(2) as (http, stomp):
+        yield environment(
+            VIZONE_URL=f"http://127.0.0.1:{http}",
+            VIZONE_USER="admin",
+            VIZONE_PASSWORD=PASSWORD,
+            FLOW_USER="admin",
+            FLOW_PASSWORD=PASSWORD,
+            TOKEN=TOKEN,
+            HTTP=str(http),
+            STOMP=str(stomp),
+        )
 
 
 class Titles:

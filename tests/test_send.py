@@ -221,7 +221,7 @@ def test_sigterm_ends_the_command_although_the_broker_accepts_no_data(start, scr
     assert peer.socket.recv(1000)  # it is sending
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == -signal.SIGTERM
-    assert b"has not confirmed 1 messages" in process.stderr.read()
+    assert b"has not confirmed 1 message\n" in process.stderr.read()
 
 
 def test_a_line_that_is_not_json_fails_and_the_others_are_sent(coil, run):
@@ -503,11 +503,35 @@ def test_a_broker_that_accepts_only_the_login_is_abandoned_after_retry_for(scrip
 
     script.listener.settimeout(5)
     with pytest.raises(UnreachableError, match=r"cannot reach the broker: '127.0.0.1:\d+': "):
-        published(script, broker, line(), retry_for=1.0)
+        published(script, broker, line(), retry_for=1.0, connect_timeout=1.0)
 
 
-def test_a_broker_that_confirms_nothing_is_left_for_the_next_host(script, monkeypatch):
-    monkeypatch.setattr("flowtools.stomp.send.SILENT", 0.3)
+@pytest.mark.parametrize("retry_for", [0.0, 0.1])
+def test_a_broker_has_time_to_confirm_however_short_retry_for_is(script, retry_for):
+    def broker():
+        peer = script.accept()
+        peer.login()
+        frame = peer.read("SEND")
+        time.sleep(0.3)  # Longer than --retry-for.
+        confirm(peer, frame)
+        peer.goodbye()
+
+    published(script, broker, line(), retry_for=retry_for)
+
+
+@pytest.mark.parametrize(
+    ("retry_for", "hosts", "seconds"),
+    [(None, 2, 60.0), (300.0, 2, 60.0), (60.0, 2, 30.0), (60.0, 1, 60.0), (5.0, 1, 10.0)],
+)
+def test_each_host_has_a_share_of_retry_for_to_answer(retry_for, hosts, seconds):
+    settings = Settings(retry_for=retry_for, connect_timeout=10.0)
+    assert settings.time_to_answer(60.0, hosts) == seconds
+
+
+@pytest.mark.parametrize("settings", [{}, {"retry_for": 6.0, "connect_timeout": 1.0}])
+def test_a_broker_that_confirms_nothing_is_left_for_the_next_host(script, monkeypatch, settings):
+    if not settings:
+        monkeypatch.setattr("flowtools.stomp.send.SILENT", 0.3)
     url = f"stomp://127.0.0.1:{script.port},127.0.0.1:{script.port}/?destination=/queue/a"
     monkeypatch.setattr(script, "url", lambda: url)
 
@@ -520,7 +544,7 @@ def test_a_broker_that_confirms_nothing_is_left_for_the_next_host(script, monkey
         confirm(peer, peer.read("SEND"))
         peer.goodbye()
 
-    published(script, broker, line())
+    published(script, broker, line(), **settings)
 
 
 def test_waiting_for_a_broker_that_confirms_nothing_is_reported(script, monkeypatch, caplog):

@@ -16,6 +16,7 @@ from flowtools.core.errors import UnreachableError
 from flowtools.sim import other_resources
 from flowtools.sim.standin import Plan, StandIn
 from flowtools.sim.stream import asset_steps, changes, file_steps
+from tests.ports import reserved_port, reserved_ports
 from tests.running import SECONDS
 from tests.vizone_servers import client_of, stand_in
 
@@ -91,17 +92,13 @@ def test_without_a_command_it_prints_its_settings_and_serves_until_stopped(start
 
 def test_the_given_ports_and_password_are_used(start, tmp_path):
     (tmp_path / "password").write_text("pa ss\n")
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        http_port, stomp_port = one.getsockname()[1], two.getsockname()[1]
-    process = start(
-        "flow-sim",
-        *("--http", f"127.0.0.1:{http_port}", "--stomp", f"127.0.0.1:{stomp_port}"),
-        *("--password-file", "password"),
-    )
-    said = [process.stdout.readline().decode().strip() for _ in range(4)]
+    with reserved_ports(2) as (http_port, stomp_port):
+        process = start(
+            "flow-sim",
+            *("--http", f"127.0.0.1:{http_port}", "--stomp", f"127.0.0.1:{stomp_port}"),
+            *("--password-file", "password"),
+        )
+        said = [process.stdout.readline().decode().strip() for _ in range(4)]
     assert said == [
         f"export VIZONE_URL=http://127.0.0.1:{http_port}",
         "export VIZONE_USER=admin",
@@ -120,14 +117,14 @@ def test_a_port_in_use_is_an_error(run, option):
 
 
 def test_if_one_port_is_taken_the_other_is_released():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        http_port = free.getsockname()
     with (
+        reserved_port() as http_port,
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(UnreachableError, match="cannot listen on"),
     ):
-        StandIn(Plan(), http=http_port, stomp=taken.getsockname())
-    socket.create_server(http_port).close()
+        http = ("127.0.0.1", http_port)
+        with pytest.raises(UnreachableError, match="cannot listen on"):
+            StandIn(Plan(), http=http, stomp=taken.getsockname())
+        socket.create_server(http).close()
 
 
 @pytest.mark.parametrize("address", ["8080", "h:x", "h:70000"])

@@ -540,9 +540,9 @@ def test_late_entries_of_the_feed_are_found_by_a_second_reading(caplog):
         assert progress.mark == 1001.0
         progress.done([token for _, token in late])
         assert progress.mark == 1002.0
-    assert [message for message in caplog.messages if "have been replayed" in message] == [
+    assert [message for message in caplog.messages if "been replayed" in message] == [
         "2 events have been replayed",
-        "1 events have been replayed",
+        "1 event has been replayed",
     ]
 
 

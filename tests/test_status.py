@@ -59,12 +59,14 @@ def troubles_of(status, process, *limits):
     On a busy machine, a command may fail to answer in time: then it is asked again.
     """
     mark = f"(pid {process.pid}): "
-    while True:
-        lines = status("--check", *limits)[1].splitlines()
-        found = [line.partition(mark)[2] for line in lines if mark in line]
-        if found != ["does not answer"]:
-            return found
+
+    def found():
         assert process.poll() is None
+        lines = status("--check", *limits)[1].splitlines()
+        said = [line.partition(mark)[2] for line in lines if mark in line]
+        return None if said == ["does not answer"] else (said,)
+
+    return until(found, "an answer")[0]
 
 
 def said_by(status, process):

@@ -280,7 +280,7 @@ class Silent:
 @pytest.mark.parametrize(
     ("kind", "options", "why"),
     [
-        (Deaf, {}, "has not ended after 1 events, within 0.5 s"),
+        (Deaf, {}, "has not ended after 1 event, within 0.5 s"),
         (Random, {"repeats": True}, "a new Source gave the same events other ids"),
         (Silent, {}, "gave 0 events instead of 1"),
     ],
@@ -300,7 +300,7 @@ def test_a_source_that_raises_or_gives_invalid_values_is_reported():
         def __iter__(self):
             yield 1j
 
-    for kind, why in ((Raises, "ValueError: broken"), (Garbage, "1 of 1 values were not events")):
+    for kind, why in ((Raises, "ValueError: broken"), (Garbage, "1 of 1 value was not an event")):
         with pytest.raises(FlowError, match=why):
             run_source(kind())
 

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, environment
 from tests.documents import Step, differences, session, steps
+from tests.ports import reserved_ports
 from tests.running import until
 from tests.units import Service
 
@@ -26,12 +26,9 @@ pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 
 @pytest.fixture
 def free():
-    """Free ports to replace those of the page."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    ports = [str(each.getsockname()[1]) for each in listeners]
-    for each in listeners:
-        each.close()
-    return dict(zip(PORTS, ports, strict=True))
+    """Ports to replace those of the page."""
+    with reserved_ports(len(PORTS)) as ports:
+        yield dict(zip(PORTS, map(str, ports), strict=True))
 
 
 def moved(text, free):

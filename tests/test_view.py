@@ -150,7 +150,7 @@ def test_characters_missing_in_the_encoding_are_escaped_in_a_reason_too(run, fie
     line = event(**{"☃": "snow"})
     env = {"PYTHONIOENCODING": "latin-1"}
     status, out, err = run("flow-view", "--fields", fields, input=line, env=env, real=True)
-    assert (status, err) == (1, "flow-view: 1 of 1 lines were not events\n")
+    assert (status, err) == (1, "flow-view: 1 of 1 line was not an event\n")
     assert b"'\\u2603' is not a CloudEvents attribute name" in out
     assert suiting("UTF-8")("☃") == "☃"
     assert "▁█…".translate(drawn_in("latin-1")) == "_#~"
@@ -534,6 +534,30 @@ def test_with_tee_the_table_is_on_stderr_and_lines_continue_after_quitting(termi
         pipe.write(event(2) + b"x")
     screen.wait_for("status 1")
     assert (tmp_path / "passed").read_bytes() == event(1) + event(2) + b"x"
+
+
+def test_sigusr1_during_a_table_is_answered_below_it(terminal, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    screen = terminal("echo $$; exec flow-view --tee < fifo > passed", cwd=tmp_path)
+    screen.wait_for(lambda: screen.lines[0].isdigit())
+    pid = int(screen.lines[0])
+    with fifo.open("wb", buffering=0) as pipe:
+        pipe.write(event(1))
+        screen.wait_for("Title 1")
+        os.kill(pid, signal.SIGUSR1)
+        screen.wait_for("state: events_in 1; ")
+        assert screen.lines[-1].startswith("flow-view: state: ")
+        assert "thread '" not in screen.text
+        screen.press("q")
+        screen.wait_for("thread 'MainThread'")
+        # Without a table, messages go straight to the terminal.
+        told = screen.seen.count(b"state: ")
+        os.kill(pid, signal.SIGUSR1)
+        screen.wait_for(lambda: screen.seen.count(b"state: ") > told)
+        pipe.write(event(2))
+    assert screen.end() == 0
+    assert (tmp_path / "passed").read_bytes() == event(1) + event(2)
 
 
 def test_a_closed_terminal_does_not_stop_forwarded_lines(tmp_path):

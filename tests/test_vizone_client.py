@@ -30,6 +30,7 @@ from flowtools.vizone import (
     NotFoundError,
 )
 from flowtools.vizone.transport import without_user
+from tests.ports import reserved_port
 from tests.running import SECONDS
 from tests.vizone_servers import Scripted, account_of, client_at, client_of, reply, stand_in
 
@@ -388,9 +389,8 @@ def test_a_post_is_never_repeated(answer):
 
 
 def test_a_missing_server_is_unreachable():
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
     with (
+        reserved_port() as port,
         client_at(f"http://127.0.0.1:{port}") as client,
         pytest.raises(UnreachableError, match=f"'http://127.0.0.1:{port}/x': Connection"),
     ):

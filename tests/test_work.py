@@ -350,7 +350,7 @@ def test_a_signal_drains_and_then_ends_the_process_by_that_signal(work, notes, s
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == -signum
     assert notes() == ["sleep"]
-    assert "1 lines were read but not processed" in err.decode()
+    assert "1 line was read but not processed" in err.decode()
 
 
 def test_a_signal_lets_the_worker_clean_up(work, notes):
@@ -512,7 +512,7 @@ def test_on_a_terminal_resume_reports_how_many_it_skipped(tmp_path):
     (tmp_path / "line").write_text('{"specversion":"1.0","id":"a","source":"s","type":"t"}\n')
     command = "flow-work tests.workers:Nop --joblog jobs --resume <line"
     screen = Terminal(command, cwd=tmp_path, PYTHONPATH=str(ROOT))
-    screen.wait_for("flow-work: 1 events were done already: skipped")
+    screen.wait_for("flow-work: 1 event was done already: skipped")
     assert screen.end() == 0
     screen.close()
 
@@ -565,7 +565,7 @@ def test_a_file_that_cannot_be_opened_is_a_configuration_error(work, option):
 def test_failed_events_are_reported_without_our_own_traceback(work):
     status, _, err = finish(work("Whatever", "-v"), lines("fail"))
     assert status == 1
-    assert err.endswith("flow-work: 1 of 1 events failed\n")
+    assert err.endswith("flow-work: 1 of 1 event failed\n")
     assert "EventsFailed" not in err
 
 
@@ -660,7 +660,7 @@ def test_dry_run_checks_everything_and_runs_nothing(work, notes, isolation):
     process = work("Note", "--dry-run", "-v", "--key", "subject", "--isolation", isolation)
     status, out, err = finish(process, lines("a") + b"{bad\n")
     assert (status, out, notes()) == (1, [], ["configure -", "clean_up"])
-    assert "would run 1 events on tests.workers:Note with 1 threads" in err
+    assert "would run 1 event on tests.workers:Note with 1 thread;" in err
     assert "line 2 is not an event" in err
 
 

@@ -12,6 +12,7 @@ from flowtools.ack.sender import AckSender
 from flowtools.core.errors import EventsFailed
 from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.toolong import TooLong
 from flowtools.core.wait import Stop
 from flowtools.process.vitals import vitals
@@ -75,7 +76,9 @@ def acknowledge(
         sender.close(CLOSE_WITHIN, bye=at_end)
     failed += sender.lost  # Complete only now: the sender counts what it cannot deliver at the end.
     if failed:
-        raise EventsFailed(f"{failed} of {number} events were not acknowledged")
+        raise EventsFailed(
+            f"{failed} of {counted(number, 'event', 'was', 'were')} not acknowledged"
+        )
 
 
 def _ackto(line: bytes) -> str:

@@ -20,6 +20,7 @@ from flowtools.core.event import Event, EventError, NotAnEvent, encode_value, pa
 from flowtools.core.lines import MAX_LINE, LineReader
 from flowtools.core.log import get_log
 from flowtools.core.result import result_of
+from flowtools.core.text import counted
 from flowtools.core.toolong import TooLong, exceeds
 from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
@@ -97,6 +98,7 @@ class Filter:
         """
         at_end = False
         vitals.provide("events_in", lambda: self._number)
+        vitals.provide_moment(lambda: reader.read_at)
         vitals.provide("failed", lambda: self._failed)
         try:
             try:
@@ -110,7 +112,9 @@ class Filter:
         finally:
             self._relay.close(bye=at_end)
         if self._failed:
-            raise EventsFailed(f"the program failed for {self._failed} of {self._number} lines")
+            raise EventsFailed(
+                f"the program failed for {self._failed} of {counted(self._number, 'line')}"
+            )
 
     def _filter_all(self, reader: LineReader, stop: Stop) -> None:
         while (block := reader.read()) is not None:
@@ -137,7 +141,7 @@ class Filter:
             self._fail(ackto, error)
             return
         _log.debug(
-            "line %d: %d outputs%s",
+            "line %d: outputs: %d%s",
             *(self._number, len(lines)),
             "; it is acknowledged" if ackto is not None and not lines else "",
         )

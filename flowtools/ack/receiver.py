@@ -34,6 +34,7 @@ from flowtools.ack.records import Ack
 from flowtools.ack.stall import Stall
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.process.vitals import vitals
@@ -229,7 +230,8 @@ class AckSocket:
         self._place.remove()
         if self.malformed:
             _log.warning(
-                "%d lines at the acknowledgement socket were not acknowledgements", self.malformed
+                "%s came that the acknowledgement socket does not understand",
+                counted(self.malformed, "line"),
             )
         if self.copied > 1:
             _log.error("%d events were settled by two processes", self.copied)

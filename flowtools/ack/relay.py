@@ -25,6 +25,7 @@ from flowtools.ack.records import Ack, Reason, parse_ackto
 from flowtools.ack.sender import AckSender
 from flowtools.core.errors import ReaderGone
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.wait import HasFileno, Stop, Wake, wait
 
 _log = get_log("flowtools.ack")
@@ -170,7 +171,7 @@ class Relay:
         if self._inlet is not None:
             self._inlet.close()
         if left := self.outstanding:
-            _log.warning("%d lines have not been acknowledged", left)
+            _log.warning("%s not been acknowledged", counted(left, "line", "has", "have"))
         self._upstream.close(bye=bye and not left and not self._is_forsaken)
         self._settled.close()
 
@@ -194,6 +195,8 @@ class Relay:
                 self._ackto = self._inlet.ackto(epoch)
         if forgotten:
             self._is_forsaken = True
-            _log.warning("%s; %d lines count as not done", reason, forgotten)
+            _log.warning(
+                "%s; %s as not done", reason, counted(forgotten, "line", "counts", "count")
+            )
             self._upstream.break_off()
             self._settled.ring()

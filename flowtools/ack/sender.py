@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from flowtools.ack.records import BYE, MAX_PACKET, Reason, parse_ackto
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import wait
 
@@ -246,10 +247,13 @@ class AckSender:
     def _report(self) -> None:
         left = sum(each.drop() for each in self._sources.values())
         if left:
-            _log.warning("gave up on %d acknowledgements: their source does not take them", left)
+            _log.warning(
+                "gave up on %s: the source does not take more", counted(left, "acknowledgement")
+            )
         if self._lost > 1:
             _log.warning(
-                "%d acknowledgements were not delivered: their source has ended", self._lost
+                "%s were not delivered: their source has ended",
+                counted(self._lost, "acknowledgement"),
             )
         self._lost += left
 

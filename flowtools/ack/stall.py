@@ -9,6 +9,7 @@ from time import monotonic
 
 from flowtools.core.log import get_log
 from flowtools.core.reminder import Reminder
+from flowtools.core.text import counted
 
 _log = get_log("flowtools.ack")
 
@@ -54,10 +55,14 @@ class Stall:
             self.warnings += 1
             self.held = held
             _log.warning(
-                "%d events are unacknowledged and the source waits for them: none has been"
-                " acknowledged for %d s; usual causes: a filter in the pipe drops lines"
-                " (flow-jq acknowledges what it drops), a Worker hangs, a pool pauses because"
-                " its server is down, the reader of a filter has died",
-                held,
+                "%s: nothing has been acknowledged for %d s; usual causes: a filter in the pipe"
+                " drops lines (flow-jq acknowledges what it drops), a Worker hangs, a pool pauses"
+                " because its server is down, the reader of a filter has died",
+                counted(
+                    held,
+                    "event",
+                    "is unacknowledged and the source waits for it",
+                    "are unacknowledged and the source waits for them",
+                ),
                 seconds,
             )

@@ -17,6 +17,7 @@ from flowtools.ack.relay import Relay
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.toolong import TooLong
 from flowtools.core.unfinished import Unfinished
 from flowtools.core.wait import Stop
@@ -45,6 +46,7 @@ class Tee:
         """
         at_end = False
         vitals.provide("events_in", lambda: self._number)
+        vitals.provide_moment(lambda: reader.read_at)
         vitals.provide("failed", lambda: self._failed)
         is_copied = False
         try:
@@ -62,7 +64,9 @@ class Tee:
         finally:
             self._relay.close(bye=at_end)
         if self._failed:
-            raise EventsFailed(f"{self._failed} of {self._number} lines were not copied")
+            raise EventsFailed(
+                f"{self._failed} of {counted(self._number, 'line', 'was', 'were')} not copied"
+            )
 
     def _copy_all(self, reader: LineReader, stop: Stop) -> None:
         while (block := reader.read()) is not None:
@@ -129,7 +133,7 @@ class Tee:
                 _log.error("line %d: %s", self._number, error)
                 ackto = None
         _log.debug(
-            "line %d goes to %d branches, %d of which are to acknowledge it",
+            "line %d: copies: %d, to be acknowledged: %d",
             *(self._number, len(self._branches.open), len(acktos)),
         )
         # Without a newline the next command, too, sees that the line is not whole.

@@ -109,12 +109,13 @@ class Command(click.Command):
         stdout, and exits with status 1.
         """
         from flowtools.process import console  # logging is not needed for --help
-        from flowtools.process.signals import Signalled, end_by
+        from flowtools.process.signals import Signalled, end_by, survive_sigusr1
 
         verbosity = -1 if ctx.meta["flowtools.quiet"] else ctx.meta["flowtools.verbose"]
         level = ctx.meta.get("flowtools.worker_log_level")
         console.configure(str(self.name), verbosity, ctx.meta["flowtools.log_format"], level)
         _describe(ctx)
+        survive_sigusr1()
         try:
             _require_the_lock()
             return super().invoke(ctx)
@@ -129,8 +130,7 @@ class Command(click.Command):
                 _report(ended.__cause__)
             console.flush()
             end_by(ended.signum)
-        except KeyboardInterrupt:
-            # Ctrl-C outside `working`, whose handler only sets the stop.
+        except KeyboardInterrupt:  # Outside `working`, whose handler only sets the stop.
             console.flush()
             end_by(signal.SIGINT)
         except UsageError as error:
@@ -206,6 +206,7 @@ def run_source(source: "Source", drain: float | None = None) -> None:
     keep_one_heap()  # Before `working` starts threads, each of which would get its own heap.
     writer = LineWriter(sys.stdout.fileno())
     with working() as stop, vitals.providing(events_out=lambda: writer.emitted):
+        vitals.provide_moment(lambda: writer.written_at)
         if drain is not None:
             writer.give_up(stop, drain)
         source.run(writer, stop)

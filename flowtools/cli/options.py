@@ -203,7 +203,7 @@ grace = option(
     "--grace",
     of=Ending,
     type=Duration(min=0),
-    help="Time that a Worker or Source has to end when it is interrupted; then its thread is "
+    help="How long a Worker or Source may continue after it is interrupted; then its thread is "
     "abandoned.",
 )
 

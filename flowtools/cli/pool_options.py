@@ -291,8 +291,8 @@ worker_log_level = click.option(
     type=click.Choice(["debug", "info", "warning", "error", "critical"]),
     expose_value=False,
     callback=keep,
-    help="Lowest level of the messages to show that the Worker or Source logs with `logging`. "
-    "Default: follows -v and -q.",
+    help="Of what the Worker or Source writes with `logging`, show messages of this level and "
+    "above. Default: follows -v and -q.",
 )
 
 _ALL = (

@@ -35,6 +35,7 @@ def main(nack: bool, reason: str | None) -> None:
     from flowtools.ack.sender import AckSender
     from flowtools.core.errors import UsageError
     from flowtools.core.lines import LineReader
+    from flowtools.process.vitals import vitals
 
     if reason is not None and not nack:
         raise UsageError("--reason says why events are rejected: give --nack, too")
@@ -42,6 +43,7 @@ def main(nack: bool, reason: str | None) -> None:
     with working() as stop:
         # `see` connects to a source at its first line, so that it notices if this process dies.
         lines = LineReader(standard_input(), stop, tee=sender.see)
+        vitals.provide_moment(lambda: lines.read_at)
         acknowledge(lines, refuse=nack, error=reason, sender=sender, stop=stop)
 
 

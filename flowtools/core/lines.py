@@ -34,7 +34,6 @@ MAX_LINE = Reading.max_line
 PIPE_BUF = 4096
 """Maximum size of a write to a pipe that other writers cannot interleave (POSIX, Linux)."""
 
-
 _NEWLINE = ord("\n")
 _WITHOUT_END = itemgetter(slice(-1))
 
@@ -47,11 +46,11 @@ def without_end(line: bytes) -> bytes:
 class LineReader:
     """Reads blocks of lines from a file descriptor as they arrive.
 
-    Holds at most one block and one incomplete line. Not thread-safe: only one thread at a time
-    may read.
+    Holds at most one block and one incomplete line. Only one thread at a time may read.
 
     Attributes:
         block: The raw bytes of the last read. The first line may have begun in an earlier block.
+        read_at: When that was (`time.monotonic`); None before the first read. Any thread may look.
     """
 
     def __init__(
@@ -87,12 +86,12 @@ class LineReader:
         self._ended = False  # `read` returns None from now on, at the end of input or after a stop.
         self._has_all = False  # The end of the input was read; `rest` has nothing left to read.
         self.block = b""
+        self.read_at: float | None = None
         # Registered once instead of with wait(): it is polled for every block.
         self._poller = select.poll()
-        self._poller.register(fd, select.POLLIN)
-        self._poller.register(stop.fileno(), select.POLLIN)
-        if wake is not None:
-            self._poller.register(wake, select.POLLIN)
+        for each in (fd, stop.fileno(), wake):
+            if each is not None:
+                self._poller.register(each, select.POLLIN)
 
     def read(self, seconds: float | None = None) -> list[bytes] | None:
         """Wait for input; return its lines, or None at the end.
@@ -111,9 +110,7 @@ class LineReader:
         if self._stop.fileno() in ready:
             self._ended = True
             return None
-        if self._fd not in ready:
-            return []
-        block = self._read_block()
+        block = self._read_block() if self._fd in ready else None
         if block is None:
             return []
         if not block:
@@ -165,6 +162,7 @@ class LineReader:
         return block
 
     def _split(self, block: bytes) -> list[bytes]:
+        self.read_at = monotonic()
         if self._separator == b"\n":
             # Takes half the time of `split`, which compares byte by byte; this uses memchr(3).
             lines = BytesIO(block).readlines()
@@ -226,6 +224,7 @@ class LineWriter:
 
     Attributes:
         emitted: Number of lines given to it.
+        written_at: When the kernel last took something (`time.monotonic`); None before that.
         is_cut: Whether the last write has ended within a line.
     """
 
@@ -236,6 +235,7 @@ class LineWriter:
         self._pending: list[bytes] = []
         self._size = 0
         self.emitted = 0
+        self.written_at: float | None = None
         self.is_cut = False
         # The part of a block that `try_flush` could not write. Nothing else may be written before
         # it: it may begin within a line.
@@ -395,5 +395,6 @@ class LineWriter:
             if error.errno in (errno.EPIPE, errno.EIO):
                 raise ReaderGone from None
             raise FlowError(f"cannot write standard output: {error.strerror}") from None
+        self.written_at = monotonic()
         self.is_cut = view[written - 1] != _NEWLINE
         return written

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop
 from flowtools.doctor.examination import Doubt, Examination
 from flowtools.doctor.network import Way
@@ -108,7 +109,7 @@ def _examine_client(examination: Examination, client: Client, patient: Patient) 
     logged_in = examination.check(
         "login",
         lambda: (
-            f"as '{client.account.user}'; {len(client.collections())} collections",
+            f"as '{client.account.user}'; {counted(len(client.collections()), 'collection')}",
             True,
         ),
         "check VIZONE_USER and the password in a browser at the same address, and that the"

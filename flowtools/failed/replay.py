@@ -85,6 +85,7 @@ class Replay:
     def _replay(self, failed: Failed, outlet: Outlet, stop: Stop) -> None:
         self._failed = failed
         self._waiting_since = time.monotonic()
+        _log.debug("replaying '%s', at most %d events in flight", failed.name, self._prefetch)
         inlet = self._make_inlet()
         try:
             inlet.start(
@@ -203,6 +204,8 @@ class Replay:
             done, self._done = self._done, Counter()
         removed = self._failed.take_out(done)
         self._removed += removed
+        if done:
+            _log.debug("%d events done, %d removed", done.total(), removed)
         self._missing += done.total() - removed
         self._taken_out_at = time.monotonic()
 

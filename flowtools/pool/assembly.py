@@ -21,6 +21,7 @@ from flowtools.ack.sender import AckSender
 from flowtools.core.errors import ConfigurationError, UsageError
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop
 from flowtools.pool import details
 from flowtools.pool.dryrun import dry_run
@@ -176,7 +177,7 @@ def _tell_skipped(number: int) -> None:
     Cron would mail the message after every run.
     """
     tell = say if is_terminal() else log.info
-    tell(f"{number} events were done already: skipped")
+    tell(f"{counted(number, 'event', 'was', 'were')} done already: skipped")
 
 
 def _runners(
@@ -276,6 +277,7 @@ def _providing(worker: str, work: Work) -> AbstractContextManager[None]:
         stuck=work.crew.stuck,
         wedged=lambda: float(work.crew.stuck() >= work.snapshot().threads),
         paused=lambda: float(work.pause.is_on),
+        moment=work.last_moment,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from flowtools.core.event import Event, ReadEvent
 from flowtools.core.log import About
-from flowtools.core.text import cut
+from flowtools.core.text import counted, cut
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.results import ResultError
 from flowtools.worker.batch import Events, is_exception_class
@@ -190,9 +190,9 @@ def _results(returned: Any, count: int) -> list[Any] | None:
     # One more than there may be, so that too many are noticed and an endless generator ends.
     results = list(islice(returned, count + 1))
     if len(results) != count:
-        given = "more" if len(results) > count else str(len(results))
+        given = "more results" if len(results) > count else counted(len(results), "result")
         raise ResultError(
-            f"start_many returned {given} results for {count} events: expected None, or one for"
+            f"start_many returned {given} for {counted(count, 'event')}: expected None, or one for"
             " each"
         )
     return results

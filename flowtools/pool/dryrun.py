@@ -10,6 +10,7 @@ from flowtools.core.event import EventError, NotAnEvent, parse
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.seen import Wrapper
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop
 from flowtools.pool.intake import SOURCE
 from flowtools.pool.outcome import Outcome
@@ -40,9 +41,10 @@ def dry_run(choice: Choice, done: Known, stop: Stop) -> Counter[str]:
             if line.strip():
                 totals[_would(choice, line, number, done, wrapper)] += 1
     say(
-        f"would run {totals[Outcome.DONE]} events on {choice.worker} with"
-        f" {choice.pool.threads} threads; {totals[Outcome.SKIPPED]} are done already,"
-        f" {totals[Outcome.INVALID]} lines are not events"
+        f"would run {counted(totals[Outcome.DONE], 'event')} on {choice.worker} with"
+        f" {counted(choice.pool.threads, 'thread')};"
+        f" {counted(totals[Outcome.SKIPPED], 'event', 'is', 'are')} done already,"
+        f" {counted(totals[Outcome.INVALID], 'line', 'is not an event', 'are not events')}"
     )
     return totals
 

@@ -299,6 +299,10 @@ class Crew:
         busy = [(slot.labels, now - slot.started) for slot in self.slots]
         return [(label, seconds) for labels, seconds in busy for label in labels]
 
+    def last_start(self) -> float:
+        """Return when an attempt began last (`time.monotonic`); 0.0 before the first."""
+        return max((slot.started for slot in self._all()), default=0.0)
+
     def lag(self) -> float | None:
         """Return the age of the oldest running event, in seconds; None if nothing runs."""
         return max((age for slot in self.slots for age in slot.ages), default=None)

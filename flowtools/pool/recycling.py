@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from flowtools.core.text import counted
+
 LOOK_EVERY = 0.1
 """Seconds between two checks of a process's memory; each costs some 20 µs."""
 
@@ -47,7 +49,7 @@ class Age:
         """Return why process `pid` has to be replaced now; None if it may continue."""
         limits = self._limits
         if limits.events is not None and self.served >= limits.events:
-            return f"{self.served} events"
+            return counted(self.served, "event")
         # Replacing a process that has not run any event would not save memory.
         if limits.memory is None or not self.served or monotonic() < self._look_at:
             return None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Stop
 from flowtools.pool.batch import Answer, Batch, run_batch
@@ -249,7 +250,7 @@ class ThreadRunner:
         wake_loop(thread.ident or 0)
         killed = end_programs(thread.native_id or 0, since)
         if killed:
-            log.info("%d processes that the Worker had started have been killed", killed)
+            log.info("killed %s that the Worker had started", counted(killed, "program"))
 
     def attribute_to(self, whose: Whose) -> None:
         """Do nothing: output is attributed by its thread."""

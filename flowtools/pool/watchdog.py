@@ -17,6 +17,7 @@ from typing import Protocol
 
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import HasFileno, Stop, Wake, wait
 from flowtools.pool.control import Control
@@ -251,11 +252,12 @@ class Watchdog:
         self._crew.slots[index] = replacement
         self._start(replacement, claim)
         limit = self._settings.most_abandoned
-        if len(self._crew.abandoned) >= limit and self._control.error is None:
+        abandoned = len(self._crew.abandoned)
+        if abandoned >= limit and self._control.error is None:
             self._control.fail(
                 InternalError(
-                    f"{len(self._crew.abandoned)} threads are stuck in the Worker (--max-abandoned"
-                    f" {limit}); ending, so that a new process can continue"
+                    f"{counted(abandoned, 'thread', 'is', 'are')} stuck in the Worker"
+                    f" (--max-abandoned {limit}); ending, so that a new process can continue"
                 )
             )
 

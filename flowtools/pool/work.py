@@ -21,6 +21,7 @@ from typing import Protocol
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone
 from flowtools.core.lines import MAX_LINE, LineReader, LineWriter
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.toolong import Spill
 from flowtools.core.wait import HasFileno, Stop, Wake
 from flowtools.pool.backlog import Backlog
@@ -265,7 +266,9 @@ class Work:
             self._reader.close()
         if lost and not isinstance(self.control.error, ReaderGone):
             log.warning(
-                "%d lines were read but not processed; --failed FILE would have kept them", lost
+                "%s read but not processed; --failed FILE would have kept %s",
+                counted(lost, "line", "was", "were"),
+                "it" if lost == 1 else "them",
             )
         return lost
 
@@ -296,6 +299,10 @@ class Work:
         """Return the number of events by final outcome so far; any thread may call this."""
         return self._settlement.totals(self.crew.slots)
 
+    def last_moment(self) -> float | None:
+        """Return when the last event came or began (`time.monotonic`); any thread may call this."""
+        return max(self._reader.read_at or 0.0, self.crew.last_start()) or None
+
     def snapshot(self) -> Snapshot:
         """Return the state of the pool; any thread may call this."""
         crew = self.crew
@@ -312,10 +319,11 @@ class Work:
         frames = sys._current_frames()  # noqa: SLF001  documented as for such a use
         now = monotonic()
         totals = self.counts()
-        counted = ", ".join(f"{totals[each]} {each}" for each in Outcome if totals[each])
+        ended = ", ".join(f"{totals[each]} {each}" for each in Outcome if totals[each])
         waiting, stuck = self.pool.queued(), self.crew.stuck()
-        counted = counted or "no event has ended"
-        lines = [f"{counted}; {waiting} events waiting; {stuck} threads abandoned"]
+        ended = ended or "no event has ended"
+        rest = f"{counted(waiting, 'event')} waiting; {counted(stuck, 'thread')} abandoned"
+        lines = [f"{ended}; {rest}"]
         if self.pause.is_on:
             lines[0] += f"; paused for {self.pause.seconds:.0f} s"
         for slot in [*self.crew.slots, *self.crew.abandoned]:
@@ -350,7 +358,7 @@ def check(totals: Counter[str]) -> None:
         total = sum(totals.values()) - totals[LEFT]
         kinds = ", ".join(f"{totals[kind]} {kind}" for kind in bad if totals[kind])
         more = f" ({kinds})" if totals[Outcome.FAILED] < failed else ""
-        raise EventsFailed(f"{failed} of {total} events failed{more}")
+        raise EventsFailed(f"{failed} of {counted(total, 'event')} failed{more}")
 
 
 @contextmanager

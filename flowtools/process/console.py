@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from flowtools.core.log import About, Said, formatted, lead_to
+from flowtools.core.text import counted
 from flowtools.process.message import Form, LogFormat, one_line, shown
 from flowtools.process.stderr import Stderr
 
@@ -179,7 +180,12 @@ def _line(said: Said) -> bytes:
 
 
 def _tell_dropped(count: int) -> bytes:
-    return _line(Said(logging.WARNING, f"{count} messages were dropped: nobody read stderr"))
+    return _line(
+        Said(
+            logging.WARNING,
+            f"{counted(count, 'message', 'was', 'were')} dropped: nobody read stderr",
+        )
+    )
 
 
 def _is_journal(fd: int) -> bool:

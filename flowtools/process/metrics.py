@@ -20,7 +20,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from threading import BoundedSemaphore, Thread
+from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
@@ -32,11 +34,12 @@ from flowtools.core.tracing import start_thread
 from flowtools.process.vitals import FIGURES, Vitals
 
 REQUEST_SECONDS = 10.0
-"""Seconds after which a client that neither sends nor reads is disconnected."""
+"""Seconds that a client has for its request and its answer, however slowly it sends or reads."""
 
 MOST_CLIENTS = 32
 """Maximum number of requests that are answered at a time; further clients are disconnected."""
 
+_ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)(/[^?]*)?")
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 
 
@@ -113,6 +116,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def __init__(self, *given: Any) -> None:
         self._free = BoundedSemaphore(MOST_CLIENTS)
+        self._ends_at: dict[socket.socket, float] = {}
         super().__init__(*given)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -121,6 +125,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        self._ends_at[request] = monotonic() + REQUEST_SECONDS
         given = (request, client_address)
         start_thread(Thread(target=self._serve, args=given, name="metrics-request", daemon=True))
 
@@ -128,7 +133,16 @@ class _Server(ThreadingMixIn, WSGIServer):
         try:
             self.process_request_thread(request, client_address)
         finally:
+            del self._ends_at[request]
             self._free.release()
+
+    def service_actions(self) -> None:
+        """Disconnect clients whose time is over; called about twice a second."""
+        # A time-out of the socket would begin anew with each byte of a client that drips them.
+        for request, ends_at in list(self._ends_at.items()):
+            if monotonic() >= ends_at:
+                with suppress(OSError):  # It has been closed since.
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # The client has disconnected early. The default would print a traceback to stderr.
@@ -150,7 +164,17 @@ class _UnixServer(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = REQUEST_SECONDS
+    def get_environ(self) -> dict[str, Any]:
+        """Return the WSGI environment of the request."""
+        found = super().get_environ()
+        # Of two such headers, one could name this server, and a proxy could follow the other.
+        hosts = set(self.headers.get_all("Host", []))
+        # A request may name the whole URL, whose host then counts (RFC 9112, section 3.2.2).
+        if url := _ABSOLUTE.match(self.path):
+            hosts = {url[1]}
+            found["PATH_INFO"] = unquote(url[2] or "/", "iso-8859-1")
+        found["HTTP_HOST"] = ",".join(hosts)
+        return found
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: stderr is for the command's messages."""

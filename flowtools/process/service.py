@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def speaking(command: str, metrics: str | None = None) -> Iterator["MetricsServer | None"]:
+def speaking(
+    command: str, metrics: str | None = None, *, is_piped: bool = True
+) -> Iterator["MetricsServer | None"]:
     """Show the state of `command` while the block runs; yield its metrics server, if any.
 
     Args:
         command: The name of the command.
         metrics: The address for metrics, HOST:PORT or unix:PATH; None: no metrics.
+        is_piped: Whether the events of a pipeline pass through its standard input and output.
 
     Raises:
         UsageError: `metrics` has another form.
@@ -38,7 +41,7 @@ def speaking(command: str, metrics: str | None = None) -> Iterator["MetricsServe
             server.start()
         notifier = Notifier(keep=True)
         stack.callback(notifier.close)
-        status = StatusSocket(command, vitals, notifier)
+        status = StatusSocket(command, vitals, notifier, is_piped=is_piped)
         stack.callback(status.close)
         status.start()
         yield server

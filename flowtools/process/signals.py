@@ -79,6 +79,17 @@ def stopped_by_signals() -> Iterator[Stop]:
         raise Signalled(signum) from failure
 
 
+def survive_sigusr1() -> None:
+    """Let SIGUSR1 do nothing until the status socket answers it, and once that is closed.
+
+    By default it would kill a command that is still starting or has nearly ended, and one such as
+    flow-status that does not answer it. A handler, since a child process would inherit SIG_IGN.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+        signal.signal(signal.SIGUSR1, lambda signum, frame: None)
+
+
 class _SigAction(ctypes.Structure):
     """`struct sigaction` of glibc and musl, except on MIPS and s390."""
 

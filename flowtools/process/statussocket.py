@@ -73,10 +73,21 @@ def directories() -> list[Path]:
 class StatusSocket:
     """Shows the state of this command to flow-status and on SIGUSR1."""
 
-    def __init__(self, command: str, vitals: Vitals, notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        command: str,
+        vitals: Vitals,
+        notifier: Notifier | None = None,
+        *,
+        is_piped: bool = True,
+    ) -> None:
         """Prepare to show the state of `command` (its name); `start` begins.
 
-        `notifier` sends the same state in one line to the service manager, if there is one.
+        Args:
+            command: The name of the command.
+            vitals: Its figures.
+            notifier: Sends the same state in one line to the service manager, if there is one.
+            is_piped: Whether the events of a pipeline pass through its standard input and output.
         """
         self._notifier = notifier
         self._had_trouble = False
@@ -86,7 +97,8 @@ class StatusSocket:
         self._dump = Wake()
         self._started = time.time()
         # Looked up now: while user code runs, descriptor 1 leads elsewhere (stdout.py).
-        self._pipes = {"stdin": pipe_of("self", 0), "stdout": pipe_of("self", 1)}
+        ends = {"stdin": 0, "stdout": 1}
+        self._pipes = {name: pipe_of("self", fd) if is_piped else "" for name, fd in ends.items()}
         self._path: Path | None = None
         self._inlet = self._bound()
         self._thread = Thread(target=self._serve, name="status", daemon=True)
@@ -208,7 +220,8 @@ def dump(vitals: Vitals) -> None:
     """Print the figures and the stack of each thread as messages."""
     snapshot = vitals.snapshot()
     figures = ", ".join(f"{name} {value:g}" for name, value in snapshot.figures.items())
-    about = "; ".join(each for each in (snapshot.about, snapshot.connection, figures) if each)
+    state = snapshot.trouble() or snapshot.connection
+    about = "; ".join(each for each in (snapshot.about, state, figures) if each)
     console.say(f"state: {about or 'no figures'}; {snapshot.rate:.1f} events/s")
     names = {thread.ident: thread.name for thread in all_threads()}
     for ident, frame in sys._current_frames().items():  # noqa: SLF001  no other way to see them

@@ -67,7 +67,7 @@ class Snapshot:
         about: A short description of the command: the Worker's name, the destination.
         connection: The state of its connection in words; empty if it has none.
         rate: Events per second over the last RATE_SPAN seconds.
-        last_event: Seconds since the last event; None before the first.
+        last_event: Seconds since the last event came; None before the first.
         last_error: The last warning or error; empty if there was none.
         last_error_age: Seconds since the last warning or error; None if there was none.
         up: Seconds since the command was started.
@@ -114,6 +114,7 @@ class Vitals:
         self._began = time.monotonic()
         self._marks: list[tuple[float, float]] = []
         self._last_change: float | None = None
+        self._read_moment: Callable[[], float | None] | None = None
         self._error = ("", 0.0)
 
     def provide(self, name: str, read: Callable[[], float | None]) -> None:
@@ -122,9 +123,23 @@ class Vitals:
         with self._lock:
             self._readers[name] = read
 
+    def provide_moment(self, read: Callable[[], float | None]) -> None:
+        """Provide when the last event came (`time.monotonic`); `read` returns None before that.
+
+        Without it, the moment of an event is that of the sample that notices it.
+        """
+        self._read_moment = read
+
     @contextmanager
-    def providing(self, **readers: Callable[[], float | None]) -> Iterator[None]:
-        """Provide figures while the block runs."""
+    def providing(
+        self,
+        *,
+        moment: Callable[[], float | None] | None = None,
+        **readers: Callable[[], float | None],
+    ) -> Iterator[None]:
+        """Provide figures while the block runs; for `moment` see `provide_moment`."""
+        if moment is not None:
+            self.provide_moment(moment)
         for name, read in readers.items():
             self.provide(name, read)
         try:
@@ -133,6 +148,8 @@ class Vitals:
             with self._lock:
                 for name in readers:
                     self._readers.pop(name, None)
+            if moment is not None:
+                self._read_moment = None
 
     def note_error(self, text: str) -> None:
         """Remember a warning or an error that was logged."""
@@ -152,10 +169,12 @@ class Vitals:
     def snapshot(self) -> Snapshot:
         """Return the current state."""
         self.sample()
+        read_moment = self._read_moment
+        moment = None if read_moment is None else read_moment()
         now = time.monotonic()
         with self._lock:
             (since, before), (until, events) = self._marks[0], self._marks[-1]
-            changed = self._last_change
+            changed = self._last_change if read_moment is None else moment
         text, said = self._error
         return Snapshot(
             figures=self._figures(),

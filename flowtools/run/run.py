@@ -17,6 +17,7 @@ from typing import Any
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
 from flowtools.core.settings import Given
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop
 from flowtools.pool import assembly
 from flowtools.pool.settings import Choice, Settings
@@ -147,7 +148,7 @@ def _say_what_would_run(
     make(choice.worker, config, equipment)
     say(
         f"would run {choice.worker} on the events of {type(own.source).__name__}"
-        f" with {choice.pool.threads} threads"
+        f" with {counted(choice.pool.threads, 'thread')}"
     )
 
 

@@ -15,6 +15,7 @@ from threading import Event as Flag
 from threading import Thread
 
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.vocabulary import GoneError, Kind
 from flowtools.vizone.document import parse, serialise
@@ -104,7 +105,7 @@ class Stream:
             self.done += 1
             # From the last due time, not from now: a late change must not lower the rate.
             due += self._pause
-        _log.info("all %d changes of the stream are made", self.done)
+        _log.info("the stream has made %s", counted(self.done, "change"))
 
 
 def asset_steps(catalogue: Catalogue, count: int, seed: int) -> Iterator[Callable[[], None]]:

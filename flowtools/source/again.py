@@ -23,7 +23,7 @@ class Again(NamedTuple):
     after_the_end: str
 
 
-KEPT = Again("are delivered again", "will be delivered again")
+KEPT = Again("will be delivered again", "will be delivered again")
 
 
 def of_broker(terms: Terms) -> Again:

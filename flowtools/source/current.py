@@ -10,18 +10,18 @@ from collections.abc import Mapping
 
 from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
+from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.source.serving import Serving
+
+_log = get_log("flowtools.source")
 
 
 class Current:
-    """The present session, if there is one. The source's thread sets it, another one uses it.
-
-    Attributes:
-        stale: Number of acknowledgements for events that were not waiting, or no longer.
-    """
+    """The present session, if there is one. The source's thread sets it, another one uses it."""
 
     def __init__(self) -> None:
-        self.stale = 0
+        self._stale = 0
         self._session: Serving | None = None
 
     def receive_from(self, inlet: AckInlet) -> None:
@@ -34,8 +34,15 @@ class Current:
 
     def end(self, session: Serving) -> None:
         """Note that `session` has been closed."""
-        self.stale += session.delivery.stale
+        self._stale += session.delivery.stale
         self._session = None
+
+    def report_stale(self) -> None:
+        """Say how many acknowledgements came for events that were not waiting for one."""
+        if self._stale:
+            _log.info(
+                "%s came for events not waiting any more", counted(self._stale, "acknowledgement")
+            )
 
     # Each of these reads `_session` once: the other thread may end the session at any moment.
 
@@ -43,7 +50,7 @@ class Current:
         if (session := self._session) is not None:
             session.delivery.settle(acks)
         else:
-            self.stale += len(acks)
+            self._stale += len(acks)
 
     def _lose(self, reason: str) -> None:
         if (session := self._session) is not None:

@@ -18,6 +18,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import MAX_LINE, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.gate import Ended, Gate
@@ -93,6 +94,8 @@ class CustomSource(Described):
             # Half of the grace is for a stalled reader, half for the Source's own code.
             outlet.give_up(stop, self._grace / 2)
         ended = Wake()
+        how = f"until settled, {self._prefetch} at a time" if self._worker else "until written"
+        _log.debug("running the Source '%s'; its events are in flight %s", self._name, how)
         try:
             gate = Gate(outlet, self._prefetch, self._count, self._tell, inlet, self._max_line)
             thread = Thread(target=self._give, args=(gate, ended), name="source", daemon=True)
@@ -114,7 +117,9 @@ class CustomSource(Described):
         if late:
             raise FlowError(f"cannot clean up after the Source: not done within {drain:g} s")
         if self._not_told:
-            raise EventsFailed(f"'done' of the Source failed for {self._not_told} events")
+            raise EventsFailed(
+                f"'done' of the Source failed for {counted(self._not_told, 'event')}"
+            )
 
     def _mind(self, gate: Gate, ended: Wake, outlet: Outlet, stop: Stop) -> None:
         """Wait until the Source has ended; ask it to end when the command should end."""

@@ -11,6 +11,7 @@ from flowtools.ack.receiver import AckInlet
 from flowtools.core.errors import ReaderGone
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, wait
 from flowtools.source.again import Again
 from flowtools.source.delivery import Delivery
@@ -18,6 +19,10 @@ from flowtools.stomp.subscription import Subscription
 from flowtools.stomp.transport import ConnectionLost
 
 _log = get_log("flowtools.source.stomp")
+
+
+GOODBYE = 2.0
+"""Seconds to wait for the broker, twice, once the reader has gone."""
 
 
 class Patience:
@@ -75,8 +80,18 @@ class Ending:
             self._note_lost(error)
         if left := self._left:
             _log.warning(
-                "%d events have not been acknowledged; they %s", left, self._again.after_the_end
+                "%s %s",
+                counted(
+                    left,
+                    "event",
+                    "has not been acknowledged; it",
+                    "have not been acknowledged; they",
+                ),
+                self._again.after_the_end,
             )
+        # The stop is no fault of a message. If the reader has gone instead, its death may be the
+        # fault of one that it had, and has to count: see the `ReaderGone` above.
+        self._subscription.give_back()
         self._subscription.close()
 
     def await_last(self) -> None:
@@ -107,3 +122,19 @@ class Ending:
     def _note_lost(self, error: ConnectionLost) -> None:
         name = self._subscription.session.name
         _log.warning("lost the connection to '%s' at the end: %s", name, error)
+
+
+def leave(subscription: Subscription, acks: AckInlet | None, stop: Stop) -> None:
+    """End a session whose reader has gone: acknowledge what was done; the rest is delivered again.
+
+    Without --ack worker nothing is left to acknowledge, and the connection is just closed.
+    """
+    if acks is not None:
+        acks.close()
+    elif not stop.is_set():
+        return
+    # After a stop, the reader was probably stopped, too, as a service's processes are all at once.
+    # Without one, a message may have killed it, and the broker has to count that.
+    if stop.is_set():
+        subscription.give_back(GOODBYE)
+    subscription.close(GOODBYE)

@@ -25,6 +25,7 @@ from flowtools.core.event import Event, EventError
 from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.toolong import exceeds
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.epochs import Epochs
@@ -148,7 +149,7 @@ class Gate:
         with self._change:
             if self._epochs is None or not self._waiting:
                 return True
-            _log.warning("writing %d events again: %s", len(self._waiting), self._loss)
+            _log.warning("writing %s again: %s", counted(len(self._waiting), "event"), self._loss)
             self._epochs.begin()
             copies = [
                 Event.of(event.attributes | {"ackto": self._epochs.ackto(number)})
@@ -230,7 +231,9 @@ class Gate:
                 parting = Parting(self._inlet, seconds)
             if parting is not None and parting.is_late:
                 if self._waiting and not is_gone:
-                    _log.warning("stopped with %d events unacknowledged", len(self._waiting))
+                    _log.warning(
+                        "stopped with %s unacknowledged", counted(len(self._waiting), "event")
+                    )
                 break
             if not is_gone:
                 is_gone = self._is_gone_in_a_moment(outlet, stop)
@@ -241,7 +244,9 @@ class Gate:
         if is_gone and self._waiting:
             self.failure = self.failure or ReaderGone()
         if self._untold:
-            _log.error("'done' of the Source has not returned for %d events", self._untold)
+            _log.error(
+                "'done' of the Source has not returned for %s", counted(self._untold, "event")
+            )
         return not self._untold
 
     def _is_gone_in_a_moment(self, outlet: Outlet, stop: Stop) -> bool:
@@ -263,7 +268,8 @@ class Gate:
             raise FlowError(f"the Source '{name}' failed: {self.said}") from failure
         if self._refused:
             total = self._taken + self._refused
-            raise EventsFailed(f"{self._refused} of {total} values were not events")
+            values = counted(total, "value", "was not an event", "were not events")
+            raise EventsFailed(f"{self._refused} of {values}")
 
 
 def _event(value: Any) -> Event:

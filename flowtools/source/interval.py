@@ -9,6 +9,7 @@ from flowtools.core.errors import UsageError
 from flowtools.core.event import Event, digest, rfc3339
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop
 from flowtools.source.clock import Clock
 from flowtools.source.daytime import Window, local_zone
@@ -84,7 +85,9 @@ class Interval(Described):
                     number += 1
                     outlet.emit(self._event(due, number, skipped))
                     outlet.flush()
-                    log.debug("tick %d is written; %d were skipped before it", number, skipped)
+                    log.debug(
+                        "tick %d is written; %s skipped before it", number, counted(skipped, "tick")
+                    )
                     skipped = 0
                     if number == self.count:
                         return

@@ -9,6 +9,7 @@ from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.seen import Occurrences, Wrapper
+from flowtools.core.text import counted
 from flowtools.core.toolong import TooLong, exceeds
 from flowtools.core.wait import Stop, wait
 from flowtools.source.input import blocks, goodbye
@@ -114,14 +115,15 @@ class STDIN(Described):
                         _log.debug("lines up to %d of the input are written", number)
                 except ReaderStalled as error:
                     lost = end - number + error.lines
+                    left = counted(lost, "line")
                     raise FlowError(
-                        f"{error}: {lost} lines, from line {end - lost + 1} of the input on"
+                        f"{error}: {left}, from line {end - lost + 1} of the input on"
                     ) from None
-        _log.debug("%d events of %d lines are written", written, number)
+        _log.debug("wrote %s of %s", counted(written, "event"), counted(number, "line"))
         if stop.is_set() and number and written != self.count:
             _log.warning("stopped after line %d of the input, which has been written", number)
         if refused:
-            raise EventsFailed(f"{refused} of {number} lines were refused")
+            raise EventsFailed(f"{refused} of {counted(number, 'line', 'was', 'were')} refused")
 
     def _emit(self, outlet: Outlet, line: bytes, number: int) -> bool:
         """Write the event of `line`; return whether it is one."""
@@ -162,7 +164,10 @@ class STDIN(Described):
                 )
         if stop.is_set():
             if size:
-                _log.warning("stopped before the end of the document: %d bytes are dropped", size)
+                _log.warning(
+                    "stopped before the end of the document: %s dropped",
+                    counted(size, "byte", "is", "are"),
+                )
         else:
             event = _event("flow.stdin.document", b"".join(taken), "1")
             complaint = self._complaint(event, size) if self._is_for_a_pipe else None

@@ -37,6 +37,7 @@ def run_on_stdout(
     try:
         with working() as stop, guarded_stdout(ear, lambda: None) as writer:
             vitals.provide("events_out", lambda: writer.emitted)
+            vitals.provide_moment(lambda: writer.written_at)
             source = make()
             console.bound_flush(source.drain)
             try:

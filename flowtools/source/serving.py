@@ -24,6 +24,7 @@ from flowtools.core.event import Event, EventError
 from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, wait
 from flowtools.source.again import Again, of_broker
 from flowtools.source.delivery import Delivery, MessageDuty
@@ -133,7 +134,7 @@ class Serving:
         """
         if count := self.delivery.outstanding:
             session = self.subscription.session
-            session.abandon(f"{reason}; {count} events {self._again.after_a_session}")
+            session.abandon(f"{reason}; {counted(count, 'event')} {self._again.after_a_session}")
 
     def run(self) -> None:
         """Write events until `count` are written, a stop is requested, or the session is idle.

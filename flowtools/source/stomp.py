@@ -13,6 +13,7 @@ from flowtools.core.outlet import Outlet
 from flowtools.core.wait import Stop
 from flowtools.source.again import Again
 from flowtools.source.current import Current
+from flowtools.source.ending import leave
 from flowtools.source.serving import Detour, Serving
 from flowtools.source.settings import Taking
 from flowtools.stomp.broker import Broker
@@ -137,8 +138,7 @@ class GenericStompListener(Described):
         finally:
             if acks is not None:
                 acks.close()
-            if stale := self._current.stale:
-                _log.info("%d acknowledgements came for events not waiting any more", stale)
+            self._current.report_stale()
 
     def _serve(self, broker: Broker, acks: AckInlet | None, outlet: Outlet, stop: Stop) -> None:
         count, accepted = self.count, False
@@ -167,7 +167,7 @@ class GenericStompListener(Described):
                 worked = isinstance(error, OneConsumer)
                 broker.note_lost(session, error, worked=worked, accepted=subscription.confirmed)
             except ReaderGone:
-                self._leave(subscription, acks)
+                leave(subscription, acks, stop)
                 raise
             else:
                 return
@@ -181,12 +181,6 @@ class GenericStompListener(Described):
                 self._detour.end()
             if count is not None and count <= 0:
                 return
-
-    def _leave(self, subscription: Subscription, acks: AckInlet | None) -> None:
-        """Acknowledge what was done before the reader went; the broker gives the rest to others."""
-        if acks is not None:
-            acks.close()
-            subscription.close(2.0)
 
     def _to_events(self, message: Message, dialect: Dialect) -> Sequence[Event]:
         if self._custom is not None:

@@ -18,6 +18,7 @@ from flowtools.core.described import Described
 from flowtools.core.errors import EventsFailed, ReaderGone
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, wait
 from flowtools.source.clock import Clock
 from flowtools.source.folder.delivery import Window
@@ -123,7 +124,9 @@ class HotFolder(Described):
                     window.settle_last(rules.drain)
                 raise
         if watcher.refused:
-            raise EventsFailed(f"{watcher.refused} files were refused by --verify")
+            raise EventsFailed(
+                f"{counted(watcher.refused, 'file', 'was', 'were')} refused by --verify"
+            )
 
     def _window(self, watcher: Watcher, state: State | None) -> Window:
         return Window(
@@ -172,9 +175,8 @@ class HotFolder(Described):
                 parting = window.part(self._rules.drain)
             if parting is not None and parting.is_late:
                 log.warning(
-                    "stopped with %d events unacknowledged; they are reported again at the next"
-                    " start",
-                    window.unsettled(),
+                    "stopped with %s unacknowledged; reported again at the next start",
+                    counted(window.unsettled(), "event"),
                 )
                 return
             # Once set, the stop's descriptor stays readable, and this loop would spin.

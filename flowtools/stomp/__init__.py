@@ -8,7 +8,8 @@ connection; `trace` shows frames for debugging. `saying` reads the text of a bro
 
 In: a `subscription` with its `terms` delivers messages, each with a number, and keeps them in a
 `window` until `acknowledge(number)` or `reject(number)` is called. `deadletters` moves rejected
-messages to the dead-letter destination; `caution` counts unsuccessful deliveries.
+messages to the dead-letter destination; `caution` counts unsuccessful deliveries, and
+`giveback` returns messages without one.
 `message` turns messages into events, for the sources. `look` shows what a queue holds, and removes
 only messages that are acknowledged.
 Out: `send` does the work of flow-send, and `outgoing` makes the message for a line.

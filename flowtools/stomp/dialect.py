@@ -26,6 +26,9 @@ _ARTEMIS_MESSAGE = 1024
 LENT = 65_535
 """Maximum number of messages that RabbitMQ delivers before one is acknowledged."""
 
+_NACK_IS_FREE = (4, 3)
+"""The first release of RabbitMQ that does not count a NACK as an unsuccessful delivery."""
+
 _ALL = 1_000_000_000
 """A prefetch for ActiveMQ larger than any queue; with 0 it would deliver nothing."""
 
@@ -101,6 +104,7 @@ class Dialect:
 
     def __init__(self, server: str, version: str) -> None:
         self.broker = _broker(server)
+        self._release = _release(server)
         self.version = version
         # CoilMQ knows only the ack modes auto and client, and has one message in flight.
         self.individual = self.broker != "coilmq" and (version != "1.0" or self.broker != "unknown")
@@ -155,12 +159,15 @@ class Dialect:
 
         Tried 25 times in a row with 1,000 messages, which stayed in order. RabbitMQ's quorum
         queues and Artemis count a delivery when the connection ends. Artemis does not count
-        after UNSUBSCRIBE. RabbitMQ 4.3 does not count a NACK; RabbitMQ 3.10 counts it, too.
-        ActiveMQ and classic queues have no count.
+        after UNSUBSCRIBE. RabbitMQ 4.3 does not count a NACK ("Negative Acknowledgements" in its
+        documentation). RabbitMQ 3.10 counts it, and a quorum queue without a delivery limit puts
+        the message behind all others (tried), so that a key would lose its order. ActiveMQ and
+        classic queues have no count.
         """
-        known: dict[str, Literal["by UNSUBSCRIBE", "by NACK"]]
-        known = {"artemis": "by UNSUBSCRIBE", "rabbitmq": "by NACK"}
-        return known.get(self.broker, "at the end")
+        if self.broker == "artemis":
+            return "by UNSUBSCRIBE"
+        by_nack = self.broker == "rabbitmq" and self._release >= _NACK_IS_FREE
+        return "by NACK" if by_nack else "at the end"
 
     def narrow_headers(self) -> dict[str, str]:
         """Return the headers that limit the unacknowledged messages to one of any size."""
@@ -377,3 +384,9 @@ def _broker(server: str) -> Broker:
     if server.startswith(("activemq", "apache-activemq")):
         return "activemq"
     return "coilmq" if server.startswith("coilmq") else "unknown"
+
+
+def _release(server: str) -> tuple[int, ...]:
+    """Return the first two numbers of the version in a `server` header; empty if it has none."""
+    found = re.search(r"/([0-9]{1,4})\.([0-9]{1,4})", server)
+    return tuple(map(int, found.groups())) if found else ()

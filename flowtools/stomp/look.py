@@ -20,9 +20,11 @@ from typing import NoReturn
 
 from flowtools.core.errors import ReaderGone, RefusedError, UnreachableError, UsageError
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.stomp.broker import Broker
-from flowtools.stomp.frames import Frame, encode_frame
+from flowtools.stomp.frames import Frame
+from flowtools.stomp.giveback import SETTLING, giving_back
 from flowtools.stomp.saying import error_text
 from flowtools.stomp.session import Session
 from flowtools.stomp.settings import Looking, Settings
@@ -37,10 +39,6 @@ PATIENCE = 3
 
 SLOW = 10.0
 """Seconds that a broker may pause before the last message that it has counted."""
-
-SETTLING = 0.5
-"""Seconds to wait while RabbitMQ takes back single messages: a quorum queue takes 32 at a time, and
-those that are left when the connection ends count as unsuccessful deliveries."""
 
 _log = get_log("flowtools.stomp")
 
@@ -107,7 +105,8 @@ class Look:
         self._takes = take
         self._lent: dict[str, None] = {}
         self._idle = None if self.is_live else idle
-        self._answer_by = monotonic() + PATIENCE * settings.connect_timeout
+        patience = settings.time_to_answer(PATIENCE * settings.connect_timeout, len(url.hosts))
+        self._answer_by = monotonic() + patience
         self._is_confirmed = self._is_closed = False
         self._headers = self._asking() | dict(url.parameters) | dict(headers or {})
 
@@ -188,9 +187,9 @@ class Look:
         """Return whether `seen` messages are all that is to be seen."""
         if self.lends and seen == self.dialect.lends:
             _log.warning(
-                "'%s' has shown %d messages, as many as the broker delivers without an"
+                "'%s' has shown %s, as many as the broker delivers without an"
                 " acknowledgement; there may be more",
-                *(self._destination, seen),
+                *(self._destination, counted(seen, "message")),
             )
             return True
         # Some brokers put returned messages behind those that were never lent. The order stays if
@@ -215,7 +214,7 @@ class Look:
                     return number
                 number += frame.command == "MESSAGE"
             if not wait(self._session, stop, seconds=max(0.0, self._answer_by - monotonic())):
-                raise ConnectionLost("it does not show the queue")
+                self._abandon("it does not show the queue")
         return 0
 
     def token_of(self, message: Frame) -> str:
@@ -263,20 +262,10 @@ class Look:
     def _give_back(self) -> None:
         """Give back what is still lent; if possible, no unsuccessful delivery is counted."""
         self.discard()  # What has arrived since the last message must be given back, too.
-        how, version = self.dialect.gives_back, self.dialect.version
-        frames = [encode_frame("UNSUBSCRIBE", {"id": "flow"}, version=version)]
-        if how == "by NACK" and self._lent:
-            # RabbitMQ executes a transaction at COMMIT. By then the subscription has ended, so
-            # that the messages given back are not delivered to it again.
-            name = "transaction:back\n"
-            # With stomp.default_nack_requeue = false, a NACK without this header discards.
-            how_back = f"requeue:true\n{name}"
-            nacks = "".join(f"NACK\n{token}{how_back}\n\0" for token in self._lent).encode()
-            frames.insert(0, f"BEGIN\n{name}\n\0".encode() + nacks)
-            frames.append(f"COMMIT\n{name}\n\0".encode())
-        if how != "at the end":
-            self._session.send(b"".join(frames))
-        if self._takes and how == "by NACK" and self._lent:
+        frames = giving_back(self.dialect, ["flow"], self._lent)
+        if frames:
+            self._session.send(frames)
+        if self._takes and self.dialect.gives_back == "by NACK" and self._lent:
             sleep(SETTLING)
 
     def _left(self, active: float) -> float | None:
@@ -289,8 +278,13 @@ class Look:
         if self._is_confirmed:
             return None if self._idle is None else active + self._idle - now
         if now >= self._answer_by:
-            raise ConnectionLost("it does not answer the subscription")
+            self._abandon("it does not answer the subscription")
         return self._answer_by - now
+
+    def _abandon(self, reason: str) -> NoReturn:
+        """End the connection to a silent broker, which would not answer DISCONNECT either."""
+        self._session.abandon(reason)
+        raise ConnectionLost(reason)
 
     def _refuse(self, error: Frame) -> NoReturn:
         said = error_text(error)

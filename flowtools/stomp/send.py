@@ -28,7 +28,9 @@ from flowtools.core.key import Key, WatchedKey
 from flowtools.core.lines import LineReader
 from flowtools.core.log import get_log
 from flowtools.core.seen import Wrapper
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop, wait
+from flowtools.process.vitals import vitals
 from flowtools.stomp.broker import REFUSED_FOR, Broker
 from flowtools.stomp.contact import Contact
 from flowtools.stomp.frames import Frame, encode_frame, escape
@@ -111,9 +113,8 @@ class Publisher:
         self._unconfirmed: dict[str, Outgoing] = {}
         self._again: deque[Outgoing] = deque()
         self._allowed = window
-        # Whichever is over first: --retry-for, or the time after which another host may do better.
-        limits = [settings.retry_for] if settings.retry_for is not None else []
-        self._patience = min(limits + [SILENT] * (len(url.hosts) > 1), default=inf)
+        hosts = len(url.hosts)
+        self._patience = settings.time_to_answer(SILENT if hosts > 1 else inf, hosts)
         self._begin_to_wait()
         self._batches: dict[str, list[Outgoing]] = {}
         self._number = self._failed = self._confirmed = 0
@@ -134,6 +135,7 @@ class Publisher:
         # The reader outlives the sessions. So it gets one descriptor that any of them can wake.
         with select.epoll() as wake, self._shown(broker.contact):
             reader = LineReader(fd, stop, wake=wake.fileno(), tee=self._acks.see)
+            vitals.provide_moment(lambda: reader.read_at)
             try:
                 while (session := broker.connect(stop)) is not None:
                     wake.register(session.fileno(), select.EPOLLIN)
@@ -152,9 +154,13 @@ class Publisher:
             finally:
                 self._acks.close(bye=self._is_over and not stop.is_set())
         if self._unconfirmed:
-            _log.warning("the broker has not confirmed %d messages", len(self._unconfirmed))
+            _log.warning(
+                "the broker has not confirmed %s", counted(len(self._unconfirmed), "message")
+            )
         if self._failed:
-            raise EventsFailed(f"{self._failed} of {self._number} lines were not sent")
+            raise EventsFailed(
+                f"{self._failed} of {counted(self._number, 'line', 'was', 'were')} not sent"
+            )
 
     def _shown(self, contact: Contact) -> AbstractContextManager[None]:
         return contact.shown(

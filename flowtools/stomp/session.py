@@ -145,17 +145,18 @@ class Session:
         """Wait until there may be something to take (True), `stop` is set, or time is over."""
         return self._wake.fileno() in wait(self._wake, stop, seconds=seconds)
 
-    def send(self, data: bytes, stop: Stop | None = None) -> None:
+    def send(self, data: bytes, stop: Stop | None = None, seconds: float | None = None) -> None:
         """Send complete frames; any thread may call this.
 
-        A `stop` ends the wait for a broker that accepts no more data, and the connection with it.
+        A `stop`, or the end of `seconds`, ends the wait for a broker that accepts no more data, and
+        the connection with it.
 
         Raises:
             ConnectionLost: The connection has ended.
         """
         self._show_sent(data)
         try:
-            self._transport.send(data, stop)
+            self._transport.send(data, stop, seconds)
         except ConnectionLost:
             with self._parsing:
                 self._parse()

@@ -42,6 +42,16 @@ class Settings:
     connect_timeout: float = 10.0
     retry_for: float | None = None
 
+    def time_to_answer(self, most: float, hosts: int) -> float:
+        """Return the seconds that a broker gets for an answer after the login.
+
+        These are `most` seconds. If `retry_for` is shorter, each of the `hosts` gets a share of it,
+        but at least the time that it gets for the login.
+        """
+        if self.retry_for is None:
+            return most
+        return min(most, max(self.connect_timeout, self.retry_for / hosts))
+
     def secret(self) -> str | None:
         """Return the current password; its file is read anew, since it may have changed.
 

@@ -21,11 +21,13 @@ from time import monotonic
 from flowtools.ack.records import Reason
 from flowtools.core.errors import ProtocolError, RefusedError
 from flowtools.core.log import get_log
+from flowtools.core.wait import sleep
 from flowtools.stomp.broker import Broker
 from flowtools.stomp.caution import Caution
 from flowtools.stomp.contact import Contact
 from flowtools.stomp.deadletters import DeadLetters
 from flowtools.stomp.frames import Frame
+from flowtools.stomp.giveback import SETTLING, giving_back
 from flowtools.stomp.message import Message
 from flowtools.stomp.saying import error_text
 from flowtools.stomp.session import Session
@@ -98,9 +100,11 @@ class Subscription:
         self._ack = "client-individual" if individual else "client"
         self._window = Window(session, individual=individual)
 
-        self._patience = PATIENCE * settings.connect_timeout
+        most = PATIENCE * settings.connect_timeout
+        self._patience = settings.time_to_answer(most, len(terms.url.hosts))
         self._answer_by = inf
         self._size = terms.prefetch
+        self._names: list[str] = []
         self._is_narrow = False
         self._first_alone = 0
 
@@ -135,6 +139,7 @@ class Subscription:
 
     def _subscribe(self, name: str, most: int) -> None:
         headers = self._terms.headers_for(self.session.dialect, self._ack, most, name=name)
+        self._names.append(name)
         self.session.send_frame("SUBSCRIBE", headers)
 
     def fileno(self) -> int:
@@ -239,6 +244,37 @@ class Subscription:
         # First, because the dead letters' thread acknowledges through the session.
         self._dead_letters.close()
         self.session.close(seconds)
+
+    def give_back(self, seconds: float = GOODBYE) -> None:
+        """Give back what is not settled, before a `close` for which no message is to blame.
+
+        If the broker can be told so, it counts no unsuccessful delivery of these messages. A
+        message that it sends meanwhile is counted once.
+
+        Args:
+            seconds: Maximum time to wait for a broker that accepts no data.
+        """
+        # First: its thread may be moving one of the messages, and acknowledges it then.
+        self._dead_letters.close()
+        dialect = self.session.dialect
+        # UNSUBSCRIBE would delete a durable subscription with its messages.
+        if self._terms.durable is not None or dialect.gives_back == "at the end":
+            return
+        try:
+            for frame in self.session.take():
+                if frame.command == "MESSAGE":
+                    self._window.add(frame)
+            messages = self._window.empty()
+            if self._ack == "client":  # The last one stands for all before it.
+                messages = messages[-1:]
+            frames = giving_back(dialect, self._names, map(dialect.ack_headers, messages))
+            if messages:
+                self.session.send(frames, seconds=seconds)
+        except (ConnectionLost, ProtocolError) as error:
+            _log.debug("the connection ended before the messages were given back: %s", error)
+            return
+        if dialect.gives_back == "by NACK" and len(messages) > 1:
+            sleep(SETTLING)
 
     def abort(self) -> None:
         """End at once; unacknowledged messages are delivered again."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flowtools.core.text import cut
+from flowtools.core.text import counted, cut
 from flowtools.process.password import is_secret
 from flowtools.stomp.frames import Frame, FrameParser
 
@@ -15,7 +15,7 @@ def line_of(frame: Frame) -> str:
     headers = [
         f"{name}:{'***' if is_secret(name) else value}" for name, value in frame.headers.items()
     ]
-    size = [f"({len(frame.body)} bytes)"] if frame.body else []
+    size = [f"({counted(len(frame.body), 'byte')})"] if frame.body else []
     return cut(" ".join([frame.command, *headers, *size]), LONGEST)
 
 

@@ -152,8 +152,12 @@ class Transport:
             ConnectionLost: The connection has ended.
         """
         try:
-            with self._sending:
+            if not self._sending.acquire(timeout=-1 if seconds is None else seconds):
+                raise TimeoutError(errno.ETIMEDOUT, "it accepts no more data")
+            try:
                 self._send_all(self._wire.sealed(data), stop, seconds)
+            finally:
+                self._sending.release()
         except (OSError, ValueError) as error:
             # The broker may have sent an ERROR before it closed the connection. So the I/O
             # thread gets time to read it and to find the end by itself. (ValueError: the socket

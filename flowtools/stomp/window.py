@@ -59,6 +59,17 @@ class Window:
             while self._order and self._order[0][0] not in self._held:
                 self._ready.append(self._order.popleft()[1])
 
+    def empty(self) -> list[Frame]:
+        """Remove all messages; return, in order, those for which no acknowledgement is ready.
+
+        With ack mode client, these include messages that wait for an earlier one.
+        """
+        with self._state:
+            left = [each for _, each in self._order] if self._in_order else [*self._held.values()]
+            self._held.clear()
+            self._order.clear()
+        return left
+
     def send(self) -> None:
         """Send the broker the acknowledgements that are ready.
 

@@ -14,6 +14,7 @@ from typing import Any
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.event import Event, parse
 from flowtools.core.lines import LineReader, LineWriter
+from flowtools.core.text import counted
 from flowtools.core.wait import Stop
 from flowtools.source.custom import CustomSource
 from flowtools.worker.signature import check
@@ -34,7 +35,9 @@ def run_source(source: Any, *, count: int | None = None, seconds: float = 10.0) 
     running = _Running(source, count)
     try:
         events = running.take(count, seconds)
-        running.join(seconds, "has not ended" + (f" after {count} events" if count else ""))
+        running.join(
+            seconds, "has not ended" + (f" after {counted(count, 'event')}" if count else "")
+        )
     finally:
         running.close()
     running.raise_error()
@@ -64,7 +67,7 @@ def check_source(
     check("Source", make(), "Source")
     first = run_source(make(), count=count, seconds=seconds)
     if len(first) < count:
-        raise AssertionError(f"the Source gave {len(first)} events instead of {count}")
+        raise AssertionError(f"the Source gave {counted(len(first), 'event')} instead of {count}")
     for leaves, when in (
         (False, "after a request to stop"),
         (True, "after its reader had gone"),

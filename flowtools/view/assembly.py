@@ -6,7 +6,9 @@ from typing import TextIO
 
 from flowtools.core.log import get_log
 from flowtools.core.substitutes import suiting
+from flowtools.process.service import speaking
 from flowtools.process.signals import stopped_by_signals
+from flowtools.process.vitals import vitals
 from flowtools.view.columns import DEFAULT, KNOWN, TABLE_DEFAULT, Columns
 from flowtools.view.keys import Keys
 from flowtools.view.live import Live
@@ -41,7 +43,7 @@ def run(choice: Choice) -> None:
         *("a table" if is_table else "lines", stream.name, stream.encoding),
         ", ".join(columns.names),
     )
-    with stopped_by_signals() as stop:
+    with stopped_by_signals() as stop, speaking("flow-view"):
         viewer = Viewer(
             columns,
             _table(choice, stream, columns) if is_table else _lines(choice, stream, columns),
@@ -51,7 +53,8 @@ def run(choice: Choice) -> None:
         )
         if is_table and (strange or os.isatty(STDIN)):
             viewer.note(strange or "waits for event lines from the terminal; Ctrl-D ends them")
-        viewer.run(STDIN, stop)
+        with vitals.providing(events_in=lambda: viewer.lines, moment=lambda: viewer.read_at):
+            viewer.run(STDIN, stop)
 
 
 def _table(choice: Choice, stream: TextIO, columns: Columns) -> Live:

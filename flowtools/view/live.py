@@ -8,11 +8,14 @@ visible.
 
 Control-Z and `fg` need care: the terminal must be given back before the process stops, and taken
 again when it continues. The signal handlers only ring `suspended`; the viewer then calls `suspend`.
+
+Messages of the command, such as the answer to SIGUSR1, would be drawn over. If they go to the same
+terminal, their first line is shown at the foot, and all of them are printed below the last table.
 """
 
 import os
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from time import monotonic, time
@@ -24,6 +27,7 @@ from rich.segment import Segment
 
 from flowtools.core.substitutes import drawn_in
 from flowtools.core.wait import Wake
+from flowtools.process import console
 from flowtools.view.columns import Columns, Row
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
@@ -35,6 +39,9 @@ SOON = 0.25
 
 LATER = 1.0
 """Seconds between two drawings while only the ages change."""
+
+MOST_MESSAGES = 1000
+"""Maximum number of messages that are kept for the end of the table; the oldest are dropped."""
 
 
 class Live:
@@ -82,6 +89,8 @@ class Live:
         self._drawn = 0.0
         self._is_new = True
         self._has_continued = False
+        self._messages: deque[str] = deque(maxlen=MOST_MESSAGES)
+        self._kept_at = -LATER
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -91,13 +100,29 @@ class Live:
             self._stack.enter_context(self.keys)
         self._console.set_alt_screen(True)
         self._console.show_cursor(False)
+        if console.is_terminal():
+            console.flush()
+            console.lead(self._keep)
         return self
 
     def __exit__(self, *error: object) -> None:
         with self._stack, suppress(OSError):  # The terminal may have gone.
             self._leave_screen()
             self._draw_last()
+            console.flush()
+            self.stream.writelines(f"{line}\n" for line in self._messages)
+            self.stream.flush()
+        console.lead(None)
         self.suspended.close()
+
+    def _keep(self, text: str) -> None:
+        """Keep messages; called in the thread that writes them."""
+        lines = text.splitlines()
+        self._messages.extend(lines)
+        # The first of several messages says what they are about.
+        if monotonic() - self._kept_at > LATER:
+            self.note(f"{lines[0]} (all messages are printed when the table ends)")
+        self._kept_at = monotonic()
 
     def note(self, text: str) -> None:
         """Show `text` at the foot of the table."""

@@ -15,6 +15,7 @@ from typing import TextIO
 from flowtools.core.errors import EventsFailed, FlowError, ReaderGone, ReaderStalled
 from flowtools.core.lines import PIPE_BUF, LineReader
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.wait import HasFileno, Stop, wait
 from flowtools.view.columns import NO_EVENT, Columns
 from flowtools.view.live import Live
@@ -37,6 +38,10 @@ class Viewer:
         passes_to: File descriptor to which all input is forwarded unchanged; None: do not forward.
         holds: Whether the table stays after the end of the input, until a key ends it.
         max_line: Maximum length of a line, in bytes; a longer one is shown as an error.
+
+    Attributes:
+        lines: Number of lines that have been read. Any thread may look, also at `read_at`.
+        read_at: When something was last read (`time.monotonic`); None before that.
     """
 
     def __init__(
@@ -55,7 +60,8 @@ class Viewer:
         self._holds = holds
         self._max_line = max_line
         self._pending = memoryview(b"")
-        self._lines = self._wrong = 0
+        self.lines = self._wrong = 0
+        self.read_at: float | None = None
         self._has_warned = False
 
     def run(self, fd: int, stop: Stop) -> None:
@@ -87,11 +93,13 @@ class Viewer:
         finally:
             self._drop_display()
             self._pass_all_on(stop)
-        log.debug("%d lines were shown; %d of them were not events", self._lines, self._wrong)
+        log.debug("%s shown, of which %d not events", counted(self.lines, "line"), self._wrong)
         if self._wrong:
-            raise EventsFailed(f"{self._wrong} of {self._lines} lines were not events")
+            lines = counted(self.lines, "line", "was not an event", "were not events")
+            raise EventsFailed(f"{self._wrong} of {lines}")
 
     def _keep(self, block: bytes) -> None:
+        self.read_at = time.monotonic()
         if self._out is not None:
             self._pending = memoryview(block)
 
@@ -135,7 +143,7 @@ class Viewer:
                 self._display.ended()
             return False
         rows = [self._columns.row(line) for line in block if line.strip()]
-        self._lines += len(rows)
+        self.lines += len(rows)
         self._wrong += sum(row.type == NO_EVENT for row in rows)
         if self._out is None and not self._has_warned and any(b'"ackto"' in x for x in block):
             self._warn(UNACKNOWLEDGED)

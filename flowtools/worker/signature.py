@@ -9,6 +9,7 @@ import inspect
 from typing import Any
 
 from flowtools.core.errors import ConfigurationError
+from flowtools.core.text import counted
 
 _WORKER = {"start": ("event",), "start_many": ("events",), "configure": ("config",), "clean_up": ()}
 _SOURCE = {
@@ -95,5 +96,5 @@ def _complaint(method: str, function: Any, arguments: tuple[str, ...]) -> str:
         signature.bind(*arguments)
     except TypeError as error:
         number = len(arguments)
-        return f"cannot be called with {number} argument{'s' * (number != 1)} ({error})"
+        return f"cannot be called with {counted(number, 'argument')} ({error})"
     return ""

@@ -28,8 +28,12 @@ class ActiveMQ(Server):
     jars = Path("/usr/share/activemq")
     prefetch_header = "activemq.prefetchSize"
 
-    def __init__(self, folder):
+    def __init__(self, folder, store=None):
         """Prepare; see Server.
+
+        Args:
+            folder: Of this broker alone.
+            store: The folder of its messages, which two brokers may share; None: its own.
 
         Raises:
             BrokerMissing: ActiveMQ or Java is not installed.
@@ -46,6 +50,7 @@ class ActiveMQ(Server):
         (self.folder / "activemq.xml").write_text(
             _ACTIVEMQ_XML.format(
                 folder=self.folder,
+                store=store or self.folder / "data/kahadb",
                 port=self.port,
                 tls_port=self.tls_port,
                 mutual_tls_port=self.mutual_tls_port,
@@ -189,7 +194,7 @@ _ACTIVEMQ_XML = """\
     <destinationPolicy><policyMap><policyEntries>
       <policyEntry queue="&gt;" maxBrowsePageSize="100000"/>
     </policyEntries></policyMap></destinationPolicy>
-    <persistenceAdapter><kahaDB directory="{folder}/data/kahadb"/></persistenceAdapter>
+    <persistenceAdapter><kahaDB directory="{store}"/></persistenceAdapter>
     <plugins>
       <simpleAuthenticationPlugin anonymousAccessAllowed="true"><users>
         <authenticationUser username="{user}" password="{password}" groups="users"/>

@@ -8,6 +8,7 @@ brokers, the clients and the tests share what is often a machine of two cores.
 
 import contextlib
 import re
+import subprocess
 import time
 from urllib.parse import quote, urlencode
 
@@ -153,10 +154,22 @@ class Cluster:
         return f"stomp://{','.join(hosts)}/?{urlencode(parts, quote_via=quote, safe='/')}"
 
     def leader(self, destination):
-        """Return the node that leads the quorum queue."""
+        """Return the node that leads the quorum queue; waits while it is being elected.
+
+        Raises:
+            subprocess.CalledProcessError: It has no leader for longer than WHOLE_SECONDS.
+        """
         name = destination.rsplit("/", 1)[1]
-        said = self._well.ask("eval", _LEADER.replace("NAME", name))
-        return self.nodes[int(re.search(r"rabbit@mq(\d)", said)[1]) - 1]
+        deadline = time.monotonic() + WHOLE_SECONDS
+        while True:
+            try:
+                said = self._well.ask("eval", _LEADER.replace("NAME", name))
+            except subprocess.CalledProcessError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return self.nodes[int(re.search(r"rabbit@mq(\d)", said)[1]) - 1]
 
     def hurt(self, node, how):
         """Take a node away: "killed", "frozen" or "cut off"."""

@@ -22,6 +22,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.brokers)
+            if item.get_closest_marker("timeout") is None:
+                # Twice START_SECONDS and more: a test may start its broker, and start it again.
+                item.add_marker(pytest.mark.timeout(400))
             item.add_marker(pytest.mark.xdist_group(_group(item)))
     # The longest first: each is one test, which cannot be divided among workers at the end.
     items.sort(key=lambda item: item.path.stem not in ("test_standby", "test_cluster"))

@@ -189,7 +189,7 @@ class RabbitMQ(Server):
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=120,
         ).stdout
 
 

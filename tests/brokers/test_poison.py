@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from tests.conftest import environment
+from tests.stomp_servers import SECONDS, Lines
 
 TOTAL = 300
 POISON = (0, 50, 99, 150, 200, 298)
@@ -42,7 +43,29 @@ def dead_letters(broker, *queues):
         return [wire.expect("MESSAGE") for _ in POISON]
 
 
-@pytest.mark.timeout(600)
+STOPS = 12
+"""More than --max-deliveries, and more than Artemis allows."""
+
+
+def test_stopping_the_listener_is_no_unsuccessful_delivery(broker, queue, start):
+    if not (broker.tells or broker.own_dead_letters):
+        pytest.skip(f"{broker.name} delivers a message as often as it takes")
+    with broker.connect() as wire:
+        wire.publish(queue, [b"1", b"2", b"3"])
+    login = {"FLOW_USER": broker.user, "FLOW_PASSWORD": broker.password}
+    command = ("flow-listen-stomp", "--ack", "worker", "--drain", "0", broker.url(queue))
+    for _ in range(STOPS):
+        process = start(*command, env=login)
+        lines = Lines(process.stdout)
+        events = [json.loads(lines.next()) for _ in range(3)]
+        process.terminate()
+        process.wait(SECONDS)
+    assert [event["data"]["body"] for event in events] == ["1", "2", "3"]
+    assert not any("x-delivery-count" in event["data"]["headers"] for event in events)
+    assert (broker.depth(queue), broker.depth(f"{queue}.failed")) == (3, 0)
+
+
+@pytest.mark.timeout(1200)
 def test_a_message_that_kills_its_worker_costs_no_other_message(broker, queue, tmp_path):
     if not (broker.tells or broker.own_dead_letters):
         pytest.skip(f"{broker.name} delivers a message as often as it takes")

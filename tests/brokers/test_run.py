@@ -31,7 +31,7 @@ class Run(Note):
 """.replace("%d", str(BAD))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_flow_run_processes_every_event_although_it_is_killed_repeatedly(
     broker, queue, tmp_path, request, show
 ):

@@ -50,7 +50,7 @@ def shell(broker, text, folder, **more):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -108,7 +108,7 @@ def test_each_key_keeps_its_order_on_two_servers_when_one_dies(broker, name, tmp
     for folder in folders:
         folder.mkdir()
     tallies = [Tally(folder) for folder in folders]
-    pipelines = [Pipeline(line, folder, PAUSE="0.02") for folder in folders]
+    pipelines = [Pipeline(line, folder, PAUSE="0.1") for folder in folders]
 
     def look():
         for tally in tallies:

@@ -130,13 +130,15 @@ def test_a_cut_connection_ends_and_the_broker_stays(broker, queue, reset):
 
 
 def test_a_stalled_proxy_forwards_nothing_until_it_resumes(broker, queue):
-    with Proxy(broker.port) as proxy, Wire(proxy.port, vhost=broker.vhost, timeout=1) as wire:
+    with Proxy(broker.port) as proxy, Wire(proxy.port, vhost=broker.vhost) as wire:
         wire.publish(queue, bodies(1))
         proxy.stall()
         wire.write("SUBSCRIBE", {"id": "0", "destination": queue})
+        wire.give_up_after(1)
         with pytest.raises(TimeoutError):
             wire.read()
         proxy.resume()
+        wire.give_up_after(30)
         assert received(wire, 1) == bodies(1)
         assert proxy.open == 1
 

@@ -114,6 +114,10 @@ class Wire:
         self.write("SUBSCRIBE", fixed | headers)
         self.expect("RECEIPT", receipt_id="subscribed")
 
+    def give_up_after(self, seconds):
+        """Wait at most so long for each further answer."""
+        self._socket.settimeout(seconds)
+
     def close(self):
         """Say good-bye and close."""
         with self._socket:

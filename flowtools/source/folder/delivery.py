@@ -17,6 +17,7 @@ from flowtools.ack.receiver import AckInlet
 from flowtools.ack.records import Ack
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.core.wait import Wake, wait
 from flowtools.source.epochs import Epochs
 from flowtools.source.folder.clearing import Clearing
@@ -121,7 +122,7 @@ class Window:
                 log.warning("'%s' was rejected", text_of(report.name))
             self.clear(report, done=ack.done)
         if lost is not None and self._in_flight:
-            log.warning("writing %d events again: %s", len(self._in_flight), lost)
+            log.warning("writing %s again: %s", counted(len(self._in_flight), "event"), lost)
             self._again.extend({id(each): each for each in self._by_number.values()}.values())
             self._epochs.begin()
         self._take_cleared()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
+from flowtools.core.text import counted
 from flowtools.source.folder.inotify import Watches
 from flowtools.source.folder.mounts import Mounts
 from flowtools.source.folder.tree import Tree
@@ -170,7 +171,9 @@ class Lookout:
         for folder in reading.unwatched:
             self._tree.scan(folder)
         if reading.notices:
-            log.debug("%d notices of changes in '%s'", len(reading.notices), self._tree.path)
+            log.debug(
+                "%s of changes in '%s'", counted(len(reading.notices), "notice"), self._tree.path
+            )
         self._tree.take(reading.notices)
 
     def _glance(self, now: float) -> None:

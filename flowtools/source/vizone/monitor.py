@@ -104,6 +104,7 @@ def listen(
         ending.enter_context(vitals.providing(is_holder=lambda: float(lease.is_held)))
         if isinstance(own, LineWriter):
             vitals.provide("events_out", lambda: own.emitted)
+            vitals.provide_moment(lambda: own.written_at)
         _take_turns(lease, lambda term: work(lease, own, term), own, stop)
 
 

@@ -25,6 +25,7 @@ from flowtools.core.errors import FlowError, InternalError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.reminder import Reminder
+from flowtools.core.text import counted
 from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of
@@ -167,7 +168,7 @@ class Replay:
                 self._progress.reach(self._spools[0].oldest)
             else:
                 self._progress.fulfil()
-        _log.info("%d events have been replayed", self._taken)
+        _log.info("%s been replayed", counted(self._taken, "event", "has", "have"))
         self._taken = 0
 
     def _drop_spools(self) -> None:
@@ -274,7 +275,7 @@ class Replay:
             if not self._ordered:
                 self._progress.drop(known)
         spool.finish()
-        _log.info("%d changes found in %.1f s", count, monotonic() - started)
+        _log.info("%s found in %.1f s", counted(count, "change"), monotonic() - started)
         return newest
 
     def _since(self, since: float) -> Iterator[list[Sight]]:
