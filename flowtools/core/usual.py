@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -60,9 +60,9 @@ class _Shape(NamedTuple):
         repeated: The attributes whose values are the same in many lines, and are remembered.
         extensions: The extension attributes.
         has_base64: Whether the data is in `data_base64`.
-        values: Returns the values of the attributes of an event, in the order of `columns`.
-        columns: Checks the values of one attribute in several events; it raises TypeError or
-            returns False if they have to be checked one by one. None: no check is needed.
+        columns: For each attribute, in the order of the names, a function that checks its values in
+            several events; it raises TypeError or returns False if they have to be checked one by
+            one. None: no check is needed.
     """
 
     has_time: bool
@@ -70,7 +70,6 @@ class _Shape(NamedTuple):
     repeated: tuple[str, ...]
     extensions: tuple[str, ...]
     has_base64: bool
-    values: Callable[[dict[str, Any]], tuple[Any, ...]]
     columns: tuple[Callable[[tuple[Any, ...]], bool] | None, ...]
 
 
@@ -112,7 +111,7 @@ def usual_lines(lines: Sequence[bytes]) -> Decoded:
     try:
         if _are_usual(values):
             return Decoded(values, repeat(_ACKTO not in values[0], len(lines)))
-    except (KeyError, TypeError):
+    except TypeError:
         pass
     return _each([value if _is_usual(value) else None for value in values])
 
@@ -137,19 +136,24 @@ def _each(values: list[dict[str, Any] | None]) -> Decoded:
 
 
 def _are_usual(values: list[Any]) -> bool:
-    """Return whether these are all events with the same attributes; False: check one by one.
+    """Return whether these are all events with the same attributes in the same order.
+
+    False: they have to be checked one by one.
 
     Raises:
-        KeyError, TypeError: They are not.
+        TypeError: They are not.
     """
     names = tuple(values[0])
     if names not in _shapes and not _is_event(values[0]):
         return False
     shape = _shapes.get(names)
-    if shape is None or shape.has_base64 or sum(map(len, values)) != len(names) * len(values):
+    if shape is None or shape.has_base64:
         return False
-    # With so many members, and without a KeyError here, each event has exactly these names.
-    columns = zip(*map(shape.values, values), strict=True)
+    # The names of all events in one list. No event has a name twice, so none has more names than the
+    # first. Together they have as many as if all were alike, so none has fewer: each has the same.
+    if list(chain.from_iterable(values)) != [*names] * len(values):
+        return False
+    columns = zip(*map(dict.values, values), strict=True)
     return all(
         fits is None or fits(column) for fits, column in zip(shape.columns, columns, strict=True)
     )
@@ -316,7 +320,6 @@ def _remember(names: tuple[str, ...], value: dict[str, Any]) -> None:
         repeated=repeated,
         extensions=tuple(name for name in names if name not in _CORE),
         has_base64=_BASE64 in value,
-        values=itemgetter(*names),
         columns=tuple(_COLUMNS.get(name, _are_extensions) for name in names),
     )
     for name in repeated:
