@@ -221,6 +221,8 @@ def blocks(draw):
             case 5:
                 block.append(draw(st.sampled_from(ODD_LINES)))
                 continue
+            case 6:
+                event = dict(draw(st.permutations([*event.items()])))
         block.append(orjson.dumps(event) + draw(st.sampled_from([b"", b"\n", b" \r\n"])))
     return block
 
@@ -255,6 +257,16 @@ def test_a_line_that_differs_from_its_block_in_one_value_is_found(name, payload)
     for line in ODD_LINES:
         check([*block, line])
         check([line, *block])
+
+
+def test_members_of_two_lines_that_continue_each_other_are_not_taken_for_alike():
+    first, *middle, last = (OPTIONAL | BASE).items()
+    whole = orjson.dumps(dict([first, *middle, last]))
+    short = orjson.dumps(dict([first, *middle]))
+    moved = orjson.dumps(dict([last, first, *middle]))
+    end = orjson.dumps(dict([last]))
+    for block in itertools.product([whole, short, moved, end], repeat=4):
+        check([whole, *block])
 
 
 WHOLE = orjson.dumps(BASE)

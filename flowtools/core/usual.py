@@ -149,8 +149,8 @@ def _are_usual(values: list[Any]) -> bool:
     shape = _shapes.get(names)
     if shape is None or shape.has_base64:
         return False
-    # The names of all events in one list. No event has a name twice, so none has more names than the
-    # first. Together they have as many as if all were alike, so none has fewer: each has the same.
+    # The names of all events in one list. No event has a name twice, so none has more names than
+    # the first. Together they have as many as if all were alike, so each has the same names.
     if list(chain.from_iterable(values)) != [*names] * len(values):
         return False
     columns = zip(*map(dict.values, values), strict=True)
@@ -165,8 +165,8 @@ def _are_versions(column: tuple[Any, ...]) -> bool:
 
 
 def _are_texts(column: tuple[Any, ...]) -> bool:
-    # Comparing text with another JSON value raises, and the empty text is the smallest.
-    return bool(min(column) > "")
+    # Joining anything but text raises, and takes two thirds of the time of comparing.
+    return bool("".join(column)) and all(column)
 
 
 def _are_times(column: tuple[Any, ...]) -> bool:
