@@ -18,7 +18,7 @@ from typing import Protocol
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
 from flowtools.core.log import get_log
 from flowtools.core.text import counted
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import HasFileno, Stop, Wake, wait
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, Slot
