@@ -132,6 +132,9 @@ class Watchdog:
                     target=self._pool.work, args=(slot, inherited), name="flow-work", daemon=True
                 )
                 start_thread(slot.thread)
+                # No signal from the thread: a trace function may end it before its first line, and
+                # any call in it, such as setting an event, is a place where a profile function may
+                # raise. Storing an attribute is not.
                 while not slot.has_begun and slot.thread.is_alive():
                     slot.thread.join(_A_MOMENT)  # Lets the thread run.
                 if slot.has_begun:
