@@ -54,6 +54,12 @@ def test_a_malformed_number_of_threads_is_named(text):
         width(text)
 
 
+@pytest.mark.parametrize("text", ["1000000", "+999999", "100000000%", "9" * 5000])
+def test_too_many_threads_are_refused_with_the_limit(text):
+    with pytest.raises(UsageError, match=r"' is too many threads: at most 999999 are allowed$"):
+        width(text)
+
+
 @pytest.mark.parametrize("text", ["1", "3", "100%", "50%", "10%", "150%", "+0", "+1", "-1"])
 def test_gnu_parallel_starts_the_same_number(text):
     if not shutil.which("parallel"):

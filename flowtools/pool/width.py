@@ -6,7 +6,10 @@ from math import ceil
 
 from flowtools.core.errors import UsageError
 
-_FORM = re.compile(r"([+-]?)([0-9]{1,6})|([0-9]{1,6}(?:\.[0-9]{1,6})?)%")
+_FORM = re.compile(r"([+-]?)([0-9]+)|([0-9]+(?:\.[0-9]+)?)%")
+
+MOST = 999_999
+"""Largest number that is accepted. No machine has room for so many threads."""
 
 
 def width(text: str) -> int:
@@ -17,7 +20,7 @@ def width(text: str) -> int:
     possible, which is refused here. Only CPUs that this process may use count, as for nproc(1).
 
     Raises:
-        UsageError: `text` is malformed, or is 0.
+        UsageError: `text` is malformed, is 0, or means more than MOST threads.
     """
     found = _FORM.fullmatch(text)
     if not found:
@@ -27,12 +30,16 @@ def width(text: str) -> int:
         )
     sign, number, per_cent = found.groups()
     if per_cent is not None:
-        return max(1, ceil(_cpus() * float(per_cent) / 100))
-    if sign:
-        return max(1, _cpus() + int(sign + number))
-    if int(number) == 0:
-        raise UsageError("'0' is not a number of threads: at least 1 is needed")
-    return int(number)
+        many = _cpus() * float(per_cent) / 100
+    elif sign:
+        many = _cpus() + float(sign + number)
+    else:
+        many = float(number)  # Not an int: Python refuses to convert thousands of digits.
+        if many == 0:
+            raise UsageError("'0' is not a number of threads: at least 1 is needed")
+    if many > MOST:
+        raise UsageError(f"'{text}' is too many threads: at most {MOST} are allowed")
+    return ceil(max(1, many))
 
 
 def _cpus() -> int:
