@@ -438,3 +438,22 @@ def test_the_state_after_sigusr1_is_printed_as_flow_run(coil, go, notes):
     until(lambda: notes() == ["wait"])
     process.send_signal(signal.SIGUSR1)
     assert Lines(process.stderr).until(b"flow-run: thread")
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_clean_up_has_time_though_the_source_does_not_deliver_again(go, tmp_path, isolation):
+    (tmp_path / "mine.py").write_text(
+        "import time\n"
+        "from flowtools.source.interval import Interval as SOURCE_\n"
+        "class W:\n"
+        "    SOURCE = SOURCE_\n"
+        "    def start(self, event):\n"
+        "        pass\n"
+        "    def clean_up(self):\n"
+        "        time.sleep(0.2)\n"
+        "        open('cleaned', 'w').close()\n"
+    )
+    interval = ("--set", "Source.interval=0.05", "--count", 2)
+    status, _, err = finish(go("mine:W", "--isolation", isolation, *interval))
+    assert (status, err) == (0, "")
+    assert (tmp_path / "cleaned").exists()

@@ -119,7 +119,7 @@ def run(
         if template is None:
             with bounded("the Worker's 'configure'", stop, seconds):
                 worker = make(choice.worker, settings, equipment, load_exceptions(choice.pause_on))
-        runners, has_batches = _runners(choice, worker, template)
+        runners, has_batches = _runners(choice, worker, template, seconds)
         choice = replace(choice, pool=_with_batches(choice, has_batches=has_batches))
         try:
             with opener(worker, stop) as given:
@@ -181,9 +181,12 @@ def _tell_skipped(number: int) -> None:
 
 
 def _runners(
-    choice: Choice, worker: Worker | None, template: "Template | None"
+    choice: Choice, worker: Worker | None, template: "Template | None", drain: float
 ) -> tuple[Callable[[], Runner], bool]:
-    """Return a function that makes a runner for a thread, and whether the Worker takes batches."""
+    """Return a function that makes a runner for a thread, and whether the Worker takes batches.
+
+    `drain` is the time for a process to clean up, in seconds.
+    """
     if template is None:
         pausing = load_exceptions(choice.pause_on)
         return partial(ThreadRunner, worker, pausing), takes_batches(worker)
@@ -192,7 +195,7 @@ def _runners(
 
     memory = None if choice.recycle_memory is None else choice.recycle_memory * 2**20
     limits = Limits(choice.recycle, memory)
-    return partial(SeriesRunner, template, choice.pool.drain, limits), template.takes_batches
+    return partial(SeriesRunner, template, drain, limits), template.takes_batches
 
 
 def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:
