@@ -18,9 +18,9 @@ from tests.running import SECONDS
 from tests.stomp_servers import Script
 from tests.terminals import Terminal
 from tests.test_vizone_client import make_certificate
-from tests.vizone_servers import Scripted, reply, stand_in
+from tests.vizone_servers import Scripted, reply
 
-pytest_plugins = ["tests.stomp_fixtures"]
+pytest_plugins = ["tests.stomp_fixtures", "tests.vizone_fixtures"]
 
 
 def findings(out):
@@ -38,12 +38,6 @@ def findings(out):
 
 def verdicts(out):
     return {check: verdict for check, (verdict, _, _) in findings(out).items()}
-
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
 
 
 @pytest.fixture

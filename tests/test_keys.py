@@ -1,8 +1,8 @@
 """--per-key and --key-rate: how many events of a key run at a time, and start in a second."""
 
-import os
 import threading
 import time
+from functools import partial
 from subprocess import PIPE
 
 import orjson
@@ -18,24 +18,14 @@ from flowtools.pool.settings import RetryPolicy
 from flowtools.worker import Retry
 from tests.conftest import ROOT
 from tests.running import SECONDS, until
-from tests.test_pool import Running
+
+pytest_plugins = ["tests.pool_fixtures"]
 
 
 @pytest.fixture
-def pool():
-    """Start a pool in this process; it is ended with the test."""
-    started = []
-
-    def start(function, **settings):
-        started.append(Running(function, key=lambda event: event["key"], **settings))
-        return started[-1]
-
-    yield start
-    for running in started:
-        running.stop.set()
-        running.end()
-        os.close(running.out)
-        running.stop.close()
+def keyed(pool):
+    """Start a pool that orders events by the key in their data."""
+    return partial(pool, key=lambda event: event["key"])
 
 
 def events(*keys):
@@ -63,9 +53,9 @@ class Busy:
 
 
 @pytest.mark.parametrize("per_key", [1, 2, 3])
-def test_at_most_per_key_events_of_a_key_run_while_others_run_beside_them(pool, per_key):
+def test_at_most_per_key_events_of_a_key_run_while_others_run_beside_them(keyed, per_key):
     start = Busy()
-    running = pool(start, threads=8, per_key=per_key)
+    running = keyed(start, threads=8, per_key=per_key)
     running.feed(*events(*"aaaaaaaaaab"))
     until(lambda: start.now == {"a": per_key, "b": 1}, "the events that may run")
     start.release.set()
@@ -73,16 +63,16 @@ def test_at_most_per_key_events_of_a_key_run_while_others_run_beside_them(pool, 
     assert start.most == {"a": per_key, "b": 1}
 
 
-def test_events_of_a_key_start_in_input_order(pool):
+def test_events_of_a_key_start_in_input_order(keyed):
     start = Busy()
     start.release.set()
-    running = pool(start, threads=4, per_key=1)
+    running = keyed(start, threads=4, per_key=1)
     running.feed(*events(*"aaaaaaaaaaaaaaaaaaaa"))
     assert running.end() == {"done": 20}
     assert start.order == list(range(20))
 
 
-def test_an_event_waiting_for_a_retry_keeps_its_place(pool):
+def test_an_event_waiting_for_a_retry_keeps_its_place(keyed):
     tried = []
 
     def start(event):
@@ -93,7 +83,7 @@ def test_an_event_waiting_for_a_retry_keeps_its_place(pool):
             raise Retry
 
     policy = RetryPolicy(retries=3, backoff=0.05)
-    running = pool(start, threads=4, per_key=2, retry=policy)
+    running = keyed(start, threads=4, per_key=2, retry=policy)
     running.feed(*events(*"aaa"))
     assert running.end() == {"done": 3}
     assert set(tried[:2]) == {0, 1}
@@ -101,13 +91,13 @@ def test_an_event_waiting_for_a_retry_keeps_its_place(pool):
 
 
 @pytest.mark.parametrize("threads", [1, 8])
-def test_key_rate_limits_a_key_without_delaying_others(pool, threads):
+def test_key_rate_limits_a_key_without_delaying_others(keyed, threads):
     starts = {}
 
     def start(event):
         starts.setdefault(event["key"], []).append(time.monotonic())
 
-    running = pool(start, threads=threads, per_key=100, key_rate=KeyRate(20.0))
+    running = keyed(start, threads=threads, per_key=100, key_rate=KeyRate(20.0))
     running.feed(*events(*"aaaaaaaaaaaaaaa", *map(str, range(100))))
     assert running.end() == {"done": 115}
     assert starts["a"][-1] - starts["a"][0] > 14 / 20 - 2 * CREDIT
@@ -115,9 +105,9 @@ def test_key_rate_limits_a_key_without_delaying_others(pool, threads):
     assert max(starts[str(n)][0] for n in range(100)) < starts["a"][-1]
 
 
-def test_key_rate_keeps_the_order_of_a_key(pool):
+def test_key_rate_keeps_the_order_of_a_key(keyed):
     order = []
-    running = pool(lambda event: order.append(event["n"]), threads=4, key_rate=KeyRate(200.0))
+    running = keyed(lambda event: order.append(event["n"]), threads=4, key_rate=KeyRate(200.0))
     running.feed(*events(*"abcabcabcabcabcabc"))
     assert running.end() == {"done": 18}
     for key in range(3):

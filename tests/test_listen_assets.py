@@ -20,17 +20,13 @@ from tests.ports import reserved_port
 from tests.running import SECONDS, until
 from tests.vizone_servers import Scripted, account_of, reply, stand_in
 
+pytest_plugins = ["tests.vizone_fixtures"]
+
 ROOT = Path(__file__).parents[1]
 
 
 def lines(out):
     return [json.loads(line) for line in out.splitlines()]
-
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
 
 
 def listen(start, server, *args, user="admin"):

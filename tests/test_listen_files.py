@@ -19,17 +19,13 @@ from flowtools.vizone import Account
 from flowtools.vizone.atom import Entry
 from flowtools.vizone.document import parse
 from tests.running import SECONDS
-from tests.vizone_servers import account_of, stand_in
+from tests.vizone_servers import account_of
+
+pytest_plugins = ["tests.vizone_fixtures"]
 
 
 def lines(out):
     return [json.loads(line) for line in out.splitlines()]
-
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
 
 
 def listen(start, server, *args, location="xmlimport"):

@@ -184,7 +184,7 @@ def test_sigusr1_and_flow_status_are_answered_while_the_command_runs(
     assert "version" in running.messages[0]
     process.send_signal(signal.SIGUSR1)
     # The pool names its threads by their work; other commands by their names.
-    until(lambda: running.has_said(r"(state: |events waiting; )"), "the state")
+    until(lambda: running.has_said(r"(state: |events? waiting; )"), "the state")
     until(lambda: running.has_said(r"(thread 'MainThread'|thread [0-9]+: )"), "the stacks")
     assert process.poll() is None
     said = ask(running)

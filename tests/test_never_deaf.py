@@ -78,7 +78,7 @@ WRONG = {
 def test_after_a_feed_error_the_listener_recovers_once_the_cause_is_gone(start, faults):
     with stand_in() as server:
         listener = Listener(start, server, "--state", "s", "-v")
-        listener.said("changes found in")
+        listener.said(" found in ")
         server.faults.rates = Rates.parse(faults)
         listener.cut()
         missed = {server.catalogue.create(f"missed {number}").urn for number in range(15)}

@@ -2,7 +2,6 @@
 
 import fcntl
 import itertools
-import os
 import signal
 import socket
 import struct
@@ -25,7 +24,8 @@ from flowtools.worker import Reject, Unavailable
 from tests.acks import Receiver
 from tests.conftest import ROOT
 from tests.running import SECONDS, until
-from tests.test_pool import Running
+
+pytest_plugins = ["tests.pool_fixtures"]
 
 ISOLATIONS = pytest.mark.parametrize("isolation", ["thread", "process"])
 QUICK = RetryPolicy(backoff=0.1, max_backoff=0.2)
@@ -42,23 +42,6 @@ class Server:
         self.calls.append(event.data)
         if not self.up:
             raise Unavailable("refused")
-
-
-@pytest.fixture
-def pool():
-    """Start a pool in this process; it is ended with the test."""
-    started = []
-
-    def start(function, **settings):
-        started.append(Running(function, **settings))
-        return started[-1]
-
-    yield start
-    for running in started:
-        running.stop.set()
-        running.end()
-        os.close(running.out)
-        running.stop.close()
 
 
 @pytest.fixture
@@ -223,7 +206,7 @@ def test_service_manager_and_metrics_show_the_pause(down, tmp_path):
             with asking.makefile("rb") as answer:
                 assert b"\nflowtools_paused 1.0\n" in answer.read()
         process.send_signal(signal.SIGUSR1)
-        assert "; paused for " in read_until(process, "events waiting")[-1]
+        assert "; paused for " in read_until(process, " waiting; ")[-1]
         down.up()
         while heard[-1] != b"STATUS=":
             heard.append(manager.recv(1000))

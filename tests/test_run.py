@@ -283,7 +283,7 @@ def test_events_of_a_source_without_a_broker_get_no_longer_than_the_drain(go, no
     process.send_signal(signal.SIGTERM)
     status, _, err = finish(process)
     assert status == -signal.SIGTERM
-    assert "lines were read but not processed" in err
+    assert "read but not processed" in err
 
 
 # A Source that behaves badly

@@ -20,11 +20,7 @@ from tests.ports import reserved_port, reserved_ports
 from tests.running import SECONDS
 from tests.vizone_servers import client_of, stand_in
 
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
+pytest_plugins = ["tests.vizone_fixtures"]
 
 
 # The command

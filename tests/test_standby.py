@@ -17,7 +17,9 @@ from flowtools.source.vizone.stored import StoredState
 from tests.conftest import UNCOMPILED
 from tests.running import SECONDS, freeze, until
 from tests.test_never_deaf import subscriptions
-from tests.vizone_servers import account_of, stand_in
+from tests.vizone_servers import account_of
+
+pytest_plugins = ["tests.vizone_fixtures"]
 
 BOTH = ("--state", "store:s", "--standby", "n")
 
@@ -44,12 +46,6 @@ class One:
 
     def has_said(self, text):
         return any(text in line for line in self.lines)
-
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
 
 
 def pair(start, server):

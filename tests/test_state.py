@@ -27,15 +27,10 @@ from flowtools.source.vizone.shown import Sight
 from flowtools.source.vizone.state import StateFile
 from tests.conftest import KILLS, UNCOMPILED
 from tests.running import SECONDS, until
-from tests.vizone_servers import stand_in
+
+pytest_plugins = ["tests.vizone_fixtures"]
 
 TOPIC = "/topic/vizone.assets"
-
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
 
 
 def listen(start, server, *args, **options):

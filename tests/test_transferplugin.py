@@ -11,15 +11,8 @@ from flowtools.vizone.document import parse, serialise
 from flowtools.vizone.plugindata import PluginData
 from tests.plugin_documents import document
 from tests.running import SECONDS, finish, until
-from tests.vizone_servers import stand_in
 
-pytest_plugins = ["tests.run_fixtures"]
-
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
+pytest_plugins = ["tests.run_fixtures", "tests.vizone_fixtures"]
 
 
 @pytest.fixture

@@ -34,18 +34,14 @@ from tests.ports import reserved_port
 from tests.running import SECONDS
 from tests.vizone_servers import Scripted, account_of, client_at, client_of, reply, stand_in
 
+pytest_plugins = ["tests.vizone_fixtures"]
+
 FEED = b'<feed xmlns="http://www.w3.org/2005/Atom"/>'
 BASIC = "Authorization: Basic " + base64.b64encode(b"anna:s3cret").decode()
 
 
 def has(request, line):
     return line.lower() in request.lower().splitlines()
-
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
 
 
 def test_the_service_document_names_the_collections_by_keyword(server):

@@ -8,13 +8,9 @@ from flowtools.vizone.dictionary import MOST, SECONDS, Dictionaries
 from flowtools.vizone.document import parse
 from flowtools.vizone.model import read_model
 from flowtools.vizone.namespaces import VDF
-from tests.vizone_servers import Scripted, client_at, client_of, reply, stand_in
+from tests.vizone_servers import Scripted, client_at, client_of, reply
 
-
-@pytest.fixture
-def server():
-    with stand_in() as server:
-        yield server
+pytest_plugins = ["tests.vizone_fixtures"]
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_with_log_format_json_every_line_on_stderr_is_json(work, tmp_path, isola
     while "a word\tor two" not in said[-1]["message"]:
         said.append(json.loads(process.stderr.readline()))
     process.send_signal(signal.SIGUSR1)
-    while "threads abandoned" not in said[-1]["message"]:
+    while " abandoned" not in said[-1]["message"]:
         said.append(json.loads(process.stderr.readline()))
     process.stdin.write(b"no json\n")
     process.stdin.close()
